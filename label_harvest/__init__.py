@@ -1,0 +1,1 @@
+"""Media files -> cached evidence of two frozen teachers -> pseudo labels per second and modality."""
