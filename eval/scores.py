@@ -1,0 +1,214 @@
+"""The ten F-scores of audio-visual video parsing, from counts: per clip, then averaged over clips.
+
+Convention
+    Per clip. F of a class is 2 hits / (2 hits + false alarms + misses); a clip scores the plain mean of F over the
+    classes marked in its prediction or its truth. The figure is the plain mean over clips, in percent. It is not the
+    F of counts added over the data set, and a class that is rare weighs as much as its clips do.
+    Empty case. A clip in which neither prediction nor truth marks any class scores 1. So a prediction without a mark
+    earns full points for every clip whose truth is empty in that modality: on the LLP test split it scores
+    audio 0.5, visual 10.1 and audio-visual 14.5. Print that anchor (anchors.py) beside any table.
+    Five figures per level (segment, event; the levels are defined in counts.py):
+        audio, visual, audio_visual: the three modalities;
+        type_av (Type@AV): the mean of those three figures;
+        event_av (Event@AV): hits, false alarms and misses of audio and visual added per class before F. The
+        audio-visual modality has no part in it.
+    Averages are taken in float64 and never rounded; rounding is for tables.
+
+Difference from the published script
+    None in any figure: per-clip values within 1e-12, the ten figures within 1e-9 points on every golden vector.
+
+Source
+    Tian et al., "Unified multisensory perception: weakly-supervised audio-visual video parsing", ECCV 2020,
+    section 5.1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .counts import BoolArray, CountArray, check_marks, event_counts, segment_counts, with_audio_visual
+from .events import MODALITIES
+
+LEVELS = ("segment", "event")
+"""The level axis of per-clip scores."""
+
+PER_CLIP = ("audio", "visual", "audio_visual", "event_av")
+"""The figure axis of per-clip scores. Type@AV has no per-clip value of its own: it is the mean of three figures."""
+
+
+BLOCK = 2048
+"""Clips scored at a time: few enough for their counts to stay in the processor's cache."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelScores:
+    """The five figures of one level, in percent."""
+
+    audio: float
+    visual: float
+    audio_visual: float
+    type_av: float
+    event_av: float
+
+
+FIGURES = tuple(figure.name for figure in fields(LevelScores))
+"""The five figures of a level, in the order every published table prints them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenScores:
+    """The ten F-scores of one system on one split: what a results file holds and a table shows."""
+
+    segment: LevelScores
+    event: LevelScores
+    clips: int
+    """How many clips were scored."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return {"segment": {five figures}, "event": {five figures}, "clips": N}, percentages unrounded."""
+        return {"segment": asdict(self.segment), "event": asdict(self.event), "clips": self.clips}
+
+    @staticmethod
+    def from_dict(figures: Mapping[str, Any]) -> "TenScores":
+        """Read back what `to_dict` wrote; other keys are left alone.
+
+        Raises:
+            ValueError: A level or a figure is missing or is no number.
+        """
+        try:
+            levels = {level: {figure: float(figures[level][figure]) for figure in FIGURES} for level in LEVELS}
+            clips = int(figures["clips"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"scores need 'clips' and, under {' and '.join(LEVELS)}, the figures {', '.join(FIGURES)}; "
+                f"failed at {error!r}; score the predictions again"
+            ) from error
+        return TenScores(segment=LevelScores(**levels["segment"]), event=LevelScores(**levels["event"]), clips=clips)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(TenScores):
+    """The ten F-scores and the per-clip values they are the means of."""
+
+    per_clip: npt.NDArray[np.float64] = field(repr=False, compare=False)
+    """float64 [N, 2 levels, 4 figures] in 0..1, axes LEVELS and PER_CLIP."""
+
+    @classmethod
+    def of_clips(cls, per_clip: npt.NDArray[np.float64]) -> Self:
+        """Average per-clip values: for all clips, a subset, or a resample of them.
+
+        Args:
+            per_clip: float64 [N, 2 levels, 4 figures] in 0..1.
+
+        Raises:
+            ValueError: There is no clip to average over.
+        """
+        if per_clip.ndim != 3 or per_clip.shape[1:] != (len(LEVELS), len(PER_CLIP)) or not per_clip.shape[0]:
+            raise ValueError(
+                f"per_clip must be [clips, {len(LEVELS)} levels, {len(PER_CLIP)} figures] with at least one clip, "
+                f"got {per_clip.shape}; there is nothing to average"
+            )
+        segment, event = (_level_scores(means) for means in per_clip.mean(axis=0).tolist())
+        return cls(segment=segment, event=event, clips=per_clip.shape[0], per_clip=per_clip)
+
+
+def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = None, min_iou: float = 0.5) -> Scores:
+    """Score the decisions of a parser against the truth: the ten F-scores.
+
+    Args:
+        predicted: bool [N, T, M=2, C], True where the parser marks a segment; modalities (audio, visual).
+        truth: bool [N, T, M=2, C], the annotated segments, same axes.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+        min_iou: the overlap an event needs to be found, from 0.5 to 1.
+
+    Returns:
+        The ten figures in percent, with the per-clip values behind them.
+
+    Raises:
+        ValueError: An array is not bool, the shapes do not belong together, or a clip has no valid segment.
+
+    Source:
+        Tian et al., ECCV 2020, section 5.1; equal to the published script.
+
+    Example:
+        Four segments of one class, heard `####`, predicted `##..`, never seen:
+
+        >>> predicted, truth = np.zeros((2, 1, 4, 2, 1), dtype=bool)
+        >>> truth[0, :, 0] = predicted[0, :2, 0] = True
+        >>> result = score(predicted, truth)
+        >>> round(result.segment.audio, 1), result.event.audio, result.segment.visual
+        (66.7, 100.0, 100.0)
+    """
+    _check_clips(predicted, truth, valid)
+    blocks = []
+    for start in range(0, len(predicted), BLOCK):
+        clips = slice(start, start + BLOCK)
+        pair = with_audio_visual(predicted[clips]), with_audio_visual(truth[clips])
+        lasts = None if valid is None else valid[clips]
+        levels = segment_counts(*pair, valid=lasts), event_counts(*pair, valid=lasts, min_iou=min_iou)
+        blocks.append(np.stack([clip_scores(counts) for counts in levels], axis=1))
+    return Scores.of_clips(np.concatenate(blocks))
+
+
+def clip_scores(counts: CountArray) -> npt.NDArray[np.float64]:
+    """Turn the counts of one level into the four per-clip figures.
+
+    Args:
+        counts: int64 [N, 3, C, 3] of audio, visual and audio-visual; the last axis is (hits, false alarms, misses).
+
+    Returns:
+        float64 [N, 4] in 0..1, axis PER_CLIP; 1.0 where no class is marked.
+    """
+    pooled = counts[:, 0] + counts[:, 1]
+    return np.column_stack([_class_mean(counts), _class_mean(pooled)])
+
+
+def _check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None) -> None:
+    """Check what `score` needs beyond counting: two modalities, and something to score in every clip."""
+    check_marks(predicted, truth, valid)
+    if predicted.shape[2] != len(MODALITIES) or not len(predicted):
+        raise ValueError(
+            f"predicted must be bool [clips, segments, {len(MODALITIES)} modalities {MODALITIES}, classes] of at "
+            f"least one clip, got {predicted.dtype} {predicted.shape}"
+        )
+    empty = np.flatnonzero(~valid.any(axis=1)) if valid is not None else np.empty(0)
+    if empty.size:
+        raise ValueError(
+            f"every clip needs a valid segment, clips without one: {empty.size}, first at row {empty[0]}; "
+            "leave them out"
+        )
+
+
+def _class_mean(counts: CountArray) -> npt.NDArray[np.float64]:
+    """Average F over the classes that are marked: int64 [..., C, 3] -> float64 [...], 1.0 where none is."""
+    per_class, present = f_scores(counts)
+    num_present = np.count_nonzero(present, axis=-1)
+    return np.where(num_present, per_class.sum(axis=-1) / np.maximum(num_present, 1), 1.0)
+
+
+def f_scores(counts: CountArray) -> tuple[npt.NDArray[np.float64], BoolArray]:
+    """Turn counts into F-scores, saying where there is one.
+
+    Args:
+        counts: int64 [..., 3], the last axis is (hits, false alarms, misses).
+
+    Returns:
+        float64 [...] in 0..1, zero where undefined, and bool [...], True where anything was marked.
+    """
+    twice_hits = 2 * counts[..., 0]
+    decisions = twice_hits + counts[..., 1] + counts[..., 2]
+    return twice_hits / np.maximum(decisions, 1), decisions > 0
+
+
+def _level_scores(means: list[float]) -> LevelScores:
+    audio, visual, audio_visual, event_av = (100 * mean for mean in means)
+    return LevelScores(
+        audio=audio,
+        visual=visual,
+        audio_visual=audio_visual,
+        type_av=(audio + visual + audio_visual) / 3,
+        event_av=event_av,
+    )
