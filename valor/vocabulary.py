@@ -31,14 +31,24 @@ LLP_CLASSES: tuple[EventClass, ...] = (
     EventClass("Cat", "A photo of a cat.", "This is a sound of cat", 15.0, 6.0),
     EventClass("Frying_(food)", "A photo of frying food.", "This is a sound of frying (food)", 18.0, -2.0),
     EventClass(
-        "Basketball_bounce", "A photo of people playing basketball.", "This is a sound of basketball bounce", 18.0, 4.0
+        "Basketball_bounce",
+        "A photo of people playing basketball.",
+        "This is a sound of basketball bounce",
+        18.0,
+        4.0,
     ),
     EventClass("Fire_alarm", "A photo of a fire alarm.", "This is a sound of fire alarm", 15.0, 4.0),
     EventClass("Chainsaw", "A photo of a chainsaw.", "This is a sound of chainsaw", 15.0, 2.0),
     EventClass("Cello", "A photo of a cello.", "This is a sound of cello", 15.0, 2.0),
     EventClass("Banjo", "A photo of a banjo.", "This is a sound of banjo", 15.0, 2.0),
     EventClass("Singing", "A photo of people singing.", "This is a sound of singing", 18.0, 1.0),
-    EventClass("Chicken_rooster", "A photo of a chicken or a rooster.", "This is a sound of chicken, rooster", 15.0, 2.0),
+    EventClass(
+        "Chicken_rooster",
+        "A photo of a chicken or a rooster.",
+        "This is a sound of chicken, rooster",
+        15.0,
+        2.0,
+    ),
     EventClass("Violin_fiddle", "A photo of a violin.", "This is a sound of violin fiddle", 15.0, 3.0),
     EventClass("Vacuum_cleaner", "A photo of a vaccum cleaner.", "This is a sound of vacuum cleaner", 15.0, 0.0),
     EventClass("Baby_laughter", "A photo of a laughing baby.", "This is a sound of baby laughter", 15.0, 2.0),
@@ -55,7 +65,11 @@ LLP_CLASSES: tuple[EventClass, ...] = (
         2.0,
     ),
     EventClass(
-        "Baby_cry_infant_cry", "A photo of a crying baby.", "This is a sound of baby cry, infant cry", 15.0, 3.0
+        "Baby_cry_infant_cry",
+        "A photo of a crying baby.",
+        "This is a sound of baby cry, infant cry",
+        15.0,
+        3.0,
     ),
     EventClass("Blender", "A photo of a blender.", "This is a sound of blender", 15.0, 3.0),
     EventClass("Clapping", "A photo of hands clapping.", "This is a sound of clapping", 18.0, 0.0),
@@ -69,6 +83,11 @@ VOCABULARIES: dict[str, tuple[EventClass, ...]] = {"llp": LLP_CLASSES}
 def class_names(classes: tuple[EventClass, ...]) -> tuple[str, ...]:
     """The names of `classes` in their order, which is the order of the class axis C everywhere."""
     return tuple(event_class.name for event_class in classes)
+
+
+def prompts(classes: tuple[EventClass, ...], role: str) -> tuple[str, ...]:
+    """The caption of each class for a teacher: the audio captions for `audio`, else the visual ones."""
+    return tuple(entry.audio_prompt if role == "audio" else entry.visual_prompt for entry in classes)
 
 
 def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
@@ -95,5 +114,7 @@ def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
     names = class_names(classes)
     twice = sorted({name for name in names if names.count(name) > 1})
     if not classes or twice:
-        raise ValueError(f"{path}: class names must be unique and at least one, got {twice or 'none'}; rename or remove")
+        raise ValueError(
+            f"{path}: class names must be unique and at least one, got {twice or 'none'}; rename or remove"
+        )
     return classes
