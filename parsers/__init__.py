@@ -1,1 +1,1 @@
-"""Features -> segment logits: the attentional hybrid parsers, their pooling and their losses. Needs torch and nothing else."""
+"""Features -> segment logits: the attentional hybrid parsers, their pooling and their losses. Needs torch alone."""

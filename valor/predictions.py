@@ -184,7 +184,7 @@ def decisions(predictions: Predictions, options: PostProcessing | None = None) -
             )
         return predictions.predicted, {"segment_threshold": None, "gate": "as predicted", "clip_threshold": None}
     if options is None:
-        options = PostProcessing(gate=_gate_of(predictions))
+        options = PostProcessing(gate=gate_of(predictions))
     assert predictions.segment_probs is not None  # the other half of the check in __post_init__
     decided = decide(
         predictions.segment_probs,
@@ -242,7 +242,14 @@ def write_scores_json(path: Path | str, report: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def _gate_of(predictions: Predictions) -> str:
+def gate_of(predictions: Predictions) -> str:
+    """Name the gate these predictions hold probabilities for, clip before modality.
+
+    Raises:
+        ValueError: They hold probabilities for neither gate.
+    """
+    if predictions.predicted is not None:
+        return "none"
     if predictions.clip_probs is not None:
         return "clip"
     if predictions.modality_probs is not None:

@@ -1,1 +1,1 @@
-"""The embedded demo world: a miniature of LLP rendered as real files, and the run from its clips to an F-score table."""
+"""The embedded demo world: a miniature of LLP rendered as real files, and the run from clips to an F-score table."""

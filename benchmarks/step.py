@@ -1,0 +1,180 @@
+"""One training step of each published configuration at batch 64, ours beside a plain network of the published shape.
+
+    python -m benchmarks.step [--steps 8] [--threads 2]
+
+The plain network does what the published one does, in its order: every frame and every upsampled audio position is
+projected before it is averaged, each stream goes through torch.nn.MultiheadAttention on its own, there are three heads.
+`plain` is fed raw features, `folded` the same features folded to segments: the first ratio shows folding and
+the rest, the second the rest alone. The three take turns, step by step, and the median counts. Needs an otherwise idle
+machine: two threads on two busy cores wait for each other.
+"""
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from parsers.build import PARSERS, ParserOptions, build_parser
+from parsers.folding import fold_clap_map, fold_frames
+from valor.dataset import Batch
+from valor.train import FitOptions, build_optimiser, train_step
+
+BATCH, SEGMENTS = 64, 10
+
+
+class PlainLayer(nn.Module):
+    """Hybrid attention layer, post norm, on sequence-first streams."""
+
+    def __init__(self, options: ParserOptions) -> None:
+        super().__init__()
+        width, dropout = options.hidden_width, options.dropout
+        self.along = nn.MultiheadAttention(width, options.num_heads, dropout=dropout)
+        self.across = nn.MultiheadAttention(width, options.num_heads, dropout=dropout)
+        self.widen, self.narrow = (
+            nn.Linear(width, options.feedforward_width),
+            nn.Linear(options.feedforward_width, width),
+        )
+        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, other: Tensor) -> Tensor:
+        across, along = self.across(x, other, other)[0], self.along(x, x, x)[0]
+        x = self.norms[0](x + self.drop(across) + self.drop(along))
+        return self.norms[1](x + self.drop(self.narrow(self.drop(functional.relu(self.widen(x))))))
+
+
+class PlainParser(nn.Module):
+    """The published function without any shortcut."""
+
+    def __init__(self, options: ParserOptions) -> None:
+        super().__init__()
+        width, classes = options.hidden_width, options.num_classes
+        self.audio, self.visual = nn.Linear(options.audio_width, width), nn.Linear(options.visual_width, width)
+        self.motion, self.fusion = nn.Linear(options.motion_width, width), nn.Linear(2 * width, width)
+        self.layers = nn.ModuleList([PlainLayer(options) for _ in range(options.num_layers)])
+        self.heads = nn.ModuleList([nn.Linear(width, classes) for _ in range(3)])
+
+    def forward(self, audio: Tensor, visual: Tensor, motion: Tensor) -> tuple[Tensor, Tensor]:
+        heard = self._hear(audio).transpose(0, 1)
+        seen = self.visual(visual)
+        if seen.shape[1] != SEGMENTS:
+            seen = functional.avg_pool1d(seen.transpose(1, 2), seen.shape[1] // SEGMENTS).transpose(1, 2)
+        seen = self.fusion(torch.cat((seen, self.motion(motion)), dim=-1)).transpose(0, 1)
+        for layer in self.layers:
+            heard = layer(heard, seen)
+            seen = layer(seen, heard)
+        features = torch.stack((heard, seen), dim=0).permute(2, 1, 0, 3)  # [B, T, M, D]
+        logits, over_time, over_modalities = (head(features) for head in self.heads)
+        weights = over_time.softmax(dim=1) * over_modalities.softmax(dim=2)
+        return logits, (weights * logits.sigmoid()).sum(dim=(1, 2))
+
+    def _hear(self, audio: Tensor) -> Tensor:
+        if audio.shape[1] == SEGMENTS:
+            return self.audio(audio)
+        halves = audio.view(-1, 2, 32, audio.shape[-1]).permute(0, 3, 1, 2)
+        long = functional.interpolate(halves, size=(2, 1024), mode="bicubic", align_corners=False)
+        projected = self.audio(long.permute(0, 2, 3, 1)).mean(dim=1)
+        return functional.adaptive_avg_pool1d(projected.transpose(1, 2), SEGMENTS).transpose(1, 2)
+
+
+def plain_step(parser: PlainParser, batch: Batch, optimiser: torch.optim.Optimizer) -> None:
+    """The published training step."""
+    optimiser.zero_grad()
+    logits, clip_probs = parser(batch.audio, batch.visual, batch.motion)
+    loss = functional.binary_cross_entropy(clip_probs.clamp(1e-7, 1 - 1e-7), batch.weak_labels)
+    for modality in (0, 1):
+        loss = loss + functional.binary_cross_entropy_with_logits(
+            logits[:, :, modality], batch.pseudo_labels[:, :, modality]
+        )
+    loss.backward()
+    nn.utils.clip_grad_norm_(parser.parameters(), 1.0)
+    optimiser.step()
+
+
+def raw_batch(options: ParserOptions) -> Batch:
+    """Random features of the published shapes."""
+    plus_plus = options.audio_width == 768
+    return Batch(
+        clip_ids=("simulated",) * BATCH,
+        audio=torch.rand(BATCH, 64 if plus_plus else SEGMENTS, options.audio_width),
+        visual=torch.rand(BATCH, SEGMENTS if plus_plus else 80, options.visual_width),
+        motion=torch.rand(BATCH, SEGMENTS, options.motion_width),
+        valid=None,
+        weak_labels=(torch.rand(BATCH, 25) < 0.08).float(),
+        pseudo_labels=(torch.rand(BATCH, SEGMENTS, 2, 25) < 0.05).float(),
+    )
+
+
+def folded(batch: Batch) -> Batch:
+    """The same batch as valor.dataset reads it."""
+    audio = batch.audio if batch.audio.shape[1] == SEGMENTS else fold_clap_map(batch.audio)
+    visual = fold_frames(batch.visual, SEGMENTS)
+    return Batch(batch.clip_ids, audio, visual, batch.motion, None, batch.weak_labels, batch.pseudo_labels)
+
+
+def contenders(options: ParserOptions) -> dict[str, Callable[[], object]]:
+    """One step of each, by name."""
+    raw = raw_batch(options)
+    pooled = folded(raw)
+    fit = FitOptions()
+    plain, plain_folded, ours = PlainParser(options), PlainParser(options), build_parser(options)
+    optimisers = [
+        torch.optim.AdamW(p.parameters(), betas=(0.5, 0.999), weight_decay=1e-3) for p in (plain, plain_folded)
+    ]
+    own = build_optimiser(ours, fit)
+    return {
+        "plain": lambda: plain_step(plain, raw, optimisers[0]),
+        "plain, folded": lambda: plain_step(plain_folded, pooled, optimisers[1]),
+        "ours": lambda: train_step(ours, pooled, own, fit),
+    }
+
+
+def median_seconds(steps: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median wall time of each step, taking turns, after one turn to warm up."""
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for turn in range(repeats + 1):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--steps", type=int, default=8, metavar="N", help="steps that count (8)")
+    cli.add_argument("--threads", type=int, default=2, metavar="N", help="torch threads (2)")
+    arguments = cli.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(f"python -m benchmarks.step --steps {arguments.steps} --threads {arguments.threads}")
+    print(f"torch {torch.__version__}, {arguments.threads} of {os.cpu_count()} cores, {_processor()}")
+    columns = ("plain", "folded", "ours", "ratio", "to folded", "clips/s")
+    print("".join(["\nseconds at batch 64  ", *(f"{column:>10}" for column in columns)]))
+    for name, options in PARSERS.items():
+        if options.norm_order == "pre":
+            continue  # the same products as post norm
+        got = median_seconds(contenders(options), arguments.steps)
+        plain, pooled, ours = got["plain"], got["plain, folded"], got["ours"]
+        print(
+            f"{name:20} {plain:10.3f}{pooled:10.3f}{ours:10.3f}{plain / ours:9.1f}x{pooled / ours:9.2f}x"
+            f"{BATCH / ours:10.0f}"
+        )
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+"""What a teacher is and what it answers: the one protocol every teacher follows, real, tiny or faked in a test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .media import ClipMedia
+
+ROLES = ("visual", "audio", "fused")
+"""Which streams of a clip a teacher judges; `fused` means one network that needs both at once."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one teacher says about one clip, before any threshold or clip tag is applied."""
+
+    features: dict[str, np.ndarray]
+    """float arrays by name, usually `embedding` [T, D]; other row counts are allowed (`map` [64, 768])."""
+    similarity: np.ndarray
+    """float32 [T, C], cosine of each segment to each class prompt, in [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays a store could not hold."""
+        if self.similarity.ndim != 2 or self.similarity.dtype != np.float32:
+            raise ValueError(
+                "similarity must be float32 [segments, classes], "
+                f"got {self.similarity.dtype} {list(self.similarity.shape)}; transpose or cast it in the teacher"
+            )
+        for name, array in self.features.items():
+            if array.ndim != 2:
+                raise ValueError(f"feature {name!r} must be [rows, width], got {list(array.shape)}; reshape it")
+
+
+class Teacher(Protocol):
+    """A frozen network that scores the segments of a clip against one prompt per class."""
+
+    @property
+    def role(self) -> str:
+        """`visual`, `audio` or `fused`."""
+
+    @property
+    def sample_rate(self) -> int | None:
+        """Samples per second the waveform must have, None where the teacher does not listen."""
+
+    def identity(self) -> dict[str, object]:
+        """Everything that changes the evidence, as JSON values.
+
+        Holds at least `teacher`, `weights` (a sha256, or `random`), `prompts` (list of str in class order),
+        `logit_scale` and `logit_bias` (float), and `precision`.
+        """
+
+    def encode_many(self, clips: Sequence[ClipMedia]) -> list[Evidence]:
+        """Score clips together, so that a batch may span clips; one `Evidence` per clip, in their order.
+
+        Every clip has the streams the role needs; the answer for a clip does not depend on its company beyond
+        floating-point rounding.
+        """
+
+    def encode(self, media: ClipMedia) -> Evidence:
+        """Score one clip: `encode_many([media])[0]`."""

@@ -1,0 +1,161 @@
+"""The hybrid attention encoder: every segment looks along its own stream and across to the other one."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NORM_ORDERS = ("post", "pre")
+"""Where a layer normalises: after each residual sum, or the query before it."""
+
+
+class MultiheadAttention(nn.Module):
+    """Scaled dot-product attention with one packed input projection, initialised as torch.nn.MultiheadAttention.
+
+    The packed weight holds query, key and value rows in this order, so self-attention needs one matrix product and
+    cross-attention two.
+    """
+
+    def __init__(self, width: int, num_heads: int, dropout: float) -> None:
+        """Make the projections of `num_heads` heads of width / num_heads features; dropout acts on the weights."""
+        super().__init__()
+        self.num_heads = num_heads
+        self.dropout = dropout
+        self.out_projection = nn.Linear(width, width)
+        self.in_weight = nn.Parameter(torch.empty(3 * width, width))
+        self.in_bias = nn.Parameter(torch.zeros(3 * width))
+        nn.init.xavier_uniform_(self.in_weight)
+        nn.init.zeros_(self.out_projection.bias)
+
+    def forward(self, query: Tensor, source: Tensor | None = None, valid: Tensor | None = None) -> Tensor:
+        """Let each query segment gather from the source segments.
+
+        Args:
+            query: float [B, T, D].
+            source: float [B, S, D], what keys and values are made of; None for the query itself.
+            valid: bool [B, S], True where a source segment exists; None when all do.
+
+        Returns:
+            float [B, T, D].
+        """
+        if source is None:
+            q, k, v = functional.linear(query, self.in_weight, self.in_bias).chunk(3, dim=-1)  # 3 x [B, T, D]
+        else:
+            width = query.shape[-1]
+            q_weight, kv_weight = torch.split(self.in_weight, [width, 2 * width])
+            q_bias, kv_bias = torch.split(self.in_bias, [width, 2 * width])
+            q = functional.linear(query, q_weight, q_bias)  # [B, T, D]
+            k, v = functional.linear(source, kv_weight, kv_bias).chunk(2, dim=-1)  # 2 x [B, S, D]
+        gathered = functional.scaled_dot_product_attention(
+            self._heads(q),
+            self._heads(k),
+            self._heads(v),
+            attn_mask=None if valid is None else valid[:, None, None, :],
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # [B, H, T, D / H]
+        projected: Tensor = self.out_projection(gathered.transpose(1, 2).flatten(2))  # [B, T, D]
+        return projected
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)  # [B, H, T, D / H]
+
+
+class HybridLayer(nn.Module):
+    """One layer, whose single set of weights updates both streams.
+
+    Self- and cross-attention are added in parallel before one normalisation, then a feed-forward block follows:
+
+    - post norm: x = LN1(q + cross(q, other) + self(q));  x = LN2(x + W2 relu(W1 x))
+    - pre norm: h = LN1(q);  x = q + cross(h, other) + self(h);  x = x + W2 relu(W1 LN2(x)); the other stream enters
+      as it is, not normalised.
+
+    Source:
+        Hybrid attention network, Tian et al., ECCV 2020, section 3.2, in the form of the VALOR code (NeurIPS 2023).
+    """
+
+    def __init__(
+        self, width: int, num_heads: int, feedforward_width: int, *, dropout: float = 0.1, norm_order: str = "post"
+    ) -> None:
+        """Make the two attentions, the feed-forward block and the two norms, drawing weights in the published order.
+
+        Raises:
+            ValueError: The heads do not divide the width, or the norm order is unknown.
+        """
+        super().__init__()
+        if width % num_heads:
+            raise ValueError(f"num_heads must divide the width {width}, got {num_heads}")
+        if norm_order not in NORM_ORDERS:
+            raise ValueError(f"norm_order must be one of {NORM_ORDERS}, got {norm_order!r}")
+        self.norm_order = norm_order
+        self.self_attention = MultiheadAttention(width, num_heads, dropout)
+        self.cross_attention = MultiheadAttention(width, num_heads, dropout)
+        self.widen = nn.Linear(width, feedforward_width)
+        self.narrow = nn.Linear(feedforward_width, width)
+        self.attention_norm = nn.LayerNorm(width)
+        self.feedforward_norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Update the audio stream, then the visual stream from the *updated* audio.
+
+        Args:
+            audio: float [B, T, D].
+            visual: float [B, T, D].
+            valid: bool [B, T], True where a segment exists; None when all do.
+
+        Returns:
+            The two streams, float [B, T, D] each.
+        """
+        audio = self._update(audio, visual, valid)
+        return audio, self._update(visual, audio, valid)
+
+    def _update(self, x: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
+        query = self.attention_norm(x) if self.norm_order == "pre" else x
+        across = self.dropout(self.cross_attention(query, other, valid))
+        along = self.dropout(self.self_attention(query, None, valid))
+        x = x + across + along  # [B, T, D]
+        if self.norm_order == "pre":
+            return x + self._feed_forward(self.feedforward_norm(x))
+        x = self.attention_norm(x)
+        normed: Tensor = self.feedforward_norm(x + self._feed_forward(x))
+        return normed
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        inner = self.dropout(functional.relu(self.widen(x)))  # [B, T, F]
+        outer: Tensor = self.dropout(self.narrow(inner))  # [B, T, D]
+        return outer
+
+
+class HybridEncoder(nn.Module):
+    """A stack of hybrid layers; all start as copies of one. There is no positional encoding."""
+
+    def __init__(self, layer: HybridLayer, num_layers: int) -> None:
+        """Copy the layer; with pre norm, add one closing norm per stream.
+
+        The published state dict holds the closing norms with post norm too, where nothing uses them; here they
+        only exist where they act (`parsers.published` restores them on the way out).
+        """
+        super().__init__()
+        if num_layers < 1:
+            raise ValueError(f"num_layers must be at least 1, got {num_layers}")
+        self.layers = nn.ModuleList(copy.deepcopy(layer) for _ in range(num_layers))
+        width = layer.narrow.out_features
+        closing = layer.norm_order == "pre"
+        self.audio_norm: nn.Module = nn.LayerNorm(width) if closing else nn.Identity()
+        self.visual_norm: nn.Module = nn.LayerNorm(width) if closing else nn.Identity()
+
+    def forward(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Run all layers.
+
+        Args:
+            audio: float [B, T, D].
+            visual: float [B, T, D].
+            valid: bool [B, T], True where a segment exists; None when all do.
+
+        Returns:
+            The two encoded streams, float [B, T, D] each.
+        """
+        for layer in self.layers:
+            audio, visual = layer(audio, visual, valid)
+        return self.audio_norm(audio), self.visual_norm(visual)

@@ -1,0 +1,107 @@
+"""The audio-visual parser: stem, hybrid attention encoder, one shared classifier, pooling."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from .attention import HybridEncoder
+from .output import ParserOutput
+from .pooling import PooledProbs
+
+
+class Stem(nn.Module):
+    """Brings each feature kind to the width of the encoder; appearance and motion become one visual stream."""
+
+    def __init__(
+        self, audio: nn.Linear, visual: nn.Linear, motion: nn.Linear | None = None, fusion: nn.Linear | None = None
+    ) -> None:
+        """Take the projections; motion and fusion come together or not at all.
+
+        Raises:
+            ValueError: Only one of motion and fusion is given.
+        """
+        super().__init__()
+        if (motion is None) != (fusion is None):
+            raise ValueError("motion and fusion projections come together: give both, or neither")
+        self.audio = audio
+        self.visual = visual
+        self.motion = motion
+        self.fusion = fusion
+
+    def forward(self, audio: Tensor, visual: Tensor, motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Project.
+
+        Args:
+            audio: float [B, T, D_audio].
+            visual: float [B, T, D_visual].
+            motion: float [B, T, D_motion], or None for a parser without a motion stream.
+
+        Returns:
+            Audio and visual stream, float [B, T, D] each.
+
+        Raises:
+            ValueError: Motion features are missing, or given to a parser that has no use for them.
+        """
+        if (motion is None) != (self.motion is None):
+            has, got = ("no", "some") if self.motion is None else ("a", "none")
+            raise ValueError(f"this parser has {has} motion stream, got {got} motion features; see motion_width")
+        seen = self.visual(visual)  # [B, T, D]
+        if self.motion is not None and self.fusion is not None:
+            seen = self.fusion(torch.cat((seen, self.motion(motion)), dim=-1))  # [B, T, D]
+        return self.audio(audio), seen
+
+
+class HybridParser(nn.Module):
+    """Which events are audible and which are visible, segment by segment."""
+
+    def __init__(self, stem: Stem, encoder: HybridEncoder, classifier: nn.Linear, pooling: nn.Module) -> None:
+        """Take the parts; `parsers.build.build_parser` makes them from options."""
+        super().__init__()
+        self.stem = stem
+        self.encoder = encoder
+        self.classifier = classifier
+        self.pooling = pooling
+
+    def forward(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> ParserOutput:
+        """Parse a batch of clips.
+
+        Args:
+            audio: float [B, T, D_audio], features on the segment grid (`parsers.folding` for denser ones).
+            visual: float [B, T, D_visual].
+            motion: float [B, T, D_motion], or None for a parser without a motion stream.
+            valid: bool [B, T], True where a segment exists, at least one per clip; None when all do. Answers at other
+                segments mean nothing.
+
+        Returns:
+            The output; it does not depend on features of segments that are not valid.
+
+        Raises:
+            ValueError: The inputs do not fit one another or the parser.
+        """
+        self._check(audio, visual, motion, valid)
+        heard, seen = self.encoder(*self.stem(audio, visual, motion), valid)  # [B, T, D] each
+        features = torch.stack((heard, seen), dim=2)  # [B, T, M, D]
+        logits = self.classifier(features)  # [B, T, M, C]
+        probs = logits.sigmoid()
+        pooled = cast(PooledProbs, self.pooling(features, probs, valid))
+        return ParserOutput(logits, probs, pooled.clip, pooled.modality)
+
+    def _check(self, audio: Tensor, visual: Tensor, motion: Tensor | None, valid: Tensor | None) -> None:
+        for name, given, projection in (
+            ("audio", audio, self.stem.audio),
+            ("visual", visual, self.stem.visual),
+            ("motion", motion, self.stem.motion),
+        ):
+            if given is None or projection is None:
+                continue  # the stem refuses a mismatch
+            expected = (*audio.shape[:2], projection.in_features)
+            if tuple(given.shape) != expected:
+                raise ValueError(
+                    f"{name} features must be [clips, segments, features] = {expected}, got {tuple(given.shape)}; "
+                    "denser published features are folded first (parsers.folding)"
+                )
+        if valid is not None and tuple(valid.shape) != tuple(audio.shape[:2]):
+            raise ValueError(f"valid must be bool {tuple(audio.shape[:2])}, got {tuple(valid.shape)}")

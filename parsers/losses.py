@@ -1,0 +1,91 @@
+"""The terms a parser is trained on, as plain functions of its output; each is a mean over all its elements."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+from torch.nn import functional
+
+from .output import ParserOutput
+
+_SMALLEST_PROB = 1e-7
+
+
+class LossTerms(NamedTuple):
+    """What one batch is charged with, before weighting; scalars."""
+
+    weak: Tensor
+    """Pooled clip probability against the clip tags."""
+    audio: Tensor | None
+    """Audio segment logits against their pseudo labels; None when the batch has none."""
+    visual: Tensor | None
+    """Visual segment logits against their pseudo labels; None when the batch has none."""
+
+
+def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
+    """Binary cross-entropy of the pooled probability, clamped to [1e-7, 1 - 1e-7]; no gradient where the clamp acts.
+
+    Args:
+        clip_probs: float [B, C].
+        weak_labels: float [B, C] in [0, 1].
+
+    Returns:
+        Scalar, the mean over clips and classes, absent classes included.
+
+    Source:
+        VALOR code, NeurIPS 2023.
+    """
+    # Written out: torch's binary_cross_entropy aborts on NaN before anyone can say which clips it came from.
+    probs = clip_probs.clamp(_SMALLEST_PROB, 1 - _SMALLEST_PROB)
+    return -(weak_labels * probs.log() + (1 - weak_labels) * (1 - probs).log()).mean()
+
+
+def pseudo_label_loss(segment_logits: Tensor, pseudo_labels: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Binary cross-entropy with logits of one modality's segments against its pseudo labels.
+
+    Args:
+        segment_logits: float [B, T, C].
+        pseudo_labels: float [B, T, C] in [0, 1].
+        valid: bool [B, T], True where a segment exists; None when all do.
+
+    Returns:
+        Scalar, the mean over the valid segments and all classes.
+
+    Source:
+        Lai, Chen and Wang, NeurIPS 2023 (VALOR).
+    """
+    if valid is not None:
+        segment_logits, pseudo_labels = segment_logits[valid], pseudo_labels[valid]  # [valid segments, C]
+    return functional.binary_cross_entropy_with_logits(segment_logits, pseudo_labels)
+
+
+def loss_terms(
+    output: ParserOutput, weak_labels: Tensor, pseudo_labels: Tensor | None = None, valid: Tensor | None = None
+) -> LossTerms:
+    """All terms of one batch.
+
+    Args:
+        output: The parser's answer.
+        weak_labels: float [B, C] in [0, 1].
+        pseudo_labels: float [B, T, M, C] in [0, 1]; None leaves the weak term alone.
+        valid: bool [B, T], True where a segment exists; None when all do.
+
+    Returns:
+        The terms, unweighted.
+    """
+    weak = weak_loss(output.clip_probs, weak_labels)
+    if pseudo_labels is None:
+        return LossTerms(weak, None, None)
+    audio, visual = (
+        pseudo_label_loss(logits, labels, valid)
+        for logits, labels in zip(output.segment_logits.unbind(2), pseudo_labels.unbind(2), strict=True)
+    )
+    return LossTerms(weak, audio, visual)
+
+
+def total_loss(terms: LossTerms, *, pseudo_label_weight: float = 1.0) -> Tensor:
+    """Weighted sum of the terms: weak + pseudo_label_weight * (audio + visual)."""
+    total = terms.weak
+    for term in (terms.audio, terms.visual):
+        if term is not None:
+            total = total + pseudo_label_weight * term
+    return total

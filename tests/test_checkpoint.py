@@ -1,0 +1,97 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from parsers.build import build_parser, options_of
+from tests.toy_features import CLASSES, TINY
+from valor.checkpoint import CheckpointCard, git_revision, read_checkpoint, write_checkpoint
+
+CARD = CheckpointCard(class_names=CLASSES, recipe={"name": "toy", "fit": {"seed": 1}}, epoch=7, val_type_av=61.5)
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_checkpoint(tmp_path / "best.safetensors", build_parser(TINY, seed=4), CARD)
+    return tmp_path / "best.safetensors"
+
+
+def _rewrite(path, change):
+    """Change the description of a stored checkpoint."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["valor"])
+    change(header)
+    save_file(load_file(path), path, metadata={"valor": json.dumps(header)})
+
+
+def test_round_trip_needs_nothing_but_the_file(path):
+    parser, card = read_checkpoint(path)
+    assert card == CARD
+    assert options_of(parser) == TINY and not parser.training
+    expected = build_parser(TINY, seed=4).state_dict()
+    assert all(torch.equal(tensor, expected[key]) for key, tensor in parser.state_dict().items())
+
+
+def test_run_folder_stands_for_its_best_epoch(path):
+    assert read_checkpoint(path.parent)[1] == CARD
+
+
+def test_reading_leaves_the_global_generator_alone(path):
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    read_checkpoint(path)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_other_vocabulary_is_refused(path):
+    read_checkpoint(path, class_names=CLASSES)
+    with pytest.raises(ValueError, match=r"knows the 3 classes Bell, Dog, Drum.*the data has 2: Bell, Dog"):
+        read_checkpoint(path, class_names=CLASSES[:2])
+    with pytest.raises(ValueError, match="the parser has 3 classes, got 1 class names"):
+        write_checkpoint(path, build_parser(TINY), CheckpointCard(class_names=("Bell",)))
+
+
+def test_what_is_no_checkpoint_is_refused(path, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such checkpoint; `valor train` writes one"):
+        read_checkpoint(tmp_path / "none.safetensors")
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=f"{damaged}: expected a safetensors checkpoint, which could not be read"):
+        read_checkpoint(damaged)
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(ValueError, match="expected a checkpoint of format 1 with its description"):
+        read_checkpoint(tmp_path / "foreign.safetensors")
+
+
+@pytest.mark.parametrize("change", [
+    lambda header: header["parser"].update(hidden_width=32),
+    lambda header: header["parser"].update(unknown=1),
+    lambda header: header.pop("class_names"),
+], ids=["weights of another shape", "unknown option", "no classes"])  # fmt: skip
+def test_description_that_does_not_fit_is_refused(path, change):
+    _rewrite(path, change)
+    with pytest.raises(ValueError, match=f"{path}: the weights and their description do not fit"):
+        read_checkpoint(path)
+
+
+def test_failed_write_keeps_the_old_file(path, monkeypatch):
+    before = path.read_bytes()
+
+    def fails(tensors, filename, metadata):
+        filename.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("valor.checkpoint.save_file", fails)
+    with pytest.raises(OSError, match="disk full"):
+        write_checkpoint(path, build_parser(TINY, seed=5), CARD)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["best.safetensors"]
+
+
+def test_git_revision_is_short_text_or_none():
+    revision = git_revision()
+    assert revision is None or 7 <= len(revision) < 60

@@ -1,0 +1,97 @@
+"""Weight files: what is read, what is refused, and that nothing in them is executed."""
+
+import os
+import pickle
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from label_harvest.checkpoints import read_state, state_digest
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_training_checkpoints_are_read_whatever_lies_beside_the_weights(tmp_path, protocol):
+    path = tmp_path / "w.pt"
+    shared = torch.arange(6.0)
+    weights = OrderedDict(
+        {
+            "module.a": shared.view(2, 3).T,
+            "module.b": shared[2:4],
+            "module.half": torch.ones(2, dtype=torch.float16),
+            "module.count": torch.tensor(7),
+            "module.empty": torch.zeros(0),
+            "module.weight": torch.nn.Parameter(torch.ones(2)),
+        }
+    )
+    beside = {"epoch": np.int64(3), "best": np.float64(0.5), "optimizer": {"lr": [1e-3, (0.9,)]}}
+    torch.save({**beside, "state_dict": weights}, path, pickle_protocol=protocol)
+    state = read_state(path)
+    assert state.keys() == {name.removeprefix("module.") for name in weights}
+    for name, tensor in state.items():
+        assert torch.equal(tensor, weights[f"module.{name}"]) and tensor.dtype == weights[f"module.{name}"].dtype
+
+
+class Touch:
+    """A pickle that would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path):
+    trap = tmp_path / "trap"
+    for protocol in (2, 4):
+        contents = {"state_dict": {"a": torch.ones(1)}, "extra": Touch(trap)}
+        torch.save(contents, tmp_path / f"w{protocol}.pt", pickle_protocol=protocol)
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Touch(trap)))
+    for name in ("w2.pt", "w4.pt", "plain.pt"):
+        with pytest.raises(ValueError, match=f"{name}: not loadable without executing code in it .*convert it once"):
+            read_state(tmp_path / name)
+    assert not trap.exists()
+
+
+def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path):
+    whole = tmp_path / "w.pt"
+    torch.save({"a": torch.ones(1000), "n": np.int64(1)}, whole, pickle_protocol=4)
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(tmp_path / "cut.pt", "w") as cut:
+        for name in source.namelist():
+            cut.writestr(name, source.read(name)[: 40 if "/data/" in name else None])
+    with pytest.raises(ValueError, match="not loadable"):
+        read_state(tmp_path / "cut.pt")
+
+
+def test_a_torchscript_archive_is_refused_with_the_way_out(tmp_path):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"torch.jit.load\(path\).state_dict\(\)"):
+        read_state(tmp_path / "w.pt")
+
+
+def test_files_without_tensors_and_missing_files_are_refused(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match="expected a state dict of tensors, got dict without any"):
+        read_state(tmp_path / "w.pt")
+    torch.save(torch.ones(3), tmp_path / "t.pt")
+    with pytest.raises(ValueError, match="expected a state dict of tensors, got Tensor"):
+        read_state(tmp_path / "t.pt")
+    (tmp_path / "w.safetensors").write_bytes(b"not one")
+    with pytest.raises(ValueError, match="not loadable"):
+        read_state(tmp_path / "w.safetensors")
+    with pytest.raises(FileNotFoundError, match="no such checkpoint; give a .safetensors or .pt file"):
+        read_state(tmp_path / "absent.pt")
+
+
+def test_the_digest_names_the_weights_not_the_file(tmp_path):
+    state = {"b": torch.arange(3), "a": torch.ones(2, 2).T, "s": torch.tensor(1.5)}
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "w.safetensors")
+    torch.save(dict(reversed(state.items())), tmp_path / "w.pt")
+    digests = {state_digest(read_state(tmp_path / name)) for name in ("w.safetensors", "w.pt")}
+    assert digests == {state_digest(state)}
+    for changed in ({**state, "b": torch.arange(3) + 1}, {**state, "b": torch.arange(3).int()}, {"c": state["b"]}):
+        assert state_digest(changed) not in digests

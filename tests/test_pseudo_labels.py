@@ -1,0 +1,74 @@
+"""The label rule on small timelines, and which teacher labels which modality."""
+
+import numpy as np
+import pytest
+
+from label_harvest.pseudo_labels import label_store, pseudo_labels
+from label_harvest.store import EvidenceStore
+
+
+def store_of(**similarities: np.ndarray) -> EvidenceStore:
+    """A store of two clips and two classes in memory, scale 10 and bias -1 for every teacher."""
+    return EvidenceStore(
+        clip_ids=("a", "b"),
+        class_names=("Dog", "Cat"),
+        weak_labels=np.array([[True, False], [True, True]]),
+        statuses=("ok", "ok"),
+        messages=("", ""),
+        arrays={f"{role}.similarity": array for role, array in similarities.items()},
+        manifest={"teachers": {role: {"logit_scale": 10.0, "logit_bias": -1.0} for role in similarities}},
+    )
+
+
+def test_strictly_above_the_threshold_and_only_tagged_classes():
+    #            Dog  Cat
+    logits = np.array(
+        [
+            [2.0, 9.0],  # at the threshold; not tagged
+            [2.1, 9.0],
+            [np.nan, 9.0],  # no evidence
+            [1.9, 9.0],
+        ]
+    )
+    labels = pseudo_labels(logits, np.array([True, False]), np.array([2.0, 2.0]))
+    assert labels.tolist() == [[False, False], [True, False], [False, False], [False, False]]
+
+
+def test_leading_axes_are_free():
+    rng = np.random.default_rng(0)
+    logits, weak = rng.normal(size=(3, 2, 5, 4)), rng.random((3, 2, 4)) < 0.5
+    whole = pseudo_labels(logits, weak, np.zeros(4))
+    assert whole.shape == (3, 2, 5, 4)
+    assert (whole[1, 0] == pseudo_labels(logits[1, 0], weak[1, 0], np.zeros(4))).all()
+
+
+def test_each_modality_is_labelled_by_its_own_teacher():
+    audio, visual = np.full((2, 3, 2), 0.5, np.float32), np.full((2, 3, 2), 0.2, np.float32)  # logits 4 and 1
+    labels = label_store(
+        store_of(audio=audio, visual=visual), {"audio": np.array([3.9, 4.0]), "visual": np.ones(2) * 2}
+    )
+    assert labels.shape == (2, 3, 2, 2)
+    assert labels[:, :, 0, 0].all() and not labels[:, :, 0, 1].any() and not labels[:, :, 1].any()
+
+
+def test_a_fused_teacher_labels_both_modalities_alike():
+    similarity = np.random.default_rng(0).uniform(-1, 1, (2, 3, 2)).astype(np.float32)
+    labels = label_store(store_of(fused=similarity), {"fused": np.zeros(2)})
+    assert (labels[:, :, 0] == labels[:, :, 1]).all() and labels.any()
+
+
+def test_wrong_arrays_are_refused():
+    with pytest.raises(ValueError, match=r"weak_labels must be bool .* got bool \[3\] and logits \[4, 2\]"):
+        pseudo_labels(np.zeros((4, 2)), np.zeros(3, bool), np.zeros(2))
+    with pytest.raises(ValueError, match="got int64"):
+        pseudo_labels(np.zeros((4, 2)), np.zeros(2, np.int64), np.zeros(2))
+    with pytest.raises(ValueError, match=r"thresholds must be 2 numbers, one per class, got \[2\] with 1 NaN"):
+        pseudo_labels(np.zeros((4, 2)), np.zeros(2, bool), np.array([0.0, np.nan]))
+
+
+def test_a_store_or_thresholds_that_lack_a_modality_are_refused():
+    audio = np.zeros((2, 3, 2), np.float32)
+    with pytest.raises(ValueError, match=r"the store holds \['audio'\], thresholds are given for \['audio'\]"):
+        label_store(store_of(audio=audio), {"audio": np.zeros(2)})
+    with pytest.raises(ValueError, match=r"thresholds are given for \['audio'\]"):
+        label_store(store_of(audio=audio, visual=audio), {"audio": np.zeros(2)})

@@ -1,0 +1,287 @@
+"""From nothing to an F-score table: render the world, harvest it, train three parsers over seeds, score, report."""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.anchors import nothing_predicted, tags_copied
+from eval.scores import Scores, score
+from label_harvest.harvest import HarvestOptions, harvest
+from label_harvest.manifest import HarvestManifest
+from label_harvest.media import Grid
+from label_harvest.store import EvidenceStore, read_store
+from label_harvest.teachers import build_teacher
+from valor.annotations import Split, read_split
+from valor.demo.render import World, build_world
+from valor.demo.schedule import SPLITS
+from valor.files import replaced
+from valor.labelling import LabelQuality, label_quality, read_thresholds, rows_of_split, write_label_folder
+from valor.predictions import Predictions, read_predictions, score_predictions, write_predictions, write_scores_json
+from valor.recipes import RECIPES
+from valor.runs import predict_run, train_run, with_seed
+from valor.train import LOG
+from valor.vocabulary import LLP_CLASSES, class_names, prompts
+
+_LOG = logging.getLogger(__name__)
+
+PREDICTIONS = "predictions.npz"
+"""Name in a run folder: what the run says of the test split."""
+
+ROLES = ("audio", "visual", "fused")
+"""The demo's teachers: two independent ones, and one that sees and hears at once."""
+
+SPLIT_SHARES = {"train": 0.6, "val": 0.12, "test": 0.28}
+"""How the clips of a world are divided."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the compared ways to train the same parser on the same features."""
+
+    recipe: str
+    """Name of its recipe."""
+    title: str
+    """What the table calls it."""
+    teachers: tuple[str, ...]
+    """Roles whose evidence makes its pseudo labels; none for clip tags alone."""
+
+
+ARMS: dict[str, Arm] = {
+    "tags-only": Arm("demo-tags-only", "clip tags only", ()),
+    "fused": Arm("demo", "+ labels of one fused teacher", ("fused",)),
+    "valor": Arm("demo", "+ labels of two independent teachers (VALOR)", ("audio", "visual")),
+}
+"""The three compared trainings, by the names of `scores.json`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What a demo run is made of."""
+
+    clips: int = 700
+    """Clips in the world, all splits together."""
+    seeds: int = 3
+    """Trainings of each arm."""
+    world_seed: int = 2023
+    """Seed of the world; its clips are unlike any sample the teachers learned from, whatever the seed."""
+    shuffle_teachers: bool = False
+    """The control: each clip gets the teacher scores of another clip of its split, so the labels are noise."""
+    workers: int = 2
+    """Processes that render clips and train parsers."""
+
+    def __post_init__(self) -> None:
+        """Refuse worlds too small to hold every class, and runs without a training."""
+        if self.clips < 50:
+            raise ValueError(f"clips must be at least 50, so that every split has some, got {self.clips}")
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+
+    def split_sizes(self) -> dict[str, int]:
+        """Clips of each split."""
+        sizes = {split: round(self.clips * share) for split, share in SPLIT_SHARES.items()}
+        return sizes | {"train": self.clips - sizes["val"] - sizes["test"]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """Everything a demo run found, on the test split."""
+
+    world: World
+    test: Split
+    scores: dict[str, list[Scores]]
+    """By arm, one per seed."""
+    predictions: dict[str, Predictions]
+    """By arm, of the first seed."""
+    anchors: dict[str, Scores]
+    """`nothing` predicted, and `tags-copied` to every second of both modalities."""
+    label_quality: dict[str, LabelQuality]
+    """By arm, of its pseudo labels."""
+    seconds: float
+    """Wall time of this run; cached stages cost next to nothing."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of `scores.json`."""
+        rows = [
+            {"name": arm, "seed": seed, **_levels(scores)}
+            for arm, per_seed in self.scores.items()
+            for seed, scores in enumerate(per_seed)
+        ]
+        return {
+            "rows": rows,
+            "anchors": {name: _levels(scores) for name, scores in self.anchors.items()},
+            "pseudo_labels": {arm: _levels(quality.scores) for arm, quality in self.label_quality.items()},
+            "clips": len(self.test.clip_ids),
+            "truth_sha256": self.test.truth_sha256,
+            "seconds": self.seconds,
+        }
+
+
+def _levels(scores: Scores) -> dict[str, Any]:
+    levels = scores.to_dict()
+    return {"segment": levels["segment"], "event": levels["event"]}
+
+
+def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoResult:
+    """Run the whole line, using again whatever an earlier run of the same options left in the folder.
+
+    Args:
+        out: Gets `data/` (annotation tables, `videos/`, `store/`), `labels/`, `runs/` and `scores.json`.
+        options: The world and the trainings.
+        progress: Whether to show progress bars on stderr.
+
+    Raises:
+        ValueError: The folder holds a demo of other options.
+    """
+    started = time.perf_counter()
+    data = out / "data"
+    world = build_world(data, options.split_sizes(), options.world_seed, options.workers, progress=progress)
+    splits = {split: read_split(data, split, class_names(LLP_CLASSES)) for split in SPLITS}
+    store = _harvest(data, splits, progress=progress)
+    if options.shuffle_teachers:
+        store = shuffled_between_clips(store, splits, seed=options.world_seed)
+    quality = _label(out / "labels", store, splits["test"])
+    scores: dict[str, list[Scores]] = {}
+    predictions = {}
+    _train_all(out, options, progress=progress)
+    for arm in ARMS:
+        runs = [_score_run(_run_folder(out, arm, seed), splits["test"]) for seed in range(options.seeds)]
+        scores[arm] = [seed_scores for _, seed_scores in runs]
+        predictions[arm] = runs[0][0]
+    result = DemoResult(
+        world=world,
+        test=splits["test"],
+        scores=scores,
+        predictions=predictions,
+        anchors=_anchors(splits["test"]),
+        label_quality=quality,
+        seconds=time.perf_counter() - started,
+    )
+    with replaced(out / "scores.json") as temporary:
+        temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+    return result
+
+
+def _harvest(data: Path, splits: Mapping[str, Split], *, progress: bool) -> EvidenceStore:
+    """Evidence of the demo's teachers for every clip of the world."""
+    teachers = [build_teacher(f"demo-{role}", prompts(LLP_CLASSES, role)) for role in ROLES]
+    manifest = HarvestManifest(
+        tuple(clip_id for split in splits.values() for clip_id in split.clip_ids),
+        class_names(LLP_CLASSES),
+        np.concatenate([split.weak_labels for split in splits.values()]),
+    )
+    options = HarvestOptions(grid=Grid(), shard_size=128, clips_per_batch=16)
+    report = harvest(manifest, data / "videos", data / "store", teachers, options=options, progress=progress)
+    if report.failures:
+        raise ValueError(
+            f"{len(report.failures)} clips of the demo world could not be harvested, such as "
+            f"{report.failures[0].clip_id} ({report.failures[0].message}); delete {data} and run again"
+        )
+    if report.skipped:
+        _LOG.info(
+            "%s: evidence of %d clips was there, %d harvested",
+            report.folder,
+            report.skipped,
+            len(report.rows) - report.skipped,
+        )
+    return read_store(report.folder)
+
+
+def shuffled_between_clips(store: EvidenceStore, splits: Mapping[str, Split], *, seed: int) -> EvidenceStore:
+    """Give each clip the teacher scores of another clip of its split: the control that labels must carry the gain.
+
+    Features and tags stay with their clips.
+    """
+    order = np.arange(len(store.clip_ids))
+    rng = np.random.default_rng(seed)
+    for split in splits.values():
+        rows = rows_of_split(store.clip_ids, split)
+        ring = rng.permutation(rows)
+        order[ring] = np.roll(ring, 1)
+    arrays = {name: array[order] if name.endswith(".similarity") else array for name, array in store.arrays.items()}
+    return replace(store, arrays=arrays)
+
+
+def _label(folder: Path, store: EvidenceStore, test: Split) -> dict[str, LabelQuality]:
+    """Write the pseudo labels of each arm; say how good those of the test split are."""
+    from label_harvest.tiny import WEIGHTS
+
+    thresholds = read_thresholds(WEIGHTS / "demo_thresholds.json", len(store.class_names))
+    rows = rows_of_split(store.clip_ids, test)
+    quality = {}
+    for name, arm in ARMS.items():
+        if arm.teachers:
+            labels = write_label_folder(folder / name, store, {role: thresholds[role] for role in arm.teachers})
+            quality[name] = label_quality(labels[rows], test)
+    return quality
+
+
+def _train_all(out: Path, options: DemoOptions, *, progress: bool) -> None:
+    """Train every arm with every seed, as many at a time as there are workers; runs that are done cost a moment.
+
+    Each training has one thread to itself: small networks gain nothing from a second, and lose much when it must wait.
+    """
+    jobs = [(out, arm, seed) for seed in range(options.seeds) for arm in ARMS]
+    with (
+        ProcessPoolExecutor(options.workers, get_context("spawn")) as pool,
+        tqdm(total=sum(_epochs(arm) for _, arm, _ in jobs), desc="train", unit="epoch", disable=not progress) as bar,
+    ):
+        waiting = {pool.submit(_train_and_predict, *job) for job in jobs}
+        while waiting:
+            done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
+            bar.update(sum(_epochs_done(_run_folder(*job)) for job in jobs) - bar.n)
+            cached = sum(future.result() for future in done)
+            if cached:
+                _LOG.info("%d of %d trainings were there", cached, len(jobs))
+
+
+def _train_and_predict(out: Path, arm: str, seed: int) -> bool:
+    """Train one arm with one seed and predict the test split; True when both were there."""
+    import torch
+
+    torch.set_num_threads(1)
+    run = _run_folder(out, arm, seed)
+    recipe = with_seed(RECIPES[ARMS[arm].recipe], seed)
+    labels = out / "labels" / arm if ARMS[arm].teachers else None
+    result = train_run(recipe, out / "data", run, labels=labels, progress=False)
+    cached = result.resumed_from == recipe.fit.epochs and (run / PREDICTIONS).is_file()
+    if not cached:
+        write_predictions(run / PREDICTIONS, predict_run(run, out / "data", "test"))
+    return cached
+
+
+def _score_run(run: Path, test: Split) -> tuple[Predictions, Scores]:
+    """Score the predictions of a run and write them beside it."""
+    predictions = read_predictions(run / PREDICTIONS)
+    scores, report = score_predictions(predictions, test)
+    write_scores_json(run / "scores.json", report)
+    return predictions, scores
+
+
+def _run_folder(out: Path, arm: str, seed: int) -> Path:
+    return out / "runs" / arm / f"seed-{seed}"
+
+
+def _epochs(arm: str) -> int:
+    return RECIPES[ARMS[arm].recipe].fit.epochs
+
+
+def _epochs_done(run: Path) -> int:
+    return (run / LOG).read_bytes().count(b"\n") if (run / LOG).is_file() else 0
+
+
+def _anchors(test: Split) -> dict[str, Scores]:
+    """Scores of predictions that parse nothing."""
+    truth = test.truth
+    return {
+        "nothing": score(nothing_predicted(truth), truth),
+        "tags-copied": score(tags_copied(test.weak_labels, truth.shape[1]), truth),
+    }

@@ -1,0 +1,136 @@
+"""What is installed, which teachers and files are there, and what to do about what is not; all without a network."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .annotations import WEAK_TABLES, read_split
+from .vocabulary import LLP_CLASSES, class_names
+
+NEEDED = (
+    "torch",
+    "torchvision",
+    "torchaudio",
+    "open_clip_torch",
+    "transformers",
+    "av",
+    "numpy",
+    "pandas",
+    "safetensors",
+    "matplotlib",
+)
+"""Distributions without which some stage cannot run."""
+
+OPTIONAL = {
+    "decord": "a second decoder; PyAV is the default, which refuses damaged files where decord returns garbage",
+    "torchcodec": "a third decoder",
+    "laion-clap": "the original CLAP package; the default reads its checkpoints without it",
+}
+"""Distributions that only widen the choice, and why one would want them."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the doctor looked at."""
+
+    state: str
+    """`ok`, `note` (something to know) or `missing` (a stage cannot run)."""
+    subject: str
+    found: str
+    remedy: str = ""
+    """What to do about it; empty when there is nothing to do."""
+
+
+def examine(data: Path | None = None) -> list[Finding]:
+    """Look at everything that decides which stages can run here.
+
+    Args:
+        data: A data folder to look at as well: annotation tables and features.
+    """
+    findings = [*_machine(), *_packages(), *_teachers()]
+    return findings + (_data(data) if data else [])
+
+
+def _machine() -> list[Finding]:
+    found = [Finding("ok", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
+    try:
+        import torch
+    except (ImportError, OSError, RuntimeError) as error:
+        return [*found, Finding("missing", "torch", f"does not import: {error}", "pip install -c constraints.txt -e .")]
+    if torch.cuda.is_available():
+        found.append(Finding("ok", "device", torch.cuda.get_device_name(0)))
+    else:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        found.append(Finding("note", "device", f"no GPU, {cores} cores", "the demo needs none; harvest LLP on a GPU"))
+    return found
+
+
+def _packages() -> list[Finding]:
+    found = []
+    for name in NEEDED:
+        version = _version(name)
+        remedy = "" if version else "pip install -c constraints.txt -e ."
+        found.append(Finding("ok" if version else "missing", name, version or "not installed", remedy))
+    for name, why in OPTIONAL.items():
+        version = _version(name)
+        found.append(Finding("ok" if version else "note", name, version or "not installed (optional)", why))
+    program = shutil.which("ffmpeg")
+    remedy = "" if program else "not needed: PyAV brings its own libraries"
+    found.append(Finding("ok" if program else "note", "ffmpeg", program or "no such program", remedy))
+    return found
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _teachers() -> list[Finding]:
+    from label_harvest.teachers import TEACHERS, where_weights_are
+
+    found = []
+    for name, role in TEACHERS.items():
+        place = where_weights_are(name)
+        state, remedy = ("ok", "") if place else ("note", _fetch(name, role))
+        found.append(Finding(state, f"teacher {name}", str(place) if place else "weights not on this machine", remedy))
+    return found
+
+
+def _fetch(name: str, role: str) -> str:
+    offline = os.environ.get("HF_HUB_OFFLINE", "").strip() not in ("", "0")
+    where = "HF_HUB_OFFLINE is set, so" if offline else "fetched from the hub on first use; without a network"
+    return f"{where} give a local file: valor harvest ... --checkpoint {role}=PATH"
+
+
+def _data(folder: Path) -> list[Finding]:
+    if not folder.is_dir():
+        return [Finding("missing", str(folder), "no such folder", "name the folder that holds AVVP_train.csv")]
+    found, names = [], class_names(LLP_CLASSES)
+    for split in WEAK_TABLES:
+        try:
+            clips = len(read_split(folder, split, names).clip_ids)
+        except (OSError, ValueError) as error:
+            remedy = f"put {WEAK_TABLES[split]} into {folder}"
+            found.append(Finding("missing", f"{split} annotations", str(error), remedy))
+        else:
+            found.append(Finding("ok", f"{split} annotations", f"{clips:,} clips"))
+    return found + _features(folder)
+
+
+def _features(folder: Path) -> list[Finding]:
+    from .feature_files import FEATURE_FILES
+
+    found = []
+    for kind, files in FEATURE_FILES.items():
+        place = folder / files.folder
+        count = sum(1 for _ in place.glob("*.npy")) if place.is_dir() else 0
+        remedy = "" if count else f"expected in {place}"
+        found.append(Finding("ok" if count else "note", f"features {kind}", f"{count:,} files", remedy))
+    stores = sorted((folder / "store").glob("*/manifest.json"))
+    found.append(Finding("ok" if stores else "note", "evidence store", f"{len(stores)} in {folder / 'store'}"))
+    return found

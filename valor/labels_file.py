@@ -1,0 +1,96 @@
+"""The pseudo-label file (.npz, never pickled), the only place that knows its layout.
+
+It holds
+    clip_ids        unicode [N]
+    classes         unicode [C]
+    pseudo_labels   bool [N, T, M, C], M is (audio, visual)
+"""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.events import MODALITIES
+from valor.files import replaced
+
+FILE_NAME = "pseudo_labels.npz"
+"""Name of the file inside a label folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoLabels:
+    """Segment labels of some clips, made by teachers."""
+
+    clip_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    labels: npt.NDArray[np.bool_]
+    """bool [N, T, M, C]."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that are not one label per clip, segment, modality and class."""
+        expected = (len(self.clip_ids), len(MODALITIES), len(self.class_names))
+        shape = self.labels.shape
+        if self.labels.dtype != np.bool_ or self.labels.ndim != 4 or (shape[0], *shape[2:]) != expected:
+            raise ValueError(
+                f"pseudo_labels must be bool [clips, segments, modalities, classes] = [{expected[0]}, T, "
+                f"{expected[1]}, {expected[2]}], got {self.labels.dtype} {shape}"
+            )
+        if len(set(self.clip_ids)) != len(self.clip_ids):
+            raise ValueError(f"clip_ids must be unique, got {len(self.clip_ids) - len(set(self.clip_ids))} duplicates")
+
+
+def write_pseudo_labels(
+    path: Path | str, clip_ids: Sequence[str], class_names: Sequence[str], labels: npt.NDArray[np.bool_]
+) -> None:
+    """Write a pseudo-label file, whole or not at all.
+
+    Args:
+        path: file to write, ending in .npz, usually FOLDER/pseudo_labels.npz.
+        clip_ids: N names.
+        class_names: C names, in the order of the class axis.
+        labels: bool [N, T, M, C].
+
+    Raises:
+        ValueError: The name does not end in .npz, or the labels do not fit the names.
+    """
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"{path}: a pseudo-label file is named *.npz")
+    table = PseudoLabels(tuple(clip_ids), tuple(class_names), labels)
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            allow_pickle=False,
+            clip_ids=np.array(table.clip_ids),
+            classes=np.array(table.class_names),
+            pseudo_labels=table.labels,
+        )
+
+
+def read_pseudo_labels(path: Path | str) -> PseudoLabels:
+    """Read a pseudo-label file; nothing in it is ever unpickled.
+
+    Args:
+        path: The file, or the folder that holds it as pseudo_labels.npz.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, holds pickled arrays, or is not in the layout above.
+    """
+    path = Path(path)
+    path = path / FILE_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            ids, classes, labels = (archive[name] for name in ("clip_ids", "classes", "pseudo_labels"))
+        return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels)
+    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels, which could not be read "
+            f"({error}); run `valor labels` again"
+        ) from error

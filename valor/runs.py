@@ -1,0 +1,107 @@
+"""A run folder from its recipe: data and labels in, a trained parser out, and its predictions of a split."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from label_harvest.store import read_store
+from parsers.build import build_parser
+from valor.annotations import Split, read_split
+from valor.checkpoint import read_checkpoint
+from valor.dataset import ClipSet, FeatureOptions, read_clip_set
+from valor.labelling import is_random, made_by_random_teachers
+from valor.predict import predict_split
+from valor.predictions import Predictions
+from valor.recipes import Recipe, recipe_from_json, recipe_to_json
+from valor.train import FitResult, fit
+from valor.vocabulary import LLP_CLASSES, class_names
+
+_LOG = logging.getLogger(__name__)
+
+
+def train_run(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    labels: Path | None = None,
+    allow_random_teachers: bool = False,
+    progress: bool = True,
+) -> FitResult:
+    """Train what a recipe says into a run folder, or go on with it, or find it done.
+
+    Args:
+        recipe: Features, network and training; its `fit.seed` also seeds the initial weights.
+        data: Folder of the annotation tables and the features.
+        out: The run folder.
+        labels: Folder of pseudo labels; None for the published layout in `data`. Not read where the recipe has no use
+            for them.
+        allow_random_teachers: Accept labels and features of teachers with random weights.
+        progress: Whether to show a progress bar on stderr.
+
+    Raises:
+        ValueError: Data, labels and recipe do not fit, or random teachers made them and that was not allowed.
+        FileNotFoundError: A table or folder is not there.
+    """
+    labels = (labels or data) if recipe.fit.pseudo_label_weight else None
+    if not allow_random_teachers:
+        _refuse_random_teachers(recipe.features, data, labels)
+    sets = {
+        split: read_clip_set(data, read_split(data, split, _names()), recipe.features, labels=wanted)
+        for split, wanted in (("train", labels), ("val", None))
+    }
+    _check_widths(recipe, sets["train"])
+    parser = build_parser(recipe.parser, seed=recipe.fit.seed)
+    result = fit(parser, sets["train"], sets["val"], recipe.fit, out, recipe=recipe_to_json(recipe), progress=progress)
+    if result.resumed_from == recipe.fit.epochs:
+        _LOG.info("%s: trained before, nothing to do", out)
+    elif result.resumed_from:
+        _LOG.info("%s: went on from epoch %d", out, result.resumed_from)
+    return result
+
+
+def predict_run(run: Path, data: Path, split: str | Split) -> Predictions:
+    """Parse a split with the selected weights of a run, on the features its recipe names.
+
+    Args:
+        run: A run folder.
+        data: Folder of the annotation tables and the features.
+        split: `val` or `test`, or a split read before.
+    """
+    parser, card = read_checkpoint(run)
+    wanted = read_split(data, split, card.class_names) if isinstance(split, str) else split
+    if wanted.class_names != card.class_names:
+        raise ValueError(f"{run}: the parser was trained for other classes than the split {wanted.name!r} has")
+    features = recipe_from_json(card.recipe).features
+    return predict_split(parser, read_clip_set(data, wanted, features))
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """The same recipe with another seed."""
+    return replace(recipe, fit=replace(recipe.fit, seed=seed))
+
+
+def _names() -> tuple[str, ...]:
+    return class_names(LLP_CLASSES)
+
+
+def _check_widths(recipe: Recipe, train: ClipSet) -> None:
+    """Refuse a network that does not fit the features before anything is built."""
+    wrong = [
+        f"parser.{name}={width}" for name, width in train.widths().items() if getattr(recipe.parser, name) != width
+    ]
+    if wrong:
+        raise ValueError(f"the recipe {recipe.name!r} does not fit these features; set {' '.join(wrong)}")
+
+
+def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path | None) -> None:
+    """Refuse labels and features that random weights made, unless they were asked for."""
+    from_store = any("." in kind for kind in (features.audio, features.visual, features.motion or ""))
+    random_features = from_store and is_random(read_store(data / "store", names=()).manifest)
+    random_labels = labels is not None and made_by_random_teachers(labels)
+    if random_features or random_labels:
+        what = " and ".join(["features"] * random_features + ["labels"] * random_labels)
+        raise ValueError(
+            f"the {what} were made by teachers with random weights and mean nothing; harvest with real weights, or "
+            "pass --allow-random-teachers to try out speed and plumbing"
+        )
