@@ -1,6 +1,8 @@
 """The visual teacher: CLIP scores one frame per segment against one caption per class."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +121,7 @@ def build_clip(prompts: Sequence[str], *, checkpoint: str | Path | None = None) 
     """
     import open_clip
 
+    @_without_its_own_log()
     def empty() -> torch.nn.Module:
         return open_clip.create_model(ARCHITECTURE, pretrained=None)
 
@@ -136,6 +139,17 @@ def build_clip(prompts: Sequence[str], *, checkpoint: str | Path | None = None) 
     weights = RANDOM if checkpoint == RANDOM else state_digest(network.state_dict())
     tokenize = open_clip.get_tokenizer(ARCHITECTURE)
     return ClipTeacher(network, tokenize, prompts, architecture=f"open_clip {ARCHITECTURE}", weights=weights)
+
+
+@contextmanager
+def _without_its_own_log() -> Iterator[None]:
+    """Keep open_clip from warning of random weights where they are wanted, or about to be filled in."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def clip_state(path: str | Path) -> dict[str, torch.Tensor]:

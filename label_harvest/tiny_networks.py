@@ -73,7 +73,7 @@ class TinyTextTower(nn.Module):
 
 
 class Trunk(nn.Module):
-    """A small convolutional network over a picture of 48 x 64: [B, channels, 48, 64] -> [B, 2 * 96]."""
+    """A small convolutional network over a picture of 48 x 64: [B, channels, 48, 64] -> [B, Trunk.WIDTH]."""
 
     WIDTH = 2 * CHANNELS[-1]
     """Width of what comes out: the mean and the largest response of each channel."""
@@ -96,8 +96,9 @@ class Trunk(nn.Module):
     def fold_norms(self) -> None:
         """Fold the batch norms into the convolutions."""
         for step, norm in enumerate(self.norms):
-            self.convolutions[step] = fuse_conv_bn_eval(self.convolutions[step], norm)
-            self.norms[step] = nn.Identity()
+            if isinstance(norm, nn.BatchNorm2d):
+                self.convolutions[step] = fuse_conv_bn_eval(self.convolutions[step], norm)
+                self.norms[step] = nn.Identity()
 
 
 class Head(nn.Module):

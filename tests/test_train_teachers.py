@@ -13,6 +13,7 @@ from valor.demo.train_teachers import (
     TeacherOptions,
     batches,
     best_threshold,
+    fuse,
     paired_samples,
     render_pools,
     score,
@@ -77,6 +78,25 @@ def test_samples_depend_on_seed_and_number_alone():
         first, again, other = (render_sample(stream, seed, 3) for seed in (0, 0, 1))
         assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
         assert not np.array_equal(first[0], other[0])
+
+
+def test_a_pool_labels_each_sample_with_the_classes_it_was_made_of(pools):
+    for stream, pool in pools.items():
+        for number in (0, 7, 255):
+            picture, classes = render_sample(stream, TINY.seed, number)
+            assert np.array_equal(pool.pictures[number], picture)
+            assert np.flatnonzero(pool.labels[number]).tolist() == sorted(classes)
+
+
+def test_the_fused_network_starts_from_the_trunks_of_the_others_and_keeps_them(pools):
+    torch.manual_seed(0)
+    parts = {stream: TinyNetwork(stream) for stream in ("visual", "audio")}
+    network = fuse(parts)
+    before = {name: tensor.clone() for name, tensor in network.trunks.state_dict().items()}
+    train_network(network, paired_samples(pools, np.random.default_rng(0)), TINY, 2)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.trunks.state_dict().items())
+    for stream, part in parts.items():
+        assert torch.equal(network.trunks[stream].convolutions[0].weight, part.trunks[stream].convolutions[0].weight)
 
 
 def test_pools_hold_every_class_and_empty_samples(pools):

@@ -106,10 +106,10 @@ def run_labels(cli: argparse.Namespace) -> int:
     from label_harvest.store import read_store
     from valor.annotations import read_split
     from valor.labelling import (
+        PROVENANCE,
         export_npy,
         label_quality,
         read_thresholds,
-        rows_of_split,
         thresholds_of,
         write_label_folder,
     )
@@ -120,19 +120,22 @@ def run_labels(cli: argparse.Namespace) -> int:
     if class_names(classes) != store.class_names:
         raise ValueError(f"{cli.store}: the store is of other classes than {cli.classes!r}; pass --classes FILE")
     thresholds = read_thresholds(cli.thresholds, len(classes)) if cli.thresholds else thresholds_of(classes)
-    labels = write_label_folder(cli.out, store, thresholds)
-    print(f"{len(labels)} clips, {int(labels.sum()):,} labelled seconds; wrote {cli.out}")
+    labels, left_out = write_label_folder(cli.out, store, thresholds)
+    print(f"{len(labels.clip_ids):,} clips, {int(labels.labels.sum()):,} labelled seconds; wrote {cli.out}")
+    if left_out:
+        print(f"{len(left_out)} clips without complete evidence got no labels; {cli.out / PROVENANCE} lists them")
     if cli.export:
         print(f"wrote {export_npy(cli.out, store, labels)} files of the published layout under {cli.out}")
     if cli.against:
         split = read_split(cli.against, cli.split, store.class_names)
-        quality = label_quality(labels[rows_of_split(store.clip_ids, split)], split)
+        quality = label_quality(labels, split)
         for modality in quality.precision:
             print(
                 f"{modality:7s} precision {quality.precision[modality]:5.1f}  recall {quality.recall[modality]:5.1f}  "
                 f"segment F {getattr(quality.scores.segment, modality):5.1f}"
             )
-        print(f"tags without any label: {quality.unlabelled_tags:.1f} %")
+        covered = f"{quality.scores.clips:,} of {len(split.clip_ids):,} {cli.split} clips"
+        print(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}")
     return DONE
 
 

@@ -14,7 +14,7 @@ from label_harvest.pseudo_labels import label_store
 from label_harvest.store import EvidenceStore
 from valor.annotations import Split, media_id
 from valor.files import replaced
-from valor.labels_file import FILE_NAME, write_pseudo_labels
+from valor.labels_file import FILE_NAME, PseudoLabels, write_pseudo_labels
 from valor.vocabulary import EventClass
 
 PROVENANCE = "labels.json"
@@ -52,28 +52,57 @@ def read_thresholds(path: Path, num_classes: int) -> dict[str, np.ndarray]:
     return thresholds
 
 
-def write_label_folder(folder: Path, store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Apply thresholds and tags to a store, and write the labels with their provenance.
+def label_clips(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> tuple[PseudoLabels, dict[str, str]]:
+    """Apply thresholds and tags to the clips whose evidence is complete.
+
+    A clip that could not be decoded, has no sound or no picture, or whose picture ends early gets no labels at all:
+    zeros would teach that nothing happens in it.
 
     Args:
-        folder: Gets `pseudo_labels.npz` and `labels.json`.
         store: Evidence with the similarity arrays read.
         thresholds: float [C] by role, see `label_harvest.pseudo_labels.label_store`.
 
     Returns:
-        The labels, bool [N, T, M, C].
+        The labels of the complete clips, and the status of each clip that was left out.
+
+    Raises:
+        ValueError: The thresholds do not fit the store, or no clip is complete.
     """
     labels = label_store(store, thresholds)
-    write_pseudo_labels(folder / FILE_NAME, store.clip_ids, store.class_names, labels)
+    evidence = [store.arrays[f"{role}.similarity"] for role in thresholds]
+    complete = np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
+    if not complete.any():
+        raise ValueError(f"none of the {len(complete)} clips of the store has evidence of {' and '.join(thresholds)}")
+    clip_ids = tuple(store.clip_ids[n] for n in np.flatnonzero(complete))
+    left_out = {store.clip_ids[n]: store.statuses[n] for n in np.flatnonzero(~complete)}
+    return PseudoLabels(clip_ids, store.class_names, labels[complete]), left_out
+
+
+def write_label_folder(
+    folder: Path, store: EvidenceStore, thresholds: Mapping[str, np.ndarray]
+) -> tuple[PseudoLabels, dict[str, str]]:
+    """Write what `label_clips` gives, with its provenance.
+
+    Args:
+        folder: Gets `pseudo_labels.npz` and `labels.json`.
+        store: Evidence with the similarity arrays read.
+        thresholds: float [C] by role.
+
+    Returns:
+        What `label_clips` gives.
+    """
+    labels, left_out = label_clips(store, thresholds)
+    write_pseudo_labels(folder / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels)
     provenance = {
         "store": store.manifest["fingerprint"],
         "teachers": {role: store.manifest["teachers"][role] for role in thresholds},
         "thresholds": {role: values.tolist() for role, values in thresholds.items()},
         "random_weights": is_random(store.manifest),
+        "left_out": left_out,
     }
     with replaced(folder / PROVENANCE) as temporary:
         temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
-    return labels
+    return labels, left_out
 
 
 def is_random(manifest: Mapping) -> bool:
@@ -87,32 +116,28 @@ def made_by_random_teachers(folder: Path) -> bool:
     return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["random_weights"])
 
 
-def export_npy(folder: Path, store: EvidenceStore, labels: np.ndarray) -> int:
+def export_npy(folder: Path, store: EvidenceStore, labels: PseudoLabels) -> int:
     """Write the published per-clip layout: `{CLIP,CLAP}/segment_pseudo_labels/<id>.npy`, and features where held.
 
-    Labels are int64 [T, C] of 0 and 1, features float32, as other projects' loaders expect them. Clips without
-    evidence in a modality get no file there, so that a loader stops rather than learns from zeros.
+    Labels are int64 [T, C] of 0 and 1, features float32, as other projects' loaders expect them. Clips without complete
+    evidence get no files, so that a loader stops rather than learns from zeros.
 
     Returns:
         How many files were written.
     """
     written = 0
+    row_of = {clip_id: row for row, clip_id in enumerate(store.clip_ids)}
     for m, modality in enumerate(MODALITIES):
         home = folder / PUBLISHED_FOLDERS[modality]
         features = store.arrays.get(PUBLISHED_FEATURES[modality])
-        present = np.isfinite(store.arrays[f"{_role(store, modality)}.similarity"]).all(axis=(1, 2))
-        for n in np.flatnonzero(present):
-            name = f"{media_id(store.clip_ids[n])}.npy"
-            _save(home / "segment_pseudo_labels" / name, labels[n, :, m].astype(np.int64))
+        for clip_id, clip_labels in zip(labels.clip_ids, labels.labels, strict=True):
+            name = f"{media_id(clip_id)}.npy"
+            _save(home / "segment_pseudo_labels" / name, clip_labels[:, m].astype(np.int64))
             written += 1
             if features is not None:
-                _save(home / "features" / name, features[n].astype(np.float32))
+                _save(home / "features" / name, features[row_of[clip_id]].astype(np.float32))
                 written += 1
     return written
-
-
-def _role(store: EvidenceStore, modality: str) -> str:
-    return modality if modality in store.roles else "fused"
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -134,43 +159,32 @@ class LabelQuality:
     """Percent of (clip, tag) pairs without a label in either modality."""
 
 
-def label_quality(labels: np.ndarray, split: Split) -> LabelQuality:
-    """Compare labels with the dense truth of a split.
+def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
+    """Compare labels with the dense truth of the clips of a split that have any.
 
     Args:
-        labels: bool [N, T, M, C], rows in the order of the split.
+        labels: Labels of clips in any order.
         split: val or test, with its truth.
 
     Raises:
-        ValueError: The split has no truth, or the shapes differ.
+        ValueError: The split has no truth, other classes, or no clip with labels.
     """
-    if split.truth is None:
-        raise ValueError(f"the split {split.name!r} has no dense truth to compare with; use val or test")
-    hits, false_alarms, misses = np.moveaxis(segment_counts(labels, split.truth).sum(axis=(0, 2)), -1, 0)
-    tagged = split.weak_labels
-    silent = tagged & ~labels.any(axis=(1, 2))
+    if split.truth is None or labels.class_names != split.class_names:
+        raise ValueError(f"labels need a split of their classes with dense truth, got {split.name!r}; use val or test")
+    row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)}
+    kept = np.array([clip_id in row_of for clip_id in split.clip_ids])
+    if not kept.any():
+        raise ValueError(f"no clip of the split {split.name!r} has labels; harvest that split first")
+    marked = labels.labels[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
+    truth, tagged = split.truth[kept], split.weak_labels[kept]
+    hits, false_alarms, misses = np.moveaxis(segment_counts(marked, truth).sum(axis=(0, 2)), -1, 0)
+    silent = tagged & ~marked.any(axis=(1, 2))
     return LabelQuality(
-        scores=score(labels, split.truth),
+        scores=score(marked, truth),
         precision=_percent(hits, hits + false_alarms),
         recall=_percent(hits, hits + misses),
         unlabelled_tags=100 * silent.sum() / max(tagged.sum(), 1),
     )
-
-
-def rows_of_split(clip_ids: tuple[str, ...], split: Split) -> np.ndarray:
-    """Rows of `clip_ids` in the order of a split, int64 [N].
-
-    Raises:
-        ValueError: A clip of the split is not among them.
-    """
-    row_of = {clip_id: row for row, clip_id in enumerate(clip_ids)}
-    missing = [clip_id for clip_id in split.clip_ids if clip_id not in row_of]
-    if missing:
-        raise ValueError(
-            f"{len(missing)} of {len(split.clip_ids)} clips of the split {split.name!r} are not in the store, such as "
-            f"{missing[0]}; harvest them first"
-        )
-    return np.array([row_of[clip_id] for clip_id in split.clip_ids])
 
 
 def _percent(part: np.ndarray, whole: np.ndarray) -> dict[str, float]:

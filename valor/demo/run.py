@@ -24,7 +24,7 @@ from valor.annotations import Split, read_split
 from valor.demo.render import World, build_world
 from valor.demo.schedule import SPLITS
 from valor.files import replaced
-from valor.labelling import LabelQuality, label_quality, read_thresholds, rows_of_split, write_label_folder
+from valor.labelling import LabelQuality, label_quality, read_thresholds, write_label_folder
 from valor.predictions import Predictions, read_predictions, score_predictions, write_predictions, write_scores_json
 from valor.recipes import RECIPES
 from valor.runs import predict_run, train_run, with_seed
@@ -202,8 +202,9 @@ def shuffled_between_clips(store: EvidenceStore, splits: Mapping[str, Split], *,
     """
     order = np.arange(len(store.clip_ids))
     rng = np.random.default_rng(seed)
+    row_of = {clip_id: row for row, clip_id in enumerate(store.clip_ids)}
     for split in splits.values():
-        rows = rows_of_split(store.clip_ids, split)
+        rows = [row_of[clip_id] for clip_id in split.clip_ids]
         ring = rng.permutation(rows)
         order[ring] = np.roll(ring, 1)
     arrays = {name: array[order] if name.endswith(".similarity") else array for name, array in store.arrays.items()}
@@ -215,12 +216,11 @@ def _label(folder: Path, store: EvidenceStore, test: Split) -> dict[str, LabelQu
     from label_harvest.tiny import WEIGHTS
 
     thresholds = read_thresholds(WEIGHTS / "demo_thresholds.json", len(store.class_names))
-    rows = rows_of_split(store.clip_ids, test)
     quality = {}
     for name, arm in ARMS.items():
         if arm.teachers:
-            labels = write_label_folder(folder / name, store, {role: thresholds[role] for role in arm.teachers})
-            quality[name] = label_quality(labels[rows], test)
+            labels, _ = write_label_folder(folder / name, store, {role: thresholds[role] for role in arm.teachers})
+            quality[name] = label_quality(labels, test)
     return quality
 
 

@@ -1,8 +1,9 @@
 """Make the weights of the demo's teachers: `python -m valor.demo.train_teachers --out label_harvest/weights`.
 
-Three contrastive networks are trained on separately rendered single samples (`sample_pools`), a visual and an audio one
-and then the fused one, which starts from their trunks. Beside each weight file lies a JSON file that says how it was
-made and how good it is on samples it never saw; `demo_thresholds.json` holds the label thresholds found there.
+Three contrastive networks are trained on separately rendered single samples (`sample_pools`): a visual one, an audio
+one, and then the fused one, which looks and listens through their trunks and learns to weigh the two. Beside each
+weight file lies a JSON file that says how it was made and how good it is on samples it never saw. The label thresholds
+found there are in `demo_thresholds.json`.
 """
 
 import argparse
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 ROLES = ("visual", "audio", "fused")
 """The three teachers, in the order they are trained."""
-STEP_SHARES = {"visual": 1.0, "audio": 0.6, "fused": 1.0}
+STEP_SHARES = {"visual": 1.0, "audio": 0.6, "fused": 0.6}
 """Share of the training steps each role takes."""
 PAIRINGS = 3
 """Frames each sound is paired with for the fused teacher."""
@@ -50,8 +51,8 @@ class TeacherOptions:
     """Samples rendered per stream to train on."""
     held_out: int = 3000
     """Samples rendered per stream to set thresholds and measure on."""
-    steps: int = 2000
-    """Training steps of a network; the audio one, which learns fastest, takes fewer, see STEP_SHARES."""
+    steps: int = 3000
+    """Training steps of the visual network; the others take fewer, see STEP_SHARES."""
     batch: int = 128
     """Samples in a step."""
     learning_rate: float = 2e-3
@@ -142,7 +143,8 @@ def train_network(network: TinyNetwork, samples: Samples, options: TeacherOption
     """
     rng = np.random.default_rng((POOL_SEED, options.seed, 10 + ROLES.index(network.role)))
     torch.manual_seed(options.seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, weight_decay=0.02)
+    learned = [weight for weight in network.parameters() if weight.requires_grad]
+    optimiser = torch.optim.AdamW(learned, lr=options.learning_rate, weight_decay=0.02)
     plan = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, options.learning_rate, total_steps=max(steps, 2), pct_start=0.1
     )
@@ -162,10 +164,13 @@ def train_network(network: TinyNetwork, samples: Samples, options: TeacherOption
     return losses
 
 
-def start_from(fused: TinyNetwork, parts: dict[str, TinyNetwork]) -> None:
-    """Copy the trained trunks of the visual and the audio network into a fused one."""
-    for name, part in parts.items():
-        fused.trunks[name].load_state_dict(part.trunks[name].state_dict())
+def fuse(parts: dict[str, TinyNetwork]) -> TinyNetwork:
+    """Build a fused network on the trained trunks of a visual and an audio one; the trunks stay as they are."""
+    fused = TinyNetwork("fused").fold_norms()
+    for name in STREAMS:
+        fused.trunks[name].load_state_dict(parts[name].fold_norms().trunks[name].state_dict())
+    fused.trunks.requires_grad_(False)
+    return fused
 
 
 @torch.inference_mode()
@@ -197,10 +202,11 @@ def best_threshold(logits: np.ndarray, present: np.ndarray) -> tuple[float, floa
 
 def calibrate(logits: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
     """Threshold, precision and recall of each class: logits float [N, C], labels bool [N, C]."""
-    found = [best_threshold(logits[:, index], labels[:, index]) for index in range(labels.shape[1])]
-    return [
-        dict(zip(("threshold", "precision", "recall"), map(lambda v: round(v, 4), row), strict=True)) for row in found
-    ]
+    table = []
+    for index in range(labels.shape[1]):
+        threshold, precision, recall = best_threshold(logits[:, index], labels[:, index])
+        table.append({"threshold": round(threshold, 4), "precision": round(precision, 4), "recall": round(recall, 4)})
+    return table
 
 
 def ship(network: TinyNetwork, out: Path, facts: dict[str, object]) -> None:
@@ -260,10 +266,8 @@ def train_teachers(pools: dict[str, Pool], out: Path, options: TeacherOptions) -
     for role in ROLES:
         began = time.perf_counter()
         torch.manual_seed(options.seed)
-        networks[role] = TinyNetwork(role)
+        networks[role] = fuse(networks) if role == "fused" else TinyNetwork(role)
         rng = np.random.default_rng((POOL_SEED, options.seed, 20))
-        if role == "fused":
-            start_from(networks[role], {name: networks[name] for name in STREAMS})
         steps = max(1, round(options.steps * STEP_SHARES[role]))
         losses[role] = train_network(networks[role], samples_of(role, learn, rng), options, steps)
         tables[role] = calibrate(*_score_unseen(networks[role], samples_of(role, unseen, rng)))
