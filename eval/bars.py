@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import ON_SCREEN, Style, Theme, add_legend, stacked_axes, swatches
+from .canvas import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, swatches
 from .scores import FIGURES, TenScores
 from .tables import FIGURE_TITLES, LEVEL_TITLES, Row
 
@@ -65,6 +65,7 @@ def score_bars_figure(
             )
     _frame_bars(axes, level, colours)
     add_legend(figure, [*swatches(fills), *_dashed_lines([name for name, _ in anchors], colours)], title, colours)
+    settle(figure)
     return figure
 
 

@@ -6,8 +6,10 @@ Figures are built without pyplot, so no window, backend or global state is invol
 """
 
 import io
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -26,6 +28,12 @@ PAPER_WIDTH = 6.9
 
 COLUMN_WIDTH = 3.35
 """Inches, one column of such a paper."""
+
+GAP = 0.09
+"""Inches the layout leaves between axes that stand one above the other."""
+
+LINE = 0.16
+"""Inches of height of a line of the legend."""
 
 DPI = 200
 """Pixels per inch of an image, and of the images within an SVG."""
@@ -117,12 +125,16 @@ def _settings() -> "AbstractContextManager[None]":
 def stacked_axes(heights: Sequence[float], style: Style) -> "tuple[Figure, list[Axes]]":
     """Make an empty figure with frameless axes of these heights in inches, one above the other on one x axis.
 
-    Room for a title, a legend and the ticks of the lowest axes is added.
+    Room for a title and a legend of one line each and the ticks of the lowest axes is added.
     """
     from matplotlib.figure import Figure
 
     colours = style.colours
-    figure = Figure(figsize=(style.width, sum(heights) + 0.75), layout="constrained", facecolor=colours.paper)
+    figure = Figure(
+        figsize=(style.width, sum(heights) + 0.75 + GAP * (len(heights) - 1)),
+        layout="constrained",
+        facecolor=colours.paper,
+    )
     column = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     for axes in column:
         axes.set_facecolor(colours.paper)
@@ -142,11 +154,14 @@ def swatches(fills: dict[str, str]) -> "list[Artist]":
 def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None, colours: Theme) -> None:
     """Put title and legend above the axes, the legend in as few lines as the figure is wide enough for."""
     inches = fmean(0.5 + 0.065 * len(str(handle.get_label())) for handle in handles)
-    columns = int(figure.get_figwidth() / inches)
+    columns = max(1, min(int(figure.get_figwidth() / inches), len(handles)))
+    title = title and textwrap.fill(title, int(figure.get_figwidth() / 0.09))
+    lines = ceil(len(handles) / columns) + (title.count("\n") if title else 0)
+    figure.set_figheight(figure.get_figheight() + LINE * (lines - 1))
     figure.legend(
         handles=handles,
         loc="outside upper left",
-        ncols=max(1, min(columns, len(handles))),
+        ncols=columns,
         title=title,
         title_fontproperties={"weight": "bold", "size": 10},
         alignment="left",
@@ -157,3 +172,10 @@ def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None,
         columnspacing=1.4,
         borderaxespad=0.1,
     ).get_title().set_color(colours.ink)
+
+
+def settle(figure: "Figure") -> None:
+    """Lay a finished figure out, once: a second layout would start from the first and could differ by a pixel."""
+    with _settings():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import ON_SCREEN, Style, Theme, add_legend, stacked_axes, swatches
+from .canvas import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, swatches
 from .counts import BoolArray
 from .events import MODALITIES, events_of
 from .film import Media, draw_media, strip_heights
@@ -65,11 +65,12 @@ def timeline_figure(
     num_rows = max(len(occurring), 1) * len(MODALITIES)
     colours, fills = style.colours, style.fills([name for name, _ in tracks], truth)
     names = [class_names[index] for index in occurring]
-    num_segments = tracks[0][1].shape[0]
-    film = Film(media, num_segments * segment_seconds, style.width - _label_inches(names))
-    figure, (*above, axes) = stacked_axes([*film.heights, num_rows * (LANE * len(tracks) + ROW_GAP)], style)
-    film.draw(above, colours)
-    _draw_clock(axes, num_segments, segment_seconds, colours)
+    inches = style.width - _label_inches(names)
+    figure, (*above, axes) = stacked_axes(
+        [*strip_heights(media, inches), num_rows * (LANE * len(tracks) + ROW_GAP)], style
+    )
+    _draw_clock([*above, axes], len(tracks[0][1]), segment_seconds, colours)
+    draw_media(above, media, len(tracks[0][1]) * segment_seconds, inches, colours)
     axes.set_ylim(num_rows, 0)
     for position, class_index in enumerate(occurring):
         for modality in range(len(MODALITIES)):
@@ -77,26 +78,31 @@ def timeline_figure(
             _draw_row(axes, len(MODALITIES) * position + modality, lanes, fills, segment_seconds, colours)
     _label_rows(axes, names, colours)
     add_legend(figure, swatches(fills), title, colours)
+    settle(figure)
     return figure
 
 
-def _draw_clock(axes: "Axes", num_segments: int, segment_seconds: float, colours: Theme) -> None:
+def _draw_clock(column: "Sequence[Axes]", num_segments: int, segment_seconds: float, colours: Theme) -> None:
     """Lay out the time axis, with a faint line at every segment border of a short clip."""
     from matplotlib.ticker import MaxNLocator
 
-    seconds = num_segments * segment_seconds
-    axes.set_xlim(0, seconds)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("seconds", fontsize=7.5, color=colours.quiet, labelpad=2)
+    lowest = column[-1]
+    lowest.set_xlim(0, num_segments * segment_seconds)
+    lowest.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10]))
+    lowest.set_xlabel("seconds", fontsize=7.5, color=colours.quiet, labelpad=2)
     if num_segments <= 60:
-        borders = np.arange(num_segments + 1) * segment_seconds
-        axes.vlines(borders, 0, 1, colours.shade, linewidth=0.6, transform=axes.get_xaxis_transform(), zorder=0)
+        for axes in column:
+            for border in range(num_segments + 1):
+                axes.axvline(border * segment_seconds, color=colours.shade, linewidth=0.6, zorder=0)
 
 
 def _draw_row(
     axes: "Axes", row: int, lanes: Sequence[Track], fills: dict[str, str], segment_seconds: float, colours: Theme
 ) -> None:
-    """Draw one class in one modality: the truth as a shade over the row, and a bar for each system in its lane."""
+    """Draw one class in one modality: the truth as a shade over the row, and a bar for each system in its lane.
+
+    A hairline runs through every lane, so that a system that marks nothing is seen to do so.
+    """
     gap = ROW_GAP / (LANE * len(lanes) + ROW_GAP)
     height = (1 - gap) / len(lanes)
     for lane, (name, marks) in enumerate(lanes):
@@ -105,10 +111,21 @@ def _draw_row(
         if fills[name] == colours.ink:  # the truth
             axes.broken_barh(spans, (row + gap / 2, 1 - gap), facecolors=colours.shade, zorder=1)
         bar = (row + gap / 2 + (lane + 0.1) * height, 0.8 * height)
+        axes.axhline(bar[0] + bar[1] / 2, color=fills[name], linewidth=0.8, alpha=0.4, zorder=1.5)
         hatch = HATCHES[row % len(MODALITIES)]
         axes.broken_barh(
             spans, bar, facecolors=fills[name], edgecolors=colours.paper, linewidth=0, hatch=hatch, zorder=2
         )
+
+
+def _label_inches(class_names: Sequence[str]) -> float:
+    """Inches the names to the left of the rows take, roughly."""
+    lines = [line for name in class_names for line in _wrapped(name).splitlines()]
+    return 0.6 + 0.08 * max(map(len, lines), default=0)
+
+
+def _wrapped(name: str) -> str:
+    return textwrap.fill(name.replace("_", " "), 14)
 
 
 def _label_rows(axes: "Axes", class_names: Sequence[str], colours: Theme) -> None:
@@ -131,7 +148,7 @@ def _label_rows(axes: "Axes", class_names: Sequence[str], colours: Theme) -> Non
     for position, name in enumerate(class_names):
         top = position * len(MODALITIES)
         axes.annotate(
-            textwrap.fill(name.replace("_", " "), 14),
+            _wrapped(name),
             (0, top + len(MODALITIES) / 2),
             xytext=(-39, 0),
             xycoords=("axes fraction", "data"),
@@ -143,7 +160,8 @@ def _label_rows(axes: "Axes", class_names: Sequence[str], colours: Theme) -> Non
             color=colours.ink,
         )
         if position:
-            axes.axhline(top, color=colours.quiet, linewidth=0.6)
+            line = axes.axhline(top, -1, 2, color=colours.quiet, linewidth=0.6, clip_on=False)  # across the figure
+            line.set_in_layout(False)
 
 
 def _check_tracks(tracks: Sequence[Track], class_names: Sequence[str]) -> None:

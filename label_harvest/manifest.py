@@ -103,7 +103,7 @@ def _read_rows(path: Path) -> list[tuple[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: the manifest cannot be read ({error}); give a tab-separated text file") from error
     header, rows = (table[0] if table else []), [row for row in table[1:] if any(cell.strip() for cell in row)]
     if tuple(header[:2]) != COLUMNS:

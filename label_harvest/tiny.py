@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
+from .checkpoints import RANDOM, build_random, read_state
 from .evidence import Evidence
 from .indices import audio_segments
 from .media import ClipMedia
@@ -141,15 +141,14 @@ def build_tiny(role: str, prompts: Sequence[str], checkpoint: str | Path | None 
         ValueError: The role is unknown, or the file does not hold the weights of this role.
         FileNotFoundError: There is no such file.
     """
-    if checkpoint is not None and str(checkpoint) == "random":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return TinyTeacher(TinyNetwork(role).fold_norms(), prompts, "random")
+    if str(checkpoint) == RANDOM:
+        network = build_random(lambda: TinyNetwork(role).fold_norms(), f"demo-{role}")
+        return TinyTeacher(network, prompts, RANDOM)
     network = TinyNetwork(role).fold_norms()
     path = WEIGHTS / f"demo_{role}.safetensors" if checkpoint is None else Path(checkpoint)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weight file; python -m valor.demo.train_teachers makes the demo's")
-    weights = {name: tensor.float() for name, tensor in load_file(path).items()}
+    weights = {name: tensor.float() for name, tensor in read_state(path).items()}
     wanted, held = dict(network.state_dict()), set(weights)
     wrong = [name for name in wanted if name not in held or wanted[name].shape != weights[name].shape]
     if wrong or held - set(wanted):

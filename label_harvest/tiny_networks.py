@@ -25,7 +25,7 @@ FFT_SIZE, HOP = 1024, 500
 """Window and step of the spectrogram in samples."""
 BUCKETS = 4096
 """Words and letter groups are hashed into this many entries."""
-CHANNELS = (16, 32, 64, 96)
+CHANNELS = (24, 48, 80, 128)
 """Channels of the four convolutions of a tower; each of the first three halves the picture."""
 FEATURE_WIDTH = 128
 """Width of a tower's feature, the vector a parser learns from."""

@@ -91,6 +91,7 @@ def test_missing_folder_is_named(tmp_path):
 @pytest.mark.parametrize(("content", "message"), [
     (b"", "could not be read"),
     (b"\x93NUMPY\x01\x00", "could not be read"),
+    (b"PK\x03\x04 cut off", "could not be read"),
     (np.zeros((10, 512), np.float32), r"expected clip features .* of shape \(10, 768\), got float32 \(10, 512\)"),
     (np.full((10, 768), np.nan, np.float32), "must be finite floats"),
     (np.zeros((10, 768), np.int64), "must be finite floats, got int64"),

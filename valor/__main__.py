@@ -23,9 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 2 wrong use or bad input (said in one message), 3 done with failures that are listed.
     """
     cli = build_argument_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING if cli.quiet else logging.INFO, format="%(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "huggingface_hub", "open_clip", "root", "transformers", "matplotlib", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO)
     try:
         return COMMANDS[cli.command](cli)
     except KeyboardInterrupt:
@@ -34,6 +32,18 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError, MediaError, RuntimeError) as error:
         print(f"valor {cli.command}: {error}", file=sys.stderr)
         return WRONG_USE
+
+
+def _log_to_stderr(level: int) -> None:
+    """Notes of this project from `level` on, and warnings of everyone."""
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "huggingface_hub", "open_clip", "transformers", "matplotlib", "PIL"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger().addFilter(_is_warning)  # for libraries that log as nobody; what passes through is not asked
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
 
 
 def run_demo_command(cli: argparse.Namespace) -> int:
@@ -70,15 +80,19 @@ def run_harvest(cli: argparse.Namespace) -> int:
     """`valor harvest`."""
     from label_harvest.harvest import HarvestOptions, harvest
     from label_harvest.manifest import read_manifest
-    from label_harvest.teachers import build_teacher
+    from label_harvest.teachers import TEACHERS, build_teacher
     from valor.vocabulary import class_names, prompts, read_vocabulary
 
     classes = read_vocabulary(cli.classes)
     manifest = read_manifest(cli.manifest, class_names(classes))
     checkpoints = _checkpoints(cli.checkpoint)
+    names = {"visual": cli.visual, "audio": cli.audio}
+    for role, name in names.items():
+        known = [teacher for teacher, its_role in TEACHERS.items() if its_role == role]
+        if name not in known:
+            raise ValueError(f"--{role} must be one of {', '.join(known)}, got {name!r}")
     teachers = [
-        build_teacher(name, prompts(classes, role), checkpoint=checkpoints.get(role))
-        for role, name in (("visual", cli.visual), ("audio", cli.audio))
+        build_teacher(name, prompts(classes, role), checkpoint=checkpoints.get(role)) for role, name in names.items()
     ]
     options = HarvestOptions(shard_size=cli.shard_clips)
     report = harvest(manifest, cli.videos, cli.store, teachers, options=options, progress=not cli.quiet)
@@ -213,7 +227,8 @@ def run_doctor(cli: argparse.Namespace) -> int:
         remedy = f"  -> {finding.remedy}" if finding.remedy else ""
         print(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
     missing = sum(finding.state == "missing" for finding in findings)
-    print(f"\n{missing} things are missing" if missing else "\nall that is needed is here; try: valor demo")
+    summary = f"{missing} thing{'s are' if missing > 1 else ' is'} missing"
+    print(f"\n{summary if missing else 'all that is needed is here; try: valor demo'}")
     return WRONG_USE if missing else DONE
 
 

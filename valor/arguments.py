@@ -20,6 +20,18 @@ From raw clips to an F-score table, one command a stage:
 New here? Start with `valor demo`, then `valor COMMAND --help`.
 """
 
+RECIPE_NAMES = (
+    "demo",
+    "demo-tags-only",
+    "valor",
+    "valor+",
+    "valor++",
+    "valor++ pre-norm",
+    "han-weak",
+    "han-weak++",
+)
+"""The named recipes, said again because help must not wait for torch; a test holds them equal to valor.recipes."""
+
 
 def build_argument_parser() -> argparse.ArgumentParser:
     """All commands; the chosen one is `command` of the parsed arguments."""
@@ -128,10 +140,11 @@ def _train(commands: argparse._SubParsersAction) -> argparse.ArgumentParser:
         "features and labels to a run",
         "DIR holds the annotation tables AVVP_*.csv and the features: the published layout feats/, CLIP/, CLAP/, or a\n"
         "`store/` of harvested evidence. The run folder gets best.safetensors, recipe.json and log.jsonl; the epoch\n"
-        "kept is the first with the highest validation segment Type@AV. Run it again to resume.",
+        "kept is the first with the highest validation segment Type@AV. Run it again to resume.\n\n"
+        f"Recipes: {', '.join(RECIPE_NAMES)}.",
         "valor train valor++ --data data --labels labels --out runs/valor++ --set fit.epochs=30",
     )
-    command.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see below) or a recipe.json")
+    command.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see above), a recipe.json or a run folder")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
     command.add_argument(
         "--labels", type=Path, metavar="DIR", help="pseudo labels (default: the published layout in --data)"

@@ -31,6 +31,8 @@ OPTIONAL = {
 }
 """Distributions that only widen the choice, and why one would want them."""
 
+_INSTALL = "pip install -c constraints.txt -e ."
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -59,7 +61,7 @@ def _machine() -> list[Finding]:
     try:
         import torch
     except (ImportError, OSError, RuntimeError) as error:
-        return [*found, Finding("missing", "torch", f"does not import: {error}", "pip install -c constraints.txt -e .")]
+        return [*found, Finding("missing", "torch", f"does not import: {error}", _INSTALL)]
     if torch.cuda.is_available():
         found.append(Finding("ok", "device", torch.cuda.get_device_name(0)))
     else:
@@ -72,7 +74,7 @@ def _packages() -> list[Finding]:
     found = []
     for name in NEEDED:
         version = _version(name)
-        remedy = "" if version else "pip install -c constraints.txt -e ."
+        remedy = "" if version else _INSTALL
         found.append(Finding("ok" if version else "missing", name, version or "not installed", remedy))
     for name, why in OPTIONAL.items():
         version = _version(name)
@@ -95,7 +97,11 @@ def _teachers() -> list[Finding]:
 
     found = []
     for name, role in TEACHERS.items():
-        place = where_weights_are(name)
+        try:
+            place = where_weights_are(name)
+        except (ImportError, OSError, RuntimeError) as error:
+            found.append(Finding("missing", f"teacher {name}", f"cannot be built: {error}", _INSTALL))
+            continue
         state, remedy = ("ok", "") if place else ("note", _fetch(name, role))
         found.append(Finding(state, f"teacher {name}", str(place) if place else "weights not on this machine", remedy))
     return found
@@ -115,7 +121,8 @@ def _data(folder: Path) -> list[Finding]:
         try:
             clips = len(read_split(folder, split, names).clip_ids)
         except (OSError, ValueError) as error:
-            remedy = f"put {WEAK_TABLES[split]} into {folder}"
+            absent = isinstance(error, FileNotFoundError)
+            remedy = f"put the file into {folder}" if absent else "mend or replace the file"
             found.append(Finding("missing", f"{split} annotations", str(error), remedy))
         else:
             found.append(Finding("ok", f"{split} annotations", f"{clips:,} clips"))
@@ -123,8 +130,10 @@ def _data(folder: Path) -> list[Finding]:
 
 
 def _features(folder: Path) -> list[Finding]:
-    from .feature_files import FEATURE_FILES
-
+    try:
+        from .feature_files import FEATURE_FILES
+    except (ImportError, OSError, RuntimeError) as error:
+        return [Finding("note", "features", f"cannot be looked at: {error}")]
     found = []
     for kind, files in FEATURE_FILES.items():
         place = folder / files.folder

@@ -7,6 +7,7 @@
 What is denser than one row per segment is folded while it is read, so it never fills the memory.
 """
 
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,7 @@ def _read_features(path: Path, kind: str, shape: tuple[int, int]) -> np.ndarray:
 def _load(path: Path, shape: tuple[int, int], what: str) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{path}: expected a plain .npy of {what}, which could not be read ({error}); fetch or make this file again"
         ) from error

@@ -1,6 +1,7 @@
 """The labels stage: evidence of a store -> pseudo labels on disk, their provenance, their export, their quality."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,13 +108,25 @@ def write_label_folder(
 
 def is_random(manifest: Mapping) -> bool:
     """Whether a teacher of this store had random weights, which makes its labels noise."""
-    return any(identity["weights"] == "random" for identity in manifest["teachers"].values())
+    return any(identity.get("weights") == "random" for identity in manifest["teachers"].values())
 
 
-def made_by_random_teachers(folder: Path) -> bool:
-    """Whether the labels of this folder say of themselves that a random teacher made them."""
-    path = folder / PROVENANCE
-    return path.is_file() and bool(json.loads(path.read_text(encoding="utf-8"))["random_weights"])
+def made_by_random_teachers(labels: Path) -> bool:
+    """Whether labels say of themselves that a random teacher made them.
+
+    Args:
+        labels: Their folder, or a file in it. Without `labels.json` nothing is known against them.
+
+    Raises:
+        ValueError: `labels.json` is damaged.
+    """
+    path = (labels if labels.is_dir() else labels.parent) / PROVENANCE
+    if not path.is_file():
+        return False
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8"))["random_weights"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected what `valor labels` wrote, got {error!r}; make the labels again") from error
 
 
 def export_npy(folder: Path, store: EvidenceStore, labels: PseudoLabels) -> int:
@@ -124,7 +137,17 @@ def export_npy(folder: Path, store: EvidenceStore, labels: PseudoLabels) -> int:
 
     Returns:
         How many files were written.
+
+    Raises:
+        ValueError: Two clips go by the same file name.
     """
+    names = Counter(media_id(clip_id) for clip_id in labels.clip_ids)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"the published layout names a file by the first 11 characters of an LLP name, and {len(twice)} such names "
+            f"stand for several clips, such as {twice[0]}; use {FILE_NAME}, which names clips in full"
+        )
     written = 0
     row_of = {clip_id: row for row, clip_id in enumerate(store.clip_ids)}
     for m, modality in enumerate(MODALITIES):

@@ -18,6 +18,9 @@ from valor.vocabulary import LLP_CLASSES, class_names
 
 _LOG = logging.getLogger(__name__)
 
+_TEACHER_KINDS = {"clap", "clip"}
+"""Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
+
 
 def train_run(
     recipe: Recipe,
@@ -96,8 +99,11 @@ def _check_widths(recipe: Recipe, train: ClipSet) -> None:
 
 def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path | None) -> None:
     """Refuse labels and features that random weights made, unless they were asked for."""
-    from_store = any("." in kind for kind in (features.audio, features.visual, features.motion or ""))
-    random_features = from_store and is_random(read_store(data / "store", names=()).manifest)
+    kinds = {kind for kind in (features.audio, features.visual, features.motion) if kind}
+    random_features = bool(kinds & _TEACHER_KINDS) and made_by_random_teachers(data)
+    if any("." in kind for kind in kinds):
+        store = data / "store" if (data / "store").is_dir() else data
+        random_features |= is_random(read_store(store, names=()).manifest)
     random_labels = labels is not None and made_by_random_teachers(labels)
     if random_features or random_labels:
         what = " and ".join(["features"] * random_features + ["labels"] * random_labels)

@@ -1,6 +1,7 @@
 """The one table of event classes: name, the prompts the two teachers read, and the thresholds on what they answer."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,17 @@ class EventClass:
     """Label threshold of the visual teacher, in its logits (scale * cosine); a label needs more than this."""
     audio_threshold: float
     """Label threshold of the audio teacher, in its logits; a label needs more than this."""
+
+    def __post_init__(self) -> None:
+        """Refuse texts that are none or blank, and thresholds that are no numbers."""
+        for name in ("name", "visual_prompt", "audio_prompt"):
+            text = getattr(self, name)
+            if not isinstance(text, str) or not text.strip():
+                raise TypeError(f"{name} must be text, got {text!r}")
+        for name in ("visual_threshold", "audio_threshold"):
+            number = getattr(self, name)
+            if not isinstance(number, int | float) or isinstance(number, bool) or math.isnan(number):
+                raise TypeError(f"{name} of {self.name} must be a number, got {number!r}")
 
 
 # The captions keep the typos of the published label generator ("vaccum", "a acoustic guiter"): they reach the text

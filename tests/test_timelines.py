@@ -1,17 +1,14 @@
-"""Figures: what is drawn where, not how it looks (look at them for that)."""
+"""Timelines: what is drawn where, not how it looks (look at them for that)."""
 
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from matplotlib.container import ErrorbarContainer
 
-from eval.plots import COLUMN_WIDTH, THEMES, score_bars_figure, timeline_figure, to_png, to_svg
-from eval.scores import LevelScores, TenScores
+from eval.canvas import COLUMN_WIDTH, THEMES, Style, to_png, to_svg
+from eval.film import Media
+from eval.timelines import timeline_figure
 
 CLASSES = ("Dog", "Telephone_bell_ringing", "Car")
 
@@ -80,8 +77,8 @@ def test_the_truth_is_shaded_behind_the_others_when_it_is_there(tracks):
 
 def test_a_system_keeps_its_colour_from_figure_to_figure(tracks):
     order = ("tags-only", "fused", "VALOR")
-    alone = bars(timeline_figure(tracks[2:], CLASSES, colour_order=order))
-    among = bars(timeline_figure(tracks, CLASSES, colour_order=order))
+    alone = bars(timeline_figure(tracks[2:], CLASSES, style=Style(colour_order=order)))
+    among = bars(timeline_figure(tracks, CLASSES, style=Style(colour_order=order)))
     assert {colour for *_, colour, _ in alone} <= {colour for *_, colour, _ in among}
     assert {colour for *_, colour, _ in alone} != {
         colour for *_, colour, _ in bars(timeline_figure(tracks[2:], CLASSES))
@@ -93,26 +90,48 @@ def test_a_clip_without_an_event_says_so():
     assert [text.get_text() for text in axes.texts] == ["no event"]
 
 
-@pytest.mark.parametrize("theme", THEMES)
-def test_the_first_systems_and_the_truth_differ_in_grey(theme):
-    def grey(colour):
-        red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
-        return 0.299 * red + 0.587 * green + 0.114 * blue
+MEDIA = Media(np.full((10, 96, 128, 3), 90, dtype=np.uint8), np.linspace(-1, 1, 500, dtype=np.float32))
 
-    shades = [grey(colour) for colour in (THEMES[theme].ink, *THEMES[theme].systems[:3])]
-    assert min(abs(one - other) for one, other in combinations(shades, 2)) > 20
+
+def test_every_lane_has_a_hairline_so_that_nothing_marked_is_seen(tracks):
+    axes = timeline_figure(tracks, CLASSES).axes[0]
+    hairlines = [line for line in axes.lines if line.get_zorder() == 1.5]
+    heights = [line.get_ydata()[0] for line in hairlines]
+    assert len(heights) == 2 * 2 * 3 and heights == sorted(heights)
+    for _, _, (low, high), *_ in bars(axes.figure):
+        assert sum(low < height < high for height in heights) == 1
+
+
+@pytest.mark.parametrize("media", [MEDIA, Media(frames=MEDIA.frames), Media(waveform=MEDIA.waveform), None])
+def test_media_stand_above_the_rows_on_the_same_clock(tracks, media):
+    figure = timeline_figure(tracks, CLASSES, media=media)
+    figure.draw_without_rendering()
+    *above, rows = figure.axes
+    kinds = [axes.get_yticklabels()[0].get_text() for axes in above]
+    wanted = {"video": media and media.frames, "sound": media and media.waveform}
+    assert kinds == [kind for kind, array in wanted.items() if array is not None]
+    assert [label.get_text() for label in rows.get_yticklabels()] == ["audible", "visible"] * 2
+    for axes in above:
+        assert axes.get_xlim() == (0, 10) and axes.get_position().y0 > rows.get_position().y1
+        assert axes.get_window_extent().intervalx == pytest.approx(rows.get_window_extent().intervalx)
+        assert not axes.xaxis.get_tick_params()["labelbottom"]
 
 
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", [COLUMN_WIDTH, 9.0])
-def test_figures_become_png_and_svg_and_nothing_is_cut_off(tracks, theme, width):
-    figure = timeline_figure(tracks, CLASSES, title="a clip", theme=theme, width=width)
+@pytest.mark.parametrize("media", [None, MEDIA])
+def test_figures_become_png_and_svg_and_nothing_is_cut_off(tracks, theme, width, media):
+    style = Style(theme=theme, width=width)
+    figure = timeline_figure(tracks, CLASSES, title="a clip with a title " * 4, media=media, style=style)
     image = to_png(figure, dpi=50)
     assert image.startswith(b"\x89PNG") and to_png(figure, dpi=50) == image
     svg = to_svg(figure)
     assert ElementTree.fromstring(svg).tag.endswith("svg") and to_svg(figure) == svg
+    again = timeline_figure(tracks, CLASSES, title="a clip with a title " * 4, media=media, style=style)
+    assert to_svg(again) == svg
     canvas = figure.bbox
-    for artist in (*figure.axes[0].texts, *figure.axes[0].get_yticklabels(), figure.legends[0]):
+    labels = [label for axes in figure.axes for label in axes.get_yticklabels()]
+    for artist in (*figure.axes[-1].texts, *labels, figure.legends[0]):
         box = artist.get_window_extent()
         assert canvas.x0 <= box.x0 and box.x1 <= canvas.x1 and canvas.y0 <= box.y0 and box.y1 <= canvas.y1, artist
 
@@ -132,47 +151,6 @@ def test_tracks_that_do_not_fit_are_refused(tracks):
         timeline_figure(tracks, CLASSES)
 
 
-def test_unknown_themes_and_equal_names_are_refused(tracks):
-    with pytest.raises(ValueError, match="theme must be one of light, dark, got 'sepia'"):
-        timeline_figure(tracks, CLASSES, theme="sepia")
+def test_equal_names_are_refused(tracks):
     with pytest.raises(ValueError, match="different names"):
         timeline_figure([tracks[0], tracks[0]], CLASSES)
-
-
-def scores(audio):
-    level = LevelScores(audio=audio, visual=60.0, audio_visual=50.0, type_av=55.0, event_av=65.0)
-    return TenScores(segment=level, event=replace(level, audio=10.0), clips=5)
-
-
-def test_bars_stand_for_means_and_whiskers_for_deviations():
-    figure = score_bars_figure(
-        [("fused", scores(40.0)), ("VALOR", [scores(70.0), scores(80.0)])],
-        anchors=[("tags copied", scores(30.0))],
-        title="pseudo labels",
-    )
-    axes = figure.axes[0]
-    heights = [patch.get_height() for patch in axes.patches]
-    assert heights == [40, 60, 50, 55, 65, 75, 60, 50, 55, 65]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "V", "AV", "Type@AV", "Event@AV"]
-    assert [text.get_text() for text in axes.texts][:6] == ["40.0", "60.0", "50.0", "55.0", "65.0", "75.0"]
-    ((whisker,),) = [container.lines[2] for container in axes.containers if isinstance(container, ErrorbarContainer)]
-    low, high = whisker.get_segments()[0][:, 1]
-    assert (low + high) / 2 == pytest.approx(75) and (high - low) / 2 == pytest.approx(np.std([70, 80], ddof=1))
-    assert 30.0 in {line.get_ydata()[0] for line in axes.lines}
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["fused", "VALOR", "tags copied"]
-    assert score_bars_figure([("fused", scores(40.0))], level="event").axes[0].patches[0].get_height() == 10
-
-
-def test_bars_without_scores_are_refused():
-    for rows, level in (([], "segment"), ([("one", [])], "segment"), ([("one", scores(1.0))], "clip")):
-        with pytest.raises(ValueError, match="at least one score each and a level of segment, event"):
-            score_bars_figure(rows, level=level)
-
-
-def test_scoring_needs_neither_torch_nor_matplotlib():
-    code = (
-        "import sys, eval.scores as s, eval.decide, eval.tables, eval.plots, eval.anchors; "
-        "assert not {'torch', 'matplotlib'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
