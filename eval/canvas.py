@@ -132,6 +132,7 @@ def stacked_axes(heights: Sequence[float], style: Style) -> "tuple[Figure, list[
     colours = style.colours
     figure = Figure(
         figsize=(style.width, sum(heights) + 0.75 + GAP * (len(heights) - 1)),
+        dpi=DPI,
         layout="constrained",
         facecolor=colours.paper,
     )
@@ -155,7 +156,7 @@ def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None,
     """Put title and legend above the axes, the legend in as few lines as the figure is wide enough for."""
     inches = fmean(0.5 + 0.065 * len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(int(figure.get_figwidth() / inches), len(handles)))
-    title = title and textwrap.fill(title, int(figure.get_figwidth() / 0.09))
+    title = title and textwrap.fill(title, int(figure.get_figwidth() / 0.085))
     lines = ceil(len(handles) / columns) + (title.count("\n") if title else 0)
     figure.set_figheight(figure.get_figheight() + LINE * (lines - 1))
     figure.legend(

@@ -19,6 +19,8 @@ class LossTerms(NamedTuple):
     """Audio segment logits against their pseudo labels; None when the batch has none."""
     visual: Tensor | None
     """Visual segment logits against their pseudo labels; None when the batch has none."""
+    guided: Tensor | None = None
+    """Pooled probability of each modality against the smoothed clip tags; None when not asked for."""
 
 
 def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
@@ -37,6 +39,31 @@ def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
     # Written out: torch's binary_cross_entropy aborts on NaN before anyone can say which clips it came from.
     probs = clip_probs.clamp(_SMALLEST_PROB, 1 - _SMALLEST_PROB)
     return -(weak_labels * probs.log() + (1 - weak_labels) * (1 - probs).log()).mean()
+
+
+def guided_loss(modality_probs: Tensor, weak_labels: Tensor, smoothing: tuple[float, float]) -> Tensor:
+    """Binary cross-entropy of the pooled probability of each modality with the clip tags, smoothed by modality.
+
+    A tag may be true of one modality alone; smoothing says how little a modality should trust it. Without pseudo labels
+    this term is what makes each modality speak for itself.
+
+    Args:
+        modality_probs: float [B, M, C], M is (audio, visual).
+        weak_labels: float [B, C] in [0, 1].
+        smoothing: Of audio and of visual, in [0, 1]; a tag y becomes (1 - smoothing) * y + smoothing / 2.
+
+    Returns:
+        Scalar, the sum over modalities of the mean over clips and classes.
+
+    Source:
+        Tian et al., ECCV 2020 (HAN), "individual-guided learning with label smoothing"; HAN smooths audio by 0 and
+        visual by 0.1.
+    """
+    losses = [
+        weak_loss(probs, (1 - share) * weak_labels + share / 2)
+        for probs, share in zip(modality_probs.unbind(1), smoothing, strict=True)
+    ]
+    return losses[0] + losses[1]
 
 
 def pseudo_label_loss(segment_logits: Tensor, pseudo_labels: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -59,32 +86,39 @@ def pseudo_label_loss(segment_logits: Tensor, pseudo_labels: Tensor, valid: Tens
 
 
 def loss_terms(
-    output: ParserOutput, weak_labels: Tensor, pseudo_labels: Tensor | None = None, valid: Tensor | None = None
+    output: ParserOutput,
+    weak_labels: Tensor,
+    pseudo_labels: Tensor | None = None,
+    valid: Tensor | None = None,
+    *,
+    smoothing: tuple[float, float] | None = None,
 ) -> LossTerms:
     """All terms of one batch.
 
     Args:
         output: The parser's answer.
         weak_labels: float [B, C] in [0, 1].
-        pseudo_labels: float [B, T, M, C] in [0, 1]; None leaves the weak term alone.
+        pseudo_labels: float [B, T, M, C] in [0, 1]; None leaves their terms out.
         valid: bool [B, T], True where a segment exists; None when all do.
+        smoothing: Of the guided term, see `guided_loss`; None leaves it out.
 
     Returns:
         The terms, unweighted.
     """
     weak = weak_loss(output.clip_probs, weak_labels)
+    guided = None if smoothing is None else guided_loss(output.modality_probs, weak_labels, smoothing)
     if pseudo_labels is None:
-        return LossTerms(weak, None, None)
+        return LossTerms(weak, None, None, guided)
     audio, visual = (
         pseudo_label_loss(logits, labels, valid)
         for logits, labels in zip(output.segment_logits.unbind(2), pseudo_labels.unbind(2), strict=True)
     )
-    return LossTerms(weak, audio, visual)
+    return LossTerms(weak, audio, visual, guided)
 
 
-def total_loss(terms: LossTerms, *, pseudo_label_weight: float = 1.0) -> Tensor:
-    """Weighted sum of the terms: weak + pseudo_label_weight * (audio + visual)."""
-    total = terms.weak
+def total_loss(terms: LossTerms, *, pseudo_label_weight: float = 1.0, guided_weight: float = 1.0) -> Tensor:
+    """Weighted sum of the terms: weak + pseudo_label_weight * (audio + visual) + guided_weight * guided."""
+    total = terms.weak if terms.guided is None else terms.weak + guided_weight * terms.guided
     for term in (terms.audio, terms.visual):
         if term is not None:
             total = total + pseudo_label_weight * term

@@ -6,7 +6,9 @@ from itertools import combinations
 
 import pytest
 
-from eval.canvas import THEMES, Style, add_legend, stacked_axes, swatches
+from eval.canvas import THEMES, Style, add_legend, settle, stacked_axes, swatches, to_png, to_svg
+
+LIGHT = THEMES["light"]
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -41,7 +43,7 @@ def test_axes_stand_above_each_other_at_the_heights_wanted():
     for axes in column:
         axes.set_yticks([])
     column[-1].set_xlabel("seconds")
-    add_legend(figure, swatches({"one": "#000000"}), "a title", THEMES["light"])
+    add_legend(figure, swatches({"one": "#000000"}), "a title", LIGHT)
     figure.draw_without_rendering()
     heights = [axes.get_window_extent().height / figure.dpi for axes in column]
     assert heights == pytest.approx([0.5, 0.25, 2.0], rel=0.06)
@@ -51,7 +53,7 @@ def test_axes_stand_above_each_other_at_the_heights_wanted():
 def test_a_long_title_and_a_long_legend_make_the_figure_higher_not_the_axes_lower():
     def height(title, names):
         figure, (axes,) = stacked_axes([1.0], Style(width=3.0))
-        add_legend(figure, swatches(dict.fromkeys(names, "#000000")), title, THEMES["light"])
+        add_legend(figure, swatches(dict.fromkeys(names, "#000000")), title, LIGHT)
         figure.draw_without_rendering()
         box = figure.legends[0].get_window_extent()
         assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
@@ -68,3 +70,17 @@ def test_scoring_needs_neither_torch_nor_matplotlib():
         "assert not {'torch', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_settled_figure_gives_the_same_bytes_in_any_order():
+    def made():
+        figure, column = stacked_axes([0.5, 1.0], Style(width=3.0))
+        column[0].set_ylabel("a label that takes room")
+        add_legend(figure, swatches({"one": "#000000"}), "a title of more than one line in so narrow a figure", LIGHT)
+        settle(figure)
+        return figure
+
+    first, second = made(), made()
+    image, drawing = to_png(first, dpi=50), to_svg(first)
+    assert to_svg(second) == drawing and to_png(second, dpi=50) == image
+    assert to_png(first, dpi=50) == image and to_svg(first) == drawing

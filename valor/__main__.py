@@ -59,7 +59,7 @@ def run_demo_command(cli: argparse.Namespace) -> int:
     print(_table([(arm.title, result.scores[name]) for name, arm in ARMS.items()] + anchors, anchors))
     print("\nPseudo labels of the same clips, scored as predictions:")
     labels = [(ARMS[name].title.removeprefix("+ "), quality.scores) for name, quality in result.label_quality.items()]
-    print(_table(labels + anchors[1:], anchors))
+    print(_table(labels + anchors[1:], anchors[1:]))
     gains = type_av_gains(result)
     print(
         f"\nSegment-level Type@AV, VALOR minus tags only: {sum(gains) / len(gains):+.1f} points "

@@ -78,7 +78,8 @@ def _packages() -> list[Finding]:
         found.append(Finding("ok" if version else "missing", name, version or "not installed", remedy))
     for name, why in OPTIONAL.items():
         version = _version(name)
-        found.append(Finding("ok" if version else "note", name, version or "not installed (optional)", why))
+        state, remedy = ("ok", "") if version else ("note", why)
+        found.append(Finding(state, name, version or "not installed (optional)", remedy))
     program = shutil.which("ffmpeg")
     remedy = "" if program else "not needed: PyAV brings its own libraries"
     found.append(Finding("ok" if program else "note", "ffmpeg", program or "no such program", remedy))

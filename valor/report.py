@@ -1,6 +1,7 @@
 """One self-contained HTML page: a score table, and clips that play beside the timelines of truth and systems."""
 
 import base64
+import io
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from eval.events import MODALITIES, events_of
 from valor.files import replaced
 
-ROW_HEIGHT, LANE_HEIGHT, LABEL_WIDTH, TRACK_WIDTH, TOP = 15, 11, 230, 620, 22
+ROW_HEIGHT, LANE_HEIGHT, LABEL_WIDTH, TRACK_WIDTH, TOP = 15, 11, 270, 620, 22
+MODALITY_X = 158
 """Sizes of the drawn timeline in its own units; the page scales it to the window."""
 
 
@@ -37,6 +39,8 @@ class ReportClip:
     """A line under the player, such as the clip's tags and scores."""
     tracks: tuple[tuple[str, np.ndarray], ...]
     """(system name, bool [T, M, C]); the first is the truth the others are compared with."""
+    frames: np.ndarray | None = None
+    """uint8 [K, H, W, 3], evenly spaced frames for the film strip above the timeline."""
 
 
 def score_table(columns: tuple[tuple[str, tuple[str, ...]], ...], rows: list[ScoreRow]) -> str:
@@ -93,12 +97,13 @@ def timeline_svg(clip: ReportClip, class_names: tuple[str, ...], segment_seconds
     num_segments = truth.shape[0]
     seconds = num_segments * segment_seconds
     occurring = [c for c in range(truth.shape[2]) if any(mask[:, :, c].any() for _, mask in clip.tracks)]
-    parts, y = [], TOP
+    film, film_height = _film(clip.frames)
+    parts, y = [film], TOP + film_height
     for c in occurring:
         parts.append(f'<text class="class" x="0" y="{y + 12}">{escape(class_names[c].replace("_", " "))}</text>')
         for m, modality in enumerate(MODALITIES):
             word = "audible" if modality == "audio" else "visible"
-            parts.append(f'<text class="lane" x="112" y="{y + 12}">{word}</text>')
+            parts.append(f'<text class="lane" x="{MODALITY_X}" y="{y + 12}">{word}</text>')
             for name, mask in clip.tracks:
                 parts.append(
                     f'<text class="lane" x="{LABEL_WIDTH - 8}" y="{y + 9}" text-anchor="end">{escape(name)}</text>'
@@ -118,6 +123,26 @@ def timeline_svg(clip: ReportClip, class_names: tuple[str, ...], segment_seconds
         + "".join(parts)
         + f'<line class="playhead" x1="{LABEL_WIDTH}" x2="{LABEL_WIDTH}" y1="{TOP - 8}" y2="{height - 4}"/></svg>'
     )
+
+
+def _film(frames: np.ndarray | None) -> tuple[str, int]:
+    """The film strip above the rows, and the height it takes."""
+    if frames is None:
+        return "", 0
+    width = TRACK_WIDTH / len(frames)
+    height = round(width * frames.shape[1] / frames.shape[2])
+    strip = _jpeg(np.concatenate(list(frames), axis=1))
+    place = f'x="{LABEL_WIDTH}" y="{TOP}" width="{TRACK_WIDTH}" height="{height}"'
+    return f'<image {place} preserveAspectRatio="none" href="data:image/jpeg;base64,{strip}"/>', height + 6
+
+
+def _jpeg(image: np.ndarray) -> str:
+    """An image uint8 [H, W, 3] as base64 text of a JPEG."""
+    from PIL import Image
+
+    memory = io.BytesIO()
+    Image.fromarray(image).save(memory, "JPEG", quality=80)
+    return base64.b64encode(memory.getvalue()).decode("ascii")
 
 
 def _clock(num_segments: int, segment_seconds: float, height: int) -> str:
@@ -148,8 +173,11 @@ def _lane(mask: np.ndarray, truth: np.ndarray, modality: str, y: int) -> list[st
 def clip_card(clip: ReportClip, class_names: tuple[str, ...]) -> str:
     """HTML of one clip: the player with the media inside the page, its note, and the timeline beside it."""
     media = base64.b64encode(clip.media.read_bytes()).decode("ascii")
+    poster = ""
+    if clip.frames is not None:
+        poster = f'poster="data:image/jpeg;base64,{_jpeg(clip.frames[len(clip.frames) // 2])}" '
     return (
-        f'<section class="clip"><div><video controls playsinline preload="metadata" '
+        f'<section class="clip"><div><video controls playsinline preload="metadata" {poster}'
         f'src="data:video/mp4;base64,{media}"></video><div class="name">{escape(clip.clip_id)}</div>'
         f'<div class="small">{escape(clip.note)}</div></div>{timeline_svg(clip, class_names)}</section>'
     )

@@ -56,6 +56,12 @@ class FitOptions:
     """Gradients are scaled down to this global norm."""
     pseudo_label_weight: float = 1.0
     """Weight of the two segment losses against the weak loss; 0 trains on clip tags alone."""
+    guided_weight: float = 0.0
+    """Weight of HAN's guided loss, which holds each modality to the clip tags; VALOR has none."""
+    audio_smoothing: float = 0.0
+    """How far the guided loss moves audio tags towards 1/2, in [0, 1]; HAN has 0."""
+    visual_smoothing: float = 0.1
+    """The same for visual tags; HAN has 0.1."""
     seed: int = 1000
     """Of dropout and, with the parser's own options, of the batch order."""
 
@@ -68,9 +74,14 @@ class FitOptions:
         for name in ("learning_rate", "max_grad_norm"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("min_learning_rate", "weight_decay", "pseudo_label_weight"):
+        for name in ("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not (0 <= self.audio_smoothing <= 1 and 0 <= self.visual_smoothing <= 1):
+            raise ValueError(
+                "audio_smoothing and visual_smoothing must be in [0, 1], "
+                f"got {self.audio_smoothing} and {self.visual_smoothing}"
+            )
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             raise ValueError(f"beta1 and beta2 must be in [0, 1), got {self.beta1} and {self.beta2}")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
@@ -173,8 +184,9 @@ def train_step(parser: HybridParser, batch: Batch, optimiser: torch.optim.Optimi
     """
     output = parser(batch.audio, batch.visual, batch.motion, batch.valid)
     pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
-    terms = loss_terms(output, batch.weak_labels, pseudo_labels, batch.valid)
-    total = total_loss(terms, pseudo_label_weight=options.pseudo_label_weight)
+    smoothing = (options.audio_smoothing, options.visual_smoothing) if options.guided_weight else None
+    terms = loss_terms(output, batch.weak_labels, pseudo_labels, batch.valid, smoothing=smoothing)
+    total = total_loss(terms, pseudo_label_weight=options.pseudo_label_weight, guided_weight=options.guided_weight)
     optimiser.zero_grad()
     total.backward()
     grad_norm = torch.nn.utils.clip_grad_norm_(parser.parameters(), options.max_grad_norm)

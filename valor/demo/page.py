@@ -7,8 +7,9 @@ import numpy as np
 
 from eval.scores import FIGURES, LEVELS, PER_CLIP, Scores
 from eval.tables import FIGURE_TITLES, LEVEL_TITLES
+from label_harvest.media import Grid, read_clip
 from valor.annotations import media_id
-from valor.predictions import decisions
+from valor.predictions import align, decisions
 from valor.report import LEGEND, ReportClip, ScoreRow, clip_card, plain_table, score_table, write_page
 
 from .llp_facts import LLP_STATISTICS
@@ -44,8 +45,8 @@ def write_demo_page(path: Path, result: DemoResult, options: DemoOptions) -> Non
             '<p class="soft">The labels the parsers learned from, scored as if they were predictions; they may use the '
             "clip's true tags, which a parser may not.</p>",
             "<h2>Clips</h2>",
-            f"<p>{len(clips)} of the {len(result.test.clip_ids)} test clips, taken at even steps from the one where "
-            "VALOR loses most to training on tags to the one where it gains most.</p>",
+            f"<p>{len(clips)} of the {len(result.test.clip_ids)} test clips, taken at even steps through all of them, "
+            "ordered by what VALOR gains over training on tags: from much to a loss.</p>",
             LEGEND,
             *[clip_card(clip, class_names) for clip in clips],
             "<h2>How close this world is to LLP</h2>",
@@ -126,10 +127,15 @@ def _clip(result: DemoResult, row: int) -> ReportClip:
         name.replace("_", " ") for name, tagged in zip(test.class_names, test.weak_labels[row], strict=True) if tagged
     ]
     tracks = [("truth", test.truth[row])]
-    tracks += [(arm, decisions(result.predictions[arm])[0][row]) for arm in ("tags-only", "valor")]
+    tracks += [
+        (title, decisions(align(result.predictions[arm], test))[0][row])
+        for arm, title in (("tags-only", "tags only"), ("valor", "VALOR"))
+    ]
+    media = result.world.videos / f"{media_id(clip_id)}.mp4"
     return ReportClip(
         clip_id=clip_id,
-        media=result.world.videos / f"{media_id(clip_id)}.mp4",
+        media=media,
+        frames=read_clip(media, grid=Grid()).frames,
         note=f"tags: {', '.join(names)}",
         tracks=tuple(tracks),
     )

@@ -49,7 +49,7 @@ def write_demo_picture(path: Path, result: DemoResult, row: int) -> None:
         tracks,
         test.class_names,
         segment_seconds=GRID.segment_seconds,
-        title=f"Tagged “{', '.join(tags)}”: what is audible, what is visible, and when?",
+        title=f"Tagged “{', '.join(tags)}”: what is audible, what visible, and when?",
         media=Media(clip.frames, clip.waveform),
         style=Style(width=WIDTH),
     )
