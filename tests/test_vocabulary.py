@@ -77,5 +77,5 @@ def test_a_file_that_is_no_vocabulary_is_refused_by_name(tmp_path, content, mess
 
 def test_a_name_that_is_neither_says_what_there_is(tmp_path):
     for name in ("LLP", str(tmp_path / "none.json"), str(tmp_path)):
-        with pytest.raises(ValueError, match=f"must be one of llp or a JSON file of classes, got '{name}', which is no"):
+        with pytest.raises(ValueError, match=f"must be one of llp or a JSON file of classes, got '{name}'"):
             read_vocabulary(name)

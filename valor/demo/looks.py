@@ -6,38 +6,38 @@ from math import pi, sin
 import numpy as np
 from PIL import Image, ImageFilter
 
-from . import draw_animals, draw_household, draw_instruments, draw_machines, draw_people
-from .backgrounds import FRAME_HEIGHT, FRAME_WIDTH, MARGIN, paint_background, paint_foreground
-from .pen import Coat, Pen
+from .drawings import animals, household, instruments, machines, people
+from .drawings.backgrounds import FRAME_HEIGHT, FRAME_WIDTH, MARGIN, paint_background, paint_foreground
+from .drawings.pen import Coat, Pen
 
 Drawing = Callable[[Pen, Coat, float], None]
 
 DRAWINGS: dict[str, Drawing] = {
-    "Speech": draw_people.speech,
-    "Car": draw_machines.car,
-    "Cheering": draw_people.cheering,
-    "Dog": draw_animals.dog,
-    "Cat": draw_animals.cat,
-    "Frying_(food)": draw_household.frying,
-    "Basketball_bounce": draw_people.basketball,
-    "Fire_alarm": draw_household.fire_alarm,
-    "Chainsaw": draw_machines.chainsaw,
-    "Cello": draw_instruments.cello,
-    "Banjo": draw_instruments.banjo,
-    "Singing": draw_people.singing,
-    "Chicken_rooster": draw_animals.rooster,
-    "Violin_fiddle": draw_instruments.violin,
-    "Vacuum_cleaner": draw_household.vacuum_cleaner,
-    "Baby_laughter": draw_people.baby_laughter,
-    "Accordion": draw_instruments.accordion,
-    "Lawn_mower": draw_machines.lawn_mower,
-    "Motorcycle": draw_machines.motorcycle,
-    "Helicopter": draw_machines.helicopter,
-    "Acoustic_guitar": draw_instruments.guitar,
-    "Telephone_bell_ringing": draw_household.telephone,
-    "Baby_cry_infant_cry": draw_people.baby_cry,
-    "Blender": draw_household.blender,
-    "Clapping": draw_people.clapping,
+    "Speech": people.speech,
+    "Car": machines.car,
+    "Cheering": people.cheering,
+    "Dog": animals.dog,
+    "Cat": animals.cat,
+    "Frying_(food)": household.frying,
+    "Basketball_bounce": people.basketball,
+    "Fire_alarm": household.fire_alarm,
+    "Chainsaw": machines.chainsaw,
+    "Cello": instruments.cello,
+    "Banjo": instruments.banjo,
+    "Singing": people.singing,
+    "Chicken_rooster": animals.rooster,
+    "Violin_fiddle": instruments.violin,
+    "Vacuum_cleaner": household.vacuum_cleaner,
+    "Baby_laughter": people.baby_laughter,
+    "Accordion": instruments.accordion,
+    "Lawn_mower": machines.lawn_mower,
+    "Motorcycle": machines.motorcycle,
+    "Helicopter": machines.helicopter,
+    "Acoustic_guitar": instruments.guitar,
+    "Telephone_bell_ringing": household.telephone,
+    "Baby_cry_infant_cry": people.baby_cry,
+    "Blender": household.blender,
+    "Clapping": people.clapping,
 }
 """The drawing of each of LLP's class names."""
 

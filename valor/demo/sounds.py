@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from . import machines, music, voices
-from .waves import (
+from .synthesis import machines, music, voices
+from .synthesis.waves import (
     SAMPLE_RATE,
     beats,
     control_points,

@@ -2,8 +2,8 @@
 
 from math import pi, sin
 
-from .draw_people import Person, head, torso
 from .pen import Coat, Color, Pen, shade
+from .people import Person, head, torso
 
 WOODS: tuple[Color, ...] = ((176, 96, 44), (146, 70, 34), (206, 138, 66), (110, 56, 32), (222, 170, 96))
 STRING: Color = (236, 232, 220)

@@ -2,8 +2,8 @@
 
 from math import pi, sin
 
-from .draw_people import Person, head
 from .pen import Coat, Color, Pen, shade
+from .people import Person, head
 
 PAINTS: tuple[Color, ...] = (
     (206, 44, 44), (40, 92, 186), (240, 196, 50), (60, 140, 74), (235, 235, 235), (70, 72, 80), (226, 120, 40),

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image, ImageFilter
 
-from .draw_people import Person, head, torso
 from .pen import Coat, Color, Pen, shade
+from .people import Person, head, torso
 
 FRAME_WIDTH, FRAME_HEIGHT = 128, 96
 """Size of every frame of the demo world in pixels."""
