@@ -30,7 +30,8 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from .events import run_edges
+from .matches import match_events, overlap_fraction
+from .words import Words, num_marked, packed, run_starts, unpacked
 
 BoolArray = npt.NDArray[np.bool_]
 CountArray = npt.NDArray[np.int64]
@@ -91,18 +92,14 @@ def segment_counts(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray |
         >>> segment_counts(predicted, truth)[0, 0, 0]
         array([1, 1, 1])
     """
-    predicted, truth = _comparable(predicted, truth, valid)
-    hits = _marked(predicted & truth)
-    return _stacked(hits, _marked(predicted) - hits, _marked(truth) - hits)
+    check_marks(predicted, truth, valid)
+    return count_segments(pack_marks(predicted, valid), pack_marks(truth, valid))
 
 
 def event_counts(
     predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = None, min_iou: float = 0.5
 ) -> CountArray:
     """Count hits, false alarms and misses of each clip, modality and class in events.
-
-    Two events overlap exactly where prediction and truth are both marked, and every maximal run of such segments
-    belongs to one pair of events. So the pairs are read off those runs, all clips and classes at once.
 
     Args:
         predicted: bool [N, T, M, C], True where the parser marks a segment.
@@ -128,48 +125,33 @@ def event_counts(
         >>> event_counts(predicted, truth)[0, 0, 0]
         array([1, 1, 1])
     """
-    if not 0.5 <= min_iou <= 1:
-        raise ValueError(f"min_iou must lie in 0.5..1, where no event can match two others, got {min_iou}")
-    predicted, truth = _comparable(predicted, truth, valid)
-    num_clips, num_segments, num_modalities, num_classes = predicted.shape
-    lanes = (num_clips, num_segments, num_modalities * num_classes)
-    active = (predicted | truth).any(axis=1)
-    clip, lane = np.nonzero(active.reshape(num_clips, lanes[-1]))
-    per_track = _matched_events(
-        predicted.reshape(lanes)[clip, :, lane], truth.reshape(lanes)[clip, :, lane], Fraction(str(min_iou))
-    )
-    counts = []
-    for count in per_track:
-        grid = np.zeros(active.shape, dtype=np.int64)
-        grid[active] = count
-        counts.append(grid)
-    return _stacked(*counts)
+    overlap = overlap_fraction(min_iou)
+    check_marks(predicted, truth, valid)
+    return count_events(pack_marks(predicted, valid), pack_marks(truth, valid), predicted.shape[1], overlap)
 
 
-def _matched_events(predicted: BoolArray, truth: BoolArray, min_iou: Fraction) -> tuple[CountArray, ...]:
-    """Count the hits, false alarms and misses of the tracks bool [K, T]: three int64 [K]."""
-    num_tracks, stride = predicted.shape[0], predicted.shape[1] + 1
-    predicted_start, predicted_stop = run_edges(predicted)
-    true_start, true_stop = run_edges(truth)
-    shared_start, shared_stop = run_edges(predicted & truth)
-    of_predicted = np.searchsorted(predicted_start, shared_start, side="right") - 1
-    of_true = np.searchsorted(true_start, shared_start, side="right") - 1
-    intersection = shared_stop - shared_start
-    lengths = (predicted_stop - predicted_start)[of_predicted] + (true_stop - true_start)[of_true]
-    matched = intersection * min_iou.denominator >= (lengths - intersection) * min_iou.numerator
-
-    def per_track(positions: npt.NDArray[np.intp]) -> CountArray:
-        return np.bincount(positions // stride, minlength=num_tracks).astype(np.int64, copy=False)
-
-    hits = per_track(shared_start[matched])
-    return hits, per_track(predicted_start) - hits, per_track(true_start) - hits
+def pack_marks(marks: BoolArray, valid: BoolArray | None = None) -> Words:
+    """Pack marks bool [N, T, M, C] into words [W, N, M, C], those that are not valid cleared."""
+    words = packed(marks)
+    if valid is not None:
+        words &= packed(valid)[:, :, np.newaxis, np.newaxis]
+    return words
 
 
-def _marked(marks: BoolArray) -> CountArray:
-    """Count the marked segments: bool [N, T, M, C] -> int64 [N, M, C]."""
-    narrow = np.min_scalar_type(marks.shape[1])  # one byte per count for T < 256: several times faster than int64
-    counted: CountArray = marks.view(np.uint8).sum(axis=1, dtype=narrow).astype(np.int64)
-    return counted
+def count_segments(predicted: Words, truth: Words) -> CountArray:
+    """Count as `segment_counts` does, from words [W, N, M, C]."""
+    hits = num_marked(predicted & truth)
+    return _stacked(hits, num_marked(predicted) - hits, num_marked(truth) - hits)
+
+
+def count_events(predicted: Words, truth: Words, num_segments: int, min_iou: Fraction) -> CountArray:
+    """Count as `event_counts` does, from words [W, N, M, C] of tracks of `num_segments`."""
+    hits = np.zeros(predicted.shape[1:], dtype=np.int64)
+    meet = (predicted & truth).any(axis=0)  # elsewhere no event finds another
+    pair = [unpacked(words[:, meet], num_segments) for words in (predicted, truth)]
+    found = match_events(*pair, min_iou)
+    hits[meet] = np.bincount(found.true.track[found.of_true], minlength=len(pair[0]))
+    return _stacked(hits, num_marked(run_starts(predicted)) - hits, num_marked(run_starts(truth)) - hits)
 
 
 def _stacked(*counts: CountArray) -> CountArray:
@@ -200,12 +182,3 @@ def check_marks(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None 
             f"valid must be bool [clips, segments] {predicted.shape[:2]}, got {valid.dtype} {valid.shape}; "
             "it is True where a segment exists"
         )
-
-
-def _comparable(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None) -> tuple[BoolArray, BoolArray]:
-    """Check that the arrays belong together and clear what is not valid."""
-    check_marks(predicted, truth, valid)
-    if valid is None:
-        return np.ascontiguousarray(predicted), np.ascontiguousarray(truth)
-    lasts = valid[:, :, np.newaxis, np.newaxis]
-    return predicted & lasts, truth & lasts

@@ -5,13 +5,15 @@ Convention
     probability of the class reaches `clip_threshold`. Reaching means >=. The gate reads
         "clip"      one probability per clip and class, the same for both modalities (HAN, VALOR and most others);
         "modality"  one per clip, modality and class (JoMoLD, LSLD, CoLeaF, and others with their own thresholds);
-        "none"      nothing: segments decide alone.
+        "none"      nothing: segments decide alone;
+        or a pair of these, one for audio and one for visual.
     The gate is a prediction of the parser, never the given tags.
+    A threshold is one number, one per class, or one row per modality, of one number or one per class.
     A threshold is compared in the precision of the probabilities, so that a stored 0.45 reaches 0.45.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,30 +25,121 @@ GATES = ("clip", "modality", "none")
 """What a class must pass besides the segment threshold."""
 
 FloatArray = npt.NDArray[np.floating[Any]]
+Thresholds = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PostProcessing:
-    """How probabilities become decisions. The defaults are those of HAN and VALOR."""
+    """How probabilities become decisions. The defaults are those of HAN and VALOR.
 
-    segment_threshold: float = 0.5
-    """A segment is marked from this probability on."""
-    gate: str = "clip"
-    """Which clip-level probability a class must reach as well: clip, modality or none."""
-    clip_threshold: float = 0.5
-    """The gate opens from this probability on; without meaning for the gate none."""
+    Thresholds may be given as numbers, lists or arrays; they are kept as floats and tuples of floats.
+    """
+
+    segment_threshold: Thresholds = 0.5
+    """A segment is marked from this probability on: one number, [C], or [M] rows of one number or of C."""
+    gate: str | tuple[str, ...] = "clip"
+    """Which clip-level probability a class must reach as well: clip, modality or none; or one for each modality."""
+    clip_threshold: Thresholds = 0.5
+    """The gate opens from this probability on, in the same forms; without meaning for the gate none.
+
+    An empty row says that the thresholds of that modality are yet to be given.
+    """
+    preset: str | None = field(default=None, compare=False)
+    """Name of the preset this is, for the record; two rules of equal values are equal whatever their names."""
 
     def __post_init__(self) -> None:
         """Refuse unknown gates and thresholds that are no probabilities."""
-        if self.gate not in GATES:
+        gates = (self.gate,) if isinstance(self.gate, str) else tuple(self.gate)
+        if not gates or not set(gates) <= set(GATES):
             raise ValueError(f"gate must be one of {', '.join(GATES)}, got {self.gate!r}")
-        for name, threshold in (("segment", self.segment_threshold), ("clip", self.clip_threshold)):
-            if not 0 <= threshold <= 1:
-                raise ValueError(f"{name}_threshold must be a probability in 0..1, got {threshold}")
+        object.__setattr__(self, "gate", gates[0] if len(set(gates)) == 1 else gates)
+        for name in ("segment_threshold", "clip_threshold"):
+            object.__setattr__(self, name, _plain(name, getattr(self, name)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record a score file keeps: the three values as JSON knows them, and the preset if it has a name."""
+        record = {name: _listed(getattr(self, name)) for name in ("segment_threshold", "gate", "clip_threshold")}
+        return record if self.preset is None else record | {"preset": self.preset}
+
+    @staticmethod
+    def from_dict(record: Mapping[str, Any]) -> "PostProcessing":
+        """Read back what `to_dict` wrote; other keys are left alone.
+
+        Raises:
+            ValueError: A key is missing, or its value is no rule (decisions made elsewhere have none).
+        """
+        try:
+            return PostProcessing(
+                segment_threshold=record["segment_threshold"],
+                gate=record["gate"],
+                clip_threshold=record["clip_threshold"],
+                preset=record.get("preset"),
+            )
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                "a rule needs segment_threshold, gate and clip_threshold, "
+                f"got {dict(record)!r:.200}, which failed at {error!r}"
+            ) from error
 
 
-HAN_RULE = PostProcessing()
+HAN_RULE = PostProcessing(preset="han")
 """Both thresholds 0.5 with the clip gate: what HAN, VALOR and this project report."""
+
+PRESETS: dict[str, PostProcessing] = {
+    "han": HAN_RULE,
+    "valor": PostProcessing(preset="valor"),
+    "jomold": PostProcessing(gate="modality", preset="jomold"),
+    "cmpae": PostProcessing(
+        segment_threshold=0.25,
+        gate="modality",
+        clip_threshold=((0.45,), ()),  # visual: per class, tuned on val between 0.25 and 0.70, never published
+        preset="cmpae",
+    ),
+    "coleaf": PostProcessing(segment_threshold=0.25, gate="modality", clip_threshold=0.52, preset="coleaf"),
+    "mm-cse": PostProcessing(gate=("clip", "modality"), preset="mm-cse"),
+}
+"""The post-processing of published systems, from their code. Scores under different ones are not comparable.
+
+MGN and MM-Pyramid use that of han, LSLD that of jomold.
+"""
+
+
+def preset(name: str, *, visual_clip_thresholds: Sequence[float] | None = None) -> PostProcessing:
+    """Return the post-processing of a published system.
+
+    Args:
+        name: a key of `PRESETS`.
+        visual_clip_thresholds: float [C], thresholds of the visual gate; cmpae needs them, no other takes them.
+
+    Raises:
+        ValueError: The name is unknown, or the visual thresholds are missing or not wanted.
+
+    Example:
+        >>> preset("coleaf").clip_threshold
+        0.52
+    """
+    if name not in PRESETS:
+        raise ValueError(f"a preset is one of {', '.join(PRESETS)}, got {name!r}")
+    rule = PRESETS[name]
+    if is_complete(rule) and visual_clip_thresholds is None:
+        return rule
+    if is_complete(rule) or visual_clip_thresholds is None:
+        known = "is complete and takes no thresholds" if is_complete(rule) else NOT_PUBLISHED
+        raise ValueError(f"the preset {name} {known}")
+    assert isinstance(rule.clip_threshold, tuple)
+    return replace(rule, clip_threshold=(rule.clip_threshold[0], tuple(visual_clip_thresholds)))
+
+
+NOT_PUBLISHED = (
+    "needs the thresholds of the visual gate, one per class: they were tuned on val and are not published; "
+    "give them, or a file of `valor calibrate --criterion clip-f`"
+)
+"""Why the preset cmpae is no whole rule by itself."""
+
+
+def is_complete(rule: PostProcessing) -> bool:
+    """Whether no threshold is yet to be given."""
+    return isinstance(rule.clip_threshold, float) or () not in rule.clip_threshold
 
 
 def decide(
@@ -68,7 +161,8 @@ def decide(
         bool [N, T, M, C], True where a segment is marked.
 
     Raises:
-        ValueError: The gate's probabilities are missing, or an array is not float, has another shape, or leaves 0..1.
+        ValueError: The gate's probabilities are missing, an array is not float, has another shape, or leaves 0..1, or
+            thresholds are for another number of modalities or classes.
 
     Example:
         A class that no segment doubts but the clip does is not marked:
@@ -78,16 +172,98 @@ def decide(
         [[[[True, False]]]]
     """
     check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
-    marked: BoolArray = segment_probs >= options.segment_threshold
-    num_clips, _, num_modalities, num_classes = segment_probs.shape
-    if options.gate == "clip":
-        gate = _gate("clip_probs", clip_probs, {"clips": num_clips, "classes": num_classes})
-        marked &= (gate >= options.clip_threshold)[:, np.newaxis, np.newaxis]
-    elif options.gate == "modality":
-        sizes = {"clips": num_clips, "modalities": num_modalities, "classes": num_classes}
-        gate = _gate("modality_probs", modality_probs, sizes)
-        marked &= (gate >= options.clip_threshold)[:, np.newaxis]
+    limits = _spread("segment_threshold", options.segment_threshold, segment_probs)
+    marked: BoolArray = segment_probs >= limits.astype(segment_probs.dtype)
+    is_open = open_gates(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, options=options)
+    if is_open is not None:
+        marked &= is_open[:, np.newaxis]
     return marked
+
+
+def open_gates(
+    segment_probs: FloatArray,
+    *,
+    clip_probs: FloatArray | None = None,
+    modality_probs: FloatArray | None = None,
+    options: PostProcessing = HAN_RULE,
+) -> BoolArray | None:
+    """Say which classes of which clips pass the gate, whatever their segments say.
+
+    Args:
+        segment_probs: float [N, T, M, C]; only its shape is used.
+        clip_probs: float [N, C]; needed by the gate clip.
+        modality_probs: float [N, M, C]; needed by the gate modality.
+        options: the gate and its thresholds.
+
+    Returns:
+        bool [N, M, C], or None if there is no gate.
+
+    Raises:
+        ValueError: As for `decide`.
+    """
+    if options.gate == "none":
+        return None
+    gated = gate_probs(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, gate=options.gate)
+    limits = _spread("clip_threshold", options.clip_threshold, segment_probs)
+    is_open = np.ones((len(segment_probs), *limits.shape), dtype=np.bool_)
+    for modality, probs in enumerate(gated):
+        if probs is not None:
+            is_open[:, modality] = probs >= limits[modality].astype(probs.dtype)
+    return is_open
+
+
+def gate_probs(
+    segment_probs: FloatArray,
+    *,
+    clip_probs: FloatArray | None = None,
+    modality_probs: FloatArray | None = None,
+    gate: str | tuple[str, ...] = "clip",
+) -> list[FloatArray | None]:
+    """Find the probabilities that the gate of each modality reads.
+
+    Args:
+        segment_probs: float [N, T, M, C]; only its shape is used.
+        clip_probs: float [N, C]; needed by the gate clip.
+        modality_probs: float [N, M, C]; needed by the gate modality.
+        gate: as in `PostProcessing`.
+
+    Returns:
+        M entries, float [N, C], or None for a modality without a gate.
+
+    Raises:
+        ValueError: Probabilities are missing or do not fit, or there are other than M gates.
+    """
+    num_clips, _, num_modalities, num_classes = segment_probs.shape
+    gates = (gate,) * num_modalities if isinstance(gate, str) else gate
+    if len(gates) != num_modalities:
+        raise ValueError(f"gate must be one for all or one for each of {num_modalities} modalities, got {gate!r}")
+    read: dict[str, FloatArray] = {}
+    if "clip" in gates:
+        whole = _gate("clip_probs", clip_probs, {"clips": num_clips, "classes": num_classes})
+        read["clip"] = np.broadcast_to(whole[:, np.newaxis], (num_clips, num_modalities, num_classes))
+    if "modality" in gates:
+        sizes = {"clips": num_clips, "modalities": num_modalities, "classes": num_classes}
+        read["modality"] = _gate("modality_probs", modality_probs, sizes)
+    return [read[name][:, modality] if name in read else None for modality, name in enumerate(gates)]
+
+
+def rule_text(record: Mapping[str, Any]) -> str:
+    """Say in one line how decisions were made.
+
+    Args:
+        record: `PostProcessing.to_dict()`, or what a score file holds as post_processing.
+
+    Example:
+        >>> rule_text(PRESETS["coleaf"].to_dict())
+        'coleaf: segments >= 0.25, gate modality >= 0.52'
+    """
+    rounded = f", times rounded ({record['rounding']})" if record.get("rounding") else ""
+    if record["segment_threshold"] is None:
+        return "decisions as predicted" + rounded
+    gate = record["gate"] if isinstance(record["gate"], str) else " and ".join(record["gate"])
+    opened = "" if gate == "none" else f" >= {_range(record['clip_threshold'])}"
+    name = f"{record['preset']}: " if record.get("preset") else ""
+    return f"{name}segments >= {_range(record['segment_threshold'])}, gate {gate}{opened}{rounded}"
 
 
 def check_probs(name: str, probs: FloatArray, axes: Sequence[str]) -> None:
@@ -121,3 +297,55 @@ def _gate(name: str, probs: FloatArray | None, sizes: dict[str, int]) -> FloatAr
     if probs.shape != shape:
         raise ValueError(f"{name} must be [{', '.join(sizes)}] {shape} to fit segment_probs, got {probs.shape}")
     return probs
+
+
+def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
+    """Check thresholds given in any form and return them as floats and tuples of floats."""
+    thresholds = thresholds.tolist() if isinstance(thresholds, np.ndarray | np.generic) else thresholds
+    if not isinstance(thresholds, list | tuple) or not thresholds:
+        return _probability(name, thresholds)
+    rows = [row.tolist() if isinstance(row, np.ndarray | np.generic) else row for row in thresholds]
+    if not any(isinstance(row, list | tuple) for row in rows):
+        return tuple(_probability(name, number) for number in rows)
+    rows = [row if isinstance(row, list | tuple) else [row] for row in rows]
+    return tuple(tuple(_probability(name, number) for number in row) for row in rows)
+
+
+def _probability(name: str, number: object) -> float:
+    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not 0 <= float(number) <= 1:
+        raise ValueError(
+            f"{name} must be a probability in 0..1, one per class, or a row of them for each modality, got {number!r}"
+        )
+    return float(number)
+
+
+def _spread(name: str, thresholds: Thresholds, segment_probs: FloatArray) -> npt.NDArray[np.float64]:
+    """Lay thresholds out for every modality and class: float64 [M, C]."""
+    shape = segment_probs.shape[2:]
+    rows = thresholds if isinstance(thresholds, tuple) else (thresholds,)
+    if any(row == () for row in rows):
+        raise ValueError(f"{name}: this rule {NOT_PUBLISHED}")
+    spread = np.empty(shape)
+    try:
+        if isinstance(rows[0], tuple) and len(rows) != shape[0]:
+            raise ValueError(f"{len(rows)} rows")
+        for modality in range(shape[0]):
+            spread[modality] = rows[modality] if isinstance(rows[0], tuple) else thresholds
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be one number, {shape[1]} for the classes, or {shape[0]} rows of one or {shape[1]} for the "
+            f"modalities, got another number of them ({error})"
+        ) from error
+    return spread
+
+
+def _range(thresholds: Any) -> str:  # noqa: ANN401
+    """Write one threshold, or say between which they lie."""
+    values = np.concatenate([np.ravel(row) for row in np.atleast_1d(np.array(thresholds, dtype=object)).tolist()])
+    if values.min() == values.max():
+        return f"{values[0]:g}"
+    return f"{values.min():g} to {values.max():g} by class"
+
+
+def _listed(value: Any) -> Any:  # noqa: ANN401
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value

@@ -24,13 +24,16 @@ Source
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from .counts import BoolArray, CountArray, check_marks, event_counts, segment_counts, with_audio_visual
+from .counts import BoolArray, CountArray, check_marks, count_events, count_segments, pack_marks
 from .events import MODALITIES
+from .matches import overlap_fraction
+from .words import Words
 
 LEVELS = ("segment", "event")
 """The level axis of per-clip scores."""
@@ -143,14 +146,31 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
         (66.7, 100.0, 100.0)
     """
     _check_clips(predicted, truth, valid)
+    overlap = overlap_fraction(min_iou)
     blocks = []
     for start in range(0, len(predicted), BLOCK):
         clips = slice(start, start + BLOCK)
-        pair = with_audio_visual(predicted[clips]), with_audio_visual(truth[clips])
         lasts = None if valid is None else valid[clips]
-        levels = segment_counts(*pair, valid=lasts), event_counts(*pair, valid=lasts, min_iou=min_iou)
-        blocks.append(np.stack([clip_scores(counts) for counts in levels], axis=1))
+        pair = pack_marks(predicted[clips], lasts), pack_marks(truth[clips], lasts)
+        blocks.append(_block_scores(*pair, predicted.shape[1], overlap))
     return Scores.of_clips(np.concatenate(blocks))
+
+
+def _block_scores(predicted: Words, truth: Words, num_segments: int, min_iou: Fraction) -> npt.NDArray[np.float64]:
+    """Score clips from words [W, N, M=2, C]: float64 [N, 2 levels, 4 figures].
+
+    Few classes are marked in a clip, and the others change nothing, so only those that are get counted.
+    """
+    occurs = (predicted | truth).any(axis=(0, 2))  # [N, C]
+    clip, _ = np.nonzero(occurs)
+    pair = [_with_overlap(np.moveaxis(words, 2, 3)[:, occurs]) for words in (predicted, truth)]  # [W, K, 3]
+    levels = count_segments(*pair), count_events(*pair, num_segments, min_iou)
+    return np.stack([_clip_means(counts, clip, len(occurs)) for counts in levels], axis=1)
+
+
+def _with_overlap(words: Words) -> Words:
+    """Add the audio-visual modality to words: [W, K, 2] -> [W, K, 3]."""
+    return np.concatenate([words, words[..., :1] & words[..., 1:]], axis=-1)
 
 
 def clip_scores(counts: CountArray) -> npt.NDArray[np.float64]:
@@ -162,8 +182,29 @@ def clip_scores(counts: CountArray) -> npt.NDArray[np.float64]:
     Returns:
         float64 [N, 4] in 0..1, axis PER_CLIP; 1.0 where no class is marked.
     """
-    pooled = counts[:, 0] + counts[:, 1]
-    return np.column_stack([_class_mean(counts), _class_mean(pooled)])
+    num_clips, _, num_classes, _ = counts.shape
+    by_class = counts.swapaxes(1, 2).reshape(-1, 3, 3)
+    return _clip_means(by_class, np.repeat(np.arange(num_clips), num_classes), num_clips)
+
+
+def _clip_means(counts: CountArray, clip: npt.NDArray[np.intp], num_clips: int) -> npt.NDArray[np.float64]:
+    """Average F over the classes of each clip that are marked.
+
+    Args:
+        counts: int64 [K, 3, 3], one row for each clip and class worth looking at; axes (audio, visual, audio-visual)
+            and (hits, false alarms, misses).
+        clip: int [K], the clip of each row, 0 to N - 1.
+        num_clips: N.
+
+    Returns:
+        float64 [N, 4] in 0..1, axis PER_CLIP; 1.0 where no class is marked.
+    """
+    pooled = counts[:, :1] + counts[:, 1:2]
+    per_class, present = f_scores(np.concatenate([counts, pooled], axis=1))  # [K, 4]
+    figures = range(len(PER_CLIP))
+    totals = np.column_stack([np.bincount(clip, per_class[:, figure], num_clips) for figure in figures])
+    marked = np.column_stack([np.bincount(clip, present[:, figure], num_clips) for figure in figures])
+    return np.where(marked, totals / np.maximum(marked, 1), 1.0)
 
 
 def _check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None) -> None:
@@ -180,13 +221,6 @@ def _check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None
             f"every clip needs a valid segment, clips without one: {empty.size}, first at row {empty[0]}; "
             "leave them out"
         )
-
-
-def _class_mean(counts: CountArray) -> npt.NDArray[np.float64]:
-    """Average F over the classes that are marked: int64 [..., C, 3] -> float64 [...], 1.0 where none is."""
-    per_class, present = f_scores(counts)
-    num_present = np.count_nonzero(present, axis=-1)
-    return np.where(num_present, per_class.sum(axis=-1) / np.maximum(num_present, 1), 1.0)
 
 
 def f_scores(counts: CountArray) -> tuple[npt.NDArray[np.float64], BoolArray]:

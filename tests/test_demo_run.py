@@ -15,8 +15,8 @@ import pytest
 
 from eval.scores import FIGURES, LEVELS
 from tests.conftest import ROOT
-from valor.demo.page import SHOWN_CLIPS, shown_rows, type_av_gains, write_demo_page
-from valor.demo.picture import write_demo_picture
+from valor.demo.page import SHOWN_CLIPS, clip_gains, shown_rows, type_av_gains, write_demo_page
+from valor.demo.picture import typical_row, write_demo_picture
 from valor.demo.run import ARMS, DemoOptions, DemoResult, run_demo, shuffled_between_clips
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -96,8 +96,13 @@ def test_the_page_shows_losses_as_well_as_gains(finished: tuple[Path, DemoResult
     assert gains[0] > 0 > gains[-1]
 
 
-def test_the_picture_is_a_png_of_the_clip(finished: tuple[Path, DemoResult], tmp_path: Path) -> None:
-    write_demo_picture(tmp_path / "demo.png", finished[1], 0)
+def test_the_picture_is_a_png_of_a_typical_clip(finished: tuple[Path, DemoResult], tmp_path: Path) -> None:
+    result = finished[1]
+    row = typical_row(result)
+    assert result.test.weak_labels[row].sum() == 2
+    gains = clip_gains(result)
+    assert abs(gains[row] - gains.mean()) < gains.std()
+    write_demo_picture(tmp_path / "demo.png", result, row)
     assert (tmp_path / "demo.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 

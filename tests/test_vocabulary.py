@@ -41,7 +41,8 @@ def test_the_fused_teacher_reads_the_visual_captions():
 def test_a_vocabulary_is_named_or_read(tmp_path):
     assert read_vocabulary("llp") is LLP_CLASSES
     path = tmp_path / "classes.json"
-    path.write_text(json.dumps([DOG, DOG | {"name": "Hund", "audio_prompt": "Ein Hund, der bellt, und »ß«"}]), "utf-8")
+    entries = [DOG, DOG | {"name": "Hund", "audio_prompt": "Ein Hund, der bellt, und »ß«"}]
+    path.write_text(json.dumps(entries, ensure_ascii=False), encoding="utf-8")
     classes = read_vocabulary(str(path))
     assert classes[0] == EventClass(**DOG)
     assert class_names(classes) == ("Dog", "Hund") and classes[1].audio_prompt.endswith("»ß«")

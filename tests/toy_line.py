@@ -27,7 +27,8 @@ def write_tables(folder: Path) -> Path:
     for split, clips in SPLITS.items():
         weak_labels = np.array([[index in TAGS[clip] for index in range(25)] for clip in clips])
         write_weak_table(folder / TABLES[split], clips, weak_labels, NAMES)
-    rows = [(clip, 0, 6, NAMES[index]) for clip in (*SPLITS["val"], *SPLITS["test"]) for index in TAGS[clip]]
+    offsets = {"val": 6, "test": 4}
+    rows = [(clip, 0, end, NAMES[c]) for split, end in offsets.items() for clip in SPLITS[split] for c in TAGS[clip]]
     for modality in ("audio", "visual"):
         write_event_table(folder / f"AVVP_eval_{modality}.csv", rows)
     return folder

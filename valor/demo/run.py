@@ -235,12 +235,13 @@ def _train_all(out: Path, options: DemoOptions, *, progress: bool) -> None:
         tqdm(total=sum(_epochs(arm) for _, arm, _ in jobs), desc="train", unit="epoch", disable=not progress) as bar,
     ):
         waiting = {pool.submit(_train_and_predict, *job) for job in jobs}
+        cached = 0
         while waiting:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
             bar.update(sum(_epochs_done(_run_folder(*job)) for job in jobs) - bar.n)
-            cached = sum(future.result() for future in done)
-            if cached:
-                _LOG.info("%d of %d trainings were there", cached, len(jobs))
+            cached += sum(future.result() for future in done)
+    if cached:
+        _LOG.info("%d of %d trainings were there", cached, len(jobs))
 
 
 def _train_and_predict(out: Path, arm: str, seed: int) -> bool:

@@ -1,0 +1,34 @@
+"""`valor doctor`."""
+
+import argparse
+from pathlib import Path
+
+from .command import DONE, WRONG_USE, Commands, new_command
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "doctor",
+        "what is there and what to do about what is not",
+        "Looks at the packages, the device, the teachers' weights and, with --data, at annotations and features.\n"
+        "Asks nothing of a network.",
+        "valor doctor --data data",
+    )
+    command.add_argument("--data", type=Path, metavar="DIR", help="also look at this data folder")
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.doctor import examine
+
+    findings = examine(cli.data)
+    for finding in findings:
+        remedy = f"  -> {finding.remedy}" if finding.remedy else ""
+        print(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
+    missing = sum(finding.state == "missing" for finding in findings)
+    summary = f"{missing} thing{'s are' if missing > 1 else ' is'} missing"
+    print(f"\n{summary if missing else 'all that is needed is here; try: valor demo'}")
+    return WRONG_USE if missing else DONE

@@ -1,0 +1,69 @@
+"""`valor labels`."""
+
+import argparse
+from pathlib import Path
+
+from .command import DONE, Commands, new_command
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "labels",
+        "evidence to pseudo labels",
+        "A class is labelled in a second and a modality when it is among the clip's tags and the teacher's logit is\n"
+        "above the class threshold. The thresholds are those of the vocabulary unless a file says otherwise:\n"
+        'JSON {"visual": [one number per class], "audio": [...]}.',
+        "valor labels store --out labels --export npy",
+    )
+    command.add_argument("store", type=Path, metavar="STORE", help="folder written by `valor harvest`")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labels")
+    command.add_argument("--thresholds", type=Path, metavar="FILE", help="label thresholds (JSON)")
+    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="vocabulary whose thresholds are used")
+    command.add_argument(
+        "--export", choices=("npy",), help="also write the published layout, one file per clip and modality"
+    )
+    command.add_argument(
+        "--against", type=Path, metavar="ANNOTATIONS", help="score the labels against dense annotations"
+    )
+    command.add_argument("--split", default="test", choices=("val", "test"), help="split to score against (test)")
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from label_harvest.store import read_store
+    from valor.annotations import read_split
+    from valor.labelling import (
+        PROVENANCE,
+        export_npy,
+        label_quality,
+        read_thresholds,
+        thresholds_of,
+        write_label_folder,
+    )
+    from valor.vocabulary import class_names, read_vocabulary
+
+    store = read_store(cli.store)
+    classes = read_vocabulary(cli.classes)
+    if class_names(classes) != store.class_names:
+        raise ValueError(f"{cli.store}: the store is of other classes than {cli.classes!r}; pass --classes FILE")
+    thresholds = read_thresholds(cli.thresholds, len(classes)) if cli.thresholds else thresholds_of(classes)
+    labels, left_out = write_label_folder(cli.out, store, thresholds)
+    print(f"{len(labels.clip_ids):,} clips, {int(labels.labels.sum()):,} labelled seconds; wrote {cli.out}")
+    if left_out:
+        print(f"{len(left_out)} clips without complete evidence got no labels; {cli.out / PROVENANCE} lists them")
+    if cli.export:
+        print(f"wrote {export_npy(cli.out, store, labels)} files of the published layout under {cli.out}")
+    if cli.against:
+        split = read_split(cli.against, cli.split, store.class_names)
+        quality = label_quality(labels, split)
+        for modality in quality.precision:
+            print(
+                f"{modality:7s} precision {quality.precision[modality]:5.1f}  recall {quality.recall[modality]:5.1f}  "
+                f"segment F {getattr(quality.scores.segment, modality):5.1f}"
+            )
+        covered = f"{quality.scores.clips:,} of {len(split.clip_ids):,} {cli.split} clips"
+        print(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}")
+    return DONE

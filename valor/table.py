@@ -1,0 +1,303 @@
+"""Rows of a comparison: runs from their score files, published rows, and what may stand beside what."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from eval.decide import PRESETS, rule_text
+from eval.scores import FIGURES, LEVELS, TenScores
+from valor.published import Figures, Published, PublishedRow
+
+SELECTION = "segment Type@AV"
+"""How `valor train` chooses the epoch of a run: the first with the highest validation figure of this name."""
+
+Record = dict[str, Any]
+"""The post-processing of a score file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One row of a comparison; what is None was not said."""
+
+    name: str
+    figures: Figures
+    """Ten percentages, segment level first; the mean over seeds where there are several."""
+    spread: Figures
+    """Their sample standard deviations over seeds; None for one seed."""
+    seeds: int
+    group: str
+    """run, or the features of a published row."""
+    post_processing: Record | str | None
+    """A record as in a score file, the name of a preset, or the rule in words."""
+    selection: str | None
+    """The validation figure the epoch was chosen by."""
+    truth_sha256: str | None
+    clips: int
+    clips_expected: int
+    sources: tuple[str, ...] = ()
+    confidence: str = "scored here"
+    note: str = ""
+    impossible: tuple[int, ...] = ()
+    """Positions of figures that contradict the others of their row."""
+
+    @property
+    def may_be_best(self) -> bool:
+        """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
+        known = self.confidence != "recalled" and self.clips == self.clips_expected
+        return known and self.group not in ("reference", "anchor")
+
+    @property
+    def rule(self) -> str:
+        """The post-processing in as few words as possible: a preset's name where it is one."""
+        record = self.post_processing
+        if record is None:
+            return "not stated"
+        if isinstance(record, str):
+            return record
+        return record.get("preset") or _preset_of(record) or rule_text(record)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows that may stand in one table, and what the reader must know about them."""
+
+    rows: tuple[TableRow, ...]
+    baseline: TableRow | None
+    notes: tuple[str, ...]
+
+    def best(self, position: int, decimals: int = 1) -> float | None:
+        """The highest rounded figure of a column, or None where fewer than two rows compete."""
+        held = [
+            round(figure, decimals)
+            for row in self.rows
+            if row.may_be_best and position not in row.impossible and (figure := row.figures[position]) is not None
+        ]
+        return max(held) if len(held) > 1 else None
+
+    def delta(self, row: TableRow, position: int) -> float | None:
+        """What a row has over the baseline, in points; None for the baseline itself and where a figure is missing."""
+        if self.baseline is None or row is self.baseline:
+            return None
+        own, other = row.figures[position], self.baseline.figures[position]
+        return None if own is None or other is None else own - other
+
+
+def compare(
+    runs: Sequence[str | Path],
+    published: Published | None = None,
+    *,
+    baseline: str | None = None,
+    mix: bool = False,
+    truths: Published | None = None,
+) -> Comparison:
+    """Put runs side by side, and beside published rows.
+
+    Args:
+        runs: What `read_run` takes.
+        published: Published rows to add; those of another post-processing, truth or selection are left out and named.
+        baseline: Name of the row the others are compared with: a run's, or a published method's.
+        mix: Accept rows that differ in post-processing, truth, selection or clips; each row says its own.
+        truths: Where the hashes of known truths are looked up for the notes; `published` if None.
+
+    Returns:
+        The rows, runs first, and the notes to print under them.
+
+    Raises:
+        ValueError: A score file is missing or damaged, rows may not be mixed, two rows share a name, or the baseline
+            is none of the rows.
+    """
+    rows = [read_run(run) for run in runs]
+    twice = sorted({row.name for row in rows if sum(other.name == row.name for other in rows) > 1})
+    if twice or not rows:
+        raise ValueError(f"runs need names of their own and at least one, got {twice or 'none'}; write NAME=RUN")
+    if not mix:
+        _refuse_mixture(rows)
+    notes = []
+    if published is not None:
+        added, left_out = _published_beside(rows[0], published, mix=mix)
+        rows += added
+        notes += left_out
+    chosen = _baseline(rows, baseline)
+    versions = {digest: version for version, digest in (truths or published or Published((), {})).truths.items()}
+    return Comparison(tuple(rows), chosen, tuple(_legend(rows, versions) + notes))
+
+
+def read_run(run: str | Path) -> TableRow:
+    """Read one run: a score file, a folder with scores.json, or a folder of seed folders with one each.
+
+    Args:
+        run: The path, or NAME=PATH to call the row NAME.
+
+    Raises:
+        ValueError: There is no score file, one is damaged, or seeds were not scored alike.
+    """
+    typed = str(run)
+    name, _, rest = typed.partition("=")
+    path = Path(rest) if rest and not Path(typed).exists() else Path(typed)
+    files = [path] if path.is_file() else [path / "scores.json"] if (path / "scores.json").is_file() else []
+    files = files or sorted(path.glob("seed-*/scores.json"))
+    if not files:
+        raise ValueError(
+            f"{path}: expected a score file, a folder with scores.json or one with seed-*/scores.json; "
+            "`valor evaluate ... --json RUN/scores.json` writes one"
+        )
+    rows = [_read_scores(file) for file in files]
+    _refuse_mixture(rows)
+    title = name if path != Path(typed) else path.stem if path.is_file() else path.resolve().name
+    columns = list(zip(*(row.figures for row in rows), strict=True))
+    return replace(
+        rows[0],
+        name=title,
+        figures=tuple(fmean(column) for column in columns),
+        spread=tuple(stdev(column) if len(column) > 1 else None for column in columns),
+        seeds=len(rows),
+    )
+
+
+def _read_scores(path: Path) -> TableRow:
+    """One score file as a row."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        scores = TenScores.from_dict(report)
+        return TableRow(
+            name=str(path),
+            figures=tuple(getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES),
+            spread=(None,) * len(LEVELS) * len(FIGURES),
+            seeds=1,
+            group="run",
+            post_processing=report.get("post_processing"),
+            selection=report.get("selection", SELECTION if (path.parent / "recipe.json").is_file() else None),
+            truth_sha256=report.get("truth_sha256"),
+            clips=scores.clips,
+            clips_expected=int(report.get("clips_expected", scores.clips)),
+        )
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
+
+
+def _refuse_mixture(rows: Sequence[TableRow]) -> None:
+    """Refuse runs that were not scored alike."""
+    for row in rows[1:]:
+        reasons = _differences(rows[0], row)
+        if reasons:
+            raise ValueError(
+                f"{rows[0].name} and {row.name} were not scored alike: {'; '.join(reasons)}. "
+                "Score them alike with `valor evaluate`, or pass --mix and read each row with its own rule"
+            )
+
+
+def _differences(one: TableRow, other: TableRow) -> list[str]:
+    """What keeps two rows from being compared; what one of them does not say keeps nothing."""
+    found = []
+    if None not in (one.post_processing, other.post_processing) and _key(one) != _key(other):
+        found.append(f"post-processing {one.rule} and {other.rule}")
+    for what, first, second in (
+        ("truth", one.truth_sha256, other.truth_sha256),
+        ("selection", one.selection, other.selection),
+    ):
+        if None not in (first, second) and first != second:
+            found.append(f"{what} {str(first)[:32]} and {str(second)[:32]}")
+    if (one.clips, one.clips_expected) != (other.clips, other.clips_expected):
+        found.append(f"{_coverage(one)} and {_coverage(other)}")
+    return found
+
+
+def _key(row: TableRow) -> str:
+    """A post-processing as text that is equal for equal rules, whatever they are called."""
+    record = row.post_processing
+    if isinstance(record, str):
+        if record not in PRESETS or PRESETS[record].needs:
+            return record
+        record = PRESETS[record].rule.to_dict()
+    rule = {name: value for name, value in (record or {}).items() if name != "preset"}
+    preset = (record or {}).get("preset")
+    if preset in PRESETS and PRESETS[preset].needs:
+        return str(preset)
+    return json.dumps(rule, sort_keys=True)
+
+
+def _preset_of(record: Record) -> str | None:
+    """The first preset with this rule, whatever the record calls it."""
+    rule = {name: value for name, value in record.items() if name != "preset"}
+    for name, preset in PRESETS.items():
+        known = {key: value for key, value in preset.rule.to_dict().items() if key != "preset"}
+        if not preset.needs and json.dumps(known, sort_keys=True) == json.dumps(rule, sort_keys=True):
+            return name
+    return None
+
+
+def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tuple[list[TableRow], list[str]]:
+    """The published rows that may stand beside a run, and a note on each reason the others may not."""
+    kept, left_out = [], {}
+    for entry in published.rows:
+        row = published_row(entry, published)
+        reasons = [] if mix else _differences(run, row)
+        if entry.features == "reference":
+            reasons = [reason for reason in reasons if reason.startswith("truth")]
+        if reasons:
+            left_out.setdefault(" and other ".join(reason.split()[0] for reason in reasons), []).append(entry.method)
+        else:
+            kept.append(row)
+    if not kept:
+        raise ValueError(
+            "no published row may stand beside these runs: they were scored on another truth, by another rule or on "
+            "other clips than LLP's test split; pass --mix to show them all the same"
+        )
+    return kept, [f"left out for other {why}: {', '.join(names)} (--mix shows them)" for why, names in left_out.items()]
+
+
+def published_row(entry: PublishedRow, published: Published) -> TableRow:
+    """A published row in the form of a run's."""
+    return TableRow(
+        name=entry.title,
+        figures=entry.figures,
+        spread=(None,) * len(entry.figures),
+        seeds=1,
+        group=entry.features,
+        post_processing=entry.post_processing,
+        selection=entry.selection,
+        truth_sha256=published.truths.get(entry.truth) if entry.truth else None,
+        clips=entry.clips,
+        clips_expected=1200,
+        sources=entry.sources,
+        confidence=entry.confidence,
+        note=entry.note,
+        impossible=entry.impossible,
+    )
+
+
+def _baseline(rows: Sequence[TableRow], name: str | None) -> TableRow | None:
+    """The row of that name, where a published method may be given without its venue."""
+    if name is None:
+        return None
+    found = [row for row in rows if row.name == name] or [row for row in rows if row.name.startswith(f"{name} (")]
+    if len(found) != 1:
+        raise ValueError(f"the baseline must be one of the rows {', '.join(row.name for row in rows)}, got {name!r}")
+    return found[0]
+
+
+def _legend(rows: Sequence[TableRow], versions: dict[str, str]) -> list[str]:
+    """What the words of the table mean: rules, truths, selection, coverage, and marks that occur."""
+    rules = {row.rule: _rule_in_full(row) for row in rows if row.post_processing is not None}
+    notes = [f"rule {short}: {full}" for short, full in rules.items() if full != short]
+    digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
+    named = [f"{versions[digest]} {digest[:12]}" if digest in versions else digest[:12] for digest in digests]
+    notes.append(f"truth: {', '.join(named) or 'not stated'}")
+    chosen = dict.fromkeys(row.selection for row in rows if row.selection)
+    notes.append(f"epoch chosen on validation by: {', '.join(chosen) or 'not stated'}")
+    notes += [f"{row.name}: {_coverage(row)}" for row in rows if row.clips != row.clips_expected]
+    return notes
+
+
+def _rule_in_full(row: TableRow) -> str:
+    record = row.post_processing
+    if isinstance(record, str):
+        return rule_text(PRESETS[record].rule.to_dict()) if record in PRESETS else record
+    return rule_text(record or {})
+
+
+def _coverage(row: TableRow) -> str:
+    return f"{row.clips:,} of {row.clips_expected:,} clips"
