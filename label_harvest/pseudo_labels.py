@@ -48,25 +48,37 @@ def pseudo_labels(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.nd
     return (logits > thresholds) & weak_labels[..., None, :]
 
 
+def roles_of(thresholds: Mapping[str, np.ndarray]) -> tuple[str, str]:
+    """The teachers whose word counts for audio and for visual: their own where both have thresholds, else the fused one.
+
+    Raises:
+        ValueError: There are thresholds neither for audio and visual nor for fused.
+    """
+    for roles in (MODALITIES, ("fused", "fused")):
+        if set(roles) <= set(thresholds):
+            return roles
+    raise ValueError(f"labels need thresholds for audio and visual, or for fused, got {sorted(thresholds)}")
+
+
 def label_store(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> np.ndarray:
     """Label every clip of a store, each modality by its own teacher.
 
     Args:
-        store: Evidence of the teachers whose thresholds are given.
-        thresholds: float [C] in a teacher's logits: `audio` and `visual`, or `fused` alone, whose labels
-            then go to both modalities.
+        store: Evidence of the teachers `roles_of(thresholds)`.
+        thresholds: float [C] in a teacher's logits: for `audio` and `visual`, or for `fused`, whose labels then go to
+            both modalities.
 
     Returns:
         bool [N, T, M, C].
 
     Raises:
-        ValueError: Thresholds are given for other roles, or the store lacks one of them.
+        ValueError: Thresholds are missing, or the store lacks a teacher they are for.
     """
-    wanted = ("fused", "fused") if set(thresholds) == {"fused"} else MODALITIES
-    if set(thresholds) != set(wanted) or not set(wanted) <= set(store.roles):
+    wanted = roles_of(thresholds)
+    if not set(wanted) <= set(store.roles):
         raise ValueError(
-            "labels need evidence and thresholds for audio and visual, or for fused alone; "
-            f"the store holds {list(store.roles)}, thresholds are given for {sorted(thresholds)}"
+            f"labels by the thresholds for {' and '.join(dict.fromkeys(wanted))} need evidence of these teachers; "
+            f"the store holds {list(store.roles)}"
         )
     tracks = [pseudo_labels(store.logits(role), store.weak_labels, thresholds[role]) for role in wanted]
     return np.stack(tracks, axis=2)

@@ -204,10 +204,7 @@ def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> Evide
             occurs twice, or an array that no shard has.
     """
     folder = _store_folder(Path(path))
-    manifest = _read_json(folder / "manifest.json")
-    covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
-    if manifest.get("format") != FORMAT_VERSION or manifest.get("fingerprint") != fingerprint(covered):
-        raise ValueError(f"{folder}: manifest.json does not match its fingerprint; it was edited or is newer")
+    manifest = store_manifest(folder)
     shards = [_read_shard(marker, names) for marker in _marker_paths(folder)]
     rows = [row for shard_rows, _ in shards for row in shard_rows]
     if not rows:
@@ -222,6 +219,20 @@ def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> Evide
         arrays=_join_arrays(folder, shards, names),
         manifest=manifest,
     )
+
+
+def store_manifest(path: str | Path) -> dict:
+    """Read what a store says of itself, without its shards: class names, grid, teachers, fingerprint.
+
+    Raises:
+        ValueError: No store, several fingerprints, or a manifest that does not match its fingerprint.
+    """
+    folder = _store_folder(Path(path))
+    manifest = _read_json(folder / "manifest.json")
+    covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
+    if manifest.get("format") != FORMAT_VERSION or manifest.get("fingerprint") != fingerprint(covered):
+        raise ValueError(f"{folder}: manifest.json does not match its fingerprint; it was edited or is newer")
+    return manifest
 
 
 def write_atomic(path: Path, payload: bytes) -> None:

@@ -25,7 +25,7 @@ def build_teacher(name: str, prompts: Sequence[str], *, checkpoint: str | Path |
             plumbing), or None for the weights the name stands for (from a hub, or shipped with the project).
 
     Raises:
-        ValueError: The name is unknown, the prompts are empty or hold a repeated or blank text.
+        ValueError: The name is unknown, the prompts are empty or one is blank.
         FileNotFoundError: The checkpoint is no file.
         RuntimeError: The weights could not be fetched; the message says which local file to give.
     """

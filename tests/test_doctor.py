@@ -154,7 +154,7 @@ def test_the_command_lists_findings_and_ends_well_where_nothing_is_missing(data)
 def test_the_command_counts_what_is_missing_and_says_so_in_its_code(data, monkeypatch):
     (data / "AVVP_train.csv").unlink()
     done = typed("doctor", "--data", data)
-    assert (done.code, done.err) == (2, "") and done.out.endswith("\n1 thing is missing\n")
+    assert (done.code, done.err) == (3, "") and done.out.endswith("\n1 thing is missing\n")
     assert re.search(r"^missing +train annotations .*-> put the file into", done.out, re.MULTILINE)
     lacking(monkeypatch, "av")
     assert typed("doctor", "--data", data).out.endswith("\n2 things are missing\n")
@@ -166,7 +166,7 @@ def test_it_can_be_asked_even_without_torch(data):
         f"from valor.__main__ import main; sys.exit(main(['doctor', '--data', {str(data)!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (2, "")
+    assert (done.returncode, done.stderr) == (3, "")
     assert re.search(r"^missing +torch +does not import: .*-> pip install", done.stdout, re.MULTILINE)
     assert re.search(r"^missing +teacher clip-vit-l14 +cannot be built: ", done.stdout, re.MULTILINE)
     assert re.search(r"^ok +train annotations +1 clips$", done.stdout, re.MULTILINE)

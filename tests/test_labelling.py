@@ -188,9 +188,20 @@ def test_a_file_that_is_no_thresholds_is_refused_by_name(tmp_path, content, mess
 
 
 def test_thresholds_for_other_roles_than_the_store_has_are_refused(store):
-    for roles in (("audio",), ("fused",), ("audio", "visual", "fused")):
-        with pytest.raises(ValueError, match="labels need evidence and thresholds for audio and visual"):
+    for roles, message in (
+        (("audio",), "labels need thresholds for audio and visual, or for fused"),
+        (("fused",), "thresholds for fused need evidence of these teachers"),
+    ):
+        with pytest.raises(ValueError, match=message):
             label_clips(store, {role: np.zeros(3) for role in roles})
+
+
+def test_thresholds_of_a_fused_teacher_beside_the_others_change_nothing(store):
+    both = {role: np.zeros(3) for role in ("audio", "visual")}
+    labels, left_out = label_clips(store, both)
+    again, _ = label_clips(store, both | {"fused": np.ones(3)})
+    np.testing.assert_array_equal(labels.labels, again.labels)
+    assert left_out
 
 
 def quality_case():

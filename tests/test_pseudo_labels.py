@@ -68,7 +68,7 @@ def test_wrong_arrays_are_refused():
 
 def test_a_store_or_thresholds_that_lack_a_modality_are_refused():
     audio = np.zeros((2, 3, 2), np.float32)
-    with pytest.raises(ValueError, match=r"the store holds \['audio'\], thresholds are given for \['audio'\]"):
-        label_store(store_of(audio=audio), {"audio": np.zeros(2)})
-    with pytest.raises(ValueError, match=r"thresholds are given for \['audio'\]"):
+    with pytest.raises(ValueError, match=r"for audio and visual need evidence .* the store holds \['audio'\]"):
+        label_store(store_of(audio=audio), {"audio": np.zeros(2), "visual": np.zeros(2)})
+    with pytest.raises(ValueError, match=r"thresholds for audio and visual, or for fused, got \['audio'\]"):
         label_store(store_of(audio=audio, visual=audio), {"audio": np.zeros(2)})

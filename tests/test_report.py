@@ -46,9 +46,9 @@ def test_bars_say_agreement_false_alarm_and_miss(tmp_path: Path) -> None:
         ]
         for css in ("audio", "false-audio", "miss", "visual")
     }
-    assert bars["audio"] == [(230 + 2 * width + 0.8, 4 * width - 1.6), (230 + 4 * width + 0.8, 2 * width - 1.6)]
-    assert bars["false-audio"] == [(230 + 6 * width + 0.8, 2 * width - 1.6)]
-    assert bars["miss"] == [(230 + 2 * width + 0.8, 2 * width - 1.6)]
+    assert bars["audio"] == [(270 + 2 * width + 0.8, 4 * width - 1.6), (270 + 4 * width + 0.8, 2 * width - 1.6)]
+    assert bars["false-audio"] == [(270 + 6 * width + 0.8, 2 * width - 1.6)]
+    assert bars["miss"] == [(270 + 2 * width + 0.8, 2 * width - 1.6)]
     assert bars["visual"] == []
 
 

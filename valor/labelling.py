@@ -11,7 +11,7 @@ import numpy as np
 from eval.counts import segment_counts
 from eval.events import MODALITIES
 from eval.scores import Scores, score
-from label_harvest.pseudo_labels import label_store
+from label_harvest.pseudo_labels import label_store, roles_of
 from label_harvest.store import EvidenceStore
 from valor.annotations import Split, media_id
 from valor.files import replaced
@@ -70,10 +70,11 @@ def label_clips(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> t
         ValueError: The thresholds do not fit the store, or no clip is complete.
     """
     labels = label_store(store, thresholds)
-    evidence = [store.arrays[f"{role}.similarity"] for role in thresholds]
+    roles = dict.fromkeys(roles_of(thresholds))
+    evidence = [store.arrays[f"{role}.similarity"] for role in roles]
     complete = np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
     if not complete.any():
-        raise ValueError(f"none of the {len(complete)} clips of the store has evidence of {' and '.join(thresholds)}")
+        raise ValueError(f"none of the {len(complete)} clips of the store has evidence of {' and '.join(roles)}")
     clip_ids = tuple(store.clip_ids[n] for n in np.flatnonzero(complete))
     left_out = {store.clip_ids[n]: store.statuses[n] for n in np.flatnonzero(~complete)}
     return PseudoLabels(clip_ids, store.class_names, labels[complete]), left_out
@@ -96,8 +97,8 @@ def write_label_folder(
     write_pseudo_labels(folder / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels)
     provenance = {
         "store": store.manifest["fingerprint"],
-        "teachers": {role: store.manifest["teachers"][role] for role in thresholds},
-        "thresholds": {role: values.tolist() for role, values in thresholds.items()},
+        "teachers": {role: store.manifest["teachers"][role] for role in roles_of(thresholds)},
+        "thresholds": {role: thresholds[role].tolist() for role in roles_of(thresholds)},
         "random_weights": is_random(store.manifest),
         "left_out": left_out,
     }

@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from label_harvest.store import read_store
+from label_harvest.store import store_manifest
 from parsers.build import build_parser
 from valor.annotations import Split, read_split
 from valor.checkpoint import read_checkpoint
@@ -103,7 +103,7 @@ def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path |
     random_features = bool(kinds & _TEACHER_KINDS) and made_by_random_teachers(data)
     if any("." in kind for kind in kinds):
         store = data / "store" if (data / "store").is_dir() else data
-        random_features |= is_random(read_store(store, names=()).manifest)
+        random_features |= is_random(store_manifest(store))
     random_labels = labels is not None and made_by_random_teachers(labels)
     if random_features or random_labels:
         what = " and ".join(["features"] * random_features + ["labels"] * random_labels)

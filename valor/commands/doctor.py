@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .command import DONE, WRONG_USE, Commands, new_command
+from .command import DONE, FAILURES_LISTED, Commands, new_command
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -31,4 +31,4 @@ def run(cli: argparse.Namespace) -> int:
     missing = sum(finding.state == "missing" for finding in findings)
     summary = f"{missing} thing{'s are' if missing > 1 else ' is'} missing"
     print(f"\n{summary if missing else 'all that is needed is here; try: valor demo'}")
-    return WRONG_USE if missing else DONE
+    return FAILURES_LISTED if missing else DONE
