@@ -16,7 +16,7 @@ from valor.checkpoint import read_checkpoint
 from valor.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.labels_file import write_pseudo_labels
 from valor.recipes import RECIPES, find_recipe, override
-from valor.runs import predict_run, train_run, with_seed
+from valor.runs import pick_device, predict_run, train_run, with_seed
 from valor.vocabulary import LLP_CLASSES, class_names
 
 NAMES = class_names(LLP_CLASSES)
@@ -275,3 +275,14 @@ def test_a_split_of_other_classes_is_not_predicted(run, published):
 def test_a_folder_without_a_run_is_named(published, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"best.safetensors: no such checkpoint; `valor train` writes one"):
         predict_run(tmp_path, published, "test")
+
+
+def test_a_device_is_what_it_is_called(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert pick_device("auto") == pick_device("cpu") == torch.device("cpu")
+    for name in ("cuda", "tpu"):
+        with pytest.raises(ValueError, match=f"device must be auto, cpu, or cuda where there is a GPU, got '{name}'"):
+            pick_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert pick_device("auto") == pick_device("cuda") == torch.device("cuda")
+    assert pick_device("cpu") == torch.device("cpu")

@@ -4,6 +4,8 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from label_harvest.store import store_manifest
 from parsers.build import build_parser
 from valor.annotations import Split, read_split
@@ -18,6 +20,9 @@ from valor.vocabulary import LLP_CLASSES, class_names
 
 _LOG = logging.getLogger(__name__)
 
+LLP_NAMES = class_names(LLP_CLASSES)
+"""The classes of LLP's tables."""
+
 _TEACHER_KINDS = {"clap", "clip"}
 """Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
 
@@ -28,6 +33,8 @@ def train_run(
     out: Path,
     *,
     labels: Path | None = None,
+    names: tuple[str, ...] = LLP_NAMES,
+    device: str = "auto",
     allow_random_teachers: bool = False,
     progress: bool = True,
 ) -> FitResult:
@@ -39,6 +46,8 @@ def train_run(
         out: The run folder.
         labels: Folder of pseudo labels; None for the published layout in `data`. Not read where the recipe has no use
             for them.
+        names: The classes of the tables, in the order of the class axis.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         allow_random_teachers: Accept labels and features of teachers with random weights.
         progress: Whether to show a progress bar on stderr.
 
@@ -50,12 +59,14 @@ def train_run(
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels)
     sets = {
-        split: read_clip_set(data, read_split(data, split, _names()), recipe.features, labels=wanted)
+        split: read_clip_set(data, read_split(data, split, names), recipe.features, labels=wanted)
         for split, wanted in (("train", labels), ("val", None))
     }
     _check_widths(recipe, sets["train"])
-    parser = build_parser(recipe.parser, seed=recipe.fit.seed)
-    result = fit(parser, sets["train"], sets["val"], recipe.fit, out, recipe=recipe_to_json(recipe), progress=progress)
+    where = pick_device(device)
+    parser = build_parser(recipe.parser, seed=recipe.fit.seed).to(where)
+    train, val = sets["train"].to(where), sets["val"].to(where)
+    result = fit(parser, train, val, recipe.fit, out, recipe=recipe_to_json(recipe), progress=progress)
     if result.resumed_from == recipe.fit.epochs:
         _LOG.info("%s: trained before, nothing to do", out)
     elif result.resumed_from:
@@ -63,29 +74,37 @@ def train_run(
     return result
 
 
-def predict_run(run: Path, data: Path, split: str | Split) -> Predictions:
+def pick_device(name: str) -> torch.device:
+    """The device a name stands for: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Raises:
+        ValueError: Another name, or a GPU is asked for and there is none.
+    """
+    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"device must be auto, cpu, or cuda where there is a GPU, got {name!r}")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "auto") -> Predictions:
     """Parse a split with the selected weights of a run, on the features its recipe names.
 
     Args:
         run: A run folder.
         data: Folder of the annotation tables and the features.
         split: `val` or `test`, or a split read before.
+        device: As in `train_run`.
     """
     parser, card = read_checkpoint(run)
     wanted = read_split(data, split, card.class_names) if isinstance(split, str) else split
     if wanted.class_names != card.class_names:
         raise ValueError(f"{run}: the parser was trained for other classes than the split {wanted.name!r} has")
     features = recipe_from_json(card.recipe).features
-    return predict_split(parser, read_clip_set(data, wanted, features))
+    return predict_split(parser.to(pick_device(device)), read_clip_set(data, wanted, features))
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """The same recipe with another seed."""
     return replace(recipe, fit=replace(recipe.fit, seed=seed))
-
-
-def _names() -> tuple[str, ...]:
-    return class_names(LLP_CLASSES)
 
 
 def _check_widths(recipe: Recipe, train: ClipSet) -> None:

@@ -38,6 +38,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
     command.add_argument("--seeds", type=int, default=1, metavar="N", help="train N times, into RUN/seed-<seed> each")
     command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one option of the recipe")
+    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+    command.add_argument(
+        "--device", default="auto", metavar="NAME", help="auto (a GPU where there is one), cpu or cuda"
+    )
     command.add_argument(
         "--allow-random-teachers",
         action="store_true",
@@ -50,10 +54,12 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.recipes import find_recipe, override
     from valor.runs import train_run, with_seed
+    from valor.vocabulary import class_names, read_vocabulary
 
     if cli.seeds < 1:
         raise ValueError(f"--seeds must be at least 1, got {cli.seeds}")
     recipe = override(find_recipe(cli.recipe), cli.set)
+    names = class_names(read_vocabulary(cli.classes))
     out = cli.out or Path("runs") / recipe.name
     for seed in range(recipe.fit.seed, recipe.fit.seed + cli.seeds):
         run = out if cli.seeds == 1 else out / f"seed-{seed}"
@@ -62,6 +68,8 @@ def run(cli: argparse.Namespace) -> int:
             cli.data,
             run,
             labels=cli.labels,
+            names=names,
+            device=cli.device,
             allow_random_teachers=cli.allow_random_teachers,
             progress=not cli.quiet,
         )

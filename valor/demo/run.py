@@ -252,10 +252,10 @@ def _train_and_predict(out: Path, arm: str, seed: int) -> bool:
     run = _run_folder(out, arm, seed)
     recipe = with_seed(RECIPES[ARMS[arm].recipe], seed)
     labels = out / "labels" / arm if ARMS[arm].teachers else None
-    result = train_run(recipe, out / "data", run, labels=labels, progress=False)
+    result = train_run(recipe, out / "data", run, labels=labels, device="cpu", progress=False)
     cached = result.resumed_from == recipe.fit.epochs and (run / PREDICTIONS).is_file()
     if not cached:
-        write_predictions(run / PREDICTIONS, predict_run(run, out / "data", "test"))
+        write_predictions(run / PREDICTIONS, predict_run(run, out / "data", "test", device="cpu"))
     return cached
 
 
