@@ -218,13 +218,18 @@ def _read_packets(container: "av.container.InputContainer", streams: list, grid:
     return packets
 
 
-def _decode(stream: Any, packets: "list[av.Packet]") -> Iterator[Any]:  # noqa: ANN401
-    """Decoded frames of a stream in presentation order, refusing repaired ones."""
+def _decode(stream: Any, packets: "list[av.Packet]") -> Iterator[tuple[float | None, Any]]:  # noqa: ANN401
+    """Decoded frames of a stream in presentation order with their times in seconds, refusing what is marked damaged.
+
+    The time is counted in the stream's own time base: frames that come out when the decoder is flushed carry none, and
+    their `time` is no number.
+    """
     for packet in [*packets, None]:
         for frame in stream.codec_context.decode(packet):
+            time = None if frame.pts is None else float(frame.pts * stream.time_base)
             if frame.is_corrupt:
-                raise MediaError(f"damaged {stream.type} at {frame.time} s; fetch it again or leave it out")
-            yield frame
+                raise MediaError(f"damaged {stream.type} at {time} s; fetch it again or leave it out")
+            yield time, frame
 
 
 def _read_frames(stream: "av.VideoStream", packets: "list[av.Packet]", clock: float, grid: Grid) -> _Track:
@@ -271,14 +276,14 @@ def _end_of_packets(stream: "av.VideoStream", packets: "list[av.Packet]") -> flo
     return max(ends)
 
 
-def _pick_frames(frames: Iterator[Any], cutoffs: np.ndarray, clock: float) -> tuple[list, float]:
+def _pick_frames(frames: Iterator[tuple[float | None, Any]], cutoffs: np.ndarray, clock: float) -> tuple[list, float]:
     """The last frame before each cutoff (the first frame if none is), and the time of the last frame."""
     picked: list = []
     shown, time = None, 0.0
-    for frame in frames:
-        if frame.time is None:
+    for stamp, frame in frames:
+        if stamp is None:
             raise MediaError("video frames without timestamps; convert the file")
-        time = frame.time - clock
+        time = stamp - clock
         while len(picked) < len(cutoffs) and time >= cutoffs[len(picked)]:
             picked.append(shown if shown is not None else frame)
         shown = frame
@@ -321,15 +326,15 @@ def _read_waveform(stream: "av.AudioStream", packets: "list[av.Packet]", clock: 
     return _Track(waveform, provenance, silent)
 
 
-def _join_frames(frames: Iterator[Any], clock: float, grid: Grid) -> tuple[np.ndarray, int]:
+def _join_frames(frames: Iterator[tuple[float | None, Any]], clock: float, grid: Grid) -> tuple[np.ndarray, int]:
     """Mono float32 samples from the start of the clock, silence where the timestamps leave a gap."""
     pieces, position, rate = [np.zeros(0, np.float32)], 0, 0
-    for frame in frames:
+    for stamp, frame in frames:
         rate = rate or frame.sample_rate
         if frame.sample_rate != rate:
             raise MediaError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz; convert the file")
         mono = _mono(frame)
-        gap = 0 if frame.time is None else round((frame.time - clock) * rate) - position
+        gap = 0 if stamp is None else round((stamp - clock) * rate) - position
         if gap > GAP_SECONDS * rate:
             pieces.append(np.zeros(min(gap, round((grid.seconds + 2) * rate)), np.float32))
         elif position == 0 and -gap > GAP_SECONDS * rate:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised whenever the same clip and teachers would give other bytes; part of the fingerprint."""
 
 

@@ -40,6 +40,29 @@ def test_frames_are_the_last_before_the_middle_of_their_slot(tmp_path, rate):
     assert numbers(media) == expected_numbers(rate, 80, 10 * rate)
 
 
+@pytest.mark.parametrize("rate", [16, 25])
+def test_frames_that_leave_the_decoder_late_keep_their_place(tmp_path, rate):
+    path = write_toy_clip(tmp_path / "a.mp4", video=ToyVideo(rate=rate, b_frames=2), sound=ToySound())
+    assert numbers(read_clip(path, grid=GRID)) == expected_numbers(rate, 80, 10 * rate)
+
+
+def test_the_real_clip_shows_the_frames_an_independent_search_finds(shared):
+    import av
+
+    path = shared / "clips" / "BjCEufrlXm4.mp4"
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        frames = [
+            (float(frame.pts * stream.time_base), frame.to_ndarray(format="rgb24"))
+            for frame in container.decode(stream)
+        ]
+    times = np.array([time for time, _ in frames])
+    slots = np.round(np.arange(10) * 79 / 9).astype(int)
+    wanted = np.searchsorted(times, (slots + 0.5) / 8, side="left") - 1
+    assert (len(frames), wanted[-1]) == (300, 297)
+    np.testing.assert_array_equal(read_clip(path, grid=GRID).frames, np.stack([frames[index][1] for index in wanted]))
+
+
 def test_the_number_of_slots_follows_the_video_within_the_tolerance(tmp_path):
     video = ToyVideo(seconds=10.3)
     media = read_clip(write_toy_clip(tmp_path / "a.mp4", video=video, sound=ToySound(seconds=10.3)), grid=GRID)

@@ -33,6 +33,8 @@ class ToyVideo:
     """Time of the first frame in seconds."""
     skipped: tuple[int, ...] = ()
     """Frames left out, which makes the frame rate variable."""
+    b_frames: int = 0
+    """Frames in a row predicted from both sides; they leave the decoder late, the last ones only when it is flushed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,7 @@ def _add_video(container, video: ToyVideo) -> tuple:  # noqa: ANN001
     stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
     stream.codec_context.time_base = Fraction(1, video.rate)
     if video.codec == "libx264":
-        stream.options = {"crf": "1", "preset": "ultrafast", "bf": "0"}
+        stream.options = {"crf": "1", "preset": "ultrafast", "bf": str(video.b_frames)}
     frames = []
     for index in range(round(video.seconds * video.rate)):
         if index in video.skipped:
