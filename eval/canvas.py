@@ -136,13 +136,33 @@ def stacked_axes(heights: Sequence[float], style: Style) -> "tuple[Figure, list[
         layout="constrained",
         facecolor=colours.paper,
     )
-    column = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    for axes in column:
+    column = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
+    _undress(column, colours)
+    return figure, column
+
+
+def grid_axes(rows: int, columns: int, height: float, style: Style) -> "tuple[Figure, list[Axes]]":
+    """Make an empty figure with rows of frameless axes of one height in inches that share both their axes.
+
+    Room for a title and a legend of one line each and the ticks of the lowest axes is added.
+    """
+    from matplotlib.figure import Figure
+
+    colours = style.colours
+    size = (style.width, rows * height + 0.75 + GAP * (rows - 1))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained", facecolor=colours.paper)
+    grid = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    _undress(grid, colours)
+    return figure, grid
+
+
+def _undress(several: "Sequence[Axes]", colours: Theme) -> None:
+    """Take frames and tick marks away."""
+    for axes in several:
         axes.set_facecolor(colours.paper)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0, labelsize=7.5, labelcolor=colours.quiet, pad=3)
         axes.set_axisbelow(True)
-    return figure, list(column)
 
 
 def swatches(fills: dict[str, str]) -> "list[Artist]":

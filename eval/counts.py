@@ -67,6 +67,11 @@ def with_audio_visual(marks: BoolArray) -> BoolArray:
     return tripled
 
 
+def words_with_audio_visual(words: Words) -> Words:
+    """Add the audio-visual modality to words whose last axis is M: [..., 2] -> [..., 3]."""
+    return np.concatenate([words, words[..., :1] & words[..., 1:]], axis=-1)
+
+
 def segment_counts(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = None) -> CountArray:
     """Count hits, false alarms and misses of each clip, modality and class in segments.
 
@@ -148,9 +153,9 @@ def count_events(predicted: Words, truth: Words, num_segments: int, min_iou: Fra
     """Count as `event_counts` does, from words [W, N, M, C] of tracks of `num_segments`."""
     hits = np.zeros(predicted.shape[1:], dtype=np.int64)
     meet = (predicted & truth).any(axis=0)  # elsewhere no event finds another
-    pair = [unpacked(words[:, meet], num_segments) for words in (predicted, truth)]
-    found = match_events(*pair, min_iou)
-    hits[meet] = np.bincount(found.true.track[found.of_true], minlength=len(pair[0]))
+    tracks = unpacked(predicted[:, meet], num_segments), unpacked(truth[:, meet], num_segments)
+    found = match_events(*tracks, min_iou)
+    hits[meet] = np.bincount(found.true.track[found.of_true], minlength=len(tracks[0]))
     return _stacked(hits, num_marked(run_starts(predicted)) - hits, num_marked(run_starts(truth)) - hits)
 
 

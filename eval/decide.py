@@ -12,134 +12,16 @@ Convention
     A threshold is compared in the precision of the probabilities, so that a stored 0.45 reaches 0.45.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .counts import BoolArray
-
-GATES = ("clip", "modality", "none")
-"""What a class must pass besides the segment threshold."""
+from .post_processing import HAN_RULE, NOT_PUBLISHED, PostProcessing, Thresholds
 
 FloatArray = npt.NDArray[np.floating[Any]]
-Thresholds = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PostProcessing:
-    """How probabilities become decisions. The defaults are those of HAN and VALOR.
-
-    Thresholds may be given as numbers, lists or arrays; they are kept as floats and tuples of floats.
-    """
-
-    segment_threshold: Thresholds = 0.5
-    """A segment is marked from this probability on: one number, [C], or [M] rows of one number or of C."""
-    gate: str | tuple[str, ...] = "clip"
-    """Which clip-level probability a class must reach as well: clip, modality or none; or one for each modality."""
-    clip_threshold: Thresholds = 0.5
-    """The gate opens from this probability on, in the same forms; without meaning for the gate none.
-
-    An empty row says that the thresholds of that modality are yet to be given.
-    """
-    preset: str | None = field(default=None, compare=False)
-    """Name of the preset this is, for the record; two rules of equal values are equal whatever their names."""
-
-    def __post_init__(self) -> None:
-        """Refuse unknown gates and thresholds that are no probabilities."""
-        gates = (self.gate,) if isinstance(self.gate, str) else tuple(self.gate)
-        if not gates or not set(gates) <= set(GATES):
-            raise ValueError(f"gate must be one of {', '.join(GATES)}, got {self.gate!r}")
-        object.__setattr__(self, "gate", gates[0] if len(set(gates)) == 1 else gates)
-        for name in ("segment_threshold", "clip_threshold"):
-            object.__setattr__(self, name, _plain(name, getattr(self, name)))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the record a score file keeps: the three values as JSON knows them, and the preset if it has a name."""
-        record = {name: _listed(getattr(self, name)) for name in ("segment_threshold", "gate", "clip_threshold")}
-        return record if self.preset is None else record | {"preset": self.preset}
-
-    @staticmethod
-    def from_dict(record: Mapping[str, Any]) -> "PostProcessing":
-        """Read back what `to_dict` wrote; other keys are left alone.
-
-        Raises:
-            ValueError: A key is missing, or its value is no rule (decisions made elsewhere have none).
-        """
-        try:
-            return PostProcessing(
-                segment_threshold=record["segment_threshold"],
-                gate=record["gate"],
-                clip_threshold=record["clip_threshold"],
-                preset=record.get("preset"),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                "a rule needs segment_threshold, gate and clip_threshold, "
-                f"got {dict(record)!r:.200}, which failed at {error!r}"
-            ) from error
-
-
-HAN_RULE = PostProcessing(preset="han")
-"""Both thresholds 0.5 with the clip gate: what HAN, VALOR and this project report."""
-
-PRESETS: dict[str, PostProcessing] = {
-    "han": HAN_RULE,
-    "valor": PostProcessing(preset="valor"),
-    "jomold": PostProcessing(gate="modality", preset="jomold"),
-    "cmpae": PostProcessing(
-        segment_threshold=0.25,
-        gate="modality",
-        clip_threshold=((0.45,), ()),  # visual: per class, tuned on val between 0.25 and 0.70, never published
-        preset="cmpae",
-    ),
-    "coleaf": PostProcessing(segment_threshold=0.25, gate="modality", clip_threshold=0.52, preset="coleaf"),
-    "mm-cse": PostProcessing(gate=("clip", "modality"), preset="mm-cse"),
-}
-"""The post-processing of published systems, from their code. Scores under different ones are not comparable.
-
-MGN and MM-Pyramid use that of han, LSLD that of jomold.
-"""
-
-
-def preset(name: str, *, visual_clip_thresholds: Sequence[float] | None = None) -> PostProcessing:
-    """Return the post-processing of a published system.
-
-    Args:
-        name: a key of `PRESETS`.
-        visual_clip_thresholds: float [C], thresholds of the visual gate; cmpae needs them, no other takes them.
-
-    Raises:
-        ValueError: The name is unknown, or the visual thresholds are missing or not wanted.
-
-    Example:
-        >>> preset("coleaf").clip_threshold
-        0.52
-    """
-    if name not in PRESETS:
-        raise ValueError(f"a preset is one of {', '.join(PRESETS)}, got {name!r}")
-    rule = PRESETS[name]
-    if is_complete(rule) and visual_clip_thresholds is None:
-        return rule
-    if is_complete(rule) or visual_clip_thresholds is None:
-        known = "is complete and takes no thresholds" if is_complete(rule) else NOT_PUBLISHED
-        raise ValueError(f"the preset {name} {known}")
-    assert isinstance(rule.clip_threshold, tuple)
-    return replace(rule, clip_threshold=(rule.clip_threshold[0], tuple(visual_clip_thresholds)))
-
-
-NOT_PUBLISHED = (
-    "needs the thresholds of the visual gate, one per class: they were tuned on val and are not published; "
-    "give them, or a file of `valor calibrate --criterion clip-f`"
-)
-"""Why the preset cmpae is no whole rule by itself."""
-
-
-def is_complete(rule: PostProcessing) -> bool:
-    """Whether no threshold is yet to be given."""
-    return isinstance(rule.clip_threshold, float) or () not in rule.clip_threshold
 
 
 def decide(
@@ -172,7 +54,7 @@ def decide(
         [[[[True, False]]]]
     """
     check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
-    limits = _spread("segment_threshold", options.segment_threshold, segment_probs)
+    limits = spread_thresholds("segment_threshold", options.segment_threshold, segment_probs.shape[2:])
     marked: BoolArray = segment_probs >= limits.astype(segment_probs.dtype)
     is_open = open_gates(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, options=options)
     if is_open is not None:
@@ -204,7 +86,7 @@ def open_gates(
     if options.gate == "none":
         return None
     gated = gate_probs(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, gate=options.gate)
-    limits = _spread("clip_threshold", options.clip_threshold, segment_probs)
+    limits = spread_thresholds("clip_threshold", options.clip_threshold, segment_probs.shape[2:])
     is_open = np.ones((len(segment_probs), *limits.shape), dtype=np.bool_)
     for modality, probs in enumerate(gated):
         if probs is not None:
@@ -247,25 +129,6 @@ def gate_probs(
     return [read[name][:, modality] if name in read else None for modality, name in enumerate(gates)]
 
 
-def rule_text(record: Mapping[str, Any]) -> str:
-    """Say in one line how decisions were made.
-
-    Args:
-        record: `PostProcessing.to_dict()`, or what a score file holds as post_processing.
-
-    Example:
-        >>> rule_text(PRESETS["coleaf"].to_dict())
-        'coleaf: segments >= 0.25, gate modality >= 0.52'
-    """
-    rounded = f", times rounded ({record['rounding']})" if record.get("rounding") else ""
-    if record["segment_threshold"] is None:
-        return "decisions as predicted" + rounded
-    gate = record["gate"] if isinstance(record["gate"], str) else " and ".join(record["gate"])
-    opened = "" if gate == "none" else f" >= {_range(record['clip_threshold'])}"
-    name = f"{record['preset']}: " if record.get("preset") else ""
-    return f"{name}segments >= {_range(record['segment_threshold'])}, gate {gate}{opened}{rounded}"
-
-
 def check_probs(name: str, probs: FloatArray, axes: Sequence[str]) -> None:
     """Check that an array holds probabilities.
 
@@ -299,29 +162,20 @@ def _gate(name: str, probs: FloatArray | None, sizes: dict[str, int]) -> FloatAr
     return probs
 
 
-def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
-    """Check thresholds given in any form and return them as floats and tuples of floats."""
-    thresholds = thresholds.tolist() if isinstance(thresholds, np.ndarray | np.generic) else thresholds
-    if not isinstance(thresholds, list | tuple) or not thresholds:
-        return _probability(name, thresholds)
-    rows = [row.tolist() if isinstance(row, np.ndarray | np.generic) else row for row in thresholds]
-    if not any(isinstance(row, list | tuple) for row in rows):
-        return tuple(_probability(name, number) for number in rows)
-    rows = [row if isinstance(row, list | tuple) else [row] for row in rows]
-    return tuple(tuple(_probability(name, number) for number in row) for row in rows)
+def spread_thresholds(name: str, thresholds: Thresholds, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """Lay thresholds out for every modality and class.
 
+    Args:
+        name: what the message calls them.
+        thresholds: as `PostProcessing` keeps them.
+        shape: (M, C).
 
-def _probability(name: str, number: object) -> float:
-    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not 0 <= float(number) <= 1:
-        raise ValueError(
-            f"{name} must be a probability in 0..1, one per class, or a row of them for each modality, got {number!r}"
-        )
-    return float(number)
+    Returns:
+        float64 [M, C].
 
-
-def _spread(name: str, thresholds: Thresholds, segment_probs: FloatArray) -> npt.NDArray[np.float64]:
-    """Lay thresholds out for every modality and class: float64 [M, C]."""
-    shape = segment_probs.shape[2:]
+    Raises:
+        ValueError: There are thresholds for another number of modalities or classes, or some are yet to be given.
+    """
     rows = thresholds if isinstance(thresholds, tuple) else (thresholds,)
     if any(row == () for row in rows):
         raise ValueError(f"{name}: this rule {NOT_PUBLISHED}")
@@ -337,15 +191,3 @@ def _spread(name: str, thresholds: Thresholds, segment_probs: FloatArray) -> npt
             f"modalities, got another number of them ({error})"
         ) from error
     return spread
-
-
-def _range(thresholds: Any) -> str:  # noqa: ANN401
-    """Write one threshold, or say between which they lie."""
-    values = np.concatenate([np.ravel(row) for row in np.atleast_1d(np.array(thresholds, dtype=object)).tolist()])
-    if values.min() == values.max():
-        return f"{values[0]:g}"
-    return f"{values.min():g} to {values.max():g} by class"
-
-
-def _listed(value: Any) -> Any:  # noqa: ANN401
-    return [_listed(part) for part in value] if isinstance(value, tuple) else value

@@ -2,8 +2,8 @@
 
 A predicted event finds a true event of its track if the two overlap by IoU >= `min_iou` (equality counts). Two events
 overlap exactly where prediction and truth are both marked, and every maximal run of such segments belongs to one pair
-of events. So the pairs are read off those runs, all tracks at once. For min_iou >= 0.5 an event can match only one other:
-two matches would have to share out the event without the gap between them.
+of events. So the pairs are read off those runs, all tracks at once. For min_iou >= 0.5 an event can match only one
+other: two matches would have to share out the event without the gap between them.
 
 Lengths are whole segments and `min_iou` is a fraction, so no IoU falls on the wrong side by rounding.
 """
@@ -21,7 +21,10 @@ Positions = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Runs:
-    """The maximal runs of tracks bool [K, T], earliest first; position p is segment p % (T + 1) of track p // (T + 1)."""
+    """The maximal runs of tracks bool [K, T], earliest first.
+
+    A position p stands for segment p % (T + 1) of track p // (T + 1), as in `eval.events.run_edges`.
+    """
 
     start: Positions
     """Positions [runs] of the first segment of each run."""

@@ -30,7 +30,15 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from .counts import BoolArray, CountArray, check_marks, count_events, count_segments, pack_marks
+from .counts import (
+    BoolArray,
+    CountArray,
+    check_marks,
+    count_events,
+    count_segments,
+    pack_marks,
+    words_with_audio_visual,
+)
 from .events import MODALITIES
 from .matches import overlap_fraction
 from .words import Words
@@ -145,7 +153,7 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
         >>> round(result.segment.audio, 1), result.event.audio, result.segment.visual
         (66.7, 100.0, 100.0)
     """
-    _check_clips(predicted, truth, valid)
+    check_clips(predicted, truth, valid)
     overlap = overlap_fraction(min_iou)
     blocks = []
     for start in range(0, len(predicted), BLOCK):
@@ -161,16 +169,12 @@ def _block_scores(predicted: Words, truth: Words, num_segments: int, min_iou: Fr
 
     Few classes are marked in a clip, and the others change nothing, so only those that are get counted.
     """
-    occurs = (predicted | truth).any(axis=(0, 2))  # [N, C]
-    clip, _ = np.nonzero(occurs)
-    pair = [_with_overlap(np.moveaxis(words, 2, 3)[:, occurs]) for words in (predicted, truth)]  # [W, K, 3]
-    levels = count_segments(*pair), count_events(*pair, num_segments, min_iou)
-    return np.stack([_clip_means(counts, clip, len(occurs)) for counts in levels], axis=1)
-
-
-def _with_overlap(words: Words) -> Words:
-    """Add the audio-visual modality to words: [W, K, 2] -> [W, K, 3]."""
-    return np.concatenate([words, words[..., :1] & words[..., 1:]], axis=-1)
+    clip, class_index = np.nonzero((predicted | truth).any(axis=(0, 2)))
+    ours = words_with_audio_visual(predicted.swapaxes(2, 3)[:, clip, class_index])  # [W, K, 3]
+    true = words_with_audio_visual(truth.swapaxes(2, 3)[:, clip, class_index])
+    levels = count_segments(ours, true), count_events(ours, true, num_segments, min_iou)
+    num_clips = predicted.shape[1]
+    return np.stack([clip_means(_with_pooled(counts), clip, num_clips) for counts in levels], axis=1)
 
 
 def clip_scores(counts: CountArray) -> npt.NDArray[np.float64]:
@@ -182,33 +186,46 @@ def clip_scores(counts: CountArray) -> npt.NDArray[np.float64]:
     Returns:
         float64 [N, 4] in 0..1, axis PER_CLIP; 1.0 where no class is marked.
     """
-    num_clips, _, num_classes, _ = counts.shape
-    by_class = counts.swapaxes(1, 2).reshape(-1, 3, 3)
-    return _clip_means(by_class, np.repeat(np.arange(num_clips), num_classes), num_clips)
+    num_clips, num_modalities, num_classes, kinds = counts.shape
+    by_class = counts.swapaxes(1, 2).reshape(num_clips * num_classes, num_modalities, kinds)
+    return clip_means(_with_pooled(by_class), np.repeat(np.arange(num_clips), num_classes), num_clips)
 
 
-def _clip_means(counts: CountArray, clip: npt.NDArray[np.intp], num_clips: int) -> npt.NDArray[np.float64]:
+def clip_means(counts: CountArray, clip: npt.NDArray[np.intp], num_clips: int) -> npt.NDArray[np.float64]:
     """Average F over the classes of each clip that are marked.
 
     Args:
-        counts: int64 [K, 3, 3], one row for each clip and class worth looking at; axes (audio, visual, audio-visual)
-            and (hits, false alarms, misses).
+        counts: int64 [K, F, 3], one row for each clip and class worth looking at; the last axis is (hits, false
+            alarms, misses).
         clip: int [K], the clip of each row, 0 to N - 1.
         num_clips: N.
 
     Returns:
-        float64 [N, 4] in 0..1, axis PER_CLIP; 1.0 where no class is marked.
+        float64 [N, F] in 0..1; 1.0 where no class is marked.
     """
-    pooled = counts[:, :1] + counts[:, 1:2]
-    per_class, present = f_scores(np.concatenate([counts, pooled], axis=1))  # [K, 4]
-    figures = range(len(PER_CLIP))
+    per_class, present = f_scores(counts)  # [K, F]
+    figures = range(counts.shape[1])
     totals = np.column_stack([np.bincount(clip, per_class[:, figure], num_clips) for figure in figures])
     marked = np.column_stack([np.bincount(clip, present[:, figure], num_clips) for figure in figures])
     return np.where(marked, totals / np.maximum(marked, 1), 1.0)
 
 
-def _check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None) -> None:
-    """Check what `score` needs beyond counting: two modalities, and something to score in every clip."""
+def _with_pooled(counts: CountArray) -> CountArray:
+    """Add audio and visual together as a fourth row of counts: int64 [K, 3, 3] -> [K, 4, 3], axis PER_CLIP."""
+    return np.concatenate([counts, counts[:, :1] + counts[:, 1:2]], axis=1)
+
+
+def check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None) -> None:
+    """Check what per-clip scores need beyond counting: two modalities, and something to score in every clip.
+
+    Args:
+        predicted: bool [N, T, M=2, C].
+        truth: bool [N, T, M=2, C].
+        valid: bool [N, T] or None.
+
+    Raises:
+        ValueError: An array is not bool, the shapes do not belong together, or a clip has no valid segment.
+    """
     check_marks(predicted, truth, valid)
     if predicted.shape[2] != len(MODALITIES) or not len(predicted):
         raise ValueError(

@@ -134,7 +134,7 @@ def to_latex(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int 
             rows.append(r"\midrule")
         cells = [cell.replace(" ± ", r"\,$\pm$\,") for cell in line.cells]
         cells = [rf"\textbf{{{cell}}}" if best else cell for cell, best in zip(cells, line.best, strict=True)]
-        rows.append(rf"{_escaped(line.name)} & {' & '.join(cells)} \\")
+        rows.append(rf"{latex_escaped(line.name)} & {' & '.join(cells)} \\")
     return "\n".join([*rows, r"\bottomrule", r"\end{tabular}"])
 
 
@@ -197,7 +197,7 @@ def _statistic(seeds: Sequence[TenScores], level: str, figure: str, statistic: s
     return stdev(values) if len(values) > 1 else float("nan")
 
 
-def _escaped(name: str) -> str:
+def latex_escaped(name: str) -> str:
     """Escape what LaTeX reads as commands."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}

@@ -1,8 +1,8 @@
 """Tracks as whole numbers: bit t of a track's word is set where segment t is marked.
 
-A track of T segments takes one unsigned word of 8, 16, 32 or 64 bits, or several of 64 where T is larger. One operation
-on a word then does what would take T operations on marks, which is what makes scoring fast. The word axis W comes first,
-so that a plane of words keeps the axes of the marks without T.
+A track of T segments takes one unsigned word of 8, 16, 32 or 64 bits, or several of 64 where T is larger. One
+operation on a word then does what would take T operations on marks, which is what makes scoring fast. The word axis W
+comes first, so that a plane of words keeps the axes of the marks without T.
 """
 
 from typing import Any
@@ -71,9 +71,9 @@ def run_starts(words: Words) -> Words:
         >>> run_starts(np.array([[0b10011]], dtype=np.uint8)) == 0b10001
         array([[ True]])
     """
-    before = words << 1  # segment t holds the mark of segment t - 1
+    before = np.left_shift(words, 1, dtype=words.dtype)  # segment t holds the mark of segment t - 1
     before[1:] |= words[:-1] >> (words.dtype.itemsize * 8 - 1)
-    return words & ~before
+    return np.bitwise_and(words, ~before, dtype=words.dtype)
 
 
 def num_marked(words: Words) -> npt.NDArray[np.int64]:

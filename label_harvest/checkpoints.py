@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import torch
 
+from .evidence import TeacherUnavailableError
+
 logger = logging.getLogger(__name__)
 
 RANDOM = "random"
@@ -86,9 +88,9 @@ def build_random(build: Callable[[], Built], teacher: str) -> Built:
         return build()
 
 
-def unreachable(teacher: str, wanted: str, error: BaseException) -> RuntimeError:
+def unreachable(teacher: str, wanted: str, error: BaseException) -> TeacherUnavailableError:
     """The error of a teacher whose weights are neither cached nor to be had."""
-    return RuntimeError(
+    return TeacherUnavailableError(
         f"{teacher}: {wanted} is not cached here and could not be fetched ({_first_line(error)}); connect once to fill "
         "the cache, or give a local file with --checkpoint ROLE=PATH (or ROLE=random to try out the plumbing)"
     )
@@ -184,4 +186,4 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _first_line(error: BaseException) -> str:
     """What happened, without the pages some libraries add."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:400]}"

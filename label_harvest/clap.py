@@ -77,6 +77,7 @@ class ClapTeacher:
             weights: sha256 of its weights, or `random`.
             tokenizer: Name of the tokenizer, as it goes into the identity.
         """
+        torch.backends.cudnn.allow_tf32 = False  # the identity says float32, on every device
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.eval().requires_grad_(False).to(self._device)
         self._prompts = tuple(prompts)

@@ -67,6 +67,7 @@ class ClipTeacher:
             architecture: What open_clip calls the network.
             weights: sha256 of its weights, or `random`.
         """
+        torch.backends.cudnn.allow_tf32 = False  # the identity says float32, on every device
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._network = network.eval().requires_grad_(False).to(self._device)
         self._size = _square(network.visual.image_size)

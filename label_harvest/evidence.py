@@ -12,6 +12,10 @@ ROLES = ("visual", "audio", "fused")
 """Which streams of a clip a teacher judges; `fused` means one network that needs both at once."""
 
 
+class TeacherUnavailableError(RuntimeError):
+    """The weights of a teacher are neither on this machine nor to be fetched; the message says what to give instead."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What one teacher says about one clip, before any threshold or clip tag is applied."""

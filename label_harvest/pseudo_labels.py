@@ -49,7 +49,7 @@ def pseudo_labels(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.nd
 
 
 def roles_of(thresholds: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """The teachers whose word counts for audio and for visual: their own where both have thresholds, else the fused one.
+    """The teachers that decide for audio and for visual: their own where both have thresholds, else the fused one.
 
     Raises:
         ValueError: There are thresholds neither for audio and visual nor for fused.

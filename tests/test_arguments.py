@@ -87,6 +87,17 @@ def test_the_named_teachers_exist_and_have_the_role():
     "predict r --data d --split val --out p.npz",
     "evaluate p.npz --annotations a --split val --truth v2020 --gate modality --threshold 0.4 --json f",
     "evaluate p.npz --annotations a --split test --truth v2024 --gate none",
+    "evaluate p.npz --annotations a --split val --per-class --interval",
+    "evaluate HAN=p --annotations a --split test --preset coleaf --anchors --details --against q --out t.md",
+    "evaluate p.json --annotations a --split test --thresholds t.json --subset --rounding cover --format latex",
+    "lint d --strict",
+    "calibrate p.npz --annotations a --split val --criterion event-f --out t.json",
+    "table a b=c --published --baseline a --mix --format json",
+    "plot timeline a b=c --annotations a --split test --clip c --videos v --theme dark --out t.svg",
+    "plot classes a --annotations a --split test --level event --no-interval --width column",
+    "plot curves a --annotations a --split val",
+    "plot labels a b --annotations a --split test",
+    "plot confusion a --annotations a --split test --modality audio",
     "doctor",
 ])  # fmt: skip
 def test_what_the_documentation_promises_is_understood(line):

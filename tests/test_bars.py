@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from eval.bars import score_bars_figure
+from eval.bars import Bars, LabelFigures, grouped_bars_figure, label_bars_figure, score_bars_figure
 from eval.scores import LevelScores, TenScores
 
 
@@ -39,3 +39,29 @@ def test_bars_without_scores_are_refused():
     for rows, level in (([], "segment"), ([("one", [])], "segment"), ([("one", scores(1.0))], "clip")):
         with pytest.raises(ValueError, match="at least one score each and a level of segment, event"):
             score_bars_figure(rows, level=level)
+
+
+def test_label_bars_show_precision_recall_and_f_of_both_modalities():
+    labels = LabelFigures(name="VALOR", precision=(1.0, 2.0), recall=(3.0, 4.0), f_score=(5.0, 6.0), type_av=7.0)
+    axes = label_bars_figure([labels]).axes[0]
+    groups = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
+    assert dict(zip(groups, [patch.get_height() for patch in axes.patches], strict=True)) == {
+        "precision audible": 1,
+        "recall audible": 3,
+        "F audible": 5,
+        "precision visible": 2,
+        "recall visible": 4,
+        "F visible": 6,
+        "Type@AV both": 7,
+    }
+
+
+@pytest.mark.parametrize(("systems", "anchors", "named"), [
+    ([], [], "no system"),
+    ([Bars("one", [[1.0]])], [], "one"),
+    ([Bars("one", [])], [], "one"),
+    ([Bars("one", [[1.0, 2.0]])], [("anchor", [1.0])], "anchor"),
+])  # fmt: skip
+def test_bars_without_a_value_for_each_group_are_refused(systems, anchors, named):
+    with pytest.raises(ValueError, match=f"a value for each of 2 groups, got .*{named}"):
+        grouped_bars_figure(systems, ["a", "b"], measure="%", anchors=anchors)

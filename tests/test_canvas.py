@@ -6,7 +6,7 @@ from itertools import combinations
 
 import pytest
 
-from eval.canvas import THEMES, Style, add_legend, settle, stacked_axes, swatches, to_png, to_svg
+from eval.canvas import THEMES, Style, add_legend, grid_axes, settle, stacked_axes, swatches, to_png, to_svg
 
 LIGHT = THEMES["light"]
 
@@ -50,6 +50,18 @@ def test_axes_stand_above_each_other_at_the_heights_wanted():
     assert column[0].get_shared_x_axes().joined(column[0], column[-1])
 
 
+def test_axes_of_a_grid_share_both_scales_and_have_the_height_wanted():
+    figure, grid = grid_axes(2, 3, 1.0, Style(width=6.0))
+    grid[0].set_xlim(0, 7)
+    grid[0].set_ylim(0, 5)
+    assert {(axes.get_xlim(), axes.get_ylim()) for axes in grid} == {((0, 7), (0, 5))}
+    grid[-1].set_xlabel("probability")
+    add_legend(figure, swatches({"one": "#000000"}), "a title", LIGHT)
+    figure.draw_without_rendering()
+    assert [axes.get_window_extent().height / figure.dpi for axes in grid] == pytest.approx([1.0] * 6, rel=0.1)
+    assert not any(spine.get_visible() for axes in grid for spine in axes.spines.values())
+
+
 def test_a_long_title_and_a_long_legend_make_the_figure_higher_not_the_axes_lower():
     def height(title, names):
         figure, (axes,) = stacked_axes([1.0], Style(width=3.0))
@@ -67,6 +79,7 @@ def test_scoring_needs_neither_torch_nor_matplotlib():
     code = (
         "import sys, eval.scores, eval.decide, eval.tables, eval.anchors\n"
         "import eval.canvas, eval.film, eval.timelines, eval.bars\n"
+        "import eval.class_bars, eval.curve_plot, eval.confusion_plot\n"
         "assert not {'torch', 'matplotlib'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

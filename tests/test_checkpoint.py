@@ -81,11 +81,12 @@ def test_description_that_does_not_fit_is_refused(path, change):
 def test_failed_write_keeps_the_old_file(path, monkeypatch):
     before = path.read_bytes()
 
-    def fails(tensors, filename, metadata):
-        filename.write_bytes(b"half")
+    def fails(filename, content):
+        with filename.open("wb") as file:
+            file.write(content[: len(content) // 2])
         raise OSError("disk full")
 
-    monkeypatch.setattr("valor.checkpoint.save_file", fails)
+    monkeypatch.setattr("pathlib.Path.write_bytes", fails)
     with pytest.raises(OSError, match="disk full"):
         write_checkpoint(path, build_parser(TINY, seed=5), CARD)
     assert path.read_bytes() == before

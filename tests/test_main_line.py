@@ -12,12 +12,12 @@ import torch
 
 from eval.scores import score
 from label_harvest.store import read_store
+from label_harvest.tiny import WEIGHTS
 from tests.toy_line import NAMES, SPLITS, TABLES, TAGS, WHOLE, write_tables, write_videos, write_weights
 from tests.typed import Done, typed
 from valor.annotations import read_split, write_weak_table
 from valor.labels_file import read_pseudo_labels
 from valor.predictions import decisions, read_predictions
-from valor.vocabulary import LLP_CLASSES
 
 SMALL = ("--set", "parser.hidden_width=8", "--set", "parser.num_heads=2", "--set", "parser.feedforward_width=8")
 BRIEF = ("--set", "fit.epochs=2", "--set", "fit.warmup_epochs=1")
@@ -136,7 +136,8 @@ def test_labels_say_how_many_and_what_was_left_out(line, labels):
     provenance = json.loads((labels / "labels.json").read_text())
     assert provenance["left_out"] == {"gone-------_0_10": "missing", "torn-------_7_17": "undecodable"}
     assert provenance["random_weights"] is False
-    assert provenance["thresholds"]["visual"] == [entry.visual_threshold for entry in LLP_CLASSES]
+    own = json.loads((WEIGHTS / "demo_thresholds.json").read_text())
+    assert provenance["thresholds"] == {role: own[role] for role in ("audio", "visual")}, "not those of CLIP and CLAP"
 
 
 def test_thresholds_are_taken_from_the_file(line, tmp_path):
@@ -154,9 +155,22 @@ def test_thresholds_are_taken_from_the_file(line, tmp_path):
     assert 0 < labels[:, :, 0].sum() < labels[:, :, 1].sum()
 
 
+def test_thresholds_are_calibrated_on_a_store_and_make_better_labels(line, tmp_path):
+    path, on = tmp_path / "thresholds.json", ("--annotations", line.data, "--split", "val")
+    done = typed("calibrate", line.store, *on, "--out", path)
+    assert (done.code, done.err) == (0, "") and "labels by segment-f on 2 of 2 val clips" in done.out
+    scores = []
+    for more in ((), ("--thresholds", path)):
+        against = ("--against", line.data, "--split", "val")
+        out = typed("labels", line.store, "--out", tmp_path / "l", *more, *against).out
+        scores.append([float(value) for value in re.findall(r"segment F +([\d.]+)", out)])
+    assert len(scores[0]) == 2 and all(better >= before for before, better in zip(*scores, strict=True))
+    assert sum(scores[1]) > sum(scores[0])
+
+
 @pytest.mark.parametrize(("content", "message"), [
     ('{"audio": [1], "visual": [1]}', r"thresholds.json: expected one threshold for each of 25 classes"),
-    ('{"audio": [0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}', "thresholds are given for .'audio'."),
+    ('{"audio": [0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}', "for fused, got .'audio'."),
     ("visual: 3", "thresholds.json: expected JSON"),
 ])  # fmt: skip
 def test_unfit_thresholds_are_refused_and_nothing_is_written(line, tmp_path, content, message):

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from eval.decide import PostProcessing
+from eval.post_processing import PRESETS
 from eval.scores import score
 from valor.annotations import Split
 from valor.predictions import (
     ARRAYS,
     Predictions,
     align,
+    coverage,
     read_predictions,
     score_predictions,
     write_predictions,
@@ -256,3 +258,26 @@ def test_the_score_file_is_the_documented_json(tmp_path, predictions, split):
     for level in ("segment", "event"):
         assert list(stored[level]) == ["audio", "visual", "audio_visual", "type_av", "event_av"]
     assert stored["segment"]["type_av"] == scores.segment.type_av  # unrounded
+
+
+def test_the_record_names_the_preset_and_its_values(predictions, split):
+    both = replace(predictions, modality_probs=np.random.default_rng(3).random((N, 2, C)).astype(np.float32))
+    scores, report = score_predictions(both, split, PRESETS["coleaf"])
+    assert report["post_processing"] == {
+        "segment_threshold": 0.25,
+        "gate": "modality",
+        "clip_threshold": 0.52,
+        "preset": "coleaf",
+    }
+    marked = (both.segment_probs >= np.float32(0.25)) & (both.modality_probs >= np.float32(0.52))[:, None]
+    assert scores == score(marked, split.truth)
+    per_class = PostProcessing(segment_threshold=(0.1, 0.2, 0.3, 0.4))
+    record = score_predictions(predictions, split, per_class)[1]["post_processing"]
+    assert record == json.loads(json.dumps(record)) and record["segment_threshold"] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_coverage_lists_both_sides(predictions, split):
+    part = replace(predictions, clip_ids=("stranger", *CLIPS[1:]))
+    found = coverage(part, split)
+    assert (found.covered, found.expected, found.missing, found.extra) == (11, 12, ("clip-00",), ("stranger",))
+    assert str(found) == "11 of 12 clips"

@@ -7,8 +7,14 @@ import numpy as np
 import pytest
 
 from label_harvest.store import read_store
+from parsers.build import build_parser
 from tests.typed import typed
+from valor.annotations import Split
+from valor.dataset import read_clip_set
 from valor.labels_file import read_pseudo_labels
+from valor.predict import predict_split
+from valor.recipes import RECIPES
+from valor.vocabulary import LLP_CLASSES, class_names
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -70,6 +76,15 @@ def test_labels_come_for_whole_clips_and_their_tags_alone(harvested) -> None:
     assert (exported.shape, exported.dtype) == ((10, 25), np.int64)
     assert np.load(folder / "labels" / "CLAP" / "features" / "BjCEufrlXm4.npy").shape == (64, 768)
     assert json.loads((folder / "labels" / "labels.json").read_text(encoding="utf-8"))["random_weights"] is True
+
+
+def test_the_recipe_for_raw_clips_fits_what_was_harvested(harvested) -> None:
+    store, recipe = harvested[0] / "store", RECIPES["valor-clips"]
+    names = class_names(LLP_CLASSES)
+    split = Split("train", ("BjCEufrlXm4_20_30", "nasa_13013"), names, np.ones((2, len(names)), bool))
+    clips = read_clip_set(harvested[0], split, recipe.features, store=store)
+    assert clips.widths() == {name: getattr(recipe.parser, name) for name in clips.widths()}
+    assert predict_split(build_parser(recipe.parser, seed=0), clips).segment_probs.shape == (2, 10, 2, 25)
 
 
 def store_folder(folder: Path) -> Path:

@@ -2,13 +2,16 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 
+from label_harvest.evidence import TeacherUnavailableError
 from label_harvest.media import MediaError
 from valor.arguments import COMMANDS as MODULES
 from valor.arguments import build_argument_parser
-from valor.commands.command import WRONG_USE
+from valor.commands.command import DONE, WRONG_USE
+from valor.errors import TrainingError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: What was typed after `valor`; None takes it from the process.
 
     Returns:
-        0 done, 2 wrong use or bad input (said in one message), 3 done with failures that are listed.
+        0 done, 2 wrong use or bad input (said in one message), 3 done with failures that are listed, 130
+        interrupted by hand.
     """
     cli = build_argument_parser().parse_args(arguments)
     _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO)
@@ -27,7 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
-    except (ValueError, OSError, MediaError, RuntimeError) as error:
+    except BrokenPipeError:  # the reader, such as `| head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except (ValueError, OSError, MediaError, TeacherUnavailableError, TrainingError) as error:
         print(f"valor {cli.command}: {error}", file=sys.stderr)
         return WRONG_USE
 

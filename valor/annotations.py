@@ -17,7 +17,6 @@ and 51 visual rows lie outside their clip's tags. The audio table was corrected 
 of before used the table of 2020, which is read with truth_version="v2020".
 """
 
-import csv
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.events import MODALITIES
-from valor.files import replaced
+from valor.tab_separated import check_header, read_rows, write_rows
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 """File of the clip-level tags of each split."""
@@ -185,7 +184,7 @@ def write_weak_table(
         (clip_id, ",".join(class_names[index] for index in np.flatnonzero(tags).tolist()))
         for clip_id, tags in zip(clip_ids, weak_labels, strict=True)
     ]
-    _write_rows(Path(path), WEAK_COLUMNS, rows, names=[*clip_ids, *class_names])
+    write_rows(Path(path), WEAK_COLUMNS, rows, names=[*clip_ids, *class_names])
 
 
 def write_event_table(path: Path | str, rows: Iterable[tuple[str, int, int, str]]) -> None:
@@ -207,7 +206,7 @@ def write_event_table(path: Path | str, rows: Iterable[tuple[str, int, int, str]
             )
     names = [name for clip_id, _, _, class_name in rows for name in (clip_id, class_name)]
     cells = [(clip_id, str(int(onset)), str(int(offset)), class_name) for clip_id, onset, offset, class_name in rows]
-    _write_rows(Path(path), EVENT_COLUMNS, cells, names=names)
+    write_rows(Path(path), EVENT_COLUMNS, cells, names=names)
 
 
 def media_id(clip_id: str) -> str:
@@ -233,28 +232,18 @@ def _mark_events(track: BoolArray, path: Path, clip_ids: Sequence[str], class_na
 
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of a table once its header is known to be `columns`; blank lines are passed over."""
-    layout = f"a tab-separated UTF-8 table with the columns {', '.join(columns)}"
+    rows = read_rows(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            header = next(reader, [])
-            if tuple(header) != tuple(columns):
-                raise ValueError(
-                    f"{path}: expected {layout}, got the header {header!r:.200}; is it another kind of file?"
-                )
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(columns) or not cells[0]:
-                    raise ValueError(f"{path}:{reader.line_num}: expected {len(columns)} columns, got {cells!r:.200}")
-                yield reader.line_num, cells
+        check_header(path, next(rows, (0, []))[1], columns)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: no such annotation table; an annotation folder holds {', '.join(WEAK_TABLES.values())} "
             f"and {', '.join(EVENT_TABLES['v2024'])}, as published at github.com/YapengTian/AVVP-ECCV20"
         ) from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: expected {layout}, got something else ({error}); is it a binary file?") from error
+    for line, cells in rows:
+        if len(cells) != len(columns) or not cells[0]:
+            raise ValueError(f"{path}:{line}: expected {len(columns)} columns, got {cells!r:.200}")
+        yield line, cells
 
 
 def _class_of(name: str, class_index: dict[str, int], where: str) -> int:
@@ -274,15 +263,3 @@ def _seconds(cell: str, where: str) -> int:
     if not (seconds >= 0 and seconds.is_integer()):
         raise ValueError(f"{where}: expected a whole number of seconds from the start of the clip, got {cell!r}")
     return int(seconds)
-
-
-def _write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: Sequence[str]) -> None:
-    """Write a table whole, refusing names its separators would tear apart."""
-    for name in names:
-        if not name or name != name.strip() or re.search(r"[\t\r\n,]", name):
-            raise ValueError(
-                f"names in an annotation table hold no tab, comma, line break or outer space, got {name!r}"
-            )
-    lines = ["\t".join(cells) for cells in (columns, *rows)]
-    with replaced(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

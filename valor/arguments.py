@@ -4,7 +4,22 @@ import argparse
 from types import ModuleType
 
 from . import __version__
-from .commands import calibrate, demo, doctor, evaluate, harvest, labels, lint, plot, predict, table, train
+from .commands import (
+    calibrate,
+    demo,
+    doctor,
+    download,
+    evaluate,
+    exporting,
+    harvest,
+    importing,
+    labels,
+    lint,
+    plot,
+    predict,
+    table,
+    train,
+)
 
 STAGES = """\
 From raw clips to an F-score table, one command a stage:
@@ -21,6 +36,12 @@ Around the scores:
   plot       timelines, classes, threshold curves, labels and confusion as figures
   calibrate  decision or label thresholds from a split that has dense annotations
   lint       defects of annotation tables, and what is done about each
+
+Published files in and out:
+
+  download   annotations, features, labels and checkpoints as published
+  import     their layout -> packed features, a label file, a run
+  export     ours -> their layout, for other projects' loaders
 
   demo       all of it on an embedded miniature world: no download, no data, no GPU
   doctor     what is installed, which teachers and files are there, what to do about the rest
@@ -39,6 +60,9 @@ COMMANDS: dict[str, ModuleType] = {
     "plot": plot,
     "calibrate": calibrate,
     "lint": lint,
+    "download": download,
+    "import": importing,
+    "export": exporting,
     "doctor": doctor,
 }
 """The module of each command: `add` gives its help and options, `run` does it."""

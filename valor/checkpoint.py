@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from parsers.build import ParserOptions, build_parser, options_of
@@ -92,7 +92,7 @@ def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mappi
     """Write named tensors and a JSON header, whole or not at all."""
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replaced(path) as temporary:
-        save_file(stored, temporary, metadata={_HEADER: json.dumps(header, allow_nan=False)})
+        temporary.write_bytes(save(stored, metadata={_HEADER: json.dumps(header, allow_nan=False)}))
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,7 +1,8 @@
 """A split with its features and labels as whole tensors: what a parser is trained on, and what it parses.
 
-`valor.feature_files` reads the published per-clip files, `label_harvest.store` the evidence of a harvest. Both end
-here, on the segment grid, and only clips whose parts are all there get through.
+`valor.feature_files` reads the published per-clip files, `valor.packed_store` what `valor import` made of them, and
+`label_harvest.store` the evidence of a harvest. All end here, on the segment grid, and only clips whose parts are all
+there get through.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from parsers.folding import fold_clap_map
 from valor.annotations import Split
 from valor.feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
 from valor.labels_file import FILE_NAME, read_pseudo_labels
+from valor.packed_store import is_packed, read_packed_features
 
 _LOG = logging.getLogger(__name__)
 
@@ -205,7 +207,8 @@ def read_clip_set(
     """Read the features and pseudo labels of a split.
 
     Args:
-        source: Folder of the published layout (`feats/`, `CLIP/`, `CLAP/`).
+        source: Folder of the published layout (`feats/`, `CLIP/`, `CLAP/`). What lies in its `packed/`, written by
+            `valor import features`, is read from there instead.
         split: Clips, tags and, for val and test, truth.
         features: Which features.
         labels: A folder with `pseudo_labels.npz` or with the published `CLAP|CLIP/segment_pseudo_labels`, or such an
@@ -245,7 +248,8 @@ def read_clip_set(
 
 def _read_features(source: Path, store: Path | None, kind: str, split: Split) -> ClipArrays:
     if "." not in kind:
-        return read_feature_files(source, kind, split)
+        read = read_packed_features if is_packed(source, kind, split.name) else read_feature_files
+        return read(source, kind, split)
     if store is None:
         store = source / "store" if (source / "store").is_dir() else source
     evidence = read_store(store, names=(kind,))

@@ -24,12 +24,8 @@ NEEDED = (
 )
 """Distributions without which some stage cannot run."""
 
-OPTIONAL = {
-    "decord": "a second decoder; PyAV is the default, which refuses damaged files where decord returns garbage",
-    "torchcodec": "a third decoder",
-    "laion-clap": "the original CLAP package; the default reads its checkpoints without it",
-}
-"""Distributions that only widen the choice, and why one would want them."""
+OPTIONAL = {"laion-clap": "not needed: its checkpoints are read without it"}
+"""Distributions people ask about, and what there is to say."""
 
 _INSTALL = "pip install -c constraints.txt -e ."
 

@@ -77,14 +77,44 @@ def read_feature_files(root: Path, kind: str, split: Split) -> ClipArrays:
         FileNotFoundError: The folder of this kind is not there.
         ValueError: A file is damaged, pickled, or holds something else.
     """
-    files = FEATURE_FILES[kind]
-    folder = _folder(root, files.folder)
-    paths, missing = _paths(folder, split)
-    tensor = torch.zeros(len(split.clip_ids), SEGMENTS, files.shape[1])
+    paths, missing = find_feature_files(root, kind, split)
+    tensor = torch.zeros(len(split.clip_ids), SEGMENTS, FEATURE_FILES[kind].shape[1])
     for rows in _chunks(sorted(paths)):
-        stacked = torch.from_numpy(np.stack([_read_features(paths[row], kind, files.shape) for row in rows]))
-        tensor[rows] = files.fold(stacked) if files.fold else stacked
-    return ClipArrays(tensor, missing, str(folder))
+        tensor[rows] = fold_features(np.stack([read_feature_file(paths[row], kind) for row in rows]), kind)
+    return ClipArrays(tensor, missing, str(root / FEATURE_FILES[kind].folder))
+
+
+def find_feature_files(root: Path, kind: str, split: Split) -> tuple[dict[int, Path], tuple[str, ...]]:
+    """Find the files of a kind without opening any.
+
+    Returns:
+        Files by row of the split, and the clips without one. A file goes by the clip's name or its media name.
+
+    Raises:
+        FileNotFoundError: The folder of this kind is not there.
+    """
+    return _paths(_folder(root, FEATURE_FILES[kind].folder), split)
+
+
+def read_feature_file(path: Path, kind: str) -> np.ndarray:
+    """Read one published file as it is.
+
+    Returns:
+        float32 [rows, D], as FEATURE_FILES says for this kind.
+
+    Raises:
+        ValueError: The file is empty, cut off, pickled, of another shape, or holds what is no finite number.
+    """
+    array = _load(path, FEATURE_FILES[kind].shape, f"{kind} features [rows, features]")
+    if array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise ValueError(f"{path}: {kind} features must be finite floats, got {array.dtype} with NaN, Inf or no floats")
+    return array.astype(np.float32, copy=False)
+
+
+def fold_features(arrays: np.ndarray, kind: str) -> Tensor:
+    """Bring features of clips, float32 [n, rows, D], to one row per segment, float32 [n, 10, D]."""
+    fold, tensor = FEATURE_FILES[kind].fold, torch.from_numpy(arrays)
+    return fold(tensor) if fold else tensor
 
 
 def read_label_files(root: Path, split: Split) -> ClipArrays:
@@ -143,13 +173,6 @@ def _paths(folder: Path, split: Split) -> tuple[dict[int, Path], tuple[str, ...]
 def _chunks(rows: list[int]) -> Iterator[list[int]]:
     for start in range(0, len(rows), _CHUNK):
         yield rows[start : start + _CHUNK]
-
-
-def _read_features(path: Path, kind: str, shape: tuple[int, int]) -> np.ndarray:
-    array = _load(path, shape, f"{kind} features [rows, features]")
-    if array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise ValueError(f"{path}: {kind} features must be finite floats, got {array.dtype} with NaN, Inf or no floats")
-    return array.astype(np.float32, copy=False)
 
 
 def _load(path: Path, shape: tuple[int, int], what: str) -> np.ndarray:

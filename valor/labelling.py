@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,13 @@ from label_harvest.store import EvidenceStore
 from valor.annotations import Split, media_id
 from valor.files import replaced
 from valor.labels_file import FILE_NAME, PseudoLabels, write_pseudo_labels
-from valor.vocabulary import EventClass
+from valor.vocabulary import LLP_CLASSES, EventClass
 
 PROVENANCE = "labels.json"
 """Beside the label file: which teachers, weights and thresholds made it."""
+
+PUBLISHED_TEACHERS = {"visual": "clip", "audio": "clap"}
+"""The teachers the thresholds of a vocabulary are for, by role, as a store names them."""
 
 PUBLISHED_FOLDERS = {"audio": "CLAP", "visual": "CLIP"}
 """Folder of each modality in the published layout."""
@@ -36,21 +39,54 @@ def thresholds_of(classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
     }
 
 
+def default_thresholds(store: EvidenceStore, classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
+    """The label thresholds that belong to the teachers of a store.
+
+    Those of the vocabulary were chosen for the logits of CLIP and CLAP and mean nothing for another teacher's; the
+    demo's teachers come with their own.
+
+    Raises:
+        ValueError: There are none for these teachers.
+    """
+    from label_harvest.tiny import WEIGHTS
+
+    names = {role: identity["teacher"] for role, identity in store.manifest["teachers"].items()}
+    if names == PUBLISHED_TEACHERS:
+        return thresholds_of(classes)
+    if all(name == f"demo-{role}" for role, name in names.items()) and classes == LLP_CLASSES:
+        return read_thresholds(WEIGHTS / "demo_thresholds.json", len(classes))
+    raise ValueError(
+        f"there are no label thresholds for the teachers {', '.join(sorted(names.values()))} and these classes; "
+        "give them with --thresholds FILE"
+    )
+
+
 def read_thresholds(path: Path, num_classes: int) -> dict[str, np.ndarray]:
     """Read label thresholds from JSON: `{"audio": [C numbers], "visual": [...]}`, or `{"fused": [...]}`.
 
+    Keys that hold no list are left alone, so a file of `valor calibrate` (thresholds_file.py) is read as well.
+
     Raises:
-        ValueError: The file is no such JSON, or a list has another length than there are classes.
+        ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
     """
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
+        applies_to = table.get("applies_to", "labels")
         thresholds = {role: np.array(values, dtype=float) for role, values in table.items() if isinstance(values, list)}
     except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(f'{path}: expected JSON {{"audio": [numbers], "visual": [numbers]}}, got {error}') from error
+    if applies_to != "labels":
+        raise ValueError(f"{path}: expected thresholds of teachers' logits, got those of a parser's {applies_to}")
     wrong = {role: values.shape for role, values in thresholds.items() if values.shape != (num_classes,)}
     if wrong or not thresholds:
         raise ValueError(f"{path}: expected one threshold for each of {num_classes} classes, got {wrong or 'no list'}")
     return thresholds
+
+
+def complete_clips(store: EvidenceStore, roles: Iterable[str]) -> np.ndarray:
+    """Which clips of a store have evidence of these teachers in every segment: bool [N]."""
+    evidence = [store.arrays[f"{role}.similarity"] for role in roles]
+    return np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
 
 
 def label_clips(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> tuple[PseudoLabels, dict[str, str]]:

@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,8 @@ class Predictions:
     """float [N, M, C], what the gate modality reads."""
     valid: BoolArray | None = None
     """bool [N, T], True where a segment exists; None for clips of one length."""
+    rounding: str | None = None
+    """How events between segment borders were moved to them (prediction_formats.py); None if none was."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together, are no probabilities, or name something twice."""
@@ -133,6 +135,32 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
         np.savez_compressed(file, allow_pickle=False, **names, **arrays)
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """Which clips of a split are predicted."""
+
+    covered: int
+    """How many clips of the split are there."""
+    expected: int
+    """How many clips the split has."""
+    missing: tuple[str, ...]
+    """Clips of the split without predictions, in its order."""
+    extra: tuple[str, ...]
+    """Clips with predictions that are not in the split."""
+
+    def __str__(self) -> str:
+        """Say it as tables do: 1,143 of 1,200 clips."""
+        return f"{self.covered:,} of {self.expected:,} clips"
+
+
+def coverage(predictions: Predictions, split: Split) -> Coverage:
+    """Compare the clips of predictions with those of a split, both ways."""
+    predicted, wanted = set(predictions.clip_ids), set(split.clip_ids)
+    missing = tuple(clip_id for clip_id in split.clip_ids if clip_id not in predicted)
+    extra = tuple(clip_id for clip_id in predictions.clip_ids if clip_id not in wanted)
+    return Coverage(len(wanted) - len(missing), len(wanted), missing, extra)
+
+
 def align(predictions: Predictions, split: Split, *, allow_subset: bool = False) -> Predictions:
     """Bring predictions into the clip and class order of a split.
 
@@ -171,7 +199,7 @@ def decisions(predictions: Predictions, options: PostProcessing | None = None) -
 
     Returns:
         bool [N, T, M, C] in the order of the predictions, and the rule with the keys segment_threshold, gate and
-        clip_threshold.
+        clip_threshold, and perhaps preset (whose rule it is) or rounding (how events were brought to segments).
 
     Raises:
         ValueError: The options do not fit what the predictions hold.
@@ -182,7 +210,10 @@ def decisions(predictions: Predictions, options: PostProcessing | None = None) -
                 "these predictions are decisions already, thresholds and gates cannot change them; leave them out, "
                 "or predict again with probabilities"
             )
-        return predictions.predicted, {"segment_threshold": None, "gate": "as predicted", "clip_threshold": None}
+        rule = {"segment_threshold": None, "gate": "as predicted", "clip_threshold": None}
+        return predictions.predicted, rule if predictions.rounding is None else rule | {
+            "rounding": predictions.rounding
+        }
     if options is None:
         options = PostProcessing(gate=gate_of(predictions))
     assert predictions.segment_probs is not None  # the other half of the check in __post_init__
@@ -192,7 +223,7 @@ def decisions(predictions: Predictions, options: PostProcessing | None = None) -
         modality_probs=predictions.modality_probs,
         options=options,
     )
-    return decided, asdict(options)
+    return decided, options.to_dict()
 
 
 def score_predictions(
@@ -289,6 +320,7 @@ def _check_same(kind: str, got: Sequence[str], expected: Sequence[str], *, missi
     extra = [name for name in got if name not in wanted]
     if missing or extra:
         hint = "; is this the right split, or is a subset meant (then say so)?" if kind == "clips" else ""
+        hint += " Clips in which nothing was found must be there as well." if hint and missing else ""
         found = " and ".join(filter(None, (_listed("missing", missing), _listed("extra", extra))))
         raise ValueError(f"the predictions must cover the {len(wanted)} {kind} of the split, got {found}{hint}")
 

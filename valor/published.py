@@ -37,7 +37,7 @@ class PublishedRow:
     confidence: str
     """seen, second-hand, recalled or computed."""
     post_processing: str | None
-    """A preset of eval.decide, the rule in words, or None where no source says."""
+    """A preset of eval.post_processing, a rule of the data file, or None where no source says."""
     selection: str | None
     """The validation figure the epoch was chosen by, or None where no source says."""
     truth: str | None
@@ -65,6 +65,8 @@ class Published:
     rows: tuple[PublishedRow, ...]
     truths: Mapping[str, str]
     """sha256 of the event tables of LLP by version, as in a score file."""
+    rules: Mapping[str, str]
+    """Rules that are no presets, in words."""
 
 
 def read_published(path: Path = DATA) -> Published:
@@ -79,7 +81,7 @@ def read_published(path: Path = DATA) -> Published:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         rows = tuple(_row(entry) for entry in table["rows"])
-        return Published(rows, dict(table["truths"]))
+        return Published(rows, dict(table["truths"]), dict(table["rules"]))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected published scores as in {DATA.name}, failed at {error!r}") from error
 

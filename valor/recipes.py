@@ -85,6 +85,13 @@ RECIPES: dict[str, Recipe] = {
     "valor++ pre-norm": replace(
         _PLUS_PLUS, name="valor++ pre-norm", parser=PARSERS["valor++ pre-norm"], note="VALOR++, normalising the query."
     ),
+    "valor-clips": replace(
+        _PLUS_PLUS,
+        name="valor-clips",
+        features=FeatureOptions(audio="audio.map", visual="visual.embedding", motion=None),
+        parser=replace(_PLUS_PLUS.parser, motion_width=0),
+        note="VALOR++ without R(2+1)D, on what `valor harvest` caches of raw clips; no published row. 4.6 M weights.",
+    ),
     "han-weak": replace(
         _VALOR,
         name="han-weak",

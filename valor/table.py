@@ -7,12 +7,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from eval.decide import PRESETS, rule_text
+from eval.post_processing import PRESETS, PostProcessing, is_complete, rule_text
 from eval.scores import FIGURES, LEVELS, TenScores
 from valor.published import Figures, Published, PublishedRow
 
 SELECTION = "segment Type@AV"
 """How `valor train` chooses the epoch of a run: the first with the highest validation figure of this name."""
+
+GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
+"""The order of the groups of a table: runs, then published rows by their features."""
 
 Record = dict[str, Any]
 """The post-processing of a score file."""
@@ -31,7 +34,7 @@ class TableRow:
     group: str
     """run, or the features of a published row."""
     post_processing: Record | str | None
-    """A record as in a score file, the name of a preset, or the rule in words."""
+    """A record as in a score file, or the name of a preset or of a published rule."""
     selection: str | None
     """The validation figure the epoch was chosen by."""
     truth_sha256: str | None
@@ -47,14 +50,14 @@ class TableRow:
     def may_be_best(self) -> bool:
         """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
         known = self.confidence != "recalled" and self.clips == self.clips_expected
-        return known and self.group not in ("reference", "anchor")
+        return known and self.group != "reference"
 
     @property
     def rule(self) -> str:
         """The post-processing in as few words as possible: a preset's name where it is one."""
         record = self.post_processing
         if record is None:
-            return "not stated"
+            return "–" if self.group == "reference" else "not stated"
         if isinstance(record, str):
             return record
         return record.get("preset") or _preset_of(record) or rule_text(record)
@@ -78,8 +81,11 @@ class Comparison:
         return max(held) if len(held) > 1 else None
 
     def delta(self, row: TableRow, position: int) -> float | None:
-        """What a row has over the baseline, in points; None for the baseline itself and where a figure is missing."""
-        if self.baseline is None or row is self.baseline:
+        """What a row has over the baseline, in points.
+
+        None for the baseline itself, and where a figure is missing or impossible.
+        """
+        if self.baseline is None or row is self.baseline or position in row.impossible + self.baseline.impossible:
             return None
         own, other = row.figures[position], self.baseline.figures[position]
         return None if own is None or other is None else own - other
@@ -91,7 +97,7 @@ def compare(
     *,
     baseline: str | None = None,
     mix: bool = False,
-    truths: Published | None = None,
+    known: Published | None = None,
 ) -> Comparison:
     """Put runs side by side, and beside published rows.
 
@@ -100,7 +106,7 @@ def compare(
         published: Published rows to add; those of another post-processing, truth or selection are left out and named.
         baseline: Name of the row the others are compared with: a run's, or a published method's.
         mix: Accept rows that differ in post-processing, truth, selection or clips; each row says its own.
-        truths: Where the hashes of known truths are looked up for the notes; `published` if None.
+        known: Where the notes look up the hashes of truths and the words of rules; `published` if None.
 
     Returns:
         The rows, runs first, and the notes to print under them.
@@ -121,8 +127,7 @@ def compare(
         rows += added
         notes += left_out
     chosen = _baseline(rows, baseline)
-    versions = {digest: version for version, digest in (truths or published or Published((), {})).truths.items()}
-    return Comparison(tuple(rows), chosen, tuple(_legend(rows, versions) + notes))
+    return Comparison(tuple(rows), chosen, tuple(_legend(rows, known or published or Published((), {}, {})) + notes))
 
 
 def read_run(run: str | Path) -> TableRow:
@@ -209,24 +214,21 @@ def _key(row: TableRow) -> str:
     """A post-processing as text that is equal for equal rules, whatever they are called."""
     record = row.post_processing
     if isinstance(record, str):
-        if record not in PRESETS or PRESETS[record].needs:
+        if record not in PRESETS or not is_complete(PRESETS[record]):
             return record
-        record = PRESETS[record].rule.to_dict()
-    rule = {name: value for name, value in (record or {}).items() if name != "preset"}
-    preset = (record or {}).get("preset")
-    if preset in PRESETS and PRESETS[preset].needs:
-        return str(preset)
-    return json.dumps(rule, sort_keys=True)
+        record = PRESETS[record].to_dict()
+    name = (record or {}).get("preset")
+    if name in PRESETS and not is_complete(PRESETS[name]):
+        return str(name)  # its thresholds were tuned by whoever used it
+    return json.dumps({key: value for key, value in (record or {}).items() if key != "preset"}, sort_keys=True)
 
 
 def _preset_of(record: Record) -> str | None:
-    """The first preset with this rule, whatever the record calls it."""
-    rule = {name: value for name, value in record.items() if name != "preset"}
-    for name, preset in PRESETS.items():
-        known = {key: value for key, value in preset.rule.to_dict().items() if key != "preset"}
-        if not preset.needs and json.dumps(known, sort_keys=True) == json.dumps(rule, sort_keys=True):
-            return name
-    return None
+    """The first preset with the values of a record."""
+    if record.get("segment_threshold") is None or record.get("rounding"):
+        return None
+    rule = PostProcessing.from_dict(record)
+    return next((name for name, preset in PRESETS.items() if preset == rule), None)
 
 
 def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tuple[list[TableRow], list[str]]:
@@ -238,7 +240,7 @@ def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tupl
         if entry.features == "reference":
             reasons = [reason for reason in reasons if reason.startswith("truth")]
         if reasons:
-            left_out.setdefault(" and other ".join(reason.split()[0] for reason in reasons), []).append(entry.method)
+            left_out.setdefault(" and another ".join(reason.split()[0] for reason in reasons), []).append(entry.method)
         else:
             kept.append(row)
     if not kept:
@@ -246,7 +248,11 @@ def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tupl
             "no published row may stand beside these runs: they were scored on another truth, by another rule or on "
             "other clips than LLP's test split; pass --mix to show them all the same"
         )
-    return kept, [f"left out for other {why}: {', '.join(names)} (--mix shows them)" for why, names in left_out.items()]
+    notes = [f"left out for another {why}: {', '.join(names)}" for why, names in left_out.items()]
+    if any("truth" in why for why in left_out):
+        notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
+    kept.sort(key=lambda row: GROUPS.index(row.group))
+    return kept, [*notes, *["--mix shows what was left out, each row with its own rule"] * bool(left_out)]
 
 
 def published_row(entry: PublishedRow, published: Published) -> TableRow:
@@ -279,24 +285,28 @@ def _baseline(rows: Sequence[TableRow], name: str | None) -> TableRow | None:
     return found[0]
 
 
-def _legend(rows: Sequence[TableRow], versions: dict[str, str]) -> list[str]:
-    """What the words of the table mean: rules, truths, selection, coverage, and marks that occur."""
-    rules = {row.rule: _rule_in_full(row) for row in rows if row.post_processing is not None}
+def _legend(rows: Sequence[TableRow], known: Published) -> list[str]:
+    """What the words of the table mean: rules, truths, selection, coverage."""
+    rules = {row.rule: _rule_in_full(row, known) for row in rows if row.post_processing is not None}
     notes = [f"rule {short}: {full}" for short, full in rules.items() if full != short]
+    versions = {digest: version for version, digest in known.truths.items()}
     digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
     named = [f"{versions[digest]} {digest[:12]}" if digest in versions else digest[:12] for digest in digests]
     notes.append(f"truth: {', '.join(named) or 'not stated'}")
     chosen = dict.fromkeys(row.selection for row in rows if row.selection)
-    notes.append(f"epoch chosen on validation by: {', '.join(chosen) or 'not stated'}")
+    notes.append(f"epoch chosen on validation by: {'; '.join(chosen) or 'not stated'}")
     notes += [f"{row.name}: {_coverage(row)}" for row in rows if row.clips != row.clips_expected]
     return notes
 
 
-def _rule_in_full(row: TableRow) -> str:
+def _rule_in_full(row: TableRow, known: Published) -> str:
     record = row.post_processing
-    if isinstance(record, str):
-        return rule_text(PRESETS[record].rule.to_dict()) if record in PRESETS else record
-    return rule_text(record or {})
+    if isinstance(record, str) and record not in PRESETS:
+        return known.rules.get(record, record)
+    rule = PRESETS[record].to_dict() if isinstance(record, str) else dict(record or {})
+    rule.pop("preset", None)
+    tuned = isinstance(record, str) and not is_complete(PRESETS[record])
+    return rule_text(rule) + (", other thresholds tuned on val and not published" if tuned else "")
 
 
 def _coverage(row: TableRow) -> str:

@@ -20,16 +20,13 @@ from parsers.hybrid import HybridParser
 from parsers.losses import LossTerms, loss_terms, total_loss
 from valor.checkpoint import BEST, LAST, CheckpointCard, git_revision, write_checkpoint
 from valor.dataset import Batch, ClipSet
+from valor.errors import TrainingError
 from valor.files import replaced
 from valor.predict import predict_split
 from valor.resume import Progress, read_resume_point, write_resume_point
 
 LOG, RECIPE = "log.jsonl", "recipe.json"
 """Names in a run folder: one JSON object per epoch, and everything needed to build and run the parser."""
-
-
-class TrainingError(RuntimeError):
-    """The loss or its gradient is NaN or infinite; the message names the epoch, the step and the clips."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,9 @@
 """What the commands share: exit codes, how a command is announced, and the plain table of scores."""
 
 import argparse
+import sys
 import textwrap
+from collections.abc import Callable, Mapping
 
 DONE, WRONG_USE, FAILURES_LISTED = 0, 2, 3
 """Exit codes: done; wrong use or bad input, said in one message; done with failures that are listed."""
@@ -34,3 +36,41 @@ def score_text(rows: list, anchors: list) -> str:
     from eval.tables import score_table, to_text
 
     return to_text(score_table(rows), anchors=[name for name, _ in anchors])
+
+
+FORMATS = ("text", "markdown", "csv", "latex", "json")
+"""What tables can be written as."""
+
+SUFFIXES = {".txt": "text", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
+"""The format a file name asks for."""
+
+
+def write_or_print(layouts: Mapping[str, Callable[[], str]], cli: argparse.Namespace) -> None:
+    """Lay a table out as `--format` or the name of `--out` says, and write it there or print it.
+
+    Args:
+        layouts: What makes the table, by format.
+        cli: What was typed, with `format` and `out`.
+
+    Raises:
+        ValueError: The format is unknown or contradicts the file name.
+    """
+    asked = SUFFIXES.get(cli.out.suffix) if cli.out else None
+    chosen = cli.format or asked or "text"
+    if asked not in (None, chosen):
+        raise ValueError(f"--format {chosen} and --out {cli.out} contradict each other; leave one out")
+    text = layouts[chosen]()
+    if not cli.out:
+        print(text)
+        return
+    from valor.files import replaced
+
+    with replaced(cli.out) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    print(f"wrote {cli.out}")
+
+
+def print_note(note: str, cli: argparse.Namespace) -> None:
+    """Print a line that is no part of a result: below a text table, else on stderr, where it spoils no file."""
+    is_text = cli.out is not None or cli.format in (None, "text")
+    print(note, file=sys.stdout if is_text else sys.stderr)

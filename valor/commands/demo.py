@@ -24,7 +24,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument(
         "--shuffle-teachers",
         action="store_true",
-        help="control: give each clip the teacher scores of another clip; the gain must vanish",
+        help="control: give each clip the teacher scores of another clip; the gain must vanish (goes to DIR/control)",
     )
     return command
 
@@ -38,8 +38,9 @@ def run(cli: argparse.Namespace) -> int:
     given = {} if cli.clips is None else {"clips": cli.clips}
     options = DemoOptions(seeds=cli.seeds, shuffle_teachers=cli.shuffle_teachers, **given)
     result = run_demo(cli.out, options, progress=not cli.quiet)
-    write_demo_page(cli.out / "report.html", result, options)
-    write_demo_picture(cli.out / "timeline.png", result, typical_row(result))
+    home = options.home(cli.out)
+    write_demo_page(home / "report.html", result, options)
+    write_demo_picture(home / "timeline.png", result, typical_row(result))
     anchors = [(ANCHOR_TITLES[name], scores) for name, scores in result.anchors.items()]
     print(score_text([(arm.title, result.scores[name]) for name, arm in ARMS.items()] + anchors, anchors))
     print("\nPseudo labels of the same clips, scored as predictions:")
@@ -51,5 +52,5 @@ def run(cli: argparse.Namespace) -> int:
         f"({min(gains):+.1f} to {max(gains):+.1f} over {len(gains)} seeds), {len(result.test.clip_ids)} test clips, "
         f"{result.seconds:.0f} s"
     )
-    print(f"wrote {cli.out / 'report.html'} (open it in a browser), {cli.out / 'timeline.png'} and scores.json")
+    print(f"wrote {home / 'report.html'} (open it in a browser), {home / 'timeline.png'} and scores.json")
     return DONE

@@ -2,8 +2,16 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .command import DONE, Commands, new_command, score_text
+from .command import DONE, FORMATS, Commands, new_command, print_note, write_or_print
+from .scoring import add_rounding, add_rule, add_scores, add_thresholds, add_truth, read_system, read_truth
+
+if TYPE_CHECKING:
+    from eval.scores import Scores
+    from valor.annotations import Split
+    from valor.score_sections import Section
+    from valor.scored import ScoredSystem
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -11,56 +19,77 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command = new_command(
         commands,
         "evaluate",
-        "the ten F-scores of predictions",
+        "the ten F-scores of predictions, and more",
         "Segment-level and event-level F of audio, visual and audio-visual events, Type@AV and Event@AV, as\n"
-        "the LLP benchmark defines them. Clip ids are checked both ways.",
-        "valor evaluate predictions.npz --annotations data --split test --json scores.json",
+        "the LLP benchmark defines them (docs/scores.md). PREDICTIONS is a file of `valor predict` (.npz), a folder\n"
+        "with audio.tsv and visual.tsv (`filename onset offset event_label`), one of a pair NAME.audio.tsv and\n"
+        "NAME.visual.tsv, or a .json of events. Clip ids are checked both ways; a part of the split is scored only\n"
+        "with --subset, and the line under the table says how many clips that is, on which truth and by which rule.",
+        "valor evaluate predictions.npz --annotations data --split test --anchors --interval --json scores.json",
     )
-    command.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="file of `valor predict` (.npz)")
+    command.add_argument("predictions", metavar="PREDICTIONS", help="what to score (see above); NAME=PATH to name it")
+    add_truth(command)
+    add_rule(command)
+    add_thresholds(command)
+    add_rounding(command)
+    add_scores(command)
     command.add_argument(
-        "--annotations", type=Path, required=True, metavar="DIR", help="folder of the AVVP_*.csv tables"
+        "--anchors", action="store_true", help="also score the prediction of nothing and the tags copied everywhere"
     )
-    command.add_argument("--split", required=True, choices=("val", "test"), help="split that was predicted")
+    command.add_argument("--interval", action="store_true", help="95 %% intervals by bootstrap over clips")
     command.add_argument(
-        "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
+        "--against", metavar="PREDICTIONS", help="another system on the same clips: paired differences with intervals"
     )
+    command.add_argument("--per-class", action="store_true", help="counts, precision, recall and F of every class")
     command.add_argument(
-        "--gate",
-        choices=("clip", "modality", "none"),
-        help="probability that must also pass 0.5 (default: what the file holds)",
+        "--details", action="store_true", help="exclusive events, overlaps, durations, mAP and calibration error"
     )
-    command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
-    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
-    command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write the scores")
+    command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the tables there")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the scores, as `valor table` reads them")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from eval.decide import PostProcessing
-    from valor.annotations import read_split
-    from valor.predictions import gate_of, read_predictions, score_predictions, write_scores_json
-    from valor.vocabulary import class_names, read_vocabulary
+    from valor.evaluation_layout import FORMATS as LAYOUTS
+    from valor.evaluation_layout import Evaluation, full_report
+    from valor.predictions import write_scores_json
 
-    names = class_names(read_vocabulary(cli.classes))
-    split = read_split(cli.annotations, cli.split, names, truth_version=cli.truth)
-    predictions = read_predictions(cli.predictions)
-    rule = None
-    if cli.gate or cli.threshold is not None:
-        asked = {"segment_threshold": cli.threshold, "gate": cli.gate or gate_of(predictions)}
-        rule = PostProcessing(**{name: value for name, value in asked.items() if value is not None})
-    scores, report = score_predictions(predictions, split, rule, allow_subset=cli.subset)
-    print(score_text([(cli.predictions.stem, scores)], []))
-    covered = f"{scores.clips:,} of {report['clips_expected']:,} {cli.split} clips"
-    print(f"\n{covered}, truth {cli.truth} {split.truth_sha256[:12]}, {_rule(report['post_processing'])}")
+    split = read_truth(cli)
+    system = read_system(cli.predictions, cli, split)
+    evaluation = Evaluation(
+        system=system,
+        split=cli.split,
+        truth_version=cli.truth,
+        anchors=_anchors(system) if cli.anchors else (),
+        sections=_sections(cli, system, split),
+    )
     if cli.json:
-        write_scores_json(cli.json, report)
-        print(f"wrote {cli.json}")
+        write_scores_json(cli.json, full_report(evaluation))
+    write_or_print({name: lambda layout=layout: layout(evaluation) for name, layout in LAYOUTS.items()}, cli)
+    if cli.json:
+        print_note(f"wrote {cli.json}", cli)
     return DONE
 
 
-def _rule(post_processing: dict) -> str:
-    if post_processing["segment_threshold"] is None:
-        return "decisions as predicted"
-    return f"segments >= {post_processing['segment_threshold']:g}, gate {post_processing['gate']}"
+def _anchors(system: "ScoredSystem") -> "list[tuple[str, Scores]]":
+    """What parses nothing, scored on the clips of the system."""
+    from eval.anchors import nothing_predicted, tags_copied
+    from eval.scores import score
+
+    copied = tags_copied(system.weak_labels, system.truth.shape[1])
+    marks = {"nothing predicted": nothing_predicted(system.truth), "tags copied": copied}
+    return [(name, score(marked, system.truth, valid=system.valid)) for name, marked in marks.items()]
+
+
+def _sections(cli: argparse.Namespace, system: "ScoredSystem", split: "Split") -> "list[Section]":
+    from valor.score_sections import class_sections, detail_sections, difference_section, interval_section
+
+    sections = [interval_section(system)] if cli.interval else []
+    if cli.against:
+        other = read_system(cli.against, cli, split)
+        sections.append(difference_section(system, other))
+    if cli.per_class:
+        sections += class_sections(system, split.class_names, intervals=cli.interval)
+    return sections + (detail_sections(system) if cli.details else [])

@@ -13,8 +13,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "labels",
         "evidence to pseudo labels",
         "A class is labelled in a second and a modality when it is among the clip's tags and the teacher's logit is\n"
-        "above the class threshold. The thresholds are those of the vocabulary unless a file says otherwise:\n"
-        'JSON {"visual": [one number per class], "audio": [...]}.',
+        "above the class threshold. CLIP and CLAP take the thresholds of the vocabulary, the demo's teachers theirs;\n"
+        'for others give a file, such as `valor calibrate` writes: JSON {"visual": [C numbers], "audio": [...]}.',
         "valor labels store --out labels --export npy",
     )
     command.add_argument("store", type=Path, metavar="STORE", help="folder written by `valor harvest`")
@@ -37,10 +37,10 @@ def run(cli: argparse.Namespace) -> int:
     from valor.annotations import read_split
     from valor.labelling import (
         PROVENANCE,
+        default_thresholds,
         export_npy,
         label_quality,
         read_thresholds,
-        thresholds_of,
         write_label_folder,
     )
     from valor.vocabulary import class_names, read_vocabulary
@@ -49,7 +49,7 @@ def run(cli: argparse.Namespace) -> int:
     classes = read_vocabulary(cli.classes)
     if class_names(classes) != store.class_names:
         raise ValueError(f"{cli.store}: the store is of other classes than {cli.classes!r}; pass --classes FILE")
-    thresholds = read_thresholds(cli.thresholds, len(classes)) if cli.thresholds else thresholds_of(classes)
+    thresholds = read_thresholds(cli.thresholds, len(classes)) if cli.thresholds else default_thresholds(store, classes)
     labels, left_out = write_label_folder(cli.out, store, thresholds)
     print(f"{len(labels.clip_ids):,} clips, {int(labels.labels.sum()):,} labelled seconds; wrote {cli.out}")
     if left_out:

@@ -12,6 +12,7 @@ RECIPE_NAMES = (
     "valor+",
     "valor++",
     "valor++ pre-norm",
+    "valor-clips",
     "han-weak",
     "han-weak++",
 )

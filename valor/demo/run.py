@@ -85,6 +85,10 @@ class DemoOptions:
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
 
+    def home(self, out: Path) -> Path:
+        """Folder of labels, runs and results in the demo folder `out`; the control has its own beside the same data."""
+        return out / "control" if self.shuffle_teachers else out
+
     def split_sizes(self) -> dict[str, int]:
         """Clips of each split."""
         sizes = {split: round(self.clips * share) for split, share in SPLIT_SHARES.items()}
@@ -134,7 +138,8 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
     """Run the whole line, using again whatever an earlier run of the same options left in the folder.
 
     Args:
-        out: Gets `data/` (annotation tables, `videos/`, `store/`), `labels/`, `runs/` and `scores.json`.
+        out: Gets `data/` (annotation tables, `videos/`, `store/`) and, in `options.home(out)`, `labels/`, `runs/` and
+            `scores.json`.
         options: The world and the trainings.
         progress: Whether to show progress bars on stderr.
 
@@ -142,18 +147,18 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
         ValueError: The folder holds a demo of other options.
     """
     started = time.perf_counter()
-    data = out / "data"
+    data, home = out / "data", options.home(out)
     world = build_world(data, options.split_sizes(), options.world_seed, options.workers, progress=progress)
     splits = {split: read_split(data, split, class_names(LLP_CLASSES)) for split in SPLITS}
     store = _harvest(data, splits, progress=progress)
     if options.shuffle_teachers:
         store = shuffled_between_clips(store, splits, seed=options.world_seed)
-    quality = _label(out / "labels", store, splits["test"])
+    quality = _label(home / "labels", store, splits["test"])
     scores: dict[str, list[Scores]] = {}
     predictions = {}
-    _train_all(out, options, progress=progress)
+    _train_all(data, home, options, progress=progress)
     for arm in ARMS:
-        runs = [_score_run(_run_folder(out, arm, seed), splits["test"]) for seed in range(options.seeds)]
+        runs = [_score_run(_run_folder(home, arm, seed), splits["test"]) for seed in range(options.seeds)]
         scores[arm] = [seed_scores for _, seed_scores in runs]
         predictions[arm] = runs[0][0]
     result = DemoResult(
@@ -165,7 +170,7 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
         label_quality=quality,
         seconds=time.perf_counter() - started,
     )
-    with replaced(out / "scores.json") as temporary:
+    with replaced(home / "scores.json") as temporary:
         temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
     return result
 
@@ -224,38 +229,38 @@ def _label(folder: Path, store: EvidenceStore, test: Split) -> dict[str, LabelQu
     return quality
 
 
-def _train_all(out: Path, options: DemoOptions, *, progress: bool) -> None:
+def _train_all(data: Path, home: Path, options: DemoOptions, *, progress: bool) -> None:
     """Train every arm with every seed, as many at a time as there are workers; runs that are done cost a moment.
 
     Each training has one thread to itself: small networks gain nothing from a second, and lose much when it must wait.
     """
-    jobs = [(out, arm, seed) for seed in range(options.seeds) for arm in ARMS]
+    jobs = [(arm, seed) for seed in range(options.seeds) for arm in ARMS]
     with (
         ProcessPoolExecutor(options.workers, get_context("spawn")) as pool,
-        tqdm(total=sum(_epochs(arm) for _, arm, _ in jobs), desc="train", unit="epoch", disable=not progress) as bar,
+        tqdm(total=sum(_epochs(arm) for arm, _ in jobs), desc="train", unit="epoch", disable=not progress) as bar,
     ):
-        waiting = {pool.submit(_train_and_predict, *job) for job in jobs}
+        waiting = {pool.submit(_train_and_predict, data, home, *job) for job in jobs}
         cached = 0
         while waiting:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
-            bar.update(sum(_epochs_done(_run_folder(*job)) for job in jobs) - bar.n)
+            bar.update(sum(_epochs_done(_run_folder(home, *job)) for job in jobs) - bar.n)
             cached += sum(future.result() for future in done)
     if cached:
         _LOG.info("%d of %d trainings were there", cached, len(jobs))
 
 
-def _train_and_predict(out: Path, arm: str, seed: int) -> bool:
+def _train_and_predict(data: Path, home: Path, arm: str, seed: int) -> bool:
     """Train one arm with one seed and predict the test split; True when both were there."""
     import torch
 
     torch.set_num_threads(1)
-    run = _run_folder(out, arm, seed)
+    run = _run_folder(home, arm, seed)
     recipe = with_seed(RECIPES[ARMS[arm].recipe], seed)
-    labels = out / "labels" / arm if ARMS[arm].teachers else None
-    result = train_run(recipe, out / "data", run, labels=labels, device="cpu", progress=False)
+    labels = home / "labels" / arm if ARMS[arm].teachers else None
+    result = train_run(recipe, data, run, labels=labels, device="cpu", progress=False)
     cached = result.resumed_from == recipe.fit.epochs and (run / PREDICTIONS).is_file()
     if not cached:
-        write_predictions(run / PREDICTIONS, predict_run(run, out / "data", "test", device="cpu"))
+        write_predictions(run / PREDICTIONS, predict_run(run, data, "test", device="cpu"))
     return cached
 
 
@@ -267,8 +272,8 @@ def _score_run(run: Path, test: Split) -> tuple[Predictions, Scores]:
     return predictions, scores
 
 
-def _run_folder(out: Path, arm: str, seed: int) -> Path:
-    return out / "runs" / arm / f"seed-{seed}"
+def _run_folder(home: Path, arm: str, seed: int) -> Path:
+    return home / "runs" / arm / f"seed-{seed}"
 
 
 def _epochs(arm: str) -> int:

@@ -1,0 +1,206 @@
+"""Average precision, of segments and of events: how well probabilities rank, whatever threshold is chosen later.
+
+Convention
+    Per class and modality, over all clips at once. The ranking runs from the highest score down; equal scores enter
+    together, so the result depends neither on the order of clips nor on how a sort breaks ties.
+    Segments: AP is the sum over distinct scores of precision times the recall gained there, on every point and without
+    interpolation. A random ranking scores about the share of true segments.
+    Events: the same sum, with precision at each point replaced by the best precision at that point or later, as the
+    ActivityNet script does. Proposals and matching are those of proposals.py.
+    mAP is the plain mean over the classes with a true segment or event; a class without one has no AP (NaN).
+    Audio-visual is scored like a modality: pass both arrays with it added (`probs_with_audio_visual`,
+    `with_audio_visual`). Apply the clip gate before, with `gated_probs`, where the parser has one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .breakdown import mean_defined, ratio
+from .counts import BoolArray
+from .matches import Runs
+from .probabilities import FloatArray, check_pair
+from .proposals import THRESHOLDS, Proposals, found_events, proposals_of
+
+MIN_IOUS = tuple(tenths / 10 for tenths in range(1, 10))
+"""The overlaps of event mAP: 0.1, 0.2, ..., 0.9, as UnAV-100 reports it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SegmentPrecision:
+    """Average precision of segments."""
+
+    per_class: npt.NDArray[np.float64]
+    """float64 [M, C] in 0..1; NaN for a class without a true segment."""
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """float64 [M] in 0..1, segment mAP of each modality."""
+        return mean_defined(self.per_class)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EventPrecision:
+    """Average precision of events."""
+
+    min_ious: tuple[float, ...]
+    """The K overlaps."""
+    per_class: npt.NDArray[np.float64]
+    """float64 [K, M, C] in 0..1; NaN for a class without a true event."""
+
+    @property
+    def mean(self) -> npt.NDArray[np.float64]:
+        """float64 [K, M] in 0..1, event mAP of each overlap and modality."""
+        return mean_defined(self.per_class)
+
+    @property
+    def average(self) -> npt.NDArray[np.float64]:
+        """float64 [M] in 0..1, the mean of `mean` over the overlaps: the one figure usually quoted."""
+        return mean_defined(self.mean.T)
+
+
+def segment_precision(
+    segment_probs: FloatArray, truth: BoolArray, *, valid: BoolArray | None = None
+) -> SegmentPrecision:
+    """Rank all segments of each modality and class by probability and average the precision over their recall.
+
+    Args:
+        segment_probs: float [N, T, M, C], any modalities.
+        truth: bool [N, T, M, C], same axes.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+
+    Returns:
+        AP of each modality and class, and mAP of each modality.
+
+    Raises:
+        ValueError: The arrays do not hold probabilities and truth of one shape.
+
+    Source:
+        Average precision on all points, as in information retrieval and scikit-learn's average_precision_score.
+
+    Example:
+        The true segments of four come first and third: (1/1 + 2/3) / 2.
+
+        >>> probs = np.array([0.9, 0.8, 0.7, 0.1]).reshape(1, 4, 1, 1)
+        >>> truth = np.array([True, False, True, False]).reshape(1, 4, 1, 1)
+        >>> round(segment_precision(probs, truth).mean.item(), 4)
+        0.8333
+    """
+    check_pair(segment_probs, truth, valid)
+    kept = np.ones(truth.shape[:2], dtype=np.bool_) if valid is None else valid
+    num_classes = truth.shape[3]
+    per_class = np.empty(truth.shape[2:])
+    for modality in range(truth.shape[2]):
+        probs, true = segment_probs[:, :, modality][kept].T, truth[:, :, modality][kept].T  # [C, segments]
+        order = np.argsort(-probs, axis=1)
+        lane = np.repeat(np.arange(num_classes), order.shape[1])
+        place = order.ravel()
+        per_class[modality] = _area(lane, probs[lane, place], true[lane, place], np.count_nonzero(true, axis=1))
+    return SegmentPrecision(per_class=per_class)
+
+
+def event_precision(
+    segment_probs: FloatArray,
+    truth: BoolArray,
+    *,
+    valid: BoolArray | None = None,
+    min_ious: Sequence[float] = MIN_IOUS,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> EventPrecision:
+    """Rank scored events of each modality and class and average the precision over their recall.
+
+    Args:
+        segment_probs: float [N, T, M, C], any modalities.
+        truth: bool [N, T, M, C], same axes.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+        min_ious: the K overlaps a proposal needs to find an event.
+        thresholds: where probabilities are cut into proposals.
+
+    Returns:
+        AP of each overlap, modality and class, and their means.
+
+    Raises:
+        ValueError: The arrays do not hold probabilities and truth of one shape, or an overlap or a threshold is none.
+
+    Source:
+        mAP at temporal IoU 0.1:0.1:0.9 as reported on UnAV-100 (Geng et al., CVPR 2023), computed as in the
+        ActivityNet benchmark (Caba Heilbron et al., CVPR 2015). How probabilities become proposals is proposals.py's.
+
+    Example:
+        A sure event of four segments, three of them true, is found up to an overlap of 0.7:
+
+        >>> probs, truth = np.full((1, 4, 1, 1), 0.9), np.ones((1, 4, 1, 1), dtype=bool)
+        >>> truth[0, 3] = False
+        >>> event_precision(probs, truth).mean[:, 0].tolist()
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+    """
+    check_pair(segment_probs, truth, valid)
+    proposals = proposals_of(segment_probs, valid=valid, thresholds=thresholds)
+    return precision_of_proposals(proposals, truth, valid=valid, min_ious=min_ious)
+
+
+def precision_of_proposals(
+    proposals: Proposals, truth: BoolArray, *, valid: BoolArray | None = None, min_ious: Sequence[float] = MIN_IOUS
+) -> EventPrecision:
+    """Rank scored events from anywhere; see `event_precision`."""
+    found = found_events(proposals, truth, min_ious=min_ious, valid=valid)
+    marks = truth if valid is None else truth & valid[:, :, np.newaxis, np.newaxis]
+    num_modalities, num_classes = truth.shape[2:]
+    lanes = np.moveaxis(marks, (2, 3), (0, 1)).reshape(num_modalities * num_classes * len(truth), truth.shape[1])
+    num_true = np.bincount(Runs.of(lanes).track // max(len(truth), 1), minlength=num_modalities * num_classes)
+    lane = proposals.modality * num_classes + proposals.class_index
+    order = np.lexsort((-proposals.score, lane))
+    lane, scores = lane[order], proposals.score[order]
+    areas = [_area(lane, scores, hits, num_true, envelope=True) for hits in found[order].T]
+    per_class = np.reshape(areas, (len(min_ious), num_modalities, num_classes))
+    return EventPrecision(min_ious=tuple(min_ious), per_class=per_class)
+
+
+def _area(
+    lane: npt.NDArray[np.int64],
+    scores: FloatArray,
+    hits: BoolArray,
+    num_true: npt.NDArray[np.int64],
+    *,
+    envelope: bool = False,
+) -> npt.NDArray[np.float64]:
+    """Compute the area under precision over recall of several rankings that lie one after the other.
+
+    Args:
+        lane: int [P], ascending, which ranking an entry belongs to, 0 to L - 1.
+        scores: float [P], descending within a ranking.
+        hits: bool [P], True where the entry is right.
+        num_true: int [L], how many there were to find.
+        envelope: take at every point the best precision there or later.
+
+    Returns:
+        float64 [L] in 0..1, NaN where there was nothing to find.
+    """
+    num_lanes = len(num_true)
+    if not lane.size:
+        return ratio(np.zeros(num_lanes), num_true)
+    is_end = np.r_[(lane[1:] != lane[:-1]) | (scores[1:] != scores[:-1]), True]  # the last entry of each distinct score
+    entries = np.bincount(lane, minlength=num_lanes)
+    hits_before = np.r_[0, np.cumsum(np.bincount(lane, hits, num_lanes))][:-1]  # in earlier lanes
+    end = np.flatnonzero(is_end)
+    of_lane = lane[end]
+    num_hits = np.cumsum(hits)[end] - hits_before[of_lane]
+    precision = num_hits / (end + 1 - (np.cumsum(entries) - entries)[of_lane])
+    gained = np.diff(num_hits, prepend=0.0)
+    is_first = np.r_[True, of_lane[1:] != of_lane[:-1]]
+    gained[is_first] = num_hits[is_first]
+    if envelope:
+        precision = _best_from_here(precision, of_lane, num_lanes)
+    return ratio(np.bincount(of_lane, precision * gained, num_lanes), num_true)
+
+
+def _best_from_here(
+    values: npt.NDArray[np.float64], lane: npt.NDArray[np.int64], num_lanes: int
+) -> npt.NDArray[np.float64]:
+    """Replace every value by the highest at its place or later in its lane; lanes ascend."""
+    distinct, rank = np.unique(values, return_inverse=True)
+    apart = rank + (num_lanes - 1 - lane) * len(distinct)  # an earlier lane outranks every later one
+    best = np.maximum.accumulate(apart[::-1])[::-1] % len(distinct)
+    return np.asarray(distinct[best], dtype=np.float64)

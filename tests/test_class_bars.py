@@ -1,0 +1,63 @@
+"""Bars by class: what is drawn where."""
+
+import numpy as np
+import pytest
+
+from eval.canvas import Style
+from eval.class_bars import ClassFigures, class_bars_figure
+
+NAMES = ("Speech", "Frying_(food)", "Dog")
+VALUES = np.array([[80.0, 40.0, np.nan], [10.0, 20.0, 30.0]])
+
+
+def systems():
+    return [
+        ClassFigures(name="HAN", values=VALUES / 2),
+        ClassFigures(name="VALOR", values=VALUES, low=VALUES - 5, high=VALUES + 7),
+    ]
+
+
+def test_each_system_has_a_bar_for_each_class_in_each_modality():
+    figure = class_bars_figure(systems(), NAMES, title="by class")
+    audible, visible = figure.axes
+    assert [patch.get_width() for patch in audible.patches] == [40, 20, 0, 80, 40, 0]
+    assert [patch.get_width() for patch in visible.patches] == [5, 10, 15, 10, 20, 30]
+    assert (audible.get_title("left"), visible.get_title("left")) == ("audible", "visible")
+    assert [label.get_text() for label in audible.get_yticklabels()] == ["Speech", "Frying (food)", "Dog"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["HAN", "VALOR"]
+
+
+def test_bars_of_a_class_stand_together_first_system_on_top():
+    patches = class_bars_figure(systems(), NAMES).axes[0].patches
+    middles = [patch.get_y() + patch.get_height() / 2 for patch in patches]
+    first, second = middles[:3], middles[3:]
+    assert all(a < row < b for row, (a, b) in enumerate(zip(first, second, strict=True)))
+    assert all(b - a < 0.5 for a, b in zip(first, second, strict=True))
+
+
+def test_whiskers_span_the_interval():
+    visible = class_bars_figure(systems(), NAMES).axes[1]
+    spans = [segment[:, 0].tolist() for lines in visible.collections for segment in lines.get_segments()]
+    assert spans == [[5, 17], [15, 27], [25, 37]] * 2  # rim and line
+    assert not class_bars_figure(systems()[:1], NAMES).axes[0].collections
+
+
+def test_support_is_written_and_its_absence_said():
+    figure = class_bars_figure(systems(), NAMES, support=np.array([[1200, 3, 0], [1, 2, 3]]))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["1,200", "3", "none"]
+
+
+def test_a_narrow_figure_has_fewer_ticks():
+    wide, narrow = (class_bars_figure(systems(), NAMES, style=Style(width=width)).axes[0] for width in (9, 3.35))
+    assert (len(wide.get_xticks()), len(narrow.get_xticks())) == (6, 3)
+
+
+@pytest.mark.parametrize(("given", "names", "message"), [
+    ([], NAMES, "got no system with"),
+    (systems(), NAMES[:2], r"\(2, 2\), got \['HAN', 'VALOR'\] with \[\(2, 3\)"),
+    (systems()[:1] * 2, NAMES, "systems of different names"),
+    ([ClassFigures(name="a", values=VALUES, low=VALUES[:1], high=VALUES)], NAMES, r"with \[\(1, 3\)\]"),
+])  # fmt: skip
+def test_what_cannot_be_drawn_is_refused(given, names, message):
+    with pytest.raises(ValueError, match=message):
+        class_bars_figure(given, names)

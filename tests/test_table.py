@@ -1,0 +1,167 @@
+"""Rows of a comparison: what is read, what may stand beside what, and what is left out."""
+
+import json
+
+import pytest
+
+from eval.post_processing import PRESETS
+from eval.scores import FIGURES, LEVELS
+from valor.published import Published, PublishedRow, read_published
+from valor.table import compare, published_row, read_run
+
+KNOWN = read_published()
+HAN = PRESETS["han"].to_dict()
+
+
+def write_run(folder, value=60.0, *, recipe=True, **changes):
+    """A run folder whose ten figures count up from a value."""
+    folder.mkdir(parents=True, exist_ok=True)
+    report = {
+        level: {figure: value + 5 * number + place for place, figure in enumerate(FIGURES)}
+        for number, level in enumerate(LEVELS)
+    }
+    report |= {"clips": 1200, "clips_expected": 1200, "truth_sha256": KNOWN.truths["v2020"], "post_processing": HAN}
+    (folder / "scores.json").write_text(json.dumps(report | changes))
+    if recipe:
+        (folder / "recipe.json").write_text("{}")
+    return folder
+
+
+def test_a_run_is_read_from_its_folder_and_from_its_file(tmp_path):
+    run = write_run(tmp_path / "valor")
+    row = read_run(run)
+    assert row.figures == (60, 61, 62, 63, 64, 65, 66, 67, 68, 69)
+    assert (row.name, row.seeds, row.rule, row.selection) == ("valor", 1, "han", "segment Type@AV")
+    assert read_run(f"VALOR={run}").name == "VALOR"
+    file = read_run(write_run(tmp_path / "alone", recipe=False) / "scores.json")
+    assert (file.name, file.selection, file.spread) == ("scores", None, (None,) * 10)
+
+
+def test_seeds_become_mean_and_deviation(tmp_path):
+    for seed, value in enumerate((60.0, 62.0, 64.0)):
+        write_run(tmp_path / "runs" / f"seed-{seed}", value)
+    row = read_run(tmp_path / "runs")
+    assert (row.name, row.seeds, row.figures[0], row.spread[0]) == ("runs", 3, 62.0, 2.0)
+
+
+@pytest.mark.parametrize(("record", "rule"), [
+    (HAN, "han"),
+    ({"segment_threshold": 0.5, "gate": "clip", "clip_threshold": 0.5}, "han"),
+    (PRESETS["valor"].to_dict(), "valor"),
+    (PRESETS["coleaf"].to_dict(), "coleaf"),
+    ({"segment_threshold": 0.3, "gate": "none", "clip_threshold": 0.5}, "segments >= 0.3, gate none"),
+    ({"segment_threshold": None, "gate": "as predicted", "clip_threshold": None}, "decisions as predicted"),
+    (None, "not stated"),
+])  # fmt: skip
+def test_a_rule_goes_by_its_shortest_name(tmp_path, record, rule):
+    assert read_run(write_run(tmp_path / "r", post_processing=record)).rule == rule
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"post_processing": PRESETS["jomold"].to_dict()}, "post-processing han and jomold"),
+    ({"truth_sha256": KNOWN.truths["v2024"]}, "truth 3c748bbee0fa.* and 68e26a669c76"),
+    ({"selection": "event audio"}, "selection segment Type@AV and event audio"),
+    ({"clips": 1143}, "1,200 of 1,200 clips and 1,143 of 1,200 clips"),
+])  # fmt: skip
+def test_runs_that_were_not_scored_alike_are_refused_unless_mixing_is_meant(tmp_path, changes, message):
+    runs = [write_run(tmp_path / "one"), write_run(tmp_path / "other", **changes)]
+    with pytest.raises(ValueError, match=f"one and other were not scored alike: {message}.*pass --mix"):
+        compare(runs)
+    assert len(compare(runs, mix=True).rows) == 2
+
+
+def test_equal_rules_of_other_names_and_what_is_not_said_may_be_mixed(tmp_path):
+    runs = [
+        write_run(tmp_path / "one"),
+        write_run(tmp_path / "two", post_processing=PRESETS["valor"].to_dict()),
+        write_run(tmp_path / "three", recipe=False),
+        write_run(tmp_path / "four", truth_sha256=None, post_processing=None),
+    ]
+    assert len(compare(runs).rows) == 4
+
+
+def test_seeds_of_one_run_must_be_scored_alike(tmp_path):
+    write_run(tmp_path / "r" / "seed-0")
+    write_run(tmp_path / "r" / "seed-1", post_processing=PRESETS["coleaf"].to_dict())
+    with pytest.raises(ValueError, match="seed-0.* and .*seed-1.* were not scored alike"):
+        compare([tmp_path / "r"], mix=True)
+
+
+def test_published_rows_of_another_rule_truth_or_selection_are_left_out_and_named(tmp_path):
+    comparison = compare([write_run(tmp_path / "valor")], KNOWN)
+    names = [row.name for row in comparison.rows]
+    assert {"valor", "HAN (ECCV 2020)", "VALOR (NeurIPS 2023)", "PoiBin (ICCV 2023)"} <= set(names)
+    assert not {"JoMoLD (ECCV 2022)", "CoLeaF (ECCV 2024)", "tags copied"} & set(names)
+    notes = "\n".join(comparison.notes)
+    assert "left out for another post-processing and another selection: JoMoLD, CMPAE, LSLD, CoLeaF" in notes
+    assert "left out for another truth: nothing predicted, tags copied" in notes
+    assert "--truth v2020" in notes and "--mix shows" in notes
+    everything = compare([write_run(tmp_path / "valor")], KNOWN, mix=True)
+    assert len(everything.rows) == len(KNOWN.rows) + 1
+    assert not any("left out" in note for note in everything.notes)
+
+
+def test_published_rows_beside_runs_on_another_data_set_are_refused(tmp_path):
+    run = write_run(tmp_path / "demo", clips=224, clips_expected=224, truth_sha256="cc" * 32)
+    with pytest.raises(ValueError, match="no published row may stand beside these runs.*--mix"):
+        compare([run], KNOWN)
+
+
+def test_the_best_leaves_out_references_hints_parts_and_impossible_figures(tmp_path):
+    comparison = compare([write_run(tmp_path / "low", 10.0)], KNOWN, mix=True)
+    assert comparison.best(0) == 70.2  # NREP, not the 80.1 of copied tags
+    assert comparison.best(8) == 63.9  # UWAV with CLIP and CLAP
+    few = [
+        published_row(PublishedRow(**vars(row)), KNOWN)
+        for row in KNOWN.rows
+        if row.method in ("MA", "HAN", "VALOR+", "Sparse CLIP and CLAP decomposition")
+    ]
+    kept = Published(tuple(row for row in KNOWN.rows if row.method in ("MA", "HAN", "VALOR+")), KNOWN.truths, {})
+    assert compare([write_run(tmp_path / "low", 10.0)], kept).best(3) == 54.0  # not 58.9 of MA, nor 63.2 from memory
+    assert [row.may_be_best for row in few] == [True, True, False, False]
+    assert compare([write_run(tmp_path / "low")]).best(0) is None
+
+
+def test_differences_are_from_the_baseline_and_never_from_impossible_figures(tmp_path):
+    comparison = compare([write_run(tmp_path / "mine")], KNOWN, baseline="HAN")
+    mine, han = comparison.rows[0], comparison.baseline
+    assert comparison.delta(mine, 0) == pytest.approx(60 - 60.1)
+    assert comparison.delta(han, 0) is None
+    ma = next(row for row in comparison.rows if row.name.startswith("MA "))
+    assert comparison.delta(ma, 3) is None and comparison.delta(ma, 4) == pytest.approx(57.9 - 55.4)
+    with pytest.raises(ValueError, match="the baseline must be one of the rows mine, .* got 'LSTM'"):
+        compare([write_run(tmp_path / "mine")], KNOWN, baseline="LSTM")
+
+
+def test_the_notes_say_rule_truth_selection_and_coverage(tmp_path):
+    runs = [write_run(tmp_path / "part", clips=1143), write_run(tmp_path / "other", truth_sha256="ab" * 32)]
+    notes = compare(runs, mix=True, known=KNOWN).notes
+    assert "rule han: segments >= 0.5, gate clip >= 0.5" in notes
+    assert f"truth: v2020 {KNOWN.truths['v2020'][:12]}, {'ab' * 6}" in notes
+    assert "epoch chosen on validation by: segment Type@AV" in notes
+    assert "part: 1,143 of 1,200 clips" in notes
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (None, "expected a score file, a folder with scores.json or one with seed-"),
+    ("{", "expected the scores `valor evaluate --json` writes"),
+    ("[1]", "expected the scores"),
+    ('{"rows": []}', "scores need 'clips'"),
+    (b"\xff\xfe\x00", "expected the scores"),
+])  # fmt: skip
+def test_what_is_no_score_file_is_refused(tmp_path, content, message):
+    run = tmp_path / "run"
+    run.mkdir()
+    if content is not None:
+        (run / "scores.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=message):
+        compare([run])
+
+
+def test_rows_of_one_name_are_refused(tmp_path):
+    runs = [write_run(tmp_path / "a" / "valor"), write_run(tmp_path / "b" / "valor")]
+    with pytest.raises(ValueError, match=r"names of their own and at least one, got \['valor'\]; write NAME=RUN"):
+        compare(runs)
+    assert [row.name for row in compare([f"A={runs[0]}", runs[1]]).rows] == ["A", "valor"]
+    with pytest.raises(ValueError, match="at least one, got none"):
+        compare([])

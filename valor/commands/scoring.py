@@ -1,0 +1,126 @@
+"""The options by which commands say what is scored on what, and the reading of it."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eval.post_processing import PostProcessing
+    from valor.annotations import Split
+    from valor.predictions import Predictions
+    from valor.scored import ScoredSystem
+
+PRESETS = ("han", "valor", "jomold", "cmpae", "coleaf", "mm-cse")
+"""The named rules, said again because help must not wait for numpy; a test holds them equal to eval.post_processing."""
+
+
+def add_truth(command: argparse.ArgumentParser, *, splits: tuple[str, ...] = ("val", "test")) -> None:
+    """Options that name the truth."""
+    command.add_argument(
+        "--annotations", type=Path, required=True, metavar="DIR", help="folder of the AVVP_*.csv tables"
+    )
+    command.add_argument("--split", required=True, choices=splits, help="split that was predicted")
+    command.add_argument(
+        "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
+    )
+    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+
+
+def add_rule(command: argparse.ArgumentParser) -> None:
+    """Options that say how probabilities become decisions."""
+    command.add_argument(
+        "--preset", choices=PRESETS, help="post-processing of a published system (cmpae needs --thresholds)"
+    )
+    command.add_argument(
+        "--gate",
+        choices=("clip", "modality", "none"),
+        help="probability that must also pass 0.5 (default: what the file holds)",
+    )
+    command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
+    command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
+
+
+def add_thresholds(command: argparse.ArgumentParser) -> None:
+    """Thresholds from a file."""
+    command.add_argument(
+        "--thresholds", type=Path, metavar="FILE", help="thresholds per class and modality of `valor calibrate`"
+    )
+
+
+def add_rounding(command: argparse.ArgumentParser) -> None:
+    """What becomes of events between segment borders."""
+    command.add_argument(
+        "--rounding",
+        default="exact",
+        choices=("exact", "nearest", "cover"),
+        help="events between segment borders: refused, moved to the nearest border, or widened (exact)",
+    )
+
+
+def add_scores(command: argparse.ArgumentParser) -> None:
+    """Whether scores of listed events are probabilities."""
+    command.add_argument(
+        "--use-scores", action="store_true", help="take the scores of .json events as probabilities (with --gate none)"
+    )
+
+
+def read_truth(cli: argparse.Namespace) -> "Split":
+    """The split that was named, with its truth."""
+    from valor.annotations import read_split
+    from valor.vocabulary import class_names, read_vocabulary
+
+    return read_split(cli.annotations, cli.split, class_names(read_vocabulary(cli.classes)), truth_version=cli.truth)
+
+
+def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "ScoredSystem":
+    """Read, decide and score one prediction file, typed as PATH or NAME=PATH."""
+    from valor.prediction_formats import read_any_predictions
+    from valor.scored import score_system
+
+    name, path = named_path(str(typed))
+    num_segments = split.truth.shape[1] if split.truth is not None else 10
+    predictions = read_any_predictions(
+        path, split.class_names, num_segments=num_segments, rounding=cli.rounding, use_scores=cli.use_scores
+    )
+    return score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
+
+
+def named_path(typed: str) -> tuple[str, Path]:
+    """Take NAME=PATH apart; a path alone is called by what it holds: the file's name, or that of its run folder."""
+    name, mark, rest = typed.partition("=")
+    if mark and rest and not Path(typed).exists():
+        return name, Path(rest)
+    path = Path(typed)
+    whole = path.resolve()
+    if whole.is_file() and whole.stem in ("predictions", "pseudo_labels") and whole.parent.name:
+        whole = whole.parent
+    if whole.name.startswith("seed-") and whole.parent.name:
+        return f"{whole.parent.name}/{whole.name}", path
+    return whole.name if whole.is_dir() else whole.name.partition(".")[0], path
+
+
+def read_rule(cli: argparse.Namespace, predictions: "Predictions", split: "Split") -> "PostProcessing | None":
+    """The rule that was typed; None where nothing was, so that the predictions' own gate decides."""
+    from eval.post_processing import PRESETS as RULES
+    from eval.post_processing import preset
+
+    rule = typed_rule(cli, predictions)
+    if cli.thresholds:
+        from valor.thresholds_file import apply_calibration, read_calibration
+
+        calibration = read_calibration(cli.thresholds, split.class_names)
+        return apply_calibration(calibration, RULES[cli.preset] if cli.preset else rule)
+    return preset(cli.preset) if cli.preset else rule
+
+
+def typed_rule(cli: argparse.Namespace, predictions: "Predictions") -> "PostProcessing | None":
+    """The rule of --gate and --threshold, or None where neither was typed."""
+    from eval.post_processing import PostProcessing
+    from valor.predictions import gate_of
+
+    if not cli.gate and cli.threshold is None:
+        return None
+    if cli.preset:
+        raise ValueError("--preset says gate and threshold already; leave --gate and --threshold out")
+    asked = {"segment_threshold": cli.threshold, "gate": cli.gate or gate_of(predictions)}
+    return PostProcessing(**{name: value for name, value in asked.items() if value is not None})
