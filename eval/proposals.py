@@ -36,6 +36,10 @@ FloatArray = npt.NDArray[np.floating[Any]]
 Column = npt.NDArray[np.int64]
 
 
+SCORE_DECIMALS = 9
+"""Contrasts are rounded to this, so that those equal but for the order of summation stay equal and enter together."""
+
+
 @dataclass(frozen=True, eq=False)
 class Proposals:
     """Events with a score, one row each, in no particular order."""
@@ -126,7 +130,8 @@ def _contrast(
     first, last = np.maximum(start - margin, clip_start), np.minimum(stop + margin, clip_start + stride - 1)
     around = _sums(tracks, first, start) + _sums(tracks, stop, last)
     num_around = _sums(valid, first, start) + _sums(valid, stop, last)
-    return _sums(tracks, start, stop) / length - around / np.maximum(num_around, 1)
+    contrast = _sums(tracks, start, stop) / length - around / np.maximum(num_around, 1)
+    return contrast.round(SCORE_DECIMALS)
 
 
 def _sums(tracks: npt.NDArray[Any], first: npt.NDArray[np.intp], last: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:

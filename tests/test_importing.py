@@ -1,6 +1,7 @@
 """The published layout in: what is checked, what is refused, and that nothing is half written."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -244,6 +245,12 @@ def test_the_command_imports_labels(data, tmp_path):
     done = typed("import", "labels", data, "--out", tmp_path / "labels", "--splits", "train,val", "--quiet")
     assert done.code == 0 and "7 clips" in done.out
     assert read_pseudo_labels(tmp_path / "labels").labels.shape == (7, 10, 2, 25)
+
+
+def test_the_doctor_says_what_is_packed(data):
+    import_features(data, train(data), "clip", progress=False)
+    assert re.search(r"^ok +packed features +clip.train; read in place of the files$", typed("doctor", "--data", data).out,
+                     re.MULTILINE)  # fmt: skip
 
 
 @pytest.mark.parametrize(("options", "message"), [

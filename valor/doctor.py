@@ -137,6 +137,9 @@ def _features(folder: Path) -> list[Finding]:
         count = sum(1 for _ in place.glob("*.npy")) if place.is_dir() else 0
         remedy = "" if count else f"expected in {place}"
         found.append(Finding("ok" if count else "note", f"features {kind}", f"{count:,} files", remedy))
+    packed = sorted(path.stem for path in (folder / "packed").glob("*.json"))
+    if packed:
+        found.append(Finding("ok", "packed features", f"{', '.join(packed)}; read in place of the files"))
     stores = sorted((folder / "store").glob("*/manifest.json"))
     found.append(Finding("ok" if stores else "note", "evidence store", f"{len(stores)} in {folder / 'store'}"))
     return found

@@ -10,6 +10,7 @@ keeps three decimal digits and halves the file; float32 keeps every bit of the k
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from torch import Tensor
 from valor.annotations import Split
 from valor.feature_files import FEATURE_FILES, SEGMENTS, ClipArrays
 from valor.files import replaced
+
+_LOG = logging.getLogger(__name__)
 
 FOLDER = "packed"
 """Name of the store inside a data folder."""
@@ -175,6 +178,7 @@ def read_packed_features(data: Path, kind: str, split: Split) -> ClipArrays:
     """
     features, card = read_packed(data, kind, split.name)
     where = str(_tensor_path(data, kind, split.name))
+    _LOG.info("%s: %s, packed from %s", where, card.dtype, card.source)
     if card.clip_ids == split.clip_ids:
         return ClipArrays(features, (), where)
     row_of = {clip_id: row for row, clip_id in enumerate(card.clip_ids)}

@@ -16,7 +16,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "import",
         "published features, labels or a checkpoint in",
         "features    feats/{vggish,res152,r2plus1d_18}, CLIP/features and CLAP/features under SOURCE are checked file\n"
-        "            by file and packed into OUT/packed, ten rows a clip; train and predict read that by themselves.\n"
+        "            by file and packed into OUT/packed, ten rows a clip; train and predict then read that in place\n"
+        "            of the files, so import again after changing them.\n"
         "labels      {CLIP,CLAP}/segment_pseudo_labels under SOURCE become OUT/pseudo_labels.npz.\n"
         "checkpoint  a published checkpoint_best.pt becomes the run folder OUT; only its weights are read.\n\n"
         "What is missing is shown per split, and refused unless --allow-missing; damaged files always are.",
