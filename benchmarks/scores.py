@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.machine import processor
 from eval.average_precision import event_precision, segment_precision
 from eval.breakdown import breakdown
 from eval.counts import with_audio_visual
@@ -206,19 +207,11 @@ def main() -> None:
     flips = np.random.default_rng(0).random(task.truth.shape) < 0.2
     predicted = task.truth ^ (flips & task.weak_labels[:, np.newaxis, np.newaxis])
     print(f"python -m benchmarks.scores --repeats {arguments.repeats}")
-    print(f"numpy {np.__version__}, Python {platform.python_version()}, one of {os.cpu_count()} cores, {_processor()}")
+    print(f"numpy {np.__version__}, Python {platform.python_version()}, one of {os.cpu_count()} cores, {processor()}")
     print(f"{task.source}: {len(predicted):,} clips, {predicted.shape[1]} segments, {predicted.shape[3]} classes\n")
     show_ratio(task, predicted, arguments.repeats)
     show_growth(task, predicted)
     show_measures(task, predicted)
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

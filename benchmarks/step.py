@@ -11,7 +11,6 @@ machine: two threads on two busy cores wait for each other.
 
 import argparse
 import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks.machine import processor
 from parsers.build import PARSERS, ParserOptions, build_parser
 from parsers.folding import fold_clap_map, fold_frames
 from valor.dataset import Batch
@@ -154,7 +154,7 @@ def main() -> None:
     arguments = cli.parse_args()
     torch.set_num_threads(arguments.threads)
     print(f"python -m benchmarks.step --steps {arguments.steps} --threads {arguments.threads}")
-    print(f"torch {torch.__version__}, {arguments.threads} of {os.cpu_count()} cores, {_processor()}")
+    print(f"torch {torch.__version__}, {arguments.threads} of {os.cpu_count()} cores, {processor()}")
     columns = ("plain", "folded", "ours", "ratio", "to folded", "clips/s")
     print("".join(["\nseconds at batch 64  ", *(f"{column:>10}" for column in columns)]))
     for name, options in PARSERS.items():
@@ -166,14 +166,6 @@ def main() -> None:
             f"{name:20} {plain:10.3f}{pooled:10.3f}{ours:10.3f}{plain / ours:9.1f}x{pooled / ours:9.2f}x"
             f"{BATCH / ours:10.0f}"
         )
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
 
 
 if __name__ == "__main__":

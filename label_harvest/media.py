@@ -8,7 +8,8 @@ Each file is demuxed once and decoded once. Conventions, all relative to the sta
   A longer video is cut to the grid; in a shorter one the segments past its end have no frame.
 * Waveform: channels are averaged at the rate of the file, then resampled. Longer audio is cut to exactly S samples,
   audio short by at most the tolerance is filled with silence (noted in the provenance), shorter audio is refused.
-* Damage is an error, never a quietly repaired frame: one packet that does not decode makes the clip `undecodable`.
+* Damage is an error: one packet or frame that the decoder marks as damaged makes the clip `undecodable`. Damage that
+  happens to decode cannot be told from the picture.
 """
 
 from collections.abc import Iterator
