@@ -23,7 +23,8 @@ from benchmarks.machine import processor
 from parsers.build import PARSERS, ParserOptions, build_parser
 from parsers.folding import fold_clap_map, fold_frames
 from valor.dataset import Batch
-from valor.train import FitOptions, build_optimiser, train_step
+from valor.fit_options import FitOptions
+from valor.train_step import build_optimiser, train_step
 
 BATCH, SEGMENTS = 64, 10
 

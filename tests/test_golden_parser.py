@@ -19,16 +19,10 @@ from parsers.losses import LossTerms, loss_terms, total_loss
 from parsers.published import from_published, published_name, to_published
 from tests import golden_recipe
 from tests.golden_recipe import feature, labels, uniform
+from valor.batch_order import batch_order_generator, epoch_order
 from valor.dataset import Batch
-from valor.train import (
-    FitOptions,
-    batch_order_generator,
-    build_optimiser,
-    epoch_order,
-    learning_rate,
-    set_learning_rate,
-    train_step,
-)
+from valor.fit_options import FitOptions, learning_rate
+from valor.train_step import build_optimiser, set_learning_rate, train_step
 
 CONFIGURATIONS = {"valor": "valor", "valorp": "valor+", "valorpp": "valor++", "prenorm": "valor++ pre-norm"}
 SMALL = {

@@ -13,15 +13,10 @@ import valor.train
 from parsers.build import build_parser
 from tests.toy_features import TINY, toy_clip_set
 from valor.checkpoint import read_checkpoint
-from valor.train import (
-    FitOptions,
-    TrainingError,
-    build_optimiser,
-    fit,
-    learning_rate,
-    train_step,
-    validate,
-)
+from valor.errors import TrainingError
+from valor.fit_options import FitOptions, learning_rate
+from valor.train import fit, validate
+from valor.train_step import build_optimiser, train_step
 
 OPTIONS = FitOptions(epochs=4, warmup_epochs=1, batch_size=5, learning_rate=3e-3, min_learning_rate=1e-4, seed=3)
 

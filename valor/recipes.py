@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 from parsers.build import PARSERS, ParserOptions
 from valor.dataset import FeatureOptions
 from valor.files import replaced
-from valor.train import FitOptions
+from valor.fit_options import FitOptions
 
 
 @dataclass(frozen=True, kw_only=True)

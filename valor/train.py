@@ -2,98 +2,31 @@
 
 import hashlib
 import json
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from eval.decide import decide
 from eval.scores import Scores, score
-from parsers.build import ParserOptions, build_parser, options_of
+from parsers.build import options_of
 from parsers.hybrid import HybridParser
-from parsers.losses import LossTerms, loss_terms, total_loss
+from valor.batch_order import batch_order_generator, epoch_order
 from valor.checkpoint import BEST, LAST, CheckpointCard, git_revision, write_checkpoint
-from valor.dataset import Batch, ClipSet
+from valor.dataset import ClipSet
 from valor.errors import TrainingError
 from valor.files import replaced
+from valor.fit_options import FitOptions, learning_rate
 from valor.predict import predict_split
 from valor.resume import Progress, read_resume_point, write_resume_point
+from valor.train_step import Step, build_optimiser, set_learning_rate, train_step
 
 LOG, RECIPE = "log.jsonl", "recipe.json"
 """Names in a run folder: one JSON object per epoch, and everything needed to build and run the parser."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FitOptions:
-    """How a parser is trained; every field is a number a paper would report. The defaults are those of VALOR."""
-
-    epochs: int = 60
-    """Passes over the training clips."""
-    batch_size: int = 64
-    """Clips per step; the last, smaller batch of an epoch is kept."""
-    learning_rate: float = 1e-4
-    """AdamW step size at the end of the warm-up."""
-    min_learning_rate: float = 1e-6
-    """Step size of the last epoch; a half cosine leads there."""
-    warmup_epochs: int = 10
-    """Epochs over which the step size grows linearly up to learning_rate; 0 for none."""
-    weight_decay: float = 1e-3
-    """Decoupled decay of every parameter, biases and norms included."""
-    beta1: float = 0.5
-    """AdamW decay of the mean gradient."""
-    beta2: float = 0.999
-    """AdamW decay of the mean squared gradient."""
-    max_grad_norm: float = 1.0
-    """Gradients are scaled down to this global norm."""
-    pseudo_label_weight: float = 1.0
-    """Weight of the two segment losses against the weak loss; 0 trains on clip tags alone."""
-    guided_weight: float = 0.0
-    """Weight of HAN's guided loss, which holds each modality to the clip tags; VALOR has none."""
-    audio_smoothing: float = 0.0
-    """How far the guided loss moves audio tags towards 1/2, in [0, 1]; HAN has 0."""
-    visual_smoothing: float = 0.1
-    """The same for visual tags; HAN has 0.1."""
-    seed: int = 1000
-    """Of dropout and, with the parser's own options, of the batch order."""
-
-    def __post_init__(self) -> None:
-        """Refuse values that would train silently wrong."""
-        least = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "seed": 0}
-        for name, value in least.items():
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < value:
-                raise ValueError(f"{name} must be a whole number of at least {value}, got {getattr(self, name)!r}")
-        for name in ("learning_rate", "max_grad_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
-        for name in ("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if not (0 <= self.audio_smoothing <= 1 and 0 <= self.visual_smoothing <= 1):
-            raise ValueError(
-                "audio_smoothing and visual_smoothing must be in [0, 1], "
-                f"got {self.audio_smoothing} and {self.visual_smoothing}"
-            )
-        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
-            raise ValueError(f"beta1 and beta2 must be in [0, 1), got {self.beta1} and {self.beta2}")
-        if self.warmup_epochs >= self.epochs and self.warmup_epochs:
-            raise ValueError(f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}")
-
-
-class Step(NamedTuple):
-    """What one training step reports; scalars on the parser's device."""
-
-    terms: LossTerms
-    """Before weighting, and before the step."""
-    total: Tensor
-    """Their weighted sum, which the gradient is of."""
-    grad_norm: Tensor
-    """Before clipping."""
 
 
 @dataclass(frozen=True)
@@ -107,94 +40,6 @@ class FitResult:
     """The selected weights."""
     resumed_from: int = 0
     """Epoch an earlier, stopped run had reached; 0 when this one did it all."""
-
-
-def learning_rate(epoch: int, options: FitOptions) -> float:
-    """Step size of an epoch, counted from 1: a linear warm-up, then half a cosine down to the minimum.
-
-    Source:
-        VALOR code, NeurIPS 2023; equal to the golden schedule.
-    """
-    warmup = options.warmup_epochs
-    if epoch < warmup:
-        return options.learning_rate * epoch / warmup
-    progress = (epoch - warmup) / max(options.epochs - warmup, 1)
-    span = options.learning_rate - options.min_learning_rate
-    return options.min_learning_rate + span / 2 * (1 + math.cos(math.pi * progress))
-
-
-def build_optimiser(parser: HybridParser, options: FitOptions) -> torch.optim.AdamW:
-    """Return AdamW over every parameter; the rate is set at the start of each epoch."""
-    return torch.optim.AdamW(
-        parser.parameters(),
-        lr=options.learning_rate,
-        betas=(options.beta1, options.beta2),
-        weight_decay=options.weight_decay,
-        fused=True,
-    )
-
-
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter the step size of the epoch."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-
-
-def batch_order_generator(parser: ParserOptions, seed: int) -> torch.Generator:
-    """Return the generator the batch order is drawn from, in the state the published scripts leave theirs in.
-
-    They seed torch, build the network, then shuffle: the order depends on how many numbers the initial weights took.
-    It is a generator of its own here, so dropout does not disturb the order on any device.
-    """
-    order = torch.Generator()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        build_parser(parser)
-        order.set_state(torch.get_rng_state())
-    return order
-
-
-def epoch_order(num_clips: int, generator: torch.Generator) -> Tensor:
-    """Draw the order of the clips in the next epoch, int64 [N].
-
-    Three numbers are taken off the generator: torch's loader draws one it has no use for here, the seed of the shuffle,
-    and another for the validation pass. With them the order is the published one (golden batch order).
-    """
-    seed = torch.empty(3, dtype=torch.int64).random_(generator=generator)[1]
-    return torch.randperm(num_clips, generator=torch.Generator().manual_seed(int(seed)))
-
-
-def train_step(parser: HybridParser, batch: Batch, optimiser: torch.optim.Optimizer, options: FitOptions) -> Step:
-    """Take one step on one batch.
-
-    Args:
-        parser: In training mode; changed in place.
-        batch: On the parser's device.
-        optimiser: Its rate is the step size; changed in place.
-        options: Loss weight and gradient norm.
-
-    Returns:
-        The losses before the step, and the gradient norm before clipping.
-
-    Raises:
-        TrainingError: The gradient is not finite; the parser is as it was. Names the clips of the batch.
-    """
-    output = parser(batch.audio, batch.visual, batch.motion, batch.valid)
-    pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
-    smoothing = (options.audio_smoothing, options.visual_smoothing) if options.guided_weight else None
-    terms = loss_terms(output, batch.weak_labels, pseudo_labels, batch.valid, smoothing=smoothing)
-    total = total_loss(terms, pseudo_label_weight=options.pseudo_label_weight, guided_weight=options.guided_weight)
-    optimiser.zero_grad()
-    total.backward()
-    grad_norm = torch.nn.utils.clip_grad_norm_(parser.parameters(), options.max_grad_norm)
-    if not grad_norm.isfinite():
-        finite = output.segment_logits.isfinite().flatten(1).all(dim=1).tolist()
-        culprits = [i for i, fine in zip(batch.clip_ids, finite, strict=True) if not fine] or batch.clip_ids
-        raise TrainingError(
-            f"loss {total.item():g} with a gradient norm of {grad_norm.item():g} on the clips {', '.join(culprits)}"
-        )
-    optimiser.step()
-    return Step(LossTerms(*(None if t is None else t.detach() for t in terms)), total.detach(), grad_norm)
 
 
 def validate(parser: HybridParser, val: ClipSet) -> Scores:
