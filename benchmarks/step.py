@@ -7,6 +7,10 @@ projected before it is averaged, each stream goes through torch.nn.MultiheadAtte
 `plain` is fed raw features, `folded` the same features folded to segments: the first ratio shows folding and
 the rest, the second the rest alone. The three take turns, step by step, and the median counts. Needs an otherwise idle
 machine: two threads on two busy cores wait for each other.
+
+The last columns count the floating-point operations of the matrix products a step cannot do without (forward, and
+backward to every weight and every feature but the input), and say what share of a rate this machine reaches on a
+product alone they were done at: of torch.mm, which plain networks use, and of the faster operator of parsers.products.
 """
 
 import argparse
@@ -22,6 +26,7 @@ from torch.nn import functional
 from benchmarks.machine import processor
 from parsers.build import PARSERS, ParserOptions, build_parser
 from parsers.folding import fold_clap_map, fold_frames
+from parsers.products import linear
 from valor.dataset import Batch
 from valor.fit_options import FitOptions
 from valor.train_step import build_optimiser, train_step
@@ -148,6 +153,27 @@ def median_seconds(steps: dict[str, Callable[[], object]], repeats: int) -> dict
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def needed_operations(options: ParserOptions) -> float:
+    """Floating-point operations of the matrix products of one step on folded features."""
+    width, rows = options.hidden_width, BATCH * SEGMENTS
+    inputs = options.audio_width + options.visual_width + options.motion_width
+    layer = 8 * width**2 + 2 * width * options.feedforward_width + 4 * SEGMENTS * width  # one stream
+    inner = 2 * width**2 + 2 * options.num_layers * layer + 2 * 3 * width * options.num_classes
+    return 2.0 * rows * (2 * inputs * width + 3 * inner)  # the stem needs no gradient of its input
+
+
+def product_rate(product: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """The most operations per second one product of the encoder's shapes gets, of 50 tries each."""
+    best = 0.0
+    for rows, inner, columns in ((1280, 256, 1024), (1280, 512, 2048)):
+        x, weight = torch.rand(rows, inner), torch.rand(columns, inner)
+        for _ in range(50):
+            start = time.perf_counter()
+            product(x, weight)
+            best = max(best, 2 * rows * inner * columns / (time.perf_counter() - start))
+    return best
+
+
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--steps", type=int, default=8, metavar="N", help="steps that count (8)")
@@ -156,16 +182,20 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     print(f"python -m benchmarks.step --steps {arguments.steps} --threads {arguments.threads}")
     print(f"torch {torch.__version__}, {arguments.threads} of {os.cpu_count()} cores, {processor()}")
-    columns = ("plain", "folded", "ours", "ratio", "to folded", "clips/s")
+    rates = product_rate(lambda x, weight: torch.mm(x, weight.t())), product_rate(linear)
+    print(f"products alone: torch.mm {rates[0] / 1e9:.0f}, parsers.products {rates[1] / 1e9:.0f} GFLOP/s in float32")
+    columns = ("plain", "folded", "ours", "ratio", "to folded", "clips/s", "GFLOP", "of mm", "of best")
     print("".join(["\nseconds at batch 64  ", *(f"{column:>10}" for column in columns)]))
     for name, options in PARSERS.items():
         if options.norm_order == "pre":
             continue  # the same products as post norm
         got = median_seconds(contenders(options), arguments.steps)
         plain, pooled, ours = got["plain"], got["plain, folded"], got["ours"]
+        operations = needed_operations(options)
+        shares = "".join(f"{operations / ours / rate:10.0%}" for rate in rates)
         print(
             f"{name:20} {plain:10.3f}{pooled:10.3f}{ours:10.3f}{plain / ours:9.1f}x{pooled / ours:9.2f}x"
-            f"{BATCH / ours:10.0f}"
+            f"{BATCH / ours:10.0f}{operations / 1e9:10.1f}{shares}"
         )
 
 

@@ -6,8 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .dropout import drop
+from .fused import LayerWeights, fused_layer
+from .products import Dense, dense
+
 NORM_ORDERS = ("post", "pre")
 """Where a layer normalises: after each residual sum, or the query before it."""
+
+UPDATE_ORDERS = ("audio-first", "together")
+"""Which audio the visual stream attends to: the updated one, or that before the layer."""
 
 
 class MultiheadAttention(nn.Module):
@@ -22,7 +29,7 @@ class MultiheadAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.dropout = dropout
-        self.out_projection = nn.Linear(width, width)
+        self.out_projection = Dense(width, width)
         self.in_weight = nn.Parameter(torch.empty(3 * width, width))
         self.in_bias = nn.Parameter(torch.zeros(3 * width))
         nn.init.xavier_uniform_(self.in_weight)
@@ -40,22 +47,26 @@ class MultiheadAttention(nn.Module):
             float [B, T, D].
         """
         if source is None:
-            q, k, v = functional.linear(query, self.in_weight, self.in_bias).chunk(3, dim=-1)  # 3 x [B, T, D]
+            q, k, v = dense(query, self.in_weight, self.in_bias).chunk(3, dim=-1)  # 3 x [B, T, D]
         else:
             width = query.shape[-1]
             q_weight, kv_weight = torch.split(self.in_weight, [width, 2 * width])
             q_bias, kv_bias = torch.split(self.in_bias, [width, 2 * width])
-            q = functional.linear(query, q_weight, q_bias)  # [B, T, D]
-            k, v = functional.linear(source, kv_weight, kv_bias).chunk(2, dim=-1)  # 2 x [B, S, D]
-        gathered = functional.scaled_dot_product_attention(
-            self._heads(q),
-            self._heads(k),
-            self._heads(v),
-            attn_mask=None if valid is None else valid[:, None, None, :],
-            dropout_p=self.dropout if self.training else 0.0,
-        )  # [B, H, T, D / H]
+            q = dense(query, q_weight, q_bias)  # [B, T, D]
+            k, v = dense(source, kv_weight, kv_bias).chunk(2, dim=-1)  # 2 x [B, S, D]
+        mask = None if valid is None else valid[:, None, None, :]
+        gathered = self._gather(self._heads(q), self._heads(k), self._heads(v), mask)  # [B, H, T, D / H]
         projected: Tensor = self.out_projection(gathered.transpose(1, 2).flatten(2))  # [B, T, D]
         return projected
+
+    def _gather(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        rate = self.dropout if self.training else 0.0
+        if q.device.type != "cpu" or not rate:
+            return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
+        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, H, T, S]
+        if mask is not None:
+            scores = scores.masked_fill(~mask, float("-inf"))
+        return drop(scores.softmax(-1), rate, training=True) @ v
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)  # [B, H, T, D / H]
@@ -75,29 +86,39 @@ class HybridLayer(nn.Module):
     """
 
     def __init__(
-        self, width: int, num_heads: int, feedforward_width: int, *, dropout: float = 0.1, norm_order: str = "post"
+        self,
+        width: int,
+        num_heads: int,
+        feedforward_width: int,
+        *,
+        dropout: float = 0.1,
+        norm_order: str = "post",
+        update_order: str = "audio-first",
     ) -> None:
         """Make the two attentions, the feed-forward block and the two norms, drawing weights in the published order.
 
         Raises:
-            ValueError: The heads do not divide the width, or the norm order is unknown.
+            ValueError: The heads do not divide the width, or an order is unknown.
         """
         super().__init__()
         if width % num_heads:
             raise ValueError(f"num_heads must divide the width {width}, got {num_heads}")
         if norm_order not in NORM_ORDERS:
             raise ValueError(f"norm_order must be one of {NORM_ORDERS}, got {norm_order!r}")
+        if update_order not in UPDATE_ORDERS:
+            raise ValueError(f"update_order must be one of {UPDATE_ORDERS}, got {update_order!r}")
         self.norm_order = norm_order
+        self.update_order = update_order
+        self.dropout = dropout
         self.self_attention = MultiheadAttention(width, num_heads, dropout)
         self.cross_attention = MultiheadAttention(width, num_heads, dropout)
-        self.widen = nn.Linear(width, feedforward_width)
-        self.narrow = nn.Linear(feedforward_width, width)
+        self.widen = Dense(width, feedforward_width)
+        self.narrow = Dense(feedforward_width, width)
         self.attention_norm = nn.LayerNorm(width)
         self.feedforward_norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
 
     def forward(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Update the audio stream, then the visual stream from the *updated* audio.
+        """Update the audio stream, then the visual stream, from the *updated* audio where audio comes first.
 
         Args:
             audio: float [B, T, D].
@@ -107,13 +128,31 @@ class HybridLayer(nn.Module):
         Returns:
             The two streams, float [B, T, D] each.
         """
-        audio = self._update(audio, visual, valid)
-        return audio, self._update(visual, audio, valid)
+        if self._can_be_fused(audio):
+            rate = self.dropout if self.training else 0.0
+            return fused_layer(audio, visual, self.weights(), self.self_attention.num_heads, rate, valid)
+        heard = self._update(audio, visual, valid)
+        return heard, self._update(visual, heard if self.update_order == "audio-first" else audio, valid)
+
+    def weights(self) -> LayerWeights:
+        """The parameters, in the order of `parsers.fused`."""
+        along, across = self.self_attention, self.cross_attention
+        return LayerWeights(
+            *(along.in_weight, along.in_bias, *along.out_projection.parameters()),
+            *(across.in_weight, across.in_bias, *across.out_projection.parameters()),
+            *(*self.widen.parameters(), *self.narrow.parameters()),
+            *(*self.attention_norm.parameters(), *self.feedforward_norm.parameters()),
+        )
+
+    def _can_be_fused(self, x: Tensor) -> bool:
+        """Whether a backward pass on the CPU is coming, for which `parsers.fused` is the faster way."""
+        published = self.norm_order == "post" and self.update_order == "audio-first"
+        return published and x.device.type == "cpu" and torch.is_grad_enabled()
 
     def _update(self, x: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
         query = self.attention_norm(x) if self.norm_order == "pre" else x
-        across = self.dropout(self.cross_attention(query, other, valid))
-        along = self.dropout(self.self_attention(query, None, valid))
+        across = self._drop(self.cross_attention(query, other, valid))
+        along = self._drop(self.self_attention(query, None, valid))
         x = x + across + along  # [B, T, D]
         if self.norm_order == "pre":
             return x + self._feed_forward(self.feedforward_norm(x))
@@ -122,9 +161,11 @@ class HybridLayer(nn.Module):
         return normed
 
     def _feed_forward(self, x: Tensor) -> Tensor:
-        inner = self.dropout(functional.relu(self.widen(x)))  # [B, T, F]
-        outer: Tensor = self.dropout(self.narrow(inner))  # [B, T, D]
-        return outer
+        inner = self._drop(functional.relu(self.widen(x)))  # [B, T, F]
+        return self._drop(self.narrow(inner))  # [B, T, D]
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return drop(x, self.dropout, training=self.training)
 
 
 class HybridEncoder(nn.Module):

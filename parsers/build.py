@@ -6,9 +6,10 @@ from typing import cast
 import torch
 from torch import nn
 
-from .attention import NORM_ORDERS, HybridEncoder, HybridLayer
+from .attention import NORM_ORDERS, UPDATE_ORDERS, HybridEncoder, HybridLayer
 from .hybrid import HybridParser, Stem
 from .pooling import AttentiveMilPooling, LinearSoftmaxPooling, MaxPooling
+from .products import Dense
 
 POOLINGS = ("attentive", "linear-softmax", "max")
 """Names `ParserOptions.pooling` understands."""
@@ -38,6 +39,8 @@ class ParserOptions:
     """Probability in [0, 1), on attention weights, attention outputs, and inside and after the feed-forward blocks."""
     norm_order: str = "post"
     """`post` or `pre`, see HybridLayer."""
+    update_order: str = "audio-first"
+    """`audio-first`, or `together` as in the parser of 2020, see HybridLayer."""
     pooling: str = "attentive"
     """`attentive`, `linear-softmax` or `max`, see parsers.pooling."""
 
@@ -52,7 +55,8 @@ class ParserOptions:
             raise ValueError(f"num_heads must divide hidden_width {self.hidden_width}, got {self.num_heads}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        for name, known in (("norm_order", NORM_ORDERS), ("pooling", POOLINGS)):
+        choices = {"norm_order": NORM_ORDERS, "update_order": UPDATE_ORDERS, "pooling": POOLINGS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
 
@@ -86,7 +90,7 @@ def build_parser(options: ParserOptions, *, seed: int | None = None) -> HybridPa
             torch.default_generator.manual_seed(seed)
             return build_parser(options)
     width, classes = options.hidden_width, options.num_classes
-    classifier = nn.Linear(width, classes)
+    classifier = Dense(width, classes)
     pooling = _build_pooling(options)
     stem = _build_stem(options)
     layer = HybridLayer(
@@ -95,6 +99,7 @@ def build_parser(options: ParserOptions, *, seed: int | None = None) -> HybridPa
         options.feedforward_width,
         dropout=options.dropout,
         norm_order=options.norm_order,
+        update_order=options.update_order,
     )
     return HybridParser(stem, HybridEncoder(layer, options.num_layers), classifier, pooling)
 
@@ -124,18 +129,19 @@ def options_of(parser: HybridParser) -> ParserOptions:
         num_heads=layer.self_attention.num_heads,
         feedforward_width=layer.widen.out_features,
         num_classes=parser.classifier.out_features,
-        dropout=layer.dropout.p,
+        dropout=layer.dropout,
         norm_order=layer.norm_order,
+        update_order=layer.update_order,
         pooling=poolings[type(parser.pooling)],
     )
 
 
 def _build_stem(options: ParserOptions) -> Stem:
     width = options.hidden_width
-    audio, visual = nn.Linear(options.audio_width, width), nn.Linear(options.visual_width, width)
+    audio, visual = Dense(options.audio_width, width), Dense(options.visual_width, width)
     if not options.motion_width:
         return Stem(audio, visual)
-    return Stem(audio, visual, nn.Linear(options.motion_width, width), nn.Linear(2 * width, width))
+    return Stem(audio, visual, Dense(options.motion_width, width), Dense(2 * width, width))
 
 
 def _build_pooling(options: ParserOptions) -> nn.Module:

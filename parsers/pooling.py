@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from .products import Dense
+
 
 class PooledProbs(NamedTuple):
     """Probabilities of a clip."""
@@ -32,8 +34,8 @@ class AttentiveMilPooling(nn.Module):
     def __init__(self, width: int, num_classes: int) -> None:
         """Make the two attention heads."""
         super().__init__()
-        self.temporal_attention = nn.Linear(width, num_classes)
-        self.modality_attention = nn.Linear(width, num_classes)
+        self.temporal_attention = Dense(width, num_classes)
+        self.modality_attention = Dense(width, num_classes)
 
     def forward(self, features: Tensor, segment_probs: Tensor, valid: Tensor | None = None) -> PooledProbs:
         """Pool.

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from parsers.attention import HybridEncoder, HybridLayer, MultiheadAttention
+from parsers.dropout import drop
 
 
 def _streams(*, segments: int = 5, width: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,21 +89,34 @@ def test_segments_that_are_not_valid_change_nothing():
 
 
 def test_dropout_acts_at_all_four_places_and_only_in_training(monkeypatch):
-    layer = _layer(dropout=0.25)
-    on_weights, on_features = [], []
-    attend, drop = nn.functional.scaled_dot_product_attention, layer.dropout.forward
-    monkeypatch.setattr(
-        "torch.nn.functional.scaled_dot_product_attention",
-        lambda *args, **kwargs: on_weights.append(kwargs["dropout_p"]) or attend(*args, **kwargs),
-    )
-    monkeypatch.setattr(layer.dropout, "forward", lambda x: on_features.append(tuple(x.shape)) or drop(x))
+    layer = _layer("pre", dropout=0.25)
+    shapes = []
+
+    def count(x, probability, *, training):
+        shapes.append(tuple(x.shape) if training and probability == 0.25 else None)
+        return drop(x, probability, training=training)
+
+    monkeypatch.setattr("parsers.attention.drop", count)
     layer(*_streams())
-    assert on_weights == [0.25] * 4  # cross and self, for both streams
-    assert on_features == [(3, 5, 16), (3, 5, 16), (3, 5, 32), (3, 5, 16)] * 2
+    weights, features, inner = (3, 4, 5, 5), (3, 5, 16), (3, 5, 32)
+    assert shapes == [weights, features, weights, features, inner, features] * 2  # cross, self, feed-forward; twice
     assert not torch.equal(layer(*_streams())[0], layer(*_streams())[0])
     layer.eval()
+    shapes.clear()
     assert torch.equal(layer(*_streams())[0], layer(*_streams())[0])
-    assert on_weights[-1] == 0.0
+    assert set(shapes) == {None}
+
+
+@pytest.mark.parametrize("norm_order", ["post", "pre"])
+def test_together_both_streams_start_from_the_state_before_the_layer(norm_order):
+    layer = _layer(norm_order)
+    layer.update_order = "together"
+    audio, visual = _streams()
+    heard, seen = layer(audio, visual)
+    swapped = layer(visual, audio)
+    assert torch.equal(heard, swapped[1]) and torch.equal(seen, swapped[0])
+    layer.update_order = "audio-first"
+    assert torch.allclose(heard, layer(audio, visual)[0], atol=1e-6)
 
 
 def test_layers_start_equal_but_are_their_own():
@@ -124,5 +138,7 @@ def test_impossible_layers_are_refused():
         HybridLayer(16, 3, 32)
     with pytest.raises(ValueError, match=r"norm_order must be one of .*got 'none'"):
         HybridLayer(16, 4, 32, norm_order="none")
+    with pytest.raises(ValueError, match=r"update_order must be one of .*got 'visual-first'"):
+        HybridLayer(16, 4, 32, update_order="visual-first")
     with pytest.raises(ValueError, match="num_layers must be at least 1, got 0"):
         HybridEncoder(_layer(), 0)
