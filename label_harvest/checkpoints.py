@@ -3,8 +3,7 @@
 import hashlib
 import logging
 import pickle
-import zipfile
-from collections import OrderedDict
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from .evidence import TeacherUnavailableError
+from .plain_pickle import is_script, read_plain_pickle, read_script_weights
 
 logger = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ Built = TypeVar("Built")
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a state dict from `.safetensors`, or from a pickle file whose contents are tensors and plain values only.
+    """Read a state dict from `.safetensors`, a torch file of tensors and plain values, or a TorchScript archive.
 
-    Wrappers of training scripts are taken off: a `state_dict` entry and the prefix `module.`.
+    Wrappers of training scripts are taken off: a `state_dict` entry and the prefix `module.`. Nothing in a file is run.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is neither, is damaged, or would have to execute code to load (a TorchScript archive, such
-            as OpenAI publishes, or a pickle of arbitrary objects).
+        ValueError: The file is none of these, is damaged, or would have to execute code to load (a pickle of arbitrary
+            objects).
     """
     path = Path(path)
     if not path.is_file():
@@ -41,8 +41,7 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     except Exception as error:  # the loaders raise whatever the bytes lead them to; all of it means one thing
         raise ValueError(
             f"{path}: not loadable without executing code in it ({_first_line(error)}); convert it once, "
-            "where you trust it: safetensors.torch.save_file(torch.jit.load(path).state_dict(), 'weights.safetensors') "
-            "for a TorchScript archive"
+            "where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')"
         ) from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     named = state.items() if isinstance(state, dict) else ()
@@ -60,6 +59,42 @@ def state_digest(state: Mapping[str, torch.Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_weights(path: Path, weights: str, *, pin: str | None = None, known: str | None = None) -> None:
+    """Say which weights were read, and refuse others than were asked for or should be there.
+
+    A file in the hub's cache is named by its sha256, and is checked against its own name.
+
+    Args:
+        path: The file they were read from.
+        weights: Their `state_digest`.
+        pin: What the caller wants, the `state_digest` or the sha256 of the file, at least 12 digits of it.
+        known: sha256 of the published file (or its first digits), where that is known and the file claims to be it.
+
+    Raises:
+        ValueError: The pin is no hash, or the weights are others.
+    """
+    if pin is not None and not re.fullmatch(r"[0-9a-f]{12,64}", pin.lower()):
+        raise ValueError(f"the sha256 of weights must be 12 to 64 hexadecimal digits, got {pin!r}")
+    blob = path.resolve().name
+    should_be = known or (blob if re.fullmatch(r"[0-9a-f]{64}", blob) else None)
+    digest = file_digest(path)
+    if should_be and not digest.startswith(should_be):
+        raise ValueError(f"{path}: the file must have sha256 {should_be}, got {digest}; it is damaged, fetch it again")
+    if pin is not None and not (weights.startswith(pin.lower()) or digest.startswith(pin.lower())):
+        raise ValueError(
+            f"{path}: wanted weights of sha256 {pin}, got {weights} (the file: {digest}); give the checkpoint that was "
+            "asked for, or ask for this one"
+        )
+    checked = "as published" if should_be else "as asked for" if pin else "not known to this project; --sha256 pins it"
+    logger.info("%s: weights %s, file sha256 %s (%s)", path.name, weights, digest, checked)
 
 
 def load_exactly(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
@@ -106,82 +141,15 @@ def _read_safetensors(path: Path) -> dict:
 def _read_pickle(path: Path) -> dict:
     """Plain contents of a torch file, by torch's own safe loader or, where that gives up, by ours.
 
-    LAION's files were written with pickle protocol 4 and hold numpy numbers; torch's safe loader reads neither.
+    LAION's files were written with pickle protocol 4 and hold numpy numbers, OpenAI's are TorchScript archives; torch's
+    safe loader reads neither.
     """
+    if is_script(path):
+        return read_script_weights(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
-        with zipfile.ZipFile(path) as archive:
-            return _PlainUnpickler(archive).load()
-
-
-class _Ignored:
-    """Stands in for a numpy number beside the weights: takes anything, does nothing."""
-
-    def __init__(self, *_: object) -> None:
-        """Forget the value."""
-
-    def __setstate__(self, _: object) -> None:
-        """Forget the state."""
-
-
-_DTYPES = {
-    "FloatStorage": torch.float32,
-    "DoubleStorage": torch.float64,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
-"""Element types by the name a torch file gives their storage."""
-
-
-def _rebuild_tensor(storage: torch.Tensor, offset: int, size: tuple, stride: tuple, *_: object) -> torch.Tensor:
-    """A tensor on its storage; torch checks that it stays within."""
-    return torch.as_strided(storage, size, stride, offset)
-
-
-def _rebuild_parameter(tensor: torch.Tensor, *_: object) -> torch.Tensor:
-    """The tensor of a parameter."""
-    return tensor
-
-
-_NUMPY_NUMBERS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "_codecs.encode")
-_CALLABLES = {
-    "collections.OrderedDict": OrderedDict,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _rebuild_parameter,
-    **dict.fromkeys(_NUMPY_NUMBERS, _Ignored),
-    **{f"torch.{name}": dtype for name, dtype in _DTYPES.items()},
-}
-"""All that a checkpoint may name; every one of them is ours or a plain container."""
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Reads a torch zip file in which nothing but `_CALLABLES` may be named, so that no foreign code can run."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        """Open the pickle inside the archive."""
-        index = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
-        super().__init__(archive.open(index))
-        self._archive, self._folder = archive, index.removesuffix("data.pkl")
-        self._storages: dict[str, torch.Tensor] = {}
-
-    def find_class(self, module: str, name: str) -> object:
-        """What a name in the file stands for; an unknown one ends the reading."""
-        if f"{module}.{name}" not in _CALLABLES:
-            raise pickle.UnpicklingError(f"it names {module}.{name}")
-        return _CALLABLES[f"{module}.{name}"]
-
-    def persistent_load(self, reference: tuple) -> torch.Tensor:
-        """The flat tensor of one storage."""
-        _, dtype, key, *_ = reference
-        if key not in self._storages:
-            data = bytearray(self._archive.read(f"{self._folder}data/{key}"))
-            self._storages[key] = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
-        return self._storages[key]
+        return read_plain_pickle(path)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,62 +1,69 @@
-"""The audio teacher: CLAP (HTSAT, fusion configuration) scores each segment of sound against one caption per class.
+"""The audio teacher: CLAP scores each segment of sound against the captions of each class.
 
-The network is the one in transformers, the same function as LAION's own package; LAION's checkpoints are loaded by
-renaming. What changes labels is fixed as in the published generator:
+The network is the one in transformers, the same function as LAION's own package. What changes labels is fixed as in the
+published generator:
 
 * a segment is rounded through int16, repeated as often as it fits into 10 s, and followed by silence;
 * `is_longer` is always False: the fusion branch is for sounds above 10 s, and transformers' own feature extractor would
   send one random item of every batch through it;
-* the map [64, 768] is the last layer of the whole 10 s; row 32 * f + t is frequency half f at time t.
+* checkpoints with fusion hear through the HTK mel bank, those without through Slaney's, as they were trained;
+* the map [64, D] is the last layer of the whole 10 s; row 32 * f + t is frequency half f at time t.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from .checkpoints import RANDOM, build_random, load_exactly, read_state, state_digest, unreachable
+from .clap_weights import LAION_PREFIX, PRESET, ClapModel, load_clap
+from .clip_media import ClipMedia
 from .evidence import Evidence
 from .indices import audio_segments, resample_by_index
-from .media import ClipMedia
-from .mel import log_mel
+from .mel import log_mel, repeated_log_mel
+from .precision import cast_input, cast_network, chosen_device
+from .prompts import Prompts, all_captions, as_json, class_embeddings
 
 SAMPLE_RATE = 48000
 """Samples per second CLAP was trained at."""
 WINDOW_SAMPLES = 480000
 """The 10 s the network takes in; neither more nor less."""
-HUB_FILE = ("lukewys/laion_clap", "630k-fusion-best.pt")
-"""Repository and file of the published weights."""
-HUB_MODEL = "laion/clap-htsat-fused"
-"""A model in the hub's layout, 630k-audioset-fusion: newer weights than the published ones, fetched when asked for."""
-HUB_TOKENIZER = "roberta-base"
-"""Where the tokenizer of the text tower is fetched from."""
-LAION_CONFIG = {"audio_config": {"enable_fusion": True}, "text_config": {"layer_norm_eps": 1e-5}}
-"""HTSAT-tiny with fusion and RoBERTa-base, as in LAION's package; transformers' default epsilon is another."""
+MAP_TOKENS = 64
+"""Rows of the map of 10 s."""
 _BATCH = 20
 """Windows per pass through the network, two clips: more does not pay on a CPU and costs memory."""
 
-Tokenize = Callable[[Sequence[str]], tuple[torch.Tensor, torch.Tensor]]
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapOptions:
+    """What is kept of the map of a whole clip."""
 
-def quantise(waveform: np.ndarray) -> np.ndarray:
-    """Round float32 [...] through int16 as the published pipeline does: clip, scale, truncate toward zero."""
-    whole = (np.clip(waveform, -1.0, 1.0).astype(np.float32) * np.float32(32767.0)).astype(np.int16)
-    return whole.astype(np.float32) / np.float32(32767.0)
+    fold: np.ndarray | None = None
+    """float [T, 64] that brings the map to segments, kept as the feature `folded`; None keeps none."""
+    raw: bool = True
+    """Whether the map itself is kept, as the feature `map`: a float16 store grows by 98 KB a clip."""
 
+    def __post_init__(self) -> None:
+        """Refuse a matrix that does not fit the map."""
+        if self.fold is not None and (self.fold.ndim != 2 or self.fold.shape[1] != MAP_TOKENS):
+            raise ValueError(f"fold must be [segments, {MAP_TOKENS}], got {list(self.fold.shape)}")
 
-def repeat_pad(segment: np.ndarray, num_samples: int = WINDOW_SAMPLES) -> np.ndarray:
-    """Repeat [n] as often as it fits, then fill with silence: 48,000 samples 10 times, 48,001 only 9 times.
+    def features(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        """What is kept of a map float32 [64, D]."""
+        kept = {"map": tokens} if self.raw else {}
+        return kept if self.fold is None else {**kept, "folded": (self.fold @ tokens).astype(np.float32)}
 
-    Raises:
-        ValueError: The segment is empty or longer than the window.
-    """
-    if not 0 < len(segment) <= num_samples:
-        raise ValueError(f"a segment must have 1 to {num_samples} samples, got {len(segment)}; use shorter segments")
-    repeated = np.tile(segment, num_samples // len(segment))
-    return np.pad(repeated, (0, num_samples - len(repeated)))
+    def identity(self) -> list[str]:
+        """What is kept, for the identity of the teacher."""
+        kept = ["map"] if self.raw else []
+        if self.fold is None:
+            return kept
+        weights = np.rint(1e6 * self.fold).astype("<i8")  # free of rounding that differs between machines
+        digest = hashlib.sha256(np.ascontiguousarray(weights).tobytes()).hexdigest()
+        return [*kept, f"folded by {digest[:12]}"]
 
 
 class ClapTeacher:
@@ -66,233 +73,150 @@ class ClapTeacher:
     sample_rate = SAMPLE_RATE
 
     def __init__(
-        self, network: torch.nn.Module, tokenize: Tokenize, prompts: Sequence[str], *, weights: str, tokenizer: str
+        self,
+        model: ClapModel,
+        prompts: Prompts,
+        *,
+        name: str = "clap",
+        precision: str = "float32",
+        maps: MapOptions | None = None,
     ) -> None:
-        """Freeze the network and encode the captions.
+        """Freeze the network and encode the captions, these in float32.
 
         Args:
-            network: A transformers ClapModel with fusion enabled.
-            tokenize: Captions to token ids and mask, int64 [C, L] each.
-            prompts: One caption per class.
-            weights: sha256 of its weights, or `random`.
-            tokenizer: Name of the tokenizer, as it goes into the identity.
+            model: The network and what belongs to it.
+            prompts: The captions of each class.
+            name: What a store calls the teacher; label thresholds belong to it.
+            precision: One of `PRECISIONS`.
+            maps: What is kept of the map of a clip, None for the map itself.
         """
-        torch.backends.cudnn.allow_tf32 = False  # the identity says float32, on every device
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.eval().requires_grad_(False).to(self._device)
+        self._device = chosen_device()
+        self._network = network = model.network.eval().requires_grad_(False).to(self._device)
+        self._model, self._name, self._precision = model, name, precision
         self._prompts = tuple(prompts)
-        self._weights, self._tokenizer = weights, tokenizer
-        tokens, mask = (part.to(self._device) for part in tokenize(prompts))
+        self._maps = maps or MapOptions()
+        self._bank = "htk" if model.fusion else "slaney"
+        tokens, mask = (part.to(self._device) for part in model.tokenize(all_captions(prompts)))
         with torch.inference_mode():
             pooled = network.text_model(input_ids=tokens, attention_mask=mask).pooler_output
-            self._text = functional.normalize(network.text_projection(pooled), dim=-1)  # [C, D]
+            text = functional.normalize(network.text_projection(pooled), dim=-1)
+        self._text = class_embeddings(text, prompts)  # [C, D]
         self._logit_scale = float(network.logit_scale_a.exp())
+        for part in (network.audio_model, network.audio_projection):
+            cast_network(part, precision)
 
     def identity(self) -> dict[str, object]:
         """See `Teacher.identity`."""
+        kind, scale = ("fusion", "HTK") if self._model.fusion else ("unfused", "Slaney")
+        heard = f"int16 round trip, segments repeated to 480000 samples, 64 {scale} mel bands, never longer"
         return {
-            "teacher": "clap",
-            "architecture": "transformers ClapModel HTSAT fusion",
-            "weights": self._weights,
-            "tokenizer": self._tokenizer,
-            "prompts": list(self._prompts),
+            "teacher": self._name,
+            "architecture": f"transformers ClapModel HTSAT {kind}",
+            "weights": self._model.weights,
+            "tokenizer": self._model.tokenizer,
+            "prompts": as_json(self._prompts),
             "logit_scale": self._logit_scale,
             "logit_bias": 0.0,
-            "precision": "float32",
-            "preprocessing": "int16 round trip, segments repeated to 480000 samples, 64 HTK mel bands, never longer",
+            "precision": self._precision,
+            "preprocessing": heard,
+            "maps": self._maps.identity(),
         }
 
     def encode_many(self, clips: Sequence[ClipMedia]) -> list[Evidence]:
         """Embed every segment, and the whole clip where the grid is 10 s long.
 
-        Features: `embedding` float32 [T, D] of length 1, and `map` float32 [64, 768] of a 10 s clip.
+        Features: `embedding` float32 [T, D] of length 1, and of a 10 s clip what `MapOptions` keeps of its map.
         """
-        windows = np.stack([window for clip in clips for window in _segment_windows(clip)])
-        embedding = torch.cat([self._embed(part) for part in torch.from_numpy(windows).split(_BATCH)])
+        pieces = [_segments(clip) for clip in clips]
+        mels = torch.cat(
+            [repeated_log_mel(piece.to(self._device), WINDOW_SAMPLES, bank=self._bank) for piece in pieces]
+        )
+        embedding = torch.cat([self._embed(part) for part in mels.split(_BATCH)])  # [N * T, D]
         similarity = (embedding @ self._text.T).cpu().numpy()
         embeddings = embedding.cpu().numpy().reshape(len(clips), -1, embedding.shape[-1])
         similarities = similarity.reshape(len(clips), -1, len(self._prompts))
         features = [{"embedding": row} for row in embeddings]
         whole = [index for index, clip in enumerate(clips) if len(clip.waveform) == WINDOW_SAMPLES]
-        for index, rows in zip(whole, self._maps([clips[index] for index in whole]), strict=True):
-            features[index]["map"] = rows
+        if self._maps.raw or self._maps.fold is not None:
+            for index, tokens in zip(whole, self._hear_whole([clips[index] for index in whole]), strict=True):
+                features[index] |= self._maps.features(tokens)
         return [Evidence(feature, cosine) for feature, cosine in zip(features, similarities, strict=True)]
 
     def encode(self, media: ClipMedia) -> Evidence:
         """See `Teacher.encode`."""
         return self.encode_many([media])[0]
 
-    def _maps(self, clips: Sequence[ClipMedia]) -> list[np.ndarray]:
-        """Last hidden layer of whole clips, float32 [64, 768] each."""
+    def _hear_whole(self, clips: Sequence[ClipMedia]) -> list[np.ndarray]:
+        """Last hidden layer of whole clips, float32 [64, D] each."""
         maps: list[np.ndarray] = []
-        windows = [quantise(resample_by_index(clip.waveform, WINDOW_SAMPLES)) for clip in clips]
-        for start in range(0, len(windows), _BATCH):
-            hidden = self._hear(torch.from_numpy(np.stack(windows[start : start + _BATCH]))).last_hidden_state
-            maps.extend(hidden.flatten(2).transpose(1, 2).cpu().numpy())  # [B, D, 2, 32] -> [B, 64, D]
+        for start in range(0, len(clips), _BATCH):
+            windows = [
+                quantise(resample_by_index(clip.waveform, WINDOW_SAMPLES)) for clip in clips[start : start + _BATCH]
+            ]
+            mel = log_mel(torch.from_numpy(np.stack(windows)).to(self._device), SAMPLE_RATE, bank=self._bank)
+            hidden = self._hear(mel).last_hidden_state  # [B, D, 2, 32]
+            maps.extend(hidden.float().flatten(2).transpose(1, 2).cpu().numpy())
         return maps
 
-    def _embed(self, windows: torch.Tensor) -> torch.Tensor:
-        """Unit embeddings [B, D] of waveforms [B, 480000]."""
+    def _embed(self, mel: torch.Tensor) -> torch.Tensor:
+        """Unit embeddings float32 [B, D] of spectrograms [B, 1001, 64]."""
         with torch.inference_mode():
-            projected = self._network.audio_projection(self._hear(windows).pooler_output)
-            return functional.normalize(projected, dim=-1)
+            projected = self._network.audio_projection(self._hear(mel).pooler_output)
+            return functional.normalize(projected.float(), dim=-1)
 
-    def _hear(self, windows: torch.Tensor) -> "torch.nn.Module":
-        """Output of the audio tower; the four mel channels of the fusion configuration are equal copies."""
+    def _hear(self, mel: torch.Tensor) -> "torch.nn.Module":
+        """Output of the audio tower; the four channels of a fusion configuration are equal copies."""
         with torch.inference_mode():
-            mel = log_mel(windows.to(self._device), SAMPLE_RATE)[:, None].expand(-1, 4, -1, -1)  # [B, 4, 1001, 64]
-            longer = torch.zeros(len(windows), 1, dtype=torch.bool, device=self._device)
-            return self._network.audio_model(input_features=mel, is_longer=longer)
+            channels = mel[:, None].expand(-1, 4 if self._model.fusion else 1, -1, -1)  # [B, 4 | 1, 1001, 64]
+            longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=self._device)
+            return self._network.audio_model(input_features=cast_input(channels, self._precision), is_longer=longer)
 
 
-def build_clap(prompts: Sequence[str], *, checkpoint: str | Path | None = None) -> ClapTeacher:
-    """Build the published audio teacher, HTSAT-tiny with the 630k-fusion weights, through transformers.
+def quantise(waveform: np.ndarray) -> np.ndarray:
+    """Round float32 [...] through int16 as the published pipeline does: clip, scale, truncate toward zero."""
+    whole = (np.clip(waveform, -1.0, 1.0).astype(np.float32) * np.float32(32767.0)).astype(np.int16)
+    return whole.astype(np.float32) / np.float32(32767.0)
+
+
+def _segments(clip: ClipMedia) -> torch.Tensor:
+    """What is repeated for each segment, float32 [T, n]."""
+    cuts = audio_segments(len(clip.waveform), clip.grid.num_segments)
+    if cuts[0, 1] - cuts[0, 0] > WINDOW_SAMPLES:
+        raise ValueError(f"a segment must have at most {WINDOW_SAMPLES} samples, got {cuts[0, 1] - cuts[0, 0]}")
+    return torch.from_numpy(np.stack([quantise(clip.waveform[start:stop]) for start, stop in cuts]))
+
+
+def build_clap(
+    prompts: Prompts,
+    *,
+    name: str = PRESET,
+    checkpoint: str | Path | None = None,
+    pin: str | None = None,
+    precision: str = "float32",
+    maps: MapOptions | None = None,
+) -> ClapTeacher:
+    """Build an audio teacher: the published one, HTSAT-tiny with the 630k-fusion weights, or any other CLAP.
 
     Args:
-        prompts: One caption per class.
-        checkpoint: None fetches the weights from the hub (or finds them in its cache); a file is a LAION checkpoint
-            (or a ClapModel state dict), a folder is a model in the hub's layout, the name `laion/clap-htsat-fused`
-            fetches that model; `random` builds seeded random weights and a stand-in tokenizer that spells bytes.
+        prompts: The captions of each class.
+        name: `laion:CHECKPOINT` or `hf:ORG/NAME|FOLDER`.
+        checkpoint: None fetches the weights, a path is a local file or folder, `random` builds seeded random weights;
+            see `load_clap`.
+        pin: sha256 the weights must have.
+        precision: One of `PRECISIONS`.
+        maps: What is kept of the map of a clip.
 
     Raises:
         FileNotFoundError: No such checkpoint.
-        ValueError: The checkpoint is of another network or cannot be loaded without executing code in it.
+        ValueError: The checkpoint is of another network, not the pinned one, or cannot be loaded without executing
+            code in it.
         RuntimeError: The weights or the tokenizer are neither local nor to be fetched.
     """
-    if checkpoint == RANDOM:
-        network = build_random(lambda: build_network(LAION_CONFIG), "clap-630k-fusion")
-        return ClapTeacher(network, spell_bytes, prompts, weights=RANDOM, tokenizer="bytes")
-    path = _fetch(str(checkpoint or "")) if checkpoint in (None, HUB_MODEL) else Path(checkpoint)
-    folder = path if path.is_dir() else path.parent
-    state_path = _weights_in(folder) if path.is_dir() else path
-    state = clap_state(read_state(state_path))
-    network = build_network(_read_config(folder) if path.is_dir() else LAION_CONFIG)
-    load_exactly(network, state, str(state_path))
-    tokenize = _tokenizer(folder, network.config.text_config.vocab_size)
-    return ClapTeacher(network, tokenize, prompts, weights=state_digest(state), tokenizer=HUB_TOKENIZER)
+    model = load_clap(name, checkpoint=checkpoint, pin=pin)
+    teacher = "clap" if name == PRESET else name if name.startswith(LAION_PREFIX) else f"hf:{_last_part(name)}"
+    return ClapTeacher(model, prompts, name=teacher, precision=precision, maps=maps)
 
 
-def build_network(config: Mapping[str, Mapping]) -> torch.nn.Module:
-    """An unfilled ClapModel.
-
-    Args:
-        config: `audio_config` and `text_config` fields that differ from transformers' defaults.
-
-    Raises:
-        ValueError: The configuration is not one with fusion.
-    """
-    from transformers import ClapConfig, ClapModel
-
-    audio, text = config.get("audio_config", {}), config.get("text_config", {})
-    if not audio.get("enable_fusion"):
-        raise ValueError("the CLAP network must have fusion enabled, got enable_fusion false; use a fusion checkpoint")
-    rest = {name: config[name] for name in ("projection_dim",) if name in config}
-    return ClapModel(ClapConfig(audio_config=dict(audio), text_config=dict(text), **rest))
-
-
-_RENAMES = (
-    (r"^audio_branch\.", "audio_model.audio_encoder."),
-    (r"^text_branch\.", "text_model."),
-    (r"^(audio|text)_projection\.0\.", r"\1_projection.linear1."),
-    (r"^(audio|text)_projection\.2\.", r"\1_projection.linear2."),
-    (r"^(audio_model\.audio_encoder)\.bn0\.", r"\1.batch_norm."),
-    (r"(\.blocks\.\d+)\.norm1\.", r"\1.layernorm_before."),
-    (r"(\.blocks\.\d+)\.norm2\.", r"\1.layernorm_after."),
-    (r"(\.blocks\.\d+)\.mlp\.fc1\.", r"\1.intermediate.dense."),
-    (r"(\.blocks\.\d+)\.mlp\.fc2\.", r"\1.output.dense."),
-    (r"(\.blocks\.\d+)\.attn\.proj\.", r"\1.attention.output.dense."),
-    (r"(\.blocks\.\d+)\.attn\.", r"\1.attention.self."),
-)
-"""LAION's names to transformers' names, applied in order."""
-_UNUSED = re.compile(
-    r"^audio_branch\.(spectrogram_extractor|logmel_extractor|tscam_conv|head)\.|\.attn_mask$|_transform\."
-)
-"""Tensors of a LAION checkpoint that do not reach the embedding: front end, classifiers, derived masks."""
-_POSITIONS = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
-"""Counters some versions store and others do not."""
-
-
-def clap_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Bring a CLAP state dict, LAION's or transformers', to transformers' names; query, key and value are split."""
-    renamed: dict[str, torch.Tensor] = {}
-    for name, tensor in state.items():
-        if _UNUSED.search(name):
-            continue
-        for pattern, replacement in _RENAMES:
-            name = re.sub(pattern, replacement, name)
-        if ".attention.self.qkv." in name:
-            for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                renamed[name.replace(".qkv.", f".{part}.")] = piece.contiguous()
-        else:
-            renamed[name] = tensor
-    length = renamed.get("text_model.embeddings.position_embeddings.weight", torch.zeros(0)).shape[0]
-    for name, value in zip(_POSITIONS, (torch.arange(length), torch.zeros(length, dtype=torch.long)), strict=True):
-        renamed[name] = value[None]
-    return renamed
-
-
-def spell_bytes(prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, int64 [C, L], of a stand-in tokenizer whose tokens are bytes (random weights only)."""
-    rows = [[0, *(byte + 4 for byte in prompt.encode("utf-8")[:500]), 2] for prompt in prompts]
-    width = max(len(row) for row in rows)
-    tokens = torch.tensor([row + [1] * (width - len(row)) for row in rows])
-    return tokens, (tokens != 1).long()
-
-
-def _segment_windows(clip: ClipMedia) -> list[np.ndarray]:
-    """The 480,000 samples the network hears for each segment."""
-    cuts = audio_segments(len(clip.waveform), clip.grid.num_segments)
-    return [repeat_pad(quantise(clip.waveform[start:stop])) for start, stop in cuts]
-
-
-def _fetch(model: str) -> Path:
-    """A model folder, or the published checkpoint where no model is named, from the hub or its cache."""
-    from huggingface_hub import hf_hub_download, snapshot_download
-
-    try:
-        if model:
-            return Path(snapshot_download(model, allow_patterns=["*.json", "*.txt", "model.safetensors", "*.bin"]))
-        return Path(hf_hub_download(*HUB_FILE))
-    except Exception as error:  # hub, network and cache errors share no base class
-        raise unreachable("clap-630k-fusion", model or "/".join(HUB_FILE), error) from error
-
-
-def _weights_in(folder: Path) -> Path:
-    """The weight file of a folder in the hub's layout."""
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder}: expected model.safetensors or pytorch_model.bin, got neither; copy one there")
-
-
-def _read_config(folder: Path) -> dict:
-    """The `config.json` of a folder in the hub's layout."""
-    import json
-
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; copy the config.json of the model beside its weights")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _tokenizer(folder: Path, vocabulary_size: int) -> Tokenize:
-    """RoBERTa's tokenizer: beside the checkpoint, or from the hub and its cache."""
-    from transformers import RobertaTokenizerFast
-
-    beside = any((folder / name).is_file() for name in ("tokenizer.json", "vocab.json"))
-    source = str(folder) if beside else HUB_TOKENIZER
-    try:
-        tokenizer = RobertaTokenizerFast.from_pretrained(source, local_files_only=beside)
-    except Exception as error:  # hub, network and file errors share no base class
-        raise unreachable("clap-630k-fusion", f"the tokenizer {source}", error) from error
-    if len(tokenizer) != vocabulary_size:
-        raise ValueError(
-            f"{source}: the tokenizer must have {vocabulary_size} tokens, got {len(tokenizer)}; "
-            "put RoBERTa's tokenizer.json beside the checkpoint"
-        )
-
-    def tokenize(prompts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = tokenizer(list(prompts), padding=True, truncation=True, max_length=77, return_tensors="pt")
-        return batch["input_ids"], batch["attention_mask"]
-
-    return tokenize
+def _last_part(name: str) -> str:
+    """What a store calls a model of the hub's layout: its own name, wherever its folder lies."""
+    return name.rstrip("/").rpartition("/")[2].removeprefix("hf:")

@@ -10,6 +10,16 @@ from .media import ClipMedia
 
 ROLES = ("visual", "audio", "fused")
 """Which streams of a clip a teacher judges; `fused` means one network that needs both at once."""
+NEEDS: dict[str, tuple[str, ...]] = {
+    "visual": ("frames",),
+    "audio": ("waveform",),
+    "fused": ("frames", "waveform"),
+    "res152": ("slots",),
+    "r2plus1d": ("slots",),
+    "vggish": ("waveform",),
+}
+"""Streams of a `ClipMedia` each role needs. The last three are feature extractors: they read no prompts, judge nothing,
+and answer with features alone."""
 
 
 class TeacherUnavailableError(RuntimeError):
@@ -22,12 +32,12 @@ class Evidence:
 
     features: dict[str, np.ndarray]
     """float arrays by name, usually `embedding` [T, D]; other row counts are allowed (`map` [64, 768])."""
-    similarity: np.ndarray
-    """float32 [T, C], cosine of each segment to each class prompt, in [-1, 1]."""
+    similarity: np.ndarray | None = None
+    """float32 [T, C], cosine of each segment to each class prompt, in [-1, 1]; None of a feature extractor."""
 
     def __post_init__(self) -> None:
         """Refuse arrays a store could not hold."""
-        if self.similarity.ndim != 2 or self.similarity.dtype != np.float32:
+        if self.similarity is not None and (self.similarity.ndim != 2 or self.similarity.dtype != np.float32):
             raise ValueError(
                 "similarity must be float32 [segments, classes], "
                 f"got {self.similarity.dtype} {list(self.similarity.shape)}; transpose or cast it in the teacher"
@@ -42,17 +52,17 @@ class Teacher(Protocol):
 
     @property
     def role(self) -> str:
-        """`visual`, `audio` or `fused`."""
+        """`visual`, `audio` or `fused`, or that of a feature extractor; a key of `NEEDS`."""
 
     @property
     def sample_rate(self) -> int | None:
-        """Samples per second the waveform must have, None where the teacher does not listen."""
+        """Samples per second the waveform must have, None where the teacher does not listen or takes any rate."""
 
     def identity(self) -> dict[str, object]:
         """Everything that changes the evidence, as JSON values.
 
-        Holds at least `teacher`, `weights` (a sha256, or `random`), `prompts` (list of str in class order),
-        `logit_scale` and `logit_bias` (float), and `precision`.
+        Holds at least `teacher`, `weights` (a sha256, or `random`) and `precision`; of a teacher that judges also
+        `prompts` (one entry per class, a str or a list of str), `logit_scale` and `logit_bias` (float).
         """
 
     def encode_many(self, clips: Sequence[ClipMedia]) -> list[Evidence]:

@@ -3,21 +3,29 @@
 import dataclasses
 import logging
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
-from .evidence import Evidence, Teacher
+from .clip_media import FAILURES, ClipMedia, Grid, MediaError
+from .decode_pool import DecodeLimits, DecodePool, usable_cores
+from .evidence import NEEDS, Teacher
 from .manifest import HarvestManifest, find_media
-from .media import FAILURES, ClipMedia, Grid, MediaError, read_clip
-from .store import ShardRow, describe, done_shards, open_store, write_failures, write_lock, write_shard
+from .shard_evidence import ReadClip, ShardEvidence
+from .shard_plan import ShardPlan, check_tags, damaged_shards, new_shards, shards_to_mend
+from .shards import Marker, ShardRow, finish_rewrites, read_markers, read_shard, write_failures, write_shard
+from .share import WHOLE, Share
+from .store import describe, open_store
+from .store_files import list_lock, remove_leftovers, write_lock
 
 logger = logging.getLogger(__name__)
+
+RETRIED = ("undecodable", "timeout")
+"""Statuses of clips that `HarvestOptions.retry` has read again; missing ones are whenever their file has come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +37,26 @@ class HarvestOptions:
     shard_size: int = 256
     """Clips per shard, which is what an interruption can cost."""
     clips_per_batch: int = 4
-    """Clips in memory together, and given to a teacher together."""
-    decode_workers: int = 2
-    """Threads that decode the clips of a batch."""
+    """Clips given to a teacher together."""
+    decode_workers: int = field(default_factory=usable_cores)
+    """Processes that decode; 0 decodes in this one, without limits, for a debugger."""
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    """What decoding one clip may take."""
+    retry: bool = False
+    """Whether clips that could not be decoded, or not in time, are read again."""
+    share: Share = WHOLE
+    """Which shards this run makes, where several runs divide a manifest."""
 
     def __post_init__(self) -> None:
         """Refuse values that would do nothing."""
-        for name in ("shard_size", "clips_per_batch", "decode_workers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name, least in (("shard_size", 1), ("clips_per_batch", 1), ("decode_workers", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
 class HarvestReport:
-    """What a run found. Rows are those of the manifest, in its order."""
+    """What a run found. Rows are those of the manifest, in its order, as far as they are in the share of the run."""
 
     folder: Path
     """The fingerprint folder with the evidence."""
@@ -51,10 +65,12 @@ class HarvestReport:
     """Clips that were already in the store."""
     seconds: float
     """Wall time of this run."""
+    waited: float = 0.0
+    """Seconds of these in which the teachers had nothing to do but wait for decoded clips."""
 
     @property
     def failures(self) -> tuple[ShardRow, ...]:
-        """Clips with a status that counts as a failure (`label_harvest.media.FAILURES`)."""
+        """Clips with a status that counts as a failure (`label_harvest.clip_media.FAILURES`)."""
         return tuple(row for row in self.rows if row.status in FAILURES)
 
     @property
@@ -75,7 +91,8 @@ def harvest(
     """Decode every clip once, let every teacher judge it, and cache the answers.
 
     Clips that are in the store already are skipped, so an interrupted run resumes and a longer manifest appends. Clips
-    that cannot be used become rows with a status and are listed in `failures.csv`; they do not stop the run.
+    that cannot be used become rows with a status and are listed in `failures.csv`; they do not stop the run. Whatever
+    ends a run, a later one makes of the store what an undisturbed one had made, to the byte.
 
     Args:
         manifest: Clips and their tags.
@@ -88,6 +105,7 @@ def harvest(
     Raises:
         ValueError: Two teachers share a role or hear at different rates, the folders cannot be used, a clip has two
             candidate files, another run is writing, or the store holds a clip with other tags.
+        OSError: The disk is full, or decoding processes do not work on this machine.
     """
     options = options or HarvestOptions()
     started = time.monotonic()
@@ -95,22 +113,27 @@ def harvest(
     paths = find_media(videos, manifest.clip_ids)
     identities = {teacher.role: teacher.identity() for teacher in teachers}
     folder = open_store(store, describe(manifest.class_names, dataclasses.asdict(grid), identities))
-    with write_lock(folder):
-        done = done_shards(folder)
-        known = {row.clip_id: row for rows in done.values() for row in rows}
-        todo = _undone_rows(manifest, known)
-        skipped = len(manifest.clip_ids) - len(todo)
-        if skipped:
-            logger.info("%s: %d of %d clips are cached already", folder, skipped, len(manifest.clip_ids))
-        with tqdm(total=len(todo), desc="harvest", unit="clip", disable=not (progress and todo)) as bar:
-            free = _free_indices(done)
-            for start in range(0, len(todo), options.shard_size):
-                rows, arrays = _shard(todo[start : start + options.shard_size], paths, teachers, grid, options, bar)
-                write_shard(folder, next(free), arrays, rows)
-                known.update((row.clip_id, row) for row in rows)
-        write_failures(folder, [row for row in known.values() if row.status in FAILURES])
-    rows = tuple(known[clip_id] for clip_id in manifest.clip_ids)
-    return HarvestReport(folder, rows, skipped, time.monotonic() - started)
+    with write_lock(folder, options.share):
+        remove_leftovers(folder, options.share)
+        finish_rewrites(folder, options.share.holds)
+        markers = read_markers(folder)
+        check_tags(manifest, markers)
+        plans = _plan(manifest, folder, markers, paths, options)
+        mine = {index: marker.rows for index, marker in markers.items() if options.share.holds(index)}
+        paths = {**paths, **find_media(videos, _strangers(plans, paths))}
+        run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), _Clock())
+        made = run.make(plans, _bar(plans, mine, manifest, folder, enabled=progress))
+        with list_lock(folder):
+            rows = [row for _, marker in sorted(read_markers(folder).items()) for row in marker.rows]
+            write_failures(folder, [row for row in rows if row.status in FAILURES])
+    seconds = time.monotonic() - started
+    if made:
+        rate, share = _num_clips(plans) / seconds, 100 * run.clock.waited / seconds
+        logger.info("%.1f clips/s; the teachers waited for decoded clips %.0f %% of the time", rate, share)
+    found = {row.clip_id: row for rows in {**mine, **made}.values() for row in rows}
+    rows = tuple(found[clip_id] for clip_id in manifest.clip_ids if clip_id in found)
+    skipped = len(rows) - _num_clips(plans)
+    return HarvestReport(folder, rows, skipped, seconds, run.clock.waited)
 
 
 def _grid_of(grid: Grid, teachers: Sequence[Teacher]) -> Grid:
@@ -124,124 +147,156 @@ def _grid_of(grid: Grid, teachers: Sequence[Teacher]) -> Grid:
     return dataclasses.replace(grid, sample_rate=rates.pop()) if rates else grid
 
 
-def _undone_rows(manifest: HarvestManifest, known: dict[str, ShardRow]) -> list[ShardRow]:
-    """Rows still to be filled, in manifest order."""
-    todo, changed = [], []
-    for clip_id, labels in zip(manifest.clip_ids, manifest.weak_labels, strict=True):
-        tags = tuple(manifest.class_names[index] for index in np.flatnonzero(labels))
-        if clip_id not in known:
-            todo.append(ShardRow(clip_id, "ok", "", tags))
-        elif known[clip_id].tags != tags:
-            changed.append(f"{clip_id} (store {','.join(known[clip_id].tags)}; manifest {','.join(tags)})")
-    if changed:
-        raise ValueError(
-            f"the store holds {len(changed)} clips with other tags, such as {changed[0]}; "
-            "mend the manifest or harvest into another store"
-        )
-    return todo
-
-
-def _free_indices(done: dict[int, list[ShardRow]]) -> Iterator[int]:
-    """Shard numbers without a finished shard, ascending, so that a resumed run writes the shards it would have."""
-    index = 0
-    while True:
-        if index not in done:
-            yield index
-        index += 1
-
-
-def _shard(
-    rows: Sequence[ShardRow],
-    paths: dict[str, Path | None],
-    teachers: Sequence[Teacher],
-    grid: Grid,
+def _plan(
+    manifest: HarvestManifest,
+    folder: Path,
+    markers: Mapping[int, Marker],
+    paths: Mapping[str, Path | None],
     options: HarvestOptions,
-    bar: tqdm,
-) -> tuple[list[ShardRow], dict[str, np.ndarray]]:
-    """Evidence of one shard of clips, batch by batch."""
-    filled: list[ShardRow] = []
-    evidence: dict[str, list[Evidence | None]] = {teacher.role: [] for teacher in teachers}
-    with ThreadPoolExecutor(options.decode_workers) as pool:
-        for start in range(0, len(rows), options.clips_per_batch):
-            batch = rows[start : start + options.clips_per_batch]
-            medias = list(pool.map(lambda row: _read(paths[row.clip_id], row, grid), batch))
-            for teacher in teachers:
-                evidence[teacher.role].extend(_encode(teacher, medias))
-            filled.extend(row for row, _ in medias)
-            bar.update(len(batch))
-            failed = sum(row.status in FAILURES for row in filled)
-            if failed:
-                bar.set_postfix(failed=failed)
-    arrays: dict[str, np.ndarray] = {}
-    for teacher in teachers:
-        arrays.update(_stack(teacher, evidence[teacher.role], grid.num_segments))
-    return filled, arrays
+) -> list[ShardPlan]:
+    """The shards this run has to make, in the order of their numbers."""
+    mine = {index: marker for index, marker in markers.items() if options.share.holds(index)}
+    damaged = damaged_shards(manifest, mine, folder)
+    statuses = ("missing", *RETRIED) if options.retry else ("missing",)
+    new = [plan for plan in new_shards(manifest, markers, options.shard_size) if options.share.holds(plan.index)]
+    plans = [*damaged, *shards_to_mend(mine, paths, damaged, statuses), *new]
+    return sorted(plans, key=lambda plan: plan.index)
 
 
-def _read(path: Path | None, row: ShardRow, grid: Grid) -> tuple[ShardRow, ClipMedia | None]:
-    """Decode one clip; trouble becomes the status of its row."""
-    if path is None:
-        return dataclasses.replace(row, status="missing", message="no file of this name among the videos"), None
-    try:
-        media = read_clip(path, grid=grid)
-    except MediaError as error:
-        return dataclasses.replace(row, status=error.status, message=str(error)), None
-    provenance = {"file": path.name, **media.provenance}
-    return dataclasses.replace(row, status=media.status, message=media.message, provenance=provenance), media
+def _strangers(plans: Sequence[ShardPlan], paths: Mapping[str, Path | None]) -> list[str]:
+    """Clips of another manifest that share a shard with clips to be read again."""
+    return [row.clip_id for plan in plans for row in plan.rows if row.clip_id not in paths]
 
 
-def _encode(teacher: Teacher, clips: Sequence[tuple[ShardRow, ClipMedia | None]]) -> list[Evidence | None]:
-    """Evidence of the clips that have the streams the teacher needs, None for the others."""
-    usable = {row.clip_id: media for row, media in clips if media is not None and _has_streams(teacher, media)}
-    answers: dict[str, Evidence] = {}
-    if usable:
-        for clip_id, answer in zip(usable, teacher.encode_many(list(usable.values())), strict=True):
-            _check_finite(teacher, clip_id, answer)
-            answers[clip_id] = _mask_absent(answer, usable[clip_id]) if teacher.role != "audio" else answer
-    return [answers.get(row.clip_id) for row, _ in clips]
+def _num_clips(plans: Sequence[ShardPlan]) -> int:
+    """Clips of which something new will be known."""
+    return sum(len(plan.rows) if plan.again is None else len(plan.again) for plan in plans)
 
 
-def _check_finite(teacher: Teacher, clip_id: str, answer: Evidence) -> None:
-    """Refuse evidence the store could not hold: NaN would read as absent."""
-    largest = np.finfo(np.float16).max
-    for name, array in {"similarity": answer.similarity, **answer.features}.items():
-        if not (np.abs(array) <= largest).all():
-            raise ValueError(
-                f"{clip_id}: {name} of the {teacher.role} teacher must be finite and at most {largest:.0f}, got NaN or "
-                "more; check its weights"
-            )
+def _bar(
+    plans: Sequence[ShardPlan],
+    mine: Mapping[int, Sequence[ShardRow]],
+    manifest: HarvestManifest,
+    folder: Path,
+    *,
+    enabled: bool,
+) -> tqdm:
+    """The progress bar, and a word on what needs none."""
+    todo, wanted = _num_clips(plans), set(manifest.clip_ids)
+    cached = sum(row.clip_id in wanted for rows in mine.values() for row in rows)
+    cached -= sum(_num_clips([plan]) for plan in plans if plan.index in mine)
+    if cached:
+        logger.info("%s: %d of %d clips are cached already", folder, cached, cached + todo)
+    return tqdm(total=todo, desc="harvest", unit="clip", disable=not (enabled and todo))
 
 
-def _has_streams(teacher: Teacher, media: ClipMedia) -> bool:
-    """Whether the clip has what the role of the teacher needs."""
-    seen, heard = media.frames is not None, media.waveform is not None
-    return {"visual": seen, "audio": heard, "fused": seen and heard}[teacher.role]
+@dataclass
+class _Clock:
+    """Where the time of a run went."""
+
+    waited: float = 0.0
+    """Seconds without a batch for the teachers."""
 
 
-def _mask_absent(answer: Evidence, media: ClipMedia) -> Evidence:
-    """NaN for the segments past the end of a short video, in every array that has one row per segment."""
-    if media.frames_present is None or media.frames_present.all():
-        return answer
-    absent = ~media.frames_present
+@dataclass(frozen=True)
+class _Batch:
+    """Clips of one shard that go through a teacher together."""
 
-    def masked(array: np.ndarray) -> np.ndarray:
-        return np.where(absent[:, None], np.array(np.nan, array.dtype), array) if len(array) == len(absent) else array
+    shard: ShardEvidence
+    positions: range
 
-    features = {name: masked(array) for name, array in answer.features.items()}
-    return Evidence(features, masked(answer.similarity))
+    @property
+    def rows(self) -> list[ShardRow]:
+        """What is known of its clips."""
+        return [self.shard.plan.rows[position] for position in self.positions]
 
 
-def _stack(teacher: Teacher, answers: Sequence[Evidence | None], num_segments: int) -> dict[str, np.ndarray]:
-    """Arrays of one teacher for a shard: float32 similarity, float16 features, NaN where a clip has no evidence."""
-    num_classes = len(teacher.identity()["prompts"])
-    arrays = {f"{teacher.role}.similarity": np.full((len(answers), num_segments, num_classes), np.nan, np.float32)}
-    for row, answer in enumerate(answers):
-        if answer is None:
-            continue
-        arrays[f"{teacher.role}.similarity"][row] = answer.similarity
-        for feature, array in answer.features.items():
-            name = f"{teacher.role}.{feature}"
-            if name not in arrays:
-                arrays[name] = np.full((len(answers), *array.shape), np.nan, np.float16)
-            arrays[name][row] = array
-    return arrays
+@dataclass(frozen=True)
+class _Run:
+    """What the steps of one run share."""
+
+    folder: Path
+    paths: Mapping[str, Path | None]
+    teachers: Sequence[Teacher]
+    options: HarvestOptions
+    """With the grid the teachers need."""
+    clock: _Clock
+
+    def make(self, plans: Sequence[ShardPlan], bar: tqdm) -> dict[int, tuple[ShardRow, ...]]:
+        """Make the shards; batches are judged in the order in which they are decoded.
+
+        Returns:
+            Rows by the number of their shard.
+        """
+        made: dict[int, tuple[ShardRow, ...]] = {}
+        failed = 0
+        with bar, self._pool() as pool:
+            for batch, clips in self._decoded(pool, self._batches(plans)):
+                shard = batch.shard
+                shard.add(batch.positions, clips)
+                again = shard.plan.again
+                bar.update(len(batch.positions) if again is None else len(again.intersection(batch.positions)))
+                failed += sum(row.status in FAILURES for row, _ in clips)
+                if failed:
+                    bar.set_postfix(failed=failed)
+                if shard.is_complete:
+                    made[shard.plan.index] = tuple(shard.rows)
+                    if shard.is_changed:
+                        write_shard(self.folder, shard.plan.index, shard.arrays(), shard.rows)
+        return made
+
+    def _pool(self) -> DecodePool:
+        """The decoders, which hand over all frame slots where a teacher looks at them."""
+        slots = any("slots" in NEEDS[teacher.role] for teacher in self.teachers)
+        return DecodePool(self.options.decode_workers, self.options.limits, slots=slots)
+
+    def _batches(self, plans: Sequence[ShardPlan]) -> Iterator[_Batch]:
+        """Batches of all shards; a shard is begun when its first batch is asked for."""
+        for plan in plans:
+            batches = list(plan.batches(self.options.clips_per_batch))
+            old = {} if plan.again is None else read_shard(self.folder, plan.index)[1]
+            shard = ShardEvidence(plan, self.teachers, self.options.grid.num_segments, old, len(batches))
+            for positions in batches:
+                yield _Batch(shard, positions)
+
+    def _decoded(self, pool: DecodePool, batches: Iterable[_Batch]) -> Iterator[tuple[_Batch, list[ReadClip]]]:
+        """Batches as soon as all their clips are decoded: one that hangs holds up its batch and no other.
+
+        While the teachers are at a batch, the decoders have that of the next ones; so many are open that all decoders
+        have work, and no more, since every decoded clip takes memory.
+        """
+        workers, size = self.options.decode_workers, self.options.clips_per_batch
+        most = 2 + -(-workers // size) if workers else 1
+        source, waiting = iter(batches), deque[tuple[_Batch, list[Future[ClipMedia] | None]]]()
+        while True:
+            while len(waiting) < most and (batch := next(source, None)):
+                paths = [self.paths[row.clip_id] for row in batch.rows]
+                waiting.append((batch, [pool.submit(path, self.options.grid) if path else None for path in paths]))
+            if not waiting:
+                return
+            ready = next((entry for entry in waiting if not _pending([entry])), None)
+            if ready is None:
+                started = time.monotonic()
+                wait(_pending(waiting), return_when=FIRST_COMPLETED)
+                self.clock.waited += time.monotonic() - started
+                continue
+            waiting.remove(ready)
+            batch, futures = ready
+            yield batch, [self._read(row, future) for row, future in zip(batch.rows, futures, strict=True)]
+
+    def _read(self, row: ShardRow, future: Future[ClipMedia] | None) -> ReadClip:
+        """What became of one clip; trouble becomes the status of its row."""
+        path = self.paths[row.clip_id]
+        if future is None or path is None:
+            return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
+        try:
+            media = future.result()
+        except MediaError as error:
+            return ShardRow(row.clip_id, error.status, str(error), row.tags), None
+        provenance = {"file": path.name, **media.provenance}
+        return ShardRow(row.clip_id, media.status, media.message, row.tags, provenance), media
+
+
+def _pending(entries: Iterable[tuple[_Batch, list[Future[ClipMedia] | None]]]) -> list[Future[ClipMedia]]:
+    """Clips that are still being decoded."""
+    return [future for _, futures in entries for future in futures if future is not None and not future.done()]

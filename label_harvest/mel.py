@@ -1,9 +1,10 @@
-"""Waveform -> log-mel spectrogram as CLAP hears it: the front end of its fusion checkpoints, computed in batches."""
+"""Waveform -> log-mel spectrogram as CLAP hears it, computed in batches and without computing equal spectra twice."""
 
 from functools import lru_cache
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 WINDOW_SAMPLES = 1024
 """Length of the Hann window and of the Fourier transform."""
@@ -15,60 +16,150 @@ LOWEST_HZ, HIGHEST_HZ = 50.0, 14000.0
 """Range the bands cover."""
 POWER_FLOOR = 1e-10
 """Band power below which silence is called -100 dB."""
+BANKS = ("htk", "slaney")
+"""Mel scales: `htk` has triangles of height 1 (checkpoints with fusion), `slaney` of area 1 (those without)."""
+_HALF = WINDOW_SAMPLES // 2
 
 
-def log_mel(waveform: torch.Tensor, sample_rate: int = 48000) -> torch.Tensor:
-    """Power spectrogram in HTK mel bands without area normalisation, in dB.
+def log_mel(waveform: torch.Tensor, sample_rate: int = 48000, *, bank: str = "htk") -> torch.Tensor:
+    """Power spectrogram in mel bands, in dB.
 
     Args:
         waveform: float32 [..., S].
         sample_rate: In Hz.
+        bank: One of `BANKS`.
 
     Returns:
         float32 [..., 1 + S // 480, 64] in dB, at least -100; windows are centred, edges reflected.
 
     Raises:
-        ValueError: The waveform is shorter than half a window, so it cannot be reflected.
+        ValueError: The waveform is shorter than half a window, so it cannot be reflected, or there is no such bank.
 
     Source:
-        LAION-CLAP's audio configuration for its fusion checkpoints; within 0.01 dB of `preproc.npz`.
+        LAION-CLAP's audio configuration; `htk` is within 0.01 dB of `preproc.npz`.
     """
-    if waveform.shape[-1] <= WINDOW_SAMPLES // 2:
-        raise ValueError(
-            f"waveform must have more than {WINDOW_SAMPLES // 2} samples, got {waveform.shape[-1]}; pad or repeat it"
-        )
+    _check(waveform.shape[-1], bank)
     flat = waveform.reshape(-1, waveform.shape[-1])
-    spectrum = torch.stft(
-        flat,
-        WINDOW_SAMPLES,
-        hop_length=HOP_SAMPLES,
-        window=torch.hann_window(WINDOW_SAMPLES, device=flat.device),
-        center=True,
-        pad_mode="reflect",
-        return_complex=True,
-    )
-    power = torch.view_as_real(spectrum).square().sum(-1).transpose(1, 2)
-    bands = power @ _mel_bank(sample_rate).to(power.device)
-    decibels = 10.0 * torch.log10(bands.clamp_min(POWER_FLOOR))
+    padded = functional.pad(flat[:, None], (_HALF, _HALF), mode="reflect")[:, 0]
+    decibels = _decibels(padded.unfold(-1, WINDOW_SAMPLES, HOP_SAMPLES), sample_rate, bank)
     return decibels.reshape(*waveform.shape[:-1], *decibels.shape[-2:])
 
 
+def repeated_log_mel(
+    piece: torch.Tensor, num_samples: int, sample_rate: int = 48000, *, bank: str = "htk"
+) -> torch.Tensor:
+    """The `log_mel` of a piece that is repeated as often as it fits into `num_samples` and followed by silence.
+
+    Where the piece is a whole number of hops long, the repeated sound is periodic in spectra too: all windows that lie
+    inside it have one of n / 480 contents, and only those, the ones over an edge, and one of silence are computed (104
+    in place of 1001 for a second in ten). Every window holds the samples it would hold in the repeated waveform, which
+    is never built, so the answer is that of `log_mel` to the bit.
+
+    Args:
+        piece: float32 [..., n].
+        num_samples: Length to fill, at least n.
+        sample_rate: In Hz.
+        bank: One of `BANKS`.
+
+    Returns:
+        float32 [..., 1 + num_samples // 480, 64] in dB.
+
+    Raises:
+        ValueError: The piece is empty or longer than the whole, or as for `log_mel`.
+    """
+    if not 0 < piece.shape[-1] <= num_samples:
+        raise ValueError(f"a piece must have 1 to {num_samples} samples, got {piece.shape[-1]}; use shorter pieces")
+    _check(num_samples, bank)
+    samples, place = _distinct_windows(piece.shape[-1], num_samples)
+    flat = functional.pad(piece.reshape(-1, piece.shape[-1]), (0, 1))  # the last sample is the silence
+    windows = flat.index_select(1, samples.to(piece.device)).unflatten(1, (-1, WINDOW_SAMPLES))
+    decibels = _decibels(windows, sample_rate, bank).index_select(1, place.to(piece.device))
+    return decibels.reshape(*piece.shape[:-1], *decibels.shape[-2:])
+
+
+def repeat_pad(piece: torch.Tensor, num_samples: int) -> torch.Tensor:
+    """Repeat [..., n] as often as it fits, then fill with silence: 48,000 samples 10 times, 48,001 only 9 times."""
+    times = num_samples // piece.shape[-1]
+    repeated = piece.repeat(*(1 for _ in piece.shape[:-1]), times)
+    return functional.pad(repeated, (0, num_samples - repeated.shape[-1]))
+
+
+@lru_cache(maxsize=16)
+def _distinct_windows(num_piece: int, num_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The windows of a repeated piece that differ.
+
+    Returns:
+        The samples they hold, int64 [K * 1024], places in the piece, or its length for silence; and which of them each
+        spectrum of the whole has, int64 [F].
+    """
+    sound = num_samples // num_piece * num_piece
+    start = np.arange(1 + num_samples // HOP_SAMPLES) * HOP_SAMPLES - _HALF
+    same_as = np.arange(len(start))
+    inside = np.flatnonzero((start >= 0) & (start + WINDOW_SAMPLES <= sound))
+    if num_piece % HOP_SAMPLES == 0 and inside.size:
+        same_as[inside] = inside[0] + (inside - inside[0]) % (num_piece // HOP_SAMPLES)
+    samples = np.abs(start[:, None] + np.arange(WINDOW_SAMPLES))
+    samples = np.minimum(samples, 2 * (num_samples - 1) - samples)  # reflected at both ends
+    silent = np.flatnonzero((samples >= sound).all(axis=1))
+    same_as[silent] = silent[:1]
+    kept, place = np.unique(same_as, return_inverse=True)
+    samples = np.where(samples < sound, samples % num_piece, num_piece)[kept]
+    return torch.from_numpy(samples.reshape(-1)), torch.from_numpy(place)
+
+
+def _decibels(windows: torch.Tensor, sample_rate: int, bank: str) -> torch.Tensor:
+    """Windows [B, K, 1024] -> mel bands float32 [B, K, 64] in dB."""
+    spectrum = torch.fft.rfft(windows * torch.hann_window(WINDOW_SAMPLES, device=windows.device))
+    power = torch.view_as_real(spectrum).square().sum(-1)  # [B, K, 513]
+    bands = power @ _mel_bank(sample_rate, bank).to(power.device)
+    return 10.0 * torch.log10(bands.clamp_min(POWER_FLOOR))
+
+
+def _check(num_samples: int, bank: str) -> None:
+    """Refuse what cannot be reflected, and unknown banks."""
+    if num_samples <= _HALF:
+        raise ValueError(f"waveform must have more than {_HALF} samples, got {num_samples}; pad or repeat it")
+    if bank not in BANKS:
+        raise ValueError(f"bank must be one of {', '.join(BANKS)}, got {bank!r}")
+
+
 @lru_cache(maxsize=4)
-def _mel_bank(sample_rate: int) -> torch.Tensor:
-    """float32 [513, 64], triangles of height 1 whose corners are evenly spaced in mel."""
+def _mel_bank(sample_rate: int, bank: str) -> torch.Tensor:
+    """float32 [513, 64], triangles whose corners are evenly spaced in mel."""
     frequency = np.linspace(0.0, sample_rate / 2, WINDOW_SAMPLES // 2 + 1)
-    corners = _hz(np.linspace(_mel(LOWEST_HZ), _mel(HIGHEST_HZ), NUM_BANDS + 2))
+    mel, hz = (_htk_mel, _htk_hz) if bank == "htk" else (_slaney_mel, _slaney_hz)
+    corners = hz(np.linspace(mel(LOWEST_HZ), mel(HIGHEST_HZ), NUM_BANDS + 2))
     left, peak, right = corners[:-2], corners[1:-1], corners[2:]
     rising = (frequency[:, None] - left) / (peak - left)
     falling = (right - frequency[:, None]) / (right - peak)
-    return torch.from_numpy(np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32))
+    height = 1.0 if bank == "htk" else 2.0 / (right - left)
+    return torch.from_numpy((np.maximum(0.0, np.minimum(rising, falling)) * height).astype(np.float32))
 
 
-def _mel(hz: float) -> float:
+def _htk_mel(hz: float) -> float:
     """HTK mel of a frequency."""
     return 2595.0 * float(np.log10(1.0 + hz / 700.0))
 
 
-def _hz(mel: np.ndarray) -> np.ndarray:
+def _htk_hz(mel: np.ndarray) -> np.ndarray:
     """Frequencies of HTK mels."""
     return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+
+
+_SLANEY_HZ_PER_MEL = 200.0 / 3.0
+_SLANEY_KNEE_HZ, _SLANEY_KNEE_MEL = 1000.0, 15.0
+_SLANEY_STEP = float(np.log(6.4)) / 27.0
+"""Slaney's Auditory Toolbox: linear below 1 kHz, above it 27 steps to a factor of 6.4."""
+
+
+def _slaney_mel(hz: float) -> float:
+    """Slaney mel of a frequency."""
+    if hz < _SLANEY_KNEE_HZ:
+        return hz / _SLANEY_HZ_PER_MEL
+    return _SLANEY_KNEE_MEL + float(np.log(hz / _SLANEY_KNEE_HZ)) / _SLANEY_STEP
+
+
+def _slaney_hz(mel: np.ndarray) -> np.ndarray:
+    """Frequencies of Slaney mels."""
+    above = _SLANEY_KNEE_HZ * np.exp(_SLANEY_STEP * (mel - _SLANEY_KNEE_MEL))
+    return np.where(mel < _SLANEY_KNEE_MEL, mel * _SLANEY_HZ_PER_MEL, above)

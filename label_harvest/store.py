@@ -7,35 +7,25 @@
         failures.csv         every clip whose status is a failure
 
 Absent evidence is NaN, never zero. A shard without a marker, or whose bytes differ from the marker, does not count.
-Thresholds are no part of it: they apply when labels are read. Only numpy and safetensors are needed to read it.
+Thresholds are no part of it: they apply when labels are read. Only numpy and safetensors are needed to read it
+(docs/store.md). Names that begin with a dot are locks and work under way.
 """
 
-import csv
-import fcntl
 import hashlib
-import io
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-FORMAT_VERSION = 2
-"""Raised whenever the same clip and teachers would give other bytes; part of the fingerprint."""
+from .shards import FORMAT_VERSION, ShardRow, marker_paths, read_json, read_shard, to_json
+from .shards import write_shard as write_shard
+from .store_files import sync_folder, write_atomic
+from .store_files import write_lock as write_lock
 
-
-@dataclass(frozen=True)
-class ShardRow:
-    """One clip of a shard."""
-
-    clip_id: str
-    status: str
-    message: str
-    tags: tuple[str, ...]
-    provenance: dict[str, object] = field(default_factory=dict)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,8 @@ def describe(class_names: Sequence[str], grid: Mapping[str, object], teachers: M
     Args:
         class_names: In the order of the class axis.
         grid: The segment grid as JSON values.
-        teachers: Identity of each teacher by role; each must hold `logit_scale`, `logit_bias` and one prompt per class.
+        teachers: Identity of each teacher by role; one that judges holds `logit_scale`, `logit_bias` and one prompt per
+            class, a feature extractor holds none of these.
 
     Raises:
         ValueError: There is no teacher, or one has other than one prompt per class.
@@ -90,7 +81,7 @@ def describe(class_names: Sequence[str], grid: Mapping[str, object], teachers: M
     if not teachers:
         raise ValueError("a store needs at least one teacher, got none; pass a visual, an audio or a fused one")
     for role, identity in teachers.items():
-        if len(identity["prompts"]) != len(class_names):
+        if "prompts" in identity and len(identity["prompts"]) != len(class_names):
             raise ValueError(
                 f"the {role} teacher must have one prompt per class, "
                 f"got {len(identity['prompts'])} prompts for {len(class_names)} classes"
@@ -110,83 +101,49 @@ def open_store(root: str | Path, manifest: dict) -> Path:
     Raises:
         ValueError: The root is no folder that can be written, or the folder holds another manifest.
     """
-    folder = Path(root) / manifest["fingerprint"][:12]
+    root = Path(root)
+    inside = (root / "manifest.json").is_file()
+    folder = root if inside else root / manifest["fingerprint"][:12]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "manifest.json").exists():
-            write_atomic(folder / "manifest.json", _to_json(manifest))
+            _warn_of_others(root)
+            write_atomic(folder / "manifest.json", to_json(manifest))
+            sync_folder(root)
     except OSError as error:
-        raise ValueError(f"{root}: the store cannot be written ({error.strerror}); give another folder") from error
-    if _read_json(folder / "manifest.json") != json.loads(_to_json(manifest)):
-        raise ValueError(f"{folder}: holds evidence of other teachers than its name says; move it away")
+        reason = error.strerror or error
+        raise ValueError(f"{root}: the store cannot be written ({reason}); give another folder") from error
+    found = read_json(folder / "manifest.json")
+    if found != json.loads(to_json(manifest)):
+        told = "; ".join(_differences(found, manifest)[:3]) or "its manifest was edited"
+        hint = "give the folder above it" if inside else "move it away"
+        raise ValueError(
+            f"{folder}: holds evidence of other teachers than its name says or this run has: {told}; {hint}"
+        )
     return folder
 
 
-@contextmanager
-def write_lock(folder: Path) -> Iterator[None]:
-    """Hold the only right to write to a store folder; the system frees it even when the process is killed.
-
-    Raises:
-        ValueError: Another process holds it.
-    """
-    with (folder / ".lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ValueError(f"{folder}: another run is writing to this store; wait for it or give another") from error
-        yield
+def _warn_of_others(root: Path) -> None:
+    """Say that a store will hold evidence of several teachers, which no reader takes without being told which."""
+    others = sorted(path.parent.name for path in root.glob("*/manifest.json"))
+    if others:
+        named = ", ".join(others)
+        logger.warning("%s: holds evidence of other teachers too (%s); name one folder to read it", root, named)
 
 
-def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow]) -> None:
-    """Write the arrays of one shard, then its done-marker.
-
-    Args:
-        folder: From `open_store`, under `write_lock`.
-        index: Number of the shard.
-        arrays: float [n, ...] by name, one row per clip.
-        rows: The n clips.
-
-    Raises:
-        ValueError: An array does not have one row per clip.
-    """
-    from safetensors.numpy import save
-
-    for name, array in arrays.items():
-        if len(array) != len(rows):
-            raise ValueError(f"{name} must have {len(rows)} rows, one per clip, got {list(array.shape)}")
-    payload = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
-    marker = {
-        "format": FORMAT_VERSION,
-        "bytes": len(payload),
-        "sha256": hashlib.sha256(payload).hexdigest(),
-        "rows": [{**vars(row), "tags": list(row.tags)} for row in rows],
-    }
-    write_atomic(folder / f"{index:05d}.safetensors", payload)
-    write_atomic(folder / f"{index:05d}.json", _to_json(marker))
+_TELLING = ("teacher", "weights", "prompts")
+"""What is told first of two teachers that differ."""
 
 
-def done_shards(folder: Path) -> dict[int, list[ShardRow]]:
-    """Rows of each shard whose bytes are those its marker promises; any other shard has to be made again."""
-    done = {}
-    for path in _marker_paths(folder):
-        try:
-            marker = _read_json(path)
-            payload = path.with_suffix(".safetensors").read_bytes()
-            if hashlib.sha256(payload).hexdigest() == marker["sha256"]:
-                done[int(path.stem)] = _rows(marker)
-        except (ValueError, KeyError, TypeError, FileNotFoundError):
-            continue
-    return done
-
-
-def write_failures(folder: Path, rows: Sequence[ShardRow]) -> Path:
-    """Write `failures.csv`: clip_id, status, message of the given rows, in their order."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("clip_id", "status", "message"))
-    table.writerows((row.clip_id, row.status, row.message) for row in rows)
-    write_atomic(folder / "failures.csv", text.getvalue().encode("utf-8"))
-    return folder / "failures.csv"
+def _differences(found: object, wanted: object, place: str = "") -> list[str]:
+    """Where two JSON values differ."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        keys = sorted({*found, *wanted} - {"fingerprint"}, key=lambda key: (key not in _TELLING, key))
+        return [text for key in keys for text in _differences(found.get(key), wanted.get(key), f"{place}.{key}")]
+    if found == wanted or (isinstance(wanted, tuple) and found == list(wanted)):
+        return []
+    short = [text if len(text) < 50 else f"{text[:47]}..." for text in (json.dumps(found), json.dumps(wanted))]
+    return [f"{place[1:]} is {short[0]} in the store and {short[1]} here"]
 
 
 def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> EvidenceStore:
@@ -203,9 +160,9 @@ def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> Evide
         ValueError: No store, several fingerprints, a shard whose bytes are not those of its marker, a clip that
             occurs twice, or an array that no shard has.
     """
-    folder = _store_folder(Path(path))
+    folder = store_folder(Path(path))
     manifest = store_manifest(folder)
-    shards = [_read_shard(marker, names) for marker in _marker_paths(folder)]
+    shards = [read_shard(folder, int(path.stem), names) for path in marker_paths(folder)]
     rows = [row for shard_rows, _ in shards for row in shard_rows]
     if not rows:
         raise ValueError(f"{folder}: no finished shard; run the harvest first")
@@ -227,28 +184,15 @@ def store_manifest(path: str | Path) -> dict:
     Raises:
         ValueError: No store, several fingerprints, or a manifest that does not match its fingerprint.
     """
-    folder = _store_folder(Path(path))
-    manifest = _read_json(folder / "manifest.json")
+    folder = store_folder(Path(path))
+    manifest = read_json(folder / "manifest.json")
     covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
     if manifest.get("format") != FORMAT_VERSION or manifest.get("fingerprint") != fingerprint(covered):
         raise ValueError(f"{folder}: manifest.json does not match its fingerprint; it was edited or is newer")
     return manifest
 
 
-def write_atomic(path: Path, payload: bytes) -> None:
-    """Write under a temporary name, flush to disk, and rename: a reader sees all of it or none."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _store_folder(path: Path) -> Path:
+def store_folder(path: Path) -> Path:
     """The one fingerprint folder that `path` is or holds."""
     if (path / "manifest.json").is_file():
         return path
@@ -259,19 +203,6 @@ def _store_folder(path: Path) -> Path:
         listed = ", ".join(folder.name for folder in folders)
         raise ValueError(f"{path}: holds evidence of several fingerprints ({listed}); give one of these folders")
     raise ValueError(f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first")
-
-
-def _read_shard(marker_path: Path, names: Sequence[str] | None) -> tuple[list[ShardRow], dict[str, np.ndarray]]:
-    """Rows and arrays of one finished shard, its bytes checked."""
-    from safetensors.numpy import load
-
-    path = marker_path.with_suffix(".safetensors")
-    marker = _read_json(marker_path)
-    payload = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(payload).hexdigest() != marker.get("sha256"):
-        raise ValueError(f"{path}: its bytes are not those of its done-marker; run the same harvest again to mend it")
-    arrays = load(payload)
-    return _rows(marker), {name: arrays[name] for name in arrays if names is None or name in names}
 
 
 def _join_arrays(folder: Path, shards: list, names: Sequence[str] | None) -> dict[str, np.ndarray]:
@@ -304,26 +235,3 @@ def _check_unique(folder: Path, clip_ids: Sequence[str]) -> None:
     if len(set(clip_ids)) != len(clip_ids):
         twice = sorted({clip_id for clip_id in clip_ids if clip_ids.count(clip_id) > 1})
         raise ValueError(f"{folder}: {len(twice)} clips occur twice, such as {twice[0]}; two stores were mixed")
-
-
-def _marker_paths(folder: Path) -> list[Path]:
-    """Done-markers in shard order."""
-    return sorted(path for path in folder.glob("*.json") if path.stem.isdecimal())
-
-
-def _rows(marker: Mapping) -> list[ShardRow]:
-    """Rows of a done-marker."""
-    return [ShardRow(**{**row, "tags": tuple(row["tags"])}) for row in marker["rows"]]
-
-
-def _to_json(value: object) -> bytes:
-    """Readable JSON, same bytes for the same value."""
-    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
-
-
-def _read_json(path: Path) -> dict:
-    """JSON object of a file of the store."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); the store is damaged, move it away") from error

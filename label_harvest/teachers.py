@@ -1,9 +1,18 @@
-"""The table of named teachers and the one function that builds them."""
+"""What a teacher's name means, and the one function that builds teachers.
 
-from collections.abc import Sequence
+Besides the names in `TEACHERS`, three kinds of names are open: `open_clip:MODEL/TAG` (and `open_clip:hf-hub:ORG/NAME`,
+`open_clip:local-dir:FOLDER`) look, `laion:CHECKPOINT` and `hf:ORG/NAME|FOLDER` listen.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .evidence import Teacher
+from .prompts import Prompts, check_prompts
+
+if TYPE_CHECKING:
+    from .clap import MapOptions
 
 TEACHERS: dict[str, str] = {
     "clip-vit-l14": "visual",
@@ -12,37 +21,89 @@ TEACHERS: dict[str, str] = {
     "demo-audio": "audio",
     "demo-fused": "fused",
 }
-"""Role of each named teacher."""
+"""Role of each named teacher; the first two are those of the published label generator."""
+OPEN_NAMES: dict[str, str] = {"open_clip:": "visual", "laion:": "audio", "hf:": "audio"}
+"""Role of the names that begin so."""
+_FORMS = ("open_clip:MODEL/TAG", "laion:CHECKPOINT", "hf:ORG/NAME")
 
 
-def build_teacher(name: str, prompts: Sequence[str], *, checkpoint: str | Path | None = None) -> Teacher:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TeacherOptions:
+    """How a real teacher is built; the demo's have no options."""
+
+    pin: str | None = None
+    """sha256 the weights must have (of the state dict, as a store names them, or of the file), 12 digits or more."""
+    precision: str = "float32"
+    """`float32` as published, or `bfloat16`."""
+    maps: "MapOptions | None" = None
+    """What an audio teacher keeps of the map of a whole clip; None for the map itself."""
+
+
+def role_of(name: str) -> str:
+    """The role of a teacher by its name.
+
+    Raises:
+        ValueError: There is no such name.
+    """
+    for prefix, role in OPEN_NAMES.items():
+        if name.startswith(prefix):
+            return role
+    if name not in TEACHERS:
+        raise ValueError(f"teacher must be one of {', '.join((*TEACHERS, *_FORMS))}, got {name!r}")
+    return TEACHERS[name]
+
+
+def check_teacher(name: str) -> str:
+    """The role of a teacher, once its name is sure to mean something; nothing is loaded.
+
+    Raises:
+        ValueError: There is no such name, or what it names would be silently wrong.
+    """
+    role = role_of(name)
+    if name.startswith("open_clip:"):
+        from .open_clip_models import parse_name
+
+        parse_name(name)
+    elif name not in TEACHERS:
+        from .clap_weights import check_name
+
+        check_name(name)
+    return role
+
+
+def build_teacher(
+    name: str, prompts: Prompts, *, checkpoint: str | Path | None = None, options: TeacherOptions | None = None
+) -> Teacher:
     """Build a named teacher and encode its prompts once.
 
     Args:
-        name: A key of `TEACHERS`.
-        prompts: One caption per class, in class order.
+        name: A key of `TEACHERS`, or an open name.
+        prompts: The captions of each class, one or several, in class order.
         checkpoint: A local weight file, the word `random` for seeded random weights (for trying out speed and
             plumbing), or None for the weights the name stands for (from a hub, or shipped with the project).
+        options: None for the published ones.
 
     Raises:
-        ValueError: The name is unknown, the prompts are empty or one is blank.
+        ValueError: The name is unknown, the prompts are empty or one is blank, the weights are of another network, or a
+            network would be silently wrong with them.
         FileNotFoundError: The checkpoint is no file.
         RuntimeError: The weights could not be fetched; the message says which local file to give.
     """
-    if name not in TEACHERS:
-        raise ValueError(f"teacher must be one of {', '.join(TEACHERS)}, got {name!r}")
-    _check_prompts(prompts)
-    if name == "clip-vit-l14":
-        from .clip import build_clip
+    role, options = role_of(name), options or TeacherOptions()
+    check_prompts(prompts)
+    given = {"checkpoint": checkpoint, "pin": options.pin, "precision": options.precision}
+    if name.startswith("demo-"):
+        return _build_demo(role, prompts, checkpoint, options)
+    if role == "visual":
+        from .clip import PRESET, build_clip
+        from .open_clip_models import parse_name
 
-        return build_clip(prompts, checkpoint=checkpoint)
-    if name == "clap-630k-fusion":
-        from .clap import build_clap
+        return build_clip(prompts, name=PRESET if name in TEACHERS else parse_name(name), **given)
+    from .clap import build_clap
+    from .clap_weights import PRESET as AUDIO_PRESET
+    from .clap_weights import check_name
 
-        return build_clap(prompts, checkpoint=checkpoint)
-    from .tiny import build_tiny
-
-    return build_tiny(TEACHERS[name], prompts, None if checkpoint is None else Path(checkpoint))
+    return build_clap(prompts, name=AUDIO_PRESET if name in TEACHERS else check_name(name), maps=options.maps, **given)
 
 
 def where_weights_are(name: str) -> Path | None:
@@ -61,18 +122,25 @@ def where_weights_are(name: str) -> Path | None:
 
         path = WEIGHTS / f"demo_{TEACHERS[name]}.safetensors"
         return path if path.is_file() else None
-    from .clap import HUB_FILE
+    from .clap_weights import LAION_CHECKPOINTS, LAION_REPOSITORY
     from .clip import HUB_FILES
 
-    for repository, file in HUB_FILES if TEACHERS[name] == "visual" else (HUB_FILE,):
+    audio_files = ((LAION_REPOSITORY, LAION_CHECKPOINTS["630k-fusion"].file),)
+    for repository, file in HUB_FILES if TEACHERS[name] == "visual" else audio_files:
         found = try_to_load_from_cache(repository, file)
         if isinstance(found, str):
             return Path(found)
     return None
 
 
-def _check_prompts(prompts: Sequence[str]) -> None:
-    """Refuse prompt lists that cannot stand for distinct classes."""
-    blank = [index for index, prompt in enumerate(prompts) if not prompt.strip()]
-    if not prompts or blank:
-        raise ValueError(f"prompts must be one caption per class, got {len(prompts)} with blank entries {blank}")
+def _build_demo(role: str, prompts: Prompts, checkpoint: str | Path | None, options: TeacherOptions) -> Teacher:
+    """One of the shipped tiny teachers."""
+    from .tiny import build_tiny
+
+    if options.precision != "float32" or options.pin is not None:
+        raise ValueError(
+            "the demo's teachers are shipped with the project and compute in float32; leave the options out"
+        )
+    if any(not isinstance(entry, str) for entry in prompts):
+        raise ValueError("the demo's teachers read one caption per class, got several; take another vocabulary")
+    return build_tiny(role, prompts, None if checkpoint is None else Path(checkpoint))

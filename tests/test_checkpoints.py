@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from label_harvest.checkpoints import read_state, state_digest
+from label_harvest.checkpoints import check_weights, file_digest, read_state, state_digest
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
@@ -67,12 +67,6 @@ def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path):
         read_state(tmp_path / "cut.pt")
 
 
-def test_a_torchscript_archive_is_refused_with_the_way_out(tmp_path):
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "w.pt")
-    with pytest.raises(ValueError, match=r"torch.jit.load\(path\).state_dict\(\)"):
-        read_state(tmp_path / "w.pt")
-
-
 def test_files_without_tensors_and_missing_files_are_refused(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="expected a state dict of tensors, got dict without any"):
@@ -95,3 +89,45 @@ def test_the_digest_names_the_weights_not_the_file(tmp_path):
     assert digests == {state_digest(state)}
     for changed in ({**state, "b": torch.arange(3) + 1}, {**state, "b": torch.arange(3).int()}, {"c": state["b"]}):
         assert state_digest(changed) not in digests
+
+
+def test_a_pin_names_the_weights_or_the_file(tmp_path, caplog):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    weights = state_digest(read_state(path))
+    check_weights(path, weights, pin=weights[:12].upper())
+    check_weights(path, weights, pin=file_digest(path))
+    with pytest.raises(
+        ValueError, match=f"wanted weights of sha256 {'0' * 12}, got {weights} .the file: {file_digest(path)}"
+    ):
+        check_weights(path, weights, pin="0" * 12)
+    for pin in ("beef", "x" * 20, "0" * 65):
+        with pytest.raises(ValueError, match="must be 12 to 64 hexadecimal digits"):
+            check_weights(path, weights, pin=pin)
+
+
+def test_without_a_pin_the_hash_is_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    check_weights(path, "w")
+    assert file_digest(path) in caplog.text and "--sha256 pins it" in caplog.text
+
+
+def test_a_file_of_the_hubs_cache_must_be_what_it_is_named_after(tmp_path):
+    blob = tmp_path / "blob"
+    save_file({"a": torch.ones(2)}, blob)
+    named = blob.rename(tmp_path / file_digest(blob))
+    (tmp_path / "model.safetensors").symlink_to(named)
+    check_weights(tmp_path / "model.safetensors", "w")
+    named.write_bytes(named.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=f"must have sha256 {named.name}, got .*; it is damaged, fetch it again"):
+        check_weights(tmp_path / "model.safetensors", "w")
+
+
+def test_a_known_hash_is_checked(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"a": torch.ones(2)}, path)
+    check_weights(path, "w", known=file_digest(path))
+    with pytest.raises(ValueError, match="damaged"):
+        check_weights(path, "w", known="0" * 64)

@@ -1,4 +1,4 @@
-"""The audio teacher on tiny CLAP networks (parity with transformers, LAION names, padding), and once at full size."""
+"""The audio teacher on tiny CLAP networks (parity with transformers, padding, precision), and once at full size."""
 
 import json
 
@@ -7,15 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from label_harvest.clap import (
-    ClapTeacher,
-    build_clap,
-    build_network,
-    clap_state,
-    quantise,
-    repeat_pad,
-    spell_bytes,
-)
+from label_harvest.clap import ClapTeacher, MapOptions, build_clap, quantise
+from label_harvest.clap_weights import ClapModel, build_network, spell_bytes
 from label_harvest.media import ClipMedia, Grid
 from tests.toy import toy_media
 
@@ -31,10 +24,10 @@ TEXT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "in
 TINY = {"audio_config": AUDIO, "text_config": TEXT}
 
 
-def tiny_network(seed=0):
+def tiny_network(seed=0, *, fusion=True):
     """Every tensor random, batch-norm statistics too, so that nothing cancels."""
     torch.manual_seed(seed)
-    network = build_network(TINY).eval()
+    network = build_network(TINY | {"audio_config": AUDIO | {"enable_fusion": fusion}}).eval()
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and tensor.ndim and "logit_scale" not in name:
             tensor.copy_(
@@ -43,54 +36,25 @@ def tiny_network(seed=0):
     return network
 
 
-def tiny_teacher(network=None):
-    return ClapTeacher(network or tiny_network(), spell_bytes, PROMPTS, weights="w", tokenizer="bytes")
+def tiny_teacher(network=None, *, prompts=PROMPTS, precision="float32", maps=None):
+    model = ClapModel(network or tiny_network(), spell_bytes, "w", "bytes")
+    return ClapTeacher(model, prompts, precision=precision, maps=maps)
 
 
-def laion_names(state):
-    """The state dict as LAION's package would save it: our renaming turned round by hand."""
-    pairs = (
-        ("audio_model.audio_encoder.batch_norm.", "audio_branch.bn0."),
-        ("audio_model.audio_encoder.", "audio_branch."),
-        ("text_model.", "text_branch."),
-        ("_projection.linear1.", "_projection.0."),
-        ("_projection.linear2.", "_projection.2."),
-    )
-    inside = (
-        ("layernorm_before", "norm1"),
-        ("layernorm_after", "norm2"),
-        ("attention.output.dense", "attn.proj"),
-        ("attention.self.", "attn."),
-        ("intermediate.dense", "mlp.fc1"),
-        ("output.dense", "mlp.fc2"),
-    )
-    laion = {}
-    for name, tensor in state.items():
-        for ours, theirs in pairs + (inside if ".blocks." in name else ()):
-            name = name.replace(ours, theirs)
-        laion[name] = tensor
-    for name in [name for name in laion if ".attn.query." in name]:
-        parts = [laion.pop(name.replace("query", part)) for part in ("query", "key", "value")]
-        laion[name.replace("query", "qkv")] = torch.cat(parts)
-    laion["audio_branch.tscam_conv.weight"] = torch.zeros(3)
-    laion["audio_branch.head.bias"] = torch.zeros(3)
-    laion["audio_branch.logmel_extractor.melW"] = torch.zeros(3)
-    laion["audio_branch.spectrogram_extractor.stft.conv_real.weight"] = torch.zeros(3)
-    laion["audio_branch.layers.0.blocks.0.attn_mask"] = torch.zeros(3)
-    laion["audio_transform.sequential.0.weight"] = torch.zeros(3)
-    return laion
-
-
-def test_equal_to_transformers_own_front_end_and_model():
+@pytest.mark.parametrize("fusion", [True, False])
+def test_equal_to_transformers_own_front_end_and_model(fusion):
     from transformers import ClapFeatureExtractor
 
     media = toy_media(grid=Grid(num_segments=2, segment_seconds=5.0))
     media.waveform[:240000] = 0.3 * np.sin(np.arange(240000) ** 1.5 / 3000)  # a rising tone, then noise
-    network = tiny_network()
+    network = tiny_network(fusion=fusion)
     answer = tiny_teacher(network).encode(media)
-    extractor = ClapFeatureExtractor(frequency_min=50, frequency_max=14000, truncation="fusion", padding="repeatpad")
+    extractor = ClapFeatureExtractor(
+        frequency_min=50, frequency_max=14000, truncation="fusion" if fusion else "rand_trunc", padding="repeatpad"
+    )
     waves = [*media.waveform.reshape(2, -1), media.waveform]
     features = extractor([quantise(wave) for wave in waves], sampling_rate=48000, return_tensors="pt")["input_features"]
+    assert features.shape == (3, 4 if fusion else 1, 1001, 64)
     tokens, mask = spell_bytes(PROMPTS)
     with torch.inference_mode():
         theirs = network(
@@ -106,6 +70,17 @@ def test_equal_to_transformers_own_front_end_and_model():
     hidden = theirs.audio_model_output.last_hidden_state[2]  # [D, 2 frequency halves, 32 times]
     for half, time in ((0, 0), (0, 31), (1, 0), (1, 17)):
         np.testing.assert_allclose(answer.features["map"][32 * half + time], hidden[:, half, time], atol=2e-4)
+
+
+@pytest.mark.parametrize("fusion", [True, False])
+def test_no_item_of_a_batch_goes_through_the_branch_for_longer_sounds(fusion, monkeypatch):
+    network, seen = tiny_network(fusion=fusion), []
+    forward = network.audio_model.forward
+    monkeypatch.setattr(
+        network.audio_model, "forward", lambda **inputs: seen.append(inputs["is_longer"]) or forward(**inputs)
+    )
+    tiny_teacher(network).encode_many([toy_media(seed=seed) for seed in range(3)])
+    assert len(seen) > 1 and not torch.cat(seen).any()
 
 
 def test_the_answer_does_not_depend_on_the_company_nor_on_chance():
@@ -129,35 +104,43 @@ def test_shapes_and_lengths():
     assert set(short.features) == {"embedding"}  # the network's window is 10 s
 
 
-def test_segments_are_repeated_then_silent():
-    ones = repeat_pad(np.ones(48000, np.float32))
-    assert ones.shape == (480000,) and ones.all()
-    longer = repeat_pad(np.ones(48001, np.float32))
-    assert longer[: 9 * 48001].all() and not longer[9 * 48001 :].any()
-    shorter = repeat_pad(np.ones(47999, np.float32))
-    assert shorter[:479990].all() and not shorter[479990:].any()
-    with pytest.raises(ValueError, match="must have 1 to 480000 samples, got 480001"):
-        repeat_pad(np.ones(480001, np.float32))
+def test_what_is_kept_of_the_map():
+    fold = np.random.default_rng(0).uniform(size=(10, 64))
+    both = tiny_teacher(maps=MapOptions(fold=fold))
+    folded = tiny_teacher(maps=MapOptions(fold=fold, raw=False))
+    none = tiny_teacher(maps=MapOptions(raw=False))
+    features = both.encode(toy_media()).features
+    np.testing.assert_allclose(features["folded"], fold @ features["map"], atol=1e-4)
+    assert features["folded"].dtype == np.float32
+    assert set(folded.encode(toy_media()).features) == {"embedding", "folded"}
+    assert set(none.encode(toy_media()).features) == {"embedding"}
+    kept = [teacher.identity()["maps"] for teacher in (both, folded, none)]
+    assert kept[0] == ["map", *kept[1]] and kept[2] == [] and kept[1][0].startswith("folded by ")
+    with pytest.raises(ValueError, match=r"fold must be \[segments, 64\], got \[10, 32\]"):
+        MapOptions(fold=fold[:, :32])
+
+
+def test_several_captions_of_a_class_are_averaged():
+    groups = (PROMPTS, PROMPTS[1])
+    network = tiny_network()
+    answer, alone = (tiny_teacher(network, prompts=prompts).encode(toy_media()) for prompts in (groups, PROMPTS))
+    text = tiny_teacher(network)._text.numpy()
+    mean = text.mean(0) / np.linalg.norm(text.mean(0))
+    np.testing.assert_allclose(answer.similarity[:, 0], answer.features["embedding"] @ mean, atol=1e-6)
+    np.testing.assert_allclose(answer.similarity[:, 1], alone.similarity[:, 1], atol=1e-5)
+
+
+def test_bfloat16_is_near_and_says_so():
+    exact, coarse = tiny_teacher(), tiny_teacher(precision="bfloat16")
+    assert coarse.identity()["precision"] == "bfloat16"
+    ours, theirs = exact.encode(toy_media()), coarse.encode(toy_media())
+    assert 0 < np.abs(ours.similarity - theirs.similarity).max() < 0.05
+    assert theirs.features["map"].dtype == np.float32
 
 
 def test_quantisation_clips_and_truncates_toward_zero():
     steps = quantise(np.array([2.0, -2.0, 0.99 / 32767, -0.99 / 32767, 1.5 / 32767], np.float32)) * 32767
     assert np.rint(steps).tolist() == [32767, -32767, 0, 0, 1]
-
-
-def test_a_laion_checkpoint_is_the_same_network():
-    network = tiny_network()
-    state = network.state_dict()
-    renamed = clap_state(laion_names(state))
-    assert renamed.keys() == state.keys()
-    assert all(torch.equal(renamed[name], state[name]) for name in state)
-
-
-def test_position_counters_may_be_absent():
-    state = tiny_network().state_dict()
-    lean = {name: tensor for name, tensor in state.items() if "_ids" not in name}
-    renamed = clap_state(lean)
-    assert renamed.keys() == state.keys() and all(torch.equal(renamed[name], state[name]) for name in state)
 
 
 def write_tokenizer(folder, size):
@@ -205,11 +188,6 @@ def test_what_a_folder_lacks_is_said(hub_folder):
     (hub_folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="expected model.safetensors or pytorch_model.bin, got neither"):
         build_clap(PROMPTS, checkpoint=hub_folder)
-
-
-def test_an_unfused_model_is_refused():
-    with pytest.raises(ValueError, match="must have fusion enabled"):
-        build_network({"audio_config": {"enable_fusion": False}})
 
 
 def test_a_second_below_the_least_int16_step_is_heard_as_silence():

@@ -6,8 +6,10 @@ import torch
 from safetensors.torch import save_file
 
 from label_harvest import clip
-from label_harvest.clip import ARCHITECTURE, ClipTeacher, build_clip, clip_state, preprocess
+from label_harvest.clip import ARCHITECTURE, ClipTeacher, build_clip, preprocess
+from label_harvest.frame_rules import FrameRule
 from label_harvest.media import Grid
+from label_harvest.open_clip_models import OpenClipModel, clip_state
 from tests.toy import toy_media
 
 PROMPTS = ("A photo of a dog.", "A photo of a cat.", "A photo of a car.")
@@ -28,8 +30,9 @@ def tokenize(prompts):
     return open_clip.get_tokenizer(ARCHITECTURE)(prompts)
 
 
-def tiny_teacher(seed=0):
-    return ClipTeacher(tiny_network(seed), tokenize, PROMPTS, architecture="tiny", weights="w")
+def tiny_teacher(seed=0, *, prompts=PROMPTS, network=None, precision="float32"):
+    model = OpenClipModel(network or tiny_network(seed), tokenize, FrameRule(size=32), "w")
+    return ClipTeacher(model, prompts, architecture="tiny", precision=precision)
 
 
 @pytest.fixture
@@ -37,7 +40,7 @@ def as_tiny(monkeypatch):
     """Let open_clip build the tiny network whatever is asked for."""
     import open_clip
 
-    monkeypatch.setattr(open_clip, "create_model", lambda name, pretrained: tiny_network())
+    monkeypatch.setattr(open_clip, "create_model", lambda name, **options: tiny_network())
 
 
 def test_similarity_is_the_cosine_of_open_clips_own_embeddings():
@@ -70,7 +73,7 @@ def test_prompts_are_encoded_once():
     calls = []
     encode_text = network.encode_text
     network.encode_text = lambda *args, **options: calls.append(1) or encode_text(*args, **options)
-    teacher = ClipTeacher(network, tokenize, PROMPTS, architecture="tiny", weights="w")
+    teacher = tiny_teacher(network=network)
     teacher.encode_many([toy_media(), toy_media(seed=1)])
     teacher.encode(toy_media(grid=Grid(num_segments=4)))
     assert len(calls) == 1
@@ -111,6 +114,41 @@ def test_random_weights_are_seeded_warned_about_and_recorded(as_tiny, caplog):
     assert (torch.random.get_rng_state() == before).all()
 
 
+def test_pinned_weights_are_checked(tmp_path, as_tiny):
+    path = tmp_path / "w.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tiny_network(seed=5).state_dict().items()}, path)
+    weights = build_clip(PROMPTS, checkpoint=path).identity()["weights"]
+    assert build_clip(PROMPTS, checkpoint=path, pin=weights).identity()["weights"] == weights
+    with pytest.raises(ValueError, match="wanted weights of sha256 aaaaaaaaaaaa, got"):
+        build_clip(PROMPTS, checkpoint=path, pin="a" * 12)
+
+
+def test_several_captions_of_a_class_are_averaged():
+    groups = (("A photo of a dog.", "A drawing of a dog."), "A photo of a cat.", ["A photo of a car."])
+    together = tiny_teacher(prompts=groups)
+    network = tiny_network().eval()
+    with torch.inference_mode():
+        text = network.encode_text(tokenize(["A photo of a dog.", "A drawing of a dog."]), normalize=True)
+        image = network.encode_image(preprocess(toy_media().frames, 32), normalize=True)
+    expected = torch.nn.functional.cosine_similarity(image, text.mean(0, keepdim=True))
+    answer = together.encode(toy_media()).similarity
+    np.testing.assert_allclose(answer[:, 0], expected, atol=1e-6)
+    alone = tiny_teacher(prompts=[entry if isinstance(entry, str) else entry[0] for entry in groups])
+    np.testing.assert_allclose(answer[:, 1:], alone.encode(toy_media()).similarity[:, 1:], atol=1e-6)
+    assert together.identity()["prompts"] == [list(groups[0]), groups[1], groups[2]]
+
+
+def test_bfloat16_is_near_and_says_so():
+    media = toy_media()
+    exact, coarse = tiny_teacher(), tiny_teacher(precision="bfloat16")
+    assert (exact.identity()["precision"], coarse.identity()["precision"]) == ("float32", "bfloat16")
+    difference = np.abs(coarse.encode(media).similarity - exact.encode(media).similarity)
+    assert 0 < difference.max() < 0.02
+    assert coarse.encode(media).similarity.dtype == np.float32
+    with pytest.raises(ValueError, match="precision must be one of float32, bfloat16, got 'int8'"):
+        tiny_teacher(precision="int8")
+
+
 def test_weights_of_another_network_are_refused(tmp_path, as_tiny):
     state = {name: tensor.contiguous() for name, tensor in tiny_network().state_dict().items()}
     state["visual.proj"] = torch.zeros(32, 9)
@@ -121,12 +159,10 @@ def test_weights_of_another_network_are_refused(tmp_path, as_tiny):
 
 
 def test_an_unreachable_hub_says_what_to_do(monkeypatch):
-    import open_clip
-
-    def offline(name, pretrained):
+    def offline(config):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(open_clip, "create_model", offline)
+    monkeypatch.setattr("open_clip.pretrained.download_pretrained", offline)
     with pytest.raises(RuntimeError, match=r"could not be fetched \(OSError: no route .*--checkpoint ROLE=PATH"):
         build_clip(PROMPTS)
 

@@ -52,6 +52,7 @@ def test_clips_become_evidence(videos, tmp_path):
     assert store.manifest["grid"]["sample_rate"] == 8000
     assert [row.tags for row in report.rows][:2] == [("Dog", "Cat"), ("Cat",)]
     assert (report.folder / "failures.csv").read_text() == "clip_id,status,message\n"
+    assert 0 < report.waited < report.seconds
 
 
 def test_broken_clips_become_rows_and_absent_evidence(videos, tmp_path):
@@ -141,10 +142,12 @@ def test_other_tags_for_a_cached_clip_are_refused(videos, tmp_path):
         run(("b",), videos, tmp_path)
 
 
-def test_other_teachers_get_another_folder(videos, tmp_path):
+def test_other_teachers_get_another_folder(videos, tmp_path, caplog):
     first = run(("a",), videos, tmp_path).folder
     other = [FakeTeacher("visual", weights="other"), FakeTeacher("audio", sample_rate=8000)]
+    assert "other teachers" not in caplog.text
     assert run(("a",), videos, tmp_path, made=other).folder != first
+    assert f"holds evidence of other teachers too ({first.name}); name one folder to read it" in caplog.text
 
 
 def test_batches_do_not_change_the_evidence(videos, tmp_path):

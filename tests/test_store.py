@@ -8,18 +8,17 @@ import sys
 import numpy as np
 import pytest
 
+from label_harvest.shards import done_shards, write_failures
 from label_harvest.store import (
     ShardRow,
     describe,
-    done_shards,
     fingerprint,
     open_store,
     read_store,
-    write_atomic,
-    write_failures,
     write_lock,
     write_shard,
 )
+from label_harvest.store_files import write_atomic
 
 CLASSES = ("Dog", "Cat")
 IDENTITY = {"weights": "w", "prompts": ["a dog", "a cat"], "logit_scale": 10.0, "logit_bias": -1.0}

@@ -50,6 +50,14 @@ def test_a_vocabulary_is_named_or_read(tmp_path):
     assert read_vocabulary(str(path)) == LLP_CLASSES
 
 
+def test_a_class_may_have_several_prompts(tmp_path):
+    path = tmp_path / "classes.json"
+    path.write_text(json.dumps([DOG | {"visual_prompt": ["A photo of a dog.", "A drawing of a dog."]}]))
+    (dog,) = read_vocabulary(str(path))
+    assert prompts((dog,), "visual") == (("A photo of a dog.", "A drawing of a dog."),)
+    assert prompts((dog,), "audio") == (DOG["audio_prompt"],) and hash(dog)
+
+
 @pytest.mark.parametrize(("content", "message"), [
     ("{", "expected a JSON list of objects with name, visual_prompt, .*, got Expecting"),
     (b"\xff\xfe\x00", "expected a JSON list of objects with name"),
@@ -59,6 +67,9 @@ def test_a_vocabulary_is_named_or_read(tmp_path):
     ([{"name": "Dog"}], "missing 4 required positional arguments: 'visual_prompt'"),
     ([DOG | {"threshold": 3}], "unexpected keyword argument 'threshold'"),
     ([DOG | {"visual_prompt": 3}], "visual_prompt must be text, got 3"),
+    ([DOG | {"visual_prompt": []}], r"visual_prompt must be text, got \(\)"),
+    ([DOG | {"audio_prompt": ["A bark", " "]}], "audio_prompt must be text, got"),
+    ([DOG | {"name": ["Dog"]}], "name must be text"),
     ([DOG | {"name": " "}], "name must be text, got ' '"),
     ([DOG | {"visual_threshold": "high"}], "visual_threshold of Dog must be a number, got 'high'"),
     ([DOG | {"audio_threshold": True}], "audio_threshold of Dog must be a number, got True"),

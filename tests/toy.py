@@ -12,6 +12,11 @@ from label_harvest.media import ClipMedia, Grid
 
 SOUND_SECONDS = 0.1
 """Packets of toy audio are this long."""
+_QUICKLY = {
+    "libx265": {"preset": "ultrafast", "x265-params": "log-level=none:pools=1"},
+    "libsvtav1": {"preset": "11", "svtav1-params": "lp=1"},
+}
+"""Options of encoders that would else take long or talk much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +40,8 @@ class ToyVideo:
     """Frames left out, which makes the frame rate variable."""
     b_frames: int = 0
     """Frames in a row predicted from both sides; they leave the decoder late, the last ones only when it is flushed."""
+    pixels: str = "yuv420p"
+    """How the stream holds its pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,10 +100,12 @@ def _add_video(container, video: ToyVideo) -> tuple:  # noqa: ANN001
     import av
 
     stream = container.add_stream(video.codec, rate=video.rate)
-    stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
+    stream.width, stream.height, stream.pix_fmt = video.width, video.height, video.pixels
     stream.codec_context.time_base = Fraction(1, video.rate)
     if video.codec == "libx264":
         stream.options = {"crf": "1", "preset": "ultrafast", "bf": str(video.b_frames)}
+    elif video.codec in _QUICKLY:
+        stream.options = _QUICKLY[video.codec]
     frames = []
     for index in range(round(video.seconds * video.rate)):
         if index in video.skipped:

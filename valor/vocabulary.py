@@ -12,10 +12,10 @@ class EventClass:
 
     name: str
     """The name in the annotation tables."""
-    visual_prompt: str
-    """The caption whose similarity to a frame says the class is visible."""
-    audio_prompt: str
-    """The caption whose similarity to a second of sound says the class is audible."""
+    visual_prompt: str | tuple[str, ...]
+    """The caption whose similarity to a frame says the class is visible; of several the embeddings are averaged."""
+    audio_prompt: str | tuple[str, ...]
+    """The caption whose similarity to a second of sound says the class is audible; of several likewise."""
     visual_threshold: float
     """Label threshold of the visual teacher, in its logits (scale * cosine); a label needs more than this."""
     audio_threshold: float
@@ -23,10 +23,14 @@ class EventClass:
 
     def __post_init__(self) -> None:
         """Refuse texts that are none or blank, and thresholds that are no numbers."""
+        for name in ("visual_prompt", "audio_prompt"):
+            if isinstance(getattr(self, name), list):
+                object.__setattr__(self, name, tuple(getattr(self, name)))
         for name in ("name", "visual_prompt", "audio_prompt"):
-            text = getattr(self, name)
-            if not isinstance(text, str) or not text.strip():
-                raise TypeError(f"{name} must be text, got {text!r}")
+            given = getattr(self, name)
+            texts = given if isinstance(given, tuple) and name != "name" else (given,)
+            if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+                raise TypeError(f"{name} must be text, got {given!r}")
         for name in ("visual_threshold", "audio_threshold"):
             number = getattr(self, name)
             if not isinstance(number, int | float) or isinstance(number, bool) or math.isnan(number):
@@ -97,13 +101,15 @@ def class_names(classes: tuple[EventClass, ...]) -> tuple[str, ...]:
     return tuple(event_class.name for event_class in classes)
 
 
-def prompts(classes: tuple[EventClass, ...], role: str) -> tuple[str, ...]:
-    """The caption of each class for a teacher: the audio captions for `audio`, else the visual ones."""
+def prompts(classes: tuple[EventClass, ...], role: str) -> tuple[str | tuple[str, ...], ...]:
+    """The captions of each class for a teacher: the audio captions for `audio`, else the visual ones."""
     return tuple(entry.audio_prompt if role == "audio" else entry.visual_prompt for entry in classes)
 
 
 def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
     """Read a vocabulary by name (`llp`) or from a JSON file holding a list of EventClass fields.
+
+    A prompt is a text or a list of texts.
 
     Raises:
         ValueError: Neither a known name nor a file of that form, or two classes share a name.

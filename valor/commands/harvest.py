@@ -2,8 +2,15 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+
+if TYPE_CHECKING:
+    from label_harvest.harvest import HarvestOptions, HarvestReport
+
+MOST_LISTED = 100
+"""Failed clips that are printed; the file has all."""
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -14,60 +21,132 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "clips and tags to cached evidence",
         "MANIFEST is a tab-separated table `filename event_labels`, such as AVVP_train.csv. The media of a row is\n"
         "<filename>.* or <first 11 characters>.* in --videos. Scores and features go to a store under a fingerprint\n"
-        "of everything that changes them; thresholds are applied later, by `valor labels`. Run it again to resume.",
+        "of everything that changes them; thresholds are applied later, by `valor labels`.\n\n"
+        "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
+        "undisturbed run had made, to the byte. A clip gets a status: ok, still, silent, short, no_audio, no_video,\n"
+        "undecodable, timeout (decoding hung) or missing. Missing clips are read once their file is there.",
         "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=Path, metavar="MANIFEST", help="table of clips and tags")
     command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of the media files")
     command.add_argument("--store", type=Path, required=True, metavar="DIR", help="folder of the evidence")
-    command.add_argument("--visual", default="clip-vit-l14", metavar="NAME", help="visual teacher (clip-vit-l14)")
-    command.add_argument("--audio", default="clap-630k-fusion", metavar="NAME", help="audio teacher (clap-630k-fusion)")
+    command.add_argument(
+        "--visual",
+        default="clip-vit-l14",
+        metavar="NAME",
+        help="visual teacher: clip-vit-l14 (the published one), open_clip:MODEL/TAG, open_clip:hf-hub:ORG/NAME, "
+        "open_clip:local-dir:DIR, or none",
+    )
+    command.add_argument(
+        "--audio",
+        default="clap-630k-fusion",
+        metavar="NAME",
+        help="audio teacher: clap-630k-fusion (the published one), laion:CHECKPOINT, hf:ORG/NAME, hf:DIR, or none",
+    )
+    command.add_argument(
+        "--features",
+        default="",
+        metavar="LIST",
+        help="features to keep beside the labels, of res152, r2plus1d, vggish (or vggish-relu, vggish-pca)",
+    )
     command.add_argument(
         "--checkpoint",
         action="append",
         default=[],
         metavar="ROLE=PATH",
-        help="local weights, visual=PATH or audio=PATH; `random` in place of PATH for a trial without weights",
+        help="local weights of visual, audio, res152, r2plus1d or vggish; `random` in place of PATH for a trial",
+    )
+    command.add_argument(
+        "--sha256",
+        action="append",
+        default=[],
+        metavar="ROLE=HEX",
+        help="refuse other weights than these (of the weights as the store names them, or of the file)",
+    )
+    command.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="bfloat16 is faster and flips some labels near a threshold (float32)",
+    )
+    command.add_argument(
+        "--raw-maps", action="store_true", help="keep the 64 tokens of CLAP maps too, which --export npy needs"
     )
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
     command.add_argument("--shard-clips", type=int, default=256, metavar="N", help="clips per file of the store (256)")
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="processes that decode (one per core); 0 decodes without them"
+    )
+    command.add_argument("--clip-timeout", type=float, default=60.0, metavar="S", help="seconds a clip may take (60)")
+    command.add_argument("--clip-memory", type=int, default=4096, metavar="MIB", help="memory a clip may take (4096)")
+    command.add_argument("--retry", action="store_true", help="read undecodable and timed-out clips again")
+    command.add_argument(
+        "--shard",
+        default="1/1",
+        metavar="i/n",
+        help="do the i-th of n shares, such as 1/4; runs of all shares may work on one store at the same time, or on "
+        "stores of their own that `valor store merge` unites",
+    )
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from label_harvest.harvest import HarvestOptions, harvest
+    from label_harvest.harvest import harvest
     from label_harvest.manifest import read_manifest
-    from label_harvest.teachers import TEACHERS, build_teacher
-    from valor.vocabulary import class_names, prompts, read_vocabulary
+    from valor.harvest_teachers import TeacherChoice, build_teachers
+    from valor.vocabulary import class_names, read_vocabulary
 
+    options = _options(cli)
     classes = read_vocabulary(cli.classes)
     manifest = read_manifest(cli.manifest, class_names(classes))
-    checkpoints = _checkpoints(cli.checkpoint)
-    names = {"visual": cli.visual, "audio": cli.audio}
-    for role, name in names.items():
-        known = [teacher for teacher, its_role in TEACHERS.items() if its_role == role]
-        if name not in known:
-            raise ValueError(f"--{role} must be one of {', '.join(known)}, got {name!r}")
-    teachers = [
-        build_teacher(name, prompts(classes, role), checkpoint=checkpoints.get(role)) for role, name in names.items()
-    ]
-    options = HarvestOptions(shard_size=cli.shard_clips)
+    choice = TeacherChoice(
+        visual=cli.visual,
+        audio=cli.audio,
+        features=tuple(filter(None, cli.features.split(","))),
+        checkpoints=_by_role("--checkpoint", cli.checkpoint),
+        pins=_by_role("--sha256", cli.sha256),
+        precision=cli.precision,
+        raw_maps=cli.raw_maps,
+    )
+    teachers = build_teachers(choice, classes)
     report = harvest(manifest, cli.videos, cli.store, teachers, options=options, progress=not cli.quiet)
-    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items())
-    print(f"{len(report.rows)} clips ({counts}), {report.skipped} of them cached before; wrote {report.folder}")
-    for row in report.failures:
-        print(f"  {row.status:12s} {row.clip_id:24s} {row.message}")
-    if report.failures:
-        print(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}")
+    _say(report, options, len(manifest.clip_ids))
     return FAILURES_LISTED if report.failures else DONE
 
 
-def _checkpoints(given: list[str]) -> dict[str, str]:
+def _options(cli: argparse.Namespace) -> "HarvestOptions":
+    """What was typed, checked before a teacher is loaded."""
+    from label_harvest.decode_pool import DecodeLimits, usable_cores
+    from label_harvest.harvest import HarvestOptions
+    from label_harvest.share import read_share
+
+    return HarvestOptions(
+        shard_size=cli.shard_clips,
+        decode_workers=usable_cores() if cli.workers is None else cli.workers,
+        limits=DecodeLimits(seconds=cli.clip_timeout, memory=cli.clip_memory),
+        retry=cli.retry,
+        share=read_share(cli.shard),
+    )
+
+
+def _say(report: "HarvestReport", options: "HarvestOptions", clips: int) -> None:
+    """The counts, the first failures, and where all of them are listed."""
+    counts = ", ".join(f"{count} {status}" for status, count in report.counts.items()) or "none in this share"
+    share = "" if options.share.is_whole else f" of share {options.share} of {clips}"
+    print(f"{len(report.rows)} clips{share} ({counts}), {report.skipped} of them cached before; wrote {report.folder}")
+    for row in report.failures[:MOST_LISTED]:
+        print(f"  {row.status:12s} {row.clip_id:24s} {row.message}")
+    if report.failures:
+        print(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}")
+
+
+def _by_role(option: str, given: list[str]) -> dict[str, str]:
+    """ROLE=VALUE as typed; whose roles there are is checked where the teachers are known."""
     found = {}
     for entry in given:
-        role, _, path = entry.partition("=")
-        if role not in ("visual", "audio") or not path:
-            raise ValueError(f"--checkpoint must be visual=PATH or audio=PATH, got {entry!r}")
-        found[role] = path
+        role, _, value = entry.partition("=")
+        if not role or not value or role in found:
+            raise ValueError(f"{option} must be ROLE=VALUE, once for each role, such as visual=..., got {entry!r}")
+        found[role] = value
     return found

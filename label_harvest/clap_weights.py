@@ -1,0 +1,254 @@
+"""CLAP checkpoints by name: LAION's files and models in the hub's layout, all loaded into transformers' one network.
+
+LAION's checkpoints are loaded by renaming. What differs between them is in a table: with fusion or without (which also
+decides the mel bank), HTSAT-tiny or HTSAT-base.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .checkpoints import RANDOM, build_random, check_weights, load_exactly, read_state, state_digest, unreachable
+
+LAION_REPOSITORY = "lukewys/laion_clap"
+"""Where LAION's checkpoints lie on the hub."""
+HUB_TOKENIZER = "roberta-base"
+"""Where the tokenizer of the text tower is fetched from."""
+LAION_PREFIX, HUB_PREFIX = "laion:", "hf:"
+"""What a teacher's name begins with: a checkpoint of `LAION_CHECKPOINTS`, or a model or folder in the hub's layout."""
+_MAX_TOKENS = 77
+
+Tokenize = Callable[[Sequence[str]], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class LaionCheckpoint:
+    """One of LAION's files and the network it is of."""
+
+    file: str
+    fusion: bool
+    base: bool = False
+    """Whether the audio tower is HTSAT-base rather than HTSAT-tiny."""
+
+    @property
+    def config(self) -> dict[str, dict]:
+        """Fields of the network that differ from transformers' defaults."""
+        audio: dict[str, object] = {"enable_fusion": self.fusion}
+        if self.base:
+            audio |= {"patch_embeds_hidden_size": 128, "hidden_size": 1024, "depths": [2, 2, 12, 2]}
+        return {"audio_config": audio, "text_config": {"layer_norm_eps": 1e-5}}  # LAION's RoBERTa
+
+
+LAION_CHECKPOINTS: dict[str, LaionCheckpoint] = {
+    "630k-fusion": LaionCheckpoint("630k-fusion-best.pt", fusion=True),
+    "630k-audioset-fusion": LaionCheckpoint("630k-audioset-fusion-best.pt", fusion=True),
+    "630k": LaionCheckpoint("630k-best.pt", fusion=False),
+    "630k-audioset": LaionCheckpoint("630k-audioset-best.pt", fusion=False),
+    "music-audioset": LaionCheckpoint("music_audioset_epoch_15_esc_90.14.pt", fusion=False, base=True),
+    "music-speech": LaionCheckpoint("music_speech_epoch_15_esc_89.25.pt", fusion=False, base=True),
+    "music-speech-audioset": LaionCheckpoint("music_speech_audioset_epoch_15_esc_89.98.pt", fusion=False, base=True),
+}
+"""LAION's published checkpoints; 630k-fusion is that of the published label generator."""
+PRESET = "laion:630k-fusion"
+"""The published audio teacher, the one whose thresholds the vocabulary holds."""
+
+
+@dataclass(frozen=True)
+class ClapModel:
+    """A network with all that belongs to it."""
+
+    network: torch.nn.Module
+    """transformers' ClapModel."""
+    tokenize: Tokenize
+    """Captions to token ids and mask, int64 [P, L] each."""
+    weights: str
+    """sha256 of the weights, or `random`."""
+    tokenizer: str
+    """Name of the tokenizer, as it goes into the identity."""
+
+    @property
+    def fusion(self) -> bool:
+        """Whether it has the fusion branch, and with it the HTK mel bank."""
+        return bool(self.network.config.audio_config.enable_fusion)
+
+
+def check_name(name: str) -> str:
+    """Refuse names that are neither `laion:CHECKPOINT` nor `hf:ORG/NAME` nor `hf:FOLDER`.
+
+    Raises:
+        ValueError: There is no such checkpoint.
+    """
+    kind, _, rest = name.partition(":")
+    if f"{kind}:" == LAION_PREFIX and rest not in LAION_CHECKPOINTS:
+        raise ValueError(f"{name}: LAION's checkpoints are {', '.join(LAION_CHECKPOINTS)}, got {rest!r}")
+    if f"{kind}:" not in (LAION_PREFIX, HUB_PREFIX) or not rest:
+        raise ValueError(f"{name}: expected laion:CHECKPOINT, hf:ORG/NAME or hf:FOLDER")
+    return name
+
+
+def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | None = None) -> ClapModel:
+    """Load a model.
+
+    Args:
+        name: `laion:CHECKPOINT` or `hf:ORG/NAME|FOLDER`.
+        checkpoint: None fetches the weights from the hub (or finds them in its cache); a file is a LAION checkpoint
+            (or a ClapModel state dict) of that name, a folder is a model in the hub's layout; `random` builds seeded
+            random weights and a stand-in tokenizer that spells bytes.
+        pin: See `check_weights`.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ValueError: The checkpoint is of another network, not the pinned one, or cannot be loaded without executing
+            code in it.
+        RuntimeError: The weights or the tokenizer are neither local nor to be fetched.
+    """
+    config = LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].config if name.startswith(LAION_PREFIX) else None
+    if checkpoint == RANDOM:
+        network = build_random(lambda: build_network(config or _random_config(name)), name)
+        return ClapModel(network, spell_bytes, RANDOM, "bytes")
+    path = Path(checkpoint) if checkpoint is not None else _place(name)
+    if path.is_dir():
+        folder, path = path, _weights_in(path)
+        config = _read_config(folder)
+    else:
+        folder = path.parent
+    state = clap_state(read_state(path))
+    network = build_network(config or _read_config(folder))
+    load_exactly(network, state, f"{name}: {path}")
+    weights = state_digest(state)
+    check_weights(path, weights, pin=pin)
+    tokenize = _tokenizer(name, folder, network.config.text_config.vocab_size)
+    return ClapModel(network, tokenize, weights, HUB_TOKENIZER)
+
+
+def build_network(config: Mapping[str, Mapping]) -> torch.nn.Module:
+    """An unfilled ClapModel.
+
+    Args:
+        config: `audio_config` and `text_config` fields that differ from transformers' defaults.
+    """
+    from transformers import ClapConfig
+    from transformers import ClapModel as Network
+
+    audio, text = config.get("audio_config", {}), config.get("text_config", {})
+    rest = {name: config[name] for name in ("projection_dim",) if name in config}
+    return Network(ClapConfig(audio_config=dict(audio), text_config=dict(text), **rest))
+
+
+_RENAMES = (
+    (r"^audio_branch\.", "audio_model.audio_encoder."),
+    (r"^text_branch\.", "text_model."),
+    (r"^(audio|text)_projection\.0\.", r"\1_projection.linear1."),
+    (r"^(audio|text)_projection\.2\.", r"\1_projection.linear2."),
+    (r"^(audio_model\.audio_encoder)\.bn0\.", r"\1.batch_norm."),
+    (r"(\.blocks\.\d+)\.norm1\.", r"\1.layernorm_before."),
+    (r"(\.blocks\.\d+)\.norm2\.", r"\1.layernorm_after."),
+    (r"(\.blocks\.\d+)\.mlp\.fc1\.", r"\1.intermediate.dense."),
+    (r"(\.blocks\.\d+)\.mlp\.fc2\.", r"\1.output.dense."),
+    (r"(\.blocks\.\d+)\.attn\.proj\.", r"\1.attention.output.dense."),
+    (r"(\.blocks\.\d+)\.attn\.", r"\1.attention.self."),
+)
+"""LAION's names to transformers' names, applied in order."""
+_UNUSED = re.compile(
+    r"^audio_branch\.(spectrogram_extractor|logmel_extractor|tscam_conv|head)\.|\.attn_mask$|_transform\."
+)
+"""Tensors of a LAION checkpoint that do not reach the embedding: front end, classifiers, derived masks."""
+_POSITIONS = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
+"""Counters some versions store and others do not."""
+
+
+def clap_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Bring a CLAP state dict, LAION's or transformers', to transformers' names; query, key and value are split."""
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        if _UNUSED.search(name):
+            continue
+        for pattern, replacement in _RENAMES:
+            name = re.sub(pattern, replacement, name)
+        if ".attention.self.qkv." in name:
+            for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                renamed[name.replace(".qkv.", f".{part}.")] = piece.contiguous()
+        else:
+            renamed[name] = tensor
+    length = renamed.get("text_model.embeddings.position_embeddings.weight", torch.zeros(0)).shape[0]
+    for name, value in zip(_POSITIONS, (torch.arange(length), torch.zeros(length, dtype=torch.long)), strict=True):
+        renamed[name] = value[None]
+    return renamed
+
+
+def spell_bytes(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, int64 [P, L], of a stand-in tokenizer whose tokens are bytes (random weights only)."""
+    rows = [[0, *(byte + 4 for byte in caption.encode("utf-8")[:500]), 2] for caption in captions]
+    width = max(len(row) for row in rows)
+    tokens = torch.tensor([row + [1] * (width - len(row)) for row in rows])
+    return tokens, (tokens != 1).long()
+
+
+def _random_config(name: str) -> dict:
+    """The configuration of a model in the hub's layout whose weights are not wanted."""
+    place = Path(name.removeprefix(HUB_PREFIX))
+    if not place.is_dir():
+        raise ValueError(f"{name}: random weights need the folder of the model, whose config.json says what to build")
+    return _read_config(place)
+
+
+def _place(name: str) -> Path:
+    """The folder or the file a name stands for, fetched from the hub or found in its cache."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    kind, _, rest = name.partition(":")
+    if f"{kind}:" == HUB_PREFIX and Path(rest).is_dir():
+        return Path(rest)
+    file = LAION_CHECKPOINTS[rest].file if f"{kind}:" == LAION_PREFIX else ""
+    try:
+        if file:
+            return Path(hf_hub_download(LAION_REPOSITORY, file))
+        return Path(snapshot_download(rest, allow_patterns=["*.json", "*.txt", "model.safetensors", "*.bin"]))
+    except Exception as error:  # hub, network and cache errors share no base class
+        raise unreachable(name, f"{LAION_REPOSITORY}/{file}" if file else rest, error) from error
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weight file of a folder in the hub's layout."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder}: expected model.safetensors or pytorch_model.bin, got neither; copy one there")
+
+
+def _read_config(folder: Path) -> dict:
+    """The `config.json` of a folder in the hub's layout."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; copy the config.json of the model beside its weights")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config.get("audio_config"), dict):
+        raise ValueError(f"{path}: expected the configuration of a CLAP model, with audio_config; give another folder")
+    return config
+
+
+def _tokenizer(name: str, folder: Path, vocabulary_size: int) -> Tokenize:
+    """RoBERTa's tokenizer: beside the checkpoint, or from the hub and its cache."""
+    from transformers import RobertaTokenizerFast
+
+    beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
+    source = str(folder) if beside else HUB_TOKENIZER
+    try:
+        tokenizer = RobertaTokenizerFast.from_pretrained(source, local_files_only=beside)
+    except Exception as error:  # hub, network and file errors share no base class
+        raise unreachable(name, f"the tokenizer {source}", error) from error
+    if len(tokenizer) != vocabulary_size:
+        raise ValueError(
+            f"{source}: the tokenizer must have {vocabulary_size} tokens, got {len(tokenizer)}; "
+            "put RoBERTa's tokenizer.json beside the checkpoint"
+        )
+
+    def tokenize(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        batch = tokenizer(list(captions), padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        return batch["input_ids"], batch["attention_mask"]
+
+    return tokenize

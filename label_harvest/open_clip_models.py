@@ -1,0 +1,279 @@
+"""Any model open_clip knows, by name: its network, its weights, its tokenizer and its own rule for frames.
+
+What can be silently wrong is checked: the activation (OpenAI's and some other weights were trained with QuickGELU, the
+plain model names build GELU, and the weights fit both), the rule for frames (a local file does not say its own), and
+which weights a file holds.
+"""
+
+import difflib
+import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .checkpoints import RANDOM, build_random, check_weights, load_exactly, read_state, state_digest, unreachable
+from .frame_rules import IMAGE_MEAN, IMAGE_STD, FrameRule
+from .plain_pickle import is_script
+
+PREFIX = "open_clip:"
+"""What a teacher's name begins with that names a model of open_clip."""
+_SCHEMES = ("hf-hub:", "local-dir:")
+_SQUASH = "@squash"
+
+Tokenize = Callable[[list[str]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class OpenClipName:
+    """A model and its weights: `open_clip:MODEL/TAG`, `open_clip:hf-hub:ORG/NAME` or `open_clip:local-dir:FOLDER`."""
+
+    model: str
+    """What open_clip calls the network, with the scheme where there is one."""
+    tag: str = ""
+    """What open_clip calls the weights; empty with a scheme."""
+    squash: bool = False
+    """Whether frames are squashed by the published rule (`@squash` at the end) rather than the model's own."""
+
+    def __str__(self) -> str:
+        """The name as it is typed."""
+        return f"{PREFIX}{self.model}{'/' if self.tag else ''}{self.tag}{_SQUASH if self.squash else ''}"
+
+
+@dataclass(frozen=True)
+class OpenClipModel:
+    """A network with all that belongs to it."""
+
+    network: torch.nn.Module
+    tokenize: Tokenize
+    frame_rule: FrameRule
+    weights: str
+    """sha256 of the weights, or `random`."""
+
+
+def parse_name(text: str) -> OpenClipName:
+    """Read `open_clip:MODEL/TAG[@squash]`.
+
+    Raises:
+        ValueError: open_clip has no such model or tag, or the activation of the model is not that of the weights.
+    """
+    body = text.removeprefix(PREFIX)
+    squash = body.endswith(_SQUASH)
+    body = body.removesuffix(_SQUASH)
+    if body.startswith(_SCHEMES):
+        return OpenClipName(body, squash=squash)
+    model, _, tag = body.rpartition("/")
+    _check_model(model or tag, text)
+    if not model:
+        raise ValueError(f"{text}: say whose weights, {PREFIX}{tag}/TAG, with TAG one of {_tags(tag)}")
+    _check_tag(model, tag, text)
+    return OpenClipName(model, tag, squash)
+
+
+def load_open_clip(
+    name: OpenClipName, *, checkpoint: str | Path | None = None, pin: str | None = None
+) -> OpenClipModel:
+    """Load a model.
+
+    Args:
+        name: Which.
+        checkpoint: None fetches the weights from the hub (or finds them in its cache); a path is a file with the
+            weights of that tag under open_clip's or OpenAI's names; `random` builds seeded random weights.
+        pin: See `check_weights`.
+
+    Raises:
+        FileNotFoundError: No such checkpoint or folder.
+        ValueError: The checkpoint is of another network, is damaged or is not the pinned one, or the network sees
+            pictures that are not square.
+        RuntimeError: The hub could not be reached.
+    """
+    if checkpoint == RANDOM:
+        network = build_random(lambda: _build(name), str(name))
+        return OpenClipModel(network, _tokenizer(name, stand_in=True), frame_rule(name, network), RANDOM)
+    if name.model.startswith(_SCHEMES):
+        if checkpoint is not None:
+            raise ValueError(
+                f"{name}: its weights lie where its name says, got the checkpoint {checkpoint}; leave one out"
+            )
+        network, path = _build_from_folder(name)
+    else:
+        path = Path(checkpoint) if checkpoint is not None else _fetch(name)
+        network = _fill(name, path, from_hub=checkpoint is None)
+    weights = state_digest(network.state_dict())
+    check_weights(path, weights, pin=pin, known=_known_digest(name, path))
+    return OpenClipModel(network, _tokenizer(name), frame_rule(name, network), weights)
+
+
+def frame_rule(name: OpenClipName, network: torch.nn.Module) -> FrameRule:
+    """How frames are brought to a network: as its weights were trained, or squashed as published."""
+    config = dict(getattr(network.visual, "preprocess_cfg", None) or {}) | _tag_config(name)
+    size = _square(network.visual.image_size)
+    levels = {"mean": tuple(config.get("mean") or IMAGE_MEAN), "std": tuple(config.get("std") or IMAGE_STD)}
+    if name.squash:
+        return FrameRule(size=size, **levels)
+    resize, interpolation = config.get("resize_mode") or "shortest", config.get("interpolation") or "bicubic"
+    return FrameRule(size=size, **levels, resize=resize, interpolation=interpolation)
+
+
+def clip_state(path: str | Path) -> dict[str, torch.Tensor]:
+    """float32 state dict of a local CLIP checkpoint, without the size constants OpenAI stores among the weights."""
+    constants = ("input_resolution", "context_length", "vocab_size")
+    state = {name: tensor for name, tensor in read_state(path).items() if name not in constants}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+
+
+def _check_model(model: str, text: str) -> None:
+    """Refuse a model open_clip does not know."""
+    import open_clip
+
+    known = open_clip.list_models()
+    if model.replace("/", "-") not in known:
+        near = difflib.get_close_matches(model, known, 5, 0.3) or known[:5]
+        raise ValueError(f"{text}: open_clip has no model {model!r}; near to it are {', '.join(near)}")
+
+
+def _check_tag(model: str, tag: str, text: str) -> None:
+    """Refuse weights open_clip does not know, and weights that were trained with another activation."""
+    import open_clip
+
+    config = open_clip.get_pretrained_cfg(model, tag)
+    if not config:
+        raise ValueError(f"{text}: open_clip knows no weights {tag!r} of {model}, but {_tags(model)}")
+    built, trained = (bool(part.get("quick_gelu", False)) for part in (open_clip.get_model_config(model), config))
+    if built != trained:
+        stem = model.removesuffix("-quickgelu")
+        right = f"{stem}-quickgelu" if trained else stem
+        raise ValueError(
+            f"{text}: the weights {tag} were trained with {'QuickGELU' if trained else 'GELU'} and {model} computes "
+            f"{'QuickGELU' if built else 'GELU'}, which fits and is silently wrong; take {PREFIX}{right}/{tag}"
+        )
+
+
+def _tags(model: str) -> str:
+    """What open_clip calls the weights of a model."""
+    import open_clip
+
+    return ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none; take a hf-hub: or local-dir: name"
+
+
+def _tag_config(name: OpenClipName) -> dict:
+    """What open_clip's table says of the weights."""
+    import open_clip
+
+    return dict(open_clip.get_pretrained_cfg(name.model, name.tag)) if name.tag else {}
+
+
+def _known_digest(name: OpenClipName, path: Path) -> str | None:
+    """sha256 of OpenAI's original archive, which open_clip's table has in its address."""
+    found = re.search(r"/([0-9a-f]{64})/", _tag_config(name).get("url", ""))
+    return found.group(1) if found and is_script(path) else None
+
+
+def _build(name: OpenClipName) -> torch.nn.Module:
+    """An unfilled network."""
+    import open_clip
+
+    with _without_its_own_log():
+        if name.model.startswith(_SCHEMES):
+            return open_clip.create_model(name.model, load_weights=False)
+        return open_clip.create_model(name.model, pretrained=None, pretrained_text=False)
+
+
+def _fill(name: OpenClipName, path: Path, *, from_hub: bool) -> torch.nn.Module:
+    """The network of a tag with the weights in a file."""
+    import open_clip
+
+    if from_hub:  # open_clip converts the older layouts among these
+        network = _build(name)
+        open_clip.load_checkpoint(network, str(path), strict=True, weights_only=True)
+        return network
+    state = clip_state(path)
+    network = _build(name)
+    if "text_projection" in state and hasattr(network, "text"):
+        from open_clip.model import convert_to_custom_text_state_dict
+
+        state = convert_to_custom_text_state_dict(state)
+    load_exactly(network, state, str(path))
+    return network
+
+
+def _fetch(name: OpenClipName) -> Path:
+    """The file of a tag, from the hub or its cache."""
+    from open_clip.pretrained import download_pretrained
+
+    try:
+        return Path(download_pretrained(_tag_config(name)))
+    except Exception as error:  # hub, network and file errors share no base class
+        raise unreachable(str(name), f"{name.model}/{name.tag}", error) from error
+
+
+def _build_from_folder(name: OpenClipName) -> tuple[torch.nn.Module, Path]:
+    """A network whose configuration lies beside its weights, and the file of these."""
+    import open_clip
+
+    scheme, _, place = name.model.partition(":")
+    if scheme == "local-dir" and not Path(place).is_dir():
+        raise FileNotFoundError(f"{place}: no such folder; give one with open_clip_config.json and the weights")
+    try:
+        with _without_its_own_log():
+            network = open_clip.create_model(name.model, require_pretrained=True)
+        if scheme == "hf-hub":
+            return network, Path(open_clip.pretrained.download_pretrained_from_hf(place))
+    except Exception as error:  # hub, network and file errors share no base class
+        if scheme == "hf-hub":
+            raise unreachable(str(name), name.model, error) from error
+        raise ValueError(
+            f"{place}: not a model folder of open_clip ({error}); it needs a config and weights"
+        ) from error
+    found = open_clip.factory._find_checkpoint_in_dir(Path(place))
+    return network, Path(found)
+
+
+def _tokenizer(name: OpenClipName, *, stand_in: bool = False) -> Tokenize:
+    """The tokenizer of a model.
+
+    Args:
+        name: Which model.
+        stand_in: Whether bytes may stand for words where the tokenizer would have to be fetched (random weights only).
+    """
+    import open_clip
+
+    text = (open_clip.get_model_config(name.model) or {}).get("text_cfg", {})
+    if stand_in and "hf_tokenizer_name" in text:
+        return _spell_bytes(text["context_length"])
+    try:
+        return open_clip.get_tokenizer(name.model)
+    except Exception as error:  # hub, network and file errors share no base class
+        raise unreachable(str(name), f"the tokenizer of {name.model}", error) from error
+
+
+def _spell_bytes(length: int) -> Tokenize:
+    """A stand-in tokenizer whose tokens are bytes."""
+
+    def tokenize(captions: list[str]) -> torch.Tensor:
+        rows = [list(caption.encode("utf-8")[: length - 1]) for caption in captions]
+        return torch.tensor([[*(byte + 2 for byte in row), 1, *[0] * (length - 1 - len(row))] for row in rows])
+
+    return tokenize
+
+
+@contextmanager
+def _without_its_own_log() -> Iterator[None]:
+    """Keep open_clip from warning of random weights where they are wanted, or about to be filled in."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _square(size: int | tuple[int, ...]) -> int:
+    """Side of the square the network sees."""
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) > 1:
+        raise ValueError(f"the network must see square images, got {sorted(sides)}; choose another")
+    return sides.pop()

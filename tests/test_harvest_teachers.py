@@ -1,0 +1,44 @@
+"""Which teachers a harvest gets; the whole line with features is in test_harvest_features."""
+
+import pytest
+
+from label_harvest import teachers as named
+from valor.harvest_teachers import TeacherChoice, build_teachers
+from valor.vocabulary import LLP_CLASSES
+
+
+def test_everything_is_checked_before_the_first_weights_are_read(monkeypatch):
+    monkeypatch.setattr("valor.harvest_teachers.build_teacher", lambda *_, **__: pytest.fail("it was built"))
+    choice = TeacherChoice(visual="demo-visual", audio="laion:630k-best")
+    with pytest.raises(ValueError, match="LAION's checkpoints are"):
+        build_teachers(choice, LLP_CLASSES)
+    with pytest.raises(ValueError, match="--audio must be a teacher of that kind, got 'demo-visual', which is visual"):
+        build_teachers(TeacherChoice(audio="demo-visual", visual="none"), LLP_CLASSES)
+
+
+def test_options_reach_each_teacher(monkeypatch):
+    built = {}
+
+    def build(name, prompts, *, checkpoint, options):
+        built[name] = (len(prompts), checkpoint, options.pin, options.precision, options.maps)
+        return name
+
+    monkeypatch.setattr("valor.harvest_teachers.build_teacher", build)
+    choice = TeacherChoice(
+        visual="open_clip:ViT-B-16-SigLIP2-256/webli",
+        audio="laion:630k-audioset",
+        checkpoints={"audio": "w.pt"},
+        pins={"visual": "a" * 12},
+        precision="bfloat16",
+    )
+    assert build_teachers(choice, LLP_CLASSES) == [choice.visual, choice.audio]
+    assert built[choice.visual] == (25, None, "a" * 12, "bfloat16", None)
+    *rest, maps = built[choice.audio]
+    assert rest == [25, "w.pt", None, "bfloat16"]
+    assert not maps.raw and maps.fold.shape == (10, 64)
+
+
+def test_the_demos_teachers_need_no_options():
+    found = build_teachers(TeacherChoice(visual="demo-visual", audio="demo-audio"), LLP_CLASSES)
+    assert [teacher.role for teacher in found] == ["visual", "audio"]
+    assert set(named.TEACHERS.values()) > {teacher.role for teacher in found}

@@ -1,0 +1,148 @@
+"""What is wrong with a store is found, each kind of it, and a repair leaves a store that can be read."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from label_harvest.shards import write_shard
+from label_harvest.store import read_store
+from label_harvest.store_check import repair_store, verify_store
+from tests.toy_harvest import digests
+from tests.toy_store import arrays_of, row_of, write_toy_store
+
+FIRST = [row_of("a"), row_of("b", "no_audio"), row_of("c", "no_video")]
+SECOND = [row_of("d"), row_of("e", "missing"), row_of("f", "still")]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_toy_store(tmp_path / "store", {0: FIRST, 1: SECOND})
+
+
+def problems(folder):
+    return verify_store(folder).problems
+
+
+def test_a_whole_store_has_no_problems(folder):
+    check = verify_store(folder.parent)
+    assert (check.folder, check.shards, check.clips, check.problems, check.notes) == (folder, 2, 6, (), ())
+
+
+def test_a_shard_in_which_all_failed_is_whole(tmp_path):
+    rows = [row_of("a", "missing"), row_of("b", "timeout"), row_of("c", "undecodable")]
+    assert problems(write_toy_store(tmp_path, {0: rows})) == ()
+
+
+def spoilt(folder, position=0, rows=None, **changes):
+    """Rewrite the first shard with something else in it, its checksum right."""
+    rows = rows or FIRST
+    arrays = arrays_of(rows)
+    for name, change in changes.items():
+        change(arrays, name.replace("_", "."))
+    write_shard(folder, position, arrays, rows)
+    return problems(folder)
+
+
+def setting(where, value):
+    return lambda arrays, name: arrays[name].__setitem__(where, value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"audio_similarity": setting(1, 0.5)}, "b: audio.similarity is there although the clip is no_audio"),
+        ({"visual_embedding": setting((2, 0), 0.5)}, "c: visual.embedding is there although the clip is no_video"),
+        ({"audio_similarity": setting((0, 1), np.nan)}, "a: audio.similarity is absent although the clip is ok"),
+        ({"visual_similarity": setting((0, 1, 0), np.nan)}, "a: visual.similarity is absent in part of a segment"),
+        ({"audio_embedding": setting((0, 1, 0), np.inf)}, "a: audio.embedding is infinite"),
+        (
+            {"audio_similarity": lambda arrays, name: arrays.pop(name)},
+            "audio.similarity must be float32 [3, 3, 2], got none",
+        ),
+        (
+            {"audio_similarity": lambda arrays, name: arrays.update({name: arrays[name][:, :2]})},
+            "audio.similarity must be float32 [3, 3, 2], got float32 [3, 2, 2]",
+        ),
+        (
+            {"fused_map": lambda arrays, name: arrays.update({name: np.zeros((3, 2, 2))})},
+            "fused.map must be an array of a teacher with 3 rows, got float64 [3, 2, 2]",
+        ),
+    ],
+)
+def test_arrays_that_contradict_their_rows_are_found(folder, changes, told):
+    assert spoilt(folder, **changes) == (f"00000: {told}",)
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"status": "fine"}, "a has the unknown status 'fine'"),
+        ({"tags": ("Cat", "Cow")}, "a has the unknown tags ['Cow']"),
+        ({"clip_id": "b"}, "a clip occurs twice"),
+        ({"clip_id": "d"}, None),
+    ],
+)
+def test_rows_that_contradict_the_manifest_are_found(folder, row, told):
+    found = spoilt(folder, rows=[dataclasses.replace(FIRST[0], **row), *FIRST[1:]])
+    assert found[0] == (f"00000: {told}" if told else "00001: 1 clips are in another shard too, such as d")
+
+
+def test_wrong_bytes_and_wrong_lists_are_found(folder):
+    (folder / "failures.csv").write_text("clip_id,status,message\n")
+    assert problems(folder) == (
+        "failures.csv: is not the list of the failed clips; run the harvest to its end, or repair",
+    )
+    path = folder / "00001.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    (folder / "00000.json").write_text("{}")
+    assert len(problems(folder)) == 2
+    assert "00000.json: no done-marker of a shard" in problems(folder)[0]
+    assert "00001.safetensors: its bytes are not those of its done-marker" in problems(folder)[1]
+
+
+def test_what_was_interrupted_is_noted_and_no_problem(folder):
+    for name in (".00002.json.host-1.tmp", ".00000.json.next", "00002.safetensors"):
+        (folder / name).write_bytes((folder / "00001.json").read_bytes() if name.endswith("next") else b"half")
+    check = verify_store(folder)
+    assert check.problems == () and len(check.notes) == 3
+
+
+def test_an_edited_manifest_is_refused_and_nothing_is_touched(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["class_names"] = ["Dog", "Cow"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    before = digests(folder)
+    for use in (verify_store, repair_store):
+        with pytest.raises(ValueError, match=r"manifest.json does not match its fingerprint"):
+            use(folder)
+    assert digests(folder) == before
+
+
+def test_a_whole_store_needs_no_repair(folder):
+    before = digests(folder)
+    assert repair_store(folder) == ()
+    assert digests(folder) == before
+
+
+def test_a_repair_sets_damage_aside_and_deletes_nothing(folder):
+    path = folder / "00000.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    torn = path.read_bytes()
+    (folder / ".00009.json.host-1.tmp").touch()
+    done = repair_store(folder.parent)
+    assert [line.partition(":")[0] for line in done] == [".00009.json.host-1.tmp", "00000", "failures.csv"]
+    assert (folder / "damaged" / "00000.0.safetensors").read_bytes() == torn
+    assert (folder / "damaged" / "00000.0.json").is_file()
+    assert verify_store(folder).problems == () and read_store(folder).clip_ids == ("d", "e", "f")
+    write_shard(folder, 0, arrays_of(FIRST), FIRST)
+    (folder / "00000.safetensors").unlink()
+    repair_store(folder)
+    assert (folder / "damaged" / "00000.1.json").is_file() and (folder / "damaged" / "00000.0.json").is_file()
+
+
+def test_a_repair_takes_out_evidence_that_contradicts_its_rows(folder):
+    spoilt(folder, audio_similarity=setting(1, 0.5))
+    assert "b: audio.similarity is there although the clip is no_audio" in repair_store(folder)[0]
+    assert verify_store(folder).problems == ()

@@ -1,0 +1,66 @@
+"""A small harvest without a network, run in this process or as one that can be killed: python -m tests.toy_harvest."""
+
+import argparse
+import hashlib
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from label_harvest.harvest import HarvestOptions, HarvestReport, harvest
+from label_harvest.manifest import HarvestManifest
+from label_harvest.media import Grid
+from label_harvest.share import read_share
+from tests.toy import FakeTeacher
+
+CLASSES = ("Dog", "Cat")
+GRID = Grid(num_segments=4, segment_seconds=0.5, tolerance_seconds=0.1)
+OPTIONS = HarvestOptions(grid=GRID, shard_size=4, clips_per_batch=2, decode_workers=2)
+
+
+@dataclass
+class SlowTeacher(FakeTeacher):
+    """Takes its time over every batch, so that a kill can find it there."""
+
+    seconds: float = 0.0
+
+    def encode_many(self, clips):
+        time.sleep(self.seconds)
+        return super().encode_many(clips)
+
+
+def manifest_of(*clip_ids: str) -> HarvestManifest:
+    weak_labels = np.array([[number % 2 == 0, True] for number in range(len(clip_ids))])
+    return HarvestManifest(clip_ids, CLASSES, weak_labels)
+
+
+def toy_harvest(clip_ids, videos, store, *, options=OPTIONS, seconds=0.0) -> HarvestReport:
+    teachers = [SlowTeacher("visual", seconds=seconds), SlowTeacher("audio", sample_rate=8000, seconds=seconds)]
+    return harvest(manifest_of(*clip_ids), videos, store, teachers, options=options, progress=False)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file below a folder, hidden ones and all."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser()
+    cli.add_argument("videos", type=Path)
+    cli.add_argument("store", type=Path)
+    cli.add_argument("--share", default="1/1")
+    cli.add_argument("--seconds", type=float, default=0.0)
+    cli.add_argument("--workers", type=int, default=2)
+    typed = cli.parse_args()
+    clip_ids = sorted(path.stem for path in typed.videos.iterdir())
+    options = replace(OPTIONS, decode_workers=typed.workers, share=read_share(typed.share))
+    toy_harvest(clip_ids, typed.videos, typed.store, options=options, seconds=typed.seconds)
+
+
+if __name__ == "__main__":
+    main()
