@@ -122,23 +122,29 @@ def _settings() -> "AbstractContextManager[None]":
     return matplotlib.rc_context({"hatch.linewidth": 0.9, "svg.hashsalt": "eval.canvas"})
 
 
-def stacked_axes(heights: Sequence[float], style: Style) -> "tuple[Figure, list[Axes]]":
-    """Make an empty figure with frameless axes of these heights in inches, one above the other on one x axis.
+def stacked_axes(
+    heights: Sequence[float], style: Style, *, columns: int = 1, share_x: bool = True
+) -> "tuple[Figure, list[Axes]]":
+    """Make an empty figure with rows of frameless axes of these heights in inches, all on one x axis.
+
+    With share_x=False each has an x axis of its own, and room for its ticks.
 
     Room for a title and a legend of one line each and the ticks of the lowest axes is added.
     """
     from matplotlib.figure import Figure
 
     colours = style.colours
+    gap = GAP if share_x else GAP + 0.2
     figure = Figure(
-        figsize=(style.width, sum(heights) + 0.75 + GAP * (len(heights) - 1)),
+        figsize=(style.width, sum(heights) + 0.75 + gap * (len(heights) - 1)),
         dpi=DPI,
         layout="constrained",
         facecolor=colours.paper,
     )
-    column = list(figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0])
-    _undress(column, colours)
-    return figure, column
+    axes = figure.subplots(len(heights), columns, sharex=share_x, squeeze=False, height_ratios=heights)
+    rows = list(axes.flat)
+    _undress(rows, colours)
+    return figure, rows
 
 
 def grid_axes(rows: int, columns: int, height: float, style: Style) -> "tuple[Figure, list[Axes]]":

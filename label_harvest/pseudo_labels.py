@@ -35,6 +35,46 @@ def pseudo_labels(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.nd
     [[True, False], [False, False]]
     """
     thresholds = np.asarray(thresholds)
+    _check(logits, weak_labels, thresholds)
+    return (logits > thresholds) & weak_labels[..., None, :]
+
+
+def pseudo_probs(
+    logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.ndarray, *, temperature: float = 1.0
+) -> np.ndarray:
+    """Soft labels: how far a teacher is above or below its threshold, for the classes the clip is tagged with.
+
+    Args:
+        logits: float [..., T, C], as for `pseudo_labels`; NaN where there is no evidence.
+        weak_labels: bool [..., C], the tags of the clips.
+        thresholds: float [C], in logits.
+        temperature: In logits; the larger, the nearer to 1/2 all labels are.
+
+    Returns:
+        float32 [..., T, C]: sigmoid((logit - threshold) / temperature) for tagged classes, 0 for others and where there
+        is no evidence. Above 1/2 exactly where `pseudo_labels` labels, up to rounding.
+
+    Raises:
+        ValueError: As for `pseudo_labels`, or the temperature is not positive.
+
+    Source:
+        UWAV, Lai et al., CVPR 2025, equation 12, with temperature 1; its code divides by 2.
+
+    >>> logits = np.array([[4.0, 3.0], [2.0, 9.0]])
+    >>> pseudo_probs(logits, np.array([True, False]), np.array([2.0, 2.0])).astype(float).round(3).tolist()
+    [[0.881, 0.0], [0.5, 0.0]]
+    """
+    thresholds = np.asarray(thresholds)
+    _check(logits, weak_labels, thresholds)
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be a positive number of logits, got {temperature}")
+    above = (logits.astype(np.float64) - thresholds) / temperature
+    probs = 0.5 * (1 + np.tanh(0.5 * above))  # the sigmoid, which overflows nowhere in this form
+    return np.where(weak_labels[..., None, :] & ~np.isnan(logits), probs, 0).astype(np.float32)
+
+
+def _check(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.ndarray) -> None:
+    """Refuse tags and thresholds that do not belong to the logits."""
     if weak_labels.dtype != bool or weak_labels.shape != logits.shape[:-2] + logits.shape[-1:]:
         raise ValueError(
             "weak_labels must be bool [..., classes] for logits [..., segments, classes], "
@@ -45,7 +85,6 @@ def pseudo_labels(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.nd
             f"thresholds must be {logits.shape[-1]} numbers, one per class, "
             f"got {list(thresholds.shape)} with {int(np.isnan(thresholds).sum())} NaN"
         )
-    return (logits > thresholds) & weak_labels[..., None, :]
 
 
 def roles_of(thresholds: Mapping[str, np.ndarray]) -> tuple[str, str]:
@@ -60,16 +99,19 @@ def roles_of(thresholds: Mapping[str, np.ndarray]) -> tuple[str, str]:
     raise ValueError(f"labels need thresholds for audio and visual, or for fused, got {sorted(thresholds)}")
 
 
-def label_store(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> np.ndarray:
+def label_store(
+    store: EvidenceStore, thresholds: Mapping[str, np.ndarray], *, temperature: float | None = None
+) -> np.ndarray:
     """Label every clip of a store, each modality by its own teacher.
 
     Args:
         store: Evidence of the teachers `roles_of(thresholds)`.
         thresholds: float [C] in a teacher's logits: for `audio` and `visual`, or for `fused`, whose labels then go to
             both modalities.
+        temperature: Of soft labels, see `pseudo_probs`; None for hard ones.
 
     Returns:
-        bool [N, T, M, C].
+        bool [N, T, M, C], or float32 for soft labels.
 
     Raises:
         ValueError: Thresholds are missing, or the store lacks a teacher they are for.
@@ -80,5 +122,7 @@ def label_store(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> n
             f"labels by the thresholds for {' and '.join(dict.fromkeys(wanted))} need evidence of these teachers; "
             f"the store holds {list(store.roles)}"
         )
-    tracks = [pseudo_labels(store.logits(role), store.weak_labels, thresholds[role]) for role in wanted]
-    return np.stack(tracks, axis=2)
+    evidence = [(store.logits(role), store.weak_labels, thresholds[role]) for role in wanted]
+    if temperature is None:
+        return np.stack([pseudo_labels(*track) for track in evidence], axis=2)
+    return np.stack([pseudo_probs(*track, temperature=temperature) for track in evidence], axis=2)

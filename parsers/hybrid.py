@@ -87,7 +87,7 @@ class HybridParser(nn.Module):
         logits = self.classifier(features)  # [B, T, M, C]
         probs = logits.sigmoid()
         pooled = cast(PooledProbs, self.pooling(features, probs, valid))
-        return ParserOutput(logits, probs, pooled.clip, pooled.modality)
+        return ParserOutput(logits, probs, pooled.clip, pooled.modality, features)
 
     def _check(self, audio: Tensor, visual: Tensor, motion: Tensor | None, valid: Tensor | None) -> None:
         for name, given, projection in (

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,6 +22,8 @@ class LossTerms(NamedTuple):
     """Visual segment logits against their pseudo labels; None when the batch has none."""
     guided: Tensor | None = None
     """Pooled probability of each modality against the smoothed clip tags; None when not asked for."""
+    mixed: Tensor | None = None
+    """Blended segments against blended pseudo labels; None when not asked for."""
 
 
 def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
@@ -36,12 +39,40 @@ def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
     Source:
         VALOR code, NeurIPS 2023.
     """
+    return -log_likelihood(clip_probs, weak_labels).mean()
+
+
+def log_likelihood(probs: Tensor, labels: Tensor) -> Tensor:
+    """Log-likelihood of each label under its probability, clamped to [1e-7, 1 - 1e-7].
+
+    Args:
+        probs: float, any shape.
+        labels: float in [0, 1], of the same shape.
+
+    Returns:
+        float, of the same shape; the binary cross-entropy is its negative.
+    """
     # Written out: torch's binary_cross_entropy aborts on NaN before anyone can say which clips it came from.
-    probs = clip_probs.clamp(_SMALLEST_PROB, 1 - _SMALLEST_PROB)
-    return -(weak_labels * probs.log() + (1 - weak_labels) * (1 - probs).log()).mean()
+    probs = probs.clamp(_SMALLEST_PROB, 1 - _SMALLEST_PROB)
+    return labels * probs.log() + (1 - labels) * (1 - probs).log()
 
 
-def guided_loss(modality_probs: Tensor, weak_labels: Tensor, smoothing: tuple[float, float]) -> Tensor:
+def smoothed_tags(weak_labels: Tensor, smoothing: tuple[float, float]) -> Tensor:
+    """What the guided loss holds each modality to.
+
+    Args:
+        weak_labels: float [B, C] in [0, 1].
+        smoothing: Of audio and of visual, in [0, 1]; a tag y becomes (1 - smoothing) * y + smoothing / 2.
+
+    Returns:
+        float [B, M, C].
+    """
+    return torch.stack([(1 - share) * weak_labels + share / 2 for share in smoothing], dim=1)
+
+
+def guided_loss(
+    modality_probs: Tensor, weak_labels: Tensor, smoothing: tuple[float, float], kept: Tensor | None = None
+) -> Tensor:
     """Binary cross-entropy of the pooled probability of each modality with the clip tags, smoothed by modality.
 
     A tag may be true of one modality alone; smoothing says how little a modality should trust it. Without pseudo labels
@@ -50,7 +81,8 @@ def guided_loss(modality_probs: Tensor, weak_labels: Tensor, smoothing: tuple[fl
     Args:
         modality_probs: float [B, M, C], M is (audio, visual).
         weak_labels: float [B, C] in [0, 1].
-        smoothing: Of audio and of visual, in [0, 1]; a tag y becomes (1 - smoothing) * y + smoothing / 2.
+        smoothing: Of audio and of visual, see `smoothed_tags`.
+        kept: bool [B, M, C], False where a modality is to have no such tag, a target of 0; None when all stay.
 
     Returns:
         Scalar, the sum over modalities of the mean over clips and classes.
@@ -59,20 +91,50 @@ def guided_loss(modality_probs: Tensor, weak_labels: Tensor, smoothing: tuple[fl
         Tian et al., ECCV 2020 (HAN), "individual-guided learning with label smoothing"; HAN smooths audio by 0 and
         visual by 0.1.
     """
-    losses = [
-        weak_loss(probs, (1 - share) * weak_labels + share / 2)
-        for probs, share in zip(modality_probs.unbind(1), smoothing, strict=True)
-    ]
-    return losses[0] + losses[1]
+    targets = smoothed_tags(weak_labels, smoothing)  # [B, M, C]
+    if kept is not None:
+        targets = targets * kept
+    audio, visual = (
+        weak_loss(probs, tags) for probs, tags in zip(modality_probs.unbind(1), targets.unbind(1), strict=True)
+    )
+    return audio + visual
 
 
-def pseudo_label_loss(segment_logits: Tensor, pseudo_labels: Tensor, valid: Tensor | None = None) -> Tensor:
+def balance_weights(pseudo_labels: Tensor, strength: float, valid: Tensor | None = None) -> Tensor:
+    """Weights of the segment losses that even out the few classes a clip has and the many it has not.
+
+    With f the mean number of labelled classes of a segment, the classes among the tags of a clip weigh
+    strength * (C - f), all others f.
+
+    Args:
+        pseudo_labels: [N, T, M, C] of the training set, bool, or float in [0, 1] and then labelled above 1/2.
+        strength: W, the weight of tagged classes against the others.
+        valid: bool [N, T], True where a segment exists; None when all do.
+
+    Returns:
+        float32 [M, 2]: for each modality the weight of a tagged class, and of any other.
+
+    Source:
+        UWAV, Lai et al., CVPR 2025, section 4.4, equations 17 to 19, W 0.5; what is tagged decides, not what the pseudo
+        label says. As in its code, and unlike equations 18 and 19, the weights are not divided by the number of
+        classes, which would leave hardly anything of the segment losses beside the weak loss.
+    """
+    labelled = pseudo_labels if pseudo_labels.dtype == torch.bool else pseudo_labels > 1 / 2
+    labelled = labelled.flatten(0, 1) if valid is None else labelled[valid]  # [segments, M, C]
+    found = labelled.sum(dim=(0, 2)) / len(labelled)  # [M]
+    return torch.stack((strength * (pseudo_labels.shape[-1] - found), found), dim=1).float()
+
+
+def pseudo_label_loss(
+    segment_logits: Tensor, pseudo_labels: Tensor, valid: Tensor | None = None, weights: Tensor | None = None
+) -> Tensor:
     """Binary cross-entropy with logits of one modality's segments against its pseudo labels.
 
     Args:
         segment_logits: float [B, T, C].
         pseudo_labels: float [B, T, C] in [0, 1].
         valid: bool [B, T], True where a segment exists; None when all do.
+        weights: float [B, C], what the classes of each clip count; None for 1 each.
 
     Returns:
         Scalar, the mean over the valid segments and all classes.
@@ -80,9 +142,12 @@ def pseudo_label_loss(segment_logits: Tensor, pseudo_labels: Tensor, valid: Tens
     Source:
         Lai, Chen and Wang, NeurIPS 2023 (VALOR).
     """
+    if weights is not None:
+        weights = weights[:, None].expand_as(segment_logits)  # [B, T, C]
+        weights = weights if valid is None else weights[valid]
     if valid is not None:
         segment_logits, pseudo_labels = segment_logits[valid], pseudo_labels[valid]  # [valid segments, C]
-    return functional.binary_cross_entropy_with_logits(segment_logits, pseudo_labels)
+    return functional.binary_cross_entropy_with_logits(segment_logits, pseudo_labels, weight=weights)
 
 
 def loss_terms(
@@ -92,6 +157,8 @@ def loss_terms(
     valid: Tensor | None = None,
     *,
     smoothing: tuple[float, float] | None = None,
+    kept: Tensor | None = None,
+    balance: Tensor | None = None,
 ) -> LossTerms:
     """All terms of one batch.
 
@@ -101,25 +168,40 @@ def loss_terms(
         pseudo_labels: float [B, T, M, C] in [0, 1]; None leaves their terms out.
         valid: bool [B, T], True where a segment exists; None when all do.
         smoothing: Of the guided term, see `guided_loss`; None leaves it out.
+        kept: bool [B, M, C], False where a modality is to have neither the tag nor pseudo labels; None when all stay.
+        balance: float [M, 2] of `balance_weights`; None weighs all classes alike.
 
     Returns:
-        The terms, unweighted.
+        The terms, unweighted; the mix-up term is not among them.
     """
     weak = weak_loss(output.clip_probs, weak_labels)
-    guided = None if smoothing is None else guided_loss(output.modality_probs, weak_labels, smoothing)
+    guided = None if smoothing is None else guided_loss(output.modality_probs, weak_labels, smoothing, kept)
     if pseudo_labels is None:
         return LossTerms(weak, None, None, guided)
+    if kept is not None:
+        pseudo_labels = pseudo_labels * kept[:, None]  # [B, T, M, C]
     audio, visual = (
-        pseudo_label_loss(logits, labels, valid)
-        for logits, labels in zip(output.segment_logits.unbind(2), pseudo_labels.unbind(2), strict=True)
+        pseudo_label_loss(logits, labels, valid, weights)
+        for logits, labels, weights in zip(
+            output.segment_logits.unbind(2), pseudo_labels.unbind(2), _class_weights(weak_labels, balance), strict=True
+        )
     )
     return LossTerms(weak, audio, visual, guided)
 
 
-def total_loss(terms: LossTerms, *, pseudo_label_weight: float = 1.0, guided_weight: float = 1.0) -> Tensor:
-    """Weighted sum of the terms: weak + pseudo_label_weight * (audio + visual) + guided_weight * guided."""
+def total_loss(
+    terms: LossTerms, *, pseudo_label_weight: float = 1.0, guided_weight: float = 1.0, mixup_weight: float = 1.0
+) -> Tensor:
+    """Weighted sum of the terms, each times its own weight: weak + audio + visual + guided + mixed."""
     total = terms.weak if terms.guided is None else terms.weak + guided_weight * terms.guided
     for term in (terms.audio, terms.visual):
         if term is not None:
             total = total + pseudo_label_weight * term
-    return total
+    return total if terms.mixed is None else total + mixup_weight * terms.mixed
+
+
+def _class_weights(weak_labels: Tensor, balance: Tensor | None) -> list[Tensor | None]:
+    """What the classes of each clip count in each modality, [B, C] each, or None."""
+    if balance is None:
+        return [None, None]
+    return [torch.where(weak_labels > 1 / 2, tagged, other) for tagged, other in balance]

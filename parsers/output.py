@@ -23,6 +23,8 @@ class ParserOutput:
     """float [B, C], pooled over segments and modalities. Attentive pooling can exceed 1 (see `parsers.pooling`)."""
     modality_probs: Tensor
     """float [B, M, C] in [0, 1], pooled over the segments of one modality."""
+    features: Tensor
+    """float [B, T, M, D], the encoded streams the logits were read off."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong to one batch."""
@@ -36,3 +38,8 @@ class ParserOutput:
             got = tuple(getattr(self, name).shape)
             if got != shape:
                 raise ValueError(f"{name} must be {shape} beside segment_logits {expected['segment_probs']}, got {got}")
+        if self.features.shape[:3] != self.segment_logits.shape[:3]:
+            raise ValueError(
+                f"features must be [clips, segments, modalities, features] beside segment_logits "
+                f"{expected['segment_probs']}, got {tuple(self.features.shape)}"
+            )

@@ -208,3 +208,38 @@ def test_label_files_that_are_none_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"pseudo_labels must be bool .* = \[1, T, 2, 2\], got bool \(1, 10, 3, 2\)"):
         write_pseudo_labels(tmp_path / "x.npz", ["a"], ["b", "c"], np.zeros((1, 10, 3, 2), dtype=bool))
     assert not (tmp_path / "x.npz").exists()
+
+
+def test_soft_labels_come_through_as_they_are(tmp_path, published):
+    split = toy_split()
+    soft = np.random.default_rng(0).random((3, 10, 2, 3)).astype(np.float16)
+    write_pseudo_labels(tmp_path / "pseudo_labels.npz", split.clip_ids[::-1], CLASSES, soft)
+    clips = read_clip_set(published, split, PLUS_PLUS, labels=tmp_path)
+    assert clips.pseudo_labels.dtype == torch.float16 and np.array_equal(clips.pseudo_labels, soft[::-1])
+    batch = clips.batch(torch.tensor([2]))
+    assert batch.pseudo_labels.dtype == torch.float32 and np.array_equal(batch.pseudo_labels[0].half(), soft[0])
+    wrong = clips.pseudo_labels.clone()
+    wrong[1, 0, 0, 0] = 1.5
+    with pytest.raises(ValueError, match=rf"soft pseudo_labels must be probabilities .*{split.clip_ids[1]}"):
+        replace(clips, pseudo_labels=wrong)
+
+
+def test_half_features_are_kept_as_half_and_batched_as_float32(tmp_path):
+    clips = toy_clip_set(6)
+    half = replace(clips, audio=clips.audio.half(), visual=clips.visual.half())
+    rows = torch.tensor([4, 0, 5])
+    batch = half.batch(rows)
+    assert batch.audio.dtype == torch.float32 and torch.equal(batch.audio, half.audio[rows].float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_batch_may_be_taken_into_the_memory_of_an_older_one(dtype):
+    clips = toy_clip_set(9)
+    clips = replace(clips, audio=clips.audio.to(dtype), visual=clips.visual.to(dtype))
+    first = clips.batch(torch.tensor([0, 1, 2]))
+    for rows in (torch.tensor([8, 3, 1]), torch.tensor([7])):  # as many clips, and fewer
+        fresh, taken = clips.batch(rows), clips.batch(rows, into=first)
+        assert taken.clip_ids == fresh.clip_ids
+        for name in ("audio", "visual", "weak_labels", "pseudo_labels"):
+            assert torch.equal(getattr(taken, name), getattr(fresh, name)), name
+        assert (taken.audio.data_ptr() == first.audio.data_ptr()) == (len(rows) == 3)

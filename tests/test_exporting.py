@@ -1,5 +1,6 @@
 """The published layout out: the bytes of the published files come back, and nothing is passed off as what it is not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,13 @@ def test_labels_come_back_byte_for_byte(data, tmp_path):
     for folder in LABEL_FOLDERS:
         assert files(tmp_path / "out" / folder) == files(data / folder)
         assert np.load(next((tmp_path / "out" / folder).iterdir())).dtype == np.int64
+
+
+def test_soft_labels_are_refused(data, tmp_path):
+    labels, _ = import_labels(data, [read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
+    with pytest.raises(ValueError, match="holds labels of 0 and 1, got soft ones"):
+        export_labels(replace(labels, labels=labels.labels * np.float32(0.9)), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_folded_kinds_are_refused_or_written_under_another_name(data, tmp_path):

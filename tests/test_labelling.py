@@ -239,3 +239,31 @@ def test_quality_needs_truth_of_the_same_classes_and_a_clip(tmp_path):
             label_quality(labels, unfit)
     with pytest.raises(ValueError, match="no clip of the split 'test' has labels; harvest that split first"):
         label_quality(labels, replace(split, clip_ids=("a", "b", "c")))
+
+
+def test_a_folder_of_soft_labels_says_so_and_marks_what_hard_labels_mark(store, tmp_path):
+    hard, _ = label_clips(store, ZERO)
+    soft, left_out = write_label_folder(tmp_path, store, ZERO, temperature=2.0)
+    assert soft.soft and soft.clip_ids == hard.clip_ids and np.array_equal(soft.marked, hard.labels)
+    heard = (10 * store.arrays["audio.similarity"][0] - 1) / 2
+    expected = np.where(store.weak_labels[0], 1 / (1 + np.exp(-heard)), 0)
+    assert np.allclose(soft.labels[0, :, 0], expected, atol=1e-6)
+    back = read_pseudo_labels(tmp_path)
+    assert np.array_equal(back.labels, soft.labels.astype(np.float16))
+    provenance = json.loads((tmp_path / "labels.json").read_text())
+    assert provenance["soft"] == {"temperature": 2.0} and provenance["left_out"] == left_out
+    write_label_folder(tmp_path, store, ZERO)
+    assert "soft" not in json.loads((tmp_path / "labels.json").read_text())
+
+
+def test_soft_labels_have_no_published_layout(store, tmp_path):
+    soft, _ = label_clips(store, ZERO, temperature=1.0)
+    with pytest.raises(ValueError, match="holds labels of 0 and 1, got soft ones; export labels made without --soft"):
+        export_npy(tmp_path, store, soft)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_quality_of_soft_labels_is_that_of_what_they_mark():
+    labels, split = quality_case()
+    soft = replace(labels, labels=np.where(labels.labels, 0.75, 0.25))
+    assert label_quality(soft, split).precision == label_quality(labels, split).precision

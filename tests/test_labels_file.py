@@ -123,5 +123,30 @@ def test_a_missing_file_says_who_writes_one(tmp_path):
 
 
 def test_labels_check_themselves():
-    with pytest.raises(ValueError, match=r"got float64 \(3, 10, 2, 2\)"):
-        PseudoLabels(CLIPS, CLASSES, LABELS.astype(float))
+    with pytest.raises(ValueError, match=r"got int64 \(3, 10, 2, 2\)"):
+        PseudoLabels(CLIPS, CLASSES, LABELS.astype(int))
+    for wrong in (1.5, -0.1, np.nan):
+        with pytest.raises(ValueError, match=r"soft pseudo labels must be probabilities in 0\.\.1"):
+            PseudoLabels(CLIPS, CLASSES, np.where(LABELS, wrong, 0.5))
+
+
+def test_soft_labels_are_kept_in_half_precision_under_their_own_name(tmp_path):
+    soft = np.random.default_rng(0).random(LABELS.shape).astype(np.float32)
+    write_pseudo_labels(tmp_path / "x.npz", CLIPS, CLASSES, soft)
+    with np.load(tmp_path / "x.npz", allow_pickle=False) as archive:
+        assert sorted(archive.files) == ["classes", "clip_ids", "pseudo_probs"]
+        assert archive["pseudo_probs"].dtype == np.float16
+    back = read_pseudo_labels(tmp_path / "x.npz")
+    assert back.soft and np.array_equal(back.labels, soft.astype(np.float16))
+    assert np.array_equal(back.marked, soft.astype(np.float16) > 0.5)
+    hard = PseudoLabels(CLIPS, CLASSES, LABELS)
+    assert not hard.soft and hard.marked is hard.labels
+
+
+def test_a_name_that_belies_its_array_is_refused(path):
+    replace_arrays(path, pseudo_labels=None, pseudo_probs=LABELS)
+    with pytest.raises(ValueError, match="pseudo_probs must be float, got bool"):
+        read_pseudo_labels(path)
+    replace_arrays(path, pseudo_probs=None, pseudo_labels=LABELS.astype(np.float32))
+    with pytest.raises(ValueError, match="pseudo_labels must be bool, got float32"):
+        read_pseudo_labels(path)

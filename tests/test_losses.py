@@ -3,14 +3,22 @@ import math
 import pytest
 import torch
 
-from parsers.losses import loss_terms, pseudo_label_loss, total_loss, weak_loss
+from parsers.losses import (
+    LossTerms,
+    balance_weights,
+    guided_loss,
+    loss_terms,
+    pseudo_label_loss,
+    total_loss,
+    weak_loss,
+)
 from parsers.output import ParserOutput
 
 
 def _output(batch: int = 2, segments: int = 3, classes: int = 4) -> ParserOutput:
     logits = torch.randn(batch, segments, 2, classes, generator=torch.Generator().manual_seed(0))
     probs = logits.sigmoid()
-    return ParserOutput(logits, probs, probs.mean(dim=(1, 2)), probs.mean(dim=1))
+    return ParserOutput(logits, probs, probs.mean(dim=(1, 2)), probs.mean(dim=1), logits)
 
 
 def test_weak_loss_is_cross_entropy_over_all_classes():
@@ -69,4 +77,67 @@ def test_without_pseudo_labels_only_the_weak_term_is_left():
 def test_output_refuses_parts_of_different_batches():
     logits = torch.zeros(2, 3, 2, 4)
     with pytest.raises(ValueError, match=r"clip_probs must be \(2, 4\).*got \(2, 5\)"):
-        ParserOutput(logits, logits, torch.zeros(2, 5), torch.zeros(2, 2, 4))
+        ParserOutput(logits, logits, torch.zeros(2, 5), torch.zeros(2, 2, 4), logits)
+    with pytest.raises(ValueError, match=r"features must be .*got \(2, 4, 2, 8\)"):
+        ParserOutput(logits, logits, torch.zeros(2, 4), torch.zeros(2, 2, 4), torch.zeros(2, 4, 2, 8))
+
+
+def test_guided_loss_of_lost_tags_has_a_target_of_0():
+    probs = torch.rand(3, 2, 4, dtype=torch.float64)
+    weak = (torch.rand(3, 4, generator=torch.Generator().manual_seed(1)) < 0.5).double()
+    kept = torch.ones(3, 2, 4, dtype=torch.bool)
+    kept[1, 1] = False
+    targets = torch.stack((weak, 0.9 * weak + 0.05), dim=1)  # HAN: audio as it is, visual at 0.9 y + 0.05
+    expected = torch.nn.functional.binary_cross_entropy(probs, targets, reduction="none").mean(dim=(0, 2)).sum()
+    assert guided_loss(probs, weak, (0.0, 0.1)).item() == pytest.approx(expected.item(), rel=1e-12)
+    targets[1, 1] = 0
+    expected = torch.nn.functional.binary_cross_entropy(probs, targets, reduction="none").mean(dim=(0, 2)).sum()
+    assert guided_loss(probs, weak, (0.0, 0.1), kept).item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+def test_pseudo_labels_of_lost_tags_are_dropped():
+    output, weak, pseudo = _output(), torch.ones(2, 4), torch.ones(2, 3, 2, 4)
+    kept = torch.ones(2, 2, 4, dtype=torch.bool)
+    kept[0, 1, 2] = False
+    found = loss_terms(output, weak, pseudo, kept=kept)
+    changed = pseudo.clone()
+    changed[0, :, 1, 2] = 0
+    expected = loss_terms(output, weak, changed)
+    assert found.audio == expected.audio and found.visual == expected.visual
+    assert found.visual != loss_terms(output, weak, pseudo).visual
+
+
+def test_balance_weights_are_the_frequencies_of_the_definition():
+    labels = torch.rand(20, 5, 2, 6, generator=torch.Generator().manual_seed(0)) < 0.2
+    for given in (labels, labels.float() * 0.9):
+        weights = balance_weights(given, 0.5)
+        for m in range(2):
+            positive = labels[:, :, m].double().mean().item()  # UWAV: sum over clips, segments, classes, by N T C
+            assert weights[m].tolist() == pytest.approx([6 * (1 - positive) * 0.5, 6 * positive], rel=1e-6)
+    valid = torch.zeros(20, 5, dtype=torch.bool)
+    valid[:, :2] = True
+    assert torch.equal(balance_weights(labels, 0.5, valid), balance_weights(labels[:, :2], 0.5))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_balanced_segment_losses_weigh_classes_by_the_tags(padded):
+    output, balance = _output(), torch.tensor([[3.0, 0.5], [7.0, 0.25]])
+    weak = torch.tensor([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]])
+    pseudo = torch.rand(2, 3, 2, 4, generator=torch.Generator().manual_seed(2)) * weak[:, None, None]
+    valid = torch.tensor([[True, True, False], [True, True, True]]) if padded else None
+    found = loss_terms(output, weak, pseudo, valid, balance=balance)
+    for m, term in enumerate((found.audio, found.visual)):
+        terms = []
+        for b in range(2):
+            for t in range(3):
+                for c in range(4):
+                    if valid is None or valid[b, t]:
+                        p, y = output.segment_probs[b, t, m, c].item(), pseudo[b, t, m, c].item()
+                        weight = balance[m, 0 if weak[b, c] else 1].item()
+                        terms.append(-weight * (y * math.log(p) + (1 - y) * math.log(1 - p)))
+        assert term.item() == pytest.approx(sum(terms) / len(terms), rel=1e-5)
+
+
+def test_mixed_term_has_a_weight_of_its_own():
+    terms = LossTerms(*(torch.tensor(value) for value in (1.0, 2.0, 4.0, 8.0, 16.0)))
+    assert total_loss(terms, pseudo_label_weight=0.5, guided_weight=0.25, mixup_weight=0.125).item() == 1 + 3 + 2 + 2

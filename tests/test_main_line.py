@@ -242,7 +242,12 @@ def test_a_run_says_what_it_selected_and_is_not_trained_twice(line, labels, run)
     log = [json.loads(row) for row in (run / "log.jsonl").read_text().splitlines()]
     best = max(log, key=lambda record: record["val"]["segment"]["type_av"])
     figure = f"validation segment Type@AV {best['val']['segment']['type_av']:.2f}"
-    assert done.out == f"seed 0: selected epoch {best['epoch']} with {figure}; wrote {run}\n"
+    first, *tables = done.out.splitlines()
+    assert first == f"seed 0: selected epoch {best['epoch']} with {figure}; wrote {run}"
+    report = json.loads((run / "scores.json").read_text())
+    for name, ten in (("validation", best["val"]), ("test", report)):
+        shown = [re.findall(r"\d+\.\d", row) for row in tables if row.startswith(f"{name} ")]
+        assert shown == [[f"{value:.1f}" for value in ten[level].values()] for level in ("segment", "event")]
     assert f"{run}: trained before, nothing to do\n" in done.err
     quiet = typed("train", run, "--data", line.data, "--labels", labels, "--out", run, "--quiet")  # by its own recipe
     assert (quiet.code, quiet.out) == (0, done.out)
@@ -252,8 +257,14 @@ def test_seeds_make_a_run_folder_each(line, labels, tmp_path):
     given = ("--labels", labels, "--out", tmp_path / "runs", "--seeds", "2", *SMALL, *BRIEF)
     more = ("--set", "fit.seed=4", "--set", "features.missing=drop", "--quiet")
     done = typed("train", "demo", "--data", line.data, *given, *more)
-    assert done.code == 0 and [path.name for path in sorted((tmp_path / "runs").iterdir())] == ["seed-4", "seed-5"]
-    assert re.fullmatch(r"(seed [45]: selected epoch \d with .*; wrote .*/seed-[45]\n){2}", done.out)
+    written = [path.name for path in sorted((tmp_path / "runs").iterdir())]
+    assert done.code == 0 and written == ["scores.json", "seed-4", "seed-5", "training.png"]
+    assert re.match(r"(seed [45]: selected epoch \d with .*; wrote .*/seed-[45]\n){2}\n", done.out)
+    assert re.search(r"^validation \(2 seeds\)( +\d+\.\d ± \d+\.\d){5}$", done.out, re.MULTILINE)
+    row = re.search(r"^test \(2 seeds\)( +\d+\.\d ± \d+\.\d){5}$", done.out, re.MULTILINE).group().split("seeds)")[1]
+    assert row.split() in [
+        line.split("seeds)")[-1].split()[:15] for line in typed("table", tmp_path / "runs").out.splitlines()
+    ]
     recipes = [json.loads((tmp_path / f"runs/seed-{seed}/recipe.json").read_text()) for seed in (4, 5)]
     assert [recipe["fit"]["seed"] for recipe in recipes] == [4, 5]
     weights = [(tmp_path / f"runs/seed-{seed}/best.safetensors").read_bytes() for seed in (4, 5)]
@@ -310,3 +321,19 @@ def test_training_on_random_teachers_needs_a_flag(noise, line, labels, tmp_path)
         assert "--allow-random-teachers" in done.err and not (tmp_path / "run").exists()
     given = ("--data", noise / "data", "--labels", noise / "labels", "--out", tmp_path / "run")
     assert typed("train", "demo", *given, *more, "--allow-random-teachers").code == 0
+
+
+def test_soft_labels_are_probabilities_of_the_same_seconds(line, labels, tmp_path):
+    done = typed("labels", line.store, "--out", tmp_path / "soft", "--soft", "--temperature", "2", "--quiet")
+    hard, soft = read_pseudo_labels(labels), read_pseudo_labels(tmp_path / "soft")
+    assert np.array_equal(soft.marked, hard.labels) and len(np.unique(soft.labels)) > 50
+    first = done.out.splitlines()[0]
+    assert first == f"7 clips, {hard.labels.sum()} labelled seconds (soft, above 1/2); wrote {tmp_path / 'soft'}"
+    assert json.loads((tmp_path / "soft/labels.json").read_text())["soft"] == {"temperature": 2.0}
+    for given, message in (
+        (("--temperature", "2"), "--temperature is for soft labels; add --soft"),
+        (("--soft", "--export", "npy"), "give either --soft or --export"),
+        (("--soft", "--temperature", "0"), "temperature must be a positive number of logits, got 0.0"),
+    ):
+        assert message in typed("labels", line.store, "--out", tmp_path / "no", *given).complaint()
+    assert not (tmp_path / "no").exists()

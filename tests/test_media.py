@@ -70,6 +70,17 @@ def test_the_number_of_slots_follows_the_video_within_the_tolerance(tmp_path):
     assert numbers(media) == expected_numbers(10, 82, 103)
 
 
+@pytest.mark.parametrize("seconds", [9.7, 10.0, 10.3, 12.0])
+def test_all_slots_are_there_when_asked_for_and_change_nothing_else(tmp_path, seconds):
+    path = write_toy_clip(tmp_path / "a.mp4", video=ToyVideo(seconds=seconds), sound=ToySound(seconds=seconds))
+    plain, whole = read_clip(path, grid=GRID), read_clip(path, grid=GRID, slots=True)
+    assert plain.slots is None and whole.slots.shape == (80, 48, 64, 3)
+    assert (plain.frames == whole.frames).all() and plain.provenance == whole.provenance
+    number = round(10 * seconds)
+    wanted = [max(f for f in range(number) if f / 10 < (k + 0.5) / 8) for k in range(80)]
+    assert [frame_number(image) for image in whole.slots] == wanted
+
+
 def test_a_long_clip_is_cut_to_the_grid(tmp_path):
     video = ToyVideo(seconds=12.0)
     sound = ToySound(seconds=12.0, codec="pcm_s16le")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from label_harvest.pseudo_labels import label_store, pseudo_labels
+from label_harvest.pseudo_labels import label_store, pseudo_labels, pseudo_probs
 from label_harvest.store import EvidenceStore
 
 
@@ -72,3 +72,41 @@ def test_a_store_or_thresholds_that_lack_a_modality_are_refused():
         label_store(store_of(audio=audio), {"audio": np.zeros(2), "visual": np.zeros(2)})
     with pytest.raises(ValueError, match=r"thresholds for audio and visual, or for fused, got \['audio'\]"):
         label_store(store_of(audio=audio, visual=audio), {"audio": np.zeros(2)})
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_soft_labels_are_sigmoids_of_tagged_classes(temperature):
+    rng = np.random.default_rng(0)
+    logits, weak, thresholds = rng.normal(size=(3, 5, 4)) * 9, rng.random((3, 4)) < 0.6, rng.normal(size=4)
+    logits[1, 2] = np.nan
+    soft = pseudo_probs(logits, weak, thresholds, temperature=temperature)
+    for n, t, c in np.ndindex(soft.shape):
+        known = weak[n, c] and not np.isnan(logits[n, t, c])
+        expected = 1 / (1 + np.exp(-(logits[n, t, c] - thresholds[c]) / temperature)) if known else 0
+        assert soft[n, t, c] == pytest.approx(expected, abs=1e-6)
+    assert soft.dtype == np.float32
+    assert np.array_equal(soft > 0.5, pseudo_labels(logits, weak, thresholds))
+
+
+def test_soft_labels_of_extreme_logits_are_0_and_1_without_a_warning():
+    with np.errstate(all="raise"):
+        soft = pseudo_probs(np.array([[1e5, -1e5]]), np.array([True, True]), np.zeros(2))
+    assert soft.tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_temperature_is_a_positive_number(temperature):
+    with pytest.raises(ValueError, match="temperature must be a positive number of logits, got"):
+        pseudo_probs(np.zeros((1, 2)), np.array([True, True]), np.zeros(2), temperature=temperature)
+
+
+def test_a_store_is_labelled_softly_by_the_same_teachers():
+    audio, visual = np.full((2, 3, 2), 0.5, np.float32), np.full((2, 3, 2), 0.2, np.float32)  # logits 4 and 1
+    thresholds = {"audio": np.array([3.0, 4.0]), "visual": np.array([1.0, 2.0])}
+    soft = label_store(store_of(audio=audio, visual=visual), thresholds, temperature=2.0)
+    half = 1 / (1 + np.exp(-0.5))
+    assert soft[0, 0].tolist() == [[pytest.approx(half), 0], [pytest.approx(0.5), 0]]
+    assert soft[1, 0].tolist() == [
+        [pytest.approx(half), pytest.approx(0.5)],
+        [pytest.approx(0.5), pytest.approx(1 - half)],
+    ]

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 from parsers.build import PARSERS, ParserOptions, build_parser
 from parsers.published import to_published
+from parsers.published_han import used_by_han
+from tests.plain_han import PlainHan
 from tests.typed import typed
 from valor.checkpoint import CheckpointCard, read_checkpoint, write_checkpoint
 from valor.published_checkpoint import export_checkpoint, import_checkpoint
@@ -92,9 +94,9 @@ def changed(name: str, tensor: torch.Tensor) -> OrderedDict:
 
 
 @pytest.mark.parametrize(("state", "message"), [
-    (without("fc_a.weight"), "expected the state dict of a published VALOR"),
+    (without("fc_a.weight"), "expected the state dict of a published HAN, VALOR"),
     (without("hat_encoder.layers.1.linear1.bias"), r"1 tensors missing \['encoder.layers.1.widen.bias'\]"),
-    (changed("audio_encoder.layers.0.linear1.weight", torch.ones(2, 2)), "the 2020 HAN network computes"),
+    (changed("audio_encoder.layers.0.linear1.weight", torch.ones(2, 2)), "networks of other parts compute something"),
     (changed("fc_prob.bias", torch.ones(24)), r"1 of another shape \['classifier.bias'\]"),
     (changed("fc_prob.bias", torch.full((25,), torch.nan)), "got others in 1 tensors such as fc_prob.bias"),
     (changed("fc_prob.bias", torch.ones(25, dtype=torch.int64)), "finite floats, got others in 1 tensors"),
@@ -162,3 +164,99 @@ def test_the_commands(checkpoint, tmp_path):
     assert "--folded has no meaning for `valor export checkpoint`" in typed(
         "export", "checkpoint", tmp_path / "run", "--out", tmp_path / "o.pt", "--folded"
     ).complaint()  # fmt: skip
+
+
+HAN = replace(PARSERS["valor"], num_heads=1, feedforward_width=512, update_order="together")
+
+
+class HanParts(torch.nn.Module):
+    """Everything HAN's code of 2020 makes, by its names; it runs only what is in `used_by_han`."""
+
+    def __init__(self, width: int = 512, inner: int = 512) -> None:
+        super().__init__()
+        for name in ("fc_prob", "fc_frame_att", "fc_av_att"):
+            setattr(self, name, torch.nn.Linear(width, 25))
+        self.fc_a, self.fc_v, self.fc_st = (torch.nn.Linear(features, width) for features in (128, 2048, 512))
+        self.fc_fusion = torch.nn.Linear(2 * width, width)
+        for name in ("audio_encoder", "visual_encoder"):
+            layer = torch.nn.TransformerEncoderLayer(width, 1, inner)
+            setattr(self, name, torch.nn.TransformerEncoder(layer, 1, enable_nested_tensor=False))
+        self.cmt_encoder = self.stack(self.layer(width, inner, ("self_attn",)), width)
+        self.hat_encoder = self.stack(self.layer(width, inner, ("self_attn", "cm_attn")), width)
+
+    def layer(self, width: int, inner: int, attentions: tuple[str, ...]) -> torch.nn.Module:
+        parts = {name: torch.nn.MultiheadAttention(width, 1) for name in attentions}
+        parts |= {"linear1": torch.nn.Linear(width, inner), "linear2": torch.nn.Linear(inner, width)}
+        return torch.nn.ModuleDict(parts | {name: torch.nn.LayerNorm(width) for name in ("norm1", "norm2")})
+
+    def stack(self, layer: torch.nn.Module, width: int) -> torch.nn.Module:
+        norms = {name: torch.nn.LayerNorm(width) for name in ("norm1", "norm2")}
+        return torch.nn.ModuleDict({"layers": torch.nn.ModuleList([layer]), **norms})
+
+
+@pytest.fixture(scope="module")
+def han_state() -> OrderedDict:
+    torch.manual_seed(0)
+    return HanParts().state_dict()
+
+
+def test_han_of_2020_comes_in_and_computes_its_definition(han_state, tmp_path):
+    recipe = import_checkpoint(save(han_state, tmp_path / "MMIL_Net.pt"), tmp_path / "run", class_names=NAMES)
+    assert recipe.parser == HAN
+    assert (recipe.features.audio, recipe.features.visual, recipe.features.motion) == ("vggish", "res152", "r2plus1d")
+    parser, _ = read_checkpoint(tmp_path / "run")
+    plain = PlainHan((128, 2048, 512), 512, 1, 512, 25).eval()
+    names = {"audio": "fc_a", "visual": "fc_v", "motion": "fc_st", "fusion": "fc_fusion", "event": "fc_prob"}
+    names |= {"when": "fc_frame_att", "which": "fc_av_att"}
+    names |= {"along": "hat_encoder.layers.0.self_attn", "across": "hat_encoder.layers.0.cm_attn"}
+    names |= {"feedforward.0": "hat_encoder.layers.0.linear1", "feedforward.2": "hat_encoder.layers.0.linear2"}
+    names |= {"first": "hat_encoder.layers.0.norm1", "second": "hat_encoder.layers.0.norm2"}
+    state = {}
+    for name in plain.state_dict():
+        part = next(known for known in sorted(names, key=len, reverse=True) if name.startswith(f"{known}."))
+        state[name] = han_state[names[part] + name.removeprefix(part)]
+    plain.load_state_dict(state)
+    inputs = [torch.randn(2, 10, width) for width in (128, 2048, 512)]
+    with torch.no_grad():
+        expected, output = plain(*inputs), parser(*inputs)
+    assert all((getattr(output, name) - value).abs().max() < 1e-6 for name, value in expected.items())
+
+
+def test_han_goes_out_as_its_code_loads_it(han_state, tmp_path):
+    import_checkpoint(save(han_state, tmp_path / "MMIL_Net.pt"), tmp_path / "run", class_names=NAMES)
+    assert export_checkpoint(tmp_path / "run", tmp_path / "out.pt") == len(han_state)
+    back = torch.load(tmp_path / "out.pt", weights_only=True)
+    HanParts().load_state_dict(back)  # strict
+    used = used_by_han(han_state)
+    assert 20 < len(used) < len(han_state)
+    assert all(torch.equal(back[name], tensor) for name, tensor in used.items())
+    unused = {name: tensor for name, tensor in back.items() if name not in used}
+    assert {tuple(tensor.unique().tolist()) for name, tensor in unused.items() if "norm" in name} == {(1.0,), (0.0,)}
+    again = import_checkpoint(tmp_path / "out.pt", tmp_path / "again", class_names=NAMES)
+    assert again.parser == HAN
+
+
+def test_what_hans_code_would_compute_otherwise_is_refused(han_state, tmp_path):
+    second = {name.replace("layers.0", "layers.1"): t for name, t in han_state.items() if "hat_encoder.layers" in name}
+    deep = save(OrderedDict(han_state, **second), tmp_path / "deep.pt")
+    with pytest.raises(ValueError, match=r"deep.pt: HAN's published network has one layer .*, got 2"):
+        import_checkpoint(deep, tmp_path / "run", class_names=NAMES)
+    path = save(han_state, tmp_path / "han.pt")
+    with pytest.raises(ValueError, match="HAN's published network is post-norm, got --norm-order pre; leave it out"):
+        import_checkpoint(path, tmp_path / "run", class_names=NAMES, norm_order="pre")
+    assert not (tmp_path / "run").exists()
+    assert import_checkpoint(path, tmp_path / "run", class_names=NAMES, num_heads=2).parser.num_heads == 2
+
+
+def test_a_deeper_parser_of_hans_kind_has_no_published_form(tmp_path):
+    parser = build_parser(replace(SMALL, update_order="together"), seed=0)
+    write_checkpoint(tmp_path / "run/best.safetensors", parser, CheckpointCard(class_names=NAMES))
+    with pytest.raises(ValueError, match="HAN's published network has one post-norm layer, this parser, .* has 2 post"):
+        export_checkpoint(tmp_path / "run", tmp_path / "out.pt")
+    assert not (tmp_path / "out.pt").exists()
+
+
+def test_the_command_reads_han(han_state, tmp_path):
+    path = save(han_state, tmp_path / "MMIL_Net.pt")
+    done = typed("import", "checkpoint", path, "--out", tmp_path / "run", "--quiet")
+    assert done.code == 0 and done.out.startswith("1 post-norm layer of width 512 on vggish, res152 and r2plus1d ")

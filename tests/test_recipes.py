@@ -79,6 +79,15 @@ def test_wrong_json_is_refused(tmp_path):
     path.write_text('{"name": "x", "fit": {"epochs": true}}')
     with pytest.raises(ValueError, match=rf"{path}: fit\.epochs must be int, got True"):
         read_recipe(path)
+    for unknown, known in (
+        ("fit.lr", r"fit\.epochs, "),
+        ("parser.depth", r"parser\.audio_width, "),
+        ("teacher", "name, "),
+    ):
+        group, _, option = unknown.rpartition(".")
+        path.write_text(json.dumps({"name": "x", **({group: {option: 1}} if group else {option: 1})}))
+        with pytest.raises(ValueError, match=rf"{path}: unknown option '{unknown}'; known here: {known}"):
+            read_recipe(path)
     path.write_text("[1]")
     with pytest.raises(ValueError, match=f"{path}: a recipe must be a JSON object"):
         read_recipe(path)

@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from label_harvest.store import ShardRow, describe, open_store, write_lock, write_shard
+from parsers.attention import HybridLayer
 from parsers.build import build_parser
-from tests.toy_features import toy_split
+from tests.toy_features import TINY, toy_clip_set, toy_split
 from valor.annotations import read_split, write_event_table, write_weak_table
 from valor.checkpoint import read_checkpoint
 from valor.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.labels_file import write_pseudo_labels
 from valor.recipes import RECIPES, find_recipe, override
-from valor.runs import pick_device, predict_run, train_run, with_seed
+from valor.runs import pick_device, predict_run, read_run_sets, train_on, train_run, with_seed
+from valor.train_step import build_optimiser, train_step
 from valor.vocabulary import LLP_CLASSES, class_names
 
 NAMES = class_names(LLP_CLASSES)
@@ -286,3 +288,25 @@ def test_a_device_is_what_it_is_called(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert pick_device("auto") == pick_device("cuda") == torch.device("cuda")
     assert pick_device("cpu") == torch.device("cpu")
+
+
+def test_a_parser_is_compiled_on_a_gpu_only(published, tmp_path):
+    sets = read_run_sets(VALOR, published)
+    with pytest.raises(ValueError, match="--compile needs a GPU"):
+        train_on(VALOR, sets, tmp_path / "run", device="cpu", compiled=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_parser_off_the_cpu_compiles_whole_and_trains_the_same(monkeypatch):
+    # What runs on a GPU is the layer of parts and torch's own products; here the same code on the CPU.
+    monkeypatch.setattr(HybridLayer, "_can_be_fused", lambda self, x: False)
+    monkeypatch.setattr("parsers.products._KERNEL", None)
+    batch, totals = toy_clip_set(6).batch(torch.arange(6)), []
+    for compiled in (False, True):
+        parser = build_parser(replace(TINY, dropout=0.0), seed=0)
+        if compiled:
+            parser.compile(backend="aot_eager", fullgraph=True, dynamic=False)
+        optimiser = build_optimiser(parser, VALOR.fit)
+        totals.append([train_step(parser, batch, optimiser, VALOR.fit).total.item() for _ in range(3)])
+        assert "stem.audio.weight" in parser.state_dict()
+    assert totals[0] == pytest.approx(totals[1], rel=1e-6) and totals[0][0] > totals[0][2]

@@ -165,3 +165,14 @@ def test_rows_of_one_name_are_refused(tmp_path):
     assert [row.name for row in compare([f"A={runs[0]}", runs[1]]).rows] == ["A", "valor"]
     with pytest.raises(ValueError, match="at least one, got none"):
         compare([])
+
+
+def test_a_summary_of_seeds_is_a_row_like_its_seeds(tmp_path):
+    summary = {level: dict.fromkeys(FIGURES, 2.0) for level in LEVELS}
+    row = read_run(write_run(tmp_path / "valor", seeds=[1, 2, 3], sd=summary, selection="event Type@AV"))
+    assert (row.seeds, row.spread, row.selection) == (3, (2.0,) * 10, "event Type@AV")
+    write_run(tmp_path / "valor" / "seed-1", 50.0)
+    write_run(tmp_path / "valor" / "seed-2", 51.0)
+    assert read_run(tmp_path / "valor").figures[0] == 50.5  # the seeds themselves, where they are there
+    with pytest.raises(ValueError, match="expected the scores `valor evaluate --json` writes, got scores need"):
+        read_run(write_run(tmp_path / "torn", sd={"segment": {}}))

@@ -74,8 +74,8 @@ def test_selected_epoch_is_the_first_best_one(tmp_path, monkeypatch):
     scores = iter([20.0, 50.0, 50.0, 40.0])
     real = valor.train.validate
 
-    def scripted(parser, val):
-        honest = real(parser, val)
+    def scripted(parser, val, gate):
+        honest = real(parser, val, gate)
         return replace(honest, segment=replace(honest.segment, type_av=next(scores)))
 
     monkeypatch.setattr(valor.train, "validate", scripted)

@@ -14,10 +14,9 @@ from torch import Tensor
 from parsers.build import ParserOptions, build_parser, options_of
 from parsers.hybrid import HybridParser
 from valor.files import replaced
+from valor.run_folder import BEST
 
 FORMAT_VERSION = 1
-BEST, LAST = "best.safetensors", "last.safetensors"
-"""Names in a run folder: the epoch that was selected, and the point a stopped run goes on from."""
 _HEADER = "valor"
 
 
@@ -32,7 +31,11 @@ class CheckpointCard:
     epoch: int | None = None
     """Epoch the weights are from, counted from 1."""
     val_type_av: float | None = None
-    """Validation segment Type@AV at that epoch, in percent: what the epoch was selected by."""
+    """Validation segment Type@AV at that epoch, in percent."""
+    selected_by: str | None = None
+    """Validation figure the epoch was selected by, such as `segment.type_av`; None where it was not recorded."""
+    val_score: float | None = None
+    """That figure at that epoch, in percent."""
     git_revision: str | None = None
     """Revision of the code that wrote it, None outside a checkout."""
 

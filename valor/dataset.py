@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from label_harvest.store import read_store
+from label_harvest.store import read_store, store_manifest
 from parsers.folding import fold_clap_map
 from valor.annotations import Split
 from valor.feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
@@ -23,10 +23,12 @@ from valor.packed_store import is_packed, read_packed_features
 
 _LOG = logging.getLogger(__name__)
 
-_PRECISIONS = {"float32": torch.float32, "float16": torch.float16}
+_PRECISIONS = ("float32", "float16")
 _STREAMS = ("audio", "visual", "motion")
-_STORE_MAP = ".map"
-"""Ending of store arrays that hold a HTSAT map [64, D] in place of segments."""
+_BLOCK = 256
+"""Clips looked at together."""
+_MAP, _FOLDED = "audio.map", "audio.folded"
+"""Store arrays that hold a HTSAT map [64, D] in place of segments, and the same folded to segments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,8 @@ class FeatureOptions:
     motion: str | None = "r2plus1d"
     """Kind fused into the visual stream; None for a parser with motion_width 0."""
     precision: str = "float32"
-    """How features are kept in memory, float32 or float16; a batch is float32 either way."""
+    """How features are kept in memory: `float32` as they are read, which is half for a store that was packed in half,
+    `float16` rounded to half. A batch is float32 either way."""
     missing: str = "refuse"
     """What to do about clips without features or pseudo labels: `refuse`, or `drop` them with a warning."""
 
@@ -104,7 +107,7 @@ class ClipSet:
     valid: Tensor | None = None
     """bool [N, T], True where a segment exists, at least one per clip; None when all do."""
     pseudo_labels: Tensor | None = None
-    """bool [N, T, M, C]."""
+    """bool [N, T, M, C]; soft ones float in 0..1."""
     truth: Tensor | None = None
     """bool [N, T, M, C], the human labels of val and test."""
 
@@ -120,8 +123,14 @@ class ClipSet:
             self._check(stream, (clips, segments, None))
         self._check("weak_labels", (clips, classes), torch.bool)
         self._check("valid", (clips, segments), torch.bool)
+        soft = self.pseudo_labels is not None and self.pseudo_labels.is_floating_point()
         for name in ("pseudo_labels", "truth"):
-            self._check(name, (clips, segments, 2, classes), torch.bool)
+            kind = self.pseudo_labels.dtype if soft and name == "pseudo_labels" else torch.bool
+            self._check(name, (clips, segments, 2, classes), kind)
+        if soft and not ((self.pseudo_labels >= 0) & (self.pseudo_labels <= 1)).all():
+            wrong = (~((self.pseudo_labels >= 0) & (self.pseudo_labels <= 1))).flatten(1).any(dim=1).nonzero().flatten()
+            clip_ids = listed([self.clip_ids[row] for row in wrong])
+            raise ValueError(f"soft pseudo_labels must be probabilities in 0..1, got others in {clip_ids}; label again")
         if self.valid is not None and not self.valid.any(dim=1).all():
             empty = [self.clip_ids[row] for row in (~self.valid.any(dim=1)).nonzero().flatten()]
             raise ValueError(f"every clip needs a valid segment, got none in {listed(empty)}; leave them out")
@@ -137,7 +146,7 @@ class ClipSet:
                 f"{name} must be {dtype or 'float'} [{wanted}] for {len(self.clip_ids)} clips, got {tensor.dtype} "
                 f"{tuple(tensor.shape)}"
             )
-        if dtype is None and not tensor.isfinite().all():
+        if dtype is None and not _all_finite(tensor):
             rows = (~tensor.isfinite().flatten(1).all(dim=1)).nonzero().flatten()
             raise ValueError(
                 f"{name} features must be finite, got NaN or Inf in {listed([self.clip_ids[row] for row in rows])}; "
@@ -148,21 +157,22 @@ class ClipSet:
         """Return the number of clips, N."""
         return len(self.clip_ids)
 
-    def batch(self, rows: Tensor) -> Batch:
+    def batch(self, rows: Tensor, *, into: Batch | None = None) -> Batch:
         """Take some clips.
 
         Args:
             rows: int64 [B], which.
+            into: A batch of this set that is no longer needed: where it has as many clips, its memory is written over,
+                several times faster than asking the system for new memory each time.
         """
-        return Batch(
-            tuple(self.clip_ids[row] for row in rows.tolist()),
-            self.audio[rows].float(),
-            self.visual[rows].float(),
-            None if self.motion is None else self.motion[rows].float(),
-            None if self.valid is None else self.valid[rows],
-            self.weak_labels[rows].float(),
-            None if self.pseudo_labels is None else self.pseudo_labels[rows].float(),
-        )
+        where = rows.to(self.audio.device)
+        old = into if into is not None and into.audio.shape[0] == len(rows) else None
+        taken = {
+            name: _taken(getattr(self, name), where, getattr(old, name, None))
+            for name in (*_STREAMS, "weak_labels", "pseudo_labels")
+        }
+        valid = None if self.valid is None else self.valid[where]
+        return Batch(clip_ids=tuple(self.clip_ids[row] for row in rows.tolist()), valid=valid, **taken)
 
     def take(self, rows: Sequence[int]) -> "ClipSet":
         """Keep the clips of these rows, in this order."""
@@ -229,7 +239,7 @@ def read_clip_set(
         kind = getattr(features, stream)
         if kind is not None:
             found = _read_features(Path(source), Path(store) if store else None, kind, split)
-            parts[stream] = found.tensor.to(_PRECISIONS[features.precision])
+            parts[stream] = found.tensor.half() if features.precision == "float16" else _exact(found.tensor)
             absent |= _missing(found, f"{kind} features", features.missing)
     if labels is not None:
         found = _read_labels(Path(labels), split)
@@ -246,19 +256,49 @@ def read_clip_set(
     return ClipSet(clip_ids=tuple(split.clip_ids[row] for row in kept), class_names=split.class_names, **parts)
 
 
+def _all_finite(tensor: Tensor) -> bool:
+    """Whether every number is finite, a block of clips at a time: the check itself needs some copies."""
+    return all(bool(block.isfinite().all()) for block in tensor.split(_BLOCK))
+
+
+def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor | None:
+    """Rows of a tensor [N, ...] as float32, each copied in one piece, which is faster than indexing."""
+    if tensor is None:
+        return None
+    flat = tensor.flatten(1)
+    if into is None:
+        return flat.index_select(0, rows).float().unflatten(1, tensor.shape[1:])
+    if tensor.dtype == into.dtype:
+        torch.index_select(flat, 0, rows, out=into.view(len(rows), -1))
+        return into
+    return into.copy_(flat.index_select(0, rows).view(into.shape))
+
+
+def _exact(features: Tensor) -> Tensor:
+    """Features without a change of value: half stays half, since its conversion adds nothing, all else is float32."""
+    return features if features.dtype == torch.float16 else features.float()
+
+
 def _read_features(source: Path, store: Path | None, kind: str, split: Split) -> ClipArrays:
     if "." not in kind:
         read = read_packed_features if is_packed(source, kind, split.name) else read_feature_files
         return read(source, kind, split)
     if store is None:
         store = source / "store" if (source / "store").is_dir() else source
+    kind = _kept_map(store) if kind in (_MAP, _FOLDED) else kind
     evidence = read_store(store, names=(kind,))
     array = torch.from_numpy(evidence.arrays[kind])
-    if kind.endswith(_STORE_MAP):
+    if kind == _MAP:
         array = fold_clap_map(array.float())
     picked, found = _align(array, evidence.clip_ids, split)
     found &= picked.isfinite().flatten(1).all(dim=1)
     return _clip_arrays(torch.where(found[:, None, None], picked, 0), found, split, f"the store {store}")
+
+
+def _kept_map(store: Path) -> str:
+    """The array a store keeps of the map of a clip; a folded one was folded by the matrix used here."""
+    kept = store_manifest(store)["teachers"].get("audio", {}).get("maps", ())
+    return _FOLDED if any(entry.startswith("folded") for entry in kept) else _MAP
 
 
 def _read_labels(path: Path, split: Split) -> ClipArrays:

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from valor.annotations import media_id
 from valor.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.files import replaced
+from valor.labelling import refuse_soft
 from valor.labels_file import PseudoLabels
 from valor.packed_store import PackedCard, packed_cards, read_packed
 
@@ -99,8 +100,9 @@ def export_labels(labels: PseudoLabels, out: Path, *, progress: bool = True) -> 
         How many files were written.
 
     Raises:
-        ValueError: Two clips go by one name, or a file of other contents is in the way.
+        ValueError: Two clips go by one name, a file of other contents is in the way, or the labels are soft.
     """
+    refuse_soft(labels)
     names = file_names(labels.clip_ids)
     for modality, folder in enumerate(LABEL_FOLDERS):
         arrays = (clip[:, modality].astype(np.int64) for clip in labels.labels)

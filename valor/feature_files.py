@@ -107,7 +107,11 @@ def read_feature_file(path: Path, kind: str) -> np.ndarray:
     """
     array = _load(path, FEATURE_FILES[kind].shape, f"{kind} features [rows, features]")
     if array.dtype.kind != "f" or not np.isfinite(array).all():
-        raise ValueError(f"{path}: {kind} features must be finite floats, got {array.dtype} with NaN, Inf or no floats")
+        found = f"{array.dtype} with NaN or Inf" if array.dtype.kind == "f" else array.dtype
+        raise ValueError(
+            f"{path}: {kind} features must be finite floats, got {found}; extract this clip again, or delete the file "
+            "and leave the clip out with features.missing=drop"
+        )
     return array.astype(np.float32, copy=False)
 
 
@@ -140,7 +144,10 @@ def read_label_files(root: Path, split: Split) -> ClipArrays:
         for row, path in paths.items():
             array = _load(path, shape, "0/1 pseudo labels [segments, classes]")
             if not np.isin(array, (0, 1)).all():
-                raise ValueError(f"{path}: pseudo labels must be 0 or 1, got {array.min()}..{array.max()}")
+                raise ValueError(
+                    f"{path}: pseudo labels must be 0 or 1, got {array.min()}..{array.max()}; "
+                    "fetch or make this file again"
+                )
             tensor[row, :, modality] = torch.from_numpy(array.astype(np.bool_))
     return ClipArrays(tensor, tuple(i for i in split.clip_ids if i in absent), f"{root}/{{CLAP,CLIP}}")
 

@@ -50,7 +50,8 @@ def default_thresholds(store: EvidenceStore, classes: tuple[EventClass, ...]) ->
     """
     from label_harvest.tiny import WEIGHTS
 
-    names = {role: identity["teacher"] for role, identity in store.manifest["teachers"].items()}
+    judges = {role: made for role, made in store.manifest["teachers"].items() if "logit_scale" in made}
+    names = {role: identity["teacher"] for role, identity in judges.items()}
     if names == PUBLISHED_TEACHERS:
         return thresholds_of(classes)
     if all(name == f"demo-{role}" for role, name in names.items()) and classes == LLP_CLASSES:
@@ -89,7 +90,9 @@ def complete_clips(store: EvidenceStore, roles: Iterable[str]) -> np.ndarray:
     return np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
 
 
-def label_clips(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> tuple[PseudoLabels, dict[str, str]]:
+def label_clips(
+    store: EvidenceStore, thresholds: Mapping[str, np.ndarray], *, temperature: float | None = None
+) -> tuple[PseudoLabels, dict[str, str]]:
     """Apply thresholds and tags to the clips whose evidence is complete.
 
     A clip that could not be decoded, has no sound or no picture, or whose picture ends early gets no labels at all:
@@ -98,6 +101,7 @@ def label_clips(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> t
     Args:
         store: Evidence with the similarity arrays read.
         thresholds: float [C] by role, see `label_harvest.pseudo_labels.label_store`.
+        temperature: Of soft labels, in logits; None for hard ones.
 
     Returns:
         The labels of the complete clips, and the status of each clip that was left out.
@@ -105,7 +109,7 @@ def label_clips(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> t
     Raises:
         ValueError: The thresholds do not fit the store, or no clip is complete.
     """
-    labels = label_store(store, thresholds)
+    labels = label_store(store, thresholds, temperature=temperature)
     roles = dict.fromkeys(roles_of(thresholds))
     evidence = [store.arrays[f"{role}.similarity"] for role in roles]
     complete = np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
@@ -117,7 +121,7 @@ def label_clips(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) -> t
 
 
 def write_label_folder(
-    folder: Path, store: EvidenceStore, thresholds: Mapping[str, np.ndarray]
+    folder: Path, store: EvidenceStore, thresholds: Mapping[str, np.ndarray], *, temperature: float | None = None
 ) -> tuple[PseudoLabels, dict[str, str]]:
     """Write what `label_clips` gives, with its provenance.
 
@@ -125,16 +129,18 @@ def write_label_folder(
         folder: Gets `pseudo_labels.npz` and `labels.json`.
         store: Evidence with the similarity arrays read.
         thresholds: float [C] by role.
+        temperature: As for `label_clips`.
 
     Returns:
         What `label_clips` gives.
     """
-    labels, left_out = label_clips(store, thresholds)
+    labels, left_out = label_clips(store, thresholds, temperature=temperature)
     write_pseudo_labels(folder / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels)
     provenance = {
         "store": store.manifest["fingerprint"],
         "teachers": {role: store.manifest["teachers"][role] for role in roles_of(thresholds)},
         "thresholds": {role: thresholds[role].tolist() for role in roles_of(thresholds)},
+        **({} if temperature is None else {"soft": {"temperature": temperature}}),
         "random_weights": is_random(store.manifest),
         "left_out": left_out,
     }
@@ -176,8 +182,9 @@ def export_npy(folder: Path, store: EvidenceStore, labels: PseudoLabels) -> int:
         How many files were written.
 
     Raises:
-        ValueError: Two clips go by the same file name.
+        ValueError: Two clips go by the same file name, or the labels are soft, for which there is no published layout.
     """
+    refuse_soft(labels)
     names = Counter(media_id(clip_id) for clip_id in labels.clip_ids)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -198,6 +205,14 @@ def export_npy(folder: Path, store: EvidenceStore, labels: PseudoLabels) -> int:
                 _save(home / "features" / name, features[row_of[clip_id]].astype(np.float32))
                 written += 1
     return written
+
+
+def refuse_soft(labels: PseudoLabels) -> None:
+    """Refuse to write soft labels where other projects' loaders expect 0 and 1."""
+    if labels.soft:
+        raise ValueError(
+            "the published layout holds labels of 0 and 1, got soft ones; export labels made without --soft"
+        )
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -223,7 +238,7 @@ def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
     """Compare labels with the dense truth of the clips of a split that have any.
 
     Args:
-        labels: Labels of clips in any order.
+        labels: Labels of clips in any order; soft ones count as labels above 1/2.
         split: val or test, with its truth.
 
     Raises:
@@ -235,7 +250,7 @@ def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
     kept = np.array([clip_id in row_of for clip_id in split.clip_ids])
     if not kept.any():
         raise ValueError(f"no clip of the split {split.name!r} has labels; harvest that split first")
-    marked = labels.labels[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
+    marked = labels.marked[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
     truth, tagged = split.truth[kept], split.weak_labels[kept]
     hits, false_alarms, misses = np.moveaxis(segment_counts(marked, truth).sum(axis=(0, 2)), -1, 0)
     silent = tagged & ~marked.any(axis=(1, 2))

@@ -4,6 +4,8 @@ It holds
     clip_ids        unicode [N]
     classes         unicode [C]
     pseudo_labels   bool [N, T, M, C], M is (audio, visual)
+        or
+    pseudo_probs    float16 [N, T, M, C] in 0..1, soft labels
 """
 
 import zipfile
@@ -20,6 +22,7 @@ from valor.files import replaced
 
 FILE_NAME = "pseudo_labels.npz"
 """Name of the file inside a label folder."""
+_HARD, _SOFT = "pseudo_labels", "pseudo_probs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,32 +31,50 @@ class PseudoLabels:
 
     clip_ids: tuple[str, ...]
     class_names: tuple[str, ...]
-    labels: npt.NDArray[np.bool_]
-    """bool [N, T, M, C]."""
+    labels: npt.NDArray[np.bool_] | npt.NDArray[np.floating]
+    """bool [N, T, M, C]; soft labels are float in 0..1."""
+
+    @property
+    def soft(self) -> bool:
+        """Whether the labels are probabilities."""
+        return self.labels.dtype != np.bool_
+
+    @property
+    def marked(self) -> npt.NDArray[np.bool_]:
+        """The labels as bool [N, T, M, C], soft ones where they are above 1/2."""
+        return self.labels > 1 / 2 if self.soft else self.labels
 
     def __post_init__(self) -> None:
         """Refuse arrays that are not one label per clip, segment, modality and class."""
         expected = (len(self.clip_ids), len(MODALITIES), len(self.class_names))
         shape = self.labels.shape
-        if self.labels.dtype != np.bool_ or self.labels.ndim != 4 or (shape[0], *shape[2:]) != expected:
+        kind = "bool" if self.labels.dtype == np.bool_ else np.issubdtype(self.labels.dtype, np.floating) and "float"
+        if not kind or self.labels.ndim != 4 or (shape[0], *shape[2:]) != expected:
             raise ValueError(
-                f"pseudo_labels must be bool [clips, segments, modalities, classes] = [{expected[0]}, T, "
-                f"{expected[1]}, {expected[2]}], got {self.labels.dtype} {shape}"
+                "pseudo_labels must be bool (soft ones float) [clips, segments, modalities, classes] = "
+                f"[{expected[0]}, T, {expected[1]}, {expected[2]}], got {self.labels.dtype} {shape}"
+            )
+        if self.soft and self.labels.size and not (self.labels.min() >= 0 and self.labels.max() <= 1):
+            raise ValueError(
+                f"soft pseudo labels must be probabilities in 0..1, got {self.labels.min()} to {self.labels.max()}"
             )
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise ValueError(f"clip_ids must be unique, got {len(self.clip_ids) - len(set(self.clip_ids))} duplicates")
 
 
 def write_pseudo_labels(
-    path: Path | str, clip_ids: Sequence[str], class_names: Sequence[str], labels: npt.NDArray[np.bool_]
+    path: Path | str,
+    clip_ids: Sequence[str],
+    class_names: Sequence[str],
+    labels: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
 ) -> None:
-    """Write a pseudo-label file, whole or not at all.
+    """Write a pseudo-label file, whole or not at all. Soft labels are kept as float16.
 
     Args:
         path: file to write, ending in .npz, usually FOLDER/pseudo_labels.npz.
         clip_ids: N names.
         class_names: C names, in the order of the class axis.
-        labels: bool [N, T, M, C].
+        labels: bool [N, T, M, C], or float in 0..1.
 
     Raises:
         ValueError: The name does not end in .npz, or the labels do not fit the names.
@@ -61,14 +82,10 @@ def write_pseudo_labels(
     if Path(path).suffix != ".npz":
         raise ValueError(f"{path}: a pseudo-label file is named *.npz")
     table = PseudoLabels(tuple(clip_ids), tuple(class_names), labels)
+    stored = {_SOFT: table.labels.astype(np.float16)} if table.soft else {_HARD: table.labels}
+    names = {"clip_ids": np.array(table.clip_ids), "classes": np.array(table.class_names)}
     with replaced(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            allow_pickle=False,
-            clip_ids=np.array(table.clip_ids),
-            classes=np.array(table.class_names),
-            pseudo_labels=table.labels,
-        )
+        np.savez_compressed(file, allow_pickle=False, **names, **stored)
 
 
 def read_pseudo_labels(path: Path | str) -> PseudoLabels:
@@ -87,10 +104,13 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
         raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            ids, classes, labels = (archive[name] for name in ("clip_ids", "classes", "pseudo_labels"))
+            held = _SOFT if _SOFT in archive and _HARD not in archive else _HARD
+            ids, classes, labels = (archive[name] for name in ("clip_ids", "classes", held))
+        if np.issubdtype(labels.dtype, np.floating) != (held == _SOFT):
+            raise ValueError(f"{held} must be {'float' if held == _SOFT else 'bool'}, got {labels.dtype}")
         return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels)
     except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
-            f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels, which could not be read "
-            f"({error}); run `valor labels` again"
+            f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "
+            f"be read ({error}); run `valor labels` again"
         ) from error

@@ -11,13 +11,13 @@ keeps three decimal digits and halves the file; float32 keeps every bit of the k
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from valor.annotations import Split
@@ -32,6 +32,9 @@ FORMAT_VERSION = 1
 PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
 """How features can be kept, the default first."""
 _TENSOR = "features"
+_SAFETENSORS_NAMES = {"float16": "F16", "float32": "F32"}
+_BLOCK = 512
+"""Clips written at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,12 +97,27 @@ def write_packed(data: Path, features: Tensor, card: PackedCard) -> PackedCard:
             f"{card.kind} features must be {card.dtype} {list(card.shape)} as their card says, got {features.dtype} "
             f"{list(features.shape)}"
         )
-    if not features.isfinite().all():
-        raise ValueError(f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can; use float32")
+    _refuse_infinite(features, card)
+    return write_packed_blocks(data, features.split(_BLOCK), card)
+
+
+def write_packed_blocks(data: Path, blocks: Iterable[Tensor], card: PackedCard) -> PackedCard:
+    """Write features as they come, so that no more than a block of them is ever in memory.
+
+    Args:
+        data: The data folder.
+        blocks: float16 or float32 [n, 10, D], finite; their clips one after the other are those of the card.
+        card: What they are together; its sha256 is filled in here.
+
+    Returns:
+        The card as written.
+
+    Raises:
+        ValueError: Blocks and card do not belong together, or a value does not fit float16; nothing was written.
+    """
     target, card_path = _tensor_path(data, card.kind, card.split), _card_path(data, card.kind, card.split)
     with replaced(target) as temporary:
-        save_file({_TENSOR: features.contiguous()}, temporary)
-        digest = _sha256(temporary)
+        digest = _write_tensor(temporary, blocks, card)
         card_path.unlink(missing_ok=True)
     written = PackedCard(**{**asdict(card), "sha256": digest})
     with replaced(card_path) as temporary:
@@ -199,6 +217,42 @@ def _tensor_path(data: Path, kind: str, split: str) -> Path:
 
 def _card_path(data: Path, kind: str, split: str) -> Path:
     return data / FOLDER / f"{kind}.{split}.json"
+
+
+def _write_tensor(path: Path, blocks: Iterable[Tensor], card: PackedCard) -> str:
+    """Write a safetensors file block by block and return its sha256."""
+    clips, row, size = card.shape[0], card.shape[1:], PRECISIONS[card.dtype].itemsize
+    shape = ",".join(map(str, card.shape))
+    place = f'"dtype":"{_SAFETENSORS_NAMES[card.dtype]}","shape":[{shape}],"data_offsets":[0,{size * prod(card.shape)}]'
+    header = f'{{"{_TENSOR}":{{{place}}}}}'.encode()
+    header += b" " * (-len(header) % 8)  # the numbers start at a multiple of their size
+    digest, done = hashlib.sha256(), 0
+    with path.open("wb") as file:
+        for part in _chained(len(header).to_bytes(8, "little") + header, blocks, card):
+            digest.update(part)
+            done += file.write(part)
+    found = (done - 8 - len(header)) / (size * prod(row))
+    if found != clips:
+        raise ValueError(f"the blocks of {card.kind} of {card.split} must hold {clips} clips, got {found:g}")
+    return digest.hexdigest()
+
+
+def _chained(header: bytes, blocks: Iterable[Tensor], card: PackedCard) -> Iterator[bytes | memoryview]:
+    """The bytes of a file: its header, then block after block, each looked at first."""
+    yield header
+    for block in blocks:
+        if tuple(block.shape[1:]) != card.shape[1:] or block.dtype != PRECISIONS[card.dtype]:
+            raise ValueError(
+                f"a block of {card.kind} features must be {card.dtype} [n, {card.shape[1]}, {card.shape[2]}] as the "
+                f"card says, got {block.dtype} {list(block.shape)}"
+            )
+        _refuse_infinite(block, card)
+        yield block.contiguous().numpy().data.cast("B")
+
+
+def _refuse_infinite(features: Tensor, card: PackedCard) -> None:
+    if not features.isfinite().all():
+        raise ValueError(f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can; use float32")
 
 
 def _sha256(path: Path) -> str:

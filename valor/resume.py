@@ -19,6 +19,8 @@ class Progress:
     """Epochs done."""
     best_epoch: int = 0
     """Epoch selected so far, 0 for none."""
+    best_score: float | None = None
+    """The figure it was selected by, in percent."""
     best_type_av: float | None = None
     """Its validation segment Type@AV, in percent."""
 
@@ -31,6 +33,7 @@ def write_resume_point(
     *,
     progress: Progress,
     identity: Mapping[str, Any],
+    extra: Mapping[str, Tensor] | None = None,
 ) -> None:
     """Write everything the next epoch depends on, whole or not at all.
 
@@ -41,12 +44,14 @@ def write_resume_point(
         order: Generator of the batch order.
         progress: How far the run has come.
         identity: What makes this run this run, as JSON values; must be found again to go on.
+        extra: Other tensors the next epoch depends on, by name.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     names = [name for name, _ in model.named_parameters()]
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{names[index]}|{key}": torch.as_tensor(value) for key, value in state.items()}
     tensors |= {"random.order": order.get_state(), "random.cpu": torch.get_rng_state()}
+    tensors |= {f"extra.{name}": tensor for name, tensor in (extra or {}).items()}
     if torch.cuda.is_available():
         tensors["random.cuda"] = torch.cuda.get_rng_state()
     write_tensors(path, tensors, {"format": 1, "progress": asdict(progress), "identity": dict(identity)})
@@ -59,7 +64,7 @@ def read_resume_point(
     order: torch.Generator,
     *,
     identity: Mapping[str, Any],
-) -> Progress:
+) -> tuple[Progress, dict[str, Tensor]]:
     """Put model, optimiser and generators back where they were.
 
     Args:
@@ -70,7 +75,7 @@ def read_resume_point(
         identity: Of the run that wants to go on.
 
     Returns:
-        How far the run had come.
+        How far the run had come, and the extra tensors, on the CPU.
 
     Raises:
         ValueError: The file is of another run, names what differs; or it is damaged.
@@ -89,7 +94,7 @@ def read_resume_point(
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    return Progress(**header["progress"])
+    return Progress(**header["progress"]), _group(tensors, "extra.")
 
 
 def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,20 +1,28 @@
 """A run folder from its recipe: data and labels in, a trained parser out, and its predictions of a split."""
 
+import json
 import logging
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from label_harvest.store import store_manifest
-from parsers.build import build_parser
+from parsers.build import build_parser, options_of
+from parsers.hybrid import HybridParser
 from valor.annotations import Split, read_split
 from valor.checkpoint import read_checkpoint
 from valor.dataset import ClipSet, FeatureOptions, read_clip_set
+from valor.feature_match import refuse_other_features
 from valor.labelling import is_random, made_by_random_teachers
 from valor.predict import predict_split
 from valor.predictions import Predictions
+from valor.provenance import describe_data
 from valor.recipes import Recipe, recipe_from_json, recipe_to_json
+from valor.run_folder import LAST, RECIPE
+from valor.runtime import note_other_runtime, runtime_facts
 from valor.train import FitResult, fit
 from valor.vocabulary import LLP_CLASSES, class_names
 
@@ -25,6 +33,18 @@ LLP_NAMES = class_names(LLP_CLASSES)
 
 _TEACHER_KINDS = {"clap", "clip"}
 """Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunSets:
+    """The data of a run, read once for all its seeds."""
+
+    train: ClipSet
+    val: ClipSet
+    sources: Mapping[str, Any]
+    """Where it came from, see `valor.provenance`."""
+    test: tuple[Split, ClipSet] | None = None
+    """What the finished parser is scored on, where that was asked for and is there."""
 
 
 def train_run(
@@ -55,23 +75,90 @@ def train_run(
         ValueError: Data, labels and recipe do not fit, or random teachers made them and that was not allowed.
         FileNotFoundError: A table or folder is not there.
     """
+    sets = read_run_sets(recipe, data, labels=labels, names=names, allow_random_teachers=allow_random_teachers)
+    return train_on(recipe, sets, out, device=device, progress=progress)
+
+
+def read_run_sets(
+    recipe: Recipe,
+    data: Path,
+    *,
+    labels: Path | None = None,
+    names: tuple[str, ...] = LLP_NAMES,
+    allow_random_teachers: bool = False,
+    test: bool = False,
+) -> RunSets:
+    """Read what a recipe trains on; arguments as in `train_run`.
+
+    Args:
+        recipe: Says which features, and whether labels are wanted.
+        data: Folder of the annotation tables and the features.
+        labels: Folder of pseudo labels; None for the published layout in `data`.
+        names: The classes of the tables.
+        allow_random_teachers: Accept labels and features of teachers with random weights.
+        test: Also read the test split, if all of it is there; what is missing is logged and is no error.
+    """
     labels = (labels or data) if recipe.fit.pseudo_label_weight else None
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels)
-    sets = {
-        split: read_clip_set(data, read_split(data, split, names), recipe.features, labels=wanted)
-        for split, wanted in (("train", labels), ("val", None))
-    }
-    _check_widths(recipe, sets["train"])
+    splits = {name: read_split(data, name, names) for name in ("train", "val")}
+    train, val = (
+        read_clip_set(data, splits[name], recipe.features, labels=wanted)
+        for name, wanted in (("train", labels), ("val", None))
+    )
+    _check_widths(recipe, train)
+    tested = _test_set(recipe, data, names) if test else None
+    used = (*splits.values(), *(tested[:1] if tested else ()))
+    return RunSets(train=train, val=val, test=tested, sources=describe_data(recipe.features, data, used, labels))
+
+
+def train_on(
+    recipe: Recipe,
+    sets: RunSets,
+    out: Path,
+    *,
+    device: str = "auto",
+    compiled: bool = False,
+    progress: bool = True,
+    on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
+) -> FitResult:
+    """Train a recipe on data that was read before; arguments as in `train_run` and `valor.train.fit`.
+
+    `compiled` has torch compile the parser into CUDA graphs, for which it must be on a GPU.
+    """
     where = pick_device(device)
+    facts = runtime_facts(where)
+    if (out / LAST).is_file():
+        note_other_runtime(_begun_with(out), facts)
     parser = build_parser(recipe.parser, seed=recipe.fit.seed).to(where)
-    train, val = sets["train"].to(where), sets["val"].to(where)
-    result = fit(parser, train, val, recipe.fit, out, recipe=recipe_to_json(recipe), progress=progress)
+    if compiled:
+        _compile(parser, where)
+    result = fit(
+        parser,
+        sets.train.to(where),
+        sets.val.to(where),
+        recipe.fit,
+        out,
+        recipe={**recipe_to_json(recipe), "run": {"runtime": facts, "sources": sets.sources}},
+        progress=progress,
+        on_epoch=on_epoch,
+    )
     if result.resumed_from == recipe.fit.epochs:
         _LOG.info("%s: trained before, nothing to do", out)
     elif result.resumed_from:
         _LOG.info("%s: went on from epoch %d", out, result.resumed_from)
     return result
+
+
+def _compile(parser: HybridParser, device: torch.device) -> None:
+    """Compile in place; names of weights stay what they are.
+
+    Raises:
+        ValueError: The parser is on the CPU.
+    """
+    if device.type != "cuda":
+        raise ValueError("--compile needs a GPU; on the CPU the layers' own backward pass is faster than compiled ones")
+    parser.compile(mode="reduce-overhead", fullgraph=True, dynamic=False)
 
 
 def pick_device(name: str) -> torch.device:
@@ -97,14 +184,37 @@ def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "aut
     parser, card = read_checkpoint(run)
     wanted = read_split(data, split, card.class_names) if isinstance(split, str) else split
     if wanted.class_names != card.class_names:
-        raise ValueError(f"{run}: the parser was trained for other classes than the split {wanted.name!r} has")
-    features = recipe_from_json(card.recipe).features
-    return predict_split(parser.to(pick_device(device)), read_clip_set(data, wanted, features))
+        raise ValueError(
+            f"{run}: the parser was trained for other classes than the split {wanted.name!r} has: "
+            f"{', '.join(card.class_names[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "
+            "vocabulary, or train a parser for this one"
+        )
+    clips = read_clip_set(data, wanted, recipe_from_json(card.recipe).features)
+    refuse_other_features(run, options_of(parser), card, clips, data)
+    return predict_split(parser.to(pick_device(device)), clips)
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """The same recipe with another seed."""
     return replace(recipe, fit=replace(recipe.fit, seed=seed))
+
+
+def _test_set(recipe: Recipe, data: Path, names: tuple[str, ...]) -> tuple[Split, ClipSet] | None:
+    """The test split with its features, or None where a part of it is not there."""
+    try:
+        split = read_split(data, "test", names)
+        return split, read_clip_set(data, split, recipe.features)
+    except (FileNotFoundError, ValueError) as error:
+        _LOG.info("the test split will not be scored: %s", error)
+        return None
+
+
+def _begun_with(out: Path) -> Mapping[str, Any]:
+    """What a run folder says it was begun with; nothing where it does not say."""
+    try:
+        return json.loads((out / RECIPE).read_text(encoding="utf-8"))["run"]["runtime"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _check_widths(recipe: Recipe, train: ClipSet) -> None:

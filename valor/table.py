@@ -131,7 +131,7 @@ def compare(
 
 
 def read_run(run: str | Path) -> TableRow:
-    """Read one run: a score file, a folder with scores.json, or a folder of seed folders with one each.
+    """Read one run: a score file, of one run or of several seeds, a folder that holds it, or a folder of seed folders.
 
     Args:
         run: The path, or NAME=PATH to call the row NAME.
@@ -142,8 +142,8 @@ def read_run(run: str | Path) -> TableRow:
     typed = str(run)
     name, _, rest = typed.partition("=")
     path = Path(rest) if rest and not Path(typed).exists() else Path(typed)
-    files = [path] if path.is_file() else [path / "scores.json"] if (path / "scores.json").is_file() else []
-    files = files or sorted(path.glob("seed-*/scores.json"))
+    files = [path] if path.is_file() else sorted(path.glob("seed-*/scores.json"))  # of which scores.json is a summary
+    files = files or ([path / "scores.json"] if (path / "scores.json").is_file() else [])
     if not files:
         raise ValueError(
             f"{path}: expected a score file, a folder with scores.json or one with seed-*/scores.json; "
@@ -152,12 +152,14 @@ def read_run(run: str | Path) -> TableRow:
     rows = [_read_scores(file) for file in files]
     _refuse_mixture(rows)
     title = name if path != Path(typed) else path.stem if path.is_file() else path.resolve().name
+    if len(rows) == 1:
+        return replace(rows[0], name=title)
     columns = list(zip(*(row.figures for row in rows), strict=True))
     return replace(
         rows[0],
         name=title,
         figures=tuple(fmean(column) for column in columns),
-        spread=tuple(stdev(column) if len(column) > 1 else None for column in columns),
+        spread=tuple(map(stdev, columns)),
         seeds=len(rows),
     )
 
@@ -167,11 +169,12 @@ def _read_scores(path: Path) -> TableRow:
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         scores = TenScores.from_dict(report)
+        spread = TenScores.from_dict({**report["sd"], "clips": scores.clips}) if "sd" in report else None
         return TableRow(
             name=str(path),
-            figures=tuple(getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES),
-            spread=(None,) * len(LEVELS) * len(FIGURES),
-            seeds=1,
+            figures=_ten(scores),
+            spread=_ten(spread) if spread else (None,) * len(LEVELS) * len(FIGURES),
+            seeds=len(report.get("seeds", [0])),
             group="run",
             post_processing=report.get("post_processing"),
             selection=report.get("selection", SELECTION if (path.parent / "recipe.json").is_file() else None),
@@ -181,6 +184,10 @@ def _read_scores(path: Path) -> TableRow:
         )
     except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
+
+
+def _ten(scores: TenScores) -> Figures:
+    return tuple(getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES)
 
 
 def _refuse_mixture(rows: Sequence[TableRow]) -> None:

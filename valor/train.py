@@ -1,32 +1,33 @@
-"""The one training loop: features and labels to a run folder, selected on validation segment Type@AV, resumable."""
+"""The one training loop: features and labels to a run folder, selected on a validation score, resumable."""
 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from eval.decide import decide
+from eval.post_processing import PostProcessing
 from eval.scores import Scores, score
 from parsers.build import options_of
 from parsers.hybrid import HybridParser
-from valor.batch_order import batch_order_generator, epoch_order
-from valor.checkpoint import BEST, LAST, CheckpointCard, git_revision, write_checkpoint
+from valor.batch_order import epoch_order
+from valor.checkpoint import CheckpointCard, git_revision, write_checkpoint
 from valor.dataset import ClipSet
 from valor.errors import TrainingError
 from valor.files import replaced
 from valor.fit_options import FitOptions, learning_rate
+from valor.fit_state import FitState, denoise, new_state
 from valor.predict import predict_split
 from valor.resume import Progress, read_resume_point, write_resume_point
-from valor.train_step import Step, build_optimiser, set_learning_rate, train_step
-
-LOG, RECIPE = "log.jsonl", "recipe.json"
-"""Names in a run folder: one JSON object per epoch, and everything needed to build and run the parser."""
+from valor.run_folder import BEST, LAST, LOG, RECIPE
+from valor.train_step import Step, set_learning_rate, train_step
 
 
 @dataclass(frozen=True)
@@ -35,19 +36,37 @@ class FitResult:
 
     best_epoch: int
     val_type_av: float
-    """Validation segment Type@AV of that epoch, in percent."""
+    """Validation segment Type@AV of that epoch, in percent, whatever it was selected by."""
     checkpoint: Path
     """The selected weights."""
     resumed_from: int = 0
     """Epoch an earlier, stopped run had reached; 0 when this one did it all."""
+    selected_by: str = "segment.type_av"
+    """The validation figure the epoch was selected by."""
+    val_score: float = 0.0
+    """Its value at that epoch, in percent."""
 
 
-def validate(parser: HybridParser, val: ClipSet) -> Scores:
-    """Score the parser on a set with truth, both thresholds 0.5, segments gated by the predicted clip labels."""
+def validate(parser: HybridParser, val: ClipSet, gate: str = "clip") -> Scores:
+    """Score the parser on a set with truth, both thresholds 0.5.
+
+    Args:
+        parser: On any device.
+        val: With truth.
+        gate: What a class must pass besides its segments, see `eval.decide`; by default the predicted clip label.
+
+    Raises:
+        ValueError: The set has no truth.
+    """
     if val.truth is None:
         raise ValueError("the validation set has no truth to select the epoch by; read it from a split that has")
     predictions = predict_split(parser, val)
-    predicted = decide(predictions.segment_probs, clip_probs=predictions.clip_probs)
+    predicted = decide(
+        predictions.segment_probs,
+        clip_probs=predictions.clip_probs,
+        modality_probs=predictions.modality_probs,
+        options=PostProcessing(gate=gate),
+    )
     return score(predicted, val.truth.cpu().numpy(), valid=predictions.valid)
 
 
@@ -60,10 +79,11 @@ def fit(
     *,
     recipe: Mapping[str, Any] | None = None,
     progress: bool = True,
+    on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
 ) -> FitResult:
     """Train a parser, or go on with a run that was stopped.
 
-    The run folder gets `best.safetensors` (the first epoch with the highest validation segment Type@AV),
+    The run folder gets `best.safetensors` (the epoch in which the figure `options.select_by` is highest),
     `last.safetensors` (to go on from), `recipe.json` and `log.jsonl`. A run that was killed and is started again with
     the same arguments ends with the same bytes, on the CPU and with the same number of threads.
 
@@ -75,6 +95,8 @@ def fit(
         out: The run folder.
         recipe: Description of the run as JSON values, stored in `recipe.json` and in the checkpoint.
         progress: Whether to show a progress bar on stderr.
+        on_epoch: Called with each line of the log once the epoch is safe on disk, for curves drawn elsewhere. Epochs
+            an earlier, stopped run has done are in `log.jsonl`.
 
     Returns:
         The selected epoch, its score and where its weights are.
@@ -84,13 +106,12 @@ def fit(
         TrainingError: The loss is not finite; names epoch, step and clips.
     """
     _check_sets(train, val, options)
-    run = _Run(
-        parser, build_optimiser(parser, options), batch_order_generator(options_of(parser), options.seed), options
-    )
+    run = new_state(parser, train, options)
     card = CheckpointCard(
         class_names=train.class_names,
         recipe=dict(recipe or {"parser": asdict(options_of(parser)), "fit": asdict(options)}),
         git_revision=git_revision(),
+        selected_by=options.select_by,
     )
     out = Path(out)
     identity = _identity(parser, train, val, options)
@@ -99,32 +120,56 @@ def fit(
     bar = tqdm(total=options.epochs * len(train), initial=state.epoch * len(train), unit="clip", disable=not progress)
     with bar:
         for epoch in range(state.epoch + 1, options.epochs + 1):
-            record = _train_epoch(run, train, epoch, bar)
-            scores = validate(parser, val)
-            type_av = scores.segment.type_av
-            selected = state.best_type_av is None or type_av > state.best_type_av
+            denoise(run, epoch)
+            record = _train_epoch(run, epoch, bar)
+            scores = validate(run.judged, val, options.gate)
+            state, selected = _select(state, epoch, scores, options)
             if selected:
-                write_checkpoint(out / BEST, parser, replace(card, epoch=epoch, val_type_av=type_av))
-            best = (epoch, type_av) if selected else (state.best_epoch, state.best_type_av)
-            state = Progress(epoch, *best)
-            _append(out / LOG, record | {"val": scores.to_dict(), "selected": selected})
-            write_resume_point(out / LAST, parser, run.optimiser, run.order, progress=state, identity=identity)
-            bar.set_postfix(loss=f"{record['loss']['total']:.3f}", val=f"{type_av:.1f}", best=f"{best[1]:.1f}")
-    return FitResult(state.best_epoch, state.best_type_av or 0.0, out / BEST, resumed_from)
+                card = replace(card, epoch=epoch, val_type_av=state.best_type_av, val_score=state.best_score)
+                write_checkpoint(out / BEST, run.judged, card)
+            record |= {
+                "val": scores.to_dict(),
+                "selected": selected,
+                "selected_by": options.select_by,
+                "val_score": _figure(scores, options.select_by),
+            }
+            _append(out / LOG, record)
+            write_resume_point(
+                out / LAST, parser, run.optimiser, run.order, progress=state, identity=identity, extra=run.extra()
+            )
+            bar.set_postfix(
+                loss=f"{record['loss']['total']:.3f}", val=f"{record['val_score']:.1f}", best=f"{state.best_score:.1f}"
+            )
+            if on_epoch:
+                on_epoch(record)
+    return FitResult(
+        best_epoch=state.best_epoch,
+        val_type_av=state.best_type_av or 0.0,
+        checkpoint=out / BEST,
+        resumed_from=resumed_from,
+        selected_by=options.select_by,
+        val_score=state.best_score or 0.0,
+    )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What an epoch changes."""
-
-    parser: HybridParser
-    optimiser: torch.optim.Optimizer
-    order: torch.Generator
-    options: FitOptions
+def _figure(scores: Scores, name: str) -> float:
+    """The figure an option such as `segment.type_av` names."""
+    level, figure = name.split(".")
+    return getattr(getattr(scores, level), figure)
 
 
-def _train_epoch(run: _Run, train: ClipSet, epoch: int, bar: tqdm) -> dict[str, Any]:
+def _select(state: Progress, epoch: int, scores: Scores, options: FitOptions) -> tuple[Progress, bool]:
+    """Whether this epoch is the best so far, and the progress with it."""
+    value, best = _figure(scores, options.select_by), state.best_score
+    selected = best is None or value > best or (value == best and options.select_tie == "last")
+    if selected:
+        return Progress(epoch, epoch, value, scores.segment.type_av), True
+    return replace(state, epoch=epoch), False
+
+
+def _train_epoch(run: FitState, epoch: int, bar: tqdm) -> dict[str, Any]:
     """One pass over the training clips; returns its line of the log."""
+    train = run.train
     device = next(run.parser.parameters()).device
     rate = learning_rate(epoch, run.options)
     set_learning_rate(run.optimiser, rate)
@@ -135,11 +180,13 @@ def _train_epoch(run: _Run, train: ClipSet, epoch: int, bar: tqdm) -> dict[str, 
         batch = train.batch(rows).to(device)
         waited += time.perf_counter() - asked
         try:
-            sums.add(train_step(run.parser, batch, run.optimiser, run.options), len(rows))
+            sums.add(train_step(run.parser, batch, run.optimiser, run.options, run.extras), len(rows))
         except TrainingError as error:
             raise TrainingError(
                 f"epoch {epoch}, step {step}: {error}; look at these clips, or lower fit.learning_rate"
             ) from error
+        if run.average is not None:
+            run.average.update(run.parser)
         bar.update(len(rows))
     seconds = time.perf_counter() - start
     return {
@@ -157,29 +204,32 @@ class _Sums:
     """Running means over the clips of an epoch."""
 
     clips: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    """float64 on the parser's device, so that adding does not wait for it."""
 
     def add(self, step: Step, clips: int) -> None:
         self.clips += clips
         parts = {**step.terms._asdict(), "total": step.total, "grad_norm": step.grad_norm}
         for name, value in parts.items():
             if value is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + value.item() * clips
+                self.sums[name] = self.sums.get(name, 0.0) + value.double() * clips
 
     def means(self) -> dict[str, Any]:
-        means = {name: total / self.clips for name, total in self.sums.items()}
+        means = {name: total.item() / self.clips for name, total in self.sums.items()}
         grad_norm = means.pop("grad_norm")
         return {"loss": means, "grad_norm": grad_norm}
 
 
-def _start(run: _Run, out: Path, card: CheckpointCard, identity: Mapping[str, Any]) -> Progress:
+def _start(run: FitState, out: Path, card: CheckpointCard, identity: Mapping[str, Any]) -> Progress:
     """Seed and describe a new run, or put a stopped one back where it was."""
     torch.manual_seed(run.options.seed)
     state = Progress()
     if (out / LAST).is_file():
-        state = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=identity)
+        state, extra = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=identity)
+        run.go_on(extra)
     else:
-        description = {**card.recipe, "run": {"class_names": card.class_names, "git_revision": card.git_revision}}
+        about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}
+        description = {**card.recipe, "run": about}
         with replaced(out / RECIPE) as temporary:
             temporary.write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     _keep_lines(out / LOG, state.epoch)

@@ -1,5 +1,6 @@
 """One training step: a batch through the parser, its losses, and the optimiser."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -7,9 +8,12 @@ from torch import Tensor
 
 from parsers.hybrid import HybridParser
 from parsers.losses import LossTerms, loss_terms, total_loss
+from parsers.output import ParserOutput
 from valor.dataset import Batch
+from valor.denoising import lost_tags
 from valor.errors import TrainingError
 from valor.fit_options import FitOptions
+from valor.mixing import mixup_loss
 
 
 class Step(NamedTuple):
@@ -23,9 +27,24 @@ class Step(NamedTuple):
     """Before clipping."""
 
 
-def build_optimiser(parser: HybridParser, options: FitOptions) -> torch.optim.AdamW:
-    """Return AdamW over every parameter; the rate is set at the start of each epoch."""
-    return torch.optim.AdamW(
+@dataclass(frozen=True)
+class Extras:
+    """What a step takes from the whole training set, where an option asks for it; on the parser's device."""
+
+    balance: Tensor | None = None
+    """float32 [M, 2] of `parsers.losses.balance_weights`."""
+    noise_ratios: Tensor | None = None
+    """float64 [M, C] of `valor.denoising.noise_ratios`."""
+
+
+NO_EXTRAS = Extras()
+"""All of VALOR's options: nothing."""
+
+
+def build_optimiser(parser: HybridParser, options: FitOptions) -> torch.optim.Optimizer:
+    """Return the optimiser over every parameter; the rate is set at the start of each epoch."""
+    kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
+    return kind(
         parser.parameters(),
         lr=options.learning_rate,
         betas=(options.beta1, options.beta2),
@@ -40,14 +59,21 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def train_step(parser: HybridParser, batch: Batch, optimiser: torch.optim.Optimizer, options: FitOptions) -> Step:
+def train_step(
+    parser: HybridParser,
+    batch: Batch,
+    optimiser: torch.optim.Optimizer,
+    options: FitOptions,
+    extras: Extras = NO_EXTRAS,
+) -> Step:
     """Take one step on one batch.
 
     Args:
         parser: In training mode; changed in place.
         batch: On the parser's device.
         optimiser: Its rate is the step size; changed in place.
-        options: Loss weight and gradient norm.
+        options: Loss weights, gradient norm, and what later papers add.
+        extras: What those need from the whole training set.
 
     Returns:
         The losses before the step, and the gradient norm before clipping.
@@ -55,14 +81,16 @@ def train_step(parser: HybridParser, batch: Batch, optimiser: torch.optim.Optimi
     Raises:
         TrainingError: The gradient is not finite; the parser is as it was. Names the clips of the batch.
     """
-    output = parser(batch.audio, batch.visual, batch.motion, batch.valid)
-    pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
-    smoothing = (options.audio_smoothing, options.visual_smoothing) if options.guided_weight else None
-    terms = loss_terms(output, batch.weak_labels, pseudo_labels, batch.valid, smoothing=smoothing)
-    total = total_loss(terms, pseudo_label_weight=options.pseudo_label_weight, guided_weight=options.guided_weight)
+    output, terms = _forward(parser, batch, options, extras)
+    total = total_loss(
+        terms,
+        pseudo_label_weight=options.pseudo_label_weight,
+        guided_weight=options.guided_weight,
+        mixup_weight=options.mixup_weight,
+    )
     optimiser.zero_grad()
     total.backward()
-    grad_norm = torch.nn.utils.clip_grad_norm_(parser.parameters(), options.max_grad_norm)
+    grad_norm = clip_gradients(parser, options.max_grad_norm)
     if not grad_norm.isfinite():
         finite = output.segment_logits.isfinite().flatten(1).all(dim=1).tolist()
         culprits = [i for i, fine in zip(batch.clip_ids, finite, strict=True) if not fine] or batch.clip_ids
@@ -71,3 +99,33 @@ def train_step(parser: HybridParser, batch: Batch, optimiser: torch.optim.Optimi
         )
     optimiser.step()
     return Step(LossTerms(*(None if t is None else t.detach() for t in terms)), total.detach(), grad_norm)
+
+
+def clip_gradients(parser: HybridParser, max_norm: float | None) -> Tensor:
+    """Scale the gradients down to a global norm, or only measure them; returns the norm they had."""
+    if max_norm is not None:
+        return torch.nn.utils.clip_grad_norm_(parser.parameters(), max_norm)
+    return torch.nn.utils.get_total_norm([p.grad for p in parser.parameters() if p.grad is not None])
+
+
+def _forward(parser: HybridParser, batch: Batch, options: FitOptions, extras: Extras) -> tuple[ParserOutput, LossTerms]:
+    """Parse the batch and take the terms the options ask for."""
+    pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
+    smoothing = (options.audio_smoothing, options.visual_smoothing)
+    output = parser(batch.audio, batch.visual, batch.motion, batch.valid)
+    kept = None
+    if extras.noise_ratios is not None:
+        kept = ~lost_tags(output.modality_probs, batch.weak_labels, extras.noise_ratios, smoothing)
+    terms = loss_terms(
+        output,
+        batch.weak_labels,
+        pseudo_labels,
+        batch.valid,
+        smoothing=smoothing if options.guided_weight else None,
+        kept=kept,
+        balance=extras.balance,
+    )
+    if options.mixup_alpha and pseudo_labels is not None:
+        mixed = mixup_loss(output.features, pseudo_labels, parser.classifier, options.mixup_alpha, batch.valid)
+        terms = terms._replace(mixed=mixed)
+    return output, terms

@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, FORMATS, Commands, new_command, print_note, write_or_print
-from .scoring import add_rounding, add_rule, add_scores, add_thresholds, add_truth, read_system, read_truth
+from .scoring import (
+    add_features,
+    add_rounding,
+    add_rule,
+    add_scores,
+    add_thresholds,
+    add_truth,
+    read_system,
+    read_truth,
+)
 
 if TYPE_CHECKING:
     from eval.scores import Scores
@@ -21,14 +30,16 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "evaluate",
         "the ten F-scores of predictions, and more",
         "Segment-level and event-level F of audio, visual and audio-visual events, Type@AV and Event@AV, as\n"
-        "the LLP benchmark defines them (docs/scores.md). PREDICTIONS is a file of `valor predict` (.npz), a folder\n"
-        "with audio.tsv and visual.tsv (`filename onset offset event_label`), one of a pair NAME.audio.tsv and\n"
-        "NAME.visual.tsv, or a .json of events. Clip ids are checked both ways; a part of the split is scored only\n"
-        "with --subset, and the line under the table says how many clips that is, on which truth and by which rule.",
+        "the LLP benchmark defines them (docs/scores.md). PREDICTIONS is a run folder, which parses the split first,\n"
+        "a file of `valor predict` (.npz), a folder with audio.tsv and visual.tsv (`filename onset offset\n"
+        "event_label`), one of a pair NAME.audio.tsv and NAME.visual.tsv, or a .json of events. Clip ids are checked\n"
+        "both ways; a part of the split is scored only with --subset, and the line under the table says how many\n"
+        "clips that is, on which truth and by which rule.",
         "valor evaluate predictions.npz --annotations data --split test --anchors --interval --json scores.json",
     )
     command.add_argument("predictions", metavar="PREDICTIONS", help="what to score (see above); NAME=PATH to name it")
     add_truth(command)
+    add_features(command)
     add_rule(command)
     add_thresholds(command)
     add_rounding(command)

@@ -19,7 +19,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "            by file and packed into OUT/packed, ten rows a clip; train and predict then read that in place\n"
         "            of the files, so import again after changing them.\n"
         "labels      {CLIP,CLAP}/segment_pseudo_labels under SOURCE become OUT/pseudo_labels.npz.\n"
-        "checkpoint  a published checkpoint_best.pt becomes the run folder OUT; only its weights are read.\n\n"
+        "checkpoint  a published checkpoint_best.pt, or HAN's MMIL_Net.pt, becomes the run folder OUT; only its\n"
+        "            weights are read.\n\n"
         "What is missing is shown per split, and refused unless --allow-missing; damaged files always are.",
         "valor import features data --precision float32\n"
         "valor import labels data --out labels\n"
@@ -35,7 +36,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--allow-missing", action="store_true", help="go on without clips that have no file")
     command.add_argument("--allow-untagged", action="store_true", help="accept labels outside the clip's tags")
     command.add_argument("--norm-order", choices=("post", "pre"), help="of the checkpoint, which cannot tell (post)")
-    command.add_argument("--heads", type=int, metavar="N", help="attention heads of the checkpoint (8)")
+    command.add_argument("--heads", type=int, metavar="N", help="attention heads of the checkpoint (8; 1 of HAN)")
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
     return command
 
@@ -115,11 +116,12 @@ def _checkpoint(cli: argparse.Namespace) -> int:
         cli.out,
         class_names=class_names(read_vocabulary(cli.classes)),
         norm_order=cli.norm_order or "post",
-        num_heads=cli.heads or 8,
+        num_heads=cli.heads,
     )
     parser, features = recipe.parser, recipe.features
+    layers = "layer" if parser.num_layers == 1 else "layers"
     print(
-        f"{parser.num_layers} {parser.norm_order}-norm layers of width {parser.hidden_width} on {features.audio}, "
+        f"{parser.num_layers} {parser.norm_order}-norm {layers} of width {parser.hidden_width} on {features.audio}, "
         f"{features.visual} and {features.motion} features; wrote {cli.out}"
     )
     return DONE

@@ -20,9 +20,16 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("store", type=Path, metavar="STORE", help="folder written by `valor harvest`")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labels")
     command.add_argument("--thresholds", type=Path, metavar="FILE", help="label thresholds (JSON)")
+    command.add_argument(
+        "--soft", action="store_true", help="probabilities sigmoid((logit - threshold) / temperature) instead of labels"
+    )
+    command.add_argument("--temperature", type=float, metavar="LOGITS", help="of soft labels (1)")
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="vocabulary whose thresholds are used")
     command.add_argument(
         "--export", choices=("npy",), help="also write the published layout, one file per clip and modality"
+    )
+    command.add_argument(
+        "--margin", type=float, metavar="LOGITS", help="also list labels whose logit is so near its threshold"
     )
     command.add_argument(
         "--against", type=Path, metavar="ANNOTATIONS", help="score the labels against dense annotations"
@@ -45,15 +52,28 @@ def run(cli: argparse.Namespace) -> int:
     )
     from valor.vocabulary import class_names, read_vocabulary
 
+    if cli.temperature is not None and not cli.soft:
+        raise ValueError("--temperature is for soft labels; add --soft")
+    if cli.soft and cli.export:
+        raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
+    temperature = (1.0 if cli.temperature is None else cli.temperature) if cli.soft else None
     store = read_store(cli.store)
     classes = read_vocabulary(cli.classes)
     if class_names(classes) != store.class_names:
         raise ValueError(f"{cli.store}: the store is of other classes than {cli.classes!r}; pass --classes FILE")
     thresholds = read_thresholds(cli.thresholds, len(classes)) if cli.thresholds else default_thresholds(store, classes)
-    labels, left_out = write_label_folder(cli.out, store, thresholds)
-    print(f"{len(labels.clip_ids):,} clips, {int(labels.labels.sum()):,} labelled seconds; wrote {cli.out}")
+    labels, left_out = write_label_folder(cli.out, store, thresholds, temperature=temperature)
+    seconds = f"{int(labels.marked.sum()):,} labelled seconds" + (" (soft, above 1/2)" if labels.soft else "")
+    print(f"{len(labels.clip_ids):,} clips, {seconds}; wrote {cli.out}")
     if left_out:
         print(f"{len(left_out)} clips without complete evidence got no labels; {cli.out / PROVENANCE} lists them")
+    if cli.margin is not None:
+        from valor.margins import FILE_NAME, near_labels, write_near_labels
+
+        near = near_labels(store, thresholds, cli.margin)
+        write_near_labels(cli.out / FILE_NAME, near)
+        share = f"{len(near.rows):,} of {near.decisions:,} decisions"
+        print(f"{share} within {cli.margin:g} of the threshold; wrote {cli.out / FILE_NAME}")
     if cli.export:
         print(f"wrote {export_npy(cli.out, store, labels)} files of the published layout under {cli.out}")
     if cli.against:

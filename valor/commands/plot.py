@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, Commands, new_command
-from .scoring import add_rounding, add_rule, add_scores, add_thresholds, add_truth, named_path, read_system, read_truth
+from .scoring import (
+    add_features,
+    add_rounding,
+    add_rule,
+    add_scores,
+    add_thresholds,
+    add_truth,
+    named_path,
+    read_system,
+    read_truth,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,14 +32,14 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command = new_command(
         commands,
         "plot",
-        "timelines, classes, threshold curves, labels and confusion as figures",
-        "Five kinds of figure, each with options of its own (`valor plot timeline --help`). Systems are told apart by\n"
+        "timelines, classes, threshold curves, labels, confusion and trainings as figures",
+        "Six kinds of figure, each with options of its own (`valor plot timeline --help`). Systems are told apart by\n"
         "colours that colour-blind readers can tell apart and that differ in grey; --theme dark for dark pages. The\n"
         "file name of --out says whether it is a PNG or an SVG.",
         "valor plot timeline VALOR=predictions.npz --annotations data --split test --clip 4O9rI-FpqLg_10_20",
     )
     kinds = command.add_subparsers(dest="kind", metavar="KIND", required=True, help="kind of figure")
-    for add_kind in (_timeline, _classes, _curves, _labels, _confusion):
+    for add_kind in (_timeline, _classes, _curves, _labels, _confusion, _training):
         kind = add_kind(kinds)
         kind.add_argument("--out", type=Path, metavar="FILE", help="PNG or SVG file (KIND.png)")
         kind.add_argument("--theme", default="light", choices=("light", "dark"), help="light or dark (light)")
@@ -43,6 +53,7 @@ def _systems(kind: argparse.ArgumentParser, *, several: bool) -> None:
     count = "+" if several else None
     kind.add_argument("predictions", nargs=count, metavar="PREDICTIONS", help="as `valor evaluate` takes; NAME=PATH")
     add_truth(kind)
+    add_features(kind)
     add_rule(kind)
     add_thresholds(kind)
     add_rounding(kind)
@@ -118,6 +129,19 @@ def _confusion(kinds: Commands) -> argparse.ArgumentParser:
     return kind
 
 
+def _training(kinds: Commands) -> argparse.ArgumentParser:
+    kind = new_command(
+        kinds,
+        "training",
+        "losses and validation scores over the epochs",
+        "One RUN shows every loss term and five validation scores, several their total loss and Type@AV. A folder of\n"
+        "seeds (RUN/seed-*) is drawn as thin lines with their mean; dots are the kept epochs.",
+        "valor plot training HAN=runs/han VALOR=runs/valor++ --width paper --out training.svg",
+    )
+    kind.add_argument("runs", nargs="+", metavar="RUN", help="run folder, folder of seeds or log.jsonl; NAME=RUN")
+    return kind
+
+
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from eval.canvas import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, Style, to_png, to_svg
@@ -127,7 +151,8 @@ def run(cli: argparse.Namespace) -> int:
     if out.suffix not in (".png", ".svg"):
         raise ValueError(f"--out must end in .png or .svg, got {out}")
     inches = dict(zip(WIDTHS, (REPORT_WIDTH, PAPER_WIDTH, COLUMN_WIDTH), strict=True))[cli.width]
-    figure = _drawn(cli, read_truth(cli), Style(width=inches, theme=cli.theme))
+    style = Style(width=inches, theme=cli.theme)
+    figure = _training_figure(cli, style) if cli.kind == "training" else _drawn(cli, read_truth(cli), style)
     image = to_png(figure) if out.suffix == ".png" else to_svg(figure).encode()
     with replaced(out) as temporary:
         temporary.write_bytes(image)
@@ -152,6 +177,12 @@ def _drawn(cli: argparse.Namespace, split: "Split", style: "Style") -> "Figure":
     if cli.kind == "curves":
         return figures.draw_curves(systems[0], split.class_names, level=cli.level, **look)
     return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, **look)
+
+
+def _training_figure(cli: argparse.Namespace, style: "Style") -> "Figure":
+    from valor.training_log import draw_training
+
+    return draw_training([named_path(typed) for typed in cli.runs], title=cli.title, style=style)
 
 
 def _label_qualities(cli: argparse.Namespace, split: "Split") -> list:

@@ -26,6 +26,13 @@ def add_truth(command: argparse.ArgumentParser, *, splits: tuple[str, ...] = ("v
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
 
 
+def add_features(command: argparse.ArgumentParser) -> None:
+    """Where a run folder, given in place of its predictions, finds features to parse."""
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="features, for a run folder (default: those beside the annotations)"
+    )
+
+
 def add_rule(command: argparse.ArgumentParser) -> None:
     """Options that say how probabilities become decisions."""
     command.add_argument(
@@ -73,15 +80,21 @@ def read_truth(cli: argparse.Namespace) -> "Split":
 
 
 def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "ScoredSystem":
-    """Read, decide and score one prediction file, typed as PATH or NAME=PATH."""
+    """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.prediction_formats import read_any_predictions
+    from valor.run_folder import BEST
     from valor.scored import score_system
 
     name, path = named_path(str(typed))
     num_segments = split.truth.shape[1] if split.truth is not None else 10
-    predictions = read_any_predictions(
-        path, split.class_names, num_segments=num_segments, rounding=cli.rounding, use_scores=cli.use_scores
-    )
+    if (path / BEST).is_file():
+        from valor.runs import predict_run
+
+        predictions = predict_run(path, cli.data or cli.annotations, split)
+    else:
+        predictions = read_any_predictions(
+            path, split.class_names, num_segments=num_segments, rounding=cli.rounding, use_scores=cli.use_scores
+        )
     return score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
 
 

@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .command import DONE, Commands, new_command
+
+if TYPE_CHECKING:
+    from eval.scores import TenScores
 
 RECIPE_NAMES = (
     "demo",
@@ -13,6 +17,7 @@ RECIPE_NAMES = (
     "valor++",
     "valor++ pre-norm",
     "valor-clips",
+    "han",
     "han-weak",
     "han-weak++",
 )
@@ -26,8 +31,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "train",
         "features and labels to a run",
         "DIR holds the annotation tables AVVP_*.csv and the features: the published layout feats/, CLIP/, CLAP/, or a\n"
-        "`store/` of harvested evidence. The run folder gets best.safetensors, recipe.json and log.jsonl; the epoch\n"
-        "kept is the first with the highest validation segment Type@AV. Run it again to resume.\n\n"
+        "`store/` of harvested evidence. The run folder gets best.safetensors, recipe.json, log.jsonl, training.png;\n"
+        "the epoch kept is the first with the highest validation segment Type@AV (fit.select_by). Run it again to\n"
+        "resume. Where DIR holds the test split, the kept epoch is scored on it once, as published: predictions.npz\n"
+        "and scores.json. With --seeds N each seed has a run folder RUN/seed-<seed>; RUN/scores.json holds the mean\n"
+        "and the standard deviation over seeds.\n\n"
         f"Recipes: {', '.join(RECIPE_NAMES)}.",
         "valor train valor++ --data data --labels labels --out runs/valor++ --set fit.epochs=30",
     )
@@ -38,10 +46,22 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     )
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
     command.add_argument("--seeds", type=int, default=1, metavar="N", help="train N times, into RUN/seed-<seed> each")
+    command.add_argument("--no-test", action="store_true", help="leave the test split alone")
     command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one option of the recipe")
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
     command.add_argument(
         "--device", default="auto", metavar="NAME", help="auto (a GPU where there is one), cpu or cuda"
+    )
+    command.add_argument(
+        "--deterministic", action="store_true", help="refuse operations that may give other bits another time"
+    )
+    command.add_argument("--compile", action="store_true", help="compile the parser into CUDA graphs (GPU only)")
+    command.add_argument(
+        "--log",
+        action="append",
+        default=[],
+        choices=("tensorboard", "wandb"),
+        help="curves there as well, where it is installed (repeatable)",
     )
     command.add_argument(
         "--allow-random-teachers",
@@ -54,26 +74,41 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.recipes import find_recipe, override
-    from valor.runs import train_run, with_seed
+    from valor.seeds import TrainOptions, train_seeds
+    from valor.training_log import spoken
     from valor.vocabulary import class_names, read_vocabulary
 
-    if cli.seeds < 1:
-        raise ValueError(f"--seeds must be at least 1, got {cli.seeds}")
     recipe = override(find_recipe(cli.recipe), cli.set)
-    names = class_names(read_vocabulary(cli.classes))
+    options = TrainOptions(
+        seeds=cli.seeds,
+        labels=cli.labels,
+        names=class_names(read_vocabulary(cli.classes)),
+        device=cli.device,
+        allow_random_teachers=cli.allow_random_teachers,
+        deterministic=cli.deterministic,
+        compiled=cli.compile,
+        test=not cli.no_test,
+        trackers=tuple(cli.log),
+        progress=not cli.quiet,
+    )
     out = cli.out or Path("runs") / recipe.name
-    for seed in range(recipe.fit.seed, recipe.fit.seed + cli.seeds):
-        run = out if cli.seeds == 1 else out / f"seed-{seed}"
-        result = train_run(
-            with_seed(recipe, seed),
-            cli.data,
-            run,
-            labels=cli.labels,
-            names=names,
-            device=cli.device,
-            allow_random_teachers=cli.allow_random_teachers,
-            progress=not cli.quiet,
-        )
-        score = f"validation segment Type@AV {result.val_type_av:.2f}"
-        print(f"seed {seed}: selected epoch {result.best_epoch} with {score}; wrote {run}")
+    results = []
+    for result in train_seeds(recipe, cli.data, out, options):
+        score = f"validation {spoken(recipe.fit.select_by)} {result.fit.val_score:.2f}"
+        print(f"seed {result.seed}: selected epoch {result.fit.best_epoch} with {score}; wrote {result.folder}")
+        results.append(result)
+    for split in ("val", "test"):
+        scores = [found for result in results if (found := getattr(result, split)) is not None]
+        if scores:
+            print(f"\n{_table(SPLIT_TITLES[split], scores)}")
     return DONE
+
+
+SPLIT_TITLES = {"val": "validation", "test": "test"}
+
+
+def _table(name: str, scores: "list[TenScores]") -> str:
+    """The ten figures of one split, mean ± sd over the seeds."""
+    from eval.tables import score_table, to_text
+
+    return to_text(score_table([(name, scores)]))

@@ -138,7 +138,7 @@ def build_world(
     _claim_folder(
         folder, {"renderer": RENDERER_VERSION, "seed": seed, "sizes": {s: sizes[s] for s in SPLITS if s in sizes}}
     )
-    _write_tables(folder, plans)
+    write_tables(folder, plans)
     videos.mkdir(exist_ok=True)
     todo = [(plan, videos / f"{media_id(plan.clip_id)}.mp4") for plan in plans]
     todo = [(plan, path) for plan, path in todo if not path.is_file()]
@@ -190,7 +190,7 @@ def _claim_folder(folder: Path, identity: dict[str, object]) -> None:
         temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_tables(folder: Path, plans: Sequence[ClipPlan]) -> None:
+def write_tables(folder: Path, plans: Sequence[ClipPlan]) -> None:
     """Write the tables of tags and events in LLP's names and columns; like LLP's, train has no events."""
     names = class_names(LLP_CLASSES)
     for split, file_name in WEAK_TABLES.items():

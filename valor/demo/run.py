@@ -150,7 +150,7 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
     data, home = out / "data", options.home(out)
     world = build_world(data, options.split_sizes(), options.world_seed, options.workers, progress=progress)
     splits = {split: read_split(data, split, class_names(LLP_CLASSES)) for split in SPLITS}
-    store = _harvest(data, splits, progress=progress)
+    store = harvest_world(data, splits, progress=progress)
     if options.shuffle_teachers:
         store = shuffled_between_clips(store, splits, seed=options.world_seed)
     quality = _label(home / "labels", store, splits["test"])
@@ -175,7 +175,7 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
     return result
 
 
-def _harvest(data: Path, splits: Mapping[str, Split], *, progress: bool) -> EvidenceStore:
+def harvest_world(data: Path, splits: Mapping[str, Split], *, progress: bool) -> EvidenceStore:
     """Evidence of the demo's teachers for every clip of the world."""
     teachers = [build_teacher(f"demo-{role}", prompts(LLP_CLASSES, role)) for role in ROLES]
     manifest = HarvestManifest(
