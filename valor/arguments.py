@@ -5,6 +5,7 @@ from types import ModuleType
 
 from . import __version__
 from .commands import (
+    ablate,
     calibrate,
     demo,
     doctor,
@@ -17,6 +18,8 @@ from .commands import (
     lint,
     plot,
     predict,
+    reproduce,
+    store,
     table,
     train,
 )
@@ -30,12 +33,21 @@ From raw clips to an F-score table, one command a stage:
   predict    a parser and a split -> predictions.npz
   evaluate   predictions and annotations -> the ten F-scores
 
+Beside the harvest:
+
+  store      evidence stores shown, verified, repaired and merged
+
 Around the scores:
 
   table      runs side by side, and beside published rows
-  plot       timelines, classes, threshold curves, labels and confusion as figures
+  plot       timelines, classes, threshold curves, labels, confusion and trainings as figures
   calibrate  decision or label thresholds from a split that has dense annotations
   lint       defects of annotation tables, and what is done about each
+
+The paper's tables:
+
+  reproduce  a published row from its files to the ten figures
+  ablate     what each part of the method is worth, over seeds and with intervals
 
 Published files in and out:
 
@@ -52,6 +64,7 @@ New here? Start with `valor demo`, then `valor COMMAND --help`.
 COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
     "harvest": harvest,
+    "store": store,
     "labels": labels,
     "train": train,
     "predict": predict,
@@ -61,6 +74,8 @@ COMMANDS: dict[str, ModuleType] = {
     "calibrate": calibrate,
     "lint": lint,
     "download": download,
+    "reproduce": reproduce,
+    "ablate": ablate,
     "import": importing,
     "export": exporting,
     "doctor": doctor,
