@@ -22,6 +22,7 @@ from .commands import (
     store,
     table,
     train,
+    view,
 )
 
 STAGES = """\
@@ -43,6 +44,7 @@ Around the scores:
   plot       timelines, classes, threshold curves, labels, confusion and trainings as figures
   calibrate  decision or label thresholds from a split that has dense annotations
   lint       defects of annotation tables, and what is done about each
+  view       clips playing beside their timeline in the browser, and corrections
 
 The paper's tables:
 
@@ -73,6 +75,7 @@ COMMANDS: dict[str, ModuleType] = {
     "plot": plot,
     "calibrate": calibrate,
     "lint": lint,
+    "view": view,
     "download": download,
     "reproduce": reproduce,
     "ablate": ablate,

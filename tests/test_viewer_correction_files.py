@@ -1,0 +1,124 @@
+"""Corrections as other commands read them: evaluate, calibrate and train accept them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tests.test_runs import CLIPS, SMALL, published  # noqa: F401
+from tests.test_runs import NAMES as LLP
+from tests.toy_scores import write_toy_scores
+from tests.toy_viewer import CLASSES, TRUTH, mask, toy_document, without_truth
+from tests.typed import typed
+from valor.annotations import read_split
+from valor.labels_file import read_pseudo_labels
+from valor.prediction_tables import read_prediction_tables
+from valor.predictions import read_predictions
+from valor.viewer.correction_files import CorrectedEvent, mask_of_events, whole_seconds, write_correction_files
+from valor.viewer.corrections import Corrections
+from valor.viewer.sources import SourceOptions, read_document
+
+EVENTS = (CorrectedEvent("Speech", "audio", 1.4, 3.6), CorrectedEvent("Dog", "visual", 9.7, 9.9))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_events_move_to_the_nearest_seconds_and_last_at_least_one():
+    moved = [(e.onset, e.offset) for e in whole_seconds(EVENTS, 10)]
+    assert moved == [(1, 4), (9, 10)]
+    assert [(e.onset, e.offset) for e in whole_seconds(EVENTS[:1], 2.5)] == [(1, 3)]
+
+
+def test_labels_are_the_nearest_segments():
+    clip = toy_document().clips[0]
+    assert np.array_equal(mask_of_events(EVENTS, clip, CLASSES), mask((0, 0, 1, 4), (1, 1, 9, 10)))
+
+
+def test_where_people_annotated_the_other_clips_keep_their_annotation(tmp_path):
+    write_correction_files(tmp_path, toy_document(), {"b_clip": EVENTS})
+    split = read_split(tmp_path, "test", CLASSES)
+    assert split.clip_ids == ("a_clip", "b_clip", "c_clip")
+    assert np.array_equal(split.truth, np.stack([TRUTH, mask((0, 0, 1, 4), (1, 1, 9, 10)), TRUTH]))
+    assert split.weak_labels.tolist() == [[True, True, False]] * 3
+
+
+def test_without_annotations_only_corrected_clips_are_there_even_when_nothing_happens_in_them(tmp_path):
+    write_correction_files(tmp_path, without_truth(toy_document()), {"c_clip": (), "b_clip": EVENTS})
+    split = read_split(tmp_path, "test", CLASSES)
+    assert split.clip_ids == ("b_clip", "c_clip") and not split.truth[1].any()
+    assert read_predictions(tmp_path / "systems" / "one.npz").clip_ids == ("b_clip", "c_clip")
+    assert read_pseudo_labels(tmp_path).clip_ids == ("b_clip", "c_clip")
+
+
+def test_times_as_drawn_are_kept(tmp_path):
+    write_correction_files(tmp_path, toy_document(), {"b_clip": EVENTS})
+    assert "b_clip\t1.400\t3.600\tSpeech\n" in (tmp_path / "exact" / "audio.tsv").read_text()
+    from valor.event_lists import SegmentGrid
+
+    grid = SegmentGrid(num_segments=10, segment_seconds=1.0, rounding="cover")
+    read = read_prediction_tables(tmp_path / "exact", CLASSES, grid)
+    assert read.predicted[read.clip_ids.index("b_clip")][1:4, 0, 0].all()
+
+
+def corrected(toy, out, *, data, count=2):
+    """Correct some clips of a toy split as the page does, by messages."""
+    document = read_document([f"good={toy.good}"], SourceOptions(class_names=LLP, data=data))
+    corrections = Corrections(out, document)
+    for clip in document.clips[:count]:
+        events = [[LLP[0], "audio", 0, 4], [LLP[3], "visual", 2.6, 7]]
+        corrections.save({"clip": clip.clip_id, "revision": 0, "checked": True, "events": events})
+    corrections.close()
+    return out
+
+
+def test_evaluate_accepts_corrected_annotations(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    on = ("--split", "test", "--json", tmp_path / "s.json")
+    before = typed("evaluate", toy.good, "--annotations", toy.data, *on)
+    old = json.loads((tmp_path / "s.json").read_text())
+    out = corrected(toy, tmp_path / "c", data=toy.data)
+    done = typed("evaluate", toy.good, "--annotations", out, *on)
+    new = json.loads((tmp_path / "s.json").read_text())
+    assert (before.code, done.code) == (0, 0), done
+    assert (new["clips"], new["clips_expected"]) == (24, 24)
+    assert new["truth_sha256"] != old["truth_sha256"] and new["segment"]["audio"] != old["segment"]["audio"]
+
+
+def test_evaluate_and_calibrate_accept_what_was_corrected_without_any_annotations(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    out = corrected(toy, tmp_path / "c", data=None, count=5)
+    done = typed("evaluate", out / "systems" / "good.npz", "--annotations", out, "--split", "test")
+    assert done.code == 0 and "5 of 5 test clips" in done.out, done
+    thresholds = ("--out", tmp_path / "t.json", "--annotations", out, "--split", "test")
+    done = typed("calibrate", out / "systems" / "good.npz", *thresholds)
+    assert done.code == 0 and "5 of 5 test clips" in done.out, done
+
+
+def test_train_accepts_corrected_labels(published, tmp_path):  # noqa: F811
+    """Pseudo labels of the training clips are opened, one clip is corrected, and the parser learns from the result."""
+    from valor.dataset import read_clip_set
+    from valor.labels_file import write_pseudo_labels
+    from valor.recipes import RECIPES
+
+    train = read_split(published, "train", LLP)
+    before = read_clip_set(published, train, RECIPES["valor"].features, labels=published).pseudo_labels.numpy()
+    write_pseudo_labels(tmp_path / "labels" / "pseudo_labels.npz", train.clip_ids, LLP, before)
+    options = SourceOptions(class_names=LLP, data=published, split="train")
+    document = read_document([str(tmp_path / "labels")], options)
+    corrections = Corrections(tmp_path / "c", document)
+    corrections.save({"clip": CLIPS[2], "revision": 0, "checked": True, "events": [[LLP[3], "visual", 5, 9]]})
+    corrections.close()
+    after = read_pseudo_labels(tmp_path / "c")
+    assert after.clip_ids == train.clip_ids
+    assert [n for n in range(7) if not np.array_equal(before[n], after.labels[n])] == [2]
+    assert after.labels[2].sum() == 4 and after.labels[2, 5:9, 1, 3].all()
+    small = [word for change in SMALL for word in ("--set", change)]
+    done = typed("train", "valor", "--data", published, "--labels", tmp_path / "c", "--out", tmp_path / "run", *small)
+    assert done.code == 0 and (tmp_path / "run" / "best.safetensors").is_file(), done

@@ -1,0 +1,171 @@
+// Buttons, selects, keys, light and dark, the sheet of help.
+
+const KEYS = [
+  ["Playing", [["Space", "play or pause"], ["← →", "one segment back or on"], ["Shift ← →", "ten segments"], ["J  K", "next, previous event: jump and loop"], ["L", "loop the selected event, or stop looping"], ["Home  End", "start, end"]]],
+  ["Looking", [["N  P", "next, previous clip"], ["A  V  B", "audible, visible, both"], ["↑ ↓", "threshold up, down"], ["R", "back to each system's own rule"], ["1 – 9", "show or hide a row of every class"], ["+  −  0", "zoom in, out, show all"], ["/", "search clips"], ["F", "choose a class"], ["T", "light or dark"], ["Esc", "let go of the event"], ["?", "this sheet"]]],
+  ["Correcting", [["E", "start or stop correcting"], ["drag an edge", "moves it by segments; with Alt freely"], ["drag on a row", "adds an event"], ["I", "add an event at the playhead"], ["[  ]", "start or end of the event at the playhead"], ["M", "audible or visible"], ["Del", "delete the event"], ["Ctrl Z", "undo; with Shift redo"], ["Enter", "call the clip right, go to the next"]]],
+];
+
+function startControls() {
+  $("document-title").textContent = INDEX.title;
+  const actions = {
+    play: toggle, previous: () => stepEvent(-1), next: () => stepEvent(1), loop: toggleLoop, theme: turnTheme, "help-open": showHelp,
+    "show-audio": () => setShow(true, false), "show-visual": () => setShow(false, true), "show-both": () => setShow(true, true),
+    "threshold-own": () => setThreshold(null), "zoom-in": () => zoomTo(line.zoom * 1.6), "zoom-out": () => zoomTo(line.zoom / 1.6), "zoom-fit": () => zoomTo(0),
+    "open-clips": () => { $("side").classList.add("open"); finder.list.draw(); }, "close-clips": closeSide,
+  };
+  for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", action);
+  $("threshold").addEventListener("input", (event) => setThreshold(Number(event.target.value)));
+  $("gate").addEventListener("change", (event) => { view.gate = event.target.checked; refresh(); });
+  $("speed").addEventListener("change", () => { const time = now(); video.playbackRate = Number($("speed").value); if (!player.hasMedia) { player.idle = time; player.startedAt = performance.now(); } });
+  $("reference").addEventListener("change", (event) => { view.reference = event.target.value; refresh(); });
+  $("focus").addEventListener("change", (event) => { view.focus = event.target.value; refresh(); });
+  $("threshold-group").hidden = SYSTEMS.every((system) => system.thresholds === null);
+  $("gate-label").hidden = SYSTEMS.every((system) => system.gate === null);
+  document.addEventListener("keydown", onKey);
+  $("clips").addEventListener("keydown", (event) => listKey(event, step));
+  $("events").addEventListener("keydown", (event) => listKey(event, stepEvent));
+  startTheme();
+}
+
+const closeSide = () => $("side").classList.remove("open");
+
+function listKey(event, move) {
+  const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (!by) return;
+  event.preventDefault();
+  event.stopPropagation();
+  move(by);
+}
+
+function setShow(audio, visual) {
+  view.show = [audio, visual];
+  for (const [id, on] of [["show-audio", audio && !visual], ["show-visual", visual && !audio], ["show-both", audio && visual]]) $(id).setAttribute("aria-pressed", String(on));
+  refresh();
+}
+
+function setThreshold(value) {
+  view.threshold = value === null ? null : Math.max(0.01, Math.min(0.99, Math.round(value * 100) / 100));
+  view.selected = null;
+  refresh();
+}
+
+function ownThreshold() {
+  const known = SYSTEMS.map((system) => system.thresholds).filter((limit) => typeof limit === "number");
+  return known.length ? known[0] / STEPS : 0.5;
+}
+
+function showThreshold() {
+  const own = view.threshold === null, values = new Set(SYSTEMS.map((system) => system.thresholds).filter((limit) => limit !== null).map((limit) => JSON.stringify(limit)));
+  $("threshold").value = own ? ownThreshold() : view.threshold;
+  $("threshold-value").textContent = own && (values.size > 1 || [...values].some((text) => text.startsWith("["))) ? "own" : Number($("threshold").value).toFixed(2);
+  $("threshold-own").style.visibility = own ? "hidden" : "visible";
+}
+
+function toggleLoop() {
+  if (view.loop) return loopOver(null);
+  const event = view.selected ?? finder.events.find((one) => one.on <= now() && one.off > now());
+  return event ? chooseEvent(event, { start: !view.editing }) : tell("Select an event to loop it.");
+}
+
+function showLanes() {
+  $("lanes").replaceChildren(...[...view.tracks.values()].map((track, i) => {
+    const button = element("button", "lane", track.name);
+    button.setAttribute("aria-pressed", String(!view.hidden.has(track.key)));
+    button.title = `Show or hide ${track.name} (${i + 1})`;
+    button.addEventListener("click", () => toggleLane(i));
+    return button;
+  }));
+  $("lanes").hidden = view.tracks.size < 2;
+}
+
+function toggleLane(i) {
+  const key = [...view.tracks.keys()][i];
+  if (key === undefined) return;
+  if (view.hidden.has(key)) view.hidden.delete(key);
+  else view.hidden.add(key);
+  refresh();
+}
+
+function fillSelects() {
+  const reference = $("reference"), focus = $("focus"), tracks = [...view.tracks.values()];
+  reference.replaceChildren();
+  option(reference, "auto", "best truth there is");
+  for (const track of tracks) option(reference, track.key, track.name);
+  option(reference, "none", "nothing");
+  reference.value = view.reference === "none" || view.tracks.has(view.reference) ? view.reference : "auto";
+  $("reference-group").hidden = tracks.length < 2;
+  focus.replaceChildren();
+  for (const track of tracks) option(focus, track.key, track.name);
+  focus.value = focusTrack()?.key ?? "";
+  focus.disabled = view.editing;
+}
+
+function onKey(event) {
+  const typing = event.target.closest("input:not([type=range]):not([type=checkbox]), select, textarea"), help = $("help").open;
+  if (event.key === "Escape" && typing) return typing.blur();
+  if (typing || help || event.isComposing) return undefined;
+  if (event.ctrlKey || event.metaKey) {
+    const action = view.editing && { z: event.shiftKey ? redo : undo, y: redo }[event.key.toLowerCase()];
+    if (action) { event.preventDefault(); action(); }
+    return undefined;
+  }
+  if (event.altKey || (event.target.closest("button, label, summary") && [" ", "Enter"].includes(event.key))) return undefined;
+  const action = keyAction(event);
+  if (!action) return undefined;
+  event.preventDefault();
+  return action();
+}
+
+function keyAction(event) {
+  const unit = CLIPS.seconds[view.clip] * (event.shiftKey ? 10 : 1), key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const move = (time) => () => { if (view.loop) loopOver(null); seek(time); keepInView(now()); };
+  const tune = (by) => () => setThreshold((view.threshold ?? ownThreshold()) + by);
+  const always = {
+    " ": toggle, ArrowLeft: move(now() - unit), ArrowRight: move(now() + unit), Home: move(0), End: move(Infinity), ArrowUp: tune(0.05), ArrowDown: tune(-0.05),
+    j: () => stepEvent(1), k: () => stepEvent(-1), n: () => step(1), p: () => step(-1), l: toggleLoop, a: () => setShow(true, false), v: () => setShow(false, true),
+    b: () => setShow(true, true), r: () => setThreshold(null), e: () => setEditing(!view.editing), t: turnTheme, "?": showHelp,
+    "/": () => { $("side").classList.add("open"); $("search").focus(); }, f: () => { $("side").classList.add("open"); $("class-filter").focus(); },
+    "+": () => zoomTo(line.zoom * 1.6), "=": () => zoomTo(line.zoom * 1.6), "-": () => zoomTo(line.zoom / 1.6), 0: () => zoomTo(0),
+    Escape: () => { closeSide(); hush(); view.selected = null; loopOver(null); showInspector(); markEvent(); },
+  };
+  const editing = {
+    Delete: () => changeSelected(null), Backspace: () => changeSelected(null), m: () => changeSelected({ m: 1 - (view.selected?.m ?? 0) }), i: insertEvent,
+    "[": () => changeSelected({ on: snap(now(), false) }), "]": () => changeSelected({ off: snap(now(), false) }), Enter: markChecked,
+  };
+  if (/^[1-9]$/.test(key)) return () => toggleLane(Number(key) - 1);
+  return (view.editing ? editing[key] : undefined) ?? always[key];
+}
+
+function startTheme() {
+  const dark = matchMedia("(prefers-color-scheme: dark)"), chosen = storage((store) => store.getItem("valor:theme"));
+  const set = (name) => { document.documentElement.dataset.theme = name; line.colors = {}; line.tiles = {}; drawTimeline(); showLegend(); };
+  dark.addEventListener("change", () => { if (!storage((store) => store.getItem("valor:theme"))) set(dark.matches ? "dark" : "light"); });
+  turnTheme.set = set;
+  set(chosen ?? (dark.matches ? "dark" : "light"));
+}
+
+function turnTheme() {
+  const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
+  storage((store) => store.setItem("valor:theme", next));
+  turnTheme.set(next);
+}
+
+function showHelp() {
+  const sheet = $("help"), close = element("button", "icon", "×");
+  close.setAttribute("aria-label", "Close");
+  close.addEventListener("click", () => sheet.close());
+  sheet.replaceChildren(element("h2", "", "Keys"), close);
+  for (const [title, keys] of KEYS) {
+    const table = element("div", "keys");
+    for (const [key, what] of keys) {
+      const row = element("div"), cell = element("span", "k");
+      key.split("  ").forEach((one, i) => cell.append(i ? " " : "", element("kbd", "", one)));
+      row.append(cell, element("span", "", what));
+      table.append(row);
+    }
+    sheet.append(element("h3", "", title), table);
+  }
+  sheet.append(element("p", "", "Click an event to hear and see it over and over; click beside it to go there. Ctrl and the wheel, or two fingers, zoom. Scores are segment-level F of the clip, the mean of audible, visible and both at once."));
+  sheet.showModal();
+}

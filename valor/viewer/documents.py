@@ -1,0 +1,166 @@
+"""What the viewer shows: clips with their media, the truth where there is one, and what each system says of them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eval.events import MODALITIES
+from eval.scores import PER_CLIP, score
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class System:
+    """One source of marks: a parser, pseudo labels, or another person's tables."""
+
+    name: str
+    """How the page calls it."""
+    thresholds: FloatArray | None = None
+    """float64 [M, C], what its segments are compared with; None where it gives decisions alone."""
+    gate_thresholds: FloatArray | None = None
+    """float64 [M, C], what its gate is compared with; None without a gate. A modality without one has 0."""
+    kind: str = "predictions"
+    """predictions or labels; corrections of labels keep the clips that were not touched."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Marks:
+    """What one system says of one clip."""
+
+    predicted: BoolArray
+    """bool [T, M, C], the decisions by the system's own rule."""
+    segment_probs: FloatArray | None = None
+    """float [T, M, C], NaN where there is no stream; None for decisions alone."""
+    gate_probs: FloatArray | None = None
+    """float [1 or T, M, C], what the gate compares; None without a gate."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clip:
+    """One clip on its own clock, which starts at 0."""
+
+    clip_id: str
+    """Its name in tables: unique, without tab, comma or line break."""
+    marks: tuple[Marks | None, ...]
+    """One for each system of the document; None where a system does not know the clip."""
+    num_segments: int
+    """T."""
+    segment_seconds: float = 1.0
+    """Length of a segment in seconds."""
+    name: str = ""
+    """What the reader sees; the clip id unless it is another."""
+    truth: BoolArray | None = None
+    """bool [T, M, C], annotated by people."""
+    tags: tuple[int, ...] = ()
+    """Classes the clip is tagged with."""
+    streams: tuple[bool, bool] = (True, True)
+    """Whether it has sound, and a picture."""
+    start_time: float = 0.0
+    """Container clock of the first sample in seconds."""
+    duration: float | None = None
+    """Length of the media in seconds; None where only the segments are known."""
+    media: Path | None = None
+    """A file that may be played."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of its segments in seconds."""
+        return self.num_segments * self.segment_seconds
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Document:
+    """Everything one viewer shows."""
+
+    title: str
+    class_names: tuple[str, ...]
+    systems: tuple[System, ...]
+    clips: tuple[Clip, ...]
+    split: str = "test"
+    """Whose tables corrections are written as."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know, such as media that was left out."""
+    identity: str = field(init=False, default="")
+    """Hash of what is shown, by which a browser keeps corrections of one document apart from those of another."""
+
+    def __post_init__(self) -> None:
+        """Refuse clips that do not belong together."""
+        ids = [clip.clip_id for clip in self.clips]
+        if not ids or len(set(ids)) != len(ids) or not self.class_names:
+            twice = sorted({name for name in ids if ids.count(name) > 1})[:5] if len(ids) < 10000 else []
+            raise ValueError(
+                f"a viewer needs at least one class and clips of different names, got {len(ids)} clips "
+                f"{'with ' + ', '.join(twice) + ' twice' if twice else ''}"
+            )
+        for clip in self.clips:
+            self._check(clip)
+        facts = "\n".join((self.split, *self.class_names, "", *(s.name for s in self.systems), "", *ids))
+        object.__setattr__(self, "identity", hashlib.sha256(facts.encode()).hexdigest()[:16])
+
+    def _check(self, clip: Clip) -> None:
+        shape = (clip.num_segments, len(MODALITIES), len(self.class_names))
+        arrays = [clip.truth, *(m.predicted for m in clip.marks if m), *(m.segment_probs for m in clip.marks if m)]
+        wrong = [array.shape for array in arrays if array is not None and array.shape != shape]
+        if wrong or len(clip.marks) != len(self.systems):
+            raise ValueError(
+                f"{clip.clip_id}: expected arrays [segments, modalities, classes] {shape} of {len(self.systems)} "
+                f"systems, got {wrong or len(clip.marks)}; all systems of a clip share one grid"
+            )
+
+
+def segment_f(clip: Clip, predicted: BoolArray) -> float | None:
+    """Segment-level F of one clip in percent, the mean of audible, visible and both at once; None without truth."""
+    if clip.truth is None:
+        return None
+    figures = score(predicted[np.newaxis], clip.truth[np.newaxis]).per_clip[0, 0]
+    return float(100 * np.mean([figures[PER_CLIP.index(name)] for name in ("audio", "visual", "audio_visual")]))
+
+
+def system_scores(document: Document) -> list[list[float | None]]:
+    """`segment_f` of every clip under every system's own rule: one list a system, None where it does not apply."""
+    scores: list[list[float | None]] = [[None] * len(document.clips) for _ in document.systems]
+    for row, column in enumerate(scores):
+        groups: dict[int, list[int]] = {}
+        for index, clip in enumerate(document.clips):
+            if clip.truth is not None and clip.marks[row] is not None:
+                groups.setdefault(clip.num_segments, []).append(index)
+        for members in groups.values():
+            clips = [document.clips[index] for index in members]
+            predicted = np.stack([clip.marks[row].predicted for clip in clips])
+            per_clip = score(predicted, np.stack([clip.truth for clip in clips])).per_clip[:, 0]
+            figures = per_clip[:, [PER_CLIP.index(name) for name in ("audio", "visual", "audio_visual")]]
+            for index, value in zip(members, (100 * figures.mean(axis=1)).tolist(), strict=True):
+                column[index] = value
+    return scores
+
+
+def disagreement(masks: Sequence[BoolArray]) -> float | None:
+    """Percentage of marked segments that not all masks mark; None for fewer than two, 0 where nothing is marked."""
+    if len(masks) < 2:
+        return None
+    union = np.logical_or.reduce(masks)
+    marked = int(union.sum())
+    return 100 * (1 - int(np.logical_and.reduce(masks).sum()) / marked) if marked else 0.0
+
+
+def between_modalities(clip: Clip) -> float | None:
+    """Percentage of marked segments of the first system (else the truth) that are heard or seen, but not both."""
+    marks = next((marks.predicted for marks in clip.marks if marks is not None), clip.truth)
+    return None if marks is None else disagreement([marks[:, 0], marks[:, 1]])
+
+
+def occurring(clip: Clip) -> list[int]:
+    """Classes that the truth or a system marks anywhere in the clip, and its tags."""
+    masks = [marks.predicted for marks in clip.marks if marks is not None]
+    masks += [clip.truth] if clip.truth is not None else []
+    found = set(clip.tags)
+    for mask in masks:
+        found |= set(np.flatnonzero(mask.any(axis=(0, 1))).tolist())
+    return sorted(found)

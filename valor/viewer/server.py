@@ -1,0 +1,269 @@
+"""The served viewer: one page, the clips of one document, listed media in byte ranges, and corrections coming back.
+
+Everything lies under a path that begins with a secret of the session, so neither another user of the machine nor
+another page in the browser can ask for anything. Requests must name this server as their host (a page elsewhere
+cannot rebind a name to it), and corrections must come from this page with its token. Media goes by numbers, never by
+path.
+"""
+
+import json
+import logging
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from .corrections import BusyError, ConflictError, Corrections
+from .documents import Document
+from .media_files import media_type
+from .packing import pack_clip
+from .page import build_page
+from .ranges import UnsatisfiableRangeError, parse_range
+
+_LOG = logging.getLogger(__name__)
+
+LARGEST_MESSAGE = 8 * 2**20
+"""Bytes a message of corrections may have."""
+
+PIECE = 256 * 1024
+"""Bytes of media read and sent at a time."""
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
+"""Sent with every answer."""
+
+
+@dataclass
+class ViewerSite:
+    """What one session serves."""
+
+    document: Document
+    corrections: Corrections | None = None
+    """Where corrections go; None keeps them in the browser alone."""
+    secret: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    """First part of every path."""
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    """What a message of corrections must carry."""
+    hosts: frozenset[str] = frozenset()
+    """Host headers that are answered; empty answers all, for a server that listens to other machines."""
+
+    def page(self) -> bytes:
+        """The page as it is now, with the corrections so far."""
+        held = self.corrections.current.values() if self.corrections else ()
+        boot = {
+            "mode": "served",
+            "token": self.token,
+            "saves": self.corrections is not None,
+            "folder": self.corrections.folder.name if self.corrections else None,
+            "corrections": [correction.to_dict() for correction in held],
+            "media": [
+                None if clip.media is None else {"type": media_type(clip.media), "url": f"media/{number}"}
+                for number, clip in enumerate(self.document.clips)
+            ],
+        }
+        return build_page(self.document, boot).encode()
+
+
+class ViewerServer(ThreadingHTTPServer):
+    """A server of one site; `url` opens it."""
+
+    daemon_threads = True
+
+    def __init__(self, site: ViewerSite, *, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Listen, not yet answering.
+
+        Raises:
+            ValueError: The address cannot be listened to.
+        """
+        self.site = site
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        try:
+            super().__init__((host, port), _Handler)
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"cannot listen on {host} port {port} ({error}); choose another with --port") from error
+        port = self.server_address[1]
+        local = is_loopback(host)
+        names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}
+        site.hosts = frozenset(f"{name}:{port}" for name in names) if local else frozenset()
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        self.url = f"http://{shown}:{port}/{site.secret}/"
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A player that hangs up in the middle of a file is no event."""
+        _LOG.debug("%s hung up", client_address, exc_info=True)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    server: ViewerServer
+    protocol_version = "HTTP/1.1"
+    server_version, sys_version = "valor", ""
+    timeout = 60
+
+    def do_GET(self) -> None:  # noqa: N802
+        """Answer a page, a clip or media."""
+        parts = self._place()
+        if parts is None:
+            return
+        document = self.server.site.document
+        if parts == [""]:
+            self._send(HTTPStatus.OK, self.server.site.page(), "text/html; charset=utf-8")
+        elif len(parts) == 2 and parts[0] in ("clip", "media") and (number := _number(parts[1], document)) is not None:
+            clip = document.clips[number]
+            if parts[0] == "clip":
+                self._send(HTTPStatus.OK, json.dumps(pack_clip(clip)).encode(), "application/json")
+            elif clip.media is not None:
+                self._send_media(clip.media)
+            else:
+                self._refuse(HTTPStatus.NOT_FOUND)
+        else:
+            self._refuse(HTTPStatus.NOT_FOUND)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def do_POST(self) -> None:  # noqa: N802
+        """Take a correction."""
+        parts = self._place()
+        if parts is None:
+            return
+        corrections = self.server.site.corrections
+        if parts != ["corrections"] or corrections is None:
+            self._refuse(HTTPStatus.NOT_FOUND)
+        elif not self._comes_from_our_page():
+            self._refuse(HTTPStatus.FORBIDDEN)
+        elif (message := self._message()) is not None:
+            self._save(corrections, message)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Requests are no news."""
+        _LOG.debug(format, *args)
+
+    def _place(self) -> list[str] | None:
+        """The path below the secret, in parts; None where the request was refused."""
+        site = self.server.site
+        if site.hosts and self.headers.get("Host", "").lower() not in site.hosts:
+            self._refuse(HTTPStatus.MISDIRECTED_REQUEST)
+            return None
+        parts = self.path.partition("?")[0].split("/")
+        if len(parts) < 3 or parts[0] or not secrets.compare_digest(parts[1].encode(), site.secret.encode()):
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return None
+        return parts[2:]
+
+    def _comes_from_our_page(self) -> bool:
+        """Whether a message carries the token and no sign of another origin."""
+        given = self.headers.get("X-Valor-Token", "")
+        origin, fetched = self.headers.get("Origin"), self.headers.get("Sec-Fetch-Site", "same-origin")
+        host = self.headers.get("Host", "")
+        return (
+            secrets.compare_digest(given.encode(), self.server.site.token.encode())
+            and origin in (None, f"http://{host}")
+            and fetched in ("same-origin", "none")
+            and self.headers.get_content_type() == "application/json"
+        )
+
+    def _message(self) -> Mapping[str, Any] | None:
+        """The JSON that was sent; None where it was refused."""
+        try:
+            length = int(self.headers.get("Content-Length", ""))
+        except ValueError:
+            self._refuse(HTTPStatus.LENGTH_REQUIRED)
+            return None
+        if not 0 <= length <= LARGEST_MESSAGE:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return None
+        try:
+            message = json.loads(self.rfile.read(length))
+        except (ValueError, RecursionError):
+            message = None
+        if not isinstance(message, dict):
+            self._answer(HTTPStatus.BAD_REQUEST, {"error": "expected a JSON object"})
+            return None
+        return message
+
+    def _save(self, corrections: Corrections, message: Mapping[str, Any]) -> None:
+        try:
+            self._answer(HTTPStatus.OK, corrections.save(message).to_dict())
+        except ConflictError as error:
+            held = corrections.current[message["clip"]]
+            self._answer(HTTPStatus.CONFLICT, {"error": str(error), "held": held.to_dict()})
+        except BusyError as error:
+            self._answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": str(error)})
+        except ValueError as error:
+            self._answer(HTTPStatus.BAD_REQUEST, {"error": str(error)})
+        except OSError as error:
+            _LOG.warning("corrections could not be written: %s", error)
+            self._answer(HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"not written to disk: {error.strerror}"})
+
+    def _send_media(self, path: Path) -> None:
+        """Send a file or the part of it that is asked for; a link put in its place since is not followed."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        except OSError:
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return
+        with os.fdopen(descriptor, "rb") as file:
+            facts = os.fstat(file.fileno())
+            if not stat.S_ISREG(facts.st_mode) or path.resolve() != path:
+                self._refuse(HTTPStatus.NOT_FOUND)
+                return
+            headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600"}
+            try:
+                span = parse_range(self.headers.get("Range"), facts.st_size)
+            except UnsatisfiableRangeError:
+                more = {"Content-Range": f"bytes */{facts.st_size}"}
+                self._send(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", "text/plain", more)
+                return
+            start, stop = (span.start, span.stop) if span else (0, facts.st_size)
+            status = HTTPStatus.PARTIAL_CONTENT if span else HTTPStatus.OK
+            headers |= {"Content-Range": span.content_range(facts.st_size)} if span else {}
+            self._head(status, stop - start, media_type(path) or "application/octet-stream", headers)
+            if self.command == "GET":
+                file.seek(start)
+                while start < stop and (piece := file.read(min(PIECE, stop - start))):
+                    self.wfile.write(piece)
+                    start += len(piece)
+
+    def _answer(self, status: HTTPStatus, record: Mapping[str, Any]) -> None:
+        self._send(status, json.dumps(record).encode(), "application/json")
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self.close_connection = True  # what it may have sent besides is not read
+        self._send(status, status.phrase.encode(), "text/plain; charset=utf-8")
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str, more: Mapping[str, str] | None = None) -> None:
+        self._head(status, len(body), kind, {"Cache-Control": "no-store", **(more or {})})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _head(self, status: HTTPStatus, length: int, kind: str, more: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**HEADERS, **more, "Content-Type": kind, "Content-Length": str(length)}.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+
+def _number(text: str, document: Document) -> int | None:
+    """Which clip a path names; None for anything that is no number of one."""
+    plain = text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if plain and int(text) < len(document.clips) else None

@@ -1,0 +1,286 @@
+"""From what a user names (runs, predictions, labels, parses, an annotation folder) to the document the viewer shows."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from eval.decide import gate_probs, spread_thresholds
+from eval.events import MODALITIES
+from eval.post_processing import PostProcessing
+from valor.annotations import WEAK_TABLES, Split, media_id, read_split
+from valor.labels_file import FILE_NAME, read_pseudo_labels
+from valor.parses import Parse
+from valor.prediction_formats import read_any_predictions
+from valor.predictions import Predictions, decisions, gate_of
+from valor.run_folder import BEST, PREDICTIONS
+
+from .documents import Clip, Document, FloatArray, Marks, System
+from .media_files import listed_media, playable
+from .parsed import is_parse, name_of, parsed_limits, parsed_marks, read_checked, system_name
+
+Rule = Callable[[Predictions], PostProcessing | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """Where the rest of a document comes from."""
+
+    class_names: tuple[str, ...]
+    """Classes of what names none itself."""
+    data: Path | None = None
+    """Annotation folder with tags and, for val and test, truth."""
+    split: str = "test"
+    truth_version: str = "v2024"
+    videos: Path | None = None
+    """Folder of media files."""
+    rule: Rule = lambda _: None
+    """How probabilities become decisions; None for the predictions' own gate and 0.5."""
+
+
+@dataclass(kw_only=True)
+class Gathered:
+    """One system with its marks by clip, before classes and grids are brought together."""
+
+    system: System
+    class_names: tuple[str, ...]
+    marks: dict[str, Marks] = field(default_factory=dict)
+    grids: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """Segments and their length by clip."""
+    parsed: dict[str, Parse] = field(default_factory=dict)
+
+
+def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
+    """Read everything that was named into one document.
+
+    Args:
+        typed: Paths, or NAME=PATH: a run folder, predictions, a folder of pseudo labels, parse files or a folder of
+            them. None at all shows the truth of the annotation folder.
+        options: Truth, media and rule.
+
+    Raises:
+        ValueError: An input is none of these, or there is nothing to show.
+        FileNotFoundError: There is no such file or folder.
+    """
+    known = _split_ids(options)
+    gathered = _gather([_named(one) for one in typed], options, known)
+    names = tuple(dict.fromkeys(name for one in gathered for name in one.class_names)) or options.class_names
+    longest = max((grid[0] for one in gathered for grid in one.grids.values()), default=10)
+    split = _read_split(options, names, longest) if options.data else None
+    clip_ids = list(dict.fromkeys(clip_id for one in gathered for clip_id in one.marks))
+    if split is not None:  # in the order of the table; without any system, all of it
+        wanted = set(clip_ids) if gathered else set(split.clip_ids)
+        clip_ids = [clip for clip in split.clip_ids if clip in wanted] + [c for c in clip_ids if c not in known]
+    if not clip_ids:
+        raise ValueError("there is nothing to show; name a run, predictions or parses, or annotations with --data DIR")
+    media, refused = listed_media(options.videos, clip_ids) if options.videos else ({}, [])
+    clips, dropped = zip(*(_clip(clip_id, gathered, names, split) for clip_id in clip_ids), strict=True)
+    notes = [f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"]
+    notes = notes * bool(refused) + [note for some in dropped for note in some][:5]
+    return Document(
+        title=" · ".join(one.system.name for one in gathered) or f"Annotations of {options.split}",
+        class_names=names,
+        systems=tuple(_spread_system(one, names) for one in gathered),
+        clips=tuple(replace(clip, media=media[clip.clip_id]) if clip.clip_id in media else clip for clip in clips),
+        split=options.split,
+        notes=tuple(notes),
+    )
+
+
+def _named(typed: str) -> tuple[str | None, Path]:
+    """Take NAME=PATH apart."""
+    name, mark, rest = typed.partition("=")
+    return (name, Path(rest)) if mark and rest and not Path(typed).exists() else (None, Path(typed))
+
+
+def _split_ids(options: SourceOptions) -> dict[str, str]:
+    """Clip ids of the split by the name their media goes by, and by themselves."""
+    if options.data is None:
+        return {}
+    rows = (options.data / WEAK_TABLES[options.split]).read_text(encoding="utf-8-sig").splitlines()[1:]
+    ids = [row.split("\t")[0] for row in rows if row.strip()]
+    return {media_id(clip_id): clip_id for clip_id in ids} | {clip_id: clip_id for clip_id in ids}
+
+
+def _read_split(options: SourceOptions, names: tuple[str, ...], longest: int) -> Split:
+    return read_split(
+        options.data, options.split, names, truth_version=options.truth_version, num_segments=max(longest, 1)
+    )
+
+
+def _gather(named: list[tuple[str | None, Path]], options: SourceOptions, known: dict[str, str]) -> list[Gathered]:
+    """Every system once; parses of one system are gathered wherever they stand."""
+    systems: dict[str, Gathered] = {}
+    for name, path in named:
+        files = _parse_files(path)
+        if files is None:
+            own = name or _own_name(path)
+            spare = own if own not in systems else f"{own} ({len(systems) + 1})"
+            systems[spare] = _of_predictions(spare, path, options)
+            continue
+        for file in files:
+            parse = read_checked(file)
+            own = name or system_name(parse)
+            held = systems.setdefault(own, _new_parse_system(own, parse))
+            _add_parse(held, parse, file, known)
+    return list(systems.values())
+
+
+def _parse_files(path: Path) -> list[Path] | None:
+    """Parse files of a path: itself, or those in a folder that holds any; None for another kind of input."""
+    if path.is_dir():
+        return [file for file in sorted(path.glob("*.json")) if is_parse(file)] or None
+    return [path] if path.suffix == ".json" and is_parse(path) else None
+
+
+def _own_name(path: Path) -> str:
+    whole = path.resolve()
+    if whole.is_file() and whole.stem in ("predictions", "pseudo_labels") and whole.parent.name:
+        whole = whole.parent
+    return name_of(whole) if whole.is_dir() else whole.name.partition(".")[0]
+
+
+def _of_predictions(name: str, path: Path, options: SourceOptions) -> Gathered:
+    """A run, pseudo labels, or predictions of any format."""
+    labels = path / FILE_NAME if path.is_dir() else path
+    if labels.is_file() and labels.name == FILE_NAME:
+        table = read_pseudo_labels(labels)
+        predictions = Predictions(clip_ids=table.clip_ids, class_names=table.class_names, predicted=table.marked)
+        return _gathered(System(name=name, kind="labels"), predictions, None)
+    if (path / BEST).is_file():
+        predictions = _of_run(path, options)
+    else:
+        predictions = read_any_predictions(path, options.class_names, rounding="nearest")
+    if predictions.predicted is not None:
+        return _gathered(System(name=name), predictions, None)
+    rule = options.rule(predictions) or PostProcessing(gate=gate_of(predictions))
+    return _gathered(_ruled(name, rule, len(predictions.class_names)), predictions, rule)
+
+
+def _of_run(path: Path, options: SourceOptions) -> Predictions:
+    """The test predictions a run keeps, or new ones of the split."""
+    if options.split == "test" and (path / PREDICTIONS).is_file():
+        return read_any_predictions(path / PREDICTIONS, options.class_names)
+    if options.data is None:
+        raise ValueError(f"{path}: a run folder without {PREDICTIONS} needs --data DIR, the features it parses")
+    from valor.runs import predict_run
+
+    return predict_run(path, options.data, options.split)
+
+
+def _ruled(name: str, rule: PostProcessing, num_classes: int) -> System:
+    """A system with its thresholds laid out; a modality without a gate gets one that is always open."""
+    shape = (len(MODALITIES), num_classes)
+    gates = (rule.gate,) * len(MODALITIES) if isinstance(rule.gate, str) else rule.gate
+    limits = None
+    if any(gate != "none" for gate in gates):
+        limits = spread_thresholds("clip_threshold", rule.clip_threshold, shape)
+        limits[[gate == "none" for gate in gates]] = 0
+    segment = spread_thresholds("segment_threshold", rule.segment_threshold, shape)
+    return System(name=name, thresholds=segment, gate_thresholds=limits)
+
+
+def _gathered(system: System, predictions: Predictions, rule: PostProcessing | None) -> Gathered:
+    """Marks of every clip, cut to the segments that exist."""
+    decided, _ = decisions(predictions, rule)
+    gates = None if system.gate_thresholds is None or rule is None else _gate_rows(predictions, rule)
+    one = Gathered(system=system, class_names=predictions.class_names)
+    for row, clip_id in enumerate(predictions.clip_ids):
+        length = decided.shape[1] if predictions.valid is None else max(1, int(predictions.valid[row].sum()))
+        one.marks[clip_id] = Marks(
+            predicted=decided[row, :length],
+            segment_probs=None if predictions.segment_probs is None else predictions.segment_probs[row, :length],
+            gate_probs=None if gates is None else gates[row],
+        )
+        one.grids[clip_id] = (length, 1.0)
+    return one
+
+
+def _gate_rows(predictions: Predictions, rule: PostProcessing) -> FloatArray:
+    """What the gate compares, float [N, 1, M, C]; 1 where a modality has no gate."""
+    held = predictions.segment_probs
+    assert held is not None  # or there is no rule
+    read = gate_probs(
+        held, clip_probs=predictions.clip_probs, modality_probs=predictions.modality_probs, gate=rule.gate
+    )
+    opened = np.ones((held.shape[0], held.shape[3]), dtype=np.float32)
+    return np.stack([opened if probs is None else probs for probs in read], axis=1)[:, np.newaxis]
+
+
+def _new_parse_system(name: str, parse: Parse) -> Gathered:
+    segment, gate = parsed_limits(parse)
+    system = System(name=name, thresholds=segment, gate_thresholds=gate)
+    return Gathered(system=system, class_names=parse.class_names)
+
+
+def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) -> None:
+    """Add one media file; two of one name keep apart, by a number."""
+    if parse.class_names != held.class_names:
+        raise ValueError(f"{path}: its classes differ from those of the other parses of {held.system.name!r}")
+    stem = re.sub(r"[\t\r\n,]", "_", Path(parse.media.name).stem).strip() or "media"
+    own = known.get(stem, stem)
+    clip_id = own
+    while clip_id in held.marks:
+        clip_id = f"{own}-{sum(other.startswith(own) for other in held.marks) + 1}"
+    held.parsed[clip_id] = parse
+    held.grids[clip_id] = (len(parse.segment_probs), parse.segment_seconds)
+    held.marks[clip_id] = parsed_marks(parse)
+
+
+def _clip(
+    clip_id: str, gathered: list[Gathered], names: tuple[str, ...], split: Split | None
+) -> tuple[Clip, list[str]]:
+    """One clip as all systems see it, and notes on what does not fit."""
+    row = split.clip_ids.index(clip_id) if split is not None and clip_id in split.clip_ids else None
+    grid = next((one.grids[clip_id] for one in gathered if clip_id in one.grids), (10, 1.0))
+    parsed = next((one.parsed[clip_id] for one in gathered if clip_id in one.parsed), None)
+    marks, notes = [], []
+    for one in gathered:
+        if one.grids.get(clip_id, grid) != grid:
+            notes.append(f"{clip_id}: {one.system.name} has another grid than {gathered[0].system.name}; not shown")
+        fits = one.grids.get(clip_id) == grid
+        marks.append(_spread_marks(one.marks[clip_id], one.class_names, names) if fits else None)
+    truth = None if split is None or row is None or split.truth is None else split.truth[row, : grid[0]]
+    media = parsed.media if parsed else None
+    clip = Clip(
+        clip_id=clip_id,
+        name=media.name if media else clip_id,
+        marks=tuple(marks),
+        num_segments=grid[0],
+        segment_seconds=grid[1],
+        truth=truth if grid[1] == 1 else None,  # tables are annotated on segments of one second
+        tags=() if split is None or row is None else tuple(np.flatnonzero(split.weak_labels[row]).tolist()),
+        streams=(bool(media.has_audio), bool(media.has_visual)) if media else (True, True),
+        start_time=media.start_time if media else 0.0,
+        duration=media.duration if media else None,
+        media=playable(Path(media.path)) if media and isinstance(media.path, str) and media.path else None,
+    )
+    return clip, notes
+
+
+def _spread_system(one: Gathered, names: tuple[str, ...]) -> System:
+    if one.system.thresholds is None or one.class_names == names:
+        return one.system
+    spread = {"thresholds": one.system.thresholds, "gate_thresholds": one.system.gate_thresholds}
+    return replace(one.system, **{k: _to_classes(v, one.class_names, names, 1.0) for k, v in spread.items()})
+
+
+def _spread_marks(marks: Marks, own: tuple[str, ...], names: tuple[str, ...]) -> Marks:
+    if own == names:
+        return marks
+    return Marks(
+        predicted=_to_classes(marks.predicted, own, names, value=False),
+        segment_probs=_to_classes(marks.segment_probs, own, names, 0.0),
+        gate_probs=_to_classes(marks.gate_probs, own, names, 0.0),
+    )
+
+
+def _to_classes(array, own, names, value):  # noqa: ANN001, ANN202
+    """Put the last axis in the order of `names`; classes it does not know get `value`."""
+    if array is None:
+        return None
+    spread = np.full((*array.shape[:-1], len(names)), value, dtype=array.dtype)
+    spread[..., [names.index(name) for name in own]] = array
+    return spread
