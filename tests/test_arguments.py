@@ -82,8 +82,13 @@ def test_the_named_teachers_exist_and_have_the_role():
 @pytest.mark.parametrize("line", [
     "demo --out d --seeds 2 --clips 60",
     "harvest m.csv --videos v --store s --visual a --audio b --checkpoint visual=x --checkpoint audio=random",
+    "harvest m.csv --videos v --store s --workers 0 --clip-timeout 5 --clip-memory 500 --retry --shard 2/4",
+    "store merge a b --out c",
     "labels s --out l --thresholds t.json --export npy --against a",
     "train valor++ --data d --labels l --out r --seeds 3 --set fit.epochs=3 --set fit.seed=1",
+    "train valor --data d --no-test --deterministic --log tensorboard --log wandb",
+    "evaluate RUN --annotations a --data d --split test",
+    "plot training HAN=r s --width column --out t.svg",
     "predict r --data d --split val --out p.npz",
     "evaluate p.npz --annotations a --split val --truth v2020 --gate modality --threshold 0.4 --json f",
     "evaluate p.npz --annotations a --split test --truth v2024 --gate none",

@@ -2,6 +2,13 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from valor.parses import Parse
+    from valor.parsing import parse
+
+__all__ = ["Parse", "parse"]
 
 __version__ = "0.1.0"
 
@@ -30,3 +37,16 @@ def check_siblings(home: Path = HOME) -> None:
 
 
 check_siblings()
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    """`valor.parse` and `valor.Parse`, imported when they are first asked for: what they need takes seconds."""
+    if name == "parse":
+        from valor.parsing import parse
+
+        return parse
+    if name == "Parse":
+        from valor.parses import Parse
+
+        return Parse
+    raise AttributeError(f"module 'valor' has no attribute {name!r}")

@@ -16,6 +16,7 @@ from .commands import (
     importing,
     labels,
     lint,
+    parse,
     plot,
     predict,
     reproduce,
@@ -37,6 +38,10 @@ From raw clips to an F-score table, one command a stage:
 Beside the harvest:
 
   store      evidence stores shown, verified, repaired and merged
+
+One's own media:
+
+  parse      any video or recording to a timeline: JSON, a picture, tables, and other tools' formats
 
 Around the scores:
 
@@ -75,6 +80,7 @@ COMMANDS: dict[str, ModuleType] = {
     "plot": plot,
     "calibrate": calibrate,
     "lint": lint,
+    "parse": parse,
     "view": view,
     "download": download,
     "reproduce": reproduce,

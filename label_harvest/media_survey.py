@@ -1,0 +1,143 @@
+"""What a media file holds, from one pass over its packets without decoding: streams, their lengths, its clock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .clip_media import MediaError
+from .decoder import _frame_seconds as frame_seconds
+from .decoder import _usable_stream as usable_stream
+
+if TYPE_CHECKING:
+    import av
+
+MOST_SECONDS = 100 * 3600.0
+"""Longer media have damaged timestamps."""
+MOST_PIXELS = 16384 * 8192
+"""Larger frames are refused: a few of them fill the memory before any can be scaled down."""
+_PICTURES = ("image2", "_pipe", "ico", "apng")
+"""Ends of the names FFmpeg gives to formats of single pictures."""
+_NO_MEDIA = {"tty": "text", "hls": "a playlist", "dash": "a playlist", "concat": "a playlist", "bin": "text"}
+"""Formats FFmpeg would read which are no recordings, and what they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaSurvey:
+    """What is known of a media file before any of it is decoded."""
+
+    path: Path
+    start_time: float
+    """What the clock of the container says at its start, in seconds."""
+    video_seconds: float | None
+    """End of the last shown frame from the start of the clock, in seconds; None without a picture."""
+    audio_seconds: float | None
+    """End of the last sound from the start of the clock, in seconds; None without sound."""
+    promised_seconds: float | None
+    """The length the container's header says, None where it says none."""
+    width: int | None = None
+    """Of the frames as they are stored, in pixels."""
+    height: int | None = None
+    frame_rate: float | None = None
+    """Average frames per second."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the longest stream in seconds."""
+        return max(self.video_seconds or 0.0, self.audio_seconds or 0.0)
+
+    @property
+    def missing_seconds(self) -> float:
+        """How much earlier the file ends than its header says, in seconds; more than a little means it was cut off."""
+        return max(0.0, (self.promised_seconds or 0.0) - self.seconds)
+
+
+def survey_media(path: str | Path) -> MediaSurvey:
+    """Look through a file from start to end without decoding it.
+
+    Raises:
+        MediaError: The file is missing, is no recording (a picture, a text, a playlist), is damaged, has neither video
+            nor audio, no timestamps, or frames or a length beyond all measure.
+    """
+    path = Path(path)
+    with opened(path) as container:
+        _refuse_other_formats(container)
+        video, audio = usable_stream(container, "video"), usable_stream(container, "audio")
+        if video is None and audio is None:
+            raise MediaError("neither a video nor an audio stream; give a recording")
+        if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
+            size = f"{video.codec_context.width} x {video.codec_context.height}"
+            raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
+        ends = _stream_ends(container, [stream for stream in (video, audio) if stream is not None])
+        found = {kind: ends.get(stream.index) if stream else None for kind, stream in (("v", video), ("a", audio))}
+        promised = float(container.duration) / 1e6 if container.duration and container.duration > 0 else None
+        survey = MediaSurvey(
+            path=path,
+            start_time=clock_of(container),
+            video_seconds=found["v"],
+            audio_seconds=found["a"],
+            promised_seconds=promised,
+            width=video.codec_context.width or None if video else None,
+            height=video.codec_context.height or None if video else None,
+            frame_rate=float(video.average_rate) if video and video.average_rate else None,
+        )
+    if survey.video_seconds is None and survey.audio_seconds is None:
+        raise MediaError(f"{path.name}: its streams hold no packets; fetch it again or leave it out")
+    if survey.seconds > MOST_SECONDS:
+        raise MediaError(f"{path.name}: its timestamps reach {survey.seconds / 3600:.0f} hours; convert the file")
+    return survey
+
+
+@contextmanager
+def opened(path: Path) -> "Iterator[av.container.InputContainer]":
+    """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names the file."""
+    import av
+
+    if path.is_dir():
+        raise MediaError(f"{path}: is a folder, expected a media file")
+    if not path.is_file():
+        raise MediaError(f"{path}: no such file; check its name", "missing")
+    if not path.stat().st_size:
+        raise MediaError(f"{path.name}: is empty (0 bytes); fetch it again or leave it out")
+    try:
+        with av.open(str(path.absolute()), options={"protocol_whitelist": "file"}) as container:
+            yield container
+    except MemoryError:
+        raise
+    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MediaError(f"{path.name}: cannot be decoded ({reason}); fetch it again or leave it out") from error
+    except MediaError as error:
+        raise MediaError(f"{path.name}: {error}", error.status) from error
+
+
+def clock_of(container: "av.container.InputContainer") -> float:
+    """What the clock of a container says at its start, in seconds."""
+    return (container.start_time or 0) / 1e6
+
+
+def _refuse_other_formats(container: "av.container.InputContainer") -> None:
+    """Refuse what FFmpeg can show but nobody recorded."""
+    name = container.format.name
+    if name.endswith(_PICTURES):
+        raise MediaError("is a picture; a parse needs a recording with a video or an audio stream")
+    if name in _NO_MEDIA:
+        raise MediaError(f"is {_NO_MEDIA[name]}; a parse needs a recording with a video or an audio stream")
+
+
+def _stream_ends(container: "av.container.InputContainer", streams: list[Any]) -> dict[int, float]:
+    """By index of the stream, when it ends from the start of the clock; streams without packets are left out."""
+    clock, ends = clock_of(container), dict[int, float]()
+    for packet in container.demux(streams):
+        if packet.size == 0 or packet.is_discard:
+            continue
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None:
+            continue
+        length = float(packet.duration * packet.time_base) if packet.duration else 0.0
+        if not length and packet.stream.type == "video":
+            length = frame_seconds(packet.stream)
+        end = float(time * packet.time_base) + length - clock
+        ends[packet.stream_index] = max(end, ends.get(packet.stream_index, 0.0))
+    return ends

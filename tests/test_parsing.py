@@ -1,0 +1,148 @@
+"""Media through the whole line; the parser has random weights, the teachers are the demo's."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import valor
+from eval.post_processing import PostProcessing
+from label_harvest.harvest import HarvestOptions, harvest
+from label_harvest.manifest import HarvestManifest
+from label_harvest.media import Grid, MediaError
+from label_harvest.teachers import build_teacher
+from tests.toy import ToySound, ToyVideo, write_toy_clip
+from tests.toy_parse import DEMO, NAMES, write_film, write_run
+from valor.annotations import Split
+from valor.checkpoint import read_checkpoint
+from valor.dataset import read_clip_set
+from valor.parsing import ParseOptions, parse_media
+from valor.parsing_system import load_system
+from valor.parsing_zero_shot import load_zero_shot
+from valor.predict import predict_split
+from valor.recipes import recipe_from_json
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def system(run):
+    return load_system(run)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    """Three clips of ten seconds."""
+    folder = tmp_path_factory.mktemp("films")
+    wanted = (("Speech", "Dog"), ("Fire_alarm", "Car"), ("Banjo", "Cat"))
+    for number, (heard, seen) in enumerate(wanted):
+        events = [(heard, "audio", 2, 8), (seen, "visual", 1, 7)]
+        write_film(folder / f"clip{number}.mp4", 10, events, seed=number)
+    return folder
+
+
+def test_a_clip_parsed_alone_equals_the_clip_in_a_test_set(run, system, films, tmp_path):
+    """Through harvest, store, clip set and split on one side; batches differ, so equal to 1e-6, not to the bit."""
+    ids = ("clip0", "clip1", "clip2")
+    tags = np.ones((3, len(NAMES)), bool)
+    teachers = [build_teacher(name, NAMES) for name in DEMO.values()]
+    options = HarvestOptions(grid=Grid(), decode_workers=0)
+    harvest(HarvestManifest(ids, NAMES, tags), films, tmp_path / "store", teachers, options=options, progress=False)
+    parser, card = read_checkpoint(run)
+    split = Split(name="test", clip_ids=ids, class_names=NAMES, weak_labels=tags, truth=None)
+    together = predict_split(parser, read_clip_set(tmp_path, split, recipe_from_json(card.recipe).features))
+    for row, name in enumerate(ids):
+        alone = parse_media(system, films / f"{name}.mp4")
+        assert np.abs(alone.segment_probs - together.segment_probs[row]).max() <= 1e-6
+        assert np.abs(alone.gate_probs - together.clip_probs[row]).max() <= 1e-6
+
+
+def test_batches_do_not_change_the_parse(system, tmp_path):
+    path = write_film(tmp_path / "long.mp4", 23, [("Speech", "audio", 3, 17), ("Dog", "visual", 8, 21)])
+    parses = [parse_media(system, path, ParseOptions(windows_per_batch=size)) for size in (1, 3)]
+    assert parses[0].segment_probs.shape == (23, 2, 25)
+    assert np.abs(parses[0].segment_probs - parses[1].segment_probs).max() <= 1e-6
+    assert not np.isnan(parses[0].segment_probs).any() and len(parses[0].onsets) == 23
+
+
+@pytest.mark.parametrize("modality", [0, 1])
+def test_one_missing_stream_changes_nothing_but_itself(system, tmp_path, modality):
+    kind = {"sound": ToySound(seconds=12)} if modality == 0 else {"video": ToyVideo(seconds=12)}
+    parse = parse_media(system, write_toy_clip(tmp_path / "one.mkv", **kind))
+    assert np.isnan(parse.segment_probs[:, 1 - modality]).all() and not np.isnan(parse.segment_probs[:, modality]).any()
+    assert {event.modality for event in parse.events} <= {("audio", "visual")[modality]}
+    assert (parse.media.has_audio, parse.media.has_visual) == (modality == 0, modality == 1)
+
+
+@pytest.mark.parametrize(("seconds", "segments"), [(0.4, 1), (9.2, 10), (10.3, 10), (10.8, 11)])
+def test_any_length(system, tmp_path, seconds, segments):
+    path = write_toy_clip(tmp_path / "s.mp4", video=ToyVideo(seconds=seconds), sound=ToySound(seconds=seconds))
+    parse = parse_media(system, path)
+    assert len(parse.segment_probs) == segments and not np.isnan(parse.segment_probs).any()
+
+
+def test_a_stream_that_ends_early_is_absent_from_there(system, tmp_path):
+    path = write_toy_clip(tmp_path / "u.mkv", video=ToyVideo(seconds=4), sound=ToySound(seconds=17))
+    probs = parse_media(system, path).segment_probs
+    assert not np.isnan(probs[:, 0]).any() and not np.isnan(probs[:4, 1]).any() and np.isnan(probs[4:, 1]).all()
+
+
+def test_times_are_those_of_the_container(system, tmp_path):
+    sound = ToySound(seconds=10, start=5.0, codec="mp2")
+    path = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=10, start=5.0), sound=sound)
+    parse = parse_media(system, path, ParseOptions(rule=PostProcessing(gate="none", segment_threshold=0.0)))
+    assert parse.media.start_time > 4 and parse.events[0].onset == pytest.approx(parse.media.start_time, abs=1e-6)
+
+
+def test_known_events_are_found_within_a_second(tmp_path):
+    """The shipped teachers alone, on a film that no training has seen, over the borders of its windows."""
+    truth = [("Fire_alarm", "audio", 4, 12), ("Speech", "audio", 15, 24), ("Accordion", "visual", 6, 16)]
+    film = write_film(tmp_path / "film.mp4", 28, truth, seed=12)
+    system = load_zero_shot(("Fire_alarm", "Speech", "Accordion"), teachers=DEMO)
+    parse = parse_media(system, film)
+    for name, modality, onset, offset in truth:
+        found = [event for event in parse.events if (event.class_name, event.modality) == (name, modality)]
+        assert min((max(abs(e.onset - onset), abs(e.offset - offset)) for e in found), default=99) <= 1, (name, parse)
+
+
+def test_python_takes_one_line(run, films):
+    parse = valor.parse(films / "clip0.mp4", checkpoint=run)
+    assert isinstance(parse, valor.Parse) and "Parse of clip0.mp4: 10.0 s" in repr(parse)
+    assert len(parse.media.sha256) == 64 and parse.system["checkpoint"] and parse.system["windows"]["hop"] == 5
+
+
+def test_importing_valor_stays_light():
+    import subprocess
+    import sys
+
+    code = "import sys, valor\nassert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = valor.nothing
+
+
+def test_what_contradicts_itself_is_refused(run, system, films):
+    with pytest.raises(ValueError, match="either checkpoint=RUN or zero_shot=NAMES, got neither"):
+        valor.parse(films / "clip0.mp4")
+    with pytest.raises(ValueError, match="got both"):
+        valor.parse(films / "clip0.mp4", checkpoint=run, zero_shot="Dog")
+    with pytest.raises(ValueError, match="one gate for both modalities"):
+        parse_media(system, films / "clip0.mp4", ParseOptions(rule=PostProcessing(gate=("clip", "none"))))
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        ParseOptions(hop=0)
+    with pytest.raises(MediaError, match="no such file"):
+        parse_media(system, films / "none.mp4")
+
+
+def test_a_file_that_ends_early_is_noted(system, tmp_path, monkeypatch):
+    import valor.parsing as parsing
+
+    original = parsing.survey_media
+    monkeypatch.setattr(
+        parsing, "survey_media", lambda path: dataclasses.replace(original(path), promised_seconds=60.0)
+    )
+    parse = parse_media(system, write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=3)))
+    assert "ends at 3.0 s of the 60.0 s its header says" in parse.notes[0]

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from label_harvest.media import Grid
+from label_harvest.media_survey import survey_media
+from label_harvest.windows import read_windows
+from tests.toy import ToySound, ToyVideo, frame_number, write_toy_clip
+from tests.toy_parse import toy_parse
+from valor.parsing_picture import draw_parse, write_picture
+from valor.parsing_sketch import BANDS, MediaSketch
+
+
+def sketch_of(path):
+    sketch, survey = MediaSketch(), survey_media(path)
+    for window in read_windows(survey, Grid(sample_rate=32000), hop=5):
+        sketch.watch(survey, window)
+    return sketch
+
+
+def test_thumbnails_are_spread_over_the_media(tmp_path):
+    sketch = sketch_of(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=22)))
+    strip = sketch.strip()
+    numbers = [frame_number(frame) for frame in strip]
+    assert len(strip) == 11 and numbers == sorted(numbers) and numbers[0] < 25 and numbers[-1] > 200
+    assert sketch.spectrogram() is None
+
+
+def test_the_spectrogram_shows_when_and_how_high(tmp_path):
+    tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(12 * 32000) / 32000)
+    tone[: 6 * 32000] *= 1e-3
+    sound = ToySound(seconds=12, rate=32000, codec="pcm_s16le", waveform=tone.astype(np.float32)[None])
+    spectrogram = sketch_of(write_toy_clip(tmp_path / "a.wav", sound=sound)).spectrogram()
+    assert spectrogram.shape[0] == BANDS and spectrogram.shape[1] % 12 == 0
+    loud, quiet = spectrogram[:, spectrogram.shape[1] * 3 // 4], spectrogram[:, spectrogram.shape[1] // 4]
+    edges = np.geomspace(60, 12000, BANDS + 1)
+    peak = int(loud.argmax())
+    assert edges[peak - 1] <= 1000 <= edges[peak + 2] and loud.max() - quiet.max() == pytest.approx(60, abs=3)
+
+
+def test_long_media_keep_few_columns():
+    from valor.parsing_sketch import _spectra
+
+    sketch = MediaSketch(segments=10800)
+    sketch.columns = {0: _spectra(np.zeros(32000, np.float32), 32000, 1)}
+    assert sketch.spectrogram().shape == (BANDS, 10800)
+
+
+def test_pictures_are_written_as_png_and_svg(tmp_path):
+    sketch = sketch_of(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=12), sound=ToySound(seconds=12)))
+    parse = toy_parse(name="a $x^2$ \n name.mp4")
+    for ending in ("png", "svg"):
+        write_picture(tmp_path / f"p.{ending}", parse, sketch)
+        assert (tmp_path / f"p.{ending}").stat().st_size > 1000
+    with pytest.raises(ValueError, match=r"named \*\.png or \*\.svg"):
+        write_picture(tmp_path / "p.pdf", parse, sketch)
+    assert len(draw_parse(parse, sketch).axes) == 3 and len(draw_parse(parse).axes) == 1

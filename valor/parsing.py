@@ -1,0 +1,250 @@
+"""Any media file -> `Parse`: windows are read, judged by teachers, parsed in batches, and merged.
+
+survey (lengths) -> windows (label_harvest.windows) -> teachers -> parser or thresholds -> merged probabilities
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from eval.decide import gate_probs
+from eval.events import MODALITIES
+from eval.post_processing import PostProcessing
+from label_harvest.evidence import NEEDS, Evidence, Teacher
+from label_harvest.media_streams import KEPT_PIXELS
+from label_harvest.media_survey import MediaSurvey, survey_media
+from label_harvest.windows import Window, num_segments, read_windows, window_starts
+from valor.parses import MediaInfo, Parse
+from valor.parsing_merge import Merger
+from valor.parsing_streams import WindowProbs
+from valor.parsing_system import Evidences, ParsingSystem, load_system
+
+_LOG = logging.getLogger(__name__)
+
+BATCH_PIXELS = 24_000_000
+"""Pixels of all frames of a batch, more only where one window has more; a float frame takes 12 bytes for each."""
+CUT_OFF_SECONDS = 2.0
+"""A file that ends so much earlier than its header says is called cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParseOptions:
+    """How media are parsed."""
+
+    hop: int | None = None
+    """Segments from one window to the next; None for half a window."""
+    rule: PostProcessing | None = None
+    """Thresholds and gate; None for those of the system."""
+    windows_per_batch: int = 8
+    """Windows that go through the networks together at most."""
+    hashed: bool = True
+    """Whether the sha256 of the file is noted, which reads it once more."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would do nothing."""
+        if self.windows_per_batch < 1 or (self.hop is not None and self.hop < 1):
+            raise ValueError(
+                f"hop and windows_per_batch must be at least 1, got {self.hop} and {self.windows_per_batch}"
+            )
+
+
+def parse(
+    path: Path | str,
+    *,
+    checkpoint: Path | str | None = None,
+    zero_shot: str | Sequence[str] | None = None,
+    options: ParseOptions | None = None,
+    teacher_checkpoints: Mapping[str, str] | None = None,
+    device: str = "auto",
+) -> Parse:
+    """Find what is audible and visible in one media file.
+
+    To parse many files, load the system once and use `parse_media`.
+
+    Args:
+        path: Any file FFmpeg reads, of any length, with or without sound or a picture.
+        checkpoint: The run folder of a trained parser.
+        zero_shot: In place of a run, the names of classes, or a vocabulary file, that the teachers alone look for.
+        options: None for the defaults.
+        teacher_checkpoints: By role (audio, visual), a local weight file of its teacher.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Raises:
+        MediaError: The file cannot be parsed; says why.
+        ValueError: Neither or both of `checkpoint` and `zero_shot` are given, or the run cannot parse media.
+    """
+    if (checkpoint is None) == (zero_shot is None):
+        raise ValueError(
+            "give either checkpoint=RUN or zero_shot=NAMES, got " + ("neither" if not checkpoint else "both")
+        )
+    if zero_shot is not None:
+        from valor.parsing_zero_shot import load_zero_shot
+
+        system: ParsingSystem = load_zero_shot(zero_shot, teacher_checkpoints=teacher_checkpoints)
+    else:
+        assert checkpoint is not None
+        system = load_system(checkpoint, teacher_checkpoints=teacher_checkpoints, device=device)
+    return parse_media(system, Path(path), options)
+
+
+def parse_media(
+    system: ParsingSystem,
+    path: Path,
+    options: ParseOptions | None = None,
+    *,
+    watch: Callable[[MediaSurvey, Window], None] | None = None,
+    bar: tqdm | None = None,
+) -> Parse:
+    """Parse one media file.
+
+    Args:
+        system: Who parses.
+        path: The file.
+        options: None for the defaults.
+        watch: Sees every window as it is read, in order, to draw the media beside its parse.
+        bar: A progress bar that is moved by seconds of media.
+
+    Raises:
+        MediaError: The file cannot be parsed; says why.
+        ValueError: The options do not fit the system.
+    """
+    options = options or ParseOptions()
+    rule = options.rule or system.default_rule
+    if not isinstance(rule.gate, str):
+        raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
+    survey = survey_media(path)
+    hop = options.hop or max(1, system.grid.num_segments // 2)
+    segments = num_segments(survey.seconds, system.grid)
+    shape = (len(MODALITIES), len(system.class_names))
+    probs, gates = Merger(segments, shape), Merger(segments, shape)
+    moved = _Progress(bar, survey.seconds, len(window_starts(segments, system.grid.num_segments, hop)))
+    slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
+    windows_of = read_windows(survey, system.grid, hop=hop, slots=slots)
+    for windows in _batched(windows_of, 1 if slots else _batch_size(survey, system, options)):
+        for window in windows if watch else ():
+            watch(survey, window)
+        answer = system.judge(windows, gather(system.teachers, windows))
+        gated = _gated(answer, rule.gate, len(windows[0].valid))
+        for row, window in enumerate(windows):
+            here = window.present[:, :, None] & window.valid[:, None, None]
+            probs.add(window.start, np.where(here, answer.segment[row], np.nan).astype(np.float32))
+            gates.add(window.start, np.where(here, gated[row], np.nan).astype(np.float32))
+        moved.by(len(windows))
+    return Parse(
+        media=_media_info(survey, hashed=options.hashed),
+        class_names=system.class_names,
+        segment_seconds=system.grid.segment_seconds,
+        segment_probs=probs.result(),
+        gate_probs=None if rule.gate == "none" else gates.result(),
+        decision=rule,
+        system=describe_options(system, options),
+        notes=_notes(survey),
+    )
+
+
+def gather(teachers: Sequence[Teacher], windows: Sequence[Window]) -> Evidences:
+    """What each teacher says of each window, None where the window lacks a stream it needs."""
+    found: dict[str, list[Evidence | None]] = {}
+    for teacher in teachers:
+        needs = NEEDS[teacher.role]
+        usable = [
+            row for row, window in enumerate(windows) if all(getattr(window.clip, need) is not None for need in needs)
+        ]
+        answers = teacher.encode_many([windows[row].clip for row in usable]) if usable else []
+        found[teacher.role] = [None] * len(windows)
+        for row, answer in zip(usable, answers, strict=True):
+            found[teacher.role][row] = answer
+    return found
+
+
+def _gated(answer: WindowProbs, gate: str, segments: int) -> np.ndarray:
+    """float32 [B, T, M, C], the probability the gate reads in every segment of each window; NaN without a gate."""
+    shape = (len(answer.segment), segments, *answer.segment.shape[2:])
+    if gate == "none":
+        return np.full(shape, np.nan, np.float32)
+    if answer.clip is None:
+        raise ValueError(f"this system has no probabilities for the gate {gate}; choose the gate none")
+    known = {"clip_probs": answer.clip, "modality_probs": None if answer.modality is None else answer.modality}
+    absent = np.isnan(answer.segment).any(axis=1)  # [B, M, C]
+    filled = {name: None if probs is None else np.nan_to_num(probs) for name, probs in known.items()}
+    read = gate_probs(np.nan_to_num(answer.segment), gate=gate, **filled)
+    gated = np.where(absent, np.nan, np.stack([probs for probs in read if probs is not None], axis=1))
+    return np.broadcast_to(gated[:, None], shape)
+
+
+def _batch_size(survey: MediaSurvey, system: ParsingSystem, options: ParseOptions) -> int:
+    """Windows that go through the networks together: fewer of large frames, which teachers hold as floats."""
+    pixels = min((survey.width or 1) * (survey.height or 1), KEPT_PIXELS) * system.grid.num_segments
+    return max(1, min(options.windows_per_batch, BATCH_PIXELS // pixels))
+
+
+def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
+    while batch := list(islice(windows, size)):
+        yield batch
+
+
+@dataclass
+class _Progress:
+    """Moves a bar by seconds of media, window by window."""
+
+    bar: tqdm | None
+    seconds: float
+    windows: int
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        """Say how long it will be."""
+        if self.bar is not None:
+            self.bar.reset(total=self.seconds)
+
+    def by(self, windows: int) -> None:
+        """So many windows more are parsed."""
+        before, self.done = self.done, self.done + windows
+        if self.bar is not None:
+            self.bar.update(self.seconds * (self.done - before) / self.windows)
+
+
+def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
+    return MediaInfo(
+        name=survey.path.name,
+        path=str(survey.path.absolute()),
+        duration=round(survey.seconds, 6),
+        start_time=survey.start_time,
+        has_audio=survey.audio_seconds is not None,
+        has_visual=survey.video_seconds is not None,
+        width=survey.width,
+        height=survey.height,
+        frame_rate=survey.frame_rate,
+        sha256=_sha256(survey.path) if hashed else None,
+        size=survey.path.stat().st_size,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _notes(survey: MediaSurvey) -> tuple[str, ...]:
+    """What is odd about a file that could be parsed."""
+    notes = []
+    if survey.missing_seconds > CUT_OFF_SECONDS:
+        notes.append(
+            f"ends at {survey.seconds:.1f} s of the {survey.promised_seconds:.1f} s its header says; was it cut off?"
+        )
+    for note in notes:
+        _LOG.warning("%s: %s", survey.path.name, note)
+    return tuple(notes)
+
+
+def describe_options(system: ParsingSystem, options: ParseOptions) -> dict[str, Any]:
+    """What `Parse.system` will say: by it a parse is known to be of this system and these windows."""
+    hop = options.hop or max(1, system.grid.num_segments // 2)
+    return {**system.describe(), "windows": {"segments": system.grid.num_segments, "hop": hop}}
