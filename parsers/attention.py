@@ -147,7 +147,8 @@ class HybridLayer(nn.Module):
     def _can_be_fused(self, x: Tensor) -> bool:
         """Whether a backward pass on the CPU is coming, for which `parsers.fused` is the faster way."""
         published = self.norm_order == "post" and self.update_order == "audio-first"
-        return published and x.device.type == "cpu" and torch.is_grad_enabled()
+        plain = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        return published and plain and torch.is_grad_enabled()
 
     def _update(self, x: Tensor, other: Tensor, valid: Tensor | None) -> Tensor:
         query = self.attention_norm(x) if self.norm_order == "pre" else x

@@ -13,7 +13,12 @@ _LANES = 2**16
 
 def kept_scale(probability: float) -> float:
     """What elements that are kept are multiplied by: 1 / (1 - probability), for the rounded probability."""
-    return _LANES / (_LANES - round(probability * _LANES))
+    return _LANES / (_LANES - _cut(probability))
+
+
+def _cut(probability: float) -> int:
+    """How many of the lane's values drop an element; never none, and never all."""
+    return min(max(round(probability * _LANES), 1), _LANES - 1)
 
 
 def keep_masks(shapes: Sequence[tuple[int, ...]], probability: float, *, dtype: torch.dtype) -> list[Tensor]:
@@ -25,14 +30,14 @@ def keep_masks(shapes: Sequence[tuple[int, ...]], probability: float, *, dtype: 
 
     Args:
         shapes: Of the tensors.
-        probability: That an element is dropped, in [0, 1).
+        probability: That an element is dropped, in (0, 1).
         dtype: Of the masks.
 
     Returns:
         A mask for each shape: 0 where an element is dropped, else 1 / (1 - probability).
     """
     sizes = [math.prod(shape) for shape in shapes]
-    total, cut = sum(sizes), round(probability * _LANES)
+    total, cut = sum(sizes), _cut(probability)
     numbers = torch.empty((total + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     lanes = numbers.view(torch.int16)[:total]
     masks = torch.ge(lanes, cut - _LANES // 2).to(dtype).mul_(kept_scale(probability))

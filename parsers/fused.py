@@ -191,12 +191,14 @@ class _FusedLayer(torch.autograd.Function):
         heard, first = layer.update(0, for_audio, queries[0], streams[layer.rows :])
         seen, second = layer.update(1, for_visual, queries[1], heard)
         ctx.layer, ctx.streams, ctx.updates = layer, streams, (first, second)
+        ctx.save_for_backward(*parameters)  # only for torch's check that nobody changes them in between
         return heard.view(audio.shape), seen.view(audio.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_heard: Tensor, to_seen: Tensor) -> tuple[Tensor | None, ...]:
         layer, streams, (first, second) = ctx.layer, ctx.streams, ctx.updates
+        layer.w = LayerWeights(*ctx.saved_tensors)
         rows, shape = (layer.rows, layer.width), (2, *layer.shape)
         back = _Backward(layer)
         to_other = back.update(1, to_seen.reshape(rows), second)

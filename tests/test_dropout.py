@@ -37,3 +37,9 @@ def test_drop_acts_only_in_training_and_with_a_probability():
     assert drop(x, 0.0, training=True) is x
     dropped = drop(x, 0.2, training=True)
     assert 0 < (dropped == 0).sum() < 1000 and dropped.max().item() == pytest.approx(1.25, abs=1e-4)
+
+
+@pytest.mark.parametrize("probability", [1e-9, 0.9999999])
+def test_extreme_probabilities_drop_something_and_keep_something(probability):
+    (mask,) = keep_masks([(2_000_000,)], probability, dtype=torch.float32)
+    assert mask.isfinite().all() and 0 < (mask == 0).sum() < len(mask)

@@ -132,3 +132,21 @@ def test_second_derivative_is_refused():
     (slope,) = torch.autograd.grad(layer(audio, visual)[1].square().sum(), audio, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         slope.sum().backward()
+
+
+def test_a_weight_changed_before_the_backward_pass_is_noticed():
+    layer, streams = _layer(), _streams()
+    loss = layer(*streams)[1].square().sum()
+    with torch.no_grad():
+        layer.widen.weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_autocast_goes_the_way_of_parts():
+    layer = _layer().float()
+    audio, visual = (x.detach().float() for x in _streams())
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = layer(audio, visual)[1]
+    seen.float().square().sum().backward()
+    assert layer.widen.weight.grad.isfinite().all()

@@ -70,3 +70,8 @@ def test_dense_layer_is_a_linear_layer():
     assert torch.equal(ours.weight, theirs.weight) and torch.equal(ours.bias, theirs.bias)
     x = torch.randn(2, 3, 24)
     assert torch.allclose(ours(x), theirs(x), atol=1e-5)
+
+
+def test_the_operator_is_used_where_torch_was_built_with_it():
+    built_in = "_linear_pointwise" in dir(torch.ops.mkldnn) or hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    assert uses_onednn(torch.zeros(1)) == built_in
