@@ -146,7 +146,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         kinds = sorted({kind for kinds in CONFIGURATIONS.values() for kind in kinds})
         size = SimulationOptions(clips=round(arguments.clips * 11_849 / 10_000), precision="float16")
-        data = simulate(Path(folder), kinds, size)
+        data = simulate(Path(folder), kinds, size, Path(folder))
         for name in CONFIGURATIONS:
             show(name, data, Path(folder) / "files" / name, arguments)
 

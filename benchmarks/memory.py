@@ -11,38 +11,46 @@ it needs to. Three figures: all that is resident, without what is mapped, and pr
 import argparse
 import os
 import re
-import subprocess
-import sys
 import tempfile
-import threading
-from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.machine import processor
 
+if TYPE_CHECKING:
+    import torch
+
+SPAWN = get_context("spawn")
 PUBLISHED = 2.1
 """GB the published VALOR++ training takes at its peak."""
 
-_SIMULATE = """
-import sys
-from pathlib import Path
-from valor.recipes import RECIPES
-from valor.simulated import SimulationOptions, simulate
-features, clips = RECIPES[sys.argv[2]].features, round(int(sys.argv[3]) * 11_849 / 10_000)
-kinds = [kind for kind in (features.audio, features.visual, features.motion) if kind]
-print(simulate(Path(sys.argv[1]), kinds, SimulationOptions(clips=clips, precision="float16"), progress=False))
-"""
-_TRAIN = """
-import sys
-from pathlib import Path
-import valor.train
-from valor.recipes import RECIPES, override
-from valor.seeds import TrainOptions, train_seeds
-whole = valor.train.epoch_order
-valor.train.epoch_order = lambda clips, generator: whole(clips, generator)[: 64 * int(sys.argv[4])]
-recipe, data = override(RECIPES[sys.argv[2]], ["fit.epochs=1", "fit.warmup_epochs=0"]), Path(sys.argv[3])
-list(train_seeds(recipe, data, Path(sys.argv[1]), TrainOptions(labels=data, progress=False)))
-"""
+
+def make_data(folder: Path, name: str, clips: int) -> Path:
+    """Simulate what a recipe trains on; returns the data folder."""
+    from valor.missing import needed_kinds
+    from valor.recipes import RECIPES
+    from valor.simulated import SimulationOptions, simulate
+
+    options = SimulationOptions(clips=round(clips * 11_849 / 10_000), precision="float16")
+    return simulate(folder, needed_kinds(RECIPES[name].features), options, folder, progress=False)
+
+
+def train_shortly(name: str, data: Path, out: Path, steps: int) -> None:
+    """Train one epoch that ends after some steps, in a process that does nothing else."""
+    import valor.train
+    from valor.batch_order import epoch_order
+    from valor.recipes import RECIPES, override
+    from valor.seeds import TrainOptions, train_seeds
+
+    def few(num_clips: int, generator: "torch.Generator") -> "torch.Tensor":
+        return epoch_order(num_clips, generator)[: 64 * steps]
+
+    vars(valor.train)["epoch_order"] = few
+    recipe = override(RECIPES[name], ["fit.epochs=1", "fit.warmup_epochs=0"])
+    list(train_seeds(recipe, data, out, TrainOptions(labels=data, progress=False)))
 
 
 def main() -> None:
@@ -54,10 +62,10 @@ def main() -> None:
     print(f"python -m benchmarks.memory --recipe {typed.recipe} --clips {typed.clips} --steps {typed.steps}")
     print(f"{os.cpu_count()} cores, {processor()}")
     with tempfile.TemporaryDirectory() as folder:
-        words = (sys.executable, "-c", _SIMULATE, folder, typed.recipe, str(typed.clips))
-        data = subprocess.run(words, check=True, capture_output=True, text=True).stdout.strip()
-        words = (sys.executable, "-c", _TRAIN, f"{folder}/run", typed.recipe, data, str(typed.steps))
-        peaks = watch(subprocess.Popen(words))
+        with ProcessPoolExecutor(1, SPAWN) as pool:  # so that torch is not loaded here
+            data = pool.submit(make_data, Path(folder), typed.recipe, typed.clips).result()
+        arguments = (typed.recipe, data, Path(folder) / "run", typed.steps)
+        peaks = watch(SPAWN.Process(target=train_shortly, args=arguments))
     print(f"\npeak memory of training {typed.recipe}: {typed.clips:,} clips; published VALOR++ about {PUBLISHED} GB")
     print(f"  resident                            {peaks['VmHWM']:6.2f} GB  {PUBLISHED / peaks['VmHWM']:4.1f}x less")
     print(
@@ -66,25 +74,23 @@ def main() -> None:
     print(f"  proportional (PSS), sampled         {peaks['Pss']:6.2f} GB")
 
 
-def watch(process: subprocess.Popen) -> Counter:
-    """Highest memory of a process in GB, by the names /proc gives it."""
-    peaks: Counter = Counter()
-    ended = threading.Event()
-    watcher = threading.Thread(target=lambda: (process.wait(), ended.set()))
-    watcher.start()
+def watch(process: SpawnProcess) -> dict[str, float]:
+    """Start a process and return its highest memory in GB, by the names /proc gives it."""
+    peaks = dict.fromkeys(("VmHWM", "RssAnon", "Pss"), 0.0)
+    process.start()
     looks = 0
-    while not ended.wait(0.1):
+    while process.is_alive():
         look(Path(f"/proc/{process.pid}/status"), peaks)
         if looks % 20 == 0:  # walks every page, so seldom
             look(Path(f"/proc/{process.pid}/smaps_rollup"), peaks)
         looks += 1
-    watcher.join()
-    if process.returncode:
-        raise SystemExit(f"the training ended with code {process.returncode}; nothing was measured")
+        process.join(0.1)
+    if process.exitcode:
+        raise SystemExit(f"the training ended with code {process.exitcode}; nothing was measured")
     return peaks
 
 
-def look(path: Path, peaks: Counter) -> None:
+def look(path: Path, peaks: dict[str, float]) -> None:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:  # it has just ended

@@ -62,9 +62,9 @@ def llp_task(folder: Path) -> Task:
     return Task(f"LLP test split, {folder}", split.clip_ids, split.truth, split.weak_labels, tables)
 
 
-def simulated_task() -> Task:
-    """As many clips of the demo world."""
-    plans = [plan for plan in sample_world({"test": 1200}, seed=0) if plan.split == "test"]
+def simulated_task(clips: int = 1_200) -> Task:
+    """As many clips of the demo world as LLP has, or fewer."""
+    plans = [plan for plan in sample_world({"test": clips}, seed=0) if plan.split == "test"]
     truth, weak_labels = world_arrays(plans, NAMES)
     tables = []
     for modality in ("audio", "visual"):

@@ -32,6 +32,8 @@ from valor.fit_options import FitOptions
 from valor.train_step import build_optimiser, train_step
 
 BATCH, SEGMENTS = 64, 10
+TRIES = 50
+"""Products timed to find the highest rate."""
 
 
 class PlainLayer(nn.Module):
@@ -163,11 +165,11 @@ def needed_operations(options: ParserOptions) -> float:
 
 
 def product_rate(product: Callable[[Tensor, Tensor], Tensor]) -> float:
-    """The most operations per second one product of the encoder's shapes gets, of 50 tries each."""
+    """The most operations per second one product of the encoder's shapes gets, of TRIES each."""
     best = 0.0
     for rows, inner, columns in ((1280, 256, 1024), (1280, 512, 2048)):
         x, weight = torch.rand(rows, inner), torch.rand(columns, inner)
-        for _ in range(50):
+        for _ in range(TRIES):
             start = time.perf_counter()
             product(x, weight)
             best = max(best, 2 * rows * inner * columns / (time.perf_counter() - start))

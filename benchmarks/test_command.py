@@ -81,9 +81,7 @@ def main() -> None:
     arguments = cli.parse_args()
     print(f"python -m benchmarks.test_command --repeats {arguments.repeats}")
     print(f"torch {torch.__version__}, Python {platform.python_version()}, {os.cpu_count()} cores, {processor()}")
-    print(
-        f"SIMULATED features, random weights, {CLIPS:,} clips; seconds from start to table, goal {TARGET}\n"
-    )
+    print(f"SIMULATED features, random weights, {CLIPS:,} clips; seconds from start to table, goal {TARGET}\n")
     print(f"{'':34}{'median':>8}{'slowest':>9}{'published':>11}{'ratio':>8}")
     with tempfile.TemporaryDirectory() as folder:
         data, run, file = Path(folder) / "data", Path(folder) / "run", Path(folder) / "predictions.npz"

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import pickle
 import re
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -19,6 +20,7 @@ RANDOM = "random"
 """The word in place of a path that asks for seeded random weights."""
 RANDOM_SEED = 0
 """Seed of random weights."""
+_AGAIN = "fetch the file again"
 
 Built = TypeVar("Built")
 
@@ -30,15 +32,18 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is none of these, is damaged, or would have to execute code to load (a pickle of arbitrary
-            objects).
+        ValueError: The file is none of these, is empty, cut off or damaged, or would have to execute code to load (a
+            pickle of arbitrary objects).
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint; give a .safetensors or .pt file")
+    _check_whole(path)
     try:
         state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except Exception as error:  # the loaders raise whatever the bytes lead them to; all of it means one thing
+    except Exception as error:  # the loaders raise whatever the bytes lead them to; all of it means one of two things
+        if _is_broken(error):
+            raise ValueError(f"{path}: the file is cut off or damaged ({_first_line(error)}); {_AGAIN}") from error
         raise ValueError(
             f"{path}: not loadable without executing code in it ({_first_line(error)}); convert it once, "
             "where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')"
@@ -49,6 +54,24 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     if not tensors:
         raise ValueError(f"{path}: expected a state dict of tensors, got {type(state).__name__} without any")
     return tensors
+
+
+def _check_whole(path: Path) -> None:
+    """Refuse what a broken download leaves; no loader says so in words."""
+    size = path.stat().st_size
+    if not size:
+        raise ValueError(f"{path}: the file is empty; {_AGAIN}")
+    with path.open("rb") as file:
+        begins_as_zip = file.read(4) == b"PK\x03\x04"
+    if begins_as_zip and not zipfile.is_zipfile(path):  # the list of contents is at the end
+        raise ValueError(f"{path}: the file is cut off after {size} bytes; {_AGAIN}")
+
+
+def _is_broken(error: Exception) -> bool:
+    """Whether a loader failed for want of bytes, or at a file that could not hold code in the first place."""
+    from safetensors import SafetensorError
+
+    return isinstance(error, EOFError | IndexError | SafetensorError) or "unexpected EOF" in str(error)
 
 
 def state_digest(state: Mapping[str, torch.Tensor]) -> str:

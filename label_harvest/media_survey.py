@@ -71,13 +71,12 @@ def survey_media(path: str | Path) -> MediaSurvey:
             raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
         ends = _stream_ends(container, [stream for stream in (video, audio) if stream is not None])
         found = {kind: ends.get(stream.index) if stream else None for kind, stream in (("v", video), ("a", audio))}
-        promised = float(container.duration) / 1e6 if container.duration and container.duration > 0 else None
         survey = MediaSurvey(
             path=path,
             start_time=clock_of(container),
             video_seconds=found["v"],
             audio_seconds=found["a"],
-            promised_seconds=promised,
+            promised_seconds=_promised(container),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
             frame_rate=float(video.average_rate) if video and video.average_rate else None,
@@ -101,7 +100,8 @@ def opened(path: Path) -> "Iterator[av.container.InputContainer]":
     if not path.stat().st_size:
         raise MediaError(f"{path.name}: is empty (0 bytes); fetch it again or leave it out")
     try:
-        with av.open(str(path.absolute()), options={"protocol_whitelist": "file"}) as container:
+        only_files = {"protocol_whitelist": "file"}
+        with av.open(str(path.absolute()), metadata_errors="replace", options=only_files) as container:
             yield container
     except MemoryError:
         raise
@@ -115,6 +115,14 @@ def opened(path: Path) -> "Iterator[av.container.InputContainer]":
 def clock_of(container: "av.container.InputContainer") -> float:
     """What the clock of a container says at its start, in seconds."""
     return (container.start_time or 0) / 1e6
+
+
+def _promised(container: "av.container.InputContainer") -> float | None:
+    """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins."""
+    if not container.duration or container.duration < 0:
+        return None
+    before = max(0.0, clock_of(container)) if container.format.name.startswith("matroska") else 0.0
+    return float(container.duration) / 1e6 - before
 
 
 def _refuse_other_formats(container: "av.container.InputContainer") -> None:

@@ -45,7 +45,7 @@ def test_each_row_is_trained_with_each_seed_in_a_folder_of_its_own(ablated):
         runs = sorted((out / "runs" / slug(result.row.name)).iterdir())
         assert [run.name for run in runs] == ["seed-1000", "seed-1001"]
         recipe = json.loads((runs[0] / "recipe.json").read_text(encoding="utf-8"))
-        assert recipe["name"] == result.row.name
+        assert recipe["name"] == f"SIMULATED {result.row.name}"
         test = [json.loads((run / "scores.json").read_text(encoding="utf-8")) for run in runs]
         assert result.figures("event", "audio") == [scores["event"]["audio"] for scores in test]
         assert result.mean_scores.event.audio == pytest.approx(fmean(result.figures("event", "audio")))

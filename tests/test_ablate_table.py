@@ -56,6 +56,18 @@ def found(tmp_path_factory):
     )
 
 
+def test_one_seed_is_called_one_and_has_no_interval_over_seeds(found):
+    rows = [replace(row, val=row.val[:1], scores=row.scores[:1]) for row in found.results]
+    differences = {row.row.name: difference(row, rows[0]) for row in rows[1:]}
+    one = replace(
+        found, options=replace(found.options, seeds=1), results=tuple(rows), differences=differences, failed={}
+    )
+    text = to_text(one)
+    assert text.splitlines()[0].endswith("; one seed") and "1 seeds" not in text and "paired t" not in text
+    assert "one seed says nothing of others" in text and "* it leaves zero out" in text
+    assert "1 seeds" not in to_markdown(one)
+
+
 def test_the_text_has_a_line_a_row_under_the_title_of_its_group(found):
     lines = to_text(found).splitlines()
     assert [line for line in lines if line in ("Base", "Label source", "Layers", "Beyond the paper")] == [

@@ -47,3 +47,10 @@ def test_the_differences_it_speaks_of_stand_in_the_table():
 
 def test_the_picture_is_there_and_light():
     assert 0 < (ROOT / "docs" / "ablation.png").stat().st_size < 200_000
+
+
+def test_it_says_whose_the_strengths_are_and_does_not_call_clear_what_touches_zero():
+    text = " ".join(PAGE.split())
+    assert "VPLAN's is ours" in text and "strengths of the later ideas are those of their papers" not in text
+    for sentence in re.findall(r"[^.]*clearly worse[^.]*", text):
+        assert "gates" not in sentence

@@ -67,6 +67,24 @@ def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path):
         read_state(tmp_path / "cut.pt")
 
 
+@pytest.mark.parametrize("name", ["zip.pt", "old.pt", "w.safetensors"])
+def test_what_a_broken_download_leaves_is_to_be_fetched_again_not_converted(tmp_path, name):
+    path, state = tmp_path / name, {"a": torch.ones(1000)}
+    if path.suffix == ".pt":
+        torch.save(state, path, _use_new_zipfile_serialization=name == "zip.pt")
+    else:
+        save_file(state, path)
+    whole = path.read_bytes()
+    for size in (5, 60, 200, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match=f"{name}: the file is cut off .*; fetch the file again") as caught:
+            read_state(path)
+        assert "executing" not in str(caught.value)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=f"{name}: the file is empty; fetch the file again"):
+        read_state(path)
+
+
 def test_files_without_tensors_and_missing_files_are_refused(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="expected a state dict of tensors, got dict without any"):
@@ -75,7 +93,7 @@ def test_files_without_tensors_and_missing_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="expected a state dict of tensors, got Tensor"):
         read_state(tmp_path / "t.pt")
     (tmp_path / "w.safetensors").write_bytes(b"not one")
-    with pytest.raises(ValueError, match="not loadable"):
+    with pytest.raises(ValueError, match=r"w\.safetensors: the file is cut off or damaged .*; fetch the file again"):
         read_state(tmp_path / "w.safetensors")
     with pytest.raises(FileNotFoundError, match="no such checkpoint; give a .safetensors or .pt file"):
         read_state(tmp_path / "absent.pt")

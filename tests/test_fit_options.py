@@ -32,7 +32,7 @@ def test_the_defaults_are_those_of_valor():
     ({"class_balance": -0.5}, r"class_balance must not be negative, got -0\.5"),
     ({"mixup_alpha": float("nan")}, "mixup_alpha must not be negative, got nan"),
     ({"denoise_visual": -1.0}, r"denoise_visual must not be negative, got -1\.0"),
-    ({"ema_decay": 1.0}, r"so must ema_decay, got .*1\.0"),
+    ({"ema_decay": 1.0}, r"^ema_decay must be in \[0, 1\), got 1\.0$"),
     ({"pseudo_label_weight": 0.0, "class_balance": 0.5}, "class_balance acts on the pseudo labels, .*set it to 0"),
     ({"pseudo_label_weight": 0.0, "mixup_alpha": 1.7}, "mixup_alpha acts on the pseudo labels"),
     ({"pseudo_label_weight": 0.0, "denoise": "vplan"}, "flips pseudo labels, .*use jomold"),

@@ -1,3 +1,4 @@
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,18 @@ def test_timestamps_beyond_all_measure_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("label_harvest.media_survey.MOST_SECONDS", 1.0)
     with pytest.raises(MediaError, match="timestamps reach"):
         survey_media(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=2)))
+
+
+def test_tags_in_another_encoding_do_not_matter(tmp_path):
+    path = write_toy_clip(tmp_path / "a.wav", sound=ToySound(seconds=1, codec="pcm_s16le"))
+    tag = b"INFOINAM" + struct.pack("<I", 6) + "Müll".encode("latin-1") + b"\0\0"
+    body = b"WAVELIST" + struct.pack("<I", len(tag)) + tag + path.read_bytes()[12:]
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    assert survey_media(path).audio_seconds == pytest.approx(1)
+
+
+def test_a_matroska_file_whose_clock_starts_late_is_not_cut_off(tmp_path):
+    late = write_toy_clip(tmp_path / "late.mkv", video=ToyVideo(seconds=3, start=50.0))
+    survey = survey_media(late)
+    assert survey.start_time == pytest.approx(50, abs=0.2) and survey.missing_seconds < 0.5
+    assert survey.promised_seconds == pytest.approx(3, abs=0.3)

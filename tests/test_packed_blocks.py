@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.test_packed_store import card, features
+from tests.test_packed_store import SPLIT, card, features
 from valor.packed_store import read_packed, write_packed, write_packed_blocks
 
 
@@ -29,7 +29,10 @@ def test_blocks_make_the_file_the_library_reads(tmp_path, dtype):
         (lambda blocks: [*blocks, blocks[0]], "must hold 4 clips, got 7"),
         (lambda blocks: [blocks[0], blocks[1].half()], "a block of vggish features must be float32"),
         (lambda blocks: [blocks[0], blocks[1][:, :9]], r"must be float32 \[n, 10, 128\]"),
-        (lambda blocks: [blocks[0], blocks[1] / 0], "beyond what float32 can"),
+        (
+            lambda blocks: [blocks[0], blocks[1] / 0],
+            rf"beyond what float32 can, in 1 clip \({SPLIT.clip_ids[3]}\); extract these clips again",
+        ),
     ],
 )
 def test_blocks_that_do_not_fit_leave_nothing(tmp_path, spoil, message):

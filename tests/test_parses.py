@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -47,3 +49,9 @@ def test_what_does_not_belong_together_is_refused():
         replace(parse, gate_probs=None)
     with pytest.raises(ValueError, match="one gate for both"):
         replace(parse, decision=PostProcessing(gate=("clip", "none")))
+
+
+def test_a_name_with_control_characters_is_printed_on_one_line():
+    parse = toy_parse()
+    odd = replace(parse, media=replace(parse.media, name="a\n\x1b[2Jb.mp4"))
+    assert repr(odd).splitlines()[0].startswith("Parse of a??[2Jb.mp4: ")

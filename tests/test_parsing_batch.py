@@ -90,3 +90,20 @@ def test_events_a_format_cannot_hold_are_a_problem_of_that_file_alone(system, fo
 def test_unknown_formats_are_refused():
     with pytest.raises(ValueError, match="formats must be among json, png, svg, csv, .*got mp3"):
         BatchOptions(formats=("png", "mp3"))
+
+
+def test_progress_is_shown_in_seconds_of_media(system, folder, capfd):
+    found = list(parse_all(system, find_inputs([str(folder / "one.mp4")]), BatchOptions(), progress=True))
+    assert found[0].parse is not None
+    assert "0/0 s of media" in capfd.readouterr().err  # before the length is known
+
+
+def test_a_file_of_the_same_size_that_is_newer_is_parsed_again(system, folder, tmp_path):
+    import os
+
+    out = tmp_path / "out"
+    outcomes(system, folder, out)
+    later = (out / "three.json").stat().st_mtime + 10
+    os.utime(folder / "three.wav", (later, later))
+    again = outcomes(system, folder, out)
+    assert again["one.mp4"].skipped and not again["three.wav"].skipped

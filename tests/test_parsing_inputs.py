@@ -1,3 +1,6 @@
+import os
+import sys
+
 import pytest
 
 from valor.parsing_inputs import find_inputs
@@ -45,3 +48,11 @@ def test_results_have_names_of_their_own(folder):
     assert len({media.name for media in found}) == len(found)
     twins = [media.name for media in found if media.path.stem == "b"]
     assert all(name.startswith("b-") for name in twins) and [m.name for m in find_inputs([f"{folder}/b.mp4"])] == ["b"]
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names there are text")
+def test_a_name_that_is_no_text_says_so(tmp_path):
+    path = tmp_path / os.fsdecode(b"bad\xff.mp4")
+    path.write_bytes(b"x")
+    (found,) = find_inputs([str(path)])
+    assert "no UTF-8 text" in found.problem and str(found.path).encode().endswith("bad\ufffd.mp4".encode())

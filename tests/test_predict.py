@@ -1,10 +1,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from parsers.build import build_parser
 from tests.toy_features import SEGMENTS, TINY, toy_clip_set
+from valor.errors import NotFiniteError
 from valor.predict import predict_split
 
 
@@ -48,3 +50,10 @@ def test_valid_segments_are_passed_on():
     alone = predict_split(parser, replace(clips.take([1]), audio=clips.audio[1:2, :2], visual=clips.visual[1:2, :2],
                                           pseudo_labels=None, truth=None))  # fmt: skip
     assert np.allclose(predictions.clip_probs[1], alone.clip_probs[0], atol=1e-6)
+
+
+def test_clips_a_parser_makes_nan_of_are_named():
+    clips = toy_clip_set(6)
+    clips.audio[4] = 3e38
+    with pytest.raises(NotFiniteError, match=rf"NaN for 1 clip \({clips.clip_ids[4]}\) of 6; either its weights .* or"):
+        predict_split(build_parser(TINY, seed=0), clips, batch_size=4)

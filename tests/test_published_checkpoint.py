@@ -123,8 +123,13 @@ def test_a_cut_off_file_and_one_that_runs_code_are_refused(checkpoint, tmp_path)
     torn = tmp_path / "torn.pt"
     torn.write_bytes(checkpoint.read_bytes()[:-1000])
     save({"fc_a.weight": Trap()}, tmp_path / "code.pt")
-    for path in (torn, tmp_path / "code.pt"):
-        with pytest.raises(ValueError, match=f"{path.name}: not loadable without executing code in it"):
+    (tmp_path / "empty.pt").touch()
+    for path, message in (
+        (torn, "torn.pt: the file is cut off after .*; fetch the file again"),
+        (tmp_path / "empty.pt", "empty.pt: the file is empty; fetch the file again"),
+        (tmp_path / "code.pt", "code.pt: not loadable without executing code in it"),
+    ):
+        with pytest.raises(ValueError, match=message):
             import_checkpoint(path, tmp_path / "run", class_names=NAMES)
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         import_checkpoint(tmp_path / "absent.pt", tmp_path / "run", class_names=NAMES)

@@ -67,7 +67,9 @@ def test_overrides_apply_together_and_run_the_checks():
     ("fit.learning_rate=-1", r"fit: learning_rate must be positive, got -1\.0"),
     ("parser.pooling=mean", r"parser: pooling must be one of"),
     ("features.motion=none", r"features\.motion is none exactly when parser\.motion_width is 0"),
-    ("name.first=x", r"name must be str, got"),
+    ("name.first=x", r"name is one option and takes a value, got name\.first"),
+    ("fit.epochs.x=3", r"fit\.epochs is one option and takes a value, got fit\.epochs\.x; there is no option below"),
+    ("name=../../x", r"name must be fit for a folder: .*got '\.\./\.\./x'"),
 ])  # fmt: skip
 def test_wrong_overrides_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
@@ -88,12 +90,30 @@ def test_wrong_json_is_refused(tmp_path):
         path.write_text(json.dumps({"name": "x", **({group: {option: 1}} if group else {option: 1})}))
         with pytest.raises(ValueError, match=rf"{path}: unknown option '{unknown}'; known here: {known}"):
             read_recipe(path)
-    path.write_text("[1]")
-    with pytest.raises(ValueError, match=f"{path}: a recipe must be a JSON object"):
-        read_recipe(path)
+    for text, found in (
+        ("[1]", "got list"),
+        ('{"fit": {}, "note": ""}', "got the keys fit, note"),
+        ('{"name": 3}', "got the name 3"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"{path}: a recipe must be a JSON object with .*'name'.*, {found}"):
+            read_recipe(path)
     path.write_text("{")
     with pytest.raises(ValueError, match=f"{path}: "):
         read_recipe(path)
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "a\\b", ".hidden", ".."])
+def test_a_name_that_leads_out_of_its_folder_is_refused(tmp_path, name):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps({"name": name}))
+    with pytest.raises(ValueError, match=f"{path}: recipe: name must be fit for a folder: without / .* got "):
+        read_recipe(path)
+
+
+@pytest.mark.parametrize("name", [*RECIPES, "SIMULATED valor", "my valor, v1.2"])
+def test_names_of_tables_are_names_of_folders(name):
+    assert replace(RECIPES["valor"], name=name).name == name
 
 
 def test_unknown_recipe_lists_the_known_ones():

@@ -33,6 +33,9 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     made = simulate(folder, ("vggish", "res152", "r2plus1d"), SimulationOptions(clips=60), folder, progress=False)
     (made / "SIMULATED.json").unlink()
+    (made / "labels.json").unlink()
+    for card in (made / "packed").glob("*.json"):
+        card.write_text(card.read_text(encoding="utf-8").replace("SIMULATED", "extracted"), encoding="utf-8")
     return made
 
 
@@ -127,6 +130,39 @@ def test_a_simulated_row_says_so_everywhere_and_shows_no_published_figure(tmp_pa
     recipe = json.loads((out / "seed-1000" / "recipe.json").read_text(encoding="utf-8"))
     assert recipe["name"] == "SIMULATED valor"
     assert "SIMULATED" in json.dumps(recipe["run"]["sources"])
+
+
+def test_each_seed_is_marked_as_soon_as_it_is_scored(tmp_path, monkeypatch):
+    made = simulate(tmp_path, ("vggish", "res152", "r2plus1d"), SimulationOptions(clips=40), tmp_path, progress=False)
+
+    whole = valor.reproduce.train_seeds
+
+    def stopped(*words):
+        yield next(whole(*words))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(valor.reproduce, "train_seeds", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        reproduce("valor", RECIPE, made, tmp_path / "run", TWO_SEEDS)
+    assert json.loads((tmp_path / "run/seed-1000/scores.json").read_text(encoding="utf-8"))["simulated"] is True
+    assert not (tmp_path / "run/seed-1001").exists()
+
+
+def test_an_exported_simulation_is_still_one(tmp_path):
+    made = simulate(tmp_path, ("vggish", "res152", "r2plus1d"), SimulationOptions(clips=40), tmp_path, progress=False)
+    out = tmp_path / "exported"
+    for words in (("features", made, "--kinds", "vggish,r2plus1d"), ("labels", made)):
+        done = typed("export", *words, "--out", out / words[0], "--quiet")
+        assert done.code == 0, done.err
+        assert (out / words[0] / "SIMULATED.json").read_bytes() == (made / "SIMULATED.json").read_bytes()
+    for table in made.glob("AVVP_*.csv"):
+        (out / "features" / table.name).write_bytes(table.read_bytes())
+    (out / "features/pseudo_labels.npz").write_bytes((made / "pseudo_labels.npz").read_bytes())
+    visual = ("features.visual=r2plus1d", "parser.visual_width=512")
+    recipe = override(RECIPE, [*visual, "features.motion=none", "parser.motion_width=0"])
+    prepare(out / "features", recipe, progress=False)
+    options = TrainOptions(device="cpu", picture=False, progress=False)
+    assert reproduce("valor", recipe, out / "features", tmp_path / "run", options).simulated
 
 
 def test_a_simulated_folder_is_known_for_what_it_is(tmp_path):

@@ -12,6 +12,7 @@ from label_harvest.store import ShardRow, describe, open_store, write_lock, writ
 from parsers.attention import HybridLayer
 from parsers.build import build_parser
 from tests.toy_features import TINY, toy_clip_set, toy_split
+from tests.typed import typed
 from valor.annotations import read_split, write_event_table, write_weak_table
 from valor.checkpoint import read_checkpoint
 from valor.feature_files import FEATURE_FILES, LABEL_FOLDERS
@@ -196,7 +197,9 @@ def test_a_recipe_on_tags_alone_reads_no_labels(harvested, tmp_path):
     train_run(weak, harvested, tmp_path / "one", progress=False)
     train_run(weak, harvested, tmp_path / "two", labels=tmp_path / "nowhere", progress=False)
     assert same_weights(weights_of(tmp_path / "one"), weights_of(tmp_path / "two"))
-    with pytest.raises(FileNotFoundError, match=r"CLAP/segment_pseudo_labels: no such folder"):
+    with pytest.raises(
+        FileNotFoundError, match=r"CLAP/segment_pseudo_labels: no such folder.*`valor labels .*--labels DIR"
+    ):
         train_run(FROM_STORE, harvested, tmp_path / "three", progress=False)
     with pytest.raises(FileNotFoundError, match="nowhere: no such pseudo-label file"):
         train_run(FROM_STORE, harvested, tmp_path / "three", labels=tmp_path / "nowhere", progress=False)
@@ -277,6 +280,16 @@ def test_a_split_of_other_classes_is_not_predicted(run, published):
 def test_a_folder_without_a_run_is_named(published, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"best.safetensors: no such checkpoint; `valor train` writes one"):
         predict_run(tmp_path, published, "test")
+
+
+def test_a_folder_of_seeds_is_not_a_run_and_says_which_there_are(run, published, tmp_path):
+    for seed in (2, 10):
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}/best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
+    message = f"{tmp_path} holds runs of the seeds seed-2, seed-10; name one, such as {tmp_path / 'seed-2'}"
+    on = ("--annotations", published, "--split", "test")
+    for line in (("evaluate", tmp_path, *on), ("predict", tmp_path, "--data", published, "--out", tmp_path / "p.npz")):
+        assert message in typed(*line).complaint()
 
 
 def test_a_device_is_what_it_is_called(monkeypatch):

@@ -35,3 +35,14 @@ def test_another_machine_is_noted_by_what_changes_bits(caplog):
         assert not caplog.text
         note_other_runtime({**now, "torch": "1", "threads": 2}, now)
     assert "(torch 1 then, 2 now; threads 2 then, 1 now)" in caplog.text
+
+
+def test_other_code_is_noted_and_refuses_nothing(caplog, monkeypatch):
+    monkeypatch.setattr("valor.runtime.git_revision", lambda: "abc-dirty")
+    now = runtime_facts(torch.device("cpu"))
+    with caplog.at_level("INFO"):
+        note_other_runtime(now, now)
+        assert not caplog.text
+        note_other_runtime({**now, "code": "def"}, now)
+    assert "a run that other code began (code def then, abc-dirty now)" in caplog.text
+    assert "elsewhere" not in caplog.text

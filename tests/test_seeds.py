@@ -10,6 +10,7 @@ import torch
 
 from eval.post_processing import PostProcessing
 from eval.scores import FIGURES, LEVELS
+from eval.training_plot import training_figure
 from tests.test_runs import FROM_STORE, NAMES, SPLITS, write_labels, write_toy_store
 from tests.test_runs import write_tables as write_all_tables
 from valor.annotations import read_split
@@ -58,6 +59,24 @@ def test_several_seeds_have_a_run_folder_each_with_test_scores_and_a_picture(two
     for result in results:
         names = sorted(path.name for path in result.folder.iterdir())
         assert names == ["best.safetensors", "last.safetensors", "log.jsonl", "predictions.npz", *AFTERWARDS]
+
+
+def test_seeds_of_an_earlier_call_are_not_drawn(two, data, tmp_path, monkeypatch):
+    out, drawn = tmp_path / "toy", []
+    shutil.copytree(two[0], out)
+    shutil.copytree(out / "seed-5", out / "seed-6")  # what a call with --seeds 3 left there
+    whole = training_figure
+
+    def watched(systems, **how):
+        drawn.append((how["title"], [len(logs) for _, logs in systems]))
+        return whole(systems, **how)
+
+    for module in ("valor.seeds", "valor.training_log"):
+        monkeypatch.setattr(f"{module}.training_figure", watched)
+    (out / "training.png").unlink()
+    list(train_seeds(RECIPE, data, out, TrainOptions(seeds=2, progress=False)))
+    assert [counts for _, counts in drawn] == [[1], [1], [2]] and drawn[-1][0] == "Training of demo: 2 seeds"
+    assert (out / "training.png").stat().st_size > 10_000
 
 
 def test_the_test_split_is_scored_with_the_kept_weights(two, data):

@@ -176,3 +176,15 @@ def test_a_summary_of_seeds_is_a_row_like_its_seeds(tmp_path):
     assert read_run(tmp_path / "valor").figures[0] == 50.5  # the seeds themselves, where they are there
     with pytest.raises(ValueError, match="expected the scores `valor evaluate --json` writes, got scores need"):
         read_run(write_run(tmp_path / "torn", sd={"segment": {}}))
+
+
+def test_simulated_runs_say_so_and_stand_beside_nothing_published(tmp_path):
+    one, real = write_run(tmp_path / "one", simulated=True), write_run(tmp_path / "real")
+    for seed in (1, 2):
+        write_run(tmp_path / "many" / f"seed-{seed}", 60 + seed, simulated=seed == 2)
+    rows = compare([one, f"mine={tmp_path / 'many'}", real]).rows
+    assert [row.name for row in rows] == ["SIMULATED one", "SIMULATED mine", "real"]
+    assert read_run(f"SIMULATED two={one}").name == "SIMULATED two"
+    for mix in (False, True):
+        with pytest.raises(ValueError, match="SIMULATED one: scores on SIMULATED features mean nothing.*--published"):
+            compare([real, one], KNOWN, mix=mix)

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import signal
@@ -170,10 +171,25 @@ def test_killed_process_is_resumed_to_the_same_bytes(tmp_path):
         timeout=120,
     )
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert len(_log(killed)) == 1
+    assert len(_log(killed)) == 1 and (killed / ".lock").exists()
     assert _fit(killed).resumed_from == 1
     _fit(whole)
     assert (whole / "last.safetensors").read_bytes() == (killed / "last.safetensors").read_bytes()
+
+
+def test_an_epoch_holds_one_batch_and_does_not_change_the_clips(tmp_path, monkeypatch):
+    real, places = valor.train.train_step, []
+
+    def watched(parser, batch, *args):
+        places.append(batch.audio.data_ptr())
+        return real(parser, batch, *args)
+
+    monkeypatch.setattr(valor.train, "train_step", watched)
+    train = toy_clip_set(15, seed=1)
+    before = train.fingerprint()
+    _fit(tmp_path, replace(OPTIONS, epochs=2), train=train)
+    assert len(set(places[:3])) == len(set(places[3:])) == 1
+    assert train.fingerprint() == before
 
 
 def test_finished_run_is_not_run_again(tmp_path):
@@ -182,6 +198,62 @@ def test_finished_run_is_not_run_again(tmp_path):
     again = _fit(tmp_path)
     assert replace(again, resumed_from=0) == first and again.resumed_from == 4
     assert (tmp_path / "best.safetensors").stat().st_mtime_ns == before
+
+
+def _cut(path: Path, size: int) -> None:
+    path.write_bytes(path.read_bytes()[:size])
+
+
+@pytest.mark.parametrize("epochs_done", [2, 4])
+@pytest.mark.parametrize(("damage", "message"), [
+    (lambda out: (out / "log.jsonl").unlink(), r"log\.jsonl: expected the record of \d epochs, got no such file; "),
+    (lambda out: _cut(out / "log.jsonl", 0), r"log\.jsonl: expected the record of \d epochs, got 0 lines"),
+    (lambda out: _cut(out / "log.jsonl", -9), r"log\.jsonl: expected the record of \d epochs, got \d lines, not all"),
+    (lambda out: (out / "best.safetensors").unlink(), r"best\.safetensors: no such file, and epoch \d was kept in it"),
+    (lambda out: _cut(out / "best.safetensors", -9), r"best\.safetensors: expected a safetensors checkpoint"),
+])  # fmt: skip
+def test_a_folder_that_lacks_what_its_epochs_wrote_is_refused(tmp_path, monkeypatch, damage, message, epochs_done):
+    real, epochs = valor.train._train_epoch, iter(range(100))
+
+    def stopping(*args):
+        if next(epochs) == epochs_done:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(valor.train, "_train_epoch", stopping)
+    with contextlib.suppress(KeyboardInterrupt):
+        _fit(tmp_path)
+    damage(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=f"{message}.*restore it, or remove the run folder to start the run anew"):
+        _fit(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_resume_point_that_is_cut_off_says_how_to_start_anew(tmp_path):
+    _fit(tmp_path)
+    whole = (tmp_path / "best.safetensors").read_bytes()
+    _cut(tmp_path / "last.safetensors", -9)
+    with pytest.raises(ValueError, match=r"last\.safetensors: .*could not be read .*; remove it to start the run anew"):
+        _fit(tmp_path)
+    (tmp_path / "last.safetensors").unlink()
+    assert _fit(tmp_path).resumed_from == 0
+    assert (tmp_path / "best.safetensors").read_bytes() == whole
+
+
+def test_a_second_training_into_the_same_folder_is_refused(tmp_path):
+    def second(_):
+        with pytest.raises(ValueError, match=f"{tmp_path}: another training is writing here; wait .*another --out"):
+            _fit(tmp_path)
+
+    result = _fit(tmp_path, on_epoch=second)
+    assert len(_log(tmp_path)) == 4 and result.resumed_from == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "best.safetensors",
+        "last.safetensors",
+        "log.jsonl",
+        "recipe.json",
+    ]
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -203,6 +275,29 @@ def test_nan_loss_names_epoch_step_and_clips(tmp_path):
     with pytest.raises(TrainingError, match=rf"epoch 1, step \d: loss nan .* on the clips {train.clip_ids[7]}; "):
         _fit(tmp_path, train=train)
     assert not (tmp_path / "best.safetensors").exists()
+
+
+@pytest.mark.parametrize(("ruin", "found"), [
+    (lambda weights: weights.fill_(torch.inf), "weights are NaN or infinite"),
+    (lambda weights: weights.fill_(3e38), r"the parser gives NaN for 10 clips \(clip2-000, .*\) of 10; either"),
+])  # fmt: skip
+@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
+def test_what_an_epochs_last_step_ruins_is_told_with_its_epoch(tmp_path, monkeypatch, ruin, found, ema_decay):
+    real, calls = valor.train.train_step, iter(range(1, 100))
+
+    def ruinous(parser, *args):
+        step = real(parser, *args)
+        if next(calls) == 6:  # the last of the second epoch
+            with torch.no_grad():
+                for weights in parser.parameters():
+                    ruin(weights)
+        return step
+
+    monkeypatch.setattr(valor.train, "train_step", ruinous)
+    remedy = r"lower fit\.learning_rate or set fit\.max_grad_norm"
+    with pytest.raises(TrainingError, match=f"epoch 2, after its last step: {found}.*; {remedy}"):
+        _fit(tmp_path, replace(OPTIONS, ema_decay=ema_decay))
+    assert len(_log(tmp_path)) == 1 and read_checkpoint(tmp_path)[1].epoch == 1
 
 
 def test_failed_step_leaves_the_parser_as_it_was():
@@ -240,7 +335,8 @@ def test_sets_that_cannot_be_trained_on_are_refused(tmp_path):
     ({"learning_rate": 0.0}, r"learning_rate must be positive, got 0\.0"),
     ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
     ({"weight_decay": -1.0}, "weight_decay must not be negative"),
-    ({"beta1": 1.0}, r"beta1 and beta2 must be in \[0, 1\)"),
+    ({"beta1": 1.0}, r"^beta1 must be in \[0, 1\), got 1\.0$"),
+    ({"ema_decay": 1}, r"^ema_decay must be in \[0, 1\), got 1$"),
     ({"epochs": 5}, "warmup_epochs must be fewer than the 5 epochs, got 10"),
 ])  # fmt: skip
 def test_impossible_options_are_refused(change, message):

@@ -44,7 +44,7 @@ REFUSED = {
     "zero bytes": (RESNET, b"", "expected a plain .npy of res152 features.*fetch or make this file again"),
     "cut off": (RESNET, WHOLE[:-100], "could not be read.*fetch or make this file again"),
     "cut off in its header": (RESNET, WHOLE[:20], "could not be read.*fetch or make this file again"),
-    "objects": (RESNET, np.full((80, 2048), None), "could not be read .*allow_pickle.*fetch or make this file again"),
+    "objects": (RESNET, np.full((80, 2048), None), "could not be read .*Python objects.*fetch or make this file again"),
     "an archive": (RESNET, b"PK\x03\x04 cut off", "could not be read"),
     "another width": (RESNET, np.zeros((80, 512), np.float32), r"of shape \(80, 2048\), got float32 \(80, 512\)"),
     "another length": (RESNET, np.zeros((10, 2048), np.float32), r"\(80, 2048\).*is this another feature kind"),

@@ -35,6 +35,15 @@ def test_a_tag_that_is_lost_is_lost_to_every_term():
     assert terms.weak == plain.weak
 
 
+def test_feature_mixup_blends_the_labels_of_lost_tags_too():
+    options = replace(OPTIONS, mixup_alpha=1.7)
+    torch.manual_seed(0)
+    lost, _, _ = _step(Extras(noise_ratios=torch.full((2, 3), 0.5, dtype=torch.float64)), options)
+    torch.manual_seed(0)
+    plain, _, _ = _step(Extras(), options)
+    assert lost.mixed == plain.mixed and lost.audio != plain.audio
+
+
 def test_balance_goes_to_the_segment_losses_alone():
     balance = torch.tensor([[2.0, 0.5], [3.0, 0.25]])
     terms, output, batch = _step(Extras(balance=balance))

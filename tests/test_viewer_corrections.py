@@ -168,3 +168,9 @@ def test_a_state_is_on_disk_before_the_page_is_told(held, monkeypatch):
 def test_the_journal_says_when(held):
     held.save(message(EVENT))
     assert json.loads((held.folder / JOURNAL).read_text())["saved"].startswith("20")
+
+
+@pytest.mark.parametrize("offset", [10**400, float("nan"), float("inf")])
+def test_numbers_beyond_all_measure_are_refused(held, offset):
+    with pytest.raises(ValueError, match=r"lies within|an event is"):
+        held.save(message(["Speech", "audio", 1.0, offset]))

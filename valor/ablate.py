@@ -302,5 +302,5 @@ def _without_doubles(rows: Sequence[AblationRow], base: Recipe) -> list[Ablation
     """Rows that train something else than a row before them; one layer may be what the base has."""
     kept: dict[tuple[str, Recipe], AblationRow] = {}
     for row in rows:
-        kept.setdefault((row.labels, replace(row.recipe(base), name="")), row)
+        kept.setdefault((row.labels, replace(row.recipe(base), name=base.name)), row)
     return list(kept.values())

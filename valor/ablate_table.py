@@ -42,7 +42,7 @@ def to_text(found: Ablation) -> str:
     lines = _cells(found, spread=(JUDGED,))
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rule = "-" * (sum(widths) + 2 * len(widths) - 2)
-    text = [f"{found.world.title}; means over {found.options.seeds} seeds", "", _laid_out(lines[0], widths)]
+    text = [f"{found.world.title}; {_of_seeds(found.options.seeds)}", "", _laid_out(lines[0], widths)]
     group = None
     for result, line in zip(found.results, lines[1:], strict=True):
         if result.row.group != group:
@@ -175,17 +175,27 @@ def _drawn(found: Ablation) -> list[RowResult]:
 
 def notes(found: Ablation) -> list[str]:
     """What the numbers are, and what was left out."""
-    clips = found.results[0].scores[0].clips
+    clips, seeds = found.results[0].scores[0].clips, found.options.seeds
     said = [
         "val: validation segment Type@AV of the kept epoch; all other figures are of the test split",
-        f"Δ: segment Type@AV minus that of {found.base.row.name!r}, with 95 % intervals: [over clips] paired bootstrap "
-        f"over {clips} clips of the values averaged over seeds; (over seeds) paired t over {found.options.seeds} seeds",
-        f"* both intervals leave zero out; of {len(found.results) - 1} such rows one or so would by chance",
+        f"Δ: segment Type@AV minus that of {found.base.row.name!r}, with {_intervals_in_words(clips, seeds)}",
+        f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out; of {len(found.results) - 1} such rows "
+        "one or so would by chance",
     ]
     if len(found.searched) > 1:
         said.append(f"chosen on validation among {len(found.searched)}: {winner_line(found)}")
     said += [f"left out {name!r}: {reason}" for name, reason in found.left_out.items()]
     return said + [f"failed {name!r}: {message}" for name, message in found.failed.items()]
+
+
+def _intervals_in_words(clips: int, seeds: int) -> str:
+    """What the intervals are made from."""
+    if seeds == 1:
+        return f"a 95 % interval: [over clips] paired bootstrap over {clips} clips; one seed says nothing of others"
+    return (
+        f"95 % intervals: [over clips] paired bootstrap over {clips} clips of the values averaged over seeds; "
+        f"(over seeds) paired t over {seeds} seeds"
+    )
 
 
 def winner_line(found: Ablation) -> str:
@@ -213,6 +223,11 @@ def _cells(found: Ablation, *, spread: Sequence[Any]) -> list[list[str]]:
             delta = [f"{clips.value:+.1f}{star}", f"[{_range(clips)}]", f"({_range(seeds)})" if seeds else ""]
         lines.append([result.row.name, *figures, *delta])
     return lines
+
+
+def _of_seeds(seeds: int) -> str:
+    """What a figure of the table is, in words."""
+    return f"means over {seeds} seeds" if seeds > 1 else "one seed"
 
 
 def _laid_out(cells: Sequence[str], widths: Sequence[int]) -> str:

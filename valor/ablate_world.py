@@ -22,7 +22,7 @@ from valor.labels_file import FILE_NAME, read_pseudo_labels
 from valor.missing import missing_parts, missing_table
 from valor.recipes import Recipe
 from valor.runs import LLP_NAMES
-from valor.simulated import MARK, is_simulated
+from valor.simulation_mark import MARK, is_simulated
 from valor.vocabulary import LLP_CLASSES
 
 WORLD_FILE = "world.json"

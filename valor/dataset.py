@@ -150,7 +150,7 @@ class ClipSet:
             rows = (~tensor.isfinite().flatten(1).all(dim=1)).nonzero().flatten()
             raise ValueError(
                 f"{name} features must be finite, got NaN or Inf in {listed([self.clip_ids[row] for row in rows])}; "
-                "make these features again, or drop the clips (features.missing=drop)"
+                "make these features again, or drop the clips (--set features.missing=drop)"
             )
 
     def __len__(self) -> int:
@@ -163,7 +163,8 @@ class ClipSet:
         Args:
             rows: int64 [B], which.
             into: A batch of this set that is no longer needed: where it has as many clips, its memory is written over,
-                several times faster than asking the system for new memory each time.
+                so that an epoch asks for no new memory. 5 to 11 percent faster (64 clips of VALOR++ from half
+                precision: 0.30 ms of one core against 0.34).
         """
         where = rows.to(self.audio.device)
         old = into if into is not None and into.audio.shape[0] == len(rows) else None
@@ -332,6 +333,6 @@ def _missing(found: ClipArrays, what: str, policy: str) -> set[str]:
         return set()
     message = f"{found.where} has no {what} for {listed(found.missing)} of {found.tensor.shape[0]}"
     if policy == "refuse":
-        raise ValueError(f"{message}; add them, or leave these clips out with features.missing=drop")
+        raise ValueError(f"{message}; add them, or leave these clips out with --set features.missing=drop")
     _LOG.warning("%s: leaving these clips out", message)
     return set(found.missing)

@@ -14,7 +14,9 @@ jomold: A tag that is true of a clip may be false of one modality. Per modality 
     loss and without cross-modal attention estimates the ratios and gives the losses; here it is the parser itself, and
     the loss is that of the step's own pass. There the ratios come in gradually over the first 0.9 epochs; here they
     come in after the warm-up. With pseudo labels in the loss, which JoMoLD does not have, those of a lost tag are
-    dropped with it; pseudo labels know their modality already, so the rule is at home in training on tags alone.
+    dropped from the segment losses with it; feature mix-up (`valor.mixing`), where it is on, blends all pseudo labels,
+    those of lost tags among them. Pseudo labels know their modality already, so the rule is at home in training on tags
+    alone.
 
 vplan: A pseudo label is flipped if its loss is abnormally large for its track, the segments of one clip, modality and
     tagged class: more than strength (visual 10, audio 0) times the mean of the lower half of the track's losses.

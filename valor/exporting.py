@@ -20,6 +20,7 @@ from valor.files import replaced
 from valor.labelling import refuse_soft
 from valor.labels_file import PseudoLabels
 from valor.packed_store import PackedCard, packed_cards, read_packed
+from valor.simulation_mark import MARK, is_simulated, pass_mark
 
 FOLDED = "_folded"
 """Ending of the folder of a kind that is exported as ten rows a clip."""
@@ -75,7 +76,7 @@ def export_features(data: Path, card: PackedCard, out: Path, *, progress: bool =
     Args:
         data: Data folder with the packed store.
         card: What to write, one of `exportable`.
-        out: Folder that gets `feats/`, `CLIP/` or `CLAP/`.
+        out: Folder that gets `feats/`, `CLIP/` or `CLAP/`, and the mark of simulated features.
         progress: Whether to show a progress bar on stderr.
 
     Returns:
@@ -88,6 +89,8 @@ def export_features(data: Path, card: PackedCard, out: Path, *, progress: bool =
     features, card = read_packed(data, card.kind, card.split)
     folder = out / (FEATURE_FILES[card.kind].folder + FOLDED * _is_folded(card))
     names = file_names(card.clip_ids)
+    if is_simulated(data) or card.source.startswith(MARK):
+        pass_mark(data, out, {"source": card.source})
     arrays = (features[row].float().numpy() for row in range(len(names)))
     _write_all(folder, names, arrays, label=f"export {card.kind}" if progress else None)
     return folder

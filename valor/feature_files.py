@@ -18,6 +18,7 @@ from torch import Tensor
 
 from parsers.folding import fold_clap_map, fold_frames
 from valor.annotations import Split, media_id
+from valor.files import array_fault
 
 SEGMENTS = 10
 """T of every published feature kind."""
@@ -110,7 +111,7 @@ def read_feature_file(path: Path, kind: str) -> np.ndarray:
         found = f"{array.dtype} with NaN or Inf" if array.dtype.kind == "f" else array.dtype
         raise ValueError(
             f"{path}: {kind} features must be finite floats, got {found}; extract this clip again, or delete the file "
-            "and leave the clip out with features.missing=drop"
+            "and leave the clip out with --set features.missing=drop"
         )
     return array.astype(np.float32, copy=False)
 
@@ -160,7 +161,10 @@ def listed(clip_ids: Sequence[str]) -> str:
 
 def _folder(root: Path, name: str) -> Path:
     if not (root / name).is_dir():
-        raise FileNotFoundError(f"{root / name}: no such folder; expected one <clip>.npy per clip there")
+        remedy = ""
+        if name in LABEL_FOLDERS:
+            remedy = "; make labels with `valor labels STORE --out DIR` and pass --labels DIR"
+        raise FileNotFoundError(f"{root / name}: no such folder; expected one <clip>.npy per clip there{remedy}")
     return root / name
 
 
@@ -187,7 +191,8 @@ def _load(path: Path, shape: tuple[int, int], what: str) -> np.ndarray:
         array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path}: expected a plain .npy of {what}, which could not be read ({error}); fetch or make this file again"
+            f"{path}: expected a plain .npy of {what}, which could not be read ({array_fault(error)}); fetch or "
+            "make this file again"
         ) from error
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind not in "fiub":
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"

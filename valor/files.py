@@ -20,3 +20,8 @@ def replaced(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def array_fault(error: Exception) -> str:
+    """Why numpy could not read an array, without its advice to unpickle what nobody vouches for."""
+    return "it holds Python objects or is no .npy file" if "allow_pickle" in str(error) else str(error)

@@ -90,7 +90,8 @@ class FitOptions:
     denoise_warmup_epochs: int = 5
     """Epochs trained on the labels as they are, before the parser is asked about them."""
     denoise_audio: float | None = None
-    """Strength of the rule for audio labels, see `valor.denoising`; 0 leaves them, None is the paper's."""
+    """Strength of the rule for audio labels, see `valor.denoising`; 0 leaves them, None is the rule's own:
+    the paper's of jomold, ours of vplan."""
     denoise_visual: float | None = None
     """The same for visual labels."""
     ema_decay: float = 0.0
@@ -123,9 +124,9 @@ class FitOptions:
                 "audio_smoothing and visual_smoothing must be in [0, 1], "
                 f"got {self.audio_smoothing} and {self.visual_smoothing}"
             )
-        if not all(0 <= getattr(self, name) < 1 for name in _BELOW_ONE):
-            values = ", ".join(str(getattr(self, name)) for name in _BELOW_ONE)
-            raise ValueError(f"beta1 and beta2 must be in [0, 1), and so must ema_decay, got {values}")
+        for name in _BELOW_ONE:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
 
     def _check_labels(self) -> None:
         """Refuse options that act on labels the training does not use."""

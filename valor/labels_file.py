@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.events import MODALITIES
-from valor.files import replaced
+from valor.files import array_fault, replaced
 
 FILE_NAME = "pseudo_labels.npz"
 """Name of the file inside a label folder."""
@@ -107,10 +107,13 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
             held = _SOFT if _SOFT in archive and _HARD not in archive else _HARD
             ids, classes, labels = (archive[name] for name in ("clip_ids", "classes", held))
         if np.issubdtype(labels.dtype, np.floating) != (held == _SOFT):
-            raise ValueError(f"{held} must be {'float' if held == _SOFT else 'bool'}, got {labels.dtype}")
+            kind, other = ("float", "hard labels go under pseudo_labels")
+            if held == _HARD:
+                kind, other = ("bool", "soft labels go under pseudo_probs")
+            raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
         return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels)
     except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "
-            f"be read ({error}); run `valor labels` again"
+            f"be read ({array_fault(error)}); run `valor labels` again"
         ) from error

@@ -17,7 +17,8 @@ def mixup_loss(
 
     Args:
         features: float [B, T, M, D], the encoded streams.
-        labels: float [B, T, M, C] in [0, 1], hard or soft pseudo labels.
+        labels: float [B, T, M, C] in [0, 1], hard or soft pseudo labels; all of them, also of tags a modality has lost
+            to the rule jomold of `valor.denoising`.
         classifier: From features [.., D] to logits [.., C].
         alpha: Of the Beta distribution; positive.
         valid: bool [B, T], True where a segment exists; None when all do. Others take no part.

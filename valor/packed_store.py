@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from valor.annotations import Split
-from valor.feature_files import FEATURE_FILES, SEGMENTS, ClipArrays
+from valor.feature_files import FEATURE_FILES, SEGMENTS, ClipArrays, listed
 from valor.files import replaced
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ def write_packed(data: Path, features: Tensor, card: PackedCard) -> PackedCard:
             f"{card.kind} features must be {card.dtype} {list(card.shape)} as their card says, got {features.dtype} "
             f"{list(features.shape)}"
         )
-    _refuse_infinite(features, card)
+    _refuse_infinite(features, card, 0)
     return write_packed_blocks(data, features.split(_BLOCK), card)
 
 
@@ -240,19 +240,27 @@ def _write_tensor(path: Path, blocks: Iterable[Tensor], card: PackedCard) -> str
 def _chained(header: bytes, blocks: Iterable[Tensor], card: PackedCard) -> Iterator[bytes | memoryview]:
     """The bytes of a file: its header, then block after block, each looked at first."""
     yield header
+    row = 0
     for block in blocks:
         if tuple(block.shape[1:]) != card.shape[1:] or block.dtype != PRECISIONS[card.dtype]:
             raise ValueError(
                 f"a block of {card.kind} features must be {card.dtype} [n, {card.shape[1]}, {card.shape[2]}] as the "
                 f"card says, got {block.dtype} {list(block.shape)}"
             )
-        _refuse_infinite(block, card)
+        _refuse_infinite(block, card, row)
+        row += len(block)
         yield block.contiguous().numpy().data.cast("B")
 
 
-def _refuse_infinite(features: Tensor, card: PackedCard) -> None:
-    if not features.isfinite().all():
-        raise ValueError(f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can; use float32")
+def _refuse_infinite(features: Tensor, card: PackedCard, first: int) -> None:
+    """Refuse a block whose numbers are not all finite; its rows are those of the card from `first` on."""
+    finite = features.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        clips = listed([card.clip_ids[first + row] for row in (~finite).nonzero().flatten().tolist()])
+        remedy = "pack with `--precision float32`" if card.dtype == "float16" else "extract these clips again"
+        raise ValueError(
+            f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can, in {clips}; {remedy}"
+        )
 
 
 def _sha256(path: Path) -> str:

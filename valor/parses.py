@@ -156,7 +156,8 @@ class Parse:
         missing = {"audible": "no picture", "visible": "no sound"}
         said = f", {missing[streams[0]]}" if len(streams) == 1 else ""
         counts = [sum(event.modality == name for event in self.events) for name in MODALITIES]
-        head = f"Parse of {self.media.name}: {self.media.duration:.1f} s{said}"
+        name = "".join(letter if letter.isprintable() else "?" for letter in self.media.name)
+        head = f"Parse of {name}: {self.media.duration:.1f} s{said}"
         more = len(self.events) - _SHOWN
         lines = [
             f"{head}, {counts[0]} audible and {counts[1]} visible events",

@@ -96,7 +96,7 @@ def _parse_one(system: ParsingSystem, media: MediaInput, options: BatchOptions, 
     wants_picture = options.sketched or bool(set(PICTURES) & set(options.formats))
     sketch = MediaSketch() if wants_picture else None
     try:
-        with tqdm(desc=said, unit="s", disable=said is None, leave=False, bar_format=_BAR) as bar:
+        with tqdm(desc=said, unit="s", total=0, disable=said is None, leave=False, bar_format=_BAR) as bar:
             watch = sketch.watch if sketch else None
             parse = parse_media(system, media.path, options.parsing, watch=watch, bar=bar)
     except MediaError as error:
@@ -137,14 +137,15 @@ def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Pa
     if options.out is None or not all(_path(options.out, media, name).is_file() for name in options.formats):
         return None
     try:
-        parse = read_parse(options.out / f"{media.name}{JSON}")
-        size = media.path.stat().st_size
+        written = options.out / f"{media.name}{JSON}"
+        parse, facts = read_parse(written), media.path.stat()
+        changed = facts.st_mtime > written.stat().st_mtime  # recordings of one length often have one size
     except (OSError, ValueError):
         return None
     rule = options.parsing.rule or system.default_rule
-    of_this = parse.media.path == str(media.path.absolute()) and parse.media.size == size
+    of_this = parse.media.path == str(media.path.absolute()) and parse.media.size == facts.st_size
     same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
-    return parse if of_this and same else None
+    return parse if of_this and same and not changed else None
 
 
 def _who(system: Mapping[str, Any]) -> dict[str, Any]:

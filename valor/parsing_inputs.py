@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,9 +45,18 @@ def find_inputs(typed: Sequence[str]) -> list[MediaInput]:
         found |= {path: problem for path in paths if path not in found}
     stems = Counter(path.stem.lower() for path in found)
     return [
-        MediaInput(path, path.stem if stems[path.stem.lower()] == 1 else f"{path.stem}-{_digest(path)}", problem)
+        _unreadable(path)
+        or MediaInput(path, path.stem if stems[path.stem.lower()] == 1 else f"{path.stem}-{_digest(path)}", problem)
         for path, problem in found.items()
     ]
+
+
+def _unreadable(path: Path) -> MediaInput | None:
+    """The input for a path whose bytes are no text, which no result could name; None for any other."""
+    said = os.fsencode(path).decode("utf-8", "replace")
+    if said == str(path):
+        return None
+    return MediaInput(Path(said), Path(said).stem, "its name is no UTF-8 text, which results could not name; rename it")
 
 
 def _meant(text: str) -> tuple[list[Path], str]:

@@ -5,6 +5,8 @@ import torch
 
 from parsers.hybrid import HybridParser
 from valor.dataset import ClipSet
+from valor.errors import NotFiniteError
+from valor.feature_files import listed
 from valor.predictions import Predictions
 
 BATCH_SIZE = 256
@@ -22,6 +24,9 @@ def predict_split(parser: HybridParser, clips: ClipSet, *, batch_size: int = BAT
     Returns:
         float32 probabilities for every clip, in the order of the set. Clip probabilities of attentive pooling above 1
         are given as 1, which no threshold can tell apart.
+
+    Raises:
+        NotFiniteError: A probability is NaN; names the clips.
     """
     device = next(parser.parameters()).device
     segment_probs, clip_probs, modality_probs = [], [], []
@@ -35,10 +40,17 @@ def predict_split(parser: HybridParser, clips: ClipSet, *, batch_size: int = BAT
             clip_probs.append(output.clip_probs.clamp_max(1).cpu())
             modality_probs.append(output.modality_probs.clamp_max(1).cpu())
     parser.train(training)
+    probs = torch.cat(segment_probs)
+    broken = (~probs.isfinite()).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    if broken:
+        raise NotFiniteError(
+            f"the parser gives NaN for {listed([clips.clip_ids[row] for row in broken])} of {len(clips)}; either its "
+            "weights have grown too large or the features of these clips are"
+        )
     return Predictions(
         clip_ids=clips.clip_ids,
         class_names=clips.class_names,
-        segment_probs=_joined(segment_probs),
+        segment_probs=probs.numpy(),
         clip_probs=_joined(clip_probs),
         modality_probs=_joined(modality_probs),
         valid=None if clips.valid is None else clips.valid.cpu().numpy(),

@@ -10,7 +10,8 @@ or
     clip_probs      float [N, C] for the gate clip, or
     modality_probs  float [N, M, C] for the gate modality
 and perhaps
-    valid           bool [N, T], True where a segment exists.
+    valid           bool [N, T], True where a segment exists
+    simulated       bool [], True where the features were simulated, so that no score means anything.
 M is (audio, visual). Clips and classes may stand in any order: they are matched by name.
 """
 
@@ -44,6 +45,8 @@ ARRAYS = {
 }
 """The arrays of a prediction file and their axes."""
 
+_SIMULATED = "simulated"
+
 SHOWN = 5
 """How many names an error lists before it only counts."""
 
@@ -66,6 +69,8 @@ class Predictions:
     """bool [N, T], True where a segment exists; None for clips of one length."""
     rounding: str | None = None
     """How events between segment borders were moved to them (prediction_formats.py); None if none was."""
+    simulated: bool = False
+    """Whether they come from simulated features, or from a parser trained on such."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together, are no probabilities, or name something twice."""
@@ -104,6 +109,7 @@ def read_predictions(path: Path | str) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as archive:
             held = {name: archive[name] for name in ("clip_ids", "classes", *ARRAYS) if name in archive.files}
+            simulated = _SIMULATED in archive.files and bool(np.any(archive[_SIMULATED]))
             names = ", ".join(archive.files) or "nothing"
     except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
@@ -112,7 +118,7 @@ def read_predictions(path: Path | str) -> Predictions:
         ) from error
     try:
         axes = {name: _names(name, held.pop(name, None)) for name in ("clip_ids", "classes")}
-        return Predictions(clip_ids=axes["clip_ids"], class_names=axes["classes"], **held)
+        return Predictions(clip_ids=axes["clip_ids"], class_names=axes["classes"], simulated=simulated, **held)
     except ValueError as error:
         raise ValueError(f"{path}: {error} (the file holds {names})") from error
 
@@ -131,6 +137,8 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
         raise ValueError(f"{path}: a prediction file is named *.npz")
     arrays = {name: getattr(predictions, name) for name in ARRAYS if getattr(predictions, name) is not None}
     names = {"clip_ids": np.array(predictions.clip_ids), "classes": np.array(predictions.class_names)}
+    if predictions.simulated:
+        names[_SIMULATED] = np.array(True)
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **arrays)
 
@@ -242,7 +250,8 @@ def score_predictions(
         allow_subset: score the clips that are there and say how many were expected.
 
     Returns:
-        The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing.
+        The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing,
+        and simulated where the features were.
 
     Raises:
         ValueError: The split has no truth; clips, classes or segments differ; or the post-processing does not fit.
@@ -263,6 +272,7 @@ def score_predictions(
         "clips_expected": len(split.clip_ids),
         "truth_sha256": split.truth_sha256,
         "post_processing": rule,
+        **({"simulated": True} if predictions.simulated else {}),
     }
     return scores, report
 

@@ -17,6 +17,7 @@ from valor.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.labelling import PROVENANCE
 from valor.labels_file import FILE_NAME
 from valor.packed_store import is_packed, read_packed_card
+from valor.simulation_mark import MARK, is_simulated
 
 _PACKED_FACTS = ("dtype", "exact", "source", "sha256")
 
@@ -31,9 +32,11 @@ def describe_data(features: FeatureOptions, data: Path, splits: Sequence[Split],
         labels: Folder of the pseudo labels, or None.
     """
     kinds = {stream: getattr(features, stream) for stream in ("audio", "visual", "motion")}
+    made_by = None if labels is None else describe_labels(labels)
     return {
+        "simulated": simulated_features(features, data, splits) or bool(made_by and made_by.get("simulated")),
         "features": {stream: _features(kind, data, splits) for stream, kind in kinds.items() if kind},
-        "labels": None if labels is None else describe_labels(labels),
+        "labels": made_by,
         "truth": {
             split.name: {"version": split.truth_version, "sha256": split.truth_sha256}
             for split in splits
@@ -41,6 +44,13 @@ def describe_data(features: FeatureOptions, data: Path, splits: Sequence[Split],
         },
         "clips": {split.name: len(split.clip_ids) for split in splits},
     }
+
+
+def simulated_features(features: FeatureOptions, data: Path, splits: Sequence[Split]) -> bool:
+    """Whether features are simulated: their folder says so, or a card there; arguments as in `describe_data`."""
+    kinds = {kind for kind in (features.audio, features.visual, features.motion) if kind in FEATURE_FILES}
+    packed = [(kind, split.name) for kind in kinds for split in splits if is_packed(data, kind, split.name)]
+    return is_simulated(data) or any(read_packed_card(data, *one).source.startswith(MARK) for one in packed)
 
 
 def describe_labels(labels: Path) -> dict[str, Any]:

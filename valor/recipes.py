@@ -22,7 +22,7 @@ class Recipe:
     """One way to train a parser."""
 
     name: str
-    """Its name in tables."""
+    """Its name in tables, and of its run folder under runs/."""
     features: FeatureOptions = field(default_factory=FeatureOptions)
     """What the parser sees."""
     parser: ParserOptions = field(default_factory=ParserOptions)
@@ -33,7 +33,11 @@ class Recipe:
     """Cost and expected scores."""
 
     def __post_init__(self) -> None:
-        """Refuse features and a network that do not fit."""
+        """Refuse a name that is no folder's, and features and a network that do not fit."""
+        if self.name.startswith(".") or set(self.name) & set("/\\\0"):
+            raise ValueError(
+                f"name must be fit for a folder: without / and \\ and with no dot at its start, got {self.name!r}"
+            )
         if (self.features.motion is None) != (self.parser.motion_width == 0):
             raise ValueError(
                 "features.motion is none exactly when parser.motion_width is 0, "
@@ -172,8 +176,15 @@ def recipe_from_json(values: Mapping[str, Any]) -> Recipe:
         ValueError: An unknown option, a value of the wrong type, or one the option refuses.
     """
     if not isinstance(values, Mapping) or not isinstance(values.get("name"), str):
-        raise ValueError("a recipe must be a JSON object with at least a 'name'")
-    return _updated(Recipe(name=values["name"]), {key: v for key, v in values.items() if key != "run"}, "")
+        found = type(values).__name__
+        if isinstance(values, Mapping):
+            found = f"the name {values['name']!r}" if "name" in values else f"the keys {', '.join(values) or '(none)'}"
+        raise ValueError(f"a recipe must be a JSON object with at least a 'name' that is a text, got {found}")
+    try:
+        recipe = Recipe(name=values["name"])
+    except ValueError as error:
+        raise ValueError(f"recipe: {error}") from error
+    return _updated(recipe, {key: v for key, v in values.items() if key != "run"}, "")
 
 
 def write_recipe(path: Path | str, recipe: Recipe) -> None:
@@ -257,6 +268,9 @@ def _updated(options: Any, values: Mapping[str, Any], prefix: str) -> Any:
 def _typed(value: Any, wanted: Any, name: str) -> Any:
     """Check a value against the type of its option; a whole number becomes a float, nothing else is converted."""
     accepted = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    if isinstance(value, Mapping):
+        below = f"{name}.{next(iter(value), '...')}"
+        raise ValueError(f"{name} is one option and takes a value, got {below}; there is no option below it")
     if isinstance(value, _Text):
         value = _parsed(value, accepted)
     if isinstance(value, bool) is (bool in accepted) and isinstance(value, accepted):

@@ -6,7 +6,8 @@
     OUT/reproduction.{txt,md,csv,json}
 
 The published figures are of the truth of 2020, so that is compared on where its table is there. A reproduction from
-simulated features says SIMULATED in every name and stands beside no published figure.
+simulated features says SIMULATED in the names of its result files and rows, in the recipe and in every score file, and
+stands beside no published figure.
 """
 
 import json
@@ -26,12 +27,13 @@ from valor.importing import import_features, read_clips
 from valor.missing import ON_THE_HUB, Missing, missing_parts, missing_table, needed_kinds
 from valor.packed_store import is_packed
 from valor.predictions import read_predictions, score_predictions, write_scores_json
+from valor.provenance import describe_labels, simulated_features
 from valor.published import Published, PublishedRow, read_published
 from valor.recipes import Recipe, recipe_to_json
-from valor.run_folder import PREDICTIONS, SCORES
+from valor.run_folder import PREDICTIONS
 from valor.runs import LLP_NAMES
 from valor.seeds import SeedResult, TrainOptions, summary, train_seeds
-from valor.simulated import MARK, is_simulated
+from valor.simulation_mark import MARK, marked
 from valor.table import SELECTION, Comparison, compare
 from valor.table_layout import FORMATS, to_json
 
@@ -149,16 +151,14 @@ def reproduce(
         ValueError: The row is unknown, or as in `valor.seeds.train_seeds`.
     """
     known = read_published()
-    entry, simulated = published_row_of(row, known), is_simulated(data)
+    entry, simulated = published_row_of(row, known), _is_simulated(data, recipe, options)
     if simulated:
-        recipe = replace(recipe, name=f"{MARK} {recipe.name}")
+        recipe = replace(recipe, name=marked(recipe.name))
     results = []
     folder = out if options.seeds > 1 else out / f"seed-{recipe.fit.seed}"
     for result in train_seeds(recipe, data, folder, options):
         _LOG.info("%s: test segment Type@AV %.1f", result.folder, result.test.segment.type_av if result.test else 0)
         results.append(result)
-    if simulated:
-        _mark([path for path in (out / SCORES, *out.glob(f"seed-*/{SCORES}")) if path.is_file()])
     version = compared_truth(data)
     test = read_split(data, "test", options.names, truth_version=version)
     scored = tuple(_scored_again(result, test, entry, simulated=simulated) for result in results)
@@ -195,6 +195,13 @@ def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
     return paths
 
 
+def _is_simulated(data: Path, recipe: Recipe, options: TrainOptions) -> bool:
+    """Whether features or labels of a row are simulated."""
+    splits = [read_clips(data, name, options.names) for name in WEAK_TABLES]
+    labels = describe_labels(options.labels or data) if recipe.fit.pseudo_label_weight else {}
+    return simulated_features(recipe.features, data, splits) or bool(labels.get("simulated"))
+
+
 def _bearable(part: Missing, *, drops: bool) -> bool:
     """Whether training can leave the clips out that lack this."""
     return drops and part.what != "annotations" and part.missing < part.clips
@@ -207,12 +214,6 @@ def _scored_again(result: SeedResult, test: Split, entry: PublishedRow, *, simul
     scores, report = score_predictions(predictions, test, rule, allow_subset=True)
     report |= {"selection": (result.report or {}).get("selection", SELECTION), "simulated": simulated}
     return replace(result, test=TenScores.from_dict(scores.to_dict()), report=report)
-
-
-def _mark(score_files: Sequence[Path]) -> None:
-    """Say in score files that their features were simulated."""
-    for path in score_files:
-        write_scores_json(path, {"simulated": True, **json.loads(path.read_text(encoding="utf-8"))})
 
 
 def _score_files(results: Sequence[SeedResult], recipe: Recipe, folder: Path) -> list[str]:

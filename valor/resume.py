@@ -80,7 +80,10 @@ def read_resume_point(
     Raises:
         ValueError: The file is of another run, names what differs; or it is damaged.
     """
-    tensors, header = read_tensors(path)
+    try:
+        tensors, header = read_tensors(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; remove it to start the run anew") from error
     stored = header.get("identity", {})
     differing = sorted(key for key in {*stored, *identity} if stored.get(key) != identity.get(key))
     if differing:

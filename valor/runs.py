@@ -19,10 +19,11 @@ from valor.feature_match import refuse_other_features
 from valor.labelling import is_random, made_by_random_teachers
 from valor.predict import predict_split
 from valor.predictions import Predictions
-from valor.provenance import describe_data
+from valor.provenance import describe_data, simulated_features
 from valor.recipes import Recipe, recipe_from_json, recipe_to_json
-from valor.run_folder import LAST, RECIPE
+from valor.run_folder import LAST, RECIPE, refuse_several_seeds
 from valor.runtime import note_other_runtime, runtime_facts
+from valor.simulation_mark import marked
 from valor.train import FitResult, fit
 from valor.vocabulary import LLP_CLASSES, class_names
 
@@ -45,6 +46,11 @@ class RunSets:
     """Where it came from, see `valor.provenance`."""
     test: tuple[Split, ClipSet] | None = None
     """What the finished parser is scored on, where that was asked for and is there."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether features or labels are simulated, so that no score means anything."""
+        return bool(self.sources.get("simulated"))
 
 
 def train_run(
@@ -124,9 +130,11 @@ def train_on(
 ) -> FitResult:
     """Train a recipe on data that was read before; arguments as in `train_run` and `valor.train.fit`.
 
+    Of simulated data the recipe is named so in all that is written.
     `compiled` has torch compile the parser into CUDA graphs, for which it must be on a GPU.
     """
     where = pick_device(device)
+    recipe = marked_recipe(recipe, sets)
     facts = runtime_facts(where)
     if (out / LAST).is_file():
         note_other_runtime(_begun_with(out), facts)
@@ -181,6 +189,7 @@ def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "aut
         split: `val` or `test`, or a split read before.
         device: As in `train_run`.
     """
+    refuse_several_seeds(run)
     parser, card = read_checkpoint(run)
     wanted = read_split(data, split, card.class_names) if isinstance(split, str) else split
     if wanted.class_names != card.class_names:
@@ -189,9 +198,17 @@ def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "aut
             f"{', '.join(card.class_names[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "
             "vocabulary, or train a parser for this one"
         )
-    clips = read_clip_set(data, wanted, recipe_from_json(card.recipe).features)
+    features = recipe_from_json(card.recipe).features
+    clips = read_clip_set(data, wanted, features)
     refuse_other_features(run, options_of(parser), card, clips, data)
-    return predict_split(parser.to(pick_device(device)), clips)
+    predictions = predict_split(parser.to(pick_device(device)), clips)
+    simulated = _trained_on_simulated(card.recipe) or simulated_features(features, data, [wanted])
+    return replace(predictions, simulated=simulated)
+
+
+def marked_recipe(recipe: Recipe, sets: RunSets) -> Recipe:
+    """The recipe under a name that says so where the data is simulated."""
+    return replace(recipe, name=marked(recipe.name)) if sets.simulated else recipe
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
@@ -207,6 +224,13 @@ def _test_set(recipe: Recipe, data: Path, names: tuple[str, ...]) -> tuple[Split
     except (FileNotFoundError, ValueError) as error:
         _LOG.info("the test split will not be scored: %s", error)
         return None
+
+
+def _trained_on_simulated(description: Mapping[str, Any]) -> bool:
+    """Whether the description of a run names simulated data as its source."""
+    run = description.get("run")
+    sources = run.get("sources") if isinstance(run, Mapping) else None
+    return isinstance(sources, Mapping) and bool(sources.get("simulated"))
 
 
 def _begun_with(out: Path) -> Mapping[str, Any]:

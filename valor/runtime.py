@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from valor.checkpoint import git_revision
+
 _LOG = logging.getLogger(__name__)
 
 _WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
@@ -27,9 +29,10 @@ def make_deterministic() -> None:
 
 
 def runtime_facts(device: torch.device) -> dict[str, Any]:
-    """What the bits of a result depend on besides data, recipe and code, as JSON values."""
+    """What the bits of a result depend on besides data and recipe, as JSON values."""
     cuda = device.type == "cuda"
     return {
+        "code": git_revision(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
@@ -41,8 +44,13 @@ def runtime_facts(device: torch.device) -> dict[str, Any]:
 
 
 def note_other_runtime(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Say what differs from the machine a run was begun on, so that nobody expects the same bits."""
-    other = [f"{name} {begun[name]} then, {now[name]} now" for name in _CHANGES_BITS
-             if name in begun and begun[name] != now[name]]  # fmt: skip
-    if other:
-        _LOG.info("going on with a run that was begun elsewhere (%s): close, but not the same bits", "; ".join(other))
+    """Say what differs from the machine and the code a run was begun with, so that nobody expects the same bits."""
+    other = [name for name in ("code", *_CHANGES_BITS) if name in begun and name in now and begun[name] != now[name]]
+    told = {name: f"{name} {begun[name]} then, {now[name]} now" for name in other}
+    code = told.pop("code", None)
+    if told:
+        _LOG.info(
+            "going on with a run that was begun elsewhere (%s): close, but not the same bits", "; ".join(told.values())
+        )
+    if code:
+        _LOG.info("going on with a run that other code began (%s): what changed in between is in the result", code)

@@ -11,6 +11,7 @@ from eval.probabilities import gated_probs
 from eval.scores import Scores
 from valor.annotations import Split
 from valor.predictions import Predictions, align, decisions, score_predictions
+from valor.simulation_mark import marked
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -70,7 +71,7 @@ def score_system(
     """Align, decide and score predictions.
 
     Args:
-        name: How tables and figures call them.
+        name: How tables and figures call them; the mark comes before it where features were simulated.
         predictions: Decisions or probabilities, clips and classes in any order.
         split: val or test, with its truth.
         rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
@@ -79,6 +80,7 @@ def score_system(
     Raises:
         ValueError: As in `valor.predictions.score_predictions`; the message starts with the name.
     """
+    name = marked(name) if predictions.simulated else name
     try:
         scores, report = score_predictions(predictions, split, rule, allow_subset=allow_subset)
     except ValueError as error:

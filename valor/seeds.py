@@ -9,19 +9,22 @@ The test split has no part in training or selection: the kept epoch is chosen on
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from eval.canvas import to_png
 from eval.post_processing import PostProcessing
 from eval.scores import FIGURES, LEVELS, TenScores
+from eval.training_plot import training_figure
 from valor.checkpoint import read_checkpoint
+from valor.files import replaced
 from valor.predict import predict_split
 from valor.predictions import score_predictions, write_predictions, write_scores_json
 from valor.recipes import Recipe, recipe_to_json
-from valor.run_folder import BEST, PREDICTIONS, SCORES
-from valor.runs import LLP_NAMES, RunSets, pick_device, read_run_sets, train_on, with_seed
+from valor.run_folder import BEST, PICTURE, PREDICTIONS, SCORES
+from valor.runs import LLP_NAMES, RunSets, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from valor.runtime import make_deterministic
 from valor.trackers import check_trackers, tracking
 from valor.train import FitResult
@@ -109,6 +112,7 @@ def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | N
         allow_random_teachers=options.allow_random_teachers,
         test=options.test,
     )
+    recipe = marked_recipe(recipe, sets)
     results = []
     for seed in range(recipe.fit.seed, recipe.fit.seed + options.seeds):
         folder = out if options.seeds == 1 else out / f"seed-{seed}"
@@ -117,8 +121,10 @@ def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | N
     if len(results) > 1 and all(result.test for result in results):
         write_scores_json(out / SCORES, summary(results))
     if options.picture:
-        for folder in {out, *(result.folder for result in results)}:
-            write_training_picture(folder, name=recipe.name)
+        for result in results:
+            write_training_picture(result.folder, name=recipe.name)
+        if len(results) > 1:
+            _draw_seeds(out, results, recipe)
 
 
 def summary(results: Sequence[SeedResult]) -> dict[str, Any]:
@@ -137,6 +143,15 @@ def summary(results: Sequence[SeedResult]) -> dict[str, Any]:
         "sd": _levels(scored, stdev),
         "validation": _levels([r.val for r in results], fmean) | {"sd": _levels([r.val for r in results], stdev)},
     }
+
+
+def _draw_seeds(out: Path, results: Sequence[SeedResult], recipe: Recipe) -> None:
+    """Draw the seeds of this call, and none that an earlier one left in the folder."""
+    logs = [read_training_log(result.folder) for result in results]
+    title = f"Training of {recipe.name}: {len(logs)} seeds"
+    figure = training_figure([(recipe.name, logs)], select_by=recipe.fit.select_by, title=title)
+    with replaced(out / PICTURE) as temporary:
+        temporary.write_bytes(to_png(figure))
 
 
 def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptions) -> SeedResult:
@@ -177,7 +192,7 @@ def _score_test(recipe: Recipe, sets: RunSets, folder: Path, device: str, *, wri
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
     parser, _ = read_checkpoint(folder / BEST)
-    predictions = predict_split(parser.to(pick_device(device)), clips)
+    predictions = replace(predict_split(parser.to(pick_device(device)), clips), simulated=sets.simulated)
     rule = PostProcessing(gate=recipe.fit.gate)
     _, report = score_predictions(predictions, split, rule, allow_subset=recipe.features.missing == "drop")
     report["selection"] = spoken(recipe.fit.select_by)

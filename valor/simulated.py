@@ -10,6 +10,7 @@ them may stand beside a published one. So whatever is made here, and whatever is
         pseudo_labels.npz       for the training clips, with labels.json
 """
 
+import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -42,12 +43,10 @@ from valor.labelling import PROVENANCE
 from valor.labels_file import FILE_NAME, write_pseudo_labels
 from valor.missing import LLP_SIZES
 from valor.packed_store import PRECISIONS, PackedCard, is_packed, write_packed_blocks
+from valor.simulation_mark import MARK, MARK_FILE, write_mark
 from valor.vocabulary import LLP_CLASSES, class_names
 
 _LOG = logging.getLogger(__name__)
-
-MARK = "SIMULATED"
-"""What everything made from simulated features is called by."""
 
 MODALITY_OF = {"vggish": 0, "clap": 0, "res152": 1, "r2plus1d": 1, "clip": 1}
 """Which modality's events each feature kind speaks of, as a row of the modality axis."""
@@ -115,7 +114,7 @@ def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: 
         raise ValueError(f"only the published kinds {', '.join(FEATURE_FILES)} are simulated, got {', '.join(unknown)}")
     out = out / options.folder
     has_tables = all((data / name).is_file() for name in _tables())
-    _claim(out, {"simulated": True, **asdict(options), "tables": str(data.resolve()) if has_tables else MARK})
+    _claim(out, {"simulated": True, **asdict(options), "tables": _digest(data) if has_tables else MARK})
     if not all((out / name).is_file() for name in _tables()):
         (_copy_tables if has_tables else _invent_tables)(data, out, options)
     names = class_names(LLP_CLASSES)
@@ -129,11 +128,6 @@ def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: 
         _write_labels(out, splits[0], options)
     _LOG.warning("%s: the features and labels are %s; scores on them mean nothing", out, MARK)
     return out
-
-
-def is_simulated(data: Path) -> bool:
-    """Whether a data folder says of itself that its features are simulated."""
-    return (data / f"{MARK}.json").is_file()
 
 
 def segment_events(split: Split, seed: int) -> BoolArray:
@@ -226,21 +220,31 @@ def _invent_tables(_: Path, out: Path, options: SimulationOptions) -> None:
 
 def _claim(out: Path, identity: dict[str, Any]) -> None:
     """Write what is simulated, or see that the folder holds this very simulation."""
-    path = out / f"{MARK}.json"
+    path = out / MARK_FILE
     if not path.is_file():
-        _write_json(path, identity)
+        write_mark(out, identity)
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: expected the JSON of a simulation, got {error}; remove {out}") from error
-    if found != identity:
-        raise ValueError(f"{out} holds another simulation: expected {identity}, got {found}; remove it to make it anew")
+    other = [key for key in {**identity, **found} if identity.get(key) != found.get(key)]
+    if other:
+        wanted, there = (", ".join(f"{key}={facts.get(key)}" for key in other) for facts in (identity, found))
+        raise ValueError(f"{out} holds another simulation: expected {wanted}, got {there}; remove it to make it anew")
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     with replaced(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(data: Path) -> str:
+    """The tables of a folder by what they say, wherever the folder lies."""
+    digest = hashlib.sha256()
+    for name in _tables():
+        digest.update(hashlib.sha256((data / name).read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _tables() -> tuple[str, ...]:

@@ -10,9 +10,10 @@ from typing import Any
 from eval.post_processing import PRESETS, PostProcessing, is_complete, rule_text
 from eval.scores import FIGURES, LEVELS, TenScores
 from valor.published import Figures, Published, PublishedRow
+from valor.simulation_mark import MARK, marked
 
 SELECTION = "segment Type@AV"
-"""How `valor train` chooses the epoch of a run: the first with the highest validation figure of this name."""
+"""How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
 
 GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
 """The order of the groups of a table: runs, then published rows by their features."""
@@ -45,6 +46,8 @@ class TableRow:
     note: str = ""
     impossible: tuple[int, ...] = ()
     """Positions of figures that contradict the others of their row."""
+    simulated: bool = False
+    """Whether it was trained or scored on simulated features; its name says so."""
 
     @property
     def may_be_best(self) -> bool:
@@ -112,13 +115,15 @@ def compare(
         The rows, runs first, and the notes to print under them.
 
     Raises:
-        ValueError: A score file is missing or damaged, rows may not be mixed, two rows share a name, or the baseline
-            is none of the rows.
+        ValueError: A score file is missing or damaged, rows may not be mixed, two rows share a name, the baseline is
+            none of the rows, or published rows are wanted beside simulated ones.
     """
     rows = [read_run(run) for run in runs]
     twice = sorted({row.name for row in rows if sum(other.name == row.name for other in rows) > 1})
     if twice or not rows:
         raise ValueError(f"runs need names of their own and at least one, got {twice or 'none'}; write NAME=RUN")
+    if published is not None:
+        _refuse_simulated(rows)
     if not mix:
         _refuse_mixture(rows)
     notes = []
@@ -151,7 +156,9 @@ def read_run(run: str | Path) -> TableRow:
         )
     rows = [_read_scores(file) for file in files]
     _refuse_mixture(rows)
+    simulated = any(row.simulated for row in rows)
     title = name if path != Path(typed) else path.stem if path.is_file() else path.resolve().name
+    title = marked(title) if simulated else title
     if len(rows) == 1:
         return replace(rows[0], name=title)
     columns = list(zip(*(row.figures for row in rows), strict=True))
@@ -161,6 +168,7 @@ def read_run(run: str | Path) -> TableRow:
         figures=tuple(fmean(column) for column in columns),
         spread=tuple(map(stdev, columns)),
         seeds=len(rows),
+        simulated=simulated,
     )
 
 
@@ -181,6 +189,7 @@ def _read_scores(path: Path) -> TableRow:
             truth_sha256=report.get("truth_sha256"),
             clips=scores.clips,
             clips_expected=int(report.get("clips_expected", scores.clips)),
+            simulated=bool(report.get("simulated")),
         )
     except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
@@ -188,6 +197,16 @@ def _read_scores(path: Path) -> TableRow:
 
 def _ten(scores: TenScores) -> Figures:
     return tuple(getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES)
+
+
+def _refuse_simulated(rows: Sequence[TableRow]) -> None:
+    """Refuse rows on simulated features, which nothing published may stand beside."""
+    names = ", ".join(row.name for row in rows if row.simulated)
+    if names:
+        raise ValueError(
+            f"{names}: scores on {MARK} features mean nothing, and no published row may stand beside them, --mix or "
+            "not; leave --published out, or these runs"
+        )
 
 
 def _refuse_mixture(rows: Sequence[TableRow]) -> None:

@@ -18,15 +18,15 @@ from eval.scores import Scores, score
 from parsers.build import options_of
 from parsers.hybrid import HybridParser
 from valor.batch_order import epoch_order
-from valor.checkpoint import CheckpointCard, git_revision, write_checkpoint
+from valor.checkpoint import CheckpointCard, git_revision, read_tensors, write_checkpoint
 from valor.dataset import ClipSet
-from valor.errors import TrainingError
+from valor.errors import NotFiniteError, TrainingError
 from valor.files import replaced
 from valor.fit_options import FitOptions, learning_rate
 from valor.fit_state import FitState, denoise, new_state
 from valor.predict import predict_split
 from valor.resume import Progress, read_resume_point, write_resume_point
-from valor.run_folder import BEST, LAST, LOG, RECIPE
+from valor.run_folder import BEST, LAST, LOG, RECIPE, run_lock
 from valor.train_step import Step, set_learning_rate, train_step
 
 
@@ -57,6 +57,7 @@ def validate(parser: HybridParser, val: ClipSet, gate: str = "clip") -> Scores:
 
     Raises:
         ValueError: The set has no truth.
+        NotFiniteError: The parser gives NaN; names the clips.
     """
     if val.truth is None:
         raise ValueError("the validation set has no truth to select the epoch by; read it from a split that has")
@@ -102,8 +103,9 @@ def fit(
         The selected epoch, its score and where its weights are.
 
     Raises:
-        ValueError: The sets do not fit the parser or one another, or the folder holds another run.
-        TrainingError: The loss is not finite; names epoch, step and clips.
+        ValueError: The sets do not fit the parser or one another, the folder holds another run or one whose files are
+            not all there, or another training is writing into it.
+        TrainingError: The loss is not finite, names epoch, step and clips; or the parser after an epoch is not.
     """
     _check_sets(train, val, options)
     run = new_state(parser, train, options)
@@ -115,33 +117,35 @@ def fit(
     )
     out = Path(out)
     identity = _identity(parser, train, val, options)
-    state = _start(run, out, card, identity)
-    resumed_from = state.epoch
-    bar = tqdm(total=options.epochs * len(train), initial=state.epoch * len(train), unit="clip", disable=not progress)
-    with bar:
-        for epoch in range(state.epoch + 1, options.epochs + 1):
-            denoise(run, epoch)
-            record = _train_epoch(run, epoch, bar)
-            scores = validate(run.judged, val, options.gate)
-            state, selected = _select(state, epoch, scores, options)
-            if selected:
-                card = replace(card, epoch=epoch, val_type_av=state.best_type_av, val_score=state.best_score)
-                write_checkpoint(out / BEST, run.judged, card)
-            record |= {
-                "val": scores.to_dict(),
-                "selected": selected,
-                "selected_by": options.select_by,
-                "val_score": _figure(scores, options.select_by),
-            }
-            _append(out / LOG, record)
-            write_resume_point(
-                out / LAST, parser, run.optimiser, run.order, progress=state, identity=identity, extra=run.extra()
-            )
-            bar.set_postfix(
-                loss=f"{record['loss']['total']:.3f}", val=f"{record['val_score']:.1f}", best=f"{state.best_score:.1f}"
-            )
-            if on_epoch:
-                on_epoch(record)
+    with run_lock(out):
+        state = _start(run, out, card, identity)
+        resumed_from, done = state.epoch, state.epoch * len(train)
+        with tqdm(total=options.epochs * len(train), initial=done, unit="clip", disable=not progress) as bar:
+            for epoch in range(state.epoch + 1, options.epochs + 1):
+                denoise(run, epoch)
+                record = _train_epoch(run, epoch, bar)
+                scores = _validated(run, val, epoch)
+                state, selected = _select(state, epoch, scores, options)
+                if selected:
+                    card = replace(card, epoch=epoch, val_type_av=state.best_type_av, val_score=state.best_score)
+                    write_checkpoint(out / BEST, run.judged, card)
+                record |= {
+                    "val": scores.to_dict(),
+                    "selected": selected,
+                    "selected_by": options.select_by,
+                    "val_score": _figure(scores, options.select_by),
+                }
+                _append(out / LOG, record)
+                write_resume_point(
+                    out / LAST, parser, run.optimiser, run.order, progress=state, identity=identity, extra=run.extra()
+                )
+                bar.set_postfix(
+                    loss=f"{record['loss']['total']:.3f}",
+                    val=f"{record['val_score']:.1f}",
+                    best=f"{state.best_score:.1f}",
+                )
+                if on_epoch:
+                    on_epoch(record)
     return FitResult(
         best_epoch=state.best_epoch,
         val_type_av=state.best_type_av or 0.0,
@@ -167,6 +171,19 @@ def _select(state: Progress, epoch: int, scores: Scores, options: FitOptions) ->
     return replace(state, epoch=epoch), False
 
 
+def _validated(run: FitState, val: ClipSet, epoch: int) -> Scores:
+    """Score the parser after an epoch, whose last step no loss has looked at yet."""
+    try:
+        if not torch.stack([parameter.isfinite().all() for parameter in run.parser.parameters()]).all():
+            raise NotFiniteError("weights are NaN or infinite")
+        return validate(run.judged, val, run.options.gate)
+    except NotFiniteError as error:
+        raise TrainingError(
+            f"epoch {epoch}, after its last step: {error}; lower fit.learning_rate or set fit.max_grad_norm, and train "
+            "into another --out"
+        ) from error
+
+
 def _train_epoch(run: FitState, epoch: int, bar: tqdm) -> dict[str, Any]:
     """One pass over the training clips; returns its line of the log."""
     train = run.train
@@ -174,10 +191,11 @@ def _train_epoch(run: FitState, epoch: int, bar: tqdm) -> dict[str, Any]:
     rate = learning_rate(epoch, run.options)
     set_learning_rate(run.optimiser, rate)
     run.parser.train()
-    sums, waited, start = _Sums(), 0.0, time.perf_counter()
+    sums, waited, start, taken = _Sums(), 0.0, time.perf_counter(), None
     for step, rows in enumerate(epoch_order(len(train), run.order).split(run.options.batch_size), start=1):
         asked = time.perf_counter()
-        batch = train.batch(rows).to(device)
+        taken = train.batch(rows, into=taken)
+        batch = taken.to(device)
         waited += time.perf_counter() - asked
         try:
             sums.add(train_step(run.parser, batch, run.optimiser, run.options, run.extras), len(rows))
@@ -227,6 +245,7 @@ def _start(run: FitState, out: Path, card: CheckpointCard, identity: Mapping[str
     if (out / LAST).is_file():
         state, extra = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=identity)
         run.go_on(extra)
+        _check_files(out, state)
     else:
         about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}
         description = {**card.recipe, "run": about}
@@ -234,6 +253,32 @@ def _start(run: FitState, out: Path, card: CheckpointCard, identity: Mapping[str
             temporary.write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     _keep_lines(out / LOG, state.epoch)
     return state
+
+
+def _check_files(out: Path, state: Progress) -> None:
+    """Refuse to go on in a folder that lacks what the epochs that are done have written."""
+    remedy = "restore it, or remove the run folder to start the run anew"
+    log = out / LOG
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    done = [number for number, line in enumerate(lines, start=1) if _epoch_of(line) == number]
+    if done[: state.epoch] != list(range(1, state.epoch + 1)):
+        found = f"{len(lines)} lines, not all whole" if log.is_file() else "no such file"
+        raise ValueError(f"{log}: expected the record of {state.epoch} epochs, got {found}; {remedy}")
+    if state.best_epoch and not (out / BEST).is_file():
+        raise ValueError(f"{out / BEST}: no such file, and epoch {state.best_epoch} was kept in it; {remedy}")
+    if state.best_epoch:
+        try:
+            read_tensors(out / BEST)
+        except ValueError as error:
+            raise ValueError(f"{error}; {remedy}") from error
+
+
+def _epoch_of(line: str) -> int | None:
+    """The epoch a line of the log is about, None for a line that is cut off."""
+    try:
+        return json.loads(line)["epoch"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _append(path: Path, record: Mapping[str, Any]) -> None:

@@ -54,12 +54,17 @@ def _labels(cli: argparse.Namespace) -> int:
     from valor.exporting import export_labels
     from valor.labelling import made_by_random_teachers
     from valor.labels_file import read_pseudo_labels
+    from valor.provenance import describe_labels
+    from valor.simulation_mark import pass_mark
 
     if made_by_random_teachers(cli.source):
         raise ValueError(
             f"{cli.source}: teachers with random weights made these labels, which other projects could not tell"
         )
-    count = export_labels(read_pseudo_labels(cli.source), cli.out, progress=not cli.quiet)
+    labels = read_pseudo_labels(cli.source)
+    if describe_labels(cli.source).get("simulated"):
+        pass_mark(cli.source, cli.out, {"labels": str(cli.source)})
+    count = export_labels(labels, cli.out, progress=not cli.quiet)
     print(f"{count:,} files; wrote {cli.out}")
     return DONE
 

@@ -22,8 +22,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "reproduction.{txt,md,csv,json}. Run it again to go on where it stopped. What is missing is listed per split,\n"
         "with what gets it.\n\n"
         "--simulated runs the whole row on noise of the published shapes and sizes with a weak class signal, made in\n"
-        "OUT. It shows that the line runs and how long it takes; its figures mean nothing, and all it writes says\n"
-        "SIMULATED.",
+        "OUT. It shows that the line runs and how long it takes; its figures mean nothing: the result,\n"
+        "its files and rows, and the score files say SIMULATED.",
         "valor reproduce valor++ --data data --download\n"
         "valor reproduce valor --data data --simulated --clips 60 --seeds 2 --set fit.epochs=2 "
         "--set fit.warmup_epochs=1",
@@ -34,7 +34,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings, the published seed first (5)")
     command.add_argument("--download", action="store_true", help="fetch what can be fetched of what is missing")
     command.add_argument("--simulated", action="store_true", help="on features of the same shapes that mean nothing")
-    command.add_argument("--clips", type=int, metavar="N", help="with --simulated: clips of all splits (11849, 0.9 GB)")
+    command.add_argument(
+        "--clips",
+        type=int,
+        metavar="N",
+        help="with --simulated: clips of all splits (11849, which are 0.97 GB for valor++ and 1.27 GB for the others)",
+    )
     command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one option of the recipe")
     command.add_argument("--device", default="auto", metavar="NAME", help="auto (a GPU where there is one), cpu, cuda")
     return command
@@ -46,7 +51,7 @@ def run(cli: argparse.Namespace) -> int:
     from valor.recipes import find_recipe, override
     from valor.reproduce import fetch_parts, prepare, reproduce, write_reproduction
     from valor.seeds import TrainOptions
-    from valor.simulated import MARK
+    from valor.simulation_mark import MARK
     from valor.table_layout import to_text
 
     if cli.simulated and cli.download or cli.clips is not None and not cli.simulated:

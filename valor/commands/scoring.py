@@ -1,6 +1,7 @@
 """The options by which commands say what is scored on what, and the reading of it."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,11 +83,13 @@ def read_truth(cli: argparse.Namespace) -> "Split":
 def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "ScoredSystem":
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.prediction_formats import read_any_predictions
-    from valor.run_folder import BEST
+    from valor.run_folder import BEST, refuse_several_seeds
     from valor.scored import score_system
+    from valor.simulation_mark import is_simulated
 
     name, path = named_path(str(typed))
     num_segments = split.truth.shape[1] if split.truth is not None else 10
+    refuse_several_seeds(path)
     if (path / BEST).is_file():
         from valor.runs import predict_run
 
@@ -95,6 +98,8 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "
         predictions = read_any_predictions(
             path, split.class_names, num_segments=num_segments, rounding=cli.rounding, use_scores=cli.use_scores
         )
+    if is_simulated(cli.annotations):
+        predictions = replace(predictions, simulated=True)
     return score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
 
 

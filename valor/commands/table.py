@@ -16,7 +16,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "(seed-*/scores.json), shown as mean ± standard deviation. Rows that were scored by another rule, on another\n"
         "truth, or whose epoch was chosen by another figure are not put side by side unless --mix says so: runs are\n"
         "refused, published rows are left out and named. The best of each column is marked; so is a published Type@AV\n"
-        "that contradicts its own A, V and AV. Notes under the table spell the rules out.",
+        "that contradicts its own A, V and AV. Runs on SIMULATED features say so, and no published row stands beside\n"
+        "them. Notes under the table spell the rules out.",
         "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md",
     )
     command.add_argument("runs", nargs="+", metavar="RUN", help="score file or folder; NAME=RUN to call the row NAME")

@@ -32,10 +32,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "features and labels to a run",
         "DIR holds the annotation tables AVVP_*.csv and the features: the published layout feats/, CLIP/, CLAP/, or a\n"
         "`store/` of harvested evidence. The run folder gets best.safetensors, recipe.json, log.jsonl, training.png;\n"
-        "the epoch kept is the first with the highest validation segment Type@AV (fit.select_by). Run it again to\n"
-        "resume. Where DIR holds the test split, the kept epoch is scored on it once, as published: predictions.npz\n"
-        "and scores.json. With --seeds N each seed has a run folder RUN/seed-<seed>; RUN/scores.json holds the mean\n"
-        "and the standard deviation over seeds.\n\n"
+        "the epoch kept is the one with the highest validation segment Type@AV (fit.select_by), of equal ones the\n"
+        "first (fit.select_tie; the last for han). Run it again to resume. Where DIR holds the test split, the kept\n"
+        "epoch is scored on it once, as published: predictions.npz and scores.json. With --seeds N each seed has a\n"
+        "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n\n"
         f"Recipes: {', '.join(RECIPE_NAMES)}.",
         "valor train valor++ --data data --labels labels --out runs/valor++ --set fit.epochs=30",
     )

@@ -198,7 +198,7 @@ def _checked_events(events: Any, clip: Clip, class_names: tuple[str, ...]) -> tu
     for event in events:
         fits = isinstance(event, list) and len(event) == 4 and event[0] in class_names and event[1] in MODALITIES
         times = event[2:] if fits else ()
-        if not (fits and all(type(t) in (int, float) and math.isfinite(t) for t in times)):
+        if not (fits and all(type(t) in (int, float) and -math.inf < t < math.inf for t in times)):
             raise ValueError(f"an event is [class, modality, onset, offset] of this document, got {event!r:.100}")
         if not 0 <= times[0] < times[1] <= end + 1e-6:
             raise ValueError(f"an event lies within 0 and {end:g} s with onset before offset, got {event!r:.100}")

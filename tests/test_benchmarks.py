@@ -1,0 +1,74 @@
+"""Every benchmark runs, at sizes that measure nothing."""
+
+import sys
+import time
+from functools import partial
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import valor.train
+from benchmarks import feeding, memory, scores, step, test_command
+from tests.typed import typed
+
+
+@pytest.fixture(autouse=True)
+def _threads_stay():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def say(monkeypatch, capsys, module, *words: object) -> str:
+    """Run a benchmark with its command line; returns what it printed."""
+    monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
+    module.main()
+    return capsys.readouterr().out
+
+
+def test_step(monkeypatch, capsys):
+    monkeypatch.setattr(step, "BATCH", 2)
+    monkeypatch.setattr(step, "TRIES", 1)
+    monkeypatch.setattr(step, "PARSERS", {"valor++": step.PARSERS["valor++"]})
+    said = say(monkeypatch, capsys, step, "--steps", 1, "--threads", 1)
+    assert "GFLOP/s" in said and said.splitlines()[-1].startswith("valor++")
+
+
+def test_scores(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(scores, "simulated_task", partial(scores.simulated_task, 24))
+    monkeypatch.setattr(scores, "GROWTH", (24, 48))
+    for name in ("bootstrap", "compare"):
+        monkeypatch.setattr(scores, name, partial(getattr(scores, name), resamples=20))
+    said = say(monkeypatch, capsys, scores, "--repeats", 1, "--annotations", tmp_path / "none")
+    assert "SIMULATED truth" in said and "24 clips" in said and "ten figures equal" in said
+
+
+def test_feeding(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(feeding, "WORKERS", 0)
+    monkeypatch.setattr(feeding, "EPOCHS", 1)
+    said = say(monkeypatch, capsys, feeding, "--clips", 20, "--files", 2, "--folder", tmp_path)
+    assert "VALOR++: clap, clip, r2plus1d" in said and "clips/s" in said
+
+
+def test_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(valor.train, "epoch_order", valor.train.epoch_order)  # put back afterwards
+    data = memory.make_data(tmp_path, "valor++", 20)
+    memory.train_shortly("valor++", data, tmp_path / "run", 1)
+    assert (tmp_path / "run/scores.json").is_file()
+    peaks = memory.watch(memory.SPAWN.Process(target=time.sleep, args=(0.3,)))
+    assert 0 < peaks["RssAnon"] <= peaks["VmHWM"]
+
+
+def test_memory_of_a_training_that_failed_is_no_figure():
+    with pytest.raises(SystemExit, match="ended with code 3; nothing was measured"):
+        memory.watch(memory.SPAWN.Process(target=sys.exit, args=(3,)))
+
+
+def test_test_command(monkeypatch, capsys):
+    monkeypatch.setattr(test_command, "CLIPS", 6)
+    monkeypatch.setattr(test_command, "PUBLISHED", {"valor": 14})
+    here = SimpleNamespace(run=lambda words, **_: SimpleNamespace(stdout=typed(*words[3:]).out))
+    monkeypatch.setattr(test_command, "subprocess", here)
+    said = say(monkeypatch, capsys, test_command, "--repeats", 1)
+    assert "valor, evaluate RUN" in said and "valor, predict, then evaluate" in said
