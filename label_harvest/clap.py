@@ -66,6 +66,19 @@ class MapOptions:
         return [*kept, f"folded by {digest[:12]}"]
 
 
+@dataclass(frozen=True, eq=False)
+class PreparedSound:
+    """What the network takes in of some clips."""
+
+    num_clips: int
+    segments: torch.Tensor
+    """float32 [N * T, 1001, 64], spectrograms of all segments."""
+    whole: list[int]
+    """Clips whose map is kept."""
+    windows: list[torch.Tensor]
+    """float32 [B, 1001, 64] each, spectrograms of these."""
+
+
 class ClapTeacher:
     """A CLAP network whose captions are encoded once."""
 
@@ -127,33 +140,48 @@ class ClapTeacher:
 
         Features: `embedding` float32 [T, D] of length 1, and of a 10 s clip what `MapOptions` keeps of its map.
         """
+        return self.judge_many(self.prepare_many(clips))
+
+    def prepare_many(self, clips: Sequence[ClipMedia]) -> PreparedSound:
+        """Spectrograms of every segment, and of whole clips where their map is kept."""
         pieces = [_segments(clip) for clip in clips]
-        mels = torch.cat(
+        segments = torch.cat(
             [repeated_log_mel(piece.to(self._device), WINDOW_SAMPLES, bank=self._bank) for piece in pieces]
         )
-        embedding = torch.cat([self._embed(part) for part in mels.split(_BATCH)])  # [N * T, D]
+        kept = self._maps.raw or self._maps.fold is not None
+        whole = [index for index, clip in enumerate(clips) if kept and len(clip.waveform) == WINDOW_SAMPLES]
+        return PreparedSound(len(clips), segments, whole, self._whole_mels([clips[index] for index in whole]))
+
+    def judge_many(self, prepared: PreparedSound) -> list[Evidence]:
+        """See `encode_many`."""
+        embedding = torch.cat([self._embed(part) for part in prepared.segments.split(_BATCH)])  # [N * T, D]
         similarity = (embedding @ self._text.T).cpu().numpy()
-        embeddings = embedding.cpu().numpy().reshape(len(clips), -1, embedding.shape[-1])
-        similarities = similarity.reshape(len(clips), -1, len(self._prompts))
+        embeddings = embedding.cpu().numpy().reshape(prepared.num_clips, -1, embedding.shape[-1])
+        similarities = similarity.reshape(prepared.num_clips, -1, len(self._prompts))
         features = [{"embedding": row} for row in embeddings]
-        whole = [index for index, clip in enumerate(clips) if len(clip.waveform) == WINDOW_SAMPLES]
-        if self._maps.raw or self._maps.fold is not None:
-            for index, tokens in zip(whole, self._hear_whole([clips[index] for index in whole]), strict=True):
-                features[index] |= self._maps.features(tokens)
+        for index, tokens in zip(prepared.whole, self._hear_whole(prepared.windows), strict=True):
+            features[index] |= self._maps.features(tokens)
         return [Evidence(feature, cosine) for feature, cosine in zip(features, similarities, strict=True)]
 
     def encode(self, media: ClipMedia) -> Evidence:
         """See `Teacher.encode`."""
         return self.encode_many([media])[0]
 
-    def _hear_whole(self, clips: Sequence[ClipMedia]) -> list[np.ndarray]:
-        """Last hidden layer of whole clips, float32 [64, D] each."""
-        maps: list[np.ndarray] = []
+    def _whole_mels(self, clips: Sequence[ClipMedia]) -> list[torch.Tensor]:
+        """Spectrograms [B, 1001, 64] of whole clips, as many at a time as go through the network together."""
+        parts = []
         for start in range(0, len(clips), _BATCH):
             windows = [
                 quantise(resample_by_index(clip.waveform, WINDOW_SAMPLES)) for clip in clips[start : start + _BATCH]
             ]
-            mel = log_mel(torch.from_numpy(np.stack(windows)).to(self._device), SAMPLE_RATE, bank=self._bank)
+            heard = torch.from_numpy(np.stack(windows)).to(self._device)
+            parts.append(log_mel(heard, SAMPLE_RATE, bank=self._bank))
+        return parts
+
+    def _hear_whole(self, windows: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """Last hidden layer of whole clips, float32 [64, D] each."""
+        maps: list[np.ndarray] = []
+        for mel in windows:
             hidden = self._hear(mel).last_hidden_state  # [B, D, 2, 32]
             maps.extend(hidden.float().flatten(2).transpose(1, 2).cpu().numpy())
         return maps

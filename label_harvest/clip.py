@@ -79,13 +79,20 @@ class ClipTeacher:
 
     def encode_many(self, clips: Sequence[ClipMedia]) -> list[Evidence]:
         """Embed the frames of all clips in one batch; feature `embedding` float32 [T, D] of length 1."""
-        images = torch.cat([self._frame_rule(clip.frames) for clip in clips])
+        return self.judge_many(self.prepare_many(clips))
+
+    def prepare_many(self, clips: Sequence[ClipMedia]) -> torch.Tensor:
+        """Frames as the network takes them in, float32 [N, T, 3, size, size]."""
+        return torch.stack([self._frame_rule(clip.frames) for clip in clips])
+
+    def judge_many(self, prepared: torch.Tensor) -> list[Evidence]:
+        """See `encode_many`."""
         with torch.inference_mode():
-            pictures = cast_input(images.to(self._device), self._precision)
+            pictures = cast_input(prepared.flatten(0, 1).to(self._device), self._precision)
             embedding = functional.normalize(self._network.encode_image(pictures).float(), dim=-1)  # [N*T, D]
             similarity = embedding @ self._text.T  # [N*T, C]
-        embeddings = embedding.cpu().numpy().reshape(len(clips), -1, embedding.shape[-1])
-        similarities = similarity.cpu().numpy().reshape(len(clips), -1, len(self._prompts))
+        embeddings = embedding.cpu().numpy().reshape(len(prepared), -1, embedding.shape[-1])
+        similarities = similarity.cpu().numpy().reshape(len(prepared), -1, len(self._prompts))
         return [Evidence({"embedding": row}, cosine) for row, cosine in zip(embeddings, similarities, strict=True)]
 
     def encode(self, media: ClipMedia) -> Evidence:

@@ -84,7 +84,7 @@ def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> Decoded
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check the folder of videos", "missing")
     try:
-        with av.open(str(path.absolute())) as container:
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
             return _read_streams(container, grid, slots=slots)
     except MemoryError:
         raise
@@ -97,7 +97,7 @@ def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> Decoded
 
 def _read_streams(container: "av.container.InputContainer", grid: Grid, *, slots: bool) -> DecodedClip:
     """Demux the chosen streams together and decode each."""
-    video, audio = _usable_stream(container, "video"), _usable_stream(container, "audio")
+    video, audio = usable_stream(container, "video"), usable_stream(container, "audio")
     if video is None and audio is None:
         raise MediaError("neither a video nor an audio stream; it is no clip")
     packets = _read_packets(container, [stream for stream in (video, audio) if stream is not None], grid)
@@ -111,7 +111,7 @@ def _read_streams(container: "av.container.InputContainer", grid: Grid, *, slots
     return DecodedClip(picture, sound)
 
 
-def _usable_stream(container: "av.container.InputContainer", kind: str) -> Any:  # noqa: ANN401
+def usable_stream(container: "av.container.InputContainer", kind: str) -> Any:  # noqa: ANN401
     """The stream FFmpeg would play; a cover picture is no video."""
     from av.stream import Disposition
 
@@ -169,7 +169,7 @@ def _read_frames(
     slots = frame_indices(num_slots, grid.num_segments)
     wanted = np.arange(max(num_slots, grid.num_slots)) if all_slots else slots
     picked, last = _pick_frames(_decode(stream, packets), (wanted + 0.5) / grid.frame_rate, clock)
-    if seconds - last > grid.tolerance_seconds + _frame_seconds(stream):
+    if seconds - last > grid.tolerance_seconds + frame_seconds(stream):
         raise MediaError(f"video decodes to {last:.1f} s of the {seconds:.1f} s its packets promise; fetch it again")
     images = _to_rgb(picked)
     frames = images[slots] if all_slots else images
@@ -178,7 +178,7 @@ def _read_frames(
     troubles = []
     if not present.all():
         troubles.append(("short", f"{seconds:.1f} s of video, the grid has {grid.seconds:.1f} s"))
-    if np.abs(frames.astype(np.int16) - frames[0]).max() <= STILL_LEVELS:
+    if all(np.abs(frame.astype(np.int16) - frames[0]).max() <= STILL_LEVELS for frame in frames[1:]):
         troubles.append(("still", "all frames equal"))
     provenance = {
         "stream": stream.index,
@@ -190,7 +190,7 @@ def _read_frames(
     return Picture(frames, present, provenance, tuple(troubles), images[: grid.num_slots] if all_slots else None)
 
 
-def _frame_seconds(stream: "av.VideoStream") -> float:
+def frame_seconds(stream: "av.VideoStream") -> float:
     """Nominal time from one frame to the next."""
     rate = stream.average_rate or stream.guessed_rate
     return 1.0 / float(rate) if rate else 0.0
@@ -202,7 +202,7 @@ def _end_of_packets(stream: "av.VideoStream", packets: "list[av.Packet]") -> flo
     for packet in packets:
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None and not packet.is_discard:
-            length = float(packet.duration * packet.time_base) if packet.duration else _frame_seconds(stream)
+            length = float(packet.duration * packet.time_base) if packet.duration else frame_seconds(stream)
             ends.append(float(time * packet.time_base) + length)
     return max(ends)
 
@@ -254,7 +254,7 @@ def _join_frames(frames: Iterator[tuple[float | None, Any]], clock: float, grid:
         rate = rate or frame.sample_rate
         if frame.sample_rate != rate:
             raise MediaError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz; convert the file")
-        mono = _mono(frame)
+        mono = mono_of(frame)
         gap = 0 if stamp is None else round((stamp - clock) * rate) - position
         if gap > GAP_SECONDS * rate:
             pieces.append(np.zeros(min(gap, round((grid.seconds + 2) * rate)), np.float32))
@@ -267,7 +267,7 @@ def _join_frames(frames: Iterator[tuple[float | None, Any]], clock: float, grid:
     return np.concatenate(pieces), rate
 
 
-def _mono(frame: "av.AudioFrame") -> np.ndarray:
+def mono_of(frame: "av.AudioFrame") -> np.ndarray:
     """float32 [n], the plain mean over channels, which keeps the level of one channel (a mixer would not)."""
     samples = frame.to_ndarray()
     if not frame.format.is_planar:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -74,3 +74,17 @@ class Teacher(Protocol):
 
     def encode(self, media: ClipMedia) -> Evidence:
         """Score one clip: `encode_many([media])[0]`."""
+
+
+@runtime_checkable
+class StagedTeacher(Teacher, Protocol):
+    """A teacher that says which of its work needs no network, so that this can be done while the network is busy.
+
+    `encode_many(clips)` is `judge_many(prepare_many(clips))`; the two may be called in different threads.
+    """
+
+    def prepare_many(self, clips: Sequence[ClipMedia]) -> object:
+        """Bring clips to what the network takes in."""
+
+    def judge_many(self, prepared: object) -> list[Evidence]:
+        """Score what `prepare_many` gave."""

@@ -3,19 +3,20 @@
 import dataclasses
 import logging
 import time
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from .clip_media import FAILURES, ClipMedia, Grid, MediaError
-from .decode_pool import DecodeLimits, DecodePool, usable_cores
+from .clip_media import FAILURES, Grid
+from .decode_pool import DecodeLimits, usable_cores
+from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .evidence import NEEDS, Teacher
 from .manifest import HarvestManifest, find_media
-from .shard_evidence import ReadClip, ShardEvidence
+from .shard_evidence import ShardEvidence
 from .shard_plan import ShardPlan, check_tags, damaged_shards, new_shards, shards_to_mend
 from .shards import Marker, ShardRow, finish_rewrites, read_markers, read_shard, write_failures, write_shard
 from .share import WHOLE, Share
@@ -65,8 +66,8 @@ class HarvestReport:
     """Clips that were already in the store."""
     seconds: float
     """Wall time of this run."""
-    waited: float = 0.0
-    """Seconds of these in which the teachers had nothing to do but wait for decoded clips."""
+    clock: Clock = field(default_factory=Clock)
+    """Where these went."""
 
     @property
     def failures(self) -> tuple[ShardRow, ...]:
@@ -87,6 +88,7 @@ def harvest(
     *,
     options: HarvestOptions | None = None,
     progress: bool = True,
+    engine: Engine | None = None,
 ) -> HarvestReport:
     """Decode every clip once, let every teacher judge it, and cache the answers.
 
@@ -101,13 +103,15 @@ def harvest(
         teachers: One per role; either an audio and a visual one, only one of these, or a fused one beside or instead.
         options: None for the defaults.
         progress: Whether to show a progress bar with the time left on stderr.
+        engine: Who decodes and judges; None for this process. With an engine that has teachers of its own, `teachers`
+            say who they are.
 
     Raises:
         ValueError: Two teachers share a role or hear at different rates, the folders cannot be used, a clip has two
             candidate files, another run is writing, or the store holds a clip with other tags.
         OSError: The disk is full, or decoding processes do not work on this machine.
     """
-    options = options or HarvestOptions()
+    options, engine = options or HarvestOptions(), engine or LocalEngine(teachers)
     started = time.monotonic()
     grid = _grid_of(options.grid, teachers)
     paths = find_media(videos, manifest.clip_ids)
@@ -121,19 +125,18 @@ def harvest(
         plans = _plan(manifest, folder, markers, paths, options)
         mine = {index: marker.rows for index, marker in markers.items() if options.share.holds(index)}
         paths = {**paths, **find_media(videos, _strangers(plans, paths))}
-        run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), _Clock())
+        run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
         made = run.make(plans, _bar(plans, mine, manifest, folder, enabled=progress))
         with list_lock(folder):
             rows = [row for _, marker in sorted(read_markers(folder).items()) for row in marker.rows]
             write_failures(folder, [row for row in rows if row.status in FAILURES])
     seconds = time.monotonic() - started
     if made:
-        rate, share = _num_clips(plans) / seconds, 100 * run.clock.waited / seconds
-        logger.info("%.1f clips/s; the teachers waited for decoded clips %.0f %% of the time", rate, share)
+        logger.info("%.2f clips/s, %s", _num_clips(plans) / seconds, engine.clock)
     found = {row.clip_id: row for rows in {**mine, **made}.values() for row in rows}
     rows = tuple(found[clip_id] for clip_id in manifest.clip_ids if clip_id in found)
     skipped = len(rows) - _num_clips(plans)
-    return HarvestReport(folder, rows, skipped, seconds, run.clock.waited)
+    return HarvestReport(folder, rows, skipped, seconds, engine.clock)
 
 
 def _grid_of(grid: Grid, teachers: Sequence[Teacher]) -> Grid:
@@ -190,27 +193,6 @@ def _bar(
     return tqdm(total=todo, desc="harvest", unit="clip", disable=not (enabled and todo))
 
 
-@dataclass
-class _Clock:
-    """Where the time of a run went."""
-
-    waited: float = 0.0
-    """Seconds without a batch for the teachers."""
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Clips of one shard that go through a teacher together."""
-
-    shard: ShardEvidence
-    positions: range
-
-    @property
-    def rows(self) -> list[ShardRow]:
-        """What is known of its clips."""
-        return [self.shard.plan.rows[position] for position in self.positions]
-
-
 @dataclass(frozen=True)
 class _Run:
     """What the steps of one run share."""
@@ -220,83 +202,45 @@ class _Run:
     teachers: Sequence[Teacher]
     options: HarvestOptions
     """With the grid the teachers need."""
-    clock: _Clock
+    engine: Engine
 
     def make(self, plans: Sequence[ShardPlan], bar: tqdm) -> dict[int, tuple[ShardRow, ...]]:
-        """Make the shards; batches are judged in the order in which they are decoded.
+        """Make the shards; a shard is written when its last batch is judged.
 
         Returns:
             Rows by the number of their shard.
         """
         made: dict[int, tuple[ShardRow, ...]] = {}
+        begun: dict[int, ShardEvidence] = {}
         failed = 0
-        with bar, self._pool() as pool:
-            for batch, clips in self._decoded(pool, self._batches(plans)):
-                shard = batch.shard
-                shard.add(batch.positions, clips)
+        with bar, closing(self.engine.judged(self._batches(plans, begun), self._decoding())) as judged:
+            for batch, found in judged:
+                shard = begun[batch.shard]
+                shard.add(batch.positions, found.rows, found.answers)
                 again = shard.plan.again
                 bar.update(len(batch.positions) if again is None else len(again.intersection(batch.positions)))
-                failed += sum(row.status in FAILURES for row, _ in clips)
+                failed += sum(row.status in FAILURES for row in found.rows)
                 if failed:
                     bar.set_postfix(failed=failed)
                 if shard.is_complete:
-                    made[shard.plan.index] = tuple(shard.rows)
+                    made[batch.shard] = tuple(shard.rows)
                     if shard.is_changed:
-                        write_shard(self.folder, shard.plan.index, shard.arrays(), shard.rows)
+                        write_shard(self.folder, batch.shard, shard.arrays(), shard.rows)
+                    del begun[batch.shard]
         return made
 
-    def _pool(self) -> DecodePool:
-        """The decoders, which hand over all frame slots where a teacher looks at them."""
+    def _decoding(self) -> Decoding:
+        """How clips are decoded; all frame slots are handed over where a teacher looks at them."""
         slots = any("slots" in NEEDS[teacher.role] for teacher in self.teachers)
-        return DecodePool(self.options.decode_workers, self.options.limits, slots=slots)
+        options = self.options
+        return Decoding(grid=options.grid, limits=options.limits, workers=options.decode_workers, slots=slots)
 
-    def _batches(self, plans: Sequence[ShardPlan]) -> Iterator[_Batch]:
+    def _batches(self, plans: Sequence[ShardPlan], begun: dict[int, ShardEvidence]) -> Iterator[Batch]:
         """Batches of all shards; a shard is begun when its first batch is asked for."""
         for plan in plans:
             batches = list(plan.batches(self.options.clips_per_batch))
             old = {} if plan.again is None else read_shard(self.folder, plan.index)[1]
-            shard = ShardEvidence(plan, self.teachers, self.options.grid.num_segments, old, len(batches))
+            begun[plan.index] = ShardEvidence(plan, self.teachers, self.options.grid.num_segments, old, len(batches))
             for positions in batches:
-                yield _Batch(shard, positions)
-
-    def _decoded(self, pool: DecodePool, batches: Iterable[_Batch]) -> Iterator[tuple[_Batch, list[ReadClip]]]:
-        """Batches as soon as all their clips are decoded: one that hangs holds up its batch and no other.
-
-        While the teachers are at a batch, the decoders have that of the next ones; so many are open that all decoders
-        have work, and no more, since every decoded clip takes memory.
-        """
-        workers, size = self.options.decode_workers, self.options.clips_per_batch
-        most = 2 + -(-workers // size) if workers else 1
-        source, waiting = iter(batches), deque[tuple[_Batch, list[Future[ClipMedia] | None]]]()
-        while True:
-            while len(waiting) < most and (batch := next(source, None)):
-                paths = [self.paths[row.clip_id] for row in batch.rows]
-                waiting.append((batch, [pool.submit(path, self.options.grid) if path else None for path in paths]))
-            if not waiting:
-                return
-            ready = next((entry for entry in waiting if not _pending([entry])), None)
-            if ready is None:
-                started = time.monotonic()
-                wait(_pending(waiting), return_when=FIRST_COMPLETED)
-                self.clock.waited += time.monotonic() - started
-                continue
-            waiting.remove(ready)
-            batch, futures = ready
-            yield batch, [self._read(row, future) for row, future in zip(batch.rows, futures, strict=True)]
-
-    def _read(self, row: ShardRow, future: Future[ClipMedia] | None) -> ReadClip:
-        """What became of one clip; trouble becomes the status of its row."""
-        path = self.paths[row.clip_id]
-        if future is None or path is None:
-            return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
-        try:
-            media = future.result()
-        except MediaError as error:
-            return ShardRow(row.clip_id, error.status, str(error), row.tags), None
-        provenance = {"file": path.name, **media.provenance}
-        return ShardRow(row.clip_id, media.status, media.message, row.tags, provenance), media
-
-
-def _pending(entries: Iterable[tuple[_Batch, list[Future[ClipMedia] | None]]]) -> list[Future[ClipMedia]]:
-    """Clips that are still being decoded."""
-    return [future for _, futures in entries for future in futures if future is not None and not future.done()]
+                rows = tuple(plan.rows[position] for position in positions)
+                yield Batch(plan.index, positions, rows, tuple(self.paths[row.clip_id] for row in rows))

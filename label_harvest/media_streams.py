@@ -14,10 +14,7 @@ import numpy as np
 
 from .clip_media import Grid, MediaError
 from .decode_pool import usable_cores
-from .decoder import GAP_SECONDS
-from .decoder import _frame_seconds as frame_seconds
-from .decoder import _mono as mono_of
-from .decoder import _usable_stream as usable_stream
+from .decoder import GAP_SECONDS, frame_seconds, mono_of, usable_stream
 from .media import resample
 from .media_survey import clock_of, opened
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .clip_media import MediaError
-from .decoder import _frame_seconds as frame_seconds
-from .decoder import _usable_stream as usable_stream
+from .decoder import frame_seconds, usable_stream
 
 if TYPE_CHECKING:
     import av
@@ -41,6 +40,10 @@ class MediaSurvey:
     height: int | None = None
     frame_rate: float | None = None
     """Average frames per second."""
+    video_start: float = 0.0
+    """When the first frame is shown, in seconds from the start of the clock."""
+    audio_start: float = 0.0
+    """When the first sound begins, in seconds from the start of the clock."""
 
     @property
     def seconds(self) -> float:
@@ -69,17 +72,19 @@ def survey_media(path: str | Path) -> MediaSurvey:
         if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
             size = f"{video.codec_context.width} x {video.codec_context.height}"
             raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
-        ends = _stream_ends(container, [stream for stream in (video, audio) if stream is not None])
-        found = {kind: ends.get(stream.index) if stream else None for kind, stream in (("v", video), ("a", audio))}
+        spans = _stream_spans(container, [stream for stream in (video, audio) if stream is not None])
+        shown, heard = (spans.get(stream.index) if stream else None for stream in (video, audio))
         survey = MediaSurvey(
             path=path,
             start_time=clock_of(container),
-            video_seconds=found["v"],
-            audio_seconds=found["a"],
+            video_seconds=shown[1] if shown else None,
+            audio_seconds=heard[1] if heard else None,
             promised_seconds=_promised(container),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
             frame_rate=float(video.average_rate) if video and video.average_rate else None,
+            video_start=shown[0] if shown else 0.0,
+            audio_start=heard[0] if heard else 0.0,
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
         raise MediaError(f"{path.name}: its streams hold no packets; fetch it again or leave it out")
@@ -134,9 +139,9 @@ def _refuse_other_formats(container: "av.container.InputContainer") -> None:
         raise MediaError(f"is {_NO_MEDIA[name]}; a parse needs a recording with a video or an audio stream")
 
 
-def _stream_ends(container: "av.container.InputContainer", streams: list[Any]) -> dict[int, float]:
-    """By index of the stream, when it ends from the start of the clock; streams without packets are left out."""
-    clock, ends = clock_of(container), dict[int, float]()
+def _stream_spans(container: "av.container.InputContainer", streams: list[Any]) -> dict[int, tuple[float, float]]:
+    """By index of the stream, when it begins and ends from the start of the clock; none for streams without packets."""
+    clock, spans = clock_of(container), dict[int, tuple[float, float]]()
     for packet in container.demux(streams):
         if packet.size == 0 or packet.is_discard:
             continue
@@ -146,6 +151,8 @@ def _stream_ends(container: "av.container.InputContainer", streams: list[Any]) -
         length = float(packet.duration * packet.time_base) if packet.duration else 0.0
         if not length and packet.stream.type == "video":
             length = frame_seconds(packet.stream)
+        start = max(0.0, float(time * packet.time_base) - clock)
         end = float(time * packet.time_base) + length - clock
-        ends[packet.stream_index] = max(end, ends.get(packet.stream_index, 0.0))
-    return ends
+        known = spans.get(packet.stream_index, (start, 0.0))
+        spans[packet.stream_index] = (min(start, known[0]), max(end, known[1]))
+    return spans

@@ -1,16 +1,19 @@
 """Evidence of the clips of one shard: gathered from the teachers batch by batch, joined into arrays of the store."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from .clip_media import ClipMedia
-from .evidence import NEEDS, Evidence, Teacher
+from .evidence import NEEDS, Evidence, StagedTeacher, Teacher
 from .shard_plan import UNREAD, ShardPlan
 from .shards import ShardRow
 
 ReadClip = tuple[ShardRow, ClipMedia | None]
 """What was found of a clip, and its media where there is any."""
+Answers = dict[str, list[Evidence | None]]
+"""By role, what the teacher says of each clip of a batch; None of one without the streams it needs."""
 
 
 class ShardEvidence:
@@ -52,25 +55,25 @@ class ShardEvidence:
         """Whether anything else is known now than was."""
         return self.plan.again is None or tuple(self.rows) != self.plan.rows
 
-    def add(self, positions: Sequence[int], clips: Sequence[ReadClip]) -> None:
-        """Have the teachers judge a batch.
+    def add(self, positions: Sequence[int], rows: Sequence[ShardRow], answers: Answers) -> None:
+        """Take in a batch.
 
         Args:
             positions: Places of the clips in the shard.
-            clips: What was read of them.
+            rows: What was found of them.
+            answers: What the teachers say of them, see `judge_batch`.
         """
-        fresh = {
-            position: clip
-            for position, clip in zip(positions, clips, strict=True)
-            if not self._is_better_kept(position, clip)
-        }
-        self.rows = [fresh[position][0] if position in fresh else row for position, row in enumerate(self.rows)]
-        self._kept -= set(fresh)
-        for teacher in self._teachers:
-            answers = encode(teacher, list(fresh.values()))
-            self._answers[teacher.role].update(
-                {position: answer for position, answer in zip(fresh, answers, strict=True) if answer is not None}
-            )
+        fresh = [
+            place
+            for place, (position, row) in enumerate(zip(positions, rows, strict=True))
+            if not self._is_better_kept(position, row)
+        ]
+        for place in fresh:
+            self.rows[positions[place]] = rows[place]
+            self._kept.discard(positions[place])
+            for role, found in answers.items():
+                if (answer := found[place]) is not None:
+                    self._answers[role][positions[place]] = answer
         self._left -= 1
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -87,26 +90,69 @@ class ShardEvidence:
                 arrays[name][kept] = old[kept]
         return arrays
 
-    def _is_better_kept(self, position: int, clip: ReadClip) -> bool:
+    def _is_better_kept(self, position: int, row: ShardRow) -> bool:
         """Whether a clip that was only read for company can no longer be read; then what is known of it stays."""
         again = self.plan.again
-        return again is not None and position not in again and clip[0].status in UNREAD
+        return again is not None and position not in again and row.status in UNREAD
 
 
-def encode(teacher: Teacher, clips: Sequence[ReadClip]) -> list[Evidence | None]:
-    """Evidence of the clips that have the streams the teacher needs, None for the others.
+@dataclass(frozen=True)
+class TeacherInput:
+    """What one teacher is given of a batch."""
+
+    places: list[int]
+    """Of the clips that have the streams it needs, among those of the batch."""
+    clip_ids: list[str]
+    present: list[np.ndarray | None]
+    """bool [T] of each, False for segments past the end of its video; None for all."""
+    prepared: object
+    """As the teacher prepared it, or the clips themselves."""
+    num_clips: int
+    """Of the whole batch."""
+
+
+def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> list[TeacherInput]:
+    """Do for each teacher what needs no network: choose the clips it can judge, and have it prepare them."""
+    inputs = []
+    for teacher in teachers:
+        places = [place for place, (_, media) in enumerate(clips) if media and _has_streams(teacher, media)]
+        chosen = [media for place in places if (media := clips[place][1]) is not None]
+        prepared = teacher.prepare_many(chosen) if places and isinstance(teacher, StagedTeacher) else chosen
+        clip_ids = [clips[place][0].clip_id for place in places]
+        looks = NEEDS[teacher.role] != ("waveform",)
+        present = [media.frames_present if looks else None for media in chosen]
+        inputs.append(TeacherInput(places, clip_ids, present, prepared, len(clips)))
+    return inputs
+
+
+def judge_batch(teachers: Sequence[Teacher], inputs: Sequence[TeacherInput]) -> Answers:
+    """Evidence of the clips of a batch.
+
+    Args:
+        teachers: One per role.
+        inputs: Of each teacher, from `prepare_batch`.
 
     Raises:
-        ValueError: The teacher answers NaN or more than float16 holds.
+        ValueError: A teacher answers NaN or more than float16 holds.
     """
-    usable = {row.clip_id: media for row, media in clips if media is not None and _has_streams(teacher, media)}
-    answers: dict[str, Evidence] = {}
-    if usable:
-        for clip_id, answer in zip(usable, teacher.encode_many(list(usable.values())), strict=True):
+    answers: Answers = {}
+    for teacher, given in zip(teachers, inputs, strict=True):
+        found: list[Evidence | None] = [None] * given.num_clips
+        for place, clip_id, present, answer in zip(
+            given.places, given.clip_ids, given.present, _judge(teacher, given), strict=True
+        ):
             _check_finite(teacher, clip_id, answer)
-            looks = NEEDS[teacher.role] != ("waveform",)
-            answers[clip_id] = _mask_absent(answer, usable[clip_id]) if looks else answer
-    return [answers.get(row.clip_id) for row, _ in clips]
+            found[place] = _mask_absent(answer, present)
+        answers[teacher.role] = found
+    return answers
+
+
+def _judge(teacher: Teacher, given: TeacherInput) -> list[Evidence]:
+    """What a teacher says of the clips it was given."""
+    if not given.places:
+        return []
+    staged = isinstance(teacher, StagedTeacher)
+    return teacher.judge_many(given.prepared) if staged else teacher.encode_many(given.prepared)
 
 
 def _check_finite(teacher: Teacher, clip_id: str, answer: Evidence) -> None:
@@ -126,11 +172,11 @@ def _has_streams(teacher: Teacher, media: ClipMedia) -> bool:
     return all(getattr(media, stream) is not None for stream in NEEDS[teacher.role])
 
 
-def _mask_absent(answer: Evidence, media: ClipMedia) -> Evidence:
+def _mask_absent(answer: Evidence, present: np.ndarray | None) -> Evidence:
     """NaN for the segments past the end of a short video, in every array that has one row per segment."""
-    if media.frames_present is None or media.frames_present.all():
+    if present is None or present.all():
         return answer
-    absent = ~media.frames_present
+    absent = ~present
 
     def masked(array: np.ndarray) -> np.ndarray:
         return np.where(absent[:, None], np.array(np.nan, array.dtype), array) if len(array) == len(absent) else array

@@ -9,8 +9,9 @@ Conventions
   window, whose rest is padding: the last frame repeated, silence, and `valid` False.
 * A window is read as `read_clip` reads a file cut there: T frames at the slots of the published rule, the waveform from
   its first sample on. Media of the length of the grid are one window, equal to what `read_clip` gives to the bit.
-* A stream is present in the segments of which it covers at least a tenth. Where a stream is present in no segment of a
-  window, the window has no frames or no waveform.
+* A stream is present in the segments of which it covers at least a tenth; one that begins within the tolerance of the
+  grid begins at once. Where a stream is present in no segment of a window, the window has no frames or no waveform;
+  where it begins or ends within a window, the others have its first or last frame, or silence.
 """
 
 import math
@@ -83,8 +84,8 @@ def read_windows(survey: MediaSurvey, grid: Grid, *, hop: int, slots: bool = Fal
     """
     segments = num_segments(survey.seconds, grid)
     starts = window_starts(segments, grid.num_segments, hop)
-    lengths = (survey.audio_seconds, survey.video_seconds)
-    present = np.stack([_covered(seconds, segments, grid) for seconds in lengths], axis=1)
+    spans = ((survey.audio_start, survey.audio_seconds), (survey.video_start, survey.video_seconds))
+    present = np.stack([_covered(start, end, segments, grid) for start, end in spans], axis=1)
     pictures = _picture_windows(survey, grid, starts, present[:, 1], slots=slots)
     waveforms = _sound_windows(survey, grid, starts, present[:, 0])
     for start, picture, waveform in zip(starts, pictures, waveforms, strict=True):
@@ -95,13 +96,19 @@ def read_windows(survey: MediaSurvey, grid: Grid, *, hop: int, slots: bool = Fal
         yield Window(start, clip, np.pad(here, ((0, padding), (0, 0))), valid)
 
 
-def _covered(seconds: float | None, segments: int, grid: Grid) -> np.ndarray:
-    """Whether a stream that ends then covers enough of each segment, bool [segments]."""
-    if seconds is None:
+def _covered(start: float, end: float | None, segments: int, grid: Grid) -> np.ndarray:
+    """Whether a stream with this start and end in seconds covers enough of each segment, bool [segments].
+
+    However short a stream is, there is one segment at least.
+    """
+    if end is None:
         return np.zeros(segments, bool)
-    left = seconds - np.arange(segments) * grid.segment_seconds
-    covered: np.ndarray = left >= LEAST_SHARE * grid.segment_seconds
-    covered[:1] = True
+    start = 0.0 if start <= grid.tolerance_seconds else start
+    edges = np.arange(segments + 1) * grid.segment_seconds
+    least = LEAST_SHARE * grid.segment_seconds
+    covered: np.ndarray = (end - edges[:-1] >= least) & (edges[1:] - start >= least)
+    if not covered.any():
+        covered[min(int(start / grid.segment_seconds), segments - 1)] = True
     return covered
 
 
@@ -118,14 +125,19 @@ def _picture_windows(
     chosen = frame_indices(num_slots, length)
     picks = np.arange(max(num_slots, grid.num_slots)) if slots else chosen
     offsets = (picks + 0.5) / grid.frame_rate
-    shown = [start for start in starts if present[start : start + length].any()]
-    times = [start * grid.segment_seconds + offsets for start in shown]
+    shown = [bool(present[start : start + length].any()) for start in starts]
+    times = [start * grid.segment_seconds + offsets for start, seen in zip(starts, shown, strict=True) if seen]
     cutoffs, place = np.unique(np.concatenate([np.zeros(0), *times]), return_inverse=True)
     images: Iterator[np.ndarray] = iter(())
-    if shown:
+    if times:
         images = frames_at(survey.path, cutoffs, survey.video_seconds or 0.0, grid)
     held, taken = dict[int, np.ndarray](), 0
-    for row in place.reshape(-1, len(picks)).tolist():
+    rows = iter(place.reshape(-1, len(picks)).tolist())
+    for seen in shown:
+        if not seen:
+            yield None, None
+            continue
+        row = next(rows)
         held = {index: image for index, image in held.items() if index >= row[0]}
         held |= {index: next(images) for index in range(taken, row[-1] + 1)}
         taken = max(taken, row[-1] + 1)
@@ -133,7 +145,6 @@ def _picture_windows(
         frames = [window[index] for index in chosen] if slots else window
         padded = np.stack(frames + frames[-1:] * (grid.num_segments - length))
         yield padded, np.stack(window[: grid.num_slots]) if slots else None
-    yield from [(None, None)] * (len(starts) - len(shown))
 
 
 def _num_slots(survey: MediaSurvey, grid: Grid, segments: int) -> int:
@@ -159,8 +170,14 @@ def _sound_windows(
             yield None
             continue
         begin = round(start * grid.segment_seconds * grid.sample_rate)
-        held, first = held[begin - first :], begin
-        while len(held) < grid.num_samples and (block := next(blocks, None)) is not None:
-            held = np.concatenate([held, block])
+        held, first = _dropped(held, first, begin)
+        while first + len(held) < begin + grid.num_samples and (block := next(blocks, None)) is not None:
+            held, first = _dropped(np.concatenate([held, block]), first, begin)
         window = held[: grid.num_samples]
         yield np.pad(window, (0, grid.num_samples - len(window)))
+
+
+def _dropped(held: np.ndarray, first: int, begin: int) -> tuple[np.ndarray, int]:
+    """What is held from sample `begin` on, and the number of its first sample; `held` begins with sample `first`."""
+    passed = min(len(held), begin - first)
+    return held[passed:], first + passed

@@ -6,7 +6,7 @@ import numpy as np
 
 from label_harvest.evidence import Evidence
 from label_harvest.media import Grid
-from label_harvest.shard_evidence import ShardEvidence
+from label_harvest.shard_evidence import ShardEvidence, judge_batch, prepare_batch
 from label_harvest.shard_plan import ShardPlan
 from label_harvest.shards import ShardRow
 from tests.toy import FakeTeacher, toy_media
@@ -24,11 +24,15 @@ def lost(position: int):
     return dataclasses.replace(ROWS[position], status="missing"), None
 
 
+def take_in(shard, teachers, positions, clips):
+    shard.add(positions, [row for row, _ in clips], judge_batch(teachers, prepare_batch(teachers, clips)))
+
+
 def gathered(*batches, again=None, old=None, rows=ROWS):
     shard = ShardEvidence(ShardPlan(0, rows, again), TEACHERS, 4, old or {}, len(batches))
     for clips in batches:
         assert not shard.is_complete
-        shard.add([ROWS.index(dataclasses.replace(row, status="ok")) for row, _ in clips], clips)
+        take_in(shard, TEACHERS, [ROWS.index(dataclasses.replace(row, status="ok")) for row, _ in clips], clips)
     assert shard.is_complete
     return shard
 
@@ -94,7 +98,7 @@ def test_a_feature_extractor_has_no_similarity_and_needs_its_streams():
     slots = np.zeros((GRID.num_slots, 2, 2, 3), np.uint8)
     seen = dataclasses.replace(media, slots=slots, frames_present=np.array([True, True, True, False]))
     shard = ShardEvidence(ShardPlan(0, ROWS[:2]), [Extractor()], 4, {}, 1)
-    shard.add([0, 1], [(row, seen), found(1)])
+    take_in(shard, [Extractor()], [0, 1], [(row, seen), found(1)])
     arrays = shard.arrays()
     assert set(arrays) == {"res152.features"}
     assert np.isnan(arrays["res152.features"]).all(2).tolist() == [[False, False, False, True], [True] * 4]

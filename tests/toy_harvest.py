@@ -35,9 +35,12 @@ def manifest_of(*clip_ids: str) -> HarvestManifest:
     return HarvestManifest(clip_ids, CLASSES, weak_labels)
 
 
+def toy_teachers(seconds: float = 0.0) -> list[SlowTeacher]:
+    return [SlowTeacher("visual", seconds=seconds), SlowTeacher("audio", sample_rate=8000, seconds=seconds)]
+
+
 def toy_harvest(clip_ids, videos, store, *, options=OPTIONS, seconds=0.0) -> HarvestReport:
-    teachers = [SlowTeacher("visual", seconds=seconds), SlowTeacher("audio", sample_rate=8000, seconds=seconds)]
-    return harvest(manifest_of(*clip_ids), videos, store, teachers, options=options, progress=False)
+    return harvest(manifest_of(*clip_ids), videos, store, toy_teachers(seconds), options=options, progress=False)
 
 
 def digests(folder: Path) -> dict[str, str]:

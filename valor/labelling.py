@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from eval.breakdown import Breakdown, breakdown
 from eval.counts import segment_counts
 from eval.events import MODALITIES
 from eval.scores import Scores, score
@@ -232,6 +233,10 @@ class LabelQuality:
     """By modality, percent of true seconds that are labelled."""
     unlabelled_tags: float
     """Percent of (clip, tag) pairs without a label in either modality."""
+    classes: Breakdown
+    """The labels class by class, counted in segments."""
+    tags: np.ndarray
+    """int64 [C, 2], clips tagged with each class, and those of them without a label of it in either modality."""
 
 
 def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
@@ -259,6 +264,8 @@ def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
         precision=_percent(hits, hits + false_alarms),
         recall=_percent(hits, hits + misses),
         unlabelled_tags=100 * silent.sum() / max(tagged.sum(), 1),
+        classes=breakdown(marked, truth),
+        tags=np.stack([tagged.sum(axis=0), silent.sum(axis=0)], axis=1),
     )
 
 

@@ -1,6 +1,7 @@
 """`valor harvest`."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="do the i-th of n shares, such as 1/4; runs of all shares may work on one store at the same time, or on "
         "stores of their own that `valor store merge` unites",
     )
+    command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster")
+    command.add_argument("--ray-address", metavar="ADDRESS", help="of a running cluster, or auto; else one is started")
+    command.add_argument(
+        "--ray-networks", type=int, metavar="N", help="copies of the networks (one per GPU, else one per node)"
+    )
     return command
 
 
@@ -97,6 +103,8 @@ def run(cli: argparse.Namespace) -> int:
     from valor.harvest_teachers import TeacherChoice, build_teachers
     from valor.vocabulary import class_names, read_vocabulary
 
+    if cli.engine != "ray" and (cli.ray_address or cli.ray_networks):
+        raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
     options = _options(cli)
     classes = read_vocabulary(cli.classes)
     manifest = read_manifest(cli.manifest, class_names(classes))
@@ -109,8 +117,16 @@ def run(cli: argparse.Namespace) -> int:
         precision=cli.precision,
         raw_maps=cli.raw_maps,
     )
-    teachers = build_teachers(choice, classes)
-    report = harvest(manifest, cli.videos, cli.store, teachers, options=options, progress=not cli.quiet)
+    where = (manifest, cli.videos.absolute(), cli.store)
+    how = {"options": options, "progress": not cli.quiet}
+    if cli.engine == "ray":
+        from label_harvest.ray_engine import RayEngine, RayOptions
+
+        on = RayOptions(address=cli.ray_address, networks=cli.ray_networks)
+        with RayEngine(partial(build_teachers, choice, classes), on) as engine:
+            report = harvest(*where, engine.teachers, **how, engine=engine)
+    else:
+        report = harvest(*where, build_teachers(choice, classes), **how)
     _say(report, options, len(manifest.clip_ids))
     return FAILURES_LISTED if report.failures else DONE
 

@@ -2,8 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .command import DONE, Commands, new_command
+
+if TYPE_CHECKING:
+    from valor.annotations import Split
+    from valor.labelling import LabelQuality
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -15,7 +20,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "A class is labelled in a second and a modality when it is among the clip's tags and the teacher's logit is\n"
         "above the class threshold. CLIP and CLAP take the thresholds of the vocabulary, the demo's teachers theirs;\n"
         'for others give a file, such as `valor calibrate` writes: JSON {"visual": [C numbers], "audio": [...]}.',
-        "valor labels store --out labels --export npy",
+        "valor labels store --out labels --export npy\n"
+        "valor labels store --out labels --against data --split val --png labels.png --disagreements",
     )
     command.add_argument("store", type=Path, metavar="STORE", help="folder written by `valor harvest`")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labels")
@@ -35,6 +41,12 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "--against", type=Path, metavar="ANNOTATIONS", help="score the labels against dense annotations"
     )
     command.add_argument("--split", default="test", choices=("val", "test"), help="split to score against (test)")
+    command.add_argument("--png", type=Path, metavar="FILE", help="draw what --against finds, class by class")
+    command.add_argument(
+        "--disagreements",
+        action="store_true",
+        help="also list where one teacher marks a tag and the other does not, surest first",
+    )
     return command
 
 
@@ -56,6 +68,8 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--temperature is for soft labels; add --soft")
     if cli.soft and cli.export:
         raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
+    if cli.png and (cli.against is None or cli.png.suffix != ".png"):
+        raise ValueError("--png FILE.png draws what --against finds; give both")
     temperature = (1.0 if cli.temperature is None else cli.temperature) if cli.soft else None
     store = read_store(cli.store)
     classes = read_vocabulary(cli.classes)
@@ -76,14 +90,37 @@ def run(cli: argparse.Namespace) -> int:
         print(f"{share} within {cli.margin:g} of the threshold; wrote {cli.out / FILE_NAME}")
     if cli.export:
         print(f"wrote {export_npy(cli.out, store, labels)} files of the published layout under {cli.out}")
+    if cli.disagreements:
+        from valor import disagreements
+
+        found = disagreements.disagreements(store, thresholds)
+        disagreements.write_disagreements(cli.out / disagreements.FILE_NAME, found)
+        print(f"{len(found):,} times one teacher alone marks a tag; wrote {cli.out / disagreements.FILE_NAME}")
     if cli.against:
         split = read_split(cli.against, cli.split, store.class_names)
-        quality = label_quality(labels, split)
-        for modality in quality.precision:
-            print(
-                f"{modality:7s} precision {quality.precision[modality]:5.1f}  recall {quality.recall[modality]:5.1f}  "
-                f"segment F {getattr(quality.scores.segment, modality):5.1f}"
-            )
-        covered = f"{quality.scores.clips:,} of {len(split.clip_ids):,} {cli.split} clips"
-        print(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}")
+        _say_quality(cli, label_quality(labels, split), split)
     return DONE
+
+
+def _say_quality(cli: argparse.Namespace, quality: "LabelQuality", split: "Split") -> None:
+    """Print how good the labels are, write it class by class, and draw it where asked."""
+    from valor.label_classes import FILE_NAME, class_table, draw_label_classes, write_class_table
+
+    for modality in quality.precision:
+        print(
+            f"{modality:7s} precision {quality.precision[modality]:5.1f}  recall {quality.recall[modality]:5.1f}  "
+            f"segment F {getattr(quality.scores.segment, modality):5.1f}"
+        )
+    covered = f"{quality.scores.clips:,} of {len(split.clip_ids):,} {cli.split} clips"
+    print(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}\n")
+    print(class_table(quality, split.class_names))
+    write_class_table(cli.out / FILE_NAME, quality, split.class_names)
+    print(f"\nwrote {cli.out / FILE_NAME}")
+    if cli.png:
+        from eval.canvas import to_png
+        from valor.files import replaced
+
+        image = to_png(draw_label_classes(quality, split.class_names))
+        with replaced(cli.png) as temporary:
+            temporary.write_bytes(image)
+        print(f"wrote {cli.png}")

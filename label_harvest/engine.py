@@ -1,0 +1,251 @@
+"""Who decodes and judges the batches of a harvest: this process and its decoders; ray_engine.py has a cluster do it."""
+
+import logging
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+from .clip_media import ClipMedia, Grid, MediaError
+from .decode_pool import DecodeLimits, DecodePool
+from .evidence import Teacher
+from .shard_evidence import Answers, ReadClip, judge_batch, prepare_batch
+from .shards import ShardRow
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_LOOK_SECONDS = 0.5
+"""How often a thread that waits looks whether it should stop."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of one shard that go through a teacher together."""
+
+    shard: int
+    positions: range
+    """Their places in the shard."""
+    rows: tuple[ShardRow, ...]
+    """What is known of them."""
+    paths: tuple[Path | None, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a batch."""
+
+    rows: list[ShardRow]
+    answers: Answers
+
+
+@dataclass
+class Clock:
+    """Where the time of the networks went, in seconds; the rest of a run's time is planning and looking at files."""
+
+    decode: float = 0.0
+    """They waited for decoded clips."""
+    host: float = 0.0
+    """They waited for frames and sound to be brought to what they take in, or for evidence to be written."""
+    network: float = 0.0
+    """They computed. Of a teacher without stages of its own, all of its time."""
+
+    def shares(self) -> dict[str, float]:
+        """Each part of the whole, in 0..1, largest first."""
+        parts = vars(self)
+        total = sum(parts.values()) or 1.0
+        return {name: parts[name] / total for name in sorted(parts, key=parts.__getitem__, reverse=True)}
+
+    def __str__(self) -> str:
+        """What bounded the run, and the shares."""
+        parts = [f"{name} {100 * part:.0f} %" for name, part in self.shares().items()]
+        return f"bound by {next(iter(self.shares()))} ({', '.join(parts)})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoding:
+    """How clips are decoded."""
+
+    grid: Grid
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
+    workers: int = 1
+    """Processes that decode here; a cluster has as many as it has cores."""
+    slots: bool = False
+    """Whether the frames of all slots are wanted."""
+
+
+class Engine(Protocol):
+    """Something that decodes and judges batches."""
+
+    @property
+    def clock(self) -> Clock:
+        """Where its time goes."""
+
+    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Iterator[tuple[Batch, Judged]]:
+        """Batches in the order in which they are done; so many are under way that everybody has work, and no more."""
+
+
+class LocalEngine:
+    """Decoding processes, a thread that prepares what they decoded, and the networks in the thread that asks.
+
+    So a batch is in the networks while the next one is prepared and those after it are decoded.
+    """
+
+    def __init__(self, teachers: Sequence[Teacher]) -> None:
+        """Keep the teachers."""
+        self._teachers = teachers
+        self.clock = Clock()
+
+    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Iterator[tuple[Batch, Judged]]:
+        """See `Engine.judged`."""
+        pool = DecodePool(decoding.workers, decoding.limits, slots=decoding.slots)
+        stop = threading.Event()
+        fed = Clock()
+        prepared = self._prepared(_decoded(pool, batches, decoding, fed, stop), fed)
+        ahead = _Ahead(prepared, stop) if decoding.workers else prepared
+        try:
+            with pool:
+                asked = time.monotonic()
+                for batch, rows, inputs in ahead:
+                    self._count_waiting(time.monotonic() - asked, fed)
+                    started = time.monotonic()
+                    answers = judge_batch(self._teachers, inputs)
+                    self.clock.network += time.monotonic() - started
+                    started = time.monotonic()
+                    yield batch, Judged(rows, answers)
+                    asked = time.monotonic()
+                    self.clock.host += asked - started
+        finally:
+            stop.set()
+            if isinstance(ahead, _Ahead):
+                ahead.join()
+
+    def _prepared(
+        self, decoded: Iterator[tuple[Batch, list[ReadClip]]], fed: Clock
+    ) -> Iterator[tuple[Batch, list[ShardRow], list]]:
+        """Decoded batches, brought to what the networks take in."""
+        for batch, clips in decoded:
+            started = time.monotonic()
+            inputs = prepare_batch(self._teachers, clips)
+            fed.host += time.monotonic() - started
+            yield batch, [row for row, _ in clips], inputs
+
+    def _count_waiting(self, seconds: float, fed: Clock) -> None:
+        """Divide time spent waiting between the decoders and the preparing, as these divided their own."""
+        spent = fed.decode + fed.host
+        share = fed.decode / spent if spent else 0.0
+        self.clock.decode += share * seconds
+        self.clock.host += (1 - share) * seconds
+        fed.decode = fed.host = 0.0
+
+
+def _decoded(
+    pool: DecodePool, batches: Iterator[Batch], decoding: Decoding, clock: Clock, stop: threading.Event
+) -> Iterator[tuple[Batch, list[ReadClip]]]:
+    """Batches as soon as all their clips are decoded: one that hangs holds up its batch and no other.
+
+    While the teachers are at a batch, the decoders have that of the next ones; so many are open that all decoders
+    have work, and no more, since every decoded clip takes memory.
+    """
+    waiting = deque[tuple[Batch, list[Future[ClipMedia] | None]]]()
+    most = 1
+    while not stop.is_set():
+        while len(waiting) < most and (batch := next(batches, None)):
+            waiting.append((batch, [pool.submit(path, decoding.grid) if path else None for path in batch.paths]))
+            most = 2 + -(-decoding.workers // len(batch.rows)) if decoding.workers else 1
+        if not waiting:
+            return
+        ready = next((entry for entry in waiting if not _pending(entry[1])), None)
+        if ready is None:
+            started = time.monotonic()
+            pending = [future for _, futures in waiting for future in _pending(futures)]
+            wait(pending, timeout=_LOOK_SECONDS, return_when=FIRST_COMPLETED)
+            clock.decode += time.monotonic() - started
+            continue
+        waiting.remove(ready)
+        batch, futures = ready
+        waiters = zip(batch.rows, batch.paths, futures, strict=True)
+        yield batch, [read_row(row, path, future and future.result) for row, path, future in waiters]
+
+
+def _pending(futures: Sequence[Future[ClipMedia] | None]) -> list[Future[ClipMedia]]:
+    """Clips that are still being decoded."""
+    return [future for future in futures if future is not None and not future.done()]
+
+
+def read_row(row: ShardRow, path: Path | None, read: Callable[[], ClipMedia] | None) -> ReadClip:
+    """What became of one clip; trouble becomes the status of its row.
+
+    Args:
+        row: What is known of it.
+        path: Its file.
+        read: Gives its media or raises `MediaError`; None where there is no file.
+    """
+    if read is None or path is None:
+        return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
+    try:
+        media = read()
+    except MediaError as error:
+        return ShardRow(row.clip_id, error.status, str(error), row.tags), None
+    provenance = {"file": path.name, **media.provenance}
+    return ShardRow(row.clip_id, media.status, media.message, row.tags, provenance), media
+
+
+class _Ahead(Generic[T]):
+    """Runs an iterator in a thread, one item ahead of who asks for them."""
+
+    def __init__(self, items: Iterator[T], stop: threading.Event) -> None:
+        """Start nothing yet.
+
+        Args:
+            items: What is run.
+            stop: Set by who asks when no more is wanted.
+        """
+        self._items, self._stop = items, stop
+        self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(maxsize=1)
+        self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
+
+    def __iter__(self) -> Iterator[T]:
+        """The items; an error of the iterator is raised here."""
+        self._thread.start()
+        while True:
+            item, error = self._queue.get()
+            if error is not None:
+                raise error
+            if item is None:
+                return
+            yield item
+
+    def join(self) -> None:
+        """Wait until the thread is gone, after `stop` was set."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        """Put items in the queue until there are none, or nobody wants them."""
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)  # here alone: another team of threads would take the cores from the network
+        try:
+            for item in self._items:
+                if not self._put((item, None)):
+                    return
+            self._put((None, None))
+        except BaseException as error:
+            self._put((None, error))
+
+    def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
+        """Whether somebody will take it."""
+        while not self._stop.is_set():
+            try:
+                self._queue.put(entry, timeout=_LOOK_SECONDS)
+            except queue.Full:
+                continue
+            return True
+        return False
