@@ -69,6 +69,44 @@ def test_one_bad_file_says_why(run, tmp_path, capsys):
     assert "empty.mp4: is empty (0 bytes)" in capsys.readouterr().err and not (tmp_path / "o.json").exists()
 
 
+def test_the_clock_asked_for_holds_for_what_is_done(run, tmp_path):
+    sound = ToySound(seconds=3, start=5.0, codec="mp2")
+    film = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=3, start=5.0), sound=sound)
+    words = [film, "--out", tmp_path / "out", "--formats", "csv", "--threshold", "0", "--gate", "none", "--clock"]
+    table = tmp_path / "out" / "late.csv"
+    onsets = []
+    for clock in ("container", "zero"):
+        assert parse(*words, clock, run=run) == 0
+        onsets.append(float(table.read_text("utf-8").splitlines()[1].split(",")[1]))
+    assert onsets[0] > 4 and onsets[1] == 0
+    written = table.stat().st_mtime_ns
+    assert parse(*words, "zero", run=run) == 0 and table.stat().st_mtime_ns == written
+
+
+def test_files_of_one_name_parsed_one_after_the_other_keep_their_results(run, tmp_path, capsys):
+    for number, folder in enumerate(("x", "y")):
+        (tmp_path / folder).mkdir()
+        write_toy_clip(tmp_path / folder / "a.mp4", video=ToyVideo(seconds=2 + number))
+        assert parse(tmp_path / folder / "a.mp4", "--out", tmp_path / "out", run=run) == 0
+    found = sorted((tmp_path / "out").glob("*.json"))
+    assert sorted(len(read_parse(path).segment_probs) for path in found) == [2, 3]
+    assert read_parse(tmp_path / "out" / "a.json").media.path == str(tmp_path / "x" / "a.mp4")
+    capsys.readouterr()
+    assert parse(tmp_path / "y" / "a.mp4", "--out", tmp_path / "out", run=run) == 0
+    assert "parsed before" in capsys.readouterr().out and sorted((tmp_path / "out").glob("*.json")) == found
+
+
+def test_missing_weights_name_the_option_of_this_command(media, capsys, monkeypatch):
+    from label_harvest.checkpoints import unreachable
+
+    def build(name, *_, **__):
+        raise unreachable(name, "its file", OSError("no route to host"))
+
+    monkeypatch.setattr("valor.parsing_zero_shot.build_teacher", build)
+    assert parse("--zero-shot", "Dog", "--", media / "-dash.mp4") == 2
+    assert "with --teacher-checkpoint ROLE=PATH" in capsys.readouterr().err
+
+
 def test_zero_shot_needs_no_run(media, tmp_path):
     typed = ["--zero-shot", "Dog,glass breaking", "--audio", "demo-audio", "--visual", "demo-visual"]
     assert parse(*typed, "--json", tmp_path / "o.json", "--", media / "-dash.mp4") == 0

@@ -44,6 +44,21 @@ def test_it_knows_corrections_of_before(tmp_path):
     assert '["Dog","audio",0.0,2.0]' in (tmp_path / "v.html").read_text(encoding="utf-8")
 
 
+def test_a_page_leaves_the_files_of_corrections_alone_and_a_viewer_makes_them_whole(tmp_path, monkeypatch):
+    source = write_parse(tmp_path / "a.json", parse_record("a.mp4"))
+    document = read_document([str(source)], SourceOptions(class_names=CLASSES))
+    corrections = Corrections(corrections_folder([str(source)], None), document)
+    corrections.save({"clip": "a", "revision": 0, "checked": True, "events": [["Dog", "audio", 0, 2]]})
+    corrections.close()
+    table = tmp_path / "a.corrections" / "AVVP_eval_audio.csv"
+    whole = table.read_text(encoding="utf-8")
+    table.write_text("edited by hand", encoding="utf-8")
+    assert typed("view", source, "--out", tmp_path / "v.html").code == 0
+    assert table.read_text(encoding="utf-8") == "edited by hand"
+    monkeypatch.setattr("valor.viewer.server.ViewerServer.serve_forever", lambda *_, **__: None)
+    assert typed("view", source, "--no-browser").code == 0 and table.read_text(encoding="utf-8") == whole
+
+
 def test_it_serves_until_interrupted(toy):
     words = [sys.executable, "-m", "valor", "view", str(toy.good), "--no-browser"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

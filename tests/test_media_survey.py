@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from label_harvest.media import MediaError
+from label_harvest.media import Grid, MediaError, read_clip
 from label_harvest.media_survey import survey_media
 from tests.toy import ToySound, ToyVideo, write_toy_clip
 
@@ -23,6 +23,13 @@ def test_a_stream_that_is_not_there_has_no_length(tmp_path):
     sound = survey_media(write_toy_clip(tmp_path / "a.m4a", sound=ToySound(seconds=2)))
     assert sound.video_seconds is None and sound.width is None and sound.audio_seconds == pytest.approx(2, abs=0.1)
     assert survey_media(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=2))).audio_seconds is None
+
+
+def test_a_stream_may_begin_late(tmp_path):
+    sound = ToySound(seconds=2, start=4.0, rate=8000, codec="pcm_s16le")
+    survey = survey_media(write_toy_clip(tmp_path / "late.mkv", video=ToyVideo(seconds=6), sound=sound))
+    assert (survey.video_start, survey.audio_start) == pytest.approx((0, 4), abs=0.05)
+    assert survey.audio_seconds == pytest.approx(6, abs=0.1)
 
 
 def save_picture(path: Path) -> None:
@@ -89,6 +96,7 @@ def test_tags_in_another_encoding_do_not_matter(tmp_path):
     body = b"WAVELIST" + struct.pack("<I", len(tag)) + tag + path.read_bytes()[12:]
     path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
     assert survey_media(path).audio_seconds == pytest.approx(1)
+    assert read_clip(path, grid=Grid(num_segments=1)).waveform is not None, "a harvest reads it as well"
 
 
 def test_a_matroska_file_whose_clock_starts_late_is_not_cut_off(tmp_path):

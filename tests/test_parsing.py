@@ -90,6 +90,25 @@ def test_a_stream_that_ends_early_is_absent_from_there(system, tmp_path):
     assert not np.isnan(probs[:, 0]).any() and not np.isnan(probs[:4, 1]).any() and np.isnan(probs[4:, 1]).all()
 
 
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_stream_that_begins_late_is_absent_until_then(system, tmp_path, late):
+    starts = [12.0 if modality == late else 0.0 for modality in (0, 1)]
+    sound = ToySound(seconds=17 - starts[0], start=starts[0])
+    video = ToyVideo(seconds=17 - starts[1], start=starts[1])
+    probs = parse_media(system, write_toy_clip(tmp_path / "l.mkv", video=video, sound=sound)).segment_probs
+    assert np.isnan(probs[:12, late]).all() and not np.isnan(probs[12:, late]).any()
+    assert not np.isnan(probs[:, 1 - late]).any()
+
+
+def test_stretches_with_neither_sound_nor_picture_have_no_probabilities(system, tmp_path):
+    path = write_toy_clip(tmp_path / "gap.mkv", video=ToyVideo(seconds=3, start=20.0), sound=ToySound(seconds=3))
+    parse = parse_media(system, path)
+    known = ~np.isnan(parse.segment_probs).all(axis=2)
+    assert np.flatnonzero(known[:, 0]).tolist()[:3] == [0, 1, 2] and not known[4:, 0].any()
+    assert np.flatnonzero(known[:, 1]).tolist() == [20, 21, 22]
+    assert not np.isnan(parse.gate_probs[known]).any()
+
+
 def test_times_are_those_of_the_container(system, tmp_path):
     sound = ToySound(seconds=10, start=5.0, codec="mp2")
     path = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=10, start=5.0), sound=sound)

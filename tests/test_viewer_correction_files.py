@@ -9,12 +9,12 @@ import torch
 from tests.test_runs import CLIPS, SMALL, published  # noqa: F401
 from tests.test_runs import NAMES as LLP
 from tests.toy_scores import write_toy_scores
-from tests.toy_viewer import CLASSES, TRUTH, mask, toy_document, without_truth
+from tests.toy_viewer import CLASSES, TRUTH, mask, parse_record, toy_document, without_truth, write_parse
 from tests.typed import typed
 from valor.annotations import read_split
 from valor.labels_file import read_pseudo_labels
 from valor.prediction_tables import read_prediction_tables
-from valor.predictions import read_predictions
+from valor.predictions import Predictions, read_predictions, write_predictions
 from valor.viewer.correction_files import CorrectedEvent, mask_of_events, whole_seconds, write_correction_files
 from valor.viewer.corrections import Corrections
 from valor.viewer.sources import SourceOptions, read_document
@@ -99,6 +99,54 @@ def test_evaluate_and_calibrate_accept_what_was_corrected_without_any_annotation
     thresholds = ("--out", tmp_path / "t.json", "--annotations", out, "--split", "test")
     done = typed("calibrate", out / "systems" / "good.npz", *thresholds)
     assert done.code == 0 and "5 of 5 test clips" in done.out, done
+
+
+def of_film(tmp_path, segments):
+    """Correct a parse of one film, an event near its end."""
+    source = write_parse(tmp_path / "film.json", parse_record(segments=segments, classes=LLP))
+    document = read_document([str(source)], SourceOptions(class_names=LLP))
+    corrections = Corrections(tmp_path / "c", document)
+    events = [[LLP[0], "audio", segments - 2, segments]]
+    corrections.save({"clip": "film", "revision": 0, "checked": True, "events": events})
+    corrections.close()
+    return next((tmp_path / "c" / "systems").glob("*.npz")), tmp_path / "c"
+
+
+@pytest.mark.parametrize("segments", [6, 14])
+def test_evaluate_and_calibrate_accept_a_film_of_any_length(tmp_path, segments):
+    system, out = of_film(tmp_path, segments)
+    on = ("--annotations", out, "--split", "test")
+    done = typed("evaluate", system, *on, "--json", tmp_path / "s.json")
+    assert done.code == 0 and "1 of 1 test clips" in done.out, done
+    probs = np.full((1, segments, 2, len(LLP)), 0.4, np.float32)
+    write_predictions(tmp_path / "p.npz", Predictions(clip_ids=("film",), class_names=LLP, segment_probs=probs))
+    done = typed("calibrate", tmp_path / "p.npz", *on, "--gate", "none", "--out", tmp_path / "t.json")
+    assert done.code == 0 and "1 of 1 test clips" in done.out, done
+
+
+def test_predictions_of_too_few_segments_for_the_truth_are_refused(tmp_path):
+    _, out = of_film(tmp_path, 10)
+    said = np.zeros((1, 6, 2, len(LLP)), bool)
+    write_predictions(tmp_path / "p.npz", Predictions(clip_ids=("film",), class_names=LLP, predicted=said))
+    done = typed("evaluate", tmp_path / "p.npz", "--annotations", out, "--split", "test")
+    assert "has 6 segments, and events of" in done.complaint()
+
+
+def test_clips_named_as_those_of_llp_have_ten_segments(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    ids = read_split(toy.data, "test", LLP).clip_ids
+    said = np.zeros((len(ids), 20, 2, len(LLP)), bool)
+    write_predictions(tmp_path / "p.npz", Predictions(clip_ids=ids, class_names=LLP, predicted=said))
+    done = typed("evaluate", tmp_path / "p.npz", "--annotations", toy.data, "--split", "test")
+    assert "must have 10 segments for each clip, got 20" in done.complaint()
+
+
+def test_files_that_clips_of_unlike_length_cannot_have_are_named(tmp_path, caplog):
+    files = [write_parse(tmp_path / f"{t}.json", parse_record(f"{t}.mp4", segments=t)) for t in (4, 6)]
+    document = read_document(list(map(str, files)), SourceOptions(class_names=CLASSES))
+    write_correction_files(tmp_path / "c", document, {"4": EVENTS[:1], "6": EVENTS[:1]})
+    assert not (tmp_path / "c" / "pseudo_labels.npz").exists() and not list((tmp_path / "c").glob("systems/*"))
+    assert "4 and 6 segments" in caplog.text and "pseudo_labels.npz" in caplog.text and "systems" in caplog.text
 
 
 def test_train_accepts_corrected_labels(published, tmp_path):  # noqa: F811

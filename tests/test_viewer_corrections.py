@@ -74,7 +74,7 @@ def test_killed_between_journal_and_tables_the_tables_are_made_again(held):
     for table in held.folder.glob("AVVP*"):
         table.unlink()
     held.close()
-    Corrections(held.folder, toy_document())
+    Corrections(held.folder, toy_document()).repair()
     assert "a_clip\t1\t3\tSpeech" in (held.folder / "AVVP_eval_audio.csv").read_text()
 
 

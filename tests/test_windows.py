@@ -69,6 +69,33 @@ def test_streams_of_unlike_length(tmp_path):
     assert all(window.clip.waveform is not None and window.present[:, 0].all() for window in windows)
 
 
+def test_streams_that_begin_late(tmp_path):
+    tone = ToySound(seconds=9, rate=8000, codec="pcm_s16le")
+    late = write_toy_clip(tmp_path / "v.mkv", video=ToyVideo(seconds=3, start=6.0), sound=tone)
+    windows = windows_of(late)
+    assert [window.clip.frames is None for window in windows] == [True, True, False, False]
+    assert windows[2].present[:, 1].tolist() == [False, False, True, True]
+    assert frame_number(windows[3].clip.frames[-1]) == 29 and all(window.present[:, 0].all() for window in windows)
+    wave = np.sin(np.arange(3 * 8000) ** 1.2 / 900, dtype=np.float32)[None] / 2
+    sound = ToySound(seconds=3, start=6.0, rate=8000, codec="pcm_s16le", waveform=wave)
+    windows = windows_of(write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(seconds=9), sound=sound))
+    assert [window.clip.waveform is None for window in windows] == [True, True, False, False]
+    assert windows[3].present[:, 0].tolist() == [False, True, True, True]
+    assert not windows[2].clip.waveform[:16000].any()
+    for window in windows[2:]:
+        skipped = (6 - window.start) * 8000
+        assert np.abs(window.clip.waveform[skipped:] - wave[0, : 32000 - skipped]).max() < 1e-4
+
+
+@pytest.mark.parametrize(("start", "first"), [(0.4, 0), (0.8, 0), (1.0, 1), (2.5, 2)])
+def test_a_clip_whose_stream_begins_a_little_late_is_whole(tmp_path, start, first):
+    late = ToyVideo(seconds=4 - start, start=start)
+    path = write_toy_clip(tmp_path / "c.mkv", video=late, sound=ToySound(seconds=4, rate=8000, codec="pcm_s16le"))
+    (window,) = windows_of(path)
+    assert window.present[:, 1].tolist() == [segment >= first for segment in range(4)]
+    assert np.array_equal(window.clip.frames, read_clip(path, grid=GRID).frames)
+
+
 def test_a_clock_that_does_not_start_at_zero_changes_nothing(tmp_path):
     sound = {"codec": "mp2", "rate": 48000}
     early, late = (

@@ -130,12 +130,9 @@ def parse_media(
     for windows in _batched(windows_of, 1 if slots else _batch_size(survey, system, options)):
         for window in windows if watch else ():
             watch(survey, window)
-        answer = system.judge(windows, gather(system.teachers, windows))
-        gated = _gated(answer, rule.gate, len(windows[0].valid))
-        for row, window in enumerate(windows):
-            here = window.present[:, :, None] & window.valid[:, None, None]
-            probs.add(window.start, np.where(here, answer.segment[row], np.nan).astype(np.float32))
-            gates.add(window.start, np.where(here, gated[row], np.nan).astype(np.float32))
+        heard_or_seen = [window for window in windows if window.present.any()]
+        if heard_or_seen:
+            _judge(system, heard_or_seen, rule.gate, probs, gates)
         moved.by(len(windows))
     return Parse(
         media=_media_info(survey, hashed=options.hashed),
@@ -147,6 +144,16 @@ def parse_media(
         system=describe_options(system, options),
         notes=_notes(survey),
     )
+
+
+def _judge(system: ParsingSystem, windows: Sequence[Window], gate: str, probs: Merger, gates: Merger) -> None:
+    """Add what the system says of some windows, where their streams are there."""
+    answer = system.judge(windows, gather(system.teachers, windows))
+    gated = _gated(answer, gate, len(windows[0].valid))
+    for row, window in enumerate(windows):
+        here = window.present[:, :, None] & window.valid[:, None, None]
+        probs.add(window.start, np.where(here, answer.segment[row], np.nan).astype(np.float32))
+        gates.add(window.start, np.where(here, gated[row], np.nan).astype(np.float32))
 
 
 def gather(teachers: Sequence[Teacher], windows: Sequence[Window]) -> Evidences:

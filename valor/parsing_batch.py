@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from eval.canvas import ON_SCREEN, Style
 from label_harvest.media import MediaError
-from valor.event_outputs.formats import FORMATS, write_events
+from valor.event_outputs.formats import FORMATS, events_text, write_events
 from valor.parse_json import read_parse, write_parse
 from valor.parses import Parse
 from valor.parsing import ParseOptions, describe_options, parse_media
-from valor.parsing_inputs import MediaInput
+from valor.parsing_inputs import MediaInput, digest_name
 from valor.parsing_sketch import MediaSketch
 from valor.parsing_system import ParsingSystem
 
@@ -80,10 +80,12 @@ def parse_all(
     Raises:
         OSError: The folder cannot be written.
     """
-    for number, media in enumerate(inputs, start=1):
+    for number, given in enumerate(inputs, start=1):
+        media = _not_anothers(given, options)
         done = None if options.again or media.problem else _done(system, media, options)
         if done is not None:
             _LOG.info("%s: parsed before", media.path)
+            _count_anew(media, done, options)
             yield Outcome(media=media, parse=done, skipped=True)
         elif media.problem:
             yield Outcome(media=media, problem=f"{media.path}: {media.problem}")
@@ -125,6 +127,34 @@ def _write(out: Path, media: MediaInput, parse: Parse, sketch: MediaSketch | Non
         elif name in FORMATS:
             write_events(path, [parse], name, clock=options.clock)
     write_parse(out / f"{media.name}{JSON}", parse)
+
+
+def _not_anothers(media: MediaInput, options: BatchOptions) -> MediaInput:
+    """The input under a name of its own where the results of its name are those of another file."""
+    if options.out is None or media.problem:
+        return media
+    try:
+        held, size = read_parse(options.out / f"{media.name}{JSON}").media, media.path.stat().st_size
+    except (OSError, ValueError):
+        return media
+    moved = held.size == size and not Path(held.path).exists()
+    if held.path == str(media.path.absolute()) or moved:
+        return media
+    named = replace(media, name=digest_name(media.path))
+    _LOG.warning("%s%s is that of %s; %s becomes %s", media.name, JSON, held.path, media.path, f"{named.name}{JSON}")
+    return named
+
+
+def _count_anew(media: MediaInput, parse: Parse, options: BatchOptions) -> None:
+    """Write the events of an earlier run again where they count by another clock than is asked for."""
+    assert options.out is not None
+    for name in options.formats:
+        if name not in FORMATS or FORMATS[name].from_start or not parse.media.start_time:
+            continue
+        path = _path(options.out, media, name)
+        if path.read_bytes() != events_text([parse], name, clock=options.clock).encode():
+            write_events(path, [parse], name, clock=options.clock)
+            _LOG.info("%s: written again, counted by the clock %s", path, options.clock)
 
 
 def _path(out: Path, media: MediaInput, name: str) -> Path:

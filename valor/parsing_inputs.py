@@ -46,7 +46,7 @@ def find_inputs(typed: Sequence[str]) -> list[MediaInput]:
     stems = Counter(path.stem.lower() for path in found)
     return [
         _unreadable(path)
-        or MediaInput(path, path.stem if stems[path.stem.lower()] == 1 else f"{path.stem}-{_digest(path)}", problem)
+        or MediaInput(path, path.stem if stems[path.stem.lower()] == 1 else digest_name(path), problem)
         for path, problem in found.items()
     ]
 
@@ -77,5 +77,6 @@ def _is_media(entry: Path, folder: Path) -> bool:
     return not hidden and entry.suffix.lower() in MEDIA_SUFFIXES and entry.is_file()
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(str(path.absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+def digest_name(path: Path) -> str:
+    """A name that no file elsewhere has: that of the file with a digest of where it lies."""
+    return f"{path.stem}-{hashlib.sha256(str(path.absolute()).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"

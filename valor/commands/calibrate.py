@@ -65,7 +65,7 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.thresholds_file import write_calibration
 
-    split = read_truth(cli)
+    split = read_truth(cli, cli.source)
     found = _of_store(cli, split) if _is_store(cli.source) else _of_predictions(cli, split)
     write_calibration(cli.out, found)
     print(_table(found))

@@ -67,7 +67,7 @@ def run(cli: argparse.Namespace) -> int:
     from valor.evaluation_layout import Evaluation, full_report
     from valor.predictions import write_scores_json
 
-    split = read_truth(cli)
+    split = read_truth(cli, cli.predictions)
     system = read_system(cli.predictions, cli, split)
     evaluation = Evaluation(
         system=system,

@@ -94,7 +94,7 @@ def run(cli: argparse.Namespace) -> int:
     inputs = find_inputs(cli.videos)
     files = _file_options(cli)
     _check(cli, inputs, files)
-    system = _system(cli)
+    system = _available_system(cli)
     options = _batch_options(cli, system, files)
     outcomes = []
     for outcome in _parsed(cli, system, inputs, options):
@@ -142,6 +142,17 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError(f"--png must end in .png or .svg, got {cli.png}")
     if cli.html and cli.html.suffix not in (".html", ".htm"):
         raise ValueError(f"--html must end in .html, got {cli.html}")
+
+
+def _available_system(cli: argparse.Namespace) -> "ParsingSystem":
+    """Who parses; where weights are missing, the message names the option they are given by here."""
+    from label_harvest.evidence import TeacherUnavailableError
+
+    try:
+        return _system(cli)
+    except TeacherUnavailableError as error:
+        said = str(error).replace(" --checkpoint ROLE=", " --teacher-checkpoint ROLE=")
+        raise TeacherUnavailableError(said) from error
 
 
 def _system(cli: argparse.Namespace) -> "ParsingSystem":

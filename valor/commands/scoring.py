@@ -72,12 +72,35 @@ def add_scores(command: argparse.ArgumentParser) -> None:
     )
 
 
-def read_truth(cli: argparse.Namespace) -> "Split":
-    """The split that was named, with its truth."""
-    from valor.annotations import read_split
+def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> "Split":
+    """The split that was named, with its truth on the segments of what is scored on it."""
+    from valor.annotations import LLP_SEGMENTS, media_id, read_split
     from valor.vocabulary import class_names, read_vocabulary
 
-    return read_split(cli.annotations, cli.split, class_names(read_vocabulary(cli.classes)), truth_version=cli.truth)
+    where = (cli.annotations, cli.split, class_names(read_vocabulary(cli.classes)))
+    whole = read_split(*where, truth_version=cli.truth)
+    segments = _segments_of(scored, cli, where[-1])
+    named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
+    if segments in (None, LLP_SEGMENTS) or named_by_length or whole.truth is None:
+        return whole
+    if whole.truth[:, segments:].any():
+        raise ValueError(
+            f"{scored}: has {segments} segments, and events of {cli.annotations} lie after them; "
+            "score it on annotations of the same clips"
+        )
+    return read_split(*where, truth_version=cli.truth, num_segments=segments or LLP_SEGMENTS)
+
+
+def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:
+    """T of a prediction file that says so itself; None for any other."""
+    from valor.prediction_formats import read_any_predictions
+
+    path = None if scored is None else named_path(str(scored))[1]
+    if path is None or path.suffix not in (".npz", ".json") or not path.is_file():
+        return None
+    found = read_any_predictions(path, names, rounding=cli.rounding)
+    held = next(array for array in (found.segment_probs, found.predicted) if array is not None)
+    return int(held.shape[1])
 
 
 def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "ScoredSystem":

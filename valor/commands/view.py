@@ -102,6 +102,7 @@ def _write(cli: argparse.Namespace, document: "Document", corrections: "Correcti
 def _serve(cli: argparse.Namespace, document: "Document", corrections: "Corrections") -> int:
     from valor.viewer.server import ViewerServer, ViewerSite, is_loopback
 
+    corrections.repair()
     server = ViewerServer(ViewerSite(document, corrections), host=cli.host, port=cli.port)
     if not is_loopback(cli.host):
         print(

@@ -57,16 +57,24 @@ def write_events(path: Path, parses: Sequence[Parse], name: str, *, clock: str =
     Raises:
         ValueError: There is no such format or clock, or the format cannot hold these events.
     """
-    if name not in FORMATS:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
-    kept = FORMATS[name]
-    timelines = [timeline_of(parse, clock="container" if kept.from_start else clock) for parse in parses]
-    _write(path, kept.text(timelines))
+    _write(path, events_text(parses, name, clock=clock))
     if name == "label-studio":
         classes = list(dict.fromkeys(label for parse in parses for label in parse.class_names))
         rates = {parse.media.frame_rate for parse in parses if parse.media.frame_rate}
         rate = rates.pop() if len(rates) == 1 else None
         _write(path.with_suffix(".config.xml"), label_studio_config(classes, frame_rate=rate))
+
+
+def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container") -> str:
+    """What `write_events` writes.
+
+    Raises:
+        ValueError: There is no such format or clock, or the format cannot hold these events.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
+    kept = FORMATS[name]
+    return kept.text([timeline_of(parse, clock="container" if kept.from_start else clock) for parse in parses])
 
 
 def _write(path: Path, text: str) -> None:

@@ -154,16 +154,32 @@ def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events
             masks[clip.clip_id] = mask_of_events(corrected[clip.clip_id], clip, document.class_names)
         elif labels is not None and (marks := clip.marks[labels]) is not None:
             masks[clip.clip_id] = marks.predicted
-    if masks and len({mask.shape for mask in masks.values()}) == 1:
+    if masks and _of_one_length(path, [len(mask) for mask in masks.values()]):
         write_pseudo_labels(path, list(masks), document.class_names, np.stack(list(masks.values())))
 
 
 def _write_systems(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
     for row, system in enumerate(document.systems):
         clips = [clip for clip in document.clips if clip.clip_id in events and clip.marks[row] is not None]
-        if len({clip.num_segments for clip in clips}) == 1:
-            name = re.sub(r"[^\w.+-]+", "_", system.name).strip("._-") or f"system-{row + 1}"
-            write_predictions(folder / f"{name}.npz", _predictions(clips, row, document.class_names))
+        name = re.sub(r"[^\w.+-]+", "_", system.name).strip("._-") or f"system-{row + 1}"
+        path = folder / f"{name}.npz"
+        if clips and _of_one_length(path, [clip.num_segments for clip in clips]):
+            write_predictions(path, _predictions(clips, row, document.class_names))
+
+
+def _of_one_length(path: Path, lengths: list[int]) -> bool:
+    """Whether a file of arrays can hold such clips; says so where it cannot."""
+    found = sorted(set(lengths))
+    if len(found) == 1:
+        return True
+    kept = "what is there is of before" if path.exists() else "the tables and exact/ hold them"
+    _LOG.warning(
+        "%s: not written, since its clips have %s segments and it holds clips of one length; %s",
+        "/".join(path.parts[-2:]),
+        f"{', '.join(map(str, found[:-1]))} and {found[-1]}",
+        kept,
+    )
+    return False
 
 
 def _predictions(clips: list[Clip], row: int, class_names: tuple[str, ...]) -> Predictions:

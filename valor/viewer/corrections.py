@@ -81,8 +81,11 @@ class Corrections:
                 "choose another with --corrections DIR"
             )
         self.current = read_journal(folder / JOURNAL)
+
+    def repair(self) -> None:
+        """Write again what is made from the journal: a crash may have come between it and the tables."""
         if self.current:
-            self._write_files()  # a crash may have come between the journal and the tables
+            self._write_files()
 
     def save(self, message: Mapping[str, Any]) -> Correction:
         """Save a new state of one clip: to the journal first, then to all files made from it.
