@@ -193,10 +193,11 @@ def test_labels_are_scored_against_annotations(line, tmp_path):
         *("labels", line.store, "--out", tmp_path / "l", "--thresholds", path),
         *("--against", line.data, "--split", "val"),
     )
-    audio, visual, tags = done.out.splitlines()[2:]
+    audio, visual, tags = done.out.splitlines()[2:5]
     assert re.fullmatch(r"audio +precision +60\.0 +recall 100\.0 +segment F +75\.0", audio)  # 6 of 10 seconds are true
     assert re.fullmatch(r"visual +precision +0\.0 +recall +0\.0 +segment F +0\.0", visual)
     assert tags == "tags without any label: 0.0 %; 2 of 2 val clips"
+    assert re.search(r"Violin_fiddle +60\.0 100\.0 +75\.0 +– +0\.0 +0\.0", done.out)
 
 
 def test_the_published_layout_is_exported(labels):

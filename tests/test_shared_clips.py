@@ -33,7 +33,7 @@ def harvested(shared: Path, tmp_path_factory: pytest.TempPathFactory):
     rows = "\n".join(f"{clip_id}\t{tags}" for clip_id, tags in CLIPS.items())
     (folder / "clips.csv").write_text(f"filename\tevent_labels\n{rows}\n", encoding="utf-8")
     random = ("--checkpoint", "visual=random", "--checkpoint", "audio=random")
-    options = ("--videos", shared / "clips", "--store", folder / "store", *random)
+    options = ("--videos", shared / "clips", "--store", folder / "store", "--raw-maps", *random)
     return folder, typed("harvest", folder / "clips.csv", *options, "--quiet")
 
 
@@ -53,7 +53,7 @@ def test_evidence_has_the_published_shapes_and_absence_is_nan(harvested) -> None
     store = read_store(harvested[0] / "store")
     shapes = {name: array.shape[1:] for name, array in store.arrays.items()}
     assert shapes["visual.embedding"] == (10, 768)
-    assert shapes["audio.map"] == (64, 768)
+    assert shapes["audio.map"] == (64, 768) and shapes["audio.folded"] == (10, 768)
     assert shapes["visual.similarity"] == shapes["audio.similarity"] == (10, 25)
     complete = {
         clip_id: bool(np.isfinite(store.arrays["audio.similarity"][n]).all()) for n, clip_id in enumerate(CLIPS)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from .command import DONE, Commands, new_command
 
 if TYPE_CHECKING:
+    from label_harvest.store import EvidenceStore
     from valor.annotations import Split
     from valor.labelling import LabelQuality
+    from valor.labels_file import PseudoLabels
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -57,7 +59,6 @@ def run(cli: argparse.Namespace) -> int:
     from valor.labelling import (
         PROVENANCE,
         default_thresholds,
-        export_npy,
         label_quality,
         read_thresholds,
         write_label_folder,
@@ -89,7 +90,7 @@ def run(cli: argparse.Namespace) -> int:
         share = f"{len(near.rows):,} of {near.decisions:,} decisions"
         print(f"{share} within {cli.margin:g} of the threshold; wrote {cli.out / FILE_NAME}")
     if cli.export:
-        print(f"wrote {export_npy(cli.out, store, labels)} files of the published layout under {cli.out}")
+        _export(cli, store, labels)
     if cli.disagreements:
         from valor import disagreements
 
@@ -100,6 +101,17 @@ def run(cli: argparse.Namespace) -> int:
         split = read_split(cli.against, cli.split, store.class_names)
         _say_quality(cli, label_quality(labels, split), split)
     return DONE
+
+
+def _export(cli: argparse.Namespace, store: "EvidenceStore", labels: "PseudoLabels") -> None:
+    """Write the published layout and say what it lacks."""
+    from valor.labelling import PUBLISHED_FEATURES, export_npy
+
+    print(f"wrote {export_npy(cli.out, store, labels)} files of the published layout under {cli.out}")
+    for modality, name in PUBLISHED_FEATURES.items():
+        if name not in store.arrays:
+            remedy = "; harvest with --raw-maps for them" if f"{modality}.folded" in store.arrays else ""
+            print(f"no {modality} features among them: the store does not hold {name}{remedy}")
 
 
 def _say_quality(cli: argparse.Namespace, quality: "LabelQuality", split: "Split") -> None:
