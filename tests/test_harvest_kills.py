@@ -54,18 +54,23 @@ def kill_something(run: subprocess.Popen, rng: random.Random) -> list[str]:
     return killed
 
 
+def enough(killed: list[str]) -> bool:
+    """Whether there were kills enough, of both kinds: which kind hits what depends on the speed of the machine."""
+    return len(killed) >= KILLS and killed.count("run") >= 8 and killed.count("decoder") >= 5
+
+
 def test_random_kills_change_nothing(videos, tmp_path):
     undisturbed = tmp_path / "undisturbed"
     toy_harvest(sorted(CLIPS), videos, undisturbed)
     expected = digests(undisturbed)
     assert sum(name.endswith(".safetensors") for name in expected) == 6
     rng, killed, began = random.Random(2023), [], time.monotonic()
-    while len(killed) < KILLS:
+    while not enough(killed):
         store = tmp_path / f"store{len(killed)}"
         run = begin(videos, store)
         while run.poll() is None:
             time.sleep(rng.uniform(0.05, 0.75))
-            if run.poll() is None and len(killed) < KILLS:
+            if run.poll() is None and not enough(killed):
                 killed += kill_something(run, rng)
             if run.returncode == -signal.SIGKILL:
                 run.stderr.close()
@@ -74,7 +79,6 @@ def test_random_kills_change_nothing(videos, tmp_path):
         run.stderr.close()
         assert digests(store) == expected, killed
         assert time.monotonic() - began < PATIENCE
-    assert killed.count("run") >= 8 and killed.count("decoder") >= 5, killed
     check = verify_store(undisturbed)
     assert (check.problems, check.notes, check.clips) == ((), (), len(CLIPS))
 
