@@ -1,7 +1,8 @@
-"""A media file -> frames on the segment grid and the sound as it lies in the file; the only place that opens media.
+"""A media file -> frames on the segment grid and the sound as it lies in the file.
 
 Each file is demuxed once and decoded once. Needs av and numpy alone, so that a decoding process stays small; what
-becomes of the sound is in media.py. Conventions, all relative to the start of the container's clock:
+becomes of the sound is in media.py, and recordings of any length are read by media_streams.py. Conventions, all
+relative to the start of the container's clock:
 
 * Frames: the video is laid on an even grid of `frame_rate` slots per second; slot k shows the last source frame whose
   timestamp is below (k + 0.5) / frame_rate. Of the n slots, T are taken at evenly spaced indices, the last slot
@@ -13,6 +14,7 @@ becomes of the sound is in media.py. Conventions, all relative to the start of t
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,9 +85,17 @@ def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> Decoded
     path = Path(path)
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check the folder of videos", "missing")
+    with media_errors(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
+        return _read_streams(container, grid, slots=slots)
+
+
+@contextmanager
+def media_errors(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong with a media file inside the block into a `MediaError` that names the file."""
+    import av
+
     try:
-        with av.open(str(path.absolute()), metadata_errors="replace") as container:
-            return _read_streams(container, grid, slots=slots)
+        yield
     except MemoryError:
         raise
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:

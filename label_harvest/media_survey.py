@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .clip_media import MediaError
-from .decoder import frame_seconds, usable_stream
+from .decoder import frame_seconds, media_errors, usable_stream
 
 if TYPE_CHECKING:
     import av
@@ -104,17 +104,12 @@ def opened(path: Path) -> "Iterator[av.container.InputContainer]":
         raise MediaError(f"{path}: no such file; check its name", "missing")
     if not path.stat().st_size:
         raise MediaError(f"{path.name}: is empty (0 bytes); fetch it again or leave it out")
-    try:
-        only_files = {"protocol_whitelist": "file"}
-        with av.open(str(path.absolute()), metadata_errors="replace", options=only_files) as container:
-            yield container
-    except MemoryError:
-        raise
-    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MediaError(f"{path.name}: cannot be decoded ({reason}); fetch it again or leave it out") from error
-    except MediaError as error:
-        raise MediaError(f"{path.name}: {error}", error.status) from error
+    only_files = {"protocol_whitelist": "file"}
+    with (
+        media_errors(path),
+        av.open(str(path.absolute()), metadata_errors="replace", options=only_files) as container,
+    ):
+        yield container
 
 
 def clock_of(container: "av.container.InputContainer") -> float:

@@ -196,5 +196,7 @@ def _load(path: Path, shape: tuple[int, int], what: str) -> np.ndarray:
         ) from error
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind not in "fiub":
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
-        raise ValueError(f"{path}: expected {what} of shape {shape}, got {found}; is this another feature kind?")
+        raise ValueError(
+            f"{path}: expected {what} of shape {shape}, got {found}; is this another feature kind, or of other classes?"
+        )
     return array
