@@ -4,6 +4,7 @@
   (`vggish-relu`). AudioSet's released embeddings are whitened and cut to 8 bits on top (`vggish-pca`).
 * One example is 0.96 s of sound. Over a whole clip examples of 0.96 s drift away from the seconds; here, as in the
   features of LLP, each segment is cut out first and its first 0.96 s are heard.
+* With equal weights the network equals that port to the bit up to the ReLU, and the spectra differ by 6e-6 of 3.1.
 * Published files are not regenerable to the bit (other resamplers, other decoders): do not mix them with these.
 """
 
@@ -99,7 +100,9 @@ def hear_segments(network: Vggish, clip: ClipMedia, device: torch.device) -> tor
 
 
 def whiten(features: np.ndarray, matrix: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """AudioSet's post-processing: whitened, clipped to [-2, 2], rounded to 0..255.
+    """AudioSet's post-processing: whitened, clipped to [-2, 2], cut down to whole numbers in 0..255.
+
+    The PyTorch port rounds to the nearest number instead, which is up to one more.
 
     Args:
         features: float32 [T, 128].
@@ -107,9 +110,8 @@ def whiten(features: np.ndarray, matrix: np.ndarray, means: np.ndarray) -> np.nd
         means: float [128].
     """
     whitened = (features - means) @ matrix.T
-    return np.rint((np.clip(whitened, -_PCA_RANGE, _PCA_RANGE) + _PCA_RANGE) * (255 / (2 * _PCA_RANGE))).astype(
-        np.float32
-    )
+    levels = (np.clip(whitened, -_PCA_RANGE, _PCA_RANGE) + _PCA_RANGE) * (255 / (2 * _PCA_RANGE))
+    return np.floor(levels).astype(np.float32)
 
 
 def read_whitening(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -71,13 +71,13 @@ def test_each_segment_is_heard_by_itself_at_any_rate(network):
     assert near < 0.1 * far  # the edges of the resampler differ
 
 
-def test_whitening_is_clipped_and_rounded(tmp_path):
+def test_whitening_is_clipped_and_cut_to_whole_numbers(tmp_path):
     features = np.zeros((1, 128), np.float32)
     features[0, :4] = [0.0, 5.0, -5.0, 1.0]
     means = np.zeros((128, 1))
     np.savez(tmp_path / "p.npz", pca_eigen_vectors=np.eye(128), pca_means=means)
     whitened = whiten(features, *read_whitening(tmp_path / "p.npz"))
-    assert whitened[0, :4].tolist() == [128.0, 255.0, 0.0, 191.0] and whitened.dtype == np.float32
+    assert whitened[0, :4].tolist() == [127.0, 255.0, 0.0, 191.0] and whitened.dtype == np.float32
     np.savez(tmp_path / "q.npz", pca_means=means)
     with pytest.raises(ValueError, match=r"expected pca_eigen_vectors \[128, 128\] and pca_means \[128\]"):
         read_whitening(tmp_path / "q.npz")
