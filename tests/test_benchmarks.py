@@ -9,7 +9,13 @@ import pytest
 import torch
 
 import valor.train
-from benchmarks import feeding, memory, scores, step, test_command
+from benchmarks import decoders, feeding, harvest, memory, scores, step, teachers, test_command
+from label_harvest.clap_weights import ClapModel, spell_bytes
+from label_harvest.frame_rules import FrameRule
+from label_harvest.open_clip_models import OpenClipModel
+from tests.test_clap_teacher import tiny_network as tiny_clap
+from tests.test_clip_teacher import tiny_network as tiny_clip
+from tests.test_clip_teacher import tokenize
 from tests.typed import typed
 
 
@@ -72,3 +78,39 @@ def test_test_command(monkeypatch, capsys):
     monkeypatch.setattr(test_command, "subprocess", here)
     said = say(monkeypatch, capsys, test_command, "--repeats", 1)
     assert "valor, evaluate RUN" in said and "valor, predict, then evaluate" in said
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Tiny networks in place of the teachers'."""
+    for module in (harvest, teachers):
+        monkeypatch.setattr(
+            module, "load_open_clip", lambda *_, **__: OpenClipModel(tiny_clip(), tokenize, FrameRule(size=32), "w")
+        )
+        monkeypatch.setattr(module, "load_clap", lambda *_, **__: ClapModel(tiny_clap(), spell_bytes, "w", "bytes"))
+
+
+def test_harvest(monkeypatch, capsys, tiny):
+    monkeypatch.setattr(harvest.os, "sched_setaffinity", lambda *_: None)
+    said = say(monkeypatch, capsys, harvest, "--clips", 2, "--end-to-end", 0, "--cores", 1)
+    assert "outside the networks, 2 clips" in said and "mel eleven times" in said and "wanted: at least 5.0" in said
+
+
+def test_teachers(monkeypatch, capsys, tiny):
+    monkeypatch.setattr(teachers, "PRODUCT", dict.fromkeys(teachers.PRODUCT, 64))
+    said = say(monkeypatch, capsys, teachers, "--batch", 2, "--repeats", 1, "--peak", 0.001)
+    visual, audio, both = said.splitlines()[-3:]
+    assert visual.startswith("visual") and "% of the peak" in visual
+    assert audio.startswith("audio") and both.startswith("both")
+
+
+def test_operations_of_a_product_are_counted(tiny):
+    layer, x = torch.nn.Linear(30, 20, bias=False), torch.zeros(5, 30)
+    assert teachers.operations(lambda: layer(x)) == 2 * 5 * 30 * 20
+
+
+def test_decoders(monkeypatch, capsys):
+    monkeypatch.setattr(decoders, "outcome", lambda name, _: f"{name} tried")
+    monkeypatch.setattr(decoders, "DECODERS", {"PyAV": decoders.DECODERS["PyAV"]})
+    said = say(monkeypatch, capsys, decoders, "--repeats", 1)
+    assert "PyAV" in said.splitlines()[-1] and "400 bytes flipped: PyAV tried" in said
