@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.toy_browser import TIME, browser, events_list, media, opened, row_of, texts, until, viewer, wait_for_time
 from tests.toy_viewer import CLASSES, NASTY, marks_of, mask, served, toy_document, toy_system, write_webm
-from valor.viewer.documents import Clip, Document, Marks, segment_f
+from valor.viewer.documents import Clip, Document, Marks, disagreement, segment_f
 from valor.viewer.page import write_page
 
 
@@ -102,6 +102,7 @@ def test_hits_false_alarms_and_misses_are_told_apart(viewer):
         "visible, hit",
         "false alarm",
         "missed",
+        "audible and visible",
         "probability",
     ]
     viewer.select_option("#reference", "s1")
@@ -123,6 +124,17 @@ def test_clips_are_searched_sorted_and_filtered(viewer):
     assert names() == ["b_clip", "c_clip", "a_clip"]
     viewer.click("#direction")
     assert names()[0] == "a_clip"
+    clips = viewer.server.site.document.clips
+    differ = {clip.clip_id: disagreement([marks.predicted for marks in clip.marks]) for clip in clips}
+    assert differ["a_clip"] > differ["b_clip"] == differ["c_clip"]
+    viewer.select_option("#sort", "systems")
+    assert names() == ["a_clip", "b_clip", "c_clip"]
+    viewer.click("#direction")
+    assert names() == ["b_clip", "c_clip", "a_clip"]
+    assert viewer.locator("#clips .figure").first.text_content() == f"{differ['b_clip']:.0f} %"
+    viewer.select_option("#sort", "name")
+    viewer.click("#direction")
+    assert names() == ["c_clip", "b_clip", "a_clip"]
     viewer.fill("#search", "B_")
     assert names() == ["b_clip"] and viewer.locator("#count").text_content() == "1 of 3 clips"
     viewer.fill("#search", "")

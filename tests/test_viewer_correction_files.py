@@ -141,12 +141,24 @@ def test_clips_named_as_those_of_llp_have_ten_segments(tmp_path):
     assert "must have 10 segments for each clip, got 20" in done.complaint()
 
 
-def test_files_that_clips_of_unlike_length_cannot_have_are_named(tmp_path, caplog):
+def test_files_that_clips_of_unlike_length_cannot_have_are_named(tmp_path):
     files = [write_parse(tmp_path / f"{t}.json", parse_record(f"{t}.mp4", segments=t)) for t in (4, 6)]
     document = read_document(list(map(str, files)), SourceOptions(class_names=CLASSES))
-    write_correction_files(tmp_path / "c", document, {"4": EVENTS[:1], "6": EVENTS[:1]})
+    notes = write_correction_files(tmp_path / "c", document, {"4": EVENTS[:1], "6": EVENTS[:1]})
     assert not (tmp_path / "c" / "pseudo_labels.npz").exists() and not list((tmp_path / "c").glob("systems/*"))
-    assert "4 and 6 segments" in caplog.text and "pseudo_labels.npz" in caplog.text and "systems" in caplog.text
+    assert list(notes) == ["c/pseudo_labels.npz", "systems/valor++.npz"]
+    assert all("4 and 6 segments" in note for note in notes.values())
+
+
+def test_what_cannot_be_written_is_said_once(tmp_path, caplog):
+    files = [write_parse(tmp_path / f"{t}.json", parse_record(f"{t}.mp4", segments=t)) for t in (4, 6, 8)]
+    corrections = Corrections(tmp_path / "c", read_document(list(map(str, files)), SourceOptions(class_names=CLASSES)))
+    for revision in range(3):
+        for clip in ("4", "6", "8"):
+            corrections.save({"clip": clip, "revision": revision, "checked": False, "events": []})
+    corrections.close()
+    assert sum("pseudo_labels.npz: not written" in line for line in caplog.messages) == 1
+    assert sum("systems/" in line for line in caplog.messages) == 1
 
 
 def test_train_accepts_corrected_labels(published, tmp_path):  # noqa: F811

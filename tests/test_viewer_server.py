@@ -1,16 +1,21 @@
 """The served viewer: what it hands out, and everything it refuses."""
 
+import contextlib
 import json
 import os
+import random
+import re
 import socket
+import stat
 from http.client import HTTPConnection
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.test_viewer_page import blocks, with_media
 from tests.toy_viewer import served
-from valor.viewer.server import ViewerServer, ViewerSite, is_loopback
+from valor.viewer.server import ViewerServer, ViewerSite, is_loopback, usual_port
 
 MEDIA = b"media of a_clip"
 CORRECTION = {"clip": "a_clip", "revision": 0, "checked": False, "events": [["Dog", "audio", 0, 2]]}
@@ -88,14 +93,40 @@ def test_seeking_about_gives_the_same_bytes_as_reading_through(tmp_path):
 
 
 def test_head_says_as_much_without_the_bytes(site):
-    answer = Answer(site, "media/0", method="HEAD")
-    assert (answer.status, answer.headers["Content-Length"], answer.body) == (200, "15", b"")
+    for asked in ({}, {"Range": "bytes=2-3"}):  # a range is of a GET alone
+        answer = Answer(site, "media/0", method="HEAD", **asked)
+        assert (answer.status, answer.headers["Content-Length"], answer.body) == (200, "15", b"")
+
+
+def test_a_range_of_a_file_that_has_changed_since_is_the_whole_file(site):
+    mark = Answer(site, "media/0").headers["ETag"]
+    assert Answer(site, "media/0", Range="bytes=6-7", If_Range=mark).body == b"of"
+    site.site.document.clips[0].media.write_bytes(b"another film")
+    answer = Answer(site, "media/0", Range="bytes=6-7", If_Range=mark)
+    assert (answer.status, answer.body) == (200, b"another film")
+    date = "Wed, 21 Oct 2015 07:28:00 GMT"  # no date was given out
+    assert Answer(site, "media/0", Range="bytes=6-7", If_Range=date).status == 200
+
+
+def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(tmp_path, monkeypatch):
+    document = with_media(tmp_path)
+    document.clips[0].media.write_bytes(bytes(1000))
+    with served(document) as server:
+        place = urlsplit(server.url)
+        facts = SimpleNamespace(st_mode=stat.S_IFREG, st_size=5000, st_mtime_ns=0)
+        monkeypatch.setattr("os.fstat", lambda _: facts)
+        with socket.create_connection((place.hostname, place.port), timeout=5) as player:
+            player.sendall(f"GET {place.path}media/0 HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
+            said = b"".join(iter(lambda: player.recv(4096), b""))  # to the end: nothing waits for the missing bytes
+    assert b"Content-Length: 5000" in said and said.endswith(bytes(1000))
 
 
 @pytest.mark.parametrize("path", [
     "media/2", "media/3", "media/-1", "media/0/", "media/%D9%A0", "media/" + "9" * 30, "clip/3", "clip/", "media",
     "videos/", "../", "../../etc/passwd", "media/../../../etc/passwd", "media/..%2f..%2fetc%2fpasswd",
-    "media//etc/passwd", "/etc/passwd", "viewer.js", "server.py", "corrections", "%00", "media/0%00",
+    "%2e%2e/%2e%2e/etc/passwd", "media/%2e%2e/0", "media//etc/passwd", "/etc/passwd", "..\\..\\etc\\passwd", "media\\0",
+    "media/0;x", "media/0#x", "media/00000000000", "media/%30", "viewer.js", "server.py", "corrections", "%00",
+    "media/0%00",
 ])  # fmt: skip
 def test_nothing_else_is_there(site, path):
     assert Answer(site, path).status == 404
@@ -153,7 +184,7 @@ def test_messages_that_are_no_corrections_are_refused(site, body, status):
     assert not site.site.corrections.current
 
 
-@pytest.mark.parametrize(("length", "status"), [("99999999999", 413), ("-1", 413), ("many", 411)])
+@pytest.mark.parametrize(("length", "status"), [("99999999999", 413), ("-1", 411), ("many", 411), ("1_0", 411)])
 def test_messages_without_a_good_length_are_refused(site, length, status):
     assert post(site, Content_Length=length).status == status
 
@@ -209,6 +240,74 @@ def test_a_player_that_hangs_up_disturbs_no_one(tmp_path, capfd):
             rude.recv(100)
         assert Answer(server).status == 200
     assert "Traceback" not in capfd.readouterr().err
+
+
+def raw(server, data, patience=5.0):
+    """What a connection answers to these bytes, all of it; it may also just close."""
+    place = urlsplit(server.url)
+    with socket.create_connection((place.hostname, place.port), timeout=patience) as line:
+        with contextlib.suppress(OSError):  # it may have hung up by now
+            line.sendall(data)
+            line.shutdown(socket.SHUT_WR)
+        said = bytearray()
+        with contextlib.suppress(ConnectionResetError):
+            while piece := line.recv(65536):
+                said += piece
+    return bytes(said)
+
+
+def request(server, *lines, method="GET", path="", body=b""):
+    place = urlsplit(server.url)
+    head = "\r\n".join((f"{method} {place.path}{path} HTTP/1.1", f"Host: {place.netloc}", *lines, "", ""))
+    return head.encode("latin-1") + body
+
+
+def test_a_body_is_never_taken_for_the_next_request(site):
+    """One connection, and behind the first request what would be a second one."""
+    hidden = request(site, path="media/0")
+    for lines in ((f"Content-Length: {len(hidden)}",), ("Transfer-Encoding: chunked",)):
+        assert MEDIA not in raw(site, request(site, *lines, body=hidden))
+    sent = ("Content-Type: application/json", f"X-Valor-Token: {site.site.token}", f"Content-Length: {len(hidden)}")
+    assert MEDIA not in raw(site, request(site, *sent, method="POST", path="corrections", body=hidden))
+    chunked = request(site, *sent, "Transfer-Encoding: chunked", method="POST", path="corrections", body=hidden)
+    assert raw(site, chunked).startswith(b"HTTP/1.1 411") and MEDIA not in raw(site, chunked)
+    assert raw(site, request(site) + hidden).endswith(MEDIA)  # two requests in a row are answered both
+
+
+def test_whatever_is_sent_is_answered_or_refused_and_the_server_lives(site, capfd):
+    rng, good = random.Random(0), request(site, "Range: bytes=0-3", path="media/0")
+    hostile = [
+        b"", b"\r\n" * 50, b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET " + b"/a" * 40_000,
+        b"\xff\xfe" * 99, request(site, "X: " + "y" * 70_000), request(site, *["X: y"] * 300),
+        request(site, ": no name", " folded"),
+        request(site, "Range: bytes=" + "0-1," * 5000 + "2-3", path="media/0"), request(site, "Content-Length: -5"),
+        request(site, "Range: bytes=99999999999999999999-", path="media/0"), request(site, method="TRACE"),
+        request(site, method="OPTIONS"), request(site, method="DELETE"),
+        request(site, method="PUT", path="media/0", body=b"x"),
+    ]  # fmt: skip
+    for _ in range(150):  # a good request with some bytes changed, doubled or left out
+        broken = bytearray(good)
+        for _ in range(rng.randint(1, 6)):
+            at = rng.randrange(len(broken))
+            broken[at : at + rng.randint(0, 3)] = rng.choice(
+                [b"", bytes([rng.randrange(256)]), b"\r\n", b"../", b"%00"]
+            )
+        hostile.append(bytes(broken))
+    for data in hostile:
+        said = raw(site, data)
+        status = re.match(rb"HTTP/1\.[01] (\d{3})", said)
+        assert not status or int(status[1]) in (200, 206, 400, 404, 414, 416, 421, 431, 501, 505), (
+            data[:200],
+            said[:200],
+        )
+    assert Answer(site, "media/0").body == MEDIA and not site.site.corrections.current
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_folder_has_its_own_port_and_one_that_is_handed_out_to_no_one(tmp_path):
+    ports = {usual_port(tmp_path / name) for name in "abcdefgh"}
+    assert len(ports) > 6 and all(61_000 <= port <= 65_535 for port in ports)
+    assert usual_port(tmp_path / "a") == usual_port(tmp_path / "b" / ".." / "a")
 
 
 def test_a_taken_port_is_said(site):

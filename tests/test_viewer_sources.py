@@ -88,6 +88,7 @@ def test_names_of_media_cannot_break_a_table(tmp_path):
     assert ids[0] == "-rf_ a_b" and document.clips[0].name == "-rf, a\tb.mp4"
     assert ids[2:] == ["x", "x-2"]
     assert not any(mark in clip_id for clip_id in ids for mark in "\t\r\n,")
+    assert all(len(clip_id.splitlines()) == 1 for clip_id in ids)  # by the other line breaks of Unicode too
 
 
 def test_a_parse_may_not_name_just_any_file_as_its_media(tmp_path):

@@ -15,7 +15,7 @@ from valor.viewer.documents import Clip, Document, Marks, System
 from valor.viewer.server import ViewerServer, ViewerSite
 
 CLASSES = ("Speech", "Dog", "Car_alarm")
-NASTY = "<img src=x onerror=\"window.hacked=1\"> 'q' & ümlaut 日本 </script><b>"
+NASTY = "<img src=x onerror=\"window.hacked=1\"> 'q' & ümlaut 日本 </script><b> \u2028 \u202efdp.exe"
 
 
 def mask(*spans: tuple[int, int, int, int], segments: int = 10) -> np.ndarray:
@@ -57,10 +57,10 @@ def without_truth(document: Document) -> Document:
 
 
 @contextmanager
-def served(document: Document, folder: Path | None = None) -> Iterator[ViewerServer]:
+def served(document: Document, folder: Path | None = None, *, port: int = 0) -> Iterator[ViewerServer]:
     """A running server; with a folder it saves corrections there."""
     corrections = Corrections(folder, document) if folder else None
-    server = ViewerServer(ViewerSite(document, corrections))
+    server = ViewerServer(ViewerSite(document, corrections), port=port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -12,6 +12,7 @@ from .scoring import add_rule, add_thresholds, read_rule
 if TYPE_CHECKING:
     from valor.viewer.corrections import Corrections
     from valor.viewer.documents import Document
+    from valor.viewer.server import ViewerServer, ViewerSite
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -50,7 +51,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--no-embed", dest="embed", action="store_false", help="link media from --out, however small")
     command.add_argument("--corrections", type=Path, metavar="DIR", help="where corrections go (SOURCE.corrections)")
     command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
-    command.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on (a free one)")
+    command.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on (one for each folder)")
     command.add_argument("--no-browser", action="store_true", help="only print the address")
     add_rule(command)
     add_thresholds(command)
@@ -100,10 +101,10 @@ def _write(cli: argparse.Namespace, document: "Document", corrections: "Correcti
 
 
 def _serve(cli: argparse.Namespace, document: "Document", corrections: "Corrections") -> int:
-    from valor.viewer.server import ViewerServer, ViewerSite, is_loopback
+    from valor.viewer.server import ViewerSite, is_loopback, usual_port
 
     corrections.repair()
-    server = ViewerServer(ViewerSite(document, corrections), host=cli.host, port=cli.port)
+    server = _listen(cli, ViewerSite(document, corrections), usual_port(corrections.folder))
     if not is_loopback(cli.host):
         print(
             f"warning: listening on {cli.host}: whoever has the address below can watch these clips and change the "
@@ -124,3 +125,15 @@ def _serve(cli: argparse.Namespace, document: "Document", corrections: "Correcti
     if corrections.current:
         print(f"{len(corrections.current):,} corrected clips in {corrections.folder}")
     return DONE
+
+
+def _listen(cli: argparse.Namespace, site: "ViewerSite", usual: int) -> "ViewerServer":
+    """A server at the port that was asked for; else at the usual one, or any where that is taken."""
+    from valor.viewer.server import ViewerServer
+
+    if cli.port:
+        return ViewerServer(site, host=cli.host, port=cli.port)
+    try:
+        return ViewerServer(site, host=cli.host, port=usual)
+    except ValueError:
+        return ViewerServer(site, host=cli.host)

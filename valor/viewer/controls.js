@@ -59,7 +59,7 @@ function showThreshold() {
   const own = view.threshold === null, values = new Set(SYSTEMS.map((system) => system.thresholds).filter((limit) => limit !== null).map((limit) => JSON.stringify(limit)));
   $("threshold").value = own ? ownThreshold() : view.threshold;
   $("threshold-value").textContent = own && (values.size > 1 || [...values].some((text) => text.startsWith("["))) ? "own" : Number($("threshold").value).toFixed(2);
-  $("threshold-own").style.visibility = own ? "hidden" : "visible";
+  $("threshold-group").classList.toggle("own", own);
 }
 
 function toggleLoop() {
@@ -90,7 +90,7 @@ function toggleLane(i) {
 function fillSelects() {
   const reference = $("reference"), focus = $("focus"), tracks = [...view.tracks.values()];
   reference.replaceChildren();
-  option(reference, "auto", "best truth there is");
+  option(reference, "auto", `auto${bestKey() ? ` (${view.tracks.get(bestKey()).name})` : ""}`);
   for (const track of tracks) option(reference, track.key, track.name);
   option(reference, "none", "nothing");
   reference.value = view.reference === "none" || view.tracks.has(view.reference) ? view.reference : "auto";
@@ -103,6 +103,7 @@ function fillSelects() {
 
 function onKey(event) {
   const typing = event.target.closest("input:not([type=range]):not([type=checkbox]), select, textarea"), help = $("help").open;
+  if (event.target.type === "range" && /^(Arrow|Home|End|Page)/.test(event.key)) return undefined; // the slider's own
   if (event.key === "Escape" && typing) return typing.blur();
   if (typing || help || event.isComposing) return undefined;
   if (event.ctrlKey || event.metaKey) {

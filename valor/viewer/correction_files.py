@@ -12,7 +12,6 @@ in the tables, with its annotation where nobody touched it; where it shows pseud
 An event is moved to the nearest whole seconds and lasts at least one.
 """
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,8 +28,6 @@ from valor.tab_separated import write_rows
 
 from .documents import BoolArray, Clip, Document
 
-_LOG = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class CorrectedEvent:
@@ -45,31 +42,41 @@ class CorrectedEvent:
 Events = tuple[CorrectedEvent, ...]
 
 
-def write_correction_files(folder: Path, document: Document, corrected: Mapping[str, Events]) -> None:
+Notes = dict[str, str]
+"""What a person should know, by the file or clip it is about."""
+
+
+def write_correction_files(folder: Path, document: Document, corrected: Mapping[str, Events]) -> Notes:
     """Write all files of a folder of corrections, each whole or not at all.
 
     Args:
         folder: Where they go.
         document: What was corrected.
         corrected: Events by clip.
+
+    Returns:
+        What could not be written, and why.
     """
-    events = all_events(document, corrected)
+    notes: Notes = {}
+    events = all_events(document, corrected, notes)
     if not events:
-        return
+        return notes
     clips = {clip.clip_id: clip for clip in document.clips}
     lengths = {clip_id: clip.seconds for clip_id, clip in clips.items()}
     rounded = {c: whole_seconds(e, lengths.get(c, max((x.offset for x in e), default=1))) for c, e in events.items()}
     _write_tables(folder, document, rounded)
     _write_exact(folder / "exact", events)
-    _write_labels(folder / FILE_NAME, document, corrected)
+    _write_labels(folder / FILE_NAME, document, corrected, notes)
     if len(events) == len(corrected):
-        _write_systems(folder / "systems", document, events)
+        _write_systems(folder / "systems", document, events, notes)
+    return notes
 
 
-def all_events(document: Document, corrected: Mapping[str, Events]) -> dict[str, Events]:
+def all_events(document: Document, corrected: Mapping[str, Events], notes: Notes) -> dict[str, Events]:
     """Corrected events, and of clips that nobody touched their annotation, in the order of the document.
 
-    Clips that were corrected in another document of the same folder come last.
+    Clips that were corrected in another document of the same folder come last, or into `notes` where they have classes
+    that this document does not know.
     """
     events = {}
     for clip in document.clips:
@@ -81,7 +88,7 @@ def all_events(document: Document, corrected: Mapping[str, Events]) -> dict[str,
         if {event.class_name for event in found} <= set(document.class_names):
             events.setdefault(clip_id, found)
         else:
-            _LOG.warning("%s: corrected with other classes than are shown; it stays in the journal alone", clip_id)
+            notes[clip_id] = "corrected with other classes than are shown; it stays in the journal alone"
     return events
 
 
@@ -145,7 +152,7 @@ def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
         temporary.write_text("".join(f"{clip_id}\n" for clip_id in events), encoding="utf-8")
 
 
-def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events]) -> None:
+def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events], notes: Notes) -> None:
     """Corrected clips as labels, and the others of pseudo labels as they were; not for clips of unlike length."""
     labels = next((row for row, system in enumerate(document.systems) if system.kind == "labels"), None)
     masks = {}
@@ -154,30 +161,28 @@ def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events
             masks[clip.clip_id] = mask_of_events(corrected[clip.clip_id], clip, document.class_names)
         elif labels is not None and (marks := clip.marks[labels]) is not None:
             masks[clip.clip_id] = marks.predicted
-    if masks and _of_one_length(path, [len(mask) for mask in masks.values()]):
+    if masks and _of_one_length(path, [len(mask) for mask in masks.values()], notes):
         write_pseudo_labels(path, list(masks), document.class_names, np.stack(list(masks.values())))
 
 
-def _write_systems(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
+def _write_systems(folder: Path, document: Document, events: Mapping[str, Events], notes: Notes) -> None:
     for row, system in enumerate(document.systems):
         clips = [clip for clip in document.clips if clip.clip_id in events and clip.marks[row] is not None]
         name = re.sub(r"[^\w.+-]+", "_", system.name).strip("._-") or f"system-{row + 1}"
         path = folder / f"{name}.npz"
-        if clips and _of_one_length(path, [clip.num_segments for clip in clips]):
+        if clips and _of_one_length(path, [clip.num_segments for clip in clips], notes):
             write_predictions(path, _predictions(clips, row, document.class_names))
 
 
-def _of_one_length(path: Path, lengths: list[int]) -> bool:
-    """Whether a file of arrays can hold such clips; says so where it cannot."""
+def _of_one_length(path: Path, lengths: list[int], notes: Notes) -> bool:
+    """Whether a file of arrays can hold such clips; notes it where it cannot."""
     found = sorted(set(lengths))
     if len(found) == 1:
         return True
     kept = "what is there is of before" if path.exists() else "the tables and exact/ hold them"
-    _LOG.warning(
-        "%s: not written, since its clips have %s segments and it holds clips of one length; %s",
-        "/".join(path.parts[-2:]),
-        f"{', '.join(map(str, found[:-1]))} and {found[-1]}",
-        kept,
+    numbers = f"{', '.join(map(str, found[:-1]))} and {found[-1]}"
+    notes["/".join(path.parts[-2:])] = (
+        f"not written, since its clips have {numbers} segments and it holds clips of one length; {kept}"
     )
     return False
 

@@ -73,6 +73,7 @@ class Corrections:
         self._clips = {clip.clip_id: clip for clip in document.clips}
         self._lock = threading.Lock()
         self._journal: BinaryIO | None = None
+        self._noted: set[str] = set()
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: corrections go into a folder, and this is a file; choose another")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).is_file():
@@ -156,7 +157,10 @@ class Corrections:
 
     def _write_files(self) -> None:
         events = {clip_id: c.events for clip_id, c in self.current.items() if c.events is not None}
-        write_correction_files(self.folder, self.document, events)
+        for about, note in write_correction_files(self.folder, self.document, events).items():
+            if about not in self._noted:  # once, not at every save
+                _LOG.warning("%s: %s", about, note)
+            self._noted.add(about)
 
 
 def read_journal(path: Path) -> dict[str, Correction]:

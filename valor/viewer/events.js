@@ -144,6 +144,11 @@ function deriveTracks() {
 
 function referenceKey() {
   if (view.reference !== "auto") return view.tracks.has(view.reference) ? view.reference : null;
+  return bestKey();
+}
+
+// The nearest to truth there is: corrections, truth, else the first of several systems.
+function bestKey() {
   if (view.tracks.has("mine")) return "mine";
   if (view.tracks.has("truth")) return "truth";
   return [...view.tracks.keys()].length > 1 ? view.tracks.keys().next().value : null;

@@ -55,6 +55,7 @@ async function openClip(n) {
   }
   refresh();
   $("main").dataset.clip = CLIPS.id[n];
+  if (versions.has(n)) askWhich(n);
   loadStrip(n);
   const next = finder.order[finder.order.indexOf(n) + 1];
   if (next !== undefined && BOOT.mode === "served") setTimeout(() => { if (view.clip === n) loadClip(next).catch(() => {}); }, 400);
@@ -83,6 +84,8 @@ startFinder();
 startMedia();
 startPointer();
 startEdits();
+startPrinting();
 for (const text of INDEX.notes) tell(text);
+if (versions.size) askWhich(versions.keys().next().value);
 addEventListener("hashchange", () => { const n = remembered(); if (n >= 0) openClip(n); });
 openClip(Math.max(0, remembered()));

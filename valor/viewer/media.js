@@ -22,6 +22,7 @@ function openMedia(n) {
   video.hidden = !media;
   $("sound").hidden = true;
   $("no-media").hidden = Boolean(media);
+  $("screen").classList.remove("empty");
   if (media) {
     video.src = media.url;
     video.playbackRate = Number($("speed").value);
@@ -35,6 +36,7 @@ function openMedia(n) {
 function tellNoMedia(text) {
   $("no-media-text").textContent = text;
   $("no-media").hidden = false;
+  $("screen").classList.add("empty");
 }
 
 function now() {

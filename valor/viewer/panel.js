@@ -110,6 +110,9 @@ function showLegend() {
       items.push([real ? "false alarm" : `not in ${reference.name}`, hues.map((hue) => (pen) => striped(pen, 0, 0, 26, 11, hue))]);
       items.push([real ? "missed" : `only in ${reference.name}`, [(pen) => dashed(pen, 0, 0, 26, 11)]]);
     }
+    if (hues.length === 2 && hasStream(view.clip, 0) && hasStream(view.clip, 1)) {
+      items.push(["audible and visible", hues.map((hue, m) => (pen) => { solid(pen, 0, 0, 26, 11, hue); pen.fillStyle = color("--card"); pen.fillRect(3, m ? 2 : 7, 20, 2); })]);
+    }
     if (view.data?.systems.some((marks) => marks?.probs)) {
       items.push(["probability", [(pen) => { for (let i = 0; i < 26; i++) { pen.globalAlpha = (0.35 * i) / 26; pen.fillStyle = hues[0]; pen.fillRect(i, 0, 1.2, 11); } pen.globalAlpha = 1; }]]);
     }

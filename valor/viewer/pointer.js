@@ -65,11 +65,18 @@ function describe(event) {
   return `${pretty(CLASSES[event.c])}, ${MODALITIES[event.m].word}\n${track?.name}: ${facts.join(" · ")}`;
 }
 
-function showTip(event, x, y) {
+// What stands to the left of the rows in full, where it may be cut.
+function labelAt(x, y) {
+  const at = y - headHeight() + scroller.scrollTop, group = x < line.gutter && y >= headHeight() && line.groups.find((one) => at >= one.y && at < one.bottom);
+  const lane = group && group.lanes.find((one) => at >= one.y - 1.5 && at < one.y + line.lane + 1.5);
+  return group ? [pretty(CLASSES[group.c]), lane && MODALITIES[lane.m].word, lane?.track?.name].filter(Boolean).join(", ") : "";
+}
+
+function showTip(text, x, y) {
   const tip = $("tip");
-  tip.hidden = !event;
-  if (!event) return;
-  tip.textContent = describe(event);
+  tip.hidden = !text;
+  if (!text) return;
+  tip.textContent = text;
   tip.style.left = `${Math.min(x + 14, innerWidth - tip.offsetWidth - 8)}px`;
   tip.style.top = `${Math.max(6, y - tip.offsetHeight - 10)}px`;
 }
@@ -104,7 +111,7 @@ function startPointer() {
     if (!down) {
       const found = hit(x, y);
       canvas.style.cursor = cursorFor(found, x, y);
-      if (event.pointerType === "mouse") showTip(found?.event, event.clientX, event.clientY);
+      if (event.pointerType === "mouse") showTip(found?.event ? describe(found.event) : labelAt(x, y), event.clientX, event.clientY);
       return;
     }
     if (Math.hypot(x - down.x, y - down.y) > 4) down.moved = true;

@@ -6,9 +6,11 @@ cannot rebind a name to it), and corrections must come from this page with its t
 path.
 """
 
+import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import socket
 import stat
@@ -30,6 +32,9 @@ _LOG = logging.getLogger(__name__)
 
 LARGEST_MESSAGE = 8 * 2**20
 """Bytes a message of corrections may have."""
+
+FIRST_PORT = 61_000
+"""The lowest of the ports that no system hands out by itself."""
 
 PIECE = 256 * 1024
 """Bytes of media read and sent at a time."""
@@ -105,6 +110,15 @@ class ViewerServer(ThreadingHTTPServer):
         _LOG.debug("%s hung up", client_address, exc_info=True)
 
 
+def usual_port(folder: Path) -> int:
+    """The port a viewer of these corrections takes where it is free.
+
+    It is the same every time: a browser keeps what a crash left unsaved by address, and finds it again.
+    """
+    digest = hashlib.sha256(str(folder.resolve()).encode(errors="surrogateescape")).digest()
+    return FIRST_PORT + int.from_bytes(digest[:4], "big") % (65_536 - FIRST_PORT)
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is reached from this machine alone."""
     return host in ("localhost", "::1") or host.startswith("127.")
@@ -123,6 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts = self._place()
         if parts is None:
             return
+        if "Transfer-Encoding" in self.headers or self.headers.get("Content-Length", "0") != "0":
+            self.close_connection = True  # a body nobody reads must not be taken for the next request
         document = self.server.site.document
         if parts == [""]:
             self._send(HTTPStatus.OK, self.server.site.page(), "text/html; charset=utf-8")
@@ -182,12 +198,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _message(self) -> Mapping[str, Any] | None:
         """The JSON that was sent; None where it was refused."""
-        try:
-            length = int(self.headers.get("Content-Length", ""))
-        except ValueError:
+        text = self.headers.get("Content-Length", "")
+        if not re.fullmatch("[0-9]{1,18}", text) or "Transfer-Encoding" in self.headers:
             self._refuse(HTTPStatus.LENGTH_REQUIRED)
             return None
-        if not 0 <= length <= LARGEST_MESSAGE:
+        length = int(text)
+        if length > LARGEST_MESSAGE:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return None
         try:
@@ -225,9 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
             if not stat.S_ISREG(facts.st_mode) or path.resolve() != path:
                 self._refuse(HTTPStatus.NOT_FOUND)
                 return
-            headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600"}
+            mark = f'"{facts.st_size:x}-{facts.st_mtime_ns:x}"'
+            headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600", "ETag": mark}
             try:
-                span = parse_range(self.headers.get("Range"), facts.st_size)
+                span = parse_range(self._asked_range(mark), facts.st_size)
             except UnsatisfiableRangeError:
                 more = {"Content-Range": f"bytes */{facts.st_size}"}
                 self._send(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, b"", "text/plain", more)
@@ -241,6 +258,13 @@ class _Handler(BaseHTTPRequestHandler):
                 while start < stop and (piece := file.read(min(PIECE, stop - start))):
                     self.wfile.write(piece)
                     start += len(piece)
+                if start < stop:  # the file has shrunk, and fewer bytes were sent than were said
+                    self.close_connection = True
+
+    def _asked_range(self, mark: str) -> str | None:
+        """The Range header where it counts: of a GET, and of the file as it still is."""
+        asked = self.headers.get("Range") if self.command == "GET" else None
+        return asked if self.headers.get("If-Range", mark) == mark else None
 
     def _answer(self, status: HTTPStatus, record: Mapping[str, Any]) -> None:
         self._send(status, json.dumps(record).encode(), "application/json")

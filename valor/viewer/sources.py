@@ -21,6 +21,8 @@ from .documents import Clip, Document, FloatArray, Marks, System
 from .media_files import listed_media, playable
 from .parsed import is_parse, name_of, parsed_limits, parsed_marks, read_checked, system_name
 
+_BREAKS = re.compile("[\t,\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # all that ends a field or a line of a table
+
 Rule = Callable[[Predictions], PostProcessing | None]
 
 
@@ -219,7 +221,7 @@ def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) 
     """Add one media file; two of one name keep apart, by a number."""
     if parse.class_names != held.class_names:
         raise ValueError(f"{path}: its classes differ from those of the other parses of {held.system.name!r}")
-    stem = re.sub(r"[\t\r\n,]", "_", Path(parse.media.name).stem).strip() or "media"
+    stem = _BREAKS.sub("_", Path(parse.media.name).stem).strip() or "media"
     own = known.get(stem, stem)
     clip_id = own
     while clip_id in held.marks:

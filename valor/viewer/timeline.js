@@ -1,7 +1,7 @@
 // The timeline: rows of every class that occurs, drawn on one canvas the size of what is visible, however long the media.
 
 const scroller = $("scroller"), canvas = $("timeline"), overview = $("overview");
-const line = { zoom: 0, width: 0, height: 0, gutter: 284, narrow: false, lane: 15, groups: [], rowsHeight: 0, frame: 0, colors: {}, tiles: {} };
+const line = { zoom: 0, width: 0, height: 0, gutter: 284, names: 64, narrow: false, lane: 15, groups: [], rowsHeight: 0, frame: 0, colors: {}, tiles: {} };
 const RULER = 26, GROUP_GAP = 12, MOST_ZOOM = 240;
 
 const fitZoom = () => Math.max(1e-4, (line.width - line.gutter - 16) / Math.max(fullLength(view.clip), 1e-3));
@@ -16,11 +16,12 @@ function color(name) {
 
 // Which classes have rows, and where each lane stands.
 function layout() {
-  if (view.clip < 0) return;
+  if (view.clip < 0 || line.printing) return;
   const fits = !line.zoom || !zoomed();
   line.width = scroller.clientWidth;
   line.narrow = line.width < 640;
-  line.gutter = line.narrow ? 104 : 284;
+  line.names = widthOfNames();
+  line.gutter = line.names + (line.narrow ? 38 : 220);
   line.lane = matchMedia("(pointer: coarse)").matches ? 20 : 15;
   if (fits) line.zoom = fitZoom();
   line.zoom = Math.max(fitZoom(), Math.min(line.zoom, Math.max(MOST_ZOOM, fitZoom())));
@@ -54,6 +55,14 @@ function layout() {
   $("zoom-out").disabled = $("zoom-fit").disabled = !zoomed();
 }
 
+// Room for the names of rows: that of the longest, within what a small screen can spare.
+function widthOfNames() {
+  const pen = canvas.getContext("2d"), most = line.narrow ? 96 : Math.max(64, Math.min(190, line.width * 0.16));
+  pen.font = "600 11px system-ui, sans-serif";
+  const widths = shownTracks().map((track) => Math.ceil(pen.measureText(track.name).width));
+  return Math.min(most, Math.max(64, ...widths));
+}
+
 function drawTimeline() {
   if (!line.frame) line.frame = requestAnimationFrame(() => { line.frame = 0; paint(); });
 }
@@ -61,7 +70,7 @@ function drawTimeline() {
 function paint() {
   if (view.clip < 0 || !view.data) return;
   if (scroller.clientWidth !== line.width || scroller.clientHeight !== line.height) layout();
-  const pen = sized(canvas, line.width, line.height), head = headHeight(), top = scroller.scrollTop;
+  const pen = sized(canvas, line.width, line.height), head = headHeight(), top = line.printing ? 0 : scroller.scrollTop;
   pen.fillStyle = color("--card");
   pen.fillRect(0, 0, line.width, line.height);
   const box = { left: line.gutter, right: line.width, x: xOf, t: timeAt, color };
@@ -82,7 +91,7 @@ function paint() {
 }
 
 function sized(target, width, height) {
-  const scale = devicePixelRatio || 1, w = Math.round(width * scale), h = Math.round(height * scale);
+  const scale = Math.max(devicePixelRatio || 1, line.printing ? 2 : 1), w = Math.round(width * scale), h = Math.round(height * scale);
   if (target.width !== w || target.height !== h) {
     target.width = w;
     target.height = h;
@@ -103,8 +112,10 @@ function clip(pen, left, top, right, bottom) {
 function note(pen, head) {
   pen.fillStyle = color("--soft");
   pen.font = "13px system-ui, sans-serif";
-  const text = view.onlyClass >= 0 ? `No event of ${pretty(CLASSES[view.onlyClass])} here` : "No event at this threshold";
-  pen.fillText(text, line.gutter + 8, head + 26);
+  pen.textAlign = "left";
+  const lower = view.data.systems.some((marks) => marks?.probs), seen = view.onlyClass < 0 ? "No event" : `No event of ${pretty(CLASSES[view.onlyClass])}`;
+  const lines = !shownTracks().length ? ["All rows are hidden"] : lower ? [`${seen} at this threshold`, "Lower it (↓) to see the closest"] : [`${seen} here`];
+  lines.forEach((text, i) => pen.fillText(text, line.gutter + 8, head + 26 + 20 * i));
 }
 
 // Steps of the ruler that leave room for their labels.
@@ -121,12 +132,13 @@ function ticks(each) {
 function ruler(pen) {
   pen.font = "11px system-ui, sans-serif";
   pen.save();
-  clip(pen, line.gutter - 14, 0, line.width, RULER);
+  clip(pen, line.gutter - 22, 0, line.width, RULER);
   pen.textAlign = "center";
   ticks((time, x, step) => {
     if (x < line.gutter - 1) return;
+    const text = timeText(time, step < 1), half = pen.measureText(text).width / 2 + 1;
     pen.fillStyle = color("--soft");
-    pen.fillText(timeText(time, step < 1), x, 12);
+    pen.fillText(text, Math.min(Math.max(x, line.gutter - 22 + half), line.width - half), 12); // whole at both ends
     pen.fillStyle = color("--line");
     pen.fillRect(Math.round(x), 19, 1, 5);
   });
@@ -150,6 +162,15 @@ function fitted(pen, text, width) {
   let end = text.length;
   while (end > 1 && pen.measureText(`${text.slice(0, end)}…`).width > width) end--;
   return `${text.slice(0, end)}…`;
+}
+
+// A name without its middle, since names of systems differ at either end.
+function abridged(pen, text, width) {
+  if (pen.measureText(text).width <= width) return text;
+  let kept = text.length - 1;
+  const short = () => `${text.slice(0, Math.ceil(kept / 2))}…${text.slice(text.length - Math.floor(kept / 2))}`;
+  while (kept > 2 && pen.measureText(short()).width > width) kept--;
+  return short();
 }
 
 // A name on two lines at most.
@@ -203,7 +224,7 @@ function drawMark(pen, m, x, y) {
 }
 
 function absent(pen, m, y) {
-  pen.fillStyle = color("--faint");
+  pen.fillStyle = color("--soft");
   pen.font = "italic 12px system-ui, sans-serif";
   pen.fillText(m ? "no picture stream" : "no sound stream", line.gutter + 6, y + line.lane - 4);
 }
@@ -213,7 +234,7 @@ function drawLane(pen, lane, c, y) {
   pen.fillStyle = color(track.kind === "system" ? "--soft" : "--ink");
   pen.font = `${track.kind === "system" ? "" : "600 "}11px system-ui, sans-serif`;
   pen.textAlign = "right";
-  pen.fillText(fitted(pen, track.name, line.narrow ? 66 : 64), line.gutter - 8, y + line.lane - 4.5);
+  pen.fillText(abridged(pen, track.name, line.names), line.gutter - 8, y + line.lane - 4.5);
   pen.save();
   clip(pen, line.gutter, y - 2, Math.min(line.width, xOf(fullLength(view.clip))), y + line.lane + 2);
   pen.fillStyle = color("--strip");
@@ -229,6 +250,7 @@ function drawLane(pen, lane, c, y) {
     bars(pen, partsOf(said, real, false), (x, w) => striped(pen, x, y, w, height, hue));
     bars(pen, partsOf(real, said, false), (x, w) => dashed(pen, x, y, w, height));
   }
+  if (view.show[0] && view.show[1]) atOnce(pen, track, m, c, y, height);
   marked(pen, track, m, c, y, height);
   pen.restore();
 }
@@ -307,6 +329,13 @@ function dashed(pen, x, y, w, h) {
   rounded(pen, x + 0.8, y + 0.8, Math.max(0.5, w - 1.6), h - 1.6);
   pen.stroke();
   pen.setLineDash([]);
+}
+
+// A line where the class is marked in the other modality too, on the side that faces it.
+function atOnce(pen, track, m, c, y, height) {
+  const both = partsOf(track.runs[c], track.runs[NUM_CLASSES + c], true);
+  pen.fillStyle = color("--card");
+  bars(pen, both, (x, w) => { if (w > 6) pen.fillRect(x + 3, m ? y + 2.5 : y + height - 4.5, w - 6, 2); });
 }
 
 // The ring around the selected event, with handles where it can be dragged.
