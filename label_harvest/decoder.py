@@ -9,20 +9,30 @@ relative to the start of the container's clock:
   included (`frame_indices`). n follows from the length of the video when that is within the tolerance of the grid.
   A longer video is cut to the grid; in a shorter one the segments past its end have no frame.
 * Sound: channels are averaged at the rate of the file; gaps in the timestamps are filled with silence.
+* Slots, where they are asked for, are scaled down when they are larger than 1280 x 720; frames never are.
 * Damage is an error: one packet or frame that the decoder marks as damaged makes the clip `undecodable`. Damage that
   happens to decode cannot be told from the picture.
+* Of an H.264 video only those frames are decoded that are picked, the last one, and what these rest on (see
+  h264_packets.py). The same frames come out as when all are decoded, which is done whenever one comes out otherwise
+  than its packet says. So damage in a frame that nothing picked rests on is not noticed, and touches no evidence.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .clip_media import Grid, MediaError
+from .frame_album import FrameAlbum
+from .h264_packets import needed_packets
 from .indices import frame_indices
+from .media_opening import opened
 
 if TYPE_CHECKING:
     import av
@@ -46,7 +56,7 @@ class Picture:
     troubles: tuple[tuple[str, str], ...]
     """(status, message) of what is not whole."""
     slots: np.ndarray | None = None
-    """uint8 [grid.num_slots, H, W, 3] RGB, the frame of every slot, where asked for."""
+    """uint8 [grid.num_slots, h, w, 3] RGB, the frame of every slot, where asked for; see `slot_image`."""
 
 
 @dataclass(frozen=True)
@@ -80,45 +90,34 @@ def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> Decoded
     Raises:
         MediaError: The file is missing, is no media file, is damaged, or holds neither video nor audio.
     """
-    import av
-
     path = Path(path)
-    if not path.is_file():
-        raise MediaError(f"{path}: no such file; check the folder of videos", "missing")
-    with media_errors(path), av.open(str(path.absolute()), metadata_errors="replace") as container:
-        return _read_streams(container, grid, slots=slots)
-
-
-@contextmanager
-def media_errors(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a media file inside the block into a `MediaError` that names the file."""
-    import av
-
     try:
-        yield
-    except MemoryError:
-        raise
-    except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise MediaError(f"{path.name}: cannot be decoded ({reason}); fetch it again or leave it out") from error
-    except MediaError as error:
-        raise MediaError(f"{path.name}: {error}", error.status) from error
+        return _read_streams(path, grid, slots=slots, all_frames=False)
+    except _UnforeseenError:
+        return _read_streams(path, grid, slots=slots, all_frames=True)
 
 
-def _read_streams(container: "av.container.InputContainer", grid: Grid, *, slots: bool) -> DecodedClip:
+class _UnforeseenError(Exception):
+    """The frames that came out when some were left out are not those the packets promise."""
+
+
+def _read_streams(path: Path, grid: Grid, *, slots: bool, all_frames: bool) -> DecodedClip:
     """Demux the chosen streams together and decode each."""
-    video, audio = usable_stream(container, "video"), usable_stream(container, "audio")
-    if video is None and audio is None:
-        raise MediaError("neither a video nor an audio stream; it is no clip")
-    packets = _read_packets(container, [stream for stream in (video, audio) if stream is not None], grid)
-    clock = (container.start_time or 0) / 1e6
-    picture = None
-    if video and packets[video.index]:
-        picture = _read_frames(video, packets[video.index], clock, grid, all_slots=slots)
-    sound = _read_sound(audio, packets[audio.index], clock, grid) if audio and packets[audio.index] else None
-    if picture is None and sound is None:
-        raise MediaError("its streams hold no packets; fetch it again or leave it out")
-    return DecodedClip(picture, sound)
+    with opened(path) as container:
+        video, audio = usable_stream(container, "video"), usable_stream(container, "audio")
+        if video is None and audio is None:
+            raise MediaError("neither a video nor an audio stream; it is no clip")
+        packets = _read_packets(container, [stream for stream in (video, audio) if stream is not None], grid)
+        clock = (container.start_time or 0) / 1e6
+        picture = sound = None
+        if video and packets[video.index]:
+            source = _Video(video, packets[video.index], clock, all_frames)
+            picture = _read_frames(source, grid, all_slots=slots)
+        if audio and packets[audio.index]:
+            sound = _read_sound(audio, packets[audio.index], clock, grid)
+        if picture is None and sound is None:
+            raise MediaError("its streams hold no packets; fetch it again or leave it out")
+        return DecodedClip(picture, sound)
 
 
 def usable_stream(container: "av.container.InputContainer", kind: str) -> Any:  # noqa: ANN401
@@ -139,19 +138,23 @@ def _read_packets(container: "av.container.InputContainer", streams: list, grid:
     """Compressed packets per stream, up to a second past the grid and its tolerance."""
     clock = (container.start_time or 0) / 1e6
     limit = grid.seconds + grid.tolerance_seconds + 1.0
-    packets: dict[int, list] = {stream.index: [] for stream in streams}
+    bases = {stream.index: stream.time_base for stream in streams}
+    packets: dict[int, list] = {index: [] for index in bases}
     running = set(packets)
     for packet in container.demux(streams):
         if packet.size == 0:
             continue
         if packet.is_corrupt:
             raise MediaError(f"a damaged packet in its {packet.stream.type} stream; fetch it again or leave it out")
-        if packet.dts is not None and float(packet.dts * packet.time_base) - clock > limit:
-            running.discard(packet.stream_index)
+        if packet.has_sidedata("encryption_info"):
+            raise MediaError(f"its {packet.stream.type} is encrypted (DRM); fetch a copy without, or leave it out")
+        index = packet.stream_index
+        if packet.dts is not None and _seconds(packet.dts, bases[index]) - clock > limit:
+            running.discard(index)
             if not running:
                 break
-        if packet.stream_index in running:
-            packets[packet.stream_index].append(packet)
+        if index in running:
+            packets[index].append(packet)
     return packets
 
 
@@ -161,29 +164,92 @@ def _decode(stream: Any, packets: "list[av.Packet]") -> Iterator[tuple[float | N
     The time is counted in the stream's own time base: frames that come out when the decoder is flushed carry none, and
     their `time` is no number.
     """
+    base, context = stream.time_base, stream.codec_context
     for packet in [*packets, None]:
-        for frame in stream.codec_context.decode(packet):
-            time = None if frame.pts is None else float(frame.pts * stream.time_base)
+        for frame in context.decode(packet):
+            time = None if frame.pts is None else _seconds(frame.pts, base)
             if frame.is_corrupt:
                 raise MediaError(f"damaged {stream.type} at {time} s; fetch it again or leave it out")
             yield time, frame
 
 
-def _read_frames(
-    stream: "av.VideoStream", packets: "list[av.Packet]", clock: float, grid: Grid, *, all_slots: bool
-) -> Picture:
-    """Pick one frame per segment by the slot rule, decoding every packet but converting only what is picked."""
-    seconds = _end_of_packets(stream, packets) - clock
+def _seconds(ticks: int, base: Fraction) -> float:
+    """So many ticks in seconds, rounded once."""
+    return ticks * base.numerator / base.denominator
+
+
+@dataclass(frozen=True)
+class _Video:
+    """What there is of a video before it is decoded."""
+
+    stream: Any
+    packets: "list[av.Packet]"
+    clock: float
+    """What the clock of the container says at its start, in seconds."""
+    all_frames: bool
+    """Whether all frames are to be decoded."""
+
+    def frames_for(self, cutoffs: np.ndarray) -> Iterator[tuple[float | None, Any]]:
+        """Frames among which are the last one before each cutoff, the first one if none is, and the very last one."""
+        wanted = None if self.all_frames else self._wanted(cutoffs)
+        if wanted is None:
+            return _decode(self.stream, self.packets)
+        extradata = self.stream.codec_context.extradata or b""
+        needed = needed_packets(extradata, [bytes(packet) for packet in self.packets], wanted)
+        if needed is None:
+            return _decode(self.stream, self.packets)
+        stamps = {self.packets[place].pts for place in wanted}
+        return _as_foreseen(_decode(self.stream, [self.packets[place] for place in needed]), stamps)
+
+    def _wanted(self, cutoffs: np.ndarray) -> set[int] | None:
+        """Places of the packets of the frames for these cutoffs; None where packets do not say it."""
+        shown = {packet.pts: place for place, packet in enumerate(self.packets) if not packet.is_discard}
+        plain = len(shown) == sum(not packet.is_discard for packet in self.packets) and None not in shown
+        if self.stream.codec_context.name != "h264" or not plain or not shown:
+            return None
+        if any(packet.has_sidedata("new_extradata") for packet in self.packets):
+            return None
+        stamps = sorted(shown)
+        base = self.stream.time_base
+        times = [_seconds(stamp, base) - self.clock for stamp in stamps]
+        picked = {max(0, bisect_left(times, cutoff) - 1) for cutoff in cutoffs}
+        return {shown[stamps[index]] for index in (*picked, -1)}
+
+
+def _as_foreseen(frames: Iterator[tuple[float | None, Any]], stamps: set[int]) -> Iterator[tuple[float | None, Any]]:
+    """The same frames; `_UnforeseenError` for any trouble, if they are out of order, or when these do not all come."""
+    import av
+
+    last, missing = -math.inf, set(stamps)
+    try:
+        for time, frame in frames:
+            if time is None or time <= last:
+                raise _UnforeseenError
+            last = time
+            missing.discard(frame.pts)
+            yield time, frame
+    except (av.error.FFmpegError, MediaError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise _UnforeseenError from error
+    if missing:
+        raise _UnforeseenError
+
+
+def _read_frames(video: _Video, grid: Grid, *, all_slots: bool) -> Picture:
+    """Pick one frame per segment by the slot rule, converting only what is picked."""
+    seconds = _end_of_packets(video.stream, video.packets) - video.clock
     whole = abs(seconds - grid.seconds) <= grid.tolerance_seconds
     num_slots = max(1, round(seconds * grid.frame_rate)) if whole else grid.num_slots
-    slots = frame_indices(num_slots, grid.num_segments)
-    wanted = np.arange(max(num_slots, grid.num_slots)) if all_slots else slots
-    picked, last = _pick_frames(_decode(stream, packets), (wanted + 0.5) / grid.frame_rate, clock)
-    if seconds - last > grid.tolerance_seconds + frame_seconds(stream):
+    places = frame_indices(num_slots, grid.num_segments)
+    wanted = np.arange(max(num_slots, grid.num_slots)) if all_slots else np.unique(places)
+    album = FrameAlbum(places, wanted, grid.num_slots if all_slots else 0)
+    cutoffs = (wanted + 0.5) / grid.frame_rate
+    last = _pick_frames(video.frames_for(cutoffs), cutoffs, video.clock, album.add)
+    if seconds - last > grid.tolerance_seconds + frame_seconds(video.stream):
         raise MediaError(f"video decodes to {last:.1f} s of the {seconds:.1f} s its packets promise; fetch it again")
-    images = _to_rgb(picked)
-    frames = images[slots] if all_slots else images
-    present = slots < seconds * grid.frame_rate
+    frames, slots = album.frames, album.slots
+    present = places < seconds * grid.frame_rate
     present[0] = True
     troubles = []
     if not present.all():
@@ -191,13 +257,15 @@ def _read_frames(
     if all(np.abs(frame.astype(np.int16) - frames[0]).max() <= STILL_LEVELS for frame in frames[1:]):
         troubles.append(("still", "all frames equal"))
     provenance = {
-        "stream": stream.index,
-        "codec": stream.codec_context.name,
+        "stream": video.stream.index,
+        "codec": video.stream.codec_context.name,
         "size": [frames.shape[2], frames.shape[1]],
         "seconds": round(seconds, 4),
         "slots": num_slots,
     }
-    return Picture(frames, present, provenance, tuple(troubles), images[: grid.num_slots] if all_slots else None)
+    if slots is not None and slots.shape[1:] != frames.shape[1:]:
+        provenance["slot_size"] = [slots.shape[2], slots.shape[1]]
+    return Picture(frames, present, provenance, tuple(troubles), slots)
 
 
 def frame_seconds(stream: "av.VideoStream") -> float:
@@ -208,40 +276,33 @@ def frame_seconds(stream: "av.VideoStream") -> float:
 
 def _end_of_packets(stream: "av.VideoStream", packets: "list[av.Packet]") -> float:
     """Time in seconds at which the last shown frame ends, on the stream's own clock."""
-    ends = [0.0]
+    ends, base = [0.0], stream.time_base
     for packet in packets:
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None and not packet.is_discard:
-            length = float(packet.duration * packet.time_base) if packet.duration else frame_seconds(stream)
-            ends.append(float(time * packet.time_base) + length)
+            length = _seconds(packet.duration, base) if packet.duration else frame_seconds(stream)
+            ends.append(_seconds(time, base) + length)
     return max(ends)
 
 
-def _pick_frames(frames: Iterator[tuple[float | None, Any]], cutoffs: np.ndarray, clock: float) -> tuple[list, float]:
-    """The last frame before each cutoff (the first frame if none is), and the time of the last frame."""
-    picked: list = []
-    shown, time = None, 0.0
+def _pick_frames(
+    frames: Iterator[tuple[float | None, Any]], cutoffs: np.ndarray, clock: float, add: Callable[[Any], None]
+) -> float:
+    """Hand on the last frame before each cutoff (the first frame if none is); returns the time of the last frame."""
+    shown, time, done = None, 0.0, 0
     for stamp, frame in frames:
         if stamp is None:
             raise MediaError("video frames without timestamps; convert the file")
         time = stamp - clock
-        while len(picked) < len(cutoffs) and time >= cutoffs[len(picked)]:
-            picked.append(shown if shown is not None else frame)
+        while done < len(cutoffs) and time >= cutoffs[done]:
+            add(frame if shown is None else shown)
+            done += 1
         shown = frame
     if shown is None:
         raise MediaError("no frame of its video decodes; fetch it again or leave it out")
-    return picked + [shown] * (len(cutoffs) - len(picked)), time
-
-
-def _to_rgb(picked: list) -> np.ndarray:
-    """uint8 [T, H, W, 3] upright, every frame at the size of the first; equal frames are converted once."""
-    width, height = picked[0].width, picked[0].height
-    converted: dict[int, np.ndarray] = {}
-    for frame in picked:
-        if id(frame) not in converted:
-            image = frame.to_ndarray(format="rgb24", width=width, height=height)
-            converted[id(frame)] = np.rot90(image, round(picked[0].rotation / 90))
-    return np.stack([converted[id(frame)] for frame in picked])
+    for _ in cutoffs[done:]:
+        add(shown)
+    return time
 
 
 def _read_sound(stream: "av.AudioStream", packets: "list[av.Packet]", clock: float, grid: Grid) -> Sound:
@@ -259,29 +320,42 @@ def _read_sound(stream: "av.AudioStream", packets: "list[av.Packet]", clock: flo
 
 def _join_frames(frames: Iterator[tuple[float | None, Any]], clock: float, grid: Grid) -> tuple[np.ndarray, int]:
     """Mono float32 samples from the start of the clock, silence where the timestamps leave a gap."""
-    pieces, position, rate = [np.zeros(0, np.float32)], 0, 0
+    pieces: list[np.ndarray] = []
+    position, rate = 0, 0
     for stamp, frame in frames:
         rate = rate or frame.sample_rate
         if frame.sample_rate != rate:
             raise MediaError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz; convert the file")
-        mono = mono_of(frame)
+        samples = samples_of(frame)
         gap = 0 if stamp is None else round((stamp - clock) * rate) - position
         if gap > GAP_SECONDS * rate:
-            pieces.append(np.zeros(min(gap, round((grid.seconds + 2) * rate)), np.float32))
+            pieces.append(np.zeros((1, min(gap, round((grid.seconds + 2) * rate))), np.float32))
+            position += pieces[-1].shape[1]
         elif position == 0 and -gap > GAP_SECONDS * rate:
-            mono = mono[-gap:]
-        pieces.append(mono)
-        position += len(pieces[-1]) + (len(pieces[-2]) if gap > GAP_SECONDS * rate else 0)
+            samples = samples[:, -gap:]
+        pieces.append(samples)
+        position += samples.shape[1]
     if not rate:
         raise MediaError("no frame of its audio decodes; fetch it again or leave it out")
-    return np.concatenate(pieces), rate
+    runs = groupby(pieces, key=lambda piece: (len(piece), piece.dtype))
+    return np.concatenate([mono_of(np.concatenate(list(run), axis=1)) for _, run in runs]), rate
 
 
-def mono_of(frame: "av.AudioFrame") -> np.ndarray:
-    """float32 [n], the plain mean over channels, which keeps the level of one channel (a mixer would not)."""
+def samples_of(frame: "av.AudioFrame") -> np.ndarray:
+    """The samples of a frame as its codec gives them, [channels, n]."""
     samples = frame.to_ndarray()
-    if not frame.format.is_planar:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+
+
+def mono_of(samples: np.ndarray) -> np.ndarray:
+    """float32 [n], the plain mean over channels, which keeps the level of one channel (a mixer would not).
+
+    Args:
+        samples: [channels, n] of uint8, integers or floats.
+
+    Raises:
+        MediaError: A sample is no number.
+    """
     if samples.dtype == np.uint8:
         samples = (samples.astype(np.float32) - 128) / 128
     elif samples.dtype.kind == "i":

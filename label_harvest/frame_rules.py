@@ -30,9 +30,13 @@ def preprocess(
     Returns:
         float32 [N, 3, size, size].
     """
-    images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255.0
-    images = functional.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=False)
-    return (images - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    images = torch.empty(len(frames), 3, size, size)
+    for image, frame in zip(images, frames, strict=True):  # one by one: floats of large frames would fill the memory
+        whole = torch.from_numpy(np.ascontiguousarray(frame)[None]).permute(0, 3, 1, 2).float().div_(255.0)
+        image.copy_(
+            functional.interpolate(whole, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
+        )
+    return images.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,12 +39,14 @@ def audio_segments(num_samples: int, num_segments: int) -> np.ndarray:
 def resample_by_index(waveform: np.ndarray, num_samples: int) -> np.ndarray:
     """Bring [..., n] samples to `num_samples` by repeating or dropping samples, without a filter.
 
-    Sample i is taken from i * (n - 1) / (num_samples - 1), rounded half to even.
+    Sample i is taken from i * (n - 1) / (num_samples - 1), rounded half to even; so many samples are returned as given.
 
     Source:
         The published feature extraction; `clap_resample.json` of its golden vectors.
     """
     _check_positive(samples=waveform.shape[-1], num_samples=num_samples)
+    if waveform.shape[-1] == num_samples:
+        return waveform
     index = np.arange(num_samples) * (waveform.shape[-1] - 1) / max(num_samples - 1, 1)
     return waveform[..., np.rint(index).astype(np.int64)]
 

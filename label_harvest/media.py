@@ -5,12 +5,18 @@ is cut to exactly S samples, audio short by at most the tolerance is filled with
 shorter audio is refused.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .clip_media import FAILURES, STATUSES, ClipMedia, Grid, MediaError
 from .decoder import DecodedClip, Sound, decode_clip
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["FAILURES", "STATUSES", "ClipMedia", "Grid", "MediaError", "finish_clip", "read_clip", "resample"]
 
@@ -94,14 +100,22 @@ def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     if max(rate, new_rate) // np.gcd(rate, new_rate) > _MAX_RATIO:
         raise MediaError(f"{rate} Hz audio has no small ratio to {new_rate} Hz; convert the file to a usual rate")
     import torch
-    from torchaudio.functional import resample as sinc_resample
 
-    return sinc_resample(
-        torch.from_numpy(waveform),
+    return _resampler(rate, new_rate)(torch.from_numpy(waveform)).numpy()
+
+
+@lru_cache(maxsize=8)
+def _resampler(rate: int, new_rate: int) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """The filter, which takes as long to build as to use."""
+    import torch
+    from torchaudio.transforms import Resample
+
+    return Resample(
         rate,
         new_rate,
+        resampling_method="sinc_interp_kaiser",
         lowpass_filter_width=64,
         rolloff=0.9475937167399596,
-        resampling_method="sinc_interp_kaiser",
         beta=14.769656459379492,
-    ).numpy()
+        dtype=torch.float32,
+    )

@@ -1,13 +1,13 @@
 """What a media file holds, from one pass over its packets without decoding: streams, their lengths, its clock."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .clip_media import MediaError
-from .decoder import frame_seconds, media_errors, usable_stream
+from .decoder import frame_seconds, usable_stream
+from .media_opening import opened
 
 if TYPE_CHECKING:
     import av
@@ -18,8 +18,8 @@ MOST_PIXELS = 16384 * 8192
 """Larger frames are refused: a few of them fill the memory before any can be scaled down."""
 _PICTURES = ("image2", "_pipe", "ico", "apng")
 """Ends of the names FFmpeg gives to formats of single pictures."""
-_NO_MEDIA = {"tty": "text", "hls": "a playlist", "dash": "a playlist", "concat": "a playlist", "bin": "text"}
-"""Formats FFmpeg would read which are no recordings, and what they are."""
+_TEXTS = ("tty", "bin")
+"""Formats FFmpeg would read which are texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +56,16 @@ class MediaSurvey:
         return max(0.0, (self.promised_seconds or 0.0) - self.seconds)
 
 
-def survey_media(path: str | Path) -> MediaSurvey:
+def survey_media(path: str | Path, *, tick: Callable[[], None] = lambda: None) -> MediaSurvey:
     """Look through a file from start to end without decoding it.
 
+    Args:
+        path: The file.
+        tick: Called for every packet, to show that reading gets on.
+
     Raises:
-        MediaError: The file is missing, is no recording (a picture, a text, a playlist), is damaged, has neither video
-            nor audio, no timestamps, or frames or a length beyond all measure.
+        MediaError: The file is missing, is no recording (a picture, a text, a playlist), is damaged or encrypted, has
+            neither video nor audio, no timestamps, or frames or a length beyond all measure.
     """
     path = Path(path)
     with opened(path) as container:
@@ -72,7 +76,7 @@ def survey_media(path: str | Path) -> MediaSurvey:
         if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
             size = f"{video.codec_context.width} x {video.codec_context.height}"
             raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
-        spans = _stream_spans(container, [stream for stream in (video, audio) if stream is not None])
+        spans = _stream_spans(container, [stream for stream in (video, audio) if stream is not None], tick)
         shown, heard = (spans.get(stream.index) if stream else None for stream in (video, audio))
         survey = MediaSurvey(
             path=path,
@@ -93,25 +97,6 @@ def survey_media(path: str | Path) -> MediaSurvey:
     return survey
 
 
-@contextmanager
-def opened(path: Path) -> "Iterator[av.container.InputContainer]":
-    """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names the file."""
-    import av
-
-    if path.is_dir():
-        raise MediaError(f"{path}: is a folder, expected a media file")
-    if not path.is_file():
-        raise MediaError(f"{path}: no such file; check its name", "missing")
-    if not path.stat().st_size:
-        raise MediaError(f"{path.name}: is empty (0 bytes); fetch it again or leave it out")
-    only_files = {"protocol_whitelist": "file"}
-    with (
-        media_errors(path),
-        av.open(str(path.absolute()), metadata_errors="replace", options=only_files) as container,
-    ):
-        yield container
-
-
 def clock_of(container: "av.container.InputContainer") -> float:
     """What the clock of a container says at its start, in seconds."""
     return (container.start_time or 0) / 1e6
@@ -130,14 +115,19 @@ def _refuse_other_formats(container: "av.container.InputContainer") -> None:
     name = container.format.name
     if name.endswith(_PICTURES):
         raise MediaError("is a picture; a parse needs a recording with a video or an audio stream")
-    if name in _NO_MEDIA:
-        raise MediaError(f"is {_NO_MEDIA[name]}; a parse needs a recording with a video or an audio stream")
+    if name in _TEXTS:
+        raise MediaError("is text; a parse needs a recording with a video or an audio stream")
 
 
-def _stream_spans(container: "av.container.InputContainer", streams: list[Any]) -> dict[int, tuple[float, float]]:
+def _stream_spans(
+    container: "av.container.InputContainer", streams: list[Any], tick: Callable[[], None]
+) -> dict[int, tuple[float, float]]:
     """By index of the stream, when it begins and ends from the start of the clock; none for streams without packets."""
     clock, spans = clock_of(container), dict[int, tuple[float, float]]()
     for packet in container.demux(streams):
+        tick()
+        if packet.has_sidedata("encryption_info"):
+            raise MediaError(f"its {packet.stream.type} is encrypted (DRM); a parse needs a copy without")
         if packet.size == 0 or packet.is_discard:
             continue
         time = packet.pts if packet.pts is not None else packet.dts

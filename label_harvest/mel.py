@@ -110,9 +110,9 @@ def _distinct_windows(num_piece: int, num_samples: int) -> tuple[torch.Tensor, t
 def _decibels(windows: torch.Tensor, sample_rate: int, bank: str) -> torch.Tensor:
     """Windows [B, K, 1024] -> mel bands float32 [B, K, 64] in dB."""
     spectrum = torch.fft.rfft(windows * torch.hann_window(WINDOW_SAMPLES, device=windows.device))
-    power = torch.view_as_real(spectrum).square().sum(-1)  # [B, K, 513]
+    power = spectrum.real.square().add_(spectrum.imag.square())  # [B, K, 513]
     bands = power @ _mel_bank(sample_rate, bank).to(power.device)
-    return 10.0 * torch.log10(bands.clamp_min(POWER_FLOOR))
+    return bands.clamp_min_(POWER_FLOOR).log10_().mul_(10.0)
 
 
 def _check(num_samples: int, bank: str) -> None:

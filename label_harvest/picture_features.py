@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from .frame_album import SLOT_PIXELS
+
 _BATCH = 40
 """Frames that go through ResNet-152 at once."""
 
@@ -46,12 +48,14 @@ class PictureFeatures:
 
     def prepare(self, slots: np.ndarray) -> torch.Tensor:
         """Frames uint8 [K, H, W, 3] RGB -> float32 [K, 3, crop, crop]."""
-        images = torch.from_numpy(np.ascontiguousarray(slots)).permute(0, 3, 1, 2).float() / 255.0
-        size = self.resize if isinstance(self.resize, tuple) else _by_short_side(images.shape[-2:], self.resize)
-        images = functional.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        size = self.resize if isinstance(self.resize, tuple) else _by_short_side(slots.shape[1:3], self.resize)
         top, left = (round((side - self.crop) / 2) for side in size)
-        images = images[..., top : top + self.crop, left : left + self.crop]
-        return (images - torch.tensor(self.mean).view(3, 1, 1)) / torch.tensor(self.std).view(3, 1, 1)
+        images = torch.empty(len(slots), 3, self.crop, self.crop)
+        for image, slot in zip(images, slots, strict=True):  # one by one: floats of large frames would fill the memory
+            whole = torch.from_numpy(np.ascontiguousarray(slot)[None]).permute(0, 3, 1, 2).float().div_(255.0)
+            small = functional.interpolate(whole, size, mode="bilinear", align_corners=False, antialias=True)[0]
+            image.copy_(small[:, top : top + self.crop, left : left + self.crop])
+        return images.sub_(torch.tensor(self.mean).view(3, 1, 1)).div_(torch.tensor(self.std).view(3, 1, 1))
 
     def look(
         self, network: torch.nn.Module, slots: np.ndarray, num_segments: int, device: torch.device
@@ -67,10 +71,13 @@ class PictureFeatures:
         """What goes into the identity of an extractor."""
         size = self.resize if isinstance(self.resize, int) else "x".join(str(side) for side in self.resize)
         seen = "all slots of a segment together" if self.moving else "mean over the slots of a segment"
-        return f"resize to {size}, bilinear, antialiasing, centre {self.crop}x{self.crop}, {seen}"
+        return (
+            f"slots above {SLOT_PIXELS} pixels averaged down to these, resize to {size}, bilinear, antialiasing, "
+            f"centre {self.crop}x{self.crop}, {seen}"
+        )
 
 
-def _by_short_side(size: torch.Size, short: int) -> tuple[int, int]:
+def _by_short_side(size: tuple[int, ...], short: int) -> tuple[int, int]:
     """(height, width) whose shorter side is `short`."""
     height, width = size
     if height <= width:

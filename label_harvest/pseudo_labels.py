@@ -4,7 +4,7 @@ A teacher says a class is in a segment when its logit is strictly above the thre
 about classes the clip is tagged with. Evidence that is absent (NaN) makes no label.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from .store import EvidenceStore
 
 MODALITIES = ("audio", "visual")
 """Order of the modality axis M; the same tuple stands in `eval` and `parsers`, and a test keeps them equal."""
+_FUSED = "fused"
+"""Role of a teacher that hears and sees at once."""
 
 
 def pseudo_labels(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
@@ -87,16 +89,38 @@ def _check(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.ndarray) 
         )
 
 
-def roles_of(thresholds: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """The teachers that decide for audio and for visual: their own where both have thresholds, else the fused one.
+def judges_of(thresholds: Mapping[str, np.ndarray], roles: Collection[str]) -> dict[str, str]:
+    """The teacher that decides for each modality.
+
+    Audio and visual have their own where both have thresholds and evidence, else the fused one decides for both. Where
+    the evidence is of one of the two alone, that modality is decided and the other is absent.
+
+    Args:
+        thresholds: By role.
+        roles: Of the teachers there is evidence of.
+
+    Returns:
+        Role by modality, in the order of MODALITIES.
 
     Raises:
-        ValueError: There are thresholds neither for audio and visual nor for fused.
+        ValueError: There are no thresholds for the evidence, or only for one of two modalities.
     """
-    for roles in (MODALITIES, ("fused", "fused")):
-        if set(roles) <= set(thresholds):
-            return roles
-    raise ValueError(f"labels need thresholds for audio and visual, or for fused, got {sorted(thresholds)}")
+    usable = [role for role in (*MODALITIES, _FUSED) if role in thresholds and role in roles]
+    own = {modality: modality for modality in MODALITIES if modality in usable}
+    if len(own) < len(MODALITIES) and _FUSED in usable:
+        return dict.fromkeys(MODALITIES, _FUSED)
+    known = [role for role in (*MODALITIES, _FUSED) if role in thresholds]
+    if known and not usable:
+        raise ValueError(
+            f"labels by the thresholds for {' and '.join(known)} need evidence of these teachers; "
+            f"the store holds {sorted(roles)}"
+        )
+    if not own or any(modality in roles and modality not in own for modality in MODALITIES):
+        raise ValueError(
+            f"labels need thresholds for audio and visual, or for fused, got {sorted(thresholds)} for evidence of "
+            f"{sorted(roles)}"
+        )
+    return own
 
 
 def label_store(
@@ -105,24 +129,21 @@ def label_store(
     """Label every clip of a store, each modality by its own teacher.
 
     Args:
-        store: Evidence of the teachers `roles_of(thresholds)`.
+        store: Evidence of the teachers `judges_of` names.
         thresholds: float [C] in a teacher's logits: for `audio` and `visual`, or for `fused`, whose labels then go to
             both modalities.
         temperature: Of soft labels, see `pseudo_probs`; None for hard ones.
 
     Returns:
-        bool [N, T, M, C], or float32 for soft labels.
+        bool [N, T, M, C], or float32 for soft labels; nothing is marked in a modality that no teacher decides for.
 
     Raises:
         ValueError: Thresholds are missing, or the store lacks a teacher they are for.
     """
-    wanted = roles_of(thresholds)
-    if not set(wanted) <= set(store.roles):
-        raise ValueError(
-            f"labels by the thresholds for {' and '.join(dict.fromkeys(wanted))} need evidence of these teachers; "
-            f"the store holds {list(store.roles)}"
-        )
-    evidence = [(store.logits(role), store.weak_labels, thresholds[role]) for role in wanted]
-    if temperature is None:
-        return np.stack([pseudo_labels(*track) for track in evidence], axis=2)
-    return np.stack([pseudo_probs(*track, temperature=temperature) for track in evidence], axis=2)
+    tracks = {}
+    for modality, role in judges_of(thresholds, store.roles).items():
+        evidence = (store.logits(role), store.weak_labels, thresholds[role])
+        hard = temperature is None
+        tracks[modality] = pseudo_labels(*evidence) if hard else pseudo_probs(*evidence, temperature=temperature)
+    blank = np.zeros_like(next(iter(tracks.values())))
+    return np.stack([tracks.get(modality, blank) for modality in MODALITIES], axis=2)
