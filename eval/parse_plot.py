@@ -27,8 +27,10 @@ CLASS_HEIGHT = 0.39
 """Inches of height of the two rows of a class."""
 SOUND_HEIGHT = 0.5
 """Inches of height of the spectrogram."""
-MOST_CLASSES = 20
-"""Classes drawn; of more, those that are marked longest."""
+MOST_CLASSES = 25
+"""Classes drawn, which fill a page; of more, those that are marked longest."""
+NAME_WIDTH, NAME_LINES = 16, 2
+"""Letters of a line of a class name, and its lines; what is longer is cut."""
 LOUDNESS = (25.0, 99.7)
 """Percentiles of the spectrogram that are drawn as nothing and as full ink."""
 LEAST_RANGE_DB, FAINTEST_DB = 35.0, -60.0
@@ -39,6 +41,10 @@ _ROW = 0.35
 """Height of a row in its class, whose height is 1; between the rows the overlap is drawn."""
 _TOPS = (0.1, 0.55)
 """Upper ends of the two rows in their class."""
+_INKS = (1, 0)
+"""Which of the theme's colours audible and visible have: those of the viewer."""
+_ABSENT = ("no sound", "no picture")
+"""Said of a stream that is not there."""
 _FAINT, _STRONG = 0.5, (0.55, 1.0)
 """Opacity of a probability of 1 without an event, and of probabilities of 0 and 1 within one."""
 
@@ -111,7 +117,8 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     axes.set_ylim(max(1, len(shown)), 0)
     for row, class_index in enumerate(shown):
         _draw_class(axes, row, parse, class_index, style.colours)
-    _label(axes, [_name(parse, index) for index in shown], style.colours)
+    absent = [said for row, said in enumerate(_ABSENT) if np.isnan(parse.probs[:, row]).all()]
+    _label(axes, [_name(parse, index) for index in shown], absent, style.colours)
     _add_absent(axes, parse, len(shown), style.colours)
     add_legend(figure, _legend(style.colours, left_out), title, style.colours)
     settle(figure)
@@ -144,7 +151,12 @@ def _shown_classes(predicted: BoolArray) -> tuple[list[int], int]:
 
 
 def _name(parse: DrawnParse, index: int) -> str:
-    return textwrap.fill(parse.class_names[index].replace("_", " "), 16)
+    """A class name as it is drawn; a dollar sign would begin a formula."""
+    name = parse.class_names[index].replace("_", " ")
+    lines = textwrap.wrap(name, NAME_WIDTH)
+    if len(lines) > NAME_LINES:
+        lines = [*lines[: NAME_LINES - 1], lines[NAME_LINES - 1][: NAME_WIDTH - 3].rstrip() + "..."]
+    return "\n".join(lines).replace("$", r"\$")
 
 
 def _draw_clock(axes: "Axes", parse: DrawnParse, colours: Theme) -> None:
@@ -196,11 +208,12 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
         low, high = row + top, row + top + _ROW
         marks = parse.predicted[:, modality, class_index]
         axes.axhspan(low, high, color=colours.shade, alpha=0.45, linewidth=0, zorder=0.5)
-        shades = _shades(parse.probs[:, modality, class_index], marks, colours.systems[modality])
+        colour = colours.systems[_INKS[modality]]
+        shades = _shades(parse.probs[:, modality, class_index], marks, colour)
         axes.imshow(shades, extent=(0, parse.seconds, high, low), aspect="auto", interpolation="none", zorder=1)
         spans = _spans(marks, parse.segment_seconds)
         if len(marks) > MANY_SEGMENTS:
-            ink = {"facecolors": colours.systems[modality], "edgecolors": colours.systems[modality]}
+            ink = {"facecolors": colour, "edgecolors": colour}
             axes.broken_barh(spans, (low, high - low), linewidth=0.4, zorder=1.5, **ink)  # type: ignore[arg-type]
         axes.broken_barh(
             spans,
@@ -233,11 +246,19 @@ def _spans(marks: npt.NDArray[np.bool_], segment_seconds: float) -> list[tuple[f
     return [(event.onset, event.offset - event.onset) for event in events]
 
 
-def _label(axes: "Axes", names: list[str], colours: Theme) -> None:
-    """Name the classes and their rows."""
+def _label(axes: "Axes", names: list[str], absent: list[str], colours: Theme) -> None:
+    """Name the classes and their rows, or say that there are none."""
     if not names:
         axes.set_yticks([])
-        axes.text(0.5, 0.5, "no event", transform=axes.transAxes, ha="center", va="center", color=colours.quiet)
+        axes.text(
+            0.5,
+            0.5,
+            ", ".join(["no event", *absent]),
+            transform=axes.transAxes,
+            ha="center",
+            va="center",
+            color=colours.quiet,
+        )
         return
     middles = [row + top + _ROW / 2 for row in range(len(names)) for top in _TOPS]
     axes.set_yticks(middles, list(MODALITY_TITLES) * len(names))
@@ -260,7 +281,7 @@ def _label(axes: "Axes", names: list[str], colours: Theme) -> None:
 
 def _add_absent(axes: "Axes", parse: DrawnParse, rows: int, colours: Theme) -> None:
     """Say which stream the media has not."""
-    for modality, said in enumerate(("no sound", "no picture")):
+    for modality, said in enumerate(_ABSENT):
         if rows and np.isnan(parse.probs[:, modality]).all():
             for row in range(rows):
                 y = row + _TOPS[modality] + _ROW / 2
@@ -270,7 +291,7 @@ def _add_absent(axes: "Axes", parse: DrawnParse, rows: int, colours: Theme) -> N
 def _legend(colours: Theme, left_out: int) -> "list[Artist]":
     from matplotlib.patches import Patch
 
-    audible, visible = colours.systems[:2]
+    audible, visible = (colours.systems[ink] for ink in _INKS)
     entries: list[Artist] = [
         Patch(facecolor=audible, label="audible"),
         Patch(facecolor=visible, edgecolor=colours.paper, linewidth=0, hatch=2 * HATCHES[1], label="visible"),

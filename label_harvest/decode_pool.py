@@ -2,20 +2,17 @@
 
 import logging
 import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from .child_process import ChildProcess, DiedError, StartError, never_ready, unusable
 from .clip_media import ClipMedia, Grid, MediaError
-from .decode_worker import receive_message, request_for, send_message, unpack
+from .decode_worker import named_function, request_for, unpack
 from .decoder import DecodedClip
-from .media import finish_clip, read_clip
+from .media import finish_clip
 
 logger = logging.getLogger(__name__)
 
@@ -23,16 +20,6 @@ DECODE = "label_harvest.decoder:decode_clip"
 """What a decoding process calls, module:name."""
 TRIES = 3
 """A clip is given up when so many fresh processes have died of it; one may die of something else."""
-START_SECONDS = 120.0
-"""A process that is not ready by then never will be."""
-_REAP_SECONDS = 5.0
-"""A killed process that has not gone by then sits in the kernel (a network disk, say) and is left behind."""
-_ROOT = Path(__file__).resolve().parents[1]
-_START = (
-    f"import sys; root = {str(_ROOT)!r}; sys.path += [root] * (root not in sys.path); "
-    "from label_harvest.decode_worker import main; main(sys.argv[1:])"
-)
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _RESAMPLING = threading.Lock()
 """Held by the one thread that resamples: torch spreads each call over the cores by itself."""
 
@@ -107,7 +94,8 @@ class DecodePool:
             return self._threads.submit(self._read, path, grid)
         future: Future[ClipMedia] = Future()
         try:
-            future.set_result(read_clip(path, grid=grid, slots=self._slots))
+            decoded = named_function(self._decode)(path, grid=grid, slots=self._slots)
+            future.set_result(finish_clip(decoded, grid=grid, name=path.name))
         except MediaError as error:
             future.set_exception(error)
         return future
@@ -118,11 +106,13 @@ class DecodePool:
             process = self._take()
             try:
                 decoded = process.decode(request_for(path, grid, self.limits.seconds, slots=self._slots))
-            except _DiedError as death:
+            except DiedError as death:
                 self._drop(process)
                 if self._closed:
                     raise
                 logger.debug("%s: the decoding process %s (try %d of %d)", path.name, death, attempt, TRIES)
+                if isinstance(death, StartError) and attempt == TRIES:
+                    raise never_ready(death) from None
                 reason = str(death).format(memory=self.limits.memory)
                 continue
             except MediaError as error:
@@ -147,7 +137,7 @@ class DecodePool:
             pass
         with self._guard:
             if self._closed:
-                raise _DiedError("was not started any more")
+                raise DiedError("was not started any more")
             process = _Process(self.limits.memory, self._decode)
             self._all.add(process)
         return process
@@ -159,28 +149,12 @@ class DecodePool:
             self._all.discard(process)
 
 
-class _DiedError(Exception):
-    """A decoding process ended in the middle of a clip; the message says how."""
-
-
-class _Process:
-    """One decoding process and the socket to it; used by one thread at a time."""
+class _Process(ChildProcess):
+    """One decoding process of a pool."""
 
     def __init__(self, memory: int, decode: str) -> None:
-        """Start it, in a process group of its own so that Ctrl-C reaches the harvest alone."""
-        self._connection, theirs = socket.socketpair()
-        self._ready = False
-        with theirs:
-            given = [str(theirs.fileno()), str(os.getpid()), str(memory), decode]
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START, *given],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, **_ONE_THREAD},
-                process_group=0,
-            )
+        """Start it with MiB of memory for a clip, and the function that decodes."""
+        super().__init__("label_harvest.decode_worker", [str(memory), decode])
 
     def decode(self, request: dict) -> DecodedClip:
         """Have it decode one file, see `request_for`.
@@ -188,74 +162,26 @@ class _Process:
         Raises:
             MediaError: The clip cannot be used, or took too long; then the process is not to be used again.
             OSError: Decoding processes do not work on this machine.
-            _DiedError: The process died.
+            DiedError: The process died.
         """
-        if not self._ready:
-            self._wait_until_ready()
         name, seconds = Path(request["path"]).name, request["seconds"]
+        self.send(request)
         try:
-            return _clip_of(self._answer(seconds, request))
+            return _clip_of(self.receive(seconds))
         except TimeoutError:
             raise MediaError(
                 f"{name}: decoding took more than {seconds:g} s and was stopped; leave it out or allow more time",
                 "timeout",
             ) from None
 
-    def kill(self) -> None:
-        """Kill it; whoever waits for its answer learns of that."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Kill it, wait until it is gone, and close the socket, which no other thread may be using."""
-        self._process.kill()
-        try:
-            self._process.wait(_REAP_SECONDS)
-        except subprocess.TimeoutExpired:
-            logger.warning("decoding process %d cannot be killed; it waits for a disk", self._process.pid)
-        self._connection.close()
-
-    def _wait_until_ready(self) -> None:
-        """Wait until it has imported what it needs."""
-        try:
-            _clip_of(self._answer(START_SECONDS))
-        except TimeoutError:
-            raise OSError(f"a decoding process was not ready after {START_SECONDS:g} s; try without (0)") from None
-        self._ready = True
-
-    def _answer(self, seconds: float, request: dict | None = None) -> dict:
-        """Its next message, after a request if there is one; TimeoutError when none comes in so many seconds."""
-        try:
-            if request:
-                send_message(self._connection, request)
-            self._connection.settimeout(seconds)
-            answer = receive_message(self._connection)
-            self._connection.settimeout(None)
-        except TimeoutError:
-            raise
-        except OSError:
-            answer = None
-        if answer is None:
-            raise _DiedError(self._cause_of_death())
-        return answer
-
-    def _cause_of_death(self) -> str:
-        """How it ended, in words."""
-        try:
-            code = self._process.wait(_REAP_SECONDS)
-        except subprocess.TimeoutExpired:
-            return "stopped answering"
-        return f"died of {signal.Signals(-code).name}" if code < 0 else f"ended itself with exit code {code}"
-
 
 def _clip_of(answer: dict) -> DecodedClip:
-    """The clip a message holds, an empty one for `ready`; every other message is an error."""
+    """The clip a message holds; every other message is an error."""
     match answer["outcome"]:
         case "decoded":
             return unpack(answer)
-        case "ready":
-            return DecodedClip(None, None)
         case "refused":
             raise MediaError(answer["message"], answer["status"])
         case "out of memory":
-            raise _DiedError("ran out of its {memory} MiB of memory")
-    raise OSError(f"decoding processes do not work here ({answer['message']}); try without them (0)")
+            raise DiedError("ran out of its {memory} MiB of memory")
+    raise unusable(answer)

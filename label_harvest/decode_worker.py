@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,16 +41,14 @@ def main(arguments: Sequence[str]) -> None:
             that decodes, as module:name.
     """
     descriptor, parent, memory, decode_name = int(arguments[0]), int(arguments[1]), int(arguments[2]), arguments[3]
-    _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    die_with(parent)
     with socket.socket(fileno=descriptor) as connection:
         try:
-            decode = _decode_function(decode_name)
-        except ImportError as error:
+            decode = named_function(decode_name)
+        except (ImportError, OSError, RuntimeError) as error:
             send_message(connection, {"outcome": "unusable", "message": str(error)})
             return
-        _limit_memory(memory)
+        limit_memory(memory)
         send_message(connection, {"outcome": "ready"})
         while (request := receive_message(connection)) is not None:
             signal.setitimer(signal.ITIMER_REAL, request["seconds"] + ALARM_SECONDS)
@@ -75,7 +74,7 @@ def _answer(connection: socket.socket, decode: Callable[..., DecodedClip], reque
         send_message(connection, {"outcome": "refused", "status": "undecodable", "message": message})
         return True
     try:
-        file = _shared(arrays)
+        file = shared_file(arrays)
     except OSError as error:
         send_message(connection, {"outcome": "unusable", "message": f"no shared memory ({error.strerror})"})
         return False
@@ -118,12 +117,11 @@ def unpack(message: dict) -> DecodedClip:
         memory = mmap.mmap(file.fileno(), message["bytes"], access=mmap.ACCESS_COPY)
     picture, sound = message["picture"], message["sound"]
     if picture is not None:
-        shape, num_slots = picture.pop("shape"), picture.pop("num_slots")
+        shape, slots_shape = picture.pop("shape"), picture.pop("slots_shape")
         frames = np.frombuffer(memory, np.uint8, int(np.prod(shape))).reshape(shape)
         slots = None
-        if num_slots:
-            shape = [num_slots, *shape[1:]]
-            slots = np.frombuffer(memory, np.uint8, int(np.prod(shape)), frames.nbytes).reshape(shape)
+        if slots_shape[0]:
+            slots = np.frombuffer(memory, np.uint8, int(np.prod(slots_shape)), frames.nbytes).reshape(slots_shape)
         present = np.array(picture.pop("present"), bool)
         troubles = tuple((status, text) for status, text in picture.pop("troubles"))
         picture = Picture(frames=frames, present=present, troubles=troubles, slots=slots, **picture)
@@ -144,7 +142,7 @@ def _pack(clip: DecodedClip) -> tuple[dict, list[np.ndarray]]:
     if picture:
         head["picture"] = {
             "shape": frames.shape,
-            "num_slots": len(slots),
+            "slots_shape": slots.shape,
             "present": picture.present.tolist(),
             "provenance": picture.provenance,
             "troubles": picture.troubles,
@@ -155,7 +153,7 @@ def _pack(clip: DecodedClip) -> tuple[dict, list[np.ndarray]]:
     return head, [frames, slots, gap, samples]
 
 
-def _shared(arrays: Sequence[np.ndarray]) -> int:
+def shared_file(arrays: Sequence[np.ndarray]) -> int:
     """Descriptor of a nameless file in memory (where the system has such) with the bytes of the arrays."""
     if hasattr(os, "memfd_create"):
         file = os.memfd_create("clip")
@@ -185,22 +183,27 @@ def _receive(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _decode_function(name: str) -> Callable[..., DecodedClip]:
+def named_function(name: str) -> Callable[..., Any]:
     """The function module:name; av is imported now, so that its absence is said before the first clip."""
     import_module("av")
     module, _, function = name.partition(":")
     return getattr(import_module(module), function)
 
 
-def _die_with(parent: int) -> None:
-    """Have the system kill this process when the thread that started it ends, as it does when its process is killed."""
+def die_with(parent: int) -> None:
+    """Have the system kill this process when the thread that started it ends, as it does when its process is killed.
+
+    Ctrl-C is left to the parent, and a crash leaves no core file.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
 
 
-def _limit_memory(memory: int) -> None:
+def limit_memory(memory: int) -> None:
     """Let the address space grow by so many MiB from here."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])

@@ -5,18 +5,20 @@ Memory does not grow with the length of the file.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from .clip_media import Grid, MediaError
 from .decode_pool import usable_cores
-from .decoder import GAP_SECONDS, frame_seconds, mono_of, usable_stream
+from .decoder import GAP_SECONDS, frame_seconds, mono_of, samples_of, usable_stream
 from .media import resample
-from .media_survey import clock_of, opened
+from .media_opening import opened
+from .media_survey import MediaSurvey, clock_of, survey_media
 
 KEPT_PIXELS = 1920 * 1088
 """Larger frames are scaled down to about this many pixels, keeping their shape (averaging areas)."""
@@ -29,7 +31,46 @@ _ROLLOFF = 0.9475937167399596
 """Of the filter in `media.resample`: they say how far it reaches."""
 
 
-def frames_at(path: Path, cutoffs: np.ndarray, seconds: float, grid: Grid) -> Iterator[np.ndarray]:
+def no_tick() -> None:
+    """Nobody wants to know how decoding gets on."""
+
+
+class MediaReader(Protocol):
+    """Whoever reads a media file, piece by piece: `DirectReader`, or `stream_reader.ProcessReader`."""
+
+    def survey(self, path: Path) -> MediaSurvey:
+        """See `survey_media`."""
+
+    def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
+        """See `frames_at`."""
+
+    def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
+        """See `sound_of`."""
+
+
+@dataclass(frozen=True)
+class DirectReader:
+    """Reads in this process, without limits."""
+
+    tick: Callable[[], None] = no_tick
+    """Called for every packet, to show that decoding gets on."""
+
+    def survey(self, path: Path) -> MediaSurvey:
+        """See `survey_media`."""
+        return survey_media(path, tick=self.tick)
+
+    def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
+        """See `frames_at`."""
+        return frames_at(survey.path, cutoffs, survey.video_seconds or 0.0, grid, tick=self.tick)
+
+    def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
+        """See `sound_of`."""
+        return sound_of(survey.path, survey.seconds, tick=self.tick)
+
+
+def frames_at(
+    path: Path, cutoffs: np.ndarray, seconds: float, grid: Grid, *, tick: Callable[[], None] = no_tick
+) -> Iterator[np.ndarray]:
     """The frame shown at each of many times: the last one with a timestamp below the time, else the first frame.
 
     Args:
@@ -37,6 +78,7 @@ def frames_at(path: Path, cutoffs: np.ndarray, seconds: float, grid: Grid) -> It
         cutoffs: float [K] ascending, in seconds from the start of the container's clock.
         seconds: When the video ends, as its packets say.
         grid: Its tolerance says how much earlier the video may end than its packets say.
+        tick: Called for every packet.
 
     Yields:
         uint8 [H, W, 3] RGB upright, all of the size of the first; the same array where the frame is the same.
@@ -49,7 +91,7 @@ def frames_at(path: Path, cutoffs: np.ndarray, seconds: float, grid: Grid) -> It
         stream.codec_context.thread_count = min(usable_cores(), _THREADS)
         clock, picture = clock_of(container), _Picture()
         position, last, shown = 0, 0.0, None
-        for stamp, frame in _decoded(container, stream):
+        for stamp, frame in _decoded(container, stream, tick):
             if stamp is None:
                 raise MediaError("video frames without timestamps; convert the file")
             last = stamp - clock
@@ -69,26 +111,40 @@ def frames_at(path: Path, cutoffs: np.ndarray, seconds: float, grid: Grid) -> It
             yield picture.of(shown)
 
 
-def sound_of(path: Path, seconds: float, rate: int) -> Iterator[np.ndarray]:
-    """The sound of a file from the start of the container's clock, float32 mono blocks at a rate.
+def sound_of(path: Path, seconds: float, *, tick: Callable[[], None] = no_tick) -> Iterator[tuple[int, np.ndarray]]:
+    """The sound of a file from the start of the container's clock, as it lies there.
 
     Args:
         path: A file with an audio stream.
         seconds: When the media ends; silence for gaps in the timestamps never reaches much further.
-        rate: Samples per second that are wanted.
+        tick: Called for every packet.
+
+    Yields:
+        (samples per second, which stay the same; float32 [n] mono).
 
     Raises:
-        MediaError: The sound is damaged, changes its rate, or has one that cannot be brought to the wanted one.
+        MediaError: The sound is damaged or changes its rate.
     """
     with opened(path) as container:
         stream = usable_stream(container, "audio")
-        frames = _decoded(container, stream)
+        frames = _decoded(container, stream, tick)
         first = next(frames, None)
         if first is None:
             raise MediaError("no frame of its audio decodes; fetch it again or leave it out")
         given = first[1].sample_rate
-        blocks = _gapless(chain([first], frames), clock_of(container), given, round((seconds + 2) * given))
-        yield from resampled(blocks, given, rate)
+        for block in _gapless(chain([first], frames), clock_of(container), given, round((seconds + 2) * given)):
+            yield given, block
+
+
+def sound_at(sound: Iterator[tuple[int, np.ndarray]], new_rate: int) -> Iterator[np.ndarray]:
+    """Bring what `sound_of` yields to a rate: float32 mono blocks.
+
+    Raises:
+        MediaError: The rate of the file cannot be brought to the wanted one.
+    """
+    first = next(sound, None)
+    if first is not None:
+        yield from resampled((block for _, block in chain([first], sound)), first[0], new_rate)
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
@@ -154,9 +210,10 @@ def _size(width: int, height: int) -> dict[str, Any]:
     return {**small, "interpolation": Interpolation.AREA}
 
 
-def _decoded(container: Any, stream: Any) -> Iterator[tuple[float | None, Any]]:  # noqa: ANN401
+def _decoded(container: Any, stream: Any, tick: Callable[[], None]) -> Iterator[tuple[float | None, Any]]:  # noqa: ANN401
     """Frames of a stream in presentation order with their times in seconds, refusing what is marked damaged."""
     for packet in container.demux(stream):
+        tick()
         if packet.is_corrupt:
             raise MediaError(f"a damaged packet in its {stream.type} stream; fetch it again or leave it out")
         for frame in stream.codec_context.decode(packet if packet.size else None):
@@ -174,7 +231,7 @@ def _gapless(frames: Iterable[tuple[float | None, Any]], clock: float, rate: int
     for stamp, frame in frames:
         if frame.sample_rate != rate:
             raise MediaError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz; convert the file")
-        mono = mono_of(frame)
+        mono = mono_of(samples_of(frame))
         gap = 0 if stamp is None else round((stamp - clock) * rate) - position
         if gap > gap_samples:
             for silence in _silence(min(gap, most - position), rate):

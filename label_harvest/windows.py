@@ -20,9 +20,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .clip_media import ClipMedia, Grid
+from .clip_media import ClipMedia, Grid, MediaError
+from .frame_album import slot_image
 from .indices import frame_indices
-from .media_streams import frames_at, sound_of
+from .media_streams import DirectReader, MediaReader, sound_at
 from .media_survey import MediaSurvey
 
 LEAST_SHARE = 0.1
@@ -69,7 +70,9 @@ def window_starts(segments: int, window: int, hop: int) -> tuple[int, ...]:
     return (*range(0, last, hop), last)
 
 
-def read_windows(survey: MediaSurvey, grid: Grid, *, hop: int, slots: bool = False) -> Iterator[Window]:
+def read_windows(
+    survey: MediaSurvey, grid: Grid, *, hop: int, slots: bool = False, reader: MediaReader | None = None
+) -> Iterator[Window]:
     """Read a media file window by window, decoding each stream once.
 
     Args:
@@ -77,17 +80,19 @@ def read_windows(survey: MediaSurvey, grid: Grid, *, hop: int, slots: bool = Fal
         grid: T segments of a window, and the rates.
         hop: Segments from one window to the next, at most T.
         slots: Whether the frames of all slots are wanted, beside one per segment.
+        reader: Who decodes, the one that made the survey; None for this process.
 
     Raises:
         MediaError: The file is damaged, or cannot be brought to the grid.
         ValueError: The hop leaves gaps or does not move.
     """
+    reader = reader or DirectReader()
     segments = num_segments(survey.seconds, grid)
     starts = window_starts(segments, grid.num_segments, hop)
     spans = ((survey.audio_start, survey.audio_seconds), (survey.video_start, survey.video_seconds))
     present = np.stack([_covered(start, end, segments, grid) for start, end in spans], axis=1)
-    pictures = _picture_windows(survey, grid, starts, present[:, 1], slots=slots)
-    waveforms = _sound_windows(survey, grid, starts, present[:, 0])
+    pictures = _picture_windows(reader, survey, grid, starts, present[:, 1], slots=slots)
+    waveforms = _sound_windows(reader, survey, grid, starts, present[:, 0])
     for start, picture, waveform in zip(starts, pictures, waveforms, strict=True):
         here = present[start : start + grid.num_segments]
         padding = grid.num_segments - len(here)
@@ -117,7 +122,13 @@ _Pictures = tuple[np.ndarray | None, np.ndarray | None]
 
 
 def _picture_windows(
-    survey: MediaSurvey, grid: Grid, starts: tuple[int, ...], present: np.ndarray, *, slots: bool
+    reader: MediaReader,
+    survey: MediaSurvey,
+    grid: Grid,
+    starts: tuple[int, ...],
+    present: np.ndarray,
+    *,
+    slots: bool,
 ) -> Iterator[_Pictures]:
     """Pictures of each window, None where no frame is present; holds the frames of two windows at most."""
     length = min(len(present), grid.num_segments)
@@ -130,7 +141,7 @@ def _picture_windows(
     cutoffs, place = np.unique(np.concatenate([np.zeros(0), *times]), return_inverse=True)
     images: Iterator[np.ndarray] = iter(())
     if times:
-        images = frames_at(survey.path, cutoffs, survey.video_seconds or 0.0, grid)
+        images = reader.frames(survey, cutoffs, grid)
     held, taken = dict[int, np.ndarray](), 0
     rows = iter(place.reshape(-1, len(picks)).tolist())
     for seen in shown:
@@ -144,7 +155,7 @@ def _picture_windows(
         window = [held[index] for index in row]
         frames = [window[index] for index in chosen] if slots else window
         padded = np.stack(frames + frames[-1:] * (grid.num_segments - length))
-        yield padded, np.stack(window[: grid.num_slots]) if slots else None
+        yield padded, np.stack([slot_image(image) for image in window[: grid.num_slots]]) if slots else None
 
 
 def _num_slots(survey: MediaSurvey, grid: Grid, segments: int) -> int:
@@ -158,12 +169,12 @@ def _num_slots(survey: MediaSurvey, grid: Grid, segments: int) -> int:
 
 
 def _sound_windows(
-    survey: MediaSurvey, grid: Grid, starts: tuple[int, ...], present: np.ndarray
+    reader: MediaReader, survey: MediaSurvey, grid: Grid, starts: tuple[int, ...], present: np.ndarray
 ) -> Iterator[np.ndarray | None]:
     """float32 [S] of each window, filled up with silence, None where no sound is present."""
     blocks: Iterator[np.ndarray] = iter(())
     if present.any():
-        blocks = sound_of(survey.path, survey.seconds, grid.sample_rate)
+        blocks = _named(survey, sound_at(reader.sound(survey), grid.sample_rate))
     held, first = np.zeros(0, np.float32), 0
     for start in starts:
         if not present[start : start + grid.num_segments].any():
@@ -175,6 +186,16 @@ def _sound_windows(
             held, first = _dropped(np.concatenate([held, block]), first, begin)
         window = held[: grid.num_samples]
         yield np.pad(window, (0, grid.num_samples - len(window)))
+
+
+def _named(survey: MediaSurvey, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same blocks; an error says of which file."""
+    try:
+        yield from blocks
+    except MediaError as error:
+        if str(error).startswith(f"{survey.path.name}: "):
+            raise
+        raise MediaError(f"{survey.path.name}: {error}", error.status) from error
 
 
 def _dropped(held: np.ndarray, first: int, begin: int) -> tuple[np.ndarray, int]:

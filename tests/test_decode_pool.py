@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from label_harvest import child_process
 from label_harvest.decode_pool import DecodeLimits, DecodePool, usable_cores
 from label_harvest.media import Grid, MediaError, read_clip
 from tests.conftest import ROOT
@@ -222,3 +223,12 @@ def test_limits_check_themselves():
     with pytest.raises(ValueError, match="memory limit of a clip must be at least 1 MiB, got 0"):
         DecodeLimits(memory=0)
     assert usable_cores() >= 1
+
+
+def test_processes_that_end_as_they_start_are_trouble_of_the_machine_not_of_the_clip(tmp_path, monkeypatch):
+    monkeypatch.setattr(child_process, "_START", "import sys; sys.exit(3)  # {root} {module}")
+    with (
+        DecodePool(1) as pool,
+        pytest.raises(OSError, match=r"end before they are ready \(one ended itself with exit code 3"),
+    ):
+        pool.submit(says(tmp_path, "clip", "decode"), GRID).result(60)

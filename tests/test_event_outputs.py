@@ -145,6 +145,32 @@ def test_fiftyone_counts_from_the_start(tmp_path):
     assert sorted(found) == events_of(zero) and set(record["labels"]) == {"street & dog", "b"}
 
 
+def test_fiftyone_entries_have_the_keys_its_importer_takes(tmp_path):
+    """Of FiftyOneTemporalDetectionSampleParser (1.22): others go into `attributes`, and none may stand in both."""
+    record = json.loads(written(tmp_path, [toy_parse()], "fiftyone"))
+    assert set(record) == {"classes", "labels"}
+    for entry, event in zip(record["labels"]["street & dog"], toy_parse().events, strict=True):
+        assert set(entry) == {"label", "support", "timestamps", "confidence", "attributes"}
+        assert not set(entry["attributes"]) & {"label", "support", "confidence"}
+        first, last = entry["support"]
+        assert (first - 1) / 25 == pytest.approx(event.onset - 1.4) and last / 25 == pytest.approx(event.offset - 1.4)
+    (entries,) = json.loads(written(tmp_path, [toy_parse(visual=False)], "fiftyone"))["labels"].values()
+    assert all("support" not in entry and "timestamps" in entry for entry in entries)
+
+
+def test_label_studio_gets_tasks_with_all_media_its_interface_names(tmp_path):
+    """It refuses a task whose `data` lacks the media of any part of the interface."""
+    seen, heard = toy_parse(), toy_parse(visual=False, name="b.wav")
+    for parses, kinds in (([seen], {"video"}), ([heard], {"audio"}), ([seen, heard], {"video", "audio"})):
+        tasks = json.loads(written(tmp_path, parses, "label-studio"))
+        config = Xml.fromstring((tmp_path / "out.label-studio.config.xml").read_text(encoding="utf-8"))
+        assert {part.get("value").removeprefix("$") for part in config if part.get("value")} == kinds
+        for task in tasks:
+            assert set(task["data"]) == kinds | {"name"}
+            controls = {part.get("name") for part in config if part.get("toName")}
+            assert {result["from_name"] for result in task["predictions"][0]["result"]} <= controls
+
+
 @pytest.mark.parametrize("visual", [True, False])
 def test_label_studio_tasks_fit_their_interface(tmp_path, visual):
     parse = toy_parse(visual=visual)

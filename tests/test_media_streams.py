@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from label_harvest.media import Grid, MediaError, resample
-from label_harvest.media_streams import frames_at, resampled, sound_of
+from label_harvest.media_streams import frames_at, resampled, sound_at, sound_of
 from tests.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 
 
@@ -34,13 +34,13 @@ def test_large_frames_are_scaled_down_and_keep_their_shape(tmp_path, monkeypatch
 
 def test_sound_starts_with_the_clock_and_fills_gaps(tmp_path):
     path = write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(seconds=3), sound=ToySound(seconds=1, start=1.5))
-    waveform = np.concatenate(list(sound_of(path, 3.0, 48000)))
+    waveform = np.concatenate(list(sound_at(sound_of(path, 3.0), 48000)))
     assert np.abs(waveform[: int(1.4 * 48000)]).max() == 0 and np.abs(waveform[int(1.6 * 48000) :]).max() > 0.1
 
 
 def test_silence_of_a_gap_ends_with_the_media(tmp_path):
     path = write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(seconds=1), sound=ToySound(seconds=1, start=90))
-    assert sum(map(len, sound_of(path, 1.0, 8000))) <= 8000 * 4
+    assert sum(map(len, sound_at(sound_of(path, 1.0), 8000))) <= 8000 * 4
 
 
 def test_damage_is_an_error(tmp_path):

@@ -68,6 +68,9 @@ def test_missing_streams_and_nothing_at_all(theme):
     parse.predicted[:, 1] = False
     assert "no picture" in texts(parse_figure(parse, style=Style(theme=theme)))
     assert "no event" in texts(parse_figure(drawn(marked=2.0), style=Style(theme=theme)))
+    parse = drawn(marked=2.0)
+    parse.probs[:, 0] = np.nan
+    assert "no event, no sound" in texts(parse_figure(parse, style=Style(theme=theme)))
 
 
 def test_many_classes_are_cut_and_said():
@@ -102,3 +105,14 @@ def test_arrays_that_do_not_fit_are_refused():
         DrawnParse(class_names=NAMES, probs=parse.probs, predicted=parse.predicted[1:])
     with pytest.raises(ValueError, match="spectrogram must be float"):
         drawn(spectrogram=np.zeros(5, np.float32))
+
+
+def test_names_of_any_length_keep_to_their_rows():
+    names = ("A very long class name that is a whole sentence", "Supercalifragilisticexpialidocious", "$x^2$ <b>")
+    probs = np.ones((10, 2, 3), np.float32)
+    figure = parse_figure(DrawnParse(class_names=names, probs=probs, predicted=probs >= 0.5))
+    shown = {"A very long\nclass name th...", "Supercalifragili\nsticexpialido...", r"\$x^2\$ <b>"}
+    assert shown <= set(texts(figure))
+    figure.draw_without_rendering()
+    boxes = sorted((t.get_window_extent() for t in figure.axes[-1].texts), key=lambda box: -box.y1)
+    assert all(above.y0 > below.y1 for above, below in zip(boxes, boxes[1:], strict=False))

@@ -7,9 +7,11 @@ import pytest
 
 import valor
 from eval.post_processing import PostProcessing
+from label_harvest.decode_pool import DecodeLimits
 from label_harvest.harvest import HarvestOptions, harvest
 from label_harvest.manifest import HarvestManifest
 from label_harvest.media import Grid, MediaError
+from label_harvest.media_streams import DirectReader
 from label_harvest.teachers import build_teacher
 from tests.toy import ToySound, ToyVideo, write_toy_clip
 from tests.toy_parse import DEMO, NAMES, write_film, write_run
@@ -156,12 +158,18 @@ def test_what_contradicts_itself_is_refused(run, system, films):
         parse_media(system, films / "none.mp4")
 
 
-def test_a_file_that_ends_early_is_noted(system, tmp_path, monkeypatch):
-    import valor.parsing as parsing
+def test_a_file_that_ends_early_is_noted(system, tmp_path):
+    class Promising(DirectReader):
+        def survey(self, path):
+            return dataclasses.replace(super().survey(path), promised_seconds=60.0)
 
-    original = parsing.survey_media
-    monkeypatch.setattr(
-        parsing, "survey_media", lambda path: dataclasses.replace(original(path), promised_seconds=60.0)
-    )
-    parse = parse_media(system, write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=3)))
+    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=3))
+    parse = parse_media(system, path, reader=Promising())
     assert "ends at 3.0 s of the 60.0 s its header says" in parse.notes[0]
+
+
+def test_the_parse_is_the_same_whoever_decodes(system, tmp_path):
+    path = write_film(tmp_path / "long.mp4", 17, [("Speech", "audio", 3, 14), ("Dog", "visual", 8, 16)])
+    parses = [parse_media(system, path, ParseOptions(limits=limits)) for limits in (None, DecodeLimits())]
+    assert np.array_equal(parses[0].segment_probs, parses[1].segment_probs)
+    assert np.array_equal(parses[0].gate_probs, parses[1].gate_probs) and parses[0].media == parses[1].media

@@ -1,6 +1,8 @@
 import pytest
 
 from eval.post_processing import PostProcessing
+from label_harvest.decode_pool import DecodeLimits
+from label_harvest.stream_reader import ProcessReader
 from tests.toy import ToySound, ToyVideo, write_toy_clip
 from tests.toy_parse import DEMO
 from valor.parse_json import read_parse
@@ -107,3 +109,16 @@ def test_a_file_of_the_same_size_that_is_newer_is_parsed_again(system, folder, t
     os.utime(folder / "three.wav", (later, later))
     again = outcomes(system, folder, out)
     assert again["one.mp4"].skipped and not again["three.wav"].skipped
+
+
+@pytest.mark.parametrize("word", ["hang", "crash", "eat"])
+def test_a_decoder_that_misbehaves_costs_its_file_alone(system, folder, tmp_path, monkeypatch, word):
+    limits = DecodeLimits(seconds=2 if word == "hang" else 60, memory=300)
+    bad = ProcessReader(limits, source="tests.bad_readers:reader")
+    monkeypatch.setattr("valor.parsing_batch.media_reader", lambda options: bad)
+    (folder / f"survey_{word}.mp4").symlink_to(folder / "one.mp4")
+    found = outcomes(system, folder, tmp_path / "out")
+    said = {"hang": "stood still for 2 s", "crash": "died of SIGABRT", "eat": "ran out of its 300 MiB"}
+    assert said[word] in found[f"survey_{word}.mp4"].problem and found[f"survey_{word}.mp4"].parse is None
+    assert found["one.mp4"].parse and found["three.wav"].parse and bad._process is None
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.json", "three.json"]

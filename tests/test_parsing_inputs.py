@@ -56,3 +56,44 @@ def test_a_name_that_is_no_text_says_so(tmp_path):
     path.write_bytes(b"x")
     (found,) = find_inputs([str(path)])
     assert "no UTF-8 text" in found.problem and str(found.path).encode().endswith("bad\ufffd.mp4".encode())
+
+
+def test_a_file_typed_twice_comes_once(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    typed = ["b.mp4", str(folder / "b.mp4"), "sub/../b.mp4", "./b.mp4", "*b.mp4"]
+    assert names(find_inputs(typed)) == ["b.mp4"]
+    (folder / "also.mp4").symlink_to(folder / "b.mp4")
+    assert names(find_inputs(["b.mp4", "also.mp4"])) == ["b.mp4", "also.mp4"]
+
+
+def test_long_names_are_cut_and_stay_apart(folder):
+    for ending in ("x", "y"):
+        (folder / f"{'ü' * 120}{ending}.mp4").write_bytes(b"x")
+    found = [media.name for media in find_inputs([f"{folder}/ü*.mp4"])]
+    assert len(set(found)) == 2 and all(len(f".{name}.label-studio.json.12345678.tmp".encode()) < 255 for name in found)
+
+
+def test_what_is_no_file_says_what_it_is(folder):
+    os.mkfifo(folder / "pipe.mp4")
+    (folder / "gone.mp4").symlink_to(folder / "nothing.mp4")
+    said = {
+        media.path.name: media.problem
+        for media in find_inputs([f"{folder}/pipe.mp4", f"{folder}/gone.mp4", "/dev/zero"])
+    }
+    assert said["pipe.mp4"].startswith("is a pipe") and said["zero"].startswith("is a device")
+    assert said["gone.mp4"].startswith(f"is a link to {folder}/nothing.mp4")
+    (too_long,) = find_inputs(["n" * 300 + ".mp4"])
+    assert "name too long" in too_long.problem.lower()
+
+
+def test_a_file_without_permission_says_so(folder, monkeypatch):
+    monkeypatch.setattr("valor.parsing_inputs.os.access", lambda path, how: False)  # root may read everything
+    (found,) = find_inputs([f"{folder}/b.mp4"])
+    assert found.problem == "may not be read; ask for the permission"
+    monkeypatch.setattr("pathlib.Path.stat", _forbidden)
+    (found,) = find_inputs([f"{folder}/b.mp4"])
+    assert found.problem == "Permission denied"
+
+
+def _forbidden(path, **_):
+    raise PermissionError(13, "Permission denied", str(path))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from label_harvest.media import Grid, MediaError, read_clip
+from label_harvest.media_streams import DirectReader
 from label_harvest.media_survey import survey_media
 from label_harvest.windows import num_segments, read_windows, window_starts
 from tests.toy import ToySound, ToyVideo, frame_number, write_toy_clip
@@ -139,22 +140,27 @@ def test_segments_of_a_length():
     ]
 
 
-def test_few_frames_are_held_at_a_time(tmp_path, monkeypatch):
+def test_few_frames_are_held_at_a_time(tmp_path):
     """However long the media, a window takes its ten frames and what the next one needs."""
-    import label_harvest.windows as windows
+
+    class Counting(DirectReader):
+        def frames(self, survey, cutoffs, grid):
+            for image in super().frames(survey, cutoffs, grid):
+                given.append(1)
+                yield image
 
     given = []
-    original = windows.frames_at
-
-    def counted(*args):
-        for image in original(*args):
-            given.append(1)
-            yield image
-
-    monkeypatch.setattr(windows, "frames_at", counted)
     path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=20))
-    for number, window in enumerate(read_windows(survey_media(path), GRID, hop=2), start=1):
+    windows = read_windows(survey_media(path), GRID, hop=2, reader=Counting())
+    for number, window in enumerate(windows, start=1):
         assert len(given) <= 8 * number and window.clip.frames is not None
+    assert len(given) > 20
+
+
+def test_a_rate_that_cannot_be_resampled_names_the_file(tmp_path):
+    path = write_toy_clip(tmp_path / "odd.wav", sound=ToySound(seconds=5, rate=8011, codec="pcm_s16le"))
+    with pytest.raises(MediaError, match=r"^odd\.wav: 8011 Hz audio has no small ratio to 8000 Hz"):
+        windows_of(path)
 
 
 def test_damage_ends_the_reading(tmp_path):

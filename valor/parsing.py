@@ -6,7 +6,8 @@ survey (lengths) -> windows (label_harvest.windows) -> teachers -> parser or thr
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from tqdm import tqdm
 from eval.decide import gate_probs
 from eval.events import MODALITIES
 from eval.post_processing import PostProcessing
+from label_harvest.decode_pool import DecodeLimits
 from label_harvest.evidence import NEEDS, Evidence, Teacher
-from label_harvest.media_streams import KEPT_PIXELS
-from label_harvest.media_survey import MediaSurvey, survey_media
+from label_harvest.media_streams import KEPT_PIXELS, DirectReader, MediaReader
+from label_harvest.media_survey import MediaSurvey
+from label_harvest.stream_reader import ProcessReader
 from label_harvest.windows import Window, num_segments, read_windows, window_starts
 from valor.parses import MediaInfo, Parse
 from valor.parsing_merge import Merger
@@ -46,6 +49,8 @@ class ParseOptions:
     """Windows that go through the networks together at most."""
     hashed: bool = True
     """Whether the sha256 of the file is noted, which reads it once more."""
+    limits: DecodeLimits | None = field(default_factory=DecodeLimits)
+    """Seconds decoding may stand still, and memory it may take, in a process of its own; None decodes in this one."""
 
     def __post_init__(self) -> None:
         """Refuse what would do nothing."""
@@ -94,6 +99,11 @@ def parse(
     return parse_media(system, Path(path), options)
 
 
+def media_reader(options: ParseOptions) -> AbstractContextManager[MediaReader]:
+    """Who decodes, for a `with` block around the parse of one file or of many."""
+    return ProcessReader(options.limits) if options.limits else nullcontext(DirectReader())
+
+
 def parse_media(
     system: ParsingSystem,
     path: Path,
@@ -101,6 +111,7 @@ def parse_media(
     *,
     watch: Callable[[MediaSurvey, Window], None] | None = None,
     bar: tqdm | None = None,
+    reader: MediaReader | None = None,
 ) -> Parse:
     """Parse one media file.
 
@@ -110,23 +121,27 @@ def parse_media(
         options: None for the defaults.
         watch: Sees every window as it is read, in order, to draw the media beside its parse.
         bar: A progress bar that is moved by seconds of media.
+        reader: Who decodes, from `media_reader`; None for one that is there for this file alone.
 
     Raises:
         MediaError: The file cannot be parsed; says why.
         ValueError: The options do not fit the system.
     """
     options = options or ParseOptions()
+    if reader is None:
+        with media_reader(options) as reader:
+            return parse_media(system, path, options, watch=watch, bar=bar, reader=reader)
     rule = options.rule or system.default_rule
     if not isinstance(rule.gate, str):
         raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
-    survey = survey_media(path)
+    survey = reader.survey(path)
     hop = options.hop or max(1, system.grid.num_segments // 2)
     segments = num_segments(survey.seconds, system.grid)
     shape = (len(MODALITIES), len(system.class_names))
     probs, gates = Merger(segments, shape), Merger(segments, shape)
     moved = _Progress(bar, survey.seconds, len(window_starts(segments, system.grid.num_segments, hop)))
     slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
-    windows_of = read_windows(survey, system.grid, hop=hop, slots=slots)
+    windows_of = read_windows(survey, system.grid, hop=hop, slots=slots, reader=reader)
     for windows in _batched(windows_of, 1 if slots else _batch_size(survey, system, options)):
         for window in windows if watch else ():
             watch(survey, window)

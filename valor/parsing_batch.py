@@ -10,10 +10,11 @@ from tqdm import tqdm
 
 from eval.canvas import ON_SCREEN, Style
 from label_harvest.media import MediaError
+from label_harvest.media_streams import MediaReader
 from valor.event_outputs.formats import FORMATS, events_text, write_events
 from valor.parse_json import read_parse, write_parse
 from valor.parses import Parse
-from valor.parsing import ParseOptions, describe_options, parse_media
+from valor.parsing import ParseOptions, describe_options, media_reader, parse_media
 from valor.parsing_inputs import MediaInput, digest_name
 from valor.parsing_sketch import MediaSketch
 from valor.parsing_system import ParsingSystem
@@ -80,27 +81,31 @@ def parse_all(
     Raises:
         OSError: The folder cannot be written.
     """
-    for number, given in enumerate(inputs, start=1):
-        media = _not_anothers(given, options)
-        done = None if options.again or media.problem else _done(system, media, options)
-        if done is not None:
-            _LOG.info("%s: parsed before", media.path)
-            _count_anew(media, done, options)
-            yield Outcome(media=media, parse=done, skipped=True)
-        elif media.problem:
-            yield Outcome(media=media, problem=f"{media.path}: {media.problem}")
-        else:
-            count = f"[{number}/{len(inputs)}] " if len(inputs) > 1 else ""
-            yield _parse_one(system, media, options, f"{count}{media.path.name[:30]}" if progress else None)
+    with media_reader(options.parsing) as reader:
+        for number, given in enumerate(inputs, start=1):
+            media = _not_anothers(given, options)
+            done = None if options.again or media.problem else _done(system, media, options)
+            if done is not None:
+                _LOG.info("%s: parsed before", media.path)
+                _count_anew(media, done, options)
+                yield Outcome(media=media, parse=done, skipped=True)
+            elif media.problem:
+                yield Outcome(media=media, problem=f"{media.path}: {media.problem}")
+            else:
+                count = f"[{number}/{len(inputs)}] " if len(inputs) > 1 else ""
+                said = f"{count}{media.path.name[:30]}" if progress else None
+                yield _parse_one(system, media, options, reader, said)
 
 
-def _parse_one(system: ParsingSystem, media: MediaInput, options: BatchOptions, said: str | None) -> Outcome:
+def _parse_one(
+    system: ParsingSystem, media: MediaInput, options: BatchOptions, reader: MediaReader, said: str | None
+) -> Outcome:
     wants_picture = options.sketched or bool(set(PICTURES) & set(options.formats))
     sketch = MediaSketch() if wants_picture else None
     try:
         with tqdm(desc=said, unit="s", total=0, disable=said is None, leave=False, bar_format=_BAR) as bar:
             watch = sketch.watch if sketch else None
-            parse = parse_media(system, media.path, options.parsing, watch=watch, bar=bar)
+            parse = parse_media(system, media.path, options.parsing, watch=watch, bar=bar, reader=reader)
     except MediaError as error:
         return Outcome(media=media, problem=str(error))
     except (MemoryError, OverflowError) as error:

@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,16 @@ MEDIA_SUFFIXES = frozenset(
     ".webm .wma .wmv .wv .y4m".split()
 )
 """Endings by which a folder's media are known; a file that is named itself may have any."""
+
+
+LONGEST_NAME = 180
+"""Bytes of a result's name; with its ending and a temporary one it must stay below the 255 that disks allow."""
+_KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 @dataclass(frozen=True)
@@ -39,16 +50,26 @@ def find_inputs(typed: Sequence[str]) -> list[MediaInput]:
     Returns:
         In the order typed, those of a folder or pattern by name; a file that is meant twice comes once.
     """
-    found: dict[Path, str] = {}
+    found: dict[str, tuple[Path, str]] = {}
     for text in typed:
         paths, problem = _meant(text)
-        found |= {path: problem for path in paths if path not in found}
-    stems = Counter(path.stem.lower() for path in found)
+        for path in paths:
+            found.setdefault(_place(path), (path, problem))
+    stems = Counter(path.stem.lower() for path, _ in found.values())
     return [
-        _unreadable(path)
-        or MediaInput(path, path.stem if stems[path.stem.lower()] == 1 else digest_name(path), problem)
-        for path, problem in found.items()
+        _unreadable(path) or MediaInput(path, _name(path, alone=stems[path.stem.lower()] == 1), problem)
+        for path, problem in found.values()
     ]
+
+
+def _place(path: Path) -> str:
+    """Where a file lies, however it was typed; a link to a file is a file of its own."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
+
+
+def _name(path: Path, *, alone: bool) -> str:
+    """What the results of a file are called: its own name where that is not taken and not too long."""
+    return path.stem if alone and len(os.fsencode(path.stem)) <= LONGEST_NAME else digest_name(path)
 
 
 def _unreadable(path: Path) -> MediaInput | None:
@@ -62,14 +83,36 @@ def _unreadable(path: Path) -> MediaInput | None:
 def _meant(text: str) -> tuple[list[Path], str]:
     """Files, or the text itself and why it leads to none."""
     path = Path(text)
-    if path.is_dir():
+    try:
+        facts = path.stat()
+    except (OSError, ValueError) as error:
+        return ([path], _absence(path, error)) if os.path.islink(path) or not glob.has_magic(text) else _matching(text)
+    if stat.S_ISDIR(facts.st_mode):
         inside = sorted(entry for entry in path.rglob("*") if _is_media(entry, path))
         return (inside, "") if inside else ([path], "is a folder without media files")
-    if path.exists() or not glob.has_magic(text):
-        return [path], "" if path.exists() else "no such file"
+    return [path], _hindrance(path, facts)
+
+
+def _matching(text: str) -> tuple[list[Path], str]:
+    """The files of a pattern."""
     matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
     files = [match for match in matches if match.is_file()]
-    return (files, "") if files else ([path], "no file has a name of this pattern")
+    return (files, "") if files else ([Path(text)], "no file has a name of this pattern")
+
+
+def _absence(path: Path, error: Exception) -> str:
+    """Why there is nothing at a path."""
+    if os.path.islink(path):
+        return f"is a link to {os.readlink(path)}, which cannot be opened ({getattr(error, 'strerror', error)})"
+    return "no such file" if isinstance(error, FileNotFoundError) else f"{getattr(error, 'strerror', error)}"
+
+
+def _hindrance(path: Path, facts: os.stat_result) -> str:
+    """Why a path that exists cannot be tried; empty for a file that can be read."""
+    if not stat.S_ISREG(facts.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(facts.st_mode), "no file")
+        return f"is {kind}, expected a file; record it to one first"
+    return "" if os.access(path, os.R_OK) else "may not be read; ask for the permission"
 
 
 def _is_media(entry: Path, folder: Path) -> bool:
@@ -78,5 +121,6 @@ def _is_media(entry: Path, folder: Path) -> bool:
 
 
 def digest_name(path: Path) -> str:
-    """A name that no file elsewhere has: that of the file with a digest of where it lies."""
-    return f"{path.stem}-{hashlib.sha256(str(path.absolute()).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+    """A name that no file elsewhere has: that of the file, shortened, with a digest of where it lies."""
+    short = os.fsencode(path.stem)[:LONGEST_NAME].decode("utf-8", "ignore")
+    return f"{short}-{hashlib.sha256(str(path.absolute()).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"

@@ -1,7 +1,8 @@
-"""Any prediction file: which of the three formats a path is, for reading and writing.
+"""Any prediction file: which of the four formats a path is, for reading and writing.
 
 NAME.npz                    arrays (predictions.py): probabilities or decisions, what `valor predict` writes
 NAME.json                   events of each clip (prediction_json.py)
+FOLDER of NAME.json         parses of `valor parse` with their probabilities (parse_predictions.py), or one such file
 FOLDER or NAME.audio.tsv    tab-separated events of each modality (prediction_tables.py)
 """
 
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from eval.post_processing import PostProcessing
 from valor.event_lists import SegmentGrid
+from valor.parse_predictions import parse_files, read_parse_predictions
 from valor.prediction_json import read_prediction_json, write_prediction_json
 from valor.prediction_tables import read_prediction_tables, write_prediction_tables
 from valor.predictions import Predictions, decisions, read_predictions, write_predictions
@@ -27,7 +29,7 @@ def read_any_predictions(
     """Read predictions in the format that the path is.
 
     Args:
-        path: .npz, .json, a folder of tables, or either table of a pair.
+        path: .npz, .json, a folder of parses or of tables, or either table of a pair.
         class_names: every class, in the order wanted on the class axis; an .npz file brings its own.
         num_segments: T of every clip of tables, and of JSON that does not say.
         segment_seconds: length of a segment of tables, and of JSON that does not say.
@@ -42,6 +44,8 @@ def read_any_predictions(
     grid = SegmentGrid(num_segments=num_segments, segment_seconds=segment_seconds, rounding=rounding)
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such prediction file or folder; `valor predict` writes a file")
+    if parsed := parse_files(path):
+        return read_parse_predictions(parsed)
     if use_scores and path.suffix != ".json":
         raise ValueError(f"{path}: only JSON events have scores; an .npz file holds probabilities as they are")
     if path.suffix == ".npz":

@@ -9,6 +9,7 @@ from .command import DONE, FAILURES_LISTED, Commands, new_command
 
 if TYPE_CHECKING:
     from eval.post_processing import PostProcessing
+    from label_harvest.decode_pool import DecodeLimits
     from valor.parses import Parse
     from valor.parsing_batch import BatchOptions, Outcome
     from valor.parsing_inputs import MediaInput
@@ -40,7 +41,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "pattern. Long media go through overlapping windows. --zero-shot needs no training: the teachers alone look\n"
         "for the classes you name.\n\n"
         "One VIDEO and a FILE option write that file. Otherwise results go to --out, NAME.json and what --formats\n"
-        "names, and media that are done are skipped. Media that cannot be parsed are listed; the rest goes on.",
+        "names, and media that are done are skipped. Folders that are not there are made. Media that cannot be\n"
+        "parsed are listed; the rest goes on.",
         "valor parse holiday.mp4 --checkpoint runs/valor-clips --png holiday.png --elan holiday.eaf\n"
         "valor parse films 'more/*.mkv' --checkpoint runs/valor-clips --out parses --formats png,webvtt\n"
         "valor parse street.mp4 --zero-shot 'Dog,glass breaking,siren'",
@@ -57,6 +59,16 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--visual", metavar="NAME", help="who looks with --zero-shot (clip-vit-l14)")
     command.add_argument("--window", type=int, default=10, metavar="N", help="segments of a window (10)")
     command.add_argument("--hop", type=int, metavar="N", help="segments from window to window (half a window)")
+    command.add_argument(
+        "--decode-timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds decoding may stand still (60); 0 decodes without limits",
+    )
+    command.add_argument(
+        "--decode-memory", type=int, default=4096, metavar="MIB", help="memory decoding may take (4096)"
+    )
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for the parser (auto)")
     return command
 
@@ -107,7 +119,7 @@ def run(cli: argparse.Namespace) -> int:
     if problems and len(inputs) > 1:
         print(f"{len(problems)} of {len(inputs)} could not be parsed:")
         for problem in problems:
-            print(f"  {problem}")
+            print(f"  {_plain(problem)}")
     return FAILURES_LISTED if problems else DONE
 
 
@@ -131,6 +143,7 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError("give either --checkpoint RUN or --zero-shot NAMES")
     if cli.zero_shot is None and (cli.audio or cli.visual):
         raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
+    _limits(cli)
     if all(media.problem for media in inputs):
         raise ValueError("nothing to parse: " + "; ".join(f"{media.path}: {media.problem}" for media in inputs))
     alone = [f"--{name}" for name in files if name in ("json", "png", "audacity", "elan", "webvtt")]
@@ -138,6 +151,10 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError(
             f"{', '.join(alone)} is for one VIDEO, got {len(inputs)}; use --out DIR and --formats for several"
         )
+    from valor.parsing_outputs import check_outputs
+
+    out = None if files and cli.out is None else cli.out or Path("parses")
+    check_outputs({f"--{name}": path for name, path in files.items()}, out, [media.path for media in inputs])
     if cli.png and cli.png.suffix not in (".png", ".svg"):
         raise ValueError(f"--png must end in .png or .svg, got {cli.png}")
     if cli.html and cli.html.suffix not in (".html", ".htm"):
@@ -196,8 +213,14 @@ def _batch_options(cli: argparse.Namespace, system: "ParsingSystem", files: dict
         style=Style(theme=cli.theme),
         again=cli.again or cli.png is not None,
         sketched=cli.png is not None,
-        parsing=ParseOptions(hop=cli.hop, rule=_rule(cli, system)),
+        parsing=ParseOptions(hop=cli.hop, rule=_rule(cli, system), limits=_limits(cli)),
     )
+
+
+def _limits(cli: argparse.Namespace) -> "DecodeLimits | None":
+    from label_harvest.decode_pool import DecodeLimits
+
+    return DecodeLimits(seconds=cli.decode_timeout, memory=cli.decode_memory) if cli.decode_timeout else None
 
 
 def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> "PostProcessing":
@@ -217,12 +240,17 @@ def _say(outcome: "Outcome", options: "BatchOptions", *, alone: bool) -> None:
     """What was found: whole for one media file, a line for one of many."""
     if outcome.parse is None:
         if alone:
-            print(f"valor parse: {outcome.problem}", file=sys.stderr)
+            print(f"valor parse: {_plain(outcome.problem)}", file=sys.stderr)
         return
     text = repr(outcome.parse)
     print(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))
     if alone and options.out is not None:
         print(f"wrote {options.out / outcome.media.name}.json" if not outcome.skipped else "parsed before; see --again")
+
+
+def _plain(text: str) -> str:
+    """A line that a name with control characters in it can neither break nor colour."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _write_files(

@@ -60,9 +60,7 @@ def write_events(path: Path, parses: Sequence[Parse], name: str, *, clock: str =
     _write(path, events_text(parses, name, clock=clock))
     if name == "label-studio":
         classes = list(dict.fromkeys(label for parse in parses for label in parse.class_names))
-        rates = {parse.media.frame_rate for parse in parses if parse.media.frame_rate}
-        rate = rates.pop() if len(rates) == 1 else None
-        _write(path.with_suffix(".config.xml"), label_studio_config(classes, frame_rate=rate))
+        _write(path.with_suffix(".config.xml"), label_studio_config(classes, [parse.media for parse in parses]))
 
 
 def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container") -> str:
