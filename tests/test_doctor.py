@@ -103,6 +103,36 @@ def test_every_teacher_is_looked_for(monkeypatch, tmp_path):
     assert by_subject(examine())["teacher clap-630k-fusion"].remedy.startswith("HF_HUB_OFFLINE is set, so give")
 
 
+def test_optional_decoders_are_tried(monkeypatch):
+    trouble = {"decord": ("not installed", "pip install it"), "torchcodec": ("cannot be loaded (why)", "get FFmpeg")}
+    monkeypatch.setattr("label_harvest.decoders.decoder_trouble", trouble.get)
+    lacking(monkeypatch, "decord", "torchcodec")
+    found = by_subject(examine())
+    assert (found["decoder decord"].state, found["decoder decord"].found) == ("note", "not installed (optional)")
+    assert found["decoder decord"].remedy == "pip install it, for harvest --decoder"
+    assert found["decoder torchcodec"].found == "cannot be loaded (why) (optional)"
+    monkeypatch.setattr("label_harvest.decoders.decoder_trouble", lambda _: None)
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: "7.8")
+    assert [by_subject(examine())[f"decoder {name}"].found for name in trouble] == ["7.8"] * 2
+
+
+def test_the_weights_of_every_extractor_are_looked_for(monkeypatch, tmp_path):
+    import torch
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = by_subject(examine())
+    for role in ("res152", "r2plus1d", "vggish"):
+        absent = found[f"extractor {role}"]
+        assert absent.state == "note" and absent.found.startswith(f"weights not at {tmp_path}/checkpoints/")
+        assert f"give --checkpoint {role}=PATH" in absent.remedy
+        place = Path(absent.found.removeprefix("weights not at "))
+        place.parent.mkdir(exist_ok=True)
+        place.touch()
+    found = by_subject(examine())
+    assert (found["extractor vggish"].state, found["extractor vggish"].remedy) == ("ok", "")
+    assert found["extractor vggish"].found == str(tmp_path / "checkpoints" / "vggish-10086976.pth")
+
+
 def test_nothing_is_asked_of_a_network(monkeypatch):
     def refuse(*_):
         pytest.fail("the doctor opened a connection")

@@ -48,7 +48,7 @@ def examine(data: Path | None = None) -> list[Finding]:
     Args:
         data: A data folder to look at as well: annotation tables and features.
     """
-    findings = [*_machine(), *_packages(), *_teachers()]
+    findings = [*_machine(), *_packages(), *_decoders(), *_teachers(), *_extractors()]
     return findings + (_data(data) if data else [])
 
 
@@ -82,6 +82,23 @@ def _packages() -> list[Finding]:
     return found
 
 
+def _decoders() -> list[Finding]:
+    """The libraries that `valor harvest --decoder` may name beside the one that is always there."""
+    from label_harvest.decoders import DECODERS, PYAV, decoder_trouble
+
+    found = []
+    for name in DECODERS:
+        if name == PYAV:
+            continue
+        version, trouble = _version(name), decoder_trouble(name)
+        if trouble is None:
+            found.append(Finding("ok", f"decoder {name}", version or "found"))
+            continue
+        what = " ".join(filter(None, (version, trouble[0])))
+        found.append(Finding("note", f"decoder {name}", f"{what} (optional)", f"{trouble[1]}, for harvest --decoder"))
+    return found
+
+
 def _version(distribution: str) -> str | None:
     try:
         return importlib.metadata.version(distribution)
@@ -101,6 +118,24 @@ def _teachers() -> list[Finding]:
             continue
         state, remedy = ("ok", "") if place else ("note", _fetch(name, role))
         found.append(Finding(state, f"teacher {name}", str(place) if place else "weights not on this machine", remedy))
+    return found
+
+
+def _extractors() -> list[Finding]:
+    """The networks of `valor harvest --features`; variants of one role share their weights."""
+    try:
+        from label_harvest.extractors import EXTRACTORS, weights_file
+
+        places = {role: weights_file(role) for role in EXTRACTORS.values()}
+    except (ImportError, OSError, RuntimeError) as error:
+        return [Finding("missing", "extractors", f"cannot be built: {error}", _INSTALL)]
+    found = []
+    for role, path in places.items():
+        if path.is_file():
+            found.append(Finding("ok", f"extractor {role}", str(path)))
+        else:
+            remedy = f"fetched on first use; without a network put the file there, or give --checkpoint {role}=PATH"
+            found.append(Finding("note", f"extractor {role}", f"weights not at {path}", remedy))
     return found
 
 
