@@ -4,6 +4,7 @@ import hashlib
 import logging
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from .evidence import TeacherUnavailableError
 from .plain_pickle import is_script, read_plain_pickle, read_script_weights
+from .published_weights import WeightsOrigin, check_trained, published_file
 
 logger = logging.getLogger(__name__)
 
@@ -90,25 +92,41 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_weights(path: Path, weights: str, *, pin: str | None = None, known: str | None = None) -> None:
-    """Say which weights were read, and refuse others than were asked for or should be there.
+def check_weights(
+    path: Path,
+    weights: str,
+    *,
+    teacher: str = "",
+    role: str = "ROLE",
+    pin: str | None = None,
+    known: str | None = None,
+    fetched: bool = False,
+    state: Mapping[str, torch.Tensor] | None = None,
+) -> WeightsOrigin:
+    """Say which weights were read, refuse others than were asked for or should be there, and warn of unknown ones.
 
     A file in the hub's cache is named by its sha256, and is checked against its own name.
 
     Args:
         path: The file they were read from.
         weights: Their `state_digest`.
+        teacher: Whose they should be, as typed.
+        role: What `--sha256` calls that teacher.
         pin: What the caller wants, the `state_digest` or the sha256 of the file, at least 12 digits of it.
         known: sha256 of the published file (or its first digits), where that is known and the file claims to be it.
+        fetched: Whether the file was fetched from where the teacher's name says it is published.
+        state: The weights, of a file that is not known to be looked at with `check_trained`; None does not look.
+
+    Returns:
+        Where they came from, and whether that is known.
 
     Raises:
-        ValueError: The pin is no hash, or the weights are others.
+        ValueError: The pin is no hash, or the weights are others or show that they are.
     """
     if pin is not None and not re.fullmatch(r"[0-9a-f]{12,64}", pin.lower()):
         raise ValueError(f"the sha256 of weights must be 12 to 64 hexadecimal digits, got {pin!r}")
-    blob = path.resolve().name
-    should_be = known or (blob if re.fullmatch(r"[0-9a-f]{64}", blob) else None)
     digest = file_digest(path)
+    should_be = known or _hub_digest(path)
     if should_be and not digest.startswith(should_be):
         raise ValueError(f"{path}: the file must have sha256 {should_be}, got {digest}; it is damaged, fetch it again")
     if pin is not None and not (weights.startswith(pin.lower()) or digest.startswith(pin.lower())):
@@ -116,8 +134,36 @@ def check_weights(path: Path, weights: str, *, pin: str | None = None, known: st
             f"{path}: wanted weights of sha256 {pin}, got {weights} (the file: {digest}); give the checkpoint that was "
             "asked for, or ask for this one"
         )
-    checked = "as published" if should_be else "as asked for" if pin else "not known to this project; --sha256 pins it"
-    logger.info("%s: weights %s, file sha256 %s (%s)", path.name, weights, digest, checked)
+    published = published_file(teacher, digest)
+    checked = "known" if published or known or fetched else "pinned" if pin else "unverified"
+    if checked != "known" and state is not None:
+        check_trained(teacher, state)
+    origin = WeightsOrigin(path.name, digest, weights, checked)
+    _tell(origin, teacher, role)
+    return origin
+
+
+def _hub_digest(path: Path) -> str | None:
+    """sha256 a file should have by its place in the hub's cache."""
+    blob = path.resolve()
+    return blob.name if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
+
+
+def _tell(origin: WeightsOrigin, teacher: str, role: str) -> None:
+    """Name the weights, aloud where nothing vouches for them."""
+    if origin.checked != "unverified":
+        checked = "as published" if origin.checked == "known" else "as asked for"
+        logger.info("%s: weights %s, file sha256 %s (%s)", origin.file, origin.weights, origin.file_sha256, checked)
+        return
+    logger.warning(
+        "%s: UNVERIFIED weights for %s: no published sha256 is known to be theirs, and published thresholds and scores "
+        "are not for others. The file has sha256 %s; if it is the one you mean, valor harvest --sha256 %s=%s pins it",
+        origin.file,
+        teacher or "a teacher",
+        origin.file_sha256,
+        role,
+        origin.weights,
+    )
 
 
 def load_exactly(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
@@ -170,9 +216,15 @@ def _read_pickle(path: Path) -> dict:
     if is_script(path):
         return read_script_weights(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        return read_plain_pickle(path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of something that is no torch file, the safe loader raises whatever the bytes lead to
+        if zipfile.is_zipfile(path) and isinstance(error, pickle.UnpicklingError):
+            return read_plain_pickle(path)
+        if zipfile.is_zipfile(path) or _is_broken(error):
+            raise
+        raise pickle.UnpicklingError("it is a bare pickle or something else, not a file of torch.save") from error
 
 
 def _first_line(error: BaseException) -> str:

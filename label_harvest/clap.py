@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .clap_weights import LAION_PREFIX, PRESET, ClapModel, load_clap
+from .clap_weights import HUB_PREFIX, PRESET, ClapModel, load_clap
 from .clip_media import ClipMedia
 from .evidence import Evidence
 from .indices import audio_segments, resample_by_index
@@ -33,8 +33,8 @@ WINDOW_SAMPLES = 480000
 """The 10 s the network takes in; neither more nor less."""
 MAP_TOKENS = 64
 """Rows of the map of 10 s."""
-_BATCH = 20
-"""Windows per pass through the network, two clips: more does not pay on a CPU and costs memory."""
+_CPU_BATCH, _GPU_BATCH = 20, 320
+"""Windows per pass through the network: on a CPU more than two clips do not pay and cost memory."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -104,8 +104,10 @@ class ClapTeacher:
             maps: What is kept of the map of a clip, None for the map itself.
         """
         self._device = chosen_device()
+        self._batch = _CPU_BATCH if self._device.type == "cpu" else _GPU_BATCH
         self._network = network = model.network.eval().requires_grad_(False).to(self._device)
         self._model, self._name, self._precision = model, name, precision
+        self.origin = model.origin
         self._prompts = tuple(prompts)
         self._maps = maps or MapOptions()
         self._bank = "htk" if model.fusion else "slaney"
@@ -154,7 +156,7 @@ class ClapTeacher:
 
     def judge_many(self, prepared: PreparedSound) -> list[Evidence]:
         """See `encode_many`."""
-        embedding = torch.cat([self._embed(part) for part in prepared.segments.split(_BATCH)])  # [N * T, D]
+        embedding = torch.cat([self._embed(part) for part in prepared.segments.split(self._batch)])  # [N * T, D]
         similarity = (embedding @ self._text.T).cpu().numpy()
         embeddings = embedding.cpu().numpy().reshape(prepared.num_clips, -1, embedding.shape[-1])
         similarities = similarity.reshape(prepared.num_clips, -1, len(self._prompts))
@@ -170,9 +172,10 @@ class ClapTeacher:
     def _whole_mels(self, clips: Sequence[ClipMedia]) -> list[torch.Tensor]:
         """Spectrograms [B, 1001, 64] of whole clips, as many at a time as go through the network together."""
         parts = []
-        for start in range(0, len(clips), _BATCH):
+        for start in range(0, len(clips), self._batch):
             windows = [
-                quantise(resample_by_index(clip.waveform, WINDOW_SAMPLES)) for clip in clips[start : start + _BATCH]
+                quantise(resample_by_index(clip.waveform, WINDOW_SAMPLES))
+                for clip in clips[start : start + self._batch]
             ]
             heard = torch.from_numpy(np.stack(windows)).to(self._device)
             parts.append(log_mel(heard, SAMPLE_RATE, bank=self._bank))
@@ -241,10 +244,12 @@ def build_clap(
         RuntimeError: The weights or the tokenizer are neither local nor to be fetched.
     """
     model = load_clap(name, checkpoint=checkpoint, pin=pin)
-    teacher = "clap" if name == PRESET else name if name.startswith(LAION_PREFIX) else f"hf:{_last_part(name)}"
-    return ClapTeacher(model, prompts, name=teacher, precision=precision, maps=maps)
+    return ClapTeacher(model, prompts, name=store_name(name), precision=precision, maps=maps)
 
 
-def _last_part(name: str) -> str:
-    """What a store calls a model of the hub's layout: its own name, wherever its folder lies."""
-    return name.rstrip("/").rpartition("/")[2].removeprefix("hf:")
+def store_name(name: str) -> str:
+    """What a store calls a teacher: the published one `clap`, a folder by its own name, wherever it lies."""
+    folder = Path(name.removeprefix(HUB_PREFIX))
+    if name == PRESET:
+        return "clap"
+    return f"{HUB_PREFIX}{folder.absolute().name}" if name.startswith(HUB_PREFIX) and folder.is_dir() else name

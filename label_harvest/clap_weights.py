@@ -13,6 +13,9 @@ from pathlib import Path
 import torch
 
 from .checkpoints import RANDOM, build_random, check_weights, load_exactly, read_state, state_digest, unreachable
+from .clap_front_end import check_front_end
+from .prompts import LongCaptionError
+from .published_weights import WeightsOrigin
 
 LAION_REPOSITORY = "lukewys/laion_clap"
 """Where LAION's checkpoints lie on the hub."""
@@ -69,6 +72,8 @@ class ClapModel:
     """sha256 of the weights, or `random`."""
     tokenizer: str
     """Name of the tokenizer, as it goes into the identity."""
+    origin: WeightsOrigin | None = None
+    """Where the weights came from; None of random ones."""
 
     @property
     def fusion(self) -> bool:
@@ -102,8 +107,8 @@ def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | Non
 
     Raises:
         FileNotFoundError: No such checkpoint.
-        ValueError: The checkpoint is of another network, not the pinned one, or cannot be loaded without executing
-            code in it.
+        ValueError: The checkpoint is of another network, not the pinned one, visibly not the published one, or cannot
+            be loaded without executing code in it; or a folder says that its network hears otherwise than ours.
         RuntimeError: The weights or the tokenizer are neither local nor to be fetched.
     """
     config = LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].config if name.startswith(LAION_PREFIX) else None
@@ -111,18 +116,43 @@ def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | Non
         network = build_random(lambda: build_network(config or _random_config(name)), name)
         return ClapModel(network, spell_bytes, RANDOM, "bytes")
     path = Path(checkpoint) if checkpoint is not None else _place(name)
+    _check_file_name(name, path)
     if path.is_dir():
         folder, path = path, _weights_in(path)
-        config = _read_config(folder)
+        config = _config_of_folder(name, folder)
     else:
         folder = path.parent
     state = clap_state(read_state(path))
     network = build_network(config or _read_config(folder))
     load_exactly(network, state, f"{name}: {path}")
-    weights = state_digest(state)
-    check_weights(path, weights, pin=pin)
+    weights, fetched = state_digest(state), checkpoint is None and not Path(name.removeprefix(HUB_PREFIX)).is_dir()
+    origin = check_weights(path, weights, teacher=name, role="audio", pin=pin, fetched=fetched, state=state)
     tokenize = _tokenizer(name, folder, network.config.text_config.vocab_size)
-    return ClapModel(network, tokenize, weights, HUB_TOKENIZER)
+    return ClapModel(network, tokenize, weights, HUB_TOKENIZER, origin)
+
+
+def _config_of_folder(name: str, folder: Path) -> dict:
+    """The configuration of a folder in the hub's layout, whose network must hear as its name and this project do."""
+    config = _read_config(folder)
+    fusion = bool(config["audio_config"].get("enable_fusion", False))
+    if name.startswith(LAION_PREFIX) and fusion != LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].fusion:
+        raise ValueError(
+            f"{folder}: not the network of {name}: config.json says enable_fusion {fusion}; give its own checkpoint, "
+            f"or name the folder, {HUB_PREFIX}{folder}"
+        )
+    check_front_end(folder, fusion=fusion)
+    return config
+
+
+def _check_file_name(name: str, path: Path) -> None:
+    """Refuse the file of another of LAION's checkpoints: several have the same tensors."""
+    owner = next((other for other, entry in LAION_CHECKPOINTS.items() if entry.file == path.name), None)
+    if owner and name.startswith(LAION_PREFIX) and name != LAION_PREFIX + owner:
+        file = LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].file
+        raise ValueError(
+            f"{path}: this is the file of {LAION_PREFIX}{owner}, that of {name} is {file}; ask for the other teacher, "
+            "or give its own file"
+        )
 
 
 def build_network(config: Mapping[str, Mapping]) -> torch.nn.Module:
@@ -248,7 +278,10 @@ def _tokenizer(name: str, folder: Path, vocabulary_size: int) -> Tokenize:
         )
 
     def tokenize(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        batch = tokenizer(list(captions), padding=True, truncation=True, max_length=_MAX_TOKENS, return_tensors="pt")
+        for caption in captions:
+            if len(tokenizer(caption, truncation=True, max_length=_MAX_TOKENS + 1)["input_ids"]) > _MAX_TOKENS:
+                raise LongCaptionError(caption, _MAX_TOKENS)
+        batch = tokenizer(list(captions), padding=True, return_tensors="pt")
         return batch["input_ids"], batch["attention_mask"]
 
     return tokenize

@@ -55,6 +55,7 @@ class ClipTeacher:
         self._prompts = tuple(prompts)
         self._name, self._architecture, self._weights = name, architecture, model.weights
         self._precision = precision
+        self.origin = model.origin
         with torch.inference_mode():
             tokens = model.tokenize(all_captions(prompts)).to(self._device)
             text = functional.normalize(network.encode_text(tokens), dim=-1)

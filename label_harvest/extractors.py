@@ -155,13 +155,24 @@ def _load(
     load_exactly(network, counters | state, str(path))  # older files lack the counters
     weights = state_digest(state)
     named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
-    check_weights(path, weights, pin=pin, known=named.group(1) if named else None)
+    known, whose = named.group(1) if named else None, {"teacher": name, "role": EXTRACTORS[name]}
+    check_weights(path, weights, **whose, pin=pin, known=known, fetched=checkpoint is None)
     return network.eval().requires_grad_(False), weights
 
 
 def _widened(tensor: torch.Tensor) -> torch.Tensor:
     """float32 of any float."""
     return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def weights_file(name: str) -> Path:
+    """Where the weights of an extractor are looked for when none are given, whether they are there or not.
+
+    Args:
+        name: A key of `EXTRACTORS`.
+    """
+    url = _PICTURES[name].url() if name in _PICTURES else URL
+    return _cache() / url.rpartition("/")[2]
 
 
 def _cache() -> Path:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,10 +19,13 @@ import torch
 from .checkpoints import RANDOM, build_random, check_weights, load_exactly, read_state, state_digest, unreachable
 from .frame_rules import IMAGE_MEAN, IMAGE_STD, FrameRule
 from .plain_pickle import is_script
+from .prompts import LongCaptionError
+from .published_weights import WeightsOrigin
 
 PREFIX = "open_clip:"
 """What a teacher's name begins with that names a model of open_clip."""
-_SCHEMES = ("hf-hub:", "local-dir:")
+_LOCAL = "local-dir:"
+_SCHEMES = ("hf-hub:", _LOCAL)
 _SQUASH = "@squash"
 
 Tokenize = Callable[[list[str]], torch.Tensor]
@@ -52,6 +56,8 @@ class OpenClipModel:
     frame_rule: FrameRule
     weights: str
     """sha256 of the weights, or `random`."""
+    origin: WeightsOrigin | None = None
+    """Where the weights came from; None of random ones."""
 
 
 def parse_name(text: str) -> OpenClipName:
@@ -86,8 +92,8 @@ def load_open_clip(
 
     Raises:
         FileNotFoundError: No such checkpoint or folder.
-        ValueError: The checkpoint is of another network, is damaged or is not the pinned one, or the network sees
-            pictures that are not square.
+        ValueError: The checkpoint is of another network, is damaged, is not the pinned one or visibly not the published
+            one, or the network sees pictures that are not square.
         RuntimeError: The hub could not be reached.
     """
     if checkpoint == RANDOM:
@@ -102,9 +108,11 @@ def load_open_clip(
     else:
         path = Path(checkpoint) if checkpoint is not None else _fetch(name)
         network = _fill(name, path, from_hub=checkpoint is None)
-    weights = state_digest(network.state_dict())
-    check_weights(path, weights, pin=pin, known=_known_digest(name, path))
-    return OpenClipModel(network, _tokenizer(name), frame_rule(name, network), weights)
+    state, fetched = network.state_dict(), checkpoint is None and not name.model.startswith(_LOCAL)
+    weights = state_digest(state)
+    known, whose = _known_digest(name, path), {"teacher": str(name), "role": "visual"}
+    origin = check_weights(path, weights, **whose, pin=pin, known=known, fetched=fetched, state=state)
+    return OpenClipModel(network, _tokenizer(name), frame_rule(name, network), weights, origin)
 
 
 def frame_rule(name: OpenClipName, network: torch.nn.Module) -> FrameRule:
@@ -245,9 +253,35 @@ def _tokenizer(name: OpenClipName, *, stand_in: bool = False) -> Tokenize:
     if stand_in and "hf_tokenizer_name" in text:
         return _spell_bytes(text["context_length"])
     try:
-        return open_clip.get_tokenizer(name.model)
+        tokenizer = open_clip.get_tokenizer(name.model)
     except Exception as error:  # hub, network and file errors share no base class
         raise unreachable(str(name), f"the tokenizer of {name.model}", error) from error
+    return partial(whole_tokens, tokenizer)
+
+
+def whole_tokens(tokenizer: Callable[..., torch.Tensor], captions: list[str]) -> torch.Tensor:
+    """Tokens of captions, none of which may be cut off: open_clip cuts without a word.
+
+    Args:
+        tokenizer: One of open_clip's, with its `context_length`.
+        captions: As typed.
+
+    Raises:
+        LongCaptionError: A caption takes more tokens than the text tower reads.
+    """
+    length = tokenizer.context_length
+    tokens, wide = tokenizer(captions), tokenizer(captions, context_length=4 * length)
+    fits = _is_padded(wide[:, :length], wide[:, length:], wide[:, -1:], tokens)
+    fits |= _is_padded(wide[:, -length:], wide[:, :-length], wide[:, :1], tokens)
+    for caption, whole in zip(captions, fits.tolist(), strict=True):
+        if not whole:
+            raise LongCaptionError(caption, length)
+    return tokens
+
+
+def _is_padded(kept: torch.Tensor, rest: torch.Tensor, pad: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    """Whether more room adds nothing to a caption but padding on one side, bool [P]."""
+    return (kept == tokens).all(1) & (rest == pad).all(1)
 
 
 def _spell_bytes(length: int) -> Tokenize:

@@ -10,6 +10,23 @@ Prompts = Sequence[str | Sequence[str]]
 """One caption per class, or several, in class order."""
 
 
+class LongCaptionError(ValueError):
+    """A caption whose end the text tower would not read."""
+
+    def __init__(self, caption: str, length: int) -> None:
+        """Say which.
+
+        Args:
+            caption: As typed.
+            length: Tokens the text tower reads.
+        """
+        super().__init__(
+            f"the caption {caption!r} takes more than the {length} tokens the teacher reads, its end would be cut off; "
+            "shorten it"
+        )
+        self.caption = caption
+
+
 def check_prompts(prompts: Prompts) -> None:
     """Refuse lists that cannot stand for classes.
 

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from label_harvest.checkpoints import check_weights, file_digest, read_state, state_digest
+from label_harvest.published_weights import WeightsOrigin
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
@@ -55,6 +56,17 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path):
         with pytest.raises(ValueError, match=f"{name}: not loadable without executing code in it .*convert it once"):
             read_state(tmp_path / name)
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"a": torch.ones(2)}), b"hello world this is no pickle"])
+def test_what_torch_did_not_write_is_refused_in_words(tmp_path, recwarn, content):
+    path = tmp_path / "w.pt"
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match="it is a bare pickle or something else, not a file of torch.save.; convert it"
+    ):
+        read_state(path)
+    assert not [warning for warning in recwarn if "pickle protocol" in str(warning.message)]
 
 
 def test_a_tensor_that_reaches_past_its_storage_is_refused(tmp_path):
@@ -124,20 +136,27 @@ def test_a_pin_names_the_weights_or_the_file(tmp_path, caplog):
             check_weights(path, weights, pin=pin)
 
 
-def test_without_a_pin_the_hash_is_told(tmp_path, caplog):
-    caplog.set_level("INFO")
+def test_unknown_weights_are_warned_of_with_the_way_to_pin_them(tmp_path, caplog):
+    caplog.set_level("WARNING")  # what --quiet leaves
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.ones(2)}, path)
-    check_weights(path, "w")
-    assert file_digest(path) in caplog.text and "--sha256 pins it" in caplog.text
+    origin = check_weights(path, "1" * 64, teacher="laion:630k-fusion", role="audio")
+    assert origin == WeightsOrigin("w.safetensors", file_digest(path), "1" * 64, "unverified")
+    assert "UNVERIFIED weights for laion:630k-fusion" in caplog.text and file_digest(path) in caplog.text
+    assert f"--sha256 audio={'1' * 64}" in caplog.text
+    caplog.clear()
+    assert check_weights(path, "1" * 64, pin="1" * 12).checked == "pinned"
+    assert check_weights(path, "1" * 64, fetched=True).checked == "known"
+    assert not caplog.text
 
 
 def test_a_file_of_the_hubs_cache_must_be_what_it_is_named_after(tmp_path):
+    (tmp_path / "blobs").mkdir()
     blob = tmp_path / "blob"
     save_file({"a": torch.ones(2)}, blob)
-    named = blob.rename(tmp_path / file_digest(blob))
+    named = blob.rename(tmp_path / "blobs" / file_digest(blob))
     (tmp_path / "model.safetensors").symlink_to(named)
-    check_weights(tmp_path / "model.safetensors", "w")
+    assert check_weights(tmp_path / "model.safetensors", "w").checked == "unverified"  # of whichever model it is
     named.write_bytes(named.read_bytes()[:-1])
     with pytest.raises(ValueError, match=f"must have sha256 {named.name}, got .*; it is damaged, fetch it again"):
         check_weights(tmp_path / "model.safetensors", "w")
@@ -146,6 +165,6 @@ def test_a_file_of_the_hubs_cache_must_be_what_it_is_named_after(tmp_path):
 def test_a_known_hash_is_checked(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.ones(2)}, path)
-    check_weights(path, "w", known=file_digest(path))
+    assert check_weights(path, "w", known=file_digest(path)).checked == "known"
     with pytest.raises(ValueError, match="damaged"):
         check_weights(path, "w", known="0" * 64)

@@ -28,6 +28,7 @@ def tiny_network(seed=0, *, fusion=True):
     """Every tensor random, batch-norm statistics too, so that nothing cancels."""
     torch.manual_seed(seed)
     network = build_network(TINY | {"audio_config": AUDIO | {"enable_fusion": fusion}}).eval()
+    network.logit_scale_a.data.fill_(2.9)  # as after training
     for name, tensor in network.state_dict().items():
         if tensor.is_floating_point() and tensor.ndim and "logit_scale" not in name:
             tensor.copy_(
@@ -173,6 +174,19 @@ def test_a_folder_in_the_hubs_layout(hub_folder):
     np.testing.assert_allclose(ours.features["embedding"], expected.features["embedding"], atol=1e-6)
     assert len(teacher.identity()["weights"]) == 64
     assert not np.allclose(ours.similarity, 0)
+
+
+def test_captions_are_not_cut_off(hub_folder):
+    fits = "x" * 75  # with the marks of beginning and end, 77 bytes
+    assert build_clap((*PROMPTS, fits), checkpoint=hub_folder).identity()["prompts"][2] == fits
+    with pytest.raises(ValueError, match=f"the caption '{fits}x' takes more than the 77 tokens .* shorten it"):
+        build_clap((*PROMPTS, f"{fits}x"), checkpoint=hub_folder)
+
+
+def test_a_folder_without_fusion_is_not_the_preset(hub_folder):
+    (hub_folder / "config.json").write_text(json.dumps({"audio_config": AUDIO | {"enable_fusion": False}}))
+    with pytest.raises(ValueError, match="not the network of laion:630k-fusion: config.json says enable_fusion False"):
+        build_clap(PROMPTS, checkpoint=hub_folder)
 
 
 def test_a_tokenizer_of_another_size_is_refused(hub_folder):

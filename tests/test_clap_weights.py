@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from label_harvest.clap import build_clap
+from label_harvest.clap import build_clap, store_name
 from label_harvest.clap_weights import (
     LAION_CHECKPOINTS,
     build_network,
@@ -94,6 +94,16 @@ def test_unknown_names_are_refused(name, message):
     assert check_name("laion:630k-audioset") and check_name("hf:laion/clap-htsat-fused") and check_name("hf:/a/b")
 
 
+@pytest.mark.parametrize("name", LAION_CHECKPOINTS)
+def test_the_file_of_another_checkpoint_is_refused_by_its_name(tmp_path, name):
+    """Several have the same tensors; laion_clap itself fetches 630k-audioset-fusion where fusion is asked for."""
+    other = "630k-audioset-fusion" if name != "630k-audioset-fusion" else "630k-fusion"
+    path = tmp_path / LAION_CHECKPOINTS[other].file
+    message = f"this is the file of laion:{other}, that of laion:{name} is {LAION_CHECKPOINTS[name].file}; ask for"
+    with pytest.raises(ValueError, match=message):
+        load_clap(f"laion:{name}", checkpoint=path)
+
+
 @pytest.mark.parametrize("fusion", [True, False])
 def test_a_checkpoint_of_the_other_fusion_mode_is_refused(tmp_path, fusion, monkeypatch):
     """Either network would hear through the wrong mel bank."""
@@ -133,6 +143,35 @@ def test_a_hub_folder_by_name_says_how_it_hears(tmp_path, fusion):
         build_clap(PROMPTS, name=f"hf:{tmp_path}", pin="a" * 12)
 
 
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("laion:630k-fusion", "clap"),
+        ("laion:630k", "laion:630k"),
+        ("hf:laion/clap-htsat-fused", "hf:laion/clap-htsat-fused"),
+        ("hf:other/clap-htsat-fused", "hf:other/clap-htsat-fused"),
+    ],
+)
+def test_a_store_names_the_organisation_of_a_model_of_the_hub(name, stored):
+    assert store_name(name) == stored
+
+
+def test_a_store_names_a_folder_wherever_it_lies(tmp_path, monkeypatch):
+    (tmp_path / "laion" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert {store_name(f"hf:{place}") for place in (tmp_path / "laion/mine", "laion/mine", "laion/mine/")} == {
+        "hf:mine"
+    }
+
+
+def test_the_origin_of_weights_stays_out_of_the_identity(tmp_path):
+    write_folder(tmp_path, fusion=True)
+    free = build_clap(PROMPTS, name=f"hf:{tmp_path}")
+    pinned = build_clap(PROMPTS, name=f"hf:{tmp_path}", pin=free.identity()["weights"])
+    assert (free.origin.checked, pinned.origin.checked) == ("unverified", "pinned")
+    assert free.identity() == pinned.identity()
+
+
 def test_a_folder_of_something_else_is_refused(tmp_path):
     write_folder(tmp_path, fusion=True)
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
@@ -163,7 +202,7 @@ def laion_clap(monkeypatch):
 
     if importlib.util.find_spec("laion_clap") is None:
         pytest.skip(
-            "laion_clap is not installed; parity with it was checked where it is (pip install --no-deps laion-clap)"
+            "laion_clap is not installed; test_clap_golden holds its answers (pip install --no-deps laion-clap)"
         )
     import transformers
 
@@ -194,6 +233,7 @@ def test_equal_to_laions_package_on_random_weights(laion_clap, name, tmp_path, m
         if tensor.is_floating_point() and tensor.ndim and not any(word in key for word in fixed):
             noise = torch.randn_like(tensor)
             tensor.copy_(0.5 + torch.rand_like(tensor) if "running_var" in key else tensor + 0.02 * noise)
+    theirs.model.logit_scale_a.data.fill_(2.9)  # as after training
     path = tmp_path / kind.file
     torch.save(theirs.model.state_dict(), path)
     monkeypatch.setattr("label_harvest.clap_weights._tokenizer", lambda *_: spell_bytes)

@@ -1,5 +1,7 @@
 """The visual teacher on tiny CLIP networks, and once on the real architecture with random weights."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,9 @@ def tiny_network(seed=0):
     torch.manual_seed(seed)
     vision = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16}
     text = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
-    return CLIP(8, vision, text, quick_gelu=True)
+    network = CLIP(8, vision, text, quick_gelu=True).half().float()  # as OpenAI's weights are
+    network.logit_scale.data.fill_(math.log(100))
+    return network
 
 
 def tokenize(prompts):
@@ -57,7 +61,7 @@ def test_similarity_is_the_cosine_of_open_clips_own_embeddings():
     embedding = answer.features["embedding"]
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, atol=1e-6)
     identity = tiny_teacher().identity()
-    np.testing.assert_allclose(identity["logit_scale"] * answer.similarity, logits.numpy(), atol=1e-4)
+    np.testing.assert_allclose(identity["logit_scale"] * answer.similarity, logits.numpy(), atol=5e-4)
     assert identity["logit_bias"] == 0.0
 
 

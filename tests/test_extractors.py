@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from label_harvest.evidence import NEEDS
-from label_harvest.extractors import EXTRACTORS, build_extractor
+from label_harvest.extractors import EXTRACTORS, build_extractor, weights_file
 from label_harvest.media import Grid
 from label_harvest.picture_features import R2PLUS1D, RES152
 from tests.toy import toy_media
@@ -139,6 +139,21 @@ def test_precision():
     assert coarse.identity()["precision"] == "bfloat16"
     with pytest.raises(ValueError, match="vggish computes in float32, got bfloat16"):
         build_extractor("vggish", checkpoint="random", precision="bfloat16")
+
+
+@pytest.mark.parametrize("name", EXTRACTORS)
+def test_weights_are_looked_for_where_they_are_kept(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    fetched = []
+
+    def fetch(url, path, **_):
+        fetched.append(path)
+        raise OSError
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", fetch)
+    with pytest.raises(RuntimeError):
+        build_extractor(name)
+    assert fetched == [str(weights_file(name))] and weights_file(name).parent == tmp_path / "checkpoints"
 
 
 def test_unknown_names_and_absent_weights(monkeypatch, tmp_path):

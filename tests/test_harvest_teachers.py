@@ -1,8 +1,11 @@
 """Which teachers a harvest gets; the whole line with features is in test_harvest_features."""
 
+from dataclasses import replace
+
 import pytest
 
 from label_harvest import teachers as named
+from label_harvest.prompts import LongCaptionError
 from valor.harvest_teachers import TeacherChoice, build_teachers
 from valor.vocabulary import LLP_CLASSES
 
@@ -42,3 +45,15 @@ def test_the_demos_teachers_need_no_options():
     found = build_teachers(TeacherChoice(visual="demo-visual", audio="demo-audio"), LLP_CLASSES)
     assert [teacher.role for teacher in found] == ["visual", "audio"]
     assert set(named.TEACHERS.values()) > {teacher.role for teacher in found}
+
+
+def test_a_prompt_that_would_be_cut_off_is_named_with_its_class(monkeypatch):
+    def build(name, prompts, **_):
+        raise LongCaptionError(prompts[1][1], 77)
+
+    monkeypatch.setattr("valor.harvest_teachers.build_teacher", build)
+    classes = (LLP_CLASSES[0], replace(LLP_CLASSES[1], audio_prompt=("a car", "a very long car")))
+    with pytest.raises(
+        ValueError, match=f"the audio prompts of class {classes[1].name}: the caption 'a very long car'"
+    ):
+        build_teachers(TeacherChoice(visual="none"), classes)

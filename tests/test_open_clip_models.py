@@ -9,7 +9,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from label_harvest.clip import PRESET, build_clip
-from label_harvest.open_clip_models import OpenClipModel, OpenClipName, frame_rule, load_open_clip, parse_name
+from label_harvest.open_clip_models import (
+    OpenClipModel,
+    OpenClipName,
+    frame_rule,
+    load_open_clip,
+    parse_name,
+    whole_tokens,
+)
+from label_harvest.prompts import LongCaptionError
 from tests.toy import toy_media
 
 PROMPTS = ("A photo of a dog.", "A photo of a cat.")
@@ -175,3 +183,47 @@ def test_openais_own_archive_is_checked_against_the_published_hash(monkeypatch, 
     assert known == "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
     torch.save({"a": torch.ones(1)}, path)
     assert _known_digest(PRESET, path) is None  # another file with the same weights has another hash
+
+
+@pytest.mark.parametrize("model", ["ViT-L-14-quickgelu", "RN50-quickgelu"])
+def test_captions_are_not_cut_off(model):
+    import open_clip
+
+    tokenizer = open_clip.get_tokenizer(model)
+    fits = "dog " * 75  # with the marks of beginning and end, 77 tokens
+    for captions in ([fits, "a dog"], [], ["!!! ! !", ""]):
+        assert torch.equal(whole_tokens(tokenizer, captions), tokenizer(captions))
+    for more in (1, 10, 1000):
+        with pytest.raises(LongCaptionError, match="the caption 'dog .* takes more than the 77 tokens .* shorten it"):
+            whole_tokens(tokenizer, ["a dog", fits + "dog " * more])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_tokenizers_may_pad_either_side(side):
+    def tokenizer(captions, context_length=8):
+        rows = [[9] * min(len(caption), context_length) for caption in captions]
+        pads = [[1] * (context_length - len(row)) for row in rows]
+        return torch.tensor([row + pad if side == "right" else pad + row for row, pad in zip(rows, pads, strict=True)])
+
+    tokenizer.context_length = 8
+    assert whole_tokens(tokenizer, ["x" * 8, "x", ""]).shape == (3, 8)
+    with pytest.raises(LongCaptionError, match="the caption 'xxxxxxxxx' takes more than the 8 tokens"):
+        whole_tokens(tokenizer, ["x", "x" * 9])
+
+
+def test_the_published_prompts_are_read_to_their_end():
+    import open_clip
+
+    from valor.vocabulary import LLP_CLASSES, prompts
+
+    captions = list(prompts(LLP_CLASSES, "visual"))
+    assert whole_tokens(open_clip.get_tokenizer("ViT-L-14-quickgelu"), captions).shape == (25, 77)
+    assert (
+        max(len(caption.encode()) for caption in prompts(LLP_CLASSES, "audio")) + 2 <= 77
+    )  # never more tokens than bytes
+
+
+def test_a_model_of_open_clip_reads_captions_to_their_end(monkeypatch):
+    tiny(monkeypatch)
+    with pytest.raises(LongCaptionError, match="takes more than the 77 tokens"):
+        build_clip((PROMPTS[0], "dog " * 76), checkpoint="random")

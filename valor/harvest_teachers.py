@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from label_harvest.prompts import LongCaptionError, captions_of
 from label_harvest.teachers import TeacherOptions, build_teacher, check_teacher
 from valor.vocabulary import EventClass, prompts
 
@@ -44,7 +45,8 @@ def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "l
         classes: Whose prompts they read.
 
     Raises:
-        ValueError: A name is unknown or of another role, nothing is asked for, or weights are given for nobody.
+        ValueError: A name is unknown or of another role, nothing is asked for, weights are given for nobody or are not
+            those of a teacher, or a prompt is longer than a teacher reads.
         FileNotFoundError: A checkpoint is no file.
         RuntimeError: Weights could not be fetched.
     """
@@ -88,7 +90,12 @@ def _judge(choice: TeacherChoice, role: str, name: str, classes: tuple[EventClas
 
         maps = MapOptions(fold=clap_pool_matrix().numpy(), raw=choice.raw_maps)
     options = TeacherOptions(pin=choice.pins.get(role), precision=choice.precision, maps=maps)
-    return build_teacher(name, prompts(classes, role), checkpoint=choice.checkpoints.get(role), options=options)
+    captions = prompts(classes, role)
+    try:
+        return build_teacher(name, captions, checkpoint=choice.checkpoints.get(role), options=options)
+    except LongCaptionError as error:
+        of = (one.name for one, entry in zip(classes, captions, strict=True) if error.caption in captions_of(entry))
+        raise ValueError(f"the {role} prompts of class {', '.join(of)}: {error}") from error
 
 
 def _extractor(choice: TeacherChoice, role: str, name: str) -> "Teacher":
