@@ -226,6 +226,17 @@ def test_a_fused_teacher_gets_one_threshold_for_both_modalities(store, split):
     assert np.abs(found - split.weak_labels.sum(axis=0) / 2).max() <= 1
 
 
+@pytest.mark.parametrize("criterion", ["segment-f", "event-f", "tag-rate"])
+@pytest.mark.parametrize("role", ["audio", "visual"])
+def test_one_modality_alone_gets_the_thresholds_it_has_beside_the_other(store, split, role, criterion):
+    options = {"criterion": criterion, "present_share": (0.75, 0.25)}
+    complete = replace(store, arrays={name: np.nan_to_num(array) for name, array in store.arrays.items()})
+    both = calibrate_store(complete, split, FALLBACK, **options)
+    alone = calibrate_store(complete, split, {role: FALLBACK[role]}, **options)
+    assert alone.thresholds == {role: both.thresholds[role]}
+    assert alone.support[role] == both.support[role]
+
+
 def test_only_clips_of_the_split_are_used(store, split):
     few = replace(
         split, clip_ids=CLIPS[10:50][::-1], weak_labels=split.weak_labels[10:50][::-1], truth=split.truth[10:50][::-1]
@@ -257,8 +268,9 @@ def test_what_cannot_be_calibrated_is_refused(predictions, store, split):
 
 
 def test_stores_that_do_not_fit_are_refused(store, split):
-    with pytest.raises(ValueError, match="thresholds are found for audio and visual or for fused, got"):
-        calibrate_store(store, split, {"audio": np.zeros(C)})
+    for roles in (("visual", "audio"), ("audio", "fused"), ("smell",), ()):
+        with pytest.raises(ValueError, match="thresholds are found for audio, visual or both, or for fused, got"):
+            calibrate_store(store, split, dict.fromkeys(roles, np.zeros(C)))
     with pytest.raises(ValueError, match="the store is of other classes than the split"):
         calibrate_store(store, replace(split, class_names=CLASSES[::-1]), FALLBACK)
     with pytest.raises(ValueError, match="no clip of the split 'val' has complete evidence in this store"):

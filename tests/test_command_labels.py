@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from valor.__main__ import main
 from valor.annotations import read_split
 from valor.demo.render import write_tables
 from valor.demo.schedule import sample_world
+from valor.labels_file import read_pseudo_labels
 from valor.vocabulary import LLP_CLASSES, class_names
 
 
@@ -89,3 +92,81 @@ def test_calibrated_thresholds_make_better_labels(world, tmp_path):
 def test_a_picture_needs_something_to_show(world, tmp_path):
     given = ("labels", world / "store", "--out", tmp_path, "--thresholds", world / "half.json")
     assert "draws what --against finds" in typed(*given, "--png", tmp_path / "labels.png").complaint()
+
+
+def test_clips_left_out_are_listed_and_change_the_code(world, tmp_path):
+    split = read_split(world, "val", class_names(LLP_CLASSES))
+    lost = np.zeros((3, 10, 25), np.float32)
+    lost[1] = lost[2, 4:] = np.nan
+    rows = [ShardRow(clip, "ok", "", ()) for clip in ("whole", "deaf", "cut")]
+    identity = json.loads(next(world.glob("store/*/manifest.json")).read_text())["teachers"]
+    names = class_names(LLP_CLASSES)
+    folder = open_store(tmp_path / "s", describe(names, {"num_segments": 10, "segment_seconds": 1.0}, identity))
+    statuses = {"deaf": "no_audio", "cut": "short"}
+    rows = [replace(row, status=statuses.get(row.clip_id, "ok")) for row in rows]
+    write_shard(folder, 0, {"audio.similarity": lost, "visual.similarity": np.zeros_like(lost)}, rows)
+    done = typed("labels", tmp_path / "s", "--out", tmp_path / "l", "--thresholds", world / "half.json")
+    assert done.code == 3 and split
+    assert "2 clips without complete evidence got no labels (1 no_audio, 1 short); " in done.out
+    told = json.loads((tmp_path / "l/labels.json").read_text())
+    assert told["left_out"] == statuses
+
+
+def test_what_the_files_of_a_store_lack_is_said(world, tmp_path):
+    done = typed("labels", world / "store", "--out", tmp_path, "--thresholds", world / "half.json", "--export", "npy")
+    assert done.code == 0
+    assert "24 files of labels in CLAP/segment_pseudo_labels, CLIP/segment_pseudo_labels" in done.out
+    assert "no CLAP/features: the store does not hold audio.map; harvest into another store with --raw-maps" in done.out
+    assert "no CLIP/features: the store does not hold visual.embedding" in done.out
+
+
+def test_two_stores_are_compared(world, tmp_path):
+    given = ("labels", world / "store", "--out", tmp_path, "--thresholds", world / "half.json")
+    done = typed(*given, "--compare", world / "store", "--margin", "1")
+    assert done.code == 0 and "on 12 clips; logits differ by up to audio 0, visual 0" in done.out
+    assert re.search(r"all classes +0 of \d+ +0 of \d+", done.out) and (tmp_path / "flips.csv").is_file()
+    assert "decisions within 1 of the threshold; wrote" in done.out
+
+
+def test_thresholds_made_on_test_say_so(world, tmp_path):
+    given = ("--annotations", world, "--split", "val", "--out", tmp_path / "found.json", "--quiet")
+    assert typed("calibrate", world / "store", *given).code == 0
+    found = json.loads((tmp_path / "found.json").read_text()) | {"split": "test", "note": "chosen on the test split: x"}
+    (tmp_path / "found.json").write_text(json.dumps(found))
+    done = typed("labels", world / "store", "--out", tmp_path / "l", "--thresholds", tmp_path / "found.json")
+    assert "thresholds: chosen on the test split: x" in done.out
+    assert json.loads((tmp_path / "l/labels.json").read_text())["thresholds_from"]["split"] == "test"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="a superuser may write anywhere")
+def test_a_folder_that_cannot_be_written_is_said(world, tmp_path):
+    tmp_path.chmod(0o500)
+    complaint = typed(
+        "labels", world / "store", "--out", tmp_path / "l", "--thresholds", world / "half.json"
+    ).complaint()
+    assert "the labels cannot be written (Permission denied)" in complaint
+
+
+def test_a_place_that_is_no_folder_is_said(world, tmp_path):
+    (tmp_path / "file").write_text("")
+    given = ("labels", world / "store", "--thresholds", world / "half.json", "--out")
+    assert "labels go into a folder, got a file of that name" in typed(*given, tmp_path / "file").complaint()
+    assert "the labels cannot be written (Not a directory); make room" in typed(*given, tmp_path / "file/l").complaint()
+
+
+def test_one_modality_is_labelled_and_cannot_be_trained_on(world, tmp_path):
+    names = class_names(LLP_CLASSES)
+    identity = json.loads(next(world.glob("store/*/manifest.json")).read_text())["teachers"]["visual"]
+    folder = open_store(
+        tmp_path / "s", describe(names, {"num_segments": 10, "segment_seconds": 1.0}, {"visual": identity})
+    )
+    split = read_split(world, "train", names)
+    tags = [tuple(names[index] for index in np.flatnonzero(row)) for row in split.weak_labels]
+    rows = [ShardRow(clip, "ok", "", own) for clip, own in zip(split.clip_ids, tags, strict=True)]
+    write_shard(folder, 0, {"visual.similarity": np.ones((len(rows), 10, 25), np.float32)}, rows)
+    done = typed("labels", tmp_path / "s", "--out", tmp_path / "l", "--thresholds", world / "half.json")
+    assert done.code == 0 and "no labels of audio: the store has no teacher for it; `valor train` needs" in done.out
+    assert read_pseudo_labels(tmp_path / "l").absent == ("audio",)
+    calibrated = ("--annotations", world, "--split", "train", "--criterion", "tag-rate", "--out", tmp_path / "t.json")
+    assert typed("calibrate", tmp_path / "s", *calibrated).code == 0
+    assert set(json.loads((tmp_path / "t.json").read_text())) >= {"visual"}

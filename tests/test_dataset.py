@@ -212,6 +212,15 @@ def test_label_files_that_are_none_are_refused(tmp_path):
     assert not (tmp_path / "x.npz").exists()
 
 
+def test_labels_of_one_modality_are_not_taken_for_labels_of_both(tmp_path, published):
+    split = toy_split()
+    heard = np.ones((3, 10, 2, 3), dtype=bool)
+    heard[:, :, 1] = False
+    write_pseudo_labels(tmp_path / "pseudo_labels.npz", split.clip_ids, CLASSES, heard, absent=("visual",))
+    with pytest.raises(ValueError, match=r"these labels are of audio alone; as labels of visual their zeros would say"):
+        read_clip_set(published, split, PLUS_PLUS, labels=tmp_path)
+
+
 def test_soft_labels_come_through_as_they_are(tmp_path, published):
     split = toy_split()
     soft = np.random.default_rng(0).random((3, 10, 2, 3)).astype(np.float16)

@@ -51,6 +51,16 @@ def test_labels_come_back_byte_for_byte(data, tmp_path):
         assert np.load(next((tmp_path / "out" / folder).iterdir())).dtype == np.int64
 
 
+def test_a_modality_that_is_absent_gets_no_files(data, tmp_path):
+    labels, _ = import_labels(data, [read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
+    seen = labels.labels.copy()
+    seen[:, :, 0] = False
+    alone = replace(labels, labels=seen, absent=("audio",))
+    assert export_labels(alone, tmp_path / "out", progress=False) == len(labels.clip_ids)
+    assert not (tmp_path / "out" / LABEL_FOLDERS[0]).exists()
+    assert files(tmp_path / "out" / LABEL_FOLDERS[1]) == files(data / LABEL_FOLDERS[1])
+
+
 def test_soft_labels_are_refused(data, tmp_path):
     labels, _ = import_labels(data, [read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
     with pytest.raises(ValueError, match="holds labels of 0 and 1, got soft ones"):

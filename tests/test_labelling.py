@@ -1,5 +1,6 @@
 """From evidence to labels: which clips get any, what is written about them, and how good they are."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -8,17 +9,21 @@ import pytest
 
 from label_harvest.store import EvidenceStore
 from valor.annotations import Split
+from valor.calibrate import ON_TEST
 from valor.labelling import (
-    export_npy,
     is_random,
     label_clips,
     label_quality,
     made_by_random_teachers,
+    provenance_of,
     read_thresholds,
+    threshold_origin,
+    thresholds_for,
     thresholds_of,
     write_label_folder,
 )
 from valor.labels_file import PseudoLabels, read_pseudo_labels
+from valor.thresholds_file import Calibration, write_calibration
 from valor.vocabulary import LLP_CLASSES
 
 CLASSES = ("Dog", "Cello", "Speech")
@@ -119,38 +124,6 @@ def test_damaged_provenance_is_refused_not_believed(tmp_path, content):
         made_by_random_teachers(tmp_path)
 
 
-def test_the_published_layout_has_the_published_names_types_and_shapes(store, tmp_path):
-    labels, _ = label_clips(store, ZERO)
-    assert export_npy(tmp_path, store, labels) == 8
-    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert written == {
-        f"{folder}/{kind}/{name}.npy"
-        for folder in ("CLAP", "CLIP")
-        for kind in ("features", "segment_pseudo_labels")
-        for name in ("aaaaaaaaaaa", "plain-name")
-    }
-    for m, folder in enumerate(("CLAP", "CLIP")):
-        exported = np.load(tmp_path / folder / "segment_pseudo_labels" / "plain-name.npy")
-        assert exported.dtype == np.int64 and np.array_equal(exported, labels.labels[1, :, m])
-    features = np.load(tmp_path / "CLAP/features/plain-name.npy")
-    assert features.dtype == np.float32 and np.array_equal(features, store.arrays["audio.map"][2].astype(np.float32))
-    features = np.load(tmp_path / "CLIP/features/aaaaaaaaaaa.npy")
-    assert np.array_equal(features, store.arrays["visual.embedding"][0].astype(np.float32))
-
-
-def test_features_the_store_does_not_hold_are_not_exported(store, tmp_path):
-    arrays = {name: array for name, array in store.arrays.items() if name.endswith("similarity")}
-    assert export_npy(tmp_path, replace(store, arrays=arrays), label_clips(store, ZERO)[0]) == 4
-    assert not (tmp_path / "CLIP/features").exists()
-
-
-def test_clips_that_would_share_a_published_file_are_refused(store, tmp_path):
-    store = replace(store, clip_ids=("aaaaaaaaaaa_0_10", *CLIPS[1:2], "aaaaaaaaaaa_10_20", CLIPS[3]))
-    with pytest.raises(ValueError, match="1 such names stand for several clips, such as aaaaaaaaaaa; use"):
-        export_npy(tmp_path, store, label_clips(store, ZERO)[0])
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_thresholds_of_the_vocabulary_keep_its_order():
     thresholds = thresholds_of(LLP_CLASSES)
     assert thresholds["audio"].tolist() == [entry.audio_threshold for entry in LLP_CLASSES]
@@ -185,6 +158,53 @@ def test_a_file_that_is_no_thresholds_is_refused_by_name(tmp_path, content, mess
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=f"{path}: .*{message}"):
         read_thresholds(path, 3)
+
+
+@pytest.mark.parametrize(("role", "kept"), [("audio", [0, 2, 3]), ("visual", [0, 1, 2])])
+def test_a_store_of_one_modality_gives_labels_of_that_one_and_says_which_is_absent(store, tmp_path, role, kept):
+    other = {"audio": "visual", "visual": "audio"}[role]
+    manifest = store.manifest | {"teachers": {role: store.manifest["teachers"][role]}}
+    alone = replace(store, manifest=manifest, arrays={f"{role}.similarity": store.arrays[f"{role}.similarity"]})
+    labels, left_out = write_label_folder(tmp_path, alone, ZERO)
+    assert (labels.absent, labels.modalities) == ((other,), (role,))
+    assert labels.clip_ids == tuple(CLIPS[n] for n in kept) and len(left_out) == 1
+    m = ("audio", "visual").index(role)
+    assert labels.labels[:, :, m].any() and not labels.labels[:, :, 1 - m].any()
+    assert json.loads((tmp_path / "labels.json").read_text())["absent"] == [other]
+    assert read_pseudo_labels(tmp_path).absent == (other,)
+    soft, _ = label_clips(alone, ZERO, temperature=1.0)
+    assert np.array_equal(soft.marked, labels.labels) and soft.absent == (other,)
+
+
+def test_default_thresholds_are_those_of_the_teachers_there_are(store):
+    published = {"audio": identity(1, 0) | {"teacher": "clap"}, "visual": identity(1, 0) | {"teacher": "clip"}}
+    vggish = {"vggish": {"teacher": "vggish", "weights": "w"}}
+    assert set(thresholds_for({"teachers": published | vggish}, LLP_CLASSES)) == {"audio", "visual"}
+    assert list(thresholds_for({"teachers": {"audio": published["audio"]}}, LLP_CLASSES)) == ["audio"]
+    with pytest.raises(ValueError, match="there are no label thresholds for the teachers clap"):
+        thresholds_for({"teachers": {"visual": published["audio"]}}, LLP_CLASSES)
+    with pytest.raises(ValueError, match="the store holds features alone"):
+        thresholds_for({"teachers": vggish}, LLP_CLASSES)
+
+
+def test_labels_say_where_their_thresholds_are_from(store, tmp_path):
+    path = tmp_path / "found.json"
+    calibrated = {role: (0.0, 0.0, 0.0) for role in ZERO}
+    told = {"criterion": "segment-f", "split": "test", "note": ON_TEST, "sources": {"store": "f"}}
+    write_calibration(
+        path, Calibration(applies_to="labels", class_names=CLASSES, thresholds=calibrated, provenance=told)
+    )
+    origin = threshold_origin(path)
+    assert origin["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and origin["file"] == "found.json"
+    assert (origin["split"], origin["criterion"], origin["note"]) == ("test", "segment-f", ON_TEST)
+    made = provenance_of(store.manifest, read_thresholds(path, 3), {}, origin=origin)
+    assert made["thresholds_from"] == origin and made["thresholds"]["audio"] == [0, 0, 0]
+
+
+def test_labels_that_were_being_written_are_refused(tmp_path):
+    (tmp_path / "labels.json").write_text('{"random_weights": false, "under_way": true}')
+    with pytest.raises(ValueError, match=r"labels.json: `valor labels` was interrupted .* run it again"):
+        made_by_random_teachers(tmp_path)
 
 
 def test_thresholds_for_other_roles_than_the_store_has_are_refused(store):
@@ -232,6 +252,14 @@ def test_quality_of_labels_that_say_nothing_is_nought():
     assert (quality.precision["audio"], quality.recall["audio"], quality.unlabelled_tags) == (0, 0, 100)
 
 
+def test_quality_of_one_modality_says_nothing_of_the_other():
+    labels, split = quality_case()
+    heard = labels.labels.copy()
+    heard[:, :, 1] = False
+    quality = label_quality(replace(labels, labels=heard, absent=("visual",)), split)
+    assert quality.precision == pytest.approx({"audio": 100 * 2 / 3}) and list(quality.recall) == ["audio"]
+
+
 def test_quality_needs_truth_of_the_same_classes_and_a_clip(tmp_path):
     labels, split = quality_case()
     for unfit in (replace(split, truth=None), replace(split, class_names=CLASSES[::-1])):
@@ -254,13 +282,6 @@ def test_a_folder_of_soft_labels_says_so_and_marks_what_hard_labels_mark(store, 
     assert provenance["soft"] == {"temperature": 2.0} and provenance["left_out"] == left_out
     write_label_folder(tmp_path, store, ZERO)
     assert "soft" not in json.loads((tmp_path / "labels.json").read_text())
-
-
-def test_soft_labels_have_no_published_layout(store, tmp_path):
-    soft, _ = label_clips(store, ZERO, temperature=1.0)
-    with pytest.raises(ValueError, match="holds labels of 0 and 1, got soft ones; export labels made without --soft"):
-        export_npy(tmp_path, store, soft)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_quality_of_soft_labels_is_that_of_what_they_mark():

@@ -152,3 +152,26 @@ def test_a_name_that_belies_its_array_is_refused(path):
     replace_arrays(path, pseudo_probs=None, pseudo_labels=LABELS.astype(np.float32))
     with pytest.raises(ValueError, match="pseudo_labels must be bool, got float32"):
         read_pseudo_labels(path)
+
+
+def test_a_modality_nobody_decided_for_is_written_down(tmp_path):
+    heard = LABELS.copy()
+    heard[:, :, 1] = False
+    write_pseudo_labels(tmp_path / "x.npz", CLIPS, CLASSES, heard, absent=("visual",))
+    back = read_pseudo_labels(tmp_path / "x.npz")
+    assert (back.absent, back.modalities) == (("visual",), ("audio",))
+    with pytest.raises(ValueError, match=r"x.npz: these labels are of audio alone; as labels of visual their zeros"):
+        back.refuse_absent("x.npz")
+    whole = PseudoLabels(CLIPS, CLASSES, LABELS)
+    assert whole.modalities == ("audio", "visual")
+    whole.refuse_absent("x.npz")
+
+
+@pytest.mark.parametrize(("absent", "message"), [
+    (("visual",), "visual is said to be absent, got labels of it"),
+    (("audio", "visual"), "absent must be at most one of audio, visual"),
+    (("smell",), "absent must be at most one of audio, visual, got .'smell'."),
+])  # fmt: skip
+def test_what_is_said_to_be_absent_is_checked(absent, message):
+    with pytest.raises(ValueError, match=message):
+        PseudoLabels(CLIPS, CLASSES, LABELS, absent)

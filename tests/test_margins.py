@@ -1,15 +1,15 @@
-"""Labels near their thresholds, and flips between two stores."""
+"""Labels near their thresholds, and how near is near."""
 
 import csv
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from label_harvest.store import EvidenceStore
-from valor.margins import COLUMNS, flips, near_labels, write_near_labels
+from valor.margins import COLUMNS, margins_of, near_labels, write_near_labels
 
 IDENTITY = {"logit_scale": 10.0, "logit_bias": -1.0, "prompts": ["a", "b"]}
+BOTH, QUARTER = ({"audio": margin, "visual": margin} for margin in (0.5, 0.25))
 THRESHOLDS = {"audio": np.array([1.0, 2.0]), "visual": np.array([0.0, 2.0])}
 
 
@@ -39,7 +39,7 @@ def example():
 
 
 def test_only_tags_within_the_margin_are_listed_nearest_first():
-    found = near_labels(example(), THRESHOLDS, 0.5)
+    found = near_labels(example(), THRESHOLDS, BOTH)
     listed = [(row.clip_id, row.segment, row.modality, row.class_name, row.label) for row in found.rows]
     assert listed == [
         ("y", 0, "audio", "Dog", 0),  # exactly at the threshold, which is not above it
@@ -48,17 +48,17 @@ def test_only_tags_within_the_margin_are_listed_nearest_first():
         ("x", 0, "audio", "Dog", 1),
     ]
     assert found.decisions == 10  # 2 + 2 of audio, 2 + 4 of visual
-    assert len(near_labels(example(), THRESHOLDS, 0.25).rows) == 2
+    assert len(near_labels(example(), THRESHOLDS, QUARTER).rows) == 2
 
 
 @pytest.mark.parametrize("margin", [0, -1, float("nan"), float("inf")])
 def test_a_margin_is_a_positive_number(margin):
     with pytest.raises(ValueError, match="a margin must be a positive number of logits"):
-        near_labels(example(), THRESHOLDS, margin)
+        margins_of(example().manifest, margin)
 
 
 def test_the_list_as_a_file(tmp_path):
-    write_near_labels(tmp_path / "n.csv", near_labels(example(), THRESHOLDS, 0.25))
+    write_near_labels(tmp_path / "n.csv", near_labels(example(), THRESHOLDS, QUARTER))
     rows = list(csv.reader((tmp_path / "n.csv").open(encoding="utf-8")))
     assert rows == [
         list(COLUMNS),
@@ -67,22 +67,16 @@ def test_the_list_as_a_file(tmp_path):
     ]
 
 
-def test_flips_between_precisions_lie_within_the_margin_of_their_difference():
-    exact = example()
-    coarse = replace(exact, arrays={name: (array + 0.012).astype(np.float32) for name, array in exact.arrays.items()})
-    changed, decisions, largest = flips(exact, coarse, THRESHOLDS)
-    assert (changed, decisions) == (1, 10)  # the Dog heard in y
-    assert largest == pytest.approx({"audio": 0.12, "visual": 0.12}, abs=1e-5)
-    assert changed <= len(near_labels(exact, THRESHOLDS, max(largest.values())).rows)
+def test_what_bfloat16_may_move_is_the_margin_of_teachers_that_computed_in_it():
+    coarse = {"logit_scale": 100.0, "precision": "bfloat16"}
+    exact = {"logit_scale": 20.0, "precision": "float32"}
+    teachers = {"visual": coarse, "audio": exact, "res152": {"precision": "bfloat16"}}
+    assert margins_of({"teachers": teachers}) == {"visual": 0.5}
+    assert margins_of({"teachers": {"visual": exact, "audio": exact}}) == {}
+    assert margins_of({"teachers": teachers}, 0.2) == {"visual": 0.2, "audio": 0.2}
 
 
-def test_stores_of_other_clips_are_not_compared():
-    with pytest.raises(ValueError, match="two stores of the same clips and classes are compared, got 2 and 2 clips"):
-        flips(example(), replace(example(), clip_ids=("x", "z")), THRESHOLDS)
-    turned = replace(
-        example(),
-        clip_ids=("y", "x"),
-        weak_labels=example().weak_labels[::-1],
-        arrays={name: array[::-1] for name, array in example().arrays.items()},
-    )
-    assert flips(example(), turned, THRESHOLDS)[0] == 0  # clips are matched by name
+def test_a_modality_without_a_margin_is_decided_but_not_listed():
+    found = near_labels(example(), THRESHOLDS, {"visual": 0.5})
+    assert {row.modality for row in found.rows} == {"visual"} and len(found.rows) == 2
+    assert found.decisions == 10

@@ -164,6 +164,7 @@ def _published_evidence(data: Path, train: Split) -> LabelEvidence:
     """The published labels, or those of a label file; they say nothing of what lies below the threshold."""
     if (data / FILE_NAME).is_file():
         table = read_pseudo_labels(data)
+        table.refuse_absent(str(data / FILE_NAME))
         row_of = {clip_id: row for row, clip_id in enumerate(table.clip_ids)}
         labels = table.marked[[row_of[clip_id] for clip_id in train.clip_ids]]
     else:

@@ -23,9 +23,10 @@ from eval.thresholds import ThresholdChoice, best_thresholds, rate_thresholds
 from label_harvest.store import EvidenceStore
 from valor.annotations import Split
 from valor.labelling import complete_clips
+from valor.parse_predictions import parse_files
 from valor.prediction_tables import table_files
 from valor.predictions import Predictions, align, gate_of
-from valor.thresholds_file import Calibration
+from valor.thresholds_file import ROLES, Calibration
 
 CRITERIA = {
     "segment-f": "the highest segment-level F of each class, its counts added over clips",
@@ -68,7 +69,10 @@ def calibrate_predictions(
     _check_criterion(criterion, split, CRITERIA)
     held = align(predictions, split, allow_subset=allow_subset)
     if held.segment_probs is None:
-        raise ValueError("thresholds are found on probabilities, got decisions already made; predict again with them")
+        raise ValueError(
+            "thresholds are found on probabilities, got decisions already made; give what holds probabilities: "
+            "the .npz file of `valor predict`, or the folder of JSON files of `valor parse`"
+        )
     rule = rule or PostProcessing(gate=gate_of(held))
     shape = held.segment_probs.shape[2:]
     rows = _rows_of(split, held.clip_ids)
@@ -102,8 +106,8 @@ def calibrate_store(
     Args:
         store: evidence with the similarity arrays read.
         split: the clips; those of the store that are in it and whose evidence is complete are used.
-        fallback: float [C] by role, `audio` and `visual` or `fused` alone (whose labels go to both modalities): what
-            classes keep that have nothing to be found on, such as the thresholds of the vocabulary.
+        fallback: float [C] by role, `audio`, `visual` or both, or `fused` alone (whose labels go to both
+            modalities): what classes keep that have nothing to be found on, such as the thresholds of the vocabulary.
         criterion: a key of CRITERIA but clip-f: teachers have no gate.
         present_share: for tag-rate, the share of tagged clips in which a class is heard, and seen; their mean for a
             fused teacher.
@@ -115,8 +119,8 @@ def calibrate_store(
     """
     _check_criterion(criterion, split, [name for name in CRITERIA if name != "clip-f"])
     roles = tuple(fallback)
-    if roles not in (MODALITIES, ("fused",)) or not set(roles) <= set(store.roles):
-        raise ValueError(f"thresholds are found for audio and visual or for fused, got {roles} of {store.roles}")
+    if roles not in (MODALITIES, *((role,) for role in ROLES)) or not set(roles) <= set(store.roles):
+        raise ValueError(f"thresholds are found for audio, visual or both, or for fused, got {roles} of {store.roles}")
     if store.class_names != split.class_names:
         raise ValueError("the store is of other classes than the split; choose the vocabulary it was harvested with")
     complete = complete_clips(store, roles)
@@ -128,11 +132,15 @@ def calibrate_store(
     logits = np.stack([store.logits(role)[used] for role in roles], axis=2)
     tags, shares = split.weak_labels[rows], np.asarray(present_share, dtype=float)
     if criterion == "tag-rate":
-        shares = shares if roles == MODALITIES else shares.mean(keepdims=True)
+        shares = (
+            shares.mean(keepdims=True) if roles == ("fused",) else shares[[MODALITIES.index(role) for role in roles]]
+        )
         choice = _at_tag_rate(logits.max(axis=1), tags, shares, inclusive=False)
     else:
         truth = _truth(split)[rows]
-        if roles != MODALITIES:  # the same evidence is judged as audio and as visual, clip after clip
+        if roles != ("fused",):
+            truth = truth[:, :, [MODALITIES.index(role) for role in roles]]
+        else:  # the same evidence is judged as audio and as visual, clip after clip
             logits, tags = np.concatenate([logits, logits]), np.concatenate([tags, tags])
             truth = np.concatenate([truth[:, :, :1], truth[:, :, 1:]])
         _check_segments(logits.shape, truth.shape)
@@ -147,8 +155,8 @@ def calibrate_store(
 def sources_of(path: Path | str) -> dict[str, str]:
     """Fingerprint predictions for the thresholds file: sha256 of each file by name."""
     path = Path(path)
-    files = [path]
-    if path.is_dir() or path.suffix == ".tsv":
+    files = parse_files(path) or [path]
+    if files == [path] and (path.is_dir() or path.suffix == ".tsv"):
         tables = table_files(path)
         files = [file for file in (*tables.events, tables.clips) if file.is_file()]
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

@@ -306,6 +306,7 @@ def _read_labels(path: Path, split: Split) -> ClipArrays:
     if path.is_dir() and not (path / FILE_NAME).is_file():
         return read_label_files(path, split)
     table = read_pseudo_labels(path)
+    table.refuse_absent(str(path))
     if table.class_names != split.class_names:
         raise ValueError(
             f"{path}: pseudo labels must be for the {len(split.class_names)} classes of the split in their order, got "

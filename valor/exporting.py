@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from eval.events import MODALITIES
 from valor.annotations import media_id
 from valor.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.files import replaced
@@ -96,8 +97,16 @@ def export_features(data: Path, card: PackedCard, out: Path, *, progress: bool =
     return folder
 
 
-def export_labels(labels: PseudoLabels, out: Path, *, progress: bool = True) -> int:
+def export_labels(labels: PseudoLabels, out: Path, *, overwrite: bool = False, progress: bool = True) -> int:
     """Write pseudo labels as `{CLAP,CLIP}/segment_pseudo_labels/<id>.npy`, int64 [T, C] of 0 and 1.
+
+    A modality that is absent from the labels gets no files.
+
+    Args:
+        labels: What to write.
+        out: Folder that gets `CLAP/` and `CLIP/`.
+        overwrite: Replace files of other contents.
+        progress: Whether to show a progress bar on stderr.
 
     Returns:
         How many files were written.
@@ -107,23 +116,32 @@ def export_labels(labels: PseudoLabels, out: Path, *, progress: bool = True) -> 
     """
     refuse_soft(labels)
     names = file_names(labels.clip_ids)
-    for modality, folder in enumerate(LABEL_FOLDERS):
-        arrays = (clip[:, modality].astype(np.int64) for clip in labels.labels)
-        _write_all(out / folder, names, arrays, label=f"export {folder}" if progress else None)
-    return len(names) * len(LABEL_FOLDERS)
+    for modality in labels.modalities:
+        m = MODALITIES.index(modality)
+        arrays = (clip[:, m].astype(np.int64) for clip in labels.labels)
+        bar = f"export {LABEL_FOLDERS[m]}" if progress else None
+        _write_all(out / LABEL_FOLDERS[m], names, arrays, label=bar, overwrite=overwrite)
+    return len(names) * len(labels.modalities)
 
 
-def _write_all(folder: Path, names: Sequence[str], arrays: Iterator[np.ndarray], *, label: str | None) -> None:
+def _write_all(
+    folder: Path, names: Sequence[str], arrays: Iterator[np.ndarray], *, label: str | None, overwrite: bool = False
+) -> None:
     pairs = zip(names, arrays, strict=True)
     for name, array in tqdm(pairs, total=len(names), desc=label, unit="file", disable=label is None):
-        buffer = io.BytesIO()
-        np.save(buffer, array, allow_pickle=False)
-        _write(folder / name, buffer.getvalue())
+        write_array(folder / name, array, overwrite=overwrite)
 
 
-def _write(path: Path, contents: bytes) -> None:
-    """Write a file that is not there; one with other contents may be somebody's original."""
-    if path.exists():
+def write_array(path: Path, array: np.ndarray, *, overwrite: bool = False) -> None:
+    """Write an array as .npy; unless `overwrite`, one of other contents that is there may be somebody's original.
+
+    Raises:
+        ValueError: A file of other contents is in the way.
+    """
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    contents = buffer.getvalue()
+    if path.exists() and not overwrite:
         with path.open("rb") as file:
             same = hashlib.file_digest(file, "sha256").digest() == hashlib.sha256(contents).digest()
         if same:

@@ -23,11 +23,15 @@ COLUMNS = ("class", "modality", *(name.lower() for name in MEASURES), "labelled"
 
 
 def class_rows(quality: LabelQuality, class_names: tuple[str, ...]) -> list[tuple]:
-    """One row for each class and modality, in the order of `COLUMNS`; percentages, None where undefined."""
+    """One row for each class and modality there are labels of, in the order of `COLUMNS`.
+
+    Percentages are None where they are undefined.
+    """
     classes = quality.classes
     rows = []
     for index, name in enumerate(class_names):
-        for m, modality in enumerate(MODALITIES):
+        for modality in quality.precision:
+            m = MODALITIES.index(modality)
             values = (100 * getattr(classes, figure)[m, index] for figure in MEASURES.values())
             shares = [None if np.isnan(value) else float(value) for value in values]
             seconds = (int(classes.predicted[m, index]), int(classes.true[m, index]))
@@ -38,14 +42,15 @@ def class_rows(quality: LabelQuality, class_names: tuple[str, ...]) -> list[tupl
 def class_table(quality: LabelQuality, class_names: tuple[str, ...]) -> str:
     """Precision, recall and F of each class, audible and visible, and its tags that got no label."""
     width = max(map(len, (*class_names, "class")))
-    titles = "".join(f"{f'{modality}: P     R     F':>26s}" for modality in MODALITIES)
+    modalities = len(quality.precision)
+    titles = "".join(f"{f'{modality}: P     R     F':>26s}" for modality in quality.precision)
     lines = [f"{'class'.ljust(width)}{titles}   tags  without label"]
     rows = class_rows(quality, class_names)
-    for audio, visual in zip(rows[::2], rows[1::2], strict=True):
-        cells = [
-            "".join("     –" if value is None else f"{value:6.1f}" for value in row[2:5]) for row in (audio, visual)
-        ]
-        lines.append(f"{audio[0].ljust(width)}{cells[0]:>26s}{cells[1]:>26s}{audio[-2]:7,}{audio[-1]:15,}")
+    for start in range(0, len(rows), modalities):
+        own = rows[start : start + modalities]  # of one class
+        figures = ("".join("     –" if value is None else f"{value:6.1f}" for value in row[2:5]) for row in own)
+        cells = "".join(f"{text:>26s}" for text in figures)
+        lines.append(f"{own[0][0].ljust(width)}{cells}{own[0][-2]:7,}{own[0][-1]:15,}")
     return "\n".join(lines)
 
 
@@ -72,15 +77,20 @@ def draw_label_classes(
     support = quality.classes.true[: len(MODALITIES)]
     order = np.argsort(-support.sum(axis=0), kind="stable")
     order = order[(support + quality.classes.predicted[: len(MODALITIES)])[:, order].any(axis=0)]
+    judged = np.array([[modality in quality.precision] for modality in MODALITIES])
     bars = [
-        ClassFigures(name=name, values=100 * getattr(quality.classes, figure)[: len(MODALITIES), order])
+        ClassFigures(
+            name=name,
+            values=np.where(judged, 100 * getattr(quality.classes, figure)[: len(MODALITIES), order], np.nan),
+        )
         for name, figure in MEASURES.items()
     ]
+    absent = "".join(f"; no labels of {modality}" for modality in MODALITIES if modality not in quality.precision)
     return class_bars_figure(
         bars,
         [class_names[index] for index in order],
         support=support[:, order],
         measure="%",
-        title=title or "Pseudo labels by class in seconds; to the right, how many are true",
+        title=title or f"Pseudo labels by class in seconds; to the right, how many are true{absent}",
         style=style,
     )

@@ -1,10 +1,11 @@
-"""The labels stage: evidence of a store -> pseudo labels on disk, their provenance, their export, their quality."""
+"""Evidence of a store -> pseudo labels on disk, their thresholds, their provenance and their quality."""
 
+import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,9 @@ from eval.breakdown import Breakdown, breakdown
 from eval.counts import segment_counts
 from eval.events import MODALITIES
 from eval.scores import Scores, score
-from label_harvest.pseudo_labels import label_store, roles_of
+from label_harvest.pseudo_labels import judges_of, label_store
 from label_harvest.store import EvidenceStore
-from valor.annotations import Split, media_id
+from valor.annotations import Split
 from valor.files import replaced
 from valor.labels_file import FILE_NAME, PseudoLabels, write_pseudo_labels
 from valor.vocabulary import LLP_CLASSES, EventClass
@@ -25,11 +26,8 @@ PROVENANCE = "labels.json"
 PUBLISHED_TEACHERS = {"visual": "clip", "audio": "clap"}
 """The teachers the thresholds of a vocabulary are for, by role, as a store names them."""
 
-PUBLISHED_FOLDERS = {"audio": "CLAP", "visual": "CLIP"}
-"""Folder of each modality in the published layout."""
-
-PUBLISHED_FEATURES = {"audio": "audio.map", "visual": "visual.embedding"}
-"""Array of the store that is the published feature of each modality."""
+UNDER_WAY = "under_way"
+"""Key of `labels.json` while the files beside it are being written."""
 
 
 def thresholds_of(classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
@@ -41,26 +39,55 @@ def thresholds_of(classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
 
 
 def default_thresholds(store: EvidenceStore, classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
-    """The label thresholds that belong to the teachers of a store.
+    """The label thresholds that belong to the teachers of a store, see `thresholds_for`."""
+    return thresholds_for(store.manifest, classes)
+
+
+def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
+    """The label thresholds that belong to the teachers of a store, which may be of one modality alone.
 
     Those of the vocabulary were chosen for the logits of CLIP and CLAP and mean nothing for another teacher's; the
     demo's teachers come with their own.
 
+    Args:
+        manifest: Of the store.
+        classes: Those of the store.
+
     Raises:
         ValueError: There are none for these teachers.
     """
-    from label_harvest.tiny import WEIGHTS
-
-    judges = {role: made for role, made in store.manifest["teachers"].items() if "logit_scale" in made}
-    names = {role: identity["teacher"] for role, identity in judges.items()}
-    if names == PUBLISHED_TEACHERS:
-        return thresholds_of(classes)
+    names = {role: manifest["teachers"][role]["teacher"] for role in judging_roles(manifest)}
+    if not names:
+        raise ValueError(
+            "the store holds features alone; labels need a teacher that judges: harvest with --visual or --audio"
+        )
+    if names.items() <= PUBLISHED_TEACHERS.items():
+        return {role: thresholds for role, thresholds in thresholds_of(classes).items() if role in names}
     if all(name == f"demo-{role}" for role, name in names.items()) and classes == LLP_CLASSES:
-        return read_thresholds(WEIGHTS / "demo_thresholds.json", len(classes))
+        from label_harvest.tiny import WEIGHTS  # with torch, which other stores do without
+
+        own = read_thresholds(WEIGHTS / "demo_thresholds.json", len(classes))
+        return {role: thresholds for role, thresholds in own.items() if role in names}
     raise ValueError(
         f"there are no label thresholds for the teachers {', '.join(sorted(names.values()))} and these classes; "
         "give them with --thresholds FILE"
     )
+
+
+def judging_roles(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Roles of the teachers of a store that judge classes; feature extractors do not."""
+    return tuple(role for role, identity in manifest["teachers"].items() if "logit_scale" in identity)
+
+
+def threshold_origin(path: Path) -> dict[str, Any]:
+    """Say which file thresholds are from: its name, its sha256, and all it says of how they were found.
+
+    Args:
+        path: What `read_thresholds` read, of `valor calibrate` or written by hand.
+    """
+    content = path.read_bytes()
+    told = {key: value for key, value in json.loads(content).items() if not isinstance(value, (list, dict))}
+    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **told}
 
 
 def read_thresholds(path: Path, num_classes: int) -> dict[str, np.ndarray]:
@@ -96,8 +123,8 @@ def label_clips(
 ) -> tuple[PseudoLabels, dict[str, str]]:
     """Apply thresholds and tags to the clips whose evidence is complete.
 
-    A clip that could not be decoded, has no sound or no picture, or whose picture ends early gets no labels at all:
-    zeros would teach that nothing happens in it.
+    A clip that could not be decoded, lacks the sound or the picture a teacher needs, or whose picture ends early gets
+    no labels at all: zeros would teach that nothing happens in it.
 
     Args:
         store: Evidence with the similarity arrays read.
@@ -110,15 +137,16 @@ def label_clips(
     Raises:
         ValueError: The thresholds do not fit the store, or no clip is complete.
     """
+    judges = judges_of(thresholds, store.roles)
     labels = label_store(store, thresholds, temperature=temperature)
-    roles = dict.fromkeys(roles_of(thresholds))
-    evidence = [store.arrays[f"{role}.similarity"] for role in roles]
-    complete = np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
+    roles = tuple(dict.fromkeys(judges.values()))
+    complete = complete_clips(store, roles)
     if not complete.any():
         raise ValueError(f"none of the {len(complete)} clips of the store has evidence of {' and '.join(roles)}")
     clip_ids = tuple(store.clip_ids[n] for n in np.flatnonzero(complete))
     left_out = {store.clip_ids[n]: store.statuses[n] for n in np.flatnonzero(~complete)}
-    return PseudoLabels(clip_ids, store.class_names, labels[complete]), left_out
+    absent = tuple(modality for modality in MODALITIES if modality not in judges)
+    return PseudoLabels(clip_ids, store.class_names, labels[complete], absent), left_out
 
 
 def write_label_folder(
@@ -136,18 +164,52 @@ def write_label_folder(
         What `label_clips` gives.
     """
     labels, left_out = label_clips(store, thresholds, temperature=temperature)
-    write_pseudo_labels(folder / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels)
-    provenance = {
-        "store": store.manifest["fingerprint"],
-        "teachers": {role: store.manifest["teachers"][role] for role in roles_of(thresholds)},
-        "thresholds": {role: thresholds[role].tolist() for role in roles_of(thresholds)},
+    write_labels(folder, labels)
+    write_provenance(folder, provenance_of(store.manifest, thresholds, left_out, temperature=temperature))
+    return labels, left_out
+
+
+def write_labels(folder: Path, labels: PseudoLabels) -> None:
+    """Write the label file of a folder."""
+    write_pseudo_labels(folder / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels, absent=labels.absent)
+
+
+def provenance_of(
+    manifest: Mapping[str, Any],
+    thresholds: Mapping[str, np.ndarray],
+    left_out: Mapping[str, str],
+    *,
+    temperature: float | None = None,
+    origin: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `labels.json` says of labels.
+
+    Args:
+        manifest: Of the store.
+        thresholds: float [C] by role, as for `label_clips`.
+        left_out: Status of each clip without labels.
+        temperature: Of soft labels.
+        origin: Where the thresholds are from, such as `threshold_origin` gives.
+    """
+    judges = judges_of(thresholds, manifest["teachers"])
+    roles = tuple(dict.fromkeys(judges.values()))
+    absent = [modality for modality in MODALITIES if modality not in judges]
+    return {
+        "store": manifest["fingerprint"],
+        "teachers": {role: manifest["teachers"][role] for role in roles},
+        "thresholds": {role: thresholds[role].tolist() for role in roles},
+        **({} if origin is None else {"thresholds_from": dict(origin)}),
         **({} if temperature is None else {"soft": {"temperature": temperature}}),
-        "random_weights": is_random(store.manifest),
-        "left_out": left_out,
+        **({"absent": absent} if absent else {}),
+        "random_weights": is_random(manifest),
+        "left_out": dict(left_out),
     }
+
+
+def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Write `labels.json` of a label folder."""
     with replaced(folder / PROVENANCE) as temporary:
         temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
-    return labels, left_out
 
 
 def is_random(manifest: Mapping) -> bool:
@@ -162,50 +224,19 @@ def made_by_random_teachers(labels: Path) -> bool:
         labels: Their folder, or a file in it. Without `labels.json` nothing is known against them.
 
     Raises:
-        ValueError: `labels.json` is damaged.
+        ValueError: `labels.json` is damaged, or says that its labels are still being written.
     """
     path = (labels if labels.is_dir() else labels.parent) / PROVENANCE
     if not path.is_file():
         return False
     try:
-        return bool(json.loads(path.read_text(encoding="utf-8"))["random_weights"])
+        told = json.loads(path.read_text(encoding="utf-8"))
+        is_noise, under_way = bool(told["random_weights"]), bool(told.get(UNDER_WAY))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected what `valor labels` wrote, got {error!r}; make the labels again") from error
-
-
-def export_npy(folder: Path, store: EvidenceStore, labels: PseudoLabels) -> int:
-    """Write the published per-clip layout: `{CLIP,CLAP}/segment_pseudo_labels/<id>.npy`, and features where held.
-
-    Labels are int64 [T, C] of 0 and 1, features float32, as other projects' loaders expect them. Clips without complete
-    evidence get no files, so that a loader stops rather than learns from zeros.
-
-    Returns:
-        How many files were written.
-
-    Raises:
-        ValueError: Two clips go by the same file name, or the labels are soft, for which there is no published layout.
-    """
-    refuse_soft(labels)
-    names = Counter(media_id(clip_id) for clip_id in labels.clip_ids)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"the published layout names a file by the first 11 characters of an LLP name, and {len(twice)} such names "
-            f"stand for several clips, such as {twice[0]}; use {FILE_NAME}, which names clips in full"
-        )
-    written = 0
-    row_of = {clip_id: row for row, clip_id in enumerate(store.clip_ids)}
-    for m, modality in enumerate(MODALITIES):
-        home = folder / PUBLISHED_FOLDERS[modality]
-        features = store.arrays.get(PUBLISHED_FEATURES[modality])
-        for clip_id, clip_labels in zip(labels.clip_ids, labels.labels, strict=True):
-            name = f"{media_id(clip_id)}.npy"
-            _save(home / "segment_pseudo_labels" / name, clip_labels[:, m].astype(np.int64))
-            written += 1
-            if features is not None:
-                _save(home / "features" / name, features[row_of[clip_id]].astype(np.float32))
-                written += 1
-    return written
+    if under_way:
+        raise ValueError(f"{path}: `valor labels` was interrupted while it wrote these labels; run it again")
+    return is_noise
 
 
 def refuse_soft(labels: PseudoLabels) -> None:
@@ -216,11 +247,6 @@ def refuse_soft(labels: PseudoLabels) -> None:
         )
 
 
-def _save(path: Path, array: np.ndarray) -> None:
-    with replaced(path) as temporary, temporary.open("wb") as file:
-        np.save(file, array, allow_pickle=False)
-
-
 @dataclass(frozen=True, kw_only=True)
 class LabelQuality:
     """How labels compare with dense annotations."""
@@ -228,15 +254,15 @@ class LabelQuality:
     scores: Scores
     """The ten F-scores of the labels taken as predictions."""
     precision: dict[str, float]
-    """By modality, percent of labelled seconds that are true, counted over all clips and classes."""
+    """By modality there are labels of, percent of labelled seconds that are true, over all clips and classes."""
     recall: dict[str, float]
     """By modality, percent of true seconds that are labelled."""
     unlabelled_tags: float
-    """Percent of (clip, tag) pairs without a label in either modality."""
+    """Percent of (clip, tag) pairs without a label in any modality."""
     classes: Breakdown
     """The labels class by class, counted in segments."""
     tags: np.ndarray
-    """int64 [C, 2], clips tagged with each class, and those of them without a label of it in either modality."""
+    """int64 [C, 2], clips tagged with each class, and those of them without a label of it in any modality."""
 
 
 def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
@@ -261,14 +287,14 @@ def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
     silent = tagged & ~marked.any(axis=(1, 2))
     return LabelQuality(
         scores=score(marked, truth),
-        precision=_percent(hits, hits + false_alarms),
-        recall=_percent(hits, hits + misses),
+        precision=_percent(labels.modalities, hits, hits + false_alarms),
+        recall=_percent(labels.modalities, hits, hits + misses),
         unlabelled_tags=100 * silent.sum() / max(tagged.sum(), 1),
         classes=breakdown(marked, truth),
         tags=np.stack([tagged.sum(axis=0), silent.sum(axis=0)], axis=1),
     )
 
 
-def _percent(part: np.ndarray, whole: np.ndarray) -> dict[str, float]:
-    shares = 100 * part / np.maximum(whole, 1)
-    return dict(zip(MODALITIES, shares.tolist(), strict=True))
+def _percent(modalities: tuple[str, ...], part: np.ndarray, whole: np.ndarray) -> dict[str, float]:
+    shares = dict(zip(MODALITIES, (100 * part / np.maximum(whole, 1)).tolist(), strict=True))
+    return {modality: shares[modality] for modality in modalities}

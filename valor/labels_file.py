@@ -6,6 +6,8 @@ It holds
     pseudo_labels   bool [N, T, M, C], M is (audio, visual)
         or
     pseudo_probs    float16 [N, T, M, C] in 0..1, soft labels
+and, where no teacher decided for a modality, so that its labels say nothing
+    absent          unicode [1], its name
 """
 
 import zipfile
@@ -23,6 +25,7 @@ from valor.files import array_fault, replaced
 FILE_NAME = "pseudo_labels.npz"
 """Name of the file inside a label folder."""
 _HARD, _SOFT = "pseudo_labels", "pseudo_probs"
+_ABSENT = "absent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +36,13 @@ class PseudoLabels:
     class_names: tuple[str, ...]
     labels: npt.NDArray[np.bool_] | npt.NDArray[np.floating]
     """bool [N, T, M, C]; soft labels are float in 0..1."""
+    absent: tuple[str, ...] = ()
+    """Modalities that no teacher decided for: nothing is marked in them, and that means nothing."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities there are labels of."""
+        return tuple(modality for modality in MODALITIES if modality not in self.absent)
 
     @property
     def soft(self) -> bool:
@@ -60,6 +70,30 @@ class PseudoLabels:
             )
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise ValueError(f"clip_ids must be unique, got {len(self.clip_ids) - len(set(self.clip_ids))} duplicates")
+        self._check_absent()
+
+    def _check_absent(self) -> None:
+        if not self.modalities or not set(self.absent) <= set(MODALITIES):
+            raise ValueError(f"absent must be at most one of {', '.join(MODALITIES)}, got {list(self.absent)}")
+        for modality in self.absent:
+            if self.labels[:, :, MODALITIES.index(modality)].any():
+                raise ValueError(f"{modality} is said to be absent, got labels of it")
+
+    def refuse_absent(self, where: str) -> None:
+        """Refuse labels of one modality where both are needed.
+
+        Args:
+            where: What they were read from.
+
+        Raises:
+            ValueError: A modality is absent.
+        """
+        if self.absent:
+            raise ValueError(
+                f"{where}: these labels are of {' and '.join(self.modalities)} alone; as labels of "
+                f"{' and '.join(self.absent)} their zeros would say that nothing happens there; "
+                "harvest with both teachers and label again"
+            )
 
 
 def write_pseudo_labels(
@@ -67,6 +101,8 @@ def write_pseudo_labels(
     clip_ids: Sequence[str],
     class_names: Sequence[str],
     labels: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
+    *,
+    absent: Sequence[str] = (),
 ) -> None:
     """Write a pseudo-label file, whole or not at all. Soft labels are kept as float16.
 
@@ -75,15 +111,18 @@ def write_pseudo_labels(
         clip_ids: N names.
         class_names: C names, in the order of the class axis.
         labels: bool [N, T, M, C], or float in 0..1.
+        absent: Modalities that no teacher decided for.
 
     Raises:
         ValueError: The name does not end in .npz, or the labels do not fit the names.
     """
     if Path(path).suffix != ".npz":
         raise ValueError(f"{path}: a pseudo-label file is named *.npz")
-    table = PseudoLabels(tuple(clip_ids), tuple(class_names), labels)
+    table = PseudoLabels(tuple(clip_ids), tuple(class_names), labels, tuple(absent))
     stored = {_SOFT: table.labels.astype(np.float16)} if table.soft else {_HARD: table.labels}
     names = {"clip_ids": np.array(table.clip_ids), "classes": np.array(table.class_names)}
+    if table.absent:
+        names[_ABSENT] = np.array(table.absent)
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **stored)
 
@@ -106,12 +145,13 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
         with np.load(path, allow_pickle=False) as archive:
             held = _SOFT if _SOFT in archive and _HARD not in archive else _HARD
             ids, classes, labels = (archive[name] for name in ("clip_ids", "classes", held))
+            absent = archive[_ABSENT].astype(str).tolist() if _ABSENT in archive else ()
         if np.issubdtype(labels.dtype, np.floating) != (held == _SOFT):
             kind, other = ("float", "hard labels go under pseudo_labels")
             if held == _HARD:
                 kind, other = ("bool", "soft labels go under pseudo_probs")
             raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
-        return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels)
+        return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels, tuple(absent))
     except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "

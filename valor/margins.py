@@ -4,16 +4,25 @@ import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from eval.events import MODALITIES
-from label_harvest.pseudo_labels import roles_of
+from label_harvest.pseudo_labels import judges_of
 from label_harvest.store import EvidenceStore
 from valor.files import replaced
+from valor.labelling import judging_roles
 
 FILE_NAME = "near_thresholds.csv"
 """In the folder of the labels."""
+BFLOAT16_COSINE = 0.005
+"""How far bfloat16 is taken to move the cosine of a segment and a class, from which the default margin follows.
+
+Largest difference seen on made-up clips with random weights of the true architectures (30 segments, 25 classes, on a
+CPU): 0.0009 of ViT-L/14 and 0.0007 of CLAP, 0.0004 in the quadratic mean. Trained weights were not at hand, so five
+times as much is taken: a guess on the safe side and no proof. `valor labels STORE --compare OTHER` measures it on real
+weights.
+"""
 COLUMNS = ("clip_id", "segment", "modality", "class", "logit", "threshold", "label")
 
 
@@ -43,11 +52,31 @@ class NearLabels:
     """Nearest first."""
     decisions: int
     """Segments, modalities and tags with evidence, out of which the rows are."""
-    margin: float
-    """In logits."""
+    margins: Mapping[str, float]
+    """In logits, by role."""
 
 
-def near_labels(store: EvidenceStore, thresholds: Mapping[str, np.ndarray], margin: float) -> NearLabels:
+def margins_of(manifest: Mapping[str, Any], margin: float | None = None) -> dict[str, float]:
+    """How near its threshold a logit has to be to be listed: float logits by role of the teachers that judge.
+
+    Args:
+        manifest: Of the store.
+        margin: For all teachers; None for what bfloat16 may move, of the teachers that computed in it: none where all
+            computed in float32.
+
+    Raises:
+        ValueError: The margin is no positive number.
+    """
+    judges = {role: manifest["teachers"][role] for role in judging_roles(manifest)}
+    if margin is not None:
+        if not (np.isfinite(margin) and margin > 0):
+            raise ValueError(f"a margin must be a positive number of logits, got {margin}")
+        return dict.fromkeys(judges, float(margin))
+    coarse = {role: identity for role, identity in judges.items() if identity.get("precision") == "bfloat16"}
+    return {role: BFLOAT16_COSINE * float(identity["logit_scale"]) for role, identity in coarse.items()}
+
+
+def near_labels(store: EvidenceStore, thresholds: Mapping[str, np.ndarray], margins: Mapping[str, float]) -> NearLabels:
     """Find the decisions whose logit lies within a margin of its threshold.
 
     Only tags of a clip are decided; a class without its tag gets no label whatever its logit. A teacher in another
@@ -56,56 +85,26 @@ def near_labels(store: EvidenceStore, thresholds: Mapping[str, np.ndarray], marg
     Args:
         store: Evidence with the similarity arrays read.
         thresholds: float [C] by role, as for labels.
-        margin: In logits; a logit at exactly that distance is within it.
+        margins: In logits by role, such as `margins_of` gives; a logit at exactly that distance is within it.
 
     Raises:
-        ValueError: The margin is no positive number, or the thresholds do not fit the store.
+        ValueError: The thresholds do not fit the store.
     """
-    if not (np.isfinite(margin) and margin > 0):
-        raise ValueError(f"a margin must be a positive number of logits, got {margin}")
     rows: list[NearLabel] = []
     decisions = 0
-    for modality, role in zip(MODALITIES, roles_of(thresholds), strict=True):
+    for modality, role in judges_of(thresholds, store.roles).items():
         logits = store.logits(role)  # [N, T, C]
         decided = np.isfinite(logits) & store.weak_labels[:, None]
-        near = decided & (np.abs(logits - thresholds[role].astype(logits.dtype)) <= margin)
         decisions += int(decided.sum())
+        if role not in margins:
+            continue
+        near = decided & (np.abs(logits - thresholds[role].astype(logits.dtype)) <= margins[role])
         for clip, segment, index in zip(*np.nonzero(near), strict=True):
             logit, threshold = float(logits[clip, segment, index]), float(thresholds[role][index])
             name = store.class_names[index]
             rows.append(NearLabel(store.clip_ids[clip], int(segment), modality, name, logit, threshold))
     ordered = sorted(rows, key=lambda row: abs(row.logit - row.threshold))
-    return NearLabels(tuple(ordered), decisions, margin)
-
-
-def flips(
-    store: EvidenceStore, other: EvidenceStore, thresholds: Mapping[str, np.ndarray]
-) -> tuple[int, int, dict[str, float]]:
-    """Labels that differ between two stores of the same clips, such as one in float32 and one in bfloat16.
-
-    Returns:
-        How many labels differ, out of how many decisions both have evidence for, and the largest difference of a logit
-        by role.
-
-    Raises:
-        ValueError: The stores hold other clips or classes.
-    """
-    row_of = {clip_id: row for row, clip_id in enumerate(other.clip_ids)}
-    if set(row_of) != set(store.clip_ids) or store.class_names != other.class_names:
-        raise ValueError(
-            f"two stores of the same clips and classes are compared, got {len(store.clip_ids)} and {len(row_of)} clips "
-            f"of {len(store.class_names)} and {len(other.class_names)} classes"
-        )
-    order = [row_of[clip_id] for clip_id in store.clip_ids]
-    changed, decisions, largest = 0, 0, {}
-    for role in dict.fromkeys(roles_of(thresholds)):
-        ours, theirs = store.logits(role), other.logits(role)[order]
-        decided = np.isfinite(ours) & np.isfinite(theirs) & store.weak_labels[:, None]
-        limit = thresholds[role]
-        changed += int(((ours > limit) != (theirs > limit))[decided].sum())
-        decisions += int(decided.sum())
-        largest[role] = float(np.abs(ours - theirs)[decided].max(initial=0.0))
-    return changed, decisions, largest
+    return NearLabels(tuple(ordered), decisions, dict(margins))
 
 
 def write_near_labels(path: Path, found: NearLabels) -> None:

@@ -108,11 +108,13 @@ def _fixed_rule(cli: argparse.Namespace, predictions: "Predictions") -> "PostPro
 
 
 def _of_store(cli: argparse.Namespace, split: "Split") -> "Calibration":
-    from label_harvest.store import read_store
+    from label_harvest.store import read_store, store_manifest
     from valor.calibrate import calibrate_store
     from valor.vocabulary import read_vocabulary
 
-    roles = ("fused",) if cli.fused else ("audio", "visual")
+    teachers = store_manifest(cli.source)["teachers"]
+    own = tuple(role for role in ("audio", "visual") if role in teachers)
+    roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
     kept = _kept_thresholds(cli, store, read_vocabulary(cli.classes))
     missing = [role for role in roles if role not in kept]

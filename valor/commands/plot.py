@@ -187,10 +187,12 @@ def _training_figure(cli: argparse.Namespace, style: "Style") -> "Figure":
 
 def _label_qualities(cli: argparse.Namespace, split: "Split") -> list:
     from valor.labelling import label_quality
-    from valor.labels_file import FILE_NAME, read_pseudo_labels
+    from valor.labels_file import read_pseudo_labels
 
-    named = [named_path(typed) for typed in cli.labels]
-    return [
-        (name, label_quality(read_pseudo_labels(path / FILE_NAME if path.is_dir() else path), split))
-        for name, path in named
-    ]
+    qualities = []
+    for typed in cli.labels:
+        name, path = named_path(typed)
+        labels = read_pseudo_labels(path)
+        labels.refuse_absent(str(path))
+        qualities.append((name, label_quality(labels, split)))
+    return qualities
