@@ -14,12 +14,14 @@ from typing import Generic, Protocol, TypeVar
 
 from .clip_media import ClipMedia, Grid, MediaError
 from .decode_pool import DecodeLimits, DecodePool
+from .decoders import DECODERS, PYAV
 from .evidence import Teacher
-from .shard_evidence import Answers, ReadClip, judge_batch, prepare_batch
-from .shards import ShardRow
+from .markers import KnownClip, ShardRow
+from .shard_evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
 
 logger = logging.getLogger(__name__)
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _LOOK_SECONDS = 0.5
@@ -33,7 +35,7 @@ class Batch:
     shard: int
     positions: range
     """Their places in the shard."""
-    rows: tuple[ShardRow, ...]
+    rows: tuple[KnownClip, ...]
     """What is known of them."""
     paths: tuple[Path | None, ...]
 
@@ -77,8 +79,17 @@ class Decoding:
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     workers: int = 1
     """Processes that decode here; a cluster has as many as it has cores."""
+    preparers: int = 1
+    """Threads that prepare what was decoded for the networks, where there are such processes."""
     slots: bool = False
     """Whether the frames of all slots are wanted."""
+    decoder: str = PYAV
+    """Name of the library that decodes (`decoders.DECODERS`)."""
+
+    def pool(self, workers: int) -> DecodePool:
+        """So many processes that decode like this."""
+        function = None if self.decoder == PYAV else DECODERS[self.decoder]
+        return DecodePool(workers, self.limits, slots=self.slots, decode=function)
 
 
 class Engine(Protocol):
@@ -93,9 +104,9 @@ class Engine(Protocol):
 
 
 class LocalEngine:
-    """Decoding processes, a thread that prepares what they decoded, and the networks in the thread that asks.
+    """Decoding processes, threads that prepare what they decoded, and the networks in the thread that asks.
 
-    So a batch is in the networks while the next one is prepared and those after it are decoded.
+    So a batch is in the networks while the next ones are prepared and those after them are decoded.
     """
 
     def __init__(self, teachers: Sequence[Teacher]) -> None:
@@ -105,37 +116,35 @@ class LocalEngine:
 
     def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Iterator[tuple[Batch, Judged]]:
         """See `Engine.judged`."""
-        pool = DecodePool(decoding.workers, decoding.limits, slots=decoding.slots)
+        pool = decoding.pool(decoding.workers)
         stop = threading.Event()
         fed = Clock()
-        prepared = self._prepared(_decoded(pool, batches, decoding, fed, stop), fed)
-        ahead = _Ahead(prepared, stop) if decoding.workers else prepared
+        decoded = _decoded(pool, batches, decoding, fed, stop)
+        ahead = _Ahead(decoded, self._prepare, decoding.preparers, stop) if decoding.workers else None
         try:
             with pool:
                 asked = time.monotonic()
-                for batch, rows, inputs in ahead:
+                for prepared in ahead or map(self._prepare, decoded):
+                    fed.host += prepared.seconds
                     self._count_waiting(time.monotonic() - asked, fed)
                     started = time.monotonic()
-                    answers = judge_batch(self._teachers, inputs)
+                    answers = judge_batch(self._teachers, prepared.inputs)
                     self.clock.network += time.monotonic() - started
                     started = time.monotonic()
-                    yield batch, Judged(rows, answers)
+                    yield prepared.batch, Judged(prepared.rows, answers)
                     asked = time.monotonic()
                     self.clock.host += asked - started
         finally:
             stop.set()
-            if isinstance(ahead, _Ahead):
+            if ahead:
                 ahead.join()
 
-    def _prepared(
-        self, decoded: Iterator[tuple[Batch, list[ReadClip]]], fed: Clock
-    ) -> Iterator[tuple[Batch, list[ShardRow], list]]:
-        """Decoded batches, brought to what the networks take in."""
-        for batch, clips in decoded:
-            started = time.monotonic()
-            inputs = prepare_batch(self._teachers, clips)
-            fed.host += time.monotonic() - started
-            yield batch, [row for row, _ in clips], inputs
+    def _prepare(self, decoded: tuple[Batch, list[ReadClip]]) -> "_Prepared":
+        """Bring a decoded batch to what the networks take in."""
+        batch, clips = decoded
+        started = time.monotonic()
+        inputs = prepare_batch(self._teachers, clips)
+        return _Prepared(batch, [row for row, _ in clips], inputs, time.monotonic() - started)
 
     def _count_waiting(self, seconds: float, fed: Clock) -> None:
         """Divide time spent waiting between the decoders and the preparing, as these divided their own."""
@@ -144,6 +153,17 @@ class LocalEngine:
         self.clock.decode += share * seconds
         self.clock.host += (1 - share) * seconds
         fed.decode = fed.host = 0.0
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A batch that is ready for the networks."""
+
+    batch: Batch
+    rows: list[ShardRow]
+    inputs: list[TeacherInput]
+    seconds: float
+    """What the preparing took."""
 
 
 def _decoded(
@@ -180,7 +200,7 @@ def _pending(futures: Sequence[Future[ClipMedia] | None]) -> list[Future[ClipMed
     return [future for future in futures if future is not None and not future.done()]
 
 
-def read_row(row: ShardRow, path: Path | None, read: Callable[[], ClipMedia] | None) -> ReadClip:
+def read_row(row: KnownClip, path: Path | None, read: Callable[[], ClipMedia] | None) -> ReadClip:
     """What became of one clip; trouble becomes the status of its row.
 
     Args:
@@ -190,55 +210,75 @@ def read_row(row: ShardRow, path: Path | None, read: Callable[[], ClipMedia] | N
     """
     if read is None or path is None:
         return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
+    found = {"file": path.name, "file_bytes": _size(path)}
     try:
         media = read()
     except MediaError as error:
-        return ShardRow(row.clip_id, error.status, str(error), row.tags), None
-    provenance = {"file": path.name, **media.provenance}
-    return ShardRow(row.clip_id, media.status, media.message, row.tags, provenance), media
+        return ShardRow(row.clip_id, error.status, str(error), row.tags, found), None
+    return ShardRow(row.clip_id, media.status, media.message, row.tags, {**found, **media.provenance}), media
 
 
-class _Ahead(Generic[T]):
-    """Runs an iterator in a thread, one item ahead of who asks for them."""
+def _size(path: Path) -> int | None:
+    """Bytes of a file, by which a later run sees that it was replaced."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
-    def __init__(self, items: Iterator[T], stop: threading.Event) -> None:
+
+class _Ahead(Generic[S, T]):
+    """Works on the items of an iterator in threads, ahead of who asks for what comes of them, in whatever order."""
+
+    def __init__(self, items: Iterator[S], work: Callable[[S], T], threads: int, stop: threading.Event) -> None:
         """Start nothing yet.
 
         Args:
-            items: What is run.
+            items: Asked for by one thread at a time.
+            work: What is done with each.
+            threads: How many work.
             stop: Set by who asks when no more is wanted.
         """
-        self._items, self._stop = items, stop
+        self._items, self._work, self._stop = items, work, stop
+        self._asking = threading.Lock()
         self._queue: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue(maxsize=1)
-        self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
+        self._threads = [threading.Thread(target=self._run, name="prepare", daemon=True) for _ in range(threads)]
 
     def __iter__(self) -> Iterator[T]:
-        """The items; an error of the iterator is raised here."""
-        self._thread.start()
-        while True:
-            item, error = self._queue.get()
+        """What comes of the items; an error of the iterator or the work is raised here."""
+        for thread in self._threads:
+            thread.start()
+        working = len(self._threads)
+        while working:
+            done, error = self._queue.get()
             if error is not None:
                 raise error
-            if item is None:
-                return
-            yield item
+            if done is None:
+                working -= 1
+            else:
+                yield done
 
     def join(self) -> None:
-        """Wait until the thread is gone, after `stop` was set."""
-        if self._thread.ident is not None:
-            self._thread.join()
+        """Wait until the threads are gone, after `stop` was set."""
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join()
 
     def _run(self) -> None:
-        """Put items in the queue until there are none, or nobody wants them."""
+        """Put in the queue what comes of items, until there are none or nobody wants more."""
         if torch := sys.modules.get("torch"):
             torch.set_num_threads(1)  # here alone: another team of threads would take the cores from the network
         try:
-            for item in self._items:
-                if not self._put((item, None)):
+            while (item := self._next()) is not None:
+                if not self._put((self._work(item), None)):
                     return
             self._put((None, None))
         except BaseException as error:
             self._put((None, error))
+
+    def _next(self) -> S | None:
+        """One more item, None when there are none."""
+        with self._asking:
+            return next(self._items, None)
 
     def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
         """Whether somebody will take it."""

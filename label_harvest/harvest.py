@@ -11,48 +11,83 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .clip_media import FAILURES, Grid
+from .clip_media import FAILURES, STATUSES, Grid
 from .decode_pool import DecodeLimits, usable_cores
+from .decoders import PYAV, check_decoder
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .evidence import NEEDS, Teacher
 from .manifest import HarvestManifest, find_media
+from .markers import KnownClip, Marker, Markers, known_clips
 from .shard_evidence import ShardEvidence
-from .shard_plan import ShardPlan, check_tags, damaged_shards, new_shards, shards_to_mend
-from .shards import Marker, ShardRow, finish_rewrites, read_markers, read_shard, write_failures, write_shard
+from .shard_plan import ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
+from .shards import finish_rewrites, read_shard, unclaimed_arrays, write_failures, write_shard
 from .share import WHOLE, Share
 from .store import describe, open_store
 from .store_files import list_lock, remove_leftovers, write_lock
+from .weights_file import write_origins
 
 logger = logging.getLogger(__name__)
 
 RETRIED = ("undecodable", "timeout")
-"""Statuses of clips that `HarvestOptions.retry` has read again; missing ones are whenever their file has come."""
+"""Statuses of clips that are read again when nothing else is asked for."""
+CHANGED = "changed"
+"""Asks for the clips whose file has another size now than when it was read."""
+LONGEST_SECONDS = 86_400.0
+"""A clip may be given a day; the system's clocks do not take much more."""
+_MOST_MEMORY = 2**30
+"""MiB a clip may be given; the system counts bytes in 64 bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarvestOptions:
-    """How clips become evidence. Only `grid` changes the evidence; the rest is about time and memory."""
+    """How clips become evidence. Only `grid` and `decoder` change it; the rest is about time and memory."""
 
     grid: Grid = field(default_factory=Grid)
     """Segment grid; its sample rate is replaced by the one the teachers hear at."""
     shard_size: int = 256
     """Clips per shard, which is what an interruption can cost."""
     clips_per_batch: int = 4
-    """Clips given to a teacher together."""
+    """Clips given to a teacher together. Another number may round the last bit of evidence differently."""
+    preparers: int = 1
+    """Threads that bring decoded clips to what the networks take in; beside a GPU one may be too slow."""
     decode_workers: int = field(default_factory=usable_cores)
     """Processes that decode; 0 decodes in this one, without limits, for a debugger."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     """What decoding one clip may take."""
-    retry: bool = False
-    """Whether clips that could not be decoded, or not in time, are read again."""
+    decoder: str = PYAV
+    """Name of the library that decodes (`decoders.DECODERS`); a store is of one."""
+    retry: tuple[str, ...] = ()
+    """Clips with these statuses are read again, and with `CHANGED` those whose file has another size now. Missing ones
+    always are, once their file has come. What cannot be read this time keeps the evidence it has."""
     share: Share = WHOLE
     """Which shards this run makes, where several runs divide a manifest."""
 
     def __post_init__(self) -> None:
         """Refuse values that would do nothing."""
-        for name, least in (("shard_size", 1), ("clips_per_batch", 1), ("decode_workers", 0)):
+        for name, least in (("shard_size", 1), ("clips_per_batch", 1), ("preparers", 1), ("decode_workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not self.limits.seconds <= LONGEST_SECONDS:
+            raise ValueError(
+                f"the time limit of a clip must be at most {LONGEST_SECONDS:g} s (a day), got {self.limits.seconds:g}"
+            )
+        if self.limits.memory > _MOST_MEMORY:
+            raise ValueError(f"the memory limit of a clip must be at most {_MOST_MEMORY} MiB, got {self.limits.memory}")
+        unknown = [status for status in self.retry if status not in (*STATUSES, CHANGED)]
+        if unknown:
+            raise ValueError(
+                f"clips to be read again are named by {', '.join((*STATUSES, CHANGED))} or all, got {unknown[0]!r}"
+            )
+
+
+def read_retry(text: str) -> tuple[str, ...]:
+    """Read which clips are to be read again: statuses and `changed` joined by commas, or `all`.
+
+    >>> read_retry("short,changed")
+    ('short', 'changed')
+    """
+    words = tuple(filter(None, (word.strip() for word in text.split(","))))
+    return STATUSES if words == ("all",) else words
 
 
 @dataclass(frozen=True)
@@ -61,7 +96,7 @@ class HarvestReport:
 
     folder: Path
     """The fingerprint folder with the evidence."""
-    rows: tuple[ShardRow, ...]
+    rows: tuple[KnownClip, ...]
     skipped: int
     """Clips that were already in the store."""
     seconds: float
@@ -70,7 +105,7 @@ class HarvestReport:
     """Where these went."""
 
     @property
-    def failures(self) -> tuple[ShardRow, ...]:
+    def failures(self) -> tuple[KnownClip, ...]:
         """Clips with a status that counts as a failure (`label_harvest.clip_media.FAILURES`)."""
         return tuple(row for row in self.rows if row.status in FAILURES)
 
@@ -107,29 +142,34 @@ def harvest(
             say who they are.
 
     Raises:
-        ValueError: Two teachers share a role or hear at different rates, the folders cannot be used, a clip has two
-            candidate files, another run is writing, or the store holds a clip with other tags.
+        ValueError: Two teachers share a role or hear at different rates, the decoder cannot be used here or is not that
+            of the store, the folders cannot be used, a clip has two candidate files, another run is writing, or the
+            store holds a clip with other tags.
         OSError: The disk is full, or decoding processes do not work on this machine.
     """
     options, engine = options or HarvestOptions(), engine or LocalEngine(teachers)
     started = time.monotonic()
+    check_decoder(options.decoder)
     grid = _grid_of(options.grid, teachers)
     paths = find_media(videos, manifest.clip_ids)
     identities = {teacher.role: teacher.identity() for teacher in teachers}
-    folder = open_store(store, describe(manifest.class_names, dataclasses.asdict(grid), identities))
+    wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, decoder=options.decoder)
+    folder = open_store(store, wanted)
     with write_lock(folder, options.share):
         remove_leftovers(folder, options.share)
         finish_rewrites(folder, options.share.holds)
-        markers = read_markers(folder)
+        there = Markers(folder)
+        markers = there.read()
         check_tags(manifest, markers)
         plans = _plan(manifest, folder, markers, paths, options)
-        mine = {index: marker.rows for index, marker in markers.items() if options.share.holds(index)}
-        paths = {**paths, **find_media(videos, _strangers(plans, paths))}
+        mine = {index: marker.clips for index, marker in markers.items() if options.share.holds(index)}
+        if strangers := _strangers(plans, paths):
+            paths = {**paths, **find_media(videos, strangers)}
         run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
         made = run.make(plans, _bar(plans, mine, manifest, folder, enabled=progress))
         with list_lock(folder):
-            rows = [row for _, marker in sorted(read_markers(folder).items()) for row in marker.rows]
-            write_failures(folder, [row for row in rows if row.status in FAILURES])
+            write_failures(folder, [row for row in known_clips(there.read()) if row.status in FAILURES])
+            write_origins(folder, teachers)
     seconds = time.monotonic() - started
     if made:
         logger.info("%.2f clips/s, %s", _num_clips(plans) / seconds, engine.clock)
@@ -160,10 +200,27 @@ def _plan(
     """The shards this run has to make, in the order of their numbers."""
     mine = {index: marker for index, marker in markers.items() if options.share.holds(index)}
     damaged = damaged_shards(manifest, mine, folder)
-    statuses = ("missing", *RETRIED) if options.retry else ("missing",)
-    new = [plan for plan in new_shards(manifest, markers, options.shard_size) if options.share.holds(plan.index)]
-    plans = [*damaged, *shards_to_mend(mine, paths, damaged, statuses), *new]
+    replaced = _replaced(mine, paths, options.retry)
+    mended = shards_to_mend(mine, paths, damaged, ("missing", *options.retry), replaced)
+    new = new_shards(manifest, markers, options.shard_size, unclaimed_arrays(folder, markers))
+    plans = [*damaged, *mended, *(plan for plan in new if options.share.holds(plan.index))]
     return sorted(plans, key=lambda plan: plan.index)
+
+
+def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Path | None], retry: Sequence[str]) -> frozenset[str]:
+    """Clips to be read again because their file was replaced; where that was not asked for, only a word on them."""
+    replaced = replaced_files(mine, paths)
+    if CHANGED in retry:
+        return frozenset(row.clip_id for row in replaced)
+    unasked = [row.clip_id for row in replaced if row.status not in retry]
+    if unasked:
+        logger.warning(
+            "%d clips have a file of another size than the one they were harvested from, such as %s; what the store "
+            "holds of them stays: --retry changed reads them again, --retry all every clip",
+            len(unasked),
+            unasked[0],
+        )
+    return frozenset()
 
 
 def _strangers(plans: Sequence[ShardPlan], paths: Mapping[str, Path | None]) -> list[str]:
@@ -178,7 +235,7 @@ def _num_clips(plans: Sequence[ShardPlan]) -> int:
 
 def _bar(
     plans: Sequence[ShardPlan],
-    mine: Mapping[int, Sequence[ShardRow]],
+    mine: Mapping[int, Sequence[KnownClip]],
     manifest: HarvestManifest,
     folder: Path,
     *,
@@ -204,13 +261,13 @@ class _Run:
     """With the grid the teachers need."""
     engine: Engine
 
-    def make(self, plans: Sequence[ShardPlan], bar: tqdm) -> dict[int, tuple[ShardRow, ...]]:
+    def make(self, plans: Sequence[ShardPlan], bar: tqdm) -> dict[int, tuple[KnownClip, ...]]:
         """Make the shards; a shard is written when its last batch is judged.
 
         Returns:
             Rows by the number of their shard.
         """
-        made: dict[int, tuple[ShardRow, ...]] = {}
+        made: dict[int, tuple[KnownClip, ...]] = {}
         begun: dict[int, ShardEvidence] = {}
         failed = 0
         with bar, closing(self.engine.judged(self._batches(plans, begun), self._decoding())) as judged:
@@ -223,9 +280,10 @@ class _Run:
                 if failed:
                     bar.set_postfix(failed=failed)
                 if shard.is_complete:
-                    made[batch.shard] = tuple(shard.rows)
-                    if shard.is_changed:
-                        write_shard(self.folder, batch.shard, shard.arrays(), shard.rows)
+                    made[batch.shard] = tuple(row.known for row in shard.rows)
+                    arrays = shard.arrays()
+                    if shard.differs(arrays):
+                        write_shard(self.folder, batch.shard, arrays, shard.rows)
                     del begun[batch.shard]
         return made
 
@@ -233,13 +291,20 @@ class _Run:
         """How clips are decoded; all frame slots are handed over where a teacher looks at them."""
         slots = any("slots" in NEEDS[teacher.role] for teacher in self.teachers)
         options = self.options
-        return Decoding(grid=options.grid, limits=options.limits, workers=options.decode_workers, slots=slots)
+        return Decoding(
+            grid=options.grid,
+            limits=options.limits,
+            workers=options.decode_workers,
+            preparers=options.preparers,
+            slots=slots,
+            decoder=options.decoder,
+        )
 
     def _batches(self, plans: Sequence[ShardPlan], begun: dict[int, ShardEvidence]) -> Iterator[Batch]:
         """Batches of all shards; a shard is begun when its first batch is asked for."""
         for plan in plans:
             batches = list(plan.batches(self.options.clips_per_batch))
-            old = {} if plan.again is None else read_shard(self.folder, plan.index)[1]
+            old = None if plan.again is None else read_shard(self.folder, plan.index)
             begun[plan.index] = ShardEvidence(plan, self.teachers, self.options.grid.num_segments, old, len(batches))
             for positions in batches:
                 rows = tuple(plan.rows[position] for position in positions)

@@ -1,6 +1,9 @@
 """Which clips to harvest and where their files lie; every quirk of the list and of the folder of videos ends here."""
 
 import csv
+import os
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +13,17 @@ import numpy as np
 
 COLUMNS = ("filename", "event_labels")
 """Header of a manifest, tab-separated; labels are joined by commas."""
-SHORT_ID_LENGTH = 11
-"""LLP names its files by the first 11 characters of the clip id (the YouTube id)."""
-_SIDECARS = frozenset((".json", ".txt", ".vtt", ".srt", ".part", ".ytdl", ".tmp", ".csv", ".npy", ".jpg", ".png"))
-"""Files a downloader leaves beside a clip; they are no candidates."""
+_MEDIA = frozenset(
+    ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .divx .f4v .flac .flv .m2ts .m4a .m4v .mka .mkv .mov .mp2 .mp3 .mp4 "
+    ".mpeg .mpg .mts .mxf .oga .ogg .ogv .opus .rm .rmvb .ts .vob .wav .webm .wma .wmv".split()
+)
+"""Endings of media files; where one has the name of a clip, files of other endings beside it are no candidates."""
+_SIDECARS = frozenset(
+    ".ass .avif .csv .description .frag .gif .html .info .jpeg .jpg .json .jsonl .lrc .m3u .m3u8 .md .md5 .mhtml .mpd "
+    ".npy .npz .part .pls .png .sha256 .srt .ssa .sub .temp .tmp .torrent .ttml .txt .url .vtt .webp .xml .yaml .yml "
+    ".ytdl".split()
+)
+"""Endings of what downloaders leave beside a clip; such files are never candidates."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,8 @@ def read_manifest(path: str | Path, class_names: Sequence[str]) -> HarvestManife
     """Read a tab-separated `filename event_labels` table, as in LLP.
 
     Raises:
-        ValueError: No such columns, no rows, an unknown class, a repeated clip id, or an id that is no plain name.
+        ValueError: No such columns, no rows, a row without a tab, an unknown class, a repeated clip id, or an id that
+            is no plain name.
     """
     path = Path(path)
     rows = _read_rows(path)
@@ -65,8 +76,23 @@ def read_manifest(path: str | Path, class_names: Sequence[str]) -> HarvestManife
         raise ValueError(f"{path}: {error}") from error
 
 
+def media_id(clip_id: str) -> str:
+    """Return the name a clip's media and feature files go by.
+
+    An LLP clip is named by the eleven characters of its YouTube id and the seconds it was cut at; its files go by the
+    id alone, which is unique over all splits. Any other clip keeps its name.
+
+    Example:
+        >>> media_id("4O9rI-FpqLg_10_20"), media_id("demo-00017")
+        ('4O9rI-FpqLg', 'demo-00017')
+    """
+    return clip_id[:11] if re.fullmatch(r".{11}_\d+_\d+", clip_id) else clip_id
+
+
 def find_media(videos: str | Path, clip_ids: Sequence[str]) -> dict[str, Path | None]:
-    """Find the file of each clip: `<clip id>.*`, or `<first 11 characters>.*` as in LLP.
+    """Find the file of each clip: `<clip id>.*`, or `<media_id>.*`; names that look the same in Unicode are the same.
+
+    Files with an ending of media go before others, and what downloaders leave beside them is passed over.
 
     Returns:
         A path by clip id, None where no file has that name.
@@ -74,18 +100,13 @@ def find_media(videos: str | Path, clip_ids: Sequence[str]) -> dict[str, Path | 
     Raises:
         ValueError: The folder cannot be listed, a clip has two candidates, or two clips would share a file.
     """
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    try:
-        for entry in sorted(Path(videos).iterdir()):
-            if entry.suffix.lower() not in _SIDECARS and entry.suffix and entry.is_file():
-                by_stem[entry.stem].append(entry)
-    except OSError as error:
-        raise ValueError(f"{videos}: the folder of videos cannot be listed ({error.strerror}); give another") from error
+    by_stem = _candidates(Path(videos))
     found: dict[str, Path | None] = {}
     twice, users = [], defaultdict(list)
     for clip_id in clip_ids:
-        stems = dict.fromkeys((clip_id, clip_id[:SHORT_ID_LENGTH]))
+        stems = dict.fromkeys(_composed(name) for name in (clip_id, media_id(clip_id)))
         candidates = [path for stem in stems for path in by_stem.get(stem, [])]
+        candidates = [path for path in candidates if path.suffix.lower() in _MEDIA] or candidates
         if len(candidates) > 1:
             twice.append(f"{clip_id} ({', '.join(path.name for path in candidates)})")
         found[clip_id] = candidates[0] if candidates else None
@@ -98,6 +119,26 @@ def find_media(videos: str | Path, clip_ids: Sequence[str]) -> dict[str, Path | 
     return found
 
 
+def _candidates(videos: Path) -> dict[str, list[Path]]:
+    """Files that may be media, sorted, by their name without its ending."""
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    try:
+        with os.scandir(videos) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_file())
+    except OSError as error:
+        raise ValueError(f"{videos}: the folder of videos cannot be listed ({error.strerror}); give another") from error
+    for name in names:
+        path = videos / name
+        if path.suffix and path.suffix.lower() not in _SIDECARS:
+            by_stem[_composed(path.stem)].append(path)
+    return by_stem
+
+
+def _composed(name: str) -> str:
+    """A name with its accents composed: file systems and tables differ in how they spell the same letter."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _read_rows(path: Path) -> list[tuple[str, str]]:
     """(filename, event_labels) of each line below the header."""
     try:
@@ -105,12 +146,19 @@ def _read_rows(path: Path) -> list[tuple[str, str]]:
             table = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: the manifest cannot be read ({error}); give a tab-separated text file") from error
-    header, rows = (table[0] if table else []), [row for row in table[1:] if any(cell.strip() for cell in row)]
+    header = table[0] if table else []
+    rows = [(line, row) for line, row in enumerate(table[1:], start=2) if any(cell.strip() for cell in row)]
     if tuple(header[:2]) != COLUMNS:
         raise ValueError(f"{path}: expected the header {' <tab> '.join(COLUMNS)}, got {header[:4]}")
     if not rows:
         raise ValueError(f"{path}: expected at least one clip below the header, got none")
-    return [(row[0], row[1] if len(row) > 1 else "") for row in rows]
+    untabbed = [f"line {line} ({row[0]!r})" for line, row in rows if len(row) < 2]
+    if untabbed:
+        raise ValueError(
+            f"{path}: expected a tab between clip and classes in every row, got none in {_some(untabbed)}; put a tab "
+            "there, also behind a clip without classes"
+        )
+    return [(row[0], row[1]) for _, row in rows]
 
 
 def _check_clip_id(clip_id: str) -> None:

@@ -357,7 +357,7 @@ def _decode(batch: Batch, decoding: Decoding) -> list[ReadClip]:
 @lru_cache(maxsize=1)
 def _pool(decoding: Decoding) -> DecodePool:
     """The decoding process of this worker of the cluster, which ends with it."""
-    return DecodePool(1, decoding.limits, slots=decoding.slots)
+    return decoding.pool(1)
 
 
 def _import_ray() -> ModuleType:

@@ -1,5 +1,6 @@
 """Evidence of the clips of one shard: gathered from the teachers batch by batch, joined into arrays of the store."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,13 +8,17 @@ import numpy as np
 
 from .clip_media import ClipMedia
 from .evidence import NEEDS, Evidence, StagedTeacher, Teacher
+from .markers import ShardRow
 from .shard_plan import UNREAD, ShardPlan
-from .shards import ShardRow
+
+logger = logging.getLogger(__name__)
 
 ReadClip = tuple[ShardRow, ClipMedia | None]
 """What was found of a clip, and its media where there is any."""
 Answers = dict[str, list[Evidence | None]]
 """By role, what the teacher says of each clip of a batch; None of one without the streams it needs."""
+OldShard = tuple[list[ShardRow], dict[str, np.ndarray]]
+"""Rows and arrays of a shard that is there."""
 
 
 class ShardEvidence:
@@ -24,7 +29,7 @@ class ShardEvidence:
         plan: ShardPlan,
         teachers: Sequence[Teacher],
         num_segments: int,
-        old: Mapping[str, np.ndarray],
+        old: OldShard | None,
         batches: int,
     ) -> None:
         """Start with what is there already.
@@ -33,14 +38,14 @@ class ShardEvidence:
             plan: What is to be made.
             teachers: One per role.
             num_segments: T of the grid.
-            old: Arrays of the shard as it is, empty for one that is made from nothing.
+            old: The shard as it is, None for one that is made from nothing.
             batches: How many will come.
         """
         self.plan = plan
-        self.rows = list(plan.rows)
+        self._was, self._old = old or ([], {})
+        self.rows = [*self._was] or [ShardRow(row.clip_id, row.status, row.message, row.tags) for row in plan.rows]
         self._teachers = teachers
         self._num_segments = num_segments
-        self._old = old
         self._answers: dict[str, dict[int, Evidence]] = {teacher.role: {} for teacher in teachers}
         self._kept = set() if plan.again is None else set(range(len(plan.rows)))
         self._left = batches
@@ -49,11 +54,6 @@ class ShardEvidence:
     def is_complete(self) -> bool:
         """Whether all batches have come."""
         return self._left == 0
-
-    @property
-    def is_changed(self) -> bool:
-        """Whether anything else is known now than was."""
-        return self.plan.again is None or tuple(self.rows) != self.plan.rows
 
     def add(self, positions: Sequence[int], rows: Sequence[ShardRow], answers: Answers) -> None:
         """Take in a batch.
@@ -90,10 +90,24 @@ class ShardEvidence:
                 arrays[name][kept] = old[kept]
         return arrays
 
+    def differs(self, arrays: Mapping[str, np.ndarray]) -> bool:
+        """Whether anything else is known now than was.
+
+        Args:
+            arrays: As `arrays` gives them.
+        """
+        if self.plan.again is None or self.rows != self._was or arrays.keys() != self._old.keys():
+            return True
+        return any(arrays[name].tobytes() != old.tobytes() for name, old in self._old.items())
+
     def _is_better_kept(self, position: int, row: ShardRow) -> bool:
-        """Whether a clip that was only read for company can no longer be read; then what is known of it stays."""
-        again = self.plan.again
-        return again is not None and position not in again and row.status in UNREAD
+        """Whether a clip can no longer be read; then what is known of it stays, since it is more than nothing."""
+        if self.plan.again is None or row.status not in UNREAD:
+            return False
+        was = self._was[position]
+        if position in self.plan.again and was.status not in UNREAD:
+            logger.warning("%s: %s this time (%s); it stays %s", row.clip_id, row.status, row.message, was.status)
+        return position not in self.plan.again or was.status not in UNREAD
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,21 @@
 
 Clips that are in no shard yet are cut, in manifest order, into shards of one size, which take the free numbers from
 below. So a run that was killed, and the runs of all shares of a manifest, in whatever order they come, number their
-shards as one undisturbed run does.
+shards as one undisturbed run does. Arrays that are there without a marker keep their number for the clips they are of.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from .manifest import HarvestManifest
-from .shards import Marker, ShardRow, is_intact
+from .markers import KnownClip, Marker, known_clips
+from .shards import is_intact
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ class ShardPlan:
     """A shard that a run has to make."""
 
     index: int
-    rows: tuple[ShardRow, ...]
+    rows: tuple[KnownClip, ...]
     """Its clips with their tags; in a shard that is there, what is known of them."""
     again: frozenset[int] | None = None
     """In a shard that is there, the positions of the clips that are to be read again; None makes all of it."""
@@ -51,8 +54,7 @@ def check_tags(manifest: HarvestManifest, markers: Mapping[int, Marker]) -> None
     wanted = dict(zip(manifest.clip_ids, tags_of(manifest), strict=True))
     changed = [
         f"{row.clip_id} (store {','.join(row.tags)}; manifest {','.join(wanted[row.clip_id])})"
-        for marker in markers.values()
-        for row in marker.rows
+        for row in known_clips(markers)
         if wanted.get(row.clip_id, row.tags) != row.tags
     ]
     if changed:
@@ -63,21 +65,47 @@ def check_tags(manifest: HarvestManifest, markers: Mapping[int, Marker]) -> None
 
 
 def tags_of(manifest: HarvestManifest) -> list[tuple[str, ...]]:
-    """The tags of each clip."""
-    names = manifest.class_names
-    return [tuple(names[index] for index in np.flatnonzero(labels)) for labels in manifest.weak_labels]
+    """The tags of each clip; of clips with the same tags, the same tuple."""
+    names, found = manifest.class_names, {}
+    for labels in np.unique(manifest.weak_labels, axis=0):
+        found[labels.tobytes()] = tuple(names[index] for index in np.flatnonzero(labels))
+    return [found[labels.tobytes()] for labels in manifest.weak_labels]
 
 
-def new_shards(manifest: HarvestManifest, markers: Mapping[int, Marker], shard_size: int) -> list[ShardPlan]:
-    """Shards for the clips that are in none."""
-    known = {row.clip_id for marker in markers.values() for row in marker.rows}
+def new_shards(
+    manifest: HarvestManifest,
+    markers: Mapping[int, Marker],
+    shard_size: int,
+    unclaimed: Mapping[int, tuple[str, ...] | None] | None = None,
+) -> list[ShardPlan]:
+    """Shards for the clips that are in none.
+
+    Args:
+        manifest: The clips.
+        markers: Of the shards that are there.
+        shard_size: Clips of a shard.
+        unclaimed: Arrays without a marker, see `unclaimed_arrays`; a shard of the same clips takes their number, and no
+            other does.
+    """
+    unclaimed = unclaimed or {}
+    known = {row.clip_id for row in known_clips(markers)}
     rows = [
-        ShardRow(clip_id, "ok", "", tags)
+        KnownClip(clip_id, "ok", "", tags)
         for clip_id, tags in zip(manifest.clip_ids, tags_of(manifest), strict=True)
         if clip_id not in known
     ]
-    free = _free_numbers(markers)
-    return [ShardPlan(next(free), tuple(rows[start : start + shard_size])) for start in range(0, len(rows), shard_size)]
+    cuts = [tuple(rows[start : start + shard_size]) for start in range(0, len(rows), shard_size)]
+    kept = {clip_ids: index for index, clip_ids in unclaimed.items()}
+    numbers = [kept.get(tuple(row.clip_id for row in cut)) for cut in cuts] if kept else [None] * len(cuts)
+    free = _free_numbers({*markers, *unclaimed})
+    plans = [
+        ShardPlan(next(free) if number is None else number, cut) for number, cut in zip(numbers, cuts, strict=True)
+    ]
+    for index in sorted(set(unclaimed).difference(numbers)):
+        logger.warning(
+            "shard %05d has arrays without a done-marker, of other clips; they stay as they are and do not count", index
+        )
+    return plans
 
 
 def damaged_shards(manifest: HarvestManifest, markers: Mapping[int, Marker], folder: Path) -> list[ShardPlan]:
@@ -90,11 +118,11 @@ def damaged_shards(manifest: HarvestManifest, markers: Mapping[int, Marker], fol
     for index, marker in markers.items():
         if is_intact(folder, index, marker):
             continue
-        others = [row.clip_id for row in marker.rows if row.clip_id not in wanted]
+        others = [row.clip_id for row in marker.clips if row.clip_id not in wanted]
         if not others:
             logger.info("%s: shard %05d is damaged and made again", folder, index)
-            plans.append(ShardPlan(index, tuple(ShardRow(row.clip_id, "ok", "", row.tags) for row in marker.rows)))
-        elif len(others) == len(marker.rows):
+            plans.append(ShardPlan(index, tuple(KnownClip(row.clip_id, "ok", "", row.tags) for row in marker.clips)))
+        elif len(others) == len(marker.clips):
             logger.warning("%s: shard %05d is damaged; harvest the manifest with %s again", folder, index, others[0])
         else:
             raise ValueError(
@@ -109,6 +137,7 @@ def shards_to_mend(
     paths: Mapping[str, Path | None],
     damaged: Sequence[ShardPlan],
     statuses: Sequence[str],
+    clip_ids: Set[str] = frozenset(),
 ) -> list[ShardPlan]:
     """Whole shards with clips to be read again: missing ones whose file has come, and others as asked.
 
@@ -117,23 +146,37 @@ def shards_to_mend(
         paths: Files of the clips of the manifest.
         damaged: Shards that are made again anyway.
         statuses: Clips with these are read again if they are in the manifest and have a file.
+        clip_ids: These are, whatever their status.
     """
     plans, anyway = [], {plan.index for plan in damaged}
     for index, marker in markers.items():
         again = frozenset(
             position
-            for position, row in enumerate(marker.rows)
-            if row.status in statuses and paths.get(row.clip_id) is not None
+            for position, row in enumerate(marker.clips)
+            if (row.status in statuses or row.clip_id in clip_ids) and paths.get(row.clip_id) is not None
         )
         if again and index not in anyway:
-            plans.append(ShardPlan(index, marker.rows, again))
+            plans.append(ShardPlan(index, marker.clips, again))
     return plans
 
 
-def _free_numbers(markers: Mapping[int, Marker]) -> Iterator[int]:
-    """Shard numbers without a marker, ascending."""
-    index = 0
-    while True:
-        if index not in markers:
-            yield index
-        index += 1
+def replaced_files(markers: Mapping[int, Marker], paths: Mapping[str, Path | None]) -> list[KnownClip]:
+    """Clips whose file has another size now than when it was read; of those without a file nothing is said.
+
+    Args:
+        markers: Of the shards of this run.
+        paths: Files of the clips of the manifest.
+    """
+    replaced = []
+    for row in known_clips(markers):
+        path = paths.get(row.clip_id)
+        if path is not None and row.file_bytes is not None:
+            with suppress(OSError):
+                if path.stat().st_size != row.file_bytes:
+                    replaced.append(row)
+    return replaced
+
+
+def _free_numbers(taken: Set[int]) -> Iterator[int]:
+    """Shard numbers that are not taken, ascending."""
+    return (index for index in count() if index not in taken)

@@ -1,4 +1,4 @@
-"""One shard of a store: its arrays, its done-marker, and how both are replaced so that they never disagree."""
+"""One shard of a store: its arrays beside their done-marker, and how both are replaced so that they never disagree."""
 
 import csv
 import hashlib
@@ -6,39 +6,23 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from .markers import KnownClip, Marker, marker_bytes, read_marker, read_marker_rows
+from .markers import ShardRow as ShardRow
 from .share import WHOLE
 from .store_files import file_sha256, rename, write_atomic
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 2
-"""Raised whenever the same clip and teachers would give other bytes; part of the fingerprint."""
-
-
-@dataclass(frozen=True)
-class ShardRow:
-    """One clip of a shard."""
-
-    clip_id: str
-    status: str
-    message: str
-    tags: tuple[str, ...]
-    provenance: dict[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Marker:
-    """What the done-marker of a shard says."""
-
-    rows: tuple[ShardRow, ...]
-    sha256: str
-    """Of the arrays."""
-    num_bytes: int
+"""Raised whenever the same clip and teachers would give other evidence; part of the fingerprint."""
+_CLIP_IDS = "clip_ids"
+"""Key of the metadata of the arrays that names their clips, as JSON: arrays without a marker say whose they are."""
+_LONGEST_HEADER = 2**26
+"""Bytes; a safetensors header that claims more is damaged."""
 
 
 def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow]) -> None:
@@ -58,15 +42,9 @@ def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows
     for name, array in arrays.items():
         if len(array) != len(rows):
             raise ValueError(f"{name} must have {len(rows)} rows, one per clip, got {list(array.shape)}")
-    payload = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})
-    marker = to_json(
-        {
-            "format": FORMAT_VERSION,
-            "bytes": len(payload),
-            "sha256": hashlib.sha256(payload).hexdigest(),
-            "rows": [{**vars(row), "tags": list(row.tags)} for row in rows],
-        }
-    )
+    whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    payload = save(whole, {_CLIP_IDS: json.dumps([row.clip_id for row in rows])})
+    marker = marker_bytes(rows, {name: array_sha256(array) for name, array in whole.items()}, payload)
     path = folder / f"{index:05d}.safetensors"
     done = path.with_suffix(".json")
     if done.exists():  # rewritten: at every moment the arrays are those of one of the two markers
@@ -76,6 +54,23 @@ def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows
     else:
         write_atomic(path, payload)
         write_atomic(done, marker)
+
+
+def seal_marker(folder: Path, index: int) -> None:
+    """Give a marker of an older version its checksum, taking what it says for right; its arrays stay.
+
+    Raises:
+        ValueError: The shard is damaged.
+    """
+    rows, arrays = read_shard(folder, index)
+    payload = (folder / f"{index:05d}.safetensors").read_bytes()
+    digests = {name: array_sha256(array) for name, array in arrays.items()}
+    write_atomic(folder / f"{index:05d}.json", marker_bytes(rows, digests, payload))
+
+
+def array_sha256(array: np.ndarray) -> str:
+    """sha256 of the bytes of an array as they lie in the file."""
+    return hashlib.sha256(array.tobytes()).hexdigest()
 
 
 def finish_rewrites(folder: Path, holds: Callable[[int], bool] = WHOLE.holds) -> list[str]:
@@ -115,35 +110,41 @@ def _fits(arrays: Path, marker: Path) -> bool:
         return False
 
 
-def read_markers(folder: Path) -> dict[int, Marker]:
-    """The done-markers of a store by shard number; what cannot be read is said and left out."""
-    markers = {}
-    for path in marker_paths(folder):
-        try:
-            markers[int(path.stem)] = read_marker(path)
-        except ValueError as error:
-            logger.warning("%s", error)
-    return markers
-
-
 def is_intact(folder: Path, index: int, marker: Marker) -> bool:
     """Whether the bytes of a shard are those its marker promises."""
     return file_sha256(folder / f"{index:05d}.safetensors") == marker.sha256
 
 
-def done_shards(folder: Path) -> dict[int, list[ShardRow]]:
-    """Rows of each shard whose bytes are those its marker promises; any other shard has to be made again."""
-    markers = read_markers(folder)
-    return {index: list(marker.rows) for index, marker in markers.items() if is_intact(folder, index, marker)}
+def unclaimed_arrays(folder: Path, markers: Mapping[int, Marker]) -> dict[int, tuple[str, ...] | None]:
+    """Arrays without a marker that can be read, of a run that was killed or a marker that was lost.
+
+    Args:
+        folder: The store.
+        markers: What can be read of its markers.
+
+    Returns:
+        By shard number, the clips the arrays are of; None where they do not say (an older version wrote them). Files
+        that are no arrays at all are left out.
+    """
+    found: dict[int, tuple[str, ...] | None] = {}
+    for path in folder.glob("*.safetensors"):
+        if path.stem.isdecimal() and int(path.stem) not in markers and (header := _header(path)) is not None:
+            found[int(path.stem)] = _clips_of(header.get("__metadata__"))
+    return found
 
 
-def write_failures(folder: Path, rows: Iterable[ShardRow]) -> Path:
+def held_arrays(folder: Path, index: int) -> tuple[str, ...]:
+    """Names of the arrays of a shard, sorted; none where its file is damaged."""
+    return tuple(sorted(set(_header(folder / f"{index:05d}.safetensors") or ()) - {"__metadata__"}))
+
+
+def write_failures(folder: Path, rows: Iterable[ShardRow | KnownClip]) -> Path:
     """Write `failures.csv`: clip_id, status, message of the given rows, in their order."""
     write_atomic(folder / "failures.csv", failures_table(rows))
     return folder / "failures.csv"
 
 
-def failures_table(rows: Iterable[ShardRow]) -> bytes:
+def failures_table(rows: Iterable[ShardRow | KnownClip]) -> bytes:
     """The content of `failures.csv`."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
@@ -155,52 +156,93 @@ def failures_table(rows: Iterable[ShardRow]) -> bytes:
 def read_shard(
     folder: Path, index: int, names: Sequence[str] | None = None
 ) -> tuple[list[ShardRow], dict[str, np.ndarray]]:
-    """Rows and arrays of one finished shard, its bytes checked.
+    """Rows and arrays of one finished shard.
+
+    Args:
+        folder: The store.
+        index: Number of the shard.
+        names: Arrays to read, None for all. Of some, only their bytes are read and checked; of all, the whole file.
 
     Raises:
-        ValueError: Its marker cannot be read, or its bytes are not those of its marker.
+        ValueError: Its marker cannot be read, the bytes are not those of its marker, or its arrays are of other clips.
     """
-    from safetensors.numpy import load
-
     path = folder / f"{index:05d}.safetensors"
     done = path.with_suffix(".json")
+    for place in [place for place in (done, _next_marker(done)) if place.is_file()]:
+        marker, rows = read_marker_rows(place)
+        whole = names is None or marker.checksum is None
+        found = _read_whole(path, marker) if whole else _read_some(path, marker, names or ())
+        if found is not None:
+            arrays, clip_ids = found
+            _check_of_rows(path, rows, arrays, clip_ids)
+            return rows, {name: array for name, array in arrays.items() if names is None or name in names}
+    raise ValueError(f"{path}: its bytes are not those of its done-marker; run the same harvest again to mend it")
+
+
+_Found = tuple[dict[str, np.ndarray], tuple[str, ...] | None]
+"""Arrays by name, and the clips they say they are of."""
+
+
+def _read_whole(path: Path, marker: Marker) -> _Found | None:
+    """All arrays of a file whose bytes are those of its marker."""
+    from safetensors.numpy import load
+
     payload = path.read_bytes() if path.is_file() else b""
-    sha256 = hashlib.sha256(payload).hexdigest()
-    markers = [read_marker(marker) for marker in (done, _next_marker(done)) if marker.is_file()]
-    marker = next((marker for marker in markers if marker.sha256 == sha256), None)
-    if marker is None:
-        raise ValueError(f"{path}: its bytes are not those of its done-marker; run the same harvest again to mend it")
-    arrays = load(payload)
-    return list(marker.rows), {name: arrays[name] for name in arrays if names is None or name in names}
+    if hashlib.sha256(payload).hexdigest() != marker.sha256:
+        return None
+    length = int.from_bytes(payload[:8], "little")
+    return load(payload), _clips_of(json.loads(payload[8 : 8 + length]).get("__metadata__"))
 
 
-def marker_paths(folder: Path) -> list[Path]:
-    """Done-markers in shard order."""
-    return sorted((path for path in folder.glob("*.json") if path.stem.isdecimal()), key=lambda path: int(path.stem))
+def _read_some(path: Path, marker: Marker, names: Sequence[str]) -> _Found | None:
+    """Some arrays of a file, if it has all that its marker names and the bytes of these are those of its marker."""
+    from safetensors import SafetensorError, safe_open
 
-
-def read_marker(path: Path) -> Marker:
-    """Read a done-marker.
-
-    Raises:
-        ValueError: It is no such file.
-    """
     try:
-        marker = read_json(path)
-        rows = tuple(ShardRow(**{**row, "tags": tuple(row["tags"])}) for row in marker["rows"])
-        return Marker(rows, marker["sha256"], marker["bytes"])
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: no done-marker of a shard ({error!r}); the store is damaged") from error
+        with safe_open(path, framework="numpy") as file:
+            held = set(file.keys())
+            arrays = {name: file.get_tensor(name) for name in names if name in held}
+            clip_ids = _clips_of(file.metadata())
+    except (OSError, SafetensorError):
+        return None
+    if held != set(marker.arrays) or any(array_sha256(array) != marker.arrays[name] for name, array in arrays.items()):
+        return None
+    return arrays, clip_ids
 
 
-def to_json(value: object) -> bytes:
-    """Readable JSON, same bytes for the same value."""
-    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
+def _check_of_rows(
+    path: Path, rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], clip_ids: Sequence[str] | None
+) -> None:
+    """Refuse arrays that are of other clips than the rows."""
+    if clip_ids is not None and list(clip_ids) != [row.clip_id for row in rows]:
+        raise ValueError(
+            f"{path}: its arrays are of other clips than its done-marker; harvest again or repair the store"
+        )
+    for name, array in arrays.items():
+        if len(array) != len(rows):
+            raise ValueError(
+                f"{path}: {name} must have one row for each of the {len(rows)} clips of its done-marker, got "
+                f"{list(array.shape)}; harvest again or repair the store"
+            )
 
 
-def read_json(path: Path) -> dict:
-    """JSON object of a file of the store."""
+def _header(path: Path) -> dict | None:
+    """What a safetensors file says of its arrays, their bytes left aside; None where that cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); the store is damaged, move it away") from error
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def _clips_of(metadata: object) -> tuple[str, ...] | None:
+    """The clips that metadata of arrays name: None where it names none, nobody where it cannot be read."""
+    text = metadata.get(_CLIP_IDS) if isinstance(metadata, dict) else None
+    if text is None:
+        return None
+    try:
+        return tuple(json.loads(text))
+    except (TypeError, ValueError):
+        return ()

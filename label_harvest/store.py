@@ -1,7 +1,7 @@
 """The one home of the evidence format: shards of clips under a fingerprint of everything that changes their bytes.
 
     STORE/<first 12 digits of the fingerprint>/
-        manifest.json        class names, grid, teacher identities, fingerprint
+        manifest.json        class names, grid, teacher identities, decoder (where it is not pyav), fingerprint
         00000.safetensors    arrays "<role>.similarity" float32 [n, T, C] and "<role>.<feature>" float16 [n, rows, D]
         00000.json           done-marker, written last: one row per clip (status, tags, ...), sha256 of the shard
         failures.csv         every clip whose status is a failure
@@ -14,13 +14,18 @@ Thresholds are no part of it: they apply when labels are read. Only numpy and sa
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from .shards import FORMAT_VERSION, ShardRow, marker_paths, read_json, read_shard, to_json
+from .decoders import PYAV
+from .markers import KnownClip, marker_paths, read_json, to_json
+from .shards import FORMAT_VERSION, held_arrays, read_shard
+from .shards import ShardRow as ShardRow
 from .shards import write_shard as write_shard
 from .store_files import sync_folder, write_atomic
 from .store_files import write_lock as write_lock
@@ -39,8 +44,10 @@ class EvidenceStore:
     statuses: tuple[str, ...]
     messages: tuple[str, ...]
     arrays: dict[str, np.ndarray]
-    """By name "<role>.<feature>", [N, ...]; NaN where evidence is absent."""
+    """By name "<role>.<feature>", [N, ...]; NaN where evidence is absent. Those that were asked for."""
     manifest: dict
+    held: tuple[str, ...] = ()
+    """Names of all arrays there are, read or not."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -66,7 +73,13 @@ def fingerprint(description: Mapping[str, object]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def describe(class_names: Sequence[str], grid: Mapping[str, object], teachers: Mapping[str, Mapping]) -> dict:
+def describe(
+    class_names: Sequence[str],
+    grid: Mapping[str, object],
+    teachers: Mapping[str, Mapping],
+    *,
+    decoder: str = PYAV,
+) -> dict:
     """The manifest of a store: what the fingerprint covers, and the fingerprint itself.
 
     Args:
@@ -74,6 +87,7 @@ def describe(class_names: Sequence[str], grid: Mapping[str, object], teachers: M
         grid: The segment grid as JSON values.
         teachers: Identity of each teacher by role; one that judges holds `logit_scale`, `logit_bias` and one prompt per
             class, a feature extractor holds none of these.
+        decoder: Name of the library that decodes; `pyav` is not written down, as in stores older than the choice.
 
     Raises:
         ValueError: There is no teacher, or one has other than one prompt per class.
@@ -92,18 +106,27 @@ def describe(class_names: Sequence[str], grid: Mapping[str, object], teachers: M
         "grid": dict(grid),
         "teachers": {role: dict(identity) for role, identity in teachers.items()},
     }
+    if decoder != PYAV:
+        covered["decoder"] = decoder
     return {**covered, "fingerprint": fingerprint(covered)}
+
+
+def decoder_of(manifest: Mapping[str, object]) -> str:
+    """Name of the library that decoded the clips of a store."""
+    return str(manifest.get("decoder", PYAV))
 
 
 def open_store(root: str | Path, manifest: dict) -> Path:
     """Make (or find) the folder of this fingerprint and its `manifest.json`.
 
     Raises:
-        ValueError: The root is no folder that can be written, or the folder holds another manifest.
+        ValueError: The root is no folder that can be written, the folder holds another manifest, or the root holds
+            what another decoder made of the same teachers, classes and grid.
     """
     root = Path(root)
     inside = (root / "manifest.json").is_file()
     folder = root if inside else root / manifest["fingerprint"][:12]
+    _refuse_other_decoder(root, manifest)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "manifest.json").exists():
@@ -121,6 +144,24 @@ def open_store(root: str | Path, manifest: dict) -> Path:
             f"{folder}: holds evidence of other teachers than its name says or this run has: {told}; {hint}"
         )
     return folder
+
+
+def _refuse_other_decoder(root: Path, manifest: Mapping[str, object]) -> None:
+    """Refuse to begin beside, or go on in, evidence that differs in its decoder alone."""
+
+    def rest(of: Mapping[str, object]) -> dict:
+        return {key: value for key, value in of.items() if key not in ("decoder", "fingerprint")}
+
+    wanted = json.loads(to_json(manifest))
+    for path in sorted({*root.glob("manifest.json"), *root.glob("*/manifest.json")}):
+        found: dict = {}
+        with suppress(ValueError):  # of others, whose readers will say what is wrong with it
+            found = read_json(path)
+        if rest(found) == rest(wanted) and decoder_of(found) != decoder_of(wanted):
+            raise ValueError(
+                f"{path.parent}: was decoded with {decoder_of(found)}, got --decoder {decoder_of(wanted)}; decoders "
+                f"differ in what they make of a clip: give --decoder {decoder_of(found)} to resume, or another --store"
+            )
 
 
 def _warn_of_others(root: Path) -> None:
@@ -151,31 +192,66 @@ def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> Evide
 
     Args:
         path: The store, holding exactly one fingerprint folder, or such a folder.
-        names: Arrays to read (`"visual.similarity"`), None for all.
+        names: Arrays to read (`"visual.similarity"`), None for all; of the others not a byte is read.
 
     Returns:
         All clips in the order of their shards.
 
     Raises:
         ValueError: No store, several fingerprints, a shard whose bytes are not those of its marker, a clip that
-            occurs twice, or an array that no shard has.
+            occurs twice, a tag that is no class, or an array that no shard has.
+    """
+    folder = store_folder(Path(path))
+    shards = list(read_shards(folder, names=names))
+    clip_ids = tuple(clip_id for shard in shards for clip_id in shard.clip_ids)
+    _check_unique(folder, clip_ids)
+    held = tuple(sorted({name for shard in shards for name in shard.held}))
+    absent = sorted(set(names or ()) - set(held))
+    if absent:
+        raise ValueError(f"{folder}: no shard holds {', '.join(absent)}; ask for arrays of its teachers")
+    return EvidenceStore(
+        clip_ids=clip_ids,
+        class_names=shards[0].class_names,
+        weak_labels=np.concatenate([shard.weak_labels for shard in shards]),
+        statuses=tuple(status for shard in shards for status in shard.statuses),
+        messages=tuple(message for shard in shards for message in shard.messages),
+        arrays={name: _joined(shards, name) for name in held if names is None or name in names},
+        manifest=shards[0].manifest,
+        held=held,
+    )
+
+
+def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iterator[EvidenceStore]:
+    """Read a store shard by shard, so that no more than one has to be held.
+
+    Args:
+        path: The store, holding exactly one fingerprint folder, or such a folder.
+        names: As of `read_store`; one that a shard does not hold is left out of it.
+
+    Yields:
+        The clips of one shard each, in the order of the shards.
+
+    Raises:
+        ValueError: As of `read_store`, but for clips that occur twice and arrays that no shard has.
     """
     folder = store_folder(Path(path))
     manifest = store_manifest(folder)
-    shards = [read_shard(folder, int(path.stem), names) for path in marker_paths(folder)]
-    rows = [row for shard_rows, _ in shards for row in shard_rows]
-    if not rows:
+    markers = marker_paths(folder)
+    if not markers:
         raise ValueError(f"{folder}: no finished shard; run the harvest first")
-    _check_unique(folder, [row.clip_id for row in rows])
-    return EvidenceStore(
-        clip_ids=tuple(row.clip_id for row in rows),
-        class_names=tuple(manifest["class_names"]),
-        weak_labels=_weak_labels(rows, manifest["class_names"]),
-        statuses=tuple(row.status for row in rows),
-        messages=tuple(row.message for row in rows),
-        arrays=_join_arrays(folder, shards, names),
-        manifest=manifest,
-    )
+    for marker in markers:
+        rows, arrays = read_shard(folder, int(marker.stem), names)
+        clips = [row.known for row in rows]
+        yield EvidenceStore(
+            clip_ids=tuple(clip.clip_id for clip in clips),
+            class_names=tuple(manifest["class_names"]),
+            weak_labels=_weak_labels(marker, clips, manifest["class_names"]),
+            statuses=tuple(clip.status for clip in clips),
+            messages=tuple(clip.message for clip in clips),
+            arrays=arrays,
+            manifest=manifest,
+            held=held_arrays(folder, int(marker.stem)),
+        )
 
 
 def store_manifest(path: str | Path) -> dict:
@@ -187,6 +263,8 @@ def store_manifest(path: str | Path) -> dict:
     folder = store_folder(Path(path))
     manifest = read_json(folder / "manifest.json")
     covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
+    if "decoder" in manifest:
+        covered["decoder"] = manifest["decoder"]
     if manifest.get("format") != FORMAT_VERSION or manifest.get("fingerprint") != fingerprint(covered):
         raise ValueError(f"{folder}: manifest.json does not match its fingerprint; it was edited or is newer")
     return manifest
@@ -205,33 +283,35 @@ def store_folder(path: Path) -> Path:
     raise ValueError(f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first")
 
 
-def _join_arrays(folder: Path, shards: list, names: Sequence[str] | None) -> dict[str, np.ndarray]:
-    """[N, ...] by name; a shard in which nobody had an array adds NaN rows."""
-    shapes = {name: array for _, arrays in shards for name, array in arrays.items()}
-    absent = sorted(set(names or ()) - set(shapes))
-    if absent:
-        raise ValueError(f"{folder}: no shard holds {', '.join(absent)}; ask for arrays of its teachers")
-    joined = {}
-    for name, example in sorted(shapes.items()):
-        parts = [
-            arrays[name] if name in arrays else np.full((len(rows), *example.shape[1:]), np.nan, example.dtype)
-            for rows, arrays in shards
-        ]
-        joined[name] = np.concatenate(parts)
+def _joined(shards: Sequence[EvidenceStore], name: str) -> np.ndarray:
+    """[N, ...] of all shards, which give theirs up; one in which nobody had the array adds NaN rows."""
+    example = next(shard.arrays[name] for shard in shards if name in shard.arrays)
+    joined = np.empty((sum(len(shard.clip_ids) for shard in shards), *example.shape[1:]), example.dtype)
+    start = 0
+    for shard in shards:
+        stop = start + len(shard.clip_ids)
+        joined[start:stop] = shard.arrays.pop(name, np.nan)
+        start = stop
     return joined
 
 
-def _weak_labels(rows: Sequence[ShardRow], class_names: Sequence[str]) -> np.ndarray:
-    """Tags of each row as bool [N, C]."""
+def _weak_labels(marker: Path, clips: Sequence[KnownClip], class_names: Sequence[str]) -> np.ndarray:
+    """Tags of each clip as bool [N, C]."""
     index = {name: position for position, name in enumerate(class_names)}
-    weak_labels = np.zeros((len(rows), len(class_names)), dtype=bool)
-    for row, entry in enumerate(rows):
-        weak_labels[row, [index[tag] for tag in entry.tags]] = True
+    weak_labels = np.zeros((len(clips), len(class_names)), dtype=bool)
+    for row, clip in enumerate(clips):
+        for tag in clip.tags:
+            if tag not in index:
+                raise ValueError(
+                    f"{marker}: {clip.clip_id} has the tag {tag!r}, which is no class of the store; see what "
+                    "`valor store verify` says"
+                )
+            weak_labels[row, index[tag]] = True
     return weak_labels
 
 
 def _check_unique(folder: Path, clip_ids: Sequence[str]) -> None:
     """Refuse a store in which a clip occurs twice."""
     if len(set(clip_ids)) != len(clip_ids):
-        twice = sorted({clip_id for clip_id in clip_ids if clip_ids.count(clip_id) > 1})
+        twice = sorted(clip_id for clip_id, count in Counter(clip_ids).items() if count > 1)
         raise ValueError(f"{folder}: {len(twice)} clips occur twice, such as {twice[0]}; two stores were mixed")

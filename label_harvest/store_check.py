@@ -10,8 +10,9 @@ import numpy as np
 
 from .clip_media import FAILURES, STATUSES
 from .evidence import NEEDS
+from .markers import KnownClip, NewerMarkerError, ShardRow, known_clips, marker_paths, read_marker, read_markers
 from .shard_plan import UNREAD
-from .shards import ShardRow, failures_table, finish_rewrites, marker_paths, read_markers, read_shard, write_failures
+from .shards import failures_table, finish_rewrites, read_shard, seal_marker, write_failures
 from .store import store_folder, store_manifest
 from .store_files import remove_leftovers, sync_folder, write_lock
 
@@ -50,10 +51,11 @@ def verify_store(path: str | Path) -> StoreCheck:
     """
     folder = store_folder(Path(path))
     manifest = store_manifest(folder)
-    problems, rows, seen = [], [], set()
+    problems, rows, seen, unguarded = [], [], set(), []
     for marker in marker_paths(folder):
         try:
             shard_rows, arrays = read_shard(folder, int(marker.stem))
+            unguarded += [] if read_marker(marker).checksum else [marker.stem]
         except ValueError as error:
             problems.append(str(error))
             continue
@@ -61,16 +63,28 @@ def verify_store(path: str | Path) -> StoreCheck:
         twice = sorted(row.clip_id for row in shard_rows if row.clip_id in seen)
         problems += [f"{marker.stem}: {len(twice)} clips are in another shard too, such as {twice[0]}"] if twice else []
         seen.update(row.clip_id for row in shard_rows)
-        rows += shard_rows
+        rows += [row.known for row in shard_rows]
     problems += _failures_problem(folder, rows) if not problems else []
-    return StoreCheck(folder, len(marker_paths(folder)), len(rows), tuple(problems), tuple(_notes(folder)))
+    notes = (*_unguarded_note(unguarded), *_notes(folder))
+    return StoreCheck(folder, len(marker_paths(folder)), len(rows), tuple(problems), notes)
+
+
+def _unguarded_note(unguarded: Sequence[str]) -> list[str]:
+    """A word on markers of the version before checksums."""
+    if not unguarded:
+        return []
+    return [
+        f"{len(unguarded)} markers without checksum, such as {unguarded[0]}: whether their rows are as they were "
+        "written cannot be told; `valor store repair` gives them one as they are"
+    ]
 
 
 def repair_store(path: str | Path) -> tuple[str, ...]:
     """Bring a store into a state that can be read: nothing is deleted but temporary files of runs that were killed.
 
     Rewrites that were interrupted are finished or taken back, shards that cannot be trusted go to the folder
-    `damaged/`, and `failures.csv` is made anew. The next harvest makes the moved shards again.
+    `damaged/`, markers of an older version get the checksum they lack, and `failures.csv` is made anew. The next
+    harvest makes the moved shards again.
 
     Returns:
         What was done, in words.
@@ -86,12 +100,17 @@ def repair_store(path: str | Path) -> tuple[str, ...]:
         for marker in marker_paths(folder):
             try:
                 problems = list(_problems(*read_shard(folder, int(marker.stem)), manifest))
+            except NewerMarkerError:
+                raise
             except ValueError as error:
                 problems = [str(error)]
             if problems:
                 _set_aside(folder, marker)
                 done.append(f"{marker.stem}: moved to {DAMAGED}/ ({problems[0]}); harvest again to make it anew")
-        rows = [row for _, marker in sorted(read_markers(folder).items()) for row in marker.rows]
+            elif read_marker(marker).checksum is None:
+                seal_marker(folder, int(marker.stem))
+                done.append(f"{marker.stem}: its marker got the checksum it lacked")
+        rows = list(known_clips(read_markers(folder)))
         if _failures_problem(folder, rows):
             write_failures(folder, [row for row in rows if row.status in FAILURES])
             done.append("failures.csv: made anew")
@@ -138,7 +157,7 @@ def _absence_problems(name: str, array: np.ndarray, rows: Sequence[ShardRow]) ->
             yield f"{row.clip_id}: {name} is absent although the clip is {row.status}"
 
 
-def _failures_problem(folder: Path, rows: Sequence[ShardRow]) -> list[str]:
+def _failures_problem(folder: Path, rows: Sequence[KnownClip]) -> list[str]:
     """Whether `failures.csv` is not the list of the failures."""
     path = folder / "failures.csv"
     held = path.read_bytes() if path.is_file() else b""
@@ -155,7 +174,7 @@ def _notes(folder: Path) -> Iterator[str]:
         yield f"{path.name}: an interrupted rewrite; the next run or a repair finishes it"
     for path in sorted(folder.glob("*.safetensors")):
         if not path.with_suffix(".json").is_file():
-            yield f"{path.name}: has no done-marker and does not count; the next run makes it again"
+            yield f"{path.name}: has no done-marker and does not count; a run over its clips makes it again"
 
 
 def _set_aside(folder: Path, marker: Path) -> None:

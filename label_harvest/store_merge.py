@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 
 from .clip_media import FAILURES
-from .shards import Marker, finish_rewrites, is_intact, read_markers, read_shard, write_failures, write_shard
-from .store import open_store, store_folder, store_manifest
+from .markers import Marker, known_clips, read_markers
+from .shards import finish_rewrites, is_intact, read_shard, unclaimed_arrays, write_failures, write_shard
+from .store import decoder_of, open_store, store_folder, store_manifest
 from .store_files import remove_leftovers, write_lock
 
 
@@ -51,14 +53,16 @@ def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
         shards = [_Shard(folder, index, marker) for folder in (target, *folders) for index, marker in _whole(folder)]
         homes = _first_homes(shards)
         repeated = _check_repeated(shards, homes)
-        for number, shard in _numbered([shard for shard in shards if shard.at_home(homes)]):
+        unclaimed = unclaimed_arrays(target, {shard.index: shard.marker for shard in shards if shard.folder == target})
+        for number, shard in _numbered([shard for shard in shards if shard.at_home(homes)], homes, unclaimed):
             if shard.folder != target:
                 kept = shard.at_home(homes)
                 rows, arrays = read_shard(shard.folder, shard.index)
                 write_shard(target, number, _rows_of(arrays, kept), [rows[n] for n in kept])
-        rows = [row for _, marker in sorted(read_markers(target).items()) for row in marker.rows]
+        markers = read_markers(target)
+        rows = list(known_clips(markers))
         write_failures(target, [row for row in rows if row.status in FAILURES])
-    return StoreMerge(target, len(read_markers(target)), len(rows), repeated)
+    return StoreMerge(target, len(markers), len(rows), repeated)
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,18 @@ class _Shard:
 
     def at_home(self, homes: Mapping[str, tuple[Path, int]]) -> list[int]:
         """Positions of the clips no earlier shard holds."""
-        return [n for n, row in enumerate(self.marker.rows) if homes[row.clip_id] == (self.folder, self.index)]
+        return [n for n, row in enumerate(self.marker.clips) if homes[row.clip_id] == (self.folder, self.index)]
 
 
 def _one_manifest(folders: Sequence[Path]) -> dict:
     """The manifest all stores have."""
     manifests = [store_manifest(folder) for folder in folders]
     for folder, manifest in zip(folders, manifests, strict=True):
+        if decoder_of(manifest) != decoder_of(manifests[0]):
+            raise ValueError(
+                f"stores to merge must have one decoder, got {decoder_of(manifests[0])} ({folders[0]}) and "
+                f"{decoder_of(manifest)} ({folder}); harvest one of them again with --decoder of the other"
+            )
         if manifest["fingerprint"] != manifests[0]["fingerprint"]:
             raise ValueError(
                 f"stores to merge must have one fingerprint, got {manifests[0]['fingerprint'][:12]} ({folders[0]}) and "
@@ -101,7 +110,7 @@ def _first_homes(shards: Sequence[_Shard]) -> dict[str, tuple[Path, int]]:
     """The first shard that holds each clip."""
     homes: dict[str, tuple[Path, int]] = {}
     for shard in shards:
-        for row in shard.marker.rows:
+        for row in shard.marker.clips:
             homes.setdefault(row.clip_id, (shard.folder, shard.index))
     return homes
 
@@ -111,7 +120,7 @@ def _check_repeated(shards: Sequence[_Shard], homes: Mapping[str, tuple[Path, in
     found = {(shard.folder, shard.index): shard for shard in shards}
     repeated = 0
     for shard in shards:
-        again = [row for row in shard.marker.rows if homes[row.clip_id] != (shard.folder, shard.index)]
+        again = [row for row in shard.marker.clips if homes[row.clip_id] != (shard.folder, shard.index)]
         repeated += len(again)
         firsts = {homes[row.clip_id] for row in again}
         if all(found[first].marker == shard.marker for first in firsts):
@@ -144,20 +153,35 @@ def _evidence(shard: _Shard) -> dict[str, tuple]:
     }
 
 
-def _numbered(shards: Sequence[_Shard]) -> list[tuple[int, _Shard]]:
-    """A number for each shard: its own where no earlier one has it, equal shards the same, others the next free one."""
+def _numbered(
+    shards: Sequence[_Shard],
+    homes: Mapping[str, tuple[Path, int]],
+    unclaimed: Mapping[int, tuple[str, ...] | None],
+) -> list[tuple[int, _Shard]]:
+    """A number for each shard: its own where no earlier one has it, equal shards the same, others the next free one.
+
+    Arrays of the target that have no marker keep their number for the clips they are of.
+    """
     taken: dict[int, Marker] = {}
     late, numbered = [], []
     for shard in shards:
-        if taken.setdefault(shard.index, shard.marker) == shard.marker:
+        clips = _clips_at_home(shard, homes)
+        if unclaimed.get(shard.index, clips) == clips and taken.setdefault(shard.index, shard.marker) == shard.marker:
             numbered.append((shard.index, shard))
         else:
             late.append(shard)
+    kept = {clips: number for number, clips in unclaimed.items()}
     for shard in late:
-        number = next(n for n in range(len(taken) + 1) if n not in taken)
+        free = next(n for n in count() if n not in taken and n not in unclaimed)
+        number = kept.get(_clips_at_home(shard, homes), free)
         taken[number] = shard.marker
         numbered.append((number, shard))
     return numbered
+
+
+def _clips_at_home(shard: _Shard, homes: Mapping[str, tuple[Path, int]]) -> tuple[str, ...]:
+    """Those clips of a shard that no earlier one holds."""
+    return tuple(shard.marker.clips[n].clip_id for n in shard.at_home(homes))
 
 
 def _rows_of(arrays: Mapping[str, np.ndarray], kept: Sequence[int]) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Every benchmark runs, at sizes that measure nothing."""
 
+import re
 import sys
 import time
 from functools import partial
@@ -111,6 +112,11 @@ def test_operations_of_a_product_are_counted(tiny):
 
 def test_decoders(monkeypatch, capsys):
     monkeypatch.setattr(decoders, "outcome", lambda name, _: f"{name} tried")
-    monkeypatch.setattr(decoders, "DECODERS", {"PyAV": decoders.DECODERS["PyAV"]})
-    said = say(monkeypatch, capsys, decoders, "--repeats", 1)
-    assert "PyAV" in said.splitlines()[-1] and "400 bytes flipped: PyAV tried" in said
+    monkeypatch.setattr(decoders, "decoder_trouble", {"decord": ("not installed", "")}.get)
+    monkeypatch.setattr(decoders, "DECODERS", {name: decoders.DECODERS[name] for name in ("pyav", "decord")})
+    measured, outcomes, absent = say(monkeypatch, capsys, decoders, "--repeats", 1, "--bytes", 1).splitlines()[-3:]
+    assert re.fullmatch(
+        r"pyav +[0-9]+ ms a clip, [0-9]+ MiB, frames within 0 of 255, sound within 0.0e\+00 .*", measured
+    )
+    assert outcomes.endswith("torn: pyav tried, 400 wrong bytes: pyav tried; one wrong byte: 0 of 1 refused")
+    assert re.fullmatch("decord +not installed", absent)

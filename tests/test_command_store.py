@@ -25,6 +25,13 @@ def test_show_says_what_is_there(store):
         assert line in done.out
 
 
+@pytest.mark.parametrize("decoder", ["pyav", "torchcodec"])
+def test_show_names_the_decoder(tmp_path, decoder):
+    write_toy_store(tmp_path / "store", {0: [row_of("a")]}, decoder=decoder)
+    assert f"  decoder      {decoder}\n" in typed("store", "show", tmp_path / "store").out
+    assert typed("store", "verify", tmp_path / "store").code == 0
+
+
 def test_verify_says_whole_or_lists_the_problems(store):
     assert typed("store", "verify", store).out.endswith("3 clips in 2 shards, whole\n")
     (path,) = store.rglob("00001.safetensors")
@@ -41,6 +48,13 @@ def test_repair_and_verify_again(store):
     done = typed("store", "repair", store)
     assert done.code == 0 and "00001: moved to damaged/" in done.out and done.out.endswith(f"{store}: 1 repairs\n")
     assert typed("store", "verify", store).code == 0
+
+
+@pytest.mark.parametrize("action", ["show", "verify", "repair"])
+def test_a_store_that_cannot_be_used_does_not_keep_the_others_from_their_turn(store, action):
+    done = typed("store", action, store.parent / "absent", store, store.parent / "gone")
+    assert str(store) in done.out and "absent: expected an evidence store" in done.err
+    assert done.code == 2 and "gone: expected an evidence store" in done.err and "Traceback" not in done.err
 
 
 def test_merge_unites(store, tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -78,6 +79,17 @@ def test_another_address_comes_with_a_warning(toy, monkeypatch):
     assert "warning" not in typed("view", toy.good, "--no-browser").err
     done = typed("view", toy.good, "--no-browser", "--host", "0.0.0.0")
     assert "warning: listening on 0.0.0.0: whoever has the address below" in done.err and done.code == 0
+
+
+def test_the_address_stays_while_its_port_is_free(toy, monkeypatch):
+    """A browser keeps unsaved corrections by address, so that the next viewer must have the same."""
+    monkeypatch.setattr("valor.viewer.server.ViewerServer.serve_forever", lambda *_, **__: None)
+    place = lambda: re.search(r"127\.0\.0\.1:(\d+)", typed("view", toy.good, "--no-browser").out)[1]  # noqa: E731
+    first = place()
+    assert place() == first
+    with socket.create_server(("127.0.0.1", int(first))):
+        assert place() != first
+        assert f"cannot listen on 127.0.0.1 port {first}" in typed("view", toy.good, "--port", first).complaint()
 
 
 def test_the_browser_opens_unless_told_not_to(toy, monkeypatch):

@@ -8,7 +8,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from label_harvest import decode_pool
 from label_harvest.decode_pool import DecodeLimits
+from label_harvest.decoders import DECODERS
 from label_harvest.engine import Batch, Clock, Decoding, LocalEngine
 from label_harvest.evidence import StagedTeacher
 from label_harvest.shards import ShardRow
@@ -31,6 +33,19 @@ def batches_of(videos, size=2):
 
 def decoding(workers=2):
     return Decoding(grid=dataclasses.replace(GRID, sample_rate=8000), limits=DecodeLimits(), workers=workers)
+
+
+@pytest.mark.parametrize(("decoder", "function"), [("pyav", decode_pool.DECODE), ("decord", DECODERS["decord"])])
+def test_every_engine_decodes_with_the_decoder_asked_for(videos, monkeypatch, decoder, function):
+    from label_harvest.ray_engine import _pool
+
+    asked = []
+    monkeypatch.setattr(decode_pool.DecodePool, "_read", lambda pool, *_: asked.append(pool._decode))
+    wanted = dataclasses.replace(decoding(1), decoder=decoder)
+    for pool in (wanted.pool(1), _pool(wanted)):
+        with pool:
+            pool.submit(videos / "a.mkv", GRID).result()
+    assert asked == [function] * 2
 
 
 @dataclasses.dataclass
@@ -70,6 +85,24 @@ def test_the_next_batch_is_prepared_while_the_network_is_busy(videos):
         assert judged.rows == other.rows
         for one, two in zip(judged.answers["visual"], other.answers["visual"], strict=True):
             np.testing.assert_array_equal(one.similarity, two.similarity)
+
+
+@dataclasses.dataclass
+class Meeting(Staged):
+    """Can only prepare a batch while another is being prepared."""
+
+    both: threading.Barrier = dataclasses.field(default_factory=lambda: threading.Barrier(2, timeout=20))
+
+    def prepare_many(self, clips):
+        self.both.wait()
+        return list(clips)
+
+
+def test_several_threads_prepare_where_one_is_too_slow(videos):
+    engine = LocalEngine([Meeting("visual")])
+    found = list(engine.judged(batches_of(videos), dataclasses.replace(decoding(), preparers=2)))
+    assert sorted(batch.positions.start for batch, _ in found) == [0, 2, 4, 6]
+    assert not prepare_threads()
 
 
 @pytest.mark.parametrize(("prepares", "judges", "bound"), [(0.1, 0.0, "host"), (0.0, 0.1, "network")])
@@ -116,6 +149,8 @@ class Broken(Staged):
 
 
 def test_trouble_in_the_preparing_is_raised_where_it_is_asked_for(videos):
-    with pytest.raises(BrokenError):
-        list(LocalEngine([Broken("visual")]).judged(batches_of(videos), decoding()))
+    for preparers in (1, 3):
+        with pytest.raises(BrokenError):
+            wanted = dataclasses.replace(decoding(), preparers=preparers)
+            list(LocalEngine([Broken("visual")]).judged(batches_of(videos), wanted))
     assert not prepare_threads()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -11,18 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from label_harvest import decode_pool, shards, store_files
+from label_harvest import decode_pool, markers, shards, store_files
 from label_harvest.decode_pool import DecodeLimits
+from label_harvest.markers import read_marker
 from label_harvest.share import Share
 from label_harvest.store import read_store
 from tests.conftest import ROOT
 from tests.test_decode_pool import says
 from tests.toy import write_toy_world
-from tests.toy_harvest import OPTIONS, digests, toy_harvest
+from tests.toy_harvest import OPTIONS, digests, finished, some_of, toy_harvest
+from tests.toy_store import age_marker, age_shard
 
 CLIPS = tuple("abcdefghij")
 """Three shards, of four, four and two clips."""
-RETRY = dataclasses.replace(OPTIONS, retry=True)
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +40,11 @@ def undisturbed(videos, tmp_path_factory):
     return digests(store)
 
 
-def some_of(videos: Path, folder: Path, *without: str) -> Path:
-    """A copy of the videos in which some are not there."""
-    shutil.copytree(videos, folder, copy_function=os.link)
-    for clip in without:
-        (folder / f"{clip}.mkv").unlink()
-    return folder
-
-
-def finished(store: Path, name: str) -> Path:
-    (path,) = store.rglob(name)
-    return path
+def edit_rows(marker: Path, edit) -> None:
+    """Change what a marker says of its clips, and nothing else."""
+    content = json.loads(marker.read_text())
+    edit(content["rows"])
+    marker.write_bytes(markers.to_json(content))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -74,40 +70,6 @@ def test_a_clip_that_is_still_missing_costs_nothing(videos, tmp_path, monkeypatc
     toy_harvest(CLIPS, partly, tmp_path / "store")
     monkeypatch.setattr(decode_pool, "DECODE", "nothing:nothing")
     assert toy_harvest(CLIPS, partly, tmp_path / "store").skipped == 10
-
-
-def test_undecodable_clips_are_read_again_only_when_asked(videos, undisturbed, tmp_path):
-    torn = some_of(videos, tmp_path / "videos", "c", "f")
-    for clip in "cf":
-        (torn / f"{clip}.mkv").write_bytes(b"torn")
-    before = toy_harvest(CLIPS, torn, tmp_path / "store").folder
-    kept = digests(before)
-    for clip in "cf":
-        os.replace(shutil.copy(videos / f"{clip}.mkv", torn / "new"), torn / f"{clip}.mkv")
-    assert toy_harvest(CLIPS, torn, tmp_path / "store").skipped == 10
-    assert digests(before) == kept
-    report = toy_harvest(CLIPS, torn, tmp_path / "store", options=RETRY)
-    assert (report.counts, report.skipped) == ({"ok": 10}, 8)
-    assert digests(tmp_path / "store") == undisturbed
-
-
-def test_another_try_that_fails_the_same_way_writes_nothing(videos, tmp_path, monkeypatch):
-    torn = some_of(videos, tmp_path / "videos", "c")
-    (torn / "c.mkv").write_bytes(b"torn")
-    toy_harvest(CLIPS, torn, tmp_path / "store")
-    written = finished(tmp_path / "store", "00000.safetensors").stat().st_mtime_ns
-    assert toy_harvest(CLIPS, torn, tmp_path / "store", options=RETRY).counts == {"ok": 9, "undecodable": 1}
-    assert finished(tmp_path / "store", "00000.safetensors").stat().st_mtime_ns == written
-
-
-def test_another_try_never_loses_evidence_of_a_neighbour_whose_file_is_gone(videos, undisturbed, tmp_path):
-    partly = some_of(videos, tmp_path / "videos", "b")
-    toy_harvest(CLIPS, partly, tmp_path / "store")
-    os.link(videos / "b.mkv", partly / "b.mkv")
-    (partly / "a.mkv").unlink()
-    (partly / "c.mkv").unlink()
-    assert toy_harvest(CLIPS, partly, tmp_path / "store").counts == {"ok": 10}
-    assert digests(tmp_path / "store") == undisturbed  # these teachers do not round by company
 
 
 class StoppedError(BaseException):
@@ -181,6 +143,9 @@ def test_a_shard_that_was_stopped_between_its_two_names_can_be_read(videos, tmp_
         ("00001.json", lambda path: path.write_bytes(path.read_bytes()[:-50])),
         ("00001.json", lambda path: path.write_text('{"rows": [{"clip": 1}]}')),
         ("00001.json", lambda path: path.unlink()),
+        ("00001.json", lambda path: edit_rows(path, lambda rows: rows[0].update(clip_id="f", tags=rows[1]["tags"]))),
+        ("00001.json", lambda path: edit_rows(path, lambda rows: rows[0].update(status="still"))),
+        ("00001.json", lambda path: edit_rows(path, lambda rows: rows.pop(2))),
         ("00002.json", lambda path: path.write_bytes(b"")),
         ("failures.csv", lambda path: path.write_text("")),
     ],
@@ -190,6 +155,48 @@ def test_damage_is_found_and_mended_in_place(videos, undisturbed, tmp_path, name
     spoil(finished(tmp_path, name))
     toy_harvest(CLIPS, videos, tmp_path)
     assert digests(tmp_path) == undisturbed
+
+
+def test_a_lost_marker_gives_its_number_to_no_other_clips(videos, tmp_path):
+    """Two manifests in one store; the first one's marker is lost, the second one is harvested on."""
+    for store in ("one", "two"):
+        toy_harvest(CLIPS[:6], videos, tmp_path / store)
+    arrays = finished(tmp_path / "two", "00000.safetensors").read_bytes()
+    finished(tmp_path / "two", "00000.json").unlink()
+    for store in ("one", "two"):
+        toy_harvest(CLIPS[6:], videos, tmp_path / store)
+    assert finished(tmp_path / "two", "00000.safetensors").read_bytes() == arrays
+    toy_harvest(CLIPS[:6], videos, tmp_path / "two")
+    assert digests(tmp_path / "two") == digests(tmp_path / "one")
+
+
+def test_arrays_of_an_older_version_without_a_marker_are_not_overwritten(videos, tmp_path, caplog):
+    folder = toy_harvest(CLIPS, videos, tmp_path).folder
+    (folder / "00000.json").unlink()
+    age_shard(folder, 0)
+    arrays = (folder / "00000.safetensors").read_bytes()
+    assert toy_harvest(CLIPS, videos, tmp_path).counts == {"ok": 10}
+    assert (folder / "00000.safetensors").read_bytes() == arrays and (folder / "00003.json").is_file()
+    assert "shard 00000 has arrays without a done-marker, of other clips; they stay" in caplog.text
+
+
+def test_a_store_of_the_version_before_checksums_goes_on(videos, undisturbed, tmp_path):
+    folder = toy_harvest(CLIPS[:8], videos, tmp_path).folder
+    age_marker(folder / "00000.json")
+    assert toy_harvest(CLIPS, videos, tmp_path).skipped == 8
+    found = digests(tmp_path)
+    changed = [name for name in undisturbed if found[name] != undisturbed[name]]
+    assert [Path(name).name for name in changed] == ["00000.json"]
+
+
+def test_each_marker_is_read_once_in_a_run(videos, tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(markers, "read_marker", lambda path: read.append(path.stem) or read_marker(path))
+    toy_harvest(CLIPS[:8], videos, tmp_path)
+    assert read == ["00000", "00001"]
+    read.clear()
+    toy_harvest(CLIPS, videos, tmp_path)
+    assert read == ["00000", "00001", "00002"]
 
 
 def test_damage_to_the_clips_of_another_manifest_is_left_alone_or_refused(videos, tmp_path, caplog):

@@ -1,9 +1,11 @@
 """Which clips, which tags, which files."""
 
+import unicodedata
+
 import numpy as np
 import pytest
 
-from label_harvest.manifest import HarvestManifest, find_media, read_manifest
+from label_harvest.manifest import HarvestManifest, find_media, media_id, read_manifest
 
 CLASSES = ("Speech", "Dog", "Cat")
 
@@ -67,6 +69,40 @@ def test_files_are_found_by_whole_id_or_by_its_first_eleven_characters(tmp_path)
         "x.y_0_10": "x.y_0_10.mkv",
         "gone": None,
     }
+
+
+def test_a_row_without_a_tab_is_refused_and_not_taken_for_a_clip_without_tags(tmp_path):
+    with pytest.raises(
+        ValueError,
+        match=r"expected a tab between clip and classes .* none in line 3 \('b_0_10 Dog'\), line 4 \('c'\)",
+    ):
+        read_manifest(table(tmp_path, "a\tDog", "b_0_10 Dog", "c"), CLASSES)
+
+
+@pytest.mark.parametrize(
+    "beside", ["a.webp", "a.description", "a.m3u8", "a.mhtml", "a.en.vtt", "a.JPG", "a.f137.mp4.part", "a.odd", "a"]
+)
+def test_what_a_downloader_leaves_beside_a_clip_is_no_candidate(tmp_path, beside):
+    for name in ("a.mp4", beside):
+        (tmp_path / name).touch()
+    assert find_media(tmp_path, ["a"]) == {"a": tmp_path / "a.mp4"}
+    (tmp_path / "a.mp4").unlink()
+    assert find_media(tmp_path, ["a"]) == {"a": tmp_path / "a.odd" if beside == "a.odd" else None}
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_names_that_look_the_same_are_the_same(tmp_path, forms):
+    asked, there = (unicodedata.normalize(form, "caf\u00e9_du_coin") for form in forms)
+    (tmp_path / f"{there}.mp4").touch()
+    assert asked != there and find_media(tmp_path, [asked]) == {asked: tmp_path / f"{there}.mp4"}
+
+
+def test_only_names_like_those_of_llp_go_by_eleven_characters(tmp_path):
+    (tmp_path / "abcdefghijk.mp4").touch()
+    asked = ["abcdefghijklm", "abcdefghijk-30-40", "abcdefghijk_30", "abcdefghijk_30_40"]
+    found = find_media(tmp_path, asked)
+    assert [clip_id for clip_id in asked if found[clip_id]] == ["abcdefghijk_30_40"]
+    assert [media_id(clip_id) for clip_id in asked] == [*asked[:3], "abcdefghijk"]
 
 
 def test_two_candidates_are_an_error_that_lists_them(tmp_path):

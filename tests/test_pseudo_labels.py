@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from label_harvest.pseudo_labels import label_store, pseudo_labels, pseudo_probs
+from label_harvest.pseudo_labels import judges_of, label_store, pseudo_labels, pseudo_probs
 from label_harvest.store import EvidenceStore
 
 
@@ -57,6 +57,25 @@ def test_a_fused_teacher_labels_both_modalities_alike():
     assert (labels[:, :, 0] == labels[:, :, 1]).all() and labels.any()
 
 
+@pytest.mark.parametrize(("given", "roles", "found"), [
+    (("audio", "visual"), ("audio", "visual"), {"audio": "audio", "visual": "visual"}),
+    (("audio", "visual", "fused"), ("audio", "visual", "fused"), {"audio": "audio", "visual": "visual"}),
+    (("fused",), ("audio", "visual", "fused"), {"audio": "fused", "visual": "fused"}),
+    (("audio", "fused"), ("audio", "visual", "fused"), {"audio": "fused", "visual": "fused"}),
+    (("audio", "visual"), ("audio",), {"audio": "audio"}),
+    (("audio", "visual"), ("visual", "vggish"), {"visual": "visual"}),
+    (("visual",), ("visual",), {"visual": "visual"}),
+])  # fmt: skip
+def test_a_modality_is_decided_by_its_own_teacher_by_the_fused_one_or_not_at_all(given, roles, found):
+    assert judges_of(dict.fromkeys(given, np.zeros(2)), roles) == found
+
+
+def test_a_store_of_one_modality_labels_nothing_in_the_other():
+    visual = np.full((2, 3, 2), 0.5, np.float32)
+    labels = label_store(store_of(visual=visual), {"audio": np.zeros(2), "visual": np.zeros(2)})
+    assert labels[:, :, 1].any() and not labels[:, :, 0].any()
+
+
 def test_wrong_arrays_are_refused():
     with pytest.raises(ValueError, match=r"weak_labels must be bool .* got bool \[3\] and logits \[4, 2\]"):
         pseudo_labels(np.zeros((4, 2)), np.zeros(3, bool), np.zeros(2))
@@ -68,8 +87,8 @@ def test_wrong_arrays_are_refused():
 
 def test_a_store_or_thresholds_that_lack_a_modality_are_refused():
     audio = np.zeros((2, 3, 2), np.float32)
-    with pytest.raises(ValueError, match=r"for audio and visual need evidence .* the store holds \['audio'\]"):
-        label_store(store_of(audio=audio), {"audio": np.zeros(2), "visual": np.zeros(2)})
+    with pytest.raises(ValueError, match=r"thresholds for visual need evidence .* the store holds \['audio'\]"):
+        label_store(store_of(audio=audio), {"visual": np.zeros(2)})
     with pytest.raises(ValueError, match=r"thresholds for audio and visual, or for fused, got \['audio'\]"):
         label_store(store_of(audio=audio, visual=audio), {"audio": np.zeros(2)})
 

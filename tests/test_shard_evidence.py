@@ -29,7 +29,8 @@ def take_in(shard, teachers, positions, clips):
 
 
 def gathered(*batches, again=None, old=None, rows=ROWS):
-    shard = ShardEvidence(ShardPlan(0, rows, again), TEACHERS, 4, old or {}, len(batches))
+    known = tuple(row.known for row in rows)
+    shard = ShardEvidence(ShardPlan(0, known, again), TEACHERS, 4, old and (list(rows), old), len(batches))
     for clips in batches:
         assert not shard.is_complete
         take_in(shard, TEACHERS, [ROWS.index(dataclasses.replace(row, status="ok")) for row, _ in clips], clips)
@@ -49,7 +50,7 @@ WHOLE = gathered([found(0), found(1)], [found(2), found(3)])
 
 def test_batches_may_come_in_any_order():
     other = gathered([found(2), found(3)], [found(0), found(1)])
-    assert same(other.arrays(), WHOLE.arrays()) and other.rows == WHOLE.rows and WHOLE.is_changed
+    assert same(other.arrays(), WHOLE.arrays()) and other.rows == WHOLE.rows and WHOLE.differs(WHOLE.arrays())
     assert np.isfinite(WHOLE.arrays()["audio.embedding"]).all()
 
 
@@ -58,7 +59,7 @@ def test_a_clip_that_turns_up_takes_its_place_among_kept_ones():
     assert np.isnan(partly.arrays()["audio.similarity"][1]).all()
     assert np.isnan(partly.arrays()["visual.embedding"]).all((1, 2)).tolist() == [False, True, False, False]
     mended = gathered([found(0), found(1)], again=frozenset({1}), old=partly.arrays(), rows=tuple(partly.rows))
-    assert same(mended.arrays(), WHOLE.arrays()) and mended.rows == WHOLE.rows and mended.is_changed
+    assert same(mended.arrays(), WHOLE.arrays()) and mended.rows == WHOLE.rows and mended.differs(mended.arrays())
 
 
 def test_evidence_of_company_that_is_gone_stays():
@@ -78,7 +79,27 @@ def test_a_shard_without_any_clip_has_no_features_until_one_turns_up():
 def test_what_has_not_changed_says_so():
     partly = gathered([found(0), lost(1)], [found(2), found(3)])
     same_again = gathered([found(0), lost(1)], again=frozenset({1}), old=partly.arrays(), rows=tuple(partly.rows))
-    assert not same_again.is_changed and same(same_again.arrays(), partly.arrays())
+    assert not same_again.differs(same_again.arrays()) and same(same_again.arrays(), partly.arrays())
+
+
+def test_evidence_that_alone_has_changed_is_a_change():
+    """A file that was replaced by one of the same length, say."""
+    shard = gathered([found(0), found(1)], again=frozenset({0}), old=WHOLE.arrays(), rows=tuple(WHOLE.rows))
+    assert not shard.differs(shard.arrays())
+    row, _ = found(0)
+    other = gathered(
+        [(row, toy_media(grid=GRID, seed=9)), found(1)],
+        again=frozenset({0}),
+        old=WHOLE.arrays(),
+        rows=tuple(WHOLE.rows),
+    )
+    assert other.rows == WHOLE.rows and other.differs(other.arrays())
+
+
+def test_evidence_is_not_traded_for_a_failure(caplog):
+    shard = gathered([lost(0), found(1)], again=frozenset({0, 1}), old=WHOLE.arrays(), rows=tuple(WHOLE.rows))
+    assert same(shard.arrays(), WHOLE.arrays()) and shard.rows == WHOLE.rows
+    assert "a: missing this time" in caplog.text and "it stays ok" in caplog.text
 
 
 class Extractor:
@@ -97,7 +118,7 @@ def test_a_feature_extractor_has_no_similarity_and_needs_its_streams():
     row, media = found(0)
     slots = np.zeros((GRID.num_slots, 2, 2, 3), np.uint8)
     seen = dataclasses.replace(media, slots=slots, frames_present=np.array([True, True, True, False]))
-    shard = ShardEvidence(ShardPlan(0, ROWS[:2]), [Extractor()], 4, {}, 1)
+    shard = ShardEvidence(ShardPlan(0, ROWS[:2]), [Extractor()], 4, None, 1)
     take_in(shard, [Extractor()], [0, 1], [(row, seen), found(1)])
     arrays = shard.arrays()
     assert set(arrays) == {"res152.features"}

@@ -8,13 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from label_harvest.shards import done_shards, write_failures
+from label_harvest.shards import write_failures
 from label_harvest.store import (
     ShardRow,
+    decoder_of,
     describe,
     fingerprint,
     open_store,
+    read_shards,
     read_store,
+    store_manifest,
     write_lock,
     write_shard,
 )
@@ -68,6 +71,44 @@ def test_only_the_named_arrays_are_read(folder):
         read_store(folder, names=["audio.map"])
 
 
+def test_a_store_is_read_shard_by_shard(folder):
+    whole, parts = read_store(folder), list(read_shards(folder.parent, names=["visual.similarity"]))
+    assert [part.clip_ids for part in parts] == [("a", "b"), ("c",)]
+    assert [set(part.arrays) for part in parts] == [{"visual.similarity"}] * 2
+    assert np.array_equal(np.concatenate([part.logits("visual") for part in parts]), whole.logits("visual"))
+    assert whole.held == parts[0].held == ("visual.embedding", "visual.similarity")
+    assert next(read_shards(folder, names=["audio.map"])).arrays == {}
+    assert read_store(folder, names=()).arrays == {}
+
+
+def test_what_is_not_asked_for_is_not_read(folder):
+    """Not a byte of the other arrays: what is wrong with them goes unseen until they are asked for."""
+    path = folder / "00001.safetensors"
+    data = bytearray(path.read_bytes())
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    start, stop = header["visual.embedding"]["data_offsets"]
+    first = len(data) - max(entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__")
+    data[first + start : first + stop] = bytes(stop - start)
+    path.write_bytes(data)
+    assert read_store(folder, names=["visual.similarity"]).clip_ids == ("a", "b", "c")
+    with pytest.raises(ValueError, match="its bytes are not those of its done-marker"):
+        read_store(folder)
+
+
+def test_a_tag_that_is_no_class_is_said(folder):
+    write_shard(folder, 2, arrays_of(1), [ShardRow("d", "ok", "", ("Cow",))])
+    with pytest.raises(ValueError, match="00002.json: d has the tag 'Cow', which is no class of the store"):
+        read_store(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "null", '"x"'])
+def test_a_manifest_that_is_no_object_is_said(folder, text):
+    (folder / "manifest.json").write_text(text)
+    for use in (read_store, store_manifest):
+        with pytest.raises(ValueError, match="manifest.json: expected a JSON object, got"):
+            use(folder)
+
+
 def test_a_shard_without_an_array_reads_as_absent(folder):
     write_shard(folder, 2, {"visual.similarity": arrays_of(1)["visual.similarity"]}, rows_of("d"))
     embedding = read_store(folder).arrays["visual.embedding"]
@@ -83,6 +124,39 @@ def test_the_fingerprint_covers_everything_that_changes_the_bytes():
     assert len({base, *(other["fingerprint"] for other in others)}) == len(others) + 1
     assert manifest_of()["fingerprint"] == base
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+
+
+def test_a_store_of_pyav_is_what_it_was_before_there_was_a_choice():
+    assert describe(CLASSES, GRID, {"visual": IDENTITY}, decoder="pyav") == manifest_of()
+    assert set(manifest_of()) == {"format", "class_names", "grid", "teachers", "fingerprint"}
+    assert decoder_of(manifest_of()) == "pyav"
+
+
+def test_another_decoder_is_another_store(folder, tmp_path):
+    other = describe(CLASSES, GRID, {"visual": IDENTITY}, decoder="decord")
+    assert decoder_of(other) == "decord" and other["fingerprint"] != manifest_of()["fingerprint"]
+    made = open_store(tmp_path / "other", other)
+    assert store_manifest(made) == other and made.name != folder.name
+    (made / "manifest.json").write_text(json.dumps({**other, "decoder": "torchcodec"}))
+    with pytest.raises(ValueError, match="does not match its fingerprint"):
+        store_manifest(made)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_store_is_not_resumed_with_another_decoder(folder, inside):
+    before = sorted(path.name for path in folder.parent.rglob("*"))
+    wanted = describe(CLASSES, GRID, {"visual": IDENTITY}, decoder="decord")
+    said = "was decoded with pyav, got --decoder decord; .* give --decoder pyav to resume, or another --store"
+    with pytest.raises(ValueError, match=f"{folder.name}: {said}"):
+        open_store(folder if inside else folder.parent, wanted)
+    assert sorted(path.name for path in folder.parent.rglob("*")) == before
+    open_store(folder.parent, describe(CLASSES, GRID, {"visual": {**IDENTITY, "weights": "v"}}, decoder="decord"))
+
+
+def test_a_damaged_manifest_of_others_is_no_concern(folder):
+    (folder.parent / "strange").mkdir()
+    (folder.parent / "strange" / "manifest.json").write_text("{")
+    assert open_store(folder.parent, manifest_of()) == folder
 
 
 def test_equal_content_has_equal_bytes(folder, tmp_path):
@@ -115,14 +189,12 @@ def test_a_spoiled_shard_is_refused_and_does_not_count_as_done(folder, spoil):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.unlink() if spoil == "remove" else path.write_bytes(data[:-1] if spoil == "truncate" else data)
-    assert set(done_shards(folder)) == {0}
     with pytest.raises(ValueError, match="00001.safetensors: its bytes are not those of its done-marker"):
         read_store(folder)
 
 
 def test_a_shard_without_a_marker_does_not_count(folder):
     (folder / "00001.json").unlink()
-    assert set(done_shards(folder)) == {0}
     assert read_store(folder).clip_ids == ("a", "b")
 
 

@@ -6,11 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from label_harvest.markers import to_json
 from label_harvest.shards import write_shard
 from label_harvest.store import read_store
 from label_harvest.store_check import repair_store, verify_store
 from tests.toy_harvest import digests
-from tests.toy_store import arrays_of, row_of, write_toy_store
+from tests.toy_store import age_marker, arrays_of, row_of, write_toy_store
 
 FIRST = [row_of("a"), row_of("b", "no_audio"), row_of("c", "no_video")]
 SECOND = [row_of("d"), row_of("e", "missing"), row_of("f", "still")]
@@ -117,6 +118,51 @@ def test_an_edited_manifest_is_refused_and_nothing_is_touched(folder):
     for use in (verify_store, repair_store):
         with pytest.raises(ValueError, match=r"manifest.json does not match its fingerprint"):
             use(folder)
+    assert digests(folder) == before
+
+
+def edited(path, edit):
+    content = json.loads(path.read_text())
+    edit(content["rows"])
+    path.write_bytes(to_json(content))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda rows: rows[0].update(clip_id="f") or rows[2].update(clip_id="d"),
+        lambda rows: rows[0].update(status="still"),
+        lambda rows: rows.pop(0),
+    ],
+    ids=["swapped", "status", "dropped"],
+)
+def test_rows_that_were_edited_are_found_and_set_aside(folder, edit):
+    edited(folder / "00001.json", edit)
+    (problem,) = problems(folder)
+    assert "00001.json: the done-marker is not as it was written" in problem
+    assert repair_store(folder)[0].startswith("00001: moved to damaged/")
+    assert problems(folder) == () and read_store(folder).clip_ids == ("a", "b", "c")
+
+
+def test_markers_without_checksum_are_noted_until_a_repair(folder):
+    whole = digests(folder)
+    for name in ("00000.json", "00001.json"):
+        age_marker(folder / name)
+    check = verify_store(folder)
+    assert check.problems == () and check.clips == 6
+    assert check.notes[0].startswith("2 markers without checksum, such as 00000: whether their rows are as they were")
+    assert read_store(folder).clip_ids == tuple("abcdef")
+    assert repair_store(folder) == tuple(f"0000{n}: its marker got the checksum it lacked" for n in (0, 1))
+    assert digests(folder) == whole and verify_store(folder).notes == ()
+
+
+def test_a_newer_store_is_left_alone(folder):
+    edited(folder / "00001.json", lambda rows: None)
+    content = json.loads((folder / "00001.json").read_text())
+    (folder / "00001.json").write_bytes(to_json({**content, "format": 9}))
+    before = digests(folder)
+    with pytest.raises(ValueError, match="newer version of this program"):
+        repair_store(folder)
     assert digests(folder) == before
 
 

@@ -54,6 +54,20 @@ def test_clips_in_several_stores_are_kept_once(tmp_path):
     assert digests(tmp_path / "union") == digests(tmp_path / "expected")
 
 
+def test_arrays_of_the_target_that_lost_their_marker_are_not_overwritten(tmp_path):
+    target = write_toy_store(tmp_path / "union", {0: rows("ab"), 1: rows("cd")})
+    lost = (target / "00000.safetensors").read_bytes()
+    (target / "00000.json").unlink()
+    write_toy_store(tmp_path / "one", {0: rows("ef")})
+    merge_stores([tmp_path / "one"], tmp_path / "union")
+    assert (target / "00000.safetensors").read_bytes() == lost
+    assert read_store(target).clip_ids == tuple("cdef")
+    write_toy_store(tmp_path / "three", {1: rows("gh"), 2: rows("ab")})
+    merge_stores([tmp_path / "three"], tmp_path / "union")
+    assert read_store(target).clip_ids == tuple("abcdefgh")
+    assert sorted(path.stem for path in target.glob("0*.json")) == ["00000", "00001", "00002", "00003"]
+
+
 def test_an_interrupted_merge_is_run_again(tmp_path):
     write_toy_store(tmp_path / "one", {0: rows("ab"), 1: rows("cd")})
     write_toy_store(tmp_path / "two", {0: rows("be"), 1: rows("fg"), 5: rows("h")})
@@ -80,6 +94,16 @@ def test_mixed_fingerprints_are_refused(tmp_path):
     refused(tmp_path, ["one", "two"], r"stores to merge must have one fingerprint, got \w{12} .*one.* and \w{12} .*two")
     write_toy_store(tmp_path / "one", {0: rows("ab")}, weights="v" * 64)
     refused(tmp_path, ["one"], "holds evidence of several fingerprints")
+
+
+def test_stores_of_different_decoders_are_refused(tmp_path):
+    write_toy_store(tmp_path / "one", {0: rows("ab")})
+    write_toy_store(tmp_path / "two", {0: rows("cd")}, decoder="decord")
+    refused(
+        tmp_path, ["one", "two"], r"must have one decoder, got pyav \(.*one.*\) and decord \(.*two.*\); harvest one"
+    )
+    write_toy_store(tmp_path / "union", {0: rows("ab")})
+    refused(tmp_path, ["two"], "was decoded with pyav, got --decoder decord")
 
 
 @pytest.mark.parametrize("other", [row_of("b", "missing"), dataclasses.replace(ROWS["b"], tags=("Dog",))])

@@ -2,6 +2,8 @@
 
 import argparse
 import hashlib
+import os
+import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,6 +52,19 @@ def digests(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def some_of(videos: Path, folder: Path, *without: str) -> Path:
+    """A copy of the videos in which some are not there."""
+    shutil.copytree(videos, folder, copy_function=os.link)
+    for clip in without:
+        (folder / f"{clip}.mkv").unlink()
+    return folder
+
+
+def finished(store: Path, name: str) -> Path:
+    (path,) = store.rglob(name)
+    return path
 
 
 def main() -> None:

@@ -1,9 +1,12 @@
 """Small evidence stores that tests write without a harvest."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 
+from label_harvest.markers import to_json
 from label_harvest.shards import ShardRow, write_failures, write_shard
 from label_harvest.store import describe, open_store
 
@@ -19,12 +22,15 @@ IDENTITY = {
 GRID = {"num_segments": 3, "segment_seconds": 1.0, "sample_rate": 48000}
 
 
-def manifest_of(**changes) -> dict:
-    return describe(CLASSES, GRID, {role: {**IDENTITY, **changes} for role in ("visual", "audio")})
+def manifest_of(*, decoder: str = "pyav", **changes) -> dict:
+    teachers = {role: {**IDENTITY, **changes} for role in ("visual", "audio")}
+    return describe(CLASSES, GRID, teachers, decoder=decoder)
 
 
 def row_of(clip_id: str, status: str = "ok") -> ShardRow:
-    return ShardRow(clip_id, status, "" if status == "ok" else "said why", ("Cat",), {"seconds": 10.0})
+    return ShardRow(
+        clip_id, status, "" if status == "ok" else "said why", ("Cat",), {"seconds": 10.0, "file_bytes": 100}
+    )
 
 
 def arrays_of(rows: list[ShardRow]) -> dict[str, np.ndarray]:
@@ -50,3 +56,24 @@ def write_toy_store(root: Path, shards: dict[int, list[ShardRow]], **changes) ->
     failed = [row for _, rows in sorted(shards.items()) for row in rows if row.status not in ("ok", "still")]
     write_failures(folder, failed)
     return folder
+
+
+def age_marker(path: Path) -> None:
+    """Make a marker what version 2 wrote: without checksums."""
+    content = json.loads(path.read_text())
+    path.write_bytes(to_json({key: content[key] for key in ("bytes", "rows", "sha256")} | {"format": 2}))
+
+
+def age_shard(folder: Path, index: int) -> None:
+    """Make a shard what version 2 wrote: its arrays do not say whose they are, its marker, if any, has no checksum."""
+    from safetensors.numpy import load_file, save
+
+    path = folder / f"{index:05d}.safetensors"
+    payload = save(dict(sorted(load_file(path).items())))
+    path.write_bytes(payload)
+    done = path.with_suffix(".json")
+    if done.exists():
+        age_marker(done)
+        content = json.loads(done.read_text())
+        changed = {"bytes": len(payload), "sha256": hashlib.sha256(payload).hexdigest()}
+        done.write_bytes(to_json({**content, **changed}))

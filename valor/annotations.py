@@ -18,7 +18,6 @@ of before used the table of 2020, which is read with truth_version="v2020".
 """
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eval.events import MODALITIES
+from label_harvest.manifest import media_id as media_id
 from valor.tab_separated import check_header, read_rows, write_rows
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
@@ -207,19 +207,6 @@ def write_event_table(path: Path | str, rows: Iterable[tuple[str, int, int, str]
     names = [name for clip_id, _, _, class_name in rows for name in (clip_id, class_name)]
     cells = [(clip_id, str(int(onset)), str(int(offset)), class_name) for clip_id, onset, offset, class_name in rows]
     write_rows(Path(path), EVENT_COLUMNS, cells, names=names)
-
-
-def media_id(clip_id: str) -> str:
-    """Return the name a clip's media and feature files go by.
-
-    An LLP clip is named by the eleven characters of its YouTube id and the seconds it was cut at; its files go by the
-    id alone, which is unique over all splits. Any other clip keeps its name.
-
-    Example:
-        >>> media_id("4O9rI-FpqLg_10_20"), media_id("demo-00017")
-        ('4O9rI-FpqLg', 'demo-00017')
-    """
-    return clip_id[:11] if re.fullmatch(r".{11}_\d+_\d+", clip_id) else clip_id
 
 
 def _mark_events(track: BoolArray, path: Path, clip_ids: Sequence[str], class_names: Sequence[str]) -> None:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 MOST_LISTED = 100
 """Failed clips that are printed; the file has all."""
+CPU_BATCH, GPU_BATCH = 4, 32
+"""Clips given to the networks together: 40 pictures occupy the cores of a CPU, a GPU takes more."""
+GPU_PREPARERS = 4
+"""Threads that prepare clips beside a GPU, where there are four times as many cores."""
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -21,8 +25,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "harvest",
         "clips and tags to cached evidence",
         "MANIFEST is a tab-separated table `filename event_labels`, such as AVVP_train.csv. The media of a row is\n"
-        "<filename>.* or <first 11 characters>.* in --videos. Scores and features go to a store under a fingerprint\n"
-        "of everything that changes them; thresholds are applied later, by `valor labels`.\n\n"
+        "<filename>.* in --videos, or <first 11 characters>.* for names like LLP's (4O9rI-FpqLg_10_20). Scores and\n"
+        "features go to a store under a fingerprint of everything that changes them; thresholds are applied later, by\n"
+        "`valor labels`.\n\n"
         "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
         "undisturbed run had made, to the byte. A clip gets a status: ok, still, silent, short, no_audio, no_video,\n"
         "undecodable, timeout (decoding hung) or missing. Missing clips are read once their file is there.",
@@ -48,7 +53,8 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "--features",
         default="",
         metavar="LIST",
-        help="features to keep beside the labels, of res152, r2plus1d, vggish (or vggish-relu, vggish-pca)",
+        help="features to keep beside the labels, of res152 (one mean a segment, not the 80 published rows), r2plus1d, "
+        "vggish (or vggish-relu, vggish-pca)",
     )
     command.add_argument(
         "--checkpoint",
@@ -71,16 +77,40 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         help="bfloat16 is faster and flips some labels near a threshold (float32)",
     )
     command.add_argument(
-        "--raw-maps", action="store_true", help="keep the 64 tokens of CLAP maps too, which --export npy needs"
+        "--raw-maps",
+        action="store_true",
+        help="keep the 64 tokens of CLAP maps too (142 kB a clip in place of 43): without, `valor labels --export npy` "
+        "writes no CLAP/features, and adding them later is another store",
+    )
+    command.add_argument(
+        "--decoder",
+        choices=("pyav", "decord", "torchcodec"),
+        default="pyav",
+        help="library that decodes the clips (pyav); the others are extras to install, and a store is of one decoder. "
+        "Every other command that reads media decodes with pyav",
     )
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
     command.add_argument("--shard-clips", type=int, default=256, metavar="N", help="clips per file of the store (256)")
     command.add_argument(
         "--workers", type=int, metavar="N", help="processes that decode (one per core); 0 decodes without them"
     )
+    command.add_argument(
+        "--batch",
+        type=int,
+        metavar="N",
+        help=f"clips given to the networks together ({CPU_BATCH}, on a GPU {GPU_BATCH}); the last bit may depend on it",
+    )
     command.add_argument("--clip-timeout", type=float, default=60.0, metavar="S", help="seconds a clip may take (60)")
     command.add_argument("--clip-memory", type=int, default=4096, metavar="MIB", help="memory a clip may take (4096)")
-    command.add_argument("--retry", action="store_true", help="read undecodable and timed-out clips again")
+    command.add_argument(
+        "--retry",
+        nargs="?",
+        const="undecodable,timeout",
+        default="",
+        metavar="LIST",
+        help="read clips again: those with these statuses, joined by commas (undecodable,timeout), changed for those "
+        "whose file has another size now, or all; what cannot be read this time keeps its evidence",
+    )
     command.add_argument(
         "--shard",
         default="1/1",
@@ -105,6 +135,8 @@ def run(cli: argparse.Namespace) -> int:
 
     if cli.engine != "ray" and (cli.ray_address or cli.ray_networks):
         raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
+    if cli.engine == "ray" and cli.workers is not None:
+        raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
     options = _options(cli)
     classes = read_vocabulary(cli.classes)
     manifest = read_manifest(cli.manifest, class_names(classes))
@@ -134,14 +166,22 @@ def run(cli: argparse.Namespace) -> int:
 def _options(cli: argparse.Namespace) -> "HarvestOptions":
     """What was typed, checked before a teacher is loaded."""
     from label_harvest.decode_pool import DecodeLimits, usable_cores
-    from label_harvest.harvest import HarvestOptions
+    from label_harvest.decoders import check_decoder
+    from label_harvest.harvest import HarvestOptions, read_retry
+    from label_harvest.precision import chosen_device
     from label_harvest.share import read_share
 
+    check_decoder(cli.decoder)
+    workers = usable_cores() if cli.workers is None else cli.workers
+    gpu = chosen_device().type == "cuda"
     return HarvestOptions(
         shard_size=cli.shard_clips,
-        decode_workers=usable_cores() if cli.workers is None else cli.workers,
+        clips_per_batch=(GPU_BATCH if gpu else CPU_BATCH) if cli.batch is None else cli.batch,
+        preparers=max(1, min(GPU_PREPARERS, workers // 4)) if gpu else 1,
+        decode_workers=workers,
         limits=DecodeLimits(seconds=cli.clip_timeout, memory=cli.clip_memory),
-        retry=cli.retry,
+        decoder=cli.decoder,
+        retry=read_retry(cli.retry),
         share=read_share(cli.shard),
     )
 
@@ -154,7 +194,14 @@ def _say(report: "HarvestReport", options: "HarvestOptions", clips: int) -> None
     for row in report.failures[:MOST_LISTED]:
         print(f"  {row.status:12s} {row.clip_id:24s} {row.message}")
     if report.failures:
-        print(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}")
+        listed = report.folder / "failures.csv"
+        print(f"{len(report.failures)} clips failed; they are listed in {listed}{_hint(report)}")
+
+
+def _hint(report: "HarvestReport") -> str:
+    """How to read failed clips again, where a run does not do that by itself."""
+    statuses = sorted({row.status for row in report.failures} - {"missing"})
+    return f"; to read them again, say with new files: --retry {','.join(statuses)}" if statuses else ""
 
 
 def _by_role(option: str, given: list[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
@@ -16,9 +17,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         commands,
         "store",
         "evidence stores: what they hold, whether they are whole, and one from several",
-        "show    teachers, clips by status, size\n"
+        "show    teachers, decoder, clips by status, size\n"
         "verify  compares every byte with the checksums, and every array with the statuses; exit code 3 if one is off\n"
-        "repair  finishes what was interrupted and moves damaged shards to damaged/; harvest again to make them anew\n"
+        "repair  finishes what was interrupted, gives markers of older versions their checksum, and moves damaged\n"
+        "        shards to damaged/; harvest again to make them anew\n"
         "merge   unites stores of the same teachers in --out, such as those of `valor harvest --shard i/n`",
         "valor store verify data/store\nvalor store merge store-1 store-2 store-3 --out store",
     )
@@ -34,23 +36,37 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--out DIR says where `merge` writes, and belongs to no other action")
     if cli.action == "merge":
         return _merge(cli.stores, cli.out)
-    return max([{"show": _show, "verify": _verify, "repair": _repair}[cli.action](store) for store in cli.stores])
+    return _each({"show": _show, "verify": _verify, "repair": _repair}[cli.action], cli.stores)
+
+
+def _each(act: Callable[[Path], int], stores: list[Path]) -> int:
+    """Do it with every store, also when one cannot be used; that is said at the end."""
+    codes, refused = [DONE], []
+    for store in stores:
+        try:
+            codes.append(act(store))
+        except ValueError as error:
+            refused.append(str(error))
+    if refused:
+        raise ValueError("\n".join(refused))
+    return max(codes)
 
 
 def _show(path: Path) -> int:
     """Print what a store holds, without reading its arrays."""
-    from label_harvest.shards import read_markers
-    from label_harvest.store import store_folder, store_manifest
+    from label_harvest.markers import known_clips, read_markers
+    from label_harvest.store import decoder_of, store_folder, store_manifest
 
     folder = store_folder(path)
     manifest, markers = store_manifest(folder), read_markers(folder)
-    grid, rows = manifest["grid"], [row for _, marker in sorted(markers.items()) for row in marker.rows]
+    grid, rows = manifest["grid"], list(known_clips(markers))
     size = sum(marker.num_bytes for marker in markers.values())
     print(f"{folder}")
     print(f"  fingerprint  {manifest['fingerprint']}")
     for role, identity in sorted(manifest["teachers"].items()):
         print(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}")
     print(f"  grid         {grid['num_segments']} segments of {grid['segment_seconds']} s, {grid['sample_rate']} Hz")
+    print(f"  decoder      {decoder_of(manifest)}")
     print(f"  classes      {len(manifest['class_names'])}")
     print(f"  clips        {len(rows):,} in {len(markers):,} shards, {size / 2**20:,.1f} MiB")
     for status, count in Counter(row.status for row in rows).most_common():
