@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.harvest import synthetic_clip
 from benchmarks.machine import processor
 from label_harvest.clip_media import ClipMedia, Grid, MediaError
-from label_harvest.decoder import DecodedClip
+from label_harvest.decoded import DecodedClip
 from label_harvest.decoders import DECODERS, PYAV, decoder_trouble
 from label_harvest.media import finish_clip
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .clip_media import Grid, MediaError
-from .decoder import GAP_SECONDS, STILL_LEVELS, DecodedClip, Picture, Sound, frame_seconds, usable_stream
+from .decoded import DecodedClip, Picture, Sound, VideoFacts, make_picture, slots_of
+from .decoder import GAP_SECONDS, frame_seconds, usable_stream
 from .frame_album import slot_image
 from .indices import frame_indices
 from .media_opening import media_errors, opened
@@ -40,11 +41,6 @@ class VideoOutline:
     """What the clock of the container says at its start, in seconds."""
     seconds: float
     """End of the last frame from the start of the clock."""
-
-    def num_slots(self, grid: Grid) -> int:
-        """Slots of the even grid of frames that the segments are spread over."""
-        whole = abs(self.seconds - grid.seconds) <= grid.tolerance_seconds
-        return max(1, round(self.seconds * grid.frame_rate)) if whole else grid.num_slots
 
 
 @dataclass(frozen=True)
@@ -226,7 +222,7 @@ def _sound_outline(
 
 def _read_frames(path: Path, library: Library, video: VideoOutline, grid: Grid, *, all_slots: bool) -> Picture:
     """One frame per segment by the slot rule of decoder.py, asking the library once for each frame."""
-    num_slots = video.num_slots(grid)
+    num_slots = slots_of(video.seconds, grid)
     chosen = frame_indices(num_slots, grid.num_segments)
     cutoffs = (np.arange(max(num_slots, grid.num_slots)) + 0.5) / grid.frame_rate
     shown = np.maximum(np.searchsorted(video.stamps, cutoffs, side="left") - 1, 0)  # place of the frame of each slot
@@ -236,29 +232,8 @@ def _read_frames(path: Path, library: Library, video: VideoOutline, grid: Grid, 
             shown[chosen],
             shown[: grid.num_slots] if all_slots else None,
         )
-    return _picture(frames, slots, chosen < video.seconds * grid.frame_rate, video, grid)
-
-
-def _picture(
-    frames: np.ndarray, slots: np.ndarray | None, present: np.ndarray, video: VideoOutline, grid: Grid
-) -> Picture:
-    """The frames and what is to be said of them."""
-    present[0] = True
-    troubles = []
-    if not present.all():
-        troubles.append(("short", f"{video.seconds:.1f} s of video, the grid has {grid.seconds:.1f} s"))
-    if all(np.abs(frame.astype(np.int16) - frames[0]).max() <= STILL_LEVELS for frame in frames[1:]):
-        troubles.append(("still", "all frames equal"))
-    provenance = {
-        "stream": video.index,
-        "codec": video.codec,
-        "size": [frames.shape[2], frames.shape[1]],
-        "seconds": round(video.seconds, 4),
-        "slots": video.num_slots(grid),
-    }
-    if slots is not None and slots.shape[1:] != frames.shape[1:]:
-        provenance["slot_size"] = [slots.shape[2], slots.shape[1]]
-    return Picture(frames, present, provenance, tuple(troubles), slots)
+    facts = VideoFacts(video.index, video.codec, video.seconds, num_slots)
+    return make_picture(frames, slots, chosen, facts, grid)
 
 
 def _collect(

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from .child_process import ChildProcess, DiedError, StartError, never_ready, unusable
 from .clip_media import ClipMedia, Grid, MediaError
 from .decode_worker import named_function, request_for, unpack
-from .decoder import DecodedClip
+from .decoded import DecodedClip
 from .media import finish_clip
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from .clip_media import Grid, MediaError
-from .decoder import DecodedClip, Picture, Sound
+from .decoded import DecodedClip, Picture, Sound
 
 ALARM_SECONDS = 10.0
 """A decoder still busy so long after its time is up has nobody left who would end it, and ends itself."""

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .clip_media import Grid, MediaError
+from .decoded import DecodedClip, Picture, Sound, VideoFacts, make_picture, slots_of
 from .frame_album import FrameAlbum
 from .h264_packets import needed_packets
 from .indices import frame_indices
@@ -37,46 +38,8 @@ from .media_opening import opened
 if TYPE_CHECKING:
     import av
 
-STILL_LEVELS = 2
-"""Largest difference of any pixel, in levels of 255, between the frames of a clip called still (codec noise)."""
 GAP_SECONDS = 0.05
 """Audio timestamps may stray this far from gapless before silence is filled in (or a lead cut off)."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """The video of a clip on its grid."""
-
-    frames: np.ndarray
-    """uint8 [T, H, W, 3] RGB, one frame per segment."""
-    present: np.ndarray
-    """bool [T], False where the video ended before the segment (its frame repeats the last one)."""
-    provenance: dict[str, object]
-    """What was read, as JSON values."""
-    troubles: tuple[tuple[str, str], ...]
-    """(status, message) of what is not whole."""
-    slots: np.ndarray | None = None
-    """uint8 [grid.num_slots, h, w, 3] RGB, the frame of every slot, where asked for; see `slot_image`."""
-
-
-@dataclass(frozen=True)
-class Sound:
-    """The audio of a clip before it is brought to the rate and the length of the grid."""
-
-    samples: np.ndarray
-    """float32 [n] mono."""
-    rate: int
-    """Samples per second."""
-    provenance: dict[str, object]
-    """What was read, as JSON values."""
-
-
-@dataclass(frozen=True)
-class DecodedClip:
-    """What one file holds; a stream it lacks is None, and at least one is there."""
-
-    picture: Picture | None
-    sound: Sound | None
 
 
 def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> DecodedClip:
@@ -239,8 +202,7 @@ def _as_foreseen(frames: Iterator[tuple[float | None, Any]], stamps: set[int]) -
 def _read_frames(video: _Video, grid: Grid, *, all_slots: bool) -> Picture:
     """Pick one frame per segment by the slot rule, converting only what is picked."""
     seconds = _end_of_packets(video.stream, video.packets) - video.clock
-    whole = abs(seconds - grid.seconds) <= grid.tolerance_seconds
-    num_slots = max(1, round(seconds * grid.frame_rate)) if whole else grid.num_slots
+    num_slots = slots_of(seconds, grid)
     places = frame_indices(num_slots, grid.num_segments)
     wanted = np.arange(max(num_slots, grid.num_slots)) if all_slots else np.unique(places)
     album = FrameAlbum(places, wanted, grid.num_slots if all_slots else 0)
@@ -248,24 +210,8 @@ def _read_frames(video: _Video, grid: Grid, *, all_slots: bool) -> Picture:
     last = _pick_frames(video.frames_for(cutoffs), cutoffs, video.clock, album.add)
     if seconds - last > grid.tolerance_seconds + frame_seconds(video.stream):
         raise MediaError(f"video decodes to {last:.1f} s of the {seconds:.1f} s its packets promise; fetch it again")
-    frames, slots = album.frames, album.slots
-    present = places < seconds * grid.frame_rate
-    present[0] = True
-    troubles = []
-    if not present.all():
-        troubles.append(("short", f"{seconds:.1f} s of video, the grid has {grid.seconds:.1f} s"))
-    if all(np.abs(frame.astype(np.int16) - frames[0]).max() <= STILL_LEVELS for frame in frames[1:]):
-        troubles.append(("still", "all frames equal"))
-    provenance = {
-        "stream": video.stream.index,
-        "codec": video.stream.codec_context.name,
-        "size": [frames.shape[2], frames.shape[1]],
-        "seconds": round(seconds, 4),
-        "slots": num_slots,
-    }
-    if slots is not None and slots.shape[1:] != frames.shape[1:]:
-        provenance["slot_size"] = [slots.shape[2], slots.shape[1]]
-    return Picture(frames, present, provenance, tuple(troubles), slots)
+    facts = VideoFacts(video.stream.index, video.stream.codec_context.name, seconds, num_slots)
+    return make_picture(album.frames, album.slots, places, facts, grid)
 
 
 def frame_seconds(stream: "av.VideoStream") -> float:

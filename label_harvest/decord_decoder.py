@@ -21,7 +21,7 @@ import numpy as np
 
 from .clip_media import Grid, MediaError
 from .clip_outline import DecodedSound, Library, SoundOutline, VideoOutline, decode_by_outline
-from .decoder import DecodedClip
+from .decoded import DecodedClip
 
 _ANY_MADE_UP = 1e-6
 """Share of frames decord may make up before it raises; none, since 0 would mean all."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .clip_media import FAILURES, STATUSES, ClipMedia, Grid, MediaError
-from .decoder import DecodedClip, Sound, decode_clip
+from .decoded import DecodedClip, Sound
+from .decoder import decode_clip
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from torchcodec.decoders import AudioDecoder, VideoDecoder
 
 from .clip_media import Grid, MediaError
 from .clip_outline import DecodedSound, Library, SoundOutline, VideoOutline, decode_by_outline
-from .decoder import DecodedClip
+from .decoded import DecodedClip
 
 _SAME_SECONDS = 1e-4
 """How far the time of a frame may be from that of its packet."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from label_harvest.clip_media import Grid
-from label_harvest.decoder import DecodedClip, Picture, Sound, decode_clip
+from label_harvest.decoded import DecodedClip, Picture, Sound
+from label_harvest.decoder import decode_clip
 
 
 def decode(path: Path, *, grid: Grid, slots: bool = False) -> DecodedClip:

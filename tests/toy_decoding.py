@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from label_harvest.clip_media import Grid, MediaError
-from label_harvest.decoder import DecodedClip, decode_clip
+from label_harvest.decoded import DecodedClip
+from label_harvest.decoder import decode_clip
 from label_harvest.media import finish_clip
 from tests.toy import ToySound, ToyVideo
 
