@@ -91,7 +91,7 @@ def test_limits_reach_the_decoders_and_retry_reads_again(world, monkeypatch):
         done = typed(*world, "--clip-timeout", "0.25", "--workers", "2", "--quiet")
     assert done.out.startswith("5 clips (4 timeout, 1 missing), 0") and "took more than 0.25 s" in done.out
     assert typed(*world, "--quiet").out.startswith("5 clips (4 timeout, 1 missing), 5")
-    assert done.out.endswith("failures.csv; to read them again, say with new files: --retry timeout\n")
+    assert done.out.endswith("failures.csv; --retry timeout reads them again, once their files are mended\n")
     assert typed(*world, "--retry", "--workers", "0", "--quiet").out.startswith("5 clips (4 ok, 1 missing), 1 of them")
 
 

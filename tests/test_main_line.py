@@ -83,9 +83,10 @@ def test_clips_that_fail_are_listed_and_change_the_code(line):
     assert head == f"5 clips (3 ok, 1 missing, 1 undecodable), 0 of them cached before; wrote {folder}"
     assert re.fullmatch(r"  missing +gone-------_0_10 +no file of this name among the videos", rows[0])
     assert re.fullmatch(r"  undecodable +torn-------_7_17 +torn-------\.mp4: .+", rows[1]) and len(rows) == 2
-    assert last == f"2 clips failed; they are listed in {folder / 'failures.csv'}"
-    listed = (folder / "failures.csv").read_text().splitlines()
-    assert [row.split(",")[:2] for row in listed[1:]] == [
+    listed = folder / "failures.csv"
+    hint = "--retry undecodable reads them again, once their files are mended"
+    assert last == f"2 clips failed; they are listed in {listed}; {hint}"
+    assert [row.split(",")[:2] for row in listed.read_text().splitlines()[1:]] == [
         ["gone-------_0_10", "missing"],
         ["torn-------_7_17", "undecodable"],
     ]
@@ -113,7 +114,7 @@ def test_a_second_harvest_uses_what_is_there_and_says_so(line):
     assert done.code == 0 and done.out == f"2 clips (2 ok), 2 of them cached before; wrote {folder}\n"
     assert done.err == f"{folder}: 2 of 2 clips are cached already\n"
     again = line.harvest("train", "--quiet")
-    assert (again.code, again.err) == (3, "") and again.out.endswith("failures.csv\n")
+    assert (again.code, again.err) == (3, "") and "failures.csv; --retry undecodable" in again.out
     assert {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")} == before
 
 

@@ -201,7 +201,7 @@ def _say(report: "HarvestReport", options: "HarvestOptions", clips: int) -> None
 def _hint(report: "HarvestReport") -> str:
     """How to read failed clips again, where a run does not do that by itself."""
     statuses = sorted({row.status for row in report.failures} - {"missing"})
-    return f"; to read them again, say with new files: --retry {','.join(statuses)}" if statuses else ""
+    return f"; --retry {','.join(statuses)} reads them again, once their files are mended" if statuses else ""
 
 
 def _by_role(option: str, given: list[str]) -> dict[str, str]:
