@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 TRIES = 5
 """A batch whose worker was lost so often is given up, and with it the run."""
+_LEAST_BYTES = 1
+"""Of memory a network asks for: Ray places actors that ask for nothing anywhere, whatever node they were meant for."""
 _PER_NETWORK = 2
 """Batches a network has at a time: one is prepared while the other is computed."""
 _NOTICE_SECONDS = 30.0
@@ -178,7 +180,8 @@ class RayEngine:
         gpus = 1 if self._ray.cluster_resources().get("GPU", 0) else 0
         wanted = self._ray.remote(num_cpus=0, num_gpus=gpus, max_concurrency=_PER_NETWORK + 1)(_Network)
         threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
-        actor = wanted.options(scheduling_strategy=self._strategy(gpus)).remote(self._build, threads)
+        place = wanted.options(scheduling_strategy=self._strategy(gpus), memory=_LEAST_BYTES)
+        actor = place.remote(self._build, threads)
         self._starting[actor.describe.remote()] = actor
 
     def _replace_network(self) -> None:

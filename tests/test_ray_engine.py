@@ -102,7 +102,7 @@ def run(engine, videos, store):
 def test_two_nodes_make_what_one_process_makes_also_when_one_is_lost(ray, cluster, videos, alone, tmp_path, caplog):
     node = cluster.add_node(num_cpus=2, object_store_memory=200 * 2**20)
     cluster.wait_for_nodes()
-    build = partial(toy_teachers, 0.1)
+    build = partial(toy_teachers, 0.2)
     with RayEngine(build) as engine:
         report = run(engine, videos, tmp_path / "whole")
         assert report.counts == {"ok": 19, "undecodable": 1, "missing": 1} and engine.clock.network > 1
