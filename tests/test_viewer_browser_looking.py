@@ -118,6 +118,55 @@ def test_the_timeline_begins_early_on_a_phone(opened, media, tmp_path, width, he
     assert page.locator("#events .item").last.bounding_box()["y"] < height
 
 
+def test_media_that_browsers_do_not_play_is_called_so_with_the_way_out(opened, media, tmp_path):
+    document = toy_document()
+    clips = (replace(document.clips[0], unplayed=".ts"), *document.clips[1:])
+    write_page(tmp_path / "p.html", replace(document, clips=clips))
+    page = opened((tmp_path / "p.html").as_uri(), width=1000, height=700)
+    assert "Browsers do not play .ts files" in page.locator("#no-media").text_content()
+    assert page.locator("#convert-command").text_content() == "ffmpeg -i IN.ts -c copy OUT.mp4"
+    assert page.locator("#no-media").evaluate("e => e.scrollHeight <= e.clientHeight")  # all of it can be read
+    page.keyboard.press("n")
+    until(page, "document.getElementById('no-media').textContent.includes('No media file for this clip')")
+    assert not page.locator("#convert").is_visible()
+    page.keyboard.press("p")
+    until(page, "!document.getElementById('convert').hidden")
+    page.set_input_files("#pick-media", media[0])  # whatever the new file is called
+    until(page, f"document.getElementById('video').readyState >= 2 && {TIME} === 0")
+    assert not page.locator("#no-media").is_visible()
+
+
+def test_a_file_that_fails_to_play_can_be_converted_too(opened, tmp_path):
+    (tmp_path / "a.webm").write_bytes(b"no film")
+    document = toy_document()
+    clips = (replace(document.clips[0], media=tmp_path / "a.webm"), *document.clips[1:])
+    write_page(tmp_path / "p.html", replace(document, clips=clips))
+    page = opened((tmp_path / "p.html").as_uri())
+    until(page, "!document.getElementById('convert').hidden")
+    assert "cannot open the media file" in page.locator("#no-media").text_content()
+    assert page.locator("#convert-command").text_content() == "ffmpeg -i IN -c copy OUT.mp4"
+
+
+@pytest.mark.parametrize(("width", "tallest"), [(320, 145), (390, 100), (1280, 50), (1440, 50)])
+def test_correcting_takes_little_room_and_nothing_is_cut_off(opened, tmp_path, width, tallest):
+    names = ("Speech", "Dog", "Vacuum_cleaner_of_the_neighbours")
+    write_page(tmp_path / "p.html", replace(toy_document(), class_names=names))
+    page = opened((tmp_path / "p.html").as_uri(), width=width, height=800, has_touch=width < 500)
+    page.click("#edit")
+    assert page.locator("#edit-bar").bounding_box()["height"] <= tallest
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    cut = (
+        "[...document.querySelectorAll('.bar button, :is(.deck, #edit-bar) :is(button, select, output)')]"
+        ".filter((e) => e.offsetParent && e.getBoundingClientRect().right > innerWidth).map((e) => e.id)"
+    )
+    assert page.evaluate(cut) == []
+    spoken = page.locator("#edit-bar").aria_snapshot()
+    assert all(f'"{name}' in spoken for name in ("Undo", "Redo", "Download", "Start from", "Class of new events"))
+    if width >= 1280:  # in one line
+        tops = page.evaluate("['undo', 'download', 'checked'].map((id) => document.getElementById(id).offsetTop)")
+        assert len(set(tops)) == 1
+
+
 def test_paper_gets_every_row_in_light_colours(opened, tmp_path):
     write_page(tmp_path / "p.html", toy_document())
     page = opened((tmp_path / "p.html").as_uri(), height=560, color_scheme="dark")

@@ -1,8 +1,10 @@
 """Which files a viewer may play."""
 
+from pathlib import Path
+
 import pytest
 
-from valor.viewer.media_files import listed_media, media_type, playable
+from valor.viewer.media_files import UNPLAYED, listed_media, media_type, placed, unplayed
 
 
 @pytest.fixture
@@ -31,14 +33,28 @@ def test_links_that_leave_the_folder_are_not_played(videos):
 
 
 def test_only_media_is_played_whatever_a_parse_names(videos):
-    assert playable(videos.parent / "secret.mp4") is not None  # named itself, by the user or a parse
-    assert playable(videos.parent / "secret.txt") is None
-    assert playable(videos) is None
-    assert playable(videos / "g.mp4") is None
-    assert playable(videos / "a.mp4\0b.mp4") is None
+    assert placed(videos.parent / "secret.mp4") is not None  # named itself, by the user or a parse
+    assert placed(videos.parent / "secret.txt") is None
+    assert placed(videos) is None
+    assert placed(videos / "g.mp4") is None
+    assert placed(videos / "a.mp4\0b.mp4") is None
 
 
 def test_types_are_those_browsers_know(videos):
     assert [media_type(videos / name) for name in ("a.MP4", "b.webm", "c.wav", "x.mov", "passwd", "a.html")] == [
         "video/mp4", "video/webm", "audio/wav", "video/mp4", None, None,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", [".ts", ".M2TS", ".mts", ".vob", ".mxf", ".avi"])
+def test_media_that_no_browser_plays_is_found_and_never_served(tmp_path, ending):
+    (tmp_path / f"a{ending}").write_bytes(b"x")
+    media, refused = listed_media(tmp_path, ["a"])
+    assert ({clip: path.name for clip, path in media.items()}, refused) == ({"a": f"a{ending}"}, [])
+    assert unplayed(media["a"]) == ending.lower() and media_type(media["a"]) is None
+
+
+def test_what_some_browsers_play_is_tried():
+    endings = [".mp4", ".mkv", ".mka", ".mov", ".webm", ".m4a", ".f4v"]
+    assert [ending for ending in endings if media_type(Path(f"a{ending}")) is None] == []
+    assert not UNPLAYED & set(endings) and unplayed(Path("a.txt")) == ""

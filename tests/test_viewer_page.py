@@ -69,6 +69,14 @@ def test_all_parts_of_the_script_are_joined_and_set_no_html():
     assert all((VIEWER / name).read_text(encoding="utf-8") in page for name in (*SCRIPTS, "viewer.css"))
 
 
+def test_the_page_knows_what_browsers_do_not_play(tmp_path):
+    document = toy_document()
+    clips = (document.clips[0], replace(document.clips[1], unplayed=".ts"), document.clips[2])
+    write_page(tmp_path / "p.html", replace(document, clips=clips))
+    index = json.loads(blocks((tmp_path / "p.html").read_text(encoding="utf-8"))[0][1])
+    assert index["unplayed"] == {"1": ".ts"} and index["boot"]["media"] == [None] * 3
+
+
 def test_small_media_goes_into_the_page_and_large_is_linked(tmp_path):
     document = with_media(tmp_path)
     (note,) = write_page(tmp_path / "out" / "p.html", document)

@@ -68,6 +68,8 @@ class Clip:
     """Length of the media in seconds; None where only the segments are known."""
     media: Path | None = None
     """A file that may be played."""
+    unplayed: str = ""
+    """Ending of its file where it is media that no browser plays, such as .ts."""
 
     @property
     def seconds(self) -> float:

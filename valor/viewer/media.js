@@ -29,12 +29,17 @@ function openMedia(n) {
   } else {
     video.removeAttribute("src");
     video.load();
-    tellNoMedia("No media file for this clip. The timeline works without one.");
+    const ending = INDEX.unplayed[n];
+    if (ending) tellNoMedia(`Browsers do not play ${ending} files; the timeline works without. To see and hear this one, convert it and choose the new file:`, ending);
+    else tellNoMedia("No media file for this clip. The timeline works without one.");
   }
 }
 
-function tellNoMedia(text) {
+// With the ending of a file that does not play, also how to convert it. Its name stays out: a shell might obey it.
+function tellNoMedia(text, ending = null) {
   $("no-media-text").textContent = text;
+  $("convert").hidden = ending === null;
+  $("convert-command").textContent = `ffmpeg -i IN${ending ?? ""} -c copy OUT.mp4`;
   $("no-media").hidden = false;
   $("screen").classList.add("empty");
 }
@@ -127,7 +132,7 @@ function startMedia() {
     player.idle = 0;
     player.wanted = null;
     video.hidden = $("sound").hidden = true;
-    tellNoMedia("This browser cannot open the media file (moved, or a format it does not play). The timeline works without it.");
+    tellNoMedia("This browser cannot open the media file (moved, or a format it does not play). The timeline works without it. A format can be converted:", "");
   });
   video.addEventListener("click", toggle);
   $("pick-media").addEventListener("change", (event) => {

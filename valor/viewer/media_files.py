@@ -10,9 +10,11 @@ TYPES = {
     ".mp4": "video/mp4",
     ".m4v": "video/mp4",
     ".mov": "video/mp4",  # browsers play most of these as MP4, and none as video/quicktime
+    ".f4v": "video/mp4",
     ".mkv": "video/x-matroska",
     ".webm": "video/webm",
     ".ogv": "video/ogg",
+    ".mka": "audio/x-matroska",
     ".m4a": "audio/mp4",
     ".mp3": "audio/mpeg",
     ".wav": "audio/wav",
@@ -25,15 +27,26 @@ TYPES = {
 }
 """What common endings are served as; others are what Python takes them for."""
 
+UNPLAYED = frozenset(".ac3 .amr .asf .avi .divx .flv .m2ts .mpeg .mpg .mts .mxf .rm .rmvb .ts .vob .wma .wmv".split())
+"""Endings of media that no browser plays, whatever is inside."""
+
 
 def media_type(path: Path) -> str | None:
-    """The type a file is served as; None for what is neither video nor sound by its name."""
+    """The type a file is served as; None for what no browser plays, or is neither video nor sound by its name."""
+    if unplayed(path):
+        return None
     found = TYPES.get(path.suffix.lower()) or mimetypes.guess_type(path.name)[0] or ""
     return found if found.startswith(("video/", "audio/")) else None
 
 
-def playable(path: Path, inside: Path | None = None) -> Path | None:
-    """The real place of a media file, or None where it must not be played.
+def unplayed(path: Path) -> str:
+    """The ending of a media file that no browser plays, in small letters; empty for any other file."""
+    ending = path.suffix.lower()
+    return ending if ending in UNPLAYED else ""
+
+
+def placed(path: Path, inside: Path | None = None) -> Path | None:
+    """The real place of a media file, played by browsers or not, or None where it must not be shown.
 
     Args:
         path: The file as it was named.
@@ -44,12 +57,12 @@ def playable(path: Path, inside: Path | None = None) -> Path | None:
         home = inside.resolve(strict=True) if inside is not None else real.parent
     except (OSError, RuntimeError, ValueError):
         return None
-    good = real.is_file() and media_type(real) is not None and real.is_relative_to(home)
-    return real if good else None
+    is_media = unplayed(real) or media_type(real) is not None
+    return real if real.is_file() and is_media and real.is_relative_to(home) else None
 
 
 def listed_media(videos: Path, clip_ids: Sequence[str]) -> tuple[dict[str, Path], list[str]]:
-    """Media of clips in a folder, and the names of files that are there but may not be played.
+    """Media of clips in a folder, played by browsers or not, and the names of files that may not be shown.
 
     Raises:
         ValueError: The folder cannot be listed, or a clip has two candidates.
@@ -58,7 +71,7 @@ def listed_media(videos: Path, clip_ids: Sequence[str]) -> tuple[dict[str, Path]
     for clip_id, path in find_media(videos, clip_ids).items():
         if path is None:
             continue
-        real = playable(path, videos)
+        real = placed(path, videos)
         if real is None:
             refused.append(path.name)
         else:

@@ -55,7 +55,7 @@ def build_page(document: Document, boot: Mapping[str, Any], *, clips: list[dict[
         "title": escape(f"{document.title} · VALOR"),
         "csp": escape(content_policy(script, alone=clips is not None)),
         "style": _asset("viewer.css"),
-        "index": for_script({**pack_index(document), "boot": dict(boot)}),
+        "index": for_script({**pack_index(document), "unplayed": _unplayed(document), "boot": dict(boot)}),
         "clips": for_script(clips),
         "script": script,
     }
@@ -106,6 +106,11 @@ def write_page(
         return ["no media: the page offers to choose files"]
     how = "inside the page" if inside else "linked by relative path; keep them where they are, or use --embed"
     return [f"{len(media):,} media {'file' if len(media) == 1 else 'files'}, {size / 1e6:.1f} MB, {how}"]
+
+
+def _unplayed(document: Document) -> dict[int, str]:
+    """Endings of media that browsers do not play, by the number of the clip."""
+    return {number: clip.unplayed for number, clip in enumerate(document.clips) if clip.unplayed}
 
 
 def _source(clip: Clip, beside: Path, *, inside: bool) -> dict[str, str] | None:
