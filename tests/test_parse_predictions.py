@@ -1,18 +1,25 @@
 """Parses of clips are predictions: the same numbers as a predicted split, with every threshold still to choose."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from eval.decide import decide
+from eval.events import MODALITIES
 from eval.post_processing import PostProcessing
 from tests.toy_parse import toy_parse
+from tests.toy_scores import NAMES, write_toy_scores
 from tests.typed import typed
+from valor.annotations import media_id, write_event_table, write_weak_table
 from valor.parse_json import write_parse
-from valor.parse_predictions import parse_files, read_parse_predictions
+from valor.parse_predictions import HEAD, parse_files, read_parse_predictions
+from valor.parses import MediaInfo, Parse
 from valor.prediction_formats import read_any_predictions
-from valor.predictions import decisions
+from valor.predictions import decisions, read_predictions
+from valor.thresholds_file import read_calibration
+from valor.viewer.parsed import is_parse as viewer_takes
 
 
 def folder_of(tmp_path, **parses):
@@ -75,12 +82,6 @@ def test_parses_that_do_not_go_together_are_refused(tmp_path):
 
 def test_thresholds_are_calibrated_on_parses(tmp_path):
     """The folder of a parse in place of predictions, as a person types it."""
-    from eval.events import MODALITIES
-    from tests.toy_scores import NAMES, write_toy_scores
-    from valor.parses import MediaInfo, Parse
-    from valor.predictions import read_predictions
-    from valor.thresholds_file import read_calibration
-
     toy = write_toy_scores(tmp_path / "toy")
     given = read_predictions(toy.good)
     for row, clip_id in enumerate(given.clip_ids):
@@ -101,3 +102,78 @@ def test_thresholds_are_calibrated_on_parses(tmp_path):
     one, other = (read_calibration(file, NAMES) for file in files)
     for name in MODALITIES:
         assert np.allclose(one.thresholds[name], other.thresholds[name], atol=2e-4)
+
+
+def parses_of(folder, predictions, names, *, segments=10):
+    """What a parse of each clip would say, under the name of its media, without a gate."""
+    for row, name in enumerate(names):
+        probs = np.resize(predictions.segment_probs[row], (segments, 2, len(predictions.class_names)))
+        media = MediaInfo(name=f"{name}.mp4", path="", duration=float(segments), has_audio=True, has_visual=True)
+        parse = Parse(
+            media=media,
+            class_names=predictions.class_names,
+            segment_seconds=1.0,
+            segment_probs=probs.astype(np.float32),
+            gate_probs=None,
+            decision=PostProcessing(gate="none"),
+        )
+        write_parse(folder / f"{name}.json", parse)
+    return folder
+
+
+def test_media_named_as_those_of_llp_stand_for_the_clips_of_the_split(tmp_path):
+    """`abcdefghijk.mp4` is the clip abcdefghijk_10_20, as the demo and LLP name them."""
+    toy = write_toy_scores(tmp_path / "toy")
+    given = read_predictions(toy.good)
+    names = [media_id(clip_id) for clip_id in given.clip_ids]
+    assert all(len(name) == 11 for name in names) and len(set(names)) == len(names)
+    folder = parses_of(tmp_path / "parses", given, names)
+    figures = []
+    for source in (toy.good, folder):
+        done = typed("evaluate", source, *toy.on, "--gate", "none", "--json", tmp_path / "s.json")
+        assert done.code == 0 and "24 of 24 test clips" in done.out, done
+        figures.append(json.loads((tmp_path / "s.json").read_text())["segment"])
+    assert figures[1] == pytest.approx(figures[0], abs=0.5)
+    done = typed("calibrate", folder, *toy.on, "--gate", "none", "--out", tmp_path / "t.json")
+    assert done.code == 0 and "24 of 24 test clips" in done.out, done
+
+
+def test_media_that_may_be_two_clips_is_refused(tmp_path):
+    ids = ("abcdefghijk_10_20", "abcdefghijk_30_40", "lmnopqrstuv_0_10")
+    folder = folder_of(tmp_path, abcdefghijk=toy_parse())
+    with pytest.raises(ValueError, match=r"abcdefghijk\.json: .* abcdefghijk_10_20 or abcdefghijk_30_40; name the"):
+        read_any_predictions(folder, (), clip_ids=ids)
+    whole = folder_of(tmp_path / "whole", abcdefghijk_30_40=toy_parse(), lmnopqrstuv=toy_parse(), other=toy_parse())
+    assert read_any_predictions(whole, (), clip_ids=ids).clip_ids == (*ids[1:], "other")
+    folder_of(tmp_path / "whole", lmnopqrstuv_0_10=toy_parse())
+    with pytest.raises(ValueError, match=r"got another of lmnopqrstuv_0_10 beside .*lmnopqrstuv\.json; remove one"):
+        read_any_predictions(whole, (), clip_ids=ids)
+
+
+def test_a_folder_of_parses_longer_than_ten_seconds_is_scored_and_calibrated(tmp_path):
+    """Thirteen and eleven seconds on tables of the same clips: the grid is that of the parses."""
+    toy = write_toy_scores(tmp_path / "toy")
+    given = read_predictions(toy.good)
+    folder = parses_of(tmp_path / "parses", given, ["long"], segments=13)
+    parses_of(folder, given, ["short"], segments=11)
+    tags = np.ones((2, len(NAMES)), dtype=bool)
+    write_weak_table(tmp_path / "own" / "AVVP_test_pd.csv", ("long", "short"), tags, NAMES)
+    for modality in MODALITIES:
+        rows = [("long", 10, 13, "Speech"), ("short", 0, 2, "Car")]
+        write_event_table(tmp_path / "own" / f"AVVP_eval_{modality}.csv", rows)
+    on = (folder, "--annotations", tmp_path / "own", "--split", "test", "--gate", "none")
+    for line in (("evaluate", *on), ("calibrate", *on, "--out", tmp_path / "t.json")):
+        done = typed(*line)
+        assert done.code == 0 and "2 of 2 test clips" in done.out, done
+
+
+def test_a_parse_says_what_it_is_wherever_its_keys_stand(tmp_path):
+    """Keys in the order of the alphabet put long lists before the format."""
+    toy, bare = toy_parse(), PostProcessing(gate="none")
+    film = replace(toy, segment_probs=np.tile(toy.segment_probs, (20, 1, 1)), gate_probs=None, decision=bare)
+    write_parse(tmp_path / "film.json", film)
+    record = json.loads((tmp_path / "film.json").read_text())
+    text = json.dumps(record, indent=1, sort_keys=True)
+    (tmp_path / "film.json").write_text(text)
+    assert text.index('"format"') > HEAD
+    assert parse_files(tmp_path) == [tmp_path / "film.json"] == [f for f in tmp_path.iterdir() if viewer_takes(f)]

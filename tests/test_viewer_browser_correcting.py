@@ -6,8 +6,12 @@ import json
 import time
 
 from tests.toy_browser import browser, events_list, media, opened, texts, until, viewer
-from tests.toy_viewer import toy_document, without_truth
+from tests.toy_viewer import CLASSES, parse_record, served, toy_document, without_truth, write_parse
+from valor.annotations import EVENT_TABLES, read_split
 from valor.viewer.page import write_page
+from valor.viewer.sources import SourceOptions, read_document
+
+TABLES = EVENT_TABLES["v2024"]
 
 
 def start_correcting(page):
@@ -161,16 +165,31 @@ def test_a_page_without_a_server_keeps_downloads_and_loads_corrections(opened, t
     page.click("#edit")
     page.click("#download")
     page.wait_for_timeout(700)
-    assert [one.suggested_filename for one in downloads] == ["AVVP_eval_audio.csv", "AVVP_eval_visual.csv"]
+    assert [one.suggested_filename for one in downloads] == [*TABLES, "AVVP_test_pd.csv"]
     for one in downloads:
         one.save_as(tmp_path / one.suggested_filename)
     assert (tmp_path / "AVVP_eval_audio.csv").read_text() == "filename\tonset\toffset\tevent_labels\n"
     expected = "filename\tonset\toffset\tevent_labels\na_clip\t0\t3\tDog\na_clip\t2\t6\tSpeech\n"
     assert (tmp_path / "AVVP_eval_visual.csv").read_text() == expected
+    split = read_split(tmp_path, "test", CLASSES)  # the tables are what `valor evaluate` reads
+    assert split.clip_ids == ("a_clip",) and split.weak_labels.tolist() == [[True, True, False]]
     (tmp_path / "AVVP_eval_visual.csv").write_text(expected + "b_clip\t1\t5\tCar_alarm\n")
-    page.set_input_files("#upload", [tmp_path / "AVVP_eval_audio.csv", tmp_path / "AVVP_eval_visual.csv"])
+    page.set_input_files("#upload", [tmp_path / name for name in (*TABLES, "AVVP_test_pd.csv")])
     until(page, "document.getElementById('message').textContent === 'Loaded corrections of 2 clips.'")
     page.locator("#clips .item").nth(1).click()
     until(page, "document.getElementById('main').dataset.clip === 'b_clip'")
     until(page, "document.querySelectorAll('#events .item').length === 1")
     assert events_list(page) == (["Car alarm"], ["0:01 – 0:05"])
+
+
+def test_the_page_says_what_could_not_be_written(opened, tmp_path):
+    """Labels are of clips of one length: the second clip is longer than the first."""
+    names = [write_parse(tmp_path / f"{t}.json", parse_record(f"{t}.mp4", segments=t)) for t in (4, 6)]
+    document = read_document([str(name) for name in names], SourceOptions(class_names=CLASSES))
+    with served(document, tmp_path / "c") as server:
+        page = opened(server.url)
+        page.click("#edit")
+        for clip in ("4", "6"):
+            until(page, f"document.getElementById('main').dataset.clip === '{clip}'")
+            page.click("#checked")
+        until(page, "document.getElementById('message').textContent.startsWith('pseudo_labels.npz: not written')")

@@ -141,13 +141,61 @@ def test_clips_named_as_those_of_llp_have_ten_segments(tmp_path):
     assert "must have 10 segments for each clip, got 20" in done.complaint()
 
 
-def test_files_that_clips_of_unlike_length_cannot_have_are_named(tmp_path):
-    files = [write_parse(tmp_path / f"{t}.json", parse_record(f"{t}.mp4", segments=t)) for t in (4, 6)]
-    document = read_document(list(map(str, files)), SourceOptions(class_names=CLASSES))
-    notes = write_correction_files(tmp_path / "c", document, {"4": EVENTS[:1], "6": EVENTS[:1]})
-    assert not (tmp_path / "c" / "pseudo_labels.npz").exists() and not list((tmp_path / "c").glob("systems/*"))
-    assert list(notes) == ["c/pseudo_labels.npz", "systems/valor++.npz"]
-    assert all("4 and 6 segments" in note for note in notes.values())
+def of_lengths(tmp_path, lengths, **more):
+    """Parses of clips called by their lengths, in one document."""
+    files = []
+    for t in lengths:
+        record = parse_record(f"{t}.mp4", segments=t, classes=LLP, **more)
+        record["gate_probs"] = more.get("gate_probs") and [record["gate_probs"][min(s // 3, 1)] for s in range(t)]
+        files.append(write_parse(tmp_path / f"{t}.json", record))
+    return read_document(list(map(str, files)), SourceOptions(class_names=LLP))
+
+
+def test_clips_of_unlike_length_are_scored_and_no_labels_of_before_stay(tmp_path):
+    """The first save is of one length; the second adds a longer clip."""
+    document, out = of_lengths(tmp_path, (10, 13)), tmp_path / "c"
+    events = (CorrectedEvent(LLP[0], "audio", 1, 3),)
+    assert not write_correction_files(out, document, {"10": events})
+    assert (out / "pseudo_labels.npz").is_file()
+    notes = write_correction_files(out, document, {"10": events, "13": events})
+    assert not (out / "pseudo_labels.npz").exists() and list(notes) == ["pseudo_labels.npz"]
+    assert "10 and 13 segments" in notes["pseudo_labels.npz"]
+    (system,) = (out / "systems").iterdir()
+    assert read_predictions(system).valid.sum(axis=1).tolist() == [10, 13]
+    done = typed("evaluate", system, "--annotations", out, "--split", "test")
+    assert done.code == 0 and "2 of 2 test clips" in done.out, done
+
+
+def test_systems_keep_probabilities_where_the_gate_changes_along_a_clip(tmp_path):
+    """Open in the first three seconds, closed after: what the page shows is scored, and thresholds can be found."""
+    gates = [[[0.9] * len(LLP)] * 2, [[0.2] * len(LLP)] * 2]
+    rule = {"segment_threshold": 0.5, "gate": "clip", "clip_threshold": 0.5}
+    document, out = of_lengths(tmp_path, (10,), gate_probs=gates, decision=rule), tmp_path / "c"
+    shown = document.clips[0].marks[0].predicted
+    assert shown[1:3, 0, 0].all() and not shown[3:].any()
+    write_correction_files(out, document, {"10": (CorrectedEvent(LLP[0], "audio", 1, 3),)})
+    (system,) = (out / "systems").iterdir()
+    held = read_predictions(system)
+    assert held.segment_probs is not None and held.clip_probs is None
+    assert np.array_equal(held.segment_probs[0] >= 0.5, shown)
+    on = (system, "--annotations", out, "--split", "test")
+    for line in (("evaluate", *on), ("calibrate", *on, "--out", tmp_path / "t.json")):
+        done = typed(*line)
+        assert done.code == 0 and "1 of 1 test clips" in done.out, done
+
+
+def test_named_classes_are_known_from_the_folder_or_typed(tmp_path):
+    names = ("Speech", "Dog", "Car alarm")
+    source = write_parse(tmp_path / "film.json", parse_record(classes=names))
+    document, out = read_document([str(source)], SourceOptions(class_names=LLP)), tmp_path / "c"
+    write_correction_files(out, document, {"film": (CorrectedEvent("Car alarm", "audio", 1, 3),)})
+    (system,) = (out / "systems").iterdir()
+    on = ("evaluate", system, "--annotations", out, "--split", "test")
+    done = typed(*on)
+    assert done.code == 0 and "1 of 1 test clips" in done.out, done
+    (out / "classes.json").unlink()
+    assert "unknown class 'Car alarm'" in typed(*on).complaint()
+    assert typed(*on, "--classes", "Car alarm, Dog,Speech").out == done.out
 
 
 def test_what_cannot_be_written_is_said_once(tmp_path, caplog):
@@ -158,7 +206,7 @@ def test_what_cannot_be_written_is_said_once(tmp_path, caplog):
             corrections.save({"clip": clip, "revision": revision, "checked": False, "events": []})
     corrections.close()
     assert sum("pseudo_labels.npz: not written" in line for line in caplog.messages) == 1
-    assert sum("systems/" in line for line in caplog.messages) == 1
+    assert list(corrections.notes) == ["pseudo_labels.npz"]  # the page is told by every answer
 
 
 def test_train_accepts_corrected_labels(published, tmp_path):  # noqa: F811

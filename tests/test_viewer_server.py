@@ -151,6 +151,7 @@ def test_localhost_is_the_same_server(site):
 def test_corrections_are_saved(site):
     answer = post(site)
     assert (answer.status, json.loads(answer.body)["revision"]) == (200, 1)
+    assert json.loads(answer.body)["notes"] == []
     assert "a_clip\t0\t2\tDog" in (site.site.corrections.folder / "AVVP_eval_audio.csv").read_text()
     assert json.loads(blocks(Answer(site).body.decode())[0][1])["boot"]["corrections"][0]["clip"] == "a_clip"
 

@@ -7,11 +7,15 @@ import numpy as np
 import pytest
 
 from eval.post_processing import PostProcessing
+from tests.conftest import ROOT
 from tests.toy_scores import NAMES, write_toy_scores
 from tests.toy_viewer import CLASSES, NASTY, parse_record, write_parse
 from valor.annotations import write_event_table, write_weak_table
+from valor.event_outputs.formats import events_text
 from valor.labels_file import write_pseudo_labels
+from valor.parse_json import read_parse
 from valor.predictions import decisions, read_predictions
+from valor.viewer.correction_files import events_of_mask, write_correction_files
 from valor.viewer.sources import SourceOptions, read_document
 
 PLAIN = SourceOptions(class_names=CLASSES)
@@ -99,6 +103,42 @@ def test_a_parse_may_not_name_just_any_file_as_its_media(tmp_path):
         write_parse(tmp_path / f"{name}.json", record)
     document = read_document([str(tmp_path)], PLAIN)
     assert [clip.media for clip in document.clips] == [None, tmp_path / "film.mp4", None]
+
+
+def test_media_that_browsers_do_not_play_is_named_and_gives_way_to_what_they_do(tmp_path):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "film.ts").write_bytes(b"film")
+    record = parse_record("film.ts")
+    record["media"]["path"] = str(tmp_path / "film.ts")
+    file = write_parse(tmp_path / "film.json", record)
+    clips = []
+    for name in ("film.mxf", "film.mp4"):
+        (tmp_path / "films" / name).write_bytes(b"film")
+        clips += read_document([str(file)], replace(PLAIN, videos=tmp_path / "films")).clips
+        (tmp_path / "films" / name).unlink()
+    clips += read_document([str(file)], PLAIN).clips
+    assert [clip.media and clip.media.name for clip in clips] == [None, "film.mp4", None]
+    assert [clip.unplayed for clip in clips] == [".mxf", ".ts", ".ts"]
+
+
+def test_the_viewer_counts_from_0_where_the_container_does_not(tmp_path):
+    """As docs/view.md says: corrections equal the tables of `--clock zero`, those of the container are later."""
+    record = parse_record("film.ts")
+    record["media"]["start_time"] = 18.936
+    file = write_parse(tmp_path / "film.json", record)
+    document = read_document([str(file)], PLAIN)
+    (clip,) = document.clips
+    events = events_of_mask(clip.marks[0].predicted, CLASSES, 1.0)
+    write_correction_files(tmp_path / "c", document, {"film": events})
+    rows = (tmp_path / "c" / "exact" / "audio.tsv").read_text().splitlines()[1:]
+    zero, container = (
+        events_text([read_parse(file)], "llp-audio", clock=clock).splitlines()[1:] for clock in ("zero", "container")
+    )
+    times = [[[float(time) for time in row.split("\t")[1:3]] for row in table] for table in (rows, zero, container)]
+    assert times[0] == times[1] == [[1, 3]]
+    assert times[2] == [pytest.approx([19.936, 21.936])] and clip.start_time == 18.936
+    clock = (ROOT / "docs" / "view.md").read_text(encoding="utf-8").partition("## Clock\n")[2].partition("\n## ")[0]
+    assert all(word in clock for word in ("counts from 0", "container's clock", "--clock zero", "Download tables"))
 
 
 def test_grids_that_differ_are_said_not_mixed(tmp_path):

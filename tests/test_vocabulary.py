@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from valor.vocabulary import LLP_CLASSES, EventClass, class_names, prompts, read_vocabulary
+from valor.vocabulary import LLP_CLASSES, EventClass, class_names, prompts, read_class_names, read_vocabulary
 
 DOG = {
     "name": "Dog",
@@ -91,3 +91,25 @@ def test_a_name_that_is_neither_says_what_there_is(tmp_path):
     for name in ("LLP", str(tmp_path / "none.json"), str(tmp_path)):
         with pytest.raises(ValueError, match=f"must be one of llp or a JSON file of classes, got '{name}'"):
             read_vocabulary(name)
+
+
+def test_names_of_classes_come_from_what_was_typed_or_lies_beside_the_tables(tmp_path):
+    assert read_class_names(None, tmp_path) == class_names(LLP_CLASSES)
+    (tmp_path / "classes.json").write_text('["Dog", "Drum roll"]')
+    assert read_class_names(None, tmp_path) == ("Dog", "Drum roll")
+    assert read_class_names("llp", tmp_path) == class_names(LLP_CLASSES)
+    assert read_class_names("Speech, Dog,Car", tmp_path) == ("Speech", "Dog", "Car")
+    assert read_class_names(",".join(class_names(LLP_CLASSES)), tmp_path) == class_names(LLP_CLASSES)
+    (tmp_path / "own.json").write_text(json.dumps([DOG]))
+    assert read_class_names(str(tmp_path / "own.json"), tmp_path) == ("Dog",)
+
+
+def test_names_of_classes_that_are_none_are_refused(tmp_path):
+    path = tmp_path / "classes.json"
+    twice = ('["Dog", "Dog"]', r"unique .* got \['Dog'\]")
+    for content, message in (("{", "expected a JSON list"), twice, ("[]", "none")):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=f"{path}: .*{message}"):
+            read_class_names(None, tmp_path)
+    with pytest.raises(ValueError, match="Dog,Dog: class names must be unique"):
+        read_class_names("Dog,Dog", tmp_path)

@@ -1,36 +1,54 @@
 """Parses of clips as predictions: what `valor parse` wrote is scored and calibrated like a predicted split.
 
-A clip is called as its media file without the ending. Parses keep the probabilities from before every decision, so
+A clip is called as its media file without the ending; or by the id of a split whose media goes by that name, as
+`abcdefghijk_10_20` of LLP does by `abcdefghijk`. Parses keep the probabilities from before every decision, so
 thresholds and the gate can be chosen anew. Clips may be of unlike length; the rest of shorter ones is not `valid`.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from eval.events import MODALITIES
+from valor.annotations import media_id
 from valor.parse_json import FORMAT, read_parse
 from valor.parses import FloatArray, Parse
 from valor.predictions import Predictions
 
 ENDING = ".json"
+HEAD = 4096
+"""Bytes in which files of `valor parse` say what they are; others may have put it further down."""
+_MARK = re.compile(rf'"format"\s*:\s*"{FORMAT}"'.encode())
 
 
 def parse_files(path: Path) -> list[Path]:
     """The files of parses that a path stands for; none if it is something else."""
     files = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path] if path.suffix == ENDING else []
-    return [file for file in files if _is_parse(file)]
+    return [file for file in files if is_parse(file)]
 
 
-def read_parse_predictions(files: Sequence[Path]) -> Predictions:
+def is_parse(file: Path) -> bool:
+    """Whether a file calls itself a parse, wherever in it that stands."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD)
+            return bool(_MARK.search(head) or _MARK.search(head + opened.read()))
+    except OSError:
+        return False
+
+
+def read_parse_predictions(files: Sequence[Path], clip_ids: Sequence[str] = ()) -> Predictions:
     """Read parses of clips as predictions.
 
     Args:
         files: From `parse_files`.
+        clip_ids: Names of the clips of a split; media that goes by the name of one of them gets its id.
 
     Raises:
-        ValueError: They are of different classes, segments or gates, lack a stream, or a gate changes within a clip.
+        ValueError: They are of different classes, segments or gates, lack a stream, a gate changes within a clip, or
+            the media of two clips of the split, or of two parses, has one name.
     """
     parses = [read_parse(file) for file in files]
     first = parses[0]
@@ -41,7 +59,7 @@ def read_parse_predictions(files: Sequence[Path]) -> Predictions:
     gate = first.decision.gate
     gates = None if gate == "none" else np.stack([_gate(file, p) for file, p in zip(files, parses, strict=True)])
     return Predictions(
-        clip_ids=tuple(Path(parse.media.name).stem for parse in parses),
+        clip_ids=_clip_ids(files, parses, clip_ids),
         class_names=first.class_names,
         segment_probs=np.stack([_padded(parse.segment_probs, longest) for parse in parses]),
         clip_probs=gates.max(axis=1) if gates is not None and gate == "clip" else None,
@@ -50,9 +68,27 @@ def read_parse_predictions(files: Sequence[Path]) -> Predictions:
     )
 
 
-def _is_parse(file: Path) -> bool:
-    with file.open("rb") as opened:
-        return f'"format":"{FORMAT}"'.encode() in opened.read(200).replace(b" ", b"")
+def _clip_ids(files: Sequence[Path], parses: Sequence[Parse], known: Sequence[str]) -> tuple[str, ...]:
+    """What each parse is called: its media's own name, or the known id whose media has that name."""
+    by_media: dict[str, list[str]] = {}
+    for clip_id in known:
+        by_media.setdefault(media_id(clip_id), []).append(clip_id)
+    found: dict[str, Path] = {}
+    for file, parse in zip(files, parses, strict=True):
+        stem = Path(parse.media.name).stem
+        candidates = [stem] if stem in known else by_media.get(stem, [stem])
+        if len(candidates) > 1:
+            raise ValueError(
+                f"{file}: expected media of one clip of the split, got {parse.media.name}, which may be "
+                f"{' or '.join(candidates)}; name the media by the whole id and parse anew"
+            )
+        if candidates[0] in found:
+            raise ValueError(
+                f"{file}: expected one parse of each clip, got another of {candidates[0]} beside "
+                f"{found[candidates[0]]}; remove one"
+            )
+        found[candidates[0]] = file
+    return tuple(found)
 
 
 def _check(file: Path, parse: Parse, first: Parse, first_file: Path) -> None:

@@ -21,6 +21,7 @@ def read_any_predictions(
     path: Path | str,
     class_names: Sequence[str],
     *,
+    clip_ids: Sequence[str] = (),
     num_segments: int = 10,
     segment_seconds: float = 1.0,
     rounding: str = "exact",
@@ -31,6 +32,7 @@ def read_any_predictions(
     Args:
         path: .npz, .json, a folder of parses or of tables, or either table of a pair.
         class_names: every class, in the order wanted on the class axis; an .npz file brings its own.
+        clip_ids: clips of the split they are for; parses are called by these where their media goes by such a name.
         num_segments: T of every clip of tables, and of JSON that does not say.
         segment_seconds: length of a segment of tables, and of JSON that does not say.
         rounding: what is done about events between segment borders, see event_lists.py.
@@ -45,7 +47,7 @@ def read_any_predictions(
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such prediction file or folder; `valor predict` writes a file")
     if parsed := parse_files(path):
-        return read_parse_predictions(parsed)
+        return read_parse_predictions(parsed, clip_ids)
     if use_scores and path.suffix != ".json":
         raise ValueError(f"{path}: only JSON events have scores; an .npz file holds probabilities as they are")
     if path.suffix == ".npz":

@@ -95,6 +95,9 @@ LLP_CLASSES: tuple[EventClass, ...] = (
 VOCABULARIES: dict[str, tuple[EventClass, ...]] = {"llp": LLP_CLASSES}
 """Vocabularies the command line knows by name; any other is a JSON file, see `read_vocabulary`."""
 
+CLASSES_FILE = "classes.json"
+"""File beside annotation tables that names their classes, where they are not those of LLP."""
+
 
 def class_names(classes: tuple[EventClass, ...]) -> tuple[str, ...]:
     """The names of `classes` in their order, which is the order of the class axis C everywhere."""
@@ -129,10 +132,39 @@ def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
             f"{path}: expected a JSON list of objects with name, visual_prompt, audio_prompt, visual_threshold and "
             f"audio_threshold, got {error}"
         ) from error
-    names = class_names(classes)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not classes or twice:
-        raise ValueError(
-            f"{path}: class names must be unique and at least one, got {twice or 'none'}; rename or remove"
-        )
+    _unique(list(class_names(classes)), str(path))
     return classes
+
+
+def read_class_names(typed: str | None, folder: Path) -> tuple[str, ...]:
+    """Names of the classes of annotation tables, for what needs neither captions nor thresholds.
+
+    Args:
+        typed: A vocabulary by name, a JSON file of classes or of their names, or names with commas between; None for
+            the file `classes.json` beside the tables, or LLP's classes where there is none.
+        folder: Folder of the tables.
+
+    Raises:
+        ValueError: None of these, or a name stands there twice.
+    """
+    beside = folder / CLASSES_FILE
+    typed = typed or (str(beside) if beside.is_file() else "llp")
+    if "," in typed:
+        return _unique([name.strip() for name in typed.split(",") if name.strip()], typed)
+    if typed not in VOCABULARIES and Path(typed).is_file():
+        try:
+            held = json.loads(Path(typed).read_text(encoding="utf-8"))
+        except ValueError:
+            held = None  # read_vocabulary says what is wrong
+        if isinstance(held, list) and held and all(isinstance(name, str) and name.strip() for name in held):
+            return _unique(held, typed)
+    return class_names(read_vocabulary(typed))
+
+
+def _unique(names: list[str], where: str) -> tuple[str, ...]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not names or twice:
+        raise ValueError(
+            f"{where}: class names must be unique and at least one, got {twice or 'none'}; rename or remove"
+        )
+    return tuple(names)

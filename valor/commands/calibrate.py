@@ -87,7 +87,9 @@ def _of_predictions(cli: argparse.Namespace, split: "Split") -> "Calibration":
     from valor.prediction_formats import read_any_predictions
 
     scored = cli.source.suffix == ".json"
-    predictions = read_any_predictions(cli.source, split.class_names, rounding=cli.rounding, use_scores=scored)
+    predictions = read_any_predictions(
+        cli.source, split.class_names, clip_ids=split.clip_ids, rounding=cli.rounding, use_scores=scored
+    )
     return calibrate_predictions(
         predictions,
         split,
@@ -116,7 +118,7 @@ def _of_store(cli: argparse.Namespace, split: "Split") -> "Calibration":
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
-    kept = _kept_thresholds(cli, store, read_vocabulary(cli.classes))
+    kept = _kept_thresholds(cli, store, read_vocabulary(cli.classes or "llp"))
     missing = [role for role in roles if role not in kept]
     if missing:
         raise ValueError(

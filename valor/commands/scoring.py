@@ -24,7 +24,11 @@ def add_truth(command: argparse.ArgumentParser, *, splits: tuple[str, ...] = ("v
     command.add_argument(
         "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
     )
-    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+    command.add_argument(
+        "--classes",
+        metavar="NAME|FILE|NAMES",
+        help="llp, a JSON file, or names with commas between (default: classes.json beside the tables, else llp)",
+    )
 
 
 def add_features(command: argparse.ArgumentParser) -> None:
@@ -42,7 +46,7 @@ def add_rule(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--gate",
         choices=("clip", "modality", "none"),
-        help="probability that must also pass 0.5 (default: what the file holds)",
+        help="probability that must also pass 0.5 (default: what the file holds, none if it holds none)",
     )
     command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
     command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
@@ -75,9 +79,9 @@ def add_scores(command: argparse.ArgumentParser) -> None:
 def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> "Split":
     """The split that was named, with its truth on the segments of what is scored on it."""
     from valor.annotations import LLP_SEGMENTS, media_id, read_split
-    from valor.vocabulary import class_names, read_vocabulary
+    from valor.vocabulary import read_class_names
 
-    where = (cli.annotations, cli.split, class_names(read_vocabulary(cli.classes)))
+    where = (cli.annotations, cli.split, read_class_names(cli.classes, cli.annotations))
     whole = read_split(*where, truth_version=cli.truth)
     segments = _segments_of(scored, cli, where[-1])
     named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
@@ -92,11 +96,12 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> "Sp
 
 
 def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:
-    """T of a prediction file that says so itself; None for any other."""
+    """T of a prediction file, or of a folder of parses, that says so itself; None for any other."""
+    from valor.parse_predictions import parse_files
     from valor.prediction_formats import read_any_predictions
 
     path = None if scored is None else named_path(str(scored))[1]
-    if path is None or path.suffix not in (".npz", ".json") or not path.is_file():
+    if path is None or not (parse_files(path) or (path.suffix in (".npz", ".json") and path.is_file())):
         return None
     found = read_any_predictions(path, names, rounding=cli.rounding)
     held = next(array for array in (found.segment_probs, found.predicted) if array is not None)
@@ -119,7 +124,12 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "
         predictions = predict_run(path, cli.data or cli.annotations, split)
     else:
         predictions = read_any_predictions(
-            path, split.class_names, num_segments=num_segments, rounding=cli.rounding, use_scores=cli.use_scores
+            path,
+            split.class_names,
+            clip_ids=split.clip_ids,
+            num_segments=num_segments,
+            rounding=cli.rounding,
+            use_scores=cli.use_scores,
         )
     if is_simulated(cli.annotations):
         predictions = replace(predictions, simulated=True)
@@ -155,13 +165,16 @@ def read_rule(cli: argparse.Namespace, predictions: "Predictions", split: "Split
 
 
 def typed_rule(cli: argparse.Namespace, predictions: "Predictions") -> "PostProcessing | None":
-    """The rule of --gate and --threshold, or None where neither was typed."""
+    """The rule of --gate and --threshold; None where neither was typed and the predictions' own gate decides."""
     from eval.post_processing import PostProcessing
     from valor.predictions import gate_of
 
+    held = (predictions.predicted, predictions.clip_probs, predictions.modality_probs)
+    ungated = all(array is None for array in held)
     if not cli.gate and cli.threshold is None:
-        return None
+        ruled = cli.preset or getattr(cli, "thresholds", None)
+        return PostProcessing(gate="none") if ungated and not ruled else None
     if cli.preset:
         raise ValueError("--preset says gate and threshold already; leave --gate and --threshold out")
-    asked = {"segment_threshold": cli.threshold, "gate": cli.gate or gate_of(predictions)}
+    asked = {"segment_threshold": cli.threshold, "gate": cli.gate or ("none" if ungated else gate_of(predictions))}
     return PostProcessing(**{name: value for name, value in asked.items() if value is not None})

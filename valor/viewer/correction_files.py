@@ -3,7 +3,9 @@
     AVVP_eval_audio.csv, AVVP_eval_visual.csv   dense truth in whole seconds, as `valor evaluate --annotations` reads
     AVVP_test_pd.csv (val, train: theirs)       the clips and their tags, which are the classes of their events
     exact/audio.tsv, exact/visual.tsv           the same events with the times as drawn, between whole seconds too
-    pseudo_labels.npz                           the events as labels, as `valor train --labels` reads
+    classes.json                                names of the classes, which `valor evaluate` takes unless told others
+    pseudo_labels.npz                           the events as labels, as `valor train --labels` reads; not for clips of
+                                                unlike length
     systems/NAME.npz                            what each system said of these clips, as `valor evaluate` reads; not
                                                 where the tables hold every clip, since what was opened serves then
 
@@ -12,6 +14,7 @@ in the tables, with its annotation where nobody touched it; where it shows pseud
 An event is moved to the nearest whole seconds and lasts at least one.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,8 +28,9 @@ from valor.files import replaced
 from valor.labels_file import FILE_NAME, write_pseudo_labels
 from valor.predictions import Predictions, write_predictions
 from valor.tab_separated import write_rows
+from valor.vocabulary import CLASSES_FILE
 
-from .documents import BoolArray, Clip, Document
+from .documents import BoolArray, Clip, Document, FloatArray, Marks, System
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def write_correction_files(folder: Path, document: Document, corrected: Mapping[
     _write_exact(folder / "exact", events)
     _write_labels(folder / FILE_NAME, document, corrected, notes)
     if len(events) == len(corrected):
-        _write_systems(folder / "systems", document, events, notes)
+        _write_systems(folder / "systems", document, events)
     return notes
 
 
@@ -135,6 +139,8 @@ def _write_tables(folder: Path, document: Document, events: Mapping[str, Events]
     for row, found in enumerate(events.values()):
         tags[row, [document.class_names.index(event.class_name) for event in found]] = True
     write_weak_table(folder / WEAK_TABLES[document.split], list(events), tags, document.class_names)
+    with replaced(folder / CLASSES_FILE) as temporary:
+        temporary.write_text(json.dumps(document.class_names, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
@@ -153,7 +159,7 @@ def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
 
 
 def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events], notes: Notes) -> None:
-    """Corrected clips as labels, and the others of pseudo labels as they were; not for clips of unlike length."""
+    """Corrected clips as labels, and the others of pseudo labels as they were; none for clips of unlike length."""
     labels = next((row for row, system in enumerate(document.systems) if system.kind == "labels"), None)
     masks = {}
     for clip in document.clips:
@@ -161,45 +167,64 @@ def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events
             masks[clip.clip_id] = mask_of_events(corrected[clip.clip_id], clip, document.class_names)
         elif labels is not None and (marks := clip.marks[labels]) is not None:
             masks[clip.clip_id] = marks.predicted
-    if masks and _of_one_length(path, [len(mask) for mask in masks.values()], notes):
+    lengths = sorted({len(mask) for mask in masks.values()})
+    if len(lengths) == 1:
         write_pseudo_labels(path, list(masks), document.class_names, np.stack(list(masks.values())))
+    elif lengths:
+        path.unlink(missing_ok=True)  # of when the clips were of one length: it lacks what was corrected since
+        numbers = f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}"
+        notes[path.name] = (
+            f"not written, since its clips have {numbers} segments and labels are of clips of one length; to train on "
+            "them, correct those of each length in a folder of their own"
+        )
 
 
-def _write_systems(folder: Path, document: Document, events: Mapping[str, Events], notes: Notes) -> None:
+def _write_systems(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
     for row, system in enumerate(document.systems):
         clips = [clip for clip in document.clips if clip.clip_id in events and clip.marks[row] is not None]
         name = re.sub(r"[^\w.+-]+", "_", system.name).strip("._-") or f"system-{row + 1}"
-        path = folder / f"{name}.npz"
-        if clips and _of_one_length(path, [clip.num_segments for clip in clips], notes):
-            write_predictions(path, _predictions(clips, row, document.class_names))
+        if clips:
+            write_predictions(folder / f"{name}.npz", _predictions(clips, row, system, document.class_names))
 
 
-def _of_one_length(path: Path, lengths: list[int], notes: Notes) -> bool:
-    """Whether a file of arrays can hold such clips; notes it where it cannot."""
-    found = sorted(set(lengths))
-    if len(found) == 1:
-        return True
-    kept = "what is there is of before" if path.exists() else "the tables and exact/ hold them"
-    numbers = f"{', '.join(map(str, found[:-1]))} and {found[-1]}"
-    notes["/".join(path.parts[-2:])] = (
-        f"not written, since its clips have {numbers} segments and it holds clips of one length; {kept}"
-    )
-    return False
+def _predictions(clips: list[Clip], row: int, system: System, class_names: tuple[str, ...]) -> Predictions:
+    """Probabilities with their gate where it is one for each clip, or without any; else decisions.
 
-
-def _predictions(clips: list[Clip], row: int, class_names: tuple[str, ...]) -> Predictions:
-    """Probabilities with their gate where both streams are there and the gate is one a clip; else decisions."""
+    A gate that changes along a clip goes into the probabilities: 0 where it is closed. Clips end at the longest one;
+    what shorter ones lack is not `valid`.
+    """
     marks = [found for clip in clips if (found := clip.marks[row]) is not None]
-    ids = tuple(clip.clip_id for clip in clips)
+    longest = max(clip.num_segments for clip in clips)
+    valid = np.array([np.arange(longest) < clip.num_segments for clip in clips])
+    named = {
+        "clip_ids": tuple(clip.clip_id for clip in clips),
+        "class_names": class_names,
+        "valid": None if valid.all() else valid,
+    }
     probs = [found.segment_probs for found in marks]
-    gates = [found.gate_probs for found in marks]
-    plain = any(p is None or np.isnan(p).any() for p in probs) or any(g is None or len(g) > 1 for g in gates)
-    if plain:
-        return Predictions(
-            clip_ids=ids, class_names=class_names, predicted=np.stack([found.predicted for found in marks])
-        )
-    gate = np.concatenate([g for g in gates if g is not None])
-    held = {"segment_probs": np.stack([p for p in probs if p is not None])}
-    if np.array_equal(gate[:, 0], gate[:, 1]):
-        return Predictions(clip_ids=ids, class_names=class_names, clip_probs=gate[:, 0], **held)
-    return Predictions(clip_ids=ids, class_names=class_names, modality_probs=gate, **held)
+    gates = [np.nan_to_num(found.gate_probs) for found in marks if found.gate_probs is not None]
+    if any(one is None for one in probs):
+        return Predictions(predicted=_padded([found.predicted for found in marks], longest), **named)
+    if len(gates) < len(marks) or any(len(gate) > 1 for gate in gates):
+        return Predictions(segment_probs=_padded([_gated(found, system) for found in marks], longest), **named)
+    held = {"segment_probs": _padded([np.nan_to_num(one) for one in probs if one is not None], longest), **named}
+    gate = np.concatenate(gates)
+    streams = np.array([clip.streams for clip in clips])[:, :, np.newaxis]  # a stream that is missing has no gate
+    widest = gate.max(axis=1)
+    if np.array_equal(gate, np.where(streams, widest[:, np.newaxis], 0)):
+        return Predictions(clip_probs=widest, **held)
+    return Predictions(modality_probs=gate, **held)
+
+
+def _gated(marks: Marks, system: System) -> FloatArray:
+    """Probabilities float [T, M, C], 0 where the gate is closed or there is no stream."""
+    assert marks.segment_probs is not None
+    probs = np.nan_to_num(marks.segment_probs)
+    if marks.gate_probs is None or system.gate_thresholds is None:
+        return probs
+    return np.where(np.nan_to_num(marks.gate_probs) >= system.gate_thresholds, probs, 0).astype(probs.dtype)
+
+
+def _padded(tracks: list[np.ndarray], longest: int) -> np.ndarray:
+    """[N, T, M, C], zeros after the end of shorter clips."""
+    return np.stack([np.pad(track, ((0, longest - len(track)), (0, 0), (0, 0))) for track in tracks])

@@ -73,6 +73,8 @@ class Corrections:
         self._clips = {clip.clip_id: clip for clip in document.clips}
         self._lock = threading.Lock()
         self._journal: BinaryIO | None = None
+        self.notes: dict[str, str] = {}
+        """What could not be written of the latest state, and why, by file or clip."""
         self._noted: set[str] = set()
         if folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder}: corrections go into a folder, and this is a file; choose another")
@@ -157,7 +159,8 @@ class Corrections:
 
     def _write_files(self) -> None:
         events = {clip_id: c.events for clip_id, c in self.current.items() if c.events is not None}
-        for about, note in write_correction_files(self.folder, self.document, events).items():
+        self.notes = write_correction_files(self.folder, self.document, events)
+        for about, note in self.notes.items():
             if about not in self._noted:  # once, not at every save
                 _LOG.warning("%s: %s", about, note)
             self._noted.add(about)

@@ -1,28 +1,16 @@
 """Parses of single media files as systems of the viewer: their marks and thresholds, checked a second time."""
 
 import math
-import re
 from pathlib import Path
 
 import numpy as np
 
 from eval.decide import spread_thresholds
-from valor.parse_json import FORMAT, read_parse
+from valor.parse_json import read_parse
+from valor.parse_predictions import is_parse as is_parse
 from valor.parses import Parse
 
 from .documents import FloatArray, Marks
-
-HEAD = 4096
-"""Characters of a file in which a parse says that it is one."""
-
-
-def is_parse(path: Path) -> bool:
-    """Whether a file calls itself a parse."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            return re.search(rf'"format"\s*:\s*"{FORMAT}"', file.read(HEAD)) is not None
-    except (OSError, UnicodeDecodeError):
-        return False
 
 
 def read_checked(path: Path) -> Parse:

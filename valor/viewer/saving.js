@@ -1,7 +1,7 @@
 // Where corrections go: this browser at once, the server right after.
 
 const STORE = `valor:${INDEX.identity}:`;
-const saving = { waiting: new Set(), busy: false, timer: 0, delay: 0, failed: null, unkept: false };
+const saving = { waiting: new Set(), busy: false, timer: 0, delay: 0, failed: null, unkept: false, noted: new Set() };
 const canSave = BOOT.mode === "served" && BOOT.saves;
 
 function storage(action) {
@@ -50,6 +50,7 @@ async function send() {
       if (edit.events === sent.events && edit.checked === sent.checked) saving.waiting.delete(n);
       saving.failed = null;
       saving.delay = 0;
+      tellNotes(said.notes);
     } else if (answer.status === 409) conflict(n, said.held);
     else throw new Error(said.error);
     keep(n);
@@ -59,6 +60,13 @@ async function send() {
   saving.busy = false;
   showSaved();
   if (saving.waiting.size) plan(saving.delay);
+}
+
+// What could not be written beside the tables, once.
+function tellNotes(notes = []) {
+  const fresh = notes.filter((note) => !saving.noted.has(note));
+  fresh.forEach((note) => saving.noted.add(note));
+  if (fresh.length) tell(fresh.join(" "));
 }
 
 // Said once where it can be seen; then the label at the top stays.

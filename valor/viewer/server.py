@@ -217,7 +217,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _save(self, corrections: Corrections, message: Mapping[str, Any]) -> None:
         try:
-            self._answer(HTTPStatus.OK, corrections.save(message).to_dict())
+            saved = corrections.save(message).to_dict()
+            notes = [f"{about}: {note}" for about, note in corrections.notes.items()]
+            self._answer(HTTPStatus.OK, saved | {"notes": notes})
         except ConflictError as error:
             held = corrections.current[message["clip"]]
             self._answer(HTTPStatus.CONFLICT, {"error": str(error), "held": held.to_dict()})

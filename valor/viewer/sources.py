@@ -18,7 +18,7 @@ from valor.predictions import Predictions, decisions, gate_of
 from valor.run_folder import BEST, PREDICTIONS
 
 from .documents import Clip, Document, FloatArray, Marks, System
-from .media_files import listed_media, playable
+from .media_files import listed_media, placed, unplayed
 from .parsed import is_parse, name_of, parsed_limits, parsed_marks, read_checked, system_name
 
 _BREAKS = re.compile("[\t,\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # all that ends a field or a line of a table
@@ -85,7 +85,7 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         title=" · ".join(one.system.name for one in gathered) or f"Annotations of {options.split}",
         class_names=names,
         systems=tuple(_spread_system(one, names) for one in gathered),
-        clips=tuple(replace(clip, media=media[clip.clip_id]) if clip.clip_id in media else clip for clip in clips),
+        clips=tuple(_with_media(clip, media.get(clip.clip_id)) for clip in clips),
         split=options.split,
         notes=tuple(notes),
     )
@@ -257,9 +257,17 @@ def _clip(
         streams=(bool(media.has_audio), bool(media.has_visual)) if media else (True, True),
         start_time=media.start_time if media else 0.0,
         duration=media.duration if media else None,
-        media=playable(Path(media.path)) if media and isinstance(media.path, str) and media.path else None,
     )
-    return clip, notes
+    own = placed(Path(media.path)) if media and isinstance(media.path, str) and media.path else None
+    return _with_media(clip, own), notes
+
+
+def _with_media(clip: Clip, file: Path | None) -> Clip:
+    """The clip with a media file, or with the word that browsers do not play it."""
+    if file is None:
+        return clip
+    ending = unplayed(file)
+    return replace(clip, unplayed=ending) if ending else replace(clip, media=file)
 
 
 def _spread_system(one: Gathered, names: tuple[str, ...]) -> System:
