@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from .clip_media import MediaError
 
@@ -69,10 +69,38 @@ def media_errors(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = _known_damage(path, error) or getattr(error, "strerror", None) or error
         raise MediaError(f"{path.name}: cannot be decoded ({reason}); fetch it again or leave it out") from error
     except MediaError as error:
         raise MediaError(f"{path.name}: {error}", error.status) from error
+
+
+def _known_damage(path: Path, error: Exception) -> str:
+    """What is wrong with a file of which FFmpeg says only that it is invalid; empty where that is not known."""
+    import av
+
+    if not isinstance(error, av.error.InvalidDataError):
+        return ""
+    with path.open("rb") as file:
+        start = file.read(8)
+        if start.startswith(b"PK\x03\x04"):
+            return "is a ZIP archive; unpack it"
+        if start[4:] == b"ftyp" and b"moov" not in _boxes(file):
+            return "its index (moov) is missing, so it was cut off or never finished"
+    return ""
+
+
+def _boxes(file: BinaryIO) -> set[bytes]:
+    """The kinds of the outermost boxes of an MP4 file."""
+    kinds, place = set[bytes](), 0
+    while file.seek(place) == place and len(head := file.read(16)) >= 8:
+        size = int.from_bytes(head[:4])
+        kinds.add(head[4:8])
+        size = int.from_bytes(head[8:16]) if size == 1 else size
+        if size < 8:  # up to the end of the file, or damaged
+            break
+        place += size
+    return kinds
 
 
 @lru_cache(maxsize=1)

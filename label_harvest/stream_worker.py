@@ -12,7 +12,10 @@ whose messages these are:
     to any of them                                          -> refused: why the file cannot be read
 """
 
+import errno
+import math
 import os
+import resource
 import signal
 import socket
 import time
@@ -41,6 +44,8 @@ PIECE_FRAMES, PIECE_BYTES = 10, 32 * 2**20
 """A piece has no more images than this, and none after so many bytes."""
 PIECE_SECONDS = 10.0
 """Sound of a piece."""
+LEAST_MEMORY = 12 * 2**20
+"""Where fewer bytes were never taken, what fails fails for want of memory: a thread alone takes 8 MiB."""
 BEAT_SECONDS = 1.0
 """How often it says that it works, at most."""
 
@@ -109,6 +114,9 @@ def _answer(connection: socket.socket, pieces: "_Pieces", request: dict) -> bool
         message, arrays = pieces.of(request)
         file = shared_file(arrays) if stream != "survey" else None
     except MediaError as error:
+        if _is_starved(error):
+            send_message(connection, {"outcome": "out of memory"})
+            return False
         message, file = {"outcome": "refused", "status": error.status, "message": str(error)}, None
     except MemoryError:
         send_message(connection, {"outcome": "out of memory"})
@@ -125,6 +133,24 @@ def _answer(connection: socket.socket, pieces: "_Pieces", request: dict) -> bool
     with os.fdopen(file, "rb"):
         send_message(connection, {"stream": stream, **message}, file)
     return True
+
+
+def _is_starved(error: BaseException | None) -> bool:
+    """Whether FFmpeg failed for want of memory, which it may call anything; of threads it says to try again."""
+    while error is not None and getattr(error, "errno", None) not in (errno.EAGAIN, errno.ENOMEM):
+        error = error.__cause__
+    return error is not None or _memory_left() < LEAST_MEMORY
+
+
+def _memory_left() -> float:
+    """Bytes of address space that this process never took, infinite without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return math.inf
+    peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmPeak:")), 0)
+    return math.inf if limit == resource.RLIM_INFINITY else limit - 1024 * peak
 
 
 class _Pieces:

@@ -1,5 +1,6 @@
 """Readers of recordings that misbehave in the middle of one; the name of a file says how: `hang.mp4`, `crash-2.mp4`."""
 
+import errno
 import itertools
 import os
 import signal
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from label_harvest.media_opening import media_errors
 from label_harvest.media_streams import DirectReader
 
 PATIENCE = 2.0
@@ -60,3 +62,15 @@ def act(word: str, tick: Callable[[], None]) -> None:
         for _ in range(40):
             time.sleep(PATIENCE / 20)
             tick()
+
+
+class Starved(DirectReader):
+    """Fails as FFmpeg does where it cannot start a thread."""
+
+    def survey(self, path):
+        with media_errors(path):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+
+def starved(tick: Callable[[], None]) -> Starved:
+    return Starved(tick)

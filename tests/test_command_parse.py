@@ -113,6 +113,20 @@ def test_zero_shot_needs_no_run(media, tmp_path):
     assert read_parse(tmp_path / "o.json").class_names == ("Dog", "glass breaking")
 
 
+def test_all_names_of_llp_may_be_typed(media, tmp_path):
+    typed = ["--zero-shot", ",".join(NAMES), "--audio", "demo-audio", "--visual", "demo-visual"]
+    assert parse(*typed, "--json", tmp_path / "o.json", media / "-dash.mp4") == 0
+    assert read_parse(tmp_path / "o.json").class_names == NAMES
+
+
+def test_the_help_says_how_to_type_a_dash(media, monkeypatch, run, capsys):
+    with pytest.raises(SystemExit):
+        main(["parse", "--help"])
+    assert "./-NAME where it begins with -" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.chdir(media)
+    assert parse("./-dash.mp4", "--json", "o.json", run=run) == 0
+
+
 def test_thresholds_of_a_file(run, media, tmp_path):
     rows = {role: [0.0] * 25 for role in ("audio", "visual")}
     (tmp_path / "t.json").write_text(json.dumps({"applies_to": "segment_threshold", **rows}))
@@ -132,7 +146,22 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         (["a.mp4", "--checkpoint", "x", "--html", "o.txt"], "--html must end in .html"),
         (["a.mp4", "--checkpoint", "x", "--csv", "a.mp4"], "--csv a.mp4 would overwrite the VIDEO"),
         (["a.mp4", "--checkpoint", "x", "--out", "b.mp4"], "--out b.mp4: b.mp4 is no folder"),
-        (["a.mp4", "--checkpoint", "x", "--decode-timeout", "-1"], "must be positive seconds, got -1"),
+        (["a.mp4", "--checkpoint", "x", "--decode-timeout", "-1"], "--decode-timeout must be positive seconds"),
+        (["a.mp4", "--checkpoint", "x", "--window", "0"], "--window must be at least 1, got 0"),
+        (["a.mp4", "--checkpoint", "x", "--hop", "0"], "--hop must be at least 1, got 0"),
+        (["a.mp4", "--checkpoint", "x", "--json", "-"], "--json needs the name of a file, got -"),
+        (
+            ["a.mp4", "--checkpoint", "x", "--csv", "o.csv", "--formats", "png"],
+            "got --csv without --out; add --out DIR",
+        ),
+        (["a.mp4", "--checkpoint", "x", "--temperature", "2"], "--temperature is for --zero-shot"),
+        (["a.mp4", "--checkpoint", "x", "--thresholds", "t", "--json", "t"], "written into --thresholds t"),
+        (["a.mp4", "--zero-shot", "b.mp4", "--json", "b.mp4"], "written into --zero-shot b.mp4"),
+        (["a.mp4", "--checkpoint", ".", "--json", "recipe.json"], "written into --checkpoint ."),
+        (
+            ["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "audio=w", "--csv", "w"],
+            "--teacher-checkpoint audio w",
+        ),
         (["a.mp4", "--checkpoint", "x", "--audio", "clap"], "are for --zero-shot"),
         (["a.mp4", "--checkpoint", "x"], "no such checkpoint"),
         (["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "eyes=f"], "must be visual=PATH or audio=PATH"),

@@ -5,6 +5,7 @@ from label_harvest.decode_pool import DecodeLimits
 from label_harvest.stream_reader import ProcessReader
 from tests.toy import ToySound, ToyVideo, write_toy_clip
 from tests.toy_parse import DEMO
+from valor.event_outputs.formats import FORMATS
 from valor.parse_json import read_parse
 from valor.parsing import ParseOptions
 from valor.parsing_batch import BatchOptions, parse_all
@@ -54,9 +55,7 @@ def test_what_is_of_something_else_is_parsed_again(system, folder, tmp_path):
     outcomes(system, folder, out)
     rule = ParseOptions(rule=PostProcessing(gate="none", segment_threshold=0.2))
     assert not outcomes(system, folder, out, parsing=rule)["one.mp4"].skipped
-    assert not outcomes(system, folder, out, parsing=rule, formats=("elan",))["one.mp4"].skipped
-    (out / "one.json").write_text("{")
-    assert not outcomes(system, folder, out)["one.mp4"].skipped
+    assert not outcomes(system, folder, out, parsing=rule, formats=("png",))["one.mp4"].skipped
     write_toy_clip(folder / "one.mp4", video=ToyVideo(seconds=4))
     assert not outcomes(system, folder, out)["one.mp4"].skipped
 
@@ -84,9 +83,50 @@ def test_events_a_format_cannot_hold_are_a_problem_of_that_file_alone(system, fo
         original(path, parses, name, **options)
 
     monkeypatch.setattr(batch, "write_events", refusing)
-    found = outcomes(system, folder, tmp_path / "out", formats=("elan",))
-    assert found["one.mp4"].problem == "its clock starts below zero" and found["three.wav"].parse
-    assert not (tmp_path / "out" / "one.json").exists()
+    out = tmp_path / "out"
+    for _ in range(2):  # parsed, then found parsed
+        found = outcomes(system, folder, out, formats=("csv", "elan"))
+        said = "one.mp4: parsed, but not written as elan (its clock starts below zero); leave out the format elan"
+        assert said in found["one.mp4"].problem and found["one.mp4"].parse and not found["three.wav"].problem
+        assert read_parse(out / "one.json").class_names == ("Dog", "Speech") and (out / "three.eaf").is_file()
+        assert not (out / "one.eaf").exists()
+
+
+def test_formats_are_added_to_what_is_done_without_parsing_again(system, folder, tmp_path):
+    out = tmp_path / "out"
+    outcomes(system, folder, out)
+    assert outcomes(system, folder, out, formats=("elan", "csv"))["one.mp4"].skipped
+    assert (out / "one.eaf").is_file() and (out / "one.csv").is_file()
+
+
+def test_whatever_was_written_what_is_done_is_skipped(system, folder, tmp_path):
+    (folder / "two.mp4").unlink()
+    write_toy_clip(folder / "one.audio.wav", sound=ToySound(seconds=2, codec="pcm_s16le"))
+    every = (*FORMATS, "png", "svg")
+    first = outcomes(system, folder, tmp_path / "out", formats=every)
+    written = sorted((tmp_path / "out").iterdir())
+    again = outcomes(system, folder, tmp_path / "out", formats=every)
+    assert [again[name].skipped for name in ("one.mp4", "one.audio.wav", "three.wav")] == [True] * 3
+    assert {o.media.name for o in again.values()} == {o.media.name for o in first.values()}
+    assert sorted((tmp_path / "out").iterdir()) == written and len(written) == 3 * (len(every) + 2)
+
+
+def test_a_picture_that_cannot_be_drawn_costs_itself_alone(system, folder, tmp_path, monkeypatch):
+    def failing(path, *_, **__):
+        if path.stem == "one":
+            raise KeyError(0)
+
+    monkeypatch.setattr("valor.parsing_picture.write_picture", failing)
+    found = outcomes(system, folder, tmp_path / "out", formats=("png",))
+    assert "one.mp4: parsed, but not written as png (KeyError: 0)" in found["one.mp4"].problem
+    assert found["three.wav"].parse and (tmp_path / "out" / "one.json").is_file()
+
+
+def test_a_picture_that_begins_late_is_drawn(system, tmp_path):
+    late, sound = ToyVideo(seconds=8, start=14.0), ToySound(seconds=22)
+    film = write_toy_clip(tmp_path / "late.mkv", video=late, sound=sound)
+    (found,) = parse_all(system, find_inputs([str(film)]), BatchOptions(out=tmp_path, formats=("png",)), progress=False)
+    assert not found.problem and (tmp_path / "late.png").stat().st_size > 1000
 
 
 def test_unknown_formats_are_refused():
@@ -100,13 +140,19 @@ def test_progress_is_shown_in_seconds_of_media(system, folder, capfd):
     assert "0/0 s of media" in capfd.readouterr().err  # before the length is known
 
 
-def test_a_file_of_the_same_size_that_is_newer_is_parsed_again(system, folder, tmp_path):
+@pytest.mark.parametrize("shift", [10, -1000])
+def test_another_file_of_the_same_size_is_parsed_again(system, folder, tmp_path, shift):
     import os
 
     out = tmp_path / "out"
     outcomes(system, folder, out)
-    later = (out / "three.json").stat().st_mtime + 10
-    os.utime(folder / "three.wav", (later, later))
+    when = (out / "three.json").stat().st_mtime + shift
+    os.utime(folder / "three.wav", (when, when))
+    assert outcomes(system, folder, out)["three.wav"].skipped  # the same bytes
+    held = bytearray((folder / "three.wav").read_bytes())
+    held[-1] ^= 1
+    (folder / "three.wav").write_bytes(held)
+    os.utime(folder / "three.wav", (when, when))
     again = outcomes(system, folder, out)
     assert again["one.mp4"].skipped and not again["three.wav"].skipped
 

@@ -50,6 +50,11 @@ def test_results_have_names_of_their_own(folder):
     assert all(name.startswith("b-") for name in twins) and [m.name for m in find_inputs([f"{folder}/b.mp4"])] == ["b"]
 
 
+def test_a_name_does_not_depend_on_what_is_not_there(folder):
+    found = find_inputs([f"{folder}/b.mp4", f"{folder}/none/b.mp4"])
+    assert found[0].name == "b" and found[1].problem
+
+
 @pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="names there are text")
 def test_a_name_that_is_no_text_says_so(tmp_path):
     path = tmp_path / os.fsdecode(b"bad\xff.mp4")

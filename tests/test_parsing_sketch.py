@@ -25,6 +25,14 @@ def test_thumbnails_are_spread_over_the_media(tmp_path):
     assert sketch.spectrogram() is None
 
 
+def test_a_strip_without_its_first_frames_shows_the_nearest(tmp_path):
+    late = write_toy_clip(tmp_path / "l.mkv", video=ToyVideo(seconds=8, start=14.0), sound=ToySound(seconds=22))
+    strip = sketch_of(late).strip()
+    assert [frame_number(frame) for frame in strip[:4]] == [0, 0, 0, 0] and frame_number(strip[-1]) > 60
+    gapped = MediaSketch(frames={1: np.full((2, 2, 3), 1), 4: np.full((2, 2, 3), 4)}, places=6)
+    assert gapped.strip()[:, 0, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
+
+
 def test_the_spectrogram_shows_when_and_how_high(tmp_path):
     tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(12 * 32000) / 32000)
     tone[: 6 * 32000] *= 1e-3

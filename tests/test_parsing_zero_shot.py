@@ -5,8 +5,8 @@ import pytest
 
 from tests.toy import ToySound, write_toy_clip
 from tests.toy_parse import DEMO
-from valor.parsing import ParseOptions, parse_media
-from valor.parsing_zero_shot import load_zero_shot, read_classes
+from valor.parsing import ParseOptions, parse, parse_media
+from valor.parsing_zero_shot import ZeroShotOptions, load_zero_shot, read_classes
 from valor.vocabulary import LLP_CLASSES
 
 
@@ -54,6 +54,24 @@ def test_probabilities_are_half_at_the_threshold_and_follow_the_temperature(tmp_
     assert parse.segment_probs[0, 0, 0] == pytest.approx(0.5, abs=1e-5)
     expected = 1 / (1 + np.exp(-(logits - logits[0]) / 2))
     assert np.allclose(parse.segment_probs[:, 0, 0], expected, atol=1e-5) and parse.gate_probs is None
+
+
+def test_the_python_function_takes_what_the_command_takes(tmp_path):
+    path = write_toy_clip(tmp_path / "a.wav", sound=ToySound(seconds=2, codec="pcm_s16le"))
+    (tmp_path / "t.json").write_text(json.dumps({"audio": [3], "visual": [4]}))
+    options = ZeroShotOptions(teachers=DEMO, thresholds=tmp_path / "t.json", temperature=2.0)
+    system = parse(path, zero_shot="Dog", zero_shot_options=options).system
+    assert system["label_thresholds"] == {"audio": [3], "visual": [4]} and system["temperature"] == 2.0
+    assert (
+        system["teachers"]["audio"]["teacher"] == load_zero_shot("Dog", teachers=DEMO).teachers[0].identity()["teacher"]
+    )
+    with pytest.raises(ValueError, match="zero_shot_options are for zero_shot=NAMES, got checkpoint=RUN"):
+        parse(path, checkpoint="run", zero_shot_options=options)
+
+
+def test_more_names_than_a_path_holds_are_names():
+    classes, _ = read_classes(",".join(f"class number {number}" for number in range(300)))
+    assert len(classes) == 300
 
 
 def test_what_cannot_work_is_refused():

@@ -224,3 +224,24 @@ def test_what_keeps_every_process_from_working_is_no_fault_of_the_file(film):
         pytest.raises(OSError, match=r"do not work here \(No module named 'tests.no_such_module'\); try without them"),
     ):
         reader.survey(film)
+
+
+def test_a_decoder_without_memory_for_its_threads_says_so(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mp4", video=ToyVideo(seconds=2), sound=ToySound(seconds=2))
+    with (
+        ProcessReader(DecodeLimits(memory=50), source="tests.bad_readers:starved") as reader,
+        pytest.raises(MediaError, match=r"a\.mp4: the decoder ran out of its 50 MiB of memory at its start; allow it"),
+    ):
+        reader.survey(path)
+
+
+def test_too_little_memory_is_not_called_damage(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mp4", video=ToyVideo(seconds=2), sound=ToySound(seconds=2))
+    with (
+        ProcessReader(DecodeLimits(memory=1)) as reader,
+        pytest.raises(MediaError, match="the decoder ran out of its 1 MiB of memory .*allow it more"),
+    ):
+        read(reader, path)
+    (tmp_path / "text.mp4").write_text("no film", encoding="ascii")
+    with ProcessReader() as reader, pytest.raises(MediaError, match=r"text\.mp4: cannot be decoded"):
+        reader.survey(tmp_path / "text.mp4")

@@ -48,6 +48,8 @@ class MediaInfo:
     """Of the bytes of the file."""
     size: int | None = None
     """Bytes of the file."""
+    modified: float | None = None
+    """When the file was last changed, in seconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,13 @@ survey (lengths) -> windows (label_harvest.windows) -> teachers -> parser or thr
 
 import hashlib
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
@@ -28,6 +29,9 @@ from valor.parses import MediaInfo, Parse
 from valor.parsing_merge import Merger
 from valor.parsing_streams import WindowProbs
 from valor.parsing_system import Evidences, ParsingSystem, load_system
+
+if TYPE_CHECKING:
+    from valor.parsing_zero_shot import ZeroShotOptions
 
 _LOG = logging.getLogger(__name__)
 
@@ -66,6 +70,7 @@ def parse(
     checkpoint: Path | str | None = None,
     zero_shot: str | Sequence[str] | None = None,
     options: ParseOptions | None = None,
+    zero_shot_options: "ZeroShotOptions | None" = None,
     teacher_checkpoints: Mapping[str, str] | None = None,
     device: str = "auto",
 ) -> Parse:
@@ -78,25 +83,44 @@ def parse(
         checkpoint: The run folder of a trained parser.
         zero_shot: In place of a run, the names of classes, or a vocabulary file, that the teachers alone look for.
         options: None for the defaults.
+        zero_shot_options: With `zero_shot`, its teachers, thresholds and temperature; None for the defaults.
         teacher_checkpoints: By role (audio, visual), a local weight file of its teacher.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
 
     Raises:
         MediaError: The file cannot be parsed; says why.
-        ValueError: Neither or both of `checkpoint` and `zero_shot` are given, or the run cannot parse media.
+        ValueError: Neither or both of `checkpoint` and `zero_shot` are given, options are for the other one, or the run
+            cannot parse media.
     """
     if (checkpoint is None) == (zero_shot is None):
         raise ValueError(
             "give either checkpoint=RUN or zero_shot=NAMES, got " + ("neither" if not checkpoint else "both")
         )
     if zero_shot is not None:
-        from valor.parsing_zero_shot import load_zero_shot
-
-        system: ParsingSystem = load_zero_shot(zero_shot, teacher_checkpoints=teacher_checkpoints)
+        system: ParsingSystem = _zero_shot_system(zero_shot, zero_shot_options, teacher_checkpoints)
     else:
         assert checkpoint is not None
+        if zero_shot_options is not None:
+            raise ValueError(
+                "zero_shot_options are for zero_shot=NAMES, got checkpoint=RUN; a run names its own teachers"
+            )
         system = load_system(checkpoint, teacher_checkpoints=teacher_checkpoints, device=device)
     return parse_media(system, Path(path), options)
+
+
+def _zero_shot_system(
+    names: str | Sequence[str], options: "ZeroShotOptions | None", teacher_checkpoints: Mapping[str, str] | None
+) -> ParsingSystem:
+    from valor.parsing_zero_shot import ZeroShotOptions, load_zero_shot
+
+    chosen = options or ZeroShotOptions()
+    return load_zero_shot(
+        names,
+        teachers=chosen.teachers,
+        teacher_checkpoints=teacher_checkpoints,
+        thresholds=None if chosen.thresholds is None else Path(chosen.thresholds),
+        temperature=chosen.temperature,
+    )
 
 
 def media_reader(options: ParseOptions) -> AbstractContextManager[MediaReader]:
@@ -234,6 +258,7 @@ class _Progress:
 
 
 def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
+    facts = survey.path.stat()
     return MediaInfo(
         name=survey.path.name,
         path=str(survey.path.absolute()),
@@ -244,12 +269,19 @@ def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
         width=survey.width,
         height=survey.height,
         frame_rate=survey.frame_rate,
-        sha256=_sha256(survey.path) if hashed else None,
-        size=survey.path.stat().st_size,
+        sha256=sha256_of(survey.path) if hashed else None,
+        size=facts.st_size,
+        modified=modified_at(facts),
     )
 
 
-def _sha256(path: Path) -> str:
+def modified_at(facts: os.stat_result) -> float:
+    """When a file was last changed, in seconds since 1970 to the microsecond."""
+    return round(facts.st_mtime, 6)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of the bytes of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

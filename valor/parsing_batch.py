@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,14 @@ from label_harvest.media import MediaError
 from label_harvest.media_streams import MediaReader
 from valor.event_outputs.formats import FORMATS, events_text, write_events
 from valor.parse_json import read_parse, write_parse
-from valor.parses import Parse
-from valor.parsing import ParseOptions, describe_options, media_reader, parse_media
-from valor.parsing_inputs import MediaInput, digest_name
+from valor.parses import MediaInfo, Parse
+from valor.parsing import ParseOptions, describe_options, media_reader, modified_at, parse_media, sha256_of
+from valor.parsing_inputs import MediaInput
+from valor.parsing_names import PICTURES, name_results, result_path, result_paths
 from valor.parsing_sketch import MediaSketch
 from valor.parsing_system import ParsingSystem
 
 _LOG = logging.getLogger(__name__)
-
-JSON, PICTURES = ".json", ("png", "svg")
-"""Ending of the file that says a media file is done, and the formats of the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +31,8 @@ class BatchOptions:
     """Folder of the results, NAME.json and more; None writes none."""
     formats: tuple[str, ...] = ()
     """Besides JSON: png, svg, and keys of `FORMATS`."""
+    taken: tuple[Path, ...] = ()
+    """Files that something else is written to, which no result may be called."""
     clock: str = "container"
     """Of the event formats."""
     style: Style = ON_SCREEN
@@ -59,7 +59,7 @@ class Outcome:
     parse: Parse | None = None
     sketch: MediaSketch | None = None
     problem: str = ""
-    """Why there is no parse; empty where there is one."""
+    """Why there is no parse, or which of its outputs could not be written; empty where all went well."""
     skipped: bool = False
     """Whether it was done before."""
 
@@ -81,14 +81,14 @@ def parse_all(
     Raises:
         OSError: The folder cannot be written.
     """
+    if options.out is not None:
+        inputs = name_results(inputs, options.out, options.formats, options.taken)
     with media_reader(options.parsing) as reader:
-        for number, given in enumerate(inputs, start=1):
-            media = _not_anothers(given, options)
+        for number, media in enumerate(inputs, start=1):
             done = None if options.again or media.problem else _done(system, media, options)
             if done is not None:
                 _LOG.info("%s: parsed before", media.path)
-                _count_anew(media, done, options)
-                yield Outcome(media=media, parse=done, skipped=True)
+                yield Outcome(media=media, parse=done, skipped=True, problem=_complete(media, done, options))
             elif media.problem:
                 yield Outcome(media=media, problem=f"{media.path}: {media.problem}")
             else:
@@ -110,77 +110,92 @@ def _parse_one(
         return Outcome(media=media, problem=str(error))
     except (MemoryError, OverflowError) as error:
         return Outcome(media=media, problem=f"{media.path.name}: takes more memory than there is ({error})")
-    try:
-        if options.out is not None:
-            _write(options.out, media, parse, sketch, options)
-    except ValueError as error:  # a format that cannot hold these events
-        return Outcome(media=media, problem=str(error))
-    return Outcome(media=media, parse=parse, sketch=sketch)
+    problem = "" if options.out is None else _write(options.out, media, parse, sketch, options)
+    return Outcome(media=media, parse=parse, sketch=sketch, problem=problem)
 
 
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of media [{elapsed}<{remaining}]"
 
 
-def _write(out: Path, media: MediaInput, parse: Parse, sketch: MediaSketch | None, options: BatchOptions) -> None:
-    """Every format, and the JSON last, which says that all are there."""
-    for name in options.formats:
-        path = _path(out, media, name)
+def _write(out: Path, media: MediaInput, parse: Parse, sketch: MediaSketch | None, options: BatchOptions) -> str:
+    """Write the JSON and every format; say which of them could not be, in place of which nothing old is left."""
+    whole, *others = result_paths(out, media.name, options.formats)
+    for path in others:
+        path.unlink(missing_ok=True)
+    write_parse(whole, parse)
+    problems = [_write_format(out, media, parse, sketch, name, options) for name in options.formats]
+    return "; ".join(problem for problem in problems if problem)
+
+
+def _write_format(
+    out: Path, media: MediaInput, parse: Parse, sketch: MediaSketch | None, name: str, options: BatchOptions
+) -> str:
+    """Write one format; the problem in words where that format cannot hold these events, or a picture not be drawn."""
+    path = result_path(out, media.name, name)
+    try:
         if name in PICTURES:
             from valor.parsing_picture import write_picture
 
             write_picture(path, parse, sketch, style=options.style)
         elif name in FORMATS:
             write_events(path, [parse], name, clock=options.clock)
-    write_parse(out / f"{media.name}{JSON}", parse)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a drawing library thinks of odd media costs this output alone
+        _LOG.debug("%s", path, exc_info=True)
+        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return f"{media.path.name}: parsed, but not written as {name} ({said}); leave out the format {name}"
+    return ""
 
 
-def _not_anothers(media: MediaInput, options: BatchOptions) -> MediaInput:
-    """The input under a name of its own where the results of its name are those of another file."""
-    if options.out is None or media.problem:
-        return media
-    try:
-        held, size = read_parse(options.out / f"{media.name}{JSON}").media, media.path.stat().st_size
-    except (OSError, ValueError):
-        return media
-    moved = held.size == size and not Path(held.path).exists()
-    if held.path == str(media.path.absolute()) or moved:
-        return media
-    named = replace(media, name=digest_name(media.path))
-    _LOG.warning("%s%s is that of %s; %s becomes %s", media.name, JSON, held.path, media.path, f"{named.name}{JSON}")
-    return named
-
-
-def _count_anew(media: MediaInput, parse: Parse, options: BatchOptions) -> None:
-    """Write the events of an earlier run again where they count by another clock than is asked for."""
+def _complete(media: MediaInput, parse: Parse, options: BatchOptions) -> str:
+    """Write the events of an earlier parse that are not there, or count by another clock than is asked for."""
     assert options.out is not None
+    problems = []
     for name in options.formats:
-        if name not in FORMATS or FORMATS[name].from_start or not parse.media.start_time:
-            continue
-        path = _path(options.out, media, name)
-        if path.read_bytes() != events_text([parse], name, clock=options.clock).encode():
-            write_events(path, [parse], name, clock=options.clock)
-            _LOG.info("%s: written again, counted by the clock %s", path, options.clock)
+        path = result_path(options.out, media.name, name)
+        if name in FORMATS and not (path.is_file() and _counts_so(path, parse, name, options.clock)):
+            problems.append(_write_format(options.out, media, parse, None, name, options))
+            _LOG.info("%s: written from the parse, counted by the clock %s", path, options.clock)
+    return "; ".join(problem for problem in problems if problem)
 
 
-def _path(out: Path, media: MediaInput, name: str) -> Path:
-    ending = FORMATS[name].ending if name in FORMATS else f".{name}"
-    return out / f"{media.name}{ending}"
+def _counts_so(path: Path, parse: Parse, name: str, clock: str) -> bool:
+    """Whether a file of events counts by a clock."""
+    if FORMATS[name].from_start or not parse.media.start_time:
+        return True
+    try:
+        return path.read_bytes() == events_text([parse], name, clock=clock).encode()
+    except ValueError:
+        return False
 
 
 def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Parse | None:
-    """The parse of an earlier run, if it is of this file, by this system and rule, and all formats are there."""
-    if options.out is None or not all(_path(options.out, media, name).is_file() for name in options.formats):
+    """The parse of an earlier run, if it is of this file, by this system and rule, and its pictures are there."""
+    pictures = [name for name in options.formats if name in PICTURES]
+    if options.out is None or not all(result_path(options.out, media.name, name).is_file() for name in pictures):
         return None
+    written = result_path(options.out, media.name, "json")
     try:
-        written = options.out / f"{media.name}{JSON}"
-        parse, facts = read_parse(written), media.path.stat()
-        changed = facts.st_mtime > written.stat().st_mtime  # recordings of one length often have one size
+        parse = read_parse(written)
+        same_file = _is_unchanged(parse.media, media.path, written)
     except (OSError, ValueError):
         return None
     rule = options.parsing.rule or system.default_rule
-    of_this = parse.media.path == str(media.path.absolute()) and parse.media.size == facts.st_size
     same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
-    return parse if of_this and same and not changed else None
+    return parse if same and same_file else None
+
+
+def _is_unchanged(held: MediaInfo, path: Path, written: Path) -> bool:
+    """Whether a file is the one that was parsed: recordings of one length often have one size."""
+    facts = path.stat()
+    if held.path != str(path.absolute()) or held.size != facts.st_size:
+        return False
+    if held.modified == modified_at(facts):
+        return True
+    if held.sha256 is not None:
+        return held.sha256 == sha256_of(path)
+    return held.modified is None and facts.st_mtime <= written.stat().st_mtime
 
 
 def _who(system: Mapping[str, Any]) -> dict[str, Any]:

@@ -55,9 +55,9 @@ def find_inputs(typed: Sequence[str]) -> list[MediaInput]:
         paths, problem = _meant(text)
         for path in paths:
             found.setdefault(_place(path), (path, problem))
-    stems = Counter(path.stem.lower() for path, _ in found.values())
+    stems = Counter(path.stem.lower() for path, problem in found.values() if not problem)
     return [
-        _unreadable(path) or MediaInput(path, _name(path, alone=stems[path.stem.lower()] == 1), problem)
+        _unreadable(path) or MediaInput(path, _name(path, alone=stems[path.stem.lower()] <= 1), problem)
         for path, problem in found.values()
     ]
 

@@ -44,11 +44,11 @@ class MediaSketch:
             self._take_sound(window)
 
     def strip(self) -> np.ndarray | None:
-        """uint8 [K, H, W, 3], or None without a picture."""
+        """uint8 [K, H, W, 3], or None without a picture; the nearest frame where there is none."""
         if not self.frames:
             return None
-        last = max(self.frames)
-        return np.stack([self.frames[min(place, last)] for place in range(self.places)])
+        nearest = [min(self.frames, key=lambda there: abs(there - place)) for place in range(self.places)]
+        return np.stack([self.frames[there] for there in nearest])
 
     def spectrogram(self) -> np.ndarray | None:
         """float32 [BANDS, columns] in dB, or None without sound; silence where there is none."""

@@ -13,7 +13,7 @@ gives segment-level F of 59 (heard) and 50 (seen), the thresholds of its pseudo 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,18 @@ DEFAULT_TEACHERS = {"audio": "clap-630k-fusion", "visual": "clip-vit-l14"}
 """Who listens and who looks unless others are named."""
 DEFAULT_THRESHOLDS = {"clip": 20.0, "clap": 6.0}
 """Logits, by what a store calls the teacher: the highest among LLP's thresholds (a cosine of 0.20 for CLIP)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotOptions:
+    """Who looks for classes without training, and how sure it must be."""
+
+    teachers: Mapping[str, str] = field(default_factory=dict)
+    """By role (audio, visual), the name of a teacher; those that are not named are `DEFAULT_TEACHERS`."""
+    thresholds: Path | str | None = None
+    """Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults."""
+    temperature: float = 1.0
+    """In logits: how gradually probabilities change around a threshold."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,7 +152,7 @@ def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bo
     >>> [entry.audio_prompt for entry in read_classes("Dog, glass_breaking")[0]]
     ['This is a sound of dog', 'This is a sound of glass breaking']
     """
-    if isinstance(names, str) and (names in VOCABULARIES or Path(names).is_file()):
+    if isinstance(names, str) and (names in VOCABULARIES or is_vocabulary_file(names)):
         return read_vocabulary(names), names not in VOCABULARIES
     given = names.split(",") if isinstance(names, str) else list(names)
     wanted = [name.strip() for name in given if name.strip()]
@@ -148,6 +160,14 @@ def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bo
         raise ValueError(f"name at least one class to look for, and none twice, got {wanted or 'none'}")
     known = {entry.name: entry for entry in LLP_CLASSES}
     return tuple(known.get(name) or _named(name) for name in wanted), False
+
+
+def is_vocabulary_file(text: str) -> bool:
+    """Whether a text is the path of a file; many names in a row are longer than a path may be."""
+    try:
+        return Path(text).is_file()
+    except OSError:
+        return False
 
 
 def _named(name: str) -> EventClass:

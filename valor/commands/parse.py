@@ -47,7 +47,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "valor parse films 'more/*.mkv' --checkpoint runs/valor-clips --out parses --formats png,webvtt\n"
         "valor parse street.mp4 --zero-shot 'Dog,glass breaking,siren'",
     )
-    command.add_argument("videos", nargs="+", metavar="VIDEO", help="files, folders, patterns; -- before a name with -")
+    command.add_argument(
+        "videos", nargs="+", metavar="VIDEO", help="files, folders, patterns; ./-NAME where it begins with -"
+    )
     command.add_argument("--checkpoint", type=Path, metavar="RUN", help="run folder of `valor train`")
     command.add_argument("--zero-shot", metavar="NAMES|FILE", help="classes to look for without training")
     _add_outputs(command)
@@ -96,7 +98,7 @@ def _add_rule(command: argparse.ArgumentParser) -> None:
         "--gate", choices=("clip", "modality", "none"), help="probability that must also pass 0.5 (clip; none alone)"
     )
     command.add_argument("--thresholds", type=Path, metavar="FILE", help="thresholds of `valor calibrate`")
-    command.add_argument("--temperature", type=float, default=1.0, metavar="L", help="of --zero-shot, in logits (1)")
+    command.add_argument("--temperature", type=float, metavar="L", help="of --zero-shot, in logits (1)")
 
 
 def run(cli: argparse.Namespace) -> int:
@@ -115,12 +117,18 @@ def run(cli: argparse.Namespace) -> int:
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
     if parses:
         _write_files(cli, files, outcomes, parses)
-    problems = [outcome.problem for outcome in outcomes if outcome.problem]
-    if problems and len(inputs) > 1:
-        print(f"{len(problems)} of {len(inputs)} could not be parsed:")
-        for problem in problems:
-            print(f"  {_plain(problem)}")
-    return FAILURES_LISTED if problems else DONE
+    if len(inputs) > 1:
+        _list([o.problem for o in outcomes if o.problem and o.parse is None], len(inputs), "could not be parsed")
+        _list([o.problem for o in outcomes if o.problem and o.parse is not None], len(inputs), "lack an output")
+    return FAILURES_LISTED if any(outcome.problem for outcome in outcomes) else DONE
+
+
+def _list(problems: list[str], total: int, what: str) -> None:
+    """Print what went wrong with some of many media."""
+    if problems:
+        print(f"{len(problems)} of {total} {what}:")
+    for problem in problems:
+        print(f"  {_plain(problem)}")
 
 
 def _parsed(
@@ -143,7 +151,13 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError("give either --checkpoint RUN or --zero-shot NAMES")
     if cli.zero_shot is None and (cli.audio or cli.visual):
         raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
-    _limits(cli)
+    if cli.zero_shot is None and cli.temperature is not None:
+        raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
+    if cli.formats and files and cli.out is None:
+        raise ValueError(
+            f"--formats is for the folder of --out, got --{next(iter(files))} without --out; add --out DIR"
+        )
+    _check_numbers(cli)
     if all(media.problem for media in inputs):
         raise ValueError("nothing to parse: " + "; ".join(f"{media.path}: {media.problem}" for media in inputs))
     alone = [f"--{name}" for name in files if name in ("json", "png", "audacity", "elan", "webvtt")]
@@ -151,14 +165,44 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError(
             f"{', '.join(alone)} is for one VIDEO, got {len(inputs)}; use --out DIR and --formats for several"
         )
+    _check_files(cli, inputs, files)
+
+
+def _check_numbers(cli: argparse.Namespace) -> None:
+    """Refuse windows and limits that cannot be, by the names of their options."""
+    least = {"--window": cli.window, "--hop": 1 if cli.hop is None else cli.hop, "--decode-memory": cli.decode_memory}
+    for option, number in least.items():
+        if number < 1:
+            raise ValueError(f"{option} must be at least 1, got {number}")
+    if not cli.decode_timeout >= 0:
+        raise ValueError(f"--decode-timeout must be positive seconds, or 0 for no limits, got {cli.decode_timeout:g}")
+
+
+def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
+    """Refuse outputs that would destroy something or have the wrong ending."""
     from valor.parsing_outputs import check_outputs
 
     out = None if files and cli.out is None else cli.out or Path("parses")
-    check_outputs({f"--{name}": path for name, path in files.items()}, out, [media.path for media in inputs])
+    check_outputs(
+        {f"--{name}": path for name, path in files.items()}, out, [media.path for media in inputs], _read(cli)
+    )
     if cli.png and cli.png.suffix not in (".png", ".svg"):
         raise ValueError(f"--png must end in .png or .svg, got {cli.png}")
     if cli.html and cli.html.suffix not in (".html", ".htm"):
         raise ValueError(f"--html must end in .html, got {cli.html}")
+
+
+def _read(cli: argparse.Namespace) -> dict[str, Path]:
+    """By option, what is read besides media."""
+    from valor.parsing_zero_shot import is_vocabulary_file
+
+    read = {"--checkpoint": cli.checkpoint, "--thresholds": cli.thresholds}
+    if cli.zero_shot is not None and is_vocabulary_file(cli.zero_shot):
+        read["--zero-shot"] = Path(cli.zero_shot)
+    weights = {
+        f"--teacher-checkpoint {role}": Path(path) for role, path in _checkpoints(cli.teacher_checkpoint).items()
+    }
+    return {option: path for option, path in (read | weights).items() if path is not None}
 
 
 def _available_system(cli: argparse.Namespace) -> "ParsingSystem":
@@ -185,7 +229,7 @@ def _system(cli: argparse.Namespace) -> "ParsingSystem":
         teachers={role: name for role, name in (("audio", cli.audio), ("visual", cli.visual)) if name},
         teacher_checkpoints=checkpoints,
         thresholds=cli.thresholds,
-        temperature=cli.temperature,
+        temperature=1.0 if cli.temperature is None else cli.temperature,
         window=cli.window,
     )
 
@@ -209,6 +253,7 @@ def _batch_options(cli: argparse.Namespace, system: "ParsingSystem", files: dict
     return BatchOptions(
         out=None if alone else cli.out or Path("parses"),
         formats=tuple(name.strip() for name in cli.formats.split(",") if name.strip() not in ("", "json")),
+        taken=tuple(files.values()),
         clock=cli.clock,
         style=Style(theme=cli.theme),
         again=cli.again or cli.png is not None,
@@ -238,9 +283,9 @@ def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> "PostProcessing":
 
 def _say(outcome: "Outcome", options: "BatchOptions", *, alone: bool) -> None:
     """What was found: whole for one media file, a line for one of many."""
+    if outcome.problem and alone:
+        print(f"valor parse: {_plain(outcome.problem)}", file=sys.stderr)
     if outcome.parse is None:
-        if alone:
-            print(f"valor parse: {_plain(outcome.problem)}", file=sys.stderr)
         return
     text = repr(outcome.parse)
     print(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))

@@ -45,6 +45,10 @@ FORMATS: dict[str, EventFormat] = {
 """By name; docs/parse-json.md says which of them keep what."""
 
 
+LABELLING_INTERFACE = ".config.xml"
+"""What the labelling interface beside a file for Label Studio ends in, in place of its `.json`."""
+
+
 def write_events(path: Path, parses: Sequence[Parse], name: str, *, clock: str = "container") -> None:
     """Write the events of parses, whole or not at all.
 
@@ -60,7 +64,7 @@ def write_events(path: Path, parses: Sequence[Parse], name: str, *, clock: str =
     _write(path, events_text(parses, name, clock=clock))
     if name == "label-studio":
         classes = list(dict.fromkeys(label for parse in parses for label in parse.class_names))
-        _write(path.with_suffix(".config.xml"), label_studio_config(classes, [parse.media for parse in parses]))
+        _write(path.with_suffix(LABELLING_INTERFACE), label_studio_config(classes, [parse.media for parse in parses]))
 
 
 def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container") -> str:
