@@ -130,7 +130,7 @@ def test_known_events_are_found_within_a_second(tmp_path):
 
 
 def test_python_takes_one_line(run, films):
-    parse = valor.parse(films / "clip0.mp4", checkpoint=run)
+    parse = valor.parse(films / "clip0.mp4", checkpoint=run, options=valor.ParseOptions())
     assert isinstance(parse, valor.Parse) and "Parse of clip0.mp4: 10.0 s" in repr(parse)
     assert len(parse.media.sha256) == 64 and parse.system["checkpoint"] and parse.system["windows"]["hop"] == 5
 

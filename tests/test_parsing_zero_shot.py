@@ -5,8 +5,9 @@ import pytest
 
 from tests.toy import ToySound, write_toy_clip
 from tests.toy_parse import DEMO
+from valor import ZeroShotOptions
 from valor.parsing import ParseOptions, parse, parse_media
-from valor.parsing_zero_shot import ZeroShotOptions, load_zero_shot, read_classes
+from valor.parsing_zero_shot import load_zero_shot, read_classes
 from valor.vocabulary import LLP_CLASSES
 
 

@@ -1,14 +1,16 @@
 """VALOR: find which events are audible and which are visible in each second of a clip, learned from clip-level tags."""
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from valor.parses import Parse
-    from valor.parsing import parse
+    from valor.parsing import ParseOptions, parse
+    from valor.parsing_zero_shot import ZeroShotOptions
 
-__all__ = ["Parse", "parse"]
+__all__ = ["Parse", "ParseOptions", "ZeroShotOptions", "parse"]
 
 __version__ = "0.1.0"
 
@@ -39,14 +41,17 @@ def check_siblings(home: Path = HOME) -> None:
 check_siblings()
 
 
+_LATER = {
+    "parse": "valor.parsing",
+    "Parse": "valor.parses",
+    "ParseOptions": "valor.parsing",
+    "ZeroShotOptions": "valor.parsing_zero_shot",
+}
+"""What is imported when it is first asked for, since what it needs takes seconds, and from where."""
+
+
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """`valor.parse` and `valor.Parse`, imported when they are first asked for: what they need takes seconds."""
-    if name == "parse":
-        from valor.parsing import parse
-
-        return parse
-    if name == "Parse":
-        from valor.parses import Parse
-
-        return Parse
-    raise AttributeError(f"module 'valor' has no attribute {name!r}")
+    """`valor.parse` and what belongs to it."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'valor' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
