@@ -16,7 +16,7 @@ import numpy as np
 
 from .clip_media import Grid, MediaError
 from .decoded import DecodedClip, Picture, Sound, VideoFacts, make_picture, slots_of
-from .decoder import GAP_SECONDS, frame_seconds, usable_stream
+from .decoder import GAP_SECONDS, frame_seconds, refuse_packet, usable_stream
 from .frame_album import slot_image
 from .indices import frame_indices
 from .media_opening import media_errors, opened
@@ -154,8 +154,7 @@ def _packet_spans(
     for packet in container.demux(streams):
         if packet.size == 0:
             continue
-        if packet.is_corrupt:
-            raise MediaError(f"a damaged packet in its {packet.stream.type} stream; fetch it again or leave it out")
+        refuse_packet(packet)
         if packet.dts is not None and float(packet.dts * packet.time_base) - clock > limit:
             running.discard(packet.stream_index)
             if not running:

@@ -12,11 +12,12 @@ from .child_process import ChildProcess, DiedError, StartError, never_ready, unu
 from .clip_media import ClipMedia, Grid, MediaError
 from .decode_worker import named_function, request_for, unpack
 from .decoded import DecodedClip
+from .decoders import DECODERS, PYAV
 from .media import finish_clip
 
 logger = logging.getLogger(__name__)
 
-DECODE = "label_harvest.decoder:decode_clip"
+DECODE = DECODERS[PYAV]
 """What a decoding process calls, module:name."""
 TRIES = 3
 """A clip is given up when so many fresh processes have died of it; one may die of something else."""

@@ -97,6 +97,18 @@ def usable_stream(container: "av.container.InputContainer", kind: str) -> Any:  
     return stream
 
 
+def refuse_packet(packet: "av.Packet") -> None:
+    """Refuse compressed data that no decoder can make the right frames of.
+
+    Raises:
+        MediaError: It is marked as damaged, or encrypted.
+    """
+    if packet.is_corrupt:
+        raise MediaError(f"a damaged packet in its {packet.stream.type} stream; fetch it again or leave it out")
+    if packet.has_sidedata("encryption_info"):
+        raise MediaError(f"its {packet.stream.type} is encrypted (DRM); fetch a copy without, or leave it out")
+
+
 def _read_packets(container: "av.container.InputContainer", streams: list, grid: Grid) -> "dict[int, list[av.Packet]]":
     """Compressed packets per stream, up to a second past the grid and its tolerance."""
     clock = (container.start_time or 0) / 1e6
@@ -107,10 +119,7 @@ def _read_packets(container: "av.container.InputContainer", streams: list, grid:
     for packet in container.demux(streams):
         if packet.size == 0:
             continue
-        if packet.is_corrupt:
-            raise MediaError(f"a damaged packet in its {packet.stream.type} stream; fetch it again or leave it out")
-        if packet.has_sidedata("encryption_info"):
-            raise MediaError(f"its {packet.stream.type} is encrypted (DRM); fetch a copy without, or leave it out")
+        refuse_packet(packet)
         index = packet.stream_index
         if packet.dts is not None and _seconds(packet.dts, bases[index]) - clock > limit:
             running.discard(index)

@@ -10,6 +10,7 @@ import pytest
 
 from label_harvest.clip_outline import DecodedSound, Library, decode_by_outline
 from label_harvest.decoder import samples_of
+from tests.test_bad_media import ENCRYPTED, write_protected
 from tests.toy import ToySound, ToyVideo, write_toy_clip
 from tests.toy_decoding import GRID, assert_as_pyav, clips, outcome, write_cut_clip, write_sound_with_a_hole
 
@@ -136,3 +137,12 @@ def test_what_is_no_clip_never_reaches_the_library(tmp_path, content, status, co
 
     found = outcome(broken(frames=unwanted, sound=unwanted), tmp_path / "a.mp4")
     assert found[0] == status and complaint in found[1]
+
+
+def test_encrypted_clips_never_reach_the_library(tmp_path):
+    path = write_protected(tmp_path / "a.mp4", **ENCRYPTED)
+    never = dataclasses.replace(PLAIN, frames=lambda *_: pytest.fail("the library was asked"))
+    assert outcome(lambda path, **how: decode(path, library=never, **how), path) == (
+        "undecodable",
+        "a.mp4: its video is encrypted (DRM); fetch a copy without, or leave it out",
+    )

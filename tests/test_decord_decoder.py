@@ -4,17 +4,13 @@ import re
 
 import pytest
 
-from label_harvest import decode_pool
-from label_harvest.decode_pool import DecodeLimits, DecodePool
-from label_harvest.decoders import DECODERS
-from tests.poisoned import write_poisoned
 from tests.toy import ToySound, ToyVideo, write_toy_clip
 from tests.toy_decoding import (
-    GRID,
     PCM,
     assert_as_pyav,
     clips,
     outcome,
+    poisoned_statuses,
     write_cut_clip,
     write_sound_with_a_hole,
 )
@@ -79,15 +75,5 @@ def test_damage_is_refused_where_decord_tells_of_it(tmp_path):
 @pytest.mark.slow
 def test_the_poisoned_set_in_processes_that_can_be_killed(tmp_path):
     """Statuses are those PyAV gives, with the exceptions named above; nothing hangs for ever."""
-    wanted = write_poisoned(tmp_path / "videos")
-    wanted |= {name: "undecodable" for name in ("hangs", "eats_memory")}  # words to a decoder made to misbehave
-    found = {}
-    with DecodePool(1, DecodeLimits(seconds=20, memory=1024), decode=DECODERS["decord"]) as pool:
-        for path in sorted((tmp_path / "videos").glob("*.*")):
-            if path.is_file() and path.suffix != ".part":
-                try:
-                    found[path.stem] = pool.submit(path, GRID).result().status
-                except decode_pool.MediaError as error:
-                    found[path.stem] = error.status
-    read = {name: status for name, status in wanted.items() if status != "missing"}
-    assert found == {**read, **{name: status for name, status in OTHERWISE.items() if name in read}}
+    found, wanted = poisoned_statuses(tmp_path / "videos", "decord")
+    assert found == {**wanted, **{name: status for name, status in OTHERWISE.items() if name in wanted}}

@@ -2,16 +2,13 @@
 
 import pytest
 
-from label_harvest import decode_pool
-from label_harvest.decode_pool import DecodeLimits, DecodePool
-from label_harvest.decoders import DECODERS, decoder_trouble
-from tests.poisoned import write_poisoned
+from label_harvest.decoders import decoder_trouble
 from tests.toy import ToySound, write_toy_clip
 from tests.toy_decoding import (
-    GRID,
     assert_as_pyav,
     clips,
     outcome,
+    poisoned_statuses,
     write_cut_clip,
     write_sound_with_a_hole,
 )
@@ -66,14 +63,5 @@ def test_another_frame_than_was_asked_for_is_refused(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_poisoned_set_in_processes_that_can_be_killed(tmp_path):
     """Statuses are those PyAV gives."""
-    wanted = write_poisoned(tmp_path / "videos")
-    wanted |= {name: "undecodable" for name in ("hangs", "eats_memory")}  # words to a decoder made to misbehave
-    found = {}
-    with DecodePool(1, DecodeLimits(seconds=20, memory=1024), decode=DECODERS["torchcodec"]) as pool:
-        for path in sorted((tmp_path / "videos").glob("*.*")):
-            if path.is_file() and path.suffix != ".part":
-                try:
-                    found[path.stem] = pool.submit(path, GRID).result().status
-                except decode_pool.MediaError as error:
-                    found[path.stem] = error.status
-    assert found == {name: status for name, status in wanted.items() if status != "missing"}
+    found, wanted = poisoned_statuses(tmp_path / "videos", "torchcodec")
+    assert found == wanted
