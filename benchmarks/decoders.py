@@ -22,10 +22,10 @@ import numpy as np
 
 from benchmarks.harvest import synthetic_clip
 from benchmarks.machine import processor
-from label_harvest.clip_media import ClipMedia, Grid, MediaError
-from label_harvest.decoded import DecodedClip
-from label_harvest.decoders import DECODERS, PYAV, decoder_trouble
-from label_harvest.media import finish_clip
+from valor.label_harvest.media.clip import ClipMedia, Grid, MediaError
+from valor.label_harvest.media.decoders import DECODERS, PYAV, decoder_trouble
+from valor.label_harvest.media.frames import DecodedClip
+from valor.label_harvest.media.read import finish_clip
 
 Decode = Callable[..., DecodedClip]
 
@@ -79,7 +79,7 @@ def mebibytes(name: str, path: Path) -> float:
     """Most memory of a process that does nothing but decode a clip (Linux)."""
     module, _, function = DECODERS[name].partition(":")
     code = (
-        f"import sys\nfrom {module} import {function}\nfrom label_harvest.clip_media import Grid\n"
+        f"import sys\nfrom {module} import {function}\nfrom valor.label_harvest.media.clip import Grid\n"
         f"{function}(sys.argv[1], grid=Grid())\nprint(open('/proc/self/status').read())"
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)

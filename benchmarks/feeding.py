@@ -23,11 +23,11 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.machine import processor
-from valor.annotations import read_split
-from valor.dataset import ClipSet, FeatureOptions, read_clip_set
-from valor.feature_files import FEATURE_FILES, LABEL_FOLDERS
-from valor.simulated import SimulationOptions, simulate
-from valor.vocabulary import LLP_CLASSES, class_names
+from valor.data.clips import ClipSet, FeatureOptions, read_clip_set
+from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.tables import read_split
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.experiments.simulated import SimulationOptions, simulate
 
 BATCH, WORKERS, EPOCHS = 64, 4, 5
 NAMES = class_names(LLP_CLASSES)

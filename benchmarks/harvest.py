@@ -27,15 +27,12 @@ from torch.nn import functional
 
 from benchmarks.harvest_published import FFMPEG, Networks, Times, librosa, work_on
 from benchmarks.machine import processor
-from label_harvest.clap import ClapTeacher
-from label_harvest.clap_weights import load_clap
-from label_harvest.clip import PRESET, ClipTeacher
-from label_harvest.evidence import Evidence
-from label_harvest.harvest import HarvestOptions, HarvestReport, harvest
-from label_harvest.manifest import HarvestManifest
-from label_harvest.open_clip_models import OpenClipName, load_open_clip
-from label_harvest.prompts import all_captions
-from valor.vocabulary import LLP_CLASSES, class_names, prompts
+from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
+from valor.label_harvest.harvest import HarvestOptions, HarvestReport, harvest
+from valor.label_harvest.store.manifest import HarvestManifest
+from valor.label_harvest.teachers.clap import ClapTeacher, load_clap
+from valor.label_harvest.teachers.clip import PRESET, ClipTeacher, OpenClipName, load_open_clip
+from valor.label_harvest.teachers.teacher import Evidence, all_captions
 
 TARGETS = {"outside the networks": 5.0, "end to end": 2.5}
 

@@ -23,14 +23,14 @@ from torch.nn import functional
 from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
+from valor.label_harvest.teachers.clap import ClapModel
+from valor.label_harvest.teachers.clip import IMAGE_MEAN, IMAGE_STD, OpenClipModel
+
 try:
     import librosa
 except ImportError:
     librosa = None
 
-from label_harvest.clap_weights import ClapModel
-from label_harvest.frame_rules import IMAGE_MEAN, IMAGE_STD
-from label_harvest.open_clip_models import OpenClipModel
 
 FFMPEG = shutil.which("ffmpeg")
 """The program the published scripts call."""

@@ -30,9 +30,9 @@ PUBLISHED = 2.1
 
 def make_data(folder: Path, name: str, clips: int) -> Path:
     """Simulate what a recipe trains on; returns the data folder."""
-    from valor.missing import needed_kinds
-    from valor.recipes import RECIPES
-    from valor.simulated import SimulationOptions, simulate
+    from valor.experiments.missing import needed_kinds
+    from valor.experiments.simulated import SimulationOptions, simulate
+    from valor.training.recipes import RECIPES
 
     options = SimulationOptions(clips=round(clips * 11_849 / 10_000), precision="float16")
     return simulate(folder, needed_kinds(RECIPES[name].features), options, folder, progress=False)
@@ -40,15 +40,15 @@ def make_data(folder: Path, name: str, clips: int) -> Path:
 
 def train_shortly(name: str, data: Path, out: Path, steps: int) -> None:
     """Train one epoch that ends after some steps, in a process that does nothing else."""
-    import valor.train
-    from valor.batch_order import epoch_order
-    from valor.recipes import RECIPES, override
-    from valor.seeds import TrainOptions, train_seeds
+    import valor.training.train
+    from valor.training.recipes import RECIPES, override
+    from valor.training.seeds import TrainOptions, train_seeds
+    from valor.training.train import epoch_order
 
     def few(num_clips: int, generator: "torch.Generator") -> "torch.Tensor":
         return epoch_order(num_clips, generator)[: 64 * steps]
 
-    vars(valor.train)["epoch_order"] = few
+    vars(valor.training.train)["epoch_order"] = few
     recipe = override(RECIPES[name], ["fit.epochs=1", "fit.warmup_epochs=0"])
     list(train_seeds(recipe, data, out, TrainOptions(labels=data, progress=False)))
 

@@ -21,16 +21,16 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import processor
-from eval.average_precision import event_precision, segment_precision
-from eval.breakdown import breakdown
-from eval.counts import with_audio_visual
-from eval.curves import threshold_curves
-from eval.intervals import bootstrap, compare
-from eval.probabilities import probs_with_audio_visual
-from eval.scores import score
-from valor.annotations import read_split
-from valor.demo.schedule import sample_world, world_arrays
-from valor.vocabulary import LLP_CLASSES, class_names
+from valor.data.tables import read_split
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.demo.world.schedule import sample_world, world_arrays
+from valor.eval.average_precision import event_precision, segment_precision
+from valor.eval.breakdown import breakdown
+from valor.eval.counts import with_audio_visual
+from valor.eval.curves import threshold_curves
+from valor.eval.decide import probs_with_audio_visual
+from valor.eval.intervals import bootstrap, compare
+from valor.eval.scores import score
 
 NAMES = class_names(LLP_CLASSES)
 SECONDS = 10
@@ -163,7 +163,7 @@ def show_ratio(task: Task, predicted: np.ndarray, repeats: int) -> None:
     print(f"ten figures equal to {difference:.0e} points, segment Type@AV {ours.segment.type_av:.1f}")
     print(f"plain loop, this run          {slow:9.3f} s")
     print(f"published loop, as measured   {PUBLISHED[0]:.1f}-{PUBLISHED[1]:.1f} s")
-    print(f"eval.scores.score             {1e3 * fast:9.3f} ms (median of {repeats})")
+    print(f"valor.eval.scores.score             {1e3 * fast:9.3f} ms (median of {repeats})")
     low, high = (int(value / fast) for value in PUBLISHED)
     print(f"ratio: {slow / fast:.0f}x to the plain loop, {low}x-{high}x to the published one")
 

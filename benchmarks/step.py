@@ -10,7 +10,8 @@ machine: two threads on two busy cores wait for each other.
 
 The last columns count the floating-point operations of the matrix products a step cannot do without (forward, and
 backward to every weight and every feature but the input), and say what share of a rate this machine reaches on a
-product alone they were done at: of torch.mm, which plain networks use, and of the faster operator of parsers.products.
+product alone they were done at: of torch.mm, which plain networks use, and of the faster operator of
+valor.parsers.cpu.products.
 """
 
 import argparse
@@ -24,12 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.machine import processor
-from parsers.build import PARSERS, ParserOptions, build_parser
-from parsers.folding import fold_clap_map, fold_frames
-from parsers.products import linear
-from valor.dataset import Batch
-from valor.fit_options import FitOptions
-from valor.train_step import build_optimiser, train_step
+from valor.data.clips import Batch
+from valor.parsers.build import PARSERS, ParserOptions, build_parser
+from valor.parsers.cpu.products import linear
+from valor.parsers.folding import fold_clap_map, fold_frames
+from valor.training.options import FitOptions
+from valor.training.step import build_optimiser, train_step
 
 BATCH, SEGMENTS = 64, 10
 TRIES = 50
@@ -120,7 +121,7 @@ def raw_batch(options: ParserOptions) -> Batch:
 
 
 def folded(batch: Batch) -> Batch:
-    """The same batch as valor.dataset reads it."""
+    """The same batch as valor.data.clips reads it."""
     audio = batch.audio if batch.audio.shape[1] == SEGMENTS else fold_clap_map(batch.audio)
     visual = fold_frames(batch.visual, SEGMENTS)
     return Batch(batch.clip_ids, audio, visual, batch.motion, None, batch.weak_labels, batch.pseudo_labels)
@@ -185,7 +186,8 @@ def main() -> None:
     print(f"python -m benchmarks.step --steps {arguments.steps} --threads {arguments.threads}")
     print(f"torch {torch.__version__}, {arguments.threads} of {os.cpu_count()} cores, {processor()}")
     rates = product_rate(lambda x, weight: torch.mm(x, weight.t())), product_rate(linear)
-    print(f"products alone: torch.mm {rates[0] / 1e9:.0f}, parsers.products {rates[1] / 1e9:.0f} GFLOP/s in float32")
+    reached = f"torch.mm {rates[0] / 1e9:.0f}, valor.parsers.cpu.products {rates[1] / 1e9:.0f}"
+    print(f"products alone: {reached} GFLOP/s in float32")
     columns = ("plain", "folded", "ours", "ratio", "to folded", "clips/s", "GFLOP", "of mm", "of best")
     print("".join(["\nseconds at batch 64  ", *(f"{column:>10}" for column in columns)]))
     for name, options in PARSERS.items():

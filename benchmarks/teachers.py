@@ -20,13 +20,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import processor
-from label_harvest.clap import ClapTeacher
-from label_harvest.clap_weights import ClapModel, load_clap
-from label_harvest.clip import PRESET, ClipTeacher
-from label_harvest.clip_media import ClipMedia, Grid
-from label_harvest.open_clip_models import OpenClipModel, OpenClipName, load_open_clip
-from label_harvest.precision import PRECISIONS, cast_input, cast_network, chosen_device
-from valor.vocabulary import LLP_CLASSES, prompts
+from valor.data.vocabulary import LLP_CLASSES, prompts
+from valor.label_harvest.media.clip import ClipMedia, Grid
+from valor.label_harvest.teachers.clap import ClapModel, ClapTeacher, load_clap
+from valor.label_harvest.teachers.clip import PRESET, ClipTeacher, OpenClipModel, OpenClipName, load_open_clip
+from valor.label_harvest.teachers.precision import PRECISIONS, cast_input, cast_network, chosen_device
 
 SEGMENTS = 10
 PRODUCT = {"cpu": 2048, "cuda": 8192}

@@ -21,16 +21,15 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import processor
-from parsers.build import build_parser
-from valor.annotations import Split, read_split
-from valor.checkpoint import CheckpointCard, write_checkpoint
-from valor.demo.render import write_tables
-from valor.demo.schedule import sample_world
-from valor.feature_files import FEATURE_FILES, SEGMENTS
-from valor.packed_store import PackedCard, write_packed
-from valor.recipes import RECIPES, Recipe, recipe_to_json, write_recipe
-from valor.run_folder import BEST, RECIPE
-from valor.vocabulary import LLP_CLASSES, class_names
+from valor.data.feature_files import FEATURE_FILES, SEGMENTS
+from valor.data.packed import PackedCard, write_packed
+from valor.data.tables import Split, read_split
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.demo.world.render import write_tables
+from valor.demo.world.schedule import sample_world
+from valor.parsers.build import build_parser
+from valor.training.checkpoint import BEST, RECIPE, CheckpointCard, write_checkpoint
+from valor.training.recipes import RECIPES, Recipe, recipe_to_json, write_recipe
 
 NAMES = class_names(LLP_CLASSES)
 CLIPS = 1_200

@@ -1,1 +1,1 @@
-"""Bool arrays -> events, counts, F-scores, tables, figures. Import names, as in `from eval.scores import score`."""
+"""Bool arrays -> events, counts, F-scores, tables, figures. Import names: `from valor.eval.scores import score`."""

@@ -30,8 +30,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from .matches import match_events, overlap_fraction
-from .words import Words, num_marked, packed, run_starts, unpacked
+from .events import Words, match_events, num_marked, overlap_fraction, packed, run_starts, unpacked
 
 BoolArray = npt.NDArray[np.bool_]
 CountArray = npt.NDArray[np.int64]
@@ -180,7 +179,7 @@ def check_marks(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None 
         raise ValueError(
             "predicted and truth must be bool [clips, segments, modalities, classes] of one shape, at least one "
             f"segment long, got {predicted.dtype} {predicted.shape} and {truth.dtype} {truth.shape}; "
-            "turn probabilities into decisions with eval.decide"
+            "turn probabilities into decisions with valor.eval.decide"
         )
     if valid is not None and (valid.dtype != np.bool_ or valid.shape != predicted.shape[:2]):
         raise ValueError(

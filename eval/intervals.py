@@ -13,16 +13,34 @@ Convention
 Source
     Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentile intervals); Noreen,
     "Computer-intensive methods for testing hypotheses", 1989, chapter 2 (approximate randomisation).
+
+Intervals around the F of every class: bootstrap over clips, as intervals.py does for the ten figures.
+
+How far a difference could be off because of the seeds: the paired t interval over trainings.
+
+Convention
+    Two ways to train, each with the same n seeds, differ by n numbers. Their mean has a Student t distribution with
+    n - 1 degrees of freedom around the true difference, if differences over seeds are about normal. The p-value is
+    two-sided.
+    The interval speaks of other seeds on the same clips. Intervals over clips (intervals.py) speak of other clips with
+    the same trainings. A difference worth reporting lies outside zero in both.
+
+Source
+    Student, "The probable error of a mean", 1908; the distribution for whole degrees of freedom in closed form:
+    Abramowitz and Stegun, "Handbook of mathematical functions", 1964, 26.7.3 and 26.7.4.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import atan, cos, inf, pi, sin, sqrt
+from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .scores import FIGURES, LEVELS, PER_CLIP, Scores
+from .counts import BoolArray, event_counts, segment_counts
+from .scores import FIGURES, LEVELS, PER_CLIP, Scores, f_scores
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -112,7 +130,7 @@ def bootstrap(scores: Scores, *, resamples: int = 10_000, confidence: float = 0.
 
     Example:
         >>> marks = np.ones((20, 10, 2, 3), dtype=bool)
-        >>> from eval.scores import score
+        >>> from valor.eval.scores import score
         >>> bootstrap(score(marks, marks), resamples=100).of("segment", "type_av").text()
         '100.0 [100.0, 100.0]'
     """
@@ -142,7 +160,7 @@ def compare(
             or an option makes no sense.
 
     Example:
-        >>> from eval.scores import score
+        >>> from valor.eval.scores import score
         >>> truth = np.ones((20, 10, 2, 3), dtype=bool)
         >>> better, worse = score(truth, truth), score(truth & (np.arange(10) < 5).reshape(10, 1, 1), truth)
         >>> result = compare(better, worse, resamples=100).of("segment", "audio")
@@ -248,3 +266,130 @@ def _intervals(means: FloatArray, figures: FloatArray, confidence: float, clips:
         resamples=len(figures),
         clips=clips,
     )
+
+
+CLASS_BLOCK = 250
+"""Resamples drawn at a time."""
+
+
+def class_intervals(
+    predicted: BoolArray,
+    truth: BoolArray,
+    *,
+    level: str = "segment",
+    valid: BoolArray | None = None,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> tuple[FloatArray, FloatArray]:
+    """Put an interval around the F of counts added over clips (`Breakdown.f`) of each class.
+
+    Args:
+        predicted: bool [N, T, M, C], True where the parser marks a segment.
+        truth: bool [N, T, M, C], the annotated segments, same axes.
+        level: segment or event.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+        resamples: how many times N clips are drawn with replacement. A resample without the class in prediction and
+            truth has no F and is left out.
+        confidence: share of the resampled figures between the ends.
+        seed: of the draws.
+
+    Returns:
+        Lower and upper ends, float64 [M, C] in 0..1; NaN for a class that never occurs.
+
+    Raises:
+        ValueError: The level is unknown, an option makes no sense, or the arrays do not belong together.
+
+    Source:
+        Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentile intervals).
+    """
+    if level not in LEVELS or resamples < 1 or not 0 < confidence < 1:
+        raise ValueError(
+            f"level must be one of {', '.join(LEVELS)}, resamples at least 1 and confidence between 0 and 1, "
+            f"got {level!r}, {resamples} and {confidence}"
+        )
+    count = segment_counts if level == "segment" else event_counts
+    counts = count(predicted, truth, valid=valid)
+    shape, num_clips = counts.shape[1:], len(counts)
+    flat = counts.reshape(num_clips, -1).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    even = np.full(num_clips, 1 / num_clips)
+    blocks = []
+    for done in range(0, resamples, CLASS_BLOCK):
+        times = rng.multinomial(num_clips, even, size=min(CLASS_BLOCK, resamples - done))
+        values, present = f_scores(np.rint(times @ flat).astype(np.int64).reshape(-1, *shape))
+        blocks.append(np.where(present, values, np.nan))
+    drawn = np.concatenate(blocks)
+    occurs = ~np.isnan(drawn).all(axis=0)
+    low, high = np.full((2, *occurs.shape), np.nan)
+    ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+    low[occurs], high[occurs] = np.nanquantile(drawn[:, occurs], ends, axis=0)
+    return low, high
+
+
+def seed_interval(differences: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Put an interval around the mean of differences, one for each seed.
+
+    Args:
+        differences: in points of percent, of at least two seeds.
+        confidence: how often such an interval holds the true difference.
+
+    Returns:
+        The mean, its ends and the p-value of no difference.
+
+    Raises:
+        ValueError: There are fewer than two differences, or the confidence makes no sense.
+
+    Example:
+        >>> seed_interval([1.0, 2.0, 3.0]).text()
+        '+2.0 [-0.5, +4.5]'
+    """
+    if len(differences) < 2 or not 0 < confidence < 1:
+        raise ValueError(
+            f"an interval over seeds needs at least two and a confidence between 0 and 1, got {len(differences)} "
+            f"and {confidence}"
+        )
+    mean, error = fmean(differences), stdev(differences) / sqrt(len(differences))
+    freedom = len(differences) - 1
+    reach = error * student_quantile(confidence, freedom)
+    share = student_share(abs(mean) / error, freedom) if error else float(mean != 0)
+    return Interval(mean, mean - reach, mean + reach, 1 - share)
+
+
+def student_share(value: float, freedom: int) -> float:
+    """Chance that a Student t variable lies between -value and value.
+
+    Args:
+        value: not negative.
+        freedom: degrees of freedom, at least 1.
+
+    Example:
+        >>> round(student_share(2.776, 4), 3)
+        0.95
+    """
+    if value == inf:
+        return 1.0
+    angle = atan(value / sqrt(freedom))
+    odd = freedom % 2
+    term = cos(angle) if odd else 1.0
+    total = 0.0 if freedom == 1 else term
+    for k in range(2 + odd, freedom - 1, 2):
+        term *= cos(angle) ** 2 * (k - 1) / k
+        total += term
+    return 2 / pi * (angle + sin(angle) * total) if odd else sin(angle) * total
+
+
+def student_quantile(confidence: float, freedom: int) -> float:
+    """The value that a Student t variable stays within, to either side, with a given chance.
+
+    Example:
+        >>> round(student_quantile(0.95, 4), 3)
+        2.776
+    """
+    low, high = 0.0, 1.0
+    while student_share(high, freedom) < confidence:
+        low, high = high, 2 * high
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_share(middle, freedom) < confidence else (low, middle)
+    return high

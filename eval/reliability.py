@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from .breakdown import ratio
 from .counts import BoolArray
-from .probabilities import FloatArray, check_pair
+from .decide import FloatArray, check_pair
 
 BINNINGS = ("width", "mass")
 """How probabilities are put into bins: of equal width, or of equally many statements."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from .clip_media import ClipMedia, Grid, MediaError
-from .decode_pool import DecodeLimits, DecodePool
-from .decoders import DECODERS, PYAV
-from .evidence import Teacher
-from .markers import KnownClip, ShardRow
-from .shard_evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
+from .media.clip import ClipMedia, Grid, MediaError
+from .media.decode_pool import DecodeLimits, DecodePool
+from .media.decoders import DECODERS, PYAV
+from .store.plan import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
+from .store.shards import KnownClip, ShardRow
+from .teachers.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 

@@ -11,20 +11,27 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .clip_media import FAILURES, STATUSES, Grid
-from .decode_pool import DecodeLimits, usable_cores
-from .decoders import PYAV, check_decoder
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
-from .evidence import NEEDS, Teacher
-from .manifest import HarvestManifest, find_media
-from .markers import KnownClip, Marker, Markers, known_clips
-from .shard_evidence import ShardEvidence
-from .shard_plan import ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
-from .shards import finish_rewrites, read_shard, unclaimed_arrays, write_failures, write_shard
-from .share import WHOLE, Share
-from .store import describe, open_store
-from .store_files import list_lock, remove_leftovers, write_lock
-from .weights_file import write_origins
+from .media.clip import FAILURES, STATUSES, Grid
+from .media.decode_pool import DecodeLimits, usable_cores
+from .media.decoders import PYAV, check_decoder
+from .store.disk import WHOLE, Share, list_lock, remove_leftovers, write_lock
+from .store.manifest import HarvestManifest, find_media
+from .store.origins import write_origins
+from .store.plan import ShardEvidence, ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
+from .store.shards import (
+    KnownClip,
+    Marker,
+    Markers,
+    finish_rewrites,
+    known_clips,
+    read_shard,
+    unclaimed_arrays,
+    write_failures,
+    write_shard,
+)
+from .store.store import describe, open_store
+from .teachers.teacher import NEEDS, Teacher
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +113,7 @@ class HarvestReport:
 
     @property
     def failures(self) -> tuple[KnownClip, ...]:
-        """Clips with a status that counts as a failure (`label_harvest.clip_media.FAILURES`)."""
+        """Clips with a status that counts as a failure (`valor.label_harvest.media.clip.FAILURES`)."""
         return tuple(row for row in self.rows if row.status in FAILURES)
 
     @property

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from .store import EvidenceStore
+from .store.store import EvidenceStore
 
 MODALITIES = ("audio", "visual")
 """Order of the modality axis M; the same tuple stands in `eval` and `parsers`, and a test keeps them equal."""

@@ -17,10 +17,10 @@ from functools import lru_cache, partial
 from types import ModuleType
 from typing import Any, cast
 
-from .decode_pool import DecodePool, usable_cores
 from .engine import Batch, Clock, Decoding, Judged, read_row
-from .evidence import Teacher
-from .shard_evidence import Answers, ReadClip, judge_batch, prepare_batch
+from .media.decode_pool import DecodePool, usable_cores
+from .store.plan import Answers, ReadClip, judge_batch, prepare_batch
+from .teachers.teacher import Teacher
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .dropout import drop
-from .fused import LayerWeights, fused_layer
-from .products import Dense, dense
+from .cpu.dropout import drop
+from .cpu.fused import LayerWeights, fused_layer
+from .cpu.products import Dense, dense
 
 NORM_ORDERS = ("post", "pre")
 """Where a layer normalises: after each residual sum, or the query before it."""
@@ -135,7 +135,7 @@ class HybridLayer(nn.Module):
         return heard, self._update(visual, heard if self.update_order == "audio-first" else audio, valid)
 
     def weights(self) -> LayerWeights:
-        """The parameters, in the order of `parsers.fused`."""
+        """The parameters, in the order of `valor.parsers.cpu.fused`."""
         along, across = self.self_attention, self.cross_attention
         return LayerWeights(
             *(along.in_weight, along.in_bias, *along.out_projection.parameters()),
@@ -145,7 +145,7 @@ class HybridLayer(nn.Module):
         )
 
     def _can_be_fused(self, x: Tensor) -> bool:
-        """Whether a backward pass on the CPU is coming, for which `parsers.fused` is the faster way."""
+        """Whether a backward pass on the CPU is coming, for which `valor.parsers.cpu.fused` is the faster way."""
         published = self.norm_order == "post" and self.update_order == "audio-first"
         plain = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
         return published and plain and torch.is_grad_enabled()
@@ -176,7 +176,7 @@ class HybridEncoder(nn.Module):
         """Copy the layer; with pre norm, add one closing norm per stream.
 
         The published state dict holds the closing norms with post norm too, where nothing uses them; here they
-        only exist where they act (`parsers.published` restores them on the way out).
+        only exist where they act (`valor.parsers.published` restores them on the way out).
         """
         super().__init__()
         if num_layers < 1:

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from .attention import NORM_ORDERS, UPDATE_ORDERS, HybridEncoder, HybridLayer
+from .cpu.products import Dense
 from .hybrid import HybridParser, Stem
 from .pooling import AttentiveMilPooling, LinearSoftmaxPooling, MaxPooling
-from .products import Dense
 
 POOLINGS = ("attentive", "linear-softmax", "max")
 """Names `ParserOptions.pooling` understands."""
@@ -42,7 +42,7 @@ class ParserOptions:
     update_order: str = "audio-first"
     """`audio-first`, or `together` as in the parser of 2020, see HybridLayer."""
     pooling: str = "attentive"
-    """`attentive`, `linear-softmax` or `max`, see parsers.pooling."""
+    """`attentive`, `linear-softmax` or `max`, see valor.parsers.pooling."""
 
     def __post_init__(self) -> None:
         """Refuse options no parser can be built from."""

@@ -1,13 +1,56 @@
-"""The audio-visual parser: stem, hybrid attention encoder, one shared classifier, pooling."""
+"""The audio-visual parser: stem, hybrid attention encoder, one shared classifier, pooling.
 
+What a parser answers, and the legend of the shape comments in this package.
+
+Shape legend: B clips of a batch, T segments, M modalities (audio, visual), C classes, D features, H attention heads.
+"""
+
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from .attention import HybridEncoder
-from .output import ParserOutput
 from .pooling import PooledProbs
+
+MODALITIES = ("audio", "visual")
+"""Order of the modality axis everywhere."""
+
+
+@dataclass(frozen=True, eq=False)
+class ParserOutput:
+    """One batch of answers; probabilities of one (segment, modality) are independent over classes."""
+
+    segment_logits: Tensor
+    """float [B, T, M, C], log-odds that the class happens in the segment."""
+    segment_probs: Tensor
+    """float [B, T, M, C] in [0, 1], sigmoid of `segment_logits`."""
+    clip_probs: Tensor
+    """float [B, C], pooled over segments and modalities. Attentive pooling can exceed 1 (see
+    `valor.parsers.pooling`)."""
+    modality_probs: Tensor
+    """float [B, M, C] in [0, 1], pooled over the segments of one modality."""
+    features: Tensor
+    """float [B, T, M, D], the encoded streams the logits were read off."""
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not belong to one batch."""
+        batch, _, modalities, classes = self.segment_logits.shape
+        expected = {
+            "segment_probs": tuple(self.segment_logits.shape),
+            "clip_probs": (batch, classes),
+            "modality_probs": (batch, modalities, classes),
+        }
+        for name, shape in expected.items():
+            got = tuple(getattr(self, name).shape)
+            if got != shape:
+                raise ValueError(f"{name} must be {shape} beside segment_logits {expected['segment_probs']}, got {got}")
+        if self.features.shape[:3] != self.segment_logits.shape[:3]:
+            raise ValueError(
+                f"features must be [clips, segments, modalities, features] beside segment_logits "
+                f"{expected['segment_probs']}, got {tuple(self.features.shape)}"
+            )
 
 
 class Stem(nn.Module):
@@ -56,7 +99,7 @@ class HybridParser(nn.Module):
     """Which events are audible and which are visible, segment by segment."""
 
     def __init__(self, stem: Stem, encoder: HybridEncoder, classifier: nn.Linear, pooling: nn.Module) -> None:
-        """Take the parts; `parsers.build.build_parser` makes them from options."""
+        """Take the parts; `valor.parsers.build.build_parser` makes them from options."""
         super().__init__()
         self.stem = stem
         self.encoder = encoder
@@ -69,7 +112,7 @@ class HybridParser(nn.Module):
         """Parse a batch of clips.
 
         Args:
-            audio: float [B, T, D_audio], features on the segment grid (`parsers.folding` for denser ones).
+            audio: float [B, T, D_audio], features on the segment grid (`valor.parsers.folding` for denser ones).
             visual: float [B, T, D_visual].
             motion: float [B, T, D_motion], or None for a parser without a motion stream.
             valid: bool [B, T], True where a segment exists, at least one per clip; None when all do. Answers at other
@@ -101,7 +144,7 @@ class HybridParser(nn.Module):
             if tuple(given.shape) != expected:
                 raise ValueError(
                     f"{name} features must be [clips, segments, features] = {expected}, got {tuple(given.shape)}; "
-                    "denser published features are folded first (parsers.folding)"
+                    "denser published features are folded first (valor.parsers.folding)"
                 )
         if valid is not None and tuple(valid.shape) != tuple(audio.shape[:2]):
             raise ValueError(f"valid must be bool {tuple(audio.shape[:2])}, got {tuple(valid.shape)}")

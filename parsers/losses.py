@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .output import ParserOutput
+from .hybrid import ParserOutput
 
 _SMALLEST_PROB = 1e-7
 

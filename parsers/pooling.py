@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from .products import Dense
+from .cpu.products import Dense
 
 
 class PooledProbs(NamedTuple):

@@ -9,15 +9,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-import valor.train
+import valor.training.train
 from benchmarks import decoders, feeding, harvest, memory, scores, step, teachers, test_command
-from label_harvest.clap_weights import ClapModel, spell_bytes
-from label_harvest.frame_rules import FrameRule
-from label_harvest.open_clip_models import OpenClipModel
-from tests.test_clap_teacher import tiny_network as tiny_clap
-from tests.test_clip_teacher import tiny_network as tiny_clip
-from tests.test_clip_teacher import tokenize
-from tests.typed import typed
+from tests.helpers.typed import typed
+from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
+from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
+from tests.label_harvest.teachers.test_clip import tokenize
+from valor.label_harvest.teachers.clap import ClapModel, spell_bytes
+from valor.label_harvest.teachers.clip import FrameRule, OpenClipModel
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +58,7 @@ def test_feeding(monkeypatch, capsys, tmp_path):
 
 
 def test_memory(monkeypatch, tmp_path):
-    monkeypatch.setattr(valor.train, "epoch_order", valor.train.epoch_order)  # put back afterwards
+    monkeypatch.setattr(valor.training.train, "epoch_order", valor.training.train.epoch_order)  # put back afterwards
     data = memory.make_data(tmp_path, "valor++", 20)
     memory.train_shortly("valor++", data, tmp_path / "run", 1)
     assert (tmp_path / "run/scores.json").is_file()

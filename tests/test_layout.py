@@ -1,19 +1,40 @@
-"""The arrows between the packages, the harmless use of the name `eval`, and the copies of MODALITIES."""
+"""The arrows between the folders, the harmless use of the name `eval`, and the copies of MODALITIES."""
 
 import ast
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
+from benchmarks.house import PACKAGES, import_graph, imports_of, modules_of, plain_name, tree_of
 from tests.conftest import ROOT
 
-PACKAGES = ("valor", "label_harvest", "parsers", "eval")
-MAY_IMPORT = {
-    "valor": {"valor", "label_harvest", "parsers", "eval"},
-    "label_harvest": {"label_harvest"},
-    "parsers": {"parsers"},
-    "eval": {"eval"},
+FLOORS = (
+    {"valor.__main__"},
+    {"valor.cli"},
+    {"valor.experiments", "valor.doctor"},
+    {"valor.demo"},
+    {"valor.viewer", "valor.video", "valor.scoring"},
+    {"valor.labels", "valor.training"},
+    {"valor.teachers"},
+    {"valor.data"},
+    {"label_harvest"},
+    {"label_harvest.store"},
+    {"label_harvest.teachers"},
+    {"label_harvest.media"},
+    {"eval.figures", "parsers"},
+    {"eval", "parsers.cpu"},
+)
+"""From the roof down: a folder imports only what lies on floors below its own. What is not named lies in the longest
+name that begins it: `valor.video.formats` is of `valor.video`, `label_harvest.engine` of `label_harvest`."""
+
+APART = {
+    "label_harvest": {"parsers", "eval"},
+    "parsers": {"eval", "label_harvest"},
+    "eval": {"parsers", "label_harvest"},
 }
+"""Floors do not say it all: these three know nothing of one another."""
+
 NEVER = {
     "eval": {"torch", "av", "transformers", "open_clip", "torchaudio", "torchvision"},
     "parsers": {"pandas", "av", "transformers", "open_clip", "matplotlib"},
@@ -21,113 +42,131 @@ NEVER = {
     "valor": set(),
 }
 
+FLOOR_OF = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
+GRAPH = import_graph(ROOT)
 
-def imported_names(tree: ast.AST) -> list[tuple[int, str, bool]]:
-    """(line, dotted module, does the statement bind the package name) of every absolute import."""
+
+def folder_of(module: str) -> str:
+    """The folder of FLOORS a module lies in."""
+    parts = module.split(".")
+    return next(name for k in range(len(parts), 0, -1) if (name := ".".join(parts[:k])) in FLOOR_OF)
+
+
+def wrong_arrows(module: str, imported: set[str]) -> list[str]:
+    """The imports of a module that do not go down."""
+    here = folder_of(module)
     found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [(node.lineno, alias.name, alias.asname is None) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            found.append((node.lineno, node.module or "", False))
-            if (node.module or "") in PACKAGES:
-                found += [(node.lineno, f"{node.module}.{alias.name}", False) for alias in node.names]
-            binds = [alias.asname or alias.name for alias in node.names]
-            found += [(node.lineno, "eval", True)] if "eval" in binds else []
+    for other in sorted(imported - {"valor"}):
+        there = folder_of(other)
+        is_down = there == here or FLOOR_OF[there] > FLOOR_OF[here]
+        if not is_down or other.split(".")[0] in APART.get(here.split(".")[0], ()):
+            found.append(f"{module} imports {other}")
     return found
 
 
-def violations(package: str, source: str) -> list[str]:
-    """Broken arrows of one file of `package`."""
-    tree, broken = ast.parse(source), []
-    for line, module, binds in imported_names(tree):
-        top = module.split(".")[0]
-        if top in PACKAGES and top not in MAY_IMPORT[package]:
-            broken.append(f"line {line}: {package} imports {module}")
-        if top in NEVER[package]:
-            broken.append(f"line {line}: {package} imports {module}, which does not belong there")
-        if top == "eval" and binds:
-            broken.append(f"line {line}: the name eval is bound; write `from eval.x import name`")
-    broken += [
-        f"line {node.lineno}: a function named eval"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef) and node.name == "eval"
-    ]
+def foreign_names(package: str, tree: ast.AST) -> list[str]:
+    """Libraries that do not belong into a package, imports past `valor`, and a name `eval` that is bound."""
+    broken = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == "eval":
+            broken.append(f"line {node.lineno}: a function named eval")
+        if not isinstance(node, ast.Import | ast.ImportFrom) or (isinstance(node, ast.ImportFrom) and node.level):
+            continue
+        is_from = isinstance(node, ast.ImportFrom)
+        modules = [node.module or ""] if is_from else [alias.name for alias in node.names]
+        bound = [alias.asname or (alias.name if is_from else alias.name.split(".")[0]) for alias in node.names]
+        tops = {module.split(".")[0] for module in modules}
+        broken += [f"line {node.lineno}: {package} imports {top}" for top in sorted(tops & NEVER[package])]
+        broken += [f"line {node.lineno}: write valor.{top}" for top in sorted(tops & set(PACKAGES) - {"valor"})]
+        broken += [f"line {node.lineno}: the name eval is bound; import names from it"] * ("eval" in bound)
     return broken
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_arrows(package: str) -> None:
-    files = sorted((ROOT / package).rglob("*.py"))
-    assert files, f"no source files in {package}"
-    broken = {str(f.relative_to(ROOT)): v for f in files if (v := violations(package, f.read_text(encoding="utf-8")))}
-    assert not broken
+def test_arrows_go_down(package: str) -> None:
+    ours = {module: path for module, path in modules_of(ROOT).items() if module.split(".")[0] == package}
+    assert ours, f"no source files in {package}"
+    assert not [arrow for module in ours if module != "valor" for arrow in wrong_arrows(module, GRAPH[module])]
+    assert not {module: found for module, path in ours.items() if (found := foreign_names(package, tree_of(path)))}
+
+
+@pytest.mark.parametrize(
+    ("module", "planted"),
+    [
+        ("eval.scores", "from valor.data.vocabulary import LLP_CLASSES\n"),
+        ("eval.scores", "from .figures.style import to_png\n"),
+        ("parsers.hybrid", "def f():\n    from valor.label_harvest.store.store import read_store\n"),
+        ("parsers.cpu.fused", "from ..hybrid import HybridParser\n"),
+        ("label_harvest.harvest", "import valor.parsers.folding\n"),
+        ("label_harvest.media.clip", "from ..store.store import read_store\n"),
+        ("label_harvest.media.clip", "from ..harvest import harvest\n"),
+        ("label_harvest.teachers.clip", "from ..store.manifest import media_id\n"),
+        ("label_harvest.store.store", "from valor.data.tables import read_split\n"),
+        ("valor.data.tables", "from valor.labels.labels import label_clips\n"),
+        ("valor.labels.make", "from valor.training.recipes import RECIPES\n"),
+        ("valor.training.train", "from valor.scoring.figures import draw_run\n"),
+        ("valor.scoring.system", "from valor.viewer.page import web_page\n"),
+        ("valor.video.parse", "from valor.scoring.figures import draw_run\n"),
+        ("valor.viewer.page", "from valor.demo.run import run_demo\n"),
+        ("valor.demo.run", "from valor.experiments.ablate import ablate\n"),
+        ("valor.experiments.ablate", "from valor.cli.arguments import COMMANDS\n"),
+    ],
+)
+def test_a_planted_arrow_up_is_found(module: str, planted: str) -> None:
+    known = {*GRAPH, *(plain_name(f"valor.{name}") for name in GRAPH)}
+    assert module in known
+    assert wrong_arrows(module, imports_of(module, ast.parse(planted), known))
 
 
 @pytest.mark.parametrize(
     ("package", "planted"),
     [
         ("eval", "import torch\n"),
-        ("eval", "from valor.vocabulary import LLP_CLASSES\n"),
-        ("parsers", "def f():\n    from label_harvest.store import read_store\n"),
-        ("label_harvest", "import parsers.folding\n"),
-        ("valor", "import eval.scores\n"),
+        ("parsers", "import pandas as pd\n"),
+        ("label_harvest", "from matplotlib import pyplot\n"),
+        ("valor", "from eval.scores import score\n"),
+        ("valor", "import valor.eval.scores as eval\n"),
         ("valor", "from somewhere import evaluate as eval\n"),
+        ("valor", "from valor import eval\n"),
         ("valor", "def eval(model):\n    return model\n"),
     ],
 )
-def test_planted_violations_are_found(package: str, planted: str) -> None:
-    assert violations(package, planted)
+def test_a_planted_foreign_name_is_found(package: str, planted: str) -> None:
+    assert foreign_names(package, ast.parse(planted))
 
 
 def test_harmless_imports_pass() -> None:
-    assert not violations("valor", "from eval.scores import score\nimport torch\nmodel.eval()\n")
+    harmless = ast.parse("from valor.eval.scores import score\nimport torch\nmodel.eval()\n")
+    assert not foreign_names("valor", harmless)
+    assert not wrong_arrows("valor.scoring.system", imports_of("valor.scoring.system", harmless, GRAPH))
 
 
 def test_modalities_are_one_order() -> None:
-    from eval.events import MODALITIES as OF_EVAL
-    from label_harvest.pseudo_labels import MODALITIES as OF_HARVEST
-    from parsers.output import MODALITIES as OF_PARSERS
+    from valor.eval.events import MODALITIES as OF_EVAL
+    from valor.label_harvest.pseudo_labels import MODALITIES as OF_HARVEST
+    from valor.parsers.hybrid import MODALITIES as OF_PARSERS
 
     assert OF_EVAL == OF_PARSERS == OF_HARVEST == ("audio", "visual")
 
 
 def test_no_rings_between_modules() -> None:
     """A module may not reach itself through imports, those inside functions counted."""
-    modules = {
-        ".".join(f.relative_to(ROOT).with_suffix("").parts): f for p in PACKAGES for f in (ROOT / p).rglob("*.py")
-    }
-    edges = {name: _imports_of(name, path, set(modules)) for name, path in modules.items()}
-    for start in edges:
-        seen, stack = set(), list(edges[start])
+    for start in GRAPH:
+        seen: set[str] = set()
+        stack = list(GRAPH[start])
         while stack:
             here = stack.pop()
             assert here != start, f"{start} imports itself through {sorted(seen)}"
             if here not in seen:
                 seen.add(here)
-                stack += edges[here]
-
-
-def _imports_of(name: str, path: Path, known: set[str]) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            parent = ".".join(name.split(".")[: -node.level]) if node.level else ""
-            module = ".".join(part for part in (parent, node.module or "") if part)
-            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
-    return found & known
+                stack += GRAPH[here]
 
 
 def test_scoring_needs_no_torch() -> None:
     """The score of two arrays is had without torch, even if torch is installed."""
-    import subprocess
-    import sys
-
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "import numpy as np\nfrom eval.scores import score\n"
+        "import numpy as np\nfrom valor.eval.scores import score\n"
         "mask = np.ones((2, 10, 2, 3), bool)\nprint(score(mask, mask).segment.type_av)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

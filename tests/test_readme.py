@@ -6,8 +6,8 @@ import shlex
 import pytest
 
 from tests.conftest import ROOT
-from valor.arguments import build_argument_parser
-from valor.recipes import RECIPES
+from valor.cli.arguments import build_argument_parser
+from valor.training.recipes import RECIPES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

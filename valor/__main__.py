@@ -6,12 +6,12 @@ import os
 import sys
 from collections.abc import Callable
 
-from label_harvest.evidence import TeacherUnavailableError
-from label_harvest.media import MediaError
-from valor.arguments import COMMANDS as MODULES
-from valor.arguments import build_argument_parser
-from valor.commands.command import DONE, WRONG_USE
-from valor.errors import TrainingError
+from valor.cli.arguments import COMMANDS as MODULES
+from valor.cli.arguments import build_argument_parser
+from valor.cli.command import DONE, WRONG_USE
+from valor.label_harvest.media.clip import MediaError
+from valor.label_harvest.teachers.teacher import TeacherUnavailableError
+from valor.training.predict import TrainingError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from .annotations import WEAK_TABLES, read_split
-from .vocabulary import LLP_CLASSES, class_names
+from valor.data.tables import WEAK_TABLES, read_split
+from valor.data.vocabulary import LLP_CLASSES, class_names
 
 NEEDED = (
     "torch",
@@ -84,7 +84,7 @@ def _packages() -> list[Finding]:
 
 def _decoders() -> list[Finding]:
     """The libraries that `valor harvest --decoder` may name beside the one that is always there."""
-    from label_harvest.decoders import DECODERS, PYAV, decoder_trouble
+    from valor.label_harvest.media.decoders import DECODERS, PYAV, decoder_trouble
 
     found = []
     for name in DECODERS:
@@ -107,7 +107,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _teachers() -> list[Finding]:
-    from label_harvest.teachers import TEACHERS, where_weights_are
+    from valor.label_harvest.teachers.build import TEACHERS, where_weights_are
 
     found = []
     for name, role in TEACHERS.items():
@@ -124,7 +124,7 @@ def _teachers() -> list[Finding]:
 def _extractors() -> list[Finding]:
     """The networks of `valor harvest --features`; variants of one role share their weights."""
     try:
-        from label_harvest.extractors import EXTRACTORS, weights_file
+        from valor.label_harvest.teachers.features import EXTRACTORS, weights_file
 
         places = {role: weights_file(role) for role in EXTRACTORS.values()}
     except (ImportError, OSError, RuntimeError) as error:
@@ -163,7 +163,7 @@ def _data(folder: Path) -> list[Finding]:
 
 def _features(folder: Path) -> list[Finding]:
     try:
-        from .feature_files import FEATURE_FILES
+        from valor.data.feature_files import FEATURE_FILES
     except (ImportError, OSError, RuntimeError) as error:
         return [Finding("note", "features", f"cannot be looked at: {error}")]
     found = []

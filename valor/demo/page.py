@@ -5,16 +5,17 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from eval.scores import FIGURES, LEVELS, PER_CLIP, Scores
-from eval.tables import FIGURE_TITLES, LEVEL_TITLES
-from label_harvest.media import Grid, read_clip
-from valor.annotations import media_id
-from valor.predictions import align, decisions
-from valor.report import LEGEND, ReportClip, ScoreRow, clip_card, plain_table, score_table, write_page
+from valor.data.predictions import align, decisions
+from valor.demo.world.llp_facts import LLP_STATISTICS
+from valor.demo.world.schedule import statistics, world_arrays
+from valor.eval.scores import FIGURES, LEVELS, PER_CLIP, Scores
+from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.store.manifest import media_id
+from valor.viewer.report import LEGEND, ReportClip, ScoreRow, clip_card, plain_table, score_table, write_page
 
-from .llp_facts import LLP_STATISTICS
 from .run import ARMS, DemoOptions, DemoResult
-from .schedule import statistics, world_arrays
 
 SHOWN_CLIPS = 8
 """Clips of the test split on the page."""

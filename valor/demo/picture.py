@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.canvas import Style, to_png
-from eval.film import Media
-from eval.timelines import timeline_figure
-from label_harvest.media import Grid, read_clip
-from valor.annotations import media_id
-from valor.files import replaced
-from valor.predictions import align, decisions
+from valor.data.predictions import align, decisions
+from valor.eval.figures.style import Style, to_png
+from valor.eval.figures.timeline import Media, timeline_figure
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.manifest import media_id
 
 from .page import clip_gains
 from .run import DemoResult

@@ -13,23 +13,28 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from eval.anchors import nothing_predicted, tags_copied
-from eval.scores import Scores, score
-from label_harvest.harvest import HarvestOptions, harvest
-from label_harvest.manifest import HarvestManifest
-from label_harvest.media import Grid
-from label_harvest.store import EvidenceStore, read_store
-from label_harvest.teachers import build_teacher
-from valor.annotations import Split, read_split
-from valor.demo.render import World, build_world
-from valor.demo.schedule import SPLITS
-from valor.files import replaced
-from valor.labelling import LabelQuality, label_quality, read_thresholds, write_label_folder
-from valor.predictions import Predictions, read_predictions, score_predictions, write_predictions, write_scores_json
-from valor.recipes import RECIPES
-from valor.runs import predict_run, train_run, with_seed
-from valor.train import LOG
-from valor.vocabulary import LLP_CLASSES, class_names, prompts
+from valor.data.predictions import (
+    Predictions,
+    read_predictions,
+    score_predictions,
+    write_predictions,
+    write_scores_json,
+)
+from valor.data.tables import Split, read_split
+from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
+from valor.demo.world.render import World, build_world
+from valor.demo.world.schedule import SPLITS
+from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
+from valor.label_harvest.harvest import HarvestOptions, harvest
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.manifest import HarvestManifest
+from valor.label_harvest.store.store import EvidenceStore, read_store
+from valor.label_harvest.teachers.build import build_teacher
+from valor.labels.labels import LabelQuality, label_quality, read_thresholds, write_label_folder
+from valor.training.checkpoint import LOG
+from valor.training.recipes import RECIPES
+from valor.training.run import predict_run, train_run, with_seed
 
 _LOG = logging.getLogger(__name__)
 
@@ -218,7 +223,7 @@ def shuffled_between_clips(store: EvidenceStore, splits: Mapping[str, Split], *,
 
 def _label(folder: Path, store: EvidenceStore, test: Split) -> dict[str, LabelQuality]:
     """Write the pseudo labels of each arm; say how good those of the test split are."""
-    from label_harvest.tiny import WEIGHTS
+    from valor.label_harvest.teachers.demo import WEIGHTS
 
     thresholds = read_thresholds(WEIGHTS / "demo_thresholds.json", len(store.class_names))
     quality = {}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eval.events import MODALITIES
-from eval.scores import PER_CLIP, score
+from valor.eval.events import MODALITIES
+from valor.eval.scores import PER_CLIP, score
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]

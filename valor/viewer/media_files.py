@@ -4,7 +4,7 @@ import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
 
-from label_harvest.manifest import find_media
+from valor.label_harvest.store.manifest import find_media
 
 TYPES = {
     ".mp4": "video/mp4",

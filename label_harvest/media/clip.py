@@ -1,0 +1,158 @@
+"""What is known of one clip on its grid: the grid, the frames, the waveform, and the statuses; nothing is read here.
+
+The index rules of the published label generator: which frame, which samples; pure and exact.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+def frame_indices(num_slots: int, num_segments: int) -> np.ndarray:
+    """Choose one of n frame slots for each segment: evenly spaced, first and last included.
+
+    Returns:
+        int64 [T], i * (n - 1) / (T - 1) rounded half to even; all 0 for one segment or one slot.
+
+    Raises:
+        ValueError: There is no slot or no segment.
+
+    Source:
+        The published label generator (VALOR, NeurIPS 2023); `frame_index.json` of its golden vectors.
+    """
+    _check_positive(num_slots=num_slots, num_segments=num_segments)
+    return np.rint(np.arange(num_segments) * (num_slots - 1) / max(num_segments - 1, 1)).astype(np.int64)
+
+
+def audio_segments(num_samples: int, num_segments: int) -> np.ndarray:
+    """Cut n samples into T pieces of one length; neighbours may skip or share a sample.
+
+    Returns:
+        int64 [T, 2] in samples, half-open: start = i * n / T rounded half to even, length n // T.
+
+    Raises:
+        ValueError: There are fewer samples than segments.
+
+    Source:
+        The published label generator; `audio_segments.json` of its golden vectors.
+    """
+    _check_positive(num_samples=num_samples // max(num_segments, 1), num_segments=num_segments)
+    start = np.rint(np.arange(num_segments) * num_samples / num_segments).astype(np.int64)
+    return np.stack([start, start + num_samples // num_segments], axis=1)
+
+
+def resample_by_index(waveform: np.ndarray, num_samples: int) -> np.ndarray:
+    """Bring [..., n] samples to `num_samples` by repeating or dropping samples, without a filter.
+
+    Sample i is taken from i * (n - 1) / (num_samples - 1), rounded half to even; so many samples are returned as given.
+
+    Source:
+        The published feature extraction; `clap_resample.json` of its golden vectors.
+    """
+    _check_positive(samples=waveform.shape[-1], num_samples=num_samples)
+    if waveform.shape[-1] == num_samples:
+        return waveform
+    index = np.arange(num_samples) * (waveform.shape[-1] - 1) / max(num_samples - 1, 1)
+    return waveform[..., np.rint(index).astype(np.int64)]
+
+
+def _check_positive(**counts: int) -> None:
+    """Refuse empty inputs of the index rules."""
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}; there is nothing to choose from")
+
+
+STATUSES = ("ok", "still", "silent", "short", "no_audio", "no_video", "undecodable", "timeout", "missing")
+"""What can be said of a clip, mildest first; a clip with several troubles carries the last one that applies."""
+FAILURES = STATUSES[2:]
+"""Statuses that make a run end with a failure: some evidence of the clip is absent or speaks of silence.
+
+A `still` clip (a photograph under a sound) has whole evidence and is only pointed out.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """How a clip is cut into segments, and what is sampled from each."""
+
+    num_segments: int = 10
+    """Segments per clip, T."""
+    segment_seconds: float = 1.0
+    """Length of a segment in seconds."""
+    frame_rate: int = 8
+    """Slots per second of the even frame grid from which one frame per segment is taken."""
+    sample_rate: int = 48000
+    """Samples per second of the waveform."""
+    tolerance_seconds: float = 0.5
+    """How much a stream may differ from the grid in length and still count as whole."""
+
+    def __post_init__(self) -> None:
+        """Refuse grids that hold nothing."""
+        for name in ("num_segments", "segment_seconds", "frame_rate", "sample_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.tolerance_seconds < self.seconds:
+            raise ValueError(f"tolerance_seconds must be in [0, {self.seconds}), got {self.tolerance_seconds}")
+
+    @property
+    def seconds(self) -> float:
+        """Length of the whole grid in seconds."""
+        return self.num_segments * self.segment_seconds
+
+    @property
+    def num_samples(self) -> int:
+        """Samples of the whole grid, S."""
+        return round(self.seconds * self.sample_rate)
+
+    @property
+    def num_slots(self) -> int:
+        """Frame slots of the whole grid."""
+        return max(1, round(self.seconds * self.frame_rate))
+
+
+@dataclass(frozen=True)
+class ClipMedia:
+    """One clip on its grid. A stream that cannot be used is None and the status says why."""
+
+    frames: np.ndarray | None
+    """uint8 [T, H, W, 3] RGB, one frame per segment."""
+    waveform: np.ndarray | None
+    """float32 [S] mono, nominally in [-1, 1]; exactly `grid.num_samples` long."""
+    grid: Grid
+    status: str = "ok"
+    """One of `STATUSES`."""
+    message: str = ""
+    """The troubles in words, empty for `ok`."""
+    provenance: dict[str, object] = field(default_factory=dict)
+    """What was read and what was cut or filled, as JSON values."""
+    frames_present: np.ndarray | None = None
+    """bool [T], False where the video ended before the segment (its frame repeats the last one); None means all."""
+    slots: np.ndarray | None = None
+    """uint8 [grid.num_slots, H, W, 3] RGB, the frame of every slot; None unless asked for, since it is large."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not lie on the grid."""
+        if self.frames is not None and (
+            self.frames.dtype != np.uint8 or self.frames.ndim != 4 or len(self.frames) != self.grid.num_segments
+        ):
+            raise ValueError(
+                f"frames must be uint8 [{self.grid.num_segments}, height, width, 3], "
+                f"got {self.frames.dtype} {list(self.frames.shape)}"
+            )
+        if self.waveform is not None and (
+            self.waveform.dtype != np.float32 or self.waveform.shape != (self.grid.num_samples,)
+        ):
+            raise ValueError(
+                f"waveform must be float32 [{self.grid.num_samples}], "
+                f"got {self.waveform.dtype} {list(self.waveform.shape)}"
+            )
+
+
+class MediaError(Exception):
+    """A clip of which nothing can be used; `status` is `undecodable`, `timeout` or `missing`."""
+
+    def __init__(self, message: str, status: str = "undecodable") -> None:
+        """Keep the status beside the message."""
+        super().__init__(message)
+        self.status = status

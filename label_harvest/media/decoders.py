@@ -1,0 +1,51 @@
+"""The libraries that can decode clips: what is called of each, and whether it can be used here."""
+
+import importlib
+import importlib.util
+
+PYAV = "pyav"
+"""The decoder that is always there, and of every store that names none."""
+DECODERS = {
+    PYAV: "valor.label_harvest.media.frames:decode_clip",
+    "decord": "valor.label_harvest.media.decord_decoder:decode_clip",
+    "torchcodec": "valor.label_harvest.media.torchcodec_decoder:decode_clip",
+}
+"""What a decoding process calls, module:name, by the name of the library."""
+_LOADING = {
+    "decord": "install it again; its wheels are for Linux, Windows and macOS on Intel processors",
+    "torchcodec": "it needs the shared libraries of FFmpeg 4 to 8 (apt install ffmpeg, or conda install ffmpeg), and "
+    "its release made for this torch",
+}
+"""What helps where a library is installed and does not load."""
+
+
+def decoder_trouble(name: str) -> tuple[str, str] | None:
+    """Try whether a decoder can be used here.
+
+    Args:
+        name: A key of `DECODERS`.
+
+    Returns:
+        What is wrong, and what to do about it; None where nothing is.
+    """
+    if name != PYAV and importlib.util.find_spec(name) is None:
+        return "not installed", f'pip install "valor-avvp[{name}]"'
+    try:
+        importlib.import_module(DECODERS[name].partition(":")[0])
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = reason.removesuffix(" Likely causes:").rstrip(".")
+        return f"cannot be loaded ({reason})", _LOADING.get(name, "install it again")
+    return None
+
+
+def check_decoder(name: str) -> None:
+    """Refuse a decoder that there is not, or that cannot be used here.
+
+    Raises:
+        ValueError: Says which, and what to do.
+    """
+    if name not in DECODERS:
+        raise ValueError(f"the decoder must be one of {', '.join(DECODERS)}, got {name!r}")
+    if trouble := decoder_trouble(name):
+        raise ValueError(f"--decoder {name}: {trouble[0]}; {trouble[1]}, or leave it out to decode with {PYAV}")

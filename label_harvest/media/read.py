@@ -1,0 +1,121 @@
+"""A media file -> `ClipMedia`: frames and a mono waveform of exactly the length of the grid, and one status.
+
+Decoding is in decoder.py, whose conventions hold here. The waveform is resampled to the rate of the grid. Longer audio
+is cut to exactly S samples, audio short by at most the tolerance is filled with silence (noted in the provenance),
+shorter audio is refused.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .clip import FAILURES, STATUSES, ClipMedia, Grid, MediaError
+from .frames import DecodedClip, Sound, decode_clip
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FAILURES", "STATUSES", "ClipMedia", "Grid", "MediaError", "finish_clip", "read_clip", "resample"]
+
+SILENCE_PEAK = 1e-4
+"""Largest absolute sample of a waveform called silent (-80 dB of full scale)."""
+_MAX_RATIO = 1000
+"""Largest reduced rate the resampler builds a filter bank for (44.1 -> 48 kHz needs 160)."""
+
+
+def read_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> ClipMedia:
+    """Decode the best video and the best audio stream of one file onto the grid, in this process.
+
+    Args:
+        path: The file.
+        grid: The segment grid.
+        slots: Whether the frames of all slots are wanted, beside one per segment.
+
+    Raises:
+        MediaError: The file is missing, is no media file, is damaged, or holds neither video nor audio.
+    """
+    path = Path(path)
+    return finish_clip(decode_clip(path, grid=grid, slots=slots), grid=grid, name=path.name)
+
+
+def finish_clip(decoded: DecodedClip, *, grid: Grid, name: str) -> ClipMedia:
+    """Bring the sound of a decoded clip onto the grid and name the worst trouble.
+
+    Args:
+        decoded: From `decode_clip` with the same grid.
+        grid: The segment grid.
+        name: Of the file, for the message of an error.
+
+    Raises:
+        MediaError: The sound has a rate that cannot be resampled.
+    """
+    picture, sound = decoded.picture, decoded.sound
+    troubles = [("no_video", "no video stream")] if picture is None else list(picture.troubles)
+    waveform, heard = None, None
+    if sound is None:
+        troubles.append(("no_audio", "no audio stream"))
+    else:
+        try:
+            waveform, heard, trouble = _on_grid(sound, grid)
+        except MediaError as error:
+            raise MediaError(f"{name}: {error}", error.status) from error
+        troubles += trouble
+    return ClipMedia(
+        frames=picture.frames if picture else None,
+        waveform=waveform,
+        grid=grid,
+        status=max((status for status, _ in troubles), key=STATUSES.index, default="ok"),
+        message="; ".join(message for _, message in troubles),
+        provenance={"video": picture.provenance if picture else None, "audio": heard},
+        frames_present=picture.present if picture else None,
+        slots=picture.slots if picture else None,
+    )
+
+
+def _on_grid(sound: Sound, grid: Grid) -> tuple[np.ndarray | None, dict[str, object], list[tuple[str, str]]]:
+    """(waveform, provenance, troubles): resample, and cut or fill to exactly the samples of the grid."""
+    waveform = resample(sound.samples, sound.rate, grid.sample_rate)
+    seconds = len(sound.samples) / sound.rate
+    missing = grid.num_samples - len(waveform)
+    if missing > grid.tolerance_seconds * grid.sample_rate:
+        return None, sound.provenance, [("short", f"{seconds:.1f} s of audio, the grid has {grid.seconds:.1f} s")]
+    waveform = np.pad(waveform[: grid.num_samples], (0, max(missing, 0)))
+    peak = float(np.abs(waveform).max())
+    change = {"filled_samples" if missing > 0 else "cut_samples": abs(missing), "peak": round(peak, 6)}
+    silent = [("silent", f"audio peaks at {peak:.1e} of full scale")] if peak < SILENCE_PEAK else []
+    return waveform, {**sound.provenance, **change}, silent
+
+
+def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
+    """Resample float32 [n] by a windowed sinc filter (Kaiser window, 64 zero crossings); equal rates return the input.
+
+    Raises:
+        MediaError: The rates have no small common ratio (44.1 to 48 kHz is 147 to 160).
+    """
+    if rate == new_rate:
+        return waveform
+    if max(rate, new_rate) // np.gcd(rate, new_rate) > _MAX_RATIO:
+        raise MediaError(f"{rate} Hz audio has no small ratio to {new_rate} Hz; convert the file to a usual rate")
+    import torch
+
+    return _resampler(rate, new_rate)(torch.from_numpy(waveform)).numpy()
+
+
+@lru_cache(maxsize=8)
+def _resampler(rate: int, new_rate: int) -> "Callable[[torch.Tensor], torch.Tensor]":
+    """The filter, which takes as long to build as to use."""
+    import torch
+    from torchaudio.transforms import Resample
+
+    return Resample(
+        rate,
+        new_rate,
+        resampling_method="sinc_interp_kaiser",
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        beta=14.769656459379492,
+        dtype=torch.float32,
+    )

@@ -1,0 +1,143 @@
+"""What a media file holds, from one pass over its packets without decoding: streams, their lengths, its clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .clip import MediaError
+from .frames import frame_seconds, usable_stream
+from .open import opened
+
+if TYPE_CHECKING:
+    import av
+
+MOST_SECONDS = 100 * 3600.0
+"""Longer media have damaged timestamps."""
+MOST_PIXELS = 16384 * 8192
+"""Larger frames are refused: a few of them fill the memory before any can be scaled down."""
+_PICTURES = ("image2", "_pipe", "ico", "apng")
+"""Ends of the names FFmpeg gives to formats of single pictures."""
+_TEXTS = ("tty", "bin")
+"""Formats FFmpeg would read which are texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaSurvey:
+    """What is known of a media file before any of it is decoded."""
+
+    path: Path
+    start_time: float
+    """What the clock of the container says at its start, in seconds."""
+    video_seconds: float | None
+    """End of the last shown frame from the start of the clock, in seconds; None without a picture."""
+    audio_seconds: float | None
+    """End of the last sound from the start of the clock, in seconds; None without sound."""
+    promised_seconds: float | None
+    """The length the container's header says, None where it says none."""
+    width: int | None = None
+    """Of the frames as they are stored, in pixels."""
+    height: int | None = None
+    frame_rate: float | None = None
+    """Average frames per second."""
+    video_start: float = 0.0
+    """When the first frame is shown, in seconds from the start of the clock."""
+    audio_start: float = 0.0
+    """When the first sound begins, in seconds from the start of the clock."""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the longest stream in seconds."""
+        return max(self.video_seconds or 0.0, self.audio_seconds or 0.0)
+
+    @property
+    def missing_seconds(self) -> float:
+        """How much earlier the file ends than its header says, in seconds; more than a little means it was cut off."""
+        return max(0.0, (self.promised_seconds or 0.0) - self.seconds)
+
+
+def survey_media(path: str | Path, *, tick: Callable[[], None] = lambda: None) -> MediaSurvey:
+    """Look through a file from start to end without decoding it.
+
+    Args:
+        path: The file.
+        tick: Called for every packet, to show that reading gets on.
+
+    Raises:
+        MediaError: The file is missing, is no recording (a picture, a text, a playlist), is damaged or encrypted, has
+            neither video nor audio, no timestamps, or frames or a length beyond all measure.
+    """
+    path = Path(path)
+    with opened(path) as container:
+        _refuse_other_formats(container)
+        video, audio = usable_stream(container, "video"), usable_stream(container, "audio")
+        if video is None and audio is None:
+            raise MediaError("neither a video nor an audio stream; give a recording")
+        if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
+            size = f"{video.codec_context.width} x {video.codec_context.height}"
+            raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
+        spans = _stream_spans(container, [stream for stream in (video, audio) if stream is not None], tick)
+        shown, heard = (spans.get(stream.index) if stream else None for stream in (video, audio))
+        survey = MediaSurvey(
+            path=path,
+            start_time=clock_of(container),
+            video_seconds=shown[1] if shown else None,
+            audio_seconds=heard[1] if heard else None,
+            promised_seconds=_promised(container),
+            width=video.codec_context.width or None if video else None,
+            height=video.codec_context.height or None if video else None,
+            frame_rate=float(video.average_rate) if video and video.average_rate else None,
+            video_start=shown[0] if shown else 0.0,
+            audio_start=heard[0] if heard else 0.0,
+        )
+    if survey.video_seconds is None and survey.audio_seconds is None:
+        raise MediaError(f"{path.name}: its streams hold no packets; fetch it again or leave it out")
+    if survey.seconds > MOST_SECONDS:
+        raise MediaError(f"{path.name}: its timestamps reach {survey.seconds / 3600:.0f} hours; convert the file")
+    return survey
+
+
+def clock_of(container: "av.container.InputContainer") -> float:
+    """What the clock of a container says at its start, in seconds."""
+    return (container.start_time or 0) / 1e6
+
+
+def _promised(container: "av.container.InputContainer") -> float | None:
+    """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins."""
+    if not container.duration or container.duration < 0:
+        return None
+    before = max(0.0, clock_of(container)) if container.format.name.startswith("matroska") else 0.0
+    return float(container.duration) / 1e6 - before
+
+
+def _refuse_other_formats(container: "av.container.InputContainer") -> None:
+    """Refuse what FFmpeg can show but nobody recorded."""
+    name = container.format.name
+    if name.endswith(_PICTURES):
+        raise MediaError("is a picture; a parse needs a recording with a video or an audio stream")
+    if name in _TEXTS:
+        raise MediaError("is text; a parse needs a recording with a video or an audio stream")
+
+
+def _stream_spans(
+    container: "av.container.InputContainer", streams: list[Any], tick: Callable[[], None]
+) -> dict[int, tuple[float, float]]:
+    """By index of the stream, when it begins and ends from the start of the clock; none for streams without packets."""
+    clock, spans = clock_of(container), dict[int, tuple[float, float]]()
+    for packet in container.demux(streams):
+        tick()
+        if packet.has_sidedata("encryption_info"):
+            raise MediaError(f"its {packet.stream.type} is encrypted (DRM); a parse needs a copy without")
+        if packet.size == 0 or packet.is_discard:
+            continue
+        time = packet.pts if packet.pts is not None else packet.dts
+        if time is None:
+            continue
+        length = float(packet.duration * packet.time_base) if packet.duration else 0.0
+        if not length and packet.stream.type == "video":
+            length = frame_seconds(packet.stream)
+        start = max(0.0, float(time * packet.time_base) - clock)
+        end = float(time * packet.time_base) + length - clock
+        known = spans.get(packet.stream_index, (start, 0.0))
+        spans[packet.stream_index] = (min(start, known[0]), max(end, known[1]))
+    return spans

@@ -1,0 +1,1 @@
+"""The evidence store on disk: manifest, shards, markers, plans, checks, and the primitives they are written with."""

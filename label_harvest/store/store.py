@@ -1,0 +1,321 @@
+"""The one home of the evidence format: shards of clips under a fingerprint of everything that changes their bytes.
+
+    STORE/<first 12 digits of the fingerprint>/
+        manifest.json        class names, grid, teacher identities, decoder (where it is not pyav), fingerprint
+        00000.safetensors    arrays "<role>.similarity" float32 [n, T, C] and "<role>.<feature>" float16 [n, rows, D]
+        00000.json           done-marker, written last: one row per clip (status, tags, ...), sha256 of the shard
+        failures.csv         every clip whose status is a failure
+
+Absent evidence is NaN, never zero. A shard without a marker, or whose bytes differ from the marker, does not count.
+Thresholds are no part of it: they apply when labels are read. Only numpy and safetensors are needed to read it
+(docs/store.md). Names that begin with a dot are locks and work under way.
+"""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..media.decoders import PYAV
+from .disk import sync_folder, write_atomic
+from .shards import (
+    FORMAT_VERSION,
+    KnownClip,
+    held_arrays,
+    marker_paths,
+    read_json,
+    read_shard,
+    to_json,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EvidenceStore:
+    """Cached evidence of one pair of teachers for N clips."""
+
+    clip_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    weak_labels: np.ndarray
+    """bool [N, C], the tags of each clip."""
+    statuses: tuple[str, ...]
+    messages: tuple[str, ...]
+    arrays: dict[str, np.ndarray]
+    """By name "<role>.<feature>", [N, ...]; NaN where evidence is absent. Those that were asked for."""
+    manifest: dict
+    held: tuple[str, ...] = ()
+    """Names of all arrays there are, read or not."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles of the teachers that made this store."""
+        return tuple(sorted(self.manifest["teachers"]))
+
+    def logits(self, role: str) -> np.ndarray:
+        """float32 [N, T, C], logit scale * cosine + logit bias of one teacher; NaN where evidence is absent.
+
+        Raises:
+            ValueError: The store has no such teacher, or its similarity was not among the arrays read.
+        """
+        if role not in self.manifest["teachers"] or f"{role}.similarity" not in self.arrays:
+            raise ValueError(f"role must be one of {', '.join(self.roles)} with its similarity read, got {role!r}")
+        identity = self.manifest["teachers"][role]
+        scale, bias = np.float32(identity["logit_scale"]), np.float32(identity["logit_bias"])
+        return scale * self.arrays[f"{role}.similarity"] + bias
+
+
+def fingerprint(description: Mapping[str, object]) -> str:
+    """sha256 of the sorted JSON of everything that changes the bytes of the evidence."""
+    text = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def describe(
+    class_names: Sequence[str],
+    grid: Mapping[str, object],
+    teachers: Mapping[str, Mapping],
+    *,
+    decoder: str = PYAV,
+) -> dict:
+    """The manifest of a store: what the fingerprint covers, and the fingerprint itself.
+
+    Args:
+        class_names: In the order of the class axis.
+        grid: The segment grid as JSON values.
+        teachers: Identity of each teacher by role; one that judges holds `logit_scale`, `logit_bias` and one prompt per
+            class, a feature extractor holds none of these.
+        decoder: Name of the library that decodes; `pyav` is not written down, as in stores older than the choice.
+
+    Raises:
+        ValueError: There is no teacher, or one has other than one prompt per class.
+    """
+    if not teachers:
+        raise ValueError("a store needs at least one teacher, got none; pass a visual, an audio or a fused one")
+    for role, identity in teachers.items():
+        if "prompts" in identity and len(identity["prompts"]) != len(class_names):
+            raise ValueError(
+                f"the {role} teacher must have one prompt per class, "
+                f"got {len(identity['prompts'])} prompts for {len(class_names)} classes"
+            )
+    covered = {
+        "format": FORMAT_VERSION,
+        "class_names": list(class_names),
+        "grid": dict(grid),
+        "teachers": {role: dict(identity) for role, identity in teachers.items()},
+    }
+    if decoder != PYAV:
+        covered["decoder"] = decoder
+    return {**covered, "fingerprint": fingerprint(covered)}
+
+
+def decoder_of(manifest: Mapping[str, object]) -> str:
+    """Name of the library that decoded the clips of a store."""
+    return str(manifest.get("decoder", PYAV))
+
+
+def open_store(root: str | Path, manifest: dict) -> Path:
+    """Make (or find) the folder of this fingerprint and its `manifest.json`.
+
+    Raises:
+        ValueError: The root is no folder that can be written, the folder holds another manifest, or the root holds
+            what another decoder made of the same teachers, classes and grid.
+    """
+    root = Path(root)
+    inside = (root / "manifest.json").is_file()
+    folder = root if inside else root / manifest["fingerprint"][:12]
+    _refuse_other_decoder(root, manifest)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "manifest.json").exists():
+            _warn_of_others(root)
+            write_atomic(folder / "manifest.json", to_json(manifest))
+            sync_folder(root)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"{root}: the store cannot be written ({reason}); give another folder") from error
+    found = read_json(folder / "manifest.json")
+    if found != json.loads(to_json(manifest)):
+        told = "; ".join(_differences(found, manifest)[:3]) or "its manifest was edited"
+        hint = "give the folder above it" if inside else "move it away"
+        raise ValueError(
+            f"{folder}: holds evidence of other teachers than its name says or this run has: {told}; {hint}"
+        )
+    return folder
+
+
+def _refuse_other_decoder(root: Path, manifest: Mapping[str, object]) -> None:
+    """Refuse to begin beside, or go on in, evidence that differs in its decoder alone."""
+
+    def rest(of: Mapping[str, object]) -> dict:
+        return {key: value for key, value in of.items() if key not in ("decoder", "fingerprint")}
+
+    wanted = json.loads(to_json(manifest))
+    for path in sorted({*root.glob("manifest.json"), *root.glob("*/manifest.json")}):
+        found: dict = {}
+        with suppress(ValueError):  # of others, whose readers will say what is wrong with it
+            found = read_json(path)
+        if rest(found) == rest(wanted) and decoder_of(found) != decoder_of(wanted):
+            raise ValueError(
+                f"{path.parent}: was decoded with {decoder_of(found)}, got --decoder {decoder_of(wanted)}; decoders "
+                f"differ in what they make of a clip: give --decoder {decoder_of(found)} to resume, or another --store"
+            )
+
+
+def _warn_of_others(root: Path) -> None:
+    """Say that a store will hold evidence of several teachers, which no reader takes without being told which."""
+    others = sorted(path.parent.name for path in root.glob("*/manifest.json"))
+    if others:
+        named = ", ".join(others)
+        logger.warning("%s: holds evidence of other teachers too (%s); name one folder to read it", root, named)
+
+
+_TELLING = ("teacher", "weights", "prompts")
+"""What is told first of two teachers that differ."""
+
+
+def _differences(found: object, wanted: object, place: str = "") -> list[str]:
+    """Where two JSON values differ."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        keys = sorted({*found, *wanted} - {"fingerprint"}, key=lambda key: (key not in _TELLING, key))
+        return [text for key in keys for text in _differences(found.get(key), wanted.get(key), f"{place}.{key}")]
+    if found == wanted or (isinstance(wanted, tuple) and found == list(wanted)):
+        return []
+    short = [text if len(text) < 50 else f"{text[:47]}..." for text in (json.dumps(found), json.dumps(wanted))]
+    return [f"{place[1:]} is {short[0]} in the store and {short[1]} here"]
+
+
+def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> EvidenceStore:
+    """Read a store.
+
+    Args:
+        path: The store, holding exactly one fingerprint folder, or such a folder.
+        names: Arrays to read (`"visual.similarity"`), None for all; of the others not a byte is read.
+
+    Returns:
+        All clips in the order of their shards.
+
+    Raises:
+        ValueError: No store, several fingerprints, a shard whose bytes are not those of its marker, a clip that
+            occurs twice, a tag that is no class, or an array that no shard has.
+    """
+    folder = store_folder(Path(path))
+    shards = list(read_shards(folder, names=names))
+    clip_ids = tuple(clip_id for shard in shards for clip_id in shard.clip_ids)
+    _check_unique(folder, clip_ids)
+    held = tuple(sorted({name for shard in shards for name in shard.held}))
+    absent = sorted(set(names or ()) - set(held))
+    if absent:
+        raise ValueError(f"{folder}: no shard holds {', '.join(absent)}; ask for arrays of its teachers")
+    return EvidenceStore(
+        clip_ids=clip_ids,
+        class_names=shards[0].class_names,
+        weak_labels=np.concatenate([shard.weak_labels for shard in shards]),
+        statuses=tuple(status for shard in shards for status in shard.statuses),
+        messages=tuple(message for shard in shards for message in shard.messages),
+        arrays={name: _joined(shards, name) for name in held if names is None or name in names},
+        manifest=shards[0].manifest,
+        held=held,
+    )
+
+
+def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iterator[EvidenceStore]:
+    """Read a store shard by shard, so that no more than one has to be held.
+
+    Args:
+        path: The store, holding exactly one fingerprint folder, or such a folder.
+        names: As of `read_store`; one that a shard does not hold is left out of it.
+
+    Yields:
+        The clips of one shard each, in the order of the shards.
+
+    Raises:
+        ValueError: As of `read_store`, but for clips that occur twice and arrays that no shard has.
+    """
+    folder = store_folder(Path(path))
+    manifest = store_manifest(folder)
+    markers = marker_paths(folder)
+    if not markers:
+        raise ValueError(f"{folder}: no finished shard; run the harvest first")
+    for marker in markers:
+        rows, arrays = read_shard(folder, int(marker.stem), names)
+        clips = [row.known for row in rows]
+        yield EvidenceStore(
+            clip_ids=tuple(clip.clip_id for clip in clips),
+            class_names=tuple(manifest["class_names"]),
+            weak_labels=_weak_labels(marker, clips, manifest["class_names"]),
+            statuses=tuple(clip.status for clip in clips),
+            messages=tuple(clip.message for clip in clips),
+            arrays=arrays,
+            manifest=manifest,
+            held=held_arrays(folder, int(marker.stem)),
+        )
+
+
+def store_manifest(path: str | Path) -> dict:
+    """Read what a store says of itself, without its shards: class names, grid, teachers, fingerprint.
+
+    Raises:
+        ValueError: No store, several fingerprints, or a manifest that does not match its fingerprint.
+    """
+    folder = store_folder(Path(path))
+    manifest = read_json(folder / "manifest.json")
+    covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
+    if "decoder" in manifest:
+        covered["decoder"] = manifest["decoder"]
+    if manifest.get("format") != FORMAT_VERSION or manifest.get("fingerprint") != fingerprint(covered):
+        raise ValueError(f"{folder}: manifest.json does not match its fingerprint; it was edited or is newer")
+    return manifest
+
+
+def store_folder(path: Path) -> Path:
+    """The one fingerprint folder that `path` is or holds."""
+    if (path / "manifest.json").is_file():
+        return path
+    folders = sorted(entry for entry in path.iterdir() if (entry / "manifest.json").is_file()) if path.is_dir() else []
+    if len(folders) == 1:
+        return folders[0]
+    if folders:
+        listed = ", ".join(folder.name for folder in folders)
+        raise ValueError(f"{path}: holds evidence of several fingerprints ({listed}); give one of these folders")
+    raise ValueError(f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first")
+
+
+def _joined(shards: Sequence[EvidenceStore], name: str) -> np.ndarray:
+    """[N, ...] of all shards, which give theirs up; one in which nobody had the array adds NaN rows."""
+    example = next(shard.arrays[name] for shard in shards if name in shard.arrays)
+    joined = np.empty((sum(len(shard.clip_ids) for shard in shards), *example.shape[1:]), example.dtype)
+    start = 0
+    for shard in shards:
+        stop = start + len(shard.clip_ids)
+        joined[start:stop] = shard.arrays.pop(name, np.nan)
+        start = stop
+    return joined
+
+
+def _weak_labels(marker: Path, clips: Sequence[KnownClip], class_names: Sequence[str]) -> np.ndarray:
+    """Tags of each clip as bool [N, C]."""
+    index = {name: position for position, name in enumerate(class_names)}
+    weak_labels = np.zeros((len(clips), len(class_names)), dtype=bool)
+    for row, clip in enumerate(clips):
+        for tag in clip.tags:
+            if tag not in index:
+                raise ValueError(
+                    f"{marker}: {clip.clip_id} has the tag {tag!r}, which is no class of the store; see what "
+                    "`valor store verify` says"
+                )
+            weak_labels[row, index[tag]] = True
+    return weak_labels
+
+
+def _check_unique(folder: Path, clip_ids: Sequence[str]) -> None:
+    """Refuse a store in which a clip occurs twice."""
+    if len(set(clip_ids)) != len(clip_ids):
+        twice = sorted(clip_id for clip_id, count in Counter(clip_ids).items() if count > 1)
+        raise ValueError(f"{folder}: {len(twice)} clips occur twice, such as {twice[0]}; two stores were mixed")

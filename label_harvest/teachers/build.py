@@ -1,0 +1,143 @@
+"""What a teacher's name means, and the one function that builds teachers.
+
+Besides the names in `TEACHERS`, three kinds of names are open: `open_clip:MODEL/TAG` (and `open_clip:hf-hub:ORG/NAME`,
+`open_clip:local-dir:FOLDER`) look, `laion:CHECKPOINT` and `hf:ORG/NAME|FOLDER` listen.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .teacher import Prompts, Teacher, check_prompts
+
+if TYPE_CHECKING:
+    from .clap import MapOptions
+
+TEACHERS: dict[str, str] = {
+    "clip-vit-l14": "visual",
+    "clap-630k-fusion": "audio",
+    "demo-visual": "visual",
+    "demo-audio": "audio",
+    "demo-fused": "fused",
+}
+"""Role of each named teacher; the first two are those of the published label generator."""
+OPEN_NAMES: dict[str, str] = {"open_clip:": "visual", "laion:": "audio", "hf:": "audio"}
+"""Role of the names that begin so."""
+_FORMS = ("open_clip:MODEL/TAG", "laion:CHECKPOINT", "hf:ORG/NAME")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TeacherOptions:
+    """How a real teacher is built; the demo's have no options."""
+
+    pin: str | None = None
+    """sha256 the weights must have (of the state dict, as a store names them, or of the file), 12 digits or more."""
+    precision: str = "float32"
+    """`float32` as published, or `bfloat16`."""
+    maps: "MapOptions | None" = None
+    """What an audio teacher keeps of the map of a whole clip; None for the map itself."""
+
+
+def role_of(name: str) -> str:
+    """The role of a teacher by its name.
+
+    Raises:
+        ValueError: There is no such name.
+    """
+    for prefix, role in OPEN_NAMES.items():
+        if name.startswith(prefix):
+            return role
+    if name not in TEACHERS:
+        raise ValueError(f"teacher must be one of {', '.join((*TEACHERS, *_FORMS))}, got {name!r}")
+    return TEACHERS[name]
+
+
+def check_teacher(name: str) -> str:
+    """The role of a teacher, once its name is sure to mean something; nothing is loaded.
+
+    Raises:
+        ValueError: There is no such name, or what it names would be silently wrong.
+    """
+    role = role_of(name)
+    if name.startswith("open_clip:"):
+        from .clip import parse_name
+
+        parse_name(name)
+    elif name not in TEACHERS:
+        from .clap import check_name
+
+        check_name(name)
+    return role
+
+
+def build_teacher(
+    name: str, prompts: Prompts, *, checkpoint: str | Path | None = None, options: TeacherOptions | None = None
+) -> Teacher:
+    """Build a named teacher and encode its prompts once.
+
+    Args:
+        name: A key of `TEACHERS`, or an open name.
+        prompts: The captions of each class, one or several, in class order.
+        checkpoint: A local weight file, the word `random` for seeded random weights (for trying out speed and
+            plumbing), or None for the weights the name stands for (from a hub, or shipped with the project).
+        options: None for the published ones.
+
+    Raises:
+        ValueError: The name is unknown, the prompts are empty or one is blank, the weights are of another network, or a
+            network would be silently wrong with them.
+        FileNotFoundError: The checkpoint is no file.
+        RuntimeError: The weights could not be fetched; the message says which local file to give.
+    """
+    role, options = role_of(name), options or TeacherOptions()
+    check_prompts(prompts)
+    given = {"checkpoint": checkpoint, "pin": options.pin, "precision": options.precision}
+    if name.startswith("demo-"):
+        return _build_demo(role, prompts, checkpoint, options)
+    if role == "visual":
+        from .clip import PRESET, build_clip, parse_name
+
+        return build_clip(prompts, name=PRESET if name in TEACHERS else parse_name(name), **given)
+    from .clap import PRESET as AUDIO_PRESET
+    from .clap import build_clap, check_name
+
+    return build_clap(prompts, name=AUDIO_PRESET if name in TEACHERS else check_name(name), maps=options.maps, **given)
+
+
+def where_weights_are(name: str) -> Path | None:
+    """Find the weights a name stands for on this machine, asking nothing of a network.
+
+    Args:
+        name: A key of `TEACHERS`.
+
+    Returns:
+        The weight file, or None where it would first have to be fetched.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    if name.startswith("demo-"):
+        from .demo import WEIGHTS
+
+        path = WEIGHTS / f"demo_{TEACHERS[name]}.safetensors"
+        return path if path.is_file() else None
+    from .clap import LAION_CHECKPOINTS, LAION_REPOSITORY
+    from .clip import HUB_FILES
+
+    audio_files = ((LAION_REPOSITORY, LAION_CHECKPOINTS["630k-fusion"].file),)
+    for repository, file in HUB_FILES if TEACHERS[name] == "visual" else audio_files:
+        found = try_to_load_from_cache(repository, file)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _build_demo(role: str, prompts: Prompts, checkpoint: str | Path | None, options: TeacherOptions) -> Teacher:
+    """One of the shipped tiny teachers."""
+    from .demo import build_tiny
+
+    if options.precision != "float32" or options.pin is not None:
+        raise ValueError(
+            "the demo's teachers are shipped with the project and compute in float32; leave the options out"
+        )
+    if any(not isinstance(entry, str) for entry in prompts):
+        raise ValueError("the demo's teachers read one caption per class, got several; take another vocabulary")
+    return build_tiny(role, prompts, None if checkpoint is None else Path(checkpoint))

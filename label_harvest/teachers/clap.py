@@ -1,0 +1,610 @@
+"""What a folder of a CLAP model says of its front end, held against the one that is computed here.
+
+CLAP checkpoints by name: LAION's files and models in the hub's layout, all loaded into transformers' one network.
+
+LAION's checkpoints are loaded by renaming. What differs between them is in a table: with fusion or without (which also
+decides the mel bank), HTSAT-tiny or HTSAT-base.
+
+The audio teacher: CLAP scores each segment of sound against the captions of each class.
+
+The network is the one in transformers, the same function as LAION's own package. What changes labels is fixed as in the
+published generator:
+
+* a segment is rounded through int16, repeated as often as it fits into 10 s, and followed by silence;
+* `is_longer` is always False: the fusion branch is for sounds above 10 s, and transformers' own feature extractor would
+  send one random item of every batch through it;
+* checkpoints with fusion hear through the HTK mel bank, those without through Slaney's, as they were trained;
+* the map [64, D] is the last layer of the whole 10 s; row 32 * f + t is frequency half f at time t.
+"""
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from ..media.clip import ClipMedia, audio_segments, resample_by_index
+from .mel import HIGHEST_HZ, HOP_SAMPLES, LOWEST_HZ, NUM_BANDS, WINDOW_SAMPLES, log_mel, repeated_log_mel
+from .precision import cast_input, cast_network, chosen_device
+from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings
+from .weights import (
+    RANDOM,
+    WeightsOrigin,
+    build_random,
+    check_weights,
+    load_exactly,
+    read_state,
+    state_digest,
+    unreachable,
+)
+
+FILES = ("preprocessor_config.json", "processor_config.json")
+"""Where transformers keeps it; in the second under `feature_extractor`."""
+
+
+def check_front_end(folder: Path, *, fusion: bool) -> None:
+    """Refuse a model that was trained to hear otherwise than it would here; nothing is said where it says nothing.
+
+    Args:
+        folder: A model in the hub's layout.
+        fusion: Whether its network has the fusion branch, which decides the mel bank.
+
+    Raises:
+        ValueError: The file is damaged, or a value differs from what is computed here.
+
+    Source:
+        transformers' `ClapFeatureExtractor`, whose defaults fill in what the file leaves out.
+    """
+    found = _read(folder)
+    if found is None:
+        return
+    path, said = found
+    from transformers import ClapFeatureExtractor
+
+    defaults = inspect.signature(ClapFeatureExtractor.__init__).parameters
+    for name, wanted in _front_end(fusion=fusion).items():
+        got = said.get(name, defaults[name].default if name in defaults else wanted)
+        if got != wanted:
+            left_out = "" if name in said else ", transformers' value where it is left out"
+            raise ValueError(
+                f"{path}: {name} must be {wanted!r}, got {got!r}{left_out}; the network was trained on other "
+                "spectrograms than are computed here, give a CLAP model that hears as LAION's do"
+            )
+
+
+def _front_end(*, fusion: bool) -> dict[str, object]:
+    """What is computed here, under transformers' names; `truncation` is what it takes the mel bank from."""
+    return {
+        "feature_extractor_type": "ClapFeatureExtractor",
+        "sampling_rate": 48000,
+        "hop_length": HOP_SAMPLES,
+        "fft_window_size": WINDOW_SAMPLES,
+        "frequency_min": LOWEST_HZ,
+        "frequency_max": HIGHEST_HZ,
+        "feature_size": NUM_BANDS,
+        "max_length_s": 10,
+        "padding": "repeatpad",
+        "truncation": "fusion" if fusion else "rand_trunc",
+    }
+
+
+def _read(folder: Path) -> tuple[Path, dict] | None:
+    """The file of a folder that speaks of the front end, and what it says."""
+    for name in FILES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            said = said if name == FILES[0] else said.get("feature_extractor")
+        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+            raise ValueError(f"{path}: expected a JSON object, got {error}; fetch the file again") from error
+        if isinstance(said, dict):
+            return path, said
+        if name == FILES[0]:
+            raise ValueError(f"{path}: expected a JSON object, got {type(said).__name__}; fetch the file again")
+    return None
+
+
+LAION_REPOSITORY = "lukewys/laion_clap"
+"""Where LAION's checkpoints lie on the hub."""
+HUB_TOKENIZER = "roberta-base"
+"""Where the tokenizer of the text tower is fetched from."""
+LAION_PREFIX, HUB_PREFIX = "laion:", "hf:"
+"""What a teacher's name begins with: a checkpoint of `LAION_CHECKPOINTS`, or a model or folder in the hub's layout."""
+_MAX_TOKENS = 77
+
+Tokenize = Callable[[Sequence[str]], tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class LaionCheckpoint:
+    """One of LAION's files and the network it is of."""
+
+    file: str
+    fusion: bool
+    base: bool = False
+    """Whether the audio tower is HTSAT-base rather than HTSAT-tiny."""
+
+    @property
+    def config(self) -> dict[str, dict]:
+        """Fields of the network that differ from transformers' defaults."""
+        audio: dict[str, object] = {"enable_fusion": self.fusion}
+        if self.base:
+            audio |= {"patch_embeds_hidden_size": 128, "hidden_size": 1024, "depths": [2, 2, 12, 2]}
+        return {"audio_config": audio, "text_config": {"layer_norm_eps": 1e-5}}  # LAION's RoBERTa
+
+
+LAION_CHECKPOINTS: dict[str, LaionCheckpoint] = {
+    "630k-fusion": LaionCheckpoint("630k-fusion-best.pt", fusion=True),
+    "630k-audioset-fusion": LaionCheckpoint("630k-audioset-fusion-best.pt", fusion=True),
+    "630k": LaionCheckpoint("630k-best.pt", fusion=False),
+    "630k-audioset": LaionCheckpoint("630k-audioset-best.pt", fusion=False),
+    "music-audioset": LaionCheckpoint("music_audioset_epoch_15_esc_90.14.pt", fusion=False, base=True),
+    "music-speech": LaionCheckpoint("music_speech_epoch_15_esc_89.25.pt", fusion=False, base=True),
+    "music-speech-audioset": LaionCheckpoint("music_speech_audioset_epoch_15_esc_89.98.pt", fusion=False, base=True),
+}
+"""LAION's published checkpoints; 630k-fusion is that of the published label generator."""
+PRESET = "laion:630k-fusion"
+"""The published audio teacher, the one whose thresholds the vocabulary holds."""
+
+
+@dataclass(frozen=True)
+class ClapModel:
+    """A network with all that belongs to it."""
+
+    network: torch.nn.Module
+    """transformers' ClapModel."""
+    tokenize: Tokenize
+    """Captions to token ids and mask, int64 [P, L] each."""
+    weights: str
+    """sha256 of the weights, or `random`."""
+    tokenizer: str
+    """Name of the tokenizer, as it goes into the identity."""
+    origin: WeightsOrigin | None = None
+    """Where the weights came from; None of random ones."""
+
+    @property
+    def fusion(self) -> bool:
+        """Whether it has the fusion branch, and with it the HTK mel bank."""
+        return bool(self.network.config.audio_config.enable_fusion)
+
+
+def check_name(name: str) -> str:
+    """Refuse names that are neither `laion:CHECKPOINT` nor `hf:ORG/NAME` nor `hf:FOLDER`.
+
+    Raises:
+        ValueError: There is no such checkpoint.
+    """
+    kind, _, rest = name.partition(":")
+    if f"{kind}:" == LAION_PREFIX and rest not in LAION_CHECKPOINTS:
+        raise ValueError(f"{name}: LAION's checkpoints are {', '.join(LAION_CHECKPOINTS)}, got {rest!r}")
+    if f"{kind}:" not in (LAION_PREFIX, HUB_PREFIX) or not rest:
+        raise ValueError(f"{name}: expected laion:CHECKPOINT, hf:ORG/NAME or hf:FOLDER")
+    return name
+
+
+def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | None = None) -> ClapModel:
+    """Load a model.
+
+    Args:
+        name: `laion:CHECKPOINT` or `hf:ORG/NAME|FOLDER`.
+        checkpoint: None fetches the weights from the hub (or finds them in its cache); a file is a LAION checkpoint
+            (or a ClapModel state dict) of that name, a folder is a model in the hub's layout; `random` builds seeded
+            random weights and a stand-in tokenizer that spells bytes.
+        pin: See `check_weights`.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ValueError: The checkpoint is of another network, not the pinned one, visibly not the published one, or cannot
+            be loaded without executing code in it; or a folder says that its network hears otherwise than ours.
+        RuntimeError: The weights or the tokenizer are neither local nor to be fetched.
+    """
+    config = LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].config if name.startswith(LAION_PREFIX) else None
+    if checkpoint == RANDOM:
+        network = build_random(lambda: build_network(config or _random_config(name)), name)
+        return ClapModel(network, spell_bytes, RANDOM, "bytes")
+    path = Path(checkpoint) if checkpoint is not None else _place(name)
+    _check_file_name(name, path)
+    if path.is_dir():
+        folder, path = path, _weights_in(path)
+        config = _config_of_folder(name, folder)
+    else:
+        folder = path.parent
+    state = clap_state(read_state(path))
+    network = build_network(config or _read_config(folder))
+    load_exactly(network, state, f"{name}: {path}")
+    weights, fetched = state_digest(state), checkpoint is None and not Path(name.removeprefix(HUB_PREFIX)).is_dir()
+    origin = check_weights(path, weights, teacher=name, role="audio", pin=pin, fetched=fetched, state=state)
+    tokenize = _tokenizer(name, folder, network.config.text_config.vocab_size)
+    return ClapModel(network, tokenize, weights, HUB_TOKENIZER, origin)
+
+
+def _config_of_folder(name: str, folder: Path) -> dict:
+    """The configuration of a folder in the hub's layout, whose network must hear as its name and this project do."""
+    config = _read_config(folder)
+    fusion = bool(config["audio_config"].get("enable_fusion", False))
+    if name.startswith(LAION_PREFIX) and fusion != LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].fusion:
+        raise ValueError(
+            f"{folder}: not the network of {name}: config.json says enable_fusion {fusion}; give its own checkpoint, "
+            f"or name the folder, {HUB_PREFIX}{folder}"
+        )
+    check_front_end(folder, fusion=fusion)
+    return config
+
+
+def _check_file_name(name: str, path: Path) -> None:
+    """Refuse the file of another of LAION's checkpoints: several have the same tensors."""
+    owner = next((other for other, entry in LAION_CHECKPOINTS.items() if entry.file == path.name), None)
+    if owner and name.startswith(LAION_PREFIX) and name != LAION_PREFIX + owner:
+        file = LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].file
+        raise ValueError(
+            f"{path}: this is the file of {LAION_PREFIX}{owner}, that of {name} is {file}; ask for the other teacher, "
+            "or give its own file"
+        )
+
+
+def build_network(config: Mapping[str, Mapping]) -> torch.nn.Module:
+    """An unfilled ClapModel.
+
+    Args:
+        config: `audio_config` and `text_config` fields that differ from transformers' defaults.
+    """
+    from transformers import ClapConfig
+    from transformers import ClapModel as Network
+
+    audio, text = config.get("audio_config", {}), config.get("text_config", {})
+    rest = {name: config[name] for name in ("projection_dim",) if name in config}
+    return Network(ClapConfig(audio_config=dict(audio), text_config=dict(text), **rest))
+
+
+_RENAMES = (
+    (r"^audio_branch\.", "audio_model.audio_encoder."),
+    (r"^text_branch\.", "text_model."),
+    (r"^(audio|text)_projection\.0\.", r"\1_projection.linear1."),
+    (r"^(audio|text)_projection\.2\.", r"\1_projection.linear2."),
+    (r"^(audio_model\.audio_encoder)\.bn0\.", r"\1.batch_norm."),
+    (r"(\.blocks\.\d+)\.norm1\.", r"\1.layernorm_before."),
+    (r"(\.blocks\.\d+)\.norm2\.", r"\1.layernorm_after."),
+    (r"(\.blocks\.\d+)\.mlp\.fc1\.", r"\1.intermediate.dense."),
+    (r"(\.blocks\.\d+)\.mlp\.fc2\.", r"\1.output.dense."),
+    (r"(\.blocks\.\d+)\.attn\.proj\.", r"\1.attention.output.dense."),
+    (r"(\.blocks\.\d+)\.attn\.", r"\1.attention.self."),
+)
+"""LAION's names to transformers' names, applied in order."""
+_UNUSED = re.compile(
+    r"^audio_branch\.(spectrogram_extractor|logmel_extractor|tscam_conv|head)\.|\.attn_mask$|_transform\."
+)
+"""Tensors of a LAION checkpoint that do not reach the embedding: front end, classifiers, derived masks."""
+_POSITIONS = ("text_model.embeddings.position_ids", "text_model.embeddings.token_type_ids")
+"""Counters some versions store and others do not."""
+
+
+def clap_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Bring a CLAP state dict, LAION's or transformers', to transformers' names; query, key and value are split."""
+    renamed: dict[str, torch.Tensor] = {}
+    for name, tensor in state.items():
+        if _UNUSED.search(name):
+            continue
+        for pattern, replacement in _RENAMES:
+            name = re.sub(pattern, replacement, name)
+        if ".attention.self.qkv." in name:
+            for part, piece in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                renamed[name.replace(".qkv.", f".{part}.")] = piece.contiguous()
+        else:
+            renamed[name] = tensor
+    length = renamed.get("text_model.embeddings.position_embeddings.weight", torch.zeros(0)).shape[0]
+    for name, value in zip(_POSITIONS, (torch.arange(length), torch.zeros(length, dtype=torch.long)), strict=True):
+        renamed[name] = value[None]
+    return renamed
+
+
+def spell_bytes(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, int64 [P, L], of a stand-in tokenizer whose tokens are bytes (random weights only)."""
+    rows = [[0, *(byte + 4 for byte in caption.encode("utf-8")[:500]), 2] for caption in captions]
+    width = max(len(row) for row in rows)
+    tokens = torch.tensor([row + [1] * (width - len(row)) for row in rows])
+    return tokens, (tokens != 1).long()
+
+
+def _random_config(name: str) -> dict:
+    """The configuration of a model in the hub's layout whose weights are not wanted."""
+    place = Path(name.removeprefix(HUB_PREFIX))
+    if not place.is_dir():
+        raise ValueError(f"{name}: random weights need the folder of the model, whose config.json says what to build")
+    return _read_config(place)
+
+
+def _place(name: str) -> Path:
+    """The folder or the file a name stands for, fetched from the hub or found in its cache."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    kind, _, rest = name.partition(":")
+    if f"{kind}:" == HUB_PREFIX and Path(rest).is_dir():
+        return Path(rest)
+    file = LAION_CHECKPOINTS[rest].file if f"{kind}:" == LAION_PREFIX else ""
+    try:
+        if file:
+            return Path(hf_hub_download(LAION_REPOSITORY, file))
+        return Path(snapshot_download(rest, allow_patterns=["*.json", "*.txt", "model.safetensors", "*.bin"]))
+    except Exception as error:  # hub, network and cache errors share no base class
+        raise unreachable(name, f"{LAION_REPOSITORY}/{file}" if file else rest, error) from error
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weight file of a folder in the hub's layout."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder}: expected model.safetensors or pytorch_model.bin, got neither; copy one there")
+
+
+def _read_config(folder: Path) -> dict:
+    """The `config.json` of a folder in the hub's layout."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; copy the config.json of the model beside its weights")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config.get("audio_config"), dict):
+        raise ValueError(f"{path}: expected the configuration of a CLAP model, with audio_config; give another folder")
+    return config
+
+
+def _tokenizer(name: str, folder: Path, vocabulary_size: int) -> Tokenize:
+    """RoBERTa's tokenizer: beside the checkpoint, or from the hub and its cache."""
+    from transformers import RobertaTokenizerFast
+
+    beside = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
+    source = str(folder) if beside else HUB_TOKENIZER
+    try:
+        tokenizer = RobertaTokenizerFast.from_pretrained(source, local_files_only=beside)
+    except Exception as error:  # hub, network and file errors share no base class
+        raise unreachable(name, f"the tokenizer {source}", error) from error
+    if len(tokenizer) != vocabulary_size:
+        raise ValueError(
+            f"{source}: the tokenizer must have {vocabulary_size} tokens, got {len(tokenizer)}; "
+            "put RoBERTa's tokenizer.json beside the checkpoint"
+        )
+
+    def tokenize(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        for caption in captions:
+            if len(tokenizer(caption, truncation=True, max_length=_MAX_TOKENS + 1)["input_ids"]) > _MAX_TOKENS:
+                raise LongCaptionError(caption, _MAX_TOKENS)
+        batch = tokenizer(list(captions), padding=True, return_tensors="pt")
+        return batch["input_ids"], batch["attention_mask"]
+
+    return tokenize
+
+
+SAMPLE_RATE = 48000
+"""Samples per second CLAP was trained at."""
+CLAP_WINDOW_SAMPLES = 480000
+"""The 10 s the network takes in; neither more nor less."""
+MAP_TOKENS = 64
+"""Rows of the map of 10 s."""
+_CPU_BATCH, _GPU_BATCH = 20, 320
+"""Windows per pass through the network: on a CPU more than two clips do not pay and cost memory."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapOptions:
+    """What is kept of the map of a whole clip."""
+
+    fold: np.ndarray | None = None
+    """float [T, 64] that brings the map to segments, kept as the feature `folded`; None keeps none."""
+    raw: bool = True
+    """Whether the map itself is kept, as the feature `map`: a float16 store grows by 98 KB a clip."""
+
+    def __post_init__(self) -> None:
+        """Refuse a matrix that does not fit the map."""
+        if self.fold is not None and (self.fold.ndim != 2 or self.fold.shape[1] != MAP_TOKENS):
+            raise ValueError(f"fold must be [segments, {MAP_TOKENS}], got {list(self.fold.shape)}")
+
+    def features(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        """What is kept of a map float32 [64, D]."""
+        kept = {"map": tokens} if self.raw else {}
+        return kept if self.fold is None else {**kept, "folded": (self.fold @ tokens).astype(np.float32)}
+
+    def identity(self) -> list[str]:
+        """What is kept, for the identity of the teacher."""
+        kept = ["map"] if self.raw else []
+        if self.fold is None:
+            return kept
+        weights = np.rint(1e6 * self.fold).astype("<i8")  # free of rounding that differs between machines
+        digest = hashlib.sha256(np.ascontiguousarray(weights).tobytes()).hexdigest()
+        return [*kept, f"folded by {digest[:12]}"]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedSound:
+    """What the network takes in of some clips."""
+
+    num_clips: int
+    segments: torch.Tensor
+    """float32 [N * T, 1001, 64], spectrograms of all segments."""
+    whole: list[int]
+    """Clips whose map is kept."""
+    windows: list[torch.Tensor]
+    """float32 [B, 1001, 64] each, spectrograms of these."""
+
+
+class ClapTeacher:
+    """A CLAP network whose captions are encoded once."""
+
+    role = "audio"
+    sample_rate = SAMPLE_RATE
+
+    def __init__(
+        self,
+        model: ClapModel,
+        prompts: Prompts,
+        *,
+        name: str = "clap",
+        precision: str = "float32",
+        maps: MapOptions | None = None,
+    ) -> None:
+        """Freeze the network and encode the captions, these in float32.
+
+        Args:
+            model: The network and what belongs to it.
+            prompts: The captions of each class.
+            name: What a store calls the teacher; label thresholds belong to it.
+            precision: One of `PRECISIONS`.
+            maps: What is kept of the map of a clip, None for the map itself.
+        """
+        self._device = chosen_device()
+        self._batch = _CPU_BATCH if self._device.type == "cpu" else _GPU_BATCH
+        self._network = network = model.network.eval().requires_grad_(False).to(self._device)
+        self._model, self._name, self._precision = model, name, precision
+        self.origin = model.origin
+        self._prompts = tuple(prompts)
+        self._maps = maps or MapOptions()
+        self._bank = "htk" if model.fusion else "slaney"
+        tokens, mask = (part.to(self._device) for part in model.tokenize(all_captions(prompts)))
+        with torch.inference_mode():
+            pooled = network.text_model(input_ids=tokens, attention_mask=mask).pooler_output
+            text = functional.normalize(network.text_projection(pooled), dim=-1)
+        self._text = class_embeddings(text, prompts)  # [C, D]
+        self._logit_scale = float(network.logit_scale_a.exp())
+        for part in (network.audio_model, network.audio_projection):
+            cast_network(part, precision)
+
+    def identity(self) -> dict[str, object]:
+        """See `Teacher.identity`."""
+        kind, scale = ("fusion", "HTK") if self._model.fusion else ("unfused", "Slaney")
+        heard = f"int16 round trip, segments repeated to 480000 samples, 64 {scale} mel bands, never longer"
+        return {
+            "teacher": self._name,
+            "architecture": f"transformers ClapModel HTSAT {kind}",
+            "weights": self._model.weights,
+            "tokenizer": self._model.tokenizer,
+            "prompts": as_json(self._prompts),
+            "logit_scale": self._logit_scale,
+            "logit_bias": 0.0,
+            "precision": self._precision,
+            "preprocessing": heard,
+            "maps": self._maps.identity(),
+        }
+
+    def encode_many(self, clips: Sequence[ClipMedia]) -> list[Evidence]:
+        """Embed every segment, and the whole clip where the grid is 10 s long.
+
+        Features: `embedding` float32 [T, D] of length 1, and of a 10 s clip what `MapOptions` keeps of its map.
+        """
+        return self.judge_many(self.prepare_many(clips))
+
+    def prepare_many(self, clips: Sequence[ClipMedia]) -> PreparedSound:
+        """Spectrograms of every segment, and of whole clips where their map is kept."""
+        pieces = [_segments(clip) for clip in clips]
+        segments = torch.cat(
+            [repeated_log_mel(piece.to(self._device), CLAP_WINDOW_SAMPLES, bank=self._bank) for piece in pieces]
+        )
+        kept = self._maps.raw or self._maps.fold is not None
+        whole = [index for index, clip in enumerate(clips) if kept and len(clip.waveform) == CLAP_WINDOW_SAMPLES]
+        return PreparedSound(len(clips), segments, whole, self._whole_mels([clips[index] for index in whole]))
+
+    def judge_many(self, prepared: PreparedSound) -> list[Evidence]:
+        """See `encode_many`."""
+        embedding = torch.cat([self._embed(part) for part in prepared.segments.split(self._batch)])  # [N * T, D]
+        similarity = (embedding @ self._text.T).cpu().numpy()
+        embeddings = embedding.cpu().numpy().reshape(prepared.num_clips, -1, embedding.shape[-1])
+        similarities = similarity.reshape(prepared.num_clips, -1, len(self._prompts))
+        features = [{"embedding": row} for row in embeddings]
+        for index, tokens in zip(prepared.whole, self._hear_whole(prepared.windows), strict=True):
+            features[index] |= self._maps.features(tokens)
+        return [Evidence(feature, cosine) for feature, cosine in zip(features, similarities, strict=True)]
+
+    def encode(self, media: ClipMedia) -> Evidence:
+        """See `Teacher.encode`."""
+        return self.encode_many([media])[0]
+
+    def _whole_mels(self, clips: Sequence[ClipMedia]) -> list[torch.Tensor]:
+        """Spectrograms [B, 1001, 64] of whole clips, as many at a time as go through the network together."""
+        parts = []
+        for start in range(0, len(clips), self._batch):
+            windows = [
+                quantise(resample_by_index(clip.waveform, CLAP_WINDOW_SAMPLES))
+                for clip in clips[start : start + self._batch]
+            ]
+            heard = torch.from_numpy(np.stack(windows)).to(self._device)
+            parts.append(log_mel(heard, SAMPLE_RATE, bank=self._bank))
+        return parts
+
+    def _hear_whole(self, windows: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        """Last hidden layer of whole clips, float32 [64, D] each."""
+        maps: list[np.ndarray] = []
+        for mel in windows:
+            hidden = self._hear(mel).last_hidden_state  # [B, D, 2, 32]
+            maps.extend(hidden.float().flatten(2).transpose(1, 2).cpu().numpy())
+        return maps
+
+    def _embed(self, mel: torch.Tensor) -> torch.Tensor:
+        """Unit embeddings float32 [B, D] of spectrograms [B, 1001, 64]."""
+        with torch.inference_mode():
+            projected = self._network.audio_projection(self._hear(mel).pooler_output)
+            return functional.normalize(projected.float(), dim=-1)
+
+    def _hear(self, mel: torch.Tensor) -> "torch.nn.Module":
+        """Output of the audio tower; the four channels of a fusion configuration are equal copies."""
+        with torch.inference_mode():
+            channels = mel[:, None].expand(-1, 4 if self._model.fusion else 1, -1, -1)  # [B, 4 | 1, 1001, 64]
+            longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=self._device)
+            return self._network.audio_model(input_features=cast_input(channels, self._precision), is_longer=longer)
+
+
+def quantise(waveform: np.ndarray) -> np.ndarray:
+    """Round float32 [...] through int16 as the published pipeline does: clip, scale, truncate toward zero."""
+    whole = (np.clip(waveform, -1.0, 1.0).astype(np.float32) * np.float32(32767.0)).astype(np.int16)
+    return whole.astype(np.float32) / np.float32(32767.0)
+
+
+def _segments(clip: ClipMedia) -> torch.Tensor:
+    """What is repeated for each segment, float32 [T, n]."""
+    cuts = audio_segments(len(clip.waveform), clip.grid.num_segments)
+    if cuts[0, 1] - cuts[0, 0] > CLAP_WINDOW_SAMPLES:
+        raise ValueError(f"a segment must have at most {CLAP_WINDOW_SAMPLES} samples, got {cuts[0, 1] - cuts[0, 0]}")
+    return torch.from_numpy(np.stack([quantise(clip.waveform[start:stop]) for start, stop in cuts]))
+
+
+def build_clap(
+    prompts: Prompts,
+    *,
+    name: str = PRESET,
+    checkpoint: str | Path | None = None,
+    pin: str | None = None,
+    precision: str = "float32",
+    maps: MapOptions | None = None,
+) -> ClapTeacher:
+    """Build an audio teacher: the published one, HTSAT-tiny with the 630k-fusion weights, or any other CLAP.
+
+    Args:
+        prompts: The captions of each class.
+        name: `laion:CHECKPOINT` or `hf:ORG/NAME|FOLDER`.
+        checkpoint: None fetches the weights, a path is a local file or folder, `random` builds seeded random weights;
+            see `load_clap`.
+        pin: sha256 the weights must have.
+        precision: One of `PRECISIONS`.
+        maps: What is kept of the map of a clip.
+
+    Raises:
+        FileNotFoundError: No such checkpoint.
+        ValueError: The checkpoint is of another network, not the pinned one, or cannot be loaded without executing
+            code in it.
+        RuntimeError: The weights or the tokenizer are neither local nor to be fetched.
+    """
+    model = load_clap(name, checkpoint=checkpoint, pin=pin)
+    return ClapTeacher(model, prompts, name=store_name(name), precision=precision, maps=maps)
+
+
+def store_name(name: str) -> str:
+    """What a store calls a teacher: the published one `clap`, a folder by its own name, wherever it lies."""
+    folder = Path(name.removeprefix(HUB_PREFIX))
+    if name == PRESET:
+        return "clap"
+    return f"{HUB_PREFIX}{folder.absolute().name}" if name.startswith(HUB_PREFIX) and folder.is_dir() else name

@@ -1,0 +1,114 @@
+"""Tables of scores: the numbers, and how each format shows them."""
+
+import csv
+import io
+from dataclasses import asdict, replace
+from statistics import fmean, stdev
+
+import pytest
+
+from valor.eval.scores import LevelScores, TenScores
+from valor.eval.tables import score_table, to_csv, to_latex, to_markdown, to_text
+
+ANCHORS = ("nothing predicted",)
+
+
+def scores(type_av, clips=50):
+    level = LevelScores(audio=70.04, visual=60.06, audio_visual=50, type_av=type_av, event_av=65)
+    return TenScores(segment=level, event=replace(level, audio=10.0), clips=clips)
+
+
+@pytest.fixture
+def table():
+    return score_table(
+        [
+            ("nothing predicted", scores(8.36)),
+            ("tags-only", [scores(60.0), scores(61.0), scores(64.0)]),
+            ("VALOR & more_50%", [scores(66.0), scores(66.0), scores(66.3)]),
+        ]
+    )
+
+
+def test_the_frame_holds_means_and_sample_deviations_unrounded(table):
+    seeds = (60.0, 61.0, 64.0)
+    row = table.loc[("tags-only", 3)]
+    assert row["segment", "type_av", "mean"] == fmean(seeds)
+    assert row["segment", "type_av", "sd"] == stdev(seeds)
+    assert row["event", "audio", "mean"] == 10 and row["segment", "audio", "mean"] == fmean([70.04] * 3)
+    assert table.loc[("nothing predicted", 1)].isna().sum() == 10  # one seed has no deviation
+    assert table.shape == (3, 20)
+
+
+def test_text_lines_up_and_sets_the_anchors_apart(table):
+    lines = to_text(table, anchors=ANCHORS).splitlines()
+    assert lines[0].split() == ["Segment", "level", "A", "V", "AV", "Type@AV", "Event@AV"]
+    assert lines[2].startswith("tags-only (3 seeds)") and "61.7 ± 2.1" in lines[2]
+    assert lines[4] == lines[1] == "-" * len(lines[1])
+    assert lines[5].split() == ["nothing", "predicted", "70.0", "60.1", "50.0", "8.4", "65.0"]
+    assert lines[7].startswith("Event level") and max(map(len, lines)) <= 100
+    points = [[index for index, mark in enumerate(line) if mark == "."][::2] for line in (lines[2], lines[3])]
+    assert points[0] == points[1]  # the decimal points of the means stand in columns
+    assert lines[5].index("8.4") + 1 == points[0][3]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_a_table_of_single_runs_has_no_deviations():
+    text = to_text(score_table([("one", scores(60.0)), ("two", scores(61.0))]))
+    assert "±" not in text and "seeds" not in text
+
+
+def test_markdown_marks_the_best_system_and_no_anchor(table):
+    rows = to_markdown(table, anchors=ANCHORS).splitlines()
+    assert len({row.count("|") for row in rows}) == 1 and rows[0].count("|") == 12
+    assert "**66.1 ± 0.2**" in rows[3] and "**61.7" not in rows[2]
+    assert "**70.0 ± 0.0**" in rows[2] and "**70.0 ± 0.0**" in rows[3]  # equal at this precision: both
+    assert rows[4].startswith("| *nothing predicted* |") and "**" not in rows[4]
+
+
+def test_a_single_system_is_not_marked_best():
+    assert "**" not in to_markdown(score_table([("one", scores(60.0))]))
+
+
+def test_a_bar_in_a_name_does_not_end_its_cell():
+    assert r"| a\|b |" in to_markdown(score_table([("a|b", scores(60.0))]))
+
+
+def test_latex_is_escaped_and_ruled(table):
+    latex = to_latex(table, anchors=ANCHORS)
+    assert r"VALOR \& more\_50\% (3 seeds) & " in latex
+    assert r"\textbf{66.1\,$\pm$\,0.2}" in latex
+    assert latex.count(r"\midrule") == 2 and latex.index(r"\midrule", 300) < latex.index("nothing predicted")
+    assert all(row.count(" & ") == 10 for row in latex.splitlines() if row.endswith(r"\\") and "multicolumn" not in row)
+
+
+def test_csv_reads_back_unrounded(table):
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert [row["system"] for row in rows] == ["nothing predicted", "tags-only", "VALOR & more_50%"]
+    assert float(rows[1]["segment.type_av"]) == fmean([60.0, 61.0, 64.0])
+    assert float(rows[1]["segment.type_av.sd"]) == stdev([60.0, 61.0, 64.0])
+    assert rows[0]["segment.type_av.sd"] == "" and rows[0]["seeds"] == "1"
+    assert {f"event.{figure}" for figure in asdict(scores(1.0).event)} <= set(rows[0])
+
+
+def test_decimals_are_those_asked_for(table):
+    assert "61.67 ± 2.08" in to_text(table, decimals=2)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [],
+        [("one", [])],
+        [("one", scores(1.0)), ("one", scores(2.0))],
+        [("one", scores(1.0)), ("two", scores(1.0, clips=49))],
+    ],
+)
+def test_rows_that_make_no_table_are_refused(rows):
+    with pytest.raises(ValueError, match="different names with at least one score each, all over the same number"):
+        score_table(rows)
+
+
+def test_an_anchor_must_be_a_row(table):
+    for layout in (to_text, to_markdown, to_latex):
+        with pytest.raises(ValueError, match=r"anchors must be rows of the table .* got \['tags copied'\]"):
+            layout(table, anchors=("tags copied",))

@@ -1,0 +1,148 @@
+"""Packets read here and frames decoded elsewhere give what PyAV alone gives; libraries that misbehave are refused.
+
+The library of these tests is PyAV itself, asked as another one would be.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy_decoding import GRID, assert_as_pyav, clips, outcome, write_cut_clip, write_sound_with_a_hole
+from tests.valor.video.test_bad_media import ENCRYPTED, write_protected
+from valor.label_harvest.media.clip_outline import DecodedSound, Library, decode_by_outline
+from valor.label_harvest.media.frames import samples_of
+
+
+class LibraryError(Exception):
+    """What the library of these tests raises."""
+
+
+def frames_of(path, video, places):
+    """By index among the frames that come out."""
+    import av
+
+    with av.open(str(path)) as container:
+        shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(container.streams[video.index])]
+    yield from (shown[place] for place in places)
+
+
+def sound_of(path, audio, seconds):
+    """From the first sample on, all of it."""
+    import av
+
+    with av.open(str(path)) as container:
+        frames = list(container.decode(container.streams[audio.index]))
+        start = float(frames[0].pts * frames[0].time_base) - audio.clock
+    samples = np.concatenate([samples_of(frame) for frame in frames], axis=1)
+    if samples.dtype == np.int16:
+        samples = samples.astype(np.float32) / 32768
+    return DecodedSound(samples, audio.rate, start)
+
+
+PLAIN = Library(name="plain", frames=frames_of, sound=sound_of, errors=(LibraryError, ValueError))
+
+
+def decode(path, *, grid, slots=False, library=PLAIN):
+    return decode_by_outline(path, library, grid=grid, slots=slots)
+
+
+@pytest.mark.parametrize("name", clips())
+def test_a_clip_is_read_as_by_pyav(tmp_path, name):
+    suffix, video, sound = clips()[name]
+    path = write_toy_clip(tmp_path / f"a{suffix}", video=video, sound=sound)
+    assert_as_pyav(decode, path, slots=name in ("plain", "variable_rate", "long"))
+
+
+def test_more_channels_are_averaged(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mp4", sound=ToySound(channels=6))
+    assert_as_pyav(decode, path, slots=False)
+
+
+def test_a_hole_in_the_sound_is_silence(tmp_path):
+    path = write_sound_with_a_hole(tmp_path / "a.mkv", onset=2.0, offset=4.5)
+    assert_as_pyav(decode, path, slots=False)
+    heard = decode(path, grid=GRID).sound
+    assert heard.rate == 8000 and (heard.samples[16010:35990] == 0).all() and np.abs(heard.samples[36010:]).max() > 0.3
+
+
+def test_frames_an_edit_list_hides_do_not_count(tmp_path):
+    assert_as_pyav(decode, write_cut_clip(tmp_path / "a.mp4"), slots=True)
+
+
+def broken(**changes):
+    library = dataclasses.replace(PLAIN, **changes)
+    return lambda path, **how: decode(path, **how, library=library)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return write_toy_clip(tmp_path_factory.mktemp("outline") / "a.mp4", video=ToyVideo(), sound=ToySound())
+
+
+def test_errors_of_a_library_become_the_same_words_whatever_it_says(clip):
+    def refuse(*_):
+        raise LibraryError("[12:34:56] /home/someone/reader.cc:17: 0x7f3a")
+
+    assert outcome(broken(frames=refuse), clip) == (
+        "undecodable",
+        "a.mp4: plain cannot decode its h264 video; fetch it again or leave it out",
+    )
+    assert outcome(broken(sound=refuse), clip)[1].startswith("a.mp4: plain cannot decode its aac sound; fetch it again")
+
+
+def test_fewer_frames_than_were_asked_for_are_refused(clip):
+    def half(path, video, places):
+        yield from list(frames_of(path, video, places))[:5]
+
+    assert outcome(broken(frames=half), clip)[1].startswith("a.mp4: plain cannot decode its h264 video")
+
+
+def test_sound_that_ends_too_early_is_refused(clip):
+    def half(path, audio, seconds):
+        whole = sound_of(path, audio, seconds)
+        return dataclasses.replace(whole, samples=whole.samples[:, :26750])
+
+    assert outcome(broken(sound=half), clip) == (
+        "undecodable",
+        "a.mp4: sound decodes to 0.6 s of the 10.0 s its packets promise; fetch it again",
+    )
+
+
+def test_samples_that_are_no_numbers_are_refused(clip):
+    def spoilt(path, audio, seconds):
+        whole = sound_of(path, audio, seconds)
+        whole.samples[:, 77] = np.nan
+        return whole
+
+    assert "audio samples that are no numbers" in outcome(broken(sound=spoilt), clip)[1]
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "complaint"),
+    [
+        (None, "missing", "no such file"),
+        (b"", "undecodable", "is empty"),
+        (b"<html>video unavailable</html>", "undecodable", "cannot be decoded"),
+        (b"#EXTM3U\n#EXTINF:10\nfile:///etc/hosts\n", "undecodable", "playlist"),
+    ],
+)
+def test_what_is_no_clip_never_reaches_the_library(tmp_path, content, status, complaint):
+    if content is not None:
+        (tmp_path / "a.mp4").write_bytes(content)
+
+    def unwanted(*_):
+        pytest.fail("the library was asked")
+
+    found = outcome(broken(frames=unwanted, sound=unwanted), tmp_path / "a.mp4")
+    assert found[0] == status and complaint in found[1]
+
+
+def test_encrypted_clips_never_reach_the_library(tmp_path):
+    path = write_protected(tmp_path / "a.mp4", **ENCRYPTED)
+    never = dataclasses.replace(PLAIN, frames=lambda *_: pytest.fail("the library was asked"))
+    assert outcome(lambda path, **how: decode(path, library=never, **how), path) == (
+        "undecodable",
+        "a.mp4: its video is encrypted (DRM); fetch a copy without, or leave it out",
+    )

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
+from valor.label_harvest.media.clip import Grid, MediaError
+from valor.label_harvest.media.read import resample
+from valor.label_harvest.media.streams import frames_at, resampled, sound_at, sound_of
+
+
+@pytest.mark.parametrize(("rate", "new_rate"), [(44100, 48000), (48000, 32000), (8000, 32000), (100, 80), (9, 9)])
+def test_resampling_in_blocks_equals_resampling_at_once(rate, new_rate, monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.media.streams.BLOCK_SECONDS", 0.4)
+    rng = np.random.default_rng(0)
+    waveform = rng.standard_normal(int(2.7 * rate) + 11).astype(np.float32)
+    cuts = np.sort(rng.integers(0, len(waveform), 13))
+    pieces = list(resampled(iter(np.split(waveform, cuts)), rate, new_rate))
+    whole = resample(waveform, rate, new_rate)
+    assert len(pieces) > 1 or rate == 9
+    assert np.concatenate(pieces).shape == whole.shape
+    assert np.abs(np.concatenate(pieces) - whole).max() < 1e-5 * np.abs(whole).max()
+
+
+def test_frames_are_those_shown_at_the_times(tmp_path):
+    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=6, rate=10, b_frames=2))
+    times = np.array([0.0, 0.05, 0.15, 2.05, 5.95, 7.0])
+    assert [frame_number(image) for image in frames_at(path, times, 6.0, Grid())] == [0, 0, 1, 20, 59, 59]
+
+
+def test_large_frames_are_scaled_down_and_keep_their_shape(tmp_path, monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.media.streams.KEPT_PIXELS", 64 * 48 // 4)
+    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=1))
+    (image,) = frames_at(path, np.array([0.5]), 1.0, Grid())
+    assert image.shape == (24, 32, 3) and frame_number(image) == 4
+
+
+def test_sound_starts_with_the_clock_and_fills_gaps(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(seconds=3), sound=ToySound(seconds=1, start=1.5))
+    waveform = np.concatenate(list(sound_at(sound_of(path, 3.0), 48000)))
+    assert np.abs(waveform[: int(1.4 * 48000)]).max() == 0 and np.abs(waveform[int(1.6 * 48000) :]).max() > 0.1
+
+
+def test_silence_of_a_gap_ends_with_the_media(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(seconds=1), sound=ToySound(seconds=1, start=90))
+    assert sum(map(len, sound_at(sound_of(path, 1.0), 8000))) <= 8000 * 4
+
+
+def test_damage_is_an_error(tmp_path):
+    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=6, noise=True))
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(bytes(content))
+    with pytest.raises(MediaError, match=r"v\.mp4: "):
+        list(frames_at(path, np.arange(0, 6, 0.1), 6.0, Grid()))

@@ -1,0 +1,107 @@
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from valor.label_harvest.media.clip import Grid, MediaError
+from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.media.survey import survey_media
+
+
+def test_lengths_clock_and_shape(tmp_path):
+    path = write_toy_clip(
+        tmp_path / "late.ts", video=ToyVideo(seconds=3, start=5.0), sound=ToySound(seconds=4, start=5.0, codec="mp2")
+    )
+    survey = survey_media(path)
+    assert survey.video_seconds == pytest.approx(3, abs=0.2) and survey.audio_seconds == pytest.approx(4, abs=0.2)
+    assert survey.start_time > 4 and survey.seconds == max(survey.video_seconds, survey.audio_seconds)
+    assert (survey.width, survey.height, survey.frame_rate) == (64, 48, 10)
+
+
+def test_a_stream_that_is_not_there_has_no_length(tmp_path):
+    sound = survey_media(write_toy_clip(tmp_path / "a.m4a", sound=ToySound(seconds=2)))
+    assert sound.video_seconds is None and sound.width is None and sound.audio_seconds == pytest.approx(2, abs=0.1)
+    assert survey_media(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=2))).audio_seconds is None
+
+
+def test_a_stream_may_begin_late(tmp_path):
+    sound = ToySound(seconds=2, start=4.0, rate=8000, codec="pcm_s16le")
+    survey = survey_media(write_toy_clip(tmp_path / "late.mkv", video=ToyVideo(seconds=6), sound=sound))
+    assert (survey.video_start, survey.audio_start) == pytest.approx((0, 4), abs=0.05)
+    assert survey.audio_seconds == pytest.approx(6, abs=0.1)
+
+
+def save_picture(path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("note.txt", b"no film at all\n" * 200, "is text"),
+        ("renamed.mp4", b"no film at all\n" * 200, "cannot be decoded"),
+        ("empty.mp4", b"", "is empty"),
+        ("words.srt", b"1\n00:00:00,000 --> 00:00:02,000\nhi\n\n", "neither a video nor an audio stream"),
+        ("noise.mp4", np.random.default_rng(0).bytes(4000), "cannot be decoded"),
+        ("list.m3u8", b"#EXTM3U\n#EXTINF:10,\n/etc/passwd\n#EXT-X-ENDLIST\n", "playlist|cannot be decoded"),
+        ("list.ffconcat", b"ffconcat version 1.0\nfile '/etc/passwd'\n", "playlist|cannot be decoded"),
+    ],
+)
+def test_what_is_no_recording_is_refused(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(MediaError, match=f"{name}.*({said})"):
+        survey_media(tmp_path / name)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tiff"])
+def test_pictures_are_refused(tmp_path, ending):
+    save_picture(tmp_path / f"photo.{ending}")
+    with pytest.raises(MediaError, match="is a picture"):
+        survey_media(tmp_path / f"photo.{ending}")
+
+
+def test_folders_and_missing_files_are_refused(tmp_path):
+    with pytest.raises(MediaError, match="is a folder"):
+        survey_media(tmp_path)
+    with pytest.raises(MediaError, match="no such file") as caught:
+        survey_media(tmp_path / "none.mp4")
+    assert caught.value.status == "missing"
+
+
+def test_a_truncated_file_is_refused_or_known_to_be_cut_off(tmp_path):
+    whole = write_toy_clip(tmp_path / "whole.mp4", video=ToyVideo(seconds=6, noise=True))
+    (tmp_path / "cut.mp4").write_bytes(whole.read_bytes()[:-2000])
+    with pytest.raises(MediaError, match="cut.mp4: cannot be decoded"):
+        survey_media(tmp_path / "cut.mp4")
+
+
+def test_frames_beyond_all_measure_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.media.survey.MOST_PIXELS", 1000)
+    with pytest.raises(MediaError, match="64 x 48 pixels are more than can be held"):
+        survey_media(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=1)))
+
+
+def test_timestamps_beyond_all_measure_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.media.survey.MOST_SECONDS", 1.0)
+    with pytest.raises(MediaError, match="timestamps reach"):
+        survey_media(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=2)))
+
+
+def test_tags_in_another_encoding_do_not_matter(tmp_path):
+    path = write_toy_clip(tmp_path / "a.wav", sound=ToySound(seconds=1, codec="pcm_s16le"))
+    tag = b"INFOINAM" + struct.pack("<I", 6) + "Müll".encode("latin-1") + b"\0\0"
+    body = b"WAVELIST" + struct.pack("<I", len(tag)) + tag + path.read_bytes()[12:]
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(body)) + body)
+    assert survey_media(path).audio_seconds == pytest.approx(1)
+    assert read_clip(path, grid=Grid(num_segments=1)).waveform is not None, "a harvest reads it as well"
+
+
+def test_a_matroska_file_whose_clock_starts_late_is_not_cut_off(tmp_path):
+    late = write_toy_clip(tmp_path / "late.mkv", video=ToyVideo(seconds=3, start=50.0))
+    survey = survey_media(late)
+    assert survey.start_time == pytest.approx(50, abs=0.2) and survey.missing_seconds < 0.5
+    assert survey.promised_seconds == pytest.approx(3, abs=0.3)

@@ -1,0 +1,161 @@
+"""`valor evaluate` as a user meets it, beyond the ten figures (those are in test_main.py)."""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy_scores import NAMES, write_toy_scores
+from tests.helpers.typed import typed
+from valor.data.prediction_files import write_any_predictions
+from valor.data.predictions import Predictions, decisions, read_predictions
+from valor.eval.decide import PRESETS
+from valor.eval.scores import FIGURES, LEVELS, score
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_toy_scores(tmp_path_factory.mktemp("toy"))
+
+
+def figures_of(report):
+    return [report[level][figure] for level in LEVELS for figure in FIGURES]
+
+
+def evaluated(toy, *more, file=None):
+    done = typed("evaluate", file or toy.good, *toy.on, "--format", "json", *more)
+    assert (done.code, done.err) == (0, "")
+    return json.loads(done.out)
+
+
+@pytest.mark.parametrize("name", ["predictions.json", "tables", "side.audio.tsv"])
+def test_every_form_of_the_same_decisions_scores_the_same(toy, tmp_path, name):
+    write_any_predictions(tmp_path / name, read_predictions(toy.good))
+    report = evaluated(toy, file=tmp_path / name)
+    assert figures_of(report) == figures_of(evaluated(toy))
+    assert report["post_processing"]["gate"] == "as predicted"
+
+
+def test_times_between_segments_need_a_rounding(toy, tmp_path):
+    write_any_predictions(tmp_path / "t", read_predictions(toy.good))
+    table = tmp_path / "t" / "audio.tsv"
+    lines = table.read_text().splitlines()
+    cells = lines[1].split("\t")
+    table.write_text("\n".join([lines[0], "\t".join([cells[0], "0.3", "9.1", cells[3]]), *lines[2:]]) + "\n")
+    assert "audio.tsv:2" in typed("evaluate", tmp_path / "t", *toy.on).complaint()
+    assert evaluated(toy, "--rounding", "nearest", file=tmp_path / "t")["post_processing"]["rounding"] == "nearest"
+
+
+def test_scores_of_json_events_can_be_thresholded(toy, tmp_path):
+    write_any_predictions(tmp_path / "p.json", read_predictions(toy.good))
+    report = evaluated(toy, "--use-scores", "--gate", "none", "--threshold", "0.8", file=tmp_path / "p.json")
+    assert report["post_processing"]["segment_threshold"] == 0.8
+    assert figures_of(report) != figures_of(evaluated(toy, file=tmp_path / "p.json"))
+
+
+@pytest.mark.parametrize("name", ["han", "valor", "jomold", "coleaf", "mm-cse"])
+def test_a_preset_is_applied_and_named(toy, name):
+    report = evaluated(toy, "--preset", name)
+    marked, record = decisions(read_predictions(toy.good), PRESETS[name])
+    assert figures_of(report) == figures_of(score(marked, toy.split.truth).to_dict())
+    assert report["post_processing"] == record and record["preset"] == name
+    assert f", {name}: segments >= " in typed("evaluate", toy.good, *toy.on, "--preset", name).out
+
+
+def test_a_preset_takes_no_other_rule_and_cmpae_asks_for_thresholds(toy):
+    refused = typed("evaluate", toy.good, *toy.on, "--preset", "han", "--gate", "none").complaint()
+    assert "--preset says gate and threshold already" in refused
+    assert (
+        "needs the thresholds of the visual gate"
+        in typed("evaluate", toy.good, *toy.on, "--preset", "cmpae").complaint()
+    )
+
+
+def test_calibrated_thresholds_are_applied(toy, tmp_path):
+    val = ("--annotations", toy.data, "--split", "val")
+    assert typed("calibrate", toy.good.with_stem("good-val"), *val, "--out", tmp_path / "t.json").code == 0
+    report = evaluated(toy, "--thresholds", tmp_path / "t.json")
+    rows = report["post_processing"]["segment_threshold"]
+    probs = read_predictions(toy.good)
+    marked = probs.segment_probs >= np.array(rows, dtype=np.float32)
+    marked &= (probs.clip_probs >= 0.5)[:, None, None]
+    assert figures_of(report) == figures_of(score(marked, toy.split.truth).to_dict())
+
+
+def test_cmpae_with_calibrated_gates(toy, tmp_path):
+    val = ("--annotations", toy.data, "--split", "val", "--preset", "cmpae", "--criterion", "clip-f")
+    assert typed("calibrate", toy.good.with_stem("good-val"), *val, "--out", tmp_path / "t.json").code == 0
+    record = evaluated(toy, "--preset", "cmpae", "--thresholds", tmp_path / "t.json")["post_processing"]
+    assert record["preset"] == "cmpae" and record["segment_threshold"] == 0.25
+    audio, visual = record["clip_threshold"]
+    assert set(audio) == {0.45} and len(visual) == 25
+
+
+def test_anchors_stand_at_the_foot(toy):
+    lines = typed("evaluate", toy.good, *toy.on, "--anchors").out.splitlines()
+    names = [re.split(r" {2,}", line)[0] for line in lines if re.search(r"  \d+\.\d", line)]
+    assert names == ["good", "nothing predicted", "tags copied"] * 2
+    report = evaluated(toy, "--anchors")
+    silent = score(np.zeros_like(toy.split.truth), toy.split.truth)
+    assert figures_of(report["anchors"]["nothing predicted"]) == figures_of(silent.to_dict())
+
+
+def test_intervals_and_differences(toy):
+    report = evaluated(toy, "--interval", "--against", f"bad={toy.poor}")
+    audio = report["intervals"][0]
+    assert audio["figure"] == "audio" and audio["low"] < audio["value"] < audio["high"]
+    assert audio["value"] == report["segment"]["audio"]
+    difference = {(row["level"], row["figure"]): row for row in report["differences"]}[("segment", "type_av")]
+    worse = evaluated(toy, file=toy.poor)
+    assert difference["value"] == pytest.approx(report["segment"]["type_av"] - worse["segment"]["type_av"])
+    out = typed("evaluate", toy.good, *toy.on, "--interval", "--against", f"bad={toy.poor}").out
+    assert "95 % intervals: bootstrap over 24 clips, 10,000 resamples" in out
+    assert re.search(r"Segment Type@AV: good - bad = \+\d+\.\d \[\d+\.\d, \d+\.\d\], paired over 24 clips", out)
+
+
+def test_per_class_and_details(toy):
+    report = evaluated(toy, "--per-class", "--details")
+    assert len(report["per_class_segment"]) == 3 * 26
+    assert {"exclusive", "overlaps", "durations", "probabilities"} <= set(report)
+    out = typed("evaluate", toy.good, *toy.on, "--per-class", "--details").out
+    assert all(name in out for name in (*NAMES[:6], "mean of classes", "segment mAP", "whole clip"))
+
+
+def test_a_part_of_the_split_says_its_coverage(toy, tmp_path):
+    whole = read_predictions(toy.good)
+    part = Predictions(
+        clip_ids=whole.clip_ids[5:],
+        class_names=NAMES,
+        segment_probs=whole.segment_probs[5:],
+        clip_probs=whole.clip_probs[5:],
+    )
+    write_any_predictions(tmp_path / "part.npz", part)
+    assert "5 missing" in typed("evaluate", tmp_path / "part.npz", *toy.on).complaint()
+    assert "\n19 of 24 test clips, truth v2024 " in typed("evaluate", tmp_path / "part.npz", *toy.on, "--subset").out
+    refused = typed("evaluate", toy.good, *toy.on, "--subset", "--against", tmp_path / "part.npz").complaint()
+    assert "must be predictions of the same clips, got 24 and 19" in refused
+
+
+@pytest.mark.parametrize("name", ["markdown", "csv", "latex"])
+def test_other_formats_go_to_stdout_and_notes_to_stderr(toy, tmp_path, name):
+    done = typed("evaluate", toy.good, *toy.on, "--format", name, "--json", tmp_path / "s.json")
+    assert done.code == 0 and done.err == f"wrote {tmp_path / 's.json'}\n" and "wrote" not in done.out
+    if name == "csv":
+        (row,) = csv.DictReader(io.StringIO(done.out))
+        assert float(row["segment.type_av"]) == json.loads((tmp_path / "s.json").read_text())["segment"]["type_av"]
+
+
+def test_the_file_name_chooses_the_format(toy, tmp_path):
+    done = typed("evaluate", toy.good, *toy.on, "--out", tmp_path / "scores.md")
+    assert done.out == f"wrote {tmp_path / 'scores.md'}\n"
+    assert (tmp_path / "scores.md").read_text().startswith("| system | segment A |")
+
+
+def test_what_is_scored_can_be_put_in_a_table(toy, tmp_path):
+    for name, file in (("good", toy.good), ("poor", toy.poor)):
+        typed("evaluate", file, *toy.on, "--json", tmp_path / name / "scores.json")
+    done = typed("table", tmp_path / "good", tmp_path / "poor", "--baseline", "poor")
+    assert (done.code, done.err) == (0, "") and "minus poor" in done.out

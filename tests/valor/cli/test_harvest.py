@@ -1,0 +1,126 @@
+"""`valor harvest`: what it prints, and how its options reach the run."""
+
+import re
+import sys
+
+import pytest
+
+from tests.helpers.toy import FakeTeacher, write_toy_world
+from tests.helpers.toy_harvest import digests
+from tests.helpers.typed import typed
+from valor.cli import harvest as command
+from valor.data import teachers as harvest_teachers
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.label_harvest.media import decode_pool, decoders
+
+CLIPS = ("a", "b", "c", "d", "e")
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """What to type for five clips, one of them missing, and teachers without a network."""
+
+    def build(name, prompts, **_):
+        rate = 8000 if "audio" in name else None
+        return FakeTeacher(name.removeprefix("demo-"), prompts=tuple(prompts), sample_rate=rate)
+
+    monkeypatch.setattr(harvest_teachers, "build_teacher", build)
+    write_toy_world(tmp_path / "videos", CLIPS[:4])
+    rows = "\n".join(f"{clip}\t{class_names(LLP_CLASSES)[3]}" for clip in CLIPS)
+    (tmp_path / "clips.csv").write_text(f"filename\tevent_labels\n{rows}\n")
+    given = ("--videos", tmp_path / "videos", "--visual", "demo-visual", "--audio", "demo-audio", "--shard-clips", "2")
+    return ("harvest", tmp_path / "clips.csv", *given, "--store", tmp_path / "store")
+
+
+def test_counts_failures_and_the_folder_are_said(world, tmp_path):
+    done = typed(*world)
+    (folder,) = (tmp_path / "store").iterdir()
+    assert done.code == 3
+    assert done.out.splitlines() == [
+        f"5 clips (4 ok, 1 missing), 0 of them cached before; wrote {folder}",
+        "  missing      e                        no file of this name among the videos",
+        f"1 clips failed; they are listed in {folder / 'failures.csv'}",
+    ]
+    assert re.search(r"[0-9.]+ clips/s, bound by (decode|host|network) \(\w+ \d+ %, \w+ \d+ %, \w+ \d+ %\)", done.err)
+    assert "5 of 5 clips are cached already" in typed(*world).err
+    assert typed(*world, "--quiet").err == ""
+
+
+def test_many_failures_are_left_to_the_file(world, monkeypatch):
+    monkeypatch.setattr(command, "MOST_LISTED", 0)
+    assert "no file of this name" not in typed(*world, "--quiet").out
+
+
+def test_a_share_says_which(world, tmp_path):
+    done = typed(*world, "--shard", "2/3", "--quiet")
+    assert done.code == 0 and done.out.startswith("2 clips of share 2/3 of 5 (2 ok), 0 of them cached before; wrote ")
+    assert typed(*world, "--shard", "4/4", "--quiet").out.startswith(
+        "0 clips of share 4/4 of 5 (none in this share), 0"
+    )
+    assert typed(*world, "--quiet").out.startswith("5 clips (4 ok, 1 missing), 2 of them cached before")
+
+
+def test_a_decoder_that_is_not_there_is_refused_before_anything_is_read_or_written(world, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "decord", None)
+    monkeypatch.setattr("valor.data.teachers.build_teachers", lambda *_: pytest.fail("a teacher was loaded"))
+    said = typed(*world, "--decoder", "decord").complaint()
+    assert 'not installed; pip install "valor-avvp[decord]", or leave it out' in said
+    assert not (tmp_path / "store").exists()
+    assert "invalid choice: 'opencv'" in typed(*world, "--decoder", "opencv").err
+
+
+def test_a_store_is_of_one_decoder(world, tmp_path, monkeypatch):
+    """A stand-in decodes, so that nothing need be installed."""
+    monkeypatch.setattr(decoders, "decoder_trouble", lambda name: None)
+    monkeypatch.setitem(decoders.DECODERS, "decord", "tests.helpers.bad_decoders:good")
+    decord = (*world, "--decoder", "decord", "--quiet")
+    assert typed(*decord, "--workers", "2").out.startswith("5 clips (4 still, 1 missing)")
+    before = digests(tmp_path / "store")
+    said = typed(*world, "--quiet").complaint()
+    assert "was decoded with decord, got --decoder pyav" in said and "give --decoder decord to resume" in said
+    assert digests(tmp_path / "store") == before
+    assert "decoder      decord" in typed("store", "show", tmp_path / "store").out
+    assert "5 of them cached before" in typed(*decord).out
+    assert typed(*decord, "--workers", "0", "--store", tmp_path / "b").code == 3
+    assert digests(tmp_path / "b").keys() == before.keys()
+
+
+def test_limits_reach_the_decoders_and_retry_reads_again(world, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(decode_pool, "DECODE", "tests.helpers.bad_decoders:hang")
+        done = typed(*world, "--clip-timeout", "0.25", "--workers", "2", "--quiet")
+    assert done.out.startswith("5 clips (4 timeout, 1 missing), 0") and "took more than 0.25 s" in done.out
+    assert typed(*world, "--quiet").out.startswith("5 clips (4 timeout, 1 missing), 5")
+    assert done.out.endswith("failures.csv; --retry timeout reads them again, once their files are mended\n")
+    assert typed(*world, "--retry", "--workers", "0", "--quiet").out.startswith("5 clips (4 ok, 1 missing), 1 of them")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--clip-timeout", "inf"), "the time limit of a clip must be at most 86400 s (a day), got inf"),
+        (("--clip-timeout", "1e12"), "the time limit of a clip must be at most 86400 s (a day), got 1e+12"),
+        (("--clip-timeout", "nan"), "the time limit of a clip must be positive seconds, got nan"),
+        (("--clip-memory", "9" * 20), "the memory limit of a clip must be at most 1073741824 MiB, got 9999"),
+        (("--retry", "broken"), "clips to be read again are named by ok, still, "),
+        (("--engine", "ray", "--workers", "3"), "--workers is for --engine local; Ray decodes on all cores"),
+    ],
+)
+def test_wrong_options_are_one_message_before_a_teacher_is_loaded(world, tmp_path, monkeypatch, words, complaint):
+    monkeypatch.setattr(harvest_teachers, "build_teacher", None)
+    assert complaint in typed(*world, *words).complaint()
+    assert not (tmp_path / "store").exists()
+
+
+def test_what_to_read_again_can_be_named(world, tmp_path):
+    (tmp_path / "videos" / "b.mkv").write_bytes(b"torn")
+    whole = tmp_path / "whole"
+    write_toy_world(whole, CLIPS[1:2])
+    assert "(3 ok, 1 undecodable, 1 missing)" in typed(*world, "--quiet").out
+    (whole / "b.mkv").replace(tmp_path / "videos" / "b.mkv")
+    told = typed(*world)
+    assert "1 clips have a file of another size" in told.err and "such as b" in told.err
+    assert "(3 ok, 1 undecodable, 1 missing)" in told.out
+    done = typed(*world, "--retry", "changed")
+    assert "(4 ok, 1 missing), 4 of them cached before" in done.out and "another size" not in done.err
+    assert "1 missing), 1 of them cached before" in typed(*world, "--retry", "all", "--quiet").out

@@ -1,0 +1,183 @@
+import json
+
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy_parse import NAMES, write_run
+from valor.__main__ import main
+from valor.cli.parse import EVENT_FORMATS
+from valor.data.parse_file import read_parse
+from valor.video.formats.formats import FORMATS
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def media(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "media").mkdir()
+    both = {"video": ToyVideo(seconds=3), "sound": ToySound(seconds=3)}
+    for name in ("-dash.mp4", 'it\'s "so" ünï ✓.mp4'):
+        write_toy_clip(tmp_path / "media" / name, **both)
+    return tmp_path / "media"
+
+
+def parse(*typed, run=None):
+    return main(["parse", "--quiet", *(["--checkpoint", str(run)] if run else []), *map(str, typed)])
+
+
+def test_the_help_names_every_format():
+    assert set(EVENT_FORMATS) == set(FORMATS)
+
+
+def test_one_video_to_every_file(run, media, tmp_path, capsys):
+    outputs = {name: tmp_path / f"o{FORMATS[name].ending}" for name in EVENT_FORMATS}
+    outputs |= {"json": tmp_path / "o.json", "png": tmp_path / "o.png", "html": tmp_path / "o.html"}
+    typed = [part for name, path in outputs.items() for part in (f"--{name}", path)]
+    assert parse(*typed, "--threshold", "0", "--gate", "none", "--", media / "-dash.mp4", run=run) == 0
+    assert all(path.stat().st_size for path in outputs.values()) and not (tmp_path / "parses").exists()
+    found = read_parse(outputs["json"])
+    assert found.class_names == NAMES and found.predicted.all() and found.gate_probs is None
+    assert "Parse of -dash.mp4: 3.0 s" in capsys.readouterr().out
+
+
+def test_without_a_file_results_go_to_parses(run, media, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(media)
+    assert parse("--", "-dash.mp4", run=run) == 0
+    assert (media / "parses" / "-dash.json").is_file()
+    assert parse("--", "-dash.mp4", run=run) == 0 and "parsed before" in capsys.readouterr().out
+
+
+def test_a_batch_goes_on_and_the_exit_code_tells(run, media, tmp_path, capsys):
+    (media / "text.mp4").write_text("no film", encoding="ascii")
+    out = tmp_path / "out"
+    code = parse(media, "none*.mp4", "--out", out, "--formats", "webvtt, svg", "--csv", tmp_path / "all.csv", run=run)
+    said = capsys.readouterr().out
+    assert code == 3 and "2 of 4 could not be parsed:" in said
+    assert "text.mp4: cannot be decoded" in said and "none*.mp4: no file has a name of this pattern" in said
+    assert sorted(path.suffix for path in out.iterdir()) == [".json"] * 2 + [".svg"] * 2 + [".vtt"] * 2
+    assert json.loads((out / 'it\'s "so" ünï ✓.json').read_text("utf-8"))["media"]["name"] == 'it\'s "so" ünï ✓.mp4'
+    assert (tmp_path / "all.csv").read_text("utf-8").startswith("filename,")
+
+
+def test_one_bad_file_says_why(run, tmp_path, capsys):
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    assert parse(tmp_path / "empty.mp4", "--json", tmp_path / "o.json", run=run) == 3
+    assert "empty.mp4: is empty (0 bytes)" in capsys.readouterr().err and not (tmp_path / "o.json").exists()
+
+
+def test_the_clock_asked_for_holds_for_what_is_done(run, tmp_path):
+    sound = ToySound(seconds=3, start=5.0, codec="mp2")
+    film = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=3, start=5.0), sound=sound)
+    words = [film, "--out", tmp_path / "out", "--formats", "csv", "--threshold", "0", "--gate", "none", "--clock"]
+    table = tmp_path / "out" / "late.csv"
+    onsets = []
+    for clock in ("container", "zero"):
+        assert parse(*words, clock, run=run) == 0
+        onsets.append(float(table.read_text("utf-8").splitlines()[1].split(",")[1]))
+    assert onsets[0] > 4 and onsets[1] == 0
+    written = table.stat().st_mtime_ns
+    assert parse(*words, "zero", run=run) == 0 and table.stat().st_mtime_ns == written
+
+
+def test_files_of_one_name_parsed_one_after_the_other_keep_their_results(run, tmp_path, capsys):
+    for number, folder in enumerate(("x", "y")):
+        (tmp_path / folder).mkdir()
+        write_toy_clip(tmp_path / folder / "a.mp4", video=ToyVideo(seconds=2 + number))
+        assert parse(tmp_path / folder / "a.mp4", "--out", tmp_path / "out", run=run) == 0
+    found = sorted((tmp_path / "out").glob("*.json"))
+    assert sorted(len(read_parse(path).segment_probs) for path in found) == [2, 3]
+    assert read_parse(tmp_path / "out" / "a.json").media.path == str(tmp_path / "x" / "a.mp4")
+    capsys.readouterr()
+    assert parse(tmp_path / "y" / "a.mp4", "--out", tmp_path / "out", run=run) == 0
+    assert "parsed before" in capsys.readouterr().out and sorted((tmp_path / "out").glob("*.json")) == found
+
+
+def test_missing_weights_name_the_option_of_this_command(media, capsys, monkeypatch):
+    from valor.label_harvest.teachers.weights import unreachable
+
+    def build(name, *_, **__):
+        raise unreachable(name, "its file", OSError("no route to host"))
+
+    monkeypatch.setattr("valor.video.zero_shot.build_teacher", build)
+    assert parse("--zero-shot", "Dog", "--", media / "-dash.mp4") == 2
+    assert "with --teacher-checkpoint ROLE=PATH" in capsys.readouterr().err
+
+
+def test_zero_shot_needs_no_run(media, tmp_path):
+    typed = ["--zero-shot", "Dog,glass breaking", "--audio", "demo-audio", "--visual", "demo-visual"]
+    assert parse(*typed, "--json", tmp_path / "o.json", "--", media / "-dash.mp4") == 0
+    assert read_parse(tmp_path / "o.json").class_names == ("Dog", "glass breaking")
+
+
+def test_all_names_of_llp_may_be_typed(media, tmp_path):
+    typed = ["--zero-shot", ",".join(NAMES), "--audio", "demo-audio", "--visual", "demo-visual"]
+    assert parse(*typed, "--json", tmp_path / "o.json", media / "-dash.mp4") == 0
+    assert read_parse(tmp_path / "o.json").class_names == NAMES
+
+
+def test_the_help_says_how_to_type_a_dash(media, monkeypatch, run, capsys):
+    with pytest.raises(SystemExit):
+        main(["parse", "--help"])
+    assert "./-NAME where it begins with -" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.chdir(media)
+    assert parse("./-dash.mp4", "--json", "o.json", run=run) == 0
+
+
+def test_thresholds_of_a_file(run, media, tmp_path):
+    rows = {role: [0.0] * 25 for role in ("audio", "visual")}
+    (tmp_path / "t.json").write_text(json.dumps({"applies_to": "segment_threshold", **rows}))
+    typed = ["--thresholds", tmp_path / "t.json", "--gate", "none", "--json", tmp_path / "o.json"]
+    assert parse(*typed, "--", media / "-dash.mp4", run=run) == 0
+    assert read_parse(tmp_path / "o.json").predicted.all()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["a.mp4"], "give either --checkpoint RUN or --zero-shot NAMES"),
+        (["a.mp4", "--checkpoint", "x", "--zero-shot", "Dog"], "give either"),
+        (["none.mp4", "--checkpoint", "x"], "nothing to parse: none.mp4: no such file"),
+        (["a.mp4", "b.mp4", "--checkpoint", "x", "--elan", "o.eaf"], "--elan is for one VIDEO, got 2"),
+        (["a.mp4", "--checkpoint", "x", "--png", "o.gif"], "--png must end in .png or .svg"),
+        (["a.mp4", "--checkpoint", "x", "--html", "o.txt"], "--html must end in .html"),
+        (["a.mp4", "--checkpoint", "x", "--csv", "a.mp4"], "--csv a.mp4 would overwrite the VIDEO"),
+        (["a.mp4", "--checkpoint", "x", "--out", "b.mp4"], "--out b.mp4: b.mp4 is no folder"),
+        (["a.mp4", "--checkpoint", "x", "--decode-timeout", "-1"], "--decode-timeout must be positive seconds"),
+        (["a.mp4", "--checkpoint", "x", "--window", "0"], "--window must be at least 1, got 0"),
+        (["a.mp4", "--checkpoint", "x", "--hop", "0"], "--hop must be at least 1, got 0"),
+        (["a.mp4", "--checkpoint", "x", "--json", "-"], "--json needs the name of a file, got -"),
+        (
+            ["a.mp4", "--checkpoint", "x", "--csv", "o.csv", "--formats", "png"],
+            "got --csv without --out; add --out DIR",
+        ),
+        (["a.mp4", "--checkpoint", "x", "--temperature", "2"], "--temperature is for --zero-shot"),
+        (["a.mp4", "--checkpoint", "x", "--thresholds", "t", "--json", "t"], "written into --thresholds t"),
+        (["a.mp4", "--zero-shot", "b.mp4", "--json", "b.mp4"], "written into --zero-shot b.mp4"),
+        (["a.mp4", "--checkpoint", ".", "--json", "recipe.json"], "written into --checkpoint ."),
+        (
+            ["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "audio=w", "--csv", "w"],
+            "--teacher-checkpoint audio w",
+        ),
+        (["a.mp4", "--checkpoint", "x", "--audio", "clap"], "are for --zero-shot"),
+        (["a.mp4", "--checkpoint", "x"], "no such checkpoint"),
+        (["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "eyes=f"], "must be visual=PATH or audio=PATH"),
+    ],
+)
+def test_wrong_use_is_said(tmp_path, monkeypatch, capsys, typed, said):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    assert main(["parse", *typed]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_clips_of_the_shared_folder(run, shared, tmp_path, capsys):
+    folder = shared / "clips"
+    if not folder.is_dir():
+        pytest.skip("no sample clips")
+    assert parse(folder, "--out", tmp_path, run=run) == 3
+    assert "corrupted.mp4" in capsys.readouterr().out and len(list(tmp_path.glob("*.json"))) == 3

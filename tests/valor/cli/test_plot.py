@@ -1,0 +1,76 @@
+"""`valor plot` as a user meets it: every kind of figure becomes a picture."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.toy_scores import NAMES, write_toy_scores
+from tests.helpers.typed import typed
+from valor.data.label_file import FILE_NAME, write_pseudo_labels
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    toy = write_toy_scores(tmp_path_factory.mktemp("toy"))
+    split = toy.split
+    write_pseudo_labels(toy.data.parent / "labels" / FILE_NAME, split.clip_ids, NAMES, split.truth)
+    return toy
+
+
+KINDS = {
+    "timeline": "HAN={poor} VALOR={good} --clip {clip}",
+    "classes": "HAN={poor} VALOR={good} --level event",
+    "curves": "{good} --preset jomold",
+    "labels": "perfect={labels}",
+    "confusion": "{good} --modality visual",
+}
+
+
+def words(toy, kind):
+    places = {"good": toy.good, "poor": toy.poor, "clip": toy.split.clip_ids[0], "labels": toy.data.parent / "labels"}
+    return ["plot", kind, *KINDS[kind].format(**places).split(), *toy.on]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_becomes_a_png_of_the_width_and_theme_asked_for(toy, tmp_path, kind):
+    out = tmp_path / "deep" / "figure.png"
+    done = typed(*words(toy, kind), "--out", out, "--width", "paper", "--theme", "dark")
+    assert (done.code, done.out, done.err) == (0, f"wrote {out}\n", "")
+    image = np.asarray(Image.open(io.BytesIO(out.read_bytes())).convert("RGB"))
+    assert image.shape[1] == 1380
+    assert tuple(image[0, -1]) == (0x14, 0x17, 0x1C) and len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+
+
+def test_without_a_name_the_kind_names_the_file_and_svg_is_vector(toy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert typed(*words(toy, "labels")).out == "wrote labels.png\n"
+    assert typed(*words(toy, "labels"), "--out", "labels.svg").code == 0
+    assert (tmp_path / "labels.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_quiet_may_stand_on_either_side_of_the_kind(toy, tmp_path):
+    plot, kind, *rest = words(toy, "labels")
+    for line in ((plot, "--quiet", kind, *rest), (plot, kind, *rest, "--quiet")):
+        assert typed(*line, "--out", tmp_path / "f.png").code == 0
+
+
+@pytest.mark.parametrize(("kind", "more", "message"), [
+    ("labels", "--out f.jpg", r"--out must end in .png or .svg, got f.jpg"),
+    ("timeline", "--clip gone", "clip must be one of the 24 of the split 'test', got 'gone'"),
+    ("curves", "--gate none --preset han", "--preset says gate and threshold already"),
+])  # fmt: skip
+def test_wrong_use_is_one_message_and_no_file(toy, tmp_path, monkeypatch, kind, more, message):
+    monkeypatch.chdir(tmp_path)
+    line = [word for word in words(toy, kind) if word not in ("--preset", "jomold")]
+    assert message in typed(*line, *more.split()).complaint()
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_kind_teaches_its_use():
+    done = typed("plot", "--help")
+    assert all(kind in done.out for kind in KINDS)
+    for kind in KINDS:
+        text = typed("plot", kind, "--help")
+        assert text.code == 0 and f"valor plot {kind} " in text.out.partition("example:")[2]

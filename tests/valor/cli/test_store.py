@@ -1,0 +1,98 @@
+"""`valor store`, and the page that documents its format."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.helpers.toy_store import row_of, write_toy_store
+from tests.helpers.typed import typed
+
+
+@pytest.fixture
+def store(tmp_path):
+    rows = [row_of("a"), row_of("b", "no_audio"), row_of("c")]
+    write_toy_store(tmp_path / "store", {0: rows[:2], 1: rows[2:]})
+    return tmp_path / "store"
+
+
+def test_show_says_what_is_there(store):
+    done = typed("store", "show", store)
+    assert (done.code, done.err) == (0, "")
+    for line in ("audio        fake, weights wwwwwwwwwwww, float32", "clips        3 in 2 shards", "ok           2"):
+        assert line in done.out
+
+
+@pytest.mark.parametrize("decoder", ["pyav", "torchcodec"])
+def test_show_names_the_decoder(tmp_path, decoder):
+    write_toy_store(tmp_path / "store", {0: [row_of("a")]}, decoder=decoder)
+    assert f"  decoder      {decoder}\n" in typed("store", "show", tmp_path / "store").out
+    assert typed("store", "verify", tmp_path / "store").code == 0
+
+
+def test_verify_says_whole_or_lists_the_problems(store):
+    assert typed("store", "verify", store).out.endswith("3 clips in 2 shards, whole\n")
+    (path,) = store.rglob("00001.safetensors")
+    path.write_bytes(b"")
+    done = typed("store", "verify", store)
+    assert done.code == 3 and done.out.endswith("2 clips in 2 shards, 1 problems\n")
+    assert "its bytes are not those of its done-marker" in done.out
+
+
+def test_repair_and_verify_again(store):
+    assert typed("store", "repair", store).out == f"{store}: nothing to repair\n"
+    (path,) = store.rglob("00001.safetensors")
+    path.write_bytes(b"")
+    done = typed("store", "repair", store)
+    assert done.code == 0 and "00001: moved to damaged/" in done.out and done.out.endswith(f"{store}: 1 repairs\n")
+    assert typed("store", "verify", store).code == 0
+
+
+@pytest.mark.parametrize("action", ["show", "verify", "repair"])
+def test_a_store_that_cannot_be_used_does_not_keep_the_others_from_their_turn(store, action):
+    done = typed("store", action, store.parent / "absent", store, store.parent / "gone")
+    assert str(store) in done.out and "absent: expected an evidence store" in done.err
+    assert done.code == 2 and "gone: expected an evidence store" in done.err and "Traceback" not in done.err
+
+
+def test_merge_unites(store, tmp_path):
+    write_toy_store(tmp_path / "other", {0: [row_of("a"), row_of("b", "no_audio")], 7: [row_of("d")]})
+    done = typed("store", "merge", store, tmp_path / "other", "--out", tmp_path / "union")
+    (folder,) = (tmp_path / "union").iterdir()
+    assert done.out == f"4 clips in 3 shards (2 held by several stores); wrote {folder}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("verify", "nowhere"), "nowhere: expected an evidence store (with a manifest.json), got none"),
+        (("merge", "store"), "--out DIR says where `merge` writes"),
+        (("show", "store", "--out", "x"), "--out DIR says where `merge` writes"),
+    ],
+)
+def test_wrong_use_is_one_message(words, complaint):
+    assert complaint in typed("store", *words).complaint()
+
+
+def test_the_snippet_of_the_page_reads_a_store_without_this_project(store):
+    page = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert {line.split()[1] for line in snippet.splitlines() if line.startswith(("import", "from"))} == {
+        "json",
+        "pathlib",
+        "safetensors.numpy",
+    }
+    run = [sys.executable, "-P", "-c", snippet]
+    done = subprocess.run(run, cwd=store.parent, capture_output=True, text=True, check=True)
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["a", "ok"], ["b", "no_audio"], ["c", "ok"]]
+
+
+def test_the_page_names_every_status_and_command():
+    from valor.cli.store import ACTIONS
+    from valor.label_harvest.media.clip import STATUSES
+
+    page = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`([a-z_]+)`", page.partition("## Statuses")[2].partition("##")[0])) >= set(STATUSES)
+    assert set(re.findall(r"^valor store (\w+)", page, re.MULTILINE)) == set(ACTIONS)

@@ -1,0 +1,40 @@
+"""`valor table` as a user meets it."""
+
+import json
+
+from tests.helpers.typed import typed
+from tests.valor.scoring.test_compare import write_run
+from valor.eval.decide import PRESETS
+
+
+def test_runs_beside_published_rows_with_deltas_as_markdown(tmp_path):
+    write_run(tmp_path / "valor", 62.0)
+    done = typed("table", f"mine={tmp_path / 'valor'}", "--published", "--baseline", "HAN", "--out", tmp_path / "t.md")
+    assert (done.code, done.out, done.err) == (0, f"wrote {tmp_path / 't.md'}\n", "")
+    text = (tmp_path / "t.md").read_text()
+    assert "| mine | 62.0 (+1.9) |" in text and "| VALOR (NeurIPS 2023) | 61.8 (+1.7) |" in text
+    assert "left out for another post-processing" in text
+
+
+def test_a_mixture_is_refused_in_one_message_until_it_is_meant(tmp_path):
+    runs = [
+        write_run(tmp_path / "a"),
+        write_run(tmp_path / "b", post_processing=PRESETS["coleaf"].to_dict()),
+    ]
+    assert "a and b were not scored alike: post-processing han and coleaf" in typed("table", *runs).complaint()
+    done = typed("table", *runs, "--mix")
+    assert done.code == 0 and "rule coleaf: segments >= 0.25, gate modality >= 0.52" in done.out
+
+
+def test_json_for_programs(tmp_path):
+    done = typed("table", write_run(tmp_path / "a"), "--published", "--mix", "--format", "json")
+    names = [row["name"] for row in json.loads(done.out)["rows"]]
+    assert names[0] == "a" and len(names) > 35
+
+
+def test_wrong_use_is_one_message(tmp_path):
+    assert "expected a score file" in typed("table", tmp_path / "none").complaint()
+    run = write_run(tmp_path / "a")
+    assert "baseline must be one of the rows a, got 'b'" in typed("table", run, "--baseline", "b").complaint()
+    refused = typed("table", run, "--format", "csv", "--out", tmp_path / "t.tex").complaint()
+    assert "contradict each other" in refused and not (tmp_path / "t.tex").exists()

@@ -1,0 +1,127 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from tests.helpers.toy_parse import toy_parse
+from valor.data.parse_file import parse_from_json, parse_to_json, read_parse, write_parse
+from valor.eval.decide import PostProcessing
+
+
+@pytest.mark.parametrize("visual", [True, False])
+def test_a_parse_comes_back(tmp_path, visual):
+    parse = toy_parse(visual=visual, name='say "Übung" <b>.mp4')
+    write_parse(tmp_path / "p.json", parse)
+    back = read_parse(tmp_path / "p.json")
+    assert np.nanmax(np.abs(back.segment_probs - parse.segment_probs)) <= 1.01e-4
+    assert (back.media, back.class_names, back.decision, back.notes) == (
+        parse.media, parse.class_names, parse.decision, parse.notes,
+    )  # fmt: skip
+    assert np.array_equal(back.predicted, parse.predicted) and len(back.events) == len(parse.events)
+    write_parse(tmp_path / "again.json", back)
+    assert (
+        json.loads((tmp_path / "again.json").read_text("utf-8"))["segment_probs"]
+        == parse_to_json(parse)["segment_probs"]
+    )
+
+
+def test_a_stream_that_is_not_there_is_null():
+    record = parse_to_json(toy_parse(visual=False))
+    assert record["segment_probs"]["visual"] is None and record["gate_probs"][0][1] == [None, None]
+    parse = toy_parse()
+    parse.segment_probs[6:, 1] = np.nan
+    assert parse_to_json(parse)["segment_probs"]["visual"][6] == [None, None]
+
+
+@pytest.mark.parametrize("threshold", [0.5, 1 / 3, 0.45])
+def test_rounding_never_crosses_a_threshold(threshold):
+    near = np.float32(threshold) + np.linspace(-1.2e-4, 1.2e-4, 4001, dtype=np.float32)
+    probs = np.broadcast_to(near[:, None, None], (len(near), 2, 2)).copy()
+    rule = PostProcessing(gate="none", segment_threshold=threshold)
+    parse = replace(toy_parse(), segment_probs=probs, gate_probs=None, decision=rule)
+    back = parse_from_json(json.loads(json.dumps(parse_to_json(parse))))
+    assert np.array_equal(back.predicted, parse.predicted) and parse.predicted.any() and not parse.predicted.all()
+
+
+def test_the_document_describes_every_key():
+    text = (ROOT / "docs" / "parse-json.md").read_text(encoding="utf-8")
+    example = json.loads(text.partition("```json")[2].partition("```")[0])
+    record = parse_to_json(toy_parse())
+    assert set(example) == set(record) and set(example["media"]) == set(record["media"])
+    assert set(example["events"][0]) == set(record["events"][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": 2}, "version 1"),
+        ({"segment_probs": {"audio": None, "visual": None}}, "got neither"),
+        ({"classes": ["Speech"]}, "segment_probs must be"),
+        ({"decision": None}, "could not be read"),
+        ({"media": {"name": "x"}}, "could not be read"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, change, said):
+    (tmp_path / "p.json").write_text(json.dumps(parse_to_json(toy_parse()) | change))
+    with pytest.raises(ValueError, match=said):
+        read_parse(tmp_path / "p.json")
+
+
+def test_missing_and_broken_files(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such parse"):
+        read_parse(tmp_path / "none.json")
+    (tmp_path / "half.json").write_text('{"format": "valor-parse"')
+    with pytest.raises(ValueError, match="expected the JSON of `valor parse`"):
+        read_parse(tmp_path / "half.json")
+
+
+def test_events_are_runs_on_the_clock_of_the_container():
+    parse = toy_parse(start=1.4)
+    marked = parse.segment_probs >= 0.5
+    assert np.array_equal(parse.predicted, marked)
+    for event in parse.events:
+        modality, index = ("audio", "visual").index(event.modality), parse.class_names.index(event.class_name)
+        first, last = round(event.onset - 1.4), round(event.offset - 1.4)
+        track = np.pad(marked[:, modality, index], 1)
+        assert track[first + 1 : last + 1].all() and not track[first] and not track[last + 1]
+        assert event.prob == pytest.approx(parse.segment_probs[first:last, modality, index].mean())
+    assert sum(round(event.offset - event.onset) for event in parse.events) == marked.sum()
+    assert list(parse.events) == sorted(parse.events, key=lambda event: event.onset)
+    assert parse.onsets[:2].tolist() == [1.4, 2.4]
+
+
+def test_the_gate_and_the_thresholds_decide():
+    parse = toy_parse()
+    assert not parse.decided_by(PostProcessing(clip_threshold=0.8)).events
+    strict = parse.decided_by(PostProcessing(gate="none", segment_threshold=((0.9,), (1.0,))))
+    assert {event.modality for event in strict.events} == {"audio"} and all(
+        event.prob >= 0.9 for event in strict.events
+    )
+
+
+def test_it_reads_well():
+    text = repr(toy_parse())
+    assert text.startswith("Parse of street & dog.mp4: 12.0 s, ") and "audible" in text and " s " in text
+    assert "no picture" in repr(toy_parse(visual=False))
+
+
+def test_what_does_not_belong_together_is_refused():
+    from dataclasses import replace
+
+    parse = toy_parse()
+    with pytest.raises(ValueError, match="segment_probs must be float32"):
+        replace(parse, segment_probs=parse.segment_probs[:, :1])
+    with pytest.raises(ValueError, match=r"probabilities in 0\.\.1"):
+        replace(parse, segment_probs=parse.segment_probs + 1)
+    with pytest.raises(ValueError, match="needs gate_probs"):
+        replace(parse, gate_probs=None)
+    with pytest.raises(ValueError, match="one gate for both"):
+        replace(parse, decision=PostProcessing(gate=("clip", "none")))
+
+
+def test_a_name_with_control_characters_is_printed_on_one_line():
+    parse = toy_parse()
+    odd = replace(parse, media=replace(parse.media, name="a\n\x1b[2Jb.mp4"))
+    assert repr(odd).splitlines()[0].startswith("Parse of a??[2Jb.mp4: ")

@@ -1,0 +1,237 @@
+"""Tab-separated rows, read as they stand and written whole.
+
+Annotation tables: the layout, the published rules for odd rows, and what is refused.
+"""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from valor.data.tables import (
+    EVENT_TABLES,
+    WEAK_TABLES,
+    check_header,
+    read_event_table,
+    read_rows,
+    read_split,
+    read_weak_table,
+    write_event_table,
+    write_rows,
+    write_weak_table,
+)
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.label_harvest.store.manifest import media_id
+
+CLASSES = ("Dog", "Speech", "Frying_(food)")
+
+
+def table(path, *rows):
+    path.write_text("".join("\t".join(str(cell) for cell in row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A split of three clips whose event tables show every odd row LLP has."""
+    table(
+        tmp_path / "AVVP_test_pd.csv",
+        ("filename", "event_labels"),
+        ("clip-b", "Speech,Dog,Speech"),
+        ("clip-a", "Frying_(food)"),
+        ("clip-c", "Dog"),
+    )
+    table(
+        tmp_path / "AVVP_eval_audio.csv",
+        ("filename", "onset", "offset", "event_labels"),
+        ("clip-b", 0, 2, "Dog"),
+        ("clip-b", 1, 3, "Dog"),  # overlaps
+        ("clip-b", 3, 4, "Dog"),  # touches
+        ("clip-b", 3, 4, "Dog"),  # stands there twice
+        ("clip-a", 5, 5, "Speech"),  # lasts no time
+        ("clip-a", 9, 4, "Speech"),  # reversed
+        ("clip-a", 8, 12, "Dog"),  # beyond the clip, and no tag of it
+        ("clip-a`", 0, 10, "Dog"),  # no clip of the split
+    )
+    table(
+        tmp_path / "AVVP_eval_visual.csv",
+        ("filename", "onset", "offset", "event_labels"),
+        ("clip-c", 0, 10, "Frying_(food)"),
+    )
+    return tmp_path
+
+
+def test_rows_become_tags_and_segments_by_the_published_rules(folder):
+    split = read_split(folder, "test", CLASSES)
+    assert split.clip_ids == ("clip-b", "clip-a", "clip-c")
+    assert split.weak_labels.tolist() == [[True, True, False], [False, False, True], [True, False, False]]
+    expected = np.zeros((3, 10, 2, 3), dtype=bool)
+    expected[0, 0:4, 0, 0] = True
+    expected[1, 8:10, 0, 0] = True
+    expected[2, :, 1, 2] = True
+    assert np.array_equal(split.truth, expected)
+
+
+def test_the_class_axis_follows_the_names_asked_for(folder):
+    split = read_split(folder, "test", CLASSES[::-1])
+    assert np.array_equal(split.truth[..., ::-1], read_split(folder, "test", CLASSES).truth)
+
+
+def test_clips_of_another_length(folder):
+    assert read_split(folder, "test", CLASSES, num_segments=12).truth[1, :, 0, 0].tolist() == [False] * 8 + [True] * 4
+
+
+def test_the_hash_is_that_of_both_event_tables(folder):
+    both = (folder / "AVVP_eval_audio.csv").read_bytes() + (folder / "AVVP_eval_visual.csv").read_bytes()
+    assert read_split(folder, "test", CLASSES).truth_sha256 == hashlib.sha256(both).hexdigest()
+
+
+def test_training_clips_have_no_truth(folder):
+    (folder / "AVVP_test_pd.csv").rename(folder / "AVVP_train.csv")
+    split = read_split(folder, "train", CLASSES)
+    assert split.truth is None and split.truth_sha256 is None and len(split.clip_ids) == 3
+
+
+def test_what_is_written_reads_back(tmp_path):
+    clip_ids, tags = ("b", "a"), np.array([[True, False, True], [False, False, False]])
+    rows = [("b", 0, 10, "Dog"), ("b", 2, 3, "Frying_(food)"), ("a", 4, 6, "Speech")]
+    write_weak_table(tmp_path / WEAK_TABLES["val"], clip_ids, tags, CLASSES)
+    write_event_table(tmp_path / EVENT_TABLES["v2024"][0], rows)
+    write_event_table(tmp_path / EVENT_TABLES["v2024"][1], [])
+    split = read_split(tmp_path, "val", CLASSES)
+    assert split.clip_ids == clip_ids and np.array_equal(split.weak_labels, tags)
+    assert split.truth.sum() == 10 + 1 + 2 and split.truth[0, 2, 0, 2] and not split.truth[:, :, 1].any()
+    read_back = read_event_table(tmp_path / EVENT_TABLES["v2024"][0], CLASSES)
+    assert [(clip_id, onset, offset, CLASSES[index]) for clip_id, onset, offset, index in read_back] == rows
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        (WEAK_TABLES["val"], *EVENT_TABLES["v2024"])
+    )  # no temporary file is left behind
+
+
+def test_tables_from_another_system_read_the_same(folder):
+    path = folder / "AVVP_test_pd.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
+    assert read_weak_table(path, CLASSES)[0] == ("clip-b", "clip-a", "clip-c")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (("clip-a", 0, 1, "Wolf"), r"audio.csv:10: unknown class 'Wolf'; known are Dog, Speech"),
+        (("clip-a", 0, 1), r"audio.csv:10: expected 4 columns"),
+        (("", 0, 1, "Dog"), r"audio.csv:10: expected 4 columns"),
+        (("clip-a", 0.5, 1, "Dog"), r"audio.csv:10: expected a whole number of seconds .* got '0.5'"),
+        (("clip-a", -1, 1, "Dog"), r"whole number of seconds from the start of the clip, got '-1'"),
+        (("clip-a", 0, "inf", "Dog"), r"whole number of seconds .* got 'inf'"),
+        (("clip-a", "nan", 1, "Dog"), r"whole number of seconds .* got 'nan'"),
+    ],
+)
+def test_rows_that_cannot_be_meant_are_refused_with_file_and_line(folder, row, message):
+    with (folder / "AVVP_eval_audio.csv").open("a") as file:
+        file.write("\t".join(str(cell) for cell in row) + "\n")
+    with pytest.raises(ValueError, match=message):
+        read_split(folder, "test", CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "got the header \\[\\]"),
+        (b"filename,event_labels\nclip-a,Dog\n", "tab-separated UTF-8 table with the columns filename, event_labels"),
+        (b"filename\tevent_labels\n", "at least one clip under the header"),
+        (b"filename\tevent_labels\nclip-a\tDog\nclip-a\tDog\n", ":3: clip 'clip-a' stands here a second time"),
+        (b"filename\tevent_labels\nclip-a\tDog,Wolf\n", ":2: unknown class 'Wolf'"),
+        (b"PK\x03\x04\xff\xfe\x00\x00", "is it a binary file"),
+    ],
+)
+def test_tables_that_are_none_are_refused(tmp_path, content, message):
+    (tmp_path / "table.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        read_weak_table(tmp_path / "table.csv", CLASSES)
+
+
+def test_a_missing_table_says_which_files_are_needed(folder):
+    (folder / "AVVP_eval_visual.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="AVVP_eval_visual.csv: no such annotation table.*AVVP_train.csv"):
+        read_split(folder, "test", CLASSES)
+
+
+def test_unknown_splits_and_versions_are_refused(folder):
+    with pytest.raises(ValueError, match="split must be one of train, val, test .* got 'dev'"):
+        read_split(folder, "dev", CLASSES)
+    with pytest.raises(ValueError, match="truth_version one of v2024, v2020, got .* 'v2021'"):
+        read_split(folder, "test", CLASSES, truth_version="v2021")
+
+
+def test_names_that_would_break_a_table_are_not_written(tmp_path):
+    tags = np.ones((1, 1), dtype=bool)
+    for clip_id, name in (("a\tb", "Dog"), ("a", "Dog,Cat"), ("a\n", "Dog"), ("", "Dog"), (" a", "Dog")):
+        with pytest.raises(ValueError, match="hold no tab, comma, line break or outer space"):
+            write_weak_table(tmp_path / "tags.csv", [clip_id], tags, [name])
+    with pytest.raises(ValueError, match=r"weak_labels must be bool \[clips, classes\] \(1, 2\)"):
+        write_weak_table(tmp_path / "tags.csv", ["a"], tags, CLASSES[:2])
+    for onset, offset in ((0, 0), (3, 2), (0.5, 2), (-1, 2)):
+        with pytest.raises(ValueError, match="whole seconds with 0 <= onset < offset"):
+            write_event_table(tmp_path / "events.csv", [("a", onset, offset, "Dog")])
+    assert not list(tmp_path.iterdir())
+
+
+def test_media_names():
+    assert media_id("BjCEufrlXm4_20_30") == "BjCEufrlXm4"
+    assert media_id("-_Euf_lXm4A_120_130") == "-_Euf_lXm4A"
+    assert media_id("BjCEufrlXm4") == "BjCEufrlXm4"
+    assert media_id("demo-test-00012") == "demo-test-00012"
+
+
+def test_llp_has_the_clips_and_oddities_it_is_known_for(shared):
+    names = class_names(LLP_CLASSES)
+    splits = {name: read_split(shared / "llp", name, names) for name in WEAK_TABLES}
+    assert [len(split.clip_ids) for split in splits.values()] == [10_000, 649, 1_200]
+    assert len({media_id(clip_id) for split in splits.values() for clip_id in split.clip_ids}) == 11_849
+    known = {clip_id for name in ("val", "test") for clip_id in splits[name].clip_ids}
+    for file_name, orphans, backwards in zip(EVENT_TABLES["v2024"], (8, 7), (6, 0), strict=True):
+        rows = read_event_table(shared / "llp" / file_name, names)
+        assert len({clip_id for clip_id, *_ in rows if clip_id not in known}) == orphans
+        assert sum(offset <= onset for _, onset, offset, _ in rows) == backwards
+
+
+def test_the_two_versions_of_the_llp_truth_differ_as_known(shared):
+    names = class_names(LLP_CLASSES)
+    new, old = (read_split(shared / "llp", "test", names, truth_version=version) for version in ("v2024", "v2020"))
+    differs = np.argwhere(new.truth != old.truth)
+    assert {new.clip_ids[row] for row in differs[:, 0]} == {"JfZEqeLZqWk_30_40", "KvIjsmANkxI_10_20"}
+    assert set(differs[:, 2]) == {0} and len(differs) == 7 + 1  # audio segments whose rows had the wrong clip name
+    assert new.truth_sha256 != old.truth_sha256
+
+
+def test_rows_read_as_they_stand_with_their_lines(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes(b'\xef\xbb\xbfa\tb\r\n\r\n1\t"2\r\n3\r\n')
+    assert list(read_rows(path)) == [(1, ["a", "b"]), (3, ["1", '"2']), (4, ["3"])]
+
+
+def test_what_is_written_reads_back_tab_separated(tmp_path):
+    write_rows(tmp_path / "t.csv", ("a", "b"), [("1", "2")], names=["1"])
+    assert [cells for _, cells in read_rows(tmp_path / "t.csv")] == [["a", "b"], ["1", "2"]]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(ValueError, match="t.csv: expected tab-separated UTF-8 text, .*binary file"):
+        list(read_rows(tmp_path / "t.csv"))
+    with pytest.raises(FileNotFoundError):
+        list(read_rows(tmp_path / "none.csv"))
+
+
+def test_another_header_is_refused(tmp_path):
+    check_header(tmp_path, ["a", "b"], ("a", "b"))
+    with pytest.raises(ValueError, match=r"with the columns a, b, got the header \['a'\]; is it another kind of file"):
+        check_header(tmp_path, ["a"], ("a", "b"))
+
+
+@pytest.mark.parametrize("name", ["", " x", "a\tb", "a,b", "a\nb"])
+def test_names_that_would_tear_a_row_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="hold no tab, comma, line break or outer space"):
+        write_rows(tmp_path / "t.csv", ("a",), [], names=[name])
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,160 @@
+"""The whole line on small worlds: the gain, the control, what is cached, what a kill costs."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import ROOT
+from valor.demo.page import SHOWN_CLIPS, clip_gains, shown_rows, type_av_gains, write_demo_page
+from valor.demo.picture import typical_row, write_demo_picture
+from valor.demo.run import ARMS, DemoOptions, DemoResult, run_demo, shuffled_between_clips
+from valor.eval.scores import FIGURES, LEVELS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+SMALL = DemoOptions(clips=200, seeds=1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DemoResult]:
+    out = tmp_path_factory.mktemp("demo")
+    return out, run_demo(out, SMALL, progress=False)
+
+
+def test_valor_gains_over_tags_and_the_order_is_that_of_the_paper(finished: tuple[Path, DemoResult]) -> None:
+    _, result = finished
+    type_av = {arm: result.scores[arm][0].segment.type_av for arm in ARMS}
+    assert type_av["valor"] - type_av["tags-only"] > 4, type_av
+    assert type_av["valor"] - type_av["fused"] > 2, type_av
+
+
+def test_labels_are_clearly_better_than_copied_tags_and_clearly_imperfect(finished: tuple[Path, DemoResult]) -> None:
+    _, result = finished
+    copied = result.anchors["tags-copied"].segment.type_av
+    assert copied + 8 < result.label_quality["valor"].scores.segment.type_av < 92
+    assert result.label_quality["fused"].scores.segment.type_av < result.label_quality["valor"].scores.segment.type_av
+
+
+def test_with_scores_shuffled_between_clips_the_gain_is_gone(finished: tuple[Path, DemoResult], tmp_path: Path) -> None:
+    out, result = finished
+    before = (out / "scores.json").read_bytes()
+    options = DemoOptions(clips=SMALL.clips, seeds=1, shuffle_teachers=True)
+    control = run_demo(out, options, progress=False)
+    assert type_av_gains(control)[0] < 0 < type_av_gains(result)[0]
+    assert (out / "scores.json").read_bytes() == before, "the control leaves the demo alone"
+    assert (out / "control" / "scores.json").is_file()
+    write_demo_page(tmp_path / "report.html", control, options)
+    assert "Control run" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_scores_json_holds_what_is_promised(finished: tuple[Path, DemoResult]) -> None:
+    out, result = finished
+    table = json.loads((out / "scores.json").read_text(encoding="utf-8"))
+    assert [(row["name"], row["seed"]) for row in table["rows"]] == [("tags-only", 0), ("fused", 0), ("valor", 0)]
+    for levels in (*table["rows"], *table["anchors"].values(), *table["pseudo_labels"].values()):
+        assert all(set(levels[level]) == set(FIGURES) for level in LEVELS)
+    assert set(table["anchors"]) == {"nothing", "tags-copied"}
+    assert set(table["pseudo_labels"]) == {"fused", "valor"}
+    assert table["rows"][2]["segment"]["type_av"] == result.scores["valor"][0].segment.type_av
+    assert table["seconds"] > 0
+
+
+def test_a_second_run_uses_what_is_there_and_says_so(
+    finished: tuple[Path, DemoResult], caplog: pytest.LogCaptureFixture
+) -> None:
+    out, result = finished
+    before = {path: path.stat().st_mtime_ns for path in out.glob("**/*.mp4")} | {
+        path: path.stat().st_mtime_ns for path in out.glob("runs/**/*.safetensors")
+    }
+    with caplog.at_level(logging.INFO):
+        again = run_demo(out, SMALL, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert again.scores == result.scores
+    for said in ("200 of 200 clips are already there", "200 of 200 clips are cached", "3 of 3 trainings were there"):
+        assert said in caplog.text
+
+
+def test_the_page_shows_losses_as_well_as_gains(finished: tuple[Path, DemoResult]) -> None:
+    out, result = finished
+    write_demo_page(out / "report.html", result, SMALL)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("<video") == page.count("<image") == SHOWN_CLIPS
+    assert page.count('class="playhead"') == SHOWN_CLIPS
+    assert "nothing predicted" in page
+    rows = shown_rows(result)
+    assert len(set(rows)) == SHOWN_CLIPS
+    per_clip = {arm: result.scores[arm][0].per_clip[rows, 0, :3].mean(axis=1) for arm in ("valor", "tags-only")}
+    gains = per_clip["valor"] - per_clip["tags-only"]
+    assert (np.diff(gains) <= 1e-9).all()
+    assert gains[0] > 0 > gains[-1]
+
+
+def test_the_picture_is_a_png_of_a_typical_clip(finished: tuple[Path, DemoResult], tmp_path: Path) -> None:
+    result = finished[1]
+    row = typical_row(result)
+    assert result.test.weak_labels[row].sum() == 2
+    gains = clip_gains(result)
+    assert abs(gains[row] - gains.mean()) < gains.std()
+    write_demo_picture(tmp_path / "demo.png", result, row)
+    assert (tmp_path / "demo.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_control_moves_scores_and_nothing_else(finished: tuple[Path, DemoResult]) -> None:
+    from valor.data.tables import read_split
+    from valor.data.vocabulary import LLP_CLASSES, class_names
+    from valor.demo.world.schedule import SPLITS
+    from valor.label_harvest.store.store import read_store
+
+    out, _ = finished
+    store = read_store(out / "data" / "store")
+    splits = {split: read_split(out / "data", split, class_names(LLP_CLASSES)) for split in SPLITS}
+    shuffled = shuffled_between_clips(store, splits, seed=1)
+    same = (shuffled.arrays["audio.similarity"] == store.arrays["audio.similarity"]).all(axis=(1, 2))
+    assert not same.any()
+    np.testing.assert_array_equal(shuffled.arrays["audio.embedding"], store.arrays["audio.embedding"])
+    for split in splits.values():
+        rows = [store.clip_ids.index(clip_id) for clip_id in split.clip_ids]
+        inside = store.arrays["audio.similarity"][rows].sum(dtype=np.float64)
+        assert np.isclose(shuffled.arrays["audio.similarity"][rows].sum(dtype=np.float64), inside)
+
+
+def test_killed_runs_end_with_the_scores_of_an_undisturbed_one(tmp_path: Path) -> None:
+    options = ["--clips", "60", "--seeds", "1", "--quiet"]
+
+    def start(out: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "valor", "demo", "--out", str(tmp_path / out), *options]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
+
+    assert start("whole").wait(300) == 0
+    for sign in ("data/videos/*.mp4", "data/store/*/manifest.json", "runs/valor/seed-0/last.safetensors"):
+        process = start("killed")
+        while not list((tmp_path / "killed").glob(sign)):
+            assert process.poll() is None, f"the run ended before {sign}"
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert start("killed").wait(300) == 0
+    whole, killed = (
+        json.loads((tmp_path / out / "scores.json").read_text(encoding="utf-8")) for out in ("whole", "killed")
+    )
+    assert killed["rows"] == whole["rows"]
+
+
+def test_another_world_is_refused(finished: tuple[Path, DemoResult]) -> None:
+    out, _ = finished
+    with pytest.raises(ValueError, match="holds another world"):
+        run_demo(out, DemoOptions(clips=201, seeds=1), progress=False)
+
+
+@pytest.mark.parametrize(("field", "value"), [("clips", 10), ("seeds", 0)])
+def test_worlds_too_small_are_refused(field: str, value: int) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be at least"):
+        DemoOptions(**{field: value})

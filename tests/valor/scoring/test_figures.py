@@ -1,0 +1,111 @@
+"""Figures of scored systems: what reaches the drawing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy_scores import NAMES, write_toy_scores
+from valor.data.label_file import PseudoLabels
+from valor.data.predictions import read_predictions
+from valor.eval.breakdown import breakdown
+from valor.eval.decide import PostProcessing
+from valor.labels.labels import label_quality
+from valor.scoring.figures import draw_classes, draw_confusion, draw_curves, draw_labels, draw_timeline
+from valor.scoring.system import score_system
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return write_toy_scores(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def systems(toy):
+    return [score_system(path.stem, read_predictions(path), toy.split) for path in (toy.good, toy.poor)]
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_a_timeline_shows_truth_and_systems_and_says_the_tags(toy, systems):
+    clip_id = toy.split.clip_ids[4]
+    figure = draw_timeline(systems, toy.split, clip_id)
+    assert legend(figure) == ["truth", "good", "poor"]
+    tags = ", ".join(NAMES[index].replace("_", " ") for index in np.flatnonzero(toy.split.weak_labels[4]))
+    assert figure.legends[0].get_title().get_text() == f"{clip_id}, tagged {tags}"
+    assert len(figure.axes) == 1
+
+
+def test_a_timeline_shows_frames_and_sound_where_the_media_is_there(toy, systems, tmp_path):
+    first, second = toy.split.clip_ids[:2]
+    write_toy_clip(
+        tmp_path / f"{first[:11]}.mp4", video=ToyVideo(rate=8, width=32, height=32), sound=ToySound(rate=8000)
+    )
+    assert len(draw_timeline(systems[:1], toy.split, first, videos=tmp_path).axes) == 3
+    assert len(draw_timeline(systems[:1], toy.split, second, videos=tmp_path).axes) == 1
+
+
+def test_a_timeline_of_an_unknown_clip_is_refused(toy, systems):
+    with pytest.raises(ValueError, match="clip must be one of the 24 of the split 'test', got 'gone'"):
+        draw_timeline(systems, toy.split, "gone")
+    held = replace(systems[0].predictions, clip_ids=tuple(f"x{n}" for n in range(24)))
+    with pytest.raises(ValueError, match="good: holds no prediction of the clip"):
+        draw_timeline([replace(systems[0], predictions=held)], toy.split, toy.split.clip_ids[0])
+
+
+def test_classes_are_drawn_most_frequent_first_with_their_f(systems):
+    figure = draw_classes(systems, NAMES, level="event")
+    table = breakdown(systems[0].predicted, systems[0].truth, level="event")
+    order = np.argsort(-table.true[:2].sum(axis=0), kind="stable")
+    audible = figure.axes[0]
+    assert [label.get_text() for label in audible.get_yticklabels()][0] == NAMES[order[0]].replace("_", " ")
+    assert audible.patches[0].get_width() == pytest.approx(100 * table.f[0, order[0]])
+    assert [text.get_text() for text in audible.texts][:3] == [f"{count}" for count in table.true[0, order[:3]]]
+    assert audible.collections and not draw_classes(systems, NAMES, interval=False).axes[0].collections
+    assert legend(figure) == ["good", "poor"]
+
+
+def test_classes_of_systems_on_other_clips_are_refused(systems):
+    held = replace(systems[1].predictions, clip_ids=systems[1].predictions.clip_ids[::-1])
+    with pytest.raises(ValueError, match="poor must be of the same clips as good"):
+        draw_classes([systems[0], replace(systems[1], predictions=held)], NAMES)
+
+
+@pytest.mark.parametrize(("threshold", "ticks"), [
+    (0.4, [0.4, 0.4]),
+    ([[0.3], [0.7]], [0.3, 0.7]),
+    ([0.25] * 25, [0.25, 0.25]),
+    ([[0.3], [0.6] * 25], [0.3, 0.6]),
+])  # fmt: skip
+def test_curves_mark_the_threshold_in_use(toy, threshold, ticks):
+    rule = PostProcessing(segment_threshold=threshold, gate="none")
+    system = score_system("good", read_predictions(toy.good), toy.split, rule)
+    figure = draw_curves(system, NAMES)
+    shown = [axes for axes in figure.axes if axes.axison]
+    occurring = [name for index, name in enumerate(NAMES) if toy.split.truth[..., index].any()]
+    assert [axes.get_title("left") for axes in shown] == [name.replace("_", " ") for name in occurring]
+    lines = [line for line in shown[0].lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
+    assert [line.get_xdata()[0] for line in lines] == ticks
+    best = max(line.get_ydata()[0] for line in shown[0].lines if line.get_marker() == "o")
+    assert best >= 100 * breakdown(system.predicted, system.truth).f[:2, NAMES.index(occurring[0])].max()
+
+
+def test_labels_are_drawn_with_their_quality(toy):
+    labels = PseudoLabels(toy.split.clip_ids, NAMES, toy.split.truth & (np.arange(10) < 5)[:, None, None])
+    quality = label_quality(labels, toy.split)
+    heights = [patch.get_height() for patch in draw_labels([("half", quality)]).axes[0].patches]
+    assert heights[0] == 100 and heights[1] == pytest.approx(quality.recall["audio"])
+    assert heights[-1] == pytest.approx(quality.scores.segment.type_av)
+
+
+@pytest.mark.parametrize(("modality", "columns"), [("audio", 0), ("visual", 1), ("both", slice(None))])
+def test_confusion_counts_the_modality_asked_for(systems, modality, columns):
+    figure = draw_confusion(systems[0], NAMES, modality=modality)
+    true = systems[0].truth[:, :, columns].reshape(240, -1, 25).sum(axis=(0, 1))
+    rows = [label.get_text().split("  ") for label in figure.axes[0].get_yticklabels()]
+    assert rows == [[NAMES[index].replace("_", " "), f"{true[index]}"] for index in np.flatnonzero(true)]
+    with pytest.raises(ValueError, match="modality must be one of audio, visual, both, got 'av'"):
+        draw_confusion(systems[0], NAMES, modality="av")

@@ -1,0 +1,200 @@
+"""An evaluation in every format: the same figures, and what they were scored on.
+
+A comparison in every format: the same figures, marks and notes.
+"""
+
+import csv
+import io
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.helpers.toy_scores import NAMES, write_toy_scores
+from tests.valor.scoring.test_compare import write_run
+from valor.data.predictions import read_predictions
+from valor.eval.scores import nothing_predicted, score
+from valor.scoring.compare import compare, read_published
+from valor.scoring.layout import (
+    EVALUATION_FORMATS,
+    FORMATS,
+    Evaluation,
+    evaluation_to_csv,
+    evaluation_to_json,
+    evaluation_to_latex,
+    evaluation_to_markdown,
+    evaluation_to_text,
+    to_csv,
+    to_json,
+    to_latex,
+    to_markdown,
+    to_text,
+)
+from valor.scoring.system import Section, class_sections, score_system
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory):
+    toy = write_toy_scores(tmp_path_factory.mktemp("toy"))
+    system = score_system("my_system", read_predictions(toy.good), toy.split)
+    frame = pd.DataFrame({"level": ["segment", "event"], "true": [1234, 0], "f_low": [12.34, np.nan]})
+    return Evaluation(
+        system=system,
+        split="test",
+        truth_version="v2024",
+        anchors=[("nothing", score(nothing_predicted(system.truth), system.truth))],
+        sections=[Section("extra", "Something more", frame), *class_sections(system, NAMES)],
+    )
+
+
+def test_every_format_says_clips_truth_and_rule(evaluation):
+    digest = evaluation.system.report["truth_sha256"]
+    line = f"24 of 24 test clips, truth v2024 {digest[:12]}, segments >= 0.5, gate clip >= 0.5"
+    assert evaluation_to_text(evaluation).endswith(f"\n\n{line}") and evaluation_to_markdown(evaluation).endswith(
+        f"\n\n{line}"
+    )
+    assert evaluation_to_latex(evaluation).startswith(f"% {line}\n")
+    (first, *_) = csv.DictReader(io.StringIO(evaluation_to_csv(evaluation)))
+    assert (first["clips"], first["clips_expected"], first["truth_sha256"]) == ("24", "24", digest)
+    assert first["post_processing"] == "segments >= 0.5, gate clip >= 0.5"
+    assert json.loads(evaluation_to_json(evaluation))["truth_sha256"] == digest
+
+
+def test_sections_are_aligned_with_one_decimal_and_a_dash_for_what_is_undefined(evaluation):
+    text = evaluation_to_text(evaluation).partition("Something more\n")[2].partition("\n\n")[0]
+    assert text.splitlines() == [
+        "level     true   low",
+        "--------------------",
+        "segment  1,234  12.3",
+        "event        0     –",
+    ]
+
+
+def test_the_modalities_of_a_class_table_are_set_apart(evaluation):
+    text = evaluation_to_text(evaluation)
+    assert text.count("\n\nvisual        Speech") == 2 and "audio-visual  Frying_(food)" in text
+
+
+def test_markdown_and_latex_hold_the_sections(evaluation):
+    assert (
+        "Something more\n\n| level | true | low |\n| --- | ---: | ---: |\n| segment | 1,234 | 12.3 |"
+        in evaluation_to_markdown(evaluation)
+    )
+    latex = evaluation_to_latex(evaluation)
+    assert r"segment & 1,234 & 12.3 \\" in latex and r"my\_system" in latex and r"Frying\_(food)" in latex
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") == 4
+
+
+def test_csv_is_unrounded_with_an_empty_line_between_tables(evaluation):
+    first, extra, *_ = evaluation_to_csv(evaluation).split("\n\n")
+    (row, anchor) = csv.DictReader(io.StringIO(first))
+    assert float(row["segment.audio"]) == evaluation.system.scores.segment.audio
+    assert (row["system"], anchor["system"]) == ("my_system", "nothing")
+    assert extra.splitlines() == ["level,true,f_low", "segment,1234,12.34", "event,0,"]
+
+
+def test_json_is_the_score_file_with_anchors_and_sections(evaluation):
+    report = json.loads(evaluation_to_json(evaluation))
+    assert report["segment"] == evaluation.system.report["segment"]
+    assert report["extra"][1] == {"level": "event", "true": 0, "f_low": None}
+    assert set(report["anchors"]) == {"nothing"}
+    assert len(report["per_class_event"]) == 3 * 26
+
+
+def test_every_format_has_a_layout():
+    from valor.cli.command import FORMATS as TYPED
+
+    assert tuple(EVALUATION_FORMATS) == TYPED
+
+
+KNOWN = read_published()
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    for seed, value in enumerate((70.0, 72.0)):
+        write_run(tmp_path / "mine_1" / f"seed-{seed}", value)
+    return compare([tmp_path / "mine_1"], KNOWN, mix=True, baseline="HAN")
+
+
+def line_of(text, name):
+    return next(line for line in text.splitlines() if line.startswith(name))
+
+
+def test_text_marks_the_best_the_impossible_and_the_remembered(comparison):
+    text = to_text(comparison)
+    assert re.findall(r"\d+\.\d(?: ± \d\.\d)?\*?", line_of(text, "mine_1"))[:2] == ["71.0 ± 1.4*", "72.0 ± 1.4"]
+    assert re.search(r"^MA \(CVPR 2021\) +60\.3 +60\.0 +55\.1 +58\.9! +57\.9 +not stated$", text, re.MULTILINE)
+    assert line_of(text, "VALOR+ (NeurIPS 2023) ?").endswith("han")
+    assert "\npublished, CLIP + CLAP\nVALOR++" in text and "\nno parser at all\nnothing predicted" in text
+    for note in ("* best of its column", "! Type@AV as printed", "? from memory", "rule nrep: segments >= 0.25"):
+        assert note in text
+    assert "Segment level, minus HAN (ECCV 2020)" in text
+
+
+def test_text_puts_means_below_each_other_and_leaves_out_rows_without_figures(comparison):
+    segment, _, event = to_text(comparison).partition("\n\nEvent level ")
+    event = event.partition("\n\nSegment level, minus")[0]
+    columns = {line.index(" 71.0 ± ") for line in segment.splitlines() if " 71.0 ± " in line}
+    columns |= {line.index(" 60.1 ") for line in segment.splitlines() if line.startswith("HAN")}
+    assert len(columns) == 1
+    assert "AV2A" in segment and "AV2A" not in event
+
+
+def test_differences_have_a_sign_and_no_negative_zero(tmp_path):
+    runs = [write_run(tmp_path / "a", 60.04), write_run(tmp_path / "b", 60.0)]
+    text = to_text(compare(runs, baseline="a"))
+    assert line_of(text.partition("minus a")[2], "b").split() == ["b", *["+0.0"] * 5]
+
+
+def test_a_comparison_without_baseline_or_published_rows_is_plain(tmp_path):
+    text = to_text(compare([write_run(tmp_path / "a", 50.0), write_run(tmp_path / "b")]))
+    assert "minus" not in text and "scored here" not in text and "!" not in text
+    assert "60.0*" in text and "50.0*" not in text
+
+
+def test_markdown_is_one_table_with_the_best_in_bold(comparison):
+    text = to_markdown(comparison)
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {14}
+    assert line_of(text, "| mine_1 (2 seeds)").startswith("| mine_1 (2 seeds) | **71.0 ± 1.4** (+10.9) | 72.0 ± 1.4 (+")
+    assert "58.9!" in line_of(text, "| MA") and "UWAV T1; NREPimg" in line_of(text, "| MA")
+    assert "none seen (recalled)" in line_of(text, "| VALOR+ ")
+    assert "\n- rule jomold: segments >= 0.5, gate modality >= 0.5" in text
+
+
+def test_latex_balances_and_escapes(comparison):
+    text = to_latex(comparison)
+    rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
+    assert {line.count("&") for line in rows} == {11}
+    assert text.count("{") == text.count("}")
+    assert r"mine\_1 (2 seeds) & \textbf{71.0\,$\pm$\,1.4} (+10.9)" in text
+    assert text.startswith("% ") and text.endswith(r"\end{tabular}")
+
+
+def test_csv_holds_unrounded_figures_and_what_is_known(comparison):
+    rows = {row["system"]: row for row in csv.DictReader(io.StringIO(to_csv(comparison)))}
+    assert float(rows["mine_1"]["segment.audio.sd"]) == pytest.approx(2**0.5)
+    assert float(rows["VALOR (NeurIPS 2023)"]["segment.type_av.delta"]) == pytest.approx(8.0)
+    assert rows["MM-Pyramid (ACM MM 2022)"]["impossible"] == "segment.type_av; event.type_av"
+    assert rows["AV2A (CVPR 2025)"]["segment.audio"] == ""
+    assert rows["VALOR+ (NeurIPS 2023)"]["confidence"] == "recalled"
+    assert rows["HAN (ECCV 2020)"]["truth_sha256"] == KNOWN.truths["v2020"]
+
+
+def test_json_reads_back(comparison):
+    table = json.loads(to_json(comparison))
+    rows = {row["name"]: row for row in table["rows"]}
+    assert table["baseline"] == "HAN (ECCV 2020)" and table["notes"] == list(comparison.notes)
+    assert rows["mine_1"]["sd"]["segment"]["audio"] == pytest.approx(2**0.5)
+    assert rows["VALOR (NeurIPS 2023)"]["segment"]["type_av"] == 62.0
+    assert rows["VALOR (NeurIPS 2023)"]["delta"]["segment"]["type_av"] == pytest.approx(8.0)
+    assert rows["PPL (CVPR 2024)"]["impossible"] == ["event.type_av"]
+
+
+def test_every_format_has_a_layout_table_layout():
+    from valor.cli.command import FORMATS as TYPED
+
+    assert tuple(FORMATS) == TYPED

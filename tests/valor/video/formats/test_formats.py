@@ -1,0 +1,217 @@
+"""Every event format is written and read back, by a parser of the standard library where there is one."""
+
+import csv
+import html
+import io
+import json
+import re
+from dataclasses import replace
+from xml.etree import ElementTree as Xml
+
+import pytest
+
+from tests.helpers.toy_parse import toy_parse
+from valor.data.parse_file import SEEN_AS
+from valor.data.tables import EVENT_TABLES
+from valor.video.formats.formats import FORMATS, write_events
+from valor.video.formats.timeline import timeline_of
+
+AS_MODALITY = {how: modality for modality, how in SEEN_AS.items()}
+
+
+def events_of(parse, modality=None, digits=6):
+    """(class, modality, onset, offset), sorted."""
+    return sorted(
+        (event.class_name, event.modality, round(event.onset, digits), round(event.offset, digits))
+        for event in parse.events
+        if modality in (None, event.modality)
+    )
+
+
+def written(tmp_path, parses, name, **options):
+    path = tmp_path / f"out{FORMATS[name].ending}"
+    write_events(path, parses, name, **options)
+    return path.read_text(encoding="utf-8")
+
+
+def rows(text, delimiter):
+    return list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("csv", ","), ("tsv", "\t")])
+def test_tables_of_several_media(tmp_path, name, delimiter):
+    parses = [toy_parse(name='a "b", c.mp4'), toy_parse(name="tab\there.mp4", start=0.0)]
+    read = rows(written(tmp_path, parses, name), delimiter)
+    for parse in parses:
+        mine = [row for row in read if row["filename"] == parse.media.name]
+        found = [(r["event_labels"], r["modality"], float(r["onset"]), float(r["offset"])) for r in mine]
+        assert sorted(found) == events_of(parse)
+        assert [float(row["prob"]) for row in mine] == pytest.approx([e.prob for e in parse.events], abs=1e-4)
+
+
+def test_llp_tables_have_their_columns_and_one_modality_each(tmp_path):
+    parse = toy_parse(start=0.0)
+    for modality, name in (("audio", "llp-audio"), ("visual", "llp-visual")):
+        text = written(tmp_path, [parse], name)
+        assert text.splitlines()[0] == "filename\tonset\toffset\tevent_labels"
+        read = rows(text, "\t")
+        found = [(r["event_labels"], modality, float(r["onset"]), float(r["offset"])) for r in read]
+        assert sorted(found) == events_of(parse, modality) and {r["filename"] for r in read} == {"street & dog"}
+    assert len(EVENT_TABLES["v2024"]) == 2
+
+
+def test_llp_tables_are_read_by_the_annotation_reader(tmp_path):
+    """What is parsed on whole seconds is a dense annotation."""
+    from valor.data.tables import read_event_table
+
+    write_events(tmp_path / "audio.csv", [toy_parse(start=0.0)], "llp-audio")
+    names = ("Speech", "Glass_breaking")
+    found = read_event_table(tmp_path / "audio.csv", names)
+    expected = [
+        (names.index(name), onset, offset) for name, _, onset, offset in events_of(toy_parse(start=0.0), "audio")
+    ]
+    assert sorted((index, onset, offset) for _, onset, offset, index in found) == sorted(expected)
+
+
+def test_dcase_and_rttm_hold_what_is_audible(tmp_path):
+    parse = toy_parse()
+    read = rows(written(tmp_path, [parse], "dcase"), "\t")
+    found = [(r["event_label"], "audio", float(r["onset"]), float(r["offset"])) for r in read]
+    assert sorted(found) == events_of(parse, "audio", 3)
+    lines = [line.split(" ") for line in written(tmp_path, [parse], "rttm").splitlines()]
+    assert all(len(line) == 10 and line[0] == "SPEAKER" and line[1] == "street_&_dog.mp4" for line in lines)
+    found = [(l[7], "audio", float(l[3]), round(float(l[3]) + float(l[4]), 3)) for l in lines]  # noqa: E741
+    assert sorted(found) == events_of(parse, "audio", 3)
+
+
+def test_audacity_labels(tmp_path):
+    parse = toy_parse()
+    lines = [line.split("\t") for line in written(tmp_path, [parse], "audacity").splitlines()]
+    named = [(label.partition(" "), float(onset), float(offset)) for onset, offset, label in lines]
+    assert sorted((n[2], AS_MODALITY[n[0]], on, off) for n, on, off in named) == events_of(parse)
+
+
+def test_elan_has_a_tier_for_each_class_and_modality(tmp_path):
+    parse = toy_parse(start=1.001)  # which is a little less in thousandths
+    root = Xml.fromstring(written(tmp_path, [parse], "elan"))
+    slots = {slot.get("TIME_SLOT_ID"): int(slot.get("TIME_VALUE")) / 1000 for slot in root.iter("TIME_SLOT")}
+    assert list(slots.values()) == sorted(slots.values())
+    found = []
+    for tier in root.iter("TIER"):
+        how, _, name = tier.get("TIER_ID").partition(" ")
+        ends = [
+            (slots[entry.get("TIME_SLOT_REF1")], slots[entry.get("TIME_SLOT_REF2")])
+            for entry in tier.iter("ALIGNABLE_ANNOTATION")
+        ]
+        assert all(before[1] <= after[0] for before, after in zip(ends, ends[1:], strict=False))
+        assert {value.text for value in tier.iter("ANNOTATION_VALUE")} == {name}
+        found += [(name, AS_MODALITY[how], *pair) for pair in ends]
+    assert sorted(found) == events_of(parse, digits=3)
+    assert root.find("HEADER/MEDIA_DESCRIPTOR").get("MEDIA_URL") == "file:///films/street%20%26%20dog.mp4"
+    kinds = {kind.get("LINGUISTIC_TYPE_ID") for kind in root.iter("LINGUISTIC_TYPE")}
+    assert {tier.get("LINGUISTIC_TYPE_REF") for tier in root.iter("TIER")} <= kinds
+
+
+def test_chapters_never_overlap_and_say_everything(tmp_path):
+    parse = replace(toy_parse(), class_names=("Speech", "A & B <c>"))
+    text = written(tmp_path, [parse], "webvtt")
+    cues = re.findall(r"(\d+):(\d\d):(\d\d\.\d{3}) --> (\d+):(\d\d):(\d\d\.\d{3})\n(.+)\n", text)
+    marked, last = set(), 0.0
+    for *clock, title in cues:
+        on, off = (int(h) * 3600 + int(m) * 60 + float(s) for h, m, s in (clock[:3], clock[3:]))
+        assert last <= on < off
+        last = off
+        for part in html.unescape(title).split(" · "):
+            name, how = re.fullmatch(r"(.+) \(([a-z, ]+)\)", part).groups()
+            marked |= {
+                (name, AS_MODALITY[h], round(on - 1.4 + k)) for h in how.split(", ") for k in range(round(off - on))
+            }
+    expected = {
+        (name, modality, t)
+        for name, modality, on, off in events_of(parse)
+        for t in range(round(on - 1.4), round(off - 1.4))
+    }
+    assert text.startswith("WEBVTT\n\n1\n") and marked == expected and "A &amp; B &lt;c&gt;" in text
+
+
+def test_fiftyone_counts_from_the_start(tmp_path):
+    parse = toy_parse()
+    record = json.loads(written(tmp_path, [parse, toy_parse(name="b.mp4")], "fiftyone"))
+    found = [
+        (record["classes"][e["label"]], e["attributes"]["modality"], *e["timestamps"])
+        for e in record["labels"]["street & dog"]
+    ]
+    zero = replace(parse, media=replace(parse.media, start_time=0.0))
+    assert sorted(found) == events_of(zero) and set(record["labels"]) == {"street & dog", "b"}
+
+
+def test_fiftyone_entries_have_the_keys_its_importer_takes(tmp_path):
+    """Of FiftyOneTemporalDetectionSampleParser (1.22): others go into `attributes`, and none may stand in both."""
+    record = json.loads(written(tmp_path, [toy_parse()], "fiftyone"))
+    assert set(record) == {"classes", "labels"}
+    for entry, event in zip(record["labels"]["street & dog"], toy_parse().events, strict=True):
+        assert set(entry) == {"label", "support", "timestamps", "confidence", "attributes"}
+        assert not set(entry["attributes"]) & {"label", "support", "confidence"}
+        first, last = entry["support"]
+        assert (first - 1) / 25 == pytest.approx(event.onset - 1.4) and last / 25 == pytest.approx(event.offset - 1.4)
+    (entries,) = json.loads(written(tmp_path, [toy_parse(visual=False)], "fiftyone"))["labels"].values()
+    assert all("support" not in entry and "timestamps" in entry for entry in entries)
+
+
+def test_label_studio_gets_tasks_with_all_media_its_interface_names(tmp_path):
+    """It refuses a task whose `data` lacks the media of any part of the interface."""
+    seen, heard = toy_parse(), toy_parse(visual=False, name="b.wav")
+    for parses, kinds in (([seen], {"video"}), ([heard], {"audio"}), ([seen, heard], {"video", "audio"})):
+        tasks = json.loads(written(tmp_path, parses, "label-studio"))
+        config = Xml.fromstring((tmp_path / "out.label-studio.config.xml").read_text(encoding="utf-8"))
+        assert {part.get("value").removeprefix("$") for part in config if part.get("value")} == kinds
+        for task in tasks:
+            assert set(task["data"]) == kinds | {"name"}
+            controls = {part.get("name") for part in config if part.get("toName")}
+            assert {result["from_name"] for result in task["predictions"][0]["result"]} <= controls
+
+
+@pytest.mark.parametrize("visual", [True, False])
+def test_label_studio_tasks_fit_their_interface(tmp_path, visual):
+    parse = toy_parse(visual=visual)
+    (task,) = json.loads(written(tmp_path, [parse], "label-studio"))
+    config = Xml.fromstring((tmp_path / "out.label-studio.config.xml").read_text(encoding="utf-8"))
+    controls = {entry.get("name"): entry for entry in config if entry.get("toName")}
+    found = []
+    for result in task["predictions"][0]["result"]:
+        control, value = controls[result["from_name"]], result["value"]
+        assert control.get("toName") == result["to_name"] and control.tag.lower() == result["type"]
+        assert value[result["type"]][0] in {label.get("value") for label in control}
+        if visual:
+            (frames,) = value["ranges"]
+            ends = ((frames["start"] - 1) / 25, frames["end"] / 25)
+        else:
+            ends = (value["start"], value["end"])
+        modality = AS_MODALITY.get(result["from_name"], "audio")
+        found.append((value[result["type"]][0], modality, round(ends[0], 2), round(ends[1], 2)))
+    zero = replace(parse, media=replace(parse.media, start_time=0.0))
+    assert sorted(found) == events_of(zero, digits=2) and list(task["data"])[0] == ("video" if visual else "audio")
+
+
+def test_clock_zero_and_what_cannot_be_written(tmp_path):
+    parse = toy_parse()
+    assert timeline_of(parse, clock="zero").events[0].onset == pytest.approx(parse.events[0].onset - 1.4)
+    early = toy_parse(start=-30.0)
+    for name in ("elan", "webvtt"):
+        with pytest.raises(ValueError, match="clock starts below zero"):
+            written(tmp_path, [early], name)
+        assert written(tmp_path, [early], name, clock="zero")
+    for name in ("elan", "webvtt", "audacity"):
+        with pytest.raises(ValueError, match="of one media file, got 2"):
+            written(tmp_path, [parse, parse], name)
+    with pytest.raises(ValueError, match="clock must be one of container, zero"):
+        written(tmp_path, [parse], "csv", clock="wall")
+    with pytest.raises(ValueError, match="format must be one of csv, "):
+        write_events(tmp_path / "x", [parse], "mp3")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_parse_without_events_is_written_too(tmp_path, name):
+    from valor.eval.decide import PostProcessing
+
+    assert written(tmp_path, [toy_parse().decided_by(PostProcessing(clip_threshold=1.0))], name) is not None

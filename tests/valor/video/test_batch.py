@@ -1,0 +1,170 @@
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy_parse import DEMO
+from valor.data.parse_file import read_parse
+from valor.eval.decide import PostProcessing
+from valor.label_harvest.media.decode_pool import DecodeLimits
+from valor.label_harvest.media.stream_reader import ProcessReader
+from valor.video.batch import BatchOptions, parse_all
+from valor.video.formats.formats import FORMATS
+from valor.video.parse import ParseOptions
+from valor.video.paths import find_inputs
+from valor.video.zero_shot import load_zero_shot
+
+
+@pytest.fixture(scope="module")
+def system():
+    return load_zero_shot("Dog,Speech", teachers=DEMO)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    media = tmp_path / "media"
+    media.mkdir()
+    write_toy_clip(media / "one.mp4", video=ToyVideo(seconds=3), sound=ToySound(seconds=3))
+    (media / "two.mp4").write_bytes(b"")
+    write_toy_clip(media / "three.wav", sound=ToySound(seconds=2, codec="pcm_s16le"))
+    return media
+
+
+def outcomes(system, folder, out, **options):
+    inputs = find_inputs([str(folder), str(folder / "none.mp4")])
+    found = parse_all(system, inputs, BatchOptions(out=out, **options), progress=False)
+    return {outcome.media.path.name: outcome for outcome in found}
+
+
+def test_the_rest_goes_on_and_what_is_done_is_skipped(system, folder, tmp_path):
+    out = tmp_path / "out"
+    first = outcomes(system, folder, out, formats=("csv", "png"))
+    assert "is empty" in first["two.mp4"].problem and "no such file" in first["none.mp4"].problem
+    assert sorted(path.name for path in out.iterdir()) == [
+        "one.csv", "one.json", "one.png", "three.csv", "three.json", "three.png",
+    ]  # fmt: skip
+    again = outcomes(system, folder, out, formats=("csv", "png"))
+    assert again["one.mp4"].skipped and again["three.wav"].skipped and again["two.mp4"].problem
+    assert len(again["one.mp4"].parse.events) == len(first["one.mp4"].parse.events)
+    assert not outcomes(system, folder, out, again=True)["one.mp4"].skipped
+
+
+def test_what_is_of_something_else_is_parsed_again(system, folder, tmp_path):
+    out = tmp_path / "out"
+    outcomes(system, folder, out)
+    assert not outcomes(load_zero_shot("Cat", teachers=DEMO), folder, out)["one.mp4"].skipped
+    assert read_parse(out / "one.json").class_names == ("Cat",)
+    outcomes(system, folder, out)
+    rule = ParseOptions(rule=PostProcessing(gate="none", segment_threshold=0.2))
+    assert not outcomes(system, folder, out, parsing=rule)["one.mp4"].skipped
+    assert not outcomes(system, folder, out, parsing=rule, formats=("png",))["one.mp4"].skipped
+    write_toy_clip(folder / "one.mp4", video=ToyVideo(seconds=4))
+    assert not outcomes(system, folder, out)["one.mp4"].skipped
+
+
+def test_a_run_that_was_moved_is_the_same_run(folder, tmp_path):
+    import shutil
+
+    from tests.helpers.toy_parse import write_run
+    from valor.video.trained import load_system
+
+    run = write_run(tmp_path / "run")
+    assert not outcomes(load_system(run), folder, tmp_path / "out")["one.mp4"].skipped
+    shutil.move(run, tmp_path / "moved")
+    assert outcomes(load_system(tmp_path / "moved"), folder, tmp_path / "out")["one.mp4"].skipped
+
+
+def test_events_a_format_cannot_hold_are_a_problem_of_that_file_alone(system, folder, tmp_path, monkeypatch):
+    import valor.video.batch as batch
+
+    original = batch.write_events
+
+    def refusing(path, parses, name, **options):
+        if path.stem == "one":
+            raise ValueError("its clock starts below zero")
+        original(path, parses, name, **options)
+
+    monkeypatch.setattr(batch, "write_events", refusing)
+    out = tmp_path / "out"
+    for _ in range(2):  # parsed, then found parsed
+        found = outcomes(system, folder, out, formats=("csv", "elan"))
+        said = "one.mp4: parsed, but not written as elan (its clock starts below zero); leave out the format elan"
+        assert said in found["one.mp4"].problem and found["one.mp4"].parse and not found["three.wav"].problem
+        assert read_parse(out / "one.json").class_names == ("Dog", "Speech") and (out / "three.eaf").is_file()
+        assert not (out / "one.eaf").exists()
+
+
+def test_formats_are_added_to_what_is_done_without_parsing_again(system, folder, tmp_path):
+    out = tmp_path / "out"
+    outcomes(system, folder, out)
+    assert outcomes(system, folder, out, formats=("elan", "csv"))["one.mp4"].skipped
+    assert (out / "one.eaf").is_file() and (out / "one.csv").is_file()
+
+
+def test_whatever_was_written_what_is_done_is_skipped(system, folder, tmp_path):
+    (folder / "two.mp4").unlink()
+    write_toy_clip(folder / "one.audio.wav", sound=ToySound(seconds=2, codec="pcm_s16le"))
+    every = (*FORMATS, "png", "svg")
+    first = outcomes(system, folder, tmp_path / "out", formats=every)
+    written = sorted((tmp_path / "out").iterdir())
+    again = outcomes(system, folder, tmp_path / "out", formats=every)
+    assert [again[name].skipped for name in ("one.mp4", "one.audio.wav", "three.wav")] == [True] * 3
+    assert {o.media.name for o in again.values()} == {o.media.name for o in first.values()}
+    assert sorted((tmp_path / "out").iterdir()) == written and len(written) == 3 * (len(every) + 2)
+
+
+def test_a_picture_that_cannot_be_drawn_costs_itself_alone(system, folder, tmp_path, monkeypatch):
+    def failing(path, *_, **__):
+        if path.stem == "one":
+            raise KeyError(0)
+
+    monkeypatch.setattr("valor.video.picture.write_picture", failing)
+    found = outcomes(system, folder, tmp_path / "out", formats=("png",))
+    assert "one.mp4: parsed, but not written as png (KeyError: 0)" in found["one.mp4"].problem
+    assert found["three.wav"].parse and (tmp_path / "out" / "one.json").is_file()
+
+
+def test_a_picture_that_begins_late_is_drawn(system, tmp_path):
+    late, sound = ToyVideo(seconds=8, start=14.0), ToySound(seconds=22)
+    film = write_toy_clip(tmp_path / "late.mkv", video=late, sound=sound)
+    (found,) = parse_all(system, find_inputs([str(film)]), BatchOptions(out=tmp_path, formats=("png",)), progress=False)
+    assert not found.problem and (tmp_path / "late.png").stat().st_size > 1000
+
+
+def test_unknown_formats_are_refused():
+    with pytest.raises(ValueError, match="formats must be among json, png, svg, csv, .*got mp3"):
+        BatchOptions(formats=("png", "mp3"))
+
+
+def test_progress_is_shown_in_seconds_of_media(system, folder, capfd):
+    found = list(parse_all(system, find_inputs([str(folder / "one.mp4")]), BatchOptions(), progress=True))
+    assert found[0].parse is not None
+    assert "0/0 s of media" in capfd.readouterr().err  # before the length is known
+
+
+@pytest.mark.parametrize("shift", [10, -1000])
+def test_another_file_of_the_same_size_is_parsed_again(system, folder, tmp_path, shift):
+    import os
+
+    out = tmp_path / "out"
+    outcomes(system, folder, out)
+    when = (out / "three.json").stat().st_mtime + shift
+    os.utime(folder / "three.wav", (when, when))
+    assert outcomes(system, folder, out)["three.wav"].skipped  # the same bytes
+    held = bytearray((folder / "three.wav").read_bytes())
+    held[-1] ^= 1
+    (folder / "three.wav").write_bytes(held)
+    os.utime(folder / "three.wav", (when, when))
+    again = outcomes(system, folder, out)
+    assert again["one.mp4"].skipped and not again["three.wav"].skipped
+
+
+@pytest.mark.parametrize("word", ["hang", "crash", "eat"])
+def test_a_decoder_that_misbehaves_costs_its_file_alone(system, folder, tmp_path, monkeypatch, word):
+    limits = DecodeLimits(seconds=2 if word == "hang" else 60, memory=300)
+    bad = ProcessReader(limits, source="tests.helpers.bad_readers:reader")
+    monkeypatch.setattr("valor.video.batch.media_reader", lambda options: bad)
+    (folder / f"survey_{word}.mp4").symlink_to(folder / "one.mp4")
+    found = outcomes(system, folder, tmp_path / "out")
+    said = {"hang": "stood still for 2 s", "crash": "died of SIGABRT", "eat": "ran out of its 300 MiB"}
+    assert said[word] in found[f"survey_{word}.mp4"].problem and found[f"survey_{word}.mp4"].parse is None
+    assert found["one.mp4"].parse and found["three.wav"].parse and bad._process is None
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.json", "three.json"]

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
+from tests.helpers.toy_parse import toy_parse
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.survey import survey_media
+from valor.label_harvest.media.windows import read_windows
+from valor.video.picture import BANDS, MediaSketch, draw_parse, write_picture
+
+
+def sketch_of(path):
+    sketch, survey = MediaSketch(), survey_media(path)
+    for window in read_windows(survey, Grid(sample_rate=32000), hop=5):
+        sketch.watch(survey, window)
+    return sketch
+
+
+def test_thumbnails_are_spread_over_the_media(tmp_path):
+    sketch = sketch_of(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=22)))
+    strip = sketch.strip()
+    numbers = [frame_number(frame) for frame in strip]
+    assert len(strip) == 11 and numbers == sorted(numbers) and numbers[0] < 25 and numbers[-1] > 200
+    assert sketch.spectrogram() is None
+
+
+def test_a_strip_without_its_first_frames_shows_the_nearest(tmp_path):
+    late = write_toy_clip(tmp_path / "l.mkv", video=ToyVideo(seconds=8, start=14.0), sound=ToySound(seconds=22))
+    strip = sketch_of(late).strip()
+    assert [frame_number(frame) for frame in strip[:4]] == [0, 0, 0, 0] and frame_number(strip[-1]) > 60
+    gapped = MediaSketch(frames={1: np.full((2, 2, 3), 1), 4: np.full((2, 2, 3), 4)}, places=6)
+    assert gapped.strip()[:, 0, 0, 0].tolist() == [1, 1, 1, 4, 4, 4]
+
+
+def test_the_spectrogram_shows_when_and_how_high(tmp_path):
+    tone = 0.3 * np.sin(2 * np.pi * 1000 * np.arange(12 * 32000) / 32000)
+    tone[: 6 * 32000] *= 1e-3
+    sound = ToySound(seconds=12, rate=32000, codec="pcm_s16le", waveform=tone.astype(np.float32)[None])
+    spectrogram = sketch_of(write_toy_clip(tmp_path / "a.wav", sound=sound)).spectrogram()
+    assert spectrogram.shape[0] == BANDS and spectrogram.shape[1] % 12 == 0
+    loud, quiet = spectrogram[:, spectrogram.shape[1] * 3 // 4], spectrogram[:, spectrogram.shape[1] // 4]
+    edges = np.geomspace(60, 12000, BANDS + 1)
+    peak = int(loud.argmax())
+    assert edges[peak - 1] <= 1000 <= edges[peak + 2] and loud.max() - quiet.max() == pytest.approx(60, abs=3)
+
+
+def test_long_media_keep_few_columns():
+    from valor.video.picture import _spectra
+
+    sketch = MediaSketch(segments=10800)
+    sketch.columns = {0: _spectra(np.zeros(32000, np.float32), 32000, 1)}
+    assert sketch.spectrogram().shape == (BANDS, 10800)
+
+
+def test_pictures_are_written_as_png_and_svg(tmp_path):
+    sketch = sketch_of(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=12), sound=ToySound(seconds=12)))
+    parse = toy_parse(name="a $x^2$ \n name.mp4")
+    for ending in ("png", "svg"):
+        write_picture(tmp_path / f"p.{ending}", parse, sketch)
+        assert (tmp_path / f"p.{ending}").stat().st_size > 1000
+    with pytest.raises(ValueError, match=r"named \*\.png or \*\.svg"):
+        write_picture(tmp_path / "p.pdf", parse, sketch)
+    assert len(draw_parse(parse, sketch).axes) == 3 and len(draw_parse(parse).axes) == 1

@@ -1,0 +1,236 @@
+"""Looking in a real Chromium: the rule behind the slider, small screens, paper, keys; skipped without a browser."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy_browser import TIME, browser, events_list, media, opened, texts, until, viewer
+from tests.helpers.toy_viewer import CLASSES, toy_document, toy_system
+from valor.data.predictions import Predictions, decisions, write_predictions
+from valor.eval.decide import PostProcessing
+from valor.eval.events import MODALITIES, events_of
+from valor.viewer.page import write_page
+from valor.viewer.sources import SourceOptions, read_document
+
+# ruff: noqa: F401, F811  (fixtures are imported by name)
+
+
+LONG = "valor++ of all/seed-0"
+
+
+def listed(predicted):
+    """Events of bool [T, M, C] as the page lists them, sorted."""
+    found = [
+        (CLASSES[e.class_index].replace("_", " "), modality, f"0:{e.onset:02.0f} – 0:{e.offset:02.0f}")
+        for index, modality in enumerate(MODALITIES)
+        for e in events_of(predicted[:, index])
+    ]
+    return sorted(found)
+
+
+def shown(page):
+    kinds = [
+        "audio" if "audio" in row.get_attribute("class") else "visual" for row in page.locator("#events .item").all()
+    ]
+    names, spans = events_list(page)
+    assert page.locator("#event-count").text_content().split()[0] == str(len(names))  # none is hidden below
+    return sorted(zip(names, kinds, spans, strict=True))
+
+
+@pytest.mark.parametrize("gate", ["clip", "modality", ("modality", "none")])
+def test_every_threshold_decides_as_evaluate_does(opened, tmp_path, gate):
+    rng, shape = np.random.default_rng(1), (1, 12, 2, len(CLASSES))
+    probs = (rng.integers(0, 21, shape) / 20).astype(np.float32)  # many of them right at a threshold
+    gates = {"clip_probs": np.float32([[0.5, 0.45, 0.9]])}
+    if gate != "clip":
+        gates = {"modality_probs": np.float32([[[0.5, 0.45, 0.9], [0.2, 0.7, 0.5]]])}
+    held = Predictions(clip_ids=("a",), class_names=CLASSES, segment_probs=probs, **gates)
+    write_predictions(tmp_path / "p.npz", held)
+    own = PostProcessing(segment_threshold=((0.3, 0.45, 0.7), (0.5, 0.55, 0.2)), gate=gate, clip_threshold=0.5)
+    options = SourceOptions(class_names=CLASSES, rule=lambda _: own)
+    write_page(tmp_path / "p.html", read_document([str(tmp_path / "p.npz")], options))
+    page = opened((tmp_path / "p.html").as_uri(), height=4000)
+    assert shown(page) == listed(decisions(held, own)[0][0])
+    counts = set()
+    for threshold in (0.05, 0.3, 0.45, 0.5, 0.55, 0.8, 0.95):
+        page.locator("#threshold").fill(str(threshold))
+        rule = replace(own, segment_threshold=threshold)
+        assert shown(page) == listed(decisions(held, rule)[0][0]), threshold
+        page.uncheck("#gate")
+        assert shown(page) == listed(decisions(held, replace(rule, gate="none"))[0][0]), threshold
+        page.check("#gate")
+        counts.add(len(shown(page)))
+    assert len(counts) > 2  # the slider did something
+    page.click("#threshold-own")
+    assert shown(page) == listed(decisions(held, own)[0][0])
+
+
+def with_texts(browser, **options):
+    """A context in which every text drawn on a canvas is noted."""
+    context = browser.new_context(**options)
+    context.add_init_script(
+        "window.drawn = new Set(); const fill = CanvasRenderingContext2D.prototype.fillText;"
+        "CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {"
+        " window.drawn.add(text); return fill.call(this, text, ...rest); };"
+    )
+    return context
+
+
+def of_long_names():
+    return toy_document(title=f"{LONG} · two", systems=(toy_system(LONG), toy_system("two")))
+
+
+def test_names_of_rows_are_whole_on_a_desk_and_lose_their_middle_on_a_phone(browser, opened, tmp_path):
+    write_page(tmp_path / "p.html", of_long_names())
+    wide = with_texts(browser, viewport={"width": 1400, "height": 900})
+    page = opened((tmp_path / "p.html").as_uri(), context=wide)
+    until(page, f"window.drawn.has('{LONG}')")
+    phone = with_texts(browser, viewport={"width": 390, "height": 844}, has_touch=True)
+    page = opened((tmp_path / "p.html").as_uri(), context=phone)
+    until(page, "window.drawn.has('two')")
+    (cut,) = [text for text in page.evaluate("[...window.drawn]") if "…" in text]
+    assert LONG.startswith(cut.partition("…")[0]) and cut.endswith("seed-0")
+
+
+def test_what_is_cut_is_told_under_the_pointer(opened, tmp_path):
+    write_page(tmp_path / "p.html", of_long_names())
+    page = opened((tmp_path / "p.html").as_uri(), width=700)
+    box = page.locator("#timeline").bounding_box()
+    for y in range(int(box["y"]) + 40, int(box["y"]) + 140, 8):
+        page.mouse.move(box["x"] + 60, y)
+        if LONG in (page.locator("#tip").text_content() or ""):
+            break
+    assert page.locator("#tip").text_content() == f"Speech, audible, {LONG}" and page.locator("#tip").is_visible()
+
+
+@pytest.mark.parametrize(("width", "height", "top"), [(390, 844, 400), (360, 640, 400), (844, 390, 240)])
+def test_the_timeline_begins_early_on_a_phone(opened, media, tmp_path, width, height, top):
+    document = toy_document(title="valor/seed-0 · zero-shot")
+    clips = (replace(document.clips[0], media=media[0]), *document.clips[1:])
+    write_page(tmp_path / "p.html", replace(document, clips=clips))
+    page = opened((tmp_path / "p.html").as_uri(), width=width, height=height, has_touch=True)
+    assert page.locator(".line").bounding_box()["y"] < top
+    assert page.locator("#document-title").evaluate(
+        "e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth"
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.locator("#events .item").last.scroll_into_view_if_needed()  # all of the page can be reached
+    assert page.locator("#events .item").last.bounding_box()["y"] < height
+
+
+def test_media_that_browsers_do_not_play_is_called_so_with_the_way_out(opened, media, tmp_path):
+    document = toy_document()
+    clips = (replace(document.clips[0], unplayed=".ts"), *document.clips[1:])
+    write_page(tmp_path / "p.html", replace(document, clips=clips))
+    page = opened((tmp_path / "p.html").as_uri(), width=1000, height=700)
+    assert "Browsers do not play .ts files" in page.locator("#no-media").text_content()
+    assert page.locator("#convert-command").text_content() == "ffmpeg -i IN.ts -c copy OUT.mp4"
+    assert page.locator("#no-media").evaluate("e => e.scrollHeight <= e.clientHeight")  # all of it can be read
+    page.keyboard.press("n")
+    until(page, "document.getElementById('no-media').textContent.includes('No media file for this clip')")
+    assert not page.locator("#convert").is_visible()
+    page.keyboard.press("p")
+    until(page, "!document.getElementById('convert').hidden")
+    page.set_input_files("#pick-media", media[0])  # whatever the new file is called
+    until(page, f"document.getElementById('video').readyState >= 2 && {TIME} === 0")
+    assert not page.locator("#no-media").is_visible()
+
+
+def test_a_file_that_fails_to_play_can_be_converted_too(opened, tmp_path):
+    (tmp_path / "a.webm").write_bytes(b"no film")
+    document = toy_document()
+    clips = (replace(document.clips[0], media=tmp_path / "a.webm"), *document.clips[1:])
+    write_page(tmp_path / "p.html", replace(document, clips=clips))
+    page = opened((tmp_path / "p.html").as_uri())
+    until(page, "!document.getElementById('convert').hidden")
+    assert "cannot open the media file" in page.locator("#no-media").text_content()
+    assert page.locator("#convert-command").text_content() == "ffmpeg -i IN -c copy OUT.mp4"
+
+
+@pytest.mark.parametrize(("width", "tallest"), [(320, 145), (390, 100), (1280, 50), (1440, 50)])
+def test_correcting_takes_little_room_and_nothing_is_cut_off(opened, tmp_path, width, tallest):
+    names = ("Speech", "Dog", "Vacuum_cleaner_of_the_neighbours")
+    write_page(tmp_path / "p.html", replace(toy_document(), class_names=names))
+    page = opened((tmp_path / "p.html").as_uri(), width=width, height=800, has_touch=width < 500)
+    page.click("#edit")
+    assert page.locator("#edit-bar").bounding_box()["height"] <= tallest
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    cut = (
+        "[...document.querySelectorAll('.bar button, :is(.deck, #edit-bar) :is(button, select, output)')]"
+        ".filter((e) => e.offsetParent && e.getBoundingClientRect().right > innerWidth).map((e) => e.id)"
+    )
+    assert page.evaluate(cut) == []
+    spoken = page.locator("#edit-bar").aria_snapshot()
+    assert all(f'"{name}' in spoken for name in ("Undo", "Redo", "Download", "Start from", "Class of new events"))
+    if width >= 1280:  # in one line
+        tops = page.evaluate("['undo', 'download', 'checked'].map((id) => document.getElementById(id).offsetTop)")
+        assert len(set(tops)) == 1
+
+
+def test_paper_gets_every_row_in_light_colours(opened, tmp_path):
+    write_page(tmp_path / "p.html", toy_document())
+    page = opened((tmp_path / "p.html").as_uri(), height=560, color_scheme="dark")
+    rows = page.evaluate("document.getElementById('extent').offsetHeight")
+    held = "document.getElementById('timeline').getBoundingClientRect().height"
+    before = page.evaluate(held)
+    assert before < rows - 20  # not all of them are on the screen
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate(held) >= rows - 20
+    assert page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert not page.locator("#play").is_visible() and page.locator("#clip-name").is_visible()
+    assert page.locator("#legend").is_visible() and not page.locator("#side").is_visible()
+    page.emulate_media(media="screen")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    until(page, f"{held} === {before}")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert len(page.pdf()) > 10_000
+
+
+def test_tab_reaches_every_control_and_shows_where_it_is(viewer):
+    viewer.click("#edit")
+    reached, unseen = set(), []
+    for _ in range(60):
+        viewer.keyboard.press("Tab")
+        name, outline = viewer.evaluate(
+            "[document.activeElement.id || document.activeElement.className, (() => {"
+            " const e = document.activeElement, style = getComputedStyle(e.closest('label.button') ?? e);"
+            " return style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 1; })()]"
+        )
+        reached.add(name)
+        if not outline and name not in ("", "editing"):  # the page itself, between the last and the first
+            unseen.append(name)
+    assert not unseen
+    shown = viewer.evaluate(
+        "[...document.querySelectorAll('button, select, input, [tabindex=\"0\"]')]"
+        ".filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.disabled).map((e) => e.id || e.className)"
+    )
+    assert set(shown) <= reached
+    nameless = viewer.evaluate(
+        "[...document.querySelectorAll('button, select, input, [role=listbox], #scroller')].filter((e) =>"
+        " !(e.ariaLabel || e.ariaHidden || e.labels?.length || e.textContent.trim()))"
+        ".map((e) => e.outerHTML.slice(0, 80))"
+    )
+    assert nameless == []
+
+
+def test_arrows_on_the_slider_move_the_slider(viewer):
+    viewer.focus("#threshold")
+    viewer.keyboard.press("ArrowRight")
+    viewer.keyboard.press("ArrowRight")
+    assert viewer.locator("#threshold-value").text_content() == "0.52"
+    assert viewer.evaluate(TIME) == 0
+    viewer.keyboard.press("v")  # letters remain commands
+    assert viewer.locator("#show-visual").get_attribute("aria-pressed") == "true"
+
+
+def test_an_empty_timeline_says_what_to_do(browser, opened, tmp_path):
+    write_page(tmp_path / "p.html", toy_document(systems=(toy_system("one"), toy_system("two"))))
+    page = opened((tmp_path / "p.html").as_uri(), context=with_texts(browser))
+    page.locator("#threshold").fill("0.99")
+    page.keyboard.press("1")  # the truth is hidden
+    until(page, "window.drawn.has('No event at this threshold')")
+    page.keyboard.press("2")
+    page.keyboard.press("3")
+    until(page, "window.drawn.has('All rows are hidden')")

@@ -1,0 +1,67 @@
+"""`valor ablate`."""
+
+import argparse
+from pathlib import Path
+
+from .command import DONE, FAILURES_LISTED, Commands, new_command
+
+GROUP_NAMES = ("labels", "teacher", "features", "layers", "beyond", "combined")
+"""Groups of rows, said again because help must not wait for torch; a test holds them equal to
+valor.experiments.rows."""
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "ablate",
+        "what each part of the method is worth, over seeds and with intervals",
+        "Trains VALOR and variants of it that differ in one respect, each with several seeds, and compares them on\n"
+        "the test split: mean ± sd, the difference from VALOR, its 95 % intervals over clips and over seeds. The\n"
+        "table goes to stdout and, with a figure, to OUT/ablation.{txt,md,csv,json,png}.\n\n"
+        "Groups of rows:\n"
+        "  labels     no labels, tags copied, tags smoothed, harvested by clip; VALOR's are harvested by segment\n"
+        "  teacher    one fused teacher, one teacher alone, one teacher for both modalities; VALOR has two\n"
+        "  features   what the parser sees\n"
+        "  layers     depth of the parser\n"
+        "  beyond     later ideas, each alone: soft labels, class balance, mix-up, gates, denoising, weight average\n"
+        "  combined   several of them at once; --search tries all pairs and adds to the best while validation rises\n\n"
+        "Without --data it renders and harvests a demo world in OUT/data as `valor demo` does. DIR may also be the\n"
+        "data/ of a demo, or a data folder of LLP; rows whose features or teachers are not there are left out and\n"
+        "named.\n\n"
+        "Runs that are done are found done, so a second call goes on where the first was stopped.",
+        "valor ablate --out ablation --jobs 2\n"
+        "valor ablate --data demo/data --rows labels,teacher --seeds 3 --set fit.epochs=10",
+    )
+    command.add_argument("--data", type=Path, metavar="DIR", help="a demo's data/ or LLP's (a demo world in OUT/data)")
+    command.add_argument("--out", type=Path, default=Path("ablation"), metavar="DIR", help="runs and table (ablation)")
+    command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each row (5)")
+    command.add_argument("--rows", metavar="GROUP,...", help=f"groups of rows (all: {','.join(GROUP_NAMES)})")
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time, one thread each (1)")
+    command.add_argument("--clips", type=int, metavar="N", help="clips of a demo world that is made here (700)")
+    command.add_argument("--search", action="store_true", help="look for the best combination, on validation")
+    command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change an option of every row")
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.experiments.ablate import AblateOptions, open_world, run_ablation
+    from valor.experiments.ablation_table import to_text, write_ablation
+
+    groups = GROUP_NAMES if cli.rows is None else tuple(cli.rows.split(","))
+    if cli.search and "beyond" not in groups:
+        raise ValueError("--search combines the rows of the group beyond; add it to --rows")
+    options = AblateOptions(
+        seeds=cli.seeds,
+        groups=groups,
+        jobs=cli.jobs,
+        search=cli.search,
+        changes=tuple(cli.set),
+        progress=not cli.quiet,
+    )
+    world = open_world(cli.data, cli.out, clips=cli.clips, workers=cli.jobs, progress=not cli.quiet)
+    found = run_ablation(world, cli.out, options)
+    print(f"{to_text(found)}\n")
+    print(f"wrote {', '.join(str(path) for path in write_ablation(cli.out, found))}")
+    return FAILURES_LISTED if found.failed else DONE

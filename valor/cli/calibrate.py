@@ -1,0 +1,158 @@
+"""`valor calibrate`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .command import DONE, Commands, new_command
+from .scored import add_rounding, add_rule, add_truth, read_truth, typed_rule
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from valor.data.predictions import Predictions
+    from valor.data.tables import Split
+    from valor.data.vocabulary import EventClass
+    from valor.eval.decide import PostProcessing
+    from valor.label_harvest.store.store import EvidenceStore
+    from valor.scoring.thresholds import Calibration
+
+CRITERION_NAMES = ("segment-f", "event-f", "clip-f", "tag-rate")
+"""The criteria, said again because help must not wait for numpy; a test holds them equal to valor.scoring.calibrate."""
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "calibrate",
+        "thresholds per class and modality from a split",
+        "SOURCE is predictions with probabilities (thresholds for `valor evaluate --thresholds`) or a store of\n"
+        "`valor harvest` (thresholds on the teachers' logits, for `valor labels --thresholds`).\n\n"
+        "  segment-f  the highest segment-level F of each class, counts added over clips\n"
+        "  event-f    the same for events\n"
+        "  clip-f     thresholds of a parser's gate: is the class in the clip?\n"
+        "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
+        "Choose on val, score on test. A file made on test says so, for ever.",
+        "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json",
+    )
+    command.add_argument("source", type=Path, metavar="SOURCE", help="predictions, or a store of evidence")
+    add_truth(command, splits=("train", "val", "test"))
+    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="thresholds (JSON)")
+    command.add_argument(
+        "--criterion", default="segment-f", choices=CRITERION_NAMES, help="what is asked for (segment-f)"
+    )
+    add_rule(command)
+    add_rounding(command)
+    command.add_argument(
+        "--present-share",
+        nargs=2,
+        type=float,
+        default=(1.0, 1.0),
+        metavar=("A", "V"),
+        help="for tag-rate: share of the tagged clips in which a class is heard, and seen (1 1)",
+    )
+    command.add_argument(
+        "--fused", action="store_true", help="for a store: the one teacher that hears and sees, not the two apart"
+    )
+    command.add_argument(
+        "--keep", type=Path, metavar="FILE", help="for a store: thresholds of classes that nothing is found on"
+    )
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.scoring.thresholds import write_calibration
+
+    split = read_truth(cli, cli.source)
+    found = _of_store(cli, split) if _is_store(cli.source) else _of_predictions(cli, split)
+    write_calibration(cli.out, found)
+    print(_table(found))
+    clips = f"{found.provenance['clips']:,} of {found.provenance['clips_expected']:,} {cli.split} clips"
+    print(f"\n{found.applies_to} by {cli.criterion} on {clips}")
+    if found.provenance.get("note"):
+        print(f"note: {found.provenance['note']}")
+    print(f"wrote {cli.out}")
+    return DONE
+
+
+def _is_store(source: Path) -> bool:
+    """Whether a folder is a store of evidence, or the fingerprint folder within one."""
+    return source.is_dir() and any(any(source.glob(pattern)) for pattern in ("manifest.json", "*/manifest.json"))
+
+
+def _of_predictions(cli: argparse.Namespace, split: "Split") -> "Calibration":
+    from valor.data.prediction_files import read_any_predictions
+    from valor.scoring.calibrate import calibrate_predictions, sources_of
+
+    scored = cli.source.suffix == ".json"
+    predictions = read_any_predictions(
+        cli.source, split.class_names, clip_ids=split.clip_ids, rounding=cli.rounding, use_scores=scored
+    )
+    return calibrate_predictions(
+        predictions,
+        split,
+        criterion=cli.criterion,
+        rule=_fixed_rule(cli, predictions),
+        present_share=cli.present_share,
+        sources=sources_of(cli.source),
+        allow_subset=cli.subset,
+    )
+
+
+def _fixed_rule(cli: argparse.Namespace, predictions: "Predictions") -> "PostProcessing | None":
+    """The rule whose other thresholds are kept; a preset may be one that lacks thresholds."""
+    from valor.eval.decide import PRESETS
+
+    rule = typed_rule(cli, predictions)
+    return PRESETS[cli.preset] if cli.preset else rule
+
+
+def _of_store(cli: argparse.Namespace, split: "Split") -> "Calibration":
+    from valor.data.vocabulary import read_vocabulary
+    from valor.label_harvest.store.store import read_store, store_manifest
+    from valor.scoring.calibrate import calibrate_store
+
+    teachers = store_manifest(cli.source)["teachers"]
+    own = tuple(role for role in ("audio", "visual") if role in teachers)
+    roles = ("fused",) if cli.fused or not own else own
+    store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
+    kept = _kept_thresholds(cli, store, read_vocabulary(cli.classes or "llp"))
+    missing = [role for role in roles if role not in kept]
+    if missing:
+        raise ValueError(
+            f"there are no thresholds of {' and '.join(missing)} to start from; give them with --keep FILE"
+        )
+    fallback = {role: kept[role] for role in roles}
+    return calibrate_store(store, split, fallback, criterion=cli.criterion, present_share=cli.present_share)
+
+
+def _kept_thresholds(
+    cli: argparse.Namespace, store: "EvidenceStore", classes: "tuple[EventClass, ...]"
+) -> "dict[str, np.ndarray]":
+    """What classes keep that nothing is found on: the file given, else what belongs to these teachers or classes."""
+    from valor.labels.labels import default_thresholds, read_thresholds, thresholds_of
+
+    if cli.keep:
+        return read_thresholds(cli.keep, len(classes))
+    try:
+        return default_thresholds(store, classes)
+    except ValueError:  # teachers nobody has thresholds for yet, which is why they are calibrated
+        return thresholds_of(classes)
+
+
+def _table(found: "Calibration") -> str:
+    """Threshold, F and support of each class, by role."""
+    width = max(map(len, (*found.class_names, "class")))
+    lines = ["class".ljust(width) + "".join(f"{role:>12s}       F    true" for role in found.thresholds)]
+    lines.append("-" * len(lines[0]))
+    for row, name in enumerate(found.class_names):
+        cells = []
+        for role, thresholds in found.thresholds.items():
+            f_score = found.f_scores[role][row] if role in found.f_scores else None
+            f_text = "–" if f_score is None else f"{100 * f_score:.1f}"
+            support = f"{found.support[role][row]:,}" if role in found.support else "–"
+            cells.append(f"{thresholds[row]:12.4g}{f_text:>8s}{support:>8s}")
+        lines.append(name.ljust(width) + "".join(cells))
+    return "\n".join(lines)

@@ -1,0 +1,76 @@
+"""What the commands share: exit codes, how a command is announced, and the plain table of scores."""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+
+DONE, WRONG_USE, FAILURES_LISTED = 0, 2, 3
+"""Exit codes: done; wrong use or bad input, said in one message; done with failures that are listed."""
+
+Commands = argparse._SubParsersAction
+"""Where a command is added."""
+
+
+def new_command(commands: Commands, name: str, summary: str, more: str, example: str) -> argparse.ArgumentParser:
+    """Add a command whose help says what it is for and how it is typed.
+
+    Args:
+        commands: The commands so far.
+        name: What is typed after `valor`.
+        summary: Half a sentence for the list of commands.
+        more: What one has to know, in lines of at most 110 characters.
+        example: A whole line that can be typed, or several.
+    """
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}",
+        epilog="example:\n" + textwrap.indent(example, "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def score_text(rows: list, anchors: list) -> str:
+    """The ten F-scores as text: (name, scores) rows, and among them the anchors, which stand at the foot."""
+    from valor.eval.tables import score_table, to_text
+
+    return to_text(score_table(rows), anchors=[name for name, _ in anchors])
+
+
+FORMATS = ("text", "markdown", "csv", "latex", "json")
+"""What tables can be written as."""
+
+SUFFIXES = {".txt": "text", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
+"""The format a file name asks for."""
+
+
+def write_or_print(layouts: Mapping[str, Callable[[], str]], cli: argparse.Namespace) -> None:
+    """Lay a table out as `--format` or the name of `--out` says, and write it there or print it.
+
+    Args:
+        layouts: What makes the table, by format.
+        cli: What was typed, with `format` and `out`.
+
+    Raises:
+        ValueError: The format is unknown or contradicts the file name.
+    """
+    asked = SUFFIXES.get(cli.out.suffix) if cli.out else None
+    chosen = cli.format or asked or "text"
+    if asked not in (None, chosen):
+        raise ValueError(f"--format {chosen} and --out {cli.out} contradict each other; leave one out")
+    text = layouts[chosen]()
+    if not cli.out:
+        print(text)
+        return
+    from valor.label_harvest.store.disk import replaced
+
+    with replaced(cli.out) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+    print(f"wrote {cli.out}")
+
+
+def print_note(note: str, cli: argparse.Namespace) -> None:
+    """Print a line that is no part of a result: below a text table, else on stderr, where it spoils no file."""
+    is_text = cli.out is not None or cli.format in (None, "text")
+    print(note, file=sys.stdout if is_text else sys.stderr)

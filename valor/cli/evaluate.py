@@ -1,0 +1,95 @@
+"""`valor evaluate`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .command import DONE, FORMATS, Commands, new_command, print_note, write_or_print
+from .scored import add_features, add_rounding, add_rule, add_scores, add_thresholds, add_truth, read_system, read_truth
+
+if TYPE_CHECKING:
+    from valor.data.tables import Split
+    from valor.eval.scores import Scores
+    from valor.scoring.system import ScoredSystem, Section
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "evaluate",
+        "the ten F-scores of predictions, and more",
+        "Segment-level and event-level F of audio, visual and audio-visual events, Type@AV and Event@AV, as\n"
+        "the LLP benchmark defines them (docs/scores.md). PREDICTIONS is a run folder, which parses the split first,\n"
+        "a file of `valor predict` (.npz), a folder with audio.tsv and visual.tsv (`filename onset offset\n"
+        "event_label`), one of a pair NAME.audio.tsv and NAME.visual.tsv, or a .json of events. Clip ids are checked\n"
+        "both ways; a part of the split is scored only with --subset, and the line under the table says how many\n"
+        "clips that is, on which truth and by which rule.",
+        "valor evaluate predictions.npz --annotations data --split test --anchors --interval --json scores.json",
+    )
+    command.add_argument("predictions", metavar="PREDICTIONS", help="what to score (see above); NAME=PATH to name it")
+    add_truth(command)
+    add_features(command)
+    add_rule(command)
+    add_thresholds(command)
+    add_rounding(command)
+    add_scores(command)
+    command.add_argument(
+        "--anchors", action="store_true", help="also score the prediction of nothing and the tags copied everywhere"
+    )
+    command.add_argument("--interval", action="store_true", help="95 %% intervals by bootstrap over clips")
+    command.add_argument(
+        "--against", metavar="PREDICTIONS", help="another system on the same clips: paired differences with intervals"
+    )
+    command.add_argument("--per-class", action="store_true", help="counts, precision, recall and F of every class")
+    command.add_argument(
+        "--details", action="store_true", help="exclusive events, overlaps, durations, mAP and calibration error"
+    )
+    command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the tables there")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the scores, as `valor table` reads them")
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.data.predictions import write_scores_json
+    from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
+    from valor.scoring.layout import Evaluation, full_report
+
+    split = read_truth(cli, cli.predictions)
+    system = read_system(cli.predictions, cli, split)
+    evaluation = Evaluation(
+        system=system,
+        split=cli.split,
+        truth_version=cli.truth,
+        anchors=_anchors(system) if cli.anchors else (),
+        sections=_sections(cli, system, split),
+    )
+    if cli.json:
+        write_scores_json(cli.json, full_report(evaluation))
+    write_or_print({name: lambda layout=layout: layout(evaluation) for name, layout in LAYOUTS.items()}, cli)
+    if cli.json:
+        print_note(f"wrote {cli.json}", cli)
+    return DONE
+
+
+def _anchors(system: "ScoredSystem") -> "list[tuple[str, Scores]]":
+    """What parses nothing, scored on the clips of the system."""
+    from valor.eval.scores import nothing_predicted, score, tags_copied
+
+    copied = tags_copied(system.weak_labels, system.truth.shape[1])
+    marks = {"nothing predicted": nothing_predicted(system.truth), "tags copied": copied}
+    return [(name, score(marked, system.truth, valid=system.valid)) for name, marked in marks.items()]
+
+
+def _sections(cli: argparse.Namespace, system: "ScoredSystem", split: "Split") -> "list[Section]":
+    from valor.scoring.system import class_sections, detail_sections, difference_section, interval_section
+
+    sections = [interval_section(system)] if cli.interval else []
+    if cli.against:
+        other = read_system(cli.against, cli, split)
+        sections.append(difference_section(system, other))
+    if cli.per_class:
+        sections += class_sections(system, split.class_names, intervals=cli.interval)
+    return sections + (detail_sections(system) if cli.details else [])

@@ -1,0 +1,136 @@
+"""`valor import`."""
+
+import argparse
+from pathlib import Path
+
+from .command import DONE, Commands, new_command
+
+SPLITS = "train,val,test"
+KINDS_HELP = "vggish,res152,r2plus1d,clap,clip"
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "import",
+        "published features, labels or a checkpoint in",
+        "features    feats/{vggish,res152,r2plus1d_18}, CLIP/features and CLAP/features under SOURCE are checked file\n"
+        "            by file and packed into OUT/packed, ten rows a clip; train and predict then read that in place\n"
+        "            of the files, so import again after changing them.\n"
+        "labels      {CLIP,CLAP}/segment_pseudo_labels under SOURCE become OUT/pseudo_labels.npz.\n"
+        "checkpoint  a published checkpoint_best.pt, or HAN's MMIL_Net.pt, becomes the run folder OUT; only its\n"
+        "            weights are read.\n\n"
+        "What is missing is shown per split, and refused unless --allow-missing; damaged files always are.",
+        "valor import features data --precision float32\n"
+        "valor import labels data --out labels\n"
+        "valor import checkpoint models/model_VALOR++/checkpoint_best.pt --out runs/published-valor++",
+    )
+    command.add_argument("what", choices=("features", "labels", "checkpoint"), help="what to import")
+    command.add_argument("source", type=Path, metavar="SOURCE", help="data folder, or the checkpoint file")
+    command.add_argument("--out", type=Path, metavar="DIR", help="where to (SOURCE; a checkpoint needs it said)")
+    command.add_argument("--annotations", type=Path, metavar="DIR", help="tables AVVP_*.csv (SOURCE)")
+    command.add_argument("--splits", metavar="LIST", help=f"splits, separated by commas ({SPLITS})")
+    command.add_argument("--kinds", metavar="LIST", help=f"feature kinds (those there of {KINDS_HELP})")
+    command.add_argument("--precision", choices=("float16", "float32"), help="of packed features (float16)")
+    command.add_argument("--allow-missing", action="store_true", help="go on without clips that have no file")
+    command.add_argument("--allow-untagged", action="store_true", help="accept labels outside the clip's tags")
+    command.add_argument("--norm-order", choices=("post", "pre"), help="of the checkpoint, which cannot tell (post)")
+    command.add_argument("--heads", type=int, metavar="N", help="attention heads of the checkpoint (8; 1 of HAN)")
+    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+    return command
+
+
+_OPTIONS = {
+    "features": ("annotations", "splits", "kinds", "precision", "allow_missing"),
+    "labels": ("annotations", "splits", "allow_missing", "allow_untagged"),
+    "checkpoint": ("norm_order", "heads"),
+}
+"""Options by what they are for."""
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    known = {name for names in _OPTIONS.values() for name in names}
+    foreign = [name for name in sorted(known - set(_OPTIONS[cli.what])) if getattr(cli, name)]
+    if foreign:
+        typed = ", ".join("--" + name.replace("_", "-") for name in foreign)
+        raise ValueError(f"{typed} has no meaning for `valor import {cli.what}`; leave it out")
+    return {"features": _features, "labels": _labels, "checkpoint": _checkpoint}[cli.what](cli)
+
+
+def _features(cli: argparse.Namespace) -> int:
+    from valor.data.published_files import (
+        coverage_table,
+        feature_coverage,
+        files_of_no_clip,
+        import_features,
+        kinds_there,
+        refuse_missing,
+    )
+
+    splits, out = _splits(cli), cli.out or cli.source
+    kinds = cli.kinds.split(",") if cli.kinds else kinds_there(cli.source)
+    coverage = feature_coverage(cli.source, splits, kinds)
+    print(coverage_table(coverage))
+    for kind in kinds:
+        others = files_of_no_clip(cli.source, splits, kind)
+        if others:
+            print(f"{kind}: {len(others):,} files belong to no clip of these splits, such as {others[0]}")
+    refuse_missing(coverage, allow_missing=cli.allow_missing)
+    options = {"precision": cli.precision or "float16", "allow_missing": cli.allow_missing, "progress": not cli.quiet}
+    for kind in kinds:
+        for split in splits:
+            card = import_features(cli.source, split, kind, out=out, **options)
+            folded = "" if card.exact else _what_was_lost(card)
+            print(f"packed {kind} {split.name}: {card.dtype} {list(card.shape)}{folded}")
+    print(f"wrote {out / 'packed'}")
+    return DONE
+
+
+def _what_was_lost(card) -> str:  # noqa: ANN001, its module needs torch
+    folded = [f"folded from {card.source_shape[0]} rows"] if card.source_shape[0] != card.shape[1] else []
+    return f" ({', '.join(folded + ['rounded to float16'] * (card.dtype == 'float16'))})"
+
+
+def _labels(cli: argparse.Namespace) -> int:
+    from valor.data.published_files import coverage_table, import_labels
+
+    out = cli.out or cli.source
+    labels, coverage = import_labels(
+        cli.source, _splits(cli), out, allow_missing=cli.allow_missing, allow_untagged=cli.allow_untagged
+    )
+    print(coverage_table(coverage))
+    print(f"{len(labels.clip_ids):,} clips, {int(labels.labels.sum()):,} labelled seconds; wrote {out}")
+    return DONE
+
+
+def _checkpoint(cli: argparse.Namespace) -> int:
+    from valor.data.vocabulary import class_names, read_vocabulary
+    from valor.training.published_checkpoint import import_checkpoint
+
+    if cli.out is None:
+        raise ValueError("`valor import checkpoint` needs --out RUN, the run folder to write")
+    recipe = import_checkpoint(
+        cli.source,
+        cli.out,
+        class_names=class_names(read_vocabulary(cli.classes)),
+        norm_order=cli.norm_order or "post",
+        num_heads=cli.heads,
+    )
+    parser, features = recipe.parser, recipe.features
+    layers = "layer" if parser.num_layers == 1 else "layers"
+    print(
+        f"{parser.num_layers} {parser.norm_order}-norm {layers} of width {parser.hidden_width} on {features.audio}, "
+        f"{features.visual} and {features.motion} features; wrote {cli.out}"
+    )
+    return DONE
+
+
+def _splits(cli: argparse.Namespace) -> list:
+    from valor.data.published_files import read_clips
+    from valor.data.vocabulary import class_names, read_vocabulary
+
+    names = class_names(read_vocabulary(cli.classes))
+    wanted = dict.fromkeys((cli.splits or SPLITS).split(","))
+    return [read_clips(cli.annotations or cli.source, split, names) for split in wanted]

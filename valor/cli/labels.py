@@ -1,0 +1,185 @@
+"""`valor labels`."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .command import DONE, FAILURES_LISTED, Commands, new_command
+
+if TYPE_CHECKING:
+    from valor.labels.make import LabelReport
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "labels",
+        "evidence to pseudo labels",
+        "A class is labelled in a second and a modality when it is among the clip's tags and the teacher's logit is\n"
+        "above the class threshold. CLIP and CLAP take the thresholds of the vocabulary, the demo's teachers theirs;\n"
+        'for others give a file, such as `valor calibrate` writes: JSON {"visual": [C numbers], "audio": [...]}.\n'
+        "A store of one modality gives labels of that one; the other is recorded as absent.\n\n"
+        "Clips without complete evidence get no labels and are listed in labels.json; the exit code is then 3.\n"
+        "What an earlier run on the same store left in DIR is replaced or removed; files of others are not touched.\n\n"
+        "bfloat16 moves logits a little, and labels near their threshold flip. Of a bfloat16 store all within 0.005\n"
+        "of cosine are listed (0.5 logits of CLIP, whose scale is 100) unless --margin says otherwise: five times the\n"
+        "largest difference measured, which was on random weights. To know for yours, harvest some clips in float32\n"
+        "too and --compare.",
+        "valor labels store --out labels --export npy\n"
+        "valor labels store --out labels --against data --split val --png labels.png --disagreements\n"
+        "valor labels store --out labels --compare store-float32",
+    )
+    command.add_argument("store", type=Path, metavar="STORE", help="folder written by `valor harvest`")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labels")
+    command.add_argument("--thresholds", type=Path, metavar="FILE", help="label thresholds (JSON)")
+    command.add_argument(
+        "--soft", action="store_true", help="probabilities sigmoid((logit - threshold) / temperature) instead of labels"
+    )
+    command.add_argument("--temperature", type=float, metavar="LOGITS", help="of soft labels (1)")
+    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="vocabulary whose thresholds are used")
+    command.add_argument(
+        "--export", choices=("npy",), help="also write the published layout: labels and features, one file per clip"
+    )
+    command.add_argument(
+        "--folded", action="store_true", help="with --export: also features kept as ten rows, under another folder name"
+    )
+    command.add_argument(
+        "--overwrite", action="store_true", help="replace files in DIR that no labels of this store left there"
+    )
+    command.add_argument(
+        "--margin",
+        type=float,
+        metavar="LOGITS",
+        help="list labels whose logit is so near its threshold (of bfloat16 teachers what it may move, else none)",
+    )
+    command.add_argument(
+        "--compare", type=Path, metavar="STORE2", help="list labels that differ in another store of the same clips"
+    )
+    command.add_argument(
+        "--against", type=Path, metavar="ANNOTATIONS", help="score the labels against dense annotations"
+    )
+    command.add_argument(
+        "--split", choices=("val", "test"), help="split to score against (the one the store holds most of)"
+    )
+    command.add_argument("--png", type=Path, metavar="FILE", help="draw what --against finds, class by class")
+    command.add_argument(
+        "--disagreements",
+        action="store_true",
+        help="also list where one teacher marks a tag and the other does not, surest first",
+    )
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.labels.make import LabelOptions, make_labels
+
+    if cli.temperature is not None and not cli.soft:
+        raise ValueError("--temperature is for soft labels; add --soft")
+    options = LabelOptions(
+        classes=cli.classes,
+        thresholds=cli.thresholds,
+        temperature=(1.0 if cli.temperature is None else cli.temperature) if cli.soft else None,
+        margin=cli.margin,
+        compare=cli.compare,
+        disagreements=cli.disagreements,
+        against=cli.against,
+        split=cli.split,
+        picture=cli.png,
+        export=cli.export is not None,
+        folded=cli.folded,
+        overwrite=cli.overwrite,
+    )
+    report = make_labels(cli.store, cli.out, options, progress=not cli.quiet)
+    for say in (_say_labels, _say_near, _say_flips, _say_export, _say_disagreements, _say_quality):
+        say(cli, report)
+    return FAILURES_LISTED if report.left_out else DONE
+
+
+def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
+    from valor.data.label_file import PROVENANCE
+
+    labels = report.labels
+    seconds = f"{int(labels.marked.sum()):,} labelled seconds" + (" (soft, above 1/2)" if labels.soft else "")
+    print(f"{len(labels.clip_ids):,} clips, {seconds}; wrote {cli.out}")
+    if report.left_out:
+        counts = Counter(report.left_out.values()).most_common()
+        why = ", ".join(f"{count:,} {status}" for status, count in counts)
+        listed = f"{cli.out / PROVENANCE} lists them"
+        print(f"{len(report.left_out):,} clips without complete evidence got no labels ({why}); {listed}")
+    if report.removed:
+        print(f"removed {report.removed:,} files of the labels that were there before")
+    for modality in labels.absent:
+        print(f"no labels of {modality}: the store has no teacher for it; `valor train` needs labels of both")
+    if report.note:
+        print(f"thresholds: {report.note}")
+
+
+def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
+    from valor.labels.review import NEAR_FILE
+
+    if near := report.near:
+        limits = sorted(set(near.margins.values()))
+        within = f"{limits[0]:g}" if len(limits) == 1 else " and ".join(f"{r} {m:.3g}" for r, m in near.margins.items())
+        why = "" if cli.margin else " (what bfloat16 may move)"
+        share = f"{len(near.rows):,} of {near.decisions:,} decisions"
+        print(f"{share} within {within} of the threshold{why}; wrote {cli.out / NEAR_FILE}")
+
+
+def _say_flips(cli: argparse.Namespace, report: "LabelReport") -> None:
+    from valor.labels.review import FLIPS_FILE, flip_table
+
+    if found := report.flipped:
+        for name, (ours, theirs) in found.differing.items():
+            short = [text if len(text) < 40 else f"{text[:37]}..." for text in (ours, theirs)]
+            print(f"{name}: {short[0]} here, {short[1]} in {cli.compare}")
+        largest = ", ".join(f"{modality} {value:.3g}" for modality, value in found.largest.items())
+        print(f"labels that differ from {cli.compare} on {found.clips:,} clips; logits differ by up to {largest}")
+        print(flip_table(found, report.labels.class_names))
+        print(f"wrote {cli.out / FLIPS_FILE}")
+
+
+def _say_export(cli: argparse.Namespace, report: "LabelReport") -> None:
+    """Say what was written of the published layout and what it lacks."""
+    if report.exported is None or report.plan is None:
+        return
+    from valor.data.published_files import unlike_published
+
+    counted, features = report.exported
+    print(f"{counted:,} files of labels in {', '.join(report.plan.labels)}")
+    for found in features:
+        shape = f"float32 [{', '.join(map(str, found.shape))}]"
+        print(f"{found.files:,} files in {found.folder}, {shape}{unlike_published(found)}")
+    for note in report.plan.lacking:
+        print(note)
+
+
+def _say_disagreements(cli: argparse.Namespace, report: "LabelReport") -> None:
+    from valor.labels.review import DISAGREEMENTS_FILE
+
+    if report.disagreements is not None:
+        print(
+            f"{len(report.disagreements):,} times one teacher alone marks a tag; wrote {cli.out / DISAGREEMENTS_FILE}"
+        )
+
+
+def _say_quality(cli: argparse.Namespace, report: "LabelReport") -> None:
+    """Print how good the labels are."""
+    from valor.labels.quality import QUALITY_FILE, class_table
+
+    quality, split = report.quality, report.split
+    if quality is None or split is None:
+        return
+    for modality in quality.precision:
+        print(
+            f"{modality:7s} precision {quality.precision[modality]:5.1f}  recall {quality.recall[modality]:5.1f}  "
+            f"segment F {getattr(quality.scores.segment, modality):5.1f}"
+        )
+    covered = f"{quality.scores.clips:,} of {len(split.clip_ids):,} {split.name} clips"
+    print(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}\n")
+    print(class_table(quality, split.class_names))
+    print(f"\nwrote {cli.out / QUALITY_FILE}")
+    if cli.png:
+        print(f"wrote {cli.png}")

@@ -1,0 +1,336 @@
+"""`valor parse`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .command import DONE, FAILURES_LISTED, Commands, new_command
+
+if TYPE_CHECKING:
+    from valor.data.parse_file import Parse
+    from valor.eval.decide import PostProcessing
+    from valor.label_harvest.media.decode_pool import DecodeLimits
+    from valor.video.batch import BatchOptions, Outcome
+    from valor.video.paths import MediaInput
+    from valor.video.trained import ParsingSystem
+
+EVENT_FORMATS = {
+    "csv": "comma-separated events",
+    "tsv": "tab-separated events",
+    "llp-audio": "LLP's table of audible events",
+    "llp-visual": "LLP's table of visible events",
+    "dcase": "audible events as DCASE reads them",
+    "audacity": "an Audacity label track",
+    "elan": "an ELAN document (.eaf)",
+    "webvtt": "WebVTT chapters",
+    "rttm": "audible events in RTTM",
+    "fiftyone": "FiftyOne temporal detections (labels.json)",
+    "label-studio": "Label Studio tasks",
+}
+"""The event formats, said again because help must not wait for numpy; a test holds them equal to the real ones."""
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "parse",
+        "any video or recording to a timeline",
+        "VIDEO is any file FFmpeg reads, of any length, with or without sound or a picture; a folder; or a quoted\n"
+        "pattern. Long media go through overlapping windows. --zero-shot needs no training: the teachers alone look\n"
+        "for the classes you name.\n\n"
+        "One VIDEO and a FILE option write that file. Otherwise results go to --out, NAME.json and what --formats\n"
+        "names, and media that are done are skipped. Folders that are not there are made. Media that cannot be\n"
+        "parsed are listed; the rest goes on.",
+        "valor parse holiday.mp4 --checkpoint runs/valor-clips --png holiday.png --elan holiday.eaf\n"
+        "valor parse films 'more/*.mkv' --checkpoint runs/valor-clips --out parses --formats png,webvtt\n"
+        "valor parse street.mp4 --zero-shot 'Dog,glass breaking,siren'",
+    )
+    command.add_argument(
+        "videos", nargs="+", metavar="VIDEO", help="files, folders, patterns; ./-NAME where it begins with -"
+    )
+    command.add_argument("--checkpoint", type=Path, metavar="RUN", help="run folder of `valor train`")
+    command.add_argument("--zero-shot", metavar="NAMES|FILE", help="classes to look for without training")
+    _add_outputs(command)
+    _add_rule(command)
+    command.add_argument(
+        "--teacher-checkpoint", action="append", default=[], metavar="ROLE=PATH", help="local weights of a teacher"
+    )
+    command.add_argument("--audio", metavar="NAME", help="who listens with --zero-shot (clap-630k-fusion)")
+    command.add_argument("--visual", metavar="NAME", help="who looks with --zero-shot (clip-vit-l14)")
+    command.add_argument("--window", type=int, default=10, metavar="N", help="segments of a window (10)")
+    command.add_argument("--hop", type=int, metavar="N", help="segments from window to window (half a window)")
+    command.add_argument(
+        "--decode-timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds decoding may stand still (60); 0 decodes without limits",
+    )
+    command.add_argument(
+        "--decode-memory", type=int, default=4096, metavar="MIB", help="memory decoding may take (4096)"
+    )
+    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for the parser (auto)")
+    return command
+
+
+def _add_outputs(command: argparse.ArgumentParser) -> None:
+    """Where results go."""
+    command.add_argument("--json", type=Path, metavar="FILE", help="everything, see docs/parse-json.md")
+    command.add_argument("--png", type=Path, metavar="FILE", help="the picture (.png or .svg)")
+    command.add_argument("--html", type=Path, metavar="FILE", help="a page that plays it, see `valor view`")
+    for name, what in EVENT_FORMATS.items():
+        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
+    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (parses)")
+    command.add_argument("--formats", default="", metavar="LIST", help="what --out gets besides JSON: png, elan, ...")
+    command.add_argument("--again", action="store_true", help="parse again what is done")
+    command.add_argument(
+        "--clock", default="container", choices=("container", "zero"), help="times as the file counts, or from 0"
+    )
+    command.add_argument("--theme", default="light", choices=("light", "dark"), help="of the picture (light)")
+
+
+def _add_rule(command: argparse.ArgumentParser) -> None:
+    """How probabilities become events."""
+    command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
+    command.add_argument(
+        "--gate", choices=("clip", "modality", "none"), help="probability that must also pass 0.5 (clip; none alone)"
+    )
+    command.add_argument("--thresholds", type=Path, metavar="FILE", help="thresholds of `valor calibrate`")
+    command.add_argument("--temperature", type=float, metavar="L", help="of --zero-shot, in logits (1)")
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.video.paths import find_inputs
+
+    inputs = find_inputs(cli.videos)
+    files = _file_options(cli)
+    _check(cli, inputs, files)
+    system = _available_system(cli)
+    options = _batch_options(cli, system, files)
+    outcomes = []
+    for outcome in _parsed(cli, system, inputs, options):
+        outcomes.append(outcome)
+        _say(outcome, options, alone=len(inputs) == 1)
+    parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
+    if parses:
+        _write_files(cli, files, outcomes, parses)
+    if len(inputs) > 1:
+        _list([o.problem for o in outcomes if o.problem and o.parse is None], len(inputs), "could not be parsed")
+        _list([o.problem for o in outcomes if o.problem and o.parse is not None], len(inputs), "lack an output")
+    return FAILURES_LISTED if any(outcome.problem for outcome in outcomes) else DONE
+
+
+def _list(problems: list[str], total: int, what: str) -> None:
+    """Print what went wrong with some of many media."""
+    if problems:
+        print(f"{len(problems)} of {total} {what}:")
+    for problem in problems:
+        print(f"  {_plain(problem)}")
+
+
+def _parsed(
+    cli: argparse.Namespace, system: "ParsingSystem", inputs: "list[MediaInput]", options: "BatchOptions"
+) -> "list[Outcome]":
+    from valor.video.batch import parse_all
+
+    return parse_all(system, inputs, options, progress=not cli.quiet)
+
+
+def _file_options(cli: argparse.Namespace) -> dict[str, Path]:
+    """By format, the files that were named."""
+    names = ("json", "png", "html", *EVENT_FORMATS)
+    return {name: path for name in names if (path := getattr(cli, name.replace("-", "_"))) is not None}
+
+
+def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
+    """Refuse what contradicts itself before anything is loaded."""
+    if (cli.checkpoint is None) == (cli.zero_shot is None):
+        raise ValueError("give either --checkpoint RUN or --zero-shot NAMES")
+    if cli.zero_shot is None and (cli.audio or cli.visual):
+        raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
+    if cli.zero_shot is None and cli.temperature is not None:
+        raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
+    if cli.formats and files and cli.out is None:
+        raise ValueError(
+            f"--formats is for the folder of --out, got --{next(iter(files))} without --out; add --out DIR"
+        )
+    _check_numbers(cli)
+    if all(media.problem for media in inputs):
+        raise ValueError("nothing to parse: " + "; ".join(f"{media.path}: {media.problem}" for media in inputs))
+    alone = [f"--{name}" for name in files if name in ("json", "png", "audacity", "elan", "webvtt")]
+    if len(inputs) > 1 and alone:
+        raise ValueError(
+            f"{', '.join(alone)} is for one VIDEO, got {len(inputs)}; use --out DIR and --formats for several"
+        )
+    _check_files(cli, inputs, files)
+
+
+def _check_numbers(cli: argparse.Namespace) -> None:
+    """Refuse windows and limits that cannot be, by the names of their options."""
+    least = {"--window": cli.window, "--hop": 1 if cli.hop is None else cli.hop, "--decode-memory": cli.decode_memory}
+    for option, number in least.items():
+        if number < 1:
+            raise ValueError(f"{option} must be at least 1, got {number}")
+    if not cli.decode_timeout >= 0:
+        raise ValueError(f"--decode-timeout must be positive seconds, or 0 for no limits, got {cli.decode_timeout:g}")
+
+
+def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
+    """Refuse outputs that would destroy something or have the wrong ending."""
+    from valor.video.paths import check_outputs
+
+    out = None if files and cli.out is None else cli.out or Path("parses")
+    check_outputs(
+        {f"--{name}": path for name, path in files.items()}, out, [media.path for media in inputs], _read(cli)
+    )
+    if cli.png and cli.png.suffix not in (".png", ".svg"):
+        raise ValueError(f"--png must end in .png or .svg, got {cli.png}")
+    if cli.html and cli.html.suffix not in (".html", ".htm"):
+        raise ValueError(f"--html must end in .html, got {cli.html}")
+
+
+def _read(cli: argparse.Namespace) -> dict[str, Path]:
+    """By option, what is read besides media."""
+    from valor.video.zero_shot import is_vocabulary_file
+
+    read = {"--checkpoint": cli.checkpoint, "--thresholds": cli.thresholds}
+    if cli.zero_shot is not None and is_vocabulary_file(cli.zero_shot):
+        read["--zero-shot"] = Path(cli.zero_shot)
+    weights = {
+        f"--teacher-checkpoint {role}": Path(path) for role, path in _checkpoints(cli.teacher_checkpoint).items()
+    }
+    return {option: path for option, path in (read | weights).items() if path is not None}
+
+
+def _available_system(cli: argparse.Namespace) -> "ParsingSystem":
+    """Who parses; where weights are missing, the message names the option they are given by here."""
+    from valor.label_harvest.teachers.teacher import TeacherUnavailableError
+
+    try:
+        return _system(cli)
+    except TeacherUnavailableError as error:
+        said = str(error).replace(" --checkpoint ROLE=", " --teacher-checkpoint ROLE=")
+        raise TeacherUnavailableError(said) from error
+
+
+def _system(cli: argparse.Namespace) -> "ParsingSystem":
+    checkpoints = _checkpoints(cli.teacher_checkpoint)
+    if cli.zero_shot is None:
+        from valor.video.trained import load_system
+
+        return load_system(cli.checkpoint, teacher_checkpoints=checkpoints, window=cli.window, device=cli.device)
+    from valor.video.zero_shot import load_zero_shot
+
+    return load_zero_shot(
+        cli.zero_shot,
+        teachers={role: name for role, name in (("audio", cli.audio), ("visual", cli.visual)) if name},
+        teacher_checkpoints=checkpoints,
+        thresholds=cli.thresholds,
+        temperature=1.0 if cli.temperature is None else cli.temperature,
+        window=cli.window,
+    )
+
+
+def _checkpoints(given: list[str]) -> dict[str, str]:
+    found = {}
+    for entry in given:
+        role, _, path = entry.partition("=")
+        if role not in ("visual", "audio", "fused") or not path:
+            raise ValueError(f"--teacher-checkpoint must be visual=PATH or audio=PATH, got {entry!r}")
+        found[role] = path
+    return found
+
+
+def _batch_options(cli: argparse.Namespace, system: "ParsingSystem", files: dict[str, Path]) -> "BatchOptions":
+    from valor.eval.figures.style import Style
+    from valor.video.batch import BatchOptions
+    from valor.video.parse import ParseOptions
+
+    alone = bool(files) and cli.out is None
+    return BatchOptions(
+        out=None if alone else cli.out or Path("parses"),
+        formats=tuple(name.strip() for name in cli.formats.split(",") if name.strip() not in ("", "json")),
+        taken=tuple(files.values()),
+        clock=cli.clock,
+        style=Style(theme=cli.theme),
+        again=cli.again or cli.png is not None,
+        sketched=cli.png is not None,
+        parsing=ParseOptions(hop=cli.hop, rule=_rule(cli, system), limits=_limits(cli)),
+    )
+
+
+def _limits(cli: argparse.Namespace) -> "DecodeLimits | None":
+    from valor.label_harvest.media.decode_pool import DecodeLimits
+
+    return DecodeLimits(seconds=cli.decode_timeout, memory=cli.decode_memory) if cli.decode_timeout else None
+
+
+def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> "PostProcessing":
+    """What was typed, over the rule of the system."""
+    from dataclasses import replace
+
+    typed = {"segment_threshold": cli.threshold, "gate": cli.gate}
+    rule = replace(system.default_rule, **{name: value for name, value in typed.items() if value is not None})
+    if cli.thresholds and cli.zero_shot is None:
+        from valor.scoring.thresholds import apply_calibration, read_calibration
+
+        return apply_calibration(read_calibration(cli.thresholds, system.class_names), rule)
+    return rule
+
+
+def _say(outcome: "Outcome", options: "BatchOptions", *, alone: bool) -> None:
+    """What was found: whole for one media file, a line for one of many."""
+    if outcome.problem and alone:
+        print(f"valor parse: {_plain(outcome.problem)}", file=sys.stderr)
+    if outcome.parse is None:
+        return
+    text = repr(outcome.parse)
+    print(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))
+    if alone and options.out is not None:
+        print(f"wrote {options.out / outcome.media.name}.json" if not outcome.skipped else "parsed before; see --again")
+
+
+def _plain(text: str) -> str:
+    """A line that a name with control characters in it can neither break nor colour."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _write_files(
+    cli: argparse.Namespace, files: dict[str, Path], outcomes: "list[Outcome]", parses: "list[Parse]"
+) -> None:
+    """The files that were named."""
+    from valor.data.parse_file import write_parse
+    from valor.eval.figures.style import Style
+    from valor.video.formats.formats import write_events
+    from valor.video.picture import write_picture
+
+    for name, path in files.items():
+        if name == "json":
+            write_parse(path, parses[0])
+        elif name == "png":
+            write_picture(path, parses[0], outcomes[0].sketch, style=Style(theme=cli.theme))
+        elif name == "html":
+            _write_page(path, parses)
+        else:
+            write_events(path, parses, name, clock=cli.clock)
+        print(f"wrote {path}")
+
+
+def _write_page(path: Path, parses: "list[Parse]") -> None:
+    """The page of `valor view`, from JSON files that are gone afterwards."""
+    from tempfile import TemporaryDirectory
+
+    from valor.data.parse_file import write_parse
+    from valor.viewer.page import write_page
+    from valor.viewer.sources import SourceOptions, read_document
+
+    with TemporaryDirectory() as folder:
+        written = [Path(folder) / f"{number:06d}.json" for number in range(len(parses))]
+        for file, parse in zip(written, parses, strict=True):
+            write_parse(file, parse)
+        document = read_document([str(file) for file in written], SourceOptions(class_names=parses[0].class_names))
+        for note in (*document.notes, *write_page(path, document)):
+            print(f"note: {note}", file=sys.stderr)

@@ -1,0 +1,198 @@
+"""`valor plot`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .command import DONE, Commands, new_command
+from .scored import (
+    add_features,
+    add_rounding,
+    add_rule,
+    add_scores,
+    add_thresholds,
+    add_truth,
+    named_path,
+    read_system,
+    read_truth,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from valor.data.tables import Split
+    from valor.eval.figures.style import Style
+
+WIDTHS = ("report", "paper", "column")
+"""Figure widths by name: a screen, the text width of a two-column paper, one column of it."""
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options, and those of every kind of figure."""
+    command = new_command(
+        commands,
+        "plot",
+        "timelines, classes, threshold curves, labels, confusion and trainings as figures",
+        "Six kinds of figure, each with options of its own (`valor plot timeline --help`). Systems are told apart by\n"
+        "colours that colour-blind readers can tell apart and that differ in grey; --theme dark for dark pages. The\n"
+        "file name of --out says whether it is a PNG or an SVG.",
+        "valor plot timeline VALOR=predictions.npz --annotations data --split test --clip 4O9rI-FpqLg_10_20",
+    )
+    kinds = command.add_subparsers(dest="kind", metavar="KIND", required=True, help="kind of figure")
+    for add_kind in (_timeline, _classes, _curves, _labels, _confusion, _training):
+        kind = add_kind(kinds)
+        kind.add_argument("--out", type=Path, metavar="FILE", help="PNG or SVG file (KIND.png)")
+        kind.add_argument("--theme", default="light", choices=("light", "dark"), help="light or dark (light)")
+        kind.add_argument("--width", default="report", choices=WIDTHS, help="9, 6.9 or 3.35 inches (report)")
+        kind.add_argument("--title", metavar="TEXT", help="line above the figure (says what is shown)")
+        kind.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress and no notes")
+    return command
+
+
+def _systems(kind: argparse.ArgumentParser, *, several: bool) -> None:
+    count = "+" if several else None
+    kind.add_argument("predictions", nargs=count, metavar="PREDICTIONS", help="as `valor evaluate` takes; NAME=PATH")
+    add_truth(kind)
+    add_features(kind)
+    add_rule(kind)
+    add_thresholds(kind)
+    add_rounding(kind)
+    add_scores(kind)
+
+
+def _timeline(kinds: Commands) -> argparse.ArgumentParser:
+    kind = new_command(
+        kinds,
+        "timeline",
+        "one clip: truth and systems, with its frames and sound",
+        "An audible and a visible row for every class that occurs, the truth shaded behind the systems.",
+        "valor plot timeline HAN=han.npz VALOR=valor.npz --annotations data --split test --clip 4O9rI-FpqLg_10_20 "
+        "--videos videos",
+    )
+    _systems(kind, several=True)
+    kind.add_argument("--clip", required=True, metavar="ID", help="whole name of the clip")
+    kind.add_argument("--videos", type=Path, metavar="DIR", help="media files, for frames and waveform on top")
+    return kind
+
+
+def _classes(kinds: Commands) -> argparse.ArgumentParser:
+    kind = new_command(
+        kinds,
+        "classes",
+        "F of every class with bootstrap intervals",
+        "F of counts added over clips, audible left, visible right; whiskers are 95 % intervals over clips.",
+        "valor plot classes HAN=han.npz VALOR=valor.npz --annotations data --split test --level event",
+    )
+    _systems(kind, several=True)
+    kind.add_argument("--level", default="segment", choices=("segment", "event"), help="what is counted (segment)")
+    kind.add_argument("--no-interval", action="store_true", help="bars without whiskers")
+    return kind
+
+
+def _curves(kinds: Commands) -> argparse.ArgumentParser:
+    kind = new_command(
+        kinds,
+        "curves",
+        "F of every class against its threshold",
+        "Exact curves over every threshold that changes a decision, under the gate of the rule. A dot marks the best\n"
+        "threshold, which is no advice for this split: choose on val with `valor calibrate`, score on test.",
+        "valor plot curves predictions.npz --annotations data --split val",
+    )
+    _systems(kind, several=False)
+    kind.add_argument("--level", default="segment", choices=("segment", "event"), help="what is counted (segment)")
+    return kind
+
+
+def _labels(kinds: Commands) -> argparse.ArgumentParser:
+    kind = new_command(
+        kinds,
+        "labels",
+        "how good pseudo labels are",
+        "Precision, recall and F of pseudo labels in clips that have a dense truth, audible and visible.",
+        "valor plot labels fused=labels/fused VALOR=labels/valor --annotations data --split test",
+    )
+    kind.add_argument("labels", nargs="+", metavar="LABELS", help="folder of `valor labels`; NAME=PATH to name it")
+    add_truth(kind)
+    return kind
+
+
+def _confusion(kinds: Commands) -> argparse.ArgumentParser:
+    kind = new_command(
+        kinds,
+        "confusion",
+        "what true segments of each class were taken for",
+        "A missed segment goes to the classes falsely marked in it, in equal parts, or to nothing.",
+        "valor plot confusion predictions.npz --annotations data --split test --modality visual",
+    )
+    _systems(kind, several=False)
+    kind.add_argument("--modality", default="both", choices=("audio", "visual", "both"), help="which to count (both)")
+    return kind
+
+
+def _training(kinds: Commands) -> argparse.ArgumentParser:
+    kind = new_command(
+        kinds,
+        "training",
+        "losses and validation scores over the epochs",
+        "One RUN shows every loss term and five validation scores, several their total loss and Type@AV. A folder of\n"
+        "seeds (RUN/seed-*) is drawn as thin lines with their mean; dots are the kept epochs.",
+        "valor plot training HAN=runs/han VALOR=runs/valor++ --width paper --out training.svg",
+    )
+    kind.add_argument("runs", nargs="+", metavar="RUN", help="run folder, folder of seeds or log.jsonl; NAME=RUN")
+    return kind
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, Style, to_png, to_svg
+    from valor.label_harvest.store.disk import replaced
+
+    out = cli.out or Path(f"{cli.kind}.png")
+    if out.suffix not in (".png", ".svg"):
+        raise ValueError(f"--out must end in .png or .svg, got {out}")
+    inches = dict(zip(WIDTHS, (REPORT_WIDTH, PAPER_WIDTH, COLUMN_WIDTH), strict=True))[cli.width]
+    style = Style(width=inches, theme=cli.theme)
+    figure = _training_figure(cli, style) if cli.kind == "training" else _drawn(cli, read_truth(cli), style)
+    image = to_png(figure) if out.suffix == ".png" else to_svg(figure).encode()
+    with replaced(out) as temporary:
+        temporary.write_bytes(image)
+    print(f"wrote {out}")
+    return DONE
+
+
+def _drawn(cli: argparse.Namespace, split: "Split", style: "Style") -> "Figure":
+    """The figure that was asked for."""
+    from valor.scoring import figures
+
+    look = {"title": cli.title, "style": style}
+    if cli.kind == "labels":
+        return figures.draw_labels(_label_qualities(cli, split), **look)
+    typed = cli.predictions if isinstance(cli.predictions, list) else [cli.predictions]
+    systems = [read_system(path, cli, split) for path in typed]
+    if cli.kind == "timeline":
+        return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, **look)
+    if cli.kind == "classes":
+        interval = not cli.no_interval
+        return figures.draw_classes(systems, split.class_names, level=cli.level, interval=interval, **look)
+    if cli.kind == "curves":
+        return figures.draw_curves(systems[0], split.class_names, level=cli.level, **look)
+    return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, **look)
+
+
+def _training_figure(cli: argparse.Namespace, style: "Style") -> "Figure":
+    from valor.training.log import draw_training
+
+    return draw_training([named_path(typed) for typed in cli.runs], title=cli.title, style=style)
+
+
+def _label_qualities(cli: argparse.Namespace, split: "Split") -> list:
+    from valor.data.label_file import read_pseudo_labels
+    from valor.labels.labels import label_quality
+
+    qualities = []
+    for typed in cli.labels:
+        name, path = named_path(typed)
+        labels = read_pseudo_labels(path)
+        labels.refuse_absent(str(path))
+        qualities.append((name, label_quality(labels, split)))
+    return qualities

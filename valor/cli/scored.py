@@ -1,0 +1,180 @@
+"""The options by which commands say what is scored on what, and the reading of it."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from valor.data.predictions import Predictions
+    from valor.data.tables import Split
+    from valor.eval.decide import PostProcessing
+    from valor.scoring.system import ScoredSystem
+
+PRESETS = ("han", "valor", "jomold", "cmpae", "coleaf", "mm-cse")
+"""The named rules, said again because help must not wait for numpy; a test holds them equal to valor.eval.decide."""
+
+
+def add_truth(command: argparse.ArgumentParser, *, splits: tuple[str, ...] = ("val", "test")) -> None:
+    """Options that name the truth."""
+    command.add_argument(
+        "--annotations", type=Path, required=True, metavar="DIR", help="folder of the AVVP_*.csv tables"
+    )
+    command.add_argument("--split", required=True, choices=splits, help="split that was predicted")
+    command.add_argument(
+        "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
+    )
+    command.add_argument(
+        "--classes",
+        metavar="NAME|FILE|NAMES",
+        help="llp, a JSON file, or names with commas between (default: classes.json beside the tables, else llp)",
+    )
+
+
+def add_features(command: argparse.ArgumentParser) -> None:
+    """Where a run folder, given in place of its predictions, finds features to parse."""
+    command.add_argument(
+        "--data", type=Path, metavar="DIR", help="features, for a run folder (default: those beside the annotations)"
+    )
+
+
+def add_rule(command: argparse.ArgumentParser) -> None:
+    """Options that say how probabilities become decisions."""
+    command.add_argument(
+        "--preset", choices=PRESETS, help="post-processing of a published system (cmpae needs --thresholds)"
+    )
+    command.add_argument(
+        "--gate",
+        choices=("clip", "modality", "none"),
+        help="probability that must also pass 0.5 (default: what the file holds, none if it holds none)",
+    )
+    command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
+    command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
+
+
+def add_thresholds(command: argparse.ArgumentParser) -> None:
+    """Thresholds from a file."""
+    command.add_argument(
+        "--thresholds", type=Path, metavar="FILE", help="thresholds per class and modality of `valor calibrate`"
+    )
+
+
+def add_rounding(command: argparse.ArgumentParser) -> None:
+    """What becomes of events between segment borders."""
+    command.add_argument(
+        "--rounding",
+        default="exact",
+        choices=("exact", "nearest", "cover"),
+        help="events between segment borders: refused, moved to the nearest border, or widened (exact)",
+    )
+
+
+def add_scores(command: argparse.ArgumentParser) -> None:
+    """Whether scores of listed events are probabilities."""
+    command.add_argument(
+        "--use-scores", action="store_true", help="take the scores of .json events as probabilities (with --gate none)"
+    )
+
+
+def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> "Split":
+    """The split that was named, with its truth on the segments of what is scored on it."""
+    from valor.data.tables import LLP_SEGMENTS, read_split
+    from valor.data.vocabulary import read_class_names
+    from valor.label_harvest.store.manifest import media_id
+
+    where = (cli.annotations, cli.split, read_class_names(cli.classes, cli.annotations))
+    whole = read_split(*where, truth_version=cli.truth)
+    segments = _segments_of(scored, cli, where[-1])
+    named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
+    if segments in (None, LLP_SEGMENTS) or named_by_length or whole.truth is None:
+        return whole
+    if whole.truth[:, segments:].any():
+        raise ValueError(
+            f"{scored}: has {segments} segments, and events of {cli.annotations} lie after them; "
+            "score it on annotations of the same clips"
+        )
+    return read_split(*where, truth_version=cli.truth, num_segments=segments or LLP_SEGMENTS)
+
+
+def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:
+    """T of a prediction file, or of a folder of parses, that says so itself; None for any other."""
+    from valor.data.prediction_files import parse_files, read_any_predictions
+
+    path = None if scored is None else named_path(str(scored))[1]
+    if path is None or not (parse_files(path) or (path.suffix in (".npz", ".json") and path.is_file())):
+        return None
+    found = read_any_predictions(path, names, rounding=cli.rounding)
+    held = next(array for array in (found.segment_probs, found.predicted) if array is not None)
+    return int(held.shape[1])
+
+
+def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "ScoredSystem":
+    """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
+    from valor.data.prediction_files import read_any_predictions
+    from valor.data.provenance import is_simulated
+    from valor.scoring.system import score_system
+    from valor.training.checkpoint import BEST, refuse_several_seeds
+
+    name, path = named_path(str(typed))
+    num_segments = split.truth.shape[1] if split.truth is not None else 10
+    refuse_several_seeds(path)
+    if (path / BEST).is_file():
+        from valor.training.run import predict_run
+
+        predictions = predict_run(path, cli.data or cli.annotations, split)
+    else:
+        predictions = read_any_predictions(
+            path,
+            split.class_names,
+            clip_ids=split.clip_ids,
+            num_segments=num_segments,
+            rounding=cli.rounding,
+            use_scores=cli.use_scores,
+        )
+    if is_simulated(cli.annotations):
+        predictions = replace(predictions, simulated=True)
+    return score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
+
+
+def named_path(typed: str) -> tuple[str, Path]:
+    """Take NAME=PATH apart; a path alone is called by what it holds: the file's name, or that of its run folder."""
+    name, mark, rest = typed.partition("=")
+    if mark and rest and not Path(typed).exists():
+        return name, Path(rest)
+    path = Path(typed)
+    whole = path.resolve()
+    if whole.is_file() and whole.stem in ("predictions", "pseudo_labels") and whole.parent.name:
+        whole = whole.parent
+    if whole.name.startswith("seed-") and whole.parent.name:
+        return f"{whole.parent.name}/{whole.name}", path
+    return whole.name if whole.is_dir() else whole.name.partition(".")[0], path
+
+
+def read_rule(cli: argparse.Namespace, predictions: "Predictions", split: "Split") -> "PostProcessing | None":
+    """The rule that was typed; None where nothing was, so that the predictions' own gate decides."""
+    from valor.eval.decide import PRESETS as RULES
+    from valor.eval.decide import preset
+
+    rule = typed_rule(cli, predictions)
+    if cli.thresholds:
+        from valor.scoring.thresholds import apply_calibration, read_calibration
+
+        calibration = read_calibration(cli.thresholds, split.class_names)
+        return apply_calibration(calibration, RULES[cli.preset] if cli.preset else rule)
+    return preset(cli.preset) if cli.preset else rule
+
+
+def typed_rule(cli: argparse.Namespace, predictions: "Predictions") -> "PostProcessing | None":
+    """The rule of --gate and --threshold; None where neither was typed and the predictions' own gate decides."""
+    from valor.data.predictions import gate_of
+    from valor.eval.decide import PostProcessing
+
+    held = (predictions.predicted, predictions.clip_probs, predictions.modality_probs)
+    ungated = all(array is None for array in held)
+    if not cli.gate and cli.threshold is None:
+        ruled = cli.preset or getattr(cli, "thresholds", None)
+        return PostProcessing(gate="none") if ungated and not ruled else None
+    if cli.preset:
+        raise ValueError("--preset says gate and threshold already; leave --gate and --threshold out")
+    asked = {"segment_threshold": cli.threshold, "gate": cli.gate or ("none" if ungated else gate_of(predictions))}
+    return PostProcessing(**{name: value for name, value in asked.items() if value is not None})

@@ -1,0 +1,40 @@
+"""`valor table`."""
+
+import argparse
+from pathlib import Path
+
+from .command import DONE, FORMATS, Commands, new_command, write_or_print
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "table",
+        "runs side by side, and beside published rows",
+        "A RUN is a score file of `valor evaluate --json`, a folder that holds scores.json, or a folder of seeds\n"
+        "(seed-*/scores.json), shown as mean ± standard deviation. Rows that were scored by another rule, on another\n"
+        "truth, or whose epoch was chosen by another figure are not put side by side unless --mix says so: runs are\n"
+        "refused, published rows are left out and named. The best of each column is marked; so is a published Type@AV\n"
+        "that contradicts its own A, V and AV. Runs on SIMULATED features say so, and no published row stands beside\n"
+        "them. Notes under the table spell the rules out.",
+        "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md",
+    )
+    command.add_argument("runs", nargs="+", metavar="RUN", help="score file or folder; NAME=RUN to call the row NAME")
+    command.add_argument("--published", action="store_true", help="add the published rows of LLP, with their sources")
+    command.add_argument("--baseline", metavar="NAME", help="row the others are compared with: deltas in points")
+    command.add_argument("--mix", action="store_true", help="accept other rules, truths, selections and coverage")
+    command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write the table there")
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.scoring.compare import compare, read_published
+    from valor.scoring.layout import FORMATS as LAYOUTS
+
+    known = read_published()
+    comparison = compare(cli.runs, known if cli.published else None, baseline=cli.baseline, mix=cli.mix, known=known)
+    write_or_print({name: lambda layout=layout: layout(comparison) for name, layout in LAYOUTS.items()}, cli)
+    return DONE

@@ -1,0 +1,139 @@
+"""`valor view`."""
+
+import argparse
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .command import DONE, Commands, new_command
+from .scored import add_rule, add_thresholds, read_rule
+
+if TYPE_CHECKING:
+    from valor.viewer.corrections import Corrections
+    from valor.viewer.documents import Document
+    from valor.viewer.server import ViewerServer, ViewerSite
+
+
+def add(commands: Commands) -> argparse.ArgumentParser:
+    """Add its help and options."""
+    command = new_command(
+        commands,
+        "view",
+        "clips playing beside their timeline, and corrections",
+        "SOURCE is a run folder, predictions as `valor evaluate` takes, pseudo labels of `valor labels`, or JSON\n"
+        "of `valor parse` (files or folders); NAME=PATH names it, several are compared. With --data the truth is\n"
+        "shown and mistakes are marked; with --data alone, the annotations. Opens in the browser, served to this\n"
+        "machine only, until Ctrl+C; or, with --out, writes one HTML file that needs no server and no network.\n\n"
+        "Press E in the viewer to correct events. Every change is saved at once to SOURCE.corrections/: LLP's tables\n"
+        "for --annotations of `valor evaluate` and `valor calibrate`, pseudo_labels.npz for `valor train --labels`,\n"
+        "and what each system said of these clips. What was corrected is never written to.",
+        "valor view VALOR=runs/valor++ HAN=han.npz --data data --split test --videos videos\n"
+        "valor view parses/*.json --out parses.html",
+    )
+    command.add_argument("sources", nargs="*", metavar="SOURCE", help="what to show (see above)")
+    command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables, and features for a run folder")
+    command.add_argument(
+        "--split",
+        default="test",
+        choices=("train", "val", "test"),
+        help="split of the tables; train has no truth (test)",
+    )
+    command.add_argument(
+        "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
+    )
+    command.add_argument("--videos", type=Path, metavar="DIR", help="media files, named as for `valor harvest`")
+    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="classes of sources that name none")
+    command.add_argument("--out", type=Path, metavar="FILE", help="write one HTML file and end")
+    command.add_argument(
+        "--embed", action="store_true", default=None, help="put all media into --out (unasked up to 25 MB in all)"
+    )
+    command.add_argument("--no-embed", dest="embed", action="store_false", help="link media from --out, however small")
+    command.add_argument("--corrections", type=Path, metavar="DIR", help="where corrections go (SOURCE.corrections)")
+    command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    command.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on (one for each folder)")
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
+    add_rule(command)
+    add_thresholds(command)
+    return command
+
+
+def run(cli: argparse.Namespace) -> int:
+    """Do what was typed and return the exit code."""
+    from valor.data.vocabulary import class_names, read_vocabulary
+    from valor.viewer.corrections import Corrections
+    from valor.viewer.sources import SourceOptions, read_document
+
+    if cli.out and cli.out.suffix not in (".html", ".htm"):
+        raise ValueError(f"--out must end in .html, got {cli.out}")
+    options = SourceOptions(
+        class_names=class_names(read_vocabulary(cli.classes)),
+        data=cli.data,
+        split=cli.split,
+        truth_version=cli.truth,
+        videos=cli.videos,
+        rule=lambda predictions: read_rule(cli, predictions, predictions),
+    )
+    document = read_document(cli.sources, options)
+    for note in document.notes:
+        print(f"note: {note}", file=sys.stderr)
+    corrections = Corrections(cli.corrections or corrections_folder(cli.sources, cli.data), document)
+    return _write(cli, document, corrections) if cli.out else _serve(cli, document, corrections)
+
+
+def corrections_folder(sources: list[str], data: Path | None) -> Path:
+    """NAME.corrections beside the first source, or beside the annotation folder."""
+    named, mark, rest = sources[0].partition("=") if sources else ("", "", "")
+    first = Path(rest if mark and rest and not Path(sources[0]).exists() else sources[0]) if sources else data
+    whole = (first or Path("viewer")).resolve()
+    name = whole.name if whole.is_dir() else whole.stem
+    return whole.parent / f"{name}.corrections"
+
+
+def _write(cli: argparse.Namespace, document: "Document", corrections: "Corrections") -> int:
+    from valor.viewer.page import write_page
+
+    held = [correction.to_dict() for correction in corrections.current.values()]
+    for note in write_page(cli.out, document, embed=cli.embed, corrections=held):
+        print(f"note: {note}", file=sys.stderr)
+    print(f"{len(document.clips):,} clips, {cli.out.stat().st_size / 1e6:.1f} MB; wrote {cli.out}")
+    return DONE
+
+
+def _serve(cli: argparse.Namespace, document: "Document", corrections: "Corrections") -> int:
+    from valor.viewer.server import ViewerSite, is_loopback, usual_port
+
+    corrections.repair()
+    server = _listen(cli, ViewerSite(document, corrections), usual_port(corrections.folder))
+    if not is_loopback(cli.host):
+        print(
+            f"warning: listening on {cli.host}: whoever has the address below can watch these clips and change the "
+            "corrections, over an unencrypted connection",
+            file=sys.stderr,
+        )
+    print(f"{len(document.clips):,} clips at {server.url}", flush=True)
+    print(f"corrections go to {corrections.folder}; Ctrl+C ends", file=sys.stderr)
+    if not cli.no_browser:
+        webbrowser.open(server.url)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        print("", file=sys.stderr)
+    finally:
+        server.server_close()
+        corrections.close()
+    if corrections.current:
+        print(f"{len(corrections.current):,} corrected clips in {corrections.folder}")
+    return DONE
+
+
+def _listen(cli: argparse.Namespace, site: "ViewerSite", usual: int) -> "ViewerServer":
+    """A server at the port that was asked for; else at the usual one, or any where that is taken."""
+    from valor.viewer.server import ViewerServer
+
+    if cli.port:
+        return ViewerServer(site, host=cli.host, port=cli.port)
+    try:
+        return ViewerServer(site, host=cli.host, port=usual)
+    except ValueError:
+        return ViewerServer(site, host=cli.host)

@@ -1,0 +1,202 @@
+"""The pseudo-label file (.npz, never pickled), the only place that knows its layout.
+
+It holds
+    clip_ids        unicode [N]
+    classes         unicode [C]
+    pseudo_labels   bool [N, T, M, C], M is (audio, visual)
+        or
+    pseudo_probs    float16 [N, T, M, C] in 0..1, soft labels
+and, where no teacher decided for a modality, so that its labels say nothing
+    absent          unicode [1], its name
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from valor.eval.events import MODALITIES
+from valor.label_harvest.store.disk import array_fault, replaced
+
+FILE_NAME = "pseudo_labels.npz"
+"""Name of the file inside a label folder."""
+_HARD, _SOFT = "pseudo_labels", "pseudo_probs"
+_ABSENT = "absent"
+
+
+PROVENANCE = "labels.json"
+"""Beside the label file: which teachers, weights and thresholds made it."""
+
+UNDER_WAY = "under_way"
+"""Key of `labels.json` while the files beside it are being written."""
+
+
+@dataclass(frozen=True, eq=False)
+class PseudoLabels:
+    """Segment labels of some clips, made by teachers."""
+
+    clip_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    labels: npt.NDArray[np.bool_] | npt.NDArray[np.floating]
+    """bool [N, T, M, C]; soft labels are float in 0..1."""
+    absent: tuple[str, ...] = ()
+    """Modalities that no teacher decided for: nothing is marked in them, and that means nothing."""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modalities there are labels of."""
+        return tuple(modality for modality in MODALITIES if modality not in self.absent)
+
+    @property
+    def soft(self) -> bool:
+        """Whether the labels are probabilities."""
+        return self.labels.dtype != np.bool_
+
+    @property
+    def marked(self) -> npt.NDArray[np.bool_]:
+        """The labels as bool [N, T, M, C], soft ones where they are above 1/2."""
+        return self.labels > 1 / 2 if self.soft else self.labels
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that are not one label per clip, segment, modality and class."""
+        expected = (len(self.clip_ids), len(MODALITIES), len(self.class_names))
+        shape = self.labels.shape
+        kind = "bool" if self.labels.dtype == np.bool_ else np.issubdtype(self.labels.dtype, np.floating) and "float"
+        if not kind or self.labels.ndim != 4 or (shape[0], *shape[2:]) != expected:
+            raise ValueError(
+                "pseudo_labels must be bool (soft ones float) [clips, segments, modalities, classes] = "
+                f"[{expected[0]}, T, {expected[1]}, {expected[2]}], got {self.labels.dtype} {shape}"
+            )
+        if self.soft and self.labels.size and not (self.labels.min() >= 0 and self.labels.max() <= 1):
+            raise ValueError(
+                f"soft pseudo labels must be probabilities in 0..1, got {self.labels.min()} to {self.labels.max()}"
+            )
+        if len(set(self.clip_ids)) != len(self.clip_ids):
+            raise ValueError(f"clip_ids must be unique, got {len(self.clip_ids) - len(set(self.clip_ids))} duplicates")
+        self._check_absent()
+
+    def _check_absent(self) -> None:
+        if not self.modalities or not set(self.absent) <= set(MODALITIES):
+            raise ValueError(f"absent must be at most one of {', '.join(MODALITIES)}, got {list(self.absent)}")
+        for modality in self.absent:
+            if self.labels[:, :, MODALITIES.index(modality)].any():
+                raise ValueError(f"{modality} is said to be absent, got labels of it")
+
+    def refuse_absent(self, where: str) -> None:
+        """Refuse labels of one modality where both are needed.
+
+        Args:
+            where: What they were read from.
+
+        Raises:
+            ValueError: A modality is absent.
+        """
+        if self.absent:
+            raise ValueError(
+                f"{where}: these labels are of {' and '.join(self.modalities)} alone; as labels of "
+                f"{' and '.join(self.absent)} their zeros would say that nothing happens there; "
+                "harvest with both teachers and label again"
+            )
+
+
+def write_pseudo_labels(
+    path: Path | str,
+    clip_ids: Sequence[str],
+    class_names: Sequence[str],
+    labels: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
+    *,
+    absent: Sequence[str] = (),
+) -> None:
+    """Write a pseudo-label file, whole or not at all. Soft labels are kept as float16.
+
+    Args:
+        path: file to write, ending in .npz, usually FOLDER/pseudo_labels.npz.
+        clip_ids: N names.
+        class_names: C names, in the order of the class axis.
+        labels: bool [N, T, M, C], or float in 0..1.
+        absent: Modalities that no teacher decided for.
+
+    Raises:
+        ValueError: The name does not end in .npz, or the labels do not fit the names.
+    """
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"{path}: a pseudo-label file is named *.npz")
+    table = PseudoLabels(tuple(clip_ids), tuple(class_names), labels, tuple(absent))
+    stored = {_SOFT: table.labels.astype(np.float16)} if table.soft else {_HARD: table.labels}
+    names = {"clip_ids": np.array(table.clip_ids), "classes": np.array(table.class_names)}
+    if table.absent:
+        names[_ABSENT] = np.array(table.absent)
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **names, **stored)
+
+
+def read_pseudo_labels(path: Path | str) -> PseudoLabels:
+    """Read a pseudo-label file; nothing in it is ever unpickled.
+
+    Args:
+        path: The file, or the folder that holds it as pseudo_labels.npz.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, holds pickled arrays, or is not in the layout above.
+    """
+    path = Path(path)
+    path = path / FILE_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            held = _SOFT if _SOFT in archive and _HARD not in archive else _HARD
+            ids, classes, labels = (archive[name] for name in ("clip_ids", "classes", held))
+            absent = archive[_ABSENT].astype(str).tolist() if _ABSENT in archive else ()
+        if np.issubdtype(labels.dtype, np.floating) != (held == _SOFT):
+            kind, other = ("float", "hard labels go under pseudo_labels")
+            if held == _HARD:
+                kind, other = ("bool", "soft labels go under pseudo_probs")
+            raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
+        return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels, tuple(absent))
+    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "
+            f"be read ({array_fault(error)}); run `valor labels` again"
+        ) from error
+
+
+def is_random(manifest: Mapping) -> bool:
+    """Whether a teacher of this store had random weights, which makes its labels noise."""
+    return any(identity.get("weights") == "random" for identity in manifest["teachers"].values())
+
+
+def made_by_random_teachers(labels: Path) -> bool:
+    """Whether labels say of themselves that a random teacher made them.
+
+    Args:
+        labels: Their folder, or a file in it. Without `labels.json` nothing is known against them.
+
+    Raises:
+        ValueError: `labels.json` is damaged, or says that its labels are still being written.
+    """
+    path = (labels if labels.is_dir() else labels.parent) / PROVENANCE
+    if not path.is_file():
+        return False
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        is_noise, under_way = bool(told["random_weights"]), bool(told.get(UNDER_WAY))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected what `valor labels` wrote, got {error!r}; make the labels again") from error
+    if under_way:
+        raise ValueError(f"{path}: `valor labels` was interrupted while it wrote these labels; run it again")
+    return is_noise
+
+
+def refuse_soft(labels: PseudoLabels) -> None:
+    """Refuse to write soft labels where other projects' loaders expect 0 and 1."""
+    if labels.soft:
+        raise ValueError(
+            "the published layout holds labels of 0 and 1, got soft ones; export labels made without --soft"
+        )

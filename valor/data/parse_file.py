@@ -1,0 +1,283 @@
+"""The JSON of one parse: its one writer and its one reader. docs/parse-json.md says what the keys mean.
+
+Probabilities are written with four decimals. One that would thereby cross its threshold is written as the nearest
+number that does not, so that the marked segments and the events of the file are those of the parse.
+
+What a parse of one media file is: who it was made by, probabilities second by second, and the events they give.
+
+A parse decides by one rule: a segment is marked where its probability reaches `segment_threshold` and, where there is a
+gate, the probability the gate reads there reaches `clip_threshold` (see eval/decide.py). Events are the maximal runs of
+marked segments of one class in one modality. All times are seconds on the clock of the container, whose start need not
+be zero.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from valor.eval.decide import PostProcessing, spread_thresholds
+from valor.eval.events import MODALITIES, events_of
+from valor.label_harvest.store.disk import replaced
+
+FloatArray = npt.NDArray[np.float32]
+SEEN_AS = {"audio": "audible", "visual": "visible"}
+"""How a modality is called where people read it."""
+_SHOWN = 12
+"""Events a printed parse lists before it only counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaInfo:
+    """The media file that was parsed."""
+
+    name: str
+    """Name of the file."""
+    path: str
+    """Where it lay, absolute."""
+    duration: float
+    """Length of its longest stream in seconds."""
+    start_time: float = 0.0
+    """What the clock of the container says at its start, in seconds."""
+    has_audio: bool
+    has_visual: bool
+    width: int | None = None
+    """Of a frame as it is stored, in pixels."""
+    height: int | None = None
+    frame_rate: float | None = None
+    """Average frames per second."""
+    sha256: str | None = None
+    """Of the bytes of the file."""
+    size: int | None = None
+    """Bytes of the file."""
+    modified: float | None = None
+    """When the file was last changed, in seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsedEvent:
+    """One event on the clock of the container, half open: from `onset` up to, not including, `offset`."""
+
+    class_name: str
+    modality: str
+    """audio or visual."""
+    onset: float
+    """Seconds."""
+    offset: float
+    """Seconds; the last segment of media may reach past their end."""
+    prob: float
+    """Mean probability of its segments."""
+
+    def __str__(self) -> str:
+        """One line, such as `12.0 - 15.0 s  audible  Dog  0.93`."""
+        span = f"{self.onset:8.1f} - {self.offset:.1f} s"
+        return f"{span:<22s} {SEEN_AS[self.modality]:8s} {self.class_name:24s} {self.prob:.2f}"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Parse:
+    """What is audible and visible in one media file when."""
+
+    media: MediaInfo
+    class_names: tuple[str, ...]
+    """C names."""
+    segment_seconds: float
+    """Length of a segment."""
+    segment_probs: FloatArray
+    """float32 [T, M, C]; NaN where the media has no sound, or no picture."""
+    gate_probs: FloatArray | None = None
+    """float32 [T, M, C], what the gate compares in each segment; None without a gate."""
+    decision: PostProcessing = field(default_factory=PostProcessing)
+    """The rule, with one gate for both modalities."""
+    system: Mapping[str, Any] = field(default_factory=dict)
+    """Who made it, as JSON values: run, checkpoint, recipe, teachers, windows, zero_shot."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know, such as a file that ends early."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together, and a gate without its probabilities."""
+        shape = (len(self.segment_probs), len(MODALITIES), len(self.class_names))
+        for name in ("segment_probs", "gate_probs"):
+            probs = getattr(self, name)
+            if probs is None:
+                continue
+            if probs.shape != shape or probs.dtype != np.float32 or not shape[0]:
+                raise ValueError(f"{name} must be float32 [segments, modalities, classes] {shape}, got {probs.shape}")
+            known = probs[~np.isnan(probs)]
+            if known.size and not (known.min() >= 0 and known.max() <= 1):
+                raise ValueError(f"{name} must be probabilities in 0..1, got {known.min()} to {known.max()}")
+        if not isinstance(self.decision.gate, str):
+            raise ValueError(f"a parse has one gate for both modalities, got {self.decision.gate}")
+        if self.decision.gate != "none" and self.gate_probs is None:
+            raise ValueError(f"the gate {self.decision.gate} needs gate_probs; give them or choose gate 'none'")
+
+    @property
+    def onsets(self) -> npt.NDArray[np.float64]:
+        """float64 [T], when each segment begins."""
+        return self.media.start_time + np.arange(len(self.segment_probs)) * self.segment_seconds
+
+    @cached_property
+    def predicted(self) -> npt.NDArray[np.bool_]:
+        """Which segments are marked, bool [T, M, C]; never where there is no stream."""
+        marked = self._reaches(self.segment_probs, "segment_threshold")
+        if self.decision.gate != "none" and self.gate_probs is not None:
+            marked &= self._reaches(self.gate_probs, "clip_threshold")
+        return marked
+
+    @cached_property
+    def events(self) -> tuple[ParsedEvent, ...]:
+        """All events, earliest first."""
+        found = [event for number in range(len(MODALITIES)) for event in self._events_of(number)]
+        return tuple(sorted(found, key=lambda event: (event.onset, event.offset, event.class_name, event.modality)))
+
+    def decided_by(self, decision: PostProcessing) -> "Parse":
+        """The same probabilities under another rule; nothing is computed again."""
+        return replace(self, decision=decision)
+
+    def _reaches(self, probs: FloatArray, threshold: str) -> npt.NDArray[np.bool_]:
+        limits = spread_thresholds(threshold, getattr(self.decision, threshold), probs.shape[1:])
+        reached: npt.NDArray[np.bool_] = probs >= limits.astype(np.float32)  # false for NaN
+        return reached
+
+    def _events_of(self, modality: int) -> list[ParsedEvent]:
+        events, start = [], self.media.start_time
+        for event in events_of(self.predicted[:, modality], self.segment_seconds):
+            first, last = round(event.onset / self.segment_seconds), round(event.offset / self.segment_seconds)
+            events.append(
+                ParsedEvent(
+                    class_name=self.class_names[event.class_index],
+                    modality=MODALITIES[modality],
+                    onset=round(start + event.onset, 6),
+                    offset=round(start + event.offset, 6),
+                    prob=float(self.segment_probs[first:last, modality, event.class_index].mean()),
+                )
+            )
+        return events
+
+    def __repr__(self) -> str:
+        """What was parsed, by what, and the first events, one a line."""
+        streams = [SEEN_AS[name] for name in MODALITIES if getattr(self.media, f"has_{name}")]
+        missing = {"audible": "no picture", "visible": "no sound"}
+        said = f", {missing[streams[0]]}" if len(streams) == 1 else ""
+        counts = [sum(event.modality == name for event in self.events) for name in MODALITIES]
+        name = "".join(letter if letter.isprintable() else "?" for letter in self.media.name)
+        head = f"Parse of {name}: {self.media.duration:.1f} s{said}"
+        more = len(self.events) - _SHOWN
+        lines = [
+            f"{head}, {counts[0]} audible and {counts[1]} visible events",
+            *(str(event) for event in self.events[:_SHOWN]),
+        ]
+        return "\n  ".join(lines + [f"... and {more} more; see .events"] * (more > 0))
+
+
+FORMAT, VERSION = "valor-parse", 1
+"""What the file calls itself."""
+DECIMALS = 4
+"""Of probabilities."""
+
+
+def write_parse(path: Path | str, parse: Parse) -> None:
+    """Write a parse as JSON, whole or not at all."""
+    text = json.dumps(parse_to_json(parse), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    with replaced(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8", newline="\n")
+
+
+def read_parse(path: Path | str) -> Parse:
+    """Read what `write_parse` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no such JSON; says what is wrong.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such parse; `valor parse VIDEO --json FILE` writes one")
+    try:
+        return parse_from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: expected the JSON of `valor parse`, which could not be read ({what})") from error
+
+
+def parse_to_json(parse: Parse) -> dict[str, Any]:
+    """A parse as JSON values."""
+    rule = parse.decision
+    probs = _rounded(parse.segment_probs, rule.segment_threshold)
+    streams = {name: None if np.isnan(probs[:, row]).all() else probs[:, row] for row, name in enumerate(MODALITIES)}
+    gate = None if parse.gate_probs is None else _rounded(parse.gate_probs, rule.clip_threshold)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "media": asdict(parse.media),
+        "classes": list(parse.class_names),
+        "segment_seconds": parse.segment_seconds,
+        "events": [
+            {
+                "class": event.class_name,
+                "modality": event.modality,
+                "onset": event.onset,
+                "offset": event.offset,
+                "prob": round(event.prob, DECIMALS),
+            }
+            for event in parse.events
+        ],
+        "segment_probs": {name: None if track is None else _listed(track) for name, track in streams.items()},
+        "gate_probs": None if gate is None else _listed(gate),
+        "decision": rule.to_dict(),
+        "system": dict(parse.system),
+        "notes": list(parse.notes),
+    }
+
+
+def parse_from_json(record: Mapping[str, Any]) -> Parse:
+    """A parse from its JSON values; events are derived again, those in the file are not looked at.
+
+    Raises:
+        ValueError: It is no parse, or its parts do not fit.
+        KeyError: A key is missing.
+        TypeError: A value is of another kind.
+    """
+    if (record.get("format"), record.get("version")) != (FORMAT, VERSION):
+        found = f"{record.get('format')!r} version {record.get('version')!r}"
+        raise ValueError(f"expected {FORMAT!r} version {VERSION}, got {found}")
+    held = record["segment_probs"]
+    tracks = [None if held[name] is None else np.array(held[name], np.float32) for name in MODALITIES]
+    known = next((track for track in tracks if track is not None), None)
+    if known is None:
+        raise ValueError("segment_probs must hold audio, visual or both, got neither")
+    filled = [np.full(known.shape, np.nan, np.float32) if track is None else track for track in tracks]
+    gate = record["gate_probs"]
+    return Parse(
+        media=MediaInfo(**record["media"]),
+        class_names=tuple(record["classes"]),
+        segment_seconds=float(record["segment_seconds"]),
+        segment_probs=np.stack(filled, axis=1),
+        gate_probs=None if gate is None else np.array(gate, np.float32),
+        decision=PostProcessing.from_dict(record["decision"]),
+        system=record["system"],
+        notes=tuple(record.get("notes", ())),
+    )
+
+
+def _rounded(probs: FloatArray, threshold: Any) -> np.ndarray:  # noqa: ANN401
+    """float64 [T, M, C] to four decimals, on the same side of the threshold."""
+    limits = spread_thresholds("threshold", threshold, probs.shape[1:]).astype(np.float32)
+    step = 10.0**-DECIMALS
+    rounded = np.round(probs.astype(np.float64), DECIMALS)
+    changed = (rounded.astype(np.float32) >= limits) != (probs >= limits)
+    moved = np.where(probs >= limits, rounded + step, rounded - step)
+    return np.where(changed & ~np.isnan(probs), np.round(moved, DECIMALS), rounded)
+
+
+def _listed(values: np.ndarray) -> list[Any]:
+    """Nested lists; null for NaN."""
+    if values.ndim == 1:
+        return [None if math.isnan(value) else value for value in values.tolist()]
+    return [_listed(row) for row in values]

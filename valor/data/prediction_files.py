@@ -1,0 +1,725 @@
+"""Any prediction file: which of the four formats a path is, for reading and writing.
+
+NAME.npz                    arrays (predictions.py): probabilities or decisions, what `valor predict` writes
+NAME.json                   events of each clip (prediction_json.py)
+FOLDER of NAME.json         parses of `valor parse` with their probabilities (parse_predictions.py), or one such file
+FOLDER or NAME.audio.tsv    tab-separated events of each modality (prediction_tables.py)
+
+Predicted events with times in seconds -> marked segments: the one place where a time off the segment grid is judged.
+
+Events of one class in one modality of a clip merge by union, as annotation rows do. What is done about times between
+segment borders is named, since it moves scores:
+    exact    such a time is an error, and so is an event beyond its clip;
+    nearest  an event marks the segments it covers at least half of, perhaps none;
+    cover    an event marks every segment it touches.
+With nearest and cover an event is cut at the end of its clip.
+
+Predictions as JSON: the events of each clip and modality, with a score where there is one.
+
+    {
+      "format": "valor predictions 1",
+      "classes": ["Speech", "Dog"],           optional: every class the system knows
+      "segments": 10,                         optional: T of every clip, else as asked for on reading
+      "segment_seconds": 1.0,                 optional: length of a segment, else as asked for on reading
+      "clips": [
+        {
+          "clip_id": "4O9rI-FpqLg_10_20",
+          "audio": [{"event_label": "Speech", "onset": 0.0, "offset": 4.0, "score": 0.93}],
+          "visual": []
+        }
+      ]
+    }
+
+Times are seconds from the start of the clip, half open. Every clip that was parsed is listed, also one without events;
+a clip that is not listed is missing. Clips stand in any order. `score` (0..1) is optional: the events listed are the
+decisions, whatever their scores, unless the reader is asked to take scores as probabilities. Other keys are left alone.
+
+Predictions as tab-separated events, as DCASE systems write them: one table for each modality.
+
+    FOLDER/audio.tsv    filename  onset  offset  event_label     one event a row, seconds, half open
+    FOLDER/visual.tsv   the same
+    FOLDER/clips.txt    the clips that were parsed, one a line   optional, always written
+
+or, side by side under one name, NAME.audio.tsv, NAME.visual.tsv and NAME.clips.txt. The header may say event_labels, as
+LLP does. Rows stand in any order.
+
+Clips without events. A clip in which nothing was found is not a clip that was never parsed. Every clip in clips.txt was
+parsed; so was, without clips.txt, every clip with a row in either table, be it a row `filename` with the other three
+cells empty, which says that nothing was found. Any other clip is missing: an error when the predictions are scored,
+unless a subset is asked for.
+
+Parses of clips as predictions: what `valor parse` wrote is scored and calibrated like a predicted split.
+
+A clip is called as its media file without the ending; or by the id of a split whose media goes by that name, as
+`abcdefghijk_10_20` of LLP does by `abcdefghijk`. Parses keep the probabilities from before every decision, so
+thresholds and the gate can be chosen anew. Clips may be of unlike length; the rest of shorter ones is not `valid`.
+"""
+
+import difflib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valor.eval.decide import PostProcessing
+from valor.eval.events import MODALITIES, events_of
+from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.manifest import media_id
+
+from .parse_file import FORMAT, Parse, read_parse
+from .predictions import BoolArray, FloatArray, Predictions, decisions, read_predictions, write_predictions
+from .tables import read_rows, write_rows
+
+ROUNDINGS = ("exact", "nearest", "cover")
+"""What is done about times between segment borders."""
+
+TOLERANCE = 1e-6
+"""A time this close to a border, in segments, lies on it: decimals such as 0.1 are not exact."""
+
+SHOWN = 5
+"""How many events an error lists before it only counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentGrid:
+    """How the clips of a list of events are cut into segments."""
+
+    num_segments: int = 10
+    """T of every clip."""
+    segment_seconds: float = 1.0
+    """Length of a segment in seconds."""
+    rounding: str = "exact"
+    """What is done about times between segment borders, see ROUNDINGS."""
+
+    def __post_init__(self) -> None:
+        """Refuse a grid without segments and unknown roundings."""
+        if self.num_segments < 1 or not 0 < self.segment_seconds < math.inf:
+            raise ValueError(
+                "a grid needs at least one segment and a positive length of it, "
+                f"got {self.num_segments} segments of {self.segment_seconds} s"
+            )
+        if self.rounding not in ROUNDINGS:
+            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {self.rounding!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedEvent:
+    """One predicted event as a file lists it."""
+
+    clip_id: str
+    modality: str
+    class_name: str
+    onset: float
+    """Seconds from the start of the clip."""
+    offset: float
+    """Seconds from the start of the clip; the event lasts up to, not including, this time."""
+    score: float | None = None
+    """How sure the system is, 0..1."""
+    where: str = ""
+    """File and line, for messages."""
+
+    def __post_init__(self) -> None:
+        """Refuse events that last no time and scores that are none."""
+        if not 0 <= self.onset < self.offset < math.inf:
+            raise ValueError(
+                f"{self.where}: an event needs 0 <= onset < offset in seconds, got {self.onset} and {self.offset}"
+            )
+        if self.score is not None and not 0 <= self.score <= 1:
+            raise ValueError(f"{self.where}: a score must lie in 0..1, got {self.score}")
+
+
+def predictions_of(
+    events: Iterable[ListedEvent],
+    clip_ids: Sequence[str],
+    class_names: Sequence[str],
+    grid: SegmentGrid,
+    *,
+    use_scores: bool = False,
+) -> Predictions:
+    """Mark the segments that events cover.
+
+    Args:
+        events: events in any order.
+        clip_ids: every clip that was parsed, also those without an event.
+        class_names: every class, in the order wanted on the class axis.
+        grid: how clips are cut into segments.
+        use_scores: give probabilities instead of decisions: in each segment the highest score of the events that
+            cover it, 0 where there is none. They come without any for a gate.
+
+    Raises:
+        ValueError: An event is of an unknown clip or class, does not lie on the grid, or lacks a score it needs.
+    """
+    events = list(events)
+    _check_names("clip", "listed among the clips that were parsed", [(e.clip_id, e.where) for e in events], clip_ids)
+    _check_names("class", f"one of {', '.join(class_names)}", [(e.class_name, e.where) for e in events], class_names)
+    moved = _check_grid(events, grid)
+    row_of = {clip_id: row for row, clip_id in enumerate(clip_ids)}
+    column_of = {name: column for column, name in enumerate(class_names)}
+    highest = np.zeros((len(clip_ids), grid.num_segments, len(MODALITIES), len(class_names)), dtype=np.float32)
+    for event in events:
+        if use_scores and event.score is None:
+            raise ValueError(f"{event.where}: every event needs a score to be used as a probability, got one without")
+        start, stop = _segments(event, grid)
+        track = highest[
+            row_of[event.clip_id], start:stop, MODALITIES.index(event.modality), column_of[event.class_name]
+        ]
+        np.maximum(track, event.score if use_scores else 1, out=track)
+    marks: dict[str, BoolArray | FloatArray] = {"segment_probs": highest} if use_scores else {"predicted": highest > 0}
+    return Predictions(
+        clip_ids=tuple(clip_ids),
+        class_names=tuple(class_names),
+        rounding=grid.rounding if moved else None,
+        **marks,
+    )
+
+
+def check_unique(clip_ids: Sequence[str], where: str) -> None:
+    """Refuse a list in which a clip stands twice.
+
+    Raises:
+        ValueError: Some do; says which.
+    """
+    twice = [name for name, count in Counter(clip_ids).items() if count > 1]
+    if twice:
+        more = ", ..." if len(twice) > SHOWN else ""
+        raise ValueError(
+            f"{where}: a clip is listed once, got {len(twice)} more than once ({', '.join(twice[:SHOWN])}{more})"
+        )
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Say which known name was probably meant; an empty string if none comes close."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _segments(event: ListedEvent, grid: SegmentGrid) -> tuple[int, int]:
+    """First segment of an event and the one after its last."""
+    onset, offset = event.onset / grid.segment_seconds, event.offset / grid.segment_seconds
+    start, stop = math.floor(onset + TOLERANCE), math.ceil(offset - TOLERANCE)
+    if grid.rounding == "nearest":
+        half = 0.5 - TOLERANCE
+        if stop - start == 1:
+            stop -= offset - onset < half
+        else:
+            start, stop = start + (start + 1 - onset < half), stop - (offset - (stop - 1) < half)
+    return start, stop  # a slice ends with the clip
+
+
+def _check_grid(events: Sequence[ListedEvent], grid: SegmentGrid) -> bool:
+    """Whether an event lies off the grid or ends beyond its clip; refuse it unless a rounding is asked for."""
+    off = []
+    for event in events:
+        start, stop = event.onset / grid.segment_seconds, event.offset / grid.segment_seconds
+        between = max(abs(start - round(start)), abs(stop - round(stop))) > TOLERANCE
+        if between or stop > grid.num_segments + TOLERANCE:
+            off.append(event)
+    if off and grid.rounding == "exact":
+        listed = "; ".join(f"{event.where}: {event.onset:g} to {event.offset:g}" for event in off[:SHOWN])
+        raise ValueError(
+            f"{len(off)} events do not lie on the grid of {grid.num_segments} segments of {grid.segment_seconds:g} s: "
+            f"{listed}{'; ...' if len(off) > SHOWN else ''}; round them with rounding 'nearest' or 'cover', which the "
+            "score file then says"
+        )
+    return bool(off)
+
+
+def _check_names(kind: str, expected: str, found: Sequence[tuple[str, str]], known: Sequence[str]) -> None:
+    """Refuse events of unknown names, with the place where each first stands."""
+    accepted = set(known)
+    first: dict[str, str] = {}
+    for name, where in found:
+        if name not in accepted:
+            first.setdefault(name, where)
+    if first:
+        shown = list(first.items())[:SHOWN]
+        listed = "; ".join(f"{where}: {name!r}{did_you_mean(name, known)}" for name, where in shown)
+        raise ValueError(
+            f"the {kind} of an event must be {expected}, got {len(first)} unknown: "
+            f"{listed}{'; ...' if len(first) > SHOWN else ''}"
+        )
+
+
+PREDICTIONS_FORMAT = "valor predictions 1"
+"""What the file calls itself."""
+
+
+def read_prediction_json(
+    path: Path | str, class_names: Sequence[str], grid: SegmentGrid | None = None, *, use_scores: bool = False
+) -> Predictions:
+    """Read predictions from JSON.
+
+    Args:
+        path: a file in the layout at the top of this module.
+        class_names: every class the file may name, in the order wanted on the class axis.
+        grid: how clips are cut into segments, where the file does not say; None for ten of one second.
+        use_scores: take the scores of the events as probabilities of their segments, see `predictions_of`.
+
+    Raises:
+        ValueError: The file is not in that layout, or an event fits neither classes nor segments; says which.
+        FileNotFoundError: There is no such file.
+    """
+    path = Path(path)
+    table = _read_object(path)
+    unknown = [name for name in table.get("classes", []) if name not in set(class_names)]
+    if unknown:
+        raise ValueError(f"{path}: classes must be among {', '.join(class_names)}, got {', '.join(map(str, unknown))}")
+    grid = grid or SegmentGrid()
+    grid = replace(
+        grid,
+        num_segments=_of_kind(table.get("segments", grid.num_segments), int, f"{path}: segments"),
+        segment_seconds=_of_kind(table.get("segment_seconds", grid.segment_seconds), float, f"{path}: segment_seconds"),
+    )
+    clips = _of_kind(table.get("clips"), list, f"{path}: clips")
+    clip_ids = [_clip_id(clip, f"{path}: clip {n}") for n, clip in enumerate(clips)]
+    if not clip_ids:
+        raise ValueError(f"{path}: expected at least one clip, got none; list also clips without events")
+    check_unique(clip_ids, str(path))
+    events = [event for clip in clips for event in _events(clip, path)]
+    return predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores)
+
+
+def write_prediction_json(
+    path: Path | str,
+    clip_ids: Sequence[str],
+    class_names: Sequence[str],
+    predicted: BoolArray,
+    *,
+    segment_probs: FloatArray | None = None,
+    segment_seconds: float = 1.0,
+) -> None:
+    """Write decisions as JSON, whole or not at all.
+
+    Args:
+        path: file to write.
+        clip_ids: N names.
+        class_names: C names.
+        predicted: bool [N, T, M, C].
+        segment_probs: float [N, T, M, C]; the score of an event is then the mean of its segments.
+        segment_seconds: length of a segment in seconds.
+    """
+    clips = []
+    for n, clip_id in enumerate(clip_ids):
+        entry: dict[str, Any] = {"clip_id": clip_id}
+        for m, modality in enumerate(MODALITIES):
+            entry[modality] = [
+                {"event_label": class_names[event.class_index], "onset": event.onset, "offset": event.offset}
+                for event in events_of(predicted[n, :, m], segment_seconds)
+            ]
+            for event in entry[modality] if segment_probs is not None else ():
+                start, stop = (round(event[edge] / segment_seconds) for edge in ("onset", "offset"))
+                column = class_names.index(event["event_label"])
+                event["score"] = round(float(segment_probs[n, start:stop, m, column].mean(dtype=float)), 6)
+        clips.append(entry)
+    head = {
+        "format": PREDICTIONS_FORMAT,
+        "classes": list(class_names),
+        "segments": predicted.shape[1],
+        "segment_seconds": segment_seconds,
+    }
+    lines = ",\n".join(f"  {json.dumps(clip, ensure_ascii=False)}" for clip in clips)
+    text = json.dumps(head, ensure_ascii=False, indent=1)[:-2] + f',\n "clips": [\n{lines}\n ]\n}}\n'
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    """The JSON object of a file that calls itself by our format."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such prediction file; `valor predict` writes one")
+    try:
+        table = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected predictions as JSON, which could not be read ({error})") from error
+    if not isinstance(table, dict) or table.get("format") != PREDICTIONS_FORMAT:
+        found = f"the format {table.get('format')!r}" if isinstance(table, dict) else type(table).__name__
+        raise ValueError(f'{path}: expected a JSON object with "format": "{PREDICTIONS_FORMAT}", got {found:.80}')
+    return table
+
+
+def _clip_id(clip: object, where: str) -> str:
+    return _of_kind(_entry(clip, where, "clip_id"), str, f"{where}: clip_id")
+
+
+def _events(clip: Mapping[str, Any], path: Path) -> Iterator[ListedEvent]:
+    """The events of one clip entry."""
+    for modality in MODALITIES:
+        where = f"{path}: clip {clip['clip_id']!r}: {modality}"
+        for index, event in enumerate(_of_kind(_entry(clip, where.rpartition(":")[0], modality), list, where)):
+            place = f"{where} event {index}"
+            score = event.get("score") if isinstance(event, dict) else None
+            yield ListedEvent(
+                clip_id=clip["clip_id"],
+                modality=modality,
+                class_name=_of_kind(_entry(event, place, "event_label"), str, f"{place}: event_label"),
+                onset=_of_kind(_entry(event, place, "onset"), float, f"{place}: onset"),
+                offset=_of_kind(_entry(event, place, "offset"), float, f"{place}: offset"),
+                score=None if score is None else _of_kind(score, float, f"{place}: score"),
+                where=place,
+            )
+
+
+def _entry(table: Any, where: str, key: str) -> Any:  # noqa: ANN401
+    """Value of a key that must be there."""
+    if not isinstance(table, dict) or key not in table:
+        found = ", ".join(map(repr, table)) or "nothing" if isinstance(table, dict) else type(table).__name__
+        raise ValueError(f"{where}: expected an object with {key!r}, got {found:.120}")
+    return table[key]
+
+
+def _of_kind(value: Any, kind: type, where: str) -> Any:  # noqa: ANN401
+    """A value that must be text, a list or a number."""
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or isinstance(value, bool):
+        raise ValueError(f"{where}: expected {kind.__name__}, got {value!r:.80}")
+    return value
+
+
+COLUMNS = ("filename", "onset", "offset", "event_label")
+"""The header of an event table; the last may be event_labels."""
+
+
+@dataclass(frozen=True)
+class TableFiles:
+    """Where the tables of one system lie."""
+
+    events: tuple[Path, ...]
+    """One table for each of MODALITIES."""
+    clips: Path
+    """List of the clips that were parsed; need not be there."""
+
+
+def table_files(path: Path | str) -> TableFiles:
+    """Name the files of a folder of tables, or of the pair that a table belongs to.
+
+    Raises:
+        ValueError: The name is no folder and does not end in .audio.tsv or .visual.tsv.
+    """
+    path = Path(path)
+    for modality in MODALITIES:
+        ending = f".{modality}.tsv"
+        if path.name.endswith(ending):
+            stem = path.name.removesuffix(ending)
+            tables = tuple(path.with_name(f"{stem}.{name}.tsv") for name in MODALITIES)
+            return TableFiles(tables, path.with_name(f"{stem}.clips.txt"))
+    if path.suffix == ".tsv":
+        raise ValueError(
+            f"{path}: one table cannot say which events are heard and which are seen; name a pair NAME.audio.tsv and "
+            "NAME.visual.tsv, or put audio.tsv and visual.tsv into a folder and give the folder"
+        )
+    return TableFiles(tuple(path / f"{name}.tsv" for name in MODALITIES), path / "clips.txt")
+
+
+def read_prediction_tables(
+    path: Path | str, class_names: Sequence[str], grid: SegmentGrid | None = None
+) -> Predictions:
+    """Read predictions from a pair of event tables.
+
+    Args:
+        path: the folder, or either table of a pair.
+        class_names: every class the tables may name, in the order wanted on the class axis.
+        grid: how clips are cut into segments; None for ten of one second, times on their borders.
+
+    Returns:
+        Decisions, clips in the order of the list or of their first row.
+
+    Raises:
+        ValueError: A table is not in the layout above, or an event fits neither clips, classes nor segments; says file
+            and line.
+        FileNotFoundError: One of the tables is not there.
+    """
+    files = table_files(path)
+    events: list[ListedEvent] = []
+    with_rows: dict[str, None] = {}
+    for modality, table in zip(MODALITIES, files.events, strict=True):
+        names, found = _read_events(table, modality)
+        with_rows.update(dict.fromkeys(names))
+        events += found
+    clip_ids = _read_clips(files.clips) if files.clips.is_file() else tuple(with_rows)
+    unlisted = [name for name in with_rows if name not in set(clip_ids)]
+    if unlisted:
+        raise ValueError(
+            f"{files.clips}: must list every clip that was parsed, got rows of {len(unlisted)} others "
+            f"({', '.join(unlisted[:5])}{', ...' if len(unlisted) > 5 else ''}); add them or remove the list"
+        )
+    if not clip_ids:
+        raise ValueError(
+            f"{path}: the tables hold no row and {files.clips.name} is not there, so no clip was parsed; "
+            f"list the clips without events in {files.clips.name}, one a line"
+        )
+    return predictions_of(events, clip_ids, class_names, grid or SegmentGrid())
+
+
+def write_prediction_tables(
+    path: Path | str,
+    clip_ids: Sequence[str],
+    class_names: Sequence[str],
+    predicted: BoolArray,
+    *,
+    segment_seconds: float = 1.0,
+) -> None:
+    """Write decisions as a pair of event tables and the list of their clips, each file whole or not at all.
+
+    Args:
+        path: a folder, or either table of a pair.
+        clip_ids: N names.
+        class_names: C names.
+        predicted: bool [N, T, M, C].
+        segment_seconds: length of a segment in seconds.
+
+    Raises:
+        ValueError: A name would break the table.
+    """
+    files = table_files(path)
+    for m, table in enumerate(files.events):
+        rows = [
+            (clip_id, f"{event.onset:g}", f"{event.offset:g}", class_names[event.class_index])
+            for clip_id, marks in zip(clip_ids, predicted[:, :, m], strict=True)
+            for event in events_of(np.asarray(marks), segment_seconds)
+        ]
+        write_rows(table, COLUMNS, rows, names=[*clip_ids, *class_names])
+    with replaced(files.clips) as temporary:
+        temporary.write_text("".join(f"{clip_id}\n" for clip_id in clip_ids), encoding="utf-8", newline="\n")
+
+
+def _read_events(table: Path, modality: str) -> tuple[list[str], list[ListedEvent]]:
+    """Names in the first column, and the events."""
+    names, events = [], []
+    try:
+        rows = list(read_rows(table))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{table}: no such table; events come as a pair, one for {' and one for '.join(MODALITIES)}: "
+            f"a modality without events is a table of the header {' '.join(COLUMNS)} alone"
+        ) from None
+    header = rows[0][1] if rows else []
+    if tuple(header) not in (COLUMNS, (*COLUMNS[:3], "event_labels")):
+        raise ValueError(
+            f"{table}: expected a tab-separated table with the columns {', '.join(COLUMNS)}, "
+            f"got the header {header!r:.200}; is it another kind of file?"
+        )
+    for line, cells in rows[1:]:
+        where = f"{table}:{line}"
+        if len(cells) != len(COLUMNS) or not cells[0]:
+            raise ValueError(f"{where}: expected {len(COLUMNS)} columns, got {cells!r:.200}")
+        names.append(cells[0])
+        if any(cells[1:]):
+            onset, offset = (_seconds(cell, where) for cell in cells[1:3])
+            events.append(
+                ListedEvent(
+                    clip_id=cells[0], modality=modality, class_name=cells[3], onset=onset, offset=offset, where=where
+                )
+            )
+    return names, events
+
+
+def _seconds(cell: str, where: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        raise ValueError(f"{where}: expected seconds from the start of the clip, got {cell!r}") from None
+
+
+def _read_clips(path: Path) -> tuple[str, ...]:
+    """The names of a list, one a line, blank lines passed over."""
+    try:
+        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected a list of clips, one a line, got something else ({error})") from error
+    names = [name for name in names if name]
+    check_unique(names, str(path))
+    return tuple(names)
+
+
+ENDING = ".json"
+HEAD = 4096
+"""Bytes in which files of `valor parse` say what they are; others may have put it further down."""
+_MARK = re.compile(rf'"format"\s*:\s*"{FORMAT}"'.encode())
+
+
+def parse_files(path: Path) -> list[Path]:
+    """The files of parses that a path stands for; none if it is something else."""
+    files = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path] if path.suffix == ENDING else []
+    return [file for file in files if is_parse(file)]
+
+
+def is_parse(file: Path) -> bool:
+    """Whether a file calls itself a parse, wherever in it that stands."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD)
+            return bool(_MARK.search(head) or _MARK.search(head + opened.read()))
+    except OSError:
+        return False
+
+
+def read_parse_predictions(files: Sequence[Path], clip_ids: Sequence[str] = ()) -> Predictions:
+    """Read parses of clips as predictions.
+
+    Args:
+        files: From `parse_files`.
+        clip_ids: Names of the clips of a split; media that goes by the name of one of them gets its id.
+
+    Raises:
+        ValueError: They are of different classes, segments or gates, lack a stream, a gate changes within a clip, or
+            the media of two clips of the split, or of two parses, has one name.
+    """
+    parses = [read_parse(file) for file in files]
+    first = parses[0]
+    for file, parse in zip(files, parses, strict=True):
+        _check(file, parse, first, files[0])
+    longest = max(len(parse.segment_probs) for parse in parses)
+    valid = np.array([np.arange(longest) < len(parse.segment_probs) for parse in parses])
+    gate = first.decision.gate
+    gates = None if gate == "none" else np.stack([_gate(file, p) for file, p in zip(files, parses, strict=True)])
+    return Predictions(
+        clip_ids=_clip_ids(files, parses, clip_ids),
+        class_names=first.class_names,
+        segment_probs=np.stack([_padded(parse.segment_probs, longest) for parse in parses]),
+        clip_probs=gates.max(axis=1) if gates is not None and gate == "clip" else None,
+        modality_probs=gates if gate == "modality" else None,
+        valid=None if valid.all() else valid,
+    )
+
+
+def _clip_ids(files: Sequence[Path], parses: Sequence[Parse], known: Sequence[str]) -> tuple[str, ...]:
+    """What each parse is called: its media's own name, or the known id whose media has that name."""
+    by_media: dict[str, list[str]] = {}
+    for clip_id in known:
+        by_media.setdefault(media_id(clip_id), []).append(clip_id)
+    found: dict[str, Path] = {}
+    for file, parse in zip(files, parses, strict=True):
+        stem = Path(parse.media.name).stem
+        candidates = [stem] if stem in known else by_media.get(stem, [stem])
+        if len(candidates) > 1:
+            raise ValueError(
+                f"{file}: expected media of one clip of the split, got {parse.media.name}, which may be "
+                f"{' or '.join(candidates)}; name the media by the whole id and parse anew"
+            )
+        if candidates[0] in found:
+            raise ValueError(
+                f"{file}: expected one parse of each clip, got another of {candidates[0]} beside "
+                f"{found[candidates[0]]}; remove one"
+            )
+        found[candidates[0]] = file
+    return tuple(found)
+
+
+def _check(file: Path, parse: Parse, first: Parse, first_file: Path) -> None:
+    """Refuse a parse that does not go with the first one."""
+    for name, mine, its in (
+        ("classes", parse.class_names, first.class_names),
+        ("segments of one length", parse.segment_seconds, first.segment_seconds),
+        ("one gate", parse.decision.gate, first.decision.gate),
+    ):
+        if mine != its:
+            raise ValueError(
+                f"{file}: parses that are scored together need the same {name} as {first_file}; parse anew"
+            )
+
+
+def _gate(file: Path, parse: Parse) -> FloatArray:
+    """float32 [M, C], what the gate compares all along a clip; 0 where there is no stream."""
+    assert parse.gate_probs is not None
+    held = np.nan_to_num(parse.gate_probs)
+    if not np.array_equal(held, np.broadcast_to(held[:1], held.shape)):
+        raise ValueError(
+            f"{file}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
+            "--gate none, or clips no longer than a window"
+        )
+    constant: FloatArray = held[0]
+    return constant
+
+
+def _padded(probs: FloatArray, longest: int) -> FloatArray:
+    """float32 [longest, M, C]; 0 where there is no stream or no segment any more."""
+    missing = longest - len(probs)
+    padded: FloatArray = np.pad(np.nan_to_num(probs), ((0, missing), (0, 0), (0, 0))).astype(np.float32)
+    assert padded.shape[1] == len(MODALITIES)
+    return padded
+
+
+def read_any_predictions(
+    path: Path | str,
+    class_names: Sequence[str],
+    *,
+    clip_ids: Sequence[str] = (),
+    num_segments: int = 10,
+    segment_seconds: float = 1.0,
+    rounding: str = "exact",
+    use_scores: bool = False,
+) -> Predictions:
+    """Read predictions in the format that the path is.
+
+    Args:
+        path: .npz, .json, a folder of parses or of tables, or either table of a pair.
+        class_names: every class, in the order wanted on the class axis; an .npz file brings its own.
+        clip_ids: clips of the split they are for; parses are called by these where their media goes by such a name.
+        num_segments: T of every clip of tables, and of JSON that does not say.
+        segment_seconds: length of a segment of tables, and of JSON that does not say.
+        rounding: what is done about events between segment borders, see event_lists.py.
+        use_scores: take the scores of JSON events as probabilities.
+
+    Raises:
+        ValueError: The path is none of these, or its content is not what its format asks for.
+        FileNotFoundError: There is no such file or folder.
+    """
+    path = Path(path)
+    grid = SegmentGrid(num_segments=num_segments, segment_seconds=segment_seconds, rounding=rounding)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such prediction file or folder; `valor predict` writes a file")
+    if parsed := parse_files(path):
+        return read_parse_predictions(parsed, clip_ids)
+    if use_scores and path.suffix != ".json":
+        raise ValueError(f"{path}: only JSON events have scores; an .npz file holds probabilities as they are")
+    if path.suffix == ".npz":
+        return read_predictions(path)
+    if path.suffix == ".json":
+        return read_prediction_json(path, class_names, grid, use_scores=use_scores)
+    if path.is_dir() or path.suffix == ".tsv":
+        return read_prediction_tables(path, class_names, grid)
+    raise ValueError(
+        f"{path}: expected a prediction file (.npz or .json), a folder with audio.tsv and visual.tsv, or a pair "
+        f"NAME.audio.tsv and NAME.visual.tsv, got a file {path.suffix or 'without an ending'}"
+    )
+
+
+def write_any_predictions(
+    path: Path | str,
+    predictions: Predictions,
+    *,
+    options: PostProcessing | None = None,
+    segment_seconds: float = 1.0,
+) -> None:
+    """Write predictions in the format that the path asks for; events are those of the decisions.
+
+    Args:
+        path: NAME.npz, NAME.json, NAME.audio.tsv, or a folder.
+        predictions: what to write. Probabilities are decided first, but for .npz, which keeps them.
+        options: the rule for that, as in `decisions`.
+        segment_seconds: length of a segment in seconds.
+
+    Raises:
+        ValueError: The predictions are of clips of unlike length and the format is not .npz, or the rule does not fit.
+    """
+    path = Path(path)
+    if path.suffix == ".npz":
+        write_predictions(path, predictions)
+        return
+    if predictions.valid is not None and not predictions.valid.all():
+        raise ValueError(
+            f"{path}: events cannot say which segments of a clip exist; write .npz for clips of unlike length"
+        )
+    decided, _ = decisions(predictions, options)
+    names = (predictions.clip_ids, predictions.class_names)
+    if path.suffix == ".json":
+        probs = predictions.segment_probs
+        write_prediction_json(path, *names, decided, segment_probs=probs, segment_seconds=segment_seconds)
+    else:
+        write_prediction_tables(path, *names, decided, segment_seconds=segment_seconds)

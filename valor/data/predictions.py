@@ -1,0 +1,348 @@
+"""The prediction file (.npz, never pickled), how it is matched with a split, and the score file made from both.
+
+A prediction file holds
+    clip_ids        unicode [N]
+    classes         unicode [C]
+and either
+    predicted       bool [N, T, M, C], decisions already made
+or
+    segment_probs   float [N, T, M, C], with
+    clip_probs      float [N, C] for the gate clip, or
+    modality_probs  float [N, M, C] for the gate modality
+and perhaps
+    valid           bool [N, T], True where a segment exists
+    simulated       bool [], True where the features were simulated, so that no score means anything.
+M is (audio, visual). Clips and classes may stand in any order: they are matched by name.
+"""
+
+import json
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from valor.eval.decide import PostProcessing, check_probs, decide
+from valor.eval.events import MODALITIES
+from valor.eval.scores import Scores, score
+from valor.label_harvest.store.disk import replaced
+
+from .tables import Split
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.floating[Any]]
+
+ARRAYS = {
+    "predicted": ("clips", "segments", "modalities", "classes"),
+    "segment_probs": ("clips", "segments", "modalities", "classes"),
+    "clip_probs": ("clips", "classes"),
+    "modality_probs": ("clips", "modalities", "classes"),
+    "valid": ("clips", "segments"),
+}
+"""The arrays of a prediction file and their axes."""
+
+_SIMULATED = "simulated"
+
+SHOWN = 5
+"""How many names an error lists before it only counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What a parser says about some clips: decisions, or the probabilities they are made from."""
+
+    clip_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    predicted: BoolArray | None = None
+    """bool [N, T, M, C], decisions already made."""
+    segment_probs: FloatArray | None = None
+    """float [N, T, M, C]."""
+    clip_probs: FloatArray | None = None
+    """float [N, C], what the gate clip reads."""
+    modality_probs: FloatArray | None = None
+    """float [N, M, C], what the gate modality reads."""
+    valid: BoolArray | None = None
+    """bool [N, T], True where a segment exists; None for clips of one length."""
+    rounding: str | None = None
+    """How events between segment borders were moved to them (prediction_formats.py); None if none was."""
+    simulated: bool = False
+    """Whether they come from simulated features, or from a parser trained on such."""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not belong together, are no probabilities, or name something twice."""
+        if (self.predicted is None) == (self.segment_probs is None):
+            raise ValueError("predictions need either predicted or segment_probs, got " + _held(self))
+        sizes = {"clips": len(self.clip_ids), "modalities": len(MODALITIES), "classes": len(self.class_names)}
+        main = self.predicted if self.predicted is not None else self.segment_probs
+        sizes["segments"] = main.shape[1] if main is not None and main.ndim > 1 else 0
+        for name, axes in ARRAYS.items():
+            array = getattr(self, name)
+            if array is not None:
+                _check_array(name, array, {axis: sizes[axis] for axis in axes})
+        for kind, names in (("clip_ids", self.clip_ids), ("classes", self.class_names)):
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            if twice or not names:
+                raise ValueError(f"{kind} must be unique and at least one, got {_listed('duplicate', twice) or 'none'}")
+
+
+def read_predictions(path: Path | str) -> Predictions:
+    """Read a prediction file; nothing in it is ever unpickled.
+
+    Args:
+        path: an .npz file in the layout at the top of this module.
+
+    Raises:
+        ValueError: The file is no .npz, holds pickled or unfit arrays, or lacks a part of the layout.
+        FileNotFoundError: There is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such prediction file; `valor predict` writes one")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"{path}: expected a prediction file (.npz), got {path.stat().st_size} bytes of something else"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            held = {name: archive[name] for name in ("clip_ids", "classes", *ARRAYS) if name in archive.files}
+            simulated = _SIMULATED in archive.files and bool(np.any(archive[_SIMULATED]))
+            names = ", ".join(archive.files) or "nothing"
+    except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path}: expected plain arrays (clip_ids, classes, segment_probs, ...), which could not be read "
+            f"({error}); pickled arrays are refused, since unpickling can run any code: store clip_ids with dtype str"
+        ) from error
+    try:
+        axes = {name: _names(name, held.pop(name, None)) for name in ("clip_ids", "classes")}
+        return Predictions(clip_ids=axes["clip_ids"], class_names=axes["classes"], simulated=simulated, **held)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error} (the file holds {names})") from error
+
+
+def write_predictions(path: Path | str, predictions: Predictions) -> None:
+    """Write a prediction file, whole or not at all.
+
+    Args:
+        path: file to write, ending in .npz.
+        predictions: what to write.
+
+    Raises:
+        ValueError: The name does not end in .npz.
+    """
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"{path}: a prediction file is named *.npz")
+    arrays = {name: getattr(predictions, name) for name in ARRAYS if getattr(predictions, name) is not None}
+    names = {"clip_ids": np.array(predictions.clip_ids), "classes": np.array(predictions.class_names)}
+    if predictions.simulated:
+        names[_SIMULATED] = np.array(True)
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **names, **arrays)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which clips of a split are predicted."""
+
+    covered: int
+    """How many clips of the split are there."""
+    expected: int
+    """How many clips the split has."""
+    missing: tuple[str, ...]
+    """Clips of the split without predictions, in its order."""
+    extra: tuple[str, ...]
+    """Clips with predictions that are not in the split."""
+
+    def __str__(self) -> str:
+        """Say it as tables do: 1,143 of 1,200 clips."""
+        return f"{self.covered:,} of {self.expected:,} clips"
+
+
+def coverage(predictions: Predictions, split: Split) -> Coverage:
+    """Compare the clips of predictions with those of a split, both ways."""
+    predicted, wanted = set(predictions.clip_ids), set(split.clip_ids)
+    missing = tuple(clip_id for clip_id in split.clip_ids if clip_id not in predicted)
+    extra = tuple(clip_id for clip_id in predictions.clip_ids if clip_id not in wanted)
+    return Coverage(len(wanted) - len(missing), len(wanted), missing, extra)
+
+
+def align(predictions: Predictions, split: Split, *, allow_subset: bool = False) -> Predictions:
+    """Bring predictions into the clip and class order of a split.
+
+    Args:
+        predictions: clips and classes in any order.
+        split: the clips and classes wanted.
+        allow_subset: accept that clips of the split are missing; the rest keeps the order of the split.
+
+    Returns:
+        The predictions in the order of the split.
+
+    Raises:
+        ValueError: Clips or classes are missing or extra; says which and how many.
+    """
+    _check_same("classes", predictions.class_names, split.class_names)
+    _check_same("clips", predictions.clip_ids, split.clip_ids, missing_allowed=allow_subset)
+    clip_row = {clip_id: row for row, clip_id in enumerate(predictions.clip_ids)}
+    clip_ids = tuple(clip_id for clip_id in split.clip_ids if clip_id in clip_row)
+    clips = np.array([clip_row[clip_id] for clip_id in clip_ids])
+    classes = np.array([predictions.class_names.index(name) for name in split.class_names])
+    arrays = {}
+    for name, axes in ARRAYS.items():
+        array = getattr(predictions, name)
+        if array is not None:
+            arrays[name] = array[clips][..., classes] if axes[-1] == "classes" else array[clips]
+    return replace(predictions, clip_ids=clip_ids, class_names=split.class_names, **arrays)
+
+
+def decisions(predictions: Predictions, options: PostProcessing | None = None) -> tuple[BoolArray, dict[str, Any]]:
+    """Return what predictions mark, and a record of the rule that decided it.
+
+    Args:
+        predictions: decisions, which are passed on, or probabilities.
+        options: thresholds and gate for probabilities. None stands for both thresholds 0.5 and the gate whose
+            probabilities are there, clip before modality. Decisions already made take none.
+
+    Returns:
+        bool [N, T, M, C] in the order of the predictions, and the rule with the keys segment_threshold, gate and
+        clip_threshold, and perhaps preset (whose rule it is) or rounding (how events were brought to segments).
+
+    Raises:
+        ValueError: The options do not fit what the predictions hold.
+    """
+    if predictions.predicted is not None:
+        if options is not None:
+            raise ValueError(
+                "these predictions are decisions already, thresholds and gates cannot change them; leave them out, "
+                "or predict again with probabilities"
+            )
+        rule = {"segment_threshold": None, "gate": "as predicted", "clip_threshold": None}
+        return predictions.predicted, rule if predictions.rounding is None else rule | {
+            "rounding": predictions.rounding
+        }
+    if options is None:
+        options = PostProcessing(gate=gate_of(predictions))
+    assert predictions.segment_probs is not None  # the other half of the check in __post_init__
+    decided = decide(
+        predictions.segment_probs,
+        clip_probs=predictions.clip_probs,
+        modality_probs=predictions.modality_probs,
+        options=options,
+    )
+    return decided, options.to_dict()
+
+
+def score_predictions(
+    predictions: Predictions,
+    split: Split,
+    post_processing: PostProcessing | None = None,
+    *,
+    allow_subset: bool = False,
+) -> tuple[Scores, dict[str, Any]]:
+    """Score predictions against the dense truth of a split.
+
+    Args:
+        predictions: decisions or probabilities, clips and classes in any order.
+        split: val or test, with its truth.
+        post_processing: thresholds and gate as in `decisions`.
+        allow_subset: score the clips that are there and say how many were expected.
+
+    Returns:
+        The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing,
+        and simulated where the features were.
+
+    Raises:
+        ValueError: The split has no truth; clips, classes or segments differ; or the post-processing does not fit.
+    """
+    if split.truth is None or split.truth_sha256 is None:
+        raise ValueError(f"the split {split.name!r} has no dense truth to score against; use val or test")
+    aligned = align(predictions, split, allow_subset=allow_subset)
+    predicted, rule = decisions(aligned, post_processing)
+    row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
+    truth = split.truth[[row_of[clip_id] for clip_id in aligned.clip_ids]]
+    if predicted.shape != truth.shape:
+        raise ValueError(
+            f"predictions of the split {split.name!r} must have {truth.shape[1]} segments for each clip, "
+            f"got {predicted.shape[1]}; predict on the segment grid of the annotations"
+        )
+    scores = score(predicted, truth, valid=aligned.valid)
+    report = scores.to_dict() | {
+        "clips_expected": len(split.clip_ids),
+        "truth_sha256": split.truth_sha256,
+        "post_processing": rule,
+        **({"simulated": True} if predictions.simulated else {}),
+    }
+    return scores, report
+
+
+def write_scores_json(path: Path | str, report: dict[str, Any]) -> None:
+    """Write the score file of `score_predictions`, percentages as unrounded floats, whole or not at all."""
+    with replaced(path) as temporary:
+        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def gate_of(predictions: Predictions) -> str:
+    """Name the gate these predictions hold probabilities for, clip before modality.
+
+    Raises:
+        ValueError: They hold probabilities for neither gate.
+    """
+    if predictions.predicted is not None:
+        return "none"
+    if predictions.clip_probs is not None:
+        return "clip"
+    if predictions.modality_probs is not None:
+        return "modality"
+    raise ValueError(
+        "segment_probs came without clip_probs or modality_probs, so no gate can be applied; "
+        "store one of them or choose gate 'none'"
+    )
+
+
+def _check_array(name: str, array: np.ndarray, sizes: dict[str, int]) -> None:
+    """Check kind, axes and, for probabilities, range."""
+    shape = tuple(sizes.values())
+    if not isinstance(array, np.ndarray) or array.shape != shape:
+        raise ValueError(f"{name} must be [{', '.join(sizes)}] {shape}, got {getattr(array, 'shape', type(array))}")
+    if name in ("predicted", "valid"):
+        if array.dtype != np.bool_:
+            raise ValueError(f"{name} must be bool, got {array.dtype}; probabilities are stored as segment_probs")
+    else:
+        check_probs(name, array, tuple(sizes))
+
+
+def _names(kind: str, array: np.ndarray | None) -> tuple[str, ...]:
+    """Turn a stored name array into names."""
+    if array is None:
+        raise ValueError(f"{kind} is missing")
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "U" or array.ndim != 1:
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "something that is no array"
+        raise ValueError(f"{kind} must be one row of text (dtype str), got {found}")
+    return tuple(array.tolist())
+
+
+def _check_same(kind: str, got: Sequence[str], expected: Sequence[str], *, missing_allowed: bool = False) -> None:
+    """Check that predictions and split speak of the same clips or classes, in any order."""
+    present, wanted = set(got), set(expected)
+    missing = [] if missing_allowed and present & wanted else [name for name in expected if name not in present]
+    extra = [name for name in got if name not in wanted]
+    if missing or extra:
+        hint = "; is this the right split, or is a subset meant (then say so)?" if kind == "clips" else ""
+        hint += " Clips in which nothing was found must be there as well." if hint and missing else ""
+        found = " and ".join(filter(None, (_listed("missing", missing), _listed("extra", extra))))
+        raise ValueError(f"the predictions must cover the {len(wanted)} {kind} of the split, got {found}{hint}")
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    """Say how many names there are and show the first few; an empty string for none."""
+    if not names:
+        return ""
+    more = ", ..." if len(names) > SHOWN else ""
+    return f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})"
+
+
+def _held(predictions: Predictions) -> str:
+    return " and ".join(name for name in ARRAYS if getattr(predictions, name) is not None) or "neither"

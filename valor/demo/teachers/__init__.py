@@ -1,0 +1,1 @@
+"""The demo's own teachers: what they are trained on, and how."""

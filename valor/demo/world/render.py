@@ -1,0 +1,211 @@
+"""From a timetable to files: one MP4 per clip and the annotation tables of a whole world."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from fractions import Fraction
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_weak_table
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.demo.audio import sounds
+from valor.demo.pictures.looks import Scene, arrange
+from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.manifest import media_id
+
+from .schedule import CLIP_SECONDS, SPLITS, ClipPlan, sample_world, world_arrays
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+FRAME_RATE = 8
+"""Frames per second of a clip."""
+
+RENDERER_VERSION = 2
+"""Raised with every change to schedule, looks, sounds or encoding; worlds of two versions never share a folder."""
+
+_AUDIO_BLOCK = 1024  # samples per AAC frame
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class World:
+    """A rendered world on disk: annotation tables in `folder`, clips in `videos`."""
+
+    folder: Path
+    videos: Path
+    plans: tuple[ClipPlan, ...]
+    rendered: int
+    """Clips this call has made."""
+    cached: int
+    """Clips that were already there."""
+
+
+def render_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
+    """Render one clip: H.264 video of 128 x 96 pixels at 8 frames/s, AAC sound at 32 kHz mono, in MP4.
+
+    The file appears under its name only once it is whole. The same plan and seed give the same bytes.
+
+    Args:
+        plan: What is heard and seen when.
+        path: The file to write; an existing one is replaced.
+        seed: Seed of the world; each clip has its own random numbers, drawn from the seed and its name.
+    """
+    import av
+
+    name = int.from_bytes(hashlib.sha256(plan.clip_id.encode()).digest()[:8], "big")
+    look_rng, sound_rng = (np.random.default_rng([seed, name, stream]) for stream in (0, 1))
+    waveform = sounds.mix(
+        [(event.class_name, event.onset, event.offset) for event in plan.events if event.modality == "audio"],
+        CLIP_SECONDS,
+        sound_rng,
+    )
+    with replaced(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        _write_streams(container, paint_frames(plan, look_rng), waveform)
+
+
+def paint_frames(plan: ClipPlan, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """The frames of a clip, uint8 [96, 128, 3]: each class is in the picture exactly while it is visible."""
+    visible = [event for event in plan.events if event.modality == "visual"]
+    scene = Scene(rng)
+    looks = arrange(list(dict.fromkeys(event.class_name for event in visible)), rng)
+    for frame in range(CLIP_SECONDS * FRAME_RATE):
+        time = frame / FRAME_RATE
+        seen = {event.class_name for event in visible if event.onset <= time < event.offset}
+        image = scene.canvas(time)
+        for look in looks:
+            if look.class_name in seen:
+                look.paint(image, time)
+        yield scene.expose(image)
+
+
+def _write_streams(container: "OutputContainer", frames: Iterator[np.ndarray], waveform: np.ndarray) -> None:
+    """Encode frames and waveform f32 [S] into a video and an audio stream; one thread, so bytes do not vary."""
+    import av
+
+    video = container.add_stream(
+        "libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "24", "threads": "1"}
+    )
+    video.pix_fmt = "yuv420p"
+    audio = container.add_stream("aac", rate=sounds.SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
+    audio.bit_rate = 64_000
+    for number, pixels in enumerate(frames):
+        if number == 0:
+            video.height, video.width = pixels.shape[:2]
+        picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        picture.pts, picture.time_base = number, Fraction(1, FRAME_RATE)
+        container.mux(video.encode(picture))
+    for start in range(0, len(waveform), _AUDIO_BLOCK):
+        block = av.AudioFrame.from_ndarray(waveform[None, start : start + _AUDIO_BLOCK], format="fltp", layout="mono")
+        block.sample_rate, block.pts = sounds.SAMPLE_RATE, start
+        block.time_base = Fraction(1, sounds.SAMPLE_RATE)
+        container.mux(audio.encode(block))
+    container.mux(video.encode(None))
+    container.mux(audio.encode(None))
+
+
+def build_world(
+    folder: Path | str, sizes: Mapping[str, int], seed: int, workers: int = 2, *, progress: bool = True
+) -> World:
+    """Make a world, or what is missing of it: clips under `videos`, tables like LLP's, and `world.json`.
+
+    Clips that are already there are kept, so an interrupted call is finished by the next one.
+
+    Args:
+        folder: Where the world is, or will be.
+        sizes: Clips of each split: train, val, test.
+        seed: Seed of everything in the world.
+        workers: Processes to render with; the files do not depend on it.
+        progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        The world and how many of its clips were made and found.
+
+    Raises:
+        ValueError: The folder holds another world, or `workers` is not positive.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1 process, got {workers}")
+    folder, videos = Path(folder), Path(folder) / "videos"
+    plans = sample_world(sizes, seed)
+    _claim_folder(
+        folder, {"renderer": RENDERER_VERSION, "seed": seed, "sizes": {s: sizes[s] for s in SPLITS if s in sizes}}
+    )
+    write_tables(folder, plans)
+    videos.mkdir(exist_ok=True)
+    todo = [(plan, videos / f"{media_id(plan.clip_id)}.mp4") for plan in plans]
+    todo = [(plan, path) for plan, path in todo if not path.is_file()]
+    cached = len(plans) - len(todo)
+    if cached:
+        _log.info("%s: %d of %d clips are already there, rendering %d", videos, cached, len(plans), len(todo))
+    with tqdm(total=len(plans), initial=cached, desc="render", unit="clip", disable=not progress) as bar:
+        for _ in _render_all(todo, seed, workers):
+            bar.update()
+    return World(folder, videos, plans, len(todo), cached)
+
+
+def _render_all(todo: Sequence[tuple[ClipPlan, Path]], seed: int, workers: int) -> Iterator[None]:
+    """Render every clip, yielding once for each that is done."""
+    if workers == 1 or len(todo) < 2 * workers:
+        for plan, path in todo:
+            yield render_clip(plan, path, seed)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        waiting: list[Future[None]] = [pool.submit(render_clip, plan, path, seed) for plan, path in todo]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _claim_folder(folder: Path, identity: dict[str, object]) -> None:
+    """Write `world.json`, or see that the one there is of this very world."""
+    path = folder / "world.json"
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(
+                f"{path}: expected the JSON of a rendered world, got {error}; choose another folder"
+            ) from error
+        if found != identity:
+            raise ValueError(
+                f"{folder} holds another world: expected {json.dumps(identity)}, got {json.dumps(found)}; "
+                "choose another folder, or remove this one to make it anew"
+            )
+        return
+    if (folder / "videos").is_dir() and any((folder / "videos").iterdir()):
+        raise ValueError(
+            f"{folder}: expected a new folder or one with a world.json, got videos without it; choose another"
+        )
+    with replaced(path) as temporary:
+        temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+
+
+def write_tables(folder: Path, plans: Sequence[ClipPlan]) -> None:
+    """Write the tables of tags and events in LLP's names and columns; like LLP's, train has no events."""
+    names = class_names(LLP_CLASSES)
+    for split, file_name in WEAK_TABLES.items():
+        chosen = [plan for plan in plans if plan.split == split]
+        if chosen:
+            write_weak_table(
+                folder / file_name, [plan.clip_id for plan in chosen], world_arrays(chosen, names)[1], names
+            )
+    for modality, file_name in zip(("audio", "visual"), EVENT_TABLES["v2024"], strict=True):
+        rows = [
+            (plan.clip_id, event.onset, event.offset, event.class_name)
+            for plan in plans
+            if plan.split != "train"
+            for event in plan.events
+            if event.modality == modality
+        ]
+        write_event_table(folder / file_name, rows)

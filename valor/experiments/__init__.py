@@ -1,0 +1,1 @@
+"""Whole tables in one command: published rows, ablations, simulated features."""

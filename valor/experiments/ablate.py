@@ -1,0 +1,473 @@
+"""What an ablation is run on: the demo world with its teachers' evidence, or LLP with what is there of it.
+
+The ablation: every row trained over seeds in a run folder of its own, scored, and compared with the base.
+
+    OUT/labels/<source>/        the labels of the training clips, from each source that a row needs
+    OUT/runs/<row>/seed-<n>/    run folders
+    OUT/ablation.*              the table and the figure
+
+A run that is done is found done, an interrupted one goes on. Each training has one thread to itself.
+"""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from itertools import combinations
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+from tqdm import tqdm
+
+from valor.data.feature_files import read_label_files
+from valor.data.label_file import FILE_NAME, is_random, made_by_random_teachers, read_pseudo_labels
+from valor.data.predictions import read_predictions, score_predictions
+from valor.data.provenance import MARK, is_simulated
+from valor.data.tables import Split, read_split
+from valor.data.vocabulary import LLP_CLASSES
+from valor.demo.run import DemoOptions, harvest_world
+from valor.demo.world.render import build_world
+from valor.demo.world.schedule import SPLITS
+from valor.eval.decide import PostProcessing
+from valor.eval.intervals import Interval, Intervals, compare, seed_interval
+from valor.eval.scores import FIGURES, LEVELS, Scores
+from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
+from valor.label_harvest.store.store import EvidenceStore, read_store
+from valor.label_harvest.teachers.demo import WEIGHTS
+from valor.labels.labels import complete_clips, default_thresholds, read_thresholds
+from valor.training.checkpoint import PREDICTIONS
+from valor.training.predict import TrainingError
+from valor.training.recipes import Recipe, override
+from valor.training.run import LLP_NAMES, with_seed
+from valor.training.seeds import TrainOptions, train_seeds
+
+from .missing import missing_parts, missing_table
+from .rows import BASES, GROUPS, NO_LABELS, SOURCES, AblationRow, LabelEvidence, combined, rows_of, write_label_source
+
+WORLD_FILE = "world.json"
+"""Marks the data folder of a demo world."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AblationWorld:
+    """Where rows are trained and scored."""
+
+    name: str
+    """demo or llp."""
+    title: str
+    """What it is, for tables and figures."""
+    data: Path
+    base: Recipe
+    """What every row changes something of."""
+    evidence: LabelEvidence
+    """Of the training clips."""
+    test: Split
+    arrays: tuple[str, ...] = ()
+    """Feature arrays of the store, where there is one."""
+
+    def obstacle(self, row: AblationRow, source_lacks: Sequence[str]) -> str | None:
+        """Why a row cannot be trained here, or None.
+
+        Args:
+            row: One of this world.
+            source_lacks: Teachers its labels need and the evidence has not.
+        """
+        if row.labels != NO_LABELS and source_lacks:
+            return f"no {'scores' if row.labels == 'soft' else 'labels'} of the {' and '.join(source_lacks)} teacher"
+        recipe = row.recipe(self.base)
+        kinds = {kind for kind in (recipe.features.audio, recipe.features.visual, recipe.features.motion) if kind}
+        absent = sorted(kind for kind in kinds if "." in kind and kind not in self.arrays)
+        absent += sorted({part.what for part in missing_parts(self.data, recipe, LLP_NAMES) if part.what in kinds})
+        return f"no {', '.join(absent)} features" if absent else None
+
+
+def open_world(
+    data: Path | None, out: Path, *, clips: int | None = None, workers: int = 1, progress: bool = True
+) -> AblationWorld:
+    """Find or make the world of an ablation.
+
+    Args:
+        data: A data folder of LLP, or of a demo; None makes a demo world in `out/data`.
+        out: Folder of the ablation.
+        clips: Clips of a demo world that is made here; None for as many as `valor demo` has.
+        workers: Processes that render clips.
+        progress: Whether to show progress bars on stderr.
+
+    Raises:
+        FileNotFoundError: LLP's annotations, features or labels are not there; lists them.
+        ValueError: The folder holds a demo world of another size.
+    """
+    if data is not None and not (data / WORLD_FILE).is_file():
+        if clips is not None:
+            raise ValueError(f"clips are for a demo world that is made here, and {data} is LLP's; leave --clips out")
+        return _llp(data)
+    return _demo(data or out / "data", clips, workers, progress=progress)
+
+
+def _demo(data: Path, clips: int | None, workers: int, *, progress: bool) -> AblationWorld:
+    """Render and harvest what is missing of a demo world, as `valor demo` does."""
+    options = DemoOptions() if clips is None else DemoOptions(clips=clips)
+    sizes, seed = options.split_sizes(), options.world_seed
+    if clips is None and (data / WORLD_FILE).is_file():
+        made = json.loads((data / WORLD_FILE).read_text(encoding="utf-8"))
+        sizes, seed = made["sizes"], made["seed"]
+    build_world(data, sizes, seed, workers, progress=progress)
+    splits = {split: read_split(data, split, LLP_NAMES) for split in SPLITS}
+    store = harvest_world(data, splits, progress=progress)
+    thresholds = read_thresholds(WEIGHTS / "demo_thresholds.json", len(LLP_NAMES))
+    return AblationWorld(
+        name="demo",
+        title=f"demo world, {', '.join(f'{len(splits[split].clip_ids)} {split}' for split in SPLITS)} clips",
+        data=data,
+        base=BASES["demo"],
+        evidence=_evidence_of_store(store, splits["train"], thresholds),
+        test=splits["test"],
+        arrays=tuple(store.arrays),
+    )
+
+
+def _llp(data: Path) -> AblationWorld:
+    """LLP with the classic features, else with CLIP and CLAP; labels of the store where there is one."""
+    lacking = {name: missing_parts(data, BASES[name], LLP_NAMES) for name in ("valor", "valor++")}
+    has_store = (data / "store").is_dir()
+    if has_store:
+        lacking = {name: [p for p in parts if p.what != "labels"] for name, parts in lacking.items()}
+    complete = [name for name, parts in lacking.items() if not parts]
+    if not complete:
+        raise FileNotFoundError(
+            f"{data} holds neither a demo world nor all that an ablation on LLP needs\n"
+            f"{missing_table(lacking['valor'])}\nwithout --data the ablation runs on a demo world of its own"
+        )
+    base = BASES[complete[0]]
+    train, test = (read_split(data, split, LLP_NAMES) for split in ("train", "test"))
+    arrays: tuple[str, ...] = ()
+    if has_store:
+        store = read_store(data / "store")
+        arrays = tuple(store.arrays)
+        evidence = _evidence_of_store(store, train, default_thresholds(store, LLP_CLASSES))
+    else:
+        evidence = _published_evidence(data, train)
+    mark = f"{MARK} features, " if is_simulated(data) else ""
+    title = f"{mark}LLP, {base.name}, {len(test.clip_ids):,} test clips"
+    return AblationWorld(name="llp", title=title, data=data, base=base, evidence=evidence, test=test, arrays=arrays)
+
+
+def _evidence_of_store(store: EvidenceStore, train: Split, thresholds: Mapping[str, np.ndarray]) -> LabelEvidence:
+    """Labels of every teacher of a store, hard and soft, for the training clips.
+
+    Raises:
+        ValueError: A training clip has no complete evidence.
+    """
+    roles = [role for role in thresholds if role in store.roles]
+    row_of = {clip_id: row for row, clip_id in enumerate(store.clip_ids)}
+    complete = complete_clips(store, roles)
+    lost = [clip for clip in train.clip_ids if clip not in row_of or not complete[row_of[clip]]]
+    if lost:
+        raise ValueError(
+            f"{len(lost)} training clips have no complete evidence, such as {lost[0]}; harvest them, or leave them out "
+            "of the tables"
+        )
+    rows = [row_of[clip_id] for clip_id in train.clip_ids]
+    tracks = {role: (store.logits(role)[rows], train.weak_labels, thresholds[role]) for role in roles}
+    return LabelEvidence(
+        clip_ids=train.clip_ids,
+        class_names=train.class_names,
+        tags=train.weak_labels,
+        hard={role: pseudo_labels(*track) for role, track in tracks.items()},
+        soft={role: pseudo_probs(*track) for role, track in tracks.items()},
+        random_weights=is_random(store.manifest),
+    )
+
+
+def _published_evidence(data: Path, train: Split) -> LabelEvidence:
+    """The published labels, or those of a label file; they say nothing of what lies below the threshold."""
+    if (data / FILE_NAME).is_file():
+        table = read_pseudo_labels(data)
+        table.refuse_absent(str(data / FILE_NAME))
+        row_of = {clip_id: row for row, clip_id in enumerate(table.clip_ids)}
+        labels = table.marked[[row_of[clip_id] for clip_id in train.clip_ids]]
+    else:
+        labels = read_label_files(data, train).tensor.numpy()
+    return LabelEvidence(
+        clip_ids=train.clip_ids,
+        class_names=train.class_names,
+        tags=train.weak_labels,
+        hard={"audio": labels[:, :, 0], "visual": labels[:, :, 1]},
+        random_weights=made_by_random_teachers(data),
+    )
+
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions:
+    """How an ablation is run."""
+
+    seeds: int = 5
+    """Trainings of each row, with the base's seed and those after it."""
+    groups: tuple[str, ...] = tuple(GROUPS)
+    """Which rows, by their groups; the base is always there."""
+    jobs: int = 1
+    """Trainings at a time, each with one thread."""
+    search: bool = False
+    """Whether to try all pairs of options beyond the paper, and to add to the best as long as validation likes it."""
+    changes: tuple[str, ...] = ()
+    """Changes of the base recipe, and so of every row, as for `--set`."""
+    progress: bool = True
+    """Whether to show a progress bar on stderr."""
+
+    def __post_init__(self) -> None:
+        """Refuse an ablation without a training."""
+        if self.seeds < 1 or self.jobs < 1:
+            raise ValueError(f"seeds and jobs must be at least 1, got {self.seeds} and {self.jobs}")
+        rows_of(self.groups, "demo")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RowResult:
+    """A row, trained and scored with every seed."""
+
+    row: AblationRow
+    val: tuple[float, ...]
+    """Validation segment Type@AV of the kept epoch of each seed."""
+    scores: tuple[Scores, ...]
+    """Of the test split, one for each seed."""
+
+    @property
+    def val_mean(self) -> float:
+        """What combinations are chosen by."""
+        return fmean(self.val)
+
+    @property
+    def mean_scores(self) -> Scores:
+        """Per-clip values averaged over seeds, and the figures they give."""
+        return Scores.of_clips(np.mean([scores.per_clip for scores in self.scores], axis=0))
+
+    def figures(self, level: str, figure: str) -> list[float]:
+        """One test figure of each seed."""
+        return [float(getattr(getattr(scores, level), figure)) for scores in self.scores]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Difference:
+    """What a row has over the base on test."""
+
+    clips: Intervals
+    """Paired over clips, of per-clip values averaged over seeds: what other clips would change."""
+    seeds: dict[tuple[str, str], Interval] | None
+    """Paired over seeds, by level and figure: what other seeds would change; None of a single seed."""
+
+    def is_clear(self, level: str = "segment", figure: str = "type_av") -> bool:
+        """Whether a difference lies outside zero over clips and over seeds."""
+        intervals = [self.clips.of(level, figure), *([self.seeds[level, figure]] if self.seeds else [])]
+        return all(interval.low > 0 or interval.high < 0 for interval in intervals)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ablation:
+    """All rows, the base first, and what could not be trained."""
+
+    world: AblationWorld
+    options: AblateOptions
+    results: tuple[RowResult, ...]
+    left_out: dict[str, str]
+    """Reasons by row: rows that this world does not allow."""
+    failed: dict[str, str]
+    """Messages by row: rows whose training failed."""
+    differences: dict[str, Difference]
+    """What each row but the base has over it, by its name."""
+
+    @property
+    def base(self) -> RowResult:
+        """What all others are compared with."""
+        return self.results[0]
+
+    @property
+    def searched(self) -> tuple[RowResult, ...]:
+        """The rows among which a winner beyond the paper is chosen, the base with them."""
+        return tuple(found for found in self.results if found.row.group in ("base", "beyond", "combined"))
+
+    @property
+    def winner(self) -> RowResult:
+        """The highest validation score of the base, the options beyond the paper and their combinations."""
+        return max(self.searched, key=lambda found: found.val_mean)
+
+
+def difference(found: RowResult, base: RowResult) -> Difference:
+    """Compare two rows that were trained with the same seeds and scored on the same clips."""
+    over_seeds = None
+    if len(found.scores) > 1:
+        over_seeds = {}
+        for level in LEVELS:
+            for figure in FIGURES:
+                pairs = zip(found.figures(level, figure), base.figures(level, figure), strict=True)
+                over_seeds[level, figure] = seed_interval([one - other for one, other in pairs])
+    return Difference(clips=compare(found.mean_scores, base.mean_scores), seeds=over_seeds)
+
+
+def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Ablation:
+    """Train and score the rows of an ablation.
+
+    Args:
+        world: Where.
+        out: Gets labels and runs.
+        options: Which rows, how many seeds.
+
+    Returns:
+        What was found; rows that could not be trained are listed with their reasons.
+
+    Raises:
+        ValueError: A change is refused, a folder holds other runs, or the base itself could not be trained.
+    """
+    world = replace(world, base=override(world.base, options.changes))
+    rows = _without_doubles(rows_of(options.groups, world.name), world.base)
+    left_out = {row.name: reason for row in rows if (reason := _obstacle(world, row))}
+    trainer = _Trainer(world, out, options)
+    trainer.train([row for row in rows if row.name not in left_out])
+    if rows[0].name not in trainer.results:
+        raise ValueError(f"the base could not be trained: {trainer.failed.get(rows[0].name) or left_out}")
+    if options.search:
+        _search(trainer, rows[0])
+    results = sorted(trainer.results.values(), key=lambda found: list(GROUPS).index(found.row.group))
+    return Ablation(
+        world=world,
+        options=options,
+        results=tuple(results),
+        left_out=left_out,
+        failed=trainer.failed,
+        differences={found.row.name: difference(found, results[0]) for found in results[1:]},
+    )
+
+
+def slug(name: str) -> str:
+    """The name of a row or a label source as the name of a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _search(trainer: "_Trainer", base: AblationRow) -> None:
+    """Try every pair of options, then add to the best of all what helps most, as long as the validation score rises.
+
+    Every combination that was looked at stays among the results.
+    """
+    singles = [found.row for found in trainer.results.values() if found.row.group == "beyond"]
+    tried, best = list(combinations(singles, 2)), None
+    while tried:
+        rows = [trainer.known(row) for one, other in tried if (row := combined(one, other)) is not None]
+        trainer.train(rows)
+        judged = [trainer.results[row.name] for row in (base, *singles, *rows) if row.name in trainer.results]
+        highest = max(judged, key=lambda found: found.val_mean)
+        if highest.row in (base, *singles) or (best is not None and highest.val_mean <= best.val_mean):
+            return
+        best = highest
+        tried = [(best.row, single) for single in singles]
+
+
+class _Trainer:
+    """Trains rows once each, whoever asks."""
+
+    def __init__(self, world: AblationWorld, out: Path, options: AblateOptions) -> None:
+        self.world, self.out, self.options = world, out, options
+        self.results: dict[str, RowResult] = {}
+        self.failed: dict[str, str] = {}
+        self.labels: dict[str, Path] = {}
+
+    def known(self, row: AblationRow) -> AblationRow:
+        """The row that was trained before and is the same but for its name, or the row itself."""
+        same = (found.row for found in self.results.values() if _content(found.row) == _content(row))
+        return next(same, row)
+
+    def train(self, rows: Iterable[AblationRow]) -> None:
+        """Train the rows that were not trained before; failures are kept and do not stop the others."""
+        todo = [row for row in rows if row.name not in self.results and row.name not in self.failed]
+        seeds = range(self.world.base.fit.seed, self.world.base.fit.seed + self.options.seeds)
+        jobs = [self._job(row, seed) for row in todo for seed in seeds]
+        found: dict[tuple[str, int], float | None] = {}
+        with tqdm(total=len(jobs), desc="ablate", unit="run", disable=not self.options.progress) as bar:
+            for job, outcome in _trained(jobs, self.options.jobs):
+                if isinstance(outcome, str):
+                    self.failed.setdefault(job.row, f"seed {job.recipe.fit.seed}: {outcome}")
+                else:
+                    found[job.row, job.recipe.fit.seed] = outcome
+                bar.update()
+        for row in todo:
+            if row.name not in self.failed:
+                val = tuple(found[row.name, seed] for seed in seeds)
+                scores = tuple(self._score(row, seed) for seed in seeds)
+                self.results[row.name] = RowResult(row=row, val=val, scores=scores)
+
+    def _job(self, row: AblationRow, seed: int) -> "_Job":
+        if row.labels != NO_LABELS and row.labels not in self.labels:
+            folder = self.out / "labels" / slug(row.labels)
+            self.labels[row.labels] = write_label_source(folder, row.labels, self.world.evidence)
+        recipe = with_seed(row.recipe(self.world.base), seed)
+        return _Job(row.name, recipe, self.world.data, self.labels.get(row.labels), self._folder(row, seed))
+
+    def _folder(self, row: AblationRow, seed: int) -> Path:
+        return self.out / "runs" / slug(row.name) / f"seed-{seed}"
+
+    def _score(self, row: AblationRow, seed: int) -> Scores:
+        """Score the kept predictions again, for their values clip by clip."""
+        predictions = read_predictions(self._folder(row, seed) / PREDICTIONS)
+        rule = PostProcessing(gate=row.recipe(self.world.base).fit.gate)
+        return score_predictions(predictions, self.world.test, rule)[0]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One training, small enough to be sent to another process."""
+
+    row: str
+    recipe: Recipe
+    data: Path
+    labels: Path | None
+    folder: Path
+
+
+def _trained(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, float | str]]:
+    """Train jobs, some at a time; yields the validation score of each, or what went wrong."""
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, _train(job)
+        return
+    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn")) as pool:
+        waiting: dict[Future[float | str], _Job] = {pool.submit(_train, job): job for job in jobs}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _train(job: _Job) -> float | str:
+    """Train and score one job with one thread; returns its validation score or the message of its failure."""
+    import torch
+
+    torch.set_num_threads(1)
+    options = TrainOptions(labels=job.labels, device="cpu", picture=False, progress=False)
+    try:
+        (result,) = train_seeds(job.recipe, job.data, job.folder, options)
+    except (TrainingError, ValueError) as error:
+        return str(error)
+    return result.val.segment.type_av
+
+
+def _content(row: AblationRow) -> tuple[str, frozenset[str]]:
+    return row.labels, frozenset(row.changes)
+
+
+def _obstacle(world: AblationWorld, row: AblationRow) -> str | None:
+    lacking = () if row.labels == NO_LABELS else SOURCES[row.labels].lacks(world.evidence)
+    return world.obstacle(row, lacking)
+
+
+def _without_doubles(rows: Sequence[AblationRow], base: Recipe) -> list[AblationRow]:
+    """Rows that train something else than a row before them; one layer may be what the base has."""
+    kept: dict[tuple[str, Recipe], AblationRow] = {}
+    for row in rows:
+        kept.setdefault((row.labels, replace(row.recipe(base), name=base.name)), row)
+    return list(kept.values())

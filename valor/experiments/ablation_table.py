@@ -1,0 +1,281 @@
+"""An ablation as text, Markdown, CSV, JSON and a figure; the only place that rounds its numbers."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, median, stdev
+from typing import TYPE_CHECKING, Any
+
+from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
+from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
+from valor.eval.intervals import Interval
+from valor.eval.scores import FIGURES, LEVELS
+from valor.eval.tables import FIGURE_TITLES
+from valor.label_harvest.store.disk import replaced
+from valor.training.recipes import recipe_to_json
+
+from .ablate import Ablation, RowResult
+from .rows import GROUPS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = (*(("segment", figure) for figure in FIGURES), ("event", "type_av"), ("event", "event_av"))
+"""The figures of text and Markdown; CSV and JSON hold all ten."""
+
+SHOWN_COMBINATIONS = 6
+"""How many combinations a figure has room for."""
+
+LEAST_REACH = -5.0
+"""Points below the base that a figure always shows."""
+
+PANELS = (("labels", "teacher", "features"), ("layers", "beyond", "combined"))
+"""Groups that share a scale in the figure: the parts of the method, and what is added to it."""
+
+JUDGED = ("segment", "type_av")
+"""The figure whose differences are shown."""
+
+
+def to_text(found: Ablation) -> str:
+    """Lay an ablation out for the terminal."""
+    lines = _cells(found, spread=(JUDGED,))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    rule = "-" * (sum(widths) + 2 * len(widths) - 2)
+    text = [f"{found.world.title}; {_of_seeds(found.options.seeds)}", "", _laid_out(lines[0], widths)]
+    group = None
+    for result, line in zip(found.results, lines[1:], strict=True):
+        if result.row.group != group:
+            group = result.row.group
+            text += [rule, GROUPS[group]]
+        text.append(_laid_out(line, widths))
+    return "\n".join([*text, rule, *notes(found)])
+
+
+def to_markdown(found: Ablation) -> str:
+    """Write an ablation in Markdown."""
+    lines = _cells(found, spread=("val", *SHOWN))
+    titles = ["", *lines[0]]
+    rows = [titles, ["---", "---", *("---:" for _ in lines[0][1:])]]
+    group = None
+    for result, line in zip(found.results, lines[1:], strict=True):
+        rows.append([f"**{GROUPS[result.row.group]}**" if result.row.group != group else "", *line])
+        group = result.row.group
+    table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+    return f"{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
+
+
+def to_csv(found: Ablation) -> str:
+    """Write an ablation as comma-separated values, unrounded: all ten figures and their differences."""
+    ten = [(level, figure) for level in LEVELS for figure in FIGURES]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    ends = ("delta", "clips.low", "clips.high", "seeds.low", "seeds.high")
+    columns = [f"{level}.{figure}{part}" for level, figure in ten for part in ("", ".sd", *(f".{end}" for end in ends))]
+    writer.writerow(["group", "row", "labels", "changes", "seeds", "val", "val.sd", *columns])
+    for result in found.results:
+        row, cells = result.row, []
+        for level, figure in ten:
+            values = result.figures(level, figure)
+            clips, seeds = _intervals(found, result, level, figure)
+            cells += [fmean(values), _sd(values), clips and clips.value]
+            cells += [end for interval in (clips, seeds) for end in _ends(interval)]
+        facts = [row.group, row.name, row.labels, " ".join(row.changes), len(result.val)]
+        writer.writerow([*facts, result.val_mean, _sd(result.val), *cells])
+    return text.getvalue().rstrip("\n")
+
+
+def to_json(found: Ablation) -> str:
+    """Write an ablation as JSON: every seed of every row, differences with intervals, and what was chosen how."""
+    report = {
+        "world": found.world.title,
+        "base_recipe": recipe_to_json(found.world.base),
+        "seeds": found.options.seeds,
+        "rows": [_row_to_json(found, result) for result in found.results],
+        "chosen_on_validation": {"row": found.winner.row.name, "among": len(found.searched)},
+        "left_out": found.left_out,
+        "failed": found.failed,
+        "notes": notes(found),
+    }
+    return json.dumps(report, indent=1, ensure_ascii=False)
+
+
+FORMATS: dict[str, Callable[[Ablation], str]] = {
+    ".txt": to_text,
+    ".md": to_markdown,
+    ".csv": to_csv,
+    ".json": to_json,
+}
+"""What an ablation can be written as, by the ending of the file."""
+
+
+def write_ablation(out: Path, found: Ablation) -> list[Path]:
+    """Write the table in every form and the figure; returns the files."""
+    made: dict[str, bytes] = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
+    if len(found.results) > 1:
+        made |= {
+            ".png": to_png(draw_ablation(found)),
+            "-dark.png": to_png(draw_ablation(found, theme="dark")),
+        }
+    for ending, content in made.items():
+        with replaced(out / f"ablation{ending}") as temporary:
+            temporary.write_bytes(content)
+    return [out / f"ablation{ending}" for ending in made]
+
+
+def draw_ablation(found: Ablation, *, theme: str = "light") -> "Figure":
+    """Draw the differences from the base: the parts of the method above, depth and later ideas below on a finer scale.
+
+    Of the combinations only those best on validation are drawn. Rows far below all others become arrows.
+    """
+    rows = dot_rows(found)
+    panels = []
+    for names in PANELS:
+        shown = [row for row in rows if row.group in {GROUPS[name] for name in names}]
+        if shown:
+            usual = median(min(row.inner) for row in shown)
+            panels.append(DotPanel(shown, lowest=min(1.5 * usual, LEAST_REACH)))
+    return dots_figure(
+        panels,
+        measure=f"segment Type@AV, points over {found.base.row.name}",
+        inner="95 % over clips",
+        outer="95 % over seeds",
+        points="each seed",
+        title=f"What each part is worth: {found.world.title}",
+        style=Style(width=PAPER_WIDTH, theme=theme),
+    )
+
+
+def dot_rows(found: Ablation) -> list[DotRow]:
+    """The rows of the figure: differences from the base with their intervals."""
+    rows = []
+    for result in _drawn(found):
+        clips, seeds = _intervals(found, result, *JUDGED)
+        assert clips is not None  # only the base has none
+        pairs = zip(result.figures(*JUDGED), found.base.figures(*JUDGED), strict=True)
+        rows.append(
+            DotRow(
+                name=result.row.name,
+                group=GROUPS[result.row.group],
+                value=clips.value,
+                inner=(clips.low, clips.high),
+                outer=None if seeds is None else (seeds.low, seeds.high),
+                points=tuple(one - other for one, other in pairs),
+            )
+        )
+    return rows
+
+
+def _drawn(found: Ablation) -> list[RowResult]:
+    """All rows but the base, of the combinations those that are best on validation."""
+    several = [result for result in found.results if result.row.group == "combined"]
+    best = sorted(several, key=lambda result: -result.val_mean)[:SHOWN_COMBINATIONS]
+    return [result for result in found.results[1:] if result not in several or result in best]
+
+
+def notes(found: Ablation) -> list[str]:
+    """What the numbers are, and what was left out."""
+    clips, seeds = found.results[0].scores[0].clips, found.options.seeds
+    said = [
+        "val: validation segment Type@AV of the kept epoch; all other figures are of the test split",
+        f"Δ: segment Type@AV minus that of {found.base.row.name!r}, with {_intervals_in_words(clips, seeds)}",
+        f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out; of {len(found.results) - 1} such rows "
+        "one or so would by chance",
+    ]
+    if len(found.searched) > 1:
+        said.append(f"chosen on validation among {len(found.searched)}: {winner_line(found)}")
+    said += [f"left out {name!r}: {reason}" for name, reason in found.left_out.items()]
+    return said + [f"failed {name!r}: {message}" for name, message in found.failed.items()]
+
+
+def _intervals_in_words(clips: int, seeds: int) -> str:
+    """What the intervals are made from."""
+    if seeds == 1:
+        return f"a 95 % interval: [over clips] paired bootstrap over {clips} clips; one seed says nothing of others"
+    return (
+        f"95 % intervals: [over clips] paired bootstrap over {clips} clips of the values averaged over seeds; "
+        f"(over seeds) paired t over {seeds} seeds"
+    )
+
+
+def winner_line(found: Ablation) -> str:
+    """The row with the highest validation score, with its difference on test."""
+    winner = found.winner
+    clips, seeds = _intervals(found, winner, *JUDGED)
+    if clips is None:
+        return f"{winner.row.name!r}: nothing beyond the base helps"
+    over_seeds = "" if seeds is None else f" ({_range(seeds)} over seeds)"
+    return f"{winner.row.name!r}, {clips.value:+.1f} on test [{_range(clips)} over clips]{over_seeds}"
+
+
+def _cells(found: Ablation, *, spread: Sequence[Any]) -> list[list[str]]:
+    """A heading and a line for each row; deviations over seeds stand only with the figures named in `spread`."""
+    levels = {"segment": "", "event": "event "}
+    titles = [f"{levels[level]}{FIGURE_TITLES[figure]}" for level, figure in SHOWN]
+    lines = [["row", "val", *titles, "Δ", "[over clips]", "(over seeds)"]]
+    for result in found.results:
+        values: dict[Any, Sequence[float]] = {place: result.figures(*place) for place in SHOWN}
+        figures = [_mean(v, spread=place in spread) for place, v in ({"val": result.val} | values).items()]
+        clips, seeds = _intervals(found, result, *JUDGED)
+        delta = [""] * 3
+        if clips is not None:
+            star = "*" if found.differences[result.row.name].is_clear(*JUDGED) else ""
+            delta = [f"{clips.value:+.1f}{star}", f"[{_range(clips)}]", f"({_range(seeds)})" if seeds else ""]
+        lines.append([result.row.name, *figures, *delta])
+    return lines
+
+
+def _of_seeds(seeds: int) -> str:
+    """What a figure of the table is, in words."""
+    return f"means over {seeds} seeds" if seeds > 1 else "one seed"
+
+
+def _laid_out(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (
+        cell.rjust(width) if column else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
+    return "  ".join([first, *others]).rstrip()
+
+
+def _intervals(found: Ablation, result: RowResult, level: str, figure: str) -> tuple[Interval | None, Interval | None]:
+    """Of the difference from the base: over clips and over seeds, as far as there are."""
+    compared = found.differences.get(result.row.name)
+    if compared is None:
+        return None, None
+    return compared.clips.of(level, figure), compared.seeds[level, figure] if compared.seeds else None
+
+
+def _row_to_json(found: Ablation, result: RowResult) -> dict[str, Any]:
+    compared = found.differences.get(result.row.name)
+    entry = {
+        "name": result.row.name,
+        "group": result.row.group,
+        "labels": result.row.labels,
+        "changes": list(result.row.changes),
+        "val": list(result.val),
+        **{level: {figure: result.figures(level, figure) for figure in FIGURES} for level in LEVELS},
+    }
+    if compared is not None:
+        entry["over_clips"] = compared.clips.to_dict()
+        entry["clear"] = compared.is_clear(*JUDGED)
+    if compared is not None and compared.seeds:
+        entry["over_seeds"] = {f"{level}.{figure}": vars(i) for (level, figure), i in compared.seeds.items()}
+    return entry
+
+
+def _mean(values: Sequence[float], *, spread: bool) -> str:
+    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if spread and len(values) > 1 else "")
+
+
+def _sd(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
+
+
+def _range(interval: Interval) -> str:
+    return f"{interval.low:+.1f}, {interval.high:+.1f}"
+
+
+def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
+    return (None, None) if interval is None else (interval.low, interval.high)

@@ -1,0 +1,120 @@
+"""What a recipe needs and a data folder has not, split by split, and which command gets it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from valor.data.clips import FeatureOptions
+from valor.data.download import CLASSIC_FEATURES
+from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.label_file import FILE_NAME, read_pseudo_labels
+from valor.data.packed import is_packed, read_packed_card
+from valor.data.published_files import read_clips
+from valor.data.tables import EVENT_TABLES, WEAK_TABLES, Split
+from valor.label_harvest.store.manifest import media_id
+from valor.training.recipes import Recipe
+
+LLP_SIZES = {"train": 10_000, "val": 649, "test": 1_200}
+"""Clips of each split of LLP."""
+
+ON_THE_HUB = ("clap", "clip")
+"""Kinds that `valor download features` fetches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missing:
+    """A part that is not there, or not for every clip."""
+
+    what: str
+    """annotations, labels, or a key of FEATURE_FILES."""
+    split: str
+    clips: int
+    """Clips of the split; those of LLP where no table says."""
+    missing: int
+    """Clips without it."""
+    remedy: str
+    """What gets it."""
+
+
+def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Missing]:
+    """Say what a data folder lacks to train a recipe and to score it on test; no feature file is opened.
+
+    Args:
+        data: The data folder.
+        recipe: Says which features, and whether labels are needed.
+        names: The classes of the tables.
+
+    Returns:
+        What is missing, annotations first; nothing if all is there.
+
+    Raises:
+        ValueError: A table, a label file or the card of packed features is damaged.
+    """
+    tables = [_annotations(data, split) for split in WEAK_TABLES]
+    found = [part for part in tables if part]
+    for split in WEAK_TABLES:
+        clips = read_clips(data, split, names) if (data / WEAK_TABLES[split]).is_file() else None
+        for kind in needed_kinds(recipe.features):
+            found += _counted(kind, split, clips, _names_with_features(data, kind, split), _source(data, kind))
+        if split == "train" and recipe.fit.pseudo_label_weight:
+            found += _counted("labels", split, clips, _names_with_labels(data), f"valor download labels --out {data}")
+    return found
+
+
+def needed_kinds(features: FeatureOptions) -> tuple[str, ...]:
+    """The published kinds a parser's streams read, in the order of the streams."""
+    kinds = (features.audio, features.visual, features.motion)
+    return tuple(dict.fromkeys(kind for kind in kinds if kind in FEATURE_FILES))
+
+
+def missing_table(parts: Sequence[Missing]) -> str:
+    """Lay out what is missing, and below it how to get each."""
+    width = max(len(part.what) for part in parts) + 2
+    lines = [f"{'missing':{width}}{'split':7}{'clips':>8}{'without':>9}"]
+    lines += [f"{part.what:{width}}{part.split:7}{part.clips:8,}{part.missing:9,}" for part in parts]
+    remedies: dict[str, list[str]] = {}
+    for part in parts:
+        remedies.setdefault(part.remedy, []).append(part.what)
+    return "\n".join([*lines, *(f"{', '.join(dict.fromkeys(what))}: {how}" for how, what in remedies.items())])
+
+
+def _annotations(data: Path, split: str) -> Missing | None:
+    tables = (WEAK_TABLES[split], *(EVENT_TABLES["v2024"] if split != "train" else ()))
+    if all((data / table).is_file() for table in tables):
+        return None
+    remedy = f"valor download annotations --out {data}"
+    return Missing(what="annotations", split=split, clips=LLP_SIZES[split], missing=LLP_SIZES[split], remedy=remedy)
+
+
+def _counted(what: str, split: str, clips: Split | None, held: set[str], remedy: str) -> list[Missing]:
+    """A row if any clip is without; where no table names the clips, if there is nothing at all."""
+    wanted = LLP_SIZES[split] if clips is None else len(clips.clip_ids)
+    if clips is None:
+        without = 0 if held else wanted
+    else:
+        without = sum(held.isdisjoint((clip_id, media_id(clip_id))) for clip_id in clips.clip_ids)
+    return [Missing(what=what, split=split, clips=wanted, missing=without, remedy=remedy)] if without else []
+
+
+def _names_with_features(data: Path, kind: str, split: str) -> set[str]:
+    """Names of packed clips, or of the files of a kind."""
+    if is_packed(data, kind, split):
+        return set(read_packed_card(data, kind, split).clip_ids)
+    return _stems(data / FEATURE_FILES[kind].folder)
+
+
+def _names_with_labels(data: Path) -> set[str]:
+    """Names of clips in the label file, or of those with a published file for both modalities."""
+    if (data / FILE_NAME).is_file():
+        return set(read_pseudo_labels(data).clip_ids)
+    audio, visual = (_stems(data / folder) for folder in LABEL_FOLDERS)
+    return audio & visual
+
+
+def _stems(folder: Path) -> set[str]:
+    return {path.stem for path in folder.glob("*.npy")}
+
+
+def _source(data: Path, kind: str) -> str:
+    """What gets the features of a kind."""
+    return f"valor download features --out {data}" if kind in ON_THE_HUB else CLASSIC_FEATURES.format(folder=data)

@@ -1,0 +1,259 @@
+"""A published row from features to figures: find or fetch its files, train over seeds, and set it beside the paper's.
+
+    OUT/seed-<seed>/            a run folder each, the published seed first
+    OUT/scores.json             their mean and standard deviation on the truth as corrected in 2024
+    OUT/reproduction/           scores on the truth the comparison is made on
+    OUT/reproduction.{txt,md,csv,json}
+
+The published figures are of the truth of 2020, so that is compared on where its table is there. A reproduction from
+simulated features says SIMULATED in the names of its result files and rows, in the recipe and in every score file, and
+stands beside no published figure.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from valor.data.download import FetchOptions, download_annotations, download_from_hub
+from valor.data.packed import is_packed
+from valor.data.predictions import read_predictions, score_predictions, write_scores_json
+from valor.data.provenance import MARK, describe_labels, marked, simulated_features
+from valor.data.published_files import import_features, read_clips
+from valor.data.tables import EVENT_TABLES, WEAK_TABLES, Split, read_split
+from valor.eval.decide import PRESETS
+from valor.eval.scores import TenScores
+from valor.label_harvest.store.disk import replaced
+from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
+from valor.scoring.layout import FORMATS, to_json
+from valor.training.checkpoint import PREDICTIONS
+from valor.training.recipes import Recipe, recipe_to_json
+from valor.training.run import LLP_NAMES
+from valor.training.seeds import SeedResult, TrainOptions, summary, train_seeds
+
+from .missing import ON_THE_HUB, Missing, missing_parts, missing_table, needed_kinds
+
+_LOG = logging.getLogger(__name__)
+
+PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han": "HAN"}
+"""The rows that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
+
+PRECISION = "float32"
+"""Of features packed on the way, so that training sees the published numbers and not their roundings."""
+
+RESULT = "reproduction"
+"""Name of the files and of the folder of what was found."""
+
+_SUFFIXES = {"text": ".txt", "markdown": ".md", "csv": ".csv"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduction:
+    """A row, its runs, and the table they make."""
+
+    published: PublishedRow
+    recipe: Recipe
+    results: tuple[SeedResult, ...]
+    """One for each seed, scored on `truth_version`."""
+    truth_version: str
+    simulated: bool
+    changes: tuple[str, ...]
+    """What was changed of the published recipe."""
+    table: Comparison
+
+    @property
+    def title(self) -> str:
+        """What the result is called."""
+        mark = f"{MARK} " if self.simulated else ""
+        changed = f", changed: {', '.join(self.changes)}" if self.changes else ""
+        return f"{mark}{self.published.method} reproduced{changed}"
+
+
+def published_row_of(row: str, published: Published | None = None) -> PublishedRow:
+    """The published figures of a row that can be reproduced.
+
+    Raises:
+        ValueError: There is no such row.
+    """
+    if row not in PUBLISHED_AS:
+        raise ValueError(f"a row to reproduce is one of {', '.join(PUBLISHED_AS)}, got {row!r}")
+    known = published or read_published()
+    return next(entry for entry in known.rows if entry.method == PUBLISHED_AS[row])
+
+
+def fetch_parts(data: Path, recipe: Recipe, options: FetchOptions) -> None:
+    """Download what the data folder lacks of what can be downloaded: annotations, CLIP and CLAP features, labels.
+
+    Raises:
+        DownloadError: Something could not be fetched.
+        ValueError: A file that is there, or came, is damaged.
+    """
+    if any(part.what == "annotations" for part in missing_parts(data, recipe, LLP_NAMES)):
+        download_annotations(data, options)
+    lacking = {part.what for part in missing_parts(data, recipe, LLP_NAMES)}
+    for what in ("features", "labels"):
+        if lacking.intersection(ON_THE_HUB if what == "features" else [what]):
+            for note in download_from_hub(what, data, options).notes:
+                _LOG.info(note)
+
+
+def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
+    """See that a data folder holds all a recipe needs, and pack features that lie there as files.
+
+    Args:
+        data: The data folder.
+        recipe: What is to be trained.
+        progress: Whether to show a progress bar on stderr.
+
+    Raises:
+        FileNotFoundError: Something is missing; lists what, per split, and what gets it.
+        ValueError: A file is damaged.
+    """
+    drops = recipe.features.missing == "drop"
+    lacking = [part for part in missing_parts(data, recipe, LLP_NAMES) if not _bearable(part, drops=drops)]
+    if lacking:
+        raise FileNotFoundError(
+            f"{data} does not hold all that {recipe.name!r} needs\n{missing_table(lacking)}\n"
+            f"--download fetches what can be fetched; --simulated runs the row on features of the same shapes that "
+            f"mean nothing; clips without features are left out with --set features.missing=drop"
+        )
+    for kind in needed_kinds(recipe.features):
+        for name in WEAK_TABLES:
+            if not is_packed(data, kind, name):
+                split = read_clips(data, name, LLP_NAMES)
+                import_features(data, split, kind, precision=PRECISION, allow_missing=drops, progress=progress)
+
+
+def reproduce(
+    row: str,
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    options: TrainOptions,
+    *,
+    changes: Sequence[str] = (),
+) -> Reproduction:
+    """Train a row over its seeds, score it on test, and compare; simulated features are never compared.
+
+    Args:
+        row: A key of PUBLISHED_AS.
+        recipe: The recipe of that name, perhaps with changes; its seed is trained first.
+        data: Data folder with all the recipe needs.
+        out: Gets the runs and the result; runs that are done are found done.
+        options: Seeds and device.
+        changes: How the recipe differs from the published one, for the title.
+
+    Raises:
+        ValueError: The row is unknown, or as in `valor.training.seeds.train_seeds`.
+    """
+    known = read_published()
+    entry, simulated = published_row_of(row, known), _is_simulated(data, recipe, options)
+    if simulated:
+        recipe = replace(recipe, name=marked(recipe.name))
+    results = []
+    folder = out if options.seeds > 1 else out / f"seed-{recipe.fit.seed}"
+    for result in train_seeds(recipe, data, folder, options):
+        _LOG.info("%s: test segment Type@AV %.1f", result.folder, result.test.segment.type_av if result.test else 0)
+        results.append(result)
+    version = compared_truth(data)
+    test = read_split(data, "test", options.names, truth_version=version)
+    scored = tuple(_scored_again(result, test, entry, simulated=simulated) for result in results)
+    table = _compare(_score_files(scored, recipe, out / RESULT), entry, known, simulated=simulated)
+    return Reproduction(
+        published=entry,
+        recipe=recipe,
+        results=scored,
+        truth_version=version,
+        simulated=simulated,
+        changes=tuple(changes),
+        table=replace(table, notes=(*table.notes, *_notes(table, version, simulated=simulated))),
+    )
+
+
+def compared_truth(data: Path) -> str:
+    """The version of the truth to compare on: that of 2020, which the papers had, where its table is there."""
+    has_old = all((data / table).is_file() for table in EVENT_TABLES["v2020"])
+    return "v2020" if has_old else "v2024"
+
+
+def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
+    """Write the result as text, Markdown, CSV and JSON; returns the files."""
+    stem = f"{MARK}-{RESULT}" if found.simulated else RESULT
+    texts = {_SUFFIXES[name]: FORMATS[name](found.table) for name in _SUFFIXES}
+    texts[".txt"] = f"{found.title}\n\n{texts['.txt']}"
+    texts[".md"] = f"# {found.title}\n\n{texts['.md']}"
+    texts[".json"] = json.dumps(_json(found), indent=2, ensure_ascii=False)
+    paths = []
+    for suffix, text in texts.items():
+        paths.append(out / f"{stem}{suffix}")
+        with replaced(paths[-1]) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    return paths
+
+
+def _is_simulated(data: Path, recipe: Recipe, options: TrainOptions) -> bool:
+    """Whether features or labels of a row are simulated."""
+    splits = [read_clips(data, name, options.names) for name in WEAK_TABLES]
+    labels = describe_labels(options.labels or data) if recipe.fit.pseudo_label_weight else {}
+    return simulated_features(recipe.features, data, splits) or bool(labels.get("simulated"))
+
+
+def _bearable(part: Missing, *, drops: bool) -> bool:
+    """Whether training can leave the clips out that lack this."""
+    return drops and part.what != "annotations" and part.missing < part.clips
+
+
+def _scored_again(result: SeedResult, test: Split, entry: PublishedRow, *, simulated: bool) -> SeedResult:
+    """The same run scored by the published rule on the truth that is compared on."""
+    predictions = read_predictions(result.folder / PREDICTIONS)
+    rule = PRESETS[entry.post_processing or "han"]
+    scores, report = score_predictions(predictions, test, rule, allow_subset=True)
+    report |= {"selection": (result.report or {}).get("selection", SELECTION), "simulated": simulated}
+    return replace(result, test=TenScores.from_dict(scores.to_dict()), report=report)
+
+
+def _score_files(results: Sequence[SeedResult], recipe: Recipe, folder: Path) -> list[str]:
+    """Write the scores of the published seed and of all seeds; returns them as NAME=PATH."""
+    files = [(f"{recipe.name}, seed {results[0].seed}", folder / f"seed-{results[0].seed}.json")]
+    write_scores_json(files[0][1], dict(results[0].report or {}))
+    if len(results) > 1:
+        files.append((recipe.name, folder / "all-seeds.json"))
+        write_scores_json(files[1][1], summary(results))
+    return [f"{name}={path}" for name, path in files]
+
+
+def _compare(files: Sequence[str], entry: PublishedRow, known: Published, *, simulated: bool) -> Comparison:
+    """The table: without the published row where the features are simulated."""
+    if simulated:
+        return compare(files, known=known)
+    only = Published((entry,), known.truths, known.rules)
+    return compare(files, only, baseline=entry.title, mix=True, known=known)
+
+
+def _notes(table: Comparison, version: str, *, simulated: bool) -> list[str]:
+    """What keeps the figures from being what they seem."""
+    if simulated:
+        return [
+            f"{MARK}: noise of the shapes of the published features, with a weak class signal. These figures say that "
+            "the line runs, and nothing of the method; published figures are left out because a difference would mean "
+            "nothing"
+        ]
+    notes = [] if version == "v2020" else ["scored on the truth of 2024, published on that of 2020, which is not here"]
+    if table.baseline is not None and table.baseline.confidence == "recalled":
+        notes.append("no source of the published figures was seen: the differences are a hint only")
+    return notes
+
+
+def _json(found: Reproduction) -> dict[str, Any]:
+    return {
+        "title": found.title,
+        "simulated": found.simulated,
+        "published_as": found.published.title,
+        "seeds": [result.seed for result in found.results],
+        "truth": found.truth_version,
+        "changes": list(found.changes),
+        "recipe": recipe_to_json(found.recipe),
+        **json.loads(to_json(found.table)),
+    }

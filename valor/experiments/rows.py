@@ -1,0 +1,282 @@
+"""The ablation as a table: one line a row. To add a row, add a line to ROWS; nothing else has to know.
+
+A row says what it changes of the base, which is VALOR: which labels it learns from (a key of
+`valor.experiments.rows.SOURCES`) and which options of the recipe, written as for `valor train --set`.
+
+The labels an ablation compares, from what teachers say and from tags; each is one line of SOURCES.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from valor.data.label_file import FILE_NAME, PROVENANCE, write_pseudo_labels
+from valor.label_harvest.store.disk import replaced
+from valor.training.recipes import RECIPES, Recipe, override
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.floating]
+
+VISUAL_SMOOTHING = 0.1
+"""How far HAN moves visual tags towards 1/2."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LabelEvidence:
+    """What is known about the training clips besides their features."""
+
+    clip_ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+    tags: BoolArray
+    """bool [N, C]."""
+    hard: Mapping[str, BoolArray]
+    """bool [N, T, C], what each teacher labels, by role: audio, visual and perhaps fused."""
+    soft: Mapping[str, FloatArray] = field(default_factory=dict)
+    """float [N, T, C] in 0..1, the same before the threshold, where the evidence is there."""
+    random_weights: bool = False
+    """Whether a teacher had random weights, so that its labels are noise."""
+
+    @property
+    def copied(self) -> BoolArray:
+        """The tags in every segment, bool [N, T, C]."""
+        segments = next(iter(self.hard.values())).shape[1]
+        return np.repeat(self.tags[:, None], segments, axis=1)
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """One way to make labels float or bool [N, T, M, C]."""
+
+    make: Callable[[LabelEvidence], tuple[npt.NDArray, npt.NDArray]]
+    """Labels of audio and of visual, [N, T, C] each."""
+    teachers: tuple[str, ...] = ()
+    """Roles it needs."""
+    soft: bool = False
+    """Whether it needs what they say before the threshold."""
+
+    def lacks(self, evidence: LabelEvidence) -> tuple[str, ...]:
+        """Teachers it needs and has not."""
+        return tuple(role for role in self.teachers if role not in (evidence.soft if self.soft else evidence.hard))
+
+
+def _anywhere(labels: BoolArray) -> BoolArray:
+    """Labels [N, T, C] of a teacher that only says whether something happens in a clip."""
+    return np.broadcast_to(labels.any(axis=1, keepdims=True), labels.shape)
+
+
+def _smoothed(labels: BoolArray) -> FloatArray:
+    return (1 - VISUAL_SMOOTHING) * labels.astype(np.float32) + np.float32(VISUAL_SMOOTHING / 2)
+
+
+_BOTH = ("audio", "visual")
+
+SOURCES: dict[str, LabelSource] = {
+    "segments": LabelSource(lambda e: (e.hard["audio"], e.hard["visual"]), _BOTH),
+    "clips": LabelSource(lambda e: (_anywhere(e.hard["audio"]), _anywhere(e.hard["visual"])), _BOTH),
+    "tags": LabelSource(lambda e: (e.copied, e.copied)),
+    "tags smoothed": LabelSource(lambda e: (e.copied.astype(np.float32), _smoothed(e.copied))),
+    "fused": LabelSource(lambda e: (e.hard["fused"], e.hard["fused"]), ("fused",)),
+    "audio alone": LabelSource(lambda e: (e.hard["audio"], e.copied), ("audio",)),
+    "visual alone": LabelSource(lambda e: (e.copied, e.hard["visual"]), ("visual",)),
+    "audio for both": LabelSource(lambda e: (e.hard["audio"], e.hard["audio"]), ("audio",)),
+    "visual for both": LabelSource(lambda e: (e.hard["visual"], e.hard["visual"]), ("visual",)),
+    "soft": LabelSource(lambda e: (e.soft["audio"], e.soft["visual"]), _BOTH, soft=True),
+}
+"""The sources of labels by name."""
+
+
+def make_labels(name: str, evidence: LabelEvidence) -> npt.NDArray:
+    """Labels of the training clips.
+
+    Args:
+        name: A key of SOURCES.
+        evidence: What they are made from.
+
+    Returns:
+        bool [N, T, M, C], or float32 in 0..1.
+
+    Raises:
+        ValueError: There is no such source, or it needs a teacher that is not there.
+    """
+    if name not in SOURCES:
+        raise ValueError(f"labels come from one of {', '.join(SOURCES)}, got {name!r}")
+    lacking = SOURCES[name].lacks(evidence)
+    if lacking:
+        kind = "scores" if SOURCES[name].soft else "labels"
+        raise ValueError(f"the label source {name!r} needs the {kind} of the teachers {', '.join(lacking)}, not here")
+    return np.stack(SOURCES[name].make(evidence), axis=2)
+
+
+def write_label_source(folder: Path, name: str, evidence: LabelEvidence) -> Path:
+    """Write the labels of a source into a label folder, with what they are; returns the folder."""
+    labels = make_labels(name, evidence)
+    provenance = {"source": name, "random_weights": evidence.random_weights, "left_out": {}}
+    with replaced(folder / PROVENANCE) as temporary:
+        temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+    write_pseudo_labels(folder / FILE_NAME, evidence.clip_ids, evidence.class_names, labels)
+    return folder
+
+
+BASE_LABELS = "segments"
+"""What the base learns from: what the two teachers say, segment by segment."""
+
+NO_LABELS = "none"
+"""The word for a row that learns from clip tags alone."""
+
+GROUPS = {
+    "base": "Base",
+    "labels": "Label source",
+    "teacher": "Teacher",
+    "features": "Features",
+    "layers": "Layers",
+    "beyond": "Beyond the paper",
+    "combined": "Combinations",
+}
+"""What is ablated, in the order of the table, and what tables and figures call it."""
+
+BASES: dict[str, Recipe] = {
+    "demo": override(
+        RECIPES["demo"],
+        [
+            "name=ablation",
+            "parser.hidden_width=64",
+            "parser.feedforward_width=128",
+            "fit.batch_size=16",
+            "fit.learning_rate=2e-3",
+            "fit.epochs=20",
+            "note=The demo recipe, narrower and in smaller steps: as good in a fifth of the time.",
+        ],
+    ),
+    "valor": RECIPES["valor"],
+    "valor++": RECIPES["valor++"],
+}
+"""The recipes the rows start from: of the demo world, and of LLP by the features that are there."""
+
+_GUIDED = ("fit.pseudo_label_weight=0", "fit.guided_weight=1")
+_NO_SMOOTHING = ("fit.audio_smoothing=0", "fit.visual_smoothing=0")
+_DEMO, _LLP = ("demo",), ("llp",)
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One way to train that differs from the base in one respect, or in a few at once."""
+
+    name: str
+    """What tables and figures call it; its run folder follows from it."""
+    group: str
+    """A key of GROUPS."""
+    labels: str = BASE_LABELS
+    """A key of `valor.experiments.rows.SOURCES`, or NO_LABELS."""
+    changes: tuple[str, ...] = ()
+    """Options of the recipe, as for `--set`."""
+    worlds: tuple[str, ...] = ("demo", "llp")
+    """Where the row makes sense."""
+
+    def recipe(self, base: Recipe) -> Recipe:
+        """The recipe of this row; its name is the row's."""
+        return override(base, [*self.changes, f"name={self.name}"])
+
+
+ROWS: tuple[AblationRow, ...] = (
+    AblationRow("VALOR", "base"),
+    #
+    AblationRow("no labels: weak loss alone", "labels", NO_LABELS, ("fit.pseudo_label_weight=0",)),
+    AblationRow("no labels: tags guide each modality", "labels", NO_LABELS, (*_GUIDED, *_NO_SMOOTHING)),
+    AblationRow("no labels: the same, visual tags smoothed (HAN)", "labels", NO_LABELS, _GUIDED),
+    AblationRow("tags copied to every segment", "labels", "tags"),
+    AblationRow("tags copied, visual ones smoothed", "labels", "tags smoothed"),
+    AblationRow("harvested by clip, copied to its segments", "labels", "clips"),
+    #
+    AblationRow("one fused teacher", "teacher", "fused", worlds=_DEMO),
+    AblationRow("audio teacher alone, visual tags copied", "teacher", "audio alone"),
+    AblationRow("visual teacher alone, audio tags copied", "teacher", "visual alone"),
+    AblationRow("audio teacher for both modalities", "teacher", "audio for both"),
+    AblationRow("visual teacher for both modalities", "teacher", "visual for both"),
+    #
+    AblationRow(
+        "fused features in both streams",
+        "features",
+        changes=("features.audio=fused.embedding", "features.visual=fused.embedding"),
+        worlds=_DEMO,
+    ),
+    AblationRow(
+        "audio features in both streams", "features", changes=("features.visual=audio.embedding",), worlds=_DEMO
+    ),
+    AblationRow(
+        "visual features in both streams", "features", changes=("features.audio=visual.embedding",), worlds=_DEMO
+    ),
+    AblationRow("without motion", "features", changes=("features.motion=none", "parser.motion_width=0"), worlds=_LLP),
+    AblationRow("CLAP", "features", changes=("features.audio=clap", "parser.audio_width=768"), worlds=_LLP),
+    AblationRow("CLIP", "features", changes=("features.visual=clip", "parser.visual_width=768"), worlds=_LLP),
+    AblationRow(
+        "CLAP and CLIP",
+        "features",
+        changes=(
+            "features.audio=clap",
+            "parser.audio_width=768",
+            "features.visual=clip",
+            "parser.visual_width=768",
+        ),
+        worlds=_LLP,
+    ),  # fmt: skip
+    #
+    AblationRow("1 layer", "layers", changes=("parser.num_layers=1",)),
+    AblationRow("2 layers", "layers", changes=("parser.num_layers=2",)),
+    AblationRow("4 layers", "layers", changes=("parser.num_layers=4",)),
+    #
+    AblationRow("soft labels", "beyond", "soft"),
+    AblationRow("class balance", "beyond", changes=("fit.class_balance=0.5",)),
+    AblationRow("mix-up", "beyond", changes=("fit.mixup_alpha=1.7",)),
+    AblationRow("modality gates", "beyond", changes=("fit.gate=modality",)),
+    AblationRow("denoising, JoMoLD", "beyond", changes=("fit.denoise=jomold",)),
+    AblationRow("denoising, VPLAN", "beyond", changes=("fit.denoise=vplan",)),
+    AblationRow("weight average", "beyond", changes=("fit.ema_decay=0.99",)),
+    #
+    AblationRow("UWAV: soft, balance, mix-up", "combined", "soft", ("fit.class_balance=0.5", "fit.mixup_alpha=1.7")),
+    AblationRow(
+        "JoMoLD: guided, denoised, modality gates",
+        "combined",
+        changes=("fit.guided_weight=1", "fit.denoise=jomold", "fit.gate=modality"),
+    ),
+)
+"""All rows, the base first."""
+
+
+def combined(one: AblationRow, other: AblationRow) -> AblationRow | None:
+    """Both rows at once, or None where they change the same thing.
+
+    >>> rows = {row.name: row for row in ROWS}
+    >>> combined(rows["soft labels"], rows["mix-up"]).name
+    'soft labels + mix-up'
+    >>> combined(rows["denoising, JoMoLD"], rows["denoising, VPLAN"]) is None
+    True
+    """
+    options = [change.partition("=")[0] for change in (*one.changes, *other.changes)]
+    labels = {row.labels for row in (one, other)} - {BASE_LABELS}
+    if len(set(options)) < len(options) or len(labels) > 1 or one.labels == other.labels != BASE_LABELS:
+        return None
+    parts = sorted((*one.name.split(" + "), *other.name.split(" + ")), key=_place)
+    worlds = tuple(world for world in one.worlds if world in other.worlds)
+    changes = tuple(sorted((*one.changes, *other.changes)))
+    return AblationRow(" + ".join(parts), "combined", (labels or {BASE_LABELS}).pop(), changes, worlds)
+
+
+def rows_of(groups: tuple[str, ...], world: str) -> tuple[AblationRow, ...]:
+    """The rows of some groups in a world, the base always first.
+
+    Raises:
+        ValueError: There is no such group.
+    """
+    unknown = [group for group in groups if group not in GROUPS]
+    if unknown:
+        raise ValueError(f"groups of rows are {', '.join(GROUPS)}, got {', '.join(unknown)}")
+    return tuple(row for row in ROWS if world in row.worlds and (row.group in groups or row.group == "base"))
+
+
+def _place(name: str) -> int:
+    """Where a row stands in the table, so that a combination has one name whatever the order of its parts."""
+    return [row.name for row in ROWS].index(name)

@@ -1,0 +1,251 @@
+"""Features nobody extracted: noise with a weak class signal, to run a published row end to end without its files.
+
+They have the kinds, shapes, precision and split sizes of the published features, and they mean nothing: no score on
+them may stand beside a published one. So whatever is made here, and whatever is made from it, says SIMULATED.
+
+    OUT/SIMULATED/ or OUT/SIMULATED-<n>-clips/
+        SIMULATED.json          what it was made from
+        AVVP_*.csv              LLP's tables, whole or thinned out, or invented ones where there are none
+        packed/                 the features, as `valor import features` packs the published ones
+        pseudo_labels.npz       for the training clips, with labels.json
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from valor.data.feature_files import FEATURE_FILES, SEGMENTS
+from valor.data.label_file import FILE_NAME, PROVENANCE, write_pseudo_labels
+from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
+from valor.data.provenance import MARK, MARK_FILE, write_mark
+from valor.data.tables import (
+    EVENT_TABLES,
+    WEAK_TABLES,
+    BoolArray,
+    Split,
+    read_event_table,
+    read_split,
+    read_weak_table,
+    write_event_table,
+    write_weak_table,
+)
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.demo.world.render import write_tables
+from valor.demo.world.schedule import sample_world
+from valor.eval.events import MODALITIES
+from valor.label_harvest.store.disk import replaced
+
+from .missing import LLP_SIZES
+
+_LOG = logging.getLogger(__name__)
+
+MODALITY_OF = {"vggish": 0, "clap": 0, "res152": 1, "r2plus1d": 1, "clip": 1}
+"""Which modality's events each feature kind speaks of, as a row of the modality axis."""
+
+_BLOCK = 256
+"""Clips drawn at a time."""
+_SMALLEST = 4
+"""Clips every split keeps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """What is simulated."""
+
+    clips: int | None = None
+    """Clips of all splits together, shared out as in LLP; None for all 11,849."""
+    signal: float = 2.0
+    """How far an event moves its segment's features along the direction of its class, in deviations of the noise."""
+    label_errors: float = 0.1
+    """Share of the (segment, tag) pairs a simulated teacher gets wrong."""
+    precision: str = "float32"
+    """Of the packed features."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse worlds without clips and shares beyond 1."""
+        if self.clips is not None and self.clips < 3 * _SMALLEST:
+            raise ValueError(f"clips must be at least {3 * _SMALLEST}, some for each split, got {self.clips}")
+        if not (self.signal >= 0 and 0 <= self.label_errors <= 1 and self.precision in PRECISIONS):
+            raise ValueError(
+                "signal must not be negative, label_errors lie in [0, 1] and precision be one of "
+                f"{', '.join(PRECISIONS)}, got {self.signal}, {self.label_errors} and {self.precision!r}"
+            )
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder the simulation is made in."""
+        return MARK if self.clips is None else f"{MARK}-{self.clips}-clips"
+
+    def split_sizes(self) -> dict[str, int]:
+        """Clips of each split."""
+        share = 1 if self.clips is None else self.clips / sum(LLP_SIZES.values())
+        sizes = {split: max(_SMALLEST, round(size * share)) for split, size in LLP_SIZES.items()}
+        return sizes if self.clips is None else sizes | {"train": self.clips - sizes["val"] - sizes["test"]}
+
+
+def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: Path, *, progress: bool = True) -> Path:
+    """Make simulated features, and labels for the training clips; what is there already is used again.
+
+    Args:
+        data: Folder that may hold the annotation tables of LLP; nothing is written there.
+        kinds: Keys of FEATURE_FILES.
+        options: Sizes, signal and seed.
+        out: Folder that gets a folder of its own for what is simulated.
+        progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        The data folder of the simulation, to train on.
+
+    Raises:
+        ValueError: A kind is unknown, or the folder holds a simulation of other options.
+    """
+    unknown = [kind for kind in kinds if kind not in FEATURE_FILES]
+    if unknown:
+        raise ValueError(f"only the published kinds {', '.join(FEATURE_FILES)} are simulated, got {', '.join(unknown)}")
+    out = out / options.folder
+    has_tables = all((data / name).is_file() for name in _tables())
+    _claim(out, {"simulated": True, **asdict(options), "tables": _digest(data) if has_tables else MARK})
+    if not all((out / name).is_file() for name in _tables()):
+        (_copy_tables if has_tables else _invent_tables)(data, out, options)
+    names = class_names(LLP_CLASSES)
+    splits = [read_split(out, split, names) for split in WEAK_TABLES]
+    todo = [(kind, split) for kind in kinds for split in splits if not is_packed(out, kind, split.name)]
+    total = sum(len(split.clip_ids) for _, split in todo)
+    with tqdm(total=total, desc=f"{MARK} features", unit="clip", disable=not progress) as bar:
+        for kind, split in todo:
+            _write_features(out, kind, split, options, bar)
+    if not (out / FILE_NAME).is_file():
+        _write_labels(out, splits[0], options)
+    _LOG.warning("%s: the features and labels are %s; scores on them mean nothing", out, MARK)
+    return out
+
+
+def segment_events(split: Split, seed: int) -> BoolArray:
+    """What happens in each segment: the truth where there is one, else events drawn to suit the tags.
+
+    Args:
+        split: Any split.
+        seed: Of what is drawn.
+
+    Returns:
+        bool [N, T, M, C].
+    """
+    if split.truth is not None:
+        return split.truth
+    rng = np.random.default_rng([seed, 1])
+    clip, event_class = np.nonzero(split.weak_labels)
+    pairs = (len(clip), len(MODALITIES))
+    happens = rng.random(pairs) < (0.9, 0.75)  # heard, seen
+    happens[~happens.any(axis=1), 0] = True
+    start = np.where(rng.random(pairs) < 0.5, 0, rng.integers(0, SEGMENTS - 1, pairs))
+    stop = np.where(rng.random(pairs) < 0.5, SEGMENTS, start + 1 + rng.integers(0, SEGMENTS - start))
+    time = np.arange(SEGMENTS)
+    events = (start[..., None] <= time) & (time < stop[..., None]) & happens[..., None]  # [pairs, M, T]
+    segments = np.zeros((len(split.clip_ids), SEGMENTS, len(MODALITIES), len(split.class_names)), dtype=np.bool_)
+    segments[clip, :, :, event_class] = events.swapaxes(1, 2)
+    return segments
+
+
+def _write_features(out: Path, kind: str, split: Split, options: SimulationOptions, bar: tqdm) -> None:
+    """Pack the features of one kind and split; no more than a block of them is in memory."""
+    shape = (len(split.clip_ids), SEGMENTS, FEATURE_FILES[kind].shape[1])
+    card = PackedCard(
+        kind=kind,
+        split=split.name,
+        clip_ids=split.clip_ids,
+        dtype=options.precision,
+        shape=shape,
+        source=f"{MARK}: noise of deviation 1, {options.signal:g} along the class of each event, seed {options.seed}",
+        source_shape=FEATURE_FILES[kind].shape,
+        exact=options.precision == "float32" and FEATURE_FILES[kind].fold is None,
+    )
+    write_packed_blocks(out, _feature_blocks(kind, split, options, bar), card)
+
+
+def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: tqdm) -> Iterator[Tensor]:
+    """Noise with the classes in it, float [n, T, D] block by block."""
+    number, width = list(FEATURE_FILES).index(kind), FEATURE_FILES[kind].shape[1]
+    events = segment_events(split, options.seed)[:, :, MODALITY_OF[kind]]  # [N, T, C]
+    directions = np.random.default_rng([options.seed, number]).standard_normal((events.shape[-1], width), np.float32)
+    directions *= options.signal / np.linalg.norm(directions, axis=1, keepdims=True)
+    rng = np.random.default_rng([options.seed, number, list(WEAK_TABLES).index(split.name)])
+    for first in range(0, len(events), _BLOCK):
+        block = events[first : first + _BLOCK]
+        features = rng.standard_normal((*block.shape[:2], width), np.float32)
+        features += block.astype(np.float32) @ directions
+        yield torch.from_numpy(features).to(PRECISIONS[options.precision])
+        bar.update(len(block))
+
+
+def _write_labels(out: Path, train: Split, options: SimulationOptions) -> None:
+    """Write labels as a teacher would make them that is wrong now and then, and only about tagged classes."""
+    events = segment_events(train, options.seed)
+    wrong = np.random.default_rng([options.seed, 2]).random(events.shape, np.float32) < options.label_errors
+    labels = (events ^ wrong) & train.weak_labels[:, None, None]
+    provenance = {"simulated": True, "random_weights": False, "label_errors": options.label_errors, "left_out": {}}
+    _write_json(out / PROVENANCE, provenance)
+    write_pseudo_labels(out / FILE_NAME, train.clip_ids, train.class_names, labels)
+
+
+def _copy_tables(data: Path, out: Path, options: SimulationOptions) -> None:
+    """Copy the tables of a data folder, or as many evenly spaced clips of them as are wanted."""
+    names = class_names(LLP_CLASSES)
+    kept: set[str] = set()
+    for split, size in options.split_sizes().items():
+        clip_ids, weak_labels = read_weak_table(data / WEAK_TABLES[split], names)
+        rows = np.linspace(0, len(clip_ids) - 1, min(size, len(clip_ids))).round().astype(int)
+        chosen = [clip_ids[row] for row in rows]
+        kept.update(chosen)
+        write_weak_table(out / WEAK_TABLES[split], chosen, weak_labels[rows], names)
+    for name in EVENT_TABLES["v2024"]:
+        events = read_event_table(data / name, names)
+        rows = [(clip, onset, offset, names[c]) for clip, onset, offset, c in events if clip in kept and onset < offset]
+        write_event_table(out / name, rows)
+
+
+def _invent_tables(_: Path, out: Path, options: SimulationOptions) -> None:
+    """Write the tables of a timetable with the statistics of LLP, as the demo world has one."""
+    write_tables(out, sample_world(options.split_sizes(), options.seed))
+
+
+def _claim(out: Path, identity: dict[str, Any]) -> None:
+    """Write what is simulated, or see that the folder holds this very simulation."""
+    path = out / MARK_FILE
+    if not path.is_file():
+        write_mark(out, identity)
+        return
+    try:
+        found = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: expected the JSON of a simulation, got {error}; remove {out}") from error
+    other = [key for key in {**identity, **found} if identity.get(key) != found.get(key)]
+    if other:
+        wanted, there = (", ".join(f"{key}={facts.get(key)}" for key in other) for facts in (identity, found))
+        raise ValueError(f"{out} holds another simulation: expected {wanted}, got {there}; remove it to make it anew")
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    with replaced(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def _digest(data: Path) -> str:
+    """The tables of a folder by what they say, wherever the folder lies."""
+    digest = hashlib.sha256()
+    for name in _tables():
+        digest.update(hashlib.sha256((data / name).read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _tables() -> tuple[str, ...]:
+    return (*WEAK_TABLES.values(), *EVENT_TABLES["v2024"])

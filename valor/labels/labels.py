@@ -1,0 +1,259 @@
+"""Evidence of a store -> pseudo labels on disk, their thresholds, their provenance and their quality."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valor.data.label_file import FILE_NAME, PROVENANCE, PseudoLabels, is_random, write_pseudo_labels
+from valor.data.tables import Split
+from valor.data.vocabulary import LLP_CLASSES, EventClass
+from valor.eval.breakdown import Breakdown, breakdown
+from valor.eval.counts import segment_counts
+from valor.eval.events import MODALITIES
+from valor.eval.scores import Scores, score
+from valor.label_harvest.pseudo_labels import judges_of, label_store
+from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.store import EvidenceStore
+
+PUBLISHED_TEACHERS = {"visual": "clip", "audio": "clap"}
+"""The teachers the thresholds of a vocabulary are for, by role, as a store names them."""
+
+
+def thresholds_of(classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
+    """Label thresholds of a vocabulary: float64 [C] logits for `audio` and for `visual`."""
+    return {
+        "audio": np.array([event_class.audio_threshold for event_class in classes]),
+        "visual": np.array([event_class.visual_threshold for event_class in classes]),
+    }
+
+
+def default_thresholds(store: EvidenceStore, classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
+    """The label thresholds that belong to the teachers of a store, see `thresholds_for`."""
+    return thresholds_for(store.manifest, classes)
+
+
+def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
+    """The label thresholds that belong to the teachers of a store, which may be of one modality alone.
+
+    Those of the vocabulary were chosen for the logits of CLIP and CLAP and mean nothing for another teacher's; the
+    demo's teachers come with their own.
+
+    Args:
+        manifest: Of the store.
+        classes: Those of the store.
+
+    Raises:
+        ValueError: There are none for these teachers.
+    """
+    names = {role: manifest["teachers"][role]["teacher"] for role in judging_roles(manifest)}
+    if not names:
+        raise ValueError(
+            "the store holds features alone; labels need a teacher that judges: harvest with --visual or --audio"
+        )
+    if names.items() <= PUBLISHED_TEACHERS.items():
+        return {role: thresholds for role, thresholds in thresholds_of(classes).items() if role in names}
+    if all(name == f"demo-{role}" for role, name in names.items()) and classes == LLP_CLASSES:
+        from valor.label_harvest.teachers.demo import WEIGHTS  # with torch, which other stores do without
+
+        own = read_thresholds(WEIGHTS / "demo_thresholds.json", len(classes))
+        return {role: thresholds for role, thresholds in own.items() if role in names}
+    raise ValueError(
+        f"there are no label thresholds for the teachers {', '.join(sorted(names.values()))} and these classes; "
+        "give them with --thresholds FILE"
+    )
+
+
+def judging_roles(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Roles of the teachers of a store that judge classes; feature extractors do not."""
+    return tuple(role for role, identity in manifest["teachers"].items() if "logit_scale" in identity)
+
+
+def threshold_origin(path: Path) -> dict[str, Any]:
+    """Say which file thresholds are from: its name, its sha256, and all it says of how they were found.
+
+    Args:
+        path: What `read_thresholds` read, of `valor calibrate` or written by hand.
+    """
+    content = path.read_bytes()
+    told = {key: value for key, value in json.loads(content).items() if not isinstance(value, (list, dict))}
+    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **told}
+
+
+def read_thresholds(path: Path, num_classes: int) -> dict[str, np.ndarray]:
+    """Read label thresholds from JSON: `{"audio": [C numbers], "visual": [...]}`, or `{"fused": [...]}`.
+
+    Keys that hold no list are left alone, so a file of `valor calibrate` (thresholds_file.py) is read as well.
+
+    Raises:
+        ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        applies_to = table.get("applies_to", "labels")
+        thresholds = {role: np.array(values, dtype=float) for role, values in table.items() if isinstance(values, list)}
+    except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f'{path}: expected JSON {{"audio": [numbers], "visual": [numbers]}}, got {error}') from error
+    if applies_to != "labels":
+        raise ValueError(f"{path}: expected thresholds of teachers' logits, got those of a parser's {applies_to}")
+    wrong = {role: values.shape for role, values in thresholds.items() if values.shape != (num_classes,)}
+    if wrong or not thresholds:
+        raise ValueError(f"{path}: expected one threshold for each of {num_classes} classes, got {wrong or 'no list'}")
+    return thresholds
+
+
+def complete_clips(store: EvidenceStore, roles: Iterable[str]) -> np.ndarray:
+    """Which clips of a store have evidence of these teachers in every segment: bool [N]."""
+    evidence = [store.arrays[f"{role}.similarity"] for role in roles]
+    return np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
+
+
+def label_clips(
+    store: EvidenceStore, thresholds: Mapping[str, np.ndarray], *, temperature: float | None = None
+) -> tuple[PseudoLabels, dict[str, str]]:
+    """Apply thresholds and tags to the clips whose evidence is complete.
+
+    A clip that could not be decoded, lacks the sound or the picture a teacher needs, or whose picture ends early gets
+    no labels at all: zeros would teach that nothing happens in it.
+
+    Args:
+        store: Evidence with the similarity arrays read.
+        thresholds: float [C] by role, see `valor.label_harvest.pseudo_labels.label_store`.
+        temperature: Of soft labels, in logits; None for hard ones.
+
+    Returns:
+        The labels of the complete clips, and the status of each clip that was left out.
+
+    Raises:
+        ValueError: The thresholds do not fit the store, or no clip is complete.
+    """
+    judges = judges_of(thresholds, store.roles)
+    labels = label_store(store, thresholds, temperature=temperature)
+    roles = tuple(dict.fromkeys(judges.values()))
+    complete = complete_clips(store, roles)
+    if not complete.any():
+        raise ValueError(f"none of the {len(complete)} clips of the store has evidence of {' and '.join(roles)}")
+    clip_ids = tuple(store.clip_ids[n] for n in np.flatnonzero(complete))
+    left_out = {store.clip_ids[n]: store.statuses[n] for n in np.flatnonzero(~complete)}
+    absent = tuple(modality for modality in MODALITIES if modality not in judges)
+    return PseudoLabels(clip_ids, store.class_names, labels[complete], absent), left_out
+
+
+def write_label_folder(
+    folder: Path, store: EvidenceStore, thresholds: Mapping[str, np.ndarray], *, temperature: float | None = None
+) -> tuple[PseudoLabels, dict[str, str]]:
+    """Write what `label_clips` gives, with its provenance.
+
+    Args:
+        folder: Gets `pseudo_labels.npz` and `labels.json`.
+        store: Evidence with the similarity arrays read.
+        thresholds: float [C] by role.
+        temperature: As for `label_clips`.
+
+    Returns:
+        What `label_clips` gives.
+    """
+    labels, left_out = label_clips(store, thresholds, temperature=temperature)
+    write_labels(folder, labels)
+    write_provenance(folder, provenance_of(store.manifest, thresholds, left_out, temperature=temperature))
+    return labels, left_out
+
+
+def write_labels(folder: Path, labels: PseudoLabels) -> None:
+    """Write the label file of a folder."""
+    write_pseudo_labels(folder / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels, absent=labels.absent)
+
+
+def provenance_of(
+    manifest: Mapping[str, Any],
+    thresholds: Mapping[str, np.ndarray],
+    left_out: Mapping[str, str],
+    *,
+    temperature: float | None = None,
+    origin: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `labels.json` says of labels.
+
+    Args:
+        manifest: Of the store.
+        thresholds: float [C] by role, as for `label_clips`.
+        left_out: Status of each clip without labels.
+        temperature: Of soft labels.
+        origin: Where the thresholds are from, such as `threshold_origin` gives.
+    """
+    judges = judges_of(thresholds, manifest["teachers"])
+    roles = tuple(dict.fromkeys(judges.values()))
+    absent = [modality for modality in MODALITIES if modality not in judges]
+    return {
+        "store": manifest["fingerprint"],
+        "teachers": {role: manifest["teachers"][role] for role in roles},
+        "thresholds": {role: thresholds[role].tolist() for role in roles},
+        **({} if origin is None else {"thresholds_from": dict(origin)}),
+        **({} if temperature is None else {"soft": {"temperature": temperature}}),
+        **({"absent": absent} if absent else {}),
+        "random_weights": is_random(manifest),
+        "left_out": dict(left_out),
+    }
+
+
+def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
+    """Write `labels.json` of a label folder."""
+    with replaced(folder / PROVENANCE) as temporary:
+        temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelQuality:
+    """How labels compare with dense annotations."""
+
+    scores: Scores
+    """The ten F-scores of the labels taken as predictions."""
+    precision: dict[str, float]
+    """By modality there are labels of, percent of labelled seconds that are true, over all clips and classes."""
+    recall: dict[str, float]
+    """By modality, percent of true seconds that are labelled."""
+    unlabelled_tags: float
+    """Percent of (clip, tag) pairs without a label in any modality."""
+    classes: Breakdown
+    """The labels class by class, counted in segments."""
+    tags: np.ndarray
+    """int64 [C, 2], clips tagged with each class, and those of them without a label of it in any modality."""
+
+
+def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
+    """Compare labels with the dense truth of the clips of a split that have any.
+
+    Args:
+        labels: Labels of clips in any order; soft ones count as labels above 1/2.
+        split: val or test, with its truth.
+
+    Raises:
+        ValueError: The split has no truth, other classes, or no clip with labels.
+    """
+    if split.truth is None or labels.class_names != split.class_names:
+        raise ValueError(f"labels need a split of their classes with dense truth, got {split.name!r}; use val or test")
+    row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)}
+    kept = np.array([clip_id in row_of for clip_id in split.clip_ids])
+    if not kept.any():
+        raise ValueError(f"no clip of the split {split.name!r} has labels; harvest that split first")
+    marked = labels.marked[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
+    truth, tagged = split.truth[kept], split.weak_labels[kept]
+    hits, false_alarms, misses = np.moveaxis(segment_counts(marked, truth).sum(axis=(0, 2)), -1, 0)
+    silent = tagged & ~marked.any(axis=(1, 2))
+    return LabelQuality(
+        scores=score(marked, truth),
+        precision=_percent(labels.modalities, hits, hits + false_alarms),
+        recall=_percent(labels.modalities, hits, hits + misses),
+        unlabelled_tags=100 * silent.sum() / max(tagged.sum(), 1),
+        classes=breakdown(marked, truth),
+        tags=np.stack([tagged.sum(axis=0), silent.sum(axis=0)], axis=1),
+    )
+
+
+def _percent(modalities: tuple[str, ...], part: np.ndarray, whole: np.ndarray) -> dict[str, float]:
+    shares = dict(zip(MODALITIES, (100 * part / np.maximum(whole, 1)).tolist(), strict=True))
+    return {modality: shares[modality] for modality in modalities}

@@ -1,0 +1,410 @@
+"""`valor labels` as a function: everything is read, checked and found before the first file is written.
+
+What may be written into a folder of labels, and what of an earlier run must go: nobody else's file is replaced.
+
+`labels.json` names the store and all files beside it. Those of an earlier run on the same store are this run's to
+replace or remove; any other file that is in the way, such as a published feature, stops the run before it writes.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from valor.data.label_file import FILE_NAME, PROVENANCE, UNDER_WAY, PseudoLabels, read_pseudo_labels
+from valor.data.tables import Split, read_split
+from valor.data.vocabulary import class_names, read_vocabulary
+from valor.label_harvest.pseudo_labels import judges_of
+from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.store.origins import read_origins
+from valor.label_harvest.store.store import EvidenceStore, read_store, store_folder, store_manifest
+
+from . import review
+from .labels import (
+    LabelQuality,
+    judging_roles,
+    label_clips,
+    label_quality,
+    provenance_of,
+    read_thresholds,
+    threshold_origin,
+    thresholds_for,
+    write_labels,
+    write_provenance,
+)
+from .quality import QUALITY_FILE, draw_quality, write_class_table
+
+if TYPE_CHECKING:
+    from valor.data.published_files import ExportedFeatures, ExportPlan
+
+
+FILES, FOLDERS = "files", "exported"
+"""Keys of `labels.json`: names of the files beside it, and the folders of the published layout that were written."""
+_ALWAYS = (FILE_NAME, PROVENANCE)
+
+
+@dataclass(frozen=True)
+class LabelFolder:
+    """A folder that labels may be written into."""
+
+    path: Path
+    own: frozenset[Path]
+    """Files there that an earlier run wrote."""
+    files: tuple[str, ...]
+    """Names this run writes beside `labels.json`, those of earlier runs included while it is under way."""
+    exported: tuple[str, ...]
+    """Folders of the published layout, likewise."""
+
+    def record(self) -> dict[str, list[str]]:
+        """What `labels.json` says while files are being written: all that may be there."""
+        return {FILES: list(self.files), FOLDERS: list(self.exported)}
+
+    def remove_stale(self, clip_ids: Iterable[str], files: Iterable[str], exported: Iterable[str]) -> int:
+        """Remove files of an earlier run that this one did not write again; how many.
+
+        Args:
+            clip_ids: Clips this run labelled.
+            files: Names it wrote into the folder.
+            exported: Folders of the published layout it wrote.
+        """
+        names = [f"{media_id(clip_id)}.npy" for clip_id in clip_ids]
+        written = {self.path / name for name in (*_ALWAYS, *files)}
+        written |= {self.path / folder / name for folder in exported for name in names}
+        stale = self.own - written
+        for path in stale:
+            path.unlink(missing_ok=True)
+        for folder in sorted({path.parent for path in stale} - {self.path}):
+            for emptied in (folder, folder.parent):
+                with suppress(OSError):  # not empty
+                    emptied.rmdir()
+        return len(stale)
+
+
+def open_label_folder(
+    path: Path,
+    store: str,
+    clip_ids: Iterable[str],
+    files: Sequence[str],
+    exported: Sequence[str],
+    *,
+    overwrite: bool = False,
+) -> LabelFolder:
+    """Look into a folder before anything is written there.
+
+    Args:
+        path: The folder; it need not exist.
+        store: Fingerprint of the store whose labels are to be written.
+        clip_ids: All clips of the store.
+        files: Names to be written into the folder, besides the labels and their provenance.
+        exported: Folders of the published layout to be written.
+        overwrite: Take all files that an earlier run wrote of whatever store for one's own, and replace what else is
+            in the way.
+
+    Raises:
+        ValueError: Files are in the way that are not of this store's labels, or the path is no folder.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: labels go into a folder, got a file of that name; give another --out")
+    record = _read_record(path)
+    same = record.get("store") == store
+    stems = {media_id(clip_id) for clip_id in clip_ids} if same else set()
+    own: set[Path] = set()
+    if same or overwrite:
+        stems |= _labelled_media(path)
+        own = {path / name for name in (*_ALWAYS, *_names(record, FILES))}
+        own |= {path / folder / f"{stem}.npy" for folder in _names(record, FOLDERS) for stem in stems}
+    wanted = [path / name for name in (*_ALWAYS, *files)]
+    there = {place for place in (*own, *wanted) if place.is_file()}
+    there |= {place for folder in exported for place in (path / folder).glob("*.npy")}
+    foreign = sorted(there - own)
+    if foreign and not overwrite:
+        whose = "labels of another store" if record and not same else "files that no labels of this store left there"
+        raise ValueError(
+            f"{path}: holds {whose}: {_listed(foreign, path)}; give another --out, or --overwrite to replace what is "
+            "in the way"
+        )
+    return LabelFolder(
+        path,
+        frozenset(there & own),
+        tuple(dict.fromkeys((*files, *_names(record, FILES)))),
+        tuple(dict.fromkeys((*exported, *_names(record, FOLDERS)))),
+    )
+
+
+def _read_record(path: Path) -> Mapping[str, Any]:
+    """What `labels.json` says; nothing where there is none or it is no such file."""
+    with suppress(OSError, ValueError):
+        told = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+        return told if isinstance(told, dict) else {}
+    return {}
+
+
+def _names(record: Mapping[str, Any], key: str) -> list[str]:
+    """Relative names of a record; one that leads out of the folder is nobody's."""
+    told = record.get(key)
+    names = told if isinstance(told, list) else []
+    return [name for name in names if isinstance(name, str) and not {"..", ""} & set(name.split("/"))]
+
+
+def _labelled_media(path: Path) -> set[str]:
+    """Media names of the clips an earlier run labelled."""
+    with suppress(OSError, ValueError):
+        return {media_id(clip_id) for clip_id in read_pseudo_labels(path).clip_ids}
+    return set()
+
+
+def _listed(paths: Sequence[Path], folder: Path) -> str:
+    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+    return f"{paths[0].relative_to(folder)}{more}"
+
+
+logger = logging.getLogger(__name__)
+
+SCORED_SPLITS = ("test", "val")
+"""Splits with dense truth; of equally good ones the first is scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """What is asked for besides the labels."""
+
+    classes: str = "llp"
+    """Vocabulary whose thresholds are used, by name or as a file."""
+    thresholds: Path | None = None
+    """File of label thresholds; None for those that belong to the teachers."""
+    temperature: float | None = None
+    """Of soft labels, in logits; None for hard ones."""
+    margin: float | None = None
+    """Labels whose logit is so near its threshold are listed; None for what bfloat16 may have moved."""
+    compare: Path | None = None
+    """Another store of the same clips whose labels are compared."""
+    disagreements: bool = False
+    """Whether to list where one teacher alone marks a tag."""
+    against: Path | None = None
+    """Folder of dense annotations to score the labels against."""
+    split: str | None = None
+    """Which split of it; None for the one the store holds most of."""
+    picture: Path | None = None
+    """File to draw the quality by class to."""
+    export: bool = False
+    """Whether to write the published layout too."""
+    folded: bool = False
+    """Whether to export what is folded, under another folder name."""
+    overwrite: bool = False
+    """Whether to replace files that no labels of this store left there."""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not belong together."""
+        if self.temperature is not None and self.export:
+            raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
+        if self.folded and not self.export:
+            raise ValueError("--folded is for --export npy; give both or neither")
+        if self.split and self.against is None:
+            raise ValueError("--split says what --against scores; give both or neither")
+        if self.picture and (self.against is None or self.picture.suffix != ".png"):
+            raise ValueError("--png FILE.png draws what --against finds; give both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelReport:
+    """What was found, in the order in which it is told."""
+
+    labels: PseudoLabels
+    left_out: Mapping[str, str]
+    """Status of each clip without labels."""
+    note: str | None
+    """What the file of thresholds says of itself."""
+    near: review.NearLabels | None = None
+    flipped: review.Flips | None = None
+    disagreements: list[review.Disagreement] | None = None
+    quality: LabelQuality | None = None
+    split: Split | None = None
+    """What the quality is of."""
+    exported: tuple[int, "list[ExportedFeatures]"] | None = None
+    """Files of labels, and folders of features."""
+    plan: "ExportPlan | None" = None
+    """What was exported, and what could not be."""
+    picture: bytes | None = None
+    """The quality by class, as PNG."""
+    removed: int = 0
+    """Files of earlier labels that this run did not write again."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files beside the labels."""
+        found = {
+            review.NEAR_FILE: self.near,
+            review.FLIPS_FILE: self.flipped,
+            review.DISAGREEMENTS_FILE: self.disagreements,
+            QUALITY_FILE: self.quality,
+        }
+        return (FILE_NAME, *(name for name, value in found.items() if value is not None))
+
+
+def make_labels(path: Path, out: Path, options: LabelOptions, *, progress: bool = True) -> LabelReport:
+    """Label a store and write all that is asked for; of the store only the similarities are read.
+
+    Args:
+        path: The store.
+        out: Folder of the labels.
+        options: What is asked for.
+        progress: Whether to show progress bars on stderr.
+
+    Raises:
+        ValueError: Something asked for does not fit the store, files of others are in the way, or the folder cannot be
+            written; nothing was written then but in the last case.
+        FileNotFoundError: Annotations to score against are not there.
+    """
+    manifest, thresholds, origin = _read_rules(path, options)
+    store = _read_similarities(path, manifest, thresholds)
+    report = _find(store, thresholds, options, note=origin.get("note"))
+    plan = _plan(store, report.labels, options)
+    folders = plan.folders if plan else ()
+    ours = (manifest["fingerprint"], store.clip_ids)
+    place = open_label_folder(out, *ours, report.files, folders, overwrite=options.overwrite)
+    facts = provenance_of(manifest, thresholds, report.left_out, temperature=options.temperature, origin=origin)
+    with _writing(out):
+        write_provenance(out, facts | place.record() | {UNDER_WAY: True})
+        if plan:
+            report = _export(out, path, report, plan, progress=progress)
+        _write_found(out, report, options.picture)
+        write_labels(out, report.labels)
+        removed = place.remove_stale(report.labels.clip_ids, report.files, folders)
+        write_provenance(out, facts | {FILES: list(report.files), FOLDERS: list(folders)})
+    return replace(report, removed=removed)
+
+
+def _read_rules(path: Path, options: LabelOptions) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
+    """(manifest of the store, thresholds by role, where they are from)."""
+    classes = read_vocabulary(options.classes)
+    manifest = store_manifest(path)
+    if class_names(classes) != tuple(manifest["class_names"]):
+        raise ValueError(f"{path}: the store is of other classes than {options.classes!r}; pass --classes FILE")
+    if options.thresholds is None:
+        thresholds, unverified = thresholds_for(manifest, classes), _unverified(path, manifest)
+        return manifest, thresholds, {"default_for": _judges(manifest)} | unverified
+    return manifest, read_thresholds(options.thresholds, len(classes)), threshold_origin(options.thresholds)
+
+
+def _unverified(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The roles whose weights nothing vouches for, named aloud: the default thresholds belong to published weights."""
+    noted = read_origins(store_folder(path))
+    roles = [role for role in judging_roles(manifest) if noted.get(role, {}).get("checked") == "unverified"]
+    if roles:
+        logger.warning(
+            "%s: the thresholds are those of the published weights, and the %s weights are not known to be these; pin "
+            "them at the next harvest (--sha256), or choose thresholds with `valor calibrate`",
+            path,
+            " and ".join(roles),
+        )
+    return {"unverified": roles} if roles else {}
+
+
+def _judges(manifest: Mapping[str, Any]) -> list[str]:
+    """Names of the teachers that judge."""
+    return [str(manifest["teachers"][role]["teacher"]) for role in judging_roles(manifest)]
+
+
+def _read_similarities(path: Path, manifest: Mapping[str, Any], thresholds: Mapping[str, np.ndarray]) -> EvidenceStore:
+    """The evidence labels are made of; features stay on the disk."""
+    roles = dict.fromkeys(judges_of(thresholds, manifest["teachers"]).values())
+    return read_store(path, names=[f"{role}.similarity" for role in roles])
+
+
+def _find(
+    store: EvidenceStore, thresholds: Mapping[str, np.ndarray], options: LabelOptions, *, note: str | None
+) -> LabelReport:
+    """Find all that is asked for."""
+    labels, left_out = label_clips(store, thresholds, temperature=options.temperature)
+    limits = review.margins_of(store.manifest, options.margin)
+    other = _read_similarities(options.compare, store.manifest, thresholds) if options.compare else None
+    split = _scored_split(store, options) if options.against else None
+    quality = label_quality(labels, split) if split else None
+    return LabelReport(
+        labels=labels,
+        left_out=left_out,
+        note=note,
+        near=review.near_labels(store, thresholds, limits) if limits else None,
+        flipped=review.find_flips(store, other, thresholds) if other else None,
+        disagreements=review.disagreements(store, thresholds) if options.disagreements else None,
+        quality=quality,
+        split=split,
+        picture=_draw(quality, labels.class_names) if quality and options.picture else None,
+    )
+
+
+def _draw(quality: LabelQuality, names: tuple[str, ...]) -> bytes:
+    from valor.eval.figures.style import to_png
+
+    return to_png(draw_quality(quality, names))
+
+
+def _scored_split(store: EvidenceStore, options: LabelOptions) -> Split:
+    """The split that was asked for, else the one the store holds the largest share of."""
+    assert options.against is not None
+    if options.split:
+        return read_split(options.against, options.split, store.class_names)
+    held, found, missing = set(store.clip_ids), [], None
+    for name in SCORED_SPLITS:
+        try:
+            found.append(read_split(options.against, name, store.class_names))
+        except FileNotFoundError as error:
+            missing = error
+    if not found and missing:
+        raise missing
+    shares = [sum(clip_id in held for clip_id in split.clip_ids) / max(len(split.clip_ids), 1) for split in found]
+    if not any(shares):
+        raise ValueError(
+            f"{options.against}: no clip of {' or '.join(SCORED_SPLITS)} is in the store; harvest one of them first"
+        )
+    return found[int(np.argmax(shares))]
+
+
+def _plan(store: EvidenceStore, labels: PseudoLabels, options: LabelOptions) -> "ExportPlan | None":
+    """What is exported; clips that go by one file name are refused now."""
+    if not options.export:
+        return None
+    from valor.data.published_files import file_names, plan_export
+
+    file_names(labels.clip_ids)
+    return plan_export(store, labels, folded=options.folded)
+
+
+def _export(out: Path, store: Path, report: LabelReport, plan: "ExportPlan", *, progress: bool) -> LabelReport:
+    """Write the published layout."""
+    from valor.data.published_files import export_store
+
+    return replace(report, exported=export_store(out, store, report.labels, plan, progress=progress), plan=plan)
+
+
+def _write_found(out: Path, report: LabelReport, picture: Path | None) -> None:
+    """Write what was found besides the labels."""
+    if report.near:
+        review.write_near_labels(out / review.NEAR_FILE, report.near)
+    if report.flipped:
+        review.write_flips(out / review.FLIPS_FILE, report.flipped)
+    if report.disagreements is not None:
+        review.write_disagreements(out / review.DISAGREEMENTS_FILE, report.disagreements)
+    if report.quality:
+        write_class_table(out / QUALITY_FILE, report.quality, report.labels.class_names)
+    if picture and report.picture:
+        with replaced(picture) as temporary:
+            temporary.write_bytes(report.picture)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Say of a file that cannot be written what can be done."""
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(
+            f"{error.filename or out}: the labels cannot be written ({error.strerror or error}); make room there or "
+            "give another --out, and run the same command again"
+        ) from error

@@ -1,0 +1,1 @@
+"""Predictions and truth -> scores, thresholds, comparisons and figures."""

@@ -1,0 +1,285 @@
+"""Thresholds for every class and modality, found on a split: for teachers' logits or for a parser's probabilities.
+
+`CRITERIA` says what is asked for. Dense labels of the split are needed for all but tag-rate, which is for splits that
+have tags alone: it assumes that a class is heard in a given share of the clips tagged with it, and seen in a given
+share, and takes the threshold at which it is found (in at least one segment) in that many clips. The shares are 1
+unless said otherwise: every tag both heard and seen.
+
+Teachers are believed only about tags, and a parser's segments only behind its gate; thresholds are found under the same
+conditions. A class without anything to be found on keeps the threshold it had.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valor.data.prediction_files import parse_files, table_files
+from valor.data.predictions import Predictions, align, gate_of
+from valor.data.tables import Split
+from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
+from valor.eval.decide import PostProcessing, gate_probs, is_complete, open_gates, spread_thresholds
+from valor.eval.events import MODALITIES
+from valor.label_harvest.store.store import EvidenceStore
+from valor.labels.labels import complete_clips
+
+from .thresholds import ROLES, Calibration
+
+CRITERIA = {
+    "segment-f": "the highest segment-level F of each class, its counts added over clips",
+    "event-f": "the highest event-level F of each class, its counts added over clips",
+    "clip-f": "thresholds of a parser's gate: the highest F of saying whether a class is in a clip",
+    "tag-rate": "no dense labels needed: each class found in as many clips as its tags let expect",
+}
+"""What may be asked for."""
+
+ON_TEST = "chosen on the test split: scores on that split with these thresholds are not those of unseen clips"
+"""The note a file made on test carries."""
+
+
+def calibrate_predictions(
+    predictions: Predictions,
+    split: Split,
+    *,
+    criterion: str = "segment-f",
+    rule: PostProcessing | None = None,
+    present_share: Sequence[float] = (1.0, 1.0),
+    sources: Mapping[str, str] | None = None,
+    allow_subset: bool = False,
+) -> Calibration:
+    """Find the thresholds of a parser's segments, or of its gate.
+
+    Args:
+        predictions: probabilities, clips and classes in any order.
+        split: the clips, with dense truth for all criteria but tag-rate.
+        criterion: a key of CRITERIA. clip-f finds thresholds of the gate, the others of the segments behind it.
+        rule: the post-processing whose other thresholds are held fixed; None for both 0.5 and the gate whose
+            probabilities are there.
+        present_share: for tag-rate, the share of tagged clips in which a class is heard, and seen.
+        sources: fingerprints for the file, such as `sources_of` gives.
+        allow_subset: accept that clips of the split are missing.
+
+    Raises:
+        ValueError: The predictions are decisions or do not fit the split, the rule has no gate to calibrate, or the
+            split has no dense truth.
+    """
+    _check_criterion(criterion, split, CRITERIA)
+    held = align(predictions, split, allow_subset=allow_subset)
+    if held.segment_probs is None:
+        raise ValueError(
+            "thresholds are found on probabilities, got decisions already made; give what holds probabilities: "
+            "the .npz file of `valor predict`, or the folder of JSON files of `valor parse`"
+        )
+    rule = rule or PostProcessing(gate=gate_of(held))
+    shape = held.segment_probs.shape[2:]
+    rows = _rows_of(split, held.clip_ids)
+    if criterion == "clip-f":
+        choice = _best_gate(held, split, rows, rule)
+        kept = spread_thresholds("clip_threshold", rule.clip_threshold if is_complete(rule) else 0.5, shape)
+    else:
+        choice = _best_segments(held, split, rows, rule, criterion, present_share)
+        kept = spread_thresholds("segment_threshold", rule.segment_threshold, shape)
+    return _calibration(
+        "clip_threshold" if criterion == "clip-f" else "segment_threshold",
+        choice,
+        dict(zip(MODALITIES, kept, strict=True)),
+        split.class_names,
+        rule=rule,
+        provenance=_provenance(criterion, split, len(rows), sources or {}, present_share),
+    )
+
+
+def calibrate_store(
+    store: EvidenceStore,
+    split: Split,
+    fallback: Mapping[str, np.ndarray],
+    *,
+    criterion: str = "segment-f",
+    present_share: Sequence[float] = (1.0, 1.0),
+    sources: Mapping[str, str] | None = None,
+) -> Calibration:
+    """Find the label thresholds of teachers, in their logits.
+
+    Args:
+        store: evidence with the similarity arrays read.
+        split: the clips; those of the store that are in it and whose evidence is complete are used.
+        fallback: float [C] by role, `audio`, `visual` or both, or `fused` alone (whose labels go to both
+            modalities): what classes keep that have nothing to be found on, such as the thresholds of the vocabulary.
+        criterion: a key of CRITERIA but clip-f: teachers have no gate.
+        present_share: for tag-rate, the share of tagged clips in which a class is heard, and seen; their mean for a
+            fused teacher.
+        sources: fingerprints for the file beside that of the store.
+
+    Raises:
+        ValueError: The store is of other classes or teachers, none of its clips is complete and in the split, or the
+            split has no dense truth.
+    """
+    _check_criterion(criterion, split, [name for name in CRITERIA if name != "clip-f"])
+    roles = tuple(fallback)
+    if roles not in (MODALITIES, *((role,) for role in ROLES)) or not set(roles) <= set(store.roles):
+        raise ValueError(f"thresholds are found for audio, visual or both, or for fused, got {roles} of {store.roles}")
+    if store.class_names != split.class_names:
+        raise ValueError("the store is of other classes than the split; choose the vocabulary it was harvested with")
+    complete = complete_clips(store, roles)
+    wanted = set(split.clip_ids)
+    used = [n for n, clip_id in enumerate(store.clip_ids) if complete[n] and clip_id in wanted]
+    if not used:
+        raise ValueError(f"no clip of the split {split.name!r} has complete evidence in this store; harvest it first")
+    rows = _rows_of(split, [store.clip_ids[n] for n in used])
+    logits = np.stack([store.logits(role)[used] for role in roles], axis=2)
+    tags, shares = split.weak_labels[rows], np.asarray(present_share, dtype=float)
+    if criterion == "tag-rate":
+        shares = (
+            shares.mean(keepdims=True) if roles == ("fused",) else shares[[MODALITIES.index(role) for role in roles]]
+        )
+        choice = _at_tag_rate(logits.max(axis=1), tags, shares, inclusive=False)
+    else:
+        truth = _truth(split)[rows]
+        if roles != ("fused",):
+            truth = truth[:, :, [MODALITIES.index(role) for role in roles]]
+        else:  # the same evidence is judged as audio and as visual, clip after clip
+            logits, tags = np.concatenate([logits, logits]), np.concatenate([tags, tags])
+            truth = np.concatenate([truth[:, :, :1], truth[:, :, 1:]])
+        _check_segments(logits.shape, truth.shape)
+        eligible = np.broadcast_to(tags[:, np.newaxis, np.newaxis], logits.shape)
+        level = criterion.removesuffix("-f")
+        choice = best_thresholds(logits, truth, eligible=eligible, level=level, inclusive=False)
+    fingerprints = {"store": store.manifest["fingerprint"], **(sources or {})}
+    provenance = _provenance(criterion, split, len(rows), fingerprints, present_share)
+    return _calibration("labels", choice, fallback, split.class_names, rule=None, provenance=provenance)
+
+
+def sources_of(path: Path | str) -> dict[str, str]:
+    """Fingerprint predictions for the thresholds file: sha256 of each file by name."""
+    path = Path(path)
+    files = parse_files(path) or [path]
+    if files == [path] and (path.is_dir() or path.suffix == ".tsv"):
+        tables = table_files(path)
+        files = [file for file in (*tables.events, tables.clips) if file.is_file()]
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+def _best_segments(
+    held: Predictions,
+    split: Split,
+    rows: Sequence[int],
+    rule: PostProcessing,
+    criterion: str,
+    present_share: Sequence[float],
+) -> ThresholdChoice:
+    """Segment thresholds behind the gate of a rule."""
+    probs = held.segment_probs
+    assert probs is not None
+    gates = open_gates(probs, clip_probs=held.clip_probs, modality_probs=held.modality_probs, options=rule)
+    exists = np.ones(probs.shape[:2], dtype=bool) if held.valid is None else held.valid
+    eligible = np.broadcast_to(exists[:, :, np.newaxis, np.newaxis], probs.shape)
+    eligible = eligible if gates is None else eligible & gates[:, np.newaxis]
+    if criterion == "tag-rate":
+        highest = np.where(eligible, probs, -np.inf).max(axis=1)
+        return _at_tag_rate(highest, split.weak_labels[rows], np.asarray(present_share, dtype=float))
+    truth = _truth(split)[rows]
+    _check_segments(probs.shape, truth.shape)
+    truth = truth & exists[:, :, np.newaxis, np.newaxis]
+    return best_thresholds(probs, truth, eligible=eligible, level=criterion.removesuffix("-f"))
+
+
+def _best_gate(held: Predictions, split: Split, rows: Sequence[int], rule: PostProcessing) -> ThresholdChoice:
+    """Gate thresholds: which clips a class is in, heard or seen for a gate over both modalities."""
+    assert held.segment_probs is not None
+    found = gate_probs(
+        held.segment_probs, clip_probs=held.clip_probs, modality_probs=held.modality_probs, gate=rule.gate
+    )
+    if any(probs is None for probs in found):
+        raise ValueError(f"clip-f finds thresholds of a gate, and the gate is {rule.gate}; choose clip or modality")
+    present = _truth(split)[rows].any(axis=1)
+    gates = (rule.gate,) * len(MODALITIES) if isinstance(rule.gate, str) else rule.gate
+    in_either = np.broadcast_to(present.any(axis=1, keepdims=True), present.shape)
+    truth = np.where((np.array(gates) == "clip")[:, np.newaxis], in_either, present)
+    return best_thresholds(np.stack(found, axis=1)[:, np.newaxis], truth[:, np.newaxis])
+
+
+def _at_tag_rate(
+    scores: np.ndarray, tags: np.ndarray, shares: np.ndarray, *, inclusive: bool = True
+) -> ThresholdChoice:
+    """Thresholds at which each class is found in as many clips as expected; scores [N, M, C], tags bool [N, C]."""
+    if shares.shape != scores.shape[1:2] or not ((shares >= 0) & (shares <= 1)).all():
+        raise ValueError(
+            f"present_share must be {scores.shape[1]} shares in 0..1, one per modality, got {shares.tolist()}"
+        )
+    rates = tags.mean(axis=0) * shares[:, np.newaxis]
+    support = np.broadcast_to(tags.sum(axis=0), rates.shape)
+    return ThresholdChoice(rate_thresholds(scores, rates, inclusive=inclusive), np.full(rates.shape, np.nan), support)
+
+
+def _calibration(
+    applies_to: str,
+    choice: ThresholdChoice,
+    kept: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    *,
+    rule: PostProcessing | None,
+    provenance: dict[str, Any],
+) -> Calibration:
+    """Fill what could not be found, and say so."""
+    thresholds = np.where(np.isnan(choice.thresholds), np.stack(list(kept.values())), choice.thresholds)
+    f_scores = np.where(np.isnan(choice.f_scores), None, choice.f_scores)
+    for role, row in zip(kept, choice.thresholds, strict=True):
+        names = [class_names[index] for index in np.flatnonzero(np.isnan(row))]
+        if names:
+            provenance[f"{role}_kept"] = ", ".join(names)
+    return Calibration(
+        applies_to=applies_to,
+        class_names=tuple(class_names),
+        thresholds={role: tuple(row) for role, row in zip(kept, thresholds.tolist(), strict=True)},
+        f_scores={role: tuple(row) for role, row in zip(kept, f_scores.tolist(), strict=True)},
+        support={role: tuple(row) for role, row in zip(kept, choice.support.tolist(), strict=True)},
+        rule=rule,
+        provenance=provenance,
+    )
+
+
+def _provenance(
+    criterion: str, split: Split, clips: int, sources: Mapping[str, str], present_share: Sequence[float]
+) -> dict[str, Any]:
+    """What the file says beside the thresholds; no value is a list, since lists are thresholds there."""
+    dense = criterion != "tag-rate"
+    return {
+        "criterion": criterion,
+        "meaning": CRITERIA[criterion],
+        "split": split.name,
+        **({"note": ON_TEST} if split.name == "test" else {}),
+        "clips": clips,
+        "clips_expected": len(split.clip_ids),
+        **(
+            {"truth_version": split.truth_version, "truth_sha256": split.truth_sha256}
+            if dense
+            else {"present_share": dict(zip(MODALITIES, present_share, strict=True))}
+        ),
+        "sources": dict(sources),
+    }
+
+
+def _check_criterion(criterion: str, split: Split, known: Sequence[str] | Mapping[str, str]) -> None:
+    if criterion not in known:
+        raise ValueError(f"criterion must be one of {', '.join(known)}, got {criterion!r}")
+    if criterion != "tag-rate" and split.truth is None:
+        raise ValueError(
+            f"{criterion} needs dense labels, which the split {split.name!r} has not; use val, or tag-rate"
+        )
+
+
+def _truth(split: Split) -> np.ndarray:
+    assert split.truth is not None  # asked by _check_criterion
+    return split.truth
+
+
+def _check_segments(scored: tuple[int, ...], true: tuple[int, ...]) -> None:
+    if scored[1] != true[1]:
+        raise ValueError(f"scores must be of the {true[1]} segments of the annotations, got {scored[1]} for each clip")
+
+
+def _rows_of(split: Split, clip_ids: Sequence[str]) -> list[int]:
+    row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
+    return [row_of[clip_id] for clip_id in clip_ids]

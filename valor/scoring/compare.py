@@ -1,0 +1,436 @@
+"""Rows of a comparison: runs from their score files, published rows, and what may stand beside what.
+
+F-scores as papers print them: the rows of published_scores.json, and which of their figures cannot be right.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from valor.data.provenance import MARK, marked
+from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
+from valor.eval.scores import FIGURES, LEVELS, TenScores
+
+DATA = Path(__file__).with_name("published_scores.json")
+"""The data file: figures with their sources, and the legend of every word used in it."""
+
+ROUNDING = 0.1
+"""How far Type@AV printed with one decimal may lie from the mean of A, V and AV printed so: 0.05 for itself and 0.05
+for the mean of three."""
+
+Figures = tuple[float | None, ...]
+"""Ten figures in percent, segment level then event level, each in the order of FIGURES; None where none was seen."""
+
+TYPE_AV = tuple(level * len(FIGURES) + FIGURES.index("type_av") for level in range(len(LEVELS)))
+"""Where Type@AV stands among the ten."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedRow:
+    """One row of a published table on the LLP test split."""
+
+    method: str
+    venue: str | None
+    year: int | None
+    features: str
+    """classic, clip+clap, training-free, not stated, or reference for what parses nothing."""
+    figures: Figures
+    sources: tuple[str, ...]
+    """Where the figures were read; the data file says what each key means."""
+    confidence: str
+    """seen, second-hand, recalled or computed."""
+    post_processing: str | None
+    """A preset of valor.eval.decide, a rule of the data file, or None where no source says."""
+    selection: str | None
+    """The validation figure the epoch was chosen by, or None where no source says."""
+    truth: str | None
+    """v2020, v2024 or None where no source says."""
+    clips: int = 1200
+    """How many of the 1,200 clips were scored."""
+    note: str = ""
+
+    @property
+    def title(self) -> str:
+        """The method with its venue and year, as far as known."""
+        where = " ".join(str(part) for part in (self.venue, self.year) if part)
+        return f"{self.method} ({where})" if where else self.method
+
+    @property
+    def impossible(self) -> tuple[int, ...]:
+        """Positions of Type@AV figures that are not the mean of their A, V and AV within rounding."""
+        return tuple(position for position in TYPE_AV if not _is_mean(self.figures, position))
+
+
+@dataclass(frozen=True)
+class Published:
+    """All published rows, and the hash of each version of the truth they name."""
+
+    rows: tuple[PublishedRow, ...]
+    truths: Mapping[str, str]
+    """sha256 of the event tables of LLP by version, as in a score file."""
+    rules: Mapping[str, str]
+    """Rules that are no presets, in words."""
+
+
+def read_published(path: Path = DATA) -> Published:
+    """Read the published rows.
+
+    Args:
+        path: A file in the form of published_scores.json; the one shipped unless said otherwise.
+
+    Raises:
+        ValueError: The file is not of that form.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        rows = tuple(_row(entry) for entry in table["rows"])
+        return Published(rows, dict(table["truths"]), dict(table["rules"]))
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected published scores as in {DATA.name}, failed at {error!r}") from error
+
+
+def _row(entry: dict[str, Any]) -> PublishedRow:
+    fields = dict(entry)
+    figures: list[float | None] = []
+    for level in LEVELS:
+        five = fields.pop(level) or [None] * len(FIGURES)
+        if len(five) != len(FIGURES):
+            raise ValueError(f"{entry['method']}: expected {len(FIGURES)} figures at {level} level, got {five}")
+        figures += [None if figure is None else float(figure) for figure in five]
+    return PublishedRow(figures=tuple(figures), sources=tuple(fields.pop("sources")), **fields)
+
+
+def _is_mean(figures: Figures, position: int) -> bool:
+    """Whether the Type@AV at a position is the mean of the three figures before it, or that cannot be told."""
+    known = [figure for figure in figures[position - 3 : position + 1] if figure is not None]
+    return len(known) < 4 or abs(known[3] - sum(known[:3]) / 3) <= ROUNDING + 1e-9
+
+
+SELECTION = "segment Type@AV"
+"""How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
+
+GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
+"""The order of the groups of a table: runs, then published rows by their features."""
+
+Record = dict[str, Any]
+"""The post-processing of a score file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One row of a comparison; what is None was not said."""
+
+    name: str
+    figures: Figures
+    """Ten percentages, segment level first; the mean over seeds where there are several."""
+    spread: Figures
+    """Their sample standard deviations over seeds; None for one seed."""
+    seeds: int
+    group: str
+    """run, or the features of a published row."""
+    post_processing: Record | str | None
+    """A record as in a score file, or the name of a preset or of a published rule."""
+    selection: str | None
+    """The validation figure the epoch was chosen by."""
+    truth_sha256: str | None
+    clips: int
+    clips_expected: int
+    sources: tuple[str, ...] = ()
+    confidence: str = "scored here"
+    note: str = ""
+    impossible: tuple[int, ...] = ()
+    """Positions of figures that contradict the others of their row."""
+    simulated: bool = False
+    """Whether it was trained or scored on simulated features; its name says so."""
+
+    @property
+    def may_be_best(self) -> bool:
+        """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
+        known = self.confidence != "recalled" and self.clips == self.clips_expected
+        return known and self.group != "reference"
+
+    @property
+    def rule(self) -> str:
+        """The post-processing in as few words as possible: a preset's name where it is one."""
+        record = self.post_processing
+        if record is None:
+            return "–" if self.group == "reference" else "not stated"
+        if isinstance(record, str):
+            return record
+        return record.get("preset") or _preset_of(record) or rule_text(record)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rows that may stand in one table, and what the reader must know about them."""
+
+    rows: tuple[TableRow, ...]
+    baseline: TableRow | None
+    notes: tuple[str, ...]
+
+    def best(self, position: int, decimals: int = 1) -> float | None:
+        """The highest rounded figure of a column, or None where fewer than two rows compete."""
+        held = [
+            round(figure, decimals)
+            for row in self.rows
+            if row.may_be_best and position not in row.impossible and (figure := row.figures[position]) is not None
+        ]
+        return max(held) if len(held) > 1 else None
+
+    def delta(self, row: TableRow, position: int) -> float | None:
+        """What a row has over the baseline, in points.
+
+        None for the baseline itself, and where a figure is missing or impossible.
+        """
+        if self.baseline is None or row is self.baseline or position in row.impossible + self.baseline.impossible:
+            return None
+        own, other = row.figures[position], self.baseline.figures[position]
+        return None if own is None or other is None else own - other
+
+
+def compare(
+    runs: Sequence[str | Path],
+    published: Published | None = None,
+    *,
+    baseline: str | None = None,
+    mix: bool = False,
+    known: Published | None = None,
+) -> Comparison:
+    """Put runs side by side, and beside published rows.
+
+    Args:
+        runs: What `read_run` takes.
+        published: Published rows to add; those of another post-processing, truth or selection are left out and named.
+        baseline: Name of the row the others are compared with: a run's, or a published method's.
+        mix: Accept rows that differ in post-processing, truth, selection or clips; each row says its own.
+        known: Where the notes look up the hashes of truths and the words of rules; `published` if None.
+
+    Returns:
+        The rows, runs first, and the notes to print under them.
+
+    Raises:
+        ValueError: A score file is missing or damaged, rows may not be mixed, two rows share a name, the baseline is
+            none of the rows, or published rows are wanted beside simulated ones.
+    """
+    rows = [read_run(run) for run in runs]
+    twice = sorted({row.name for row in rows if sum(other.name == row.name for other in rows) > 1})
+    if twice or not rows:
+        raise ValueError(f"runs need names of their own and at least one, got {twice or 'none'}; write NAME=RUN")
+    if published is not None:
+        _refuse_simulated(rows)
+    if not mix:
+        _refuse_mixture(rows)
+    notes = []
+    if published is not None:
+        added, left_out = _published_beside(rows[0], published, mix=mix)
+        rows += added
+        notes += left_out
+    chosen = _baseline(rows, baseline)
+    return Comparison(tuple(rows), chosen, tuple(_legend(rows, known or published or Published((), {}, {})) + notes))
+
+
+def read_run(run: str | Path) -> TableRow:
+    """Read one run: a score file, of one run or of several seeds, a folder that holds it, or a folder of seed folders.
+
+    Args:
+        run: The path, or NAME=PATH to call the row NAME.
+
+    Raises:
+        ValueError: There is no score file, one is damaged, or seeds were not scored alike.
+    """
+    typed = str(run)
+    name, _, rest = typed.partition("=")
+    path = Path(rest) if rest and not Path(typed).exists() else Path(typed)
+    files = [path] if path.is_file() else sorted(path.glob("seed-*/scores.json"))  # of which scores.json is a summary
+    files = files or ([path / "scores.json"] if (path / "scores.json").is_file() else [])
+    if not files:
+        raise ValueError(
+            f"{path}: expected a score file, a folder with scores.json or one with seed-*/scores.json; "
+            "`valor evaluate ... --json RUN/scores.json` writes one"
+        )
+    rows = [_read_scores(file) for file in files]
+    _refuse_mixture(rows)
+    simulated = any(row.simulated for row in rows)
+    title = name if path != Path(typed) else path.stem if path.is_file() else path.resolve().name
+    title = marked(title) if simulated else title
+    if len(rows) == 1:
+        return replace(rows[0], name=title)
+    columns = list(zip(*(row.figures for row in rows), strict=True))
+    return replace(
+        rows[0],
+        name=title,
+        figures=tuple(fmean(column) for column in columns),
+        spread=tuple(map(stdev, columns)),
+        seeds=len(rows),
+        simulated=simulated,
+    )
+
+
+def _read_scores(path: Path) -> TableRow:
+    """One score file as a row."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        scores = TenScores.from_dict(report)
+        spread = TenScores.from_dict({**report["sd"], "clips": scores.clips}) if "sd" in report else None
+        return TableRow(
+            name=str(path),
+            figures=_ten(scores),
+            spread=_ten(spread) if spread else (None,) * len(LEVELS) * len(FIGURES),
+            seeds=len(report.get("seeds", [0])),
+            group="run",
+            post_processing=report.get("post_processing"),
+            selection=report.get("selection", SELECTION if (path.parent / "recipe.json").is_file() else None),
+            truth_sha256=report.get("truth_sha256"),
+            clips=scores.clips,
+            clips_expected=int(report.get("clips_expected", scores.clips)),
+            simulated=bool(report.get("simulated")),
+        )
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
+
+
+def _ten(scores: TenScores) -> Figures:
+    return tuple(getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES)
+
+
+def _refuse_simulated(rows: Sequence[TableRow]) -> None:
+    """Refuse rows on simulated features, which nothing published may stand beside."""
+    names = ", ".join(row.name for row in rows if row.simulated)
+    if names:
+        raise ValueError(
+            f"{names}: scores on {MARK} features mean nothing, and no published row may stand beside them, --mix or "
+            "not; leave --published out, or these runs"
+        )
+
+
+def _refuse_mixture(rows: Sequence[TableRow]) -> None:
+    """Refuse runs that were not scored alike."""
+    for row in rows[1:]:
+        reasons = _differences(rows[0], row)
+        if reasons:
+            raise ValueError(
+                f"{rows[0].name} and {row.name} were not scored alike: {'; '.join(reasons)}. "
+                "Score them alike with `valor evaluate`, or pass --mix and read each row with its own rule"
+            )
+
+
+def _differences(one: TableRow, other: TableRow) -> list[str]:
+    """What keeps two rows from being compared; what one of them does not say keeps nothing."""
+    found = []
+    if None not in (one.post_processing, other.post_processing) and _key(one) != _key(other):
+        found.append(f"post-processing {one.rule} and {other.rule}")
+    for what, first, second in (
+        ("truth", one.truth_sha256, other.truth_sha256),
+        ("selection", one.selection, other.selection),
+    ):
+        if None not in (first, second) and first != second:
+            found.append(f"{what} {str(first)[:32]} and {str(second)[:32]}")
+    if (one.clips, one.clips_expected) != (other.clips, other.clips_expected):
+        found.append(f"{_coverage(one)} and {_coverage(other)}")
+    return found
+
+
+def _key(row: TableRow) -> str:
+    """A post-processing as text that is equal for equal rules, whatever they are called."""
+    record = row.post_processing
+    if isinstance(record, str):
+        if record not in PRESETS or not is_complete(PRESETS[record]):
+            return record
+        record = PRESETS[record].to_dict()
+    name = (record or {}).get("preset")
+    if name in PRESETS and not is_complete(PRESETS[name]):
+        return str(name)  # its thresholds were tuned by whoever used it
+    return json.dumps({key: value for key, value in (record or {}).items() if key != "preset"}, sort_keys=True)
+
+
+def _preset_of(record: Record) -> str | None:
+    """The first preset with the values of a record."""
+    if record.get("segment_threshold") is None or record.get("rounding"):
+        return None
+    rule = PostProcessing.from_dict(record)
+    return next((name for name, preset in PRESETS.items() if preset == rule), None)
+
+
+def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tuple[list[TableRow], list[str]]:
+    """The published rows that may stand beside a run, and a note on each reason the others may not."""
+    kept, left_out = [], {}
+    for entry in published.rows:
+        row = published_row(entry, published)
+        reasons = [] if mix else _differences(run, row)
+        if entry.features == "reference":
+            reasons = [reason for reason in reasons if reason.startswith("truth")]
+        if reasons:
+            left_out.setdefault(" and another ".join(reason.split()[0] for reason in reasons), []).append(entry.method)
+        else:
+            kept.append(row)
+    if not kept:
+        raise ValueError(
+            "no published row may stand beside these runs: they were scored on another truth, by another rule or on "
+            "other clips than LLP's test split; pass --mix to show them all the same"
+        )
+    notes = [f"left out for another {why}: {', '.join(names)}" for why, names in left_out.items()]
+    if any("truth" in why for why in left_out):
+        notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
+    kept.sort(key=lambda row: GROUPS.index(row.group))
+    return kept, [*notes, *["--mix shows what was left out, each row with its own rule"] * bool(left_out)]
+
+
+def published_row(entry: PublishedRow, published: Published) -> TableRow:
+    """A published row in the form of a run's."""
+    return TableRow(
+        name=entry.title,
+        figures=entry.figures,
+        spread=(None,) * len(entry.figures),
+        seeds=1,
+        group=entry.features,
+        post_processing=entry.post_processing,
+        selection=entry.selection,
+        truth_sha256=published.truths.get(entry.truth) if entry.truth else None,
+        clips=entry.clips,
+        clips_expected=1200,
+        sources=entry.sources,
+        confidence=entry.confidence,
+        note=entry.note,
+        impossible=entry.impossible,
+    )
+
+
+def _baseline(rows: Sequence[TableRow], name: str | None) -> TableRow | None:
+    """The row of that name, where a published method may be given without its venue."""
+    if name is None:
+        return None
+    found = [row for row in rows if row.name == name] or [row for row in rows if row.name.startswith(f"{name} (")]
+    if len(found) != 1:
+        raise ValueError(f"the baseline must be one of the rows {', '.join(row.name for row in rows)}, got {name!r}")
+    return found[0]
+
+
+def _legend(rows: Sequence[TableRow], known: Published) -> list[str]:
+    """What the words of the table mean: rules, truths, selection, coverage."""
+    rules = {row.rule: _rule_in_full(row, known) for row in rows if row.post_processing is not None}
+    notes = [f"rule {short}: {full}" for short, full in rules.items() if full != short]
+    versions = {digest: version for version, digest in known.truths.items()}
+    digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
+    named = [f"{versions[digest]} {digest[:12]}" if digest in versions else digest[:12] for digest in digests]
+    notes.append(f"truth: {', '.join(named) or 'not stated'}")
+    chosen = dict.fromkeys(row.selection for row in rows if row.selection)
+    notes.append(f"epoch chosen on validation by: {'; '.join(chosen) or 'not stated'}")
+    notes += [f"{row.name}: {_coverage(row)}" for row in rows if row.clips != row.clips_expected]
+    return notes
+
+
+def _rule_in_full(row: TableRow, known: Published) -> str:
+    record = row.post_processing
+    if isinstance(record, str) and record not in PRESETS:
+        return known.rules.get(record, record)
+    rule = PRESETS[record].to_dict() if isinstance(record, str) else dict(record or {})
+    rule.pop("preset", None)
+    tuned = isinstance(record, str) and not is_complete(PRESETS[record])
+    return rule_text(rule) + (", other thresholds tuned on val and not published" if tuned else "")
+
+
+def _coverage(row: TableRow) -> str:
+    return f"{row.clips:,} of {row.clips_expected:,} clips"

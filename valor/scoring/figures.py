@@ -1,0 +1,252 @@
+"""Figures of scored systems, one call each: timelines, classes, threshold curves, pseudo labels, confusion."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from valor.data.tables import Split
+from valor.eval.breakdown import breakdown, confusion
+from valor.eval.curves import threshold_curves
+from valor.eval.events import MODALITIES
+from valor.eval.figures.bars import ClassFigures, LabelFigures, class_bars_figure, label_bars_figure
+from valor.eval.figures.confusion import confusion_figure
+from valor.eval.figures.curves import DrawnCurve, threshold_curves_figure
+from valor.eval.figures.style import ON_SCREEN, Style
+from valor.eval.figures.timeline import Media, timeline_figure
+from valor.eval.intervals import class_intervals
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.store.manifest import find_media
+from valor.labels.labels import LabelQuality
+
+from .system import ScoredSystem
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEVEL_UNITS = {"segment": "segments", "event": "events"}
+"""What is counted at each level."""
+
+
+def draw_timeline(
+    systems: Sequence[ScoredSystem],
+    split: Split,
+    clip_id: str,
+    *,
+    videos: Path | None = None,
+    title: str | None = None,
+    style: Style = ON_SCREEN,
+) -> "Figure":
+    """Draw one clip as the truth and several systems see it, its frames and its sound above where the media is there.
+
+    Args:
+        systems: What was scored on the split.
+        split: The split, with its truth.
+        clip_id: The clip, by its whole name.
+        videos: Folder of media files, named as for `valor harvest`; None for rows alone.
+        title: A line above; the clip and its tags unless given.
+        style: Width, theme and colours.
+
+    Raises:
+        ValueError: No such clip in the split, a system does not cover it, or its media has two candidates.
+        MediaError: The media is there but cannot be decoded.
+    """
+    if clip_id not in split.clip_ids or split.truth is None:
+        raise ValueError(
+            f"clip must be one of the {len(split.clip_ids):,} of the split {split.name!r}, got {clip_id!r}"
+        )
+    row = split.clip_ids.index(clip_id)
+    tracks = [("truth", split.truth[row])]
+    for system in systems:
+        if clip_id not in system.predictions.clip_ids:
+            raise ValueError(f"{system.name}: holds no prediction of the clip {clip_id!r}")
+        tracks.append((system.name, system.predicted[system.predictions.clip_ids.index(clip_id)]))
+    tags = ", ".join(split.class_names[index].replace("_", " ") for index in np.flatnonzero(split.weak_labels[row]))
+    return timeline_figure(
+        tracks,
+        split.class_names,
+        title=title or f"{clip_id}, tagged {tags or 'with nothing'}",
+        media=_media(videos, clip_id, split.truth.shape[1]),
+        style=style,
+    )
+
+
+def _media(videos: Path | None, clip_id: str, num_segments: int) -> Media | None:
+    """Frames and sound of a clip, or None where there is no file of it."""
+    path = find_media(videos, [clip_id])[clip_id] if videos is not None else None
+    if path is None:
+        return None
+    clip = read_clip(path, grid=Grid(num_segments=num_segments, sample_rate=32000))
+    return Media(clip.frames, clip.waveform)
+
+
+def draw_classes(
+    systems: Sequence[ScoredSystem],
+    class_names: Sequence[str],
+    *,
+    level: str = "segment",
+    interval: bool = True,
+    title: str | None = None,
+    style: Style = ON_SCREEN,
+) -> "Figure":
+    """Draw the F of every class, audible and visible, most frequent class on top.
+
+    Args:
+        systems: Systems scored on the same clips.
+        class_names: C names.
+        level: segment or event.
+        interval: Whether to draw 95 % bootstrap intervals over clips.
+        title: A line above; what is shown unless given.
+        style: Width, theme and colours.
+
+    Raises:
+        ValueError: The systems are of different clips, or there is none.
+    """
+    _check_same_clips(systems)
+    tables = [breakdown(one.predicted, one.truth, level=level, valid=one.valid) for one in systems]
+    support = tables[0].true[: len(MODALITIES)]
+    order = np.argsort(-support.sum(axis=0), kind="stable")
+    bars = []
+    for system, table in zip(systems, tables, strict=True):
+        values = 100 * table.f[: len(MODALITIES), order]
+        low = high = None
+        if interval:
+            ends = class_intervals(system.predicted, system.truth, level=level, valid=system.valid)
+            low, high = (100 * end[:, order] for end in ends)
+        bars.append(ClassFigures(name=system.name, values=values, low=low, high=high))
+    ends_title = ", with 95 % intervals over clips" if interval else ""
+    unit = LEVEL_UNITS[level]
+    return class_bars_figure(
+        bars,
+        [class_names[index] for index in order],
+        support=support[:, order],
+        measure="F-score (%)",
+        title=title or f"F by class in {unit}{ends_title}; to the right, how many {unit} are true",
+        style=style,
+    )
+
+
+def draw_curves(
+    system: ScoredSystem,
+    class_names: Sequence[str],
+    *,
+    level: str = "segment",
+    title: str | None = None,
+    style: Style = ON_SCREEN,
+) -> "Figure":
+    """Draw the F of every class against the threshold on its probability, gated as the rule says.
+
+    Args:
+        system: A system with probabilities.
+        class_names: C names.
+        level: segment or event.
+        title: A line above; what is shown unless given.
+        style: Width, theme and colours.
+
+    Raises:
+        ValueError: The system holds decisions.
+    """
+    probs = system.probs("a threshold curve")
+    curves = threshold_curves(probs, system.truth, level=level, valid=system.valid)
+    used = np.broadcast_to(_thresholds(system), probs.shape[2:])
+    occurs = system.truth.any(axis=(0, 1))
+    panels = [
+        (
+            name,
+            [
+                DrawnCurve(thresholds=curve.thresholds, f_scores=curve.f, used=float(used[modality, index]))
+                if occurs[modality, index]
+                else None
+                for modality, curve in enumerate(of_class)
+            ],
+        )
+        for index, (name, of_class) in enumerate(zip(class_names, zip(*curves, strict=True), strict=True))
+        if occurs[:, index].any()
+    ]
+    return threshold_curves_figure(
+        panels,
+        unit="probability",
+        title=title or f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold",
+        style=style,
+    )
+
+
+def _thresholds(system: ScoredSystem) -> np.ndarray:
+    """The segment thresholds in use, of a shape that broadcasts to [M, C]."""
+    given = system.report["post_processing"]["segment_threshold"]
+    if isinstance(given, list) and given and isinstance(given[0], list):
+        width = max(map(len, given))
+        return np.array([row * width if len(row) == 1 else row for row in given])
+    return np.array(given)
+
+
+def draw_labels(
+    qualities: Sequence[tuple[str, LabelQuality]], *, title: str | None = None, style: Style = ON_SCREEN
+) -> "Figure":
+    """Draw precision, recall and F of sets of pseudo labels.
+
+    Args:
+        qualities: (name, quality) of each set.
+        title: A line above; what is shown unless given.
+        style: Width, theme and colours.
+
+    Raises:
+        ValueError: There are no labels.
+    """
+    bars = [
+        LabelFigures(
+            name=name,
+            precision=(quality.precision["audio"], quality.precision["visual"]),
+            recall=(quality.recall["audio"], quality.recall["visual"]),
+            f_score=(quality.scores.segment.audio, quality.scores.segment.visual),
+            type_av=quality.scores.segment.type_av,
+        )
+        for name, quality in qualities
+    ]
+    return label_bars_figure(bars, title=title or "Pseudo labels against the truth", style=style)
+
+
+def draw_confusion(
+    system: ScoredSystem,
+    class_names: Sequence[str],
+    *,
+    modality: str = "both",
+    title: str | None = None,
+    style: Style = ON_SCREEN,
+) -> "Figure":
+    """Draw what true segments of each class were taken for.
+
+    Args:
+        system: What was scored.
+        class_names: C names.
+        modality: audio, visual, or both added up.
+        title: A line above; what is shown unless given.
+        style: Width and theme.
+
+    Raises:
+        ValueError: The modality is unknown.
+    """
+    if modality not in (*MODALITIES, "both"):
+        raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, both, got {modality!r}")
+    matrices = confusion(system.predicted, system.truth, valid=system.valid)
+    matrix = matrices.sum(axis=0) if modality == "both" else matrices[MODALITIES.index(modality)]
+    occurs = matrix.any(axis=1)
+    rows = [name for name, true in zip(class_names, occurs, strict=True) if true]
+    what = {"audio": "audible", "visual": "visible", "both": "audible and visible"}[modality]
+    return confusion_figure(
+        matrix[occurs],
+        rows,
+        [*class_names, "nothing"],
+        title=title or f"{system.name}: what true {what} segments were taken for",
+        style=style,
+    )
+
+
+def _check_same_clips(systems: Sequence[ScoredSystem]) -> None:
+    for system in systems[1:]:
+        if system.predictions.clip_ids != systems[0].predictions.clip_ids:
+            raise ValueError(
+                f"{system.name} must be of the same clips as {systems[0].name}; score both on those they share"
+            )

@@ -1,0 +1,266 @@
+"""What lies behind the ten figures, section by section: classes, overlaps, durations, probabilities.
+
+One system on one split, ready for every figure and picture: what it marks, what is true, and its ten F-scores.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from valor.data.predictions import Predictions, align, decisions, score_predictions
+from valor.data.provenance import marked
+from valor.data.tables import Split
+from valor.eval.average_precision import event_precision, segment_precision
+from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
+from valor.eval.counts import with_audio_visual
+from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
+from valor.eval.events import MODALITIES
+from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line
+from valor.eval.reliability import reliability
+from valor.eval.scores import FIGURES, LEVELS, Scores
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ScoredSystem:
+    """Predictions in the order of a split, decided and scored."""
+
+    name: str
+    predictions: Predictions
+    """Aligned with the split; a part of it where a subset was allowed."""
+    predicted: BoolArray
+    """bool [N, T, M=2, C], what is marked."""
+    truth: BoolArray
+    """bool [N, T, M=2, C] of the same clips."""
+    weak_labels: BoolArray
+    """bool [N, C], the tags of the same clips."""
+    scores: Scores
+    report: dict[str, Any]
+    """What a score file holds."""
+
+    @property
+    def valid(self) -> BoolArray | None:
+        """Where a segment exists, bool [N, T]; None for clips of one length."""
+        return self.predictions.valid
+
+    def probs(self, name: str = "this") -> npt.NDArray[np.floating[Any]]:
+        """Probabilities float [N, T, M, C] under the gate of the rule that was used.
+
+        Args:
+            name: What needs them, for the message.
+
+        Raises:
+            ValueError: The predictions are decisions.
+        """
+        held = self.predictions
+        if held.segment_probs is None:
+            raise ValueError(f"{self.name}: {name} needs probabilities, these predictions are decisions already")
+        gate = self.report["post_processing"]["gate"]
+        gates = [gate] * held.segment_probs.shape[2] if isinstance(gate, str) else gate
+        limits = {"clip": held.clip_probs, "modality": held.modality_probs, "none": None}
+        probs = held.segment_probs
+        if not any(limits[kind] is not None for kind in gates):
+            return probs
+        gated = {kind: probs if limit is None else gated_probs(probs, limit) for kind, limit in limits.items()}
+        return np.stack([gated[kind][:, :, modality] for modality, kind in enumerate(gates)], axis=2)
+
+
+def score_system(
+    name: str,
+    predictions: Predictions,
+    split: Split,
+    rule: PostProcessing | None = None,
+    *,
+    allow_subset: bool = False,
+) -> ScoredSystem:
+    """Align, decide and score predictions.
+
+    Args:
+        name: How tables and figures call them; the mark comes before it where features were simulated.
+        predictions: Decisions or probabilities, clips and classes in any order.
+        split: val or test, with its truth.
+        rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
+        allow_subset: Score the clips that are there.
+
+    Raises:
+        ValueError: As in `valor.data.predictions.score_predictions`; the message starts with the name.
+    """
+    name = marked(name) if predictions.simulated else name
+    try:
+        scores, report = score_predictions(predictions, split, rule, allow_subset=allow_subset)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    aligned = align(predictions, split, allow_subset=allow_subset)
+    row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
+    rows = [row_of[clip_id] for clip_id in aligned.clip_ids]
+    assert split.truth is not None  # or it could not have been scored
+    return ScoredSystem(
+        name=name,
+        predictions=aligned,
+        predicted=decisions(aligned, rule)[0],
+        truth=split.truth[rows],
+        weak_labels=split.weak_labels[rows],
+        scores=scores,
+        report=report,
+    )
+
+
+THREE = (*MODALITIES, "audio_visual")
+"""The modality axis where audio-visual is one of them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """One further table of an evaluation."""
+
+    key: str
+    """Its name in JSON."""
+    title: str
+    """What it shows, in one line."""
+    frame: pd.DataFrame
+    """Rows in the order of printing: texts first, then whole numbers as counts and floats as percentages."""
+
+
+def interval_section(system: ScoredSystem) -> Section:
+    """The ten figures with intervals."""
+    found = bootstrap(system.scores)
+    rows = [_ends(found, level, figure) for level in LEVELS for figure in FIGURES]
+    title = (
+        f"{100 * found.confidence:.0f} % intervals: bootstrap over {found.clips:,} clips, {found.resamples:,} resamples"
+    )
+    return Section("intervals", title, _frame(rows))
+
+
+def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
+    """The ten differences of two systems on the same clips.
+
+    Raises:
+        ValueError: The two are of different clips.
+    """
+    if system.predictions.clip_ids != baseline.predictions.clip_ids:
+        raise ValueError(
+            f"{system.name} and {baseline.name} must be predictions of the same clips, got {system.scores.clips:,} and "
+            f"{baseline.scores.clips:,}, and not the same; score both on those they share"
+        )
+    found = compare(system.scores, baseline.scores)
+    rows = [_ends(found, level, figure) for level in LEVELS for figure in FIGURES]
+    first = difference_line(system.name, baseline.name, found.of("segment", "type_av"))
+    title = f"Segment Type@AV: {first}, paired over {found.clips:,} clips; all ten differences:"
+    return Section("differences", title, _frame(rows))
+
+
+def _ends(found: Intervals, level: str, figure: str) -> dict[str, str | float]:
+    """One figure or difference as a row."""
+    interval = found.of(level, figure)
+    row = {"level": level, "figure": figure, "value": interval.value, "low": interval.low, "high": interval.high}
+    return row if interval.p_value is None else row | {"p": f"{interval.p_value:.4f}"}
+
+
+def class_sections(system: ScoredSystem, class_names: Sequence[str], *, intervals: bool = False) -> list[Section]:
+    """Counts, precision, recall and F of every class in every modality, for segments and for events.
+
+    Args:
+        system: What was scored.
+        class_names: C names.
+        intervals: Whether to add the ends of the bootstrap interval of each F.
+    """
+    columns = ["modality", "class", "true", "predicted", "precision", "recall", "f"]
+    columns += [*["f_low", "f_high"] * intervals, "clip_f", "clips"]
+    sections = []
+    for level in LEVELS:
+        table = breakdown(system.predicted, system.truth, level=level, valid=system.valid)
+        frame = pd.DataFrame(table.rows(class_names))
+        frame = frame[frame["modality"].isin(THREE)].reset_index(drop=True)
+        if intervals:
+            low, high = class_intervals(
+                with_audio_visual(system.predicted), with_audio_visual(system.truth), level=level, valid=system.valid
+            )
+            frame["f_low"], frame["f_high"] = 100 * low.ravel(), 100 * high.ravel()
+        means = [
+            {"modality": modality, "class": "mean of classes", "f": 100 * table.macro_f[row]}
+            for row, modality in enumerate(THREE)
+        ]
+        frame = pd.concat([frame, pd.DataFrame(means)])[columns].reset_index(drop=True)
+        counts = ["true", "predicted", "clips"]
+        frame = frame.astype(dict.fromkeys(counts, "Int64"))
+        what = (
+            f"{level.capitalize()} level by class: F of counts added over clips, and the mean F of clips with the class"
+        )
+        sections.append(Section(f"per_class_{level}", what, frame))
+    return sections
+
+
+def detail_sections(system: ScoredSystem) -> list[Section]:
+    """Exclusive events, overlaps, durations and, where there are probabilities, threshold-free measures."""
+    sections = [_exclusive(system), _overlaps(system), _durations(system)]
+    if system.predictions.segment_probs is not None:
+        sections.append(_probabilities(system))
+    return sections
+
+
+def _exclusive(system: ScoredSystem) -> Section:
+    scores = exclusive_scores(system.predicted, system.truth, valid=system.valid)
+    rows = [
+        {"level": level, "audible only": of_level.audible_only, "visible only": of_level.visible_only}
+        for level, of_level in (("segment", scores.segment), ("event", scores.event))
+    ]
+    return Section("exclusive", "Heard but not seen, seen but not heard: F as the benchmark averages it", _frame(rows))
+
+
+def _overlaps(system: ScoredSystem) -> Section:
+    at = scores_at_overlaps(system.predicted, system.truth, valid=system.valid)
+    rows = [
+        {"IoU": f">= {overlap:g}"} | {figure: getattr(scores, figure) for figure in FIGURES}
+        for overlap, scores in at.items()
+    ]
+    return Section("overlaps", "Event level at stricter overlaps", _frame(rows))
+
+
+def _durations(system: ScoredSystem) -> Section:
+    found = by_duration(system.predicted, system.truth, valid=system.valid)
+    true = (found.hits + found.misses).sum(axis=1)
+    predicted = (found.predicted_hits + found.false_alarms).sum(axis=1)
+    rows = [
+        {
+            "modality": modality,
+            "segments": name,
+            "true": int(true[row, bin_]),
+            "recall": 100 * found.recall[row, bin_],
+            "predicted": int(predicted[row, bin_]),
+            "precision": 100 * found.precision[row, bin_],
+        }
+        for row, modality in enumerate(THREE)
+        for bin_, name in enumerate(found.bins)
+    ]
+    return Section("durations", "Events by how long they last, all classes together", _frame(rows))
+
+
+def _probabilities(system: ScoredSystem) -> Section:
+    probs, truth = probs_with_audio_visual(system.probs("mAP")), system.truth
+    both = np.concatenate([truth, truth.all(axis=2, keepdims=True)], axis=2)
+    of_segments, of_events = (
+        segment_precision(probs, both, valid=system.valid),
+        event_precision(probs, both, valid=system.valid),
+    )
+    fit = reliability(probs, both, valid=system.valid)
+    rows = [
+        {
+            "modality": modality,
+            "segment mAP": 100 * of_segments.mean[row],
+            "event mAP 0.1:0.9": 100 * of_events.average[row],
+            "event mAP 0.5": 100 * of_events.mean[of_events.min_ious.index(0.5), row],
+            "calibration error": 100 * fit.expected_error[row],
+            "Brier": 100 * fit.brier[row],
+        }
+        for row, modality in enumerate(THREE)
+    ]
+    return Section("probabilities", "Without any threshold, from the gated probabilities", _frame(rows))
+
+
+def _frame(rows: Iterable[dict[str, str | int | float]]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows))

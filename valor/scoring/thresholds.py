@@ -1,0 +1,177 @@
+"""Calibrated thresholds on disk: JSON that a person can read and that says where its numbers come from.
+
+    {
+     "applies_to": "segment_threshold",         or clip_threshold (a parser's gate), or labels (teachers' logits)
+     "marked": "score >= threshold",            labels: score > threshold
+     "criterion": "segment-f",
+     "split": "val",
+     "note": "...",                             where the split is test: that it is
+     "clips": 649, "clips_expected": 649,
+     "truth_version": "v2024", "truth_sha256": "...",
+     "sources": {"predictions.npz": "sha256 ..."},
+     "post_processing": {...},                  what was held fixed; null for teachers
+     "classes": {"Speech": {"audio": {"f": 0.81, "support": 3126}, "visual": {...}}, ...},
+     "audio": [one number for each class, in that order],
+     "visual": [...]
+    }
+
+Only applies_to and the lists are needed to read it. The lists are what `valor labels --thresholds` reads; a fused
+teacher has one list `fused` instead of the two. A class without `f` had nothing to be calibrated on and keeps the
+threshold it had.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from valor.eval.decide import PostProcessing, fill, is_complete
+from valor.eval.events import MODALITIES
+from valor.label_harvest.store.disk import replaced
+
+APPLIES_TO = {
+    "segment_threshold": "score >= threshold",
+    "clip_threshold": "score >= threshold",
+    "labels": "score > threshold",
+}
+"""What thresholds may be for, and when a score is marked."""
+
+ROLES = (*MODALITIES, "fused")
+"""Whose thresholds a file may hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Thresholds of every class, how they were found and how good they are."""
+
+    applies_to: str
+    """A key of APPLIES_TO."""
+    class_names: tuple[str, ...]
+    thresholds: Mapping[str, tuple[float, ...]]
+    """By role, one number for each class."""
+    f_scores: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """By role, F in 0..1 that each class reached; None where nothing could be measured."""
+    support: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By role, how many segments, events or clips were true."""
+    rule: PostProcessing | None = None
+    """The post-processing that was held fixed."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """The other keys of the file: criterion, split, clips, truth, sources, note."""
+
+    def __post_init__(self) -> None:
+        """Refuse thresholds for something else, of nobody, or of other than every class."""
+        if self.applies_to not in APPLIES_TO:
+            raise ValueError(f"applies_to must be one of {', '.join(APPLIES_TO)}, got {self.applies_to!r}")
+        lengths = {role: len(values) for role, values in self.thresholds.items()}
+        if not lengths or not set(lengths) <= set(ROLES) or set(lengths.values()) != {len(self.class_names)}:
+            raise ValueError(
+                f"thresholds must be {len(self.class_names)} numbers, one for each class, "
+                f"for some of {', '.join(ROLES)}, got {lengths or 'none'}"
+            )
+
+
+def apply_calibration(calibration: Calibration, rule: PostProcessing | None = None) -> PostProcessing:
+    """Put calibrated thresholds into a rule for decisions.
+
+    Args:
+        calibration: thresholds of a parser.
+        rule: the rule to put them into; None for the one they were calibrated with. A preset that lacks thresholds of
+            its gate (cmpae) gets those alone and keeps its name; any other rule loses it.
+
+    Returns:
+        The rule with the thresholds of each modality and class.
+
+    Raises:
+        ValueError: The thresholds are those of teachers, or of one modality where both are needed.
+    """
+    if calibration.applies_to == "labels":
+        raise ValueError(
+            "these thresholds are for the logits of teachers and cannot decide a parser's probabilities; "
+            "give them to `valor labels --thresholds`, and calibrate on predictions for this"
+        )
+    rule = rule or calibration.rule or PostProcessing()
+    rows = tuple(calibration.thresholds.get(modality, ()) for modality in MODALITIES)
+    if calibration.applies_to == "clip_threshold" and not is_complete(rule):
+        return fill(rule, rows)
+    if () in rows:
+        raise ValueError(f"thresholds must be given for {' and '.join(MODALITIES)}, got {list(calibration.thresholds)}")
+    return replace(rule, preset=None, **{calibration.applies_to: rows})
+
+
+def write_calibration(path: Path | str, calibration: Calibration) -> None:
+    """Write a thresholds file, whole or not at all."""
+    rule = calibration.rule
+    head = {
+        "applies_to": calibration.applies_to,
+        "marked": APPLIES_TO[calibration.applies_to],
+        **calibration.provenance,
+        "post_processing": None if rule is None else rule.to_dict(),
+    }
+    classes = [
+        f"  {json.dumps(name)}: {json.dumps(_figures(calibration, n))}"
+        for n, name in enumerate(calibration.class_names)
+    ]
+    lines = [f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+    lines.append(' "classes": {\n' + ",\n".join(classes) + "\n }")
+    lines += [f" {json.dumps(role)}: {json.dumps(list(values))}" for role, values in calibration.thresholds.items()]
+    with replaced(path) as temporary:
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", newline="\n")
+
+
+def read_calibration(path: Path | str, class_names: Sequence[str]) -> Calibration:
+    """Read a thresholds file.
+
+    Args:
+        path: a file of `valor calibrate`, or one written by hand with applies_to and the lists.
+        class_names: the classes the thresholds must be for, in this order.
+
+    Raises:
+        ValueError: The file is not in the layout at the top of this module, or is of other classes.
+    """
+    path = Path(path)
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        thresholds = {role: tuple(float(value) for value in table[role]) for role in ROLES if role in table}
+        classes = dict(table.get("classes") or {name: {} for name in class_names})
+        rule = table.get("post_processing")
+        calibration = Calibration(
+            applies_to=table["applies_to"],
+            class_names=tuple(class_names),
+            thresholds=thresholds,
+            f_scores={role: tuple(_figure(figures, role, "f") for figures in classes.values()) for role in thresholds},
+            support={
+                role: tuple(_figure(figures, role, "support") or 0 for figures in classes.values())
+                for role in thresholds
+            },
+            rule=None if rule is None else PostProcessing.from_dict(rule),
+            provenance={key: value for key, value in table.items() if key not in WRITTEN and key not in ROLES},
+        )
+    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: expected thresholds as `valor calibrate` writes them, got {error!r:.300}") from error
+    if tuple(classes) != tuple(class_names):
+        raise ValueError(
+            f"{path}: the thresholds are of {len(classes)} classes ({', '.join(list(classes)[:3])}, ...), expected the "
+            f"{len(class_names)} classes {', '.join(class_names[:3])}, ... in this order; calibrate again"
+        )
+    return calibration
+
+
+WRITTEN = ("applies_to", "marked", "post_processing", "classes")
+"""Keys of the file that are no provenance."""
+
+
+def _figures(calibration: Calibration, index: int) -> dict[str, dict[str, float | int]]:
+    """F and support of one class by role."""
+    figures: dict[str, dict[str, float | int]] = {}
+    for role in calibration.thresholds:
+        figures[role] = {}
+        if role in calibration.f_scores and (f := calibration.f_scores[role][index]) is not None:
+            figures[role]["f"] = round(f, 4)
+        if role in calibration.support:
+            figures[role]["support"] = calibration.support[role][index]
+    return figures
+
+
+def _figure(figures: Mapping[str, Any], role: str, name: str) -> Any:  # noqa: ANN401
+    return figures.get(role, {}).get(name)

@@ -1,0 +1,314 @@
+"""Checkpoints that describe themselves: weights in safetensors, all else as JSON in its header; never pickled.
+
+What lies in a run folder, by name, and the lock that keeps two trainings from writing into one.
+
+The point a stopped training run goes on from: weights, optimiser, random generators and progress, in one file.
+"""
+
+import json
+import logging
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from valor.label_harvest.store.disk import replaced
+from valor.parsers.build import ParserOptions, build_parser, options_of
+from valor.parsers.hybrid import HybridParser
+
+_LOG = logging.getLogger(__name__)
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""The epoch that was selected, and the point a stopped run goes on from."""
+
+LOG, RECIPE = "log.jsonl", "recipe.json"
+"""One JSON object per epoch, and everything needed to build and run the parser."""
+
+PREDICTIONS, SCORES = "predictions.npz", "scores.json"
+"""Probabilities and scores of the test split, once it is scored; of a folder of seeds, their mean and deviation."""
+
+PICTURE = "training.png"
+"""Losses, validation scores and learning rate over the epochs."""
+
+LOCK = ".lock"
+"""There while a training writes, and after one that was killed, which holds it no longer."""
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Keep the run folder, which is made if need be, for one training; the lock file goes with it.
+
+    The system lets go of the lock when the process ends, however it ends.
+
+    Raises:
+        ValueError: Another training holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks on Windows
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path, at_its_name = folder / LOCK, False
+    while not at_its_name:  # its last holder may have removed the file between our opening and locking it
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                message = f"{folder}: another training is writing here; wait for it, or choose another --out"
+                raise ValueError(message) from error
+            except OSError as error:
+                _LOG.warning("%s: no locks on this file system (%s); see that no second training starts", folder, error)
+            at_its_name = _is_at(file, path)
+            if at_its_name:
+                try:
+                    yield
+                finally:
+                    path.unlink(missing_ok=True)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is still the one of this name."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
+
+
+def refuse_several_seeds(run: Path) -> None:
+    """Refuse a folder of seeds where a single run is wanted.
+
+    Raises:
+        ValueError: The folder holds runs of several seeds, and is none itself.
+    """
+    seeds = [path.parent.name for path in run.glob(f"seed-*/{BEST}")]
+    if seeds and not (run / BEST).is_file():
+        seeds.sort(key=lambda name: (len(name), name))
+        raise ValueError(f"{run} holds runs of the seeds {', '.join(seeds)}; name one, such as {run / seeds[0]}")
+
+
+FORMAT_VERSION = 1
+_HEADER = "valor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointCard:
+    """What a checkpoint says about itself beside its weights."""
+
+    class_names: tuple[str, ...]
+    """Names of the class axis."""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    """The recipe as JSON values, features included."""
+    epoch: int | None = None
+    """Epoch the weights are from, counted from 1."""
+    val_type_av: float | None = None
+    """Validation segment Type@AV at that epoch, in percent."""
+    selected_by: str | None = None
+    """Validation figure the epoch was selected by, such as `segment.type_av`; None where it was not recorded."""
+    val_score: float | None = None
+    """That figure at that epoch, in percent."""
+    git_revision: str | None = None
+    """Revision of the code that wrote it, None outside a checkout."""
+
+
+def write_checkpoint(path: Path | str, parser: HybridParser, card: CheckpointCard) -> None:
+    """Write a parser, whole or not at all.
+
+    Args:
+        path: File to write, usually RUN/best.safetensors.
+        parser: On any device; stored as it is on the CPU.
+        card: What it says about itself.
+
+    Raises:
+        ValueError: The card names another number of classes than the parser has.
+    """
+    options = options_of(parser)
+    if len(card.class_names) != options.num_classes:
+        raise ValueError(f"the parser has {options.num_classes} classes, got {len(card.class_names)} class names")
+    header = {"format": FORMAT_VERSION, "parser": asdict(options), **asdict(card)}
+    write_tensors(path, parser.state_dict(), header)
+
+
+def read_checkpoint(
+    path: Path | str, *, class_names: tuple[str, ...] | None = None
+) -> tuple[HybridParser, CheckpointCard]:
+    """Build the parser a checkpoint holds.
+
+    Args:
+        path: The file, or the run folder with its best.safetensors.
+        class_names: What the class axis must be; None accepts any.
+
+    Returns:
+        The parser on the CPU in evaluation mode, and the card.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no checkpoint of ours, is damaged or inconsistent, or is for other classes.
+    """
+    path = Path(path)
+    path = path / BEST if path.is_dir() else path
+    tensors, header = read_tensors(path)
+    try:
+        parser = build_parser(ParserOptions(**header.pop("parser")), seed=0)
+        card = CheckpointCard(**{**header, "class_names": tuple(header["class_names"])})
+        parser.load_state_dict(tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: the weights and their description do not fit this version ({error})") from error
+    if class_names is not None and card.class_names != tuple(class_names):
+        raise ValueError(
+            f"{path}: the parser knows the {len(card.class_names)} classes {', '.join(card.class_names[:5])}, ...; "
+            f"the data has {len(class_names)}: {', '.join(class_names[:5])}, ...; use data of its own vocabulary"
+        )
+    return parser.eval(), card
+
+
+def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write named tensors and a JSON header, whole or not at all."""
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replaced(path) as temporary:
+        temporary.write_bytes(save(stored, metadata={_HEADER: json.dumps(header, allow_nan=False)}))
+
+
+def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote, the format number taken off the header.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The file is damaged, or was not written by this project or this version of it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint; `valor train` writes one")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected a safetensors checkpoint, which could not be read ({error})") from error
+    if not isinstance(header, dict) or header.pop("format", None) != FORMAT_VERSION:
+        raise ValueError(f"{path}: expected a checkpoint of format {FORMAT_VERSION} with its description in the header")
+    return tensors, header
+
+
+def git_revision() -> str | None:
+    """Revision of the code, `-dirty` with uncommitted changes; None where it does not run from a checkout."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    command = ("git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12")
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip() or None
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come."""
+
+    epoch: int = 0
+    """Epochs done."""
+    best_epoch: int = 0
+    """Epoch selected so far, 0 for none."""
+    best_score: float | None = None
+    """The figure it was selected by, in percent."""
+    best_type_av: float | None = None
+    """Its validation segment Type@AV, in percent."""
+
+
+def write_resume_point(
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    order: torch.Generator,
+    *,
+    progress: Progress,
+    identity: Mapping[str, Any],
+    extra: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write everything the next epoch depends on, whole or not at all.
+
+    Args:
+        path: File to write, usually RUN/last.safetensors.
+        model: What is trained.
+        optimiser: Over the parameters of the model, in their order.
+        order: Generator of the batch order.
+        progress: How far the run has come.
+        identity: What makes this run this run, as JSON values; must be found again to go on.
+        extra: Other tensors the next epoch depends on, by name.
+    """
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    names = [name for name, _ in model.named_parameters()]
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{names[index]}|{key}": torch.as_tensor(value) for key, value in state.items()}
+    tensors |= {"random.order": order.get_state(), "random.cpu": torch.get_rng_state()}
+    tensors |= {f"extra.{name}": tensor for name, tensor in (extra or {}).items()}
+    if torch.cuda.is_available():
+        tensors["random.cuda"] = torch.cuda.get_rng_state()
+    write_tensors(path, tensors, {"format": 1, "progress": asdict(progress), "identity": dict(identity)})
+
+
+def read_resume_point(
+    path: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    order: torch.Generator,
+    *,
+    identity: Mapping[str, Any],
+) -> tuple[Progress, dict[str, Tensor]]:
+    """Put model, optimiser and generators back where they were.
+
+    Args:
+        path: What `write_resume_point` wrote.
+        model: Changed in place.
+        optimiser: Changed in place.
+        order: Changed in place; torch's global generators are, too.
+        identity: Of the run that wants to go on.
+
+    Returns:
+        How far the run had come, and the extra tensors, on the CPU.
+
+    Raises:
+        ValueError: The file is of another run, names what differs; or it is damaged.
+    """
+    try:
+        tensors, header = read_tensors(path)
+    except ValueError as error:
+        raise ValueError(f"{error}; remove it to start the run anew") from error
+    stored = header.get("identity", {})
+    differing = sorted(key for key in {*stored, *identity} if stored.get(key) != identity.get(key))
+    if differing:
+        raise ValueError(
+            f"{path}: belongs to a run with other {', '.join(differing)}; continue that run with what it was started "
+            "with, or choose another --out"
+        )
+    model.load_state_dict(_group(tensors, "model."))
+    optimiser.load_state_dict(_optimiser_state(_group(tensors, "optimiser."), model, optimiser))
+    order.set_state(tensors["random.order"])
+    torch.set_rng_state(tensors["random.cpu"])
+    if "random.cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random.cuda"])
+    return Progress(**header["progress"]), _group(tensors, "extra.")
+
+
+def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _optimiser_state(
+    tensors: Mapping[str, Tensor], model: nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """The stored moments in the form `load_state_dict` wants, options as the optimiser has them."""
+    index = {name: position for position, (name, _) in enumerate(model.named_parameters())}
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        parameter, key = name.split("|")
+        state.setdefault(index[parameter], {})[key] = tensor
+    return {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}

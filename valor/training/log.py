@@ -1,0 +1,249 @@
+"""`log.jsonl` of a run folder, read back, and the picture of a training.
+
+Curves for TensorBoard and Weights & Biases: thin adapters, each imported only when it is asked for.
+
+`log.jsonl` is written always and holds everything; these show it elsewhere while a training runs.
+"""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
+from valor.eval.figures.training import LoggedRun, training_figure
+from valor.eval.scores import FIGURES, LEVELS
+from valor.eval.tables import FIGURE_TITLES
+from valor.label_harvest.store.disk import replaced
+
+from .checkpoint import LOG, PICTURE, RECIPE
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+DEFAULT_SELECTION = "segment.type_av"
+_UNTRAINED = "`valor train` writes one line an epoch there"
+
+
+def read_training_log(run: Path | str) -> LoggedRun:
+    """Read what a training wrote down.
+
+    Args:
+        run: A run folder, or its log.jsonl.
+
+    Returns:
+        Every epoch that is done, so that a running training can be looked at.
+
+    Raises:
+        FileNotFoundError: There is no log.
+        ValueError: The log holds no epoch or is damaged; names the line.
+    """
+    path = Path(run) / LOG if Path(run).is_dir() else Path(run)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such training log; {_UNTRAINED}")
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        try:
+            records.append(_plain_record(json.loads(line)))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}:{number}: expected the record of an epoch, got {error!r}; train again") from error
+    if not records:
+        raise ValueError(f"{path}: no epoch is done yet; {_UNTRAINED}")
+    terms = dict.fromkeys(name for record in records for name in record["losses"])
+    kept = [record["epoch"] for record in records if record["selected"]]
+    return LoggedRun(
+        epochs=np.array([record["epoch"] for record in records]),
+        losses={name: np.array([record["losses"].get(name, np.nan) for record in records]) for name in terms},
+        scores={name: np.array([record["scores"][name] for record in records]) for name in records[0]["scores"]},
+        grad_norm=np.array([record["grad_norm"] for record in records]),
+        learning_rate=np.array([record["learning_rate"] for record in records]),
+        selected=kept[-1] if kept else None,
+    )
+
+
+def seed_folders(run: Path | str) -> list[Path]:
+    """The run folders of the seeds of a training: its seed-* folders in the order of their seeds, or itself."""
+    seeds = [path for path in Path(run).glob("seed-*") if (path / LOG).is_file()]
+    return sorted(seeds, key=lambda path: (len(path.name), path.name)) or [Path(run)]
+
+
+def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None, style: Style = ON_SCREEN) -> "Figure":
+    """Draw trainings side by side.
+
+    Args:
+        runs: (name, folder) of each: a run folder, a folder of seed-* run folders, or a log.jsonl.
+        title: A line above; what is shown unless given.
+        style: Width, theme and colours.
+
+    Raises:
+        FileNotFoundError: There is no log.
+        ValueError: A log is damaged, or the epochs of the runs were selected by different figures.
+    """
+    folders = {name: seed_folders(run) for name, run in runs}
+    systems = [(name, [read_training_log(folder) for folder in found]) for name, found in folders.items()]
+    chosen = {_selection(folder) for found in folders.values() for folder in found}
+    if len(chosen) > 1 or len(folders) < len(runs):
+        names = ", ".join(name for name, _ in runs)
+        raise ValueError(
+            "runs in one picture need names of their own and epochs selected by one figure, got "
+            f"{names} by {', '.join(sorted(chosen))}; name them NAME=RUN, or draw them apart"
+        )
+    seeds = max(map(len, folders.values()))
+    title = title or f"Training of {', '.join(folders)}" + (f": {seeds} seeds" if seeds > 1 else "")
+    return training_figure(systems, select_by=chosen.pop(), title=title, style=style)
+
+
+def write_training_picture(run: Path, *, name: str | None = None, suffix: str = ".png") -> Path:
+    """Write RUN/training.png (or .svg) of a run folder or a folder of seeds.
+
+    Returns:
+        Where it is.
+    """
+    figure = draw_training([(name or run.resolve().name, run)])
+    path = (run / PICTURE).with_suffix(suffix)
+    with replaced(path) as temporary:
+        temporary.write_bytes(to_svg(figure).encode() if suffix == ".svg" else to_png(figure))
+    return path
+
+
+def spoken(select_by: str) -> str:
+    """A validation figure as tables say it: segment.type_av is "segment Type@AV"."""
+    level, _, figure = select_by.partition(".")
+    return f"{level} {FIGURE_TITLES.get(figure, figure)}"
+
+
+def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
+    """One line of the log, numbers checked."""
+    return {
+        "epoch": int(record["epoch"]),
+        "losses": {name: float(value) for name, value in record["loss"].items()},
+        "scores": {f"{level}.{figure}": float(record["val"][level][figure]) for level in LEVELS for figure in FIGURES},
+        "grad_norm": float(record["grad_norm"]),
+        "learning_rate": float(record["learning_rate"]),
+        "selected": bool(record["selected"]),
+    }
+
+
+def _selection(run: Path) -> str:
+    """The validation figure the kept epoch of a run is best in; of runs that do not say, segment Type@AV."""
+    path = (run if run.is_dir() else run.parent) / RECIPE
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["fit"]["select_by"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return DEFAULT_SELECTION
+
+
+Report = Callable[[Mapping[str, Any]], None]
+"""Takes a line of the log: nested numbers, and the `epoch` they belong to."""
+
+WANDB_RUN = "wandb.json"
+"""In a run folder: the identity a resumed run goes on under."""
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that are unknown or not installed, before anything is read.
+
+    Raises:
+        ValueError: Says what to install.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise ValueError(f"--log must be one of {', '.join(TRACKERS)}, got {name!r}")
+        if not _installed(name):
+            raise ValueError(
+                f"--log {name} needs the package {name}, which is not installed: pip install {name} "
+                f"(or pip install -e '.[{name}]'); log.jsonl in the run folder holds the same numbers without it"
+            )
+
+
+def _installed(name: str) -> bool:
+    """Whether a package is there; a mere folder of its name, such as W&B leaves behind, is none."""
+    spec = None if name in sys.modules else importlib.util.find_spec(name)
+    return name in sys.modules or (spec is not None and spec.origin is not None)
+
+
+@contextmanager
+def tracking(names: Sequence[str], run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
+    """Open trackers for one run and close them whatever happens.
+
+    Args:
+        names: Keys of TRACKERS, each once.
+        run: The run folder, which also names the run.
+        recipe: As JSON values, shown beside the curves.
+
+    Yields:
+        What to call with every line of the log.
+    """
+    with ExitStack() as opened:
+        reports = [opened.enter_context(TRACKERS[name](run, recipe)) for name in dict.fromkeys(names)]
+
+        def report(record: Mapping[str, Any]) -> None:
+            for one in reports:
+                one(record)
+
+        yield report
+
+
+def flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
+    """Numbers of a log line by path, such as val/segment/type_av; booleans and text are left out."""
+    found: dict[str, float] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}/")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            found[prefix + name] = value
+    return found
+
+
+@contextmanager
+def tensorboard_tracker(run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
+    """Event files in RUN/tensorboard; a resumed run goes on in the same curves."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(run / "tensorboard")) as writer:
+        writer.add_text("recipe", f"```\n{json.dumps(recipe, indent=2)}\n```")
+
+        def report(record: Mapping[str, Any]) -> None:
+            for name, value in flat(record).items():
+                if name != "epoch":
+                    writer.add_scalar(name, value, int(record["epoch"]))
+            writer.flush()
+
+        yield report
+
+
+@contextmanager
+def wandb_tracker(run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
+    """A run of the project valor-avvp, named after the run folder; WANDB_MODE=offline needs no account."""
+    import wandb
+
+    run.mkdir(parents=True, exist_ok=True)
+    known = run / WANDB_RUN
+    identity = json.loads(known.read_text(encoding="utf-8"))["id"] if known.is_file() else None
+    name = "/".join(run.resolve().parts[-2:])
+    opened = wandb.init(project="valor-avvp", name=name, dir=str(run), config=dict(recipe), id=identity, resume="allow")
+    with replaced(known) as temporary:
+        temporary.write_text(json.dumps({"id": opened.id}) + "\n", encoding="utf-8")
+
+    def report(record: Mapping[str, Any]) -> None:
+        opened.log(flat(record), step=int(record["epoch"]))
+
+    failed = True
+    try:
+        yield report
+        failed = False
+    finally:
+        opened.finish(exit_code=int(failed))
+
+
+TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], AbstractContextManager[Report]]] = {
+    "tensorboard": tensorboard_tracker,
+    "wandb": wandb_tracker,
+}
+"""What `--log` takes; each name is also the package it needs and an extra of pyproject.toml."""

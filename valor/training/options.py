@@ -1,0 +1,169 @@
+"""How a parser is trained, as values: the options of a run and the step size they give each epoch."""
+
+import math
+from dataclasses import dataclass
+
+from valor.eval.decide import GATES
+from valor.eval.scores import FIGURES, LEVELS
+
+OPTIMISERS = ("adamw", "adam")
+SCHEDULES = ("cosine", "step")
+TIES = ("first", "last")
+DENOISERS = ("none", "jomold", "vplan")
+"""Names the options of these kinds understand."""
+
+_FIGURES = tuple(f"{level}.{figure}" for level in LEVELS for figure in FIGURES)
+_CHOICES = {
+    "optimiser": OPTIMISERS,
+    "schedule": SCHEDULES,
+    "select_by": _FIGURES,
+    "select_tie": TIES,
+    "gate": GATES,
+    "denoise": DENOISERS,
+}
+_WHOLE = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "step_epochs": 1, "denoise_warmup_epochs": 1, "seed": 0}
+_POSITIVE = ("learning_rate", "step_factor", "max_grad_norm")
+_NOT_NEGATIVE = (
+    *("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight"),
+    *("class_balance", "mixup_alpha", "mixup_weight", "denoise_audio", "denoise_visual"),
+)
+_BELOW_ONE = ("beta1", "beta2", "ema_decay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """How a parser is trained; every field is a number a paper would report. The defaults are those of VALOR.
+
+    What stands below `seed` is from later papers and off by default.
+    """
+
+    epochs: int = 60
+    """Passes over the training clips."""
+    batch_size: int = 64
+    """Clips per step; the last, smaller batch of an epoch is kept."""
+    learning_rate: float = 1e-4
+    """Step size at the end of the warm-up."""
+    min_learning_rate: float = 1e-6
+    """The least step size: that of the last epoch of a cosine schedule, a floor for a step schedule."""
+    warmup_epochs: int = 10
+    """Epochs over which the step size grows linearly up to learning_rate; 0 for none."""
+    schedule: str = "cosine"
+    """After the warm-up: `cosine`, half a cosine down to min_learning_rate; or `step`, a factor every few epochs."""
+    step_epochs: int = 10
+    """Epochs between two cuts of a step schedule, counted from the first epoch; no meaning for cosine."""
+    step_factor: float = 0.1
+    """What a step schedule multiplies the step size by."""
+    optimiser: str = "adamw"
+    """`adamw`, or `adam`, whose weight decay, if any, is part of the gradient."""
+    weight_decay: float = 1e-3
+    """Decay of every parameter, biases and norms included."""
+    beta1: float = 0.5
+    """Decay of the mean gradient."""
+    beta2: float = 0.999
+    """Decay of the mean squared gradient."""
+    max_grad_norm: float | None = 1.0
+    """Gradients are scaled down to this global norm; None never scales."""
+    pseudo_label_weight: float = 1.0
+    """Weight of the two segment losses against the weak loss; 0 trains on clip tags alone."""
+    guided_weight: float = 0.0
+    """Weight of HAN's guided loss, which holds each modality to the clip tags; VALOR has none."""
+    audio_smoothing: float = 0.0
+    """How far the guided loss moves audio tags towards 1/2, in [0, 1]; HAN has 0."""
+    visual_smoothing: float = 0.1
+    """The same for visual tags; HAN has 0.1."""
+    select_by: str = "segment.type_av"
+    """Validation figure the kept epoch is best in, as level.figure of `valor.eval.scores`."""
+    select_tie: str = "first"
+    """Which of several equally good epochs is kept: the `first`, as VALOR's code does, or the `last`, as HAN's."""
+    gate: str = "clip"
+    """What a class must pass in validation besides its segments: `clip`, `modality` or `none`, see
+    `valor.eval.decide`."""
+    seed: int = 1000
+    """Of dropout and, with the parser's own options, of the batch order."""
+    class_balance: float = 0.0
+    """W of UWAV's class-balanced re-weighting of the segment losses, there 0.5; 0 weighs all classes alike."""
+    mixup_alpha: float = 0.0
+    """Alpha of UWAV's feature mix-up, there 1.7; 0 mixes nothing."""
+    mixup_weight: float = 1.0
+    """Weight of the mix-up loss against the weak loss; UWAV has 1."""
+    denoise: str = "none"
+    """Rule by which labels the parser finds hard are changed: `jomold` or `vplan`, see `valor.training.denoise`."""
+    denoise_warmup_epochs: int = 5
+    """Epochs trained on the labels as they are, before the parser is asked about them."""
+    denoise_audio: float | None = None
+    """Strength of the rule for audio labels, see `valor.training.denoise`; 0 leaves them, None is the rule's own:
+    the paper's of jomold, ours of vplan."""
+    denoise_visual: float | None = None
+    """The same for visual labels."""
+    ema_decay: float = 0.0
+    """Decay per step of the running mean of the weights that is validated and kept; 0 keeps the weights themselves."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that would train silently wrong."""
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name, value in _WHOLE.items():
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < value:
+                raise ValueError(f"{name} must be a whole number of at least {value}, got {getattr(self, name)!r}")
+        self._check_ranges()
+        if self.warmup_epochs >= self.epochs and self.warmup_epochs:
+            raise ValueError(f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}")
+        self._check_labels()
+
+    def _check_ranges(self) -> None:
+        for name in _POSITIVE:
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive, got {value}")
+        for name in _NOT_NEGATIVE:
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"{name} must not be negative, got {value}")
+        if not (0 <= self.audio_smoothing <= 1 and 0 <= self.visual_smoothing <= 1):
+            raise ValueError(
+                "audio_smoothing and visual_smoothing must be in [0, 1], "
+                f"got {self.audio_smoothing} and {self.visual_smoothing}"
+            )
+        for name in _BELOW_ONE:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+
+    def _check_labels(self) -> None:
+        """Refuse options that act on labels the training does not use."""
+        if not self.pseudo_label_weight:
+            for name in ("class_balance", "mixup_alpha"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"{name} acts on the pseudo labels, which pseudo_label_weight=0 leaves out, got "
+                        f"{getattr(self, name)}; set it to 0"
+                    )
+        if self.denoise == "vplan" and not self.pseudo_label_weight:
+            raise ValueError("denoise=vplan flips pseudo labels, which pseudo_label_weight=0 leaves out; use jomold")
+        if self.denoise == "jomold" and not (self.pseudo_label_weight or self.guided_weight):
+            raise ValueError(
+                "denoise=jomold takes labels away from one modality, and the weak loss knows none; set "
+                "guided_weight or pseudo_label_weight"
+            )
+        if self.denoise != "none" and self.denoise_warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"denoise_warmup_epochs must be fewer than the {self.epochs} epochs, got {self.denoise_warmup_epochs}"
+            )
+
+
+def learning_rate(epoch: int, options: FitOptions) -> float:
+    """Step size of an epoch, counted from 1: a linear warm-up, then the schedule.
+
+    Source:
+        cosine: VALOR code, NeurIPS 2023; equal to the golden schedule. step: HAN code, ECCV 2020 (torch's StepLR,
+        stepped after each epoch: epochs 1 to 10 at the full rate, 11 to 20 at a tenth, and so on).
+    """
+    warmup = options.warmup_epochs
+    if epoch < warmup:
+        return options.learning_rate * epoch / warmup
+    if options.schedule == "step":
+        cuts = (epoch - 1) // options.step_epochs
+        return max(options.learning_rate * options.step_factor**cuts, options.min_learning_rate)
+    progress = (epoch - warmup) / max(options.epochs - warmup, 1)
+    span = options.learning_rate - options.min_learning_rate
+    return options.min_learning_rate + span / 2 * (1 + math.cos(math.pi * progress))

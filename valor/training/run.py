@@ -1,0 +1,354 @@
+"""What a run computes with: threads, versions, device, and the deterministic mode.
+
+Whether features are of the kind a trained parser knows; fed with others it answers too, and answers noise.
+
+A run folder from its recipe: data and labels in, a trained parser out, and its predictions of a split.
+"""
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from valor.data.clips import ClipSet, FeatureOptions, read_clip_set
+from valor.data.label_file import is_random, made_by_random_teachers
+from valor.data.predictions import Predictions
+from valor.data.provenance import describe_data, marked, simulated_features
+from valor.data.tables import Split, read_split
+from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.label_harvest.store.store import store_manifest
+from valor.parsers.build import ParserOptions, build_parser, options_of
+from valor.parsers.hybrid import HybridParser
+
+from .checkpoint import LAST, RECIPE, CheckpointCard, git_revision, read_checkpoint, refuse_several_seeds
+from .predict import predict_split
+from .recipes import Recipe, recipe_from_json, recipe_to_json
+from .train import FitResult, fit
+
+_LOG = logging.getLogger(__name__)
+
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+_CHANGES_BITS = ("torch", "threads", "device")
+"""Facts without which a resumed run may differ in the last digits."""
+
+
+def make_deterministic() -> None:
+    """Let torch use only operations that give the same bits every time, and refuse those that cannot.
+
+    On the CPU a run repeats to the bit anyway, as long as the number of threads stays. On a GPU this costs some speed,
+    and must come before anything is computed there.
+    """
+    os.environ.setdefault(_WORKSPACE, ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def runtime_facts(device: torch.device) -> dict[str, Any]:
+    """What the bits of a result depend on besides data and recipe, as JSON values."""
+    cuda = device.type == "cuda"
+    return {
+        "code": git_revision(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": f"cuda: {torch.cuda.get_device_name(device)}" if cuda else "cpu",
+        "cuda": torch.version.cuda if cuda else None,
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def note_other_runtime(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say what differs from the machine and the code a run was begun with, so that nobody expects the same bits."""
+    other = [name for name in ("code", *_CHANGES_BITS) if name in begun and name in now and begun[name] != now[name]]
+    told = {name: f"{name} {begun[name]} then, {now[name]} now" for name in other}
+    code = told.pop("code", None)
+    if told:
+        _LOG.info(
+            "going on with a run that was begun elsewhere (%s): close, but not the same bits", "; ".join(told.values())
+        )
+    if code:
+        _LOG.info("going on with a run that other code began (%s): what changed in between is in the result", code)
+
+
+_IDENTITY = ("teacher", "weights")
+
+
+def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCard, clips: ClipSet, data: Path) -> None:
+    """Refuse features that are not of the kind, width and teacher a parser was trained on.
+
+    Args:
+        run: The run, for messages.
+        options: Of its parser.
+        card: Of its checkpoint. One that does not say where its features came from is believed.
+        clips: What it is to parse.
+        data: Where they were read from.
+
+    Raises:
+        ValueError: Widths or teachers differ; names the run, the stream and both.
+    """
+    features = recipe_from_json(card.recipe).features
+    widths = clips.widths()
+    for stream in ("audio", "visual", "motion"):
+        wanted, found = getattr(options, f"{stream}_width"), widths[f"{stream}_width"]
+        if wanted != found:
+            raise ValueError(
+                f"{run}: its parser takes {stream} features of width {wanted} ({getattr(features, stream)}), those in "
+                f"{data} have {found}; use the features it was trained on, or train a parser on these"
+            )
+    trained = card.recipe.get("run", {}).get("sources", {}).get("features", {})
+    for stream, now in describe_data(features, data, (), None)["features"].items():
+        then = (trained.get(stream) or {}).get("teacher")
+        there = now.get("teacher")
+        if then and there and any(then.get(name) != there.get(name) for name in _IDENTITY):
+            raise ValueError(
+                f"{run}: its {stream} features were made by {_named(then)}, those in {data} by {_named(there)};"
+                " harvest these clips with the teacher it was trained on, or train a parser on these"
+            )
+
+
+def _named(teacher: dict) -> str:
+    return f"{teacher.get('teacher', 'a teacher')} with weights {str(teacher.get('weights'))[:12]}"
+
+
+LLP_NAMES = class_names(LLP_CLASSES)
+"""The classes of LLP's tables."""
+
+_TEACHER_KINDS = {"clap", "clip"}
+"""Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RunSets:
+    """The data of a run, read once for all its seeds."""
+
+    train: ClipSet
+    val: ClipSet
+    sources: Mapping[str, Any]
+    """Where it came from, see `valor.data.provenance`."""
+    test: tuple[Split, ClipSet] | None = None
+    """What the finished parser is scored on, where that was asked for and is there."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether features or labels are simulated, so that no score means anything."""
+        return bool(self.sources.get("simulated"))
+
+
+def train_run(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    labels: Path | None = None,
+    names: tuple[str, ...] = LLP_NAMES,
+    device: str = "auto",
+    allow_random_teachers: bool = False,
+    progress: bool = True,
+) -> FitResult:
+    """Train what a recipe says into a run folder, or go on with it, or find it done.
+
+    Args:
+        recipe: Features, network and training; its `fit.seed` also seeds the initial weights.
+        data: Folder of the annotation tables and the features.
+        out: The run folder.
+        labels: Folder of pseudo labels; None for the published layout in `data`. Not read where the recipe has no use
+            for them.
+        names: The classes of the tables, in the order of the class axis.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+        allow_random_teachers: Accept labels and features of teachers with random weights.
+        progress: Whether to show a progress bar on stderr.
+
+    Raises:
+        ValueError: Data, labels and recipe do not fit, or random teachers made them and that was not allowed.
+        FileNotFoundError: A table or folder is not there.
+    """
+    sets = read_run_sets(recipe, data, labels=labels, names=names, allow_random_teachers=allow_random_teachers)
+    return train_on(recipe, sets, out, device=device, progress=progress)
+
+
+def read_run_sets(
+    recipe: Recipe,
+    data: Path,
+    *,
+    labels: Path | None = None,
+    names: tuple[str, ...] = LLP_NAMES,
+    allow_random_teachers: bool = False,
+    test: bool = False,
+) -> RunSets:
+    """Read what a recipe trains on; arguments as in `train_run`.
+
+    Args:
+        recipe: Says which features, and whether labels are wanted.
+        data: Folder of the annotation tables and the features.
+        labels: Folder of pseudo labels; None for the published layout in `data`.
+        names: The classes of the tables.
+        allow_random_teachers: Accept labels and features of teachers with random weights.
+        test: Also read the test split, if all of it is there; what is missing is logged and is no error.
+    """
+    labels = (labels or data) if recipe.fit.pseudo_label_weight else None
+    if not allow_random_teachers:
+        _refuse_random_teachers(recipe.features, data, labels)
+    splits = {name: read_split(data, name, names) for name in ("train", "val")}
+    train, val = (
+        read_clip_set(data, splits[name], recipe.features, labels=wanted)
+        for name, wanted in (("train", labels), ("val", None))
+    )
+    _check_widths(recipe, train)
+    tested = _test_set(recipe, data, names) if test else None
+    used = (*splits.values(), *(tested[:1] if tested else ()))
+    return RunSets(train=train, val=val, test=tested, sources=describe_data(recipe.features, data, used, labels))
+
+
+def train_on(
+    recipe: Recipe,
+    sets: RunSets,
+    out: Path,
+    *,
+    device: str = "auto",
+    compiled: bool = False,
+    progress: bool = True,
+    on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
+) -> FitResult:
+    """Train a recipe on data that was read before; arguments as in `train_run` and `valor.training.train.fit`.
+
+    Of simulated data the recipe is named so in all that is written.
+    `compiled` has torch compile the parser into CUDA graphs, for which it must be on a GPU.
+    """
+    where = pick_device(device)
+    recipe = marked_recipe(recipe, sets)
+    facts = runtime_facts(where)
+    if (out / LAST).is_file():
+        note_other_runtime(_begun_with(out), facts)
+    parser = build_parser(recipe.parser, seed=recipe.fit.seed).to(where)
+    if compiled:
+        _compile(parser, where)
+    result = fit(
+        parser,
+        sets.train.to(where),
+        sets.val.to(where),
+        recipe.fit,
+        out,
+        recipe={**recipe_to_json(recipe), "run": {"runtime": facts, "sources": sets.sources}},
+        progress=progress,
+        on_epoch=on_epoch,
+    )
+    if result.resumed_from == recipe.fit.epochs:
+        _LOG.info("%s: trained before, nothing to do", out)
+    elif result.resumed_from:
+        _LOG.info("%s: went on from epoch %d", out, result.resumed_from)
+    return result
+
+
+def _compile(parser: HybridParser, device: torch.device) -> None:
+    """Compile in place; names of weights stay what they are.
+
+    Raises:
+        ValueError: The parser is on the CPU.
+    """
+    if device.type != "cuda":
+        raise ValueError("--compile needs a GPU; on the CPU the layers' own backward pass is faster than compiled ones")
+    parser.compile(mode="reduce-overhead", fullgraph=True, dynamic=False)
+
+
+def pick_device(name: str) -> torch.device:
+    """The device a name stands for: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Raises:
+        ValueError: Another name, or a GPU is asked for and there is none.
+    """
+    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"device must be auto, cpu, or cuda where there is a GPU, got {name!r}")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "auto") -> Predictions:
+    """Parse a split with the selected weights of a run, on the features its recipe names.
+
+    Args:
+        run: A run folder.
+        data: Folder of the annotation tables and the features.
+        split: `val` or `test`, or a split read before.
+        device: As in `train_run`.
+    """
+    refuse_several_seeds(run)
+    parser, card = read_checkpoint(run)
+    wanted = read_split(data, split, card.class_names) if isinstance(split, str) else split
+    if wanted.class_names != card.class_names:
+        raise ValueError(
+            f"{run}: the parser was trained for other classes than the split {wanted.name!r} has: "
+            f"{', '.join(card.class_names[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "
+            "vocabulary, or train a parser for this one"
+        )
+    features = recipe_from_json(card.recipe).features
+    clips = read_clip_set(data, wanted, features)
+    refuse_other_features(run, options_of(parser), card, clips, data)
+    predictions = predict_split(parser.to(pick_device(device)), clips)
+    simulated = _trained_on_simulated(card.recipe) or simulated_features(features, data, [wanted])
+    return replace(predictions, simulated=simulated)
+
+
+def marked_recipe(recipe: Recipe, sets: RunSets) -> Recipe:
+    """The recipe under a name that says so where the data is simulated."""
+    return replace(recipe, name=marked(recipe.name)) if sets.simulated else recipe
+
+
+def with_seed(recipe: Recipe, seed: int) -> Recipe:
+    """The same recipe with another seed."""
+    return replace(recipe, fit=replace(recipe.fit, seed=seed))
+
+
+def _test_set(recipe: Recipe, data: Path, names: tuple[str, ...]) -> tuple[Split, ClipSet] | None:
+    """The test split with its features, or None where a part of it is not there."""
+    try:
+        split = read_split(data, "test", names)
+        return split, read_clip_set(data, split, recipe.features)
+    except (FileNotFoundError, ValueError) as error:
+        _LOG.info("the test split will not be scored: %s", error)
+        return None
+
+
+def _trained_on_simulated(description: Mapping[str, Any]) -> bool:
+    """Whether the description of a run names simulated data as its source."""
+    run = description.get("run")
+    sources = run.get("sources") if isinstance(run, Mapping) else None
+    return isinstance(sources, Mapping) and bool(sources.get("simulated"))
+
+
+def _begun_with(out: Path) -> Mapping[str, Any]:
+    """What a run folder says it was begun with; nothing where it does not say."""
+    try:
+        return json.loads((out / RECIPE).read_text(encoding="utf-8"))["run"]["runtime"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _check_widths(recipe: Recipe, train: ClipSet) -> None:
+    """Refuse a network that does not fit the features before anything is built."""
+    wrong = [
+        f"parser.{name}={width}" for name, width in train.widths().items() if getattr(recipe.parser, name) != width
+    ]
+    if wrong:
+        raise ValueError(f"the recipe {recipe.name!r} does not fit these features; set {' '.join(wrong)}")
+
+
+def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path | None) -> None:
+    """Refuse labels and features that random weights made, unless they were asked for."""
+    kinds = {kind for kind in (features.audio, features.visual, features.motion) if kind}
+    random_features = bool(kinds & _TEACHER_KINDS) and made_by_random_teachers(data)
+    if any("." in kind for kind in kinds):
+        store = data / "store" if (data / "store").is_dir() else data
+        random_features |= is_random(store_manifest(store))
+    random_labels = labels is not None and made_by_random_teachers(labels)
+    if random_features or random_labels:
+        what = " and ".join(["features"] * random_features + ["labels"] * random_labels)
+        raise ValueError(
+            f"the {what} were made by teachers with random weights and mean nothing; harvest with real weights, or "
+            "pass --allow-random-teachers to try out speed and plumbing"
+        )

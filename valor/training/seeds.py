@@ -1,0 +1,218 @@
+"""One recipe with several seeds, each scored on the test split once its training is done, and what they give together.
+
+    RUN/                a single seed: the run folder itself, with predictions.npz and scores.json of the test split
+    RUN/seed-<seed>/    several seeds: a run folder each
+    RUN/scores.json     several seeds: mean and sample standard deviation, as `valor table RUN` shows them
+
+The test split has no part in training or selection: the kept epoch is chosen on val, then test is scored once.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from valor.data.predictions import score_predictions, write_predictions, write_scores_json
+from valor.eval.decide import PostProcessing
+from valor.eval.figures.style import to_png
+from valor.eval.figures.training import training_figure
+from valor.eval.scores import FIGURES, LEVELS, TenScores
+from valor.label_harvest.store.disk import replaced
+
+from .checkpoint import BEST, PICTURE, PREDICTIONS, SCORES, read_checkpoint
+from .log import check_trackers, read_training_log, spoken, tracking, write_training_picture
+from .predict import predict_split
+from .recipes import Recipe, recipe_to_json
+from .run import LLP_NAMES, RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
+from .train import FitResult
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a recipe is trained, besides what the recipe says; nothing here changes the method."""
+
+    seeds: int = 1
+    """How many trainings, from the recipe's own seed upwards."""
+    labels: Path | None = None
+    """Folder of pseudo labels; None for the published layout among the data."""
+    names: tuple[str, ...] = LLP_NAMES
+    """The classes of the tables."""
+    device: str = "auto"
+    """As in `valor.training.run.train_run`."""
+    allow_random_teachers: bool = False
+    """As in `valor.training.run.train_run`."""
+    deterministic: bool = False
+    """Refuse operations that do not give the same bits every time."""
+    compiled: bool = False
+    """Compile the parser; on a GPU only."""
+    test: bool = True
+    """Score the selected epoch on the test split where that is there."""
+    trackers: tuple[str, ...] = ()
+    """Keys of `valor.training.log.TRACKERS`."""
+    picture: bool = True
+    """Draw RUN/training.png at the end."""
+    progress: bool = True
+    """Whether to show a progress bar on stderr."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could follow, before anything is read."""
+        if self.seeds < 1:
+            raise ValueError(f"--seeds must be at least 1, got {self.seeds}")
+        check_trackers(self.trackers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedResult:
+    """One seed, trained and scored."""
+
+    seed: int
+    folder: Path
+    fit: FitResult
+    val: TenScores
+    """Of the kept epoch."""
+    test: TenScores | None
+    """Of the kept epoch; None where the test split was not scored."""
+    report: Mapping[str, Any] | None
+    """What scores.json holds; None where the test split was not scored."""
+
+
+def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | None = None) -> Iterator[SeedResult]:
+    """Train a recipe with one seed or several, and score each on the test split when it is there.
+
+    The data is read once. Seeds that are done are found done; an interrupted one goes on.
+
+    Args:
+        recipe: Features, network and training; its `fit.seed` is the first seed.
+        data: Folder of the annotation tables and the features.
+        out: The run folder of a single seed, the folder of the run folders of several.
+        options: How to go about it.
+
+    Yields:
+        Each seed as it is done. After the last one the pictures and, of several seeds, the summary are written.
+
+    Raises:
+        ValueError: As in `valor.training.run.train_run`; or `out` holds a single run and several are wanted, or the
+            reverse.
+        FileNotFoundError: A table or folder is not there.
+    """
+    options = options or TrainOptions()
+    _refuse_other_layout(out, options.seeds)
+    if options.deterministic:
+        make_deterministic()
+    sets = read_run_sets(
+        recipe,
+        data,
+        labels=options.labels,
+        names=options.names,
+        allow_random_teachers=options.allow_random_teachers,
+        test=options.test,
+    )
+    recipe = marked_recipe(recipe, sets)
+    results = []
+    for seed in range(recipe.fit.seed, recipe.fit.seed + options.seeds):
+        folder = out if options.seeds == 1 else out / f"seed-{seed}"
+        results.append(_train_seed(with_seed(recipe, seed), sets, folder, options))
+        yield results[-1]
+    if len(results) > 1 and all(result.test for result in results):
+        write_scores_json(out / SCORES, summary(results))
+    if options.picture:
+        for result in results:
+            write_training_picture(result.folder, name=recipe.name)
+        if len(results) > 1:
+            _draw_seeds(out, results, recipe)
+
+
+def summary(results: Sequence[SeedResult]) -> dict[str, Any]:
+    """Mean and sample standard deviation of the test scores of several seeds, in the form of a score file.
+
+    Raises:
+        ValueError: A seed was not scored.
+    """
+    scored = [result.test for result in results if result.test is not None]
+    if len(scored) < max(len(results), 2):
+        raise ValueError(f"a summary needs at least two seeds with test scores, got {len(scored)} of {len(results)}")
+    common = {key: value for key, value in (results[0].report or {}).items() if key not in LEVELS}
+    return _levels(scored, fmean) | {
+        **common,
+        "seeds": [result.seed for result in results],
+        "sd": _levels(scored, stdev),
+        "validation": _levels([r.val for r in results], fmean) | {"sd": _levels([r.val for r in results], stdev)},
+    }
+
+
+def _draw_seeds(out: Path, results: Sequence[SeedResult], recipe: Recipe) -> None:
+    """Draw the seeds of this call, and none that an earlier one left in the folder."""
+    logs = [read_training_log(result.folder) for result in results]
+    title = f"Training of {recipe.name}: {len(logs)} seeds"
+    figure = training_figure([(recipe.name, logs)], select_by=recipe.fit.select_by, title=title)
+    with replaced(out / PICTURE) as temporary:
+        temporary.write_bytes(to_png(figure))
+
+
+def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptions) -> SeedResult:
+    """Train one seed, then score the kept epoch on the test split."""
+    with tracking(options.trackers, folder, recipe_to_json(recipe)) as track:
+        fit = train_on(
+            recipe,
+            sets,
+            folder,
+            device=options.device,
+            compiled=options.compiled,
+            progress=options.progress,
+            on_epoch=track,
+        )
+        trained = fit.resumed_from < recipe.fit.epochs
+        report = _score_test(recipe, sets, folder, options.device, write=trained) if sets.test else None
+        if report is not None and trained:
+            track({"epoch": recipe.fit.epochs, "test": {level: report[level] for level in LEVELS}})
+    log = read_training_log(folder)
+    at = log.epochs.tolist().index(fit.best_epoch)
+    levels = {level: {figure: log.scores[f"{level}.{figure}"][at] for figure in FIGURES} for level in LEVELS}
+    return SeedResult(
+        seed=recipe.fit.seed,
+        folder=folder,
+        fit=fit,
+        val=TenScores.from_dict(levels | {"clips": len(sets.val)}),
+        test=None if report is None else TenScores.from_dict(report),
+        report=report,
+    )
+
+
+def _score_test(recipe: Recipe, sets: RunSets, folder: Path, device: str, *, write: bool) -> dict[str, Any]:
+    """Predict and score the test split with the kept weights.
+
+    Predictions and scores are written if `write` or where they are missing: a user may have scored a finished run by
+    another rule, which a second start must not undo.
+    """
+    assert sets.test is not None  # asked for by the caller
+    split, clips = sets.test
+    parser, _ = read_checkpoint(folder / BEST)
+    predictions = replace(predict_split(parser.to(pick_device(device)), clips), simulated=sets.simulated)
+    rule = PostProcessing(gate=recipe.fit.gate)
+    _, report = score_predictions(predictions, split, rule, allow_subset=recipe.features.missing == "drop")
+    report["selection"] = spoken(recipe.fit.select_by)
+    if write or not (folder / PREDICTIONS).is_file():
+        write_predictions(folder / PREDICTIONS, predictions)
+    if write or not (folder / SCORES).is_file():
+        write_scores_json(folder / SCORES, report)
+    return report
+
+
+def _levels(scores: Sequence[TenScores], statistic: Any) -> dict[str, Any]:  # noqa: ANN401, of floats
+    """A statistic of each of the ten figures."""
+    return {
+        level: {figure: statistic([getattr(getattr(one, level), figure) for one in scores]) for figure in FIGURES}
+        for level in LEVELS
+    }
+
+
+def _refuse_other_layout(out: Path, seeds: int) -> None:
+    """A folder holds a single run or the runs of several seeds, never both: one's scores would hide the other's."""
+    if seeds > 1 and (out / BEST).is_file():
+        raise ValueError(f"{out} holds a single run, which {seeds} seeds would be mixed up with; choose another --out")
+    if seeds == 1 and any(out.glob(f"seed-*/{BEST}")):
+        raise ValueError(f"{out} holds the runs of several seeds; choose another --out for a single one")

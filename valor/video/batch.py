@@ -1,0 +1,202 @@
+"""Many media files parsed into one folder: what is done is skipped, what fails is listed, the rest goes on."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
+from valor.eval.figures.style import ON_SCREEN, Style
+from valor.label_harvest.media.clip import MediaError
+from valor.label_harvest.media.streams import MediaReader
+from valor.video.formats.formats import FORMATS, events_text, write_events
+
+from .parse import ParseOptions, describe_options, media_reader, modified_at, parse_media, sha256_of
+from .paths import PICTURES, MediaInput, name_results, result_path, result_paths
+from .picture import MediaSketch
+from .trained import ParsingSystem
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """What becomes of each parse."""
+
+    out: Path | None = None
+    """Folder of the results, NAME.json and more; None writes none."""
+    formats: tuple[str, ...] = ()
+    """Besides JSON: png, svg, and keys of `FORMATS`."""
+    taken: tuple[Path, ...] = ()
+    """Files that something else is written to, which no result may be called."""
+    clock: str = "container"
+    """Of the event formats."""
+    style: Style = ON_SCREEN
+    """Of the picture."""
+    again: bool = False
+    """Whether media that are done are parsed again."""
+    sketched: bool = False
+    """Whether frames and sound are kept for a picture even if none is among the formats."""
+    parsing: ParseOptions = field(default_factory=ParseOptions)
+
+    def __post_init__(self) -> None:
+        """Refuse unknown formats."""
+        unknown = [name for name in self.formats if name not in (*PICTURES, *FORMATS, "json")]
+        if unknown:
+            known = ", ".join(("json", *PICTURES, *FORMATS))
+            raise ValueError(f"formats must be among {known}, got {', '.join(unknown)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one input."""
+
+    media: MediaInput
+    parse: Parse | None = None
+    sketch: MediaSketch | None = None
+    problem: str = ""
+    """Why there is no parse, or which of its outputs could not be written; empty where all went well."""
+    skipped: bool = False
+    """Whether it was done before."""
+
+
+def parse_all(
+    system: ParsingSystem, inputs: Sequence[MediaInput], options: BatchOptions, *, progress: bool = True
+) -> Iterator[Outcome]:
+    """Parse inputs one after the other; each is written whole before the next one begins.
+
+    Args:
+        system: Who parses.
+        inputs: From `find_inputs`.
+        options: What becomes of each parse.
+        progress: Whether to show a progress bar on stderr, in seconds of media.
+
+    Yields:
+        One outcome for each input, in their order. Media that cannot be parsed are outcomes with a problem.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    if options.out is not None:
+        inputs = name_results(inputs, options.out, options.formats, options.taken)
+    with media_reader(options.parsing) as reader:
+        for number, media in enumerate(inputs, start=1):
+            done = None if options.again or media.problem else _done(system, media, options)
+            if done is not None:
+                _LOG.info("%s: parsed before", media.path)
+                yield Outcome(media=media, parse=done, skipped=True, problem=_complete(media, done, options))
+            elif media.problem:
+                yield Outcome(media=media, problem=f"{media.path}: {media.problem}")
+            else:
+                count = f"[{number}/{len(inputs)}] " if len(inputs) > 1 else ""
+                said = f"{count}{media.path.name[:30]}" if progress else None
+                yield _parse_one(system, media, options, reader, said)
+
+
+def _parse_one(
+    system: ParsingSystem, media: MediaInput, options: BatchOptions, reader: MediaReader, said: str | None
+) -> Outcome:
+    wants_picture = options.sketched or bool(set(PICTURES) & set(options.formats))
+    sketch = MediaSketch() if wants_picture else None
+    try:
+        with tqdm(desc=said, unit="s", total=0, disable=said is None, leave=False, bar_format=_BAR) as bar:
+            watch = sketch.watch if sketch else None
+            parse = parse_media(system, media.path, options.parsing, watch=watch, bar=bar, reader=reader)
+    except MediaError as error:
+        return Outcome(media=media, problem=str(error))
+    except (MemoryError, OverflowError) as error:
+        return Outcome(media=media, problem=f"{media.path.name}: takes more memory than there is ({error})")
+    problem = "" if options.out is None else _write(options.out, media, parse, sketch, options)
+    return Outcome(media=media, parse=parse, sketch=sketch, problem=problem)
+
+
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of media [{elapsed}<{remaining}]"
+
+
+def _write(out: Path, media: MediaInput, parse: Parse, sketch: MediaSketch | None, options: BatchOptions) -> str:
+    """Write the JSON and every format; say which of them could not be, in place of which nothing old is left."""
+    whole, *others = result_paths(out, media.name, options.formats)
+    for path in others:
+        path.unlink(missing_ok=True)
+    write_parse(whole, parse)
+    problems = [_write_format(out, media, parse, sketch, name, options) for name in options.formats]
+    return "; ".join(problem for problem in problems if problem)
+
+
+def _write_format(
+    out: Path, media: MediaInput, parse: Parse, sketch: MediaSketch | None, name: str, options: BatchOptions
+) -> str:
+    """Write one format; the problem in words where that format cannot hold these events, or a picture not be drawn."""
+    path = result_path(out, media.name, name)
+    try:
+        if name in PICTURES:
+            from .picture import write_picture
+
+            write_picture(path, parse, sketch, style=options.style)
+        elif name in FORMATS:
+            write_events(path, [parse], name, clock=options.clock)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a drawing library thinks of odd media costs this output alone
+        _LOG.debug("%s", path, exc_info=True)
+        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        return f"{media.path.name}: parsed, but not written as {name} ({said}); leave out the format {name}"
+    return ""
+
+
+def _complete(media: MediaInput, parse: Parse, options: BatchOptions) -> str:
+    """Write the events of an earlier parse that are not there, or count by another clock than is asked for."""
+    assert options.out is not None
+    problems = []
+    for name in options.formats:
+        path = result_path(options.out, media.name, name)
+        if name in FORMATS and not (path.is_file() and _counts_so(path, parse, name, options.clock)):
+            problems.append(_write_format(options.out, media, parse, None, name, options))
+            _LOG.info("%s: written from the parse, counted by the clock %s", path, options.clock)
+    return "; ".join(problem for problem in problems if problem)
+
+
+def _counts_so(path: Path, parse: Parse, name: str, clock: str) -> bool:
+    """Whether a file of events counts by a clock."""
+    if FORMATS[name].from_start or not parse.media.start_time:
+        return True
+    try:
+        return path.read_bytes() == events_text([parse], name, clock=clock).encode()
+    except ValueError:
+        return False
+
+
+def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Parse | None:
+    """The parse of an earlier run, if it is of this file, by this system and rule, and its pictures are there."""
+    pictures = [name for name in options.formats if name in PICTURES]
+    if options.out is None or not all(result_path(options.out, media.name, name).is_file() for name in pictures):
+        return None
+    written = result_path(options.out, media.name, "json")
+    try:
+        parse = read_parse(written)
+        same_file = _is_unchanged(parse.media, media.path, written)
+    except (OSError, ValueError):
+        return None
+    rule = options.parsing.rule or system.default_rule
+    same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
+    return parse if same and same_file else None
+
+
+def _is_unchanged(held: MediaInfo, path: Path, written: Path) -> bool:
+    """Whether a file is the one that was parsed: recordings of one length often have one size."""
+    facts = path.stat()
+    if held.path != str(path.absolute()) or held.size != facts.st_size:
+        return False
+    if held.modified == modified_at(facts):
+        return True
+    if held.sha256 is not None:
+        return held.sha256 == sha256_of(path)
+    return held.modified is None and facts.st_mtime <= written.stat().st_mtime
+
+
+def _who(system: Mapping[str, Any]) -> dict[str, Any]:
+    """A system but for where its run lies: the checkpoint says which it is."""
+    return {name: value for name, value in system.items() if name != "run"}

@@ -1,0 +1,75 @@
+"""Events as an annotation document of ELAN (.eaf, format 3.0): one tier for each class that is heard, and seen."""
+
+import mimetypes
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+from valor.data.parse_file import SEEN_AS, ParsedEvent
+
+from .timeline import Timeline
+
+_SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
+_EVENT_TYPE = "event"
+
+
+def elan_text(timelines: Sequence[Timeline]) -> str:
+    """An .eaf document; annotations of a tier may not overlap, so every class and modality has its own.
+
+    Raises:
+        ValueError: There is more than one media file, or an event begins before zero, which ELAN cannot say.
+    """
+    if len(timelines) != 1:
+        raise ValueError(f"an ELAN document is of one media file, got {len(timelines)}")
+    (line,) = timelines
+    if any(event.onset < 0 for event in line.events):
+        raise ValueError(
+            f"{line.media.name}: its clock starts below zero, which ELAN has no times for; use --clock zero"
+        )
+    root = Xml.Element("ANNOTATION_DOCUMENT", {"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"})
+    root.attrib |= {"FORMAT": "3.0", "VERSION": "3.0", _SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"}
+    _add_header(root, line)
+    order = Xml.SubElement(root, "TIME_ORDER")
+    slots = _add_slots(order, line.events)
+    tiers: dict[str, list[ParsedEvent]] = {}
+    for event in line.events:
+        tiers.setdefault(f"{SEEN_AS[event.modality]} {event.class_name}", []).append(event)
+    number = 0
+    for name, events in tiers.items():
+        tier = Xml.SubElement(root, "TIER", {"LINGUISTIC_TYPE_REF": _EVENT_TYPE, "TIER_ID": name})
+        for event in events:
+            number += 1
+            _add_annotation(tier, event, number, slots)
+    kind = {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": _EVENT_TYPE, "TIME_ALIGNABLE": "true"}
+    Xml.SubElement(root, "LINGUISTIC_TYPE", kind)
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode", xml_declaration=False).join(
+        ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
+    )
+
+
+def _add_header(root: Xml.Element, line: Timeline) -> None:
+    header = Xml.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
+    kind = mimetypes.guess_type(line.media.name)[0] or ("video/mp4" if line.media.has_visual else "audio/x-wav")
+    address = {"MEDIA_URL": Path(line.media.path).as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": line.media.name}
+    Xml.SubElement(header, "MEDIA_DESCRIPTOR", address)
+
+
+def _add_slots(order: Xml.Element, events: Sequence[ParsedEvent]) -> dict[int, str]:
+    """One time slot for each time that occurs, in order; by milliseconds."""
+    times = sorted({_milliseconds(time) for event in events for time in (event.onset, event.offset)})
+    slots = {time: f"ts{number}" for number, time in enumerate(times, start=1)}
+    for time, name in slots.items():
+        Xml.SubElement(order, "TIME_SLOT", {"TIME_SLOT_ID": name, "TIME_VALUE": str(time)})
+    return slots
+
+
+def _add_annotation(tier: Xml.Element, event: ParsedEvent, number: int, slots: dict[int, str]) -> None:
+    ends = {f"TIME_SLOT_REF{n}": slots[_milliseconds(time)] for n, time in ((1, event.onset), (2, event.offset))}
+    holder = Xml.SubElement(tier, "ANNOTATION")
+    entry = Xml.SubElement(holder, "ALIGNABLE_ANNOTATION", {"ANNOTATION_ID": f"a{number}", **ends})
+    Xml.SubElement(entry, "ANNOTATION_VALUE").text = event.class_name
+
+
+def _milliseconds(time: float) -> int:
+    return round(1000 * time)

@@ -1,0 +1,361 @@
+"""Any media file -> `Parse`: windows are read, judged by teachers, parsed in batches, and merged.
+
+survey (lengths) -> windows (valor.label_harvest.media.windows) -> teachers -> parser or thresholds -> merged
+probabilities
+
+Probabilities of overlapping windows -> those of the whole media, without seams.
+
+A segment that lies in several windows gets their weighted mean. The weight of a window falls linearly from its middle
+to its ends (5, 4, 3, 2, 1 to both sides for ten segments): where one window takes over from the next, it does so
+gradually, and what is far from the edge of a window, where the parser knows its surroundings best, counts most. A
+segment in one window only, such as every one of a clip, keeps its probability to the bit. Decisions are made on the
+means, those of the gate as well.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from valor.data.parse_file import FloatArray, MediaInfo, Parse
+from valor.eval.decide import PostProcessing, gate_probs
+from valor.eval.events import MODALITIES
+from valor.label_harvest.media.decode_pool import DecodeLimits
+from valor.label_harvest.media.stream_reader import ProcessReader
+from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
+from valor.label_harvest.media.survey import MediaSurvey
+from valor.label_harvest.media.windows import Window, num_segments, read_windows, window_starts
+from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
+
+from .trained import Evidences, ParsingSystem, WindowProbs, load_system
+
+if TYPE_CHECKING:
+    from .zero_shot import ZeroShotOptions
+
+
+def window_weights(num_segments: int) -> np.ndarray:
+    """float64 [T], how much each segment of a window counts.
+
+    >>> window_weights(10).tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    """
+    position = np.arange(num_segments, dtype=np.float64)
+    return np.minimum(position, num_segments - 1 - position) + 1
+
+
+class Merger:
+    """Weighted sums over windows; takes as much memory as the result."""
+
+    def __init__(self, num_segments: int, shape: tuple[int, ...]) -> None:
+        """Begin with nothing.
+
+        Args:
+            num_segments: Of the whole media.
+            shape: (M, C).
+        """
+        self._sums = np.zeros((num_segments, *shape))
+        self._weights = np.zeros((num_segments, *shape))
+        self._only = np.full((num_segments, *shape), np.nan, np.float32)
+        self._counts = np.zeros((num_segments, *shape), np.int32)
+
+    def add(self, start: int, probs: FloatArray) -> None:
+        """Add a window.
+
+        Args:
+            start: Its first segment.
+            probs: float32 [T, M, C], NaN where there is nothing to add; what lies beyond the end is left out.
+        """
+        there = slice(start, start + len(probs))
+        kept = probs[: len(self._sums) - start]
+        known = ~np.isnan(kept)
+        weights = np.where(known, window_weights(len(probs))[: len(kept), None, None], 0)
+        self._sums[there] += np.where(known, kept, 0) * weights
+        self._weights[there] += weights
+        self._counts[there] += known
+        self._only[there] = np.where(known, kept, self._only[there])
+
+    def result(self) -> FloatArray:
+        """float32 [segments, M, C], NaN where nothing was added."""
+        with np.errstate(invalid="ignore"):
+            means = (self._sums / self._weights).astype(np.float32)
+        merged: FloatArray = np.where(self._counts == 1, self._only, means)
+        return merged
+
+
+_LOG = logging.getLogger(__name__)
+
+BATCH_PIXELS = 24_000_000
+"""Pixels of all frames of a batch, more only where one window has more; a float frame takes 12 bytes for each."""
+CUT_OFF_SECONDS = 2.0
+"""A file that ends so much earlier than its header says is called cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParseOptions:
+    """How media are parsed."""
+
+    hop: int | None = None
+    """Segments from one window to the next; None for half a window."""
+    rule: PostProcessing | None = None
+    """Thresholds and gate; None for those of the system."""
+    windows_per_batch: int = 8
+    """Windows that go through the networks together at most."""
+    hashed: bool = True
+    """Whether the sha256 of the file is noted, which reads it once more."""
+    limits: DecodeLimits | None = field(default_factory=DecodeLimits)
+    """Seconds decoding may stand still, and memory it may take, in a process of its own; None decodes in this one."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would do nothing."""
+        if self.windows_per_batch < 1 or (self.hop is not None and self.hop < 1):
+            raise ValueError(
+                f"hop and windows_per_batch must be at least 1, got {self.hop} and {self.windows_per_batch}"
+            )
+
+
+def parse(
+    path: Path | str,
+    *,
+    checkpoint: Path | str | None = None,
+    zero_shot: str | Sequence[str] | None = None,
+    options: ParseOptions | None = None,
+    zero_shot_options: "ZeroShotOptions | None" = None,
+    teacher_checkpoints: Mapping[str, str] | None = None,
+    device: str = "auto",
+) -> Parse:
+    """Find what is audible and visible in one media file.
+
+    To parse many files, load the system once and use `parse_media`.
+
+    Args:
+        path: Any file FFmpeg reads, of any length, with or without sound or a picture.
+        checkpoint: The run folder of a trained parser.
+        zero_shot: In place of a run, the names of classes, or a vocabulary file, that the teachers alone look for.
+        options: None for the defaults.
+        zero_shot_options: With `zero_shot`, its teachers, thresholds and temperature; None for the defaults.
+        teacher_checkpoints: By role (audio, visual), a local weight file of its teacher.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Raises:
+        MediaError: The file cannot be parsed; says why.
+        ValueError: Neither or both of `checkpoint` and `zero_shot` are given, options are for the other one, or the run
+            cannot parse media.
+    """
+    if (checkpoint is None) == (zero_shot is None):
+        raise ValueError(
+            "give either checkpoint=RUN or zero_shot=NAMES, got " + ("neither" if not checkpoint else "both")
+        )
+    if zero_shot is not None:
+        system: ParsingSystem = _zero_shot_system(zero_shot, zero_shot_options, teacher_checkpoints)
+    else:
+        assert checkpoint is not None
+        if zero_shot_options is not None:
+            raise ValueError(
+                "zero_shot_options are for zero_shot=NAMES, got checkpoint=RUN; a run names its own teachers"
+            )
+        system = load_system(checkpoint, teacher_checkpoints=teacher_checkpoints, device=device)
+    return parse_media(system, Path(path), options)
+
+
+def _zero_shot_system(
+    names: str | Sequence[str], options: "ZeroShotOptions | None", teacher_checkpoints: Mapping[str, str] | None
+) -> ParsingSystem:
+    from .zero_shot import ZeroShotOptions, load_zero_shot
+
+    chosen = options or ZeroShotOptions()
+    return load_zero_shot(
+        names,
+        teachers=chosen.teachers,
+        teacher_checkpoints=teacher_checkpoints,
+        thresholds=None if chosen.thresholds is None else Path(chosen.thresholds),
+        temperature=chosen.temperature,
+    )
+
+
+def media_reader(options: ParseOptions) -> AbstractContextManager[MediaReader]:
+    """Who decodes, for a `with` block around the parse of one file or of many."""
+    return ProcessReader(options.limits) if options.limits else nullcontext(DirectReader())
+
+
+def parse_media(
+    system: ParsingSystem,
+    path: Path,
+    options: ParseOptions | None = None,
+    *,
+    watch: Callable[[MediaSurvey, Window], None] | None = None,
+    bar: tqdm | None = None,
+    reader: MediaReader | None = None,
+) -> Parse:
+    """Parse one media file.
+
+    Args:
+        system: Who parses.
+        path: The file.
+        options: None for the defaults.
+        watch: Sees every window as it is read, in order, to draw the media beside its parse.
+        bar: A progress bar that is moved by seconds of media.
+        reader: Who decodes, from `media_reader`; None for one that is there for this file alone.
+
+    Raises:
+        MediaError: The file cannot be parsed; says why.
+        ValueError: The options do not fit the system.
+    """
+    options = options or ParseOptions()
+    if reader is None:
+        with media_reader(options) as reader:
+            return parse_media(system, path, options, watch=watch, bar=bar, reader=reader)
+    rule = options.rule or system.default_rule
+    if not isinstance(rule.gate, str):
+        raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
+    survey = reader.survey(path)
+    hop = options.hop or max(1, system.grid.num_segments // 2)
+    segments = num_segments(survey.seconds, system.grid)
+    shape = (len(MODALITIES), len(system.class_names))
+    probs, gates = Merger(segments, shape), Merger(segments, shape)
+    moved = _Progress(bar, survey.seconds, len(window_starts(segments, system.grid.num_segments, hop)))
+    slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
+    windows_of = read_windows(survey, system.grid, hop=hop, slots=slots, reader=reader)
+    for windows in _batched(windows_of, 1 if slots else _batch_size(survey, system, options)):
+        for window in windows if watch else ():
+            watch(survey, window)
+        heard_or_seen = [window for window in windows if window.present.any()]
+        if heard_or_seen:
+            _judge(system, heard_or_seen, rule.gate, probs, gates)
+        moved.by(len(windows))
+    return Parse(
+        media=_media_info(survey, hashed=options.hashed),
+        class_names=system.class_names,
+        segment_seconds=system.grid.segment_seconds,
+        segment_probs=probs.result(),
+        gate_probs=None if rule.gate == "none" else gates.result(),
+        decision=rule,
+        system=describe_options(system, options),
+        notes=_notes(survey),
+    )
+
+
+def _judge(system: ParsingSystem, windows: Sequence[Window], gate: str, probs: Merger, gates: Merger) -> None:
+    """Add what the system says of some windows, where their streams are there."""
+    answer = system.judge(windows, gather(system.teachers, windows))
+    gated = _gated(answer, gate, len(windows[0].valid))
+    for row, window in enumerate(windows):
+        here = window.present[:, :, None] & window.valid[:, None, None]
+        probs.add(window.start, np.where(here, answer.segment[row], np.nan).astype(np.float32))
+        gates.add(window.start, np.where(here, gated[row], np.nan).astype(np.float32))
+
+
+def gather(teachers: Sequence[Teacher], windows: Sequence[Window]) -> Evidences:
+    """What each teacher says of each window, None where the window lacks a stream it needs."""
+    found: dict[str, list[Evidence | None]] = {}
+    for teacher in teachers:
+        needs = NEEDS[teacher.role]
+        usable = [
+            row for row, window in enumerate(windows) if all(getattr(window.clip, need) is not None for need in needs)
+        ]
+        answers = teacher.encode_many([windows[row].clip for row in usable]) if usable else []
+        found[teacher.role] = [None] * len(windows)
+        for row, answer in zip(usable, answers, strict=True):
+            found[teacher.role][row] = answer
+    return found
+
+
+def _gated(answer: WindowProbs, gate: str, segments: int) -> np.ndarray:
+    """float32 [B, T, M, C], the probability the gate reads in every segment of each window; NaN without a gate."""
+    shape = (len(answer.segment), segments, *answer.segment.shape[2:])
+    if gate == "none":
+        return np.full(shape, np.nan, np.float32)
+    if answer.clip is None:
+        raise ValueError(f"this system has no probabilities for the gate {gate}; choose the gate none")
+    known = {"clip_probs": answer.clip, "modality_probs": None if answer.modality is None else answer.modality}
+    absent = np.isnan(answer.segment).any(axis=1)  # [B, M, C]
+    filled = {name: None if probs is None else np.nan_to_num(probs) for name, probs in known.items()}
+    read = gate_probs(np.nan_to_num(answer.segment), gate=gate, **filled)
+    gated = np.where(absent, np.nan, np.stack([probs for probs in read if probs is not None], axis=1))
+    return np.broadcast_to(gated[:, None], shape)
+
+
+def _batch_size(survey: MediaSurvey, system: ParsingSystem, options: ParseOptions) -> int:
+    """Windows that go through the networks together: fewer of large frames, which teachers hold as floats."""
+    pixels = min((survey.width or 1) * (survey.height or 1), KEPT_PIXELS) * system.grid.num_segments
+    return max(1, min(options.windows_per_batch, BATCH_PIXELS // pixels))
+
+
+def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
+    while batch := list(islice(windows, size)):
+        yield batch
+
+
+@dataclass
+class _Progress:
+    """Moves a bar by seconds of media, window by window."""
+
+    bar: tqdm | None
+    seconds: float
+    windows: int
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        """Say how long it will be."""
+        if self.bar is not None:
+            self.bar.reset(total=self.seconds)
+
+    def by(self, windows: int) -> None:
+        """So many windows more are parsed."""
+        before, self.done = self.done, self.done + windows
+        if self.bar is not None:
+            self.bar.update(self.seconds * (self.done - before) / self.windows)
+
+
+def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
+    facts = survey.path.stat()
+    return MediaInfo(
+        name=survey.path.name,
+        path=str(survey.path.absolute()),
+        duration=round(survey.seconds, 6),
+        start_time=survey.start_time,
+        has_audio=survey.audio_seconds is not None,
+        has_visual=survey.video_seconds is not None,
+        width=survey.width,
+        height=survey.height,
+        frame_rate=survey.frame_rate,
+        sha256=sha256_of(survey.path) if hashed else None,
+        size=facts.st_size,
+        modified=modified_at(facts),
+    )
+
+
+def modified_at(facts: os.stat_result) -> float:
+    """When a file was last changed, in seconds since 1970 to the microsecond."""
+    return round(facts.st_mtime, 6)
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of the bytes of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _notes(survey: MediaSurvey) -> tuple[str, ...]:
+    """What is odd about a file that could be parsed."""
+    notes = []
+    if survey.missing_seconds > CUT_OFF_SECONDS:
+        notes.append(
+            f"ends at {survey.seconds:.1f} s of the {survey.promised_seconds:.1f} s its header says; was it cut off?"
+        )
+    for note in notes:
+        _LOG.warning("%s: %s", survey.path.name, note)
+    return tuple(notes)
+
+
+def describe_options(system: ParsingSystem, options: ParseOptions) -> dict[str, Any]:
+    """What `Parse.system` will say: by it a parse is known to be of this system and these windows."""
+    hop = options.hop or max(1, system.grid.num_segments // 2)
+    return {**system.describe(), "windows": {"segments": system.grid.num_segments, "hop": hop}}

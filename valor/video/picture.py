@@ -1,0 +1,165 @@
+"""The picture of a parse, as a figure and as PNG or SVG.
+
+What is drawn of the media beside its parse: thumbnails and a spectrogram, gathered while windows pass by.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from valor.data.parse_file import Parse
+from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
+from valor.eval.figures.timeline import DrawnParse, clock_text, parse_figure
+from valor.label_harvest.media.survey import MediaSurvey
+from valor.label_harvest.media.windows import Window, num_segments
+from valor.label_harvest.store.disk import replaced
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+THUMBNAIL_HEIGHT = 180
+"""Pixels of height of a thumbnail at most."""
+MOST_COLUMNS = 1200
+"""Columns of the spectrogram, or one for each segment where there are more segments."""
+BANDS = 56
+"""Bands of the spectrogram, evenly spaced on a logarithmic scale."""
+LOWEST_HZ, HIGHEST_HZ = 60.0, 12000.0
+"""Range of the bands."""
+_SPECTRUM = 1024
+_PER_COLUMN = 4
+"""Most spectra that are averaged for a column."""
+_STRIP_SHAPE = 15.0
+"""Width of the strip of thumbnails by its height."""
+
+
+@dataclass
+class MediaSketch:
+    """Thumbnails and a spectrogram that grow window by window; pass its `watch` to `valor.video.parse.parse_media`."""
+
+    frames: dict[int, np.ndarray] = field(default_factory=dict)
+    """uint8 [H, W, 3] by place in the strip."""
+    columns: dict[int, np.ndarray] = field(default_factory=dict)
+    """float32 [BANDS, columns of a segment] by segment."""
+    places: int = 0
+    segments: int = 0
+
+    def watch(self, survey: MediaSurvey, window: Window) -> None:
+        """Take what a window shows and sounds like."""
+        if not self.places:
+            self.segments = num_segments(survey.seconds, window.clip.grid)
+            self.places = _num_thumbnails(survey)
+        if window.clip.frames is not None:
+            self._take_frames(window.start, window.clip.frames)
+        if window.clip.waveform is not None:
+            self._take_sound(window)
+
+    def strip(self) -> np.ndarray | None:
+        """uint8 [K, H, W, 3], or None without a picture; the nearest frame where there is none."""
+        if not self.frames:
+            return None
+        nearest = [min(self.frames, key=lambda there: abs(there - place)) for place in range(self.places)]
+        return np.stack([self.frames[there] for there in nearest])
+
+    def spectrogram(self) -> np.ndarray | None:
+        """float32 [BANDS, columns] in dB, or None without sound; silence where there is none."""
+        if not self.columns:
+            return None
+        width = next(iter(self.columns.values())).shape[1]
+        silent = np.full((BANDS, width), -120.0, np.float32)
+        return np.concatenate([self.columns.get(segment, silent) for segment in range(self.segments)], axis=1)
+
+    def _take_frames(self, start: int, frames: np.ndarray) -> None:
+        for place in range(self.places):
+            segment = min(int((place + 0.5) * self.segments / self.places), self.segments - 1)
+            if place not in self.frames and start <= segment < start + len(frames):
+                self.frames[place] = _thumbnail(frames[segment - start])
+
+    def _take_sound(self, window: Window) -> None:
+        grid = window.clip.grid
+        width = max(1, round(MOST_COLUMNS / max(self.segments, grid.num_segments)))
+        pieces = np.array_split(window.clip.waveform, grid.num_segments)
+        for offset, piece in enumerate(pieces):
+            segment = window.start + offset
+            if window.valid[offset] and segment not in self.columns:
+                self.columns[segment] = _spectra(piece, grid.sample_rate, width)
+
+
+def _num_thumbnails(survey: MediaSurvey) -> int:
+    """So many that the strip is flat and long, whatever the shape of a frame."""
+    if not survey.width or not survey.height:
+        return 10
+    return int(np.clip(round(_STRIP_SHAPE * survey.height / survey.width), 4, 24))
+
+
+def _thumbnail(frame: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    height, width = frame.shape[:2]
+    scale = min(1.0, THUMBNAIL_HEIGHT / height)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.BOX))
+
+
+def _spectra(samples: np.ndarray, rate: int, columns: int) -> np.ndarray:
+    """float32 [BANDS, columns] in dB of full scale, each the mean of a few spectra."""
+    edges = np.geomspace(LOWEST_HZ, min(HIGHEST_HZ, rate / 2), BANDS + 1) * _SPECTRUM / rate
+    first = np.minimum(np.floor(edges[:-1]).astype(int), _SPECTRUM // 2)
+    stops = np.maximum(np.ceil(edges[1:]).astype(int), first + 1)
+    spectra = max(1, min(_PER_COLUMN, len(samples) // (columns * _SPECTRUM) + 1))
+    centres = (np.arange(columns * spectra) + 0.5) * len(samples) / (columns * spectra)
+    starts = np.clip(np.round(centres - _SPECTRUM / 2), 0, max(0, len(samples) - _SPECTRUM)).astype(int)
+    padded = np.pad(samples, (0, max(0, _SPECTRUM - len(samples))))
+    windows = padded[starts[:, None] + np.arange(_SPECTRUM)] * np.hanning(_SPECTRUM)
+    power = np.square(np.abs(np.fft.rfft(windows))).reshape(columns, spectra, -1).mean(axis=1)
+    total = np.concatenate([np.zeros((columns, 1)), power.cumsum(axis=1)], axis=1)
+    bands = (total[:, stops] - total[:, first]) / (stops - first) / (_SPECTRUM / 4) ** 2
+    return (10 * np.log10(np.maximum(bands, 1e-12))).T.astype(np.float32)
+
+
+SUFFIXES = (".png", ".svg")
+"""What a picture may be named."""
+
+
+def draw_parse(
+    parse: Parse, sketch: MediaSketch | None = None, *, title: str | None = None, style: Style = ON_SCREEN
+) -> "Figure":
+    """Draw what is audible and visible, under frames and sound where a sketch of the media is given."""
+    drawn = DrawnParse(
+        class_names=parse.class_names,
+        probs=parse.segment_probs,
+        predicted=parse.predicted,
+        segment_seconds=parse.segment_seconds,
+        start=parse.media.start_time,
+        frames=sketch.strip() if sketch else None,
+        spectrogram=sketch.spectrogram() if sketch else None,
+    )
+    length = clock_text(round(parse.media.duration, 1), parse.media.duration)
+    unit = " s" if ":" not in length else " min" if length.count(":") == 1 else " h"
+    return parse_figure(drawn, title=title or f"{_shortened(parse.media.name)}, {length}{unit}", style=style)
+
+
+def write_picture(
+    path: Path, parse: Parse, sketch: MediaSketch | None = None, *, title: str | None = None, style: Style = ON_SCREEN
+) -> None:
+    """Write the picture of a parse as PNG or SVG, whole or not at all.
+
+    Raises:
+        ValueError: The name ends in neither.
+    """
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path}: a picture is named *{' or *'.join(SUFFIXES)}")
+    figure = draw_parse(parse, sketch, title=title, style=style)
+    with replaced(path) as temporary:
+        if path.suffix == ".png":
+            temporary.write_bytes(to_png(figure))
+        else:
+            temporary.write_text(to_svg(figure), encoding="utf-8", newline="\n")
+
+
+def _shortened(name: str) -> str:
+    """A file name that fits above a figure; dollar signs would begin a formula."""
+    short = name if len(name) <= 70 else f"{name[:45]}...{name[-20:]}"
+    return "".join(letter if letter.isprintable() else " " for letter in short).replace("$", r"\$")

@@ -1,0 +1,207 @@
+"""Parsing without training: two frozen teachers look for any classes a person names.
+
+The probability of a class in a segment is sigmoid((logit - threshold) / temperature), as for soft pseudo labels, so it
+reaches 1/2 where the logit reaches the threshold of the class. Logits are scale * cosine + bias of the teacher.
+
+Thresholds are those of a vocabulary file or of `valor calibrate` (--thresholds). Classes that are only named, and those
+of LLP, get the default of their teacher: thresholds of pseudo labels may be bold, since the tags of a clip rule most
+classes out, and here nothing does. The default is 0 for teachers trained with a sigmoid, whose logits have a bias and
+say 1/2 there, and for CLIP and CLAP the strictest threshold of the published label generator. On the demo world, 0
+gives segment-level F of 59 (heard) and 50 (seen), the thresholds of its pseudo labels 13 and 18, and the trained parser
+78 and 76. Defaults are a start; a calibrated threshold fits its class.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valor.data.vocabulary import LLP_CLASSES, VOCABULARIES, EventClass, class_names, prompts, read_vocabulary
+from valor.eval.decide import PostProcessing
+from valor.eval.events import MODALITIES
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.windows import Window
+from valor.label_harvest.pseudo_labels import pseudo_probs
+from valor.label_harvest.teachers.build import build_teacher
+from valor.label_harvest.teachers.teacher import Evidence, Teacher
+from valor.labels.labels import read_thresholds
+
+from .trained import Evidences, WindowProbs, brief_identity
+
+DEFAULT_TEACHERS = {"audio": "clap-630k-fusion", "visual": "clip-vit-l14"}
+"""Who listens and who looks unless others are named."""
+DEFAULT_THRESHOLDS = {"clip": 20.0, "clap": 6.0}
+"""Logits, by what a store calls the teacher: the highest among LLP's thresholds (a cosine of 0.20 for CLIP)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotOptions:
+    """Who looks for classes without training, and how sure it must be."""
+
+    teachers: Mapping[str, str] = field(default_factory=dict)
+    """By role (audio, visual), the name of a teacher; those that are not named are `DEFAULT_TEACHERS`."""
+    thresholds: Path | str | None = None
+    """Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults."""
+    temperature: float = 1.0
+    """In logits: how gradually probabilities change around a threshold."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ZeroShotSystem:
+    """Teachers alone; see `valor.video.trained.ParsingSystem`."""
+
+    class_names: tuple[str, ...]
+    teachers: tuple[Teacher, ...]
+    grid: Grid
+    thresholds: Mapping[str, np.ndarray]
+    """float64 [C] logits, by role."""
+    temperature: float = 1.0
+    """In logits: how gradually probabilities change around a threshold."""
+    default_rule: PostProcessing = PostProcessing(gate="none")
+
+    def describe(self) -> dict[str, Any]:
+        """See `ParsingSystem.describe`."""
+        captions = {teacher.role: teacher.identity()["prompts"] for teacher in self.teachers}
+        digest = hashlib.sha256(repr((self.class_names, captions)).encode()).hexdigest()
+        return {
+            "run": None,
+            "checkpoint": None,
+            "recipe": None,
+            "teachers": {teacher.role: brief_identity(teacher) for teacher in self.teachers},
+            "prompts": captions,
+            "vocabulary": digest,
+            "label_thresholds": {role: values.tolist() for role, values in self.thresholds.items()},
+            "temperature": self.temperature,
+            "zero_shot": True,
+        }
+
+    def judge(self, windows: Sequence[Window], evidence: Evidences) -> WindowProbs:
+        """See `ParsingSystem.judge`; there are no probabilities of whole windows."""
+        shape = (len(windows), self.grid.num_segments, len(MODALITIES), len(self.class_names))
+        segment = np.full(shape, np.nan, np.float32)
+        every = np.ones(len(self.class_names), bool)
+        for teacher in self.teachers:
+            modality = MODALITIES.index(teacher.role)
+            identity = teacher.identity()
+            for row, answer in enumerate(evidence[teacher.role]):
+                if answer is not None:
+                    logits = _logits(answer, identity)
+                    limits = self.thresholds[teacher.role]
+                    segment[row, :, modality] = pseudo_probs(logits, every, limits, temperature=self.temperature)
+        return WindowProbs(segment)
+
+
+def load_zero_shot(
+    names: str | Sequence[str],
+    *,
+    teachers: Mapping[str, str] | None = None,
+    teacher_checkpoints: Mapping[str, str] | None = None,
+    thresholds: Path | None = None,
+    temperature: float = 1.0,
+    window: int = Grid.num_segments,
+) -> ZeroShotSystem:
+    """Load the teachers for some classes.
+
+    Args:
+        names: Names of classes, as one text with commas or as several; or a vocabulary by its name or file.
+        teachers: By role (audio, visual), the name of a teacher; those that are not named are the published ones.
+        teacher_checkpoints: By role, a local weight file.
+        thresholds: Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults.
+        temperature: In logits.
+        window: Segments that are judged together; a matter of speed.
+
+    Raises:
+        ValueError: No class, one twice, a teacher that does not look or listen, or one without default thresholds.
+        TeacherUnavailableError: The weights of a teacher are neither here nor to be fetched.
+    """
+    if not 0 < temperature < np.inf:
+        raise ValueError(f"temperature must be a positive number of logits, got {temperature}")
+    classes, own = read_classes(names)
+    chosen = {**DEFAULT_TEACHERS, **(teachers or {})}
+    built = tuple(
+        build_teacher(chosen[role], prompts(classes, role), checkpoint=(teacher_checkpoints or {}).get(role))
+        for role in MODALITIES
+    )
+    for role, teacher in zip(MODALITIES, built, strict=True):
+        if teacher.role != role:
+            raise ValueError(f"{chosen[role]} is no {role} teacher but a {teacher.role} one")
+    limits = read_thresholds(thresholds, len(classes)) if thresholds else _thresholds(classes, built, own=own)
+    if not set(MODALITIES) <= set(limits):
+        raise ValueError(f"{thresholds}: expected thresholds for audio and visual, got {', '.join(limits)}")
+    rates = {teacher.sample_rate for teacher in built} - {None}
+    return ZeroShotSystem(
+        class_names=class_names(classes),
+        teachers=built,
+        grid=Grid(num_segments=window, sample_rate=rates.pop() if rates else Grid.sample_rate),
+        thresholds={role: limits[role] for role in MODALITIES},
+        temperature=temperature,
+    )
+
+
+def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bool]:
+    """(classes, whether their thresholds are meant for this): a vocabulary, or classes made of mere names.
+
+    A name that is one of LLP's gets LLP's captions, any other "A photo of NAME." and "This is a sound of NAME".
+
+    Raises:
+        ValueError: No class, or one twice.
+
+    >>> [entry.audio_prompt for entry in read_classes("Dog, glass_breaking")[0]]
+    ['This is a sound of dog', 'This is a sound of glass breaking']
+    """
+    if isinstance(names, str) and (names in VOCABULARIES or is_vocabulary_file(names)):
+        return read_vocabulary(names), names not in VOCABULARIES
+    given = names.split(",") if isinstance(names, str) else list(names)
+    wanted = [name.strip() for name in given if name.strip()]
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise ValueError(f"name at least one class to look for, and none twice, got {wanted or 'none'}")
+    known = {entry.name: entry for entry in LLP_CLASSES}
+    return tuple(known.get(name) or _named(name) for name in wanted), False
+
+
+def is_vocabulary_file(text: str) -> bool:
+    """Whether a text is the path of a file; many names in a row are longer than a path may be."""
+    try:
+        return Path(text).is_file()
+    except OSError:
+        return False
+
+
+def _named(name: str) -> EventClass:
+    words = name.replace("_", " ")
+    return EventClass(
+        name,
+        f"A photo of {words}.",
+        f"This is a sound of {words}",
+        DEFAULT_THRESHOLDS["clip"],
+        DEFAULT_THRESHOLDS["clap"],
+    )
+
+
+def _thresholds(classes: tuple[EventClass, ...], teachers: Sequence[Teacher], *, own: bool) -> dict[str, np.ndarray]:
+    """Thresholds of a vocabulary, or the defaults of the teachers."""
+    if own:
+        return {role: np.array([getattr(entry, f"{role}_threshold") for entry in classes]) for role in MODALITIES}
+    limits = {}
+    for teacher in teachers:
+        identity = teacher.identity()
+        limit = 0.0 if identity["logit_bias"] else DEFAULT_THRESHOLDS.get(str(identity["teacher"]))
+        if limit is None:
+            raise ValueError(
+                f"there is no default threshold for the teacher {identity['teacher']}; give one for each class in a "
+                "vocabulary file or with --thresholds FILE, which `valor calibrate` can make"
+            )
+        limits[teacher.role] = np.full(len(classes), limit)
+    return limits
+
+
+def _logits(answer: Evidence, identity: Mapping[str, Any]) -> np.ndarray:
+    """float32 [T, C], as a store computes them."""
+    if answer.similarity is None:
+        raise ValueError(f"the teacher {identity['teacher']} makes features and judges nothing; take another")
+    scale, bias = np.float32(identity["logit_scale"]), np.float32(identity["logit_bias"])
+    logits: np.ndarray = scale * answer.similarity + bias
+    return logits
