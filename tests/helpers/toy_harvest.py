@@ -1,4 +1,4 @@
-"""A small harvest without a network, run here or as a process that can be killed: python -m tests.helpers.toy_harvest."""
+"""A small harvest without a network, run here or as a process to be killed: python -m tests.helpers.toy_harvest."""
 
 import argparse
 import hashlib

@@ -16,7 +16,7 @@ from valor.label_harvest.media.decode_pool import DecodePool
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.store import read_store
-from valor.labels.labels import default_thresholds
+from valor.labelling.labels import default_thresholds
 
 CLIPS = ("clip_a", "clip_b")
 

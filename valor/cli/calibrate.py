@@ -132,7 +132,7 @@ def _kept_thresholds(
     cli: argparse.Namespace, store: "EvidenceStore", classes: "tuple[EventClass, ...]"
 ) -> "dict[str, np.ndarray]":
     """What classes keep that nothing is found on: the file given, else what belongs to these teachers or classes."""
-    from valor.labels.labels import default_thresholds, read_thresholds, thresholds_of
+    from valor.labelling.labels import default_thresholds, read_thresholds, thresholds_of
 
     if cli.keep:
         return read_thresholds(cli.keep, len(classes))

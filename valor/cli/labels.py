@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 
 if TYPE_CHECKING:
-    from valor.labels.make import LabelReport
+    from valor.labelling.make import LabelReport
 
 
 def add(commands: Commands) -> argparse.ArgumentParser:
@@ -74,7 +74,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.labels.make import LabelOptions, make_labels
+    from valor.labelling.make import LabelOptions, make_labels
 
     if cli.temperature is not None and not cli.soft:
         raise ValueError("--temperature is for soft labels; add --soft")
@@ -118,7 +118,7 @@ def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
 
 
 def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.labels.review import NEAR_FILE
+    from valor.labelling.review import NEAR_FILE
 
     if near := report.near:
         limits = sorted(set(near.margins.values()))
@@ -129,7 +129,7 @@ def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
 
 
 def _say_flips(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.labels.review import FLIPS_FILE, flip_table
+    from valor.labelling.review import FLIPS_FILE, flip_table
 
     if found := report.flipped:
         for name, (ours, theirs) in found.differing.items():
@@ -157,7 +157,7 @@ def _say_export(cli: argparse.Namespace, report: "LabelReport") -> None:
 
 
 def _say_disagreements(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.labels.review import DISAGREEMENTS_FILE
+    from valor.labelling.review import DISAGREEMENTS_FILE
 
     if report.disagreements is not None:
         print(
@@ -167,7 +167,7 @@ def _say_disagreements(cli: argparse.Namespace, report: "LabelReport") -> None:
 
 def _say_quality(cli: argparse.Namespace, report: "LabelReport") -> None:
     """Print how good the labels are."""
-    from valor.labels.quality import QUALITY_FILE, class_table
+    from valor.labelling.quality import QUALITY_FILE, class_table
 
     quality, split = report.quality, report.split
     if quality is None or split is None:

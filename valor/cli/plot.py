@@ -187,7 +187,7 @@ def _training_figure(cli: argparse.Namespace, style: "Style") -> "Figure":
 
 def _label_qualities(cli: argparse.Namespace, split: "Split") -> list:
     from valor.data.label_file import read_pseudo_labels
-    from valor.labels.labels import label_quality
+    from valor.labelling.labels import label_quality
 
     qualities = []
     for typed in cli.labels:

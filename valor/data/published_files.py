@@ -530,7 +530,7 @@ def export_store(
 ) -> tuple[int, list[ExportedFeatures]]:
     """Write labels and features of the clips that have labels; features go shard by shard, one in memory at a time.
 
-    What is there is replaced: `valor.labels.make` has said whose it is.
+    What is there is replaced: `valor.labelling.make` has said whose it is.
 
     Args:
         out: Folder that gets `feats/`, `CLIP/` and `CLAP/`.

@@ -31,7 +31,7 @@ from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.build import build_teacher
-from valor.labels.labels import LabelQuality, label_quality, read_thresholds, write_label_folder
+from valor.labelling.labels import LabelQuality, label_quality, read_thresholds, write_label_folder
 from valor.training.checkpoint import LOG
 from valor.training.recipes import RECIPES
 from valor.training.run import predict_run, train_run, with_seed

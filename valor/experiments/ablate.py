@@ -38,7 +38,7 @@ from valor.eval.scores import FIGURES, LEVELS, Scores
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.demo import WEIGHTS
-from valor.labels.labels import complete_clips, default_thresholds, read_thresholds
+from valor.labelling.labels import complete_clips, default_thresholds, read_thresholds
 from valor.training.checkpoint import PREDICTIONS
 from valor.training.predict import TrainingError
 from valor.training.recipes import Recipe, override

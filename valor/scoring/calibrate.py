@@ -23,7 +23,7 @@ from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
 from valor.eval.decide import PostProcessing, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.store import EvidenceStore
-from valor.labels.labels import complete_clips
+from valor.labelling.labels import complete_clips
 
 from .thresholds import ROLES, Calibration
 

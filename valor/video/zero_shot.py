@@ -27,7 +27,7 @@ from valor.label_harvest.media.windows import Window
 from valor.label_harvest.pseudo_labels import pseudo_probs
 from valor.label_harvest.teachers.build import build_teacher
 from valor.label_harvest.teachers.teacher import Evidence, Teacher
-from valor.labels.labels import read_thresholds
+from valor.labelling.labels import read_thresholds
 
 from .trained import Evidences, WindowProbs, brief_identity
 

@@ -42,7 +42,7 @@ from valor.data.tables import Split
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.shards import ShardRow, write_shard
 from valor.label_harvest.store.store import describe, open_store, read_store
-from valor.labels.labels import label_clips
+from valor.labelling.labels import label_clips
 
 ALL = tuple(SPLITS)
 UNFOLDED = tuple(kind for kind, files in FEATURE_FILES.items() if files.fold is None)

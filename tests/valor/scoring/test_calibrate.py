@@ -14,7 +14,7 @@ from valor.eval.decide import PRESETS, PostProcessing
 from valor.eval.scores import f_scores
 from valor.label_harvest.pseudo_labels import label_store
 from valor.label_harvest.store.store import EvidenceStore
-from valor.labels.labels import read_thresholds
+from valor.labelling.labels import read_thresholds
 from valor.scoring.calibrate import ON_TEST, calibrate_predictions, calibrate_store, sources_of
 from valor.scoring.thresholds import apply_calibration, read_calibration, write_calibration
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from valor.eval.decide import PRESETS, PostProcessing, preset
-from valor.labels.labels import read_thresholds
+from valor.labelling.labels import read_thresholds
 from valor.scoring.thresholds import Calibration, apply_calibration, read_calibration, write_calibration
 
 CLASSES = ("Dog", "Speech", "Cello")

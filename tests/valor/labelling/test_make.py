@@ -21,8 +21,8 @@ from valor.demo.world.schedule import sample_world
 from valor.label_harvest.store import store as evidence
 from valor.label_harvest.store.shards import ShardRow, write_shard
 from valor.label_harvest.store.store import describe, open_store
-from valor.labels import make as label_stage
-from valor.labels.make import LabelOptions, make_labels, open_label_folder
+from valor.labelling import make as label_stage
+from valor.labelling.make import LabelOptions, make_labels, open_label_folder
 
 CLIPS = ("aaaaaaaaaaa_0_10", "bbbbbbbbbbb_0_10")
 FOLDER = "CLIP/features"
@@ -181,10 +181,10 @@ def test_labels_of_published_teachers_need_no_torch(world, tmp_path):
     run = f"""
 import sys
 from pathlib import Path
-from valor.labels.make import LabelOptions, make_labels
+from valor.labelling.make import LabelOptions, make_labels
 options = LabelOptions(thresholds=Path({str(world / "half.json")!r}), disagreements=True, against=Path({str(world)!r}))
 make_labels(Path({str(world / "val")!r}), Path({str(tmp_path)!r}), options, progress=False)
-from valor.labels.labels import thresholds_for
+from valor.labelling.labels import thresholds_for
 from valor.data.vocabulary import LLP_CLASSES
 thresholds_for({{"teachers": {{"visual": {{"teacher": "clip", "logit_scale": 100.0}}}}}}, LLP_CLASSES)
 assert not {{"torch", "matplotlib"}} & set(sys.modules)

@@ -4,10 +4,10 @@ import csv
 
 import pytest
 
-from tests.valor.labels.test_labels import CLASSES, quality_case
+from tests.valor.labelling.test_labels import CLASSES, quality_case
 from valor.eval.figures.style import to_png
-from valor.labels.labels import label_quality
-from valor.labels.quality import class_rows, class_table, draw_label_classes, write_class_table
+from valor.labelling.labels import label_quality
+from valor.labelling.quality import class_rows, class_table, draw_label_classes, write_class_table
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from valor.data.label_file import PseudoLabels, is_random, made_by_random_teache
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES
 from valor.label_harvest.store.store import EvidenceStore
-from valor.labels.labels import (
+from valor.labelling.labels import (
     label_clips,
     label_quality,
     provenance_of,

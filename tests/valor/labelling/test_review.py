@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from valor.label_harvest.store.store import EvidenceStore
-from valor.labels.review import (
+from valor.labelling.review import (
     DISAGREEMENT_COLUMNS,
     FLIP_COLUMNS,
     NEAR_COLUMNS,
