@@ -38,7 +38,7 @@ from .labels import (
     write_labels,
     write_provenance,
 )
-from .quality import QUALITY_FILE, draw_quality, write_class_table
+from .quality import QUALITY_FILE, draw_label_classes, write_class_table
 
 if TYPE_CHECKING:
     from valor.data.published_files import ExportedFeatures, ExportPlan
@@ -342,7 +342,7 @@ def _find(
 def _draw(quality: LabelQuality, names: tuple[str, ...]) -> bytes:
     from valor.eval.figures.style import to_png
 
-    return to_png(draw_quality(quality, names))
+    return to_png(draw_label_classes(quality, names))
 
 
 def _scored_split(store: EvidenceStore, options: LabelOptions) -> Split:
