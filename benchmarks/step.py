@@ -26,9 +26,10 @@ from torch.nn import functional
 
 from benchmarks.machine import processor
 from valor.data.clips import Batch
-from valor.parsers.build import PARSERS, ParserOptions, build_parser
+from valor.parsers.build import build_parser
 from valor.parsers.cpu.products import linear
 from valor.parsers.folding import fold_clap_map, fold_frames
+from valor.parsers.options import PARSERS, ParserOptions
 from valor.training.options import FitOptions
 from valor.training.step import build_optimiser, train_step
 

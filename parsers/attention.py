@@ -9,12 +9,7 @@ from torch.nn import functional
 from .cpu.dropout import drop
 from .cpu.fused import LayerWeights, fused_layer
 from .cpu.products import Dense, dense
-
-NORM_ORDERS = ("post", "pre")
-"""Where a layer normalises: after each residual sum, or the query before it."""
-
-UPDATE_ORDERS = ("audio-first", "together")
-"""Which audio the visual stream attends to: the updated one, or that before the layer."""
+from .options import NORM_ORDERS, UPDATE_ORDERS
 
 
 class MultiheadAttention(nn.Module):

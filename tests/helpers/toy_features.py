@@ -5,7 +5,7 @@ import torch
 
 from valor.data.clips import ClipSet
 from valor.data.tables import Split
-from valor.parsers.build import ParserOptions
+from valor.parsers.options import ParserOptions
 
 CLASSES = ("Bell", "Dog", "Drum")
 SEGMENTS, WIDTH = 5, 6

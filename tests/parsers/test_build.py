@@ -3,7 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from valor.parsers.build import PARSERS, ParserOptions, build_parser, options_of
+from valor.parsers.build import build_parser, options_of
+from valor.parsers.options import PARSERS, ParserOptions
 from valor.parsers.published import from_published, our_name, published_name, to_published
 
 

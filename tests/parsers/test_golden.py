@@ -15,10 +15,11 @@ from torch import Tensor
 from tests.helpers import golden_recipe
 from tests.helpers.golden_recipe import feature, labels, uniform
 from valor.data.clips import Batch
-from valor.parsers.build import PARSERS, build_parser
+from valor.parsers.build import build_parser
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map, fold_frames
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import LossTerms, loss_terms, total_loss
+from valor.parsers.options import PARSERS
 from valor.parsers.published import from_published, published_name, to_published
 from valor.training.options import FitOptions, learning_rate
 from valor.training.step import build_optimiser, set_learning_rate, train_step

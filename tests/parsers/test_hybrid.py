@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from valor.parsers.build import ParserOptions, build_parser
+from valor.parsers.build import build_parser
 from valor.parsers.hybrid import Stem
+from valor.parsers.options import ParserOptions
 
 SMALL = ParserOptions(
     audio_width=6, visual_width=5, motion_width=4, hidden_width=16, num_heads=4, feedforward_width=8, num_classes=3

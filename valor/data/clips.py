@@ -18,54 +18,18 @@ from torch import Tensor
 from valor.label_harvest.store.store import read_store, store_manifest
 from valor.parsers.folding import fold_clap_map
 
-from .feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
+from .feature_files import ClipArrays, listed, read_feature_files, read_label_files
+from .feature_options import STREAMS, FeatureOptions
 from .label_file import FILE_NAME, read_pseudo_labels
 from .packed import is_packed, read_packed_features
 from .tables import Split
 
 _LOG = logging.getLogger(__name__)
 
-_PRECISIONS = ("float32", "float16")
-_STREAMS = ("audio", "visual", "motion")
 _BLOCK = 256
 """Clips looked at together."""
 _MAP, _FOLDED = "audio.map", "audio.folded"
 """Store arrays that hold a HTSAT map [64, D] in place of segments, and the same folded to segments."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeatureOptions:
-    """Which features each stream of the parser gets.
-
-    A kind is the name of a published one (vggish, res152, r2plus1d, clap, clip) or of an array of the evidence store,
-    `<role>.<feature>`, such as `visual.embedding`.
-    """
-
-    audio: str = "vggish"
-    """Kind of the audio stream."""
-    visual: str = "res152"
-    """Kind of the visual stream."""
-    motion: str | None = "r2plus1d"
-    """Kind fused into the visual stream; None for a parser with motion_width 0."""
-    precision: str = "float32"
-    """How features are kept in memory: `float32` as they are read, which is half for a store that was packed in half,
-    `float16` rounded to half. A batch is float32 either way."""
-    missing: str = "refuse"
-    """What to do about clips without features or pseudo labels: `refuse`, or `drop` them with a warning."""
-
-    def __post_init__(self) -> None:
-        """Refuse names nothing can be read for."""
-        for stream in _STREAMS:
-            kind = getattr(self, stream)
-            if kind is not None and "." not in kind and kind not in FEATURE_FILES:
-                raise ValueError(
-                    f"{stream} must be one of {', '.join(FEATURE_FILES)} or a store array such as "
-                    f"'visual.embedding', got {kind!r}"
-                )
-        if self.precision not in _PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(_PRECISIONS)}, got {self.precision!r}")
-        if self.missing not in ("refuse", "drop"):
-            raise ValueError(f"missing must be 'refuse' or 'drop', got {self.missing!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +85,7 @@ class ClipSet:
                 f"clips and {tuple(self.audio.shape)}"
             )
         clips, segments, classes = len(self.clip_ids), self.audio.shape[1], len(self.class_names)
-        for stream in _STREAMS:
+        for stream in STREAMS:
             self._check(stream, (clips, segments, None))
         self._check("weak_labels", (clips, classes), torch.bool)
         self._check("valid", (clips, segments), torch.bool)
@@ -172,7 +136,7 @@ class ClipSet:
         old = into if into is not None and into.audio.shape[0] == len(rows) else None
         taken = {
             name: _taken(getattr(self, name), where, getattr(old, name, None))
-            for name in (*_STREAMS, "weak_labels", "pseudo_labels")
+            for name in (*STREAMS, "weak_labels", "pseudo_labels")
         }
         valid = None if self.valid is None else self.valid[where]
         return Batch(clip_ids=tuple(self.clip_ids[row] for row in rows.tolist()), valid=valid, **taken)
@@ -238,7 +202,7 @@ def read_clip_set(
     """
     clips, absent = len(split.clip_ids), set[str]()
     parts: dict[str, Tensor] = {}
-    for stream in _STREAMS:
+    for stream in STREAMS:
         kind = getattr(features, stream)
         if kind is not None:
             found = _read_features(Path(source), Path(store) if store else None, kind, split)

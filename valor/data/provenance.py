@@ -16,8 +16,8 @@ from valor.data.label_file import PROVENANCE
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.store import store_manifest
 
-from .clips import FeatureOptions
 from .feature_files import FEATURE_FILES, LABEL_FOLDERS
+from .feature_options import FeatureOptions
 from .label_file import FILE_NAME
 from .packed import is_packed, read_packed_card
 from .tables import Split

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.clips import FeatureOptions
 from valor.data.download import CLASSIC_FEATURES
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.packed import is_packed, read_packed_card
 from valor.data.published_files import read_clips

@@ -21,8 +21,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from valor.label_harvest.store.disk import replaced
-from valor.parsers.build import ParserOptions, build_parser, options_of
+from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
+from valor.parsers.options import ParserOptions
 
 _LOG = logging.getLogger(__name__)
 

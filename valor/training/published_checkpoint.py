@@ -13,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from valor.data.clips import FeatureOptions
 from valor.data.feature_files import FEATURE_FILES
+from valor.data.feature_options import FeatureOptions
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.teachers.weights import load_exactly, read_state
-from valor.parsers.build import ParserOptions, build_parser, options_of
+from valor.parsers.build import build_parser, options_of
+from valor.parsers.options import ParserOptions
 from valor.parsers.published import from_published, is_han, to_published, to_published_han, used_by_han
 
 from .checkpoint import BEST, CheckpointCard, git_revision, read_checkpoint, write_checkpoint

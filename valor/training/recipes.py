@@ -11,9 +11,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
-from valor.data.clips import FeatureOptions
+from valor.data.feature_options import FeatureOptions
 from valor.label_harvest.store.disk import replaced
-from valor.parsers.build import PARSERS, ParserOptions
+from valor.parsers.options import PARSERS, ParserOptions
 
 from .options import FitOptions
 

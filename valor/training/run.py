@@ -16,15 +16,17 @@ from typing import Any
 
 import torch
 
-from valor.data.clips import ClipSet, FeatureOptions, read_clip_set
+from valor.data.clips import ClipSet, read_clip_set
+from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import is_random, made_by_random_teachers
 from valor.data.predictions import Predictions
 from valor.data.provenance import describe_data, marked, simulated_features
 from valor.data.tables import Split, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.store.store import store_manifest
-from valor.parsers.build import ParserOptions, build_parser, options_of
+from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
+from valor.parsers.options import ParserOptions
 
 from .checkpoint import LAST, RECIPE, CheckpointCard, git_revision, read_checkpoint, refuse_several_seeds
 from .predict import predict_split

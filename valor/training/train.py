@@ -24,9 +24,10 @@ from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.scores import Scores, score
 from valor.label_harvest.store.disk import replaced
-from valor.parsers.build import ParserOptions, build_parser, options_of
+from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import balance_weights
+from valor.parsers.options import ParserOptions
 
 from .checkpoint import (
     BEST,

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.data.clips import ClipSet, FeatureOptions
+from valor.data.clips import ClipSet
+from valor.data.feature_options import FeatureOptions
 from valor.data.parse_file import FloatArray
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.media.clip import Grid, MediaError

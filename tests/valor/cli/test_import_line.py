@@ -12,7 +12,8 @@ from tests.helpers.toy_published import write_published
 from tests.helpers.typed import Done, typed
 from valor.data.predictions import read_predictions
 from valor.data.tables import write_event_table
-from valor.parsers.build import ParserOptions, build_parser
+from valor.parsers.build import build_parser
+from valor.parsers.options import ParserOptions
 from valor.parsers.published import to_published
 
 SMALL = ParserOptions(audio_width=768, visual_width=768, hidden_width=16, num_heads=2, feedforward_width=16)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.helpers.toy_features import CLASSES, toy_clip_set, toy_split
-from valor.data.clips import FeatureOptions, read_clip_set
+from valor.data.clips import read_clip_set
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.parsers.folding import clap_pool_matrix
 

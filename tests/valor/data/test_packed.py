@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save_file
 
 from tests.helpers.toy_features import toy_split
-from valor.data.clips import FeatureOptions, read_clip_set
+from valor.data.clips import read_clip_set
+from valor.data.feature_options import FeatureOptions
 from valor.data.packed import (
     PackedCard,
     is_packed,

@@ -11,7 +11,7 @@ import torch
 
 from tests.helpers.typed import typed
 from tests.valor.training.test_run import NAMES, SMALL, SPLITS, write_labels, write_tables, write_toy_store
-from valor.data.clips import FeatureOptions
+from valor.data.feature_options import FeatureOptions
 from valor.data.packed import PackedCard, write_packed
 from valor.data.predictions import read_predictions
 from valor.data.provenance import describe_data, describe_labels, is_simulated, marked, pass_mark, write_mark

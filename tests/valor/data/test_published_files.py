@@ -18,8 +18,9 @@ from tests.helpers.toy_line import NAMES, SPLITS
 from tests.helpers.toy_published import save, write_published
 from tests.helpers.typed import typed
 from valor.data import published_files as store_export
-from valor.data.clips import FeatureOptions, read_clip_set
+from valor.data.clips import read_clip_set
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import read_pseudo_labels
 from valor.data.packed import read_packed, read_packed_card
 from valor.data.published_files import (

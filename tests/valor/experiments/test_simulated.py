@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from valor.data.clips import FeatureOptions, read_clip_set
+from valor.data.clips import read_clip_set
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
+from valor.data.feature_options import FeatureOptions
 from valor.data.packed import packed_cards, read_packed
 from valor.data.provenance import MARK
 from valor.data.tables import WEAK_TABLES, read_split

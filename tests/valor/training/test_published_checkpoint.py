@@ -13,7 +13,8 @@ import torch
 from tests.helpers.plain_han import PlainHan
 from tests.helpers.typed import typed
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.parsers.build import PARSERS, ParserOptions, build_parser
+from valor.parsers.build import build_parser
+from valor.parsers.options import PARSERS, ParserOptions
 from valor.parsers.published import to_published, used_by_han
 from valor.training.checkpoint import CheckpointCard, read_checkpoint, write_checkpoint
 from valor.training.published_checkpoint import export_checkpoint, import_checkpoint

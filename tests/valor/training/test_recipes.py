@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from valor.parsers.build import PARSERS
+from valor.parsers.options import PARSERS
 from valor.training.recipes import (
     RECIPES,
     find_recipe,

@@ -1,0 +1,47 @@
+"""Which features a parser is given, as a value: nothing here waits for torch."""
+
+from dataclasses import dataclass
+
+STREAMS = ("audio", "visual", "motion")
+"""The inputs of a parser."""
+FEATURE_KINDS = ("vggish", "res152", "r2plus1d", "clap", "clip")
+"""The published kinds; `valor.data.feature_files` has a reader for each."""
+PRECISIONS = ("float32", "float16")
+"""How features can be kept in memory."""
+MISSING = ("refuse", "drop")
+"""What can be done about clips without features or pseudo labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOptions:
+    """Which features each stream of the parser gets.
+
+    A kind is the name of a published one (vggish, res152, r2plus1d, clap, clip) or of an array of the evidence store,
+    `<role>.<feature>`, such as `visual.embedding`.
+    """
+
+    audio: str = "vggish"
+    """Kind of the audio stream."""
+    visual: str = "res152"
+    """Kind of the visual stream."""
+    motion: str | None = "r2plus1d"
+    """Kind fused into the visual stream; None for a parser with motion_width 0."""
+    precision: str = "float32"
+    """How features are kept in memory: `float32` as they are read, which is half for a store that was packed in half,
+    `float16` rounded to half. A batch is float32 either way."""
+    missing: str = "refuse"
+    """What to do about clips without features or pseudo labels: `refuse`, or `drop` them with a warning."""
+
+    def __post_init__(self) -> None:
+        """Refuse names nothing can be read for."""
+        for stream in STREAMS:
+            kind = getattr(self, stream)
+            if kind is not None and "." not in kind and kind not in FEATURE_KINDS:
+                raise ValueError(
+                    f"{stream} must be one of {', '.join(FEATURE_KINDS)} or a store array such as "
+                    f"'visual.embedding', got {kind!r}"
+                )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        if self.missing not in MISSING:
+            raise ValueError(f"missing must be one of {', '.join(MISSING)}, got {self.missing!r}")
