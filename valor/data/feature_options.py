@@ -44,4 +44,4 @@ class FeatureOptions:
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.missing not in MISSING:
-            raise ValueError(f"missing must be one of {', '.join(MISSING)}, got {self.missing!r}")
+            raise ValueError(f"missing must be {' or '.join(map(repr, MISSING))}, got {self.missing!r}")
