@@ -1,17 +1,151 @@
-"""Ten F-scores of several systems side by side: one data frame, printed as text, Markdown, LaTeX or CSV.
+"""Every table as text, Markdown, LaTeX and CSV, and the table of the ten F-scores of systems side by side.
 
-A row is a system, or one system trained with several seeds: then it shows mean ± standard deviation over the seeds (the
-sample deviation, with n - 1), and `seeds` says over how many. Numbers are rounded here and nowhere else.
+`Sheet` holds cells as they are shown and writes them in each format; whoever has a table decides only what stands in
+the cells. Who fills the cells rounds the numbers; CSV and JSON hold them unrounded.
+
+In a table of scores a row is a system, or one system trained with several seeds: then it shows mean ± standard
+deviation over the seeds (the sample deviation, with n - 1), and `seeds` says over how many.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import csv
+import io
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import isnan
 from statistics import fmean, stdev
 
 import pandas as pd
 
 from .scores import FIGURES, LEVELS, TenScores
+
+RULE = "-"
+"""Stands in the gaps of a sheet for a rule through its whole width."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What one cell shows."""
+
+    text: str
+    bold: bool = False
+    """Set apart in Markdown and LaTeX; text has no bold."""
+    after: str = ""
+    """Follows the text, never bold: a mark, a difference in parentheses."""
+    latex: str | None = None
+    """What LaTeX writes for the text, where escaping it is not enough."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    r"""A table as it is shown, the same in every format.
+
+    Example:
+        >>> rows = [["one", Cell("7.0", bold=True)], ["two|", "12.5"]]
+        >>> sheet = Sheet(columns=["clip", "F"], rows=rows, gaps={1: [RULE]})
+        >>> print(sheet.to_text())
+        clip     F
+        ----------
+        one    7.0
+        ----------
+        two|  12.5
+        >>> print(sheet.to_markdown())
+        | clip | F |
+        | --- | ---: |
+        | one | **7.0** |
+        | two\| | 12.5 |
+    """
+
+    columns: Sequence[str]
+    """Titles."""
+    rows: Sequence[Sequence[Cell | str]]
+    left: Collection[int] = (0,)
+    """Columns of words, which begin at their left; numbers end at their right."""
+    gaps: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Lines above a row by its position, or below the last: RULE, a title, or nothing for an empty line. LaTeX draws a
+    rule there, but for the first row, which has one anyway."""
+
+    def to_text(self, widths: Sequence[int] | None = None) -> str:
+        """Lay it out for the terminal, two spaces between columns and a rule under the titles.
+
+        Args:
+            widths: Characters of each column; as wide as its widest cell if None.
+
+        Returns:
+            Lines without a line break at the end.
+        """
+        lines = [list(self.columns), *([cell.text + cell.after for cell in _cells(row)] for row in self.rows)]
+        room = widths or [max(map(len, column)) for column in zip(*lines, strict=True)]
+        rule = "-" * (sum(room) + 2 * (len(room) - 1))
+        text = []
+        for number, line in enumerate(lines):
+            text += [rule if gap == RULE else gap for gap in self.gaps.get(number - 1, ())] if number else []
+            laid_out = ""
+            for column, (cell, width) in enumerate(zip(line, room, strict=True)):
+                between = 2 if column else 0
+                is_left = column in self.left
+                laid_out += " " * between + cell.ljust(width) if is_left else cell.rjust(width + between)
+            text += [laid_out.rstrip(), *([] if number else [rule])]
+        return "\n".join([*text, *(rule if gap == RULE else gap for gap in self.gaps.get(len(self.rows), ()))])
+
+    def to_markdown(self) -> str:
+        """Write it in Markdown; lines without a line break at the end."""
+        marks = ["---" if column in self.left else "---:" for column in range(len(self.columns))]
+        lines = [[title.replace("|", r"\|") for title in self.columns], marks]
+        for row in self.rows:
+            escaped = [(cell, cell.text.replace("|", r"\|"), cell.after.replace("|", r"\|")) for cell in _cells(row)]
+            lines.append([(f"**{text}**" if cell.bold else text) + after for cell, text, after in escaped])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def to_latex(self, spans: Mapping[str, int] | None = None) -> str:
+        r"""Write it as a LaTeX tabular (it needs \usepackage{booktabs}).
+
+        Args:
+            spans: Titles above those of the columns, with the number of columns each stands over, from the second on.
+
+        Returns:
+            Lines without a line break at the end.
+        """
+        kinds = "".join("l" if column in self.left else "r" for column in range(len(self.columns)))
+        lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+        if spans:
+            over = [rf"\multicolumn{{{width}}}{{c}}{{{title}}}" for title, width in spans.items()]
+            beyond = [""] * (len(self.columns) - 1 - sum(spans.values()))
+            first, rules = 2, []
+            for width in spans.values():
+                rules.append(rf"\cmidrule(lr){{{first}-{first + width - 1}}}")
+                first += width
+            lines += [" & ".join(["", *over, *beyond]).rstrip() + r" \\", " ".join(rules)]
+        lines += [" & ".join(map(latex_escaped, self.columns)) + r" \\", r"\midrule"]
+        for number, row in enumerate(self.rows):
+            lines += [r"\midrule"] if number and number in self.gaps else []
+            written = [latex_escaped(cell.text) if cell.latex is None else cell.latex for cell in _cells(row)]
+            bold = [
+                (rf"\textbf{{{text}}}" if cell.bold else text) + latex_escaped(cell.after)
+                for cell, text in zip(_cells(row), written, strict=True)
+            ]
+            lines.append(" & ".join(bold) + r" \\")
+        return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Comma-separated values, unrounded: None and NaN are empty; no line break at the end."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if isinstance(cell, float) and isnan(cell) else cell for cell in row] for row in rows)
+    return text.getvalue().rstrip("\n")
+
+
+def latex_escaped(text: str) -> str:
+    """Escape what LaTeX reads as commands."""
+    special = {character: rf"\{character}" for character in "&%$#_{}"}
+    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
+    return "".join(special.get(character, character) for character in text).replace(r" $\pm$ ", r"\,$\pm$\,")
+
+
+def _cells(row: Sequence[Cell | str]) -> list[Cell]:
+    return [Cell(cell) if isinstance(cell, str) else cell for cell in row]
+
 
 LEVEL_TITLES = {"segment": "Segment level", "event": "Event level"}
 """How tables and figures call the levels."""
@@ -24,6 +158,9 @@ FIGURE_TITLES = {
     "event_av": "Event@AV",
 }
 """How tables and figures call the five figures, as every published table does."""
+
+LEVEL_SPANS = dict.fromkeys(LEVEL_TITLES.values(), len(FIGURES))
+"""Titles of the levels over their five figures, for LaTeX."""
 
 Row = tuple[str, TenScores | Sequence[TenScores]]
 """The name of a system and its scores, one for each seed."""
@@ -72,23 +209,19 @@ def to_text(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int =
         Lines without a line break at the end.
     """
     lines = _lines(table, anchors, decimals)
-    heading = max(len(text) for text in (*(line.name for line in lines), *LEVEL_TITLES.values()))
     tail = max(len(cell) - len(cell.partition(" ± ")[0]) for line in lines for cell in line.cells)
-    cells = [_padded(cell, tail) for line in lines for cell in line.cells]
-    width = max(len(text) for text in (*cells, *FIGURE_TITLES.values())) + 2
-
-    def laid_out(name: str, cells: Iterable[str]) -> str:
-        return (name.ljust(heading) + "".join(cell.rjust(width) for cell in cells)).rstrip()
-
-    rule = "-" * (heading + width * len(FIGURES))
+    padded = [[_padded(cell, tail) for cell in line.cells] for line in lines]
+    heading = max(len(text) for text in (*(line.name for line in lines), *LEVEL_TITLES.values()))
+    width = max(len(text) for text in (*(cell for cells in padded for cell in cells), *FIGURE_TITLES.values()))
     blocks = []
     for position, level in enumerate(LEVELS):
-        block = [laid_out(LEVEL_TITLES[level], FIGURE_TITLES.values()), rule]
-        for line in lines:
-            if line.is_first_anchor:
-                block.append(rule)
-            block.append(laid_out(line.name, (_padded(cell, tail) for cell in line.of_level(position))))
-        blocks.append("\n".join(block))
+        of_level = slice(position * len(FIGURES), (position + 1) * len(FIGURES))
+        block = Sheet(
+            columns=[LEVEL_TITLES[level], *FIGURE_TITLES.values()],
+            rows=[[line.name, *cells[of_level]] for line, cells in zip(lines, padded, strict=True)],
+            gaps=_anchor_gap(lines),
+        )
+        blocks.append(block.to_text([heading, *[width] * len(FIGURES)]))
     return "\n\n".join(blocks)
 
 
@@ -104,12 +237,10 @@ def to_markdown(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: i
         Lines without a line break at the end.
     """
     titles = [f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()]
-    rows = [["system", *titles], ["---", *("---:" for _ in titles)]]
-    for line in _lines(table, anchors, decimals):
-        name = line.name.replace("|", r"\|")
-        cells = [f"**{cell}**" if best else cell for cell, best in zip(line.cells, line.best, strict=True)]
-        rows.append([f"*{name}*" if line.is_anchor else name, *cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    rows = [
+        [f"*{line.name}*" if line.is_anchor else line.name, *line.bold] for line in _lines(table, anchors, decimals)
+    ]
+    return Sheet(columns=["system", *titles], rows=rows).to_markdown()
 
 
 def to_latex(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1) -> str:
@@ -123,19 +254,13 @@ def to_latex(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int 
     Returns:
         Lines without a line break at the end.
     """
-    span = len(FIGURES)
-    groups = " & ".join(rf"\multicolumn{{{span}}}{{c}}{{{LEVEL_TITLES[level]}}}" for level in LEVELS)
-    rules = rf"\cmidrule(lr){{2-{span + 1}}} \cmidrule(lr){{{span + 2}-{2 * span + 1}}}"
-    titles = " & ".join([*FIGURE_TITLES.values()] * len(LEVELS))
-    rows = [rf"\begin{{tabular}}{{l{'r' * span * len(LEVELS)}}}", r"\toprule"]
-    rows += [rf" & {groups} \\", rules, rf"System & {titles} \\", r"\midrule"]
-    for line in _lines(table, anchors, decimals):
-        if line.is_first_anchor:
-            rows.append(r"\midrule")
-        cells = [cell.replace(" ± ", r"\,$\pm$\,") for cell in line.cells]
-        cells = [rf"\textbf{{{cell}}}" if best else cell for cell, best in zip(cells, line.best, strict=True)]
-        rows.append(rf"{latex_escaped(line.name)} & {' & '.join(cells)} \\")
-    return "\n".join([*rows, r"\bottomrule", r"\end{tabular}"])
+    lines = _lines(table, anchors, decimals)
+    sheet = Sheet(
+        columns=["System", *[*FIGURE_TITLES.values()] * len(LEVELS)],
+        rows=[[line.name, *line.bold] for line in lines],
+        gaps=_anchor_gap(lines),
+    )
+    return sheet.to_latex(LEVEL_SPANS)
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -153,10 +278,15 @@ class _Line:
     cells: list[str]
     best: list[bool]
     is_anchor: bool
-    is_first_anchor: bool
 
-    def of_level(self, position: int) -> list[str]:
-        return self.cells[position * len(FIGURES) : (position + 1) * len(FIGURES)]
+    @property
+    def bold(self) -> list[Cell]:
+        return [Cell(cell, bold=best) for cell, best in zip(self.cells, self.best, strict=True)]
+
+
+def _anchor_gap(lines: Sequence[_Line]) -> dict[int, list[str]]:
+    """A rule above the first anchor."""
+    return {number: [RULE] for number, line in enumerate(lines) if line.is_anchor and not lines[number - 1].is_anchor}
 
 
 def _lines(table: pd.DataFrame, anchors: Sequence[str], decimals: int) -> list[_Line]:
@@ -179,7 +309,7 @@ def _lines(table: pd.DataFrame, anchors: Sequence[str], decimals: int) -> list[_
         if highest is not None and not is_anchor:
             best = (means[row].round(decimals) == highest).tolist()
         name = names[row] if seeds[row] == 1 else f"{names[row]} ({seeds[row]} seeds)"
-        lines.append(_Line(name, cells, best, is_anchor, is_anchor and len(lines) == len(systems)))
+        lines.append(_Line(name, cells, best, is_anchor))
     return lines
 
 
@@ -195,10 +325,3 @@ def _statistic(seeds: Sequence[TenScores], level: str, figure: str, statistic: s
     if statistic == "mean":
         return fmean(values)
     return stdev(values) if len(values) > 1 else float("nan")
-
-
-def latex_escaped(name: str) -> str:
-    """Escape what LaTeX reads as commands."""
-    special = {character: rf"\{character}" for character in "&%$#_{}"}
-    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    return "".join(special.get(character, character) for character in name)

@@ -2,12 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from .command import DONE, Commands, new_command
-
-if TYPE_CHECKING:
-    from valor.eval.scores import TenScores
+from .command import DONE, Commands, new_command, score_text
 
 RECIPE_NAMES = (
     "demo",
@@ -101,15 +97,8 @@ def run(cli: argparse.Namespace) -> int:
     for split in ("val", "test"):
         scores = [found for result in results if (found := getattr(result, split)) is not None]
         if scores:
-            print(f"\n{_table(SPLIT_TITLES[split], scores)}")
+            print(f"\n{score_text([(SPLIT_TITLES[split], scores)], [])}")
     return DONE
 
 
 SPLIT_TITLES = {"val": "validation", "test": "test"}
-
-
-def _table(name: str, scores: "list[TenScores]") -> str:
-    """The ten figures of one split, mean ± sd over the seeds."""
-    from valor.eval.tables import score_table, to_text
-
-    return to_text(score_table([(name, scores)]))

@@ -1,7 +1,5 @@
 """An ablation as text, Markdown, CSV, JSON and a figure; the only place that rounds its numbers."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +10,7 @@ from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
 from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
-from valor.eval.tables import FIGURE_TITLES
+from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text
 from valor.label_harvest.store.disk import replaced
 from valor.training.recipes import recipe_to_json
 
@@ -40,40 +38,29 @@ JUDGED = ("segment", "type_av")
 
 def to_text(found: Ablation) -> str:
     """Lay an ablation out for the terminal."""
-    lines = _cells(found, spread=(JUDGED,))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    rule = "-" * (sum(widths) + 2 * len(widths) - 2)
-    text = [f"{found.world.title}; {_of_seeds(found.options.seeds)}", "", _laid_out(lines[0], widths)]
-    group = None
-    for result, line in zip(found.results, lines[1:], strict=True):
-        if result.row.group != group:
-            group = result.row.group
-            text += [rule, GROUPS[group]]
-        text.append(_laid_out(line, widths))
-    return "\n".join([*text, rule, *notes(found)])
+    titles, *rows = _cells(found, spread=(JUDGED,))
+    gaps: dict[int, list[str]] = {n: [*[RULE] * bool(n), GROUPS[group]] for n, group in _groups(found).items()}
+    sheet = Sheet(columns=titles, rows=rows, gaps=gaps | {len(rows): [RULE]})
+    seeds = found.options.seeds
+    head = f"{found.world.title}; {f'means over {seeds} seeds' if seeds > 1 else 'one seed'}"
+    return "\n".join([head, "", sheet.to_text(), *notes(found)])
 
 
 def to_markdown(found: Ablation) -> str:
     """Write an ablation in Markdown."""
-    lines = _cells(found, spread=("val", *SHOWN))
-    titles = ["", *lines[0]]
-    rows = [titles, ["---", "---", *("---:" for _ in lines[0][1:])]]
-    group = None
-    for result, line in zip(found.results, lines[1:], strict=True):
-        rows.append([f"**{GROUPS[result.row.group]}**" if result.row.group != group else "", *line])
-        group = result.row.group
-    table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+    titles, *lines = _cells(found, spread=("val", *SHOWN))
+    groups = _groups(found)
+    rows = [[Cell(GROUPS[groups[n]], bold=True) if n in groups else "", *line] for n, line in enumerate(lines)]
+    table = Sheet(columns=["", *titles], rows=rows, left=(0, 1)).to_markdown()
     return f"{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
 
 
 def to_csv(found: Ablation) -> str:
     """Write an ablation as comma-separated values, unrounded: all ten figures and their differences."""
     ten = [(level, figure) for level in LEVELS for figure in FIGURES]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     ends = ("delta", "clips.low", "clips.high", "seeds.low", "seeds.high")
     columns = [f"{level}.{figure}{part}" for level, figure in ten for part in ("", ".sd", *(f".{end}" for end in ends))]
-    writer.writerow(["group", "row", "labels", "changes", "seeds", "val", "val.sd", *columns])
+    rows = []
     for result in found.results:
         row, cells = result.row, []
         for level, figure in ten:
@@ -82,8 +69,8 @@ def to_csv(found: Ablation) -> str:
             cells += [fmean(values), _sd(values), clips and clips.value]
             cells += [end for interval in (clips, seeds) for end in _ends(interval)]
         facts = [row.group, row.name, row.labels, " ".join(row.changes), len(result.val)]
-        writer.writerow([*facts, result.val_mean, _sd(result.val), *cells])
-    return text.getvalue().rstrip("\n")
+        rows.append([*facts, result.val_mean, _sd(result.val), *cells])
+    return csv_text(["group", "row", "labels", "changes", "seeds", "val", "val.sd", *columns], rows)
 
 
 def to_json(found: Ablation) -> str:
@@ -226,17 +213,10 @@ def _cells(found: Ablation, *, spread: Sequence[Any]) -> list[list[str]]:
     return lines
 
 
-def _of_seeds(seeds: int) -> str:
-    """What a figure of the table is, in words."""
-    return f"means over {seeds} seeds" if seeds > 1 else "one seed"
-
-
-def _laid_out(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (
-        cell.rjust(width) if column else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *others]).rstrip()
+def _groups(found: Ablation) -> dict[int, str]:
+    """Positions of the rows that begin a group."""
+    names = [result.row.group for result in found.results]
+    return {number: name for number, name in enumerate(names) if not number or name != names[number - 1]}
 
 
 def _intervals(found: Ablation, result: RowResult, level: str, figure: str) -> tuple[Interval | None, Interval | None]:
