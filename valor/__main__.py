@@ -11,7 +11,7 @@ from valor.cli.arguments import build_argument_parser
 from valor.cli.command import DONE, WRONG_USE
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.teachers.teacher import TeacherUnavailableError
-from valor.training.predict import TrainingError
+from valor.training.options import TrainingError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -40,7 +40,7 @@ from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds, read_thresholds
 from valor.training.checkpoint import PREDICTIONS
-from valor.training.predict import TrainingError
+from valor.training.options import TrainingError
 from valor.training.recipes import Recipe, override
 from valor.training.run import LLP_NAMES, with_seed
 from valor.training.seeds import TrainOptions, train_seeds

@@ -1,4 +1,4 @@
-"""How a parser is trained, as values: the options of a run and the step size they give each epoch."""
+"""How a parser is trained, as values: the options of a run, the step size they give each epoch, and its errors."""
 
 import math
 from dataclasses import dataclass
@@ -28,6 +28,14 @@ _NOT_NEGATIVE = (
     *("class_balance", "mixup_alpha", "mixup_weight", "denoise_audio", "denoise_visual"),
 )
 _BELOW_ONE = ("beta1", "beta2", "ema_decay")
+
+
+class TrainingError(RuntimeError):
+    """The loss or its gradient is NaN or infinite; the message names the epoch, the step and the clips."""
+
+
+class NotFiniteError(ValueError):
+    """A parser's weights, or what it makes of some clips, are NaN or infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)

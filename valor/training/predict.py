@@ -1,7 +1,4 @@
-"""A trained parser on clips: probabilities for the scorer and for the prediction file.
-
-Errors of this application that a user can do something about, so that they need no traceback.
-"""
+"""A trained parser on clips: probabilities for the scorer and for the prediction file."""
 
 import numpy as np
 import torch
@@ -11,14 +8,7 @@ from valor.data.feature_files import listed
 from valor.data.predictions import Predictions
 from valor.parsers.hybrid import HybridParser
 
-
-class TrainingError(RuntimeError):
-    """The loss or its gradient is NaN or infinite; the message names the epoch, the step and the clips."""
-
-
-class NotFiniteError(ValueError):
-    """A parser's weights, or what it makes of some clips, are NaN or infinite."""
-
+from .options import NotFiniteError
 
 BATCH_SIZE = 256
 """Clips parsed at a time; changes the memory, not the answer beyond float32 rounding."""

@@ -15,8 +15,7 @@ from valor.parsers.hybrid import HybridParser, ParserOutput
 from valor.parsers.losses import LossTerms, loss_terms, total_loss
 
 from .denoise import lost_tags
-from .options import FitOptions
-from .predict import TrainingError
+from .options import FitOptions, TrainingError
 
 
 def mixup_loss(

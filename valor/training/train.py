@@ -44,8 +44,8 @@ from .checkpoint import (
     write_resume_point,
 )
 from .denoise import find_noise, flip_labels
-from .options import FitOptions, learning_rate
-from .predict import NotFiniteError, TrainingError, predict_split
+from .options import FitOptions, NotFiniteError, TrainingError, learning_rate
+from .predict import predict_split
 from .step import Extras, Step, build_optimiser, set_learning_rate, train_step
 
 

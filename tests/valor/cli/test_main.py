@@ -20,7 +20,7 @@ from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.decide import PostProcessing
 from valor.eval.scores import score
 from valor.label_harvest.teachers.teacher import TeacherUnavailableError
-from valor.training.predict import TrainingError
+from valor.training.options import TrainingError
 
 NAMES = class_names(LLP_CLASSES)
 DEMO_TEACHERS = "--visual demo-visual --audio demo-audio"

@@ -20,7 +20,7 @@ from valor.eval.scores import Scores
 from valor.experiments.ablate import AblateOptions, RowResult, difference, open_world, run_ablation, slug
 from valor.experiments.rows import ROWS, SOURCES, combined
 from valor.experiments.simulated import SimulationOptions, simulate
-from valor.training.predict import TrainingError
+from valor.training.options import TrainingError
 
 BY_NAME = {row.name: row for row in ROWS}
 

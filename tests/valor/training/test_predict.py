@@ -6,7 +6,8 @@ import torch
 
 from tests.helpers.toy_features import SEGMENTS, TINY, toy_clip_set
 from valor.parsers.build import build_parser
-from valor.training.predict import NotFiniteError, predict_split
+from valor.training.options import NotFiniteError
+from valor.training.predict import predict_split
 
 
 def test_probabilities_are_those_of_the_network():

@@ -23,8 +23,7 @@ from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser
 from valor.parsers.losses import balance_weights
 from valor.training.checkpoint import read_checkpoint
-from valor.training.options import FitOptions, learning_rate
-from valor.training.predict import TrainingError
+from valor.training.options import FitOptions, TrainingError, learning_rate
 from valor.training.step import build_optimiser, train_step
 from valor.training.train import WeightAverage, denoise, fit, new_state, validate
 
