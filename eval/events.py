@@ -16,13 +16,16 @@ other: two matches would have to share out the event without the gap between the
 Lengths are whole segments and `min_iou` is a fraction, so no IoU falls on the wrong side by rounding.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Words = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -301,3 +304,41 @@ def mask_of(
 def _check_segment_seconds(segment_seconds: float) -> None:
     if not 0 < segment_seconds < float("inf"):
         raise ValueError(f"segment_seconds must be a positive length, got {segment_seconds}")
+
+
+def event_frame(
+    clip_ids: Sequence[str],
+    class_names: Sequence[str],
+    marked: npt.NDArray[np.bool_],
+    *,
+    segment_seconds: float = 1.0,
+    start_times: Sequence[float] | None = None,
+) -> "pd.DataFrame":
+    """List the events of many clips as a table with the columns of annotation tables.
+
+    Args:
+        clip_ids: N names.
+        class_names: C names.
+        marked: bool [N, T, M=2, C], modalities (audio, visual).
+        segment_seconds: Length of a segment in seconds.
+        start_times: Where the first segment of each clip begins, in seconds; None for 0.
+
+    Returns:
+        A row for each event, clip by clip and earliest first: filename, modality, event_label, onset, offset (seconds).
+
+    Example:
+        >>> event_frame(["dog.mp4"], ["Dog"], np.array([[[[True], [False]], [[True], [True]]]]))
+          filename modality event_label  onset  offset
+        0  dog.mp4    audio         Dog    0.0     2.0
+        1  dog.mp4   visual         Dog    1.0     2.0
+    """
+    import pandas as pd
+
+    rows = [
+        (clip_id, modality, class_names[event.class_index], event.onset + start, event.offset + start)
+        for clip_id, marks, start in zip(clip_ids, marked, start_times or [0.0] * len(clip_ids), strict=True)
+        for number, modality in enumerate(MODALITIES)
+        for event in events_of(marks[:, number], segment_seconds)
+    ]
+    frame = pd.DataFrame(rows, columns=["filename", "modality", "event_label", "onset", "offset"])
+    return frame.astype({"onset": float, "offset": float})

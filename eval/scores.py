@@ -37,10 +37,13 @@ their clip, so knowing nothing, or nothing but the tags, scores well above zero.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from .counts import (
     BoolArray,
@@ -91,6 +94,12 @@ class TenScores:
     def to_dict(self) -> dict[str, Any]:
         """Return {"segment": {five figures}, "event": {five figures}, "clips": N}, percentages unrounded."""
         return {"segment": asdict(self.segment), "event": asdict(self.event), "clips": self.clips}
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The ten figures in percent as a table: a row for each level, the five figures as columns."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(self.segment), asdict(self.event)], index=pd.Index(LEVELS, name="level"))
 
     @staticmethod
     def from_dict(figures: Mapping[str, Any]) -> "TenScores":

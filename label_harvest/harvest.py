@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
@@ -32,6 +33,9 @@ from .store.shards import (
 )
 from .store.store import describe, open_store
 from .teachers.teacher import NEEDS, Teacher
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +114,13 @@ class HarvestReport:
     """Wall time of this run."""
     clock: Clock = field(default_factory=Clock)
     """Where these went."""
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The clips as a table, a row each: clip_id, status, message."""
+        import pandas as pd
+
+        rows = [(row.clip_id, row.status, row.message) for row in self.rows]
+        return pd.DataFrame(rows, columns=["clip_id", "status", "message"])
 
     @property
     def failures(self) -> tuple[KnownClip, ...]:

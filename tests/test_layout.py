@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 FLOORS = (
     {"valor.__main__"},
-    {"valor.cli"},
+    {"valor.cli", "valor.verbs"},
     {"valor.experiments", "valor.doctor"},
     {"valor.demo"},
     {"valor.viewer", "valor.video", "valor.scoring"},
@@ -38,7 +38,7 @@ APART = {
 NEVER = {
     "eval": {"torch", "av", "transformers", "open_clip", "torchaudio", "torchvision"},
     "parsers": {"pandas", "av", "transformers", "open_clip", "matplotlib"},
-    "label_harvest": {"matplotlib", "pandas"},
+    "label_harvest": {"matplotlib"},
     "valor": set(),
 }
 

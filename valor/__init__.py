@@ -5,11 +5,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from valor.data.label_file import PseudoLabels
     from valor.data.parse_file import Parse
-    from valor.video.parse import ParseOptions, parse
+    from valor.data.predictions import Predictions
+    from valor.eval.scores import Scores
+    from valor.teachers import TeacherChoice
+    from valor.training.recipes import Recipe
+    from valor.verbs import harvest, labels, parse, predict, score, table, train, view
+    from valor.video.parse import ParseOptions
     from valor.video.zero_shot import ZeroShotOptions
 
-__all__ = ["Parse", "ParseOptions", "ZeroShotOptions", "parse"]
+__all__ = [
+    "Parse",
+    "ParseOptions",
+    "Predictions",
+    "PseudoLabels",
+    "Recipe",
+    "Scores",
+    "TeacherChoice",
+    "ZeroShotOptions",
+    "harvest",
+    "labels",
+    "parse",
+    "predict",
+    "score",
+    "table",
+    "train",
+    "view",
+]
 
 __version__ = "0.1.0"
 
@@ -19,16 +42,26 @@ if not (Path(__file__).parent / "eval").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
 _LATER = {
-    "parse": "valor.video.parse",
+    **dict.fromkeys(("harvest", "labels", "parse", "predict", "score", "table", "train", "view"), "valor.verbs"),
     "Parse": "valor.data.parse_file",
     "ParseOptions": "valor.video.parse",
+    "Predictions": "valor.data.predictions",
+    "PseudoLabels": "valor.data.label_file",
+    "Recipe": "valor.training.recipes",
+    "Scores": "valor.eval.scores",
+    "TeacherChoice": "valor.teachers",
     "ZeroShotOptions": "valor.video.zero_shot",
 }
 """What is imported when it is first asked for, since what it needs takes seconds, and from where."""
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    """`valor.parse` and what belongs to it."""
+    """The verbs and the values they take and return."""
     if name not in _LATER:
         raise AttributeError(f"module 'valor' has no attribute {name!r}")
     return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    """What there is, loaded or not."""
+    return sorted({*globals(), *__all__})

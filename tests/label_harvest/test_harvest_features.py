@@ -9,7 +9,6 @@ from valor.__main__ import main
 from valor.data.clips import read_clip_set
 from valor.data.feature_options import FeatureOptions
 from valor.data.tables import Split
-from valor.data.teachers import TeacherChoice, build_teachers
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid
@@ -18,6 +17,7 @@ from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.store import read_store
 from valor.labelling.labels import default_thresholds
+from valor.teachers import TeacherChoice, build_teachers
 
 CLIPS = ("clip_a", "clip_b")
 

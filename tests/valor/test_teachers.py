@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from valor.data.teachers import TeacherChoice, build_teachers
 from valor.data.vocabulary import LLP_CLASSES
 from valor.label_harvest.teachers import build as named
 from valor.label_harvest.teachers.teacher import LongCaptionError
+from valor.teachers import TeacherChoice, build_teachers
 
 
 def test_everything_is_checked_before_the_first_weights_are_read(monkeypatch):
-    monkeypatch.setattr("valor.data.teachers.build_teacher", lambda *_, **__: pytest.fail("it was built"))
+    monkeypatch.setattr("valor.teachers.build_teacher", lambda *_, **__: pytest.fail("it was built"))
     choice = TeacherChoice(visual="demo-visual", audio="laion:630k-best")
     with pytest.raises(ValueError, match="LAION's checkpoints are"):
         build_teachers(choice, LLP_CLASSES)
@@ -26,7 +26,7 @@ def test_options_reach_each_teacher(monkeypatch):
         built[name] = (len(prompts), checkpoint, options.pin, options.precision, options.maps)
         return name
 
-    monkeypatch.setattr("valor.data.teachers.build_teacher", build)
+    monkeypatch.setattr("valor.teachers.build_teacher", build)
     choice = TeacherChoice(
         visual="open_clip:ViT-B-16-SigLIP2-256/webli",
         audio="laion:630k-audioset",
@@ -51,7 +51,7 @@ def test_a_prompt_that_would_be_cut_off_is_named_with_its_class(monkeypatch):
     def build(name, prompts, **_):
         raise LongCaptionError(prompts[1][1], 77)
 
-    monkeypatch.setattr("valor.data.teachers.build_teacher", build)
+    monkeypatch.setattr("valor.teachers.build_teacher", build)
     classes = (LLP_CLASSES[0], replace(LLP_CLASSES[1], audio_prompt=("a car", "a very long car")))
     with pytest.raises(
         ValueError, match=f"the audio prompts of class {classes[1].name}: the caption 'a very long car'"

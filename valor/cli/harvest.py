@@ -128,10 +128,10 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.teachers import TeacherChoice, build_teachers
     from valor.data.vocabulary import class_names, read_vocabulary
     from valor.label_harvest.harvest import harvest
     from valor.label_harvest.store.manifest import read_manifest
+    from valor.teachers import TeacherChoice, build_teachers
 
     if cli.engine != "ray" and (cli.ray_address or cli.ray_networks):
         raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")

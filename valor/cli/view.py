@@ -10,7 +10,7 @@ from .command import DONE, Commands, new_command
 from .scored import add_rule, add_thresholds, read_rule
 
 if TYPE_CHECKING:
-    from valor.viewer.corrections import Corrections
+    from valor.viewer.corrections import Corrections, corrections_folder
     from valor.viewer.documents import Document
     from valor.viewer.server import ViewerServer, ViewerSite
 
@@ -79,15 +79,6 @@ def run(cli: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     corrections = Corrections(cli.corrections or corrections_folder(cli.sources, cli.data), document)
     return _write(cli, document, corrections) if cli.out else _serve(cli, document, corrections)
-
-
-def corrections_folder(sources: list[str], data: Path | None) -> Path:
-    """NAME.corrections beside the first source, or beside the annotation folder."""
-    named, mark, rest = sources[0].partition("=") if sources else ("", "", "")
-    first = Path(rest if mark and rest and not Path(sources[0]).exists() else sources[0]) if sources else data
-    whole = (first or Path("viewer")).resolve()
-    name = whole.name if whole.is_dir() else whole.stem
-    return whole.parent / f"{name}.corrections"
 
 
 def _write(cli: argparse.Namespace, document: "Document", corrections: "Corrections") -> int:

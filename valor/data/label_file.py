@@ -16,12 +16,16 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, event_frame
 from valor.label_harvest.store.disk import array_fault, replaced
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE_NAME = "pseudo_labels.npz"
 """Name of the file inside a label folder."""
@@ -56,6 +60,10 @@ class PseudoLabels:
     def soft(self) -> bool:
         """Whether the labels are probabilities."""
         return self.labels.dtype != np.bool_
+
+    def to_frame(self, *, segment_seconds: float = 1.0) -> "pd.DataFrame":
+        """What is marked as a table of events, see `valor.eval.events.event_frame`."""
+        return event_frame(self.clip_ids, self.class_names, self.marked, segment_seconds=segment_seconds)
 
     @property
     def marked(self) -> npt.NDArray[np.bool_]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ import numpy.typing as npt
 from valor.eval.decide import PostProcessing, spread_thresholds
 from valor.eval.events import MODALITIES, events_of
 from valor.label_harvest.store.disk import replaced
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = npt.NDArray[np.float32]
 SEEN_AS = {"audio": "audible", "visual": "visible"}
@@ -135,6 +138,15 @@ class Parse:
         """All events, earliest first."""
         found = [event for number in range(len(MODALITIES)) for event in self._events_of(number)]
         return tuple(sorted(found, key=lambda event: (event.onset, event.offset, event.class_name, event.modality)))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The events as a table, a row each: filename, modality, event_label, onset, offset (seconds), probability."""
+        import pandas as pd
+
+        columns = ["filename", "modality", "event_label", "onset", "offset", "probability"]
+        name = Path(self.media.path).name
+        rows = [(name, e.modality, e.class_name, e.onset, e.offset, e.prob) for e in self.events]
+        return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], float))
 
     def decided_by(self, decision: PostProcessing) -> "Parse":
         """The same probabilities under another rule; nothing is computed again."""

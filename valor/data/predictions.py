@@ -22,17 +22,20 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from valor.eval.decide import PostProcessing, check_probs, decide
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, event_frame
 from valor.eval.scores import Scores, score
 from valor.label_harvest.store.disk import replaced
 
 from .tables import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -88,6 +91,18 @@ class Predictions:
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice or not names:
                 raise ValueError(f"{kind} must be unique and at least one, got {_listed('duplicate', twice) or 'none'}")
+
+    def to_frame(self, rule: PostProcessing | None = None, *, segment_seconds: float = 1.0) -> "pd.DataFrame":
+        """The events of a decision as a table, see `valor.eval.events.event_frame`.
+
+        Args:
+            rule: Thresholds and gate, as for `decisions`.
+            segment_seconds: Length of a segment in seconds.
+        """
+        marked, _ = decisions(self, rule)
+        if self.valid is not None:
+            marked = marked & self.valid[:, :, None, None]
+        return event_frame(self.clip_ids, self.class_names, marked, segment_seconds=segment_seconds)
 
 
 def read_predictions(path: Path | str) -> Predictions:

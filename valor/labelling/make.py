@@ -41,6 +41,8 @@ from .labels import (
 from .quality import QUALITY_FILE, draw_label_classes, write_class_table
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from valor.data.published_files import ExportedFeatures, ExportPlan
 
 
@@ -234,6 +236,10 @@ class LabelReport:
     """The quality by class, as PNG."""
     removed: int = 0
     """Files of earlier labels that this run did not write again."""
+
+    def to_frame(self) -> "pd.DataFrame":
+        """What is labelled as a table of events, see `valor.eval.events.event_frame`."""
+        return self.labels.to_frame()
 
     @property
     def files(self) -> tuple[str, ...]:

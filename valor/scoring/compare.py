@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from valor.data.provenance import MARK, marked
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATA = Path(__file__).with_name("published_scores.json")
 """The data file: figures with their sources, and the legend of every word used in it."""
@@ -179,6 +182,15 @@ class Comparison:
             if row.may_be_best and position not in row.impossible and (figure := row.figures[position]) is not None
         ]
         return max(held) if len(held) > 1 else None
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The rows as a table: the name as index, the ten figures as columns such as `segment.type_av`, then seeds."""
+        import pandas as pd
+
+        columns = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
+        frame = pd.DataFrame([row.figures for row in self.rows], columns=columns, dtype=float)
+        frame.index = pd.Index([row.name for row in self.rows], name="name")
+        return frame.assign(seeds=[row.seeds for row in self.rows], group=[row.group for row in self.rows])
 
     def delta(self, row: TableRow, position: int) -> float | None:
         """What a row has over the baseline, in points.

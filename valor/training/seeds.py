@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from valor.data.predictions import score_predictions, write_predictions, write_scores_json
 from valor.eval.decide import PostProcessing
@@ -27,6 +27,9 @@ from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import LLP_NAMES, RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from .train import FitResult
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 
@@ -78,6 +81,30 @@ class SeedResult:
     """Of the kept epoch; None where the test split was not scored."""
     report: Mapping[str, Any] | None
     """What scores.json holds; None where the test split was not scored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A recipe trained with one seed or several."""
+
+    recipe: Recipe
+    folder: Path
+    """The run folder of a single seed, the folder of the run folders of several."""
+    seeds: tuple[SeedResult, ...]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row for each seed: its kept epoch, the ten figures on val and, where it was scored, on test."""
+        import pandas as pd
+
+        rows = []
+        for one in self.seeds:
+            row: dict[str, Any] = {"seed": one.seed, "folder": str(one.folder), "best_epoch": one.fit.best_epoch}
+            for split, scores in (("val", one.val), ("test", one.test)):
+                if scores is not None:
+                    levels = scores.to_dict()
+                    row |= {f"{split}.{level}.{name}": levels[level][name] for level in LEVELS for name in FIGURES}
+            rows.append(row)
+        return pd.DataFrame(rows)
 
 
 def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | None = None) -> Iterator[SeedResult]:

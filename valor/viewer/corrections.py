@@ -26,7 +26,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -445,3 +445,12 @@ def _merged(spans: list[list[float]]) -> list[list[float]]:
         else:
             merged.append([onset, offset])
     return merged
+
+
+def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
+    """NAME.corrections beside the first source, or beside the annotation folder."""
+    named, mark, rest = sources[0].partition("=") if sources else ("", "", "")
+    first = Path(rest if mark and rest and not Path(sources[0]).exists() else sources[0]) if sources else data
+    whole = (first or Path("viewer")).resolve()
+    name = whole.name if whole.is_dir() else whole.stem
+    return whole.parent / f"{name}.corrections"

@@ -16,6 +16,8 @@ import re
 import secrets
 import socket
 import stat
+import threading
+import webbrowser
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -156,6 +158,35 @@ class ViewerServer(ThreadingHTTPServer):
     def handle_error(self, request: object, client_address: object) -> None:
         """A player that hangs up in the middle of a file is no event."""
         _LOG.debug("%s hung up", client_address, exc_info=True)
+
+
+class RunningViewer:
+    """A viewer served from this process until it is closed."""
+
+    def __init__(self, document: Document, corrections: Corrections, *, open_browser: bool = True) -> None:
+        """Serve in the background, at the usual port where it is free."""
+        corrections.repair()
+        site = ViewerSite(document, corrections)
+        try:
+            self._server = ViewerServer(site, port=usual_port(corrections.folder))
+        except ValueError:
+            self._server = ViewerServer(site)
+        self._corrections = corrections
+        self.url = self._server.url
+        """Where the page is, with the secret of this viewer."""
+        threading.Thread(target=self._server.serve_forever, args=(0.2,), daemon=True).start()
+        if open_browser:
+            webbrowser.open(self.url)
+
+    def close(self) -> None:
+        """Stop serving; corrections are on disk."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._corrections.close()
+
+    def __repr__(self) -> str:
+        """Where it is."""
+        return f"viewer at {self.url}; corrections go to {self._corrections.folder}; close() ends it"
 
 
 def usual_port(folder: Path) -> int:

@@ -14,8 +14,7 @@ from tests.conftest import ROOT
 from tests.helpers.toy_scores import write_toy_scores
 from tests.helpers.toy_viewer import CLASSES, parse_record, write_parse
 from tests.helpers.typed import typed
-from valor.cli.view import corrections_folder
-from valor.viewer.corrections import Corrections
+from valor.viewer.corrections import Corrections, corrections_folder
 from valor.viewer.sources import SourceOptions, read_document
 
 

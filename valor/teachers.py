@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from valor.data.vocabulary import EventClass, prompts
 from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, check_teacher
 from valor.label_harvest.teachers.teacher import LongCaptionError, captions_of
-
-from .vocabulary import EventClass, prompts
 
 if TYPE_CHECKING:
     from valor.label_harvest.teachers.teacher import Teacher

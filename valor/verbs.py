@@ -1,0 +1,229 @@
+"""What people script, as eight verbs: the same stages as on the command line, with values in place of printed lines.
+
+    harvest -> labels -> train -> predict -> score -> table, and for one's own media parse -> view
+
+Each takes paths or the values the verb before it returned, and returns a value that holds arrays; its `to_frame()` is
+the same as a pandas DataFrame. `import valor` offers them lazily: nothing is loaded before a verb is used.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from valor.video.parse import parse as parse  # the eighth verb
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from valor.data.predictions import Predictions
+    from valor.eval.decide import PostProcessing
+    from valor.eval.scores import Scores
+    from valor.label_harvest.harvest import HarvestOptions, HarvestReport
+    from valor.labelling.make import LabelReport
+    from valor.scoring.compare import Comparison
+    from valor.teachers import TeacherChoice
+    from valor.training.recipes import Recipe
+    from valor.training.seeds import Training
+    from valor.viewer.server import RunningViewer
+
+Pathlike = Path | str
+
+
+def harvest(
+    manifest: Pathlike,
+    *,
+    videos: Pathlike,
+    store: Pathlike,
+    teachers: "TeacherChoice | None" = None,
+    classes: str = "llp",
+    options: "HarvestOptions | None" = None,
+    progress: bool = True,
+) -> "HarvestReport":
+    """Run the frozen teachers over clips and keep their evidence; done clips are not done again.
+
+    Args:
+        manifest: Tab-separated `filename event_labels`, such as LLP's own tables.
+        videos: Folder of the media files.
+        store: Folder of the evidence store; made if absent.
+        teachers: Which, and where their weights are; None for CLIP ViT-L/14 and CLAP 630k-fusion.
+        classes: `llp`, or a vocabulary file.
+        options: Grid, workers, limits, decoder; None for the defaults.
+        progress: Whether to show a progress bar on stderr.
+
+    Returns:
+        A row for each clip with its status; `to_frame()` lists them.
+    """
+    from valor.data.vocabulary import class_names, read_vocabulary
+    from valor.label_harvest import harvest as stage
+    from valor.label_harvest.store.manifest import read_manifest
+    from valor.teachers import TeacherChoice, build_teachers
+
+    vocabulary = read_vocabulary(classes)
+    clips = read_manifest(Path(manifest), class_names(vocabulary))
+    built = build_teachers(teachers or TeacherChoice(), vocabulary)
+    return stage.harvest(clips, Path(videos).absolute(), Path(store), built, options=options, progress=progress)
+
+
+def labels(store: Pathlike, out: Pathlike, *, progress: bool = True, **options: Any) -> "LabelReport":  # noqa: ANN401
+    """Turn the evidence of a store and the tags of its clips into pseudo labels.
+
+    Args:
+        store: What `harvest` wrote.
+        out: Folder that gets the labels, and what was left out.
+        progress: Whether to show a progress bar on stderr.
+        options: Fields of `valor.labelling.make.LabelOptions`, such as `thresholds="thresholds.json"`.
+
+    Returns:
+        The labels, bool or float [N, T, M, C], under `labels`, with clips left out and why; `to_frame()` lists events.
+    """
+    from valor.labelling.make import LabelOptions, make_labels
+
+    paths = {name: Path(v) for name in ("thresholds", "compare", "against", "picture") if (v := options.get(name))}
+    return make_labels(Path(store), Path(out), LabelOptions(**{**options, **paths}), progress=progress)
+
+
+def train(
+    recipe: "str | Recipe",
+    *,
+    data: Pathlike,
+    out: Pathlike | None = None,
+    changes: Sequence[str] | Mapping[str, Any] = (),
+    labels: Pathlike | None = None,
+    **options: Any,  # noqa: ANN401
+) -> "Training":
+    """Train a parser with one seed or several, and score the kept epoch on the test split where that is there.
+
+    Args:
+        recipe: A name (`valor.training.recipes.RECIPES`), a recipe.json, a run folder, or a `Recipe`.
+        data: Folder of annotation tables and features.
+        out: Run folder; None for runs/RECIPE.
+        changes: Options of the recipe, as {"fit.epochs": 5} or ["fit.epochs=5"].
+        labels: Folder of pseudo labels; None for the published layout among the data.
+        options: Fields of `valor.training.seeds.TrainOptions`, such as `seeds=5` or `device="cpu"`.
+
+    Returns:
+        The seeds with their folders and scores; `to_frame()` has a row for each.
+    """
+    from valor.training.recipes import Recipe, find_recipe, override
+    from valor.training.seeds import Training, TrainOptions, train_seeds
+
+    typed = [f"{name}={value}" for name, value in changes.items()] if isinstance(changes, Mapping) else list(changes)
+    chosen = override(recipe if isinstance(recipe, Recipe) else find_recipe(recipe), typed)
+    folder = Path(out) if out else Path("runs") / chosen.name
+    settings = TrainOptions(labels=Path(labels) if labels else None, **options)
+    results = tuple(train_seeds(chosen, Path(data), folder, settings))
+    return Training(recipe=chosen, folder=folder, seeds=results)
+
+
+def predict(run: Pathlike, *, data: Pathlike, split: str = "test", device: str = "auto") -> "Predictions":
+    """Parse a split with the kept weights of a run.
+
+    Args:
+        run: A run folder.
+        data: Folder of annotation tables and features.
+        split: `val` or `test`.
+        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Returns:
+        Probabilities [N, T, M, C]; `to_frame()` lists the events of the usual decision.
+    """
+    from valor.training.run import predict_run
+
+    return predict_run(Path(run), Path(data), split, device=device)
+
+
+def score(
+    predictions: "Predictions | Pathlike | np.ndarray",
+    truth: "Pathlike | np.ndarray",
+    *,
+    split: str = "test",
+    rule: "PostProcessing | None" = None,
+    truth_version: str = "v2024",
+    classes: str | None = None,
+) -> "Scores":
+    """Score predictions against the truth: the ten F-scores.
+
+    Args:
+        predictions: What `predict` returned, any prediction file, or bool [N, T, M, C].
+        truth: Folder of the annotation tables; for an array of predictions, bool [N, T, M, C].
+        split: The split of the tables that was predicted.
+        rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
+        truth_version: Of LLP's audio annotations, `v2024` or `v2020`.
+        classes: Vocabulary of the tables; None for classes.json beside them, else LLP's.
+
+    Returns:
+        `segment` and `event` with five figures each, in percent; `to_frame()` is the two lines of the table.
+
+    Raises:
+        ValueError: Clips, classes or shapes do not belong together; clips are missing.
+    """
+    import numpy as np
+
+    from valor.eval import scores as scorer
+
+    if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
+        return scorer.score(np.asarray(predictions), np.asarray(truth))
+    from valor.data.prediction_files import read_any_predictions
+    from valor.data.predictions import Predictions, score_predictions
+    from valor.data.tables import read_split
+    from valor.data.vocabulary import read_class_names
+
+    names = read_class_names(classes, Path(truth))
+    scored = read_split(Path(truth), split, names, truth_version=truth_version)
+    if not isinstance(predictions, Predictions):
+        predictions = read_any_predictions(Path(predictions), names, clip_ids=scored.clip_ids)
+    return score_predictions(predictions, scored, rule)[0]
+
+
+def table(*runs: Pathlike, published: bool = False, baseline: str | None = None, mix: bool = False) -> "Comparison":
+    """Put runs side by side, and beside published rows.
+
+    Args:
+        runs: Run folders or score files; NAME=RUN calls the row NAME.
+        published: Add the published rows of LLP, with their sources.
+        baseline: Row the others are compared with.
+        mix: Accept other rules, truths, selections and coverage.
+
+    Returns:
+        The rows and the notes under them; `to_frame()` has a row for each.
+    """
+    from valor.scoring.compare import compare, read_published
+
+    known = read_published()
+    typed = [str(run) for run in runs]
+    return compare(typed, known if published else None, baseline=baseline, mix=mix, known=known)
+
+
+def view(
+    *sources: Pathlike,
+    out: Pathlike | None = None,
+    open_browser: bool = True,
+    embed: bool = False,
+    **options: Any,  # noqa: ANN401
+) -> "Path | RunningViewer":
+    """Play clips beside their timelines in the browser, or write that as one page.
+
+    Args:
+        sources: Parses, prediction files or run folders; NAME=SOURCE calls one NAME.
+        out: An .html file to write in place of serving.
+        open_browser: Whether a served page is opened.
+        embed: Put the media into the written page.
+        options: Fields of `valor.viewer.sources.SourceOptions`, such as `data="data"` or `videos="videos"`.
+
+    Returns:
+        The file that was written; or the running viewer, with its `url`, until `close()`.
+    """
+    from valor.data.vocabulary import LLP_CLASSES, class_names
+    from valor.viewer.corrections import Corrections, corrections_folder
+    from valor.viewer.page import write_page
+    from valor.viewer.server import RunningViewer
+    from valor.viewer.sources import SourceOptions, read_document
+
+    options = {name: Path(value) if name in ("data", "videos") else value for name, value in options.items()}
+    typed = [str(source) for source in sources]
+    document = read_document(typed, SourceOptions(**{"class_names": class_names(LLP_CLASSES), **options}))
+    corrections = Corrections(corrections_folder(typed, options.get("data")), document)
+    if out is None:
+        return RunningViewer(document, corrections, open_browser=open_browser)
+    write_page(Path(out), document, embed=embed, corrections=[c.to_dict() for c in corrections.current.values()])
+    return Path(out)
