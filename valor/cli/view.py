@@ -10,7 +10,7 @@ from .command import DONE, Commands, new_command
 from .scored import add_rule, add_thresholds, read_rule
 
 if TYPE_CHECKING:
-    from valor.viewer.corrections import Corrections, corrections_folder
+    from valor.viewer.corrections import Corrections
     from valor.viewer.documents import Document
     from valor.viewer.server import ViewerServer, ViewerSite
 
@@ -61,7 +61,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.data.vocabulary import class_names, read_vocabulary
-    from valor.viewer.corrections import Corrections
+    from valor.viewer.corrections import Corrections, corrections_folder
     from valor.viewer.sources import SourceOptions, read_document
 
     if cli.out and cli.out.suffix not in (".html", ".htm"):
