@@ -8,14 +8,9 @@ PYAV = "pyav"
 DECODERS = {
     PYAV: "valor.label_harvest.media.frames:decode_clip",
     "decord": "valor.label_harvest.media.decord_decoder:decode_clip",
-    "torchcodec": "valor.label_harvest.media.torchcodec_decoder:decode_clip",
 }
 """What a decoding process calls, module:name, by the name of the library."""
-_LOADING = {
-    "decord": "install it again; its wheels are for Linux, Windows and macOS on Intel processors",
-    "torchcodec": "it needs the shared libraries of FFmpeg 4 to 8 (apt install ffmpeg, or conda install ffmpeg), and "
-    "its release made for this torch",
-}
+_LOADING = {"decord": "install it again; its wheels are for Linux, Windows and macOS on Intel processors"}
 """What helps where a library is installed and does not load."""
 
 
@@ -34,7 +29,6 @@ def decoder_trouble(name: str) -> tuple[str, str] | None:
         importlib.import_module(DECODERS[name].partition(":")[0])
     except (ImportError, OSError, RuntimeError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        reason = reason.removesuffix(" Likely causes:").rstrip(".")
         return f"cannot be loaded ({reason})", _LOADING.get(name, "install it again")
     return None
 

@@ -84,9 +84,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--decoder",
-        choices=("pyav", "decord", "torchcodec"),
+        choices=("pyav", "decord"),
         default="pyav",
-        help="library that decodes the clips (pyav); the others are extras to install, and a store is of one decoder. "
+        help="library that decodes the clips (pyav); decord is an extra to install, and a store is of one decoder. "
         "Every other command that reads media decodes with pyav",
     )
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")

@@ -134,7 +134,7 @@ def test_another_decoder_is_another_store(folder, tmp_path):
     assert decoder_of(other) == "decord" and other["fingerprint"] != manifest_of()["fingerprint"]
     made = open_store(tmp_path / "other", other)
     assert store_manifest(made) == other and made.name != folder.name
-    (made / "manifest.json").write_text(json.dumps({**other, "decoder": "torchcodec"}))
+    (made / "manifest.json").write_text(json.dumps({**other, "decoder": "opencv"}))
     with pytest.raises(ValueError, match="does not match its fingerprint"):
         store_manifest(made)
 

@@ -25,7 +25,7 @@ def test_show_says_what_is_there(store):
         assert line in done.out
 
 
-@pytest.mark.parametrize("decoder", ["pyav", "torchcodec"])
+@pytest.mark.parametrize("decoder", ["pyav", "decord"])
 def test_show_names_the_decoder(tmp_path, decoder):
     write_toy_store(tmp_path / "store", {0: [row_of("a")]}, decoder=decoder)
     assert f"  decoder      {decoder}\n" in typed("store", "show", tmp_path / "store").out
