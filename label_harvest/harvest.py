@@ -16,7 +16,6 @@ from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .media.clip import FAILURES, STATUSES, Grid
 from .media.decode_pool import DecodeLimits, usable_cores
 from .media.decoders import PYAV, check_decoder
-from .store.disk import WHOLE, Share, list_lock, remove_leftovers, write_lock
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import write_origins
 from .store.plan import ShardEvidence, ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
@@ -31,6 +30,7 @@ from .store.shards import (
     write_failures,
     write_shard,
 )
+from .store.share import WHOLE, Share, list_lock, remove_leftovers, write_lock
 from .store.store import describe, open_store
 from .teachers.teacher import NEEDS, Teacher
 

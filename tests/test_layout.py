@@ -22,6 +22,7 @@ FLOORS = (
     {"label_harvest.store"},
     {"label_harvest.teachers"},
     {"label_harvest.media"},
+    {"label_harvest.store.disk"},
     {"eval.figures", "parsers"},
     {"eval", "parsers.cpu"},
 )

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..media.clip import FAILURES, STATUSES
 from ..teachers.teacher import NEEDS
-from .disk import remove_leftovers, sync_folder, write_lock
+from .disk import sync_folder
 from .plan import UNREAD
 from .shards import (
     KnownClip,
@@ -35,6 +35,7 @@ from .shards import (
     write_failures,
     write_shard,
 )
+from .share import remove_leftovers, write_lock
 from .store import decoder_of, open_store, store_folder, store_manifest
 
 

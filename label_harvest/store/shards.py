@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .disk import WHOLE, file_sha256, rename, write_atomic
+from .disk import file_sha256, rename, write_atomic
+from .share import WHOLE
 
 logger = logging.getLogger(__name__)
 
@@ -320,13 +321,14 @@ def _fits(arrays: Path, marker: Path) -> bool:
     """Whether a marker can be read and speaks of these arrays."""
     try:
         return file_sha256(arrays) == read_marker(marker).sha256
-    except ValueError:
+    except (ValueError, FileNotFoundError):
         return False
 
 
 def is_intact(folder: Path, index: int, marker: Marker) -> bool:
     """Whether the bytes of a shard are those its marker promises."""
-    return file_sha256(folder / f"{index:05d}.safetensors") == marker.sha256
+    path = folder / f"{index:05d}.safetensors"
+    return path.is_file() and file_sha256(path) == marker.sha256
 
 
 def unclaimed_arrays(folder: Path, markers: Mapping[int, Marker]) -> dict[int, tuple[str, ...] | None]:

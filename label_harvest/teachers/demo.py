@@ -7,7 +7,6 @@ They have the face of CLIP and CLAP: a caption and a frame (or a second of sound
 core and read more than a thousand frames a second.
 """
 
-import hashlib
 import re
 import zlib
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..media.clip import ClipMedia, audio_segments
+from ..store.disk import file_sha256
 from .teacher import Evidence
 from .weights import RANDOM, build_random, read_state
 
@@ -339,4 +339,4 @@ def build_tiny(role: str, prompts: Sequence[str], checkpoint: str | Path | None 
             f"another shape and {len(held - set(wanted))} unknown; give a file made for this role"
         )
     network.load_state_dict(weights)
-    return TinyTeacher(network, prompts, hashlib.sha256(path.read_bytes()).hexdigest())
+    return TinyTeacher(network, prompts, file_sha256(path))

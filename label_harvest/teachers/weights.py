@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from ..store.disk import file_sha256
 from .teacher import TeacherUnavailableError
 
 if TYPE_CHECKING:
@@ -409,12 +410,6 @@ def state_digest(state: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def file_digest(path: Path) -> str:
-    """sha256 of the bytes of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def check_weights(
     path: Path,
     weights: str,
@@ -448,7 +443,7 @@ def check_weights(
     """
     if pin is not None and not re.fullmatch(r"[0-9a-f]{12,64}", pin.lower()):
         raise ValueError(f"the sha256 of weights must be 12 to 64 hexadecimal digits, got {pin!r}")
-    digest = file_digest(path)
+    digest = file_sha256(path)
     should_be = known or _hub_digest(path)
     if should_be and not digest.startswith(should_be):
         raise ValueError(f"{path}: the file must have sha256 {should_be}, got {digest}; it is damaged, fetch it again")

@@ -13,8 +13,8 @@ import numpy as np
 from tests.helpers.toy import FakeTeacher
 from valor.label_harvest.harvest import HarvestOptions, HarvestReport, harvest
 from valor.label_harvest.media.clip import Grid
-from valor.label_harvest.store.disk import read_share
 from valor.label_harvest.store.manifest import HarvestManifest
+from valor.label_harvest.store.share import read_share
 
 CLASSES = ("Dog", "Cat")
 GRID = Grid(num_segments=4, segment_seconds=0.5, tolerance_seconds=0.1)

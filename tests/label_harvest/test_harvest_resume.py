@@ -22,8 +22,8 @@ from valor.label_harvest.media.decode_pool import DecodeLimits
 from valor.label_harvest.store import disk as store_files
 from valor.label_harvest.store import shards
 from valor.label_harvest.store import shards as markers
-from valor.label_harvest.store.disk import Share
 from valor.label_harvest.store.shards import read_marker
+from valor.label_harvest.store.share import Share
 from valor.label_harvest.store.store import read_store
 
 CLIPS = tuple("abcdefghij")
@@ -268,8 +268,8 @@ def test_more_shares_than_shards_leave_some_runs_without_work(videos, tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from valor.label_harvest.store.disk import read_share
-from valor.label_harvest.store.disk import write_lock
+from valor.label_harvest.store.share import read_share
+from valor.label_harvest.store.share import write_lock
 with write_lock(Path(sys.argv[1]), read_share(sys.argv[2])):
     print("held", flush=True)
     sys.stdin.read()

@@ -168,7 +168,7 @@ def _options(cli: argparse.Namespace) -> "HarvestOptions":
     from valor.label_harvest.harvest import HarvestOptions, read_retry
     from valor.label_harvest.media.decode_pool import DecodeLimits, usable_cores
     from valor.label_harvest.media.decoders import check_decoder
-    from valor.label_harvest.store.disk import read_share
+    from valor.label_harvest.store.share import read_share
     from valor.label_harvest.teachers.precision import chosen_device
 
     check_decoder(cli.decoder)

@@ -208,7 +208,7 @@ def _same(target: Path, member: Member) -> bool:
 
 
 def _write(archive: Path, member: Member, target: Path, open_member: Callable[[Member], IO[bytes]]) -> None:
-    with open_member(member) as source, replaced(target) as temporary, temporary.open("wb") as file:
+    with open_member(member) as source, replaced(target, flush=False) as temporary, temporary.open("wb") as file:
         shutil.copyfileobj(source, file, _ARCHIVE_BLOCK)
         if file.tell() != member.size:
             raise ValueError(f"{archive}: {member.path} ends early; delete the archive and fetch it again")

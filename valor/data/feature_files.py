@@ -7,7 +7,6 @@
 What is denser than one row per segment is folded while it is read, so it never fills the memory.
 """
 
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.label_harvest.store.disk import array_fault
 from valor.label_harvest.store.manifest import media_id
 from valor.parsers.folding import fold_clap_map, fold_frames
 
+from .archives import read_npy
 from .tables import Split
 
 SEGMENTS = 10
@@ -190,15 +189,14 @@ def _chunks(rows: list[int]) -> Iterator[list[int]]:
 
 def _load(path: Path, shape: tuple[int, int], what: str) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        array = read_npy(path)
+    except ValueError as error:
         raise ValueError(
-            f"{path}: expected a plain .npy of {what}, which could not be read ({array_fault(error)}); fetch or "
-            "make this file again"
+            f"{path}: expected a plain .npy of {what}, which could not be read ({error}); fetch or make this file again"
         ) from error
-    if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype.kind not in "fiub":
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "an archive"
+    if array.shape != shape or array.dtype.kind not in "fiub":
         raise ValueError(
-            f"{path}: expected {what} of shape {shape}, got {found}; is this another feature kind, or of other classes?"
+            f"{path}: expected {what} of shape {shape}, got {array.dtype} {array.shape}; is this another feature kind, "
+            "or of other classes?"
         )
     return array

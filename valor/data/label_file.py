@@ -11,8 +11,6 @@ and, where no teacher decided for a modality, so that its labels say nothing
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.eval.events import MODALITIES, event_frame
-from valor.label_harvest.store.disk import array_fault, replaced
+from valor.label_harvest.store.disk import replaced
+
+from .archives import read_npz
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -158,20 +158,20 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            held = _SOFT if _SOFT in archive and _HARD not in archive else _HARD
-            ids, classes, labels = (archive[name] for name in ("clip_ids", "classes", held))
-            absent = archive[_ABSENT].astype(str).tolist() if _ABSENT in archive else ()
+        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT))
+        held = _SOFT if _SOFT in arrays and _HARD not in arrays else _HARD
+        ids, classes, labels = (arrays[name] for name in ("clip_ids", "classes", held))
+        absent = arrays[_ABSENT].astype(str).tolist() if _ABSENT in arrays else ()
         if np.issubdtype(labels.dtype, np.floating) != (held == _SOFT):
             kind, other = ("float", "hard labels go under pseudo_labels")
             if held == _HARD:
                 kind, other = ("bool", "soft labels go under pseudo_probs")
             raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
         return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels, tuple(absent))
-    except (ValueError, TypeError, KeyError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "
-            f"be read ({array_fault(error)}); run `valor labels` again"
+            f"be read ({error}); run `valor labels` again"
         ) from error
 
 

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.disk import file_sha256, replaced
 
 from .feature_files import FEATURE_FILES, SEGMENTS, ClipArrays, listed
 from .tables import Split
@@ -171,7 +171,7 @@ def read_packed(data: Path, kind: str, split: str, *, verify: bool = True) -> tu
     card, path = read_packed_card(data, kind, split), _tensor_path(data, kind, split)
     again = "run `valor import features` again"
     try:
-        if verify and _sha256(path) != card.sha256:
+        if verify and file_sha256(path) != card.sha256:
             raise ValueError(f"{path}: its sha256 is not {card.sha256[:12]}... as {_card_path(data, kind, split).name} "
                              f"says, so it was changed or cut off; {again}")  # fmt: skip
         with safe_open(path, framework="pt") as file:
@@ -263,8 +263,3 @@ def _refuse_infinite(features: Tensor, card: PackedCard, first: int) -> None:
         raise ValueError(
             f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can, in {clips}; {remedy}"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -433,12 +433,10 @@ def write_array(path: Path, array: np.ndarray, *, overwrite: bool = False) -> No
     np.save(buffer, array, allow_pickle=False)
     contents = buffer.getvalue()
     if path.exists() and not overwrite:
-        with path.open("rb") as file:
-            same = hashlib.file_digest(file, "sha256").digest() == hashlib.sha256(contents).digest()
-        if same:
+        if path.stat().st_size == len(contents) and path.read_bytes() == contents:
             return
         raise ValueError(f"{path}: another file is in the way; export into an empty folder")
-    with replaced(path) as temporary:
+    with replaced(path, flush=False) as temporary:
         temporary.write_bytes(contents)
 
 

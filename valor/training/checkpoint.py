@@ -7,20 +7,19 @@ The point a stopped training run goes on from: weights, optimiser, random genera
 
 import json
 import logging
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.disk import locked, replaced
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
@@ -47,40 +46,13 @@ LOCK = ".lock"
 def run_lock(folder: Path) -> Iterator[None]:
     """Keep the run folder, which is made if need be, for one training; the lock file goes with it.
 
-    The system lets go of the lock when the process ends, however it ends.
-
     Raises:
         ValueError: Another training holds it.
     """
-    try:
-        import fcntl
-    except ImportError:  # no such locks on Windows
-        yield
-        return
     folder.mkdir(parents=True, exist_ok=True)
-    path, at_its_name = folder / LOCK, False
-    while not at_its_name:  # its last holder may have removed the file between our opening and locking it
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                message = f"{folder}: another training is writing here; wait for it, or choose another --out"
-                raise ValueError(message) from error
-            except OSError as error:
-                _LOG.warning("%s: no locks on this file system (%s); see that no second training starts", folder, error)
-            at_its_name = _is_at(file, path)
-            if at_its_name:
-                try:
-                    yield
-                finally:
-                    path.unlink(missing_ok=True)
-
-
-def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file is still the one of this name."""
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    return False
+    busy = f"{folder}: another training is writing here; wait for it, or choose another --out"
+    with locked(folder / LOCK, busy, remove=True):
+        yield
 
 
 def refuse_several_seeds(run: Path) -> None:

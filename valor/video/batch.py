@@ -12,9 +12,10 @@ from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
 from valor.eval.figures.style import ON_SCREEN, Style
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.streams import MediaReader
+from valor.label_harvest.store.disk import file_sha256
 from valor.video.formats.formats import FORMATS, events_text, write_events
 
-from .parse import ParseOptions, describe_options, media_reader, modified_at, parse_media, sha256_of
+from .parse import ParseOptions, describe_options, media_reader, modified_at, parse_media
 from .paths import PICTURES, MediaInput, name_results, result_path, result_paths
 from .picture import MediaSketch
 from .trained import ParsingSystem
@@ -193,7 +194,7 @@ def _is_unchanged(held: MediaInfo, path: Path, written: Path) -> bool:
     if held.modified == modified_at(facts):
         return True
     if held.sha256 is not None:
-        return held.sha256 == sha256_of(path)
+        return held.sha256 == file_sha256(path)
     return held.modified is None and facts.st_mtime <= written.stat().st_mtime
 
 

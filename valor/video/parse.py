@@ -12,7 +12,6 @@ segment in one window only, such as every one of a clip, keeps its probability t
 means, those of the gate as well.
 """
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +32,7 @@ from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.windows import Window, num_segments, read_windows, window_starts
+from valor.label_harvest.store.disk import file_sha256
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 
 from .trained import Evidences, ParsingSystem, WindowProbs, load_system
@@ -326,7 +326,7 @@ def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
         width=survey.width,
         height=survey.height,
         frame_rate=survey.frame_rate,
-        sha256=sha256_of(survey.path) if hashed else None,
+        sha256=file_sha256(survey.path) if hashed else None,
         size=facts.st_size,
         modified=modified_at(facts),
     )
@@ -335,12 +335,6 @@ def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
 def modified_at(facts: os.stat_result) -> float:
     """When a file was last changed, in seconds since 1970 to the microsecond."""
     return round(facts.st_mtime, 6)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of the bytes of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _notes(survey: MediaSurvey) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +40,7 @@ from valor.data.predictions import Predictions, write_predictions
 from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_rows, write_weak_table
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, events_of
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.disk import LockedError, locked, replaced
 
 from .documents import BoolArray, Clip, Document, FloatArray, Marks, System
 
@@ -293,6 +294,7 @@ class Corrections:
         self._clips = {clip.clip_id: clip for clip in document.clips}
         self._lock = threading.Lock()
         self._journal: BinaryIO | None = None
+        self._held = ExitStack()
         self.notes: dict[str, str] = {}
         """What could not be written of the latest state, and why, by file or clip."""
         self._noted: set[str] = set()
@@ -345,9 +347,8 @@ class Corrections:
     def close(self) -> None:
         """Let go of the journal."""
         with self._lock:
-            if self._journal is not None:
-                self._journal.close()
-                self._journal = None
+            self._held.close()
+            self._journal = None
 
     def _open(self) -> None:
         """Open the journal for this viewer alone, and read what another wrote meanwhile."""
@@ -355,16 +356,11 @@ class Corrections:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / JOURNAL
-        journal = path.open("ab")
         try:
-            import fcntl
-
-            fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # no such locks on Windows; the revisions still catch two writers of one viewer
-            pass
-        except OSError:
-            journal.close()
-            raise BusyError(f"another viewer is saving to {self.folder}; close it first") from None
+            busy = f"another viewer is saving to {self.folder}; close it first"
+            journal = self._held.enter_context(locked(path, busy))
+        except LockedError as error:
+            raise BusyError(str(error)) from None
         self.current = read_journal(path)
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             journal.write(b"\n")  # what a crash tore stays a line of its own

@@ -13,8 +13,8 @@ from tests.helpers.toy import write_toy_world
 from tests.helpers.toy_harvest import OPTIONS, digests, toy_harvest
 from tests.helpers.toy_store import age_marker, arrays_of, row_of, write_toy_store
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
-from valor.label_harvest.store.disk import Share
 from valor.label_harvest.store.shards import to_json, write_shard
+from valor.label_harvest.store.share import Share
 from valor.label_harvest.store.store import read_store
 
 FIRST = [row_of("a"), row_of("b", "no_audio"), row_of("c", "no_video")]

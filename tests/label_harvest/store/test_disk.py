@@ -3,24 +3,14 @@
 Files appear whole or not at all.
 """
 
+import hashlib
 import os
-import subprocess
 import sys
 
 import pytest
 
-from tests.conftest import ROOT
 from valor.label_harvest.store import disk as store_files
-from valor.label_harvest.store.disk import (
-    Share,
-    file_sha256,
-    list_lock,
-    read_share,
-    rename,
-    replaced,
-    write_atomic,
-    write_lock,
-)
+from valor.label_harvest.store.disk import LockedError, file_sha256, locked, rename, replaced, write_atomic
 
 
 def test_a_file_appears_when_its_block_ends_well(tmp_path):
@@ -65,30 +55,42 @@ def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_what_follows(
     assert calls == ["flush tmp", "rename to a.json", "flush here"]
     rename(folder / "a.json", folder / "b.json")
     assert calls[3:] == ["rename to b.json", "flush here"]
-    assert file_sha256(folder / "a.json") == "" != file_sha256(folder / "b.json")
+    with replaced(folder / "c.json") as temporary:
+        temporary.write_bytes(b"1")
+    assert calls[5:] == ["flush tmp", "rename to c.json", "flush here"]
+    with replaced(folder / "d.json", flush=False) as temporary:
+        temporary.write_bytes(b"1")
+    assert calls[8:] == ["rename to d.json"]
+    assert file_sha256(folder / "b.json") == hashlib.sha256(b"1").hexdigest()
+    with pytest.raises(FileNotFoundError):
+        file_sha256(folder / "a.json")
 
 
-def test_a_lock_file_of_a_share_goes_with_its_run_and_one_removed_in_between_is_no_lock(tmp_path):
-    path = tmp_path / ".lock-1-of-2"
-    with write_lock(tmp_path, Share(1, 2)):
-        assert path.exists()
-        path.unlink()  # as the end of another run of the share would
-        with write_lock(tmp_path, Share(1, 2)):
-            assert path.exists()
-    assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]
+def test_the_longest_names_can_be_written(tmp_path):
+    for name in ("x" * 255, "\u00fc" * 127 + "y"):
+        with replaced(tmp_path / name) as temporary:
+            temporary.write_text("whole")
+            assert temporary.name.endswith(f"-{os.getpid()}.tmp") and len(os.fsencode(temporary.name)) == 255
+        assert (tmp_path / name).read_text() == "whole"
 
 
-def test_the_list_of_all_shards_waits_for_its_turn(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from valor.label_harvest.store.disk import list_lock\n"
-        "with list_lock(Path(sys.argv[1])):\n    print('has it', flush=True)"
-    )
-    with list_lock(tmp_path):
-        run = [sys.executable, "-c", code, str(tmp_path)]
-        other = subprocess.Popen(run, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        with pytest.raises(subprocess.TimeoutExpired):
-            other.wait(0.7)
-    assert other.communicate(timeout=10)[0] == "has it\n"
+def test_a_folder_that_is_gone_is_not_made_again_for_a_file_of_a_store(tmp_path):
+    with pytest.raises(OSError, match=r"gone/a.json: cannot be written \(No such file or directory\); make room"):
+        write_atomic(tmp_path / "gone" / "a.json", b"1")
+    assert not (tmp_path / "gone").exists()
+
+
+def test_a_lock_is_held_by_one_or_shared_by_those_who_share_it(tmp_path):
+    path = tmp_path / "lock"
+    with locked(path, "taken") as file:
+        assert file.mode == "ab" and path.exists()
+        for shared in (False, True):
+            with pytest.raises(LockedError, match="taken"), locked(path, "taken", shared=shared):
+                pass
+    with locked(path, "taken", shared=True), locked(path, "taken", shared=True, remove=True):
+        with pytest.raises(LockedError, match="taken"), locked(path, "taken"):
+            pass
+    assert not path.exists()
 
 
 def test_a_file_system_without_locks_is_worth_a_warning(tmp_path, monkeypatch, caplog):
@@ -96,17 +98,6 @@ def test_a_file_system_without_locks_is_worth_a_warning(tmp_path, monkeypatch, c
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr(store_files.fcntl, "flock", flock)
-    with write_lock(tmp_path):
-        assert "no locks on this file system (Operation not supported); see that no second run starts" in caplog.text
-
-
-def test_shares_are_read_and_divide_all_shards():
-    shares = [read_share(f"{index}/3") for index in (1, 2, 3)]
-    assert [[shard for shard in range(7) if share.holds(shard)] for share in shares] == [[0, 3, 6], [1, 4], [2, 5]]
-    assert str(shares[1]) == "2/3" and Share().is_whole and not shares[0].is_whole
-    for text in ("4/3", "0/3", "3/0"):
-        with pytest.raises(ValueError, match=f"a share must be i/n with i from 1 to n, got {text}"):
-            read_share(text)
-    for text in ("2", "a/3", "-1/3", "1/3/4"):
-        with pytest.raises(ValueError, match=f"a share must be i/n, such as 1/4, got '{text}'"):
-            read_share(text)
+    with locked(tmp_path / "lock", "taken"):
+        told = "no locks on this file system (Operation not supported); see that no second process writes here"
+        assert told in caplog.text

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from valor.label_harvest.store.disk import write_atomic, write_lock
+from valor.label_harvest.store.disk import write_atomic
 from valor.label_harvest.store.shards import ShardRow, write_failures, write_shard
+from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.store import (
     decoder_of,
     describe,
@@ -230,7 +231,7 @@ def test_an_unknown_role_is_refused(folder):
 
 def test_a_second_writer_is_refused_until_the_first_is_gone(folder):
     script = (
-        "import sys; from pathlib import Path; from valor.label_harvest.store.store import write_lock\n"
+        "import sys; from pathlib import Path; from valor.label_harvest.store.share import write_lock\n"
         f"with write_lock(Path({str(folder)!r})):\n    print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from tests.label_harvest.teachers.test_clap import laion_names, small
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
+from valor.label_harvest.store.disk import file_sha256
 from valor.label_harvest.teachers import weights as published_weights
 from valor.label_harvest.teachers.clap import LAION_CHECKPOINTS, LAION_PREFIX, load_clap
 from valor.label_harvest.teachers.clip import load_open_clip, parse_name
@@ -29,7 +30,6 @@ from valor.label_harvest.teachers.weights import (
     WeightsOrigin,
     check_trained,
     check_weights,
-    file_digest,
     is_script,
     published_file,
     read_script_weights,
@@ -150,9 +150,9 @@ def test_a_pin_names_the_weights_or_the_file(tmp_path, caplog):
     save_file({"a": torch.ones(2)}, path)
     weights = state_digest(read_state(path))
     check_weights(path, weights, pin=weights[:12].upper())
-    check_weights(path, weights, pin=file_digest(path))
+    check_weights(path, weights, pin=file_sha256(path))
     with pytest.raises(
-        ValueError, match=f"wanted weights of sha256 {'0' * 12}, got {weights} .the file: {file_digest(path)}"
+        ValueError, match=f"wanted weights of sha256 {'0' * 12}, got {weights} .the file: {file_sha256(path)}"
     ):
         check_weights(path, weights, pin="0" * 12)
     for pin in ("beef", "x" * 20, "0" * 65):
@@ -165,8 +165,8 @@ def test_unknown_weights_are_warned_of_with_the_way_to_pin_them(tmp_path, caplog
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.ones(2)}, path)
     origin = check_weights(path, "1" * 64, teacher="laion:630k-fusion", role="audio")
-    assert origin == WeightsOrigin("w.safetensors", file_digest(path), "1" * 64, "unverified")
-    assert "UNVERIFIED weights for laion:630k-fusion" in caplog.text and file_digest(path) in caplog.text
+    assert origin == WeightsOrigin("w.safetensors", file_sha256(path), "1" * 64, "unverified")
+    assert "UNVERIFIED weights for laion:630k-fusion" in caplog.text and file_sha256(path) in caplog.text
     assert f"--sha256 audio={'1' * 64}" in caplog.text
     caplog.clear()
     assert check_weights(path, "1" * 64, pin="1" * 12).checked == "pinned"
@@ -178,7 +178,7 @@ def test_a_file_of_the_hubs_cache_must_be_what_it_is_named_after(tmp_path):
     (tmp_path / "blobs").mkdir()
     blob = tmp_path / "blob"
     save_file({"a": torch.ones(2)}, blob)
-    named = blob.rename(tmp_path / "blobs" / file_digest(blob))
+    named = blob.rename(tmp_path / "blobs" / file_sha256(blob))
     (tmp_path / "model.safetensors").symlink_to(named)
     assert check_weights(tmp_path / "model.safetensors", "w").checked == "unverified"  # of whichever model it is
     named.write_bytes(named.read_bytes()[:-1])
@@ -189,7 +189,7 @@ def test_a_file_of_the_hubs_cache_must_be_what_it_is_named_after(tmp_path):
 def test_a_known_hash_is_checked(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.ones(2)}, path)
-    assert check_weights(path, "w", known=file_digest(path)).checked == "known"
+    assert check_weights(path, "w", known=file_sha256(path)).checked == "known"
     with pytest.raises(ValueError, match="damaged"):
         check_weights(path, "w", known="0" * 64)
 
@@ -278,7 +278,7 @@ def known(tmp_path, monkeypatch):
     path = tmp_path / "w.safetensors"
     save_file({"a": torch.ones(2)}, path)
     entry = PublishedFile("laion:630k-audioset", "630k-audioset-best.pt", "somewhere")
-    monkeypatch.setitem(PUBLISHED_FILES, file_digest(path), entry)
+    monkeypatch.setitem(PUBLISHED_FILES, file_sha256(path), entry)
     return path
 
 
@@ -291,7 +291,7 @@ def test_a_known_file_is_taken_without_a_word(known, caplog):
 def test_a_known_file_under_another_name_is_refused(known):
     message = "laion:630k: the file is 630k-audioset-best.pt of somewhere, .* ask for that teacher"
     with pytest.raises(ValueError, match=message):
-        check_weights(known, "w", teacher="laion:630k", pin=file_digest(known))
+        check_weights(known, "w", teacher="laion:630k", pin=file_sha256(known))
     assert published_file("laion:630k", "0" * 64) is None
 
 
@@ -381,5 +381,5 @@ def test_a_known_file_is_not_asked_what_it_shows(tmp_path, monkeypatch, as_tiny)
     network = tiny_clip()
     network.logit_scale.data.fill_(3.0)
     path = save_clip(tmp_path / "w.safetensors", network)
-    monkeypatch.setitem(published_weights.PUBLISHED_FILES, file_digest(path), PublishedFile(OPENAI, "RN50.pt", "here"))
+    monkeypatch.setitem(published_weights.PUBLISHED_FILES, file_sha256(path), PublishedFile(OPENAI, "RN50.pt", "here"))
     assert load_open_clip(parse_name(OPENAI), checkpoint=path).origin.checked == "known"

@@ -126,8 +126,8 @@ def test_labels_other_than_zero_and_one_are_refused(published):
 
 def _write_store(root: Path, arrays: dict[str, np.ndarray], clip_ids: tuple[str, ...]) -> None:
     """A store as a harvest leaves it."""
-    from valor.label_harvest.store.disk import write_lock
     from valor.label_harvest.store.shards import ShardRow, write_shard
+    from valor.label_harvest.store.share import write_lock
     from valor.label_harvest.store.store import describe, open_store
 
     identity = {"teacher": "toy", "prompts": list(CLASSES), "logit_scale": 1.0, "logit_bias": 0.0}
