@@ -1,6 +1,5 @@
-"""Which clips to harvest and where their files lie; every quirk of the list and of the folder of videos ends here."""
+"""Which clips to harvest and where their files lie; every quirk of the folder of videos ends here."""
 
-import csv
 import os
 import re
 import unicodedata
@@ -11,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-COLUMNS = ("filename", "event_labels")
-"""Header of a manifest, tab-separated; labels are joined by commas."""
 _MEDIA = frozenset(
     ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .divx .f4v .flac .flv .m2ts .m4a .m4v .mka .mkv .mov .mp2 .mp3 .mp4 "
     ".mpeg .mpg .mts .mxf .oga .ogg .ogv .opus .rm .rmvb .ts .vob .wav .webm .wma .wmv".split()
@@ -47,33 +44,6 @@ class HarvestManifest:
             raise ValueError(
                 f"weak_labels must be bool {list(shape)}, got {self.weak_labels.dtype} {list(self.weak_labels.shape)}"
             )
-
-
-def read_manifest(path: str | Path, class_names: Sequence[str]) -> HarvestManifest:
-    """Read a tab-separated `filename event_labels` table, as in LLP.
-
-    Raises:
-        ValueError: No such columns, no rows, a row without a tab, an unknown class, a repeated clip id, or an id that
-            is no plain name.
-    """
-    path = Path(path)
-    rows = _read_rows(path)
-    index = {name: position for position, name in enumerate(class_names)}
-    weak_labels = np.zeros((len(rows), len(index)), dtype=bool)
-    unknown = defaultdict(list)
-    for row, (clip_id, tags) in enumerate(rows):
-        for tag in filter(None, (tag.strip() for tag in tags.split(","))):
-            if tag in index:
-                weak_labels[row, index[tag]] = True
-            else:
-                unknown[tag].append(clip_id)
-    if unknown:
-        listed = _some([f"{tag!r} ({ids[0]})" for tag, ids in sorted(unknown.items())])
-        raise ValueError(f"{path}: unknown classes {listed}; expected names of the vocabulary, pass other classes")
-    try:
-        return HarvestManifest(tuple(clip_id for clip_id, _ in rows), tuple(class_names), weak_labels)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def media_id(clip_id: str) -> str:
@@ -137,28 +107,6 @@ def _candidates(videos: Path) -> dict[str, list[Path]]:
 def _composed(name: str) -> str:
     """A name with its accents composed: file systems and tables differ in how they spell the same letter."""
     return unicodedata.normalize("NFC", name)
-
-
-def _read_rows(path: Path) -> list[tuple[str, str]]:
-    """(filename, event_labels) of each line below the header."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: the manifest cannot be read ({error}); give a tab-separated text file") from error
-    header = table[0] if table else []
-    rows = [(line, row) for line, row in enumerate(table[1:], start=2) if any(cell.strip() for cell in row)]
-    if tuple(header[:2]) != COLUMNS:
-        raise ValueError(f"{path}: expected the header {' <tab> '.join(COLUMNS)}, got {header[:4]}")
-    if not rows:
-        raise ValueError(f"{path}: expected at least one clip below the header, got none")
-    untabbed = [f"line {line} ({row[0]!r})" for line, row in rows if len(row) < 2]
-    if untabbed:
-        raise ValueError(
-            f"{path}: expected a tab between clip and classes in every row, got none in {_some(untabbed)}; put a tab "
-            "there, also behind a clip without classes"
-        )
-    return [(row[0], row[1]) for _, row in rows]
 
 
 def _check_clip_id(clip_id: str) -> None:

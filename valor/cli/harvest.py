@@ -128,9 +128,9 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    from valor.data.tables import read_manifest
     from valor.data.vocabulary import class_names, read_vocabulary
     from valor.label_harvest.harvest import harvest
-    from valor.label_harvest.store.manifest import read_manifest
     from valor.teachers import TeacherChoice, build_teachers
 
     if cli.engine != "ray" and (cli.ray_address or cli.ray_networks):

@@ -14,7 +14,16 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
 
 from .prediction_files import did_you_mean
-from .tables import EVENT_COLUMNS, EVENT_TABLES, LLP_SEGMENTS, WEAK_COLUMNS, WEAK_TABLES, check_header, read_rows
+from .tables import (
+    EVENT_COLUMNS,
+    EVENT_TABLES,
+    LLP_SEGMENTS,
+    WEAK_COLUMNS,
+    WEAK_TABLES,
+    plain_seconds,
+    table_rows,
+    tags_in,
+)
 
 
 @dataclass(frozen=True)
@@ -227,16 +236,14 @@ class _Notes:
         self.findings.append(Finding(kind, file, line, clip_id, message))
 
 
-def _rows(path: Path, columns: Sequence[str], notes: _Notes) -> Iterator[tuple[int, list[str]]]:
+def _rows(path: Path, columns: Sequence[str], notes: _Notes) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Rows of the right width; everything else is noted."""
-    rows = read_rows(path)
     try:
-        check_header(path, next(rows, (0, []))[1], columns)
-        for line, cells in rows:
-            if len(cells) == len(columns) and cells[0]:
-                yield line, cells
+        for row in table_rows(path, columns):
+            if row.fault:
+                notes.add("columns", (path.name, row.line), None, row.fault)
             else:
-                notes.add("columns", (path.name, line), None, f"expected {len(columns)} columns, got {cells!r:.120}")
+                yield row.line, row.cells
     except FileNotFoundError:
         notes.add("missing-table", (path.name, None), None, "no such file")
     except ValueError as error:
@@ -248,7 +255,7 @@ def _read_tags(path: Path, class_names: Sequence[str], notes: _Notes) -> dict[st
     tags: dict[str, _Tags] = {}
     for line, (clip_id, labels) in _rows(path, WEAK_COLUMNS, notes):
         where = (path.name, line)
-        names = [name.strip() for name in labels.split(",")] if labels.strip() else []
+        names = tags_in(labels)
         if not names:
             notes.add("no-tags", where, clip_id, "no tag")
         for name, count in Counter(names).items():
@@ -265,14 +272,16 @@ def _read_tags(path: Path, class_names: Sequence[str], notes: _Notes) -> dict[st
 def _read_events(path: Path, modality: str, class_names: Sequence[str], notes: _Notes) -> list[_Row]:
     """The rows of an event table that can be understood."""
     rows = []
-    for line, (clip_id, onset, offset, class_name) in _rows(path, EVENT_COLUMNS, notes):
-        where = (path.name, line)
+    for line, (clip_id, *cells, label) in _rows(path, EVENT_COLUMNS, notes):
+        where, class_name, times = (path.name, line), label.strip(), []
         known = _check_class(class_name, class_names, where, clip_id, notes)
-        times = [_whole_seconds(cell) for cell in (onset, offset)]
-        for cell, time in zip((onset, offset), times, strict=True):
-            if time is None:
+        for cell in cells:
+            time = plain_seconds(cell)
+            if time is None or not time.is_integer():
                 notes.add("time", where, clip_id, f"expected whole seconds from the start of the clip, got {cell!r}")
-        if known and None not in times:
+            else:
+                times.append(int(time))
+        if known and len(times) == len(cells):
             rows.append(_Row(path.name, line, modality, clip_id, class_name, *times))
     return rows
 
@@ -281,14 +290,6 @@ def _check_class(name: str, class_names: Sequence[str], where: tuple[str, int], 
     if name not in class_names:
         notes.add("unknown-class", where, clip_id, f"unknown class {name!r}{did_you_mean(name, class_names)}")
     return name in class_names
-
-
-def _whole_seconds(cell: str) -> int | None:
-    try:
-        seconds = float(cell)
-    except ValueError:
-        return None
-    return int(seconds) if seconds >= 0 and seconds.is_integer() else None
 
 
 def _compare_splits(tags: Mapping[str, Mapping[str, _Tags]], notes: _Notes) -> None:

@@ -59,7 +59,6 @@ import difflib
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +73,18 @@ from valor.label_harvest.store.manifest import media_id
 
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import BoolArray, FloatArray, Predictions, decisions, read_predictions, write_predictions
-from .tables import read_rows, write_rows
+from .tables import (
+    CLIP_LIST,
+    EVENT_COLUMNS,
+    PREDICTION_COLUMNS,
+    check_unique,
+    checked_rows,
+    plain_seconds,
+    read_clip_list,
+    seconds_text,
+    write_clip_list,
+    write_rows,
+)
 
 ROUNDINGS = ("exact", "nearest", "cover")
 """What is done about times between segment borders."""
@@ -177,20 +187,6 @@ def predictions_of(
         rounding=grid.rounding if moved else None,
         **marks,
     )
-
-
-def check_unique(clip_ids: Sequence[str], where: str) -> None:
-    """Refuse a list in which a clip stands twice.
-
-    Raises:
-        ValueError: Some do; says which.
-    """
-    twice = [name for name, count in Counter(clip_ids).items() if count > 1]
-    if twice:
-        more = ", ..." if len(twice) > SHOWN else ""
-        raise ValueError(
-            f"{where}: a clip is listed once, got {len(twice)} more than once ({', '.join(twice[:SHOWN])}{more})"
-        )
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
@@ -381,10 +377,6 @@ def _of_kind(value: Any, kind: type, where: str) -> Any:  # noqa: ANN401
     return value
 
 
-COLUMNS = ("filename", "onset", "offset", "event_label")
-"""The header of an event table; the last may be event_labels."""
-
-
 @dataclass(frozen=True)
 class TableFiles:
     """Where the tables of one system lie."""
@@ -407,13 +399,13 @@ def table_files(path: Path | str) -> TableFiles:
         if path.name.endswith(ending):
             stem = path.name.removesuffix(ending)
             tables = tuple(path.with_name(f"{stem}.{name}.tsv") for name in MODALITIES)
-            return TableFiles(tables, path.with_name(f"{stem}.clips.txt"))
+            return TableFiles(tables, path.with_name(f"{stem}.{CLIP_LIST}"))
     if path.suffix == ".tsv":
         raise ValueError(
             f"{path}: one table cannot say which events are heard and which are seen; name a pair NAME.audio.tsv and "
             "NAME.visual.tsv, or put audio.tsv and visual.tsv into a folder and give the folder"
         )
-    return TableFiles(tuple(path / f"{name}.tsv" for name in MODALITIES), path / "clips.txt")
+    return TableFiles(tuple(path / f"{name}.tsv" for name in MODALITIES), path / CLIP_LIST)
 
 
 def read_prediction_tables(
@@ -441,7 +433,7 @@ def read_prediction_tables(
         names, found = _read_events(table, modality)
         with_rows.update(dict.fromkeys(names))
         events += found
-    clip_ids = _read_clips(files.clips) if files.clips.is_file() else tuple(with_rows)
+    clip_ids = read_clip_list(files.clips) if files.clips.is_file() else tuple(with_rows)
     unlisted = [name for name in with_rows if name not in set(clip_ids)]
     if unlisted:
         raise ValueError(
@@ -479,62 +471,37 @@ def write_prediction_tables(
     files = table_files(path)
     for m, table in enumerate(files.events):
         rows = [
-            (clip_id, f"{event.onset:g}", f"{event.offset:g}", class_names[event.class_index])
+            (clip_id, seconds_text(event.onset), seconds_text(event.offset), class_names[event.class_index])
             for clip_id, marks in zip(clip_ids, predicted[:, :, m], strict=True)
             for event in events_of(np.asarray(marks), segment_seconds)
         ]
-        write_rows(table, COLUMNS, rows, names=[*clip_ids, *class_names])
-    with replaced(files.clips) as temporary:
-        temporary.write_text("".join(f"{clip_id}\n" for clip_id in clip_ids), encoding="utf-8", newline="\n")
+        write_rows(table, PREDICTION_COLUMNS, rows, names=[*clip_ids, *class_names])
+    write_clip_list(files.clips, clip_ids)
 
 
 def _read_events(table: Path, modality: str) -> tuple[list[str], list[ListedEvent]]:
-    """Names in the first column, and the events."""
+    """Names in the first column, and the events; a row without times and class says that nothing was found."""
     names, events = [], []
     try:
-        rows = list(read_rows(table))
+        for line, (clip_id, *times, label) in checked_rows(table, EVENT_COLUMNS):
+            where = f"{table}:{line}"
+            names.append(clip_id)
+            if not any((*times, label)):
+                continue
+            seconds = [plain_seconds(cell) for cell in times]
+            if None in seconds:
+                cell = times[seconds.index(None)]
+                raise ValueError(f"{where}: expected seconds from the start of the clip, got {cell!r}")
+            span = dict(zip(("onset", "offset"), seconds, strict=True))
+            events.append(
+                ListedEvent(clip_id=clip_id, modality=modality, class_name=label.strip(), where=where, **span)
+            )
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{table}: no such table; events come as a pair, one for {' and one for '.join(MODALITIES)}: "
-            f"a modality without events is a table of the header {' '.join(COLUMNS)} alone"
+            f"a modality without events is a table of the header {' '.join(PREDICTION_COLUMNS)} alone"
         ) from None
-    header = rows[0][1] if rows else []
-    if tuple(header) not in (COLUMNS, (*COLUMNS[:3], "event_labels")):
-        raise ValueError(
-            f"{table}: expected a tab-separated table with the columns {', '.join(COLUMNS)}, "
-            f"got the header {header!r:.200}; is it another kind of file?"
-        )
-    for line, cells in rows[1:]:
-        where = f"{table}:{line}"
-        if len(cells) != len(COLUMNS) or not cells[0]:
-            raise ValueError(f"{where}: expected {len(COLUMNS)} columns, got {cells!r:.200}")
-        names.append(cells[0])
-        if any(cells[1:]):
-            onset, offset = (_seconds(cell, where) for cell in cells[1:3])
-            events.append(
-                ListedEvent(
-                    clip_id=cells[0], modality=modality, class_name=cells[3], onset=onset, offset=offset, where=where
-                )
-            )
     return names, events
-
-
-def _seconds(cell: str, where: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        raise ValueError(f"{where}: expected seconds from the start of the clip, got {cell!r}") from None
-
-
-def _read_clips(path: Path) -> tuple[str, ...]:
-    """The names of a list, one a line, blank lines passed over."""
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected a list of clips, one a line, got something else ({error})") from error
-    names = [name for name in names if name]
-    check_unique(names, str(path))
-    return tuple(names)
 
 
 ENDING = ".json"

@@ -1,27 +1,40 @@
-"""Annotation tables in LLP's layout <-> arrays: the only place that knows their file names, columns and oddities.
+"""Tables of clips with their tags and of events, tab-separated: the one reader and writer of all of them.
 
-The tables are tab-separated text with a header line, and list class names as the vocabulary spells them:
+    filename  event_labels                    tags of a clip, separated by commas: manifests, AVVP_train.csv, ...
+    filename  onset  offset  event_labels     one event a row: AVVP_eval_audio.csv, predictions, corrections
 
-    AVVP_train.csv, AVVP_val_pd.csv, AVVP_test_pd.csv   filename  event_labels           tags, separated by commas
-    AVVP_eval_audio.csv, AVVP_eval_visual.csv           filename  onset offset event_labels   one event a row
+The text is UTF-8, with or without a byte order mark, with any line ends. One set of rules holds for all of it:
+    Quotes are letters like any other, in what is read and in what is written.
+    Cells behind the last column are passed over where they are empty, and so are rows of nothing but empty cells: a
+    spreadsheet leaves such. A row with fewer cells than columns, or with more that are not empty, is refused.
+    The last column may be called event_label as well. Tables of tags may have further columns with names of their own;
+    a table of events may not, since such a column may say that the row is of the other modality.
+    Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
+    Clip names count letter by letter.
+    Times are plain decimal numbers: 3, 1.5, 1e1, but neither 1_0 nor the digits of other scripts.
 
-Rules, all of them those of the published scorer:
+An annotation folder is laid out as LLP's, and class names are spelled as the vocabulary does:
+
+    AVVP_train.csv, AVVP_val_pd.csv, AVVP_test_pd.csv   tags
+    AVVP_eval_audio.csv, AVVP_eval_visual.csv           events of the clips of val and test
+
+Rules for these, all of them those of the published scorer:
     A row of an event table marks the segments [onset, offset) of its class, in whole seconds of one segment each.
     Rows merge by union: duplicates, overlaps and touching rows of a class make one event.
     A row whose offset is not after its onset marks nothing, and an offset beyond the clip is cut at its end.
-    A row counts for the clip whose name it gives letter by letter; a row of no clip of the split is left alone.
+    A row counts for the clip whose name it gives; a row of no clip of the split is left alone.
     An event's class need not be among the tags of its clip: tags are weak labels, not a bound on the truth.
     The same tag twice is one tag.
 In LLP itself the rows of 8 audio and 7 visual names belong to no clip, 6 audio rows are empty or reversed, 76 audio
 and 51 visual rows lie outside their clip's tags. The audio table was corrected in 2024 (three rows); published figures
 of before used the table of 2020, which is read with truth_version="v2020".
-
-Tab-separated text with a header line: read row by row, and written so that no name can tear a row apart.
 """
 
 import csv
 import hashlib
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,41 +44,137 @@ import numpy.typing as npt
 
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.manifest import HarvestManifest
+
+WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
+"""File of the clip-level tags of each split."""
+
+EVENT_TABLES = {
+    "v2024": ("AVVP_eval_audio.csv", "AVVP_eval_visual.csv"),
+    "v2020": ("AVVP_eval_audio.v2020.csv", "AVVP_eval_visual.csv"),
+}
+"""Files of the dense truth, audio then visual, by version; they hold the clips of val and test."""
+
+WEAK_COLUMNS = ("filename", "event_labels")
+EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
+PREDICTION_COLUMNS = ("filename", "onset", "offset", "event_label")
+"""As DCASE calls them; what is read may call the last column either way."""
+
+CLIP_LIST = "clips.txt"
+"""Beside tables of predicted events: every clip that was parsed, one a line."""
+
+LLP_SEGMENTS = 10
+"""T of LLP: ten segments of one second."""
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row under the header of a table."""
+
+    line: int
+    cells: tuple[str, ...]
+    """One for each column, or all that were found where there is a fault."""
+    fault: str = ""
+    """What is wrong with the number of cells."""
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of every row that is not blank, the header first; no row is judged.
 
-    Args:
-        path: UTF-8 text, with or without a byte order mark; any line ends.
-
     Raises:
-        ValueError: The file is no such text.
+        ValueError: The file is no tab-separated UTF-8 text, or cannot be read.
         FileNotFoundError: There is no such file.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             for cells in reader:
-                if cells:
+                if any(cell.strip() for cell in cells):
                     yield reader.line_num, cells
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
             f"{path}: expected tab-separated UTF-8 text, got something else ({error}); is it a binary file?"
         ) from error
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise ValueError(f"{path}: expected a table, which cannot be read ({error.strerror})") from error
 
 
-def check_header(path: Path, header: Sequence[str], columns: Sequence[str]) -> None:
-    """Check the first row of a table.
+def table_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+    """Yield the rows of a table below its header, by the rules at the top of this file.
+
+    Args:
+        path: the table.
+        columns: WEAK_COLUMNS or EVENT_COLUMNS.
 
     Raises:
-        ValueError: It is not `columns`.
+        ValueError: The file is no table with these columns.
+        FileNotFoundError: There is no such file.
     """
-    if tuple(header) != tuple(columns):
+    rows = read_rows(path)
+    header = _without_empty(next(rows, (0, []))[1], 0)
+    names = ["event_labels" if name == "event_label" else name for name in header]
+    more = len(names) if columns == WEAK_COLUMNS and all(names) else len(columns)
+    if tuple(names[: len(columns)]) != tuple(columns) or len(names) > more:
         raise ValueError(
             f"{path}: expected a tab-separated UTF-8 table with the columns {', '.join(columns)}, "
-            f"got the header {list(header)!r:.200}; is it another kind of file?"
+            f"got the header {header!r:.200}; is it another kind of file?"
         )
+    for line, found in rows:
+        cells = _without_empty(found, len(columns))
+        if cells[0].strip() and len(columns) <= len(cells) <= more:
+            yield TableRow(line, tuple(cells[: len(columns)]))
+        else:
+            hint = "; put a tab behind the clip, also where it has no tags" if len(cells) < len(columns) == 2 else ""
+            yield TableRow(line, tuple(found), f"expected {len(columns)} columns, got {found!r:.200}{hint}")
+
+
+def checked_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield (line number, cells) of the rows of a table; as `table_rows`, but a faulty row is refused.
+
+    Raises:
+        ValueError: The file is no table with these columns, or a row has other than these.
+        FileNotFoundError: There is no such file.
+    """
+    for row in table_rows(path, columns):
+        if row.fault:
+            raise ValueError(f"{path}:{row.line}: {row.fault}")
+        yield row.line, row.cells
+
+
+def plain_seconds(cell: str) -> float | None:
+    """The time a cell holds; None if it is no finite number from 0 on, written plainly."""
+    try:
+        seconds = float(cell) if cell.isascii() and "_" not in cell else math.nan
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < math.inf else None
+
+
+def seconds_text(time: float) -> str:
+    """Seconds with no more digits than are needed: 3, 1.4, 0.033333."""
+    return f"{time:.6f}".rstrip("0").rstrip(".")
+
+
+def tags_in(cell: str) -> list[str]:
+    """The class names a cell of tags lists, repeated ones included."""
+    return [name for name in (name.strip() for name in cell.split(",")) if name]
+
+
+def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as text.
+
+    Raises:
+        ValueError: A cell holds what separates cells or rows.
+    """
+    table = [list(columns), *map(list, rows)]
+    for cell in (cell for cells in table for cell in cells):
+        if re.search(r"[\t\r\n]", cell):
+            raise ValueError(f"a tab-separated table cannot hold the tab or line break of {cell!r}; rename it")
+    return "".join("\t".join(cells) + "\n" for cells in table)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: Iterable[str]) -> None:
@@ -85,27 +194,45 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]
             raise ValueError(
                 f"names in an annotation table hold no tab, comma, line break or outer space, got {name!r}"
             )
-    lines = ["\t".join(cells) for cells in (columns, *rows)]
+    text = table_text(columns, rows)
     with replaced(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
-"""File of the clip-level tags of each split."""
+def read_clip_list(path: Path) -> tuple[str, ...]:
+    """Read the names of a list, one a line, blank lines passed over.
 
-EVENT_TABLES = {
-    "v2024": ("AVVP_eval_audio.csv", "AVVP_eval_visual.csv"),
-    "v2020": ("AVVP_eval_audio.v2020.csv", "AVVP_eval_visual.csv"),
-}
-"""Files of the dense truth, audio then visual, by version; they hold the clips of val and test."""
+    Raises:
+        ValueError: It is no text, or a clip stands in it twice.
+        FileNotFoundError: There is no such file.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected a list of clips, one a line, got something else ({error})") from error
+    names = [name for name in (line.strip() for line in lines) if name]
+    check_unique(names, str(path))
+    return tuple(names)
 
-WEAK_COLUMNS = ("filename", "event_labels")
-EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
 
-LLP_SEGMENTS = 10
-"""T of LLP: ten segments of one second."""
+def write_clip_list(path: Path, clip_ids: Iterable[str]) -> None:
+    """Write a list of clips, whole or not at all."""
+    with replaced(path) as temporary:
+        temporary.write_text("".join(f"{clip_id}\n" for clip_id in clip_ids), encoding="utf-8", newline="\n")
 
-BoolArray = npt.NDArray[np.bool_]
+
+def check_unique(clip_ids: Sequence[str], where: str) -> None:
+    """Refuse a list in which a clip stands twice.
+
+    Raises:
+        ValueError: Some do; says which.
+    """
+    twice = [name for name, count in Counter(clip_ids).items() if count > 1]
+    if twice:
+        more = ", ..." if len(twice) > 5 else ""
+        raise ValueError(
+            f"{where}: a clip is listed once, got {len(twice)} more than once ({', '.join(twice[:5])}{more})"
+        )
 
 
 @dataclass(frozen=True)
@@ -186,17 +313,48 @@ def read_weak_table(path: Path | str, class_names: Sequence[str]) -> tuple[tuple
     path = Path(path)
     class_index = {name: index for index, name in enumerate(class_names)}
     tags: dict[str, list[int]] = {}
-    for line, (clip_id, labels) in _rows(path, WEAK_COLUMNS):
+    unknown: dict[str, int] = {}
+    for line, (clip_id, labels) in _annotation_rows(path, WEAK_COLUMNS):
         if clip_id in tags:
             raise ValueError(f"{path}:{line}: clip {clip_id!r} stands here a second time; keep one row for each clip")
-        names = [name.strip() for name in labels.split(",")] if labels.strip() else []
-        tags[clip_id] = [_class_of(name, class_index, f"{path}:{line}") for name in names]
+        for name in tags_in(labels):
+            if name not in class_index:
+                unknown.setdefault(name, line)
+        tags[clip_id] = [class_index[name] for name in tags_in(labels) if name in class_index]
+    if unknown:
+        raise _unknown_class(f"{path}:{next(iter(unknown.values()))}", list(unknown), class_names)
     if not tags:
         raise ValueError(f"{path}: expected at least one clip under the header, got none; is the file cut off?")
     weak_labels = np.zeros((len(tags), len(class_names)), dtype=np.bool_)
     for row, present in enumerate(tags.values()):
         weak_labels[row, present] = True
     return tuple(tags), weak_labels
+
+
+def read_clip_ids(path: Path | str) -> tuple[str, ...]:
+    """The clips of a table of tags, whatever its vocabulary.
+
+    Raises:
+        ValueError: The table is not in that layout.
+        FileNotFoundError: There is no such file.
+    """
+    return tuple(cells[0] for _, cells in _annotation_rows(Path(path), WEAK_COLUMNS))
+
+
+def read_manifest(path: Path | str, class_names: Sequence[str]) -> HarvestManifest:
+    """Read the clips to harvest and their tags from a table of tags.
+
+    Raises:
+        ValueError: As in `read_weak_table`, there is no such file, or a clip id is no plain file name.
+    """
+    try:
+        clip_ids, weak_labels = read_weak_table(path, class_names)
+    except FileNotFoundError as error:
+        raise ValueError(f"{path}: the manifest cannot be read; there is no such file") from error
+    try:
+        return HarvestManifest(clip_ids, tuple(class_names), weak_labels)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple[str, int, int, int]]:
@@ -216,9 +374,18 @@ def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple
     path = Path(path)
     class_index = {name: index for index, name in enumerate(class_names)}
     rows = []
-    for line, (clip_id, onset, offset, label) in _rows(path, EVENT_COLUMNS):
-        where = f"{path}:{line}"
-        rows.append((clip_id, _seconds(onset, where), _seconds(offset, where), _class_of(label, class_index, where)))
+    for line, (clip_id, *times, label) in _annotation_rows(path, EVENT_COLUMNS):
+        seconds = []
+        for cell in times:
+            time = plain_seconds(cell)
+            if time is None or not time.is_integer():
+                raise ValueError(
+                    f"{path}:{line}: expected a whole number of seconds from the start of the clip, got {cell!r}"
+                )
+            seconds.append(int(time))
+        if label.strip() not in class_index:
+            raise _unknown_class(f"{path}:{line}", [label], class_names)
+        rows.append((clip_id, *seconds, class_index[label.strip()]))
     return rows
 
 
@@ -278,36 +445,30 @@ def _mark_events(track: BoolArray, path: Path, clip_ids: Sequence[str], class_na
             track[row_of[clip_id], onset:offset, class_index] = True
 
 
-def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of a table once its header is known to be `columns`; blank lines are passed over."""
-    rows = read_rows(path)
+def _annotation_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The rows of a table of an annotation folder; says what such a folder holds where it is not there."""
     try:
-        check_header(path, next(rows, (0, []))[1], columns)
+        yield from checked_rows(path, columns)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path}: no such annotation table; an annotation folder holds {', '.join(WEAK_TABLES.values())} "
             f"and {', '.join(EVENT_TABLES['v2024'])}, as published at github.com/YapengTian/AVVP-ECCV20"
         ) from None
-    for line, cells in rows:
-        if len(cells) != len(columns) or not cells[0]:
-            raise ValueError(f"{path}:{line}: expected {len(columns)} columns, got {cells!r:.200}")
-        yield line, cells
 
 
-def _class_of(name: str, class_index: dict[str, int], where: str) -> int:
-    if name not in class_index:
-        raise ValueError(
-            f"{where}: unknown class {name!r}; known are {', '.join(class_index)}; "
-            "correct the row or choose the vocabulary the table was written with"
-        )
-    return class_index[name]
+def _without_empty(cells: Sequence[str], kept: int) -> list[str]:
+    """Cells without the empty ones at the end, as far as they lie behind the first `kept`."""
+    last = len(cells)
+    while last > kept and not cells[last - 1].strip():
+        last -= 1
+    return list(cells[:last])
 
 
-def _seconds(cell: str, where: str) -> int:
-    try:
-        seconds = float(cell)
-    except ValueError:
-        seconds = float("nan")
-    if not (seconds >= 0 and seconds.is_integer()):
-        raise ValueError(f"{where}: expected a whole number of seconds from the start of the clip, got {cell!r}")
-    return int(seconds)
+def _unknown_class(where: str, names: Sequence[str], class_names: Sequence[str]) -> ValueError:
+    more = (
+        f" (and further on {', '.join(map(repr, names[1:6]))}{', ...' if len(names) > 6 else ''})" if names[1:] else ""
+    )
+    return ValueError(
+        f"{where}: unknown class {names[0]!r}{more}; known are {', '.join(class_names)}; "
+        "correct the row or choose the vocabulary the table was written with"
+    )

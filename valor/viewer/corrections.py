@@ -37,7 +37,16 @@ import numpy as np
 
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.predictions import Predictions, write_predictions
-from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_rows, write_weak_table
+from valor.data.tables import (
+    CLIP_LIST,
+    EVENT_TABLES,
+    PREDICTION_COLUMNS,
+    WEAK_TABLES,
+    write_clip_list,
+    write_event_table,
+    write_rows,
+    write_weak_table,
+)
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, events_of
 from valor.label_harvest.store.disk import LockedError, locked, replaced
@@ -165,9 +174,8 @@ def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
             if e.modality == modality
         ]
         names = {name for row in rows for name in (row[0], row[3])}
-        write_rows(folder / f"{modality}.tsv", ("filename", "onset", "offset", "event_label"), rows, names=names)
-    with replaced(folder / "clips.txt") as temporary:
-        temporary.write_text("".join(f"{clip_id}\n" for clip_id in events), encoding="utf-8")
+        write_rows(folder / f"{modality}.tsv", PREDICTION_COLUMNS, rows, names=names)
+    write_clip_list(folder / CLIP_LIST, events)
 
 
 def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events], notes: Notes) -> None:

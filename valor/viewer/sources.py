@@ -15,7 +15,7 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.parse_file import Parse, read_parse
 from valor.data.prediction_files import is_parse, read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
-from valor.data.tables import WEAK_TABLES, Split, read_split
+from valor.data.tables import WEAK_TABLES, Split, read_clip_ids, read_split
 from valor.eval.decide import PostProcessing, gate_probs, spread_thresholds
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
@@ -153,8 +153,7 @@ def _split_ids(options: SourceOptions) -> dict[str, str]:
     """Clip ids of the split by the name their media goes by, and by themselves."""
     if options.data is None:
         return {}
-    rows = (options.data / WEAK_TABLES[options.split]).read_text(encoding="utf-8-sig").splitlines()[1:]
-    ids = [row.split("\t")[0] for row in rows if row.strip()]
+    ids = read_clip_ids(options.data / WEAK_TABLES[options.split])
     return {media_id(clip_id): clip_id for clip_id in ids} | {clip_id: clip_id for clip_id in ids}
 
 

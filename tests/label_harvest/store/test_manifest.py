@@ -5,53 +5,25 @@ import unicodedata
 import numpy as np
 import pytest
 
-from valor.label_harvest.store.manifest import HarvestManifest, find_media, media_id, read_manifest
+from valor.label_harvest.store.manifest import HarvestManifest, find_media, media_id
 
 CLASSES = ("Speech", "Dog", "Cat")
 
 
-def table(tmp_path, *rows: str, header: str = "filename\tevent_labels"):
-    path = tmp_path / "clips.csv"
-    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
-    return path
-
-
-def test_rows_become_tags_in_class_order(tmp_path):
-    manifest = read_manifest(table(tmp_path, "a_0_10\tCat,Speech", "b_0_10\tDog,Dog", "c_0_10\t"), CLASSES)
-    assert manifest.clip_ids == ("a_0_10", "b_0_10", "c_0_10")
-    assert manifest.weak_labels.tolist() == [[True, False, True], [False, True, False], [False, False, False]]
-
-
-def test_the_published_table_is_read(shared):
-    from valor.data.vocabulary import LLP_CLASSES, class_names
-
-    manifest = read_manifest(shared / "llp" / "AVVP_train.csv", class_names(LLP_CLASSES))
-    assert len(manifest.clip_ids) == 10000 and manifest.weak_labels.any(1).all()
-
-
 @pytest.mark.parametrize(
-    ("rows", "match"),
+    ("clip_ids", "match"),
     [
-        (["a\tDog,Wolf", "b\tWolf"], r"unknown classes 'Wolf' \(a\); expected names of the vocabulary"),
-        (["a\tDog", "b\tDog", "a\tCat"], "clip ids must be unique, 1 repeat: a"),
-        (["../a\tDog"], "without path separators, got '../a'"),
-        (["a\\b\tDog"], "without path separators"),
-        (["..\tDog"], "plain name, got '..'"),
-        ([".hidden\tDog"], "plain name, got '.hidden'"),
-        (["a\x00\tDog"], "plain name, got"),
-        ([], "at least one clip below the header, got none"),
+        (("a", "b", "a"), "clip ids must be unique, 1 repeat: a"),
+        (("../a",), "without path separators, got '../a'"),
+        (("a\\b",), "without path separators"),
+        (("..",), "plain name, got '..'"),
+        ((".hidden",), "plain name, got '.hidden'"),
+        (("a\x00",), "plain name, got"),
     ],
 )
-def test_bad_rows_are_refused(tmp_path, rows, match):
+def test_bad_ids_are_refused(clip_ids, match):
     with pytest.raises(ValueError, match=match):
-        read_manifest(table(tmp_path, *rows), CLASSES)
-
-
-def test_bad_files_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="expected the header filename <tab> event_labels, got"):
-        read_manifest(table(tmp_path, "a\tDog", header="clip\tlabels"), CLASSES)
-    with pytest.raises(ValueError, match="cannot be read"):
-        read_manifest(tmp_path / "absent.csv", CLASSES)
+        HarvestManifest(clip_ids, CLASSES, np.zeros((len(clip_ids), 3), bool))
 
 
 def test_labels_of_another_shape_are_refused():
@@ -69,14 +41,6 @@ def test_files_are_found_by_whole_id_or_by_its_first_eleven_characters(tmp_path)
         "x.y_0_10": "x.y_0_10.mkv",
         "gone": None,
     }
-
-
-def test_a_row_without_a_tab_is_refused_and_not_taken_for_a_clip_without_tags(tmp_path):
-    with pytest.raises(
-        ValueError,
-        match=r"expected a tab between clip and classes .* none in line 3 \('b_0_10 Dog'\), line 4 \('c'\)",
-    ):
-        read_manifest(table(tmp_path, "a\tDog", "b_0_10 Dog", "c"), CLASSES)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ C, D = "ccccccccccc_0_10", "ddddddddddd_5_15"
         (AUDIO, [(C, "0", "1", "Cello")], {("outside-tags", 6, C), ("tags-differ", TEST, 2, C)}),
         (AUDIO, [(C, "0", "1", "Dgo")], {("unknown-class", 6, C)}),
         (AUDIO, [(C, "0", "1")], {("columns", 6, None)}),
-        (AUDIO, [("", "0", "1", "Dog"), (C, "7", "8", "Dog", "")], {("columns", 6, None), ("columns", 7, None)}),
+        (AUDIO, [("", "0", "1", "Dog"), (C, "7", "8", "Dog", "?")], {("columns", 6, None), ("columns", 7, None)}),
         (AUDIO, [(C, "half", "-1", "Dog")], {("time", 6, C)}),
         (AUDIO, [(C, "5", "5.5", "Dog")], {("time", 6, C)}),
         (TEST, [("e", "Dog,Dog"), ("e", "Dog")], {("repeated-tag", 4, "e"), ("repeated-clip", 5, "e"),

@@ -650,7 +650,7 @@ def test_rows_may_stand_in_any_order_and_the_header_may_be_that_of_llp(tmp_path)
         ("\t0\t1\tDog\n", r"audio.tsv:2: expected 4 columns"),
         ("x\t0\tone\tDog\n", r"audio.tsv:2: expected seconds from the start of the clip, got 'one'"),
         ("x\t\t1\tDog\n", r"audio.tsv:2: expected seconds .* got ''"),
-        ("x\t0\tnan\tDog\n", r"audio.tsv:2: an event needs 0 <= onset < offset"),
+        ("x\t0\tnan\tDog\n", r"audio.tsv:2: expected seconds from the start of the clip, got 'nan'"),
         ("x\t3\t3\tDog\n", r"audio.tsv:2: an event needs 0 <= onset < offset"),
         ("x\t0\t1\tdog\n", r"audio.tsv:2: 'dog'"),
         ("x\t0\t1\t\n", r"audio.tsv:2: ''"),
@@ -685,7 +685,7 @@ def test_files_that_are_no_pair_of_tables_are_refused(tmp_path):
         read_prediction_tables(folder, CLASSES_prediction_tables)
     for content in (b"\x00\x01\x02", b"", b"a,b,c\n"):
         (folder / "visual.tsv").write_bytes(content)
-        with pytest.raises(ValueError, match=r"visual.tsv: expected a tab-separated table with the columns"):
+        with pytest.raises(ValueError, match=r"visual.tsv: expected a tab-separated UTF-8 table with the columns"):
             read_prediction_tables(folder, CLASSES_prediction_tables)
     (folder / "visual.tsv").write_bytes(b"\xff\xfe\x81")
     with pytest.raises(ValueError, match=r"visual.tsv: expected tab-separated UTF-8 text.* binary file"):

@@ -8,14 +8,22 @@ import hashlib
 import numpy as np
 import pytest
 
+from valor.data.lint import lint_folder
+from valor.data.prediction_files import read_prediction_tables
 from valor.data.tables import (
     EVENT_TABLES,
     WEAK_TABLES,
-    check_header,
+    plain_seconds,
+    read_clip_ids,
+    read_clip_list,
     read_event_table,
+    read_manifest,
     read_rows,
     read_split,
     read_weak_table,
+    seconds_text,
+    table_text,
+    write_clip_list,
     write_event_table,
     write_rows,
     write_weak_table,
@@ -224,10 +232,126 @@ def test_other_files_are_refused(tmp_path):
         list(read_rows(tmp_path / "none.csv"))
 
 
-def test_another_header_is_refused(tmp_path):
-    check_header(tmp_path, ["a", "b"], ("a", "b"))
-    with pytest.raises(ValueError, match=r"with the columns a, b, got the header \['a'\]; is it another kind of file"):
-        check_header(tmp_path, ["a"], ("a", "b"))
+def plain(path, text):
+    """A table as an editor saves it."""
+    path.write_bytes(text.encode())
+    return path
+
+
+CLIPS = "filename\tevent_labels\nclip-1\tSpeech\nclip-2\tDog,Speech\nclip-3\t\n"
+EVENTS = "filename\tonset\toffset\tevent_labels\nclip-1\t0\t3\tSpeech\nclip-2\t2\t10\tDog\n"
+SAVED = {
+    "trailing tabs": lambda text: text.replace("\n", "\t\n"),
+    "many trailing tabs": lambda text: text.replace("\n", "\t \t\n"),
+    "rows of tabs alone": lambda text: text.replace("\nclip-2", "\n\t\nclip-2") + "\t\n\t\t\t\n",
+    "byte order mark": lambda text: "\ufeff" + text,
+    "line ends of Windows": lambda text: text.replace("\n", "\r\n"),
+    "line ends of old": lambda text: text.replace("\n", "\r"),
+    "no last line end": lambda text: text.removesuffix("\n"),
+    "one label": lambda text: text.replace("event_labels", "event_label"),
+    "spaces around classes": lambda text: text.replace("Speech", " Speech ").replace(",", " , "),
+    "a comma too many": lambda text: text.replace("Dog,", "Dog,,"),
+}
+
+
+@pytest.mark.parametrize("saved", SAVED.values(), ids=SAVED)
+def test_one_answer_however_a_table_was_saved(tmp_path, saved):
+    """The same for harvest, train, evaluate, lint and the viewer."""
+    path = plain(tmp_path / "AVVP_train.csv", saved(CLIPS))
+    clip_ids, tags = read_weak_table(path, CLASSES)
+    assert clip_ids == read_clip_ids(path) == ("clip-1", "clip-2", "clip-3")
+    assert tags.tolist() == [[False, True, False], [True, True, False], [False] * 3]
+    manifest = read_manifest(path, CLASSES)
+    assert manifest.clip_ids == clip_ids and np.array_equal(manifest.weak_labels, tags)
+    assert {finding.kind for finding in lint_folder(tmp_path, CLASSES).findings if finding.file == path.name} == {
+        "no-tags"
+    }
+    events = saved(EVENTS)
+    assert read_event_table(plain(tmp_path / "audio.tsv", events), CLASSES) == [
+        ("clip-1", 0, 3, 1),
+        ("clip-2", 2, 10, 0),
+    ]
+    plain(tmp_path / "visual.tsv", saved("filename\tonset\toffset\tevent_labels\n"))
+    read = read_prediction_tables(tmp_path, CLASSES)
+    assert read.clip_ids == ("clip-1", "clip-2") and read.predicted.sum() == 3 + 8
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (CLIPS + "b_0_10 Dog\n", r":5: expected 2 columns, got \['b_0_10 Dog'\]; put a tab behind the clip"),
+        (CLIPS + "c\tDog\tSpeech\n", r":5: expected 2 columns, got \['c', 'Dog', 'Speech'\]"),
+        (CLIPS + "\tDog\n", r":5: expected 2 columns, got \['', 'Dog'\]"),
+        (
+            CLIPS.replace("event_labels", "labels"),
+            r"with the columns filename, event_labels, got the header \['filename",
+        ),
+        (CLIPS + "d\tWolf\ne\tFox,Dog\n", r":5: unknown class 'Wolf' \(and further on 'Fox'\); known are Dog"),
+        (CLIPS + "clip-1\tDog\n", ":5: clip 'clip-1' stands here a second time"),
+    ],
+)
+def test_what_is_refused_is_refused_by_every_reader(tmp_path, text, match):
+    path = plain(tmp_path / "AVVP_train.csv", text)
+    for read in (read_weak_table, read_manifest):
+        with pytest.raises(ValueError, match=match):
+            read(path, CLASSES)
+    kinds = {finding.kind for finding in lint_folder(tmp_path, CLASSES).findings if finding.file == path.name}
+    assert kinds & {"columns", "no-table", "unknown-class", "repeated-clip"}
+
+
+def test_a_table_of_tags_may_have_more_columns_and_one_of_events_may_not(tmp_path):
+    more = CLIPS.replace("labels\n", "labels\tnote\n").replace("Speech\n", "Speech\tseen\n")
+    assert read_weak_table(plain(tmp_path / "more.csv", more), CLASSES)[0] == ("clip-1", "clip-2", "clip-3")
+    both = EVENTS.replace("labels\n", "labels\tmodality\n").replace("Speech\n", "Speech\tvisual\n")
+    with pytest.raises(ValueError, match="with the columns filename, onset, offset, event_labels, got the header"):
+        read_event_table(plain(tmp_path / "both.tsv", both), CLASSES)
+
+
+def test_a_manifest_names_what_is_wrong_with_it(tmp_path):
+    with pytest.raises(ValueError, match=r"none.csv: the manifest cannot be read"):
+        read_manifest(tmp_path / "none.csv", CLASSES)
+    with pytest.raises(ValueError, match=r"which cannot be read \(Is a directory\)"):
+        read_manifest(tmp_path, CLASSES)
+    with pytest.raises(ValueError, match=r"t.csv: clip id must be a plain name without path separators, got '../a'"):
+        read_manifest(plain(tmp_path / "t.csv", "filename\tevent_labels\n../a\tDog\n"), CLASSES)
+
+
+@pytest.mark.parametrize("cell", ["1_0", "\u0661", "\uff13", "", "x", "-1", "inf", "nan", "1e999"])
+def test_times_are_plain_numbers(tmp_path, cell):
+    assert plain_seconds(cell) is None
+    path = plain(tmp_path / "audio.tsv", EVENTS.replace("\t3\t", f"\t{cell}\t"))
+    with pytest.raises(ValueError, match=r"audio.tsv:2: expected a whole number of seconds"):
+        read_event_table(path, CLASSES)
+    with pytest.raises(ValueError, match=r"audio.tsv:2: expected seconds from the start"):
+        read_prediction_tables(tmp_path, CLASSES)
+
+
+def test_times_read_back():
+    times = (0.0, 3.0, 1.4, 0.96 * 123457, 1 / 3, 86_400.5)
+    assert [plain_seconds(seconds_text(time)) for time in times] == pytest.approx(times, abs=1e-6)
+    assert [seconds_text(time) for time in times[:3]] == ["0", "3", "1.4"]
+
+
+def test_quotes_are_letters_and_nothing_tears_a_row(tmp_path):
+    name = 'He said "hi", twice'
+    path = plain(
+        tmp_path / "t.tsv", table_text(("filename", "onset", "offset", "event_label"), [(name, "0", "1", "Dog")])
+    )
+    assert read_event_table(path, CLASSES) == [(name, 0, 1, 0)]
+    for torn in ("a\tb", "a\nb", "a\rb"):
+        with pytest.raises(ValueError, match="cannot hold the tab or line break"):
+            table_text(("filename",), [(torn,)])
+
+
+def test_lists_of_clips_read_back(tmp_path):
+    names = ('a "b"', "caf\u00e9", "x\x0by\x85z\u2028w")
+    write_clip_list(tmp_path / "clips.txt", names)
+    assert read_clip_list(tmp_path / "clips.txt") == names
+
+
+def test_llp_is_a_manifest(shared):
+    manifest = read_manifest(shared / "llp" / "AVVP_train.csv", class_names(LLP_CLASSES))
+    assert len(manifest.clip_ids) == 10_000 and manifest.weak_labels.any(1).all()
 
 
 @pytest.mark.parametrize("name", ["", " x", "a\tb", "a,b", "a\nb"])

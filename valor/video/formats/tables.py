@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from valor.data.parse_file import SEEN_AS, ParsedEvent
+from valor.data.parse_file import SEEN_AS
+from valor.data.tables import EVENT_COLUMNS, PREDICTION_COLUMNS, seconds_text, table_text
 
 from .timeline import Timeline
 
-COLUMNS = ("filename", "onset", "offset", "event_labels", "modality", "prob")
-"""Of CSV and TSV; the first four are LLP's."""
+COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
+"""Of CSV and TSV."""
 
 
 def csv_text(timelines: Sequence[Timeline]) -> str:
@@ -27,12 +28,12 @@ def tsv_text(timelines: Sequence[Timeline]) -> str:
 def llp_text(timelines: Sequence[Timeline], modality: str) -> str:
     """One of LLP's two event tables: `filename onset offset event_labels`, with tabs; the name without its ending."""
     rows = [
-        (Path(line.media.name).stem, seconds(event.onset), seconds(event.offset), event.class_name)
+        (Path(line.media.name).stem, seconds_text(event.onset), seconds_text(event.offset), event.class_name)
         for line in timelines
         for event in line.events
         if event.modality == modality
     ]
-    return _written([COLUMNS[:4], *rows], "\t")
+    return table_text(EVENT_COLUMNS, rows)
 
 
 def dcase_text(timelines: Sequence[Timeline]) -> str:
@@ -43,7 +44,7 @@ def dcase_text(timelines: Sequence[Timeline]) -> str:
         for event in line.events
         if event.modality == "audio"
     ]
-    return _written([("filename", "onset", "offset", "event_label"), *rows], "\t")
+    return table_text(PREDICTION_COLUMNS, rows)
 
 
 def audacity_text(timelines: Sequence[Timeline]) -> str:
@@ -69,25 +70,15 @@ def rttm_text(timelines: Sequence[Timeline]) -> str:
     )
 
 
-def seconds(time: float) -> str:
-    """Seconds with no more digits than are needed: 3, 1.4, 0.033333."""
-    return f"{time:.6f}".rstrip("0").rstrip(".")
-
-
 def _table(timelines: Sequence[Timeline], delimiter: str) -> str:
-    rows = [_row(line.media.name, event) for line in timelines for event in line.events]
-    return _written([COLUMNS, *rows], delimiter)
-
-
-def _row(name: str, event: ParsedEvent) -> tuple[str, ...]:
-    times = (seconds(event.onset), seconds(event.offset))
-    return (name, *times, event.class_name, event.modality, f"{event.prob:.4f}")
-
-
-def _written(rows: Sequence[Sequence[str]], delimiter: str) -> str:
-    """Rows as text; a cell that holds the delimiter, a quote or a line break is quoted."""
+    """One row an event, as spreadsheets read it: a cell that holds the delimiter, a quote or a line break is quoted."""
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for line in timelines:
+        for event in line.events:
+            times = (seconds_text(event.onset), seconds_text(event.offset))
+            writer.writerow([line.media.name, *times, event.class_name, event.modality, f"{event.prob:.4f}"])
     return text.getvalue()
 
 

@@ -73,6 +73,19 @@ def test_llp_tables_are_read_by_the_annotation_reader(tmp_path):
     assert sorted((index, onset, offset) for _, onset, offset, index in found) == sorted(expected)
 
 
+def test_names_with_quotes_come_back_from_llp_tables_and_torn_ones_are_refused(tmp_path):
+    from valor.data.tables import read_event_table
+
+    parse = toy_parse(name='He said "hi", twice.mp4', start=0.0)
+    write_events(tmp_path / "audio.csv", [parse], "llp-audio")
+    assert {row[0] for row in read_event_table(tmp_path / "audio.csv", parse.class_names)} == {'He said "hi", twice'}
+    write_events(tmp_path / "events.tsv", [parse], "dcase")
+    assert (tmp_path / "events.tsv").read_text(encoding="utf-8").count('He said "hi", twice.mp4\t') >= 1
+    for name in ("llp-audio", "llp-visual", "dcase"):
+        with pytest.raises(ValueError, match="cannot hold the tab or line break"):
+            write_events(tmp_path / "torn", [toy_parse(name="tab\there.mp4", start=0.0)], name)
+
+
 def test_dcase_and_rttm_hold_what_is_audible(tmp_path):
     parse = toy_parse()
     read = rows(written(tmp_path, [parse], "dcase"), "\t")
