@@ -9,7 +9,8 @@ from torch.nn import functional
 from .cpu.dropout import drop
 from .cpu.fused import LayerWeights, fused_layer
 from .cpu.products import Dense, dense
-from .options import NORM_ORDERS, UPDATE_ORDERS
+
+_NORM_ORDERS, _UPDATE_ORDERS = ("post", "pre"), ("audio-first", "together")
 
 
 class MultiheadAttention(nn.Module):
@@ -98,10 +99,10 @@ class HybridLayer(nn.Module):
         super().__init__()
         if width % num_heads:
             raise ValueError(f"num_heads must divide the width {width}, got {num_heads}")
-        if norm_order not in NORM_ORDERS:
-            raise ValueError(f"norm_order must be one of {NORM_ORDERS}, got {norm_order!r}")
-        if update_order not in UPDATE_ORDERS:
-            raise ValueError(f"update_order must be one of {UPDATE_ORDERS}, got {update_order!r}")
+        if norm_order not in _NORM_ORDERS:
+            raise ValueError(f"norm_order must be one of {_NORM_ORDERS}, got {norm_order!r}")
+        if update_order not in _UPDATE_ORDERS:
+            raise ValueError(f"update_order must be one of {_UPDATE_ORDERS}, got {update_order!r}")
         self.norm_order = norm_order
         self.update_order = update_order
         self.dropout = dropout

@@ -1,77 +1,78 @@
-"""The one place where the parts of a parser are put together, and where its options are read off them again."""
+"""The one place where the parts of a parser are put together."""
 
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
-from torch import nn
 
-from .attention import HybridEncoder, HybridLayer
 from .cpu.products import Dense
 from .hybrid import HybridParser, Stem
-from .options import ParserOptions
-from .pooling import AttentiveMilPooling, LinearSoftmaxPooling, MaxPooling
+from .options import ENCODERS, OWN, POOLINGS, Builder, ParserOptions
 
 
-def build_parser(options: ParserOptions, *, seed: int | None = None) -> HybridParser:
+def build_parser(
+    options: ParserOptions, *, seed: int | None = None, encoder: Builder | None = None, pooling: Builder | None = None
+) -> HybridParser:
     """Build a parser with fresh weights.
 
     Args:
         options: What to build.
         seed: Seed of the weights; torch's global generator is left as it was. None draws from that generator.
+        encoder: What builds the encoder in place of the one the options name, see `valor.parsers.options`. The
+            parser's own options then call it `own:` and its name, and building it again needs it again.
+        pooling: What builds the pooling, likewise.
 
     Returns:
         The parser in training mode. With the published options and seeds its weights are the published initial ones,
         bit for bit: the parts are made in the order the published code makes them.
+
+    Raises:
+        ValueError: The options name a part of somebody's own, and it is not given.
     """
     if seed is not None:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            return build_parser(options)
-    width, classes = options.hidden_width, options.num_classes
-    classifier = Dense(width, classes)
-    pooling = _build_pooling(options)
-    stem = _build_stem(options)
-    layer = HybridLayer(
-        width,
-        options.num_heads,
-        options.feedforward_width,
-        dropout=options.dropout,
-        norm_order=options.norm_order,
-        update_order=options.update_order,
+            return build_parser(options, encoder=encoder, pooling=pooling)
+    make_encoder = encoder or _known(ENCODERS, "encoder", options.encoder)
+    make_pooling = pooling or _known(POOLINGS, "pooling", options.pooling)
+    named = replace(
+        options,
+        encoder=options.encoder if encoder is None else own_name(encoder),
+        pooling=options.pooling if pooling is None else own_name(pooling),
     )
-    return HybridParser(stem, HybridEncoder(layer, options.num_layers), classifier, pooling)
+    width = options.hidden_width
+    classifier = Dense(width, options.num_classes)
+    pool = make_pooling(named)
+    stem = _build_stem(options)
+    return HybridParser(stem, make_encoder(named), classifier, pool, options=named)
 
 
 def options_of(parser: HybridParser) -> ParserOptions:
-    """Read the options a parser was built from off its parts.
+    """The options a parser was built from.
 
-    Args:
-        parser: Any parser made by `build_parser`.
-
-    Returns:
-        Options that build a parser of the same shape and function.
+    Raises:
+        ValueError: It was put together by hand and says nothing about itself.
     """
-    stem, layers = parser.stem, parser.encoder.layers
-    layer = cast(HybridLayer, layers[0])
-    poolings: dict[type[nn.Module], str] = {
-        AttentiveMilPooling: "attentive",
-        LinearSoftmaxPooling: "linear-softmax",
-        MaxPooling: "max",
-    }
-    return ParserOptions(
-        audio_width=stem.audio.in_features,
-        visual_width=stem.visual.in_features,
-        motion_width=0 if stem.motion is None else stem.motion.in_features,
-        hidden_width=stem.audio.out_features,
-        num_layers=len(layers),
-        num_heads=layer.self_attention.num_heads,
-        feedforward_width=layer.widen.out_features,
-        num_classes=parser.classifier.out_features,
-        dropout=layer.dropout,
-        norm_order=layer.norm_order,
-        update_order=layer.update_order,
-        pooling=poolings[type(parser.pooling)],
-    )
+    if parser.options is None:
+        raise ValueError(
+            "this parser was put together from parts by hand, and nothing says how to build it again; build it with "
+            "valor.parsers.build.build_parser, or give HybridParser its options"
+        )
+    return parser.options
+
+
+def own_name(builder: Builder) -> str:
+    """What the options of a parser call a part that was given as an object."""
+    return OWN + getattr(builder, "__qualname__", type(builder).__qualname__)
+
+
+def _known(kinds: Mapping[str, Builder], kind: str, name: str) -> Builder:
+    if name not in kinds:
+        raise ValueError(
+            f"the {kind} {name!r} is not among {', '.join(kinds)}: it was given as an object when the parser was "
+            f"built; give it again ({kind}=), or under its name in a file of your own parts"
+        )
+    return kinds[name]
 
 
 def _build_stem(options: ParserOptions) -> Stem:
@@ -80,9 +81,3 @@ def _build_stem(options: ParserOptions) -> Stem:
     if not options.motion_width:
         return Stem(audio, visual)
     return Stem(audio, visual, Dense(options.motion_width, width), Dense(2 * width, width))
-
-
-def _build_pooling(options: ParserOptions) -> nn.Module:
-    if options.pooling == "attentive":
-        return AttentiveMilPooling(options.hidden_width, options.num_classes)
-    return LinearSoftmaxPooling() if options.pooling == "linear-softmax" else MaxPooling()

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .attention import HybridEncoder
+from .options import ParserOptions
 from .pooling import PooledProbs
 
 MODALITIES = ("audio", "visual")
@@ -98,9 +98,21 @@ class Stem(nn.Module):
 class HybridParser(nn.Module):
     """Which events are audible and which are visible, segment by segment."""
 
-    def __init__(self, stem: Stem, encoder: HybridEncoder, classifier: nn.Linear, pooling: nn.Module) -> None:
-        """Take the parts; `valor.parsers.build.build_parser` makes them from options."""
+    def __init__(
+        self,
+        stem: Stem,
+        encoder: nn.Module,
+        classifier: nn.Linear,
+        pooling: nn.Module,
+        *,
+        options: ParserOptions | None = None,
+    ) -> None:
+        """Take the parts, and the options they were made from.
+
+        `valor.parsers.build.build_parser` makes both. Without options a parser answers, and cannot be saved.
+        """
         super().__init__()
+        self.options = options
         self.stem = stem
         self.encoder = encoder
         self.classifier = classifier
@@ -131,6 +143,16 @@ class HybridParser(nn.Module):
         probs = logits.sigmoid()
         pooled = cast(PooledProbs, self.pooling(features, probs, valid))
         return ParserOutput(logits, probs, pooled.clip, pooled.modality, features)
+
+    def encode_alone(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
+        """Encode the projected stream of one modality, float [B, T, D], where there is no other.
+
+        An encoder with a method `alone` is asked for it; any other gets the stream in the place of both.
+        """
+        alone = getattr(self.encoder, "alone", None)
+        if alone is not None:
+            return cast(Tensor, alone(stream, modality, valid))
+        return cast(tuple[Tensor, Tensor], self.encoder(stream, stream, valid))[modality]
 
     def _check(self, audio: Tensor, visual: Tensor, motion: Tensor | None, valid: Tensor | None) -> None:
         for name, given, projection in (

@@ -1,6 +1,22 @@
-"""Options of a parser and the published configurations by name, as values: nothing here waits for torch."""
+"""Options of a parser, the parts they name, and the published configurations: nothing here waits for torch.
 
+An encoder mixes the streams of a clip. It is called with (audio [B, T, D], visual [B, T, D], valid [B, T] or None),
+D being `hidden_width`, and answers (audio, visual) of the same shapes; an answer may not depend on segments that are
+not valid. A network that treats a clip of one stream in another way than with that stream in the place of both has a
+method alone(stream [B, T, D], modality 0 or 1, valid) -> [B, T, D].
+
+A pooling is called with (features [B, T, M, D], segment_probs [B, T, M, C], valid [B, T] or None) and answers
+`valor.parsers.pooling.PooledProbs`.
+
+Each has a name in a dict below, with the function that builds it from the options.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
 
 NORM_ORDERS = ("post", "pre")
 """Where a layer normalises: after each residual sum, or the query before it."""
@@ -8,8 +24,8 @@ NORM_ORDERS = ("post", "pre")
 UPDATE_ORDERS = ("audio-first", "together")
 """Which audio the visual stream attends to: the updated one, or that before the layer."""
 
-POOLINGS = ("attentive", "linear-softmax", "max")
-"""Names `ParserOptions.pooling` understands."""
+OWN = "own:"
+"""How the name of a part begins that was given to `valor.parsers.build.build_parser` as an object."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +55,9 @@ class ParserOptions:
     update_order: str = "audio-first"
     """`audio-first`, or `together` as in the parser of 2020, see HybridLayer."""
     pooling: str = "attentive"
-    """`attentive`, `linear-softmax` or `max`, see valor.parsers.pooling."""
+    """A key of POOLINGS: `attentive`, `linear-softmax` or `max`, see valor.parsers.pooling."""
+    encoder: str = "hybrid"
+    """A key of ENCODERS: `hybrid`, see valor.parsers.attention."""
 
     def __post_init__(self) -> None:
         """Refuse options no parser can be built from."""
@@ -52,11 +70,59 @@ class ParserOptions:
             raise ValueError(f"num_heads must divide hidden_width {self.hidden_width}, got {self.num_heads}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        choices = {"norm_order": NORM_ORDERS, "update_order": UPDATE_ORDERS, "pooling": POOLINGS}
+        choices: dict[str, tuple[str, ...]] = {
+            "norm_order": NORM_ORDERS,
+            "update_order": UPDATE_ORDERS,
+            "pooling": tuple(POOLINGS),
+            "encoder": tuple(ENCODERS),
+        }
         for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            is_own = name in ("pooling", "encoder") and isinstance(value, str) and value.startswith(OWN)
+            if value not in known and not is_own:
+                raise ValueError(f"{name} must be one of {known}, got {value!r}")
 
+
+def _hybrid(options: ParserOptions) -> "nn.Module":
+    from .attention import HybridEncoder, HybridLayer
+
+    layer = HybridLayer(
+        options.hidden_width,
+        options.num_heads,
+        options.feedforward_width,
+        dropout=options.dropout,
+        norm_order=options.norm_order,
+        update_order=options.update_order,
+    )
+    return HybridEncoder(layer, options.num_layers)
+
+
+def _attentive(options: ParserOptions) -> "nn.Module":
+    from .pooling import AttentiveMilPooling
+
+    return AttentiveMilPooling(options.hidden_width, options.num_classes)
+
+
+def _linear_softmax(options: ParserOptions) -> "nn.Module":
+    from .pooling import LinearSoftmaxPooling
+
+    return LinearSoftmaxPooling()
+
+
+def _max(options: ParserOptions) -> "nn.Module":
+    from .pooling import MaxPooling
+
+    return MaxPooling()
+
+
+Builder = Callable[[ParserOptions], "nn.Module"]
+"""Makes one part of a parser, with fresh weights."""
+
+ENCODERS: dict[str, Builder] = {"hybrid": _hybrid}
+"""What mixes the two streams, by its name in `ParserOptions.encoder`."""
+
+POOLINGS: dict[str, Builder] = {"attentive": _attentive, "linear-softmax": _linear_softmax, "max": _max}
+"""What makes clip probabilities of those of segments, by its name in `ParserOptions.pooling`."""
 
 _VALOR_PP = ParserOptions(audio_width=768, visual_width=768, hidden_width=256, num_layers=4)
 

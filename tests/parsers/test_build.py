@@ -1,10 +1,15 @@
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
+from tests.helpers.toy_features import TINY
 from valor.parsers.build import build_parser, options_of
-from valor.parsers.options import PARSERS, ParserOptions
+from valor.parsers.hybrid import HybridParser
+from valor.parsers.options import ENCODERS, PARSERS, ParserOptions
+from valor.parsers.pooling import PooledProbs
 from valor.parsers.published import from_published, our_name, published_name, to_published
 
 
@@ -21,8 +26,71 @@ def test_published_parameter_counts(name, count):
     replace(PARSERS["valor"], motion_width=0, pooling="max", dropout=0.25),
     replace(PARSERS["valor"], pooling="linear-softmax", num_heads=4),
 ], ids=str)  # fmt: skip
-def test_options_are_read_off_the_parts(options):
-    assert options_of(build_parser(options)) == options
+def test_a_parser_keeps_its_options(options):
+    assert options_of(build_parser(options)) == options_of(deepcopy(build_parser(options, seed=1))) == options
+
+
+class Twins(nn.Module):
+    """An encoder that sends both streams through one layer, each by itself."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, width)
+
+    def forward(self, audio, visual, valid=None):
+        return self.layer(audio), self.layer(visual)
+
+    def alone(self, stream, modality, valid=None):
+        return self.layer(stream) + modality
+
+
+def build_twins(options: ParserOptions) -> nn.Module:
+    return Twins(options.hidden_width)
+
+
+def build_first(options: ParserOptions) -> nn.Module:
+    class First(nn.Module):
+        def forward(self, features, segment_probs, valid=None):
+            return PooledProbs(segment_probs[:, 0].amax(1), segment_probs[:, 0])
+
+    return First()
+
+
+def test_an_encoder_and_a_pooling_of_ones_own_are_passed_as_objects():
+    parser = build_parser(TINY, seed=0, encoder=build_twins, pooling=build_first)
+    own = options_of(parser)
+    assert (own.encoder, own.pooling) == ("own:build_twins", "own:build_first")
+    output = parser(torch.rand(2, 5, 6), torch.rand(2, 5, 6))
+    assert torch.equal(output.modality_probs, output.segment_probs[:, 0])
+    again = build_parser(own, encoder=build_twins, pooling=build_first)
+    again.load_state_dict(parser.state_dict())
+    with pytest.raises(ValueError, match=r"the encoder 'own:build_twins' is not among hybrid: .*give it again"):
+        build_parser(replace(own, pooling="max"))
+
+
+def test_an_encoder_of_ones_own_has_a_name_once_it_is_in_the_dict(monkeypatch):
+    monkeypatch.setitem(ENCODERS, "twins", build_twins)
+    parser = build_parser(replace(TINY, encoder="twins"), seed=0)
+    assert isinstance(parser.encoder, Twins) and options_of(parser).encoder == "twins"
+    with pytest.raises(ValueError, match=r"encoder must be one of \('hybrid', 'twins'\), got 'twin'"):
+        ParserOptions(encoder="twin")
+
+
+def test_one_stream_alone_is_the_encoders_own_affair():
+    stream = torch.rand(2, 5, 16)
+    plain = build_parser(TINY, seed=0).eval()
+    assert torch.equal(plain.encode_alone(stream, 1), plain.encoder(stream, stream)[1])
+    twins = build_parser(TINY, seed=0, encoder=build_twins)
+    assert torch.equal(twins.encode_alone(stream, 1), twins.encoder.layer(stream) + 1)
+
+
+def test_a_parser_made_by_hand_answers_and_cannot_be_saved(tmp_path):
+    parts = build_parser(TINY, seed=0)
+    by_hand = HybridParser(parts.stem, parts.encoder, parts.classifier, parts.pooling)
+    inputs = torch.rand(2, 5, 6), torch.rand(2, 5, 6)
+    assert torch.equal(by_hand.eval()(*inputs).segment_probs, parts.eval()(*inputs).segment_probs)
+    with pytest.raises(ValueError, match="put together from parts by hand, .*give HybridParser its options"):
+        options_of(by_hand)
 
 
 def test_seed_leaves_the_global_generator_alone():
@@ -42,6 +110,8 @@ def test_seed_leaves_the_global_generator_alone():
     ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1\.0"),
     ({"norm_order": "both"}, r"norm_order must be one of \('post', 'pre'\), got 'both'"),
     ({"pooling": "mean"}, r"pooling must be one of .*got 'mean'"),
+    ({"encoder": "mbt"}, r"encoder must be one of \('hybrid',\), got 'mbt'"),
+    ({"encoder": 1}, "encoder must be one of .*got 1"),
 ])  # fmt: skip
 def test_impossible_options_are_refused(change, message):
     with pytest.raises(ValueError, match=message):

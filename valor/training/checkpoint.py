@@ -255,7 +255,7 @@ def read_resume_point(
         tensors, header = read_tensors(path)
     except ValueError as error:
         raise ValueError(f"{error}; remove it to start the run anew") from error
-    stored = header.get("identity", {})
+    stored = _brought_up_to_date(header.get("identity", {}))
     differing = sorted(key for key in {*stored, *identity} if stored.get(key) != identity.get(key))
     if differing:
         raise ValueError(
@@ -269,6 +269,14 @@ def read_resume_point(
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
     return Progress(**header["progress"]), _group(tensors, "extra.")
+
+
+def _brought_up_to_date(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity of a run that was begun when options were fewer: those that came since have their defaults."""
+    parser = identity.get("parser options")
+    return (
+        {**identity, "parser options": asdict(ParserOptions()) | parser} if isinstance(parser, dict) else {**identity}
+    )
 
 
 def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -94,10 +94,11 @@ def export_checkpoint(run: Path, out: Path) -> int:
     parser, _ = read_checkpoint(run)
     options = options_of(parser)
     han = options.update_order == "together"
-    if not options.motion_width or options.pooling != "attentive":
+    if not options.motion_width or (options.pooling, options.encoder) != ("attentive", "hybrid"):
         raise ValueError(
-            f"{run}: the published network has a motion stream and attentive pooling, this parser has motion_width "
-            f"{options.motion_width} and {options.pooling} pooling; only its own format holds it"
+            f"{run}: the published network has a motion stream, a hybrid encoder and attentive pooling, this parser "
+            f"has motion_width {options.motion_width}, the encoder {options.encoder} and {options.pooling} pooling; "
+            "only its own format holds it"
         )
     if han and (options.num_layers, options.norm_order) != (1, "post"):
         raise ValueError(

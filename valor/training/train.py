@@ -27,7 +27,7 @@ from valor.label_harvest.store.disk import replaced
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import balance_weights
-from valor.parsers.options import ParserOptions
+from valor.parsers.options import OWN, ParserOptions
 
 from .checkpoint import (
     BEST,
@@ -52,13 +52,15 @@ from .step import Extras, Step, build_optimiser, set_learning_rate, train_step
 def batch_order_generator(parser: ParserOptions, seed: int) -> torch.Generator:
     """Return the generator the batch order is drawn from, in the state the published scripts leave theirs in.
 
-    They seed torch, build the network, then shuffle: the order depends on how many numbers the initial weights took.
-    It is a generator of its own here, so dropout does not disturb the order on any device.
+    They seed torch, build the network, then shuffle: the order depends on how many numbers the initial weights took;
+    where a part of the network was given as an object, on the seed alone. It is a generator of its own here, so dropout
+    does not disturb the order on any device.
     """
     order = torch.Generator()
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        build_parser(parser)
+        if not any(name.startswith(OWN) for name in (parser.encoder, parser.pooling)):
+            build_parser(parser)
         order.set_state(torch.get_rng_state())
     return order
 

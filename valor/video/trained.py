@@ -99,7 +99,7 @@ def _parse_one(parser: HybridParser, features: WindowFeatures, modality: int) ->
     valid = None if features.valid.all() else features.valid.to(device)
     with torch.inference_mode():
         stream = _stem(parser, features, modality, device)  # [B, T, D]
-        encoded = parser.encoder(stream, stream, valid)[modality][:, :, None]  # [B, T, 1, D]
+        encoded = parser.encode_alone(stream, modality, valid)[:, :, None]  # [B, T, 1, D]
         probs = parser.classifier(encoded).sigmoid()  # [B, T, 1, C]
         pooled = parser.pooling(encoded, probs, valid).modality.clamp_max(1)  # [B, 1, C]
     shape = (len(probs), probs.shape[1], 2, probs.shape[-1])
