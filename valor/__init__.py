@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
     from valor.verbs import harvest, labels, parse, predict, score, table, train, view
-    from valor.video.parse import ParseOptions
-    from valor.video.zero_shot import ZeroShotOptions
+    from valor.video.options import ParseOptions, ZeroShotOptions
 
 __all__ = [
     "Parse",
@@ -44,13 +43,13 @@ if not (Path(__file__).parent / "eval").is_dir():
 _LATER = {
     **dict.fromkeys(("harvest", "labels", "parse", "predict", "score", "table", "train", "view"), "valor.verbs"),
     "Parse": "valor.data.parse_file",
-    "ParseOptions": "valor.video.parse",
+    "ParseOptions": "valor.video.options",
     "Predictions": "valor.data.predictions",
     "PseudoLabels": "valor.data.label_file",
     "Recipe": "valor.training.recipes",
     "Scores": "valor.eval.scores",
     "TeacherChoice": "valor.teachers",
-    "ZeroShotOptions": "valor.video.zero_shot",
+    "ZeroShotOptions": "valor.video.options",
 }
 """What is imported when it is first asked for, since what it needs takes seconds, and from where."""
 

@@ -71,12 +71,13 @@ def labels(store: Pathlike, out: Pathlike, *, progress: bool = True, **options: 
         store: What `harvest` wrote.
         out: Folder that gets the labels, and what was left out.
         progress: Whether to show a progress bar on stderr.
-        options: Fields of `valor.labelling.make.LabelOptions`, such as `thresholds="thresholds.json"`.
+        options: Fields of `valor.labelling.options.LabelOptions`, such as `thresholds="thresholds.json"`.
 
     Returns:
         The labels, bool or float [N, T, M, C], under `labels`, with clips left out and why; `to_frame()` lists events.
     """
-    from valor.labelling.make import LabelOptions, make_labels
+    from valor.labelling.make import make_labels
+    from valor.labelling.options import LabelOptions
 
     paths = {name: Path(v) for name in ("thresholds", "compare", "against", "picture") if (v := options.get(name))}
     return make_labels(Path(store), Path(out), LabelOptions(**{**options, **paths}), progress=progress)
@@ -99,13 +100,14 @@ def train(
         out: Run folder; None for runs/RECIPE.
         changes: Options of the recipe, as {"fit.epochs": 5} or ["fit.epochs=5"].
         labels: Folder of pseudo labels; None for the published layout among the data.
-        options: Fields of `valor.training.seeds.TrainOptions`, such as `seeds=5` or `device="cpu"`.
+        options: Fields of `valor.training.options.TrainOptions`, such as `seeds=5` or `device="cpu"`.
 
     Returns:
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
+    from valor.training.options import TrainOptions
     from valor.training.recipes import Recipe, find_recipe, override
-    from valor.training.seeds import Training, TrainOptions, train_seeds
+    from valor.training.seeds import Training, train_seeds
 
     typed = [f"{name}={value}" for name, value in changes.items()] if isinstance(changes, Mapping) else list(changes)
     chosen = override(recipe if isinstance(recipe, Recipe) else find_recipe(recipe), typed)
@@ -208,16 +210,17 @@ def view(
         out: An .html file to write in place of serving.
         open_browser: Whether a served page is opened.
         embed: Put the media into the written page.
-        options: Fields of `valor.viewer.sources.SourceOptions`, such as `data="data"` or `videos="videos"`.
+        options: Fields of `valor.viewer.options.SourceOptions`, such as `data="data"` or `videos="videos"`.
 
     Returns:
         The file that was written; or the running viewer, with its `url`, until `close()`.
     """
     from valor.data.vocabulary import LLP_CLASSES, class_names
     from valor.viewer.corrections import Corrections, corrections_folder
+    from valor.viewer.options import SourceOptions
     from valor.viewer.page import write_page
     from valor.viewer.server import RunningViewer
-    from valor.viewer.sources import SourceOptions, read_document
+    from valor.viewer.sources import read_document
 
     options = {name: Path(value) if name in ("data", "videos") else value for name, value in options.items()}
     typed = [str(source) for source in sources]

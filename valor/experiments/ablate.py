@@ -46,6 +46,7 @@ from valor.training.run import LLP_NAMES, with_seed
 from valor.training.seeds import TrainOptions, train_seeds
 
 from .missing import missing_parts, missing_table
+from .options import AblateOptions
 from .rows import BASES, GROUPS, NO_LABELS, SOURCES, AblationRow, LabelEvidence, combined, rows_of, write_label_source
 
 WORLD_FILE = "world.json"
@@ -202,30 +203,6 @@ def _published_evidence(data: Path, train: Split) -> LabelEvidence:
 
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AblateOptions:
-    """How an ablation is run."""
-
-    seeds: int = 5
-    """Trainings of each row, with the base's seed and those after it."""
-    groups: tuple[str, ...] = tuple(GROUPS)
-    """Which rows, by their groups; the base is always there."""
-    jobs: int = 1
-    """Trainings at a time, each with one thread."""
-    search: bool = False
-    """Whether to try all pairs of options beyond the paper, and to add to the best as long as validation likes it."""
-    changes: tuple[str, ...] = ()
-    """Changes of the base recipe, and so of every row, as for `--set`."""
-    progress: bool = True
-    """Whether to show a progress bar on stderr."""
-
-    def __post_init__(self) -> None:
-        """Refuse an ablation without a training."""
-        if self.seeds < 1 or self.jobs < 1:
-            raise ValueError(f"seeds and jobs must be at least 1, got {self.seeds} and {self.jobs}")
-        rows_of(self.groups, "demo")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,8 +14,7 @@ from valor.data.tables import EVENT_TABLES, WEAK_TABLES, Split
 from valor.label_harvest.store.manifest import media_id
 from valor.training.recipes import Recipe
 
-LLP_SIZES = {"train": 10_000, "val": 649, "test": 1_200}
-"""Clips of each split of LLP."""
+from .options import LLP_SIZES
 
 ON_THE_HUB = ("clap", "clip")
 """Kinds that `valor download features` fetches."""

@@ -34,11 +34,9 @@ from valor.training.run import LLP_NAMES
 from valor.training.seeds import SeedResult, TrainOptions, summary, train_seeds
 
 from .missing import ON_THE_HUB, Missing, missing_parts, missing_table, needed_kinds
+from .options import PUBLISHED_AS
 
 _LOG = logging.getLogger(__name__)
-
-PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han": "HAN"}
-"""The rows that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
 
 PRECISION = "float32"
 """Of features packed on the way, so that training sees the published numbers and not their roundings."""

@@ -14,7 +14,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.disk import replaced
 
-from .missing import LLP_SIZES
+from .options import SimulationOptions
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,44 +53,6 @@ MODALITY_OF = {"vggish": 0, "clap": 0, "res152": 1, "r2plus1d": 1, "clip": 1}
 
 _BLOCK = 256
 """Clips drawn at a time."""
-_SMALLEST = 4
-"""Clips every split keeps."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SimulationOptions:
-    """What is simulated."""
-
-    clips: int | None = None
-    """Clips of all splits together, shared out as in LLP; None for all 11,849."""
-    signal: float = 2.0
-    """How far an event moves its segment's features along the direction of its class, in deviations of the noise."""
-    label_errors: float = 0.1
-    """Share of the (segment, tag) pairs a simulated teacher gets wrong."""
-    precision: str = "float32"
-    """Of the packed features."""
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse worlds without clips and shares beyond 1."""
-        if self.clips is not None and self.clips < 3 * _SMALLEST:
-            raise ValueError(f"clips must be at least {3 * _SMALLEST}, some for each split, got {self.clips}")
-        if not (self.signal >= 0 and 0 <= self.label_errors <= 1 and self.precision in PRECISIONS):
-            raise ValueError(
-                "signal must not be negative, label_errors lie in [0, 1] and precision be one of "
-                f"{', '.join(PRECISIONS)}, got {self.signal}, {self.label_errors} and {self.precision!r}"
-            )
-
-    @property
-    def folder(self) -> str:
-        """Name of the folder the simulation is made in."""
-        return MARK if self.clips is None else f"{MARK}-{self.clips}-clips"
-
-    def split_sizes(self) -> dict[str, int]:
-        """Clips of each split."""
-        share = 1 if self.clips is None else self.clips / sum(LLP_SIZES.values())
-        sizes = {split: max(_SMALLEST, round(size * share)) for split, size in LLP_SIZES.items()}
-        return sizes if self.clips is None else sizes | {"train": self.clips - sizes["val"] - sizes["test"]}
 
 
 def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: Path, *, progress: bool = True) -> Path:

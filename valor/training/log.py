@@ -5,9 +5,7 @@ Curves for TensorBoard and Weights & Biases: thin adapters, each imported only w
 `log.jsonl` is written always and holds everything; these show it elsewhere while a training runs.
 """
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -146,34 +144,12 @@ WANDB_RUN = "wandb.json"
 """In a run folder: the identity a resumed run goes on under."""
 
 
-def check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that are unknown or not installed, before anything is read.
-
-    Raises:
-        ValueError: Says what to install.
-    """
-    for name in names:
-        if name not in TRACKERS:
-            raise ValueError(f"--log must be one of {', '.join(TRACKERS)}, got {name!r}")
-        if not _installed(name):
-            raise ValueError(
-                f"--log {name} needs the package {name}, which is not installed: pip install {name} "
-                f"(or pip install -e '.[{name}]'); log.jsonl in the run folder holds the same numbers without it"
-            )
-
-
-def _installed(name: str) -> bool:
-    """Whether a package is there; a mere folder of its name, such as W&B leaves behind, is none."""
-    spec = None if name in sys.modules else importlib.util.find_spec(name)
-    return name in sys.modules or (spec is not None and spec.origin is not None)
-
-
 @contextmanager
 def tracking(names: Sequence[str], run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
     """Open trackers for one run and close them whatever happens.
 
     Args:
-        names: Keys of TRACKERS, each once.
+        names: Of TRACKERS, each once.
         run: The run folder, which also names the run.
         recipe: As JSON values, shown beside the curves.
 
@@ -181,7 +157,7 @@ def tracking(names: Sequence[str], run: Path, recipe: Mapping[str, Any]) -> Iter
         What to call with every line of the log.
     """
     with ExitStack() as opened:
-        reports = [opened.enter_context(TRACKERS[name](run, recipe)) for name in dict.fromkeys(names)]
+        reports = [opened.enter_context(_OPENERS[name](run, recipe)) for name in dict.fromkeys(names)]
 
         def report(record: Mapping[str, Any]) -> None:
             for one in reports:
@@ -242,8 +218,8 @@ def wandb_tracker(run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
         opened.finish(exit_code=int(failed))
 
 
-TRACKERS: dict[str, Callable[[Path, Mapping[str, Any]], AbstractContextManager[Report]]] = {
+_OPENERS: dict[str, Callable[[Path, Mapping[str, Any]], AbstractContextManager[Report]]] = {
     "tensorboard": tensorboard_tracker,
     "wandb": wandb_tracker,
 }
-"""What `--log` takes; each name is also the package it needs and an extra of pyproject.toml."""
+"""What opens each of TRACKERS."""

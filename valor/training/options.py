@@ -1,8 +1,13 @@
 """How a parser is trained, as values: the options of a run, the step size they give each epoch, and its errors."""
 
+import importlib.util
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.decide import GATES
 from valor.eval.scores import FIGURES, LEVELS
 
@@ -175,3 +180,63 @@ def learning_rate(epoch: int, options: FitOptions) -> float:
     progress = (epoch - warmup) / max(options.epochs - warmup, 1)
     span = options.learning_rate - options.min_learning_rate
     return options.min_learning_rate + span / 2 * (1 + math.cos(math.pi * progress))
+
+
+TRACKERS = ("tensorboard", "wandb")
+"""Where curves can go as well; each name is also the package it needs and an extra of pyproject.toml."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """How a recipe is trained, besides what the recipe says; nothing here changes the method."""
+
+    seeds: int = 1
+    """How many trainings, from the recipe's own seed upwards."""
+    labels: Path | None = None
+    """Folder of pseudo labels; None for the published layout among the data."""
+    names: tuple[str, ...] = class_names(LLP_CLASSES)
+    """The classes of the tables."""
+    device: str = "auto"
+    """As in `valor.training.run.train_run`."""
+    allow_random_teachers: bool = False
+    """As in `valor.training.run.train_run`."""
+    deterministic: bool = False
+    """Refuse operations that do not give the same bits every time."""
+    compiled: bool = False
+    """Compile the parser; on a GPU only."""
+    test: bool = True
+    """Score the selected epoch on the test split where that is there."""
+    trackers: tuple[str, ...] = ()
+    """Keys of `TRACKERS`."""
+    picture: bool = True
+    """Draw RUN/training.png at the end."""
+    progress: bool = True
+    """Whether to show a progress bar on stderr."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no training could follow, before anything is read."""
+        if self.seeds < 1:
+            raise ValueError(f"--seeds must be at least 1, got {self.seeds}")
+        check_trackers(self.trackers)
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that are unknown or not installed, before anything is read.
+
+    Raises:
+        ValueError: Says what to install.
+    """
+    for name in names:
+        if name not in TRACKERS:
+            raise ValueError(f"--log must be one of {', '.join(TRACKERS)}, got {name!r}")
+        if not _installed(name):
+            raise ValueError(
+                f"--log {name} needs the package {name}, which is not installed: pip install {name} "
+                f"(or pip install -e '.[{name}]'); log.jsonl in the run folder holds the same numbers without it"
+            )
+
+
+def _installed(name: str) -> bool:
+    """Whether a package is there; a mere folder of its name, such as W&B leaves behind, is none."""
+    spec = None if name in sys.modules else importlib.util.find_spec(name)
+    return name in sys.modules or (spec is not None and spec.origin is not None)

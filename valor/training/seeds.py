@@ -22,50 +22,17 @@ from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.store.disk import replaced
 
 from .checkpoint import BEST, PICTURE, PREDICTIONS, SCORES, read_checkpoint
-from .log import check_trackers, read_training_log, spoken, tracking, write_training_picture
+from .log import read_training_log, spoken, tracking, write_training_picture
+from .options import TrainOptions
 from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
-from .run import LLP_NAMES, RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
+from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from .train import FitResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """How a recipe is trained, besides what the recipe says; nothing here changes the method."""
-
-    seeds: int = 1
-    """How many trainings, from the recipe's own seed upwards."""
-    labels: Path | None = None
-    """Folder of pseudo labels; None for the published layout among the data."""
-    names: tuple[str, ...] = LLP_NAMES
-    """The classes of the tables."""
-    device: str = "auto"
-    """As in `valor.training.run.train_run`."""
-    allow_random_teachers: bool = False
-    """As in `valor.training.run.train_run`."""
-    deterministic: bool = False
-    """Refuse operations that do not give the same bits every time."""
-    compiled: bool = False
-    """Compile the parser; on a GPU only."""
-    test: bool = True
-    """Score the selected epoch on the test split where that is there."""
-    trackers: tuple[str, ...] = ()
-    """Keys of `valor.training.log.TRACKERS`."""
-    picture: bool = True
-    """Draw RUN/training.png at the end."""
-    progress: bool = True
-    """Whether to show a progress bar on stderr."""
-
-    def __post_init__(self) -> None:
-        """Refuse what no training could follow, before anything is read."""
-        if self.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, got {self.seeds}")
-        check_trackers(self.trackers)
 
 
 @dataclass(frozen=True, kw_only=True)

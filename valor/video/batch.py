@@ -2,53 +2,25 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
-from valor.eval.figures.style import ON_SCREEN, Style
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.streams import MediaReader
 from valor.label_harvest.store.disk import file_sha256
 from valor.video.formats.formats import FORMATS, events_text, write_events
 
-from .parse import ParseOptions, describe_options, media_reader, modified_at, parse_media
-from .paths import PICTURES, MediaInput, name_results, result_path, result_paths
+from .options import PICTURES, BatchOptions
+from .parse import describe_options, media_reader, modified_at, parse_media
+from .paths import MediaInput, name_results, result_path, result_paths
 from .picture import MediaSketch
 from .trained import ParsingSystem
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BatchOptions:
-    """What becomes of each parse."""
-
-    out: Path | None = None
-    """Folder of the results, NAME.json and more; None writes none."""
-    formats: tuple[str, ...] = ()
-    """Besides JSON: png, svg, and keys of `FORMATS`."""
-    taken: tuple[Path, ...] = ()
-    """Files that something else is written to, which no result may be called."""
-    clock: str = "container"
-    """Of the event formats."""
-    style: Style = ON_SCREEN
-    """Of the picture."""
-    again: bool = False
-    """Whether media that are done are parsed again."""
-    sketched: bool = False
-    """Whether frames and sound are kept for a picture even if none is among the formats."""
-    parsing: ParseOptions = field(default_factory=ParseOptions)
-
-    def __post_init__(self) -> None:
-        """Refuse unknown formats."""
-        unknown = [name for name in self.formats if name not in (*PICTURES, *FORMATS, "json")]
-        if unknown:
-            known = ", ".join(("json", *PICTURES, *FORMATS))
-            raise ValueError(f"formats must be among {known}, got {', '.join(unknown)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,18 +16,17 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from valor.data.parse_file import FloatArray, MediaInfo, Parse
-from valor.eval.decide import PostProcessing, gate_probs
+from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
-from valor.label_harvest.media.decode_pool import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
@@ -35,10 +34,8 @@ from valor.label_harvest.media.windows import Window, num_segments, read_windows
 from valor.label_harvest.store.disk import file_sha256
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 
+from .options import ParseOptions, ZeroShotOptions
 from .trained import Evidences, ParsingSystem, WindowProbs, load_system
-
-if TYPE_CHECKING:
-    from .zero_shot import ZeroShotOptions
 
 
 def window_weights(num_segments: int) -> np.ndarray:
@@ -98,36 +95,13 @@ CUT_OFF_SECONDS = 2.0
 """A file that ends so much earlier than its header says is called cut off."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ParseOptions:
-    """How media are parsed."""
-
-    hop: int | None = None
-    """Segments from one window to the next; None for half a window."""
-    rule: PostProcessing | None = None
-    """Thresholds and gate; None for those of the system."""
-    windows_per_batch: int = 8
-    """Windows that go through the networks together at most."""
-    hashed: bool = True
-    """Whether the sha256 of the file is noted, which reads it once more."""
-    limits: DecodeLimits | None = field(default_factory=DecodeLimits)
-    """Seconds decoding may stand still, and memory it may take, in a process of its own; None decodes in this one."""
-
-    def __post_init__(self) -> None:
-        """Refuse what would do nothing."""
-        if self.windows_per_batch < 1 or (self.hop is not None and self.hop < 1):
-            raise ValueError(
-                f"hop and windows_per_batch must be at least 1, got {self.hop} and {self.windows_per_batch}"
-            )
-
-
 def parse(
     path: Path | str,
     *,
     checkpoint: Path | str | None = None,
     zero_shot: str | Sequence[str] | None = None,
     options: ParseOptions | None = None,
-    zero_shot_options: "ZeroShotOptions | None" = None,
+    zero_shot_options: ZeroShotOptions | None = None,
     teacher_checkpoints: Mapping[str, str] | None = None,
     device: str = "auto",
 ) -> Parse:
@@ -168,7 +142,7 @@ def parse(
 def _zero_shot_system(
     names: str | Sequence[str], options: "ZeroShotOptions | None", teacher_checkpoints: Mapping[str, str] | None
 ) -> ParsingSystem:
-    from .zero_shot import ZeroShotOptions, load_zero_shot
+    from .zero_shot import load_zero_shot
 
     chosen = options or ZeroShotOptions()
     return load_zero_shot(

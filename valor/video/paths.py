@@ -23,6 +23,8 @@ from valor.data.parse_file import MediaInfo, read_parse
 from valor.training.checkpoint import BEST
 from valor.video.formats.formats import FORMATS, LABELLING_INTERFACE
 
+from .options import PICTURES
+
 MEDIA_SUFFIXES = frozenset(
     ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .caf .divx .dv .f4v .flac .flv .gif .m2ts .m2v .m4a .m4b .m4v .mj2 "
     ".mka .mkv .mov .mp2 .mp3 .mp4 .mpeg .mpg .mts .mxf .nut .oga .ogg .ogv .opus .ra .rm .rmvb .ts .vob .wav .weba "
@@ -142,8 +144,8 @@ def digest_name(path: Path) -> str:
 
 _LOG = logging.getLogger(__name__)
 
-JSON, PICTURES = ".json", ("png", "svg")
-"""Ending of the parse itself, and the formats of the picture."""
+JSON = ".json"
+"""Ending of the parse itself."""
 
 
 def result_path(out: Path, name: str, kind: str) -> Path:

@@ -13,7 +13,7 @@ gives segment-level F of 59 (heard) and 50 (seen), the thresholds of its pseudo 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,24 +29,11 @@ from valor.label_harvest.teachers.build import build_teacher
 from valor.label_harvest.teachers.teacher import Evidence, Teacher
 from valor.labelling.labels import read_thresholds
 
+from .options import DEFAULT_TEACHERS
 from .trained import Evidences, WindowProbs, brief_identity
 
-DEFAULT_TEACHERS = {"audio": "clap-630k-fusion", "visual": "clip-vit-l14"}
-"""Who listens and who looks unless others are named."""
 DEFAULT_THRESHOLDS = {"clip": 20.0, "clap": 6.0}
 """Logits, by what a store calls the teacher: the highest among LLP's thresholds (a cosine of 0.20 for CLIP)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ZeroShotOptions:
-    """Who looks for classes without training, and how sure it must be."""
-
-    teachers: Mapping[str, str] = field(default_factory=dict)
-    """By role (audio, visual), the name of a teacher; those that are not named are `DEFAULT_TEACHERS`."""
-    thresholds: Path | str | None = None
-    """Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults."""
-    temperature: float = 1.0
-    """In logits: how gradually probabilities change around a threshold."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

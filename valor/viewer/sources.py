@@ -5,7 +5,7 @@ Parses of single media files as systems of the viewer: their marks and threshold
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from valor.training.checkpoint import BEST, PREDICTIONS
 
 from .documents import Clip, Document, FloatArray, Marks, System
 from .media_files import listed_media, placed, unplayed
+from .options import SourceOptions
 
 
 def read_checked(path: Path) -> Parse:
@@ -74,24 +75,6 @@ def name_of(folder: Path) -> str:
 
 
 _BREAKS = re.compile("[\t,\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # all that ends a field or a line of a table
-
-Rule = Callable[[Predictions], PostProcessing | None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceOptions:
-    """Where the rest of a document comes from."""
-
-    class_names: tuple[str, ...]
-    """Classes of what names none itself."""
-    data: Path | None = None
-    """Annotation folder with tags and, for val and test, truth."""
-    split: str = "test"
-    truth_version: str = "v2024"
-    videos: Path | None = None
-    """Folder of media files."""
-    rule: Rule = lambda _: None
-    """How probabilities become decisions; None for the predictions' own gate and 0.5."""
 
 
 @dataclass(kw_only=True)

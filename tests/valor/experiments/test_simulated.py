@@ -136,7 +136,7 @@ def test_a_simulation_of_tables_that_have_moved_is_found_again(tmp_path):
         ({"clips": 5}, "clips must be at least 12"),
         ({"signal": -1.0}, "signal must not be negative"),
         ({"label_errors": 2.0}, r"label_errors lie in \[0, 1\]"),
-        ({"precision": "int8"}, "precision be one of float16, float32"),
+        ({"precision": "int8"}, "precision be one of float32, float16"),
     ],
 )
 def test_options_nothing_can_be_simulated_with_are_refused(options, message):

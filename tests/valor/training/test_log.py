@@ -17,8 +17,6 @@ from PIL import Image
 from tests.conftest import ROOT
 from valor.cli.arguments import build_argument_parser
 from valor.training.log import (
-    TRACKERS,
-    check_trackers,
     draw_training,
     flat,
     read_training_log,
@@ -27,6 +25,7 @@ from valor.training.log import (
     tracking,
     write_training_picture,
 )
+from valor.training.options import TRACKERS, check_trackers
 
 RECORD = {
     "epoch": 3,

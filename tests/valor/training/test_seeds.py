@@ -205,8 +205,8 @@ def test_trackers_follow_every_epoch_and_the_test_scores(data, tmp_path, monkeyp
 
         return nullcontext(seen.append)
 
-    monkeypatch.setattr("valor.training.log.TRACKERS", {"wandb": remember})
-    monkeypatch.setattr("valor.training.log._installed", lambda name: True)
+    monkeypatch.setattr("valor.training.log._OPENERS", {"wandb": remember})
+    monkeypatch.setattr("valor.training.options._installed", lambda name: True)
     list(train_seeds(RECIPE, data, tmp_path / "run", TrainOptions(trackers=("wandb",), **QUIET)))
     assert [record["epoch"] for record in seen] == [1, 2, 2] and set(seen[-1]["test"]) == set(LEVELS)
 

@@ -1,0 +1,39 @@
+"""What a demo run is made of, as a value: nothing here waits for torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SPLIT_SHARES = {"train": 0.6, "val": 0.12, "test": 0.28}
+"""How the clips of a world are divided."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """What a demo run is made of."""
+
+    clips: int = 700
+    """Clips in the world, all splits together."""
+    seeds: int = 3
+    """Trainings of each arm."""
+    world_seed: int = 2023
+    """Seed of the world; its clips are unlike any sample the teachers learned from, whatever the seed."""
+    shuffle_teachers: bool = False
+    """The control: each clip gets the teacher scores of another clip of its split, so the labels are noise."""
+    workers: int = 2
+    """Processes that render clips and train parsers."""
+
+    def __post_init__(self) -> None:
+        """Refuse worlds too small to hold every class, and runs without a training."""
+        if self.clips < 50:
+            raise ValueError(f"clips must be at least 50, so that every split has some, got {self.clips}")
+        if self.seeds < 1:
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+
+    def home(self, out: Path) -> Path:
+        """Folder of labels, runs and results in the demo folder `out`; the control has its own beside the same data."""
+        return out / "control" if self.shuffle_teachers else out
+
+    def split_sizes(self) -> dict[str, int]:
+        """Clips of each split."""
+        sizes = {split: round(self.clips * share) for split, share in SPLIT_SHARES.items()}
+        return sizes | {"train": self.clips - sizes["val"] - sizes["test"]}

@@ -1,0 +1,80 @@
+"""How ablations, reproductions and simulations are run, as values: nothing here waits for torch."""
+
+from dataclasses import dataclass
+
+from valor.data.feature_options import PRECISIONS
+
+from .rows import GROUPS, rows_of
+
+PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han": "HAN"}
+"""The rows that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
+
+
+LLP_SIZES = {"train": 10_000, "val": 649, "test": 1_200}
+"""Clips of each split of LLP."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateOptions:
+    """How an ablation is run."""
+
+    seeds: int = 5
+    """Trainings of each row, with the base's seed and those after it."""
+    groups: tuple[str, ...] = tuple(GROUPS)
+    """Which rows, by their groups; the base is always there."""
+    jobs: int = 1
+    """Trainings at a time, each with one thread."""
+    search: bool = False
+    """Whether to try all pairs of options beyond the paper, and to add to the best as long as validation likes it."""
+    changes: tuple[str, ...] = ()
+    """Changes of the base recipe, and so of every row, as for `--set`."""
+    progress: bool = True
+    """Whether to show a progress bar on stderr."""
+
+    def __post_init__(self) -> None:
+        """Refuse an ablation without a training."""
+        if self.seeds < 1 or self.jobs < 1:
+            raise ValueError(f"seeds and jobs must be at least 1, got {self.seeds} and {self.jobs}")
+        rows_of(self.groups, "demo")
+
+
+_SMALLEST = 4
+"""Clips every split keeps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationOptions:
+    """What is simulated."""
+
+    clips: int | None = None
+    """Clips of all splits together, shared out as in LLP; None for all 11,849."""
+    signal: float = 2.0
+    """How far an event moves its segment's features along the direction of its class, in deviations of the noise."""
+    label_errors: float = 0.1
+    """Share of the (segment, tag) pairs a simulated teacher gets wrong."""
+    precision: str = "float32"
+    """Of the packed features."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse worlds without clips and shares beyond 1."""
+        if self.clips is not None and self.clips < 3 * _SMALLEST:
+            raise ValueError(f"clips must be at least {3 * _SMALLEST}, some for each split, got {self.clips}")
+        if not (self.signal >= 0 and 0 <= self.label_errors <= 1 and self.precision in PRECISIONS):
+            raise ValueError(
+                "signal must not be negative, label_errors lie in [0, 1] and precision be one of "
+                f"{', '.join(PRECISIONS)}, got {self.signal}, {self.label_errors} and {self.precision!r}"
+            )
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder the simulation is made in."""
+        from valor.data.provenance import MARK  # needs torch
+
+        return MARK if self.clips is None else f"{MARK}-{self.clips}-clips"
+
+    def split_sizes(self) -> dict[str, int]:
+        """Clips of each split."""
+        share = 1 if self.clips is None else self.clips / sum(LLP_SIZES.values())
+        sizes = {split: max(_SMALLEST, round(size * share)) for split, size in LLP_SIZES.items()}
+        return sizes if self.clips is None else sizes | {"train": self.clips - sizes["val"] - sizes["test"]}

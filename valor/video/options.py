@@ -1,0 +1,81 @@
+"""How media are parsed and what becomes of it, as values: nothing here waits for torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from valor.eval.decide import PostProcessing
+from valor.eval.figures.style import ON_SCREEN, Style
+from valor.label_harvest.media.decode_pool import DecodeLimits
+
+from .formats.formats import FORMATS
+
+PICTURES = ("png", "svg")
+"""Formats of the picture of a parse."""
+
+
+DEFAULT_TEACHERS = {"audio": "clap-630k-fusion", "visual": "clip-vit-l14"}
+"""Who listens and who looks unless others are named."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotOptions:
+    """Who looks for classes without training, and how sure it must be."""
+
+    teachers: Mapping[str, str] = field(default_factory=dict)
+    """By role (audio, visual), the name of a teacher; those that are not named are `DEFAULT_TEACHERS`."""
+    thresholds: Path | str | None = None
+    """Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults."""
+    temperature: float = 1.0
+    """In logits: how gradually probabilities change around a threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParseOptions:
+    """How media are parsed."""
+
+    hop: int | None = None
+    """Segments from one window to the next; None for half a window."""
+    rule: PostProcessing | None = None
+    """Thresholds and gate; None for those of the system."""
+    windows_per_batch: int = 8
+    """Windows that go through the networks together at most."""
+    hashed: bool = True
+    """Whether the sha256 of the file is noted, which reads it once more."""
+    limits: DecodeLimits | None = field(default_factory=DecodeLimits)
+    """Seconds decoding may stand still, and memory it may take, in a process of its own; None decodes in this one."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would do nothing."""
+        if self.windows_per_batch < 1 or (self.hop is not None and self.hop < 1):
+            raise ValueError(
+                f"hop and windows_per_batch must be at least 1, got {self.hop} and {self.windows_per_batch}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """What becomes of each parse."""
+
+    out: Path | None = None
+    """Folder of the results, NAME.json and more; None writes none."""
+    formats: tuple[str, ...] = ()
+    """Besides JSON: png, svg, and keys of `FORMATS`."""
+    taken: tuple[Path, ...] = ()
+    """Files that something else is written to, which no result may be called."""
+    clock: str = "container"
+    """Of the event formats."""
+    style: Style = ON_SCREEN
+    """Of the picture."""
+    again: bool = False
+    """Whether media that are done are parsed again."""
+    sketched: bool = False
+    """Whether frames and sound are kept for a picture even if none is among the formats."""
+    parsing: ParseOptions = field(default_factory=ParseOptions)
+
+    def __post_init__(self) -> None:
+        """Refuse unknown formats."""
+        unknown = [name for name in self.formats if name not in (*PICTURES, *FORMATS, "json")]
+        if unknown:
+            known = ", ".join(("json", *PICTURES, *FORMATS))
+            raise ValueError(f"formats must be among {known}, got {', '.join(unknown)}")
