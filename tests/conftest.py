@@ -1,6 +1,7 @@
 """Fixtures all tests share: where the reference material is, and small deterministic arrays."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,43 @@ def shared() -> Path:
     if not (SHARED / "golden").is_dir():
         pytest.skip(f"no reference material at {SHARED} (set VALOR_SHARED to the folder that holds golden/ and llp/)")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small are faster on one thread, and much faster on a busy machine."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published layout of a toy LLP (`tests.helpers.toy_run`): never written to."""
+    from tests.helpers.toy_run import write_published_layout
+
+    return write_published_layout(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def harvested(tmp_path: Path) -> Path:
+    """Tables of the toy LLP and a store of good teachers."""
+    from tests.helpers.toy_run import write_tables, write_toy_store
+
+    data = write_tables(tmp_path / "data")
+    write_toy_store(data / "store")
+    return data
+
+
+@pytest.fixture(scope="session")
+def toy_run(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The one trained toy run, of the recipe VALOR on `published`: never written to."""
+    from tests.helpers.toy_run import VALOR
+    from valor.training.run import train_run
+
+    out = tmp_path_factory.mktemp("runs") / "valor"
+    train_run(VALOR, published, out, progress=False)
+    return out

@@ -25,6 +25,8 @@ from valor.training.options import FitOptions, learning_rate
 from valor.training.step import build_optimiser, set_learning_rate, train_step
 from valor.training.train import batch_order_generator, epoch_order
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CONFIGURATIONS = {"valor": "valor", "valorp": "valor+", "valorpp": "valor++", "prenorm": "valor++ pre-norm"}
 SMALL = {
     "valor": {"hidden_width": 128, "feedforward_width": 256},
@@ -35,15 +37,6 @@ SMALL = {
 MODELS = [f"{name}_{size}" for name in CONFIGURATIONS for size in ("small", "full_recipe")] + ["valorpp_full_init"]
 NOISE = ("fc_frame_att.bias", "fc_av_att.bias")
 """Parameters whose true gradient is zero (softmax shift invariance); so is the key third of each in_proj_bias."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Networks this small are faster on one thread, and much faster on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tests.helpers.toy_line import NAMES, SPLITS, TABLES, TAGS, WHOLE, write_tables, write_videos, write_weights
 from tests.helpers.typed import Done, typed
@@ -19,16 +18,10 @@ from valor.eval.scores import score
 from valor.label_harvest.store.store import read_store
 from valor.label_harvest.teachers.demo import WEIGHTS
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = ("--set", "parser.hidden_width=8", "--set", "parser.num_heads=2", "--set", "parser.feedforward_width=8")
 BRIEF = ("--set", "fit.epochs=2", "--set", "fit.warmup_epochs=1")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.toy_run import NAMES, SMALL, SPLITS
 from tests.helpers.typed import typed
-from tests.valor.training.test_run import (
-    NAMES,  # noqa: F401
-    SMALL,  # noqa: F401
-    SPLITS,  # noqa: F401
-    published,  # noqa: F401
-)
 from valor.data.predictions import decisions, read_predictions, score_predictions
 from valor.data.tables import read_split
 from valor.training.checkpoint import read_checkpoint

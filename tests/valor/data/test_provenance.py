@@ -9,8 +9,8 @@ import json
 import pytest
 import torch
 
+from tests.helpers.toy_run import NAMES, SMALL, SPLITS, write_labels, write_tables, write_toy_store
 from tests.helpers.typed import typed
-from tests.valor.training.test_run import NAMES, SMALL, SPLITS, write_labels, write_tables, write_toy_store
 from valor.data.feature_options import FeatureOptions
 from valor.data.packed import PackedCard, write_packed
 from valor.data.predictions import read_predictions

@@ -17,14 +17,21 @@ import pytest
 import torch
 
 from tests.helpers.toy_features import TINY, toy_clip_set, toy_split
+from tests.helpers.toy_run import (
+    CLIPS,
+    FROM_STORE,
+    LABELS,
+    NAMES,
+    SPLITS,
+    VALOR,
+    write_labels,
+    write_tables,
+    write_toy_store,
+)
 from tests.helpers.typed import typed
-from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.feature_files import FEATURE_FILES
 from valor.data.label_file import write_pseudo_labels
-from valor.data.tables import read_split, write_event_table, write_weak_table
-from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.label_harvest.store.shards import ShardRow, write_shard
-from valor.label_harvest.store.share import write_lock
-from valor.label_harvest.store.store import describe, open_store
+from valor.data.tables import read_split
 from valor.parsers.attention import HybridLayer
 from valor.parsers.build import build_parser
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
@@ -41,6 +48,8 @@ from valor.training.run import (
     with_seed,
 )
 from valor.training.step import build_optimiser, train_step
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -89,94 +98,6 @@ def test_a_checkpoint_that_does_not_say_is_believed(trained):
     refuse_other_features(run, options, silent, clips, data)
 
 
-NAMES = class_names(LLP_CLASSES)
-SPLITS = {
-    name: tuple(f"{name:-<8}{row:03d}_{row}_{row + 10}" for row in range(clips))
-    for name, clips in (("train", 7), ("val", 3), ("test", 2))
-}
-CLIPS = tuple(clip_id for clips in SPLITS.values() for clip_id in clips)
-RNG = np.random.default_rng(0)
-TAGS = RNG.random((len(CLIPS), 25)) < 0.1
-TAGS[:, 3] = True
-LABELS = (RNG.random((len(CLIPS), 10, 2, 25)) < 0.5) & TAGS[:, None, None]
-
-SMALL = [
-    *("parser.hidden_width=8", "parser.num_heads=2", "parser.feedforward_width=8", "parser.num_layers=1"),
-    *("fit.epochs=2", "fit.warmup_epochs=1", "fit.batch_size=4"),
-]
-VALOR = override(RECIPES["valor"], SMALL)
-FROM_STORE = override(RECIPES["demo"], [*SMALL, "parser.audio_width=5", "parser.visual_width=6"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-def write_tables(folder: Path) -> Path:
-    """Annotation tables in which every tag is an event of the middle of its clip."""
-    for split, table in (("train", "AVVP_train.csv"), ("val", "AVVP_val_pd.csv"), ("test", "AVVP_test_pd.csv")):
-        rows = [CLIPS.index(clip_id) for clip_id in SPLITS[split]]
-        write_weak_table(folder / table, SPLITS[split], TAGS[rows], NAMES)
-    events = [(CLIPS[n], 2, 8, NAMES[c]) for n, c in np.argwhere(TAGS) if n >= 7]
-    for modality in ("audio", "visual"):
-        write_event_table(folder / f"AVVP_eval_{modality}.csv", events)
-    return folder
-
-
-def write_npy(folder: Path, clip_id: str, array: np.ndarray) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / f"{clip_id[:11]}.npy", array)
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory) -> Path:
-    """The published layout: features of all clips, labels of the training clips."""
-    data = write_tables(tmp_path_factory.mktemp("published"))
-    rng = np.random.default_rng(1)
-    for row, clip_id in enumerate(CLIPS):
-        for kind in ("vggish", "res152", "r2plus1d"):
-            files = FEATURE_FILES[kind]
-            write_npy(data / files.folder, clip_id, rng.normal(size=files.shape).astype(np.float32))
-        if clip_id in SPLITS["train"]:
-            for m, folder in enumerate(LABEL_FOLDERS):
-                write_npy(data / folder, clip_id, LABELS[row, :, m].astype(np.int64))
-    return data
-
-
-def write_toy_store(root: Path, *, weights: str = "ab" * 32) -> None:
-    """A store as a harvest leaves it."""
-    rng = np.random.default_rng(2)
-    teachers = {
-        role: {"weights": weights, "prompts": list(NAMES), "logit_scale": 1.0, "logit_bias": 0.0}
-        for role in ("audio", "visual")
-    }
-    arrays = {
-        f"{role}.embedding": rng.normal(size=(len(CLIPS), 10, width)).astype(np.float16)
-        for role, width in (("audio", 5), ("visual", 6))
-    }
-    folder = open_store(root, describe(NAMES, {"num_segments": 10}, teachers))
-    with write_lock(folder):
-        write_shard(folder, 0, arrays, [ShardRow(clip_id, "ok", "", ("Dog",)) for clip_id in CLIPS])
-
-
-def write_labels(folder: Path, *, random: bool = False) -> Path:
-    write_pseudo_labels(folder / "pseudo_labels.npz", CLIPS, NAMES, LABELS)
-    (folder / "labels.json").write_text(json.dumps({"random_weights": random}))
-    return folder
-
-
-@pytest.fixture
-def harvested(tmp_path) -> Path:
-    """Tables and a store of good teachers."""
-    data = write_tables(tmp_path / "data")
-    write_toy_store(data / "store")
-    return data
-
-
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
     return read_checkpoint(run)[0].state_dict()
 
@@ -185,21 +106,14 @@ def same_weights(one: dict, other: dict) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.fixture(scope="module")
-def run(published, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "valor"
-    train_run(VALOR, published, out, progress=False)
-    return out
-
-
-def test_a_run_folder_tells_everything_about_itself(run):
-    assert sorted(path.name for path in run.iterdir()) == [
+def test_a_run_folder_tells_everything_about_itself(toy_run):
+    assert sorted(path.name for path in toy_run.iterdir()) == [
         *("best.safetensors", "last.safetensors", "log.jsonl", "recipe.json"),
     ]
-    assert find_recipe(str(run)) == VALOR
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert find_recipe(str(toy_run)) == VALOR
+    log = [json.loads(line) for line in (toy_run / "log.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in log] == [1, 2]
-    _, card = read_checkpoint(run)
+    _, card = read_checkpoint(toy_run)
     assert card.class_names == NAMES and card.recipe["features"] == {
         "audio": "vggish",
         "visual": "res152",
@@ -211,31 +125,31 @@ def test_a_run_folder_tells_everything_about_itself(run):
     assert (card.epoch, card.val_type_av) == (best["epoch"], best["val"]["segment"]["type_av"])
 
 
-def test_predictions_are_those_of_the_split_that_was_asked_for(run, published):
+def test_predictions_are_those_of_the_split_that_was_asked_for(toy_run, published):
     for split in ("val", "test"):
-        predictions = predict_run(run, published, split)
+        predictions = predict_run(toy_run, published, split)
         assert predictions.clip_ids == SPLITS[split] and predictions.class_names == NAMES
         assert predictions.segment_probs.shape == (len(SPLITS[split]), 10, 2, 25)
     whole = read_split(published, "test", NAMES)
     last = replace(whole, clip_ids=whole.clip_ids[1:], weak_labels=whole.weak_labels[1:], truth=whole.truth[1:])
-    alone = predict_run(run, published, last)
+    alone = predict_run(toy_run, published, last)
     assert alone.clip_ids == SPLITS["test"][1:]
     assert np.allclose(alone.segment_probs[0], predictions.segment_probs[1], atol=1e-6)
 
 
-def test_a_finished_run_is_found_done(run, published, caplog):
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+def test_a_finished_run_is_found_done(toy_run, published, caplog):
+    before = {path.name: path.read_bytes() for path in toy_run.iterdir()}
     with caplog.at_level("INFO"):
-        result = train_run(VALOR, published, run, progress=False)
-    assert result.resumed_from == 2 and f"{run}: trained before, nothing to do" in caplog.text
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+        result = train_run(VALOR, published, toy_run, progress=False)
+    assert result.resumed_from == 2 and f"{toy_run}: trained before, nothing to do" in caplog.text
+    assert {path.name: path.read_bytes() for path in toy_run.iterdir()} == before
 
 
-def test_a_folder_of_another_run_is_not_written_over(run, published):
-    before = (run / "best.safetensors").read_bytes()
+def test_a_folder_of_another_run_is_not_written_over(toy_run, published):
+    before = (toy_run / "best.safetensors").read_bytes()
     with pytest.raises(ValueError, match="belongs to a run with other fit options.*choose another --out"):
-        train_run(with_seed(VALOR, 5), published, run, progress=False)
-    assert (run / "best.safetensors").read_bytes() == before
+        train_run(with_seed(VALOR, 5), published, toy_run, progress=False)
+    assert (toy_run / "best.safetensors").read_bytes() == before
 
 
 def test_the_seed_of_the_recipe_makes_the_initial_weights(published, tmp_path):
@@ -250,13 +164,13 @@ def test_the_seed_of_the_recipe_makes_the_initial_weights(published, tmp_path):
     assert not same_weights(weights_of(tmp_path / "5"), weights_of(tmp_path / "6"))
 
 
-def test_labels_come_from_the_folder_given_else_from_the_data(run, published, tmp_path):
+def test_labels_come_from_the_folder_given_else_from_the_data(toy_run, published, tmp_path):
     same, other = write_labels(tmp_path / "same"), tmp_path / "other"
     write_pseudo_labels(other / "pseudo_labels.npz", CLIPS, NAMES, ~LABELS)
     for labels in (same, other):
         train_run(VALOR, published, tmp_path / f"{labels.name}-run", labels=labels, progress=False)
-    assert same_weights(weights_of(tmp_path / "same-run"), weights_of(run))
-    assert not same_weights(weights_of(tmp_path / "other-run"), weights_of(run))
+    assert same_weights(weights_of(tmp_path / "same-run"), weights_of(toy_run))
+    assert not same_weights(weights_of(tmp_path / "other-run"), weights_of(toy_run))
 
 
 def test_a_recipe_on_tags_alone_reads_no_labels(harvested, tmp_path):
@@ -339,9 +253,9 @@ def test_clips_without_features_are_refused_or_left_out(published, tmp_path):
     assert predict_run(tmp_path / "run", data, "test").clip_ids == SPLITS["test"][1:]
 
 
-def test_a_split_of_other_classes_is_not_predicted(run, published):
+def test_a_split_of_other_classes_is_not_predicted(toy_run, published):
     with pytest.raises(ValueError, match="the parser was trained for other classes than the split 'test' has"):
-        predict_run(run, published, toy_split(name="test"))
+        predict_run(toy_run, published, toy_split(name="test"))
 
 
 def test_a_folder_without_a_run_is_named(published, tmp_path):
@@ -349,10 +263,10 @@ def test_a_folder_without_a_run_is_named(published, tmp_path):
         predict_run(tmp_path, published, "test")
 
 
-def test_a_folder_of_seeds_is_not_a_run_and_says_which_there_are(run, published, tmp_path):
+def test_a_folder_of_seeds_is_not_a_run_and_says_which_there_are(toy_run, published, tmp_path):
     for seed in (2, 10):
         (tmp_path / f"seed-{seed}").mkdir()
-        (tmp_path / f"seed-{seed}/best.safetensors").write_bytes((run / "best.safetensors").read_bytes())
+        (tmp_path / f"seed-{seed}/best.safetensors").write_bytes((toy_run / "best.safetensors").read_bytes())
     message = f"{tmp_path} holds runs of the seeds seed-2, seed-10; name one, such as {tmp_path / 'seed-2'}"
     on = ("--annotations", published, "--split", "test")
     for line in (("evaluate", tmp_path, *on), ("predict", tmp_path, "--data", published, "--out", tmp_path / "p.npz")):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.valor.training.test_run import FROM_STORE, NAMES, SPLITS, write_labels, write_toy_store
-from tests.valor.training.test_run import write_tables as write_all_tables
+from tests.helpers.toy_run import FROM_STORE, NAMES, SPLITS, write_labels, write_toy_store
+from tests.helpers.toy_run import write_tables as write_all_tables
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.tables import read_split
 from valor.eval.decide import PostProcessing
@@ -20,17 +20,11 @@ from valor.training.checkpoint import read_checkpoint
 from valor.training.recipes import override
 from valor.training.seeds import TrainOptions, summary, train_seeds
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE = override(FROM_STORE, ["fit.seed=4"])
 AFTERWARDS = ["recipe.json", "scores.json", "training.png"]
 QUIET = {"progress": False, "picture": False}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -27,16 +27,9 @@ from valor.training.options import FitOptions, TrainingError, learning_rate
 from valor.training.step import build_optimiser, train_step
 from valor.training.train import WeightAverage, denoise, fit, new_state, validate
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OPTIONS = FitOptions(epochs=4, warmup_epochs=1, batch_size=5, learning_rate=3e-3, min_learning_rate=1e-4, seed=3)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Networks this small are faster on one thread, and much faster on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _fit(out: Path, options: FitOptions = OPTIONS, **parts):

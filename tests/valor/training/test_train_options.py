@@ -16,13 +16,7 @@ from valor.training.predict import predict_split
 from valor.training.step import build_optimiser, train_step
 from valor.training.train import validate
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 BEYOND = {

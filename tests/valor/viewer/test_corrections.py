@@ -10,18 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from tests.conftest import ROOT
+from tests.helpers.toy_run import CLIPS, SMALL
+from tests.helpers.toy_run import NAMES as LLP
 from tests.helpers.toy_scores import write_toy_scores
 from tests.helpers.toy_viewer import CLASSES, TRUTH, mask, parse_record, toy_document, without_truth, write_parse
 from tests.helpers.typed import typed
-from tests.valor.training.test_run import (
-    CLIPS,  # noqa: F401
-    SMALL,  # noqa: F401
-    published,  # noqa: F401
-)
-from tests.valor.training.test_run import NAMES as LLP
 from valor.data.label_file import read_pseudo_labels
 from valor.data.prediction_files import read_prediction_tables
 from valor.data.predictions import Predictions, read_predictions, write_predictions
@@ -39,15 +34,9 @@ from valor.viewer.corrections import (
 )
 from valor.viewer.sources import SourceOptions, read_document
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 EVENTS = (CorrectedEvent("Speech", "audio", 1.4, 3.6), CorrectedEvent("Dog", "visual", 9.7, 9.9))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_events_move_to_the_nearest_seconds_and_last_at_least_one():
