@@ -8,8 +8,8 @@ import pytest
 from tests.helpers.toy import FakeTeacher, write_toy_world
 from tests.helpers.toy_harvest import digests
 from tests.helpers.typed import typed
+from valor import teachers as harvest_teachers
 from valor.cli import harvest as command
-from valor.data import teachers as harvest_teachers
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.media import decode_pool, decoders
 
