@@ -9,8 +9,8 @@ from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.label_file import write_pseudo_labels
 from valor.data.tables import write_event_table, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.shards import ShardRow, write_shard
+from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.store import describe, open_store
 from valor.training.recipes import RECIPES, override
 
