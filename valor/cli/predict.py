@@ -12,22 +12,32 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         commands,
         "predict",
         "a run on a split",
-        "Writes probabilities for every second, modality and class, and for every clip and class.",
-        "valor predict runs/valor++ --data data --split test --out predictions.npz",
+        "Writes probabilities for every second, modality and class, and for every clip and class (.npz). Under\n"
+        "another name it writes the events they mark, at thresholds of 0.5 and with the gate of the run:\n"
+        "  NAME.json         each event with its mean probability\n"
+        "  FOLDER            audio.tsv and visual.tsv (`filename onset offset event_label`), clips.txt\n"
+        "  NAME.audio.tsv    the same side by side: NAME.audio.tsv, NAME.visual.tsv, NAME.clips.txt\n"
+        "All of them are what `valor evaluate` reads; only .npz can be decided anew by other thresholds.",
+        "valor predict runs/valor++ --data data --split test --out predictions.npz\n"
+        "valor predict runs/valor++ --data data --split test --out events/",
     )
     command.add_argument("run", type=Path, metavar="RUN", help="run folder of `valor train`")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
     command.add_argument("--split", default="test", choices=("val", "test"), help="split to predict (test)")
-    command.add_argument("--out", type=Path, required=True, metavar="FILE", help="predictions (.npz)")
+    command.add_argument(
+        "--out", type=Path, required=True, metavar="PATH", help="predictions (.npz, .json, .audio.tsv or a folder)"
+    )
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.predictions import write_predictions
+    from valor.data.prediction_files import writable_format, write_any_predictions
+
+    writable_format(cli.out)  # before the work, not after it
     from valor.training.run import predict_run
 
     predictions = predict_run(cli.run, cli.data, cli.split)
-    write_predictions(cli.out, predictions)
+    write_any_predictions(cli.out, predictions)
     print(f"{len(predictions.clip_ids)} clips; wrote {cli.out}")
     return DONE

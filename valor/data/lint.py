@@ -13,7 +13,6 @@ from pathlib import Path
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
 
-from .prediction_files import did_you_mean
 from .tables import (
     EVENT_COLUMNS,
     EVENT_TABLES,
@@ -24,6 +23,7 @@ from .tables import (
     table_rows,
     tags_in,
 )
+from .vocabulary import did_you_mean
 
 
 @dataclass(frozen=True)

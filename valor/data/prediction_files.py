@@ -1,26 +1,18 @@
 """Any prediction file: which of the four formats a path is, for reading and writing.
 
-NAME.npz                    arrays (predictions.py): probabilities or decisions, what `valor predict` writes
-NAME.json                   events of each clip (prediction_json.py)
-FOLDER of NAME.json         parses of `valor parse` with their probabilities (parse_predictions.py), or one such file
-FOLDER or NAME.audio.tsv    tab-separated events of each modality (prediction_tables.py)
+    NAME.npz                           arrays (predictions.py): probabilities or decisions
+    NAME.json                          events of each clip
+    FOLDER or NAME.audio.tsv           tab-separated events of each modality
+    FOLDER of NAME.json, or one        parses of `valor parse` with their probabilities; read only
 
-Predicted events with times in seconds -> marked segments: the one place where a time off the segment grid is judged.
-
-Events of one class in one modality of a clip merge by union, as annotation rows do. What is done about times between
-segment borders is named, since it moves scores:
-    exact    such a time is an error, and so is an event beyond its clip;
-    nearest  an event marks the segments it covers at least half of, perhaps none;
-    cover    an event marks every segment it touches.
-With nearest and cover an event is cut at the end of its clip.
-
-Predictions as JSON: the events of each clip and modality, with a score where there is one.
+JSON lists the events of each clip and modality, with a score where there is one:
 
     {
       "format": "valor predictions 1",
       "classes": ["Speech", "Dog"],           optional: every class the system knows
       "segments": 10,                         optional: T of every clip, else as asked for on reading
       "segment_seconds": 1.0,                 optional: length of a segment, else as asked for on reading
+      "simulated": true,                      optional: the features were, and no score means anything
       "clips": [
         {
           "clip_id": "4O9rI-FpqLg_10_20",
@@ -34,32 +26,25 @@ Times are seconds from the start of the clip, half open. Every clip that was par
 a clip that is not listed is missing. Clips stand in any order. `score` (0..1) is optional: the events listed are the
 decisions, whatever their scores, unless the reader is asked to take scores as probabilities. Other keys are left alone.
 
-Predictions as tab-separated events, as DCASE systems write them: one table for each modality.
+Tables are as DCASE systems write them, one for each modality, rows in any order (tables.py has the rules):
 
     FOLDER/audio.tsv    filename  onset  offset  event_label     one event a row, seconds, half open
     FOLDER/visual.tsv   the same
     FOLDER/clips.txt    the clips that were parsed, one a line   optional, always written
 
-or, side by side under one name, NAME.audio.tsv, NAME.visual.tsv and NAME.clips.txt. The header may say event_labels, as
-LLP does. Rows stand in any order.
+or, side by side under one name, NAME.audio.tsv, NAME.visual.tsv and NAME.clips.txt. A clip in which nothing was found
+is not a clip that was never parsed. Every clip in clips.txt was parsed; so was, without clips.txt, every clip with a
+row in either table, be it a row `filename` with the other three cells empty, which says that nothing was found. Any
+other clip is missing: an error when the predictions are scored, unless a subset is asked for.
 
-Clips without events. A clip in which nothing was found is not a clip that was never parsed. Every clip in clips.txt was
-parsed; so was, without clips.txt, every clip with a row in either table, be it a row `filename` with the other three
-cells empty, which says that nothing was found. Any other clip is missing: an error when the predictions are scored,
-unless a subset is asked for.
-
-Parses of clips as predictions: what `valor parse` wrote is scored and calibrated like a predicted split.
-
-A clip is called as its media file without the ending; or by the id of a split whose media goes by that name, as
+A parse is called as its media file without the ending; or by the id of a split whose media goes by that name, as
 `abcdefghijk_10_20` of LLP does by `abcdefghijk`. Parses keep the probabilities from before every decision, so
 thresholds and the gate can be chosen anew. Clips may be of unlike length; the rest of shorter ones is not `valid`.
 """
 
-import difflib
 import json
-import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,6 +58,7 @@ from valor.label_harvest.store.manifest import media_id
 
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import BoolArray, FloatArray, Predictions, decisions, read_predictions, write_predictions
+from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import (
     CLIP_LIST,
     EVENT_COLUMNS,
@@ -86,160 +72,116 @@ from .tables import (
     write_rows,
 )
 
-ROUNDINGS = ("exact", "nearest", "cover")
-"""What is done about times between segment borders."""
 
-TOLERANCE = 1e-6
-"""A time this close to a border, in segments, lies on it: decimals such as 0.1 are not exact."""
-
-SHOWN = 5
-"""How many events an error lists before it only counts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentGrid:
-    """How the clips of a list of events are cut into segments."""
-
-    num_segments: int = 10
-    """T of every clip."""
-    segment_seconds: float = 1.0
-    """Length of a segment in seconds."""
-    rounding: str = "exact"
-    """What is done about times between segment borders, see ROUNDINGS."""
-
-    def __post_init__(self) -> None:
-        """Refuse a grid without segments and unknown roundings."""
-        if self.num_segments < 1 or not 0 < self.segment_seconds < math.inf:
-            raise ValueError(
-                "a grid needs at least one segment and a positive length of it, "
-                f"got {self.num_segments} segments of {self.segment_seconds} s"
-            )
-        if self.rounding not in ROUNDINGS:
-            raise ValueError(f"rounding must be one of {', '.join(ROUNDINGS)}, got {self.rounding!r}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListedEvent:
-    """One predicted event as a file lists it."""
-
-    clip_id: str
-    modality: str
-    class_name: str
-    onset: float
-    """Seconds from the start of the clip."""
-    offset: float
-    """Seconds from the start of the clip; the event lasts up to, not including, this time."""
-    score: float | None = None
-    """How sure the system is, 0..1."""
-    where: str = ""
-    """File and line, for messages."""
-
-    def __post_init__(self) -> None:
-        """Refuse events that last no time and scores that are none."""
-        if not 0 <= self.onset < self.offset < math.inf:
-            raise ValueError(
-                f"{self.where}: an event needs 0 <= onset < offset in seconds, got {self.onset} and {self.offset}"
-            )
-        if self.score is not None and not 0 <= self.score <= 1:
-            raise ValueError(f"{self.where}: a score must lie in 0..1, got {self.score}")
-
-
-def predictions_of(
-    events: Iterable[ListedEvent],
-    clip_ids: Sequence[str],
+def read_any_predictions(
+    path: Path | str,
     class_names: Sequence[str],
-    grid: SegmentGrid,
     *,
+    clip_ids: Sequence[str] = (),
+    num_segments: int = 10,
+    segment_seconds: float = 1.0,
+    rounding: str = "exact",
     use_scores: bool = False,
 ) -> Predictions:
-    """Mark the segments that events cover.
+    """Read predictions in the format that the path is.
 
     Args:
-        events: events in any order.
-        clip_ids: every clip that was parsed, also those without an event.
-        class_names: every class, in the order wanted on the class axis.
-        grid: how clips are cut into segments.
-        use_scores: give probabilities instead of decisions: in each segment the highest score of the events that
-            cover it, 0 where there is none. They come without any for a gate.
+        path: .npz, .json, a folder of parses or of tables, or either table of a pair.
+        class_names: every class, in the order wanted on the class axis; an .npz file brings its own.
+        clip_ids: clips of the split they are for; parses are called by these where their media goes by such a name.
+        num_segments: T of every clip of tables, and of JSON that does not say.
+        segment_seconds: length of a segment of tables, and of JSON that does not say.
+        rounding: what is done about events between segment borders, see segment_grid.py.
+        use_scores: take the scores of JSON events as probabilities.
 
     Raises:
-        ValueError: An event is of an unknown clip or class, does not lie on the grid, or lacks a score it needs.
+        ValueError: The path is none of these, or its content is not what its format asks for.
+        FileNotFoundError: There is no such file or folder.
     """
-    events = list(events)
-    _check_names("clip", "listed among the clips that were parsed", [(e.clip_id, e.where) for e in events], clip_ids)
-    _check_names("class", f"one of {', '.join(class_names)}", [(e.class_name, e.where) for e in events], class_names)
-    moved = _check_grid(events, grid)
-    row_of = {clip_id: row for row, clip_id in enumerate(clip_ids)}
-    column_of = {name: column for column, name in enumerate(class_names)}
-    highest = np.zeros((len(clip_ids), grid.num_segments, len(MODALITIES), len(class_names)), dtype=np.float32)
-    for event in events:
-        if use_scores and event.score is None:
-            raise ValueError(f"{event.where}: every event needs a score to be used as a probability, got one without")
-        start, stop = _segments(event, grid)
-        track = highest[
-            row_of[event.clip_id], start:stop, MODALITIES.index(event.modality), column_of[event.class_name]
-        ]
-        np.maximum(track, event.score if use_scores else 1, out=track)
-    marks: dict[str, BoolArray | FloatArray] = {"segment_probs": highest} if use_scores else {"predicted": highest > 0}
-    return Predictions(
-        clip_ids=tuple(clip_ids),
-        class_names=tuple(class_names),
-        rounding=grid.rounding if moved else None,
-        **marks,
+    path = Path(path)
+    grid = SegmentGrid(num_segments=num_segments, segment_seconds=segment_seconds, rounding=rounding)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such prediction file or folder; `valor predict` writes a file")
+    if parsed := parse_files(path):
+        return read_parse_predictions(parsed, clip_ids)
+    if use_scores and path.suffix != ".json":
+        raise ValueError(f"{path}: only JSON events have scores; an .npz file holds probabilities as they are")
+    if path.suffix == ".npz":
+        return read_predictions(path)
+    if path.suffix == ".json":
+        return read_prediction_json(path, class_names, grid, use_scores=use_scores)
+    if path.is_dir() or path.suffix == ".tsv":
+        return read_prediction_tables(path, class_names, grid)
+    raise ValueError(
+        f"{path}: expected a prediction file (.npz or .json), a folder with audio.tsv and visual.tsv, or a pair "
+        f"NAME.audio.tsv and NAME.visual.tsv, got a file {path.suffix or 'without an ending'}"
     )
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Say which known name was probably meant; an empty string if none comes close."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f" (did you mean {close[0]}?)" if close else ""
+def writable_format(path: Path | str) -> str:
+    """What predictions written under this name are: npz, json or tables.
 
-
-def _segments(event: ListedEvent, grid: SegmentGrid) -> tuple[int, int]:
-    """First segment of an event and the one after its last."""
-    onset, offset = event.onset / grid.segment_seconds, event.offset / grid.segment_seconds
-    start, stop = math.floor(onset + TOLERANCE), math.ceil(offset - TOLERANCE)
-    if grid.rounding == "nearest":
-        half = 0.5 - TOLERANCE
-        if stop - start == 1:
-            stop -= offset - onset < half
-        else:
-            start, stop = start + (start + 1 - onset < half), stop - (offset - (stop - 1) < half)
-    return start, stop  # a slice ends with the clip
-
-
-def _check_grid(events: Sequence[ListedEvent], grid: SegmentGrid) -> bool:
-    """Whether an event lies off the grid or ends beyond its clip; refuse it unless a rounding is asked for."""
-    off = []
-    for event in events:
-        start, stop = event.onset / grid.segment_seconds, event.offset / grid.segment_seconds
-        between = max(abs(start - round(start)), abs(stop - round(stop))) > TOLERANCE
-        if between or stop > grid.num_segments + TOLERANCE:
-            off.append(event)
-    if off and grid.rounding == "exact":
-        listed = "; ".join(f"{event.where}: {event.onset:g} to {event.offset:g}" for event in off[:SHOWN])
+    Raises:
+        ValueError: The name is that of none.
+    """
+    path = Path(path)
+    if path.suffix in (".npz", ".json") and not path.is_dir():
+        return path.suffix[1:]
+    if path.suffix == ".tsv":
+        table_files(path)
+    elif path.suffix and not path.is_dir():
         raise ValueError(
-            f"{len(off)} events do not lie on the grid of {grid.num_segments} segments of {grid.segment_seconds:g} s: "
-            f"{listed}{'; ...' if len(off) > SHOWN else ''}; round them with rounding 'nearest' or 'cover', which the "
-            "score file then says"
+            f"{path}: predictions are written as NAME.npz, NAME.json, a pair NAME.audio.tsv and NAME.visual.tsv, or "
+            f"such a pair in a folder, got a name that ends in {path.suffix}"
         )
-    return bool(off)
+    return "tables"
 
 
-def _check_names(kind: str, expected: str, found: Sequence[tuple[str, str]], known: Sequence[str]) -> None:
-    """Refuse events of unknown names, with the place where each first stands."""
-    accepted = set(known)
-    first: dict[str, str] = {}
-    for name, where in found:
-        if name not in accepted:
-            first.setdefault(name, where)
-    if first:
-        shown = list(first.items())[:SHOWN]
-        listed = "; ".join(f"{where}: {name!r}{did_you_mean(name, known)}" for name, where in shown)
+def write_any_predictions(
+    path: Path | str,
+    predictions: Predictions,
+    *,
+    options: PostProcessing | None = None,
+    segment_seconds: float = 1.0,
+) -> None:
+    """Write predictions in the format that the path asks for; events are those of the decisions.
+
+    Args:
+        path: NAME.npz, NAME.json, NAME.audio.tsv, or a folder.
+        predictions: what to write. Probabilities are decided first, but for .npz, which keeps them.
+        options: the rule for that, as in `decisions`.
+        segment_seconds: length of a segment in seconds.
+
+    Raises:
+        ValueError: The path is none of these; the format cannot hold clips of unlike length, or that the features were
+            simulated; or the rule does not fit.
+    """
+    path, kind = Path(path), writable_format(path)
+    if kind == "npz":
+        write_predictions(path, predictions)
+        return
+    if predictions.valid is not None and not predictions.valid.all():
         raise ValueError(
-            f"the {kind} of an event must be {expected}, got {len(first)} unknown: "
-            f"{listed}{'; ...' if len(first) > SHOWN else ''}"
+            f"{path}: events cannot say which segments of a clip exist; write .npz for clips of unlike length"
         )
+    decided, _ = decisions(predictions, options)
+    names = (predictions.clip_ids, predictions.class_names)
+    if kind == "json":
+        write_prediction_json(
+            path,
+            *names,
+            decided,
+            segment_probs=predictions.segment_probs,
+            segment_seconds=segment_seconds,
+            simulated=predictions.simulated,
+        )
+        return
+    if predictions.simulated:
+        raise ValueError(
+            f"{path}: tables cannot say that features were simulated, so that no score means anything; write .npz or "
+            ".json"
+        )
+    write_prediction_tables(path, *names, decided, segment_seconds=segment_seconds)
 
 
 PREDICTIONS_FORMAT = "valor predictions 1"
@@ -278,7 +220,9 @@ def read_prediction_json(
         raise ValueError(f"{path}: expected at least one clip, got none; list also clips without events")
     check_unique(clip_ids, str(path))
     events = [event for clip in clips for event in _events(clip, path)]
-    return predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores)
+    if not isinstance(simulated := table.get("simulated", False), bool):
+        raise ValueError(f"{path}: simulated must be true or false, got {simulated!r:.80}")
+    return replace(predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores), simulated=simulated)
 
 
 def write_prediction_json(
@@ -289,6 +233,7 @@ def write_prediction_json(
     *,
     segment_probs: FloatArray | None = None,
     segment_seconds: float = 1.0,
+    simulated: bool = False,
 ) -> None:
     """Write decisions as JSON, whole or not at all.
 
@@ -299,6 +244,7 @@ def write_prediction_json(
         predicted: bool [N, T, M, C].
         segment_probs: float [N, T, M, C]; the score of an event is then the mean of its segments.
         segment_seconds: length of a segment in seconds.
+        simulated: whether they come from simulated features.
     """
     clips = []
     for n, clip_id in enumerate(clip_ids):
@@ -318,6 +264,7 @@ def write_prediction_json(
         "classes": list(class_names),
         "segments": predicted.shape[1],
         "segment_seconds": segment_seconds,
+        **({"simulated": True} if simulated else {}),
     }
     lines = ",\n".join(f"  {json.dumps(clip, ensure_ascii=False)}" for clip in clips)
     text = json.dumps(head, ensure_ascii=False, indent=1)[:-2] + f',\n "clips": [\n{lines}\n ]\n}}\n'
@@ -610,83 +557,3 @@ def _padded(probs: FloatArray, longest: int) -> FloatArray:
     padded: FloatArray = np.pad(np.nan_to_num(probs), ((0, missing), (0, 0), (0, 0))).astype(np.float32)
     assert padded.shape[1] == len(MODALITIES)
     return padded
-
-
-def read_any_predictions(
-    path: Path | str,
-    class_names: Sequence[str],
-    *,
-    clip_ids: Sequence[str] = (),
-    num_segments: int = 10,
-    segment_seconds: float = 1.0,
-    rounding: str = "exact",
-    use_scores: bool = False,
-) -> Predictions:
-    """Read predictions in the format that the path is.
-
-    Args:
-        path: .npz, .json, a folder of parses or of tables, or either table of a pair.
-        class_names: every class, in the order wanted on the class axis; an .npz file brings its own.
-        clip_ids: clips of the split they are for; parses are called by these where their media goes by such a name.
-        num_segments: T of every clip of tables, and of JSON that does not say.
-        segment_seconds: length of a segment of tables, and of JSON that does not say.
-        rounding: what is done about events between segment borders, see event_lists.py.
-        use_scores: take the scores of JSON events as probabilities.
-
-    Raises:
-        ValueError: The path is none of these, or its content is not what its format asks for.
-        FileNotFoundError: There is no such file or folder.
-    """
-    path = Path(path)
-    grid = SegmentGrid(num_segments=num_segments, segment_seconds=segment_seconds, rounding=rounding)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such prediction file or folder; `valor predict` writes a file")
-    if parsed := parse_files(path):
-        return read_parse_predictions(parsed, clip_ids)
-    if use_scores and path.suffix != ".json":
-        raise ValueError(f"{path}: only JSON events have scores; an .npz file holds probabilities as they are")
-    if path.suffix == ".npz":
-        return read_predictions(path)
-    if path.suffix == ".json":
-        return read_prediction_json(path, class_names, grid, use_scores=use_scores)
-    if path.is_dir() or path.suffix == ".tsv":
-        return read_prediction_tables(path, class_names, grid)
-    raise ValueError(
-        f"{path}: expected a prediction file (.npz or .json), a folder with audio.tsv and visual.tsv, or a pair "
-        f"NAME.audio.tsv and NAME.visual.tsv, got a file {path.suffix or 'without an ending'}"
-    )
-
-
-def write_any_predictions(
-    path: Path | str,
-    predictions: Predictions,
-    *,
-    options: PostProcessing | None = None,
-    segment_seconds: float = 1.0,
-) -> None:
-    """Write predictions in the format that the path asks for; events are those of the decisions.
-
-    Args:
-        path: NAME.npz, NAME.json, NAME.audio.tsv, or a folder.
-        predictions: what to write. Probabilities are decided first, but for .npz, which keeps them.
-        options: the rule for that, as in `decisions`.
-        segment_seconds: length of a segment in seconds.
-
-    Raises:
-        ValueError: The predictions are of clips of unlike length and the format is not .npz, or the rule does not fit.
-    """
-    path = Path(path)
-    if path.suffix == ".npz":
-        write_predictions(path, predictions)
-        return
-    if predictions.valid is not None and not predictions.valid.all():
-        raise ValueError(
-            f"{path}: events cannot say which segments of a clip exist; write .npz for clips of unlike length"
-        )
-    decided, _ = decisions(predictions, options)
-    names = (predictions.clip_ids, predictions.class_names)
-    if path.suffix == ".json":
-        probs = predictions.segment_probs
-        write_prediction_json(path, *names, decided, segment_probs=probs, segment_seconds=segment_seconds)
-    else:
-        write_prediction_tables(path, *names, decided, segment_seconds=segment_seconds)

@@ -72,7 +72,7 @@ class Predictions:
     valid: BoolArray | None = None
     """bool [N, T], True where a segment exists; None for clips of one length."""
     rounding: str | None = None
-    """How events between segment borders were moved to them (prediction_formats.py); None if none was."""
+    """How events between segment borders were moved to them (segment_grid.py); None if none was."""
     simulated: bool = False
     """Whether they come from simulated features, or from a parser trained on such."""
 

@@ -1,7 +1,9 @@
 """The one table of event classes: name, the prompts the two teachers read, and the thresholds on what they answer."""
 
+import difflib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,6 +161,12 @@ def read_class_names(typed: str | None, folder: Path) -> tuple[str, ...]:
         if isinstance(held, list) and held and all(isinstance(name, str) and name.strip() for name in held):
             return _unique(held, typed)
     return class_names(read_vocabulary(typed))
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Say which known name was probably meant; an empty string if none comes close."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _unique(names: list[str], where: str) -> tuple[str, ...]:

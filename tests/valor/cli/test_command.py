@@ -9,7 +9,7 @@ from valor.cli.calibrate import CRITERION_NAMES
 from valor.cli.command import FORMATS, SUFFIXES, print_note, write_or_print
 from valor.cli.scored import PRESETS as PRESET_NAMES
 from valor.cli.scored import named_path
-from valor.data.prediction_files import ROUNDINGS
+from valor.data.segment_grid import ROUNDINGS
 from valor.eval.decide import PRESETS
 from valor.scoring.calibrate import CRITERIA
 

@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.toy_line import NAMES, SPLITS, TABLES, TAGS, WHOLE, write_tables, write_videos, write_weights
 from tests.helpers.typed import Done, typed
 from valor.data.label_file import read_pseudo_labels
+from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import decisions, read_predictions
 from valor.data.tables import read_split, write_weak_table
 from valor.eval.scores import score
@@ -229,6 +230,12 @@ def test_a_run_is_trained_predicted_and_scored(line, run, tmp_path):
         level: expected[level] for level in ("segment", "event")
     }
     assert typed("evaluate", path, "--annotations", line.data, "--split", "val").code == 2
+    for name in ("p.json", "p", "q.visual.tsv"):
+        assert typed("predict", run, "--data", line.data, "--out", tmp_path / name).code == 0
+        events = read_any_predictions(tmp_path / name, NAMES)
+        assert np.array_equal(events.predicted, decisions(predictions)[0]) and events.clip_ids == predictions.clip_ids
+    refused = typed("predict", "no-run", "--data", line.data, "--out", tmp_path / "p.csv")
+    assert "got a name that ends in .csv" in refused.complaint()
     on_val = typed("predict", run, "--data", line.data, "--split", "val", "--out", tmp_path / "val.npz")
     assert on_val.code == 0 and read_predictions(tmp_path / "val.npz").clip_ids == SPLITS["val"]
 

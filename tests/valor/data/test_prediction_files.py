@@ -1,13 +1,4 @@
-"""Predictions as tab-separated events.
-
-Events with times in seconds -> marked segments.
-
-Parses of clips are predictions: the same numbers as a predicted split, with every threshold still to choose.
-
-One reader and one writer for every format of predictions, and the same scores from all of them.
-
-Predictions as JSON.
-"""
+"""Every format of predictions: written and read back, and the same scores from all of them."""
 
 import json
 import shutil
@@ -15,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.helpers.toy_parse import toy_parse
 from tests.helpers.toy_scores import NAMES, write_toy_scores
@@ -25,11 +14,7 @@ from valor.data.parse_file import MediaInfo, Parse, write_parse
 from valor.data.prediction_files import (
     HEAD,
     PREDICTIONS_FORMAT,
-    ListedEvent,
-    SegmentGrid,
-    did_you_mean,
     parse_files,
-    predictions_of,
     read_any_predictions,
     read_parse_predictions,
     read_prediction_json,
@@ -40,6 +25,7 @@ from valor.data.prediction_files import (
 )
 from valor.data.prediction_files import is_parse as viewer_takes
 from valor.data.predictions import Predictions, coverage, decisions, read_predictions, score_predictions
+from valor.data.segment_grid import SegmentGrid
 from valor.data.tables import Split, write_event_table, write_weak_table
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.events import MODALITIES
@@ -47,105 +33,6 @@ from valor.label_harvest.store.manifest import media_id
 from valor.scoring.thresholds import read_calibration
 
 CLASSES = ("Dog", "Speech")
-
-
-def event(onset, offset, name="Dog", clip="a", **more):
-    return ListedEvent(clip_id=clip, modality="audio", class_name=name, onset=onset, offset=offset, **more)
-
-
-def track(*events, **grid):
-    marked = predictions_of(events, ["a"], CLASSES, SegmentGrid(**grid)).predicted[0, :, 0, 0]
-    return "".join("#" if mark else "." for mark in marked)
-
-
-def test_events_mark_the_segments_they_cover_and_merge():
-    assert track(event(2, 4)) == "..##......"
-    assert track(event(2, 4), event(3, 6), event(6, 7), event(2, 4)) == "..#####..."
-    assert track(event(0.5, 1.5), segment_seconds=0.5, num_segments=4) == ".##."
-    assert track(event(0.3, 0.7), segment_seconds=0.1) == "...####..."  # 0.7 / 0.1 is 6.999...
-
-
-@pytest.mark.parametrize(
-    ("times", "nearest", "cover"),
-    [
-        ((1.2, 3.4), ".##.......", ".###......"),
-        ((1.5, 3.5), ".###......", ".###......"),  # half of a segment is enough
-        ((1.6, 3.4), "..#.......", ".###......"),
-        ((4.3, 4.7), "..........", "....#....."),  # less than half of any
-        ((8.9, 10.4), ".........#", "........##"),  # cut at the end of the clip
-        ((3.0, 5.0), "...##.....", "...##....."),
-    ],
-)
-def test_times_between_borders_are_refused_or_rounded_as_asked(times, nearest, cover):
-    assert track(event(*times), rounding="nearest") == nearest
-    assert track(event(*times), rounding="cover") == cover
-    if times != (3.0, 5.0):
-        with pytest.raises(
-            ValueError, match=r"1 events do not lie on the grid of 10 segments of 1 s: p.tsv:3: .*round"
-        ):
-            track(event(*times, where="p.tsv:3"))
-
-
-@given(st.floats(0, 9.9), st.floats(0.05, 10))
-def test_nearest_marks_what_is_covered_by_half_and_cover_what_is_touched(onset, length):
-    offset = onset + length
-    covered = np.clip(np.minimum(offset, np.arange(1, 11)) - np.maximum(onset, np.arange(10)), 0, 1)
-    sure = np.abs(covered - 0.5) > 1e-5
-    nearest = np.array(list(track(event(onset, offset), rounding="nearest"))) == "#"
-    assert np.array_equal(nearest[sure], covered[sure] > 0.5)
-    cover = np.array(list(track(event(onset, offset), rounding="cover"))) == "#"
-    sure = (covered == 0) | (covered > 1e-5)
-    assert np.array_equal(cover[sure], covered[sure] > 0)
-
-
-def test_rounding_is_recorded_only_if_it_moved_something():
-    for events, rounding, recorded in (
-        ([event(1, 2)], "nearest", None),
-        ([event(1, 2.2)], "nearest", "nearest"),
-        ([event(1, 2.2)], "cover", "cover"),
-        ([event(8, 11)], "cover", "cover"),
-    ):
-        assert predictions_of(events, ["a"], CLASSES, SegmentGrid(rounding=rounding)).rounding == recorded
-
-
-def test_scores_become_the_highest_of_each_segment():
-    events = [event(0, 3, score=0.25), event(2, 4, score=0.75), event(2, 3, "Speech", score=0.0)]
-    probs = predictions_of(events, ["a"], CLASSES, SegmentGrid(num_segments=5), use_scores=True).segment_probs
-    assert probs[0, :, 0, 0].tolist() == [0.25, 0.25, 0.75, 0.75, 0]
-    assert not probs[0, :, 1].any() and not probs[0, :, 0, 1].any()
-    with pytest.raises(ValueError, match=r"p.json: every event needs a score to be used as a probability"):
-        predictions_of([event(0, 1, where="p.json")], ["a"], CLASSES, SegmentGrid(), use_scores=True)
-
-
-def test_unknown_names_are_listed_with_their_place_and_what_was_meant():
-    with pytest.raises(ValueError, match=r"class of an event must be one of Dog, Speech, got 1 unknown: p:7: 'Speach' "
-                                         r"\(did you mean Speech\?\)"):  # fmt: skip
-        predictions_of([event(0, 1, "Speach", where="p:7"), event(2, 3, "Speach")], ["a"], CLASSES, SegmentGrid())
-    with pytest.raises(
-        ValueError, match="clip of an event must be listed among the clips that were parsed, got 7 unknown"
-    ):
-        predictions_of([event(0, 1, clip=f"b{n}") for n in range(7)], ["a"], CLASSES, SegmentGrid())
-    assert did_you_mean("Xylophone", CLASSES) == ""
-
-
-@pytest.mark.parametrize("times", [(1, 1), (3, 2), (-1, 2), (0, float("inf")), (float("nan"), 1), (0, float("nan"))])
-def test_events_that_last_no_time_are_refused(times):
-    with pytest.raises(ValueError, match="p:1: an event needs 0 <= onset < offset in seconds"):
-        event(*times, where="p:1")
-
-
-@pytest.mark.parametrize("score", [1.01, -0.1, float("nan")])
-def test_scores_outside_the_range_are_refused(score):
-    with pytest.raises(ValueError, match="p:1: a score must lie in 0..1"):
-        event(0, 1, score=score, where="p:1")
-
-
-def test_grids_that_are_none_are_refused():
-    for grid in ({"num_segments": 0}, {"segment_seconds": 0}, {"segment_seconds": float("inf")}):
-        with pytest.raises(ValueError, match="a grid needs at least one segment and a positive length"):
-            SegmentGrid(**grid)
-    with pytest.raises(ValueError, match="rounding must be one of exact, nearest, cover, got 'floor'"):
-        SegmentGrid(rounding="floor")
 
 
 def folder_of(tmp_path, **parses):
@@ -307,14 +194,14 @@ def test_a_parse_says_what_it_is_wherever_its_keys_stand(tmp_path):
 
 N, T = 12, 10
 CLIPS = tuple(f"clip-{index:02}" for index in range(N))
-CLASSES_prediction_formats = ("Dog", "Speech", "Cello", "Car")
+FOUR = ("Dog", "Speech", "Cello", "Car")
 PATHS = ("p.npz", "p.json", "p.audio.tsv", "p.visual.tsv", "p")
 
 
 @pytest.fixture
 def split():
     truth = np.random.default_rng(0).random((N, T, 2, 4)) < 0.2
-    return Split("test", CLIPS, CLASSES_prediction_formats, truth.any(axis=(1, 2)), truth, "v2024", "ab" * 32)
+    return Split("test", CLIPS, FOUR, truth.any(axis=(1, 2)), truth, "v2024", "ab" * 32)
 
 
 @pytest.fixture
@@ -323,7 +210,7 @@ def predictions():
     probs = rng.random((N, T, 2, 4)).astype(np.float32)
     return Predictions(
         clip_ids=CLIPS,
-        class_names=CLASSES_prediction_formats,
+        class_names=FOUR,
         segment_probs=probs * (np.arange(N) > 1)[:, None, None, None],  # nothing is found in the first two
         clip_probs=rng.random((N, 4)).astype(np.float32),
     )
@@ -332,7 +219,7 @@ def predictions():
 @pytest.mark.parametrize("name", PATHS)
 def test_every_format_scores_the_same(tmp_path, predictions, split, name):
     write_any_predictions(tmp_path / name, predictions)
-    read = read_any_predictions(tmp_path / name, CLASSES_prediction_formats)
+    read = read_any_predictions(tmp_path / name, FOUR)
     assert coverage(read, split).missing == ()
     assert score_predictions(read, split)[0] == score_predictions(predictions, split)[0]
 
@@ -341,7 +228,7 @@ def test_every_format_scores_the_same(tmp_path, predictions, split, name):
 def test_events_are_those_of_the_rule_asked_for(tmp_path, predictions, split, name):
     rule = PostProcessing(segment_threshold=(0.2, 0.4, 0.6, 0.8), gate="none")
     write_any_predictions(tmp_path / name, predictions, options=rule)
-    scores, report = score_predictions(read_any_predictions(tmp_path / name, CLASSES_prediction_formats), split)
+    scores, report = score_predictions(read_any_predictions(tmp_path / name, FOUR), split)
     assert scores == score_predictions(predictions, split, rule)[0]
     assert report["post_processing"] == {
         "segment_threshold": None,
@@ -352,12 +239,33 @@ def test_events_are_those_of_the_rule_asked_for(tmp_path, predictions, split, na
 
 def test_npz_keeps_probabilities_and_json_their_mean(tmp_path, predictions):
     write_any_predictions(tmp_path / "p.npz", predictions)
-    kept = read_any_predictions(tmp_path / "p.npz", CLASSES_prediction_formats)
+    kept = read_any_predictions(tmp_path / "p.npz", FOUR)
     assert np.array_equal(kept.segment_probs, predictions.segment_probs)
     write_any_predictions(tmp_path / "p.json", predictions)
-    scored = read_any_predictions(tmp_path / "p.json", CLASSES_prediction_formats, use_scores=True).segment_probs
-    marked = read_any_predictions(tmp_path / "p.json", CLASSES_prediction_formats).predicted
+    scored = read_any_predictions(tmp_path / "p.json", FOUR, use_scores=True).segment_probs
+    marked = read_any_predictions(tmp_path / "p.json", FOUR).predicted
     assert (scored[marked] >= 0.5).all() and not scored[~marked].any()
+
+
+def test_simulated_features_are_told_where_the_format_can(tmp_path, predictions, split):
+    marked = replace(predictions, simulated=True)
+    for name in ("p.npz", "p.json"):
+        write_any_predictions(tmp_path / name, marked)
+        read = read_any_predictions(tmp_path / name, FOUR)
+        assert read.simulated and score_predictions(read, split)[1]["simulated"]
+    for name in ("p", "p.audio.tsv"):
+        with pytest.raises(ValueError, match="tables cannot say that features were simulated"):
+            write_any_predictions(tmp_path / name, marked)
+    (tmp_path / "p.json").write_text((tmp_path / "p.json").read_text().replace(": true", ': "yes"'))
+    with pytest.raises(ValueError, match="p.json: simulated must be true or false, got 'yes'"):
+        read_any_predictions(tmp_path / "p.json", FOUR)
+
+
+@pytest.mark.parametrize("name", ["p.csv", "p.txt", "one.tsv"])
+def test_names_of_no_format_are_refused(tmp_path, predictions, name):
+    with pytest.raises(ValueError, match="a pair NAME.audio.tsv and NAME.visual.tsv"):
+        write_any_predictions(tmp_path / name, predictions)
+    assert not list(tmp_path.iterdir())
 
 
 def test_rounding_lands_in_the_score_file(tmp_path, split):
@@ -368,17 +276,17 @@ def test_rounding_lands_in_the_score_file(tmp_path, split):
     (folder / "visual.tsv").write_text(header)
     (folder / "clips.txt").write_text("\n".join(CLIPS))
     with pytest.raises(ValueError, match="do not lie on the grid"):
-        read_any_predictions(folder, CLASSES_prediction_formats)
-    report = score_predictions(read_any_predictions(folder, CLASSES_prediction_formats, rounding="nearest"), split)[1]
+        read_any_predictions(folder, FOUR)
+    report = score_predictions(read_any_predictions(folder, FOUR, rounding="nearest"), split)[1]
     assert report["post_processing"]["rounding"] == "nearest"
-    read = read_any_predictions(folder, CLASSES_prediction_formats, rounding="cover", num_segments=5, segment_seconds=2)
+    read = read_any_predictions(folder, FOUR, rounding="cover", num_segments=5, segment_seconds=2)
     assert read.predicted[0, :, 0, 0].tolist() == [True, True, False, False, False]
 
 
 def test_missing_extra_and_partial_clips_are_told_for_events_too(tmp_path, predictions, split):
     write_any_predictions(tmp_path / "p", predictions)
     (tmp_path / "p" / "clips.txt").unlink()  # now the two clips without events look as if they were never parsed
-    read = read_any_predictions(tmp_path / "p", CLASSES_prediction_formats)
+    read = read_any_predictions(tmp_path / "p", FOUR)
     assert coverage(read, split).missing == CLIPS[:2]
     assert str(coverage(read, split)) == "10 of 12 clips"
     with pytest.raises(ValueError, match=r"2 missing \(clip-00, clip-01\).* a subset meant"):
@@ -386,7 +294,7 @@ def test_missing_extra_and_partial_clips_are_told_for_events_too(tmp_path, predi
     assert score_predictions(read, split, allow_subset=True)[1]["clips"] == 10
     with (tmp_path / "p" / "audio.tsv").open("a") as file:
         file.write("stranger\t0\t1\tDog\n")
-    read = read_any_predictions(tmp_path / "p", CLASSES_prediction_formats)
+    read = read_any_predictions(tmp_path / "p", FOUR)
     assert coverage(read, split).extra == ("stranger",)
     with pytest.raises(ValueError, match=r"1 extra \(stranger\)"):
         score_predictions(read, split, allow_subset=True)
@@ -394,11 +302,9 @@ def test_missing_extra_and_partial_clips_are_told_for_events_too(tmp_path, predi
 
 def test_clips_of_unlike_length_are_written_as_arrays_only(tmp_path, predictions):
     valid = np.arange(T) < np.arange(1, N + 1)[:, None]
-    unlike = Predictions(
-        clip_ids=CLIPS, class_names=CLASSES_prediction_formats, predicted=predictions.segment_probs > 0.5, valid=valid
-    )
+    unlike = Predictions(clip_ids=CLIPS, class_names=FOUR, predicted=predictions.segment_probs > 0.5, valid=valid)
     write_any_predictions(tmp_path / "p.npz", unlike)
-    assert np.array_equal(read_any_predictions(tmp_path / "p.npz", CLASSES_prediction_formats).valid, valid)
+    assert np.array_equal(read_any_predictions(tmp_path / "p.npz", FOUR).valid, valid)
     for name in PATHS[1:]:
         with pytest.raises(ValueError, match="write .npz for clips of unlike length"):
             write_any_predictions(tmp_path / name, unlike)
@@ -406,26 +312,25 @@ def test_clips_of_unlike_length_are_written_as_arrays_only(tmp_path, predictions
 
 def test_paths_that_are_no_predictions_are_refused(tmp_path, predictions):
     with pytest.raises(FileNotFoundError, match="no such prediction file or folder; `valor predict`"):
-        read_any_predictions(tmp_path / "none.npz", CLASSES_prediction_formats)
+        read_any_predictions(tmp_path / "none.npz", FOUR)
     (tmp_path / "p.txt").write_text("x")
     with pytest.raises(ValueError, match=r"p.txt: expected a prediction file .*, a folder .* got a file .txt"):
-        read_any_predictions(tmp_path / "p.txt", CLASSES_prediction_formats)
+        read_any_predictions(tmp_path / "p.txt", FOUR)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"audio.tsv: no such table; events come as a pair"):
-        read_any_predictions(tmp_path / "empty", CLASSES_prediction_formats)
+        read_any_predictions(tmp_path / "empty", FOUR)
     write_any_predictions(tmp_path / "p.npz", predictions)
     shutil.copy(tmp_path / "p.npz", tmp_path / "p.json")  # an archive under the wrong name
     with pytest.raises(ValueError, match=r"p.json: expected predictions as JSON"):
-        read_any_predictions(tmp_path / "p.json", CLASSES_prediction_formats)
+        read_any_predictions(tmp_path / "p.json", FOUR)
     (tmp_path / "q.npz").write_text('{"format": "valor predictions 1"}')
     with pytest.raises(ValueError, match=r"q.npz: expected a prediction file"):
-        read_any_predictions(tmp_path / "q.npz", CLASSES_prediction_formats)
+        read_any_predictions(tmp_path / "q.npz", FOUR)
     with pytest.raises(ValueError, match="only JSON events have scores"):
-        read_any_predictions(tmp_path / "p.npz", CLASSES_prediction_formats, use_scores=True)
+        read_any_predictions(tmp_path / "p.npz", FOUR, use_scores=True)
 
 
-CLASSES_prediction_json = ("Dog", "Speech")
-CLIPS_prediction_json = ("b", "a", "silent")
+JSON_CLIPS = ("b", "a", "silent")
 
 
 def predicted():
@@ -455,17 +360,15 @@ def with_event(**changes):
 @pytest.mark.parametrize("segment_seconds", [1.0, 0.32])
 def test_json_reads_back_as_it_was_written(tmp_path, segment_seconds):
     path = tmp_path / "p.json"
-    write_prediction_json(
-        path, CLIPS_prediction_json, CLASSES_prediction_json, predicted(), segment_seconds=segment_seconds
-    )
-    back = read_prediction_json(path, CLASSES_prediction_json)
-    assert (back.clip_ids, back.class_names, back.rounding) == (CLIPS_prediction_json, CLASSES_prediction_json, None)
+    write_prediction_json(path, JSON_CLIPS, CLASSES, predicted(), segment_seconds=segment_seconds)
+    back = read_prediction_json(path, CLASSES)
+    assert (back.clip_ids, back.class_names, back.rounding) == (JSON_CLIPS, CLASSES, None)
     assert np.array_equal(back.predicted, predicted())
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_classes_go_where_the_reader_wants_them(tmp_path):
-    write_prediction_json(tmp_path / "p.json", CLIPS_prediction_json, CLASSES_prediction_json, predicted())
+    write_prediction_json(tmp_path / "p.json", JSON_CLIPS, CLASSES, predicted())
     back = read_prediction_json(tmp_path / "p.json", ("Cat", "Speech", "Dog"))
     assert np.array_equal(back.predicted[..., [2, 1]], predicted()) and not back.predicted[..., 0].any()
 
@@ -474,9 +377,7 @@ def test_the_file_is_the_documented_object(tmp_path):
     marks, probs = np.zeros((1, 4, 2, 2), dtype=bool), np.zeros((1, 4, 2, 2), dtype=np.float32)
     marks[0, 1:3, 1, 0] = True
     probs[0, 1:3, 1, 0] = 0.5, 0.75
-    write_prediction_json(
-        tmp_path / "p.json", ["ü"], CLASSES_prediction_json, marks, segment_probs=probs, segment_seconds=2.0
-    )
+    write_prediction_json(tmp_path / "p.json", ["ü"], CLASSES, marks, segment_probs=probs, segment_seconds=2.0)
     assert json.loads((tmp_path / "p.json").read_text(encoding="utf-8")) == {
         "format": "valor predictions 1",
         "classes": ["Dog", "Speech"],
@@ -494,34 +395,24 @@ def test_the_file_is_the_documented_object(tmp_path):
 
 def test_scores_are_probabilities_only_when_asked_for(tmp_path):
     path = saved(tmp_path, with_event(score=0.25))
-    assert (
-        read_prediction_json(path, CLASSES_prediction_json).predicted[0, :, 0, 0].sum() == 4
-    )  # decisions, whatever their scores
-    probs = read_prediction_json(path, CLASSES_prediction_json, use_scores=True).segment_probs
+    assert read_prediction_json(path, CLASSES).predicted[0, :, 0, 0].sum() == 4  # decisions, whatever their scores
+    probs = read_prediction_json(path, CLASSES, use_scores=True).segment_probs
     assert probs[0, :, 0, 0].tolist() == [0.25] * 4 + [0] * 6
     with pytest.raises(ValueError, match="clip 'x': audio event 0: every event needs a score"):
-        read_prediction_json(saved(tmp_path, with_event(score=None)), CLASSES_prediction_json, use_scores=True)
+        read_prediction_json(saved(tmp_path, with_event(score=None)), CLASSES, use_scores=True)
 
 
 def test_the_grid_is_that_of_the_file_else_that_asked_for(tmp_path):
     grid = SegmentGrid(num_segments=8, segment_seconds=0.5)
-    assert (
-        read_prediction_json(saved(tmp_path, document()), CLASSES_prediction_json, grid).predicted[0, :, 0, 0].tolist()
-        == [True] * 8
-    )
+    assert read_prediction_json(saved(tmp_path, document()), CLASSES, grid).predicted[0, :, 0, 0].tolist() == [True] * 8
     own = document(segments=2, segment_seconds=2)
-    assert read_prediction_json(saved(tmp_path, own), CLASSES_prediction_json, grid).predicted.shape == (2, 2, 2, 2)
+    assert read_prediction_json(saved(tmp_path, own), CLASSES, grid).predicted.shape == (2, 2, 2, 2)
     rounded = SegmentGrid(rounding="cover")
-    assert (
-        read_prediction_json(saved(tmp_path, with_event(offset=3.2)), CLASSES_prediction_json, rounded).rounding
-        == "cover"
-    )
+    assert read_prediction_json(saved(tmp_path, with_event(offset=3.2)), CLASSES, rounded).rounding == "cover"
 
 
 def test_other_keys_are_left_alone(tmp_path):
-    assert read_prediction_json(
-        saved(tmp_path, with_event(comment="loud") | {"made": 2026}), CLASSES_prediction_json
-    ).predicted.any()
+    assert read_prediction_json(saved(tmp_path, with_event(comment="loud") | {"made": 2026}), CLASSES).predicted.any()
 
 
 NO_VISUAL = document(clips=[{"clip_id": "x", "audio": []}])
@@ -561,24 +452,24 @@ TWICE = document(clips=document()["clips"] * 2)
 def test_files_that_are_no_predictions_are_refused(tmp_path, content, message):
     path = saved(tmp_path, content)
     with pytest.raises(ValueError, match=message) as refused:
-        read_prediction_json(path, CLASSES_prediction_json)
+        read_prediction_json(path, CLASSES)
     assert "p.json" in str(refused.value) or "grid needs" in str(refused.value)
 
 
 def test_a_file_that_is_not_there_or_no_text_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such prediction file"):
-        read_prediction_json(tmp_path / "none.json", CLASSES_prediction_json)
+        read_prediction_json(tmp_path / "none.json", CLASSES)
     (tmp_path / "p.json").write_bytes(b"\xff\xfe\x81")
     with pytest.raises(ValueError, match="expected predictions as JSON, which could not be read"):
-        read_prediction_json(tmp_path / "p.json", CLASSES_prediction_json)
+        read_prediction_json(tmp_path / "p.json", CLASSES)
 
 
-CLASSES_prediction_tables = ("Dog", "Speech", "Frying_(food)")
-CLIPS_prediction_tables = ("b_0_10", "a_0_10", "silent_0_10")
+THREE = ("Dog", "Speech", "Frying_(food)")
+TABLE_CLIPS = ("b_0_10", "a_0_10", "silent_0_10")
 HEADER = "filename\tonset\toffset\tevent_label\n"
 
 
-def predicted_prediction_tables(seed=0):
+def table_marks(seed=0):
     marks = np.random.default_rng(seed).random((3, 10, 2, 3)) < 0.4
     marks[2] = False
     return marks
@@ -598,27 +489,25 @@ def write(folder, audio="", visual="", clips=None):
 def test_tables_read_back_as_they_were_written(tmp_path, name, segment_seconds):
     write_prediction_tables(
         tmp_path / name,
-        CLIPS_prediction_tables,
-        CLASSES_prediction_tables,
-        predicted_prediction_tables(),
+        TABLE_CLIPS,
+        THREE,
+        table_marks(),
         segment_seconds=segment_seconds,
     )
-    back = read_prediction_tables(
-        tmp_path / name, CLASSES_prediction_tables, SegmentGrid(segment_seconds=segment_seconds)
-    )
+    back = read_prediction_tables(tmp_path / name, THREE, SegmentGrid(segment_seconds=segment_seconds))
     assert (back.clip_ids, back.class_names, back.rounding) == (
-        CLIPS_prediction_tables,
-        CLASSES_prediction_tables,
+        TABLE_CLIPS,
+        THREE,
         None,
     )
-    assert np.array_equal(back.predicted, predicted_prediction_tables())
+    assert np.array_equal(back.predicted, table_marks())
     assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
 
 
 def test_the_tables_have_the_documented_names_and_columns(tmp_path):
     marks = np.zeros((2, 10, 2, 3), dtype=bool)
     marks[0, 2:4, 0, 1] = marks[0, :, 1, 2] = True
-    write_prediction_tables(tmp_path, ("x", "y"), CLASSES_prediction_tables, marks)
+    write_prediction_tables(tmp_path, ("x", "y"), THREE, marks)
     assert (tmp_path / "audio.tsv").read_text() == HEADER + "x\t2\t4\tSpeech\n"
     assert (tmp_path / "visual.tsv").read_text() == HEADER + "x\t0\t10\tFrying_(food)\n"
     assert (tmp_path / "clips.txt").read_text() == "x\ny\n"
@@ -626,20 +515,20 @@ def test_the_tables_have_the_documented_names_and_columns(tmp_path):
 
 def test_a_clip_without_events_is_told_from_a_missing_one(tmp_path):
     listed = write(tmp_path / "listed", audio="x\t0\t1\tDog\n", clips="y\n\nx\n")
-    assert read_prediction_tables(listed, CLASSES_prediction_tables).clip_ids == ("y", "x")
+    assert read_prediction_tables(listed, THREE).clip_ids == ("y", "x")
     by_row = write(tmp_path / "rows", audio="x\t0\t1\tDog\n", visual="y\t\t\t\n")
-    read = read_prediction_tables(by_row, CLASSES_prediction_tables)
+    read = read_prediction_tables(by_row, THREE)
     assert read.clip_ids == ("x", "y") and not read.predicted[1].any()
     unlisted = write(tmp_path / "unlisted", audio="x\t0\t1\tDog\n")
-    assert read_prediction_tables(unlisted, CLASSES_prediction_tables).clip_ids == ("x",)
+    assert read_prediction_tables(unlisted, THREE).clip_ids == ("x",)
     nothing = write(tmp_path / "nothing", clips="x\ny\n")
-    assert not read_prediction_tables(nothing, CLASSES_prediction_tables).predicted.any()
+    assert not read_prediction_tables(nothing, THREE).predicted.any()
 
 
 def test_rows_may_stand_in_any_order_and_the_header_may_be_that_of_llp(tmp_path):
     folder = write(tmp_path / "p", audio="x\t5\t6\tDog\ny\t0\t1\tDog\nx\t0\t1.0\tSpeech\n")
     (folder / "visual.tsv").write_bytes(b"\xef\xbb\xbffilename\tonset\toffset\tevent_labels\r\ny\t9\t10\tDog\r\n")
-    marks = read_prediction_tables(folder, CLASSES_prediction_tables).predicted
+    marks = read_prediction_tables(folder, THREE).predicted
     assert np.argwhere(marks).tolist() == [[0, 0, 0, 1], [0, 5, 0, 0], [1, 0, 0, 0], [1, 9, 1, 0]]
 
 
@@ -661,7 +550,7 @@ def test_rows_may_stand_in_any_order_and_the_header_may_be_that_of_llp(tmp_path)
 )
 def test_rows_that_cannot_be_read_are_refused_with_their_line(tmp_path, audio, message):
     with pytest.raises(ValueError, match=message):
-        read_prediction_tables(write(tmp_path / "p", audio=audio), CLASSES_prediction_tables)
+        read_prediction_tables(write(tmp_path / "p", audio=audio), THREE)
 
 
 def test_lists_that_do_not_fit_are_refused(tmp_path):
@@ -669,33 +558,31 @@ def test_lists_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match=r"clips.txt: must list every clip that was parsed, got rows of 1 others \(x\)"
     ):
-        read_prediction_tables(folder, CLASSES_prediction_tables)
+        read_prediction_tables(folder, THREE)
     write(folder, clips="x\ny\nx\n")
     with pytest.raises(ValueError, match=r"clips.txt: a clip is listed once, got 1 more than once \(x\)"):
-        read_prediction_tables(folder, CLASSES_prediction_tables)
+        read_prediction_tables(folder, THREE)
     (folder / "clips.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="clips.txt: expected a list of clips, one a line"):
-        read_prediction_tables(folder, CLASSES_prediction_tables)
+        read_prediction_tables(folder, THREE)
 
 
 def test_files_that_are_no_pair_of_tables_are_refused(tmp_path):
     folder = write(tmp_path / "p")
     (folder / "visual.tsv").unlink()
     with pytest.raises(FileNotFoundError, match=r"visual.tsv: no such table; events come as a pair.* header filename"):
-        read_prediction_tables(folder, CLASSES_prediction_tables)
+        read_prediction_tables(folder, THREE)
     for content in (b"\x00\x01\x02", b"", b"a,b,c\n"):
         (folder / "visual.tsv").write_bytes(content)
         with pytest.raises(ValueError, match=r"visual.tsv: expected a tab-separated UTF-8 table with the columns"):
-            read_prediction_tables(folder, CLASSES_prediction_tables)
+            read_prediction_tables(folder, THREE)
     (folder / "visual.tsv").write_bytes(b"\xff\xfe\x81")
     with pytest.raises(ValueError, match=r"visual.tsv: expected tab-separated UTF-8 text.* binary file"):
-        read_prediction_tables(folder, CLASSES_prediction_tables)
+        read_prediction_tables(folder, THREE)
     with pytest.raises(ValueError, match=r"one.tsv: one table cannot say which events are heard and which are seen"):
-        read_prediction_tables(tmp_path / "one.tsv", CLASSES_prediction_tables)
+        read_prediction_tables(tmp_path / "one.tsv", THREE)
 
 
 def test_names_that_would_tear_a_row_are_refused(tmp_path):
     with pytest.raises(ValueError, match="hold no tab, comma"):
-        write_prediction_tables(
-            tmp_path / "p", ("a\tb", "c", "d"), CLASSES_prediction_tables, predicted_prediction_tables()
-        )
+        write_prediction_tables(tmp_path / "p", ("a\tb", "c", "d"), THREE, table_marks())

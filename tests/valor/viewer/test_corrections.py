@@ -69,7 +69,7 @@ def test_without_annotations_only_corrected_clips_are_there_even_when_nothing_ha
 def test_times_as_drawn_are_kept(tmp_path):
     write_correction_files(tmp_path, toy_document(), {"b_clip": EVENTS})
     assert "b_clip\t1.400\t3.600\tSpeech\n" in (tmp_path / "exact" / "audio.tsv").read_text()
-    from valor.data.prediction_files import SegmentGrid
+    from valor.data.segment_grid import SegmentGrid
 
     grid = SegmentGrid(num_segments=10, segment_seconds=1.0, rounding="cover")
     read = read_prediction_tables(tmp_path / "exact", CLASSES, grid)
