@@ -1,4 +1,4 @@
-"""Every table as text, Markdown, LaTeX and CSV, and the table of the ten F-scores of systems side by side.
+"""Every table as text, Markdown, LaTeX, HTML and CSV, and the table of the ten F-scores of systems side by side.
 
 `Sheet` holds cells as they are shown and writes them in each format; whoever has a table decides only what stands in
 the cells. Who fills the cells rounds the numbers; CSV and JSON hold them unrounded.
@@ -11,6 +11,7 @@ import csv
 import io
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from math import isnan
 from statistics import fmean, stdev
 
@@ -126,6 +127,33 @@ class Sheet:
             lines.append(" & ".join(bold) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
 
+    def to_html(self, spans: Mapping[str, int] | None = None) -> str:
+        """Write it as an HTML table; what stands in its cells stays text, with deviations in small letters.
+
+        Args:
+            spans: As for LaTeX. A column that one of them begins has the class `edge`, a bold cell `bold`, a row with
+                a gap above it `ruled`.
+        """
+        firsts, first = set(), 1
+        for width in (spans or {}).values():
+            firsts.add(first)
+            first += width
+        edges = [" edge" * (column in firsts) for column in range(len(self.columns))]
+        over = [f'<th class="edge" colspan="{width}">{escape(title)}</th>' for title, width in (spans or {}).items()]
+        titles = [f'<th class="{edge}">{escape(title)}</th>' for title, edge in zip(self.columns, edges, strict=True)]
+        above = f"<tr><th></th>{''.join(over)}</tr>\n" if over else ""
+        lines = [f"<table><thead>{above}<tr>{''.join(titles)}</tr></thead><tbody>"]
+        for number, row in enumerate(self.rows):
+            name, *cells = _cells(row)
+            shown = [f'<th scope="row">{escape(name.text + name.after)}</th>']
+            for cell, edge in zip(cells, edges[1:], strict=True):
+                mean, mark, deviation = cell.text.partition(" ± ")
+                after = mark.strip() + deviation + cell.after
+                small = f"<small>{escape(after)}</small>" if after else ""
+                shown.append(f'<td class="{"bold" * cell.bold}{edge}">{escape(mean)}{small}</td>')
+            lines.append(f'<tr class="{"ruled" * (number in self.gaps)}">{"".join(shown)}</tr>')
+        return "\n".join([*lines, "</tbody></table>"])
+
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Comma-separated values, unrounded: None and NaN are empty; no line break at the end."""
@@ -160,7 +188,7 @@ FIGURE_TITLES = {
 """How tables and figures call the five figures, as every published table does."""
 
 LEVEL_SPANS = dict.fromkeys(LEVEL_TITLES.values(), len(FIGURES))
-"""Titles of the levels over their five figures, for LaTeX."""
+"""Titles of the levels over their five figures, for LaTeX and HTML."""
 
 Row = tuple[str, TenScores | Sequence[TenScores]]
 """The name of a system and its scores, one for each seed."""
@@ -254,13 +282,17 @@ def to_latex(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int 
     Returns:
         Lines without a line break at the end.
     """
+    return score_sheet(table, anchors=anchors, decimals=decimals).to_latex(LEVEL_SPANS)
+
+
+def score_sheet(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1) -> Sheet:
+    """All ten figures of a system in one row, the best of each in bold and the anchors at the foot; see `to_latex`."""
     lines = _lines(table, anchors, decimals)
-    sheet = Sheet(
+    return Sheet(
         columns=["System", *[*FIGURE_TITLES.values()] * len(LEVELS)],
         rows=[[line.name, *line.bold] for line in lines],
         gaps=_anchor_gap(lines),
     )
-    return sheet.to_latex(LEVEL_SPANS)
 
 
 def to_csv(table: pd.DataFrame) -> str:

@@ -2,13 +2,14 @@
 
 import csv
 import io
+import re
 from dataclasses import asdict, replace
 from statistics import fmean, stdev
 
 import pytest
 
 from valor.eval.scores import LevelScores, TenScores
-from valor.eval.tables import score_table, to_csv, to_latex, to_markdown, to_text
+from valor.eval.tables import RULE, Cell, Sheet, score_table, to_csv, to_latex, to_markdown, to_text
 
 ANCHORS = ("nothing predicted",)
 
@@ -112,3 +113,19 @@ def test_an_anchor_must_be_a_row(table):
     for layout in (to_text, to_markdown, to_latex):
         with pytest.raises(ValueError, match=r"anchors must be rows of the table .* got \['tags copied'\]"):
             layout(table, anchors=("tags copied",))
+
+
+def test_html_says_what_is_best_and_where_groups_begin():
+    rows = [["one", Cell("5.0", bold=True), Cell("4.0", after="*"), "3.0 ± 1.0"], ["<b>", "1", "1", "1"]]
+    html = Sheet(columns=["", "A", "V", "A"], rows=rows, gaps={1: [RULE]}).to_html({"left": 2, "right": 1})
+    assert re.findall(r'<th class="([^"]*)"[^>]*>([^<]+)', html) == [
+        ("edge", "left"), ("edge", "right"), (" edge", "A"), ("", "V"), (" edge", "A"),
+    ]  # fmt: skip
+    assert re.findall(r'<td class="([^"]*)">([\d.]+)', html)[:3] == [
+        ("bold edge", "5.0"),
+        ("", "4.0"),
+        (" edge", "3.0"),
+    ]
+    assert re.findall("<small>(.*?)</small>", html) == ["*", "±1.0"]
+    assert re.findall(r'<tr class="([^"]*)"', html) == ["", "ruled"]
+    assert ">&lt;b&gt;<" in html and "<b>" not in html

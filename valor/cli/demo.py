@@ -31,15 +31,15 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.demo.page import ANCHOR_TITLES, type_av_gains, write_demo_page
     from valor.demo.picture import typical_row, write_demo_picture
+    from valor.demo.report import ANCHOR_TITLES, type_av_gains, write_report
     from valor.demo.run import ARMS, DemoOptions, run_demo
 
     given = {} if cli.clips is None else {"clips": cli.clips}
     options = DemoOptions(seeds=cli.seeds, shuffle_teachers=cli.shuffle_teachers, **given)
     result = run_demo(cli.out, options, progress=not cli.quiet)
     home = options.home(cli.out)
-    write_demo_page(home / "report.html", result, options)
+    report = write_report(cli.out, result, options)
     write_demo_picture(home / "timeline.png", result, typical_row(result))
     anchors = [(ANCHOR_TITLES[name], scores) for name, scores in result.anchors.items()]
     print(score_text([(arm.title, result.scores[name]) for name, arm in ARMS.items()] + anchors, anchors))
@@ -52,5 +52,5 @@ def run(cli: argparse.Namespace) -> int:
         f"({min(gains):+.1f} to {max(gains):+.1f} over {len(gains)} seeds), {len(result.test.clip_ids)} test clips, "
         f"{result.seconds:.0f} s"
     )
-    print(f"wrote {home / 'report.html'} (open it in a browser), {home / 'timeline.png'} and scores.json")
+    print(f"wrote {report} (open it in a browser), {home / 'timeline.png'} and scores.json")
     return DONE

@@ -12,7 +12,7 @@ from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 
-from .page import clip_gains
+from .report import clip_gains
 from .run import DemoResult
 
 TITLES = {"tags-only": "trained on tags only", "valor": "trained with VALOR"}

@@ -130,7 +130,7 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
     predictions = {}
     _train_all(data, home, options, progress=progress)
     for arm in ARMS:
-        runs = [_score_run(_run_folder(home, arm, seed), splits["test"]) for seed in range(options.seeds)]
+        runs = [_score_run(run_folder(home, arm, seed), splits["test"]) for seed in range(options.seeds)]
         scores[arm] = [seed_scores for _, seed_scores in runs]
         predictions[arm] = runs[0][0]
     result = DemoResult(
@@ -215,7 +215,7 @@ def _train_all(data: Path, home: Path, options: DemoOptions, *, progress: bool) 
         cached = 0
         while waiting:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
-            bar.update(sum(_epochs_done(_run_folder(home, *job)) for job in jobs) - bar.n)
+            bar.update(sum(_epochs_done(run_folder(home, *job)) for job in jobs) - bar.n)
             cached += sum(future.result() for future in done)
     if cached:
         _LOG.info("%d of %d trainings were there", cached, len(jobs))
@@ -226,7 +226,7 @@ def _train_and_predict(data: Path, home: Path, arm: str, seed: int) -> bool:
     import torch
 
     torch.set_num_threads(1)
-    run = _run_folder(home, arm, seed)
+    run = run_folder(home, arm, seed)
     recipe = with_seed(RECIPES[ARMS[arm].recipe], seed)
     labels = home / "labels" / arm if ARMS[arm].teachers else None
     result = train_run(recipe, data, run, labels=labels, device="cpu", progress=False)
@@ -244,7 +244,8 @@ def _score_run(run: Path, test: Split) -> tuple[Predictions, Scores]:
     return predictions, scores
 
 
-def _run_folder(home: Path, arm: str, seed: int) -> Path:
+def run_folder(home: Path, arm: str, seed: int) -> Path:
+    """Where a training is kept in the folder of labels, runs and results."""
     return home / "runs" / arm / f"seed-{seed}"
 
 

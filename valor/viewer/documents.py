@@ -1,16 +1,19 @@
 """What the viewer shows: clips with their media, the truth where there is one, and what each system says of them."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from valor.eval.events import MODALITIES
 from valor.eval.scores import PER_CLIP, score
+
+if TYPE_CHECKING:
+    from valor.eval.tables import Sheet
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]
@@ -77,6 +80,20 @@ class Clip:
         return self.num_segments * self.segment_seconds
 
 
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Words and figures about all clips: a headed block that a page shows before any clip is opened."""
+
+    title: str
+    text: tuple[str, ...] = ()
+    """Paragraphs above the table."""
+    sheet: "Sheet | None" = None
+    spans: Mapping[str, int] = field(default_factory=dict)
+    """Titles above those of the table's columns, as `Sheet.to_html` takes them."""
+    notes: tuple[str, ...] = ()
+    """Paragraphs below the table, in a softer colour."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Document:
     """Everything one viewer shows."""
@@ -89,6 +106,8 @@ class Document:
     """Whose tables corrections are written as."""
     notes: tuple[str, ...] = ()
     """What a reader should know, such as media that was left out."""
+    report: tuple[Section, ...] = ()
+    """What the page says of all clips; without it there are the clips alone."""
     identity: str = field(init=False, default="")
     """Hash of what is shown, by which a browser keeps corrections of one document apart from those of another."""
 

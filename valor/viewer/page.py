@@ -1,6 +1,7 @@
-"""The page: its parts put together into one HTML document that asks nothing of the network.
+"""The page: a document and the parts of the viewer put together into one HTML file that asks nothing of the network.
 
-A document as the page reads it: a table of all clips, and each clip's arrays as compressed text.
+A page holds the index of all clips, each clip's arrays as compressed text (or, where it is served, an address to fetch
+them from) and, of a document that has one, the report: words and tables about all clips.
 """
 
 import base64
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.disk import replaced
@@ -27,6 +29,7 @@ from .documents import (
     Document,
     FloatArray,
     Marks,
+    Section,
     System,
     between_modalities,
     disagreement,
@@ -34,105 +37,6 @@ from .documents import (
     system_scores,
 )
 from .media_files import media_type
-
-PROB_STEPS = 10_000
-"""Probabilities are kept in steps of 1/10,000, rounded down, so that a threshold of four decimals decides as before."""
-
-NO_STREAM = 65_535
-"""Stands for a probability of a stream that is not there."""
-
-
-def pack_index(document: Document) -> dict[str, Any]:
-    """What the page must know of all clips before any is opened, as JSON knows it."""
-    clips = document.clips
-    return {
-        "title": document.title,
-        "identity": document.identity,
-        "classes": list(document.class_names),
-        "modalities": list(MODALITIES),
-        "split": document.split,
-        "notes": list(document.notes),
-        "systems": [_system(system) for system in document.systems],
-        "clips": {
-            "id": [clip.clip_id for clip in clips],
-            "name": [clip.name if clip.name != clip.clip_id else "" for clip in clips],
-            "segments": [clip.num_segments for clip in clips],
-            "seconds": [clip.segment_seconds for clip in clips],
-            "start": [clip.start_time for clip in clips],
-            "duration": [clip.duration for clip in clips],
-            "streams": [clip.streams[0] + 2 * clip.streams[1] for clip in clips],
-            "tags": [list(clip.tags) for clip in clips],
-            "classes": [occurring(clip) for clip in clips],
-            "scores": [[_short(value) for value in column] for column in system_scores(document)],
-            "systemsDiffer": [_short(_systems_differ(clip)) for clip in clips],
-            "modalitiesDiffer": [_short(between_modalities(clip)) for clip in clips],
-        },
-    }
-
-
-def pack_clip(clip: Clip) -> dict[str, Any]:
-    """One clip's arrays, as JSON knows them: C order [T, M, C], little-endian, zlib, base64."""
-    return {
-        "truth": None if clip.truth is None else pack_mask(clip.truth),
-        "systems": [None if marks is None else _marks(marks) for marks in clip.marks],
-    }
-
-
-def pack_mask(mask: BoolArray) -> str:
-    """Text of a mask: eight segments a byte, the first in the highest bit."""
-    return _text(np.packbits(mask.reshape(-1)).tobytes())
-
-
-def pack_probs(probs: FloatArray) -> str:
-    """Text of probabilities as uint16 steps; NaN is `NO_STREAM`."""
-    known = np.nan_to_num(probs.astype(np.float64), nan=0.0)
-    steps = np.floor(known * PROB_STEPS + 1e-3)  # so that 0.45 of float32 reaches 0.45
-    return _text(np.where(np.isnan(probs), NO_STREAM, steps).astype("<u2").tobytes())
-
-
-def for_script(value: Any) -> str:  # noqa: ANN401
-    """JSON that can stand inside a script element, whatever names it holds."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for mark in "<>&\u2028\u2029":
-        text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return text
-
-
-def _system(system: System) -> dict[str, Any]:
-    thresholds = {"segment": system.thresholds, "gate": system.gate_thresholds}
-    packed = {
-        name: None if t is None else _uniform(np.ceil(np.round(t * PROB_STEPS, 3)).astype(int))
-        for name, t in thresholds.items()
-    }
-    return {"name": system.name, "kind": system.kind, "thresholds": packed["segment"], "gate": packed["gate"]}
-
-
-def _uniform(steps: np.ndarray) -> int | list[list[int]]:
-    """One number where all are equal."""
-    return int(steps.flat[0]) if (steps == steps.flat[0]).all() else steps.tolist()
-
-
-def _marks(marks: Marks) -> dict[str, Any]:
-    packed: dict[str, Any] = {"marks": pack_mask(marks.predicted)}
-    if marks.segment_probs is not None:
-        packed["probs"] = pack_probs(marks.segment_probs)
-    if marks.gate_probs is not None:
-        packed["gate"] = pack_probs(marks.gate_probs)
-        packed["gateRows"] = len(marks.gate_probs)
-    return packed
-
-
-def _systems_differ(clip: Clip) -> float | None:
-    return disagreement([marks.predicted for marks in clip.marks if marks is not None])
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None else round(value, 1)
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
-
 
 SCRIPTS = (
     "data.js",
@@ -156,37 +60,11 @@ SCRIPTS = (
 SMALL_MEDIA = 24 * 2**20
 """Bytes of media in all that are put into a page unasked."""
 
-_SLOT = re.compile(r"<!-- slot:(\w+) -->")
+PROB_STEPS = 10_000
+"""Probabilities are kept in steps of 1/10,000, rounded down, so that a threshold of four decimals decides as before."""
 
-
-def build_page(document: Document, boot: Mapping[str, Any], *, clips: list[dict[str, Any]] | None = None) -> str:
-    """Put the page together.
-
-    Args:
-        document: What it shows.
-        boot: What else the script must know: where clips, media and corrections come from.
-        clips: Every clip packed, for a page that stands alone; None where they are fetched one by one.
-    """
-    script = '(() => {\n"use strict";\n' + "".join(_asset(name) for name in SCRIPTS) + "})();\n"
-    parts = {
-        "title": escape(f"{document.title} · VALOR"),
-        "csp": escape(content_policy(script, alone=clips is not None)),
-        "style": _asset("viewer.css"),
-        "index": for_script({**pack_index(document), "unplayed": _unplayed(document), "boot": dict(boot)}),
-        "clips": for_script(clips),
-        "script": script,
-    }
-    return _SLOT.sub(lambda slot: parts[slot[1]], _asset("viewer.html"))
-
-
-def content_policy(script: str, *, alone: bool) -> str:
-    """What the page may load: its own script by hash, and from elsewhere nothing."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    connect, media = ("'none'", "'self' file: data: blob:") if alone else ("'self'", "'self' blob:")
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
-        f"media-src {media}; connect-src {connect}; base-uri 'none'; form-action 'none'"
-    )
+NO_STREAM = 65_535
+"""Stands for a probability of a stream that is not there."""
 
 
 def write_page(
@@ -225,11 +103,6 @@ def write_page(
     return [f"{len(media):,} media {'file' if len(media) == 1 else 'files'}, {size / 1e6:.1f} MB, {how}"]
 
 
-def _unplayed(document: Document) -> dict[int, str]:
-    """Endings of media that browsers do not play, by the number of the clip."""
-    return {number: clip.unplayed for number, clip in enumerate(document.clips) if clip.unplayed}
-
-
 def _source(clip: Clip, beside: Path, *, inside: bool) -> dict[str, str] | None:
     """Where the page finds the media of a clip."""
     if clip.media is None:
@@ -244,5 +117,131 @@ def _source(clip: Clip, beside: Path, *, inside: bool) -> dict[str, str] | None:
     return {"type": kind, "url": quote(relative if relative.startswith("../") else f"./{relative}")}
 
 
+def build_page(document: Document, boot: Mapping[str, Any], *, clips: list[dict[str, Any]] | None = None) -> str:
+    """Put the page together.
+
+    Args:
+        document: What it shows.
+        boot: What else the script must know: where clips, media and corrections come from.
+        clips: Every clip packed, for a page that stands alone; None where they are fetched one by one.
+    """
+    script = '(() => {\n"use strict";\n' + "".join(_asset(name) for name in SCRIPTS) + "})();\n"
+    unplayed = {number: clip.unplayed for number, clip in enumerate(document.clips) if clip.unplayed}
+    parts = {
+        "title": escape(f"{document.title} · VALOR"),
+        "csp": escape(content_policy(script, alone=clips is not None)),
+        "style": _asset("viewer.css"),
+        "report": "".join(map(section_html, document.report)),
+        "index": for_script({**pack_index(document), "unplayed": unplayed, "boot": dict(boot)}),
+        "clips": for_script(clips),
+        "script": script,
+    }
+    return re.sub(r"<!-- slot:(\w+) -->", lambda slot: parts[slot[1]], _asset("viewer.html"))
+
+
 def _asset(name: str) -> str:
     return (files(__package__) / "web" / name).read_text(encoding="utf-8")
+
+
+def content_policy(script: str, *, alone: bool) -> str:
+    """What the page may load: its own script by hash, and from elsewhere nothing."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    connect, media = ("'none'", "'self' file: data: blob:") if alone else ("'self'", "'self' blob:")
+    return (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
+        f"media-src {media}; connect-src {connect}; base-uri 'none'; form-action 'none'"
+    )
+
+
+def section_html(section: Section) -> str:
+    """A block of the report as HTML; whatever it says stays text."""
+    parts = [f"<h2>{escape(section.title)}</h2>", *(f"<p>{escape(text)}</p>" for text in section.text)]
+    if section.sheet is not None:
+        parts.append(f'<div class="figures">{section.sheet.to_html(section.spans)}</div>')
+    parts += [f'<p class="soft">{escape(note)}</p>' for note in section.notes]
+    return f"<section>{''.join(parts)}</section>\n"
+
+
+def pack_index(document: Document) -> dict[str, Any]:
+    """What the page must know of all clips before any is opened, as JSON knows it."""
+    clips = document.clips
+    differ = [disagreement([marks.predicted for marks in clip.marks if marks is not None]) for clip in clips]
+    return {
+        "title": document.title,
+        "identity": document.identity,
+        "classes": list(document.class_names),
+        "modalities": list(MODALITIES),
+        "split": document.split,
+        "notes": list(document.notes),
+        "systems": [_pack_system(system) for system in document.systems],
+        "clips": {
+            "id": [clip.clip_id for clip in clips],
+            "name": [clip.name if clip.name != clip.clip_id else "" for clip in clips],
+            "segments": [clip.num_segments for clip in clips],
+            "seconds": [clip.segment_seconds for clip in clips],
+            "start": [clip.start_time for clip in clips],
+            "duration": [clip.duration for clip in clips],
+            "streams": [clip.streams[0] + 2 * clip.streams[1] for clip in clips],
+            "tags": [list(clip.tags) for clip in clips],
+            "classes": [occurring(clip) for clip in clips],
+            "scores": [[_short(value) for value in column] for column in system_scores(document)],
+            "systemsDiffer": [_short(value) for value in differ],
+            "modalitiesDiffer": [_short(between_modalities(clip)) for clip in clips],
+        },
+    }
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _pack_system(system: System) -> dict[str, Any]:
+    """Its name and its thresholds in steps: one number where all are equal, else [M][C]."""
+    packed: dict[str, Any] = {"name": system.name, "kind": system.kind}
+    for name, thresholds in (("thresholds", system.thresholds), ("gate", system.gate_thresholds)):
+        steps = None if thresholds is None else np.ceil(np.round(thresholds * PROB_STEPS, 3)).astype(int)
+        is_uniform = steps is not None and (steps == steps.flat[0]).all()
+        packed[name] = int(steps.flat[0]) if is_uniform else None if steps is None else steps.tolist()
+    return packed
+
+
+def pack_clip(clip: Clip) -> dict[str, Any]:
+    """One clip's arrays, as JSON knows them: C order [T, M, C], little-endian, zlib, base64."""
+    return {
+        "truth": None if clip.truth is None else pack_mask(clip.truth),
+        "systems": [None if marks is None else _pack_marks(marks) for marks in clip.marks],
+    }
+
+
+def _pack_marks(marks: Marks) -> dict[str, Any]:
+    packed: dict[str, Any] = {"marks": pack_mask(marks.predicted)}
+    if marks.segment_probs is not None:
+        packed["probs"] = pack_probs(marks.segment_probs)
+    if marks.gate_probs is not None:
+        packed["gate"] = pack_probs(marks.gate_probs)
+        packed["gateRows"] = len(marks.gate_probs)
+    return packed
+
+
+def pack_mask(mask: BoolArray) -> str:
+    """Text of a mask: eight segments a byte, the first in the highest bit."""
+    return _text(np.packbits(mask.reshape(-1)))
+
+
+def pack_probs(probs: FloatArray) -> str:
+    """Text of probabilities as uint16 steps; NaN is `NO_STREAM`."""
+    known = np.nan_to_num(probs.astype(np.float64), nan=0.0)
+    steps = np.floor(known * PROB_STEPS + 1e-3)  # so that 0.45 of float32 reaches 0.45
+    return _text(np.where(np.isnan(probs), NO_STREAM, steps).astype("<u2"))
+
+
+def _text(array: npt.NDArray[Any]) -> str:
+    return base64.b64encode(zlib.compress(array.tobytes(), 9)).decode("ascii")
+
+
+def for_script(value: Any) -> str:  # noqa: ANN401
+    """JSON that can stand inside a script element, whatever names it holds."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for mark in "<>&\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text

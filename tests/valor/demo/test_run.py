@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from valor.demo.page import SHOWN_CLIPS, clip_gains, shown_rows, type_av_gains, write_demo_page
+from valor.data.predictions import align, decisions
 from valor.demo.picture import typical_row, write_demo_picture
+from valor.demo.report import SHOWN_CLIPS, clip_gains, report_document, shown_rows, type_av_gains, write_report
 from valor.demo.run import ARMS, DemoOptions, DemoResult, run_demo, shuffled_between_clips
 from valor.eval.scores import FIGURES, LEVELS
 
@@ -43,7 +44,7 @@ def test_labels_are_clearly_better_than_copied_tags_and_clearly_imperfect(finish
     assert result.label_quality["fused"].scores.segment.type_av < result.label_quality["valor"].scores.segment.type_av
 
 
-def test_with_scores_shuffled_between_clips_the_gain_is_gone(finished: tuple[Path, DemoResult], tmp_path: Path) -> None:
+def test_with_scores_shuffled_between_clips_the_gain_is_gone(finished: tuple[Path, DemoResult]) -> None:
     out, result = finished
     before = (out / "scores.json").read_bytes()
     options = DemoOptions(clips=SMALL.clips, seeds=1, shuffle_teachers=True)
@@ -51,8 +52,9 @@ def test_with_scores_shuffled_between_clips_the_gain_is_gone(finished: tuple[Pat
     assert type_av_gains(control)[0] < 0 < type_av_gains(result)[0]
     assert (out / "scores.json").read_bytes() == before, "the control leaves the demo alone"
     assert (out / "control" / "scores.json").is_file()
-    write_demo_page(tmp_path / "report.html", control, options)
-    assert "Control run" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    path = write_report(out, control, options)
+    assert path == out / "control" / "report.html"
+    assert "<h2>Control run" in path.read_text(encoding="utf-8")
 
 
 def test_scores_json_holds_what_is_promised(finished: tuple[Path, DemoResult]) -> None:
@@ -84,17 +86,28 @@ def test_a_second_run_uses_what_is_there_and_says_so(
 
 def test_the_page_shows_losses_as_well_as_gains(finished: tuple[Path, DemoResult]) -> None:
     out, result = finished
-    write_demo_page(out / "report.html", result, SMALL)
-    page = (out / "report.html").read_text(encoding="utf-8")
-    assert page.count("<video") == page.count("<image") == SHOWN_CLIPS
-    assert page.count('class="playhead"') == SHOWN_CLIPS
-    assert "nothing predicted" in page
+    page = write_report(out, result, SMALL).read_text(encoding="utf-8")
+    assert page.count('"url":"data:video/mp4;base64,') == SHOWN_CLIPS
+    assert "<h2>Control run" not in page
+    assert ">nothing predicted<" in page
     rows = shown_rows(result)
     assert len(set(rows)) == SHOWN_CLIPS
     per_clip = {arm: result.scores[arm][0].per_clip[rows, 0, :3].mean(axis=1) for arm in ("valor", "tags-only")}
     gains = per_clip["valor"] - per_clip["tags-only"]
     assert (np.diff(gains) <= 1e-9).all()
     assert gains[0] > 0 > gains[-1]
+
+
+def test_the_page_shows_what_was_scored(finished: tuple[Path, DemoResult]) -> None:
+    out, result = finished
+    document = report_document(out, result, SMALL)
+    assert [system.name for system in document.systems] == ["tags only", "fused", "VALOR"]
+    for clip, row in zip(document.clips, shown_rows(result), strict=True):
+        assert clip.clip_id == result.test.clip_ids[row]
+        np.testing.assert_array_equal(clip.truth, result.test.truth[row])
+        for marks, arm in zip(clip.marks, ("tags-only", "fused", "valor"), strict=True):
+            decided, _ = decisions(align(result.predictions[arm], result.test))
+            np.testing.assert_array_equal(marks.predicted, decided[row])
 
 
 def test_the_picture_is_a_png_of_a_typical_clip(finished: tuple[Path, DemoResult], tmp_path: Path) -> None:

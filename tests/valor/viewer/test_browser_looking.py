@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.helpers.toy_browser import TIME, browser, events_list, media, opened, texts, until, viewer
-from tests.helpers.toy_viewer import CLASSES, toy_document, toy_system
+from tests.helpers.toy_browser import TIME, browser, events_list, media, opened, texts, until, viewer, wait_for_time
+from tests.helpers.toy_viewer import CLASSES, NASTY, toy_document, toy_system
 from valor.data.predictions import Predictions, decisions, write_predictions
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, events_of
+from valor.eval.tables import Sheet
+from valor.viewer.documents import Section
 from valor.viewer.page import write_page
 from valor.viewer.sources import SourceOptions, read_document
 
@@ -234,3 +236,35 @@ def test_an_empty_timeline_says_what_to_do(browser, opened, tmp_path):
     page.keyboard.press("2")
     page.keyboard.press("3")
     until(page, "window.drawn.has('All rows are hidden')")
+
+
+def test_a_report_comes_first_and_gives_way_to_the_clips(opened, media, tmp_path):
+    section = Section(title=NASTY, text=("words",), sheet=Sheet(columns=["", "F"], rows=[["one", "50.0"]]))
+    document = toy_document(report=(section,))
+    document = replace(document, clips=(replace(document.clips[0], media=media[0]), *document.clips[1:]))
+    write_page(tmp_path / "p.html", document)
+    page = opened((tmp_path / "p.html").as_uri())
+    until(page, "document.getElementById('main').dataset.clip === 'a_clip'")
+    assert page.locator("#report h2").text_content() == NASTY and page.locator("#report td").text_content() == "50.0"
+    assert page.locator("#timeline").is_hidden() and page.locator("#edit").is_hidden()
+    page.keyboard.press("e")  # the keys of the clips are at rest
+    page.keyboard.press("n")
+    assert page.evaluate("[location.hash, document.getElementById('main').dataset.clip]") == ["", "a_clip"]
+    page.click("#report-turn")
+    assert page.locator("#report").is_hidden() and page.locator("#timeline").is_visible()
+    page.keyboard.press("Space")
+    wait_for_time(page, "t > 0.3")
+    page.keyboard.press("s")
+    assert page.evaluate("document.getElementById('video').paused") and page.locator("#report").is_visible()
+    page.keyboard.press("Escape")
+    assert page.evaluate("location.hash") == "#a_clip"
+    page.reload()
+    until(page, "document.getElementById('main').dataset.clip === 'a_clip'")
+    assert page.locator("#report").is_hidden() and page.locator("#report-turn").text_content() == "Results"
+
+
+def test_without_a_report_nothing_speaks_of_one(viewer):
+    viewer.keyboard.press("s")
+    assert viewer.locator("#report").is_hidden() and viewer.locator("#report-turn").is_hidden()
+    viewer.keyboard.press("?")
+    assert "results" not in viewer.locator("#help").text_content()

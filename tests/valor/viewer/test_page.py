@@ -9,13 +9,15 @@ import json
 import re
 import zlib
 from dataclasses import replace
-from html import unescape
+from html import escape, unescape
 
 import numpy as np
 import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.toy_viewer import NASTY, TRUTH, toy_document, without_truth
+from valor.eval.tables import Cell, Sheet
+from valor.viewer.documents import Section
 from valor.viewer.page import (
     NO_STREAM,
     SCRIPTS,
@@ -26,6 +28,7 @@ from valor.viewer.page import (
     pack_index,
     pack_mask,
     pack_probs,
+    section_html,
     write_page,
 )
 
@@ -102,6 +105,16 @@ def test_names_are_text_wherever_they_stand(tmp_path):
     assert unescape(re.search("<title>(.*?)</title>", page, re.DOTALL)[1]) == f"{NASTY} · VALOR"
 
 
+def test_a_report_is_text_wherever_it_stands(tmp_path):
+    rows = [[NASTY, Cell(NASTY, bold=True), Cell("1.0", after=NASTY)], ["last", "2", "<!-- slot:script -->"]]
+    sheet, spans = Sheet(columns=[NASTY, NASTY, "b"], rows=rows), {NASTY: 2}
+    section = Section(title=NASTY, text=(NASTY,), sheet=sheet, spans=spans, notes=(NASTY,))
+    page = build_page(toy_document(report=(section,)), {"mode": "served"})
+    assert "<img" not in page and page.count(f"{escape(NASTY)}<") == 9
+    assert "&lt;!-- slot:script --&gt;" in page
+    assert "<table>" not in section_html(Section(title="F", text=("words",)))
+
+
 def test_the_policy_allows_the_pages_own_script_and_no_network(tmp_path):
     write_page(tmp_path / "p.html", toy_document())
     page = (tmp_path / "p.html").read_text(encoding="utf-8")
@@ -159,3 +172,14 @@ def test_a_failed_page_leaves_the_old_one(tmp_path):
     assert [path.name for path in tmp_path.glob("*p.html*")] == ["p.html"] and (
         tmp_path / "p.html"
     ).read_text() == "old"
+
+
+def test_a_full_disk_leaves_the_old_page(tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError("no space left on device")
+
+    (tmp_path / "p.html").write_text("old")
+    monkeypatch.setattr("valor.label_harvest.store.disk.os.replace", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        write_page(tmp_path / "p.html", toy_document())
+    assert (tmp_path / "p.html").read_text() == "old"

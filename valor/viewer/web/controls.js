@@ -2,14 +2,15 @@
 
 const KEYS = [
   ["Playing", [["Space", "play or pause"], ["← →", "one segment back or on"], ["Shift ← →", "ten segments"], ["J  K", "next, previous event: jump and loop"], ["L", "loop the selected event, or stop looping"], ["Home  End", "start, end"]]],
-  ["Looking", [["N  P", "next, previous clip"], ["A  V  B", "audible, visible, both"], ["↑ ↓", "threshold up, down"], ["R", "back to each system's own rule"], ["1 – 9", "show or hide a row of every class"], ["+  −  0", "zoom in, out, show all"], ["/", "search clips"], ["F", "choose a class"], ["T", "light or dark"], ["Esc", "let go of the event"], ["?", "this sheet"]]],
+  ["Looking", [["N  P", "next, previous clip"], ["A  V  B", "audible, visible, both"], ["↑ ↓", "threshold up, down"], ["R", "back to each system's own rule"], ["1 – 9", "show or hide a row of every class"], ["+  −  0", "zoom in, out, show all"], ["/", "search clips"], ["F", "choose a class"], ...(hasReport ? [["S", "results, clips"]] : []), ["T", "light or dark"], ["Esc", "let go of the event"], ["?", "this sheet"]]],
   ["Correcting", [["E", "start or stop correcting"], ["drag an edge", "moves it by segments; with Alt freely"], ["drag on a row", "adds an event"], ["I", "add an event at the playhead"], ["[  ]", "start or end of the event at the playhead"], ["M", "audible or visible"], ["Del", "delete the event"], ["Ctrl Z", "undo; with Shift redo"], ["Enter", "call the clip right, go to the next"]]],
 ];
 
 function startControls() {
   $("document-title").textContent = INDEX.title;
+  $("report-turn").hidden = !hasReport;
   const actions = {
-    play: toggle, previous: () => stepEvent(-1), next: () => stepEvent(1), loop: toggleLoop, theme: turnTheme, "help-open": showHelp,
+    play: toggle, previous: () => stepEvent(-1), next: () => stepEvent(1), loop: toggleLoop, theme: turnTheme, "help-open": showHelp, "report-turn": turnReport,
     "show-audio": () => setShow(true, false), "show-visual": () => setShow(false, true), "show-both": () => setShow(true, true),
     "threshold-own": () => setThreshold(null), "zoom-in": () => zoomTo(line.zoom * 1.6), "zoom-out": () => zoomTo(line.zoom / 1.6), "zoom-fit": () => zoomTo(0),
     "open-clips": () => { $("side").classList.add("open"); finder.list.draw(); }, "close-clips": closeSide,
@@ -27,6 +28,20 @@ function startControls() {
   $("events").addEventListener("keydown", (event) => listKey(event, stepEvent));
   startTheme();
 }
+
+// Words and tables about all clips, where the document has them, in place of the clips.
+function showReport(shown) {
+  view.report = shown;
+  if (shown) pause();
+  document.documentElement.classList.toggle("reporting", shown);
+  $("report").hidden = !shown;
+  $("report-turn").textContent = shown ? "Watch the clips" : "Results";
+  $("report-turn").title = `${shown ? "Clips beside their timelines" : "Figures of all clips"} (S)`;
+  (shown ? $("report") : scroller).focus({ preventScroll: true }); // so that keys scroll the one and play the other
+  remember(view.clip);
+}
+
+const turnReport = () => showReport(!view.report);
 
 const closeSide = () => $("side").classList.remove("open");
 
@@ -112,11 +127,14 @@ function onKey(event) {
     return undefined;
   }
   if (event.altKey || (event.target.closest("button, label, summary") && [" ", "Enter"].includes(event.key))) return undefined;
-  const action = keyAction(event);
+  const action = view.report ? reportAction(event) : keyAction(event);
   if (!action) return undefined;
   event.preventDefault();
   return action();
 }
+
+// The keys of the results; all others scroll them, as the browser will have it.
+const reportAction = (event) => ({ s: turnReport, Escape: turnReport, t: turnTheme, "?": showHelp })[event.key.length === 1 ? event.key.toLowerCase() : event.key];
 
 function keyAction(event) {
   const unit = CLIPS.seconds[view.clip] * (event.shiftKey ? 10 : 1), key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
@@ -128,6 +146,7 @@ function keyAction(event) {
     b: () => setShow(true, true), r: () => setThreshold(null), e: () => setEditing(!view.editing), t: turnTheme, "?": showHelp,
     "/": () => { $("side").classList.add("open"); $("search").focus(); }, f: () => { $("side").classList.add("open"); $("class-filter").focus(); },
     "+": () => zoomTo(line.zoom * 1.6), "=": () => zoomTo(line.zoom * 1.6), "-": () => zoomTo(line.zoom / 1.6), 0: () => zoomTo(0),
+    s: () => hasReport && turnReport(),
     Escape: () => { closeSide(); hush(); view.selected = null; loopOver(null); showInspector(); markEvent(); },
   };
   const editing = {

@@ -5,6 +5,7 @@ const INDEX = JSON.parse($("index").textContent);
 const PACKED = JSON.parse($("packed").textContent);
 const BOOT = INDEX.boot, CLASSES = INDEX.classes, CLIPS = INDEX.clips, SYSTEMS = INDEX.systems;
 const NUM_CLIPS = CLIPS.id.length, NUM_CLASSES = CLASSES.length, NUM_TRACKS = 2 * NUM_CLASSES;
+const hasReport = $("report").firstElementChild.childElementCount > 0;
 const STEPS = 10000, NO_STREAM = 65535, KEPT_CLIPS = 24;
 const MODALITIES = [
   { name: "audio", word: "audible", icon: "i-ear" },
@@ -24,6 +25,7 @@ const view = {
   selected: null, // {key, c, m, on, off}
   loop: null, // {on, off}
   editing: false,
+  report: false, // whether words and tables stand in place of the clips
   tracks: new Map(), // key -> {key, name, kind, runs}
 };
 

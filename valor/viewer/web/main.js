@@ -71,7 +71,8 @@ function blank() {
 }
 
 function remember(n) {
-  try { history.replaceState(null, "", `#${encodeURIComponent(CLIPS.id[n])}`); } catch { /* pages in frames may not */ }
+  if (n < 0 && !view.report) return;
+  try { history.replaceState(null, "", view.report ? "#" : `#${encodeURIComponent(CLIPS.id[n])}`); } catch { /* pages in frames may not */ }
 }
 
 function remembered() {
@@ -87,5 +88,7 @@ startEdits();
 startPrinting();
 for (const text of INDEX.notes) tell(text);
 if (versions.size) askWhich(versions.keys().next().value);
-addEventListener("hashchange", () => { const n = remembered(); if (n >= 0) openClip(n); });
-openClip(Math.max(0, remembered()));
+addEventListener("hashchange", () => { const n = remembered(); if (n >= 0) { showReport(false); openClip(n); } });
+const asked = remembered();
+showReport(hasReport && asked < 0);
+openClip(Math.max(0, asked));
