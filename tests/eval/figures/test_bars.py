@@ -1,56 +1,15 @@
-"""Bars of F-scores: what is drawn where.
-
-Bars by class: what is drawn where.
-"""
-
-from dataclasses import replace
+"""Bars of pseudo labels and bars by class: what is drawn where."""
 
 import numpy as np
 import pytest
-from matplotlib.container import ErrorbarContainer
 
 from valor.eval.figures.bars import (
-    Bars,
     ClassFigures,
     LabelFigures,
     class_bars_figure,
-    grouped_bars_figure,
     label_bars_figure,
-    score_bars_figure,
 )
 from valor.eval.figures.style import Style
-from valor.eval.scores import LevelScores, TenScores
-
-
-def scores(audio):
-    level = LevelScores(audio=audio, visual=60.0, audio_visual=50.0, type_av=55.0, event_av=65.0)
-    return TenScores(segment=level, event=replace(level, audio=10.0), clips=5)
-
-
-def test_bars_stand_for_means_and_whiskers_for_deviations():
-    figure = score_bars_figure(
-        [("fused", scores(40.0)), ("VALOR", [scores(70.0), scores(80.0)])],
-        anchors=[("tags copied", scores(30.0))],
-        title="pseudo labels",
-    )
-    axes = figure.axes[0]
-    heights = [patch.get_height() for patch in axes.patches]
-    assert heights == [40, 60, 50, 55, 65, 75, 60, 50, 55, 65]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["A", "V", "AV", "Type@AV", "Event@AV"]
-    assert [text.get_text() for text in axes.texts][:6] == ["40.0", "60.0", "50.0", "55.0", "65.0", "75.0"]
-    ((whisker,),) = [container.lines[2] for container in axes.containers if isinstance(container, ErrorbarContainer)]
-    low, high = whisker.get_segments()[0][:, 1]
-    assert (low + high) / 2 == pytest.approx(75) and (high - low) / 2 == pytest.approx(np.std([70, 80], ddof=1))
-    assert 30.0 in {line.get_ydata()[0] for line in axes.lines}
-    labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["fused", "VALOR", "tags copied"]
-    assert score_bars_figure([("fused", scores(40.0))], level="event").axes[0].patches[0].get_height() == 10
-
-
-def test_bars_without_scores_are_refused():
-    for rows, level in (([], "segment"), ([("one", [])], "segment"), ([("one", scores(1.0))], "clip")):
-        with pytest.raises(ValueError, match="at least one score each and a level of segment, event"):
-            score_bars_figure(rows, level=level)
 
 
 def test_label_bars_show_precision_recall_and_f_of_both_modalities():
@@ -68,15 +27,20 @@ def test_label_bars_show_precision_recall_and_f_of_both_modalities():
     }
 
 
-@pytest.mark.parametrize(("systems", "anchors", "named"), [
-    ([], [], "no system"),
-    ([Bars("one", [[1.0]])], [], "one"),
-    ([Bars("one", [])], [], "one"),
-    ([Bars("one", [[1.0, 2.0]])], [("anchor", [1.0])], "anchor"),
-])  # fmt: skip
-def test_bars_without_a_value_for_each_group_are_refused(systems, anchors, named):
-    with pytest.raises(ValueError, match=f"a value for each of 2 groups, got .*{named}"):
-        grouped_bars_figure(systems, ["a", "b"], measure="%", anchors=anchors)
+def test_bars_of_several_labels_stand_side_by_side_with_their_numbers():
+    labels = [
+        LabelFigures(name=name, precision=(p, 2.0), recall=(3.0, 4.0), f_score=(5.0, 6.0), type_av=7.0)
+        for name, p in (("fused", 40.0), ("VALOR", 75.0))
+    ]
+    figure = label_bars_figure(labels, title="pseudo labels")
+    axes = figure.axes[0]
+    left, right = axes.patches[0], axes.patches[7]
+    assert [left.get_height(), right.get_height()] == [40, 75]
+    assert left.get_x() + left.get_width() < right.get_x() and right.get_x() + right.get_width() < 0.5
+    assert [text.get_text() for text in axes.texts][::7] == ["40.0", "75.0"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["fused", "VALOR"]
+    with pytest.raises(ValueError, match="at least one set of labels"):
+        label_bars_figure([])
 
 
 NAMES = ("Speech", "Frying_(food)", "Dog")
