@@ -265,7 +265,7 @@ def to_markdown(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: i
         Lines without a line break at the end.
     """
     titles = [f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()]
-    rows = [
+    rows: list[list[Cell | str]] = [
         [f"*{line.name}*" if line.is_anchor else line.name, *line.bold] for line in _lines(table, anchors, decimals)
     ]
     return Sheet(columns=["system", *titles], rows=rows).to_markdown()

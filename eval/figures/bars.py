@@ -142,7 +142,7 @@ def class_bars_figure(
     figure, panels = grid_axes(1, len(MODALITIES), pitch * len(class_names) + 0.15, style)
     for modality, axes in enumerate(panels):
         for lane, system in enumerate(systems):
-            places = np.arange(len(class_names)) + (lane - (len(systems) - 1) / 2) * BAR / pitch
+            places = np.arange(len(class_names), dtype=np.float64) + (lane - (len(systems) - 1) / 2) * BAR / pitch
             _draw_system(axes, system, modality, places, 0.86 * BAR / pitch, fills[system.name], colours)
         if support is not None:
             _write_support(axes, support[modality], colours)

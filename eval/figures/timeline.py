@@ -318,7 +318,7 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
             ink = {"facecolors": colour, "edgecolors": colour}
             _draw_bars(axes, marks, parse.segment_seconds, place, linewidth=0.4, zorder=1.5, **ink)
         _draw_bars(axes, marks, parse.segment_seconds, place, linewidth=0, zorder=2, **look)
-    both = parse.predicted[:, :, class_index].all(axis=1)
+    both = parse.predicted[:, 0, class_index] & parse.predicted[:, 1, class_index]
     gap = (row + PARSE_TOPS[0] + PARSE_ROW + 0.015, PARSE_TOPS[1] - PARSE_TOPS[0] - PARSE_ROW - 0.03)
     _draw_bars(axes, both, parse.segment_seconds, gap, facecolors=colours.ink, linewidth=0, zorder=3)
     axes.set_xlim(0, parse.seconds)
@@ -393,8 +393,16 @@ def _label_rows(
 
 def _say_instead(axes: "Axes", said: str, colours: Theme) -> None:
     """Put words where there are no rows."""
-    ink = {"color": colours.quiet, "backgroundcolor": colours.paper}
-    axes.text(0.5, 0.5, said, transform=axes.transAxes, ha="center", va="center", **ink)
+    axes.text(
+        0.5,
+        0.5,
+        said,
+        transform=axes.transAxes,
+        ha="center",
+        va="center",
+        color=colours.quiet,
+        backgroundcolor=colours.paper,
+    )
 
 
 def _wrapped(name: str, width: int, most_lines: int | None = None) -> str:
