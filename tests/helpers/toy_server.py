@@ -23,8 +23,12 @@ class ToySite:
     damaged: dict[str, list[bytes]] = field(default_factory=dict)
     """Path to contents served in place of the file's, for one request after the other."""
     ignores_range: bool = False
+    wrong_spans: int = 0
+    """How many answers to a Range come from another place of the file than they should."""
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     """Path and Range of every request so far."""
+    senders: list[dict[str, str]] = field(default_factory=list)
+    """Headers of every request so far, names in lower case."""
     url: str = ""
 
 
@@ -57,6 +61,7 @@ def serving(site: ToySite) -> Iterator[ToySite]:
 def _answer(handler: BaseHTTPRequestHandler, site: ToySite) -> None:
     path, span = handler.path, handler.headers.get("Range")
     site.requests.append((path, span))
+    site.senders.append({name.lower(): value for name, value in handler.headers.items()})
     code = site.answers[path].pop(0) if site.answers.get(path) else 0
     if path in site.redirects:
         return _send(handler, 302, b"", {"Location": site.redirects[path]})
@@ -69,6 +74,9 @@ def _answer(handler: BaseHTTPRequestHandler, site: ToySite) -> None:
         return _send(handler, 416, b"", {"Content-Range": f"bytes */{len(body)}"})
     if start:
         headers.setdefault("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+    if start and site.wrong_spans:
+        site.wrong_spans -= 1
+        body = body[-start:] + body[:-start]
     cut = site.cuts[path].pop(0) if site.cuts.get(path) else None
     return _send(handler, 206 if start else 200, body[start:], headers, cut=cut)
 

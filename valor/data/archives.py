@@ -1,17 +1,197 @@
-"""What comes from elsewhere is looked at before memory or disk is given to it: arrays in .npy and .npz files.
+"""What comes from elsewhere is looked at before memory or disk is given to it: archives, and arrays in .npy and .npz.
 
-Nothing is ever unpickled, and an array may not claim more bytes than its file has.
+Of an archive every member is looked at before the first one is written: its name, its kind, how often it is there, and
+what all of them come to. tarfile's own data filter lets links within the archive pass and mends absolute names; the
+published archives have neither, so here they end it. An array may not claim more bytes than its file has, and nothing
+is ever unpickled.
 """
 
+import lzma
+import shutil
+import stat
+import tarfile
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from math import prod
-from pathlib import Path
-from typing import Any, BinaryIO
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from valor.label_harvest.store.disk import replaced
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+"""What `unpack` understands."""
+_MOST_MEMBERS = 1_000_000
+"""Files in an archive beyond which it is no feature archive; all of LLP in five kinds is 60,000."""
+_MOST_EXPANSION = 200
+"""Unpacked over packed size beyond which an archive is taken for a trap; feature files reach 2, label files 40."""
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Member:
+    """A plain file inside an archive."""
+
+    path: str
+    """Its place below the target folder, checked."""
+    size: int
+    crc: int | None
+    """CRC-32 of a zip member."""
+    open: Callable[[], IO[bytes]]
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What became of an archive."""
+
+    written: int
+    """Files written."""
+    there: int
+    """Files that were there already with the same contents."""
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file name ends like an archive."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def safe_path(name: str) -> str:
+    """Check that a name from elsewhere stays below the folder it is put in.
+
+    Returns:
+        The name in its plainest form.
+
+    Raises:
+        ValueError: It is absolute, goes up, has a drive, a backslash or a control character, or is empty.
+
+    >>> safe_path("CLIP/./features/a.npy")
+    'CLIP/features/a.npy'
+    """
+    path = PurePosixPath(name)
+    control = any(ord(character) < 32 for character in name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or control or any(c in name for c in "\\:"):
+        raise ValueError(f"the path {name[:120]!r} would leave its folder or is no plain relative path")
+    return str(path)
+
+
+def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Unpacked:
+    """Unpack some members of a zip or tar archive, each file whole or not at all.
+
+    Args:
+        archive: The archive.
+        folder: Where its paths start.
+        wanted: Which paths to write; all of them are checked in any case.
+
+    Raises:
+        ValueError: The archive is damaged, or holds a path that leaves the folder, a link, a device, one path twice,
+            an encrypted file, or far more than its size; nothing has been written then, except for damage inside a
+            member of a zip, which shows when it is read.
+    """
+    with _members(archive) as members:
+        _check(archive, folder, members)
+        picked = [member for member in members if wanted(member.path)]
+        written = 0
+        for member in picked:
+            target = folder / member.path
+            if not target.parent.resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"{target}: a link in {folder} leads out of it; remove the link")
+            if _is_there(target, member):
+                continue
+            # Not flushed: there are thousands, and a second run writes again what a power cut left empty.
+            with member.open() as source, replaced(target, flush=False) as temporary, temporary.open("wb") as file:
+                shutil.copyfileobj(source, file, _BLOCK)
+                if file.tell() != member.size:
+                    raise ValueError(f"{archive}: {member.path} ends early; delete the archive and fetch it again")
+            written += 1
+    return Unpacked(written, len(picked) - written)
+
+
+@contextmanager
+def _members(archive: Path) -> Iterator[list[Member]]:
+    """The plain files of an archive, their names and kinds checked."""
+    try:
+        if archive.name.lower().endswith(".zip"):
+            with zipfile.ZipFile(archive) as opened:
+                yield _zip_members(archive, opened)
+        else:
+            with tarfile.open(archive) as opened_tar:
+                yield _tar_members(archive, opened_tar)
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the disk; gzip and bz2 give no number
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{archive}: a damaged archive ({reason}); delete it and fetch it again") from error
+
+
+def _zip_members(archive: Path, opened: zipfile.ZipFile) -> list[Member]:
+    members = []
+    for info in opened.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)  # the upper half is the mode Unix gives a file; 0 from elsewhere
+        if info.flag_bits & 1 or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise ValueError(f"{archive}: {info.filename!r} is encrypted, a link or a device; nothing was written")
+        path = _checked(archive, info.filename)
+        if not info.is_dir():
+            members.append(Member(path, info.file_size, info.CRC, partial(opened.open, info)))
+    return members
+
+
+def _tar_members(archive: Path, opened: tarfile.TarFile) -> list[Member]:
+    members = []
+    for info in opened:
+        if not (info.isreg() or info.isdir()):
+            raise ValueError(f"{archive}: {info.name!r} is a link or a device; nothing was written")
+        if info.name in (".", "./"):
+            continue
+        path = _checked(archive, info.name)
+        if info.isreg():
+            members.append(Member(path, info.size, None, partial(_extracted, opened, info)))
+    while opened.fileobj.read(_BLOCK):  # what follows the last member has the checksum of a compressed archive
+        pass
+    return members
+
+
+def _extracted(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    file = opened.extractfile(info)
+    assert file is not None  # a plain file has contents
+    return file
+
+
+def _checked(archive: Path, name: str) -> str:
+    try:
+        return safe_path(name)
+    except ValueError as error:
+        raise ValueError(f"{archive}: {error}; nothing was written") from error
+
+
+def _check(archive: Path, folder: Path, members: list[Member]) -> None:
+    """Refuse two members at one place (which of them is meant?), and more than a disk or an archive like this holds."""
+    if twice := len(members) - len({member.path for member in members}):
+        raise ValueError(f"{archive}: {twice} paths are there twice; nothing was written")
+    if len(members) > _MOST_MEMBERS:
+        raise ValueError(f"{archive}: {len(members):,} files are no feature archive; nothing was written")
+    total, packed = sum(member.size for member in members), archive.stat().st_size
+    if total > _MOST_EXPANSION * max(packed, 1):
+        raise ValueError(
+            f"{archive}: {packed:,} bytes that unpack to {total:,} are no feature archive; nothing was written"
+        )
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if total > (free := shutil.disk_usage(there).free):
+        raise ValueError(f"{archive}: unpacks to {total:,} bytes, {folder} has room for {free:,}; nothing was written")
+
+
+def _is_there(target: Path, member: Member) -> bool:
+    """Whether a file is there already; only a zip member says enough to know."""
+    if member.crc is None or not target.is_file() or target.stat().st_size != member.size:
+        return False
+    return zlib.crc32(target.read_bytes()) == member.crc
+
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 """Readers of a .npy header by its version; 3.0 is for names of fields, which no array of numbers has."""
@@ -71,7 +251,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
         raise ValueError(_fault(error)) from error
 
 
-def _array(file: BinaryIO, size: int) -> Array:
+def _array(file: IO[bytes], size: int) -> Array:
     """The array of an open .npy file of `size` bytes."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
