@@ -51,16 +51,17 @@ def _features(cli: argparse.Namespace) -> int:
 
 
 def _labels(cli: argparse.Namespace) -> int:
-    from valor.data.label_file import made_by_random_teachers, read_pseudo_labels
-    from valor.data.provenance import describe_labels, pass_mark
+    from valor.data.label_file import read_pseudo_labels
+    from valor.data.provenance import of_labels, pass_mark
     from valor.data.published_files import export_labels
 
-    if made_by_random_teachers(cli.source):
+    provenance = of_labels(cli.source)
+    if provenance.random_teachers:
         raise ValueError(
             f"{cli.source}: teachers with random weights made these labels, which other projects could not tell"
         )
     labels = read_pseudo_labels(cli.source)
-    if describe_labels(cli.source).get("simulated"):
+    if provenance.simulated:
         pass_mark(cli.source, cli.out, {"labels": str(cli.source)})
     count = export_labels(labels, cli.out, progress=not cli.quiet)
     print(f"{count:,} files; wrote {cli.out}")

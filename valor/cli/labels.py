@@ -99,7 +99,7 @@ def run(cli: argparse.Namespace) -> int:
 
 
 def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.data.label_file import PROVENANCE
+    from valor.data.label_file import LABEL_FACTS
 
     labels = report.labels
     seconds = f"{int(labels.marked.sum()):,} labelled seconds" + (" (soft, above 1/2)" if labels.soft else "")
@@ -107,7 +107,7 @@ def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
     if report.left_out:
         counts = Counter(report.left_out.values()).most_common()
         why = ", ".join(f"{count:,} {status}" for status, count in counts)
-        listed = f"{cli.out / PROVENANCE} lists them"
+        listed = f"{cli.out / LABEL_FACTS} lists them"
         print(f"{len(report.left_out):,} clips without complete evidence got no labels ({why}); {listed}")
     if report.removed:
         print(f"removed {report.removed:,} files of the labels that were there before")

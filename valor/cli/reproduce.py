@@ -49,7 +49,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.data.download import FetchOptions, asked_offline
-    from valor.data.provenance import MARK
+    from valor.data.provenance import Provenance
     from valor.experiments.reproduce import fetch_parts, prepare, reproduce, write_reproduction
     from valor.scoring.layout import to_text
     from valor.training.recipes import find_recipe, override
@@ -59,7 +59,7 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--simulated needs no --download, and --clips is for --simulated alone; leave one out")
     recipe = override(find_recipe(cli.row), cli.set)
     options = TrainOptions(seeds=cli.seeds, device=cli.device, progress=not cli.quiet)
-    data, out = cli.data, cli.out or Path("runs") / (f"{MARK}-{cli.row}" if cli.simulated else cli.row)
+    data, out = cli.data, cli.out or Path("runs") / Provenance(simulated=cli.simulated).marked(cli.row, "-")
     if cli.simulated:
         data = _simulated(cli, recipe, out)
     elif cli.download:

@@ -111,7 +111,7 @@ def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tupl
 def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "ScoredSystem":
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.data.prediction_files import read_any_predictions
-    from valor.data.provenance import is_simulated
+    from valor.data.provenance import of_folder
     from valor.scoring.system import score_system
     from valor.training.checkpoint import BEST, refuse_several_seeds
 
@@ -131,8 +131,7 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "
             rounding=cli.rounding,
             use_scores=cli.use_scores,
         )
-    if is_simulated(cli.annotations):
-        predictions = replace(predictions, simulated=True)
+    predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
     return score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
 
 

@@ -1,6 +1,6 @@
-"""The pseudo-label file (.npz, never pickled), the only place that knows its layout.
+"""A folder of pseudo labels: the label file (.npz, never pickled) and labels.json, which says who made it.
 
-It holds
+The label file holds
     clip_ids        unicode [N]
     classes         unicode [C]
     pseudo_labels   bool [N, T, M, C], M is (audio, visual)
@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +29,13 @@ if TYPE_CHECKING:
 
 FILE_NAME = "pseudo_labels.npz"
 """Name of the file inside a label folder."""
-_HARD, _SOFT = "pseudo_labels", "pseudo_probs"
-_ABSENT = "absent"
-
-
-PROVENANCE = "labels.json"
+LABEL_FACTS = "labels.json"
 """Beside the label file: which teachers, weights and thresholds made it."""
 
 UNDER_WAY = "under_way"
 """Key of `labels.json` while the files beside it are being written."""
+
+_HARD, _SOFT, _ABSENT = "pseudo_labels", "pseudo_probs", "absent"
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,31 +173,32 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
         ) from error
 
 
-def is_random(manifest: Mapping) -> bool:
-    """Whether a teacher of this store had random weights, which makes its labels noise."""
-    return any(identity.get("weights") == "random" for identity in manifest["teachers"].values())
+def write_label_facts(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write `labels.json` of a label folder: who made its labels, whether random weights did, and what is left out."""
+    with replaced(folder / LABEL_FACTS) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def made_by_random_teachers(labels: Path) -> bool:
-    """Whether labels say of themselves that a random teacher made them.
+def read_label_facts(labels: Path) -> dict[str, Any] | None:
+    """What `labels.json` says of labels; None where there is none.
 
     Args:
-        labels: Their folder, or a file in it. Without `labels.json` nothing is known against them.
+        labels: Their folder, or a file in it.
 
     Raises:
-        ValueError: `labels.json` is damaged, or says that its labels are still being written.
+        ValueError: It is damaged, or says that its labels are still being written.
     """
-    path = (labels if labels.is_dir() else labels.parent) / PROVENANCE
+    path = (labels if labels.is_dir() else labels.parent) / LABEL_FACTS
     if not path.is_file():
-        return False
+        return None
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        is_noise, under_way = bool(told["random_weights"]), bool(told.get(UNDER_WAY))
+        told = dict(json.loads(path.read_text(encoding="utf-8")))
+        told["random_weights"]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected what `valor labels` wrote, got {error!r}; make the labels again") from error
-    if under_way:
+    if told.get(UNDER_WAY):
         raise ValueError(f"{path}: `valor labels` was interrupted while it wrote these labels; run it again")
-    return is_noise
+    return told
 
 
 def refuse_soft(labels: PseudoLabels) -> None:

@@ -58,6 +58,7 @@ from valor.label_harvest.store.manifest import media_id
 
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import BoolArray, FloatArray, Predictions, decisions, read_predictions, write_predictions
+from .provenance import Provenance
 from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import (
     CLIP_LIST,
@@ -173,10 +174,10 @@ def write_any_predictions(
             decided,
             segment_probs=predictions.segment_probs,
             segment_seconds=segment_seconds,
-            simulated=predictions.simulated,
+            provenance=predictions.provenance,
         )
         return
-    if predictions.simulated:
+    if predictions.provenance.simulated:
         raise ValueError(
             f"{path}: tables cannot say that features were simulated, so that no score means anything; write .npz or "
             ".json"
@@ -222,7 +223,8 @@ def read_prediction_json(
     events = [event for clip in clips for event in _events(clip, path)]
     if not isinstance(simulated := table.get("simulated", False), bool):
         raise ValueError(f"{path}: simulated must be true or false, got {simulated!r:.80}")
-    return replace(predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores), simulated=simulated)
+    found = predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores)
+    return replace(found, provenance=Provenance(simulated=simulated))
 
 
 def write_prediction_json(
@@ -233,7 +235,7 @@ def write_prediction_json(
     *,
     segment_probs: FloatArray | None = None,
     segment_seconds: float = 1.0,
-    simulated: bool = False,
+    provenance: Provenance | None = None,
 ) -> None:
     """Write decisions as JSON, whole or not at all.
 
@@ -244,7 +246,7 @@ def write_prediction_json(
         predicted: bool [N, T, M, C].
         segment_probs: float [N, T, M, C]; the score of an event is then the mean of its segments.
         segment_seconds: length of a segment in seconds.
-        simulated: whether they come from simulated features.
+        provenance: what is known of the features they come from.
     """
     clips = []
     for n, clip_id in enumerate(clip_ids):
@@ -264,7 +266,7 @@ def write_prediction_json(
         "classes": list(class_names),
         "segments": predicted.shape[1],
         "segment_seconds": segment_seconds,
-        **({"simulated": True} if simulated else {}),
+        **({} if provenance is None else provenance.flags),
     }
     lines = ",\n".join(f"  {json.dumps(clip, ensure_ascii=False)}" for clip in clips)
     text = json.dumps(head, ensure_ascii=False, indent=1)[:-2] + f',\n "clips": [\n{lines}\n ]\n}}\n'

@@ -20,7 +20,7 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from valor.eval.events import MODALITIES, event_frame
 from valor.eval.scores import Scores, score
 from valor.label_harvest.store.disk import replaced
 
+from .provenance import Provenance
 from .tables import Split
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ class Predictions:
     """bool [N, T], True where a segment exists; None for clips of one length."""
     rounding: str | None = None
     """How events between segment borders were moved to them (segment_grid.py); None if none was."""
-    simulated: bool = False
-    """Whether they come from simulated features, or from a parser trained on such."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What is known of the features they come from, and of what their parser was trained on."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together, are no probabilities, or name something twice."""
@@ -125,7 +126,7 @@ def read_predictions(path: Path | str) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as archive:
             held = {name: archive[name] for name in ("clip_ids", "classes", *ARRAYS) if name in archive.files}
-            simulated = _SIMULATED in archive.files and bool(np.any(archive[_SIMULATED]))
+            found = Provenance(simulated=_SIMULATED in archive.files and bool(np.any(archive[_SIMULATED])))
             names = ", ".join(archive.files) or "nothing"
     except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
@@ -134,7 +135,7 @@ def read_predictions(path: Path | str) -> Predictions:
         ) from error
     try:
         axes = {name: _names(name, held.pop(name, None)) for name in ("clip_ids", "classes")}
-        return Predictions(clip_ids=axes["clip_ids"], class_names=axes["classes"], simulated=simulated, **held)
+        return Predictions(clip_ids=axes["clip_ids"], class_names=axes["classes"], provenance=found, **held)
     except ValueError as error:
         raise ValueError(f"{path}: {error} (the file holds {names})") from error
 
@@ -153,7 +154,7 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
         raise ValueError(f"{path}: a prediction file is named *.npz")
     arrays = {name: getattr(predictions, name) for name in ARRAYS if getattr(predictions, name) is not None}
     names = {"clip_ids": np.array(predictions.clip_ids), "classes": np.array(predictions.class_names)}
-    if predictions.simulated:
+    if predictions.provenance.simulated:
         names[_SIMULATED] = np.array(True)
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **arrays)
@@ -288,7 +289,7 @@ def score_predictions(
         "clips_expected": len(split.clip_ids),
         "truth_sha256": split.truth_sha256,
         "post_processing": rule,
-        **({"simulated": True} if predictions.simulated else {}),
+        **predictions.provenance.flags,
     }
     return scores, report
 

@@ -1,32 +1,147 @@
-"""Where the data of a run came from, as JSON values for its recipe.json and its checkpoint.
+"""Where data, labels and scores came from, and whether they mean anything: the one record of it, and how it is read.
 
-Nothing here is read again: it is there so that somebody can ask a checkpoint which features, teachers, thresholds and
-truth are behind it.
+Two things take all meaning from a score, and whatever is made from them says so for ever:
 
-The mark of simulated features: who carries it, and how it is passed on. No score under it means anything.
+    simulated features or labels    a data folder holds SIMULATED.json, a packed file has a source that begins so, and
+                                    recipes, labels.json, predictions and score files hold "simulated": true; rows,
+                                    titles and files of results are called SIMULATED
+    teachers with random weights    a store names `random` as a teacher's weights, labels.json holds
+                                    "random_weights": true; training on such is refused unless it is asked for
+
+`sources` says more, as JSON values for recipe.json and the checkpoint: which features, teachers, thresholds and truth
+are behind a run. They are there for somebody who asks, and are not read again.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valor.data.label_file import PROVENANCE
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.store import store_manifest
 
-from .feature_files import FEATURE_FILES, LABEL_FOLDERS
 from .feature_options import FeatureOptions
-from .label_file import FILE_NAME
-from .packed import is_packed, read_packed_card
+from .label_file import FILE_NAME, read_label_facts
 from .tables import Split
+
+MARK = "SIMULATED"
+"""What everything made from simulated features is called by."""
+
+MARK_FILE = f"{MARK}.json"
+"""What a data folder of simulated features holds."""
+
+EXPORTED_KINDS = {"clap", "clip"}
+"""Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
 
 _PACKED_FACTS = ("dtype", "exact", "source", "sha256")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What is known against something; nothing unless it is said.
+
+    Example:
+        >>> told_by({"simulated": True}).marked("valor")
+        'SIMULATED valor'
+        >>> Provenance().marked("valor")
+        'valor'
+    """
+
+    simulated: bool = False
+    """Features or labels are simulated."""
+    random_teachers: bool = False
+    """A teacher had random weights, so that its features and labels are noise."""
+    sources: Mapping[str, Any] = field(default_factory=dict)
+    """Which features, labels and truth, see `describe_data`."""
+
+    def __or__(self, other: "Provenance") -> "Provenance":
+        """What is known against either."""
+        return Provenance(
+            simulated=self.simulated or other.simulated,
+            random_teachers=self.random_teachers or other.random_teachers,
+            sources=self.sources or other.sources,
+        )
+
+    def marked(self, name: str, between: str = " ") -> str:
+        """A name as titles, tables and files show it: with the mark before it, once, where something is simulated."""
+        return f"{MARK}{between}{name}" if self.simulated and not name.startswith(MARK) else name
+
+    @property
+    def flags(self) -> dict[str, bool]:
+        """What predictions and score files hold of it."""
+        return {"simulated": True} if self.simulated else {}
+
+
+def told_by(record: Mapping[str, Any]) -> Provenance:
+    """What a record on disk says of itself: a store's manifest, labels.json, a packed card, a recipe, or scores."""
+    run = record.get("run")
+    sources = run.get("sources") if isinstance(run, Mapping) else None
+    held = sources if isinstance(sources, Mapping) else record
+    teachers = record.get("teachers")
+    identities = teachers.values() if isinstance(teachers, Mapping) else ()
+    is_random = any(isinstance(one, Mapping) and one.get("weights") == "random" for one in identities)
+    return Provenance(
+        simulated=bool(held.get("simulated")) or str(record.get("source", "")).startswith(MARK),
+        random_teachers=bool(held.get("random_weights")) or is_random,
+        sources=held if held is not record else {},
+    )
+
+
+def of_folder(data: Path) -> Provenance:
+    """What a data folder says of all that lies in it."""
+    return Provenance(simulated=(data / MARK_FILE).is_file())
+
+
+def of_labels(labels: Path) -> Provenance:
+    """What labels say of themselves.
+
+    Args:
+        labels: Their folder, or a file in it. Without `labels.json` nothing is known against them.
+
+    Raises:
+        ValueError: `labels.json` is damaged, or says that its labels are still being written.
+    """
+    return told_by(read_label_facts(labels) or {})
+
+
+def of_features(features: FeatureOptions, data: Path, splits: Sequence[Split]) -> Provenance:
+    """What the features of some splits say of themselves: their folder, their cards, their store.
+
+    Args:
+        features: Which kinds.
+        data: Folder of the annotation tables and the features.
+        splits: Those that are read; none asks the folder and the store alone.
+
+    Raises:
+        ValueError: As in `of_labels`, where the kinds are those exported with labels.
+    """
+    from .feature_files import FEATURE_FILES  # needs torch, which whoever asks for features has
+    from .packed import is_packed, read_packed_card
+
+    kinds = {kind for kind in (features.audio, features.visual, features.motion) if kind}
+    found = of_folder(data)
+    for kind in sorted(kinds & FEATURE_FILES.keys()):
+        for split in splits:
+            if is_packed(data, kind, split.name):
+                found |= told_by({"source": read_packed_card(data, kind, split.name).source})
+    if kinds & EXPORTED_KINDS:
+        found |= Provenance(random_teachers=of_labels(data).random_teachers)
+    if any("." in kind for kind in kinds):
+        found |= told_by(store_manifest(_store_of(data)))
+    return found
+
+
+def of_run(features: FeatureOptions, data: Path, splits: Sequence[Split], labels: Path | None) -> Provenance:
+    """What is known of all a run learns from and is scored on; arguments as in `describe_data`."""
+    found = of_features(features, data, splits) | (Provenance() if labels is None else of_labels(labels))
+    sources = {"simulated": found.simulated} | describe_data(features, data, splits, labels)
+    return Provenance(simulated=found.simulated, random_teachers=found.random_teachers, sources=sources)
+
+
 def describe_data(features: FeatureOptions, data: Path, splits: Sequence[Split], labels: Path | None) -> dict[str, Any]:
-    """Say where features, labels and truth of a run come from.
+    """Say where features, labels and truth of a run come from, as JSON values.
 
     Args:
         features: Which kinds.
@@ -35,11 +150,9 @@ def describe_data(features: FeatureOptions, data: Path, splits: Sequence[Split],
         labels: Folder of the pseudo labels, or None.
     """
     kinds = {stream: getattr(features, stream) for stream in ("audio", "visual", "motion")}
-    made_by = None if labels is None else describe_labels(labels)
     return {
-        "simulated": simulated_features(features, data, splits) or bool(made_by and made_by.get("simulated")),
         "features": {stream: _features(kind, data, splits) for stream, kind in kinds.items() if kind},
-        "labels": made_by,
+        "labels": None if labels is None else describe_labels(labels),
         "truth": {
             split.name: {"version": split.truth_version, "sha256": split.truth_sha256}
             for split in splits
@@ -49,31 +162,27 @@ def describe_data(features: FeatureOptions, data: Path, splits: Sequence[Split],
     }
 
 
-def simulated_features(features: FeatureOptions, data: Path, splits: Sequence[Split]) -> bool:
-    """Whether features are simulated: their folder says so, or a card there; arguments as in `describe_data`."""
-    kinds = {kind for kind in (features.audio, features.visual, features.motion) if kind in FEATURE_FILES}
-    packed = [(kind, split.name) for kind in kinds for split in splits if is_packed(data, kind, split.name)]
-    return is_simulated(data) or any(read_packed_card(data, *one).source.startswith(MARK) for one in packed)
-
-
 def describe_labels(labels: Path) -> dict[str, Any]:
     """Say who made the pseudo labels of a folder: teachers and thresholds where `labels.json` tells them."""
-    folder = labels if labels.is_dir() else labels.parent
+    from .feature_files import LABEL_FOLDERS  # needs torch
+
     file = labels / FILE_NAME if labels.is_dir() else labels
     if not file.is_file():
         return {"from": "published files", "folders": list(LABEL_FOLDERS)}
     facts: dict[str, Any] = {"from": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    if (folder / PROVENANCE).is_file():
-        made = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
-        made["left_out"] = len(made.get("left_out", ()))
-        facts |= made | {"teachers": _teachers(made.get("teachers", {}))}
+    made = read_label_facts(labels)
+    if made is not None:
+        facts |= made | {"left_out": len(made.get("left_out", ())), "teachers": _teachers(made.get("teachers", {}))}
     return facts
 
 
 def _features(kind: str, data: Path, splits: Sequence[Split]) -> dict[str, Any]:
     """Where one kind is read from; the same choice as in `valor.data.clips`."""
+    from .feature_files import FEATURE_FILES
+    from .packed import is_packed, read_packed_card
+
     if "." in kind:
-        manifest = store_manifest(data / "store" if (data / "store").is_dir() else data)
+        manifest = store_manifest(_store_of(data))
         teacher = _teachers(manifest["teachers"]).get(kind.partition(".")[0])
         return {"kind": kind, "from": "evidence store", "fingerprint": manifest["fingerprint"], "teacher": teacher}
     packed: dict[str, Any] = {}
@@ -97,35 +206,22 @@ def _teachers(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str
     }
 
 
-MARK = "SIMULATED"
-"""What everything made from simulated features is called by."""
-
-MARK_FILE = f"{MARK}.json"
-"""What a data folder of simulated features holds."""
+def _store_of(data: Path) -> Path:
+    return data / "store" if (data / "store").is_dir() else data
 
 
-def is_simulated(data: Path) -> bool:
-    """Whether a data folder says of itself that its features are simulated."""
-    return (data / MARK_FILE).is_file()
-
-
-def marked(name: str) -> str:
-    """A name with the mark before it, once."""
-    return name if name.startswith(MARK) else f"{MARK} {name}"
-
-
-def write_mark(folder: Path, facts: dict[str, Any]) -> None:
-    """Write the mark into a folder.
+def write_mark(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write the mark of simulated features into a data folder.
 
     Args:
-        folder: A data folder.
+        folder: The folder.
         facts: What was simulated, as JSON values.
     """
     with replaced(folder / MARK_FILE) as temporary:
         temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
-def pass_mark(source: Path, out: Path, facts: dict[str, Any]) -> None:
+def pass_mark(source: Path, out: Path, facts: Mapping[str, Any]) -> None:
     """Mark what is made from a simulated folder like the folder itself; a mark that is there stays.
 
     Args:
@@ -133,9 +229,9 @@ def pass_mark(source: Path, out: Path, facts: dict[str, Any]) -> None:
         out: The folder to mark.
         facts: What to write where the source has no mark of its own.
     """
-    if is_simulated(out):
+    if of_folder(out).simulated:
         return
-    if not is_simulated(source):
+    if not of_folder(source).simulated:
         write_mark(out, {"simulated": True, **facts})
         return
     with replaced(out / MARK_FILE) as temporary:

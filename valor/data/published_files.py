@@ -19,7 +19,6 @@ them for the published ones.
 
 import hashlib
 import io
-import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from valor.data.label_file import PROVENANCE, made_by_random_teachers, refuse_soft
+from valor.data.label_file import LABEL_FACTS, refuse_soft, write_label_facts
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import media_id
@@ -50,7 +49,7 @@ from .feature_files import (
 )
 from .label_file import FILE_NAME, PseudoLabels, write_pseudo_labels
 from .packed import PRECISIONS, PackedCard, packed_cards, read_packed, write_packed
-from .provenance import MARK, is_simulated, pass_mark
+from .provenance import of_folder, of_labels, pass_mark, told_by
 from .tables import WEAK_TABLES, Split, read_weak_table
 
 _LOG = logging.getLogger(__name__)
@@ -240,8 +239,7 @@ def import_labels(
         "random_weights": False,
         "left_out": {clip_id: "missing" for row in coverages for clip_id in row.missing},
     }
-    with replaced(out / PROVENANCE) as temporary:
-        temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+    write_label_facts(out, provenance)
     write_pseudo_labels(out / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels)
     return labels, coverages
 
@@ -307,9 +305,9 @@ def _refuse_two_files(folder: Path, split: Split) -> None:
 
 
 def _refuse_random(data: Path) -> None:
-    if made_by_random_teachers(data):
+    if of_labels(data).random_teachers:
         raise ValueError(
-            f"{data}: {PROVENANCE} says that teachers with random weights made these files, so they mean nothing and "
+            f"{data}: {LABEL_FACTS} says that teachers with random weights made these files, so they mean nothing and "
             "are not imported; harvest with real weights"
         )
 
@@ -381,7 +379,7 @@ def export_features(data: Path, card: PackedCard, out: Path, *, progress: bool =
     features, card = read_packed(data, card.kind, card.split)
     folder = out / (FEATURE_FILES[card.kind].folder + FOLDED * _is_folded(card))
     names = file_names(card.clip_ids)
-    if is_simulated(data) or card.source.startswith(MARK):
+    if (of_folder(data) | told_by({"source": card.source})).simulated:
         pass_mark(data, out, {"source": card.source})
     arrays = (features[row].float().numpy() for row in range(len(names)))
     _write_all(folder, names, arrays, label=f"export {card.kind}" if progress else None)

@@ -24,9 +24,9 @@ import numpy as np
 from tqdm import tqdm
 
 from valor.data.feature_files import read_label_files
-from valor.data.label_file import FILE_NAME, is_random, made_by_random_teachers, read_pseudo_labels
+from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.predictions import read_predictions, score_predictions
-from valor.data.provenance import MARK, is_simulated
+from valor.data.provenance import of_folder, of_labels, told_by
 from valor.data.tables import Split, read_split
 from valor.data.vocabulary import LLP_CLASSES
 from valor.demo.run import DemoOptions, harvest_world
@@ -152,8 +152,8 @@ def _llp(data: Path) -> AblationWorld:
         evidence = _evidence_of_store(store, train, default_thresholds(store, LLP_CLASSES))
     else:
         evidence = _published_evidence(data, train)
-    mark = f"{MARK} features, " if is_simulated(data) else ""
-    title = f"{mark}LLP, {base.name}, {len(test.clip_ids):,} test clips"
+    title = f"LLP, {base.name}, {len(test.clip_ids):,} test clips"
+    title = of_folder(data).marked(title, " features, ")
     return AblationWorld(name="llp", title=title, data=data, base=base, evidence=evidence, test=test, arrays=arrays)
 
 
@@ -180,7 +180,7 @@ def _evidence_of_store(store: EvidenceStore, train: Split, thresholds: Mapping[s
         tags=train.weak_labels,
         hard={role: pseudo_labels(*track) for role, track in tracks.items()},
         soft={role: pseudo_probs(*track) for role, track in tracks.items()},
-        random_weights=is_random(store.manifest),
+        provenance=told_by(store.manifest),
     )
 
 
@@ -198,7 +198,7 @@ def _published_evidence(data: Path, train: Split) -> LabelEvidence:
         class_names=train.class_names,
         tags=train.weak_labels,
         hard={"audio": labels[:, :, 0], "visual": labels[:, :, 1]},
-        random_weights=made_by_random_teachers(data),
+        provenance=of_labels(data),
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from valor.data.feature_options import PRECISIONS
+from valor.data.provenance import MARK
 
 from .rows import GROUPS, rows_of
 
@@ -69,8 +70,6 @@ class SimulationOptions:
     @property
     def folder(self) -> str:
         """Name of the folder the simulation is made in."""
-        from valor.data.provenance import MARK  # needs torch
-
         return MARK if self.clips is None else f"{MARK}-{self.clips}-clips"
 
     def split_sizes(self) -> dict[str, int]:

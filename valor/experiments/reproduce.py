@@ -20,7 +20,7 @@ from typing import Any
 from valor.data.download import FetchOptions, download_annotations, download_from_hub
 from valor.data.packed import is_packed
 from valor.data.predictions import read_predictions, score_predictions, write_scores_json
-from valor.data.provenance import MARK, describe_labels, marked, simulated_features
+from valor.data.provenance import MARK, Provenance, of_features, of_labels
 from valor.data.published_files import import_features, read_clips
 from valor.data.tables import EVENT_TABLES, WEAK_TABLES, Split, read_split
 from valor.eval.decide import PRESETS
@@ -56,7 +56,8 @@ class Reproduction:
     results: tuple[SeedResult, ...]
     """One for each seed, scored on `truth_version`."""
     truth_version: str
-    simulated: bool
+    provenance: Provenance
+    """Of the features and labels."""
     changes: tuple[str, ...]
     """What was changed of the published recipe."""
     table: Comparison
@@ -64,9 +65,8 @@ class Reproduction:
     @property
     def title(self) -> str:
         """What the result is called."""
-        mark = f"{MARK} " if self.simulated else ""
         changed = f", changed: {', '.join(self.changes)}" if self.changes else ""
-        return f"{mark}{self.published.method} reproduced{changed}"
+        return self.provenance.marked(f"{self.published.method} reproduced{changed}")
 
 
 def published_row_of(row: str, published: Published | None = None) -> PublishedRow:
@@ -147,9 +147,9 @@ def reproduce(
         ValueError: The row is unknown, or as in `valor.training.seeds.train_seeds`.
     """
     known = read_published()
-    entry, simulated = published_row_of(row, known), _is_simulated(data, recipe, options)
-    if simulated:
-        recipe = replace(recipe, name=marked(recipe.name))
+    entry, provenance = published_row_of(row, known), _provenance(data, recipe, options)
+    simulated = provenance.simulated
+    recipe = replace(recipe, name=provenance.marked(recipe.name))
     results = []
     folder = out if options.seeds > 1 else out / f"seed-{recipe.fit.seed}"
     for result in train_seeds(recipe, data, folder, options):
@@ -164,7 +164,7 @@ def reproduce(
         recipe=recipe,
         results=scored,
         truth_version=version,
-        simulated=simulated,
+        provenance=provenance,
         changes=tuple(changes),
         table=replace(table, notes=(*table.notes, *_notes(table, version, simulated=simulated))),
     )
@@ -178,7 +178,7 @@ def compared_truth(data: Path) -> str:
 
 def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
     """Write the result as text, Markdown, CSV and JSON; returns the files."""
-    stem = f"{MARK}-{RESULT}" if found.simulated else RESULT
+    stem = found.provenance.marked(RESULT, "-")
     texts = {_SUFFIXES[name]: FORMATS[name](found.table) for name in _SUFFIXES}
     texts[".txt"] = f"{found.title}\n\n{texts['.txt']}"
     texts[".md"] = f"# {found.title}\n\n{texts['.md']}"
@@ -191,11 +191,11 @@ def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
     return paths
 
 
-def _is_simulated(data: Path, recipe: Recipe, options: TrainOptions) -> bool:
-    """Whether features or labels of a row are simulated."""
+def _provenance(data: Path, recipe: Recipe, options: TrainOptions) -> Provenance:
+    """What is known of the features and labels of a row."""
     splits = [read_clips(data, name, options.names) for name in WEAK_TABLES]
-    labels = describe_labels(options.labels or data) if recipe.fit.pseudo_label_weight else {}
-    return simulated_features(recipe.features, data, splits) or bool(labels.get("simulated"))
+    labels = of_labels(options.labels or data) if recipe.fit.pseudo_label_weight else Provenance()
+    return of_features(recipe.features, data, splits) | labels
 
 
 def _bearable(part: Missing, *, drops: bool) -> bool:
@@ -247,7 +247,7 @@ def _notes(table: Comparison, version: str, *, simulated: bool) -> list[str]:
 def _json(found: Reproduction) -> dict[str, Any]:
     return {
         "title": found.title,
-        "simulated": found.simulated,
+        "simulated": found.provenance.simulated,
         "published_as": found.published.title,
         "seeds": [result.seed for result in found.results],
         "truth": found.truth_version,

@@ -6,7 +6,6 @@ A row says what it changes of the base, which is VALOR: which labels it learns f
 The labels an ablation compares, from what teachers say and from tags; each is one line of SOURCES.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from valor.data.label_file import FILE_NAME, PROVENANCE, write_pseudo_labels
-from valor.label_harvest.store.disk import replaced
+from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
+from valor.data.provenance import Provenance
 from valor.training.recipes import RECIPES, Recipe, override
 
 BoolArray = npt.NDArray[np.bool_]
@@ -37,8 +36,8 @@ class LabelEvidence:
     """bool [N, T, C], what each teacher labels, by role: audio, visual and perhaps fused."""
     soft: Mapping[str, FloatArray] = field(default_factory=dict)
     """float [N, T, C] in 0..1, the same before the threshold, where the evidence is there."""
-    random_weights: bool = False
-    """Whether a teacher had random weights, so that its labels are noise."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What is known against the teachers."""
 
     @property
     def copied(self) -> BoolArray:
@@ -114,9 +113,7 @@ def make_labels(name: str, evidence: LabelEvidence) -> npt.NDArray:
 def write_label_source(folder: Path, name: str, evidence: LabelEvidence) -> Path:
     """Write the labels of a source into a label folder, with what they are; returns the folder."""
     labels = make_labels(name, evidence)
-    provenance = {"source": name, "random_weights": evidence.random_weights, "left_out": {}}
-    with replaced(folder / PROVENANCE) as temporary:
-        temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
+    write_label_facts(folder, {"source": name, "random_weights": evidence.provenance.random_teachers, "left_out": {}})
     write_pseudo_labels(folder / FILE_NAME, evidence.clip_ids, evidence.class_names, labels)
     return folder
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
-from valor.data.label_file import FILE_NAME, PROVENANCE, write_pseudo_labels
+from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
 from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.provenance import MARK, MARK_FILE, write_mark
 from valor.data.tables import (
@@ -155,7 +155,7 @@ def _write_labels(out: Path, train: Split, options: SimulationOptions) -> None:
     wrong = np.random.default_rng([options.seed, 2]).random(events.shape, np.float32) < options.label_errors
     labels = (events ^ wrong) & train.weak_labels[:, None, None]
     provenance = {"simulated": True, "random_weights": False, "label_errors": options.label_errors, "left_out": {}}
-    _write_json(out / PROVENANCE, provenance)
+    write_label_facts(out, provenance)
     write_pseudo_labels(out / FILE_NAME, train.clip_ids, train.class_names, labels)
 
 

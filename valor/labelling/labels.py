@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.label_file import FILE_NAME, PROVENANCE, PseudoLabels, is_random, write_pseudo_labels
+from valor.data.label_file import FILE_NAME, PseudoLabels, write_label_facts, write_pseudo_labels
+from valor.data.provenance import told_by
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, EventClass
 from valor.eval.breakdown import Breakdown, breakdown
@@ -17,7 +18,6 @@ from valor.eval.counts import segment_counts
 from valor.eval.events import MODALITIES
 from valor.eval.scores import Scores, score
 from valor.label_harvest.pseudo_labels import judges_of, label_store
-from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.store import EvidenceStore
 
 PUBLISHED_TEACHERS = {"visual": "clip", "audio": "clap"}
@@ -159,7 +159,7 @@ def write_label_folder(
     """
     labels, left_out = label_clips(store, thresholds, temperature=temperature)
     write_labels(folder, labels)
-    write_provenance(folder, provenance_of(store.manifest, thresholds, left_out, temperature=temperature))
+    write_label_facts(folder, provenance_of(store.manifest, thresholds, left_out, temperature=temperature))
     return labels, left_out
 
 
@@ -195,15 +195,9 @@ def provenance_of(
         **({} if origin is None else {"thresholds_from": dict(origin)}),
         **({} if temperature is None else {"soft": {"temperature": temperature}}),
         **({"absent": absent} if absent else {}),
-        "random_weights": is_random(manifest),
+        "random_weights": told_by(manifest).random_teachers,
         "left_out": dict(left_out),
     }
-
-
-def write_provenance(folder: Path, provenance: Mapping[str, Any]) -> None:
-    """Write `labels.json` of a label folder."""
-    with replaced(folder / PROVENANCE) as temporary:
-        temporary.write_text(json.dumps(provenance, indent=1) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valor.data.label_file import FILE_NAME, PROVENANCE, UNDER_WAY, PseudoLabels, read_pseudo_labels
+from valor.data.label_file import FILE_NAME, LABEL_FACTS, UNDER_WAY, PseudoLabels, read_pseudo_labels, write_label_facts
 from valor.data.tables import Split, read_split
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.label_harvest.pseudo_labels import judges_of
@@ -36,7 +36,6 @@ from .labels import (
     threshold_origin,
     thresholds_for,
     write_labels,
-    write_provenance,
 )
 from .options import SCORED_SPLITS, LabelOptions
 from .quality import QUALITY_FILE, draw_label_classes, write_class_table
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 
 FILES, FOLDERS = "files", "exported"
 """Keys of `labels.json`: names of the files beside it, and the folders of the published layout that were written."""
-_ALWAYS = (FILE_NAME, PROVENANCE)
+_ALWAYS = (FILE_NAME, LABEL_FACTS)
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def open_label_folder(
 def _read_record(path: Path) -> Mapping[str, Any]:
     """What `labels.json` says; nothing where there is none or it is no such file."""
     with suppress(OSError, ValueError):
-        told = json.loads((path / PROVENANCE).read_text(encoding="utf-8"))
+        told = json.loads((path / LABEL_FACTS).read_text(encoding="utf-8"))
         return told if isinstance(told, dict) else {}
     return {}
 
@@ -233,13 +232,13 @@ def make_labels(path: Path, out: Path, options: LabelOptions, *, progress: bool 
     place = open_label_folder(out, *ours, report.files, folders, overwrite=options.overwrite)
     facts = provenance_of(manifest, thresholds, report.left_out, temperature=options.temperature, origin=origin)
     with _writing(out):
-        write_provenance(out, facts | place.record() | {UNDER_WAY: True})
+        write_label_facts(out, facts | place.record() | {UNDER_WAY: True})
         if plan:
             report = _export(out, path, report, plan, progress=progress)
         _write_found(out, report, options.picture)
         write_labels(out, report.labels)
         removed = place.remove_stale(report.labels.clip_ids, report.files, folders)
-        write_provenance(out, facts | {FILES: list(report.files), FOLDERS: list(folders)})
+        write_label_facts(out, facts | {FILES: list(report.files), FOLDERS: list(folders)})
     return replace(report, removed=removed)
 
 

@@ -5,12 +5,14 @@ F-scores as papers print them: the rows of published_scores.json, and which of t
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from valor.data.provenance import MARK, marked
+from valor.data.provenance import MARK, Provenance, told_by
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 
@@ -146,8 +148,8 @@ class TableRow:
     note: str = ""
     impossible: tuple[int, ...] = ()
     """Positions of figures that contradict the others of their row."""
-    simulated: bool = False
-    """Whether it was trained or scored on simulated features; its name says so."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What is known of what it was trained and scored on; its name says so."""
 
     @property
     def may_be_best(self) -> bool:
@@ -265,9 +267,9 @@ def read_run(run: str | Path) -> TableRow:
         )
     rows = [_read_scores(file) for file in files]
     _refuse_mixture(rows)
-    simulated = any(row.simulated for row in rows)
+    provenance = reduce(or_, (row.provenance for row in rows))
     title = name if path != Path(typed) else path.stem if path.is_file() else path.resolve().name
-    title = marked(title) if simulated else title
+    title = provenance.marked(title)
     if len(rows) == 1:
         return replace(rows[0], name=title)
     columns = list(zip(*(row.figures for row in rows), strict=True))
@@ -277,7 +279,7 @@ def read_run(run: str | Path) -> TableRow:
         figures=tuple(fmean(column) for column in columns),
         spread=tuple(map(stdev, columns)),
         seeds=len(rows),
-        simulated=simulated,
+        provenance=provenance,
     )
 
 
@@ -298,7 +300,7 @@ def _read_scores(path: Path) -> TableRow:
             truth_sha256=report.get("truth_sha256"),
             clips=scores.clips,
             clips_expected=int(report.get("clips_expected", scores.clips)),
-            simulated=bool(report.get("simulated")),
+            provenance=told_by(report),
         )
     except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
@@ -310,7 +312,7 @@ def _ten(scores: TenScores) -> Figures:
 
 def _refuse_simulated(rows: Sequence[TableRow]) -> None:
     """Refuse rows on simulated features, which nothing published may stand beside."""
-    names = ", ".join(row.name for row in rows if row.simulated)
+    names = ", ".join(row.name for row in rows if row.provenance.simulated)
     if names:
         raise ValueError(
             f"{names}: scores on {MARK} features mean nothing, and no published row may stand beside them, --mix or "

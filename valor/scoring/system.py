@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from valor.data.predictions import Predictions, align, decisions, score_predictions
-from valor.data.provenance import marked
 from valor.data.tables import Split
 from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
@@ -90,7 +89,7 @@ def score_system(
     Raises:
         ValueError: As in `valor.data.predictions.score_predictions`; the message starts with the name.
     """
-    name = marked(name) if predictions.simulated else name
+    name = predictions.provenance.marked(name)
     try:
         scores, report = score_predictions(predictions, split, rule, allow_subset=allow_subset)
     except ValueError as error:

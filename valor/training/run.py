@@ -18,12 +18,10 @@ import torch
 
 from valor.data.clips import ClipSet, read_clip_set
 from valor.data.feature_options import FeatureOptions
-from valor.data.label_file import is_random, made_by_random_teachers
 from valor.data.predictions import Predictions
-from valor.data.provenance import describe_data, marked, simulated_features
+from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
 from valor.data.tables import Split, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.label_harvest.store.store import store_manifest
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
@@ -122,9 +120,6 @@ def _named(teacher: dict) -> str:
 LLP_NAMES = class_names(LLP_CLASSES)
 """The classes of LLP's tables."""
 
-_TEACHER_KINDS = {"clap", "clip"}
-"""Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunSets:
@@ -132,15 +127,10 @@ class RunSets:
 
     train: ClipSet
     val: ClipSet
-    sources: Mapping[str, Any]
-    """Where it came from, see `valor.data.provenance`."""
+    provenance: Provenance
+    """Where it came from."""
     test: tuple[Split, ClipSet] | None = None
     """What the finished parser is scored on, where that was asked for and is there."""
-
-    @property
-    def simulated(self) -> bool:
-        """Whether features or labels are simulated, so that no score means anything."""
-        return bool(self.sources.get("simulated"))
 
 
 def train_run(
@@ -205,7 +195,7 @@ def read_run_sets(
     _check_widths(recipe, train)
     tested = _test_set(recipe, data, names) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
-    return RunSets(train=train, val=val, test=tested, sources=describe_data(recipe.features, data, used, labels))
+    return RunSets(train=train, val=val, test=tested, provenance=of_run(recipe.features, data, used, labels))
 
 
 def train_on(
@@ -237,7 +227,7 @@ def train_on(
         sets.val.to(where),
         recipe.fit,
         out,
-        recipe={**recipe_to_json(recipe), "run": {"runtime": facts, "sources": sets.sources}},
+        recipe={**recipe_to_json(recipe), "run": {"runtime": facts, "sources": sets.provenance.sources}},
         progress=progress,
         on_epoch=on_epoch,
     )
@@ -292,13 +282,12 @@ def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "aut
     clips = read_clip_set(data, wanted, features)
     refuse_other_features(run, options_of(parser), card, clips, data)
     predictions = predict_split(parser.to(pick_device(device)), clips)
-    simulated = _trained_on_simulated(card.recipe) or simulated_features(features, data, [wanted])
-    return replace(predictions, simulated=simulated)
+    return replace(predictions, provenance=told_by(card.recipe) | of_features(features, data, [wanted]))
 
 
 def marked_recipe(recipe: Recipe, sets: RunSets) -> Recipe:
     """The recipe under a name that says so where the data is simulated."""
-    return replace(recipe, name=marked(recipe.name)) if sets.simulated else recipe
+    return replace(recipe, name=sets.provenance.marked(recipe.name))
 
 
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
@@ -314,13 +303,6 @@ def _test_set(recipe: Recipe, data: Path, names: tuple[str, ...]) -> tuple[Split
     except (FileNotFoundError, ValueError) as error:
         _LOG.info("the test split will not be scored: %s", error)
         return None
-
-
-def _trained_on_simulated(description: Mapping[str, Any]) -> bool:
-    """Whether the description of a run names simulated data as its source."""
-    run = description.get("run")
-    sources = run.get("sources") if isinstance(run, Mapping) else None
-    return isinstance(sources, Mapping) and bool(sources.get("simulated"))
 
 
 def _begun_with(out: Path) -> Mapping[str, Any]:
@@ -342,12 +324,8 @@ def _check_widths(recipe: Recipe, train: ClipSet) -> None:
 
 def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path | None) -> None:
     """Refuse labels and features that random weights made, unless they were asked for."""
-    kinds = {kind for kind in (features.audio, features.visual, features.motion) if kind}
-    random_features = bool(kinds & _TEACHER_KINDS) and made_by_random_teachers(data)
-    if any("." in kind for kind in kinds):
-        store = data / "store" if (data / "store").is_dir() else data
-        random_features |= is_random(store_manifest(store))
-    random_labels = labels is not None and made_by_random_teachers(labels)
+    random_features = of_features(features, data, ()).random_teachers
+    random_labels = labels is not None and of_labels(labels).random_teachers
     if random_features or random_labels:
         what = " and ".join(["features"] * random_features + ["labels"] * random_labels)
         raise ValueError(

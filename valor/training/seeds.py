@@ -185,7 +185,7 @@ def _score_test(recipe: Recipe, sets: RunSets, folder: Path, device: str, *, wri
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
     parser, _ = read_checkpoint(folder / BEST)
-    predictions = replace(predict_split(parser.to(pick_device(device)), clips), simulated=sets.simulated)
+    predictions = replace(predict_split(parser.to(pick_device(device)), clips), provenance=sets.provenance)
     rule = PostProcessing(gate=recipe.fit.gate)
     _, report = score_predictions(predictions, split, rule, allow_subset=recipe.features.missing == "drop")
     report["selection"] = spoken(recipe.fit.select_by)

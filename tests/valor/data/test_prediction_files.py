@@ -25,6 +25,7 @@ from valor.data.prediction_files import (
 )
 from valor.data.prediction_files import is_parse as viewer_takes
 from valor.data.predictions import Predictions, coverage, decisions, read_predictions, score_predictions
+from valor.data.provenance import Provenance
 from valor.data.segment_grid import SegmentGrid
 from valor.data.tables import Split, write_event_table, write_weak_table
 from valor.eval.decide import PostProcessing, decide
@@ -248,11 +249,11 @@ def test_npz_keeps_probabilities_and_json_their_mean(tmp_path, predictions):
 
 
 def test_simulated_features_are_told_where_the_format_can(tmp_path, predictions, split):
-    marked = replace(predictions, simulated=True)
+    marked = replace(predictions, provenance=Provenance(simulated=True))
     for name in ("p.npz", "p.json"):
         write_any_predictions(tmp_path / name, marked)
         read = read_any_predictions(tmp_path / name, FOUR)
-        assert read.simulated and score_predictions(read, split)[1]["simulated"]
+        assert read.provenance.simulated and score_predictions(read, split)[1]["simulated"]
     for name in ("p", "p.audio.tsv"):
         with pytest.raises(ValueError, match="tables cannot say that features were simulated"):
             write_any_predictions(tmp_path / name, marked)

@@ -14,7 +14,15 @@ from tests.helpers.typed import typed
 from valor.data.feature_options import FeatureOptions
 from valor.data.packed import PackedCard, write_packed
 from valor.data.predictions import read_predictions
-from valor.data.provenance import describe_data, describe_labels, is_simulated, marked, pass_mark, write_mark
+from valor.data.provenance import (
+    Provenance,
+    describe_data,
+    describe_labels,
+    of_folder,
+    pass_mark,
+    told_by,
+    write_mark,
+)
 from valor.data.tables import read_split
 from valor.experiments.simulated import SimulationOptions, simulate
 
@@ -102,8 +110,35 @@ def trained(tmp_path_factory):
     return data, folder / "t1"
 
 
-def test_a_name_is_marked_once():
-    assert marked("valor") == marked(marked("valor")) == "SIMULATED valor"
+def test_a_name_is_marked_once_and_only_where_something_is_simulated():
+    simulated = Provenance(simulated=True)
+    assert simulated.marked("valor") == simulated.marked(simulated.marked("valor")) == "SIMULATED valor"
+    assert simulated.marked("result", "-") == "SIMULATED-result" and simulated.flags == {"simulated": True}
+    assert Provenance(random_teachers=True).marked("valor") == "valor" and Provenance().flags == {}
+
+
+@pytest.mark.parametrize(
+    ("record", "simulated", "random"),
+    [
+        ({"segment": {}, "simulated": True}, True, False),
+        ({"random_weights": True, "left_out": {}}, False, True),
+        ({"source": "SIMULATED: noise"}, True, False),
+        ({"source": "fused", "random_weights": False}, False, False),
+        ({"teachers": {"audio": {"weights": "ab"}, "visual": {"weights": "random"}}}, False, True),
+        ({"run": {"sources": {"simulated": True, "features": {}}}}, True, False),
+        ({"run": {"runtime": {}}, "teachers": [], "source": None}, False, False),
+        ({"run": "none", "teachers": {"audio": "random"}}, False, False),
+    ],
+)
+def test_every_record_is_read_by_one_rule(record, simulated, random):
+    found = told_by(record)
+    assert (found.simulated, found.random_teachers) == (simulated, random)
+
+
+def test_what_is_known_against_either_is_known_against_both():
+    both = Provenance(simulated=True) | Provenance(random_teachers=True, sources={"a": 1})
+    assert both == Provenance(simulated=True, random_teachers=True, sources={"a": 1})
+    assert Provenance() | Provenance() == Provenance()
 
 
 def test_a_mark_is_passed_on_and_one_that_is_there_stays(tmp_path):
@@ -114,7 +149,7 @@ def test_a_mark_is_passed_on_and_one_that_is_there_stays(tmp_path):
     pass_mark(source, out, {})
     assert "a card" in (out / "SIMULATED.json").read_text()
     pass_mark(source, tmp_path / "new", {})
-    assert is_simulated(tmp_path / "new")
+    assert of_folder(tmp_path / "new").simulated
     assert (tmp_path / "new/SIMULATED.json").read_bytes() == (source / "SIMULATED.json").read_bytes()
 
 
@@ -123,7 +158,7 @@ def test_a_run_is_marked_in_recipe_scores_and_predictions(trained):
     recipe = json.loads((run / "recipe.json").read_text())
     assert recipe["name"] == "SIMULATED valor" and recipe["run"]["sources"]["simulated"] is True
     assert json.loads((run / "scores.json").read_text())["simulated"] is True
-    assert read_predictions(run / "predictions.npz").simulated
+    assert read_predictions(run / "predictions.npz").provenance.simulated
 
 
 def test_its_row_says_so_and_stands_beside_nothing_published(trained):

@@ -169,14 +169,14 @@ def test_an_exported_simulation_is_still_one(tmp_path):
     recipe = override(RECIPE, [*visual, "features.motion=none", "parser.motion_width=0"])
     prepare(out / "features", recipe, progress=False)
     options = TrainOptions(device="cpu", picture=False, progress=False)
-    assert reproduce("valor", recipe, out / "features", tmp_path / "run", options).simulated
+    assert reproduce("valor", recipe, out / "features", tmp_path / "run", options).provenance.simulated
 
 
 def test_a_simulated_folder_is_known_for_what_it_is(tmp_path):
     made = simulate(tmp_path, ("vggish", "res152", "r2plus1d"), SimulationOptions(clips=40), tmp_path, progress=False)
     options = TrainOptions(device="cpu", picture=False, progress=False)
     found = reproduce("valor", RECIPE, made, tmp_path / "run", options)
-    assert found.simulated and [row.name for row in found.table.rows] == ["SIMULATED valor, seed 1000"]
+    assert found.provenance.simulated and [row.name for row in found.table.rows] == ["SIMULATED valor, seed 1000"]
 
 
 def test_what_is_missing_is_listed_per_split_with_what_gets_it(tmp_path):

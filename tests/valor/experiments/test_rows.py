@@ -11,6 +11,7 @@ import pytest
 
 from valor.cli.ablate import GROUP_NAMES
 from valor.data.label_file import read_pseudo_labels
+from valor.data.provenance import Provenance
 from valor.experiments.rows import (
     BASE_LABELS,
     BASES,
@@ -71,7 +72,7 @@ def test_a_label_folder_is_read_back_and_says_where_it_came_from(tmp_path):
 
 
 def test_labels_of_random_teachers_stay_marked(tmp_path):
-    folder = write_label_source(tmp_path, "fused", replace(EVIDENCE, random_weights=True))
+    folder = write_label_source(tmp_path, "fused", replace(EVIDENCE, provenance=Provenance(random_teachers=True)))
     assert json.loads((folder / "labels.json").read_text())["random_weights"] is True
 
 

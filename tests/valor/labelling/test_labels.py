@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from valor.data.label_file import PseudoLabels, is_random, made_by_random_teachers, read_pseudo_labels
+from valor.data.label_file import PseudoLabels, read_pseudo_labels
+from valor.data.provenance import Provenance, of_labels, told_by
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES
 from valor.label_harvest.store.store import EvidenceStore
@@ -106,20 +107,20 @@ def test_the_folder_says_how_its_labels_were_made(store, tmp_path):
 def test_random_teachers_are_told_from_the_store_and_from_its_labels(store, tmp_path, role):
     store = with_weights(store, role, "random") if role else store
     write_label_folder(tmp_path, store, ZERO)
-    assert is_random(store.manifest) is bool(role)
-    assert made_by_random_teachers(tmp_path) is bool(role)
-    assert made_by_random_teachers(tmp_path / "pseudo_labels.npz") is bool(role)  # the file is as good as the folder
+    assert told_by(store.manifest).random_teachers is bool(role)
+    assert of_labels(tmp_path).random_teachers is bool(role)
+    assert of_labels(tmp_path / "pseudo_labels.npz").random_teachers is bool(role)  # the file is as good as the folder
 
 
 def test_nothing_is_known_against_labels_without_provenance(tmp_path):
-    assert not made_by_random_teachers(tmp_path)
+    assert of_labels(tmp_path) == Provenance()
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00"])
 def test_damaged_provenance_is_refused_not_believed(tmp_path, content):
     (tmp_path / "labels.json").write_text(content)
     with pytest.raises(ValueError, match=r"labels.json: expected what `valor labels` wrote"):
-        made_by_random_teachers(tmp_path)
+        of_labels(tmp_path)
 
 
 def test_thresholds_of_the_vocabulary_keep_its_order():
@@ -202,7 +203,7 @@ def test_labels_say_where_their_thresholds_are_from(store, tmp_path):
 def test_labels_that_were_being_written_are_refused(tmp_path):
     (tmp_path / "labels.json").write_text('{"random_weights": false, "under_way": true}')
     with pytest.raises(ValueError, match=r"labels.json: `valor labels` was interrupted .* run it again"):
-        made_by_random_teachers(tmp_path)
+        of_labels(tmp_path)
 
 
 def test_thresholds_for_other_roles_than_the_store_has_are_refused(store):

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from valor.data.label_file import FILE_NAME, made_by_random_teachers, read_pseudo_labels, write_pseudo_labels
+from valor.data.label_file import FILE_NAME, read_pseudo_labels, write_pseudo_labels
+from valor.data.provenance import of_labels
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world.render import write_tables
@@ -289,10 +290,10 @@ def test_a_run_that_is_killed_is_finished_by_the_next_and_not_trained_on(world, 
         patched.setattr(label_stage, at, killed)
         labelled(world, "both", tmp_path / "out", **options)
     with pytest.raises(ValueError, match="was interrupted while it wrote these labels; run it again"):
-        made_by_random_teachers(tmp_path / "out")
+        of_labels(tmp_path / "out")
     labelled(world, "both", tmp_path / "out", **options)
     assert content(tmp_path / "out") == content(tmp_path / "whole")
-    assert not made_by_random_teachers(tmp_path / "out")
+    assert not of_labels(tmp_path / "out").random_teachers
 
 
 def test_labels_near_their_threshold_are_listed_of_bfloat16_teachers_alone(world, tmp_path):
