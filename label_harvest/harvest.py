@@ -234,7 +234,7 @@ def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Path | None], retr
     if unasked:
         logger.warning(
             "%d clips have a file of another size than the one they were harvested from, such as %s; what the store "
-            "holds of them stays: --retry changed reads them again, --retry all every clip",
+            "holds of them stays: retry=changed reads them again, retry=all every clip",
             len(unasked),
             unasked[0],
         )

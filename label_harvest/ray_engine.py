@@ -352,7 +352,7 @@ def _decode(batch: Batch, decoding: Decoding) -> list[ReadClip]:
     clips = []
     for row, path in zip(batch.rows, batch.paths, strict=True):
         if path is not None and not path.is_file():
-            raise OSError(f"{path}: not to be seen on a node; give --videos a path that all nodes see")
+            raise OSError(f"{path}: not to be seen on a node; give a path that all nodes see")
         clips.append(read_row(row, path, pool.submit(path, decoding.grid).result if path else None))
     return clips
 
@@ -370,7 +370,5 @@ def _import_ray() -> ModuleType:
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise ValueError(
-            'this needs Ray: pip install "valor-avvp[ray]"; or divide the work with --shard i/n'
-        ) from error
+        raise ValueError('this needs Ray: pip install "valor-avvp[ray]"; or divide the work with share=i/n') from error
     return ray

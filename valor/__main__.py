@@ -4,11 +4,12 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from valor.cli.arguments import COMMANDS as MODULES
 from valor.cli.arguments import build_argument_parser
 from valor.cli.command import DONE, WRONG_USE
+from valor.cli.options import typed_words
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.teachers.teacher import TeacherUnavailableError
 from valor.training.options import TrainingError
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         interrupted by hand.
     """
     cli = build_argument_parser().parse_args(arguments)
-    _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO)
+    _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO, cli.flags)
     try:
         return COMMANDS[cli.command](cli)
     except KeyboardInterrupt:
@@ -35,13 +36,26 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (ValueError, OSError, MediaError, TeacherUnavailableError, TrainingError) as error:
-        print(f"valor {cli.command}: {error}", file=sys.stderr)
+        print(f"valor {cli.command}: {typed_words(str(error), cli.flags)}", file=sys.stderr)
         return WRONG_USE
 
 
-def _log_to_stderr(level: int) -> None:
+class _TypedWords(logging.Formatter):
+    """Notes of the library name parameters; here they name what is typed."""
+
+    def __init__(self, flags: Mapping[str, str]) -> None:
+        super().__init__("%(message)s")
+        self.flags = flags
+
+    def format(self, record: logging.LogRecord) -> str:
+        return typed_words(super().format(record), self.flags)
+
+
+def _log_to_stderr(level: int, flags: Mapping[str, str]) -> None:
     """Notes of this project from `level` on, and warnings of everyone."""
-    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_TypedWords(flags))
+    logging.basicConfig(level=level, handlers=[handler])
     for noisy in ("httpx", "huggingface_hub", "open_clip", "transformers", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger().addFilter(_is_warning)  # for libraries that log as nobody; what passes through is not asked

@@ -95,7 +95,9 @@ def _decoders() -> list[Finding]:
             found.append(Finding("ok", f"decoder {name}", version or "found"))
             continue
         what = " ".join(filter(None, (version, trouble[0])))
-        found.append(Finding("note", f"decoder {name}", f"{what} (optional)", f"{trouble[1]}, for harvest --decoder"))
+        found.append(
+            Finding("note", f"decoder {name}", f"{what} (optional)", f"{trouble[1]}, for `valor harvest --decoder`")
+        )
     return found
 
 
@@ -134,7 +136,10 @@ def _extractors() -> list[Finding]:
         if path.is_file():
             found.append(Finding("ok", f"extractor {role}", str(path)))
         else:
-            remedy = f"fetched on first use; without a network put the file there, or give --checkpoint {role}=PATH"
+            remedy = (
+                "fetched on first use; without a network put the file there, or give it to "
+                f"`valor harvest --checkpoint {role}=PATH`"
+            )
             found.append(Finding("note", f"extractor {role}", f"weights not at {path}", remedy))
     return found
 
@@ -142,7 +147,7 @@ def _extractors() -> list[Finding]:
 def _fetch(name: str, role: str) -> str:
     offline = os.environ.get("HF_HUB_OFFLINE", "").strip() not in ("", "0")
     where = "HF_HUB_OFFLINE is set, so" if offline else "fetched from the hub on first use; without a network"
-    return f"{where} give a local file: valor harvest ... --checkpoint {role}=PATH"
+    return f"{where} give a local file to `valor harvest --checkpoint {role}=PATH`"
 
 
 def _data(folder: Path) -> list[Finding]:

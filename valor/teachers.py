@@ -55,10 +55,10 @@ def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "l
     for role, name in names.items():
         found = check_teacher(name)
         if found != role:
-            raise ValueError(f"--{role} must be a teacher of that kind, got {name!r}, which is {found}")
+            raise ValueError(f"{role} must be a teacher of that kind, got {name!r}, which is {found}")
     if not names and not extractors:
-        raise ValueError("a harvest needs a teacher or features, got neither; leave out `none` or give --features")
-    for option, given in (("--checkpoint", choice.checkpoints), ("--sha256", choice.pins)):
+        raise ValueError("a harvest needs a teacher or features, got neither; leave out `none` or give `features`")
+    for option, given in (("checkpoints", choice.checkpoints), ("pins", choice.pins)):
         strangers = sorted(set(given) - set(names) - set(extractors))
         if strangers:
             raise ValueError(f"{option} must be for {', '.join((*names, *extractors))}, got {', '.join(strangers)}")
@@ -74,10 +74,10 @@ def _extractors(features: tuple[str, ...]) -> dict[str, str]:
 
     unknown = sorted(set(features) - set(EXTRACTORS))
     if unknown:
-        raise ValueError(f"--features must be among {', '.join(EXTRACTORS)}, got {', '.join(unknown)}")
+        raise ValueError(f"features must be among {', '.join(EXTRACTORS)}, got {', '.join(unknown)}")
     by_role = {EXTRACTORS[name]: name for name in features}
     if len(by_role) < len(features):
-        raise ValueError(f"--features must name one extractor of a kind, got {', '.join(features)}; leave one out")
+        raise ValueError(f"features must name one extractor of a kind, got {', '.join(features)}; leave one out")
     return by_role
 
 

@@ -40,6 +40,6 @@ def check_decoder(name: str) -> None:
         ValueError: Says which, and what to do.
     """
     if name not in DECODERS:
-        raise ValueError(f"the decoder must be one of {', '.join(DECODERS)}, got {name!r}")
+        raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {name!r}")
     if trouble := decoder_trouble(name):
-        raise ValueError(f"--decoder {name}: {trouble[0]}; {trouble[1]}, or leave it out to decode with {PYAV}")
+        raise ValueError(f"decoder={name}: {trouble[0]}; {trouble[1]}, or leave it out to decode with {PYAV}")

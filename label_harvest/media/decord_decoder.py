@@ -45,7 +45,7 @@ def _frames(path: Path, video: VideoOutline, places: Sequence[int]) -> Iterator[
         try:
             frame = reader.next()
         except StopIteration:
-            raise MediaError(f"decord ends after {place} frames; use --decoder pyav or convert the file") from None
+            raise MediaError(f"decord ends after {place} frames; use the decoder pyav or convert the file") from None
         if place in wanted:
             yield frame.asnumpy()
 
@@ -55,15 +55,17 @@ def _check_times(reader: decord.VideoReader, video: VideoOutline) -> None:
     known = np.array(reader.get_frame_timestamp(list(range(len(reader)))), float).reshape(-1, 2)[:, 0]
     shown, wanted = known[known > -_SAME_SECONDS], video.stamps - video.stamps[0]
     if len(shown) < len(wanted) or np.abs(shown[: len(wanted)] - wanted).max() > _SAME_SECONDS:
-        raise MediaError("decord counts its frames otherwise than its packets; use --decoder pyav or convert the file")
+        raise MediaError(
+            "decord counts its frames otherwise than its packets; use the decoder pyav or convert the file"
+        )
 
 
 def _sound(path: Path, audio: SoundOutline, seconds: float) -> DecodedSound:
     """The first audio stream, the only one decord reads."""
     if not audio.first_of_kind:
-        raise MediaError("decord reads the first audio stream alone, and another one is played; use --decoder pyav")
+        raise MediaError("decord reads the first audio stream alone, and another one is played; use the decoder pyav")
     if audio.channels not in _MEAN_OF_MONO:
-        raise MediaError(f"decord gives {audio.channels} channels of sound as a mix; use --decoder pyav")
+        raise MediaError(f"decord gives {audio.channels} channels of sound as a mix; use the decoder pyav")
     reader = decord.AudioReader(str(path.absolute()), sample_rate=audio.rate, mono=True)
     first, last = (round(time * audio.rate) for time in (audio.lead, audio.lead + seconds - audio.start))
     samples = reader[first : min(last, reader.shape[1])].asnumpy()

@@ -59,7 +59,7 @@ def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
 
     Args:
         sources: Stores, each holding exactly one fingerprint folder, or such folders.
-        out: Folder of the united store, like `--store` of a harvest; may hold some of the clips already.
+        out: Folder of the united store, like the store of a harvest; may hold some of the clips already.
 
     Raises:
         ValueError: The fingerprints differ, a shard is damaged, a clip has different evidence in two stores, a source
@@ -70,7 +70,7 @@ def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
     manifest = _one_manifest(folders)
     target = open_store(out, manifest)
     if target.resolve() in [folder.resolve() for folder in folders]:
-        raise ValueError(f"{target}: is a source and the target; give another --out, or leave it out of the sources")
+        raise ValueError(f"{target}: is a source and the target; give another `out`, or leave it out of the sources")
     with write_lock(target):
         remove_leftovers(target)
         finish_rewrites(target)
@@ -109,7 +109,7 @@ def _one_manifest(folders: Sequence[Path]) -> dict:
         if decoder_of(manifest) != decoder_of(manifests[0]):
             raise ValueError(
                 f"stores to merge must have one decoder, got {decoder_of(manifests[0])} ({folders[0]}) and "
-                f"{decoder_of(manifest)} ({folder}); harvest one of them again with --decoder of the other"
+                f"{decoder_of(manifest)} ({folder}); harvest one of them again with the decoder of the other"
             )
         if manifest["fingerprint"] != manifests[0]["fingerprint"]:
             raise ValueError(

@@ -163,8 +163,8 @@ def _refuse_other_decoder(root: Path, manifest: Mapping[str, object]) -> None:
             found = read_json(path)
         if rest(found) == rest(wanted) and decoder_of(found) != decoder_of(wanted):
             raise ValueError(
-                f"{path.parent}: was decoded with {decoder_of(found)}, got --decoder {decoder_of(wanted)}; decoders "
-                f"differ in what they make of a clip: give --decoder {decoder_of(found)} to resume, or another --store"
+                f"{path.parent}: was decoded with {decoder_of(found)}, got decoder={decoder_of(wanted)}; decoders "
+                f"differ in what they make of a clip: give decoder={decoder_of(found)} to resume, or another `store`"
             )
 
 

@@ -429,7 +429,7 @@ def check_weights(
         path: The file they were read from.
         weights: Their `state_digest`.
         teacher: Whose they should be, as typed.
-        role: What `--sha256` calls that teacher.
+        role: The role of that teacher.
         pin: What the caller wants, the `state_digest` or the sha256 of the file, at least 12 digits of it.
         known: sha256 of the published file (or its first digits), where that is known and the file claims to be it.
         fetched: Whether the file was fetched from where the teacher's name says it is published.
@@ -475,7 +475,7 @@ def _tell(origin: WeightsOrigin, teacher: str, role: str) -> None:
         return
     logger.warning(
         "%s: UNVERIFIED weights for %s: no published sha256 is known to be theirs, and published thresholds and scores "
-        "are not for others. The file has sha256 %s; if it is the one you mean, valor harvest --sha256 %s=%s pins it",
+        "are not for others. The file has sha256 %s; if it is the one you mean, `valor harvest --sha256 %s=%s` pins it",
         origin.file,
         teacher or "a teacher",
         origin.file_sha256,
@@ -514,7 +514,7 @@ def unreachable(teacher: str, wanted: str, error: BaseException) -> TeacherUnava
     """The error of a teacher whose weights are neither cached nor to be had."""
     return TeacherUnavailableError(
         f"{teacher}: {wanted} is not cached here and could not be fetched ({_first_line(error)}); connect once to fill "
-        "the cache, or give a local file with --checkpoint ROLE=PATH (or ROLE=random to try out the plumbing)"
+        "the cache, or give a local file with `checkpoints` ROLE=PATH (or ROLE=random to try out the plumbing)"
     )
 
 

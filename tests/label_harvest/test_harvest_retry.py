@@ -87,7 +87,7 @@ def test_a_replaced_file_is_said_and_read_again_only_when_asked(videos, undistur
     os.replace(shutil.copy(videos / "c.mkv", other / "new"), other / "c.mkv")
     assert toy_harvest(CLIPS, other, tmp_path / "store").skipped == 10
     assert "1 clips have a file of another size than the one they were harvested from, such as c" in caplog.text
-    assert "--retry changed reads them again, --retry all every clip" in caplog.text and digests(store) == kept
+    assert "retry=changed reads them again, retry=all every clip" in caplog.text and digests(store) == kept
     options = dataclasses.replace(OPTIONS, retry=("changed",))
     assert toy_harvest(CLIPS, other, tmp_path / "store", options=options).skipped == 9
     assert digests(tmp_path / "store") == undisturbed

@@ -109,7 +109,7 @@ def test_optional_decoders_are_tried(monkeypatch):
     lacking(monkeypatch, "decord")
     found = by_subject(examine())
     assert (found["decoder decord"].state, found["decoder decord"].found) == ("note", "not installed (optional)")
-    assert found["decoder decord"].remedy == "pip install it, for harvest --decoder"
+    assert found["decoder decord"].remedy == "pip install it, for `valor harvest --decoder`"
     trouble["decord"] = ("cannot be loaded (why)", "install it again")
     assert by_subject(examine())["decoder decord"].found == "cannot be loaded (why) (optional)"
     monkeypatch.setattr("valor.label_harvest.media.decoders.decoder_trouble", lambda _: None)
@@ -125,7 +125,7 @@ def test_the_weights_of_every_extractor_are_looked_for(monkeypatch, tmp_path):
     for role in ("res152", "r2plus1d", "vggish"):
         absent = found[f"extractor {role}"]
         assert absent.state == "note" and absent.found.startswith(f"weights not at {tmp_path}/checkpoints/")
-        assert f"give --checkpoint {role}=PATH" in absent.remedy
+        assert f"`valor harvest --checkpoint {role}=PATH`" in absent.remedy
         place = Path(absent.found.removeprefix("weights not at "))
         place.parent.mkdir(exist_ok=True)
         place.touch()

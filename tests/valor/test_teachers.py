@@ -15,7 +15,7 @@ def test_everything_is_checked_before_the_first_weights_are_read(monkeypatch):
     choice = TeacherChoice(visual="demo-visual", audio="laion:630k-best")
     with pytest.raises(ValueError, match="LAION's checkpoints are"):
         build_teachers(choice, LLP_CLASSES)
-    with pytest.raises(ValueError, match="--audio must be a teacher of that kind, got 'demo-visual', which is visual"):
+    with pytest.raises(ValueError, match="audio must be a teacher of that kind, got 'demo-visual', which is visual"):
         build_teachers(TeacherChoice(audio="demo-visual", visual="none"), LLP_CLASSES)
 
 

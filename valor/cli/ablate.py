@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .options import Parser
 
 GROUP_NAMES = ("labels", "teacher", "features", "layers", "beyond", "combined")
 """Groups of rows, said again because help must not wait for torch; a test holds them equal to
 valor.experiments.rows."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -41,6 +42,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--clips", type=int, metavar="N", help="clips of a demo world that is made here (700)")
     command.add_argument("--search", action="store_true", help="look for the best combination, on validation")
     command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change an option of every row")
+    command.also(changes="--set")
     return command
 
 

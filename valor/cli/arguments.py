@@ -1,4 +1,4 @@
-"""What a user may type: all commands of `valor` in one parser; each has its own file in valor/commands."""
+"""What a user may type: all commands of `valor` in one parser; each has its own file in valor/cli."""
 
 import argparse
 from types import ModuleType
@@ -26,6 +26,7 @@ from . import (
 )
 from . import export as exporting
 from . import import_ as importing
+from .options import Parser
 
 STAGES = """\
 From raw clips to an F-score table, one command a stage:
@@ -93,9 +94,9 @@ COMMANDS: dict[str, ModuleType] = {
 """The module of each command: `add` gives its help and options, `run` does it."""
 
 
-def build_argument_parser() -> argparse.ArgumentParser:
+def build_argument_parser() -> Parser:
     """All commands; the chosen one is `command` of the parsed arguments."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="valor",
         description="Find which events are audible and which are visible in each second of a clip,\n"
         "having learned from nothing but clip-level tags.\n\n" + STAGES,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, Commands, new_command
+from .options import Parser
 from .scored import add_rounding, add_rule, add_truth, read_truth, typed_rule
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ CRITERION_NAMES = ("segment-f", "event-f", "clip-f", "tag-rate")
 """The criteria, said again because help must not wait for numpy; a test holds them equal to valor.scoring.calibrate."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -58,6 +59,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument(
         "--keep", type=Path, metavar="FILE", help="for a store: thresholds of classes that nothing is found on"
     )
+    command.also(thresholds="--keep")
     return command
 
 

@@ -4,15 +4,18 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from .options import Parser
 
 DONE, WRONG_USE, FAILURES_LISTED = 0, 2, 3
 """Exit codes: done; wrong use or bad input, said in one message; done with failures that are listed."""
 
-Commands = argparse._SubParsersAction
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 """Where a command is added."""
 
 
-def new_command(commands: Commands, name: str, summary: str, more: str, example: str) -> argparse.ArgumentParser:
+def new_command(commands: Commands, name: str, summary: str, more: str, example: str) -> Parser:
     """Add a command whose help says what it is for and how it is typed.
 
     Args:

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, Commands, new_command, score_text
+from .options import Parser
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, Commands, new_command
+from .options import Parser, typed_words
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -54,6 +55,6 @@ def run(cli: argparse.Namespace) -> int:
         )  # fmt: skip
     print(f"{len(result.fetched)} files fetched, {len(result.there)} there and checked, {result.unpacked:,} unpacked")
     for note in result.notes:
-        print(note)
+        print(typed_words(note, cli.flags))
     print(f"wrote {cli.out}" if result.fetched or result.unpacked else f"nothing to do in {cli.out}")
     return DONE

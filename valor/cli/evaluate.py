@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, FORMATS, Commands, new_command, print_note, write_or_print
+from .options import Parser
 from .scored import add_features, add_rounding, add_rule, add_scores, add_thresholds, add_truth, read_system, read_truth
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from valor.scoring.system import ScoredSystem, Section
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from .command import DONE, Commands, new_command
 from .import_ import KINDS_HELP, SPLITS
+from .options import Parser
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .options import Parser
 
 if TYPE_CHECKING:
     from valor.label_harvest.harvest import HarvestOptions, HarvestReport
@@ -18,7 +19,7 @@ GPU_PREPARERS = 4
 """Threads that prepare clips beside a GPU, where there are four times as many cores."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -123,6 +124,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument(
         "--ray-networks", type=int, metavar="N", help="copies of the networks (one per GPU, else one per node)"
     )
+    command.also(checkpoints="--checkpoint", pins="--sha256", share="--shard")
     return command
 
 

@@ -4,12 +4,13 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, Commands, new_command
+from .options import Parser
 
 SPLITS = "train,val,test"
 KINDS_HELP = "vggish,res152,r2plus1d,clap,clip"
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -38,6 +39,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     command.add_argument("--norm-order", choices=("post", "pre"), help="of the checkpoint, which cannot tell (post)")
     command.add_argument("--heads", type=int, metavar="N", help="attention heads of the checkpoint (8; 1 of HAN)")
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+    command.also(class_names="--classes")
     return command
 
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .options import Parser, typed_words
 
 if TYPE_CHECKING:
     from valor.labelling.make import LabelReport
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -69,6 +70,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         action="store_true",
         help="also list where one teacher marks a tag and the other does not, surest first",
     )
+    command.also(picture="--png", raw_maps="--raw-maps")
     return command
 
 
@@ -114,7 +116,7 @@ def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
     for modality in labels.absent:
         print(f"no labels of {modality}: the store has no teacher for it; `valor train` needs labels of both")
     if report.note:
-        print(f"thresholds: {report.note}")
+        print(f"thresholds: {typed_words(report.note, cli.flags)}")
 
 
 def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
@@ -153,7 +155,7 @@ def _say_export(cli: argparse.Namespace, report: "LabelReport") -> None:
         shape = f"float32 [{', '.join(map(str, found.shape))}]"
         print(f"{found.files:,} files in {found.folder}, {shape}{unlike_published(found)}")
     for note in report.plan.lacking:
-        print(note)
+        print(typed_words(note, cli.flags))
 
 
 def _say_disagreements(cli: argparse.Namespace, report: "LabelReport") -> None:

@@ -5,9 +5,10 @@ from collections import Counter
 from pathlib import Path
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .options import Parser
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .options import Parser, typed_words
 
 if TYPE_CHECKING:
     from valor.data.parse_file import Parse
@@ -31,7 +33,7 @@ EVENT_FORMATS = {
 """The event formats, said again because help must not wait for numpy; a test holds them equal to the real ones."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -72,10 +74,11 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         "--decode-memory", type=int, default=4096, metavar="MIB", help="memory decoding may take (4096)"
     )
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for the parser (auto)")
+    command.also(checkpoints="--teacher-checkpoint", teacher_checkpoints="--teacher-checkpoint")
     return command
 
 
-def _add_outputs(command: argparse.ArgumentParser) -> None:
+def _add_outputs(command: Parser) -> None:
     """Where results go."""
     command.add_argument("--json", type=Path, metavar="FILE", help="everything, see docs/parse-json.md")
     command.add_argument("--png", type=Path, metavar="FILE", help="the picture (.png or .svg)")
@@ -91,7 +94,7 @@ def _add_outputs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--theme", default="light", choices=("light", "dark"), help="of the picture (light)")
 
 
-def _add_rule(command: argparse.ArgumentParser) -> None:
+def _add_rule(command: Parser) -> None:
     """How probabilities become events."""
     command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
     command.add_argument(
@@ -108,18 +111,19 @@ def run(cli: argparse.Namespace) -> int:
     inputs = find_inputs(cli.videos)
     files = _file_options(cli)
     _check(cli, inputs, files)
-    system = _available_system(cli)
+    system = _system(cli)
     options = _batch_options(cli, system, files)
     outcomes = []
     for outcome in _parsed(cli, system, inputs, options):
         outcomes.append(outcome)
-        _say(outcome, options, alone=len(inputs) == 1)
+        _say(outcome, options, cli.flags, alone=len(inputs) == 1)
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
     if parses:
         _write_files(cli, files, outcomes, parses)
     if len(inputs) > 1:
-        _list([o.problem for o in outcomes if o.problem and o.parse is None], len(inputs), "could not be parsed")
-        _list([o.problem for o in outcomes if o.problem and o.parse is not None], len(inputs), "lack an output")
+        problems = [(typed_words(o.problem, cli.flags), o.parse is None) for o in outcomes if o.problem]
+        _list([said for said, lost in problems if lost], len(inputs), "could not be parsed")
+        _list([said for said, lost in problems if not lost], len(inputs), "lack an output")
     return FAILURES_LISTED if any(outcome.problem for outcome in outcomes) else DONE
 
 
@@ -205,17 +209,6 @@ def _read(cli: argparse.Namespace) -> dict[str, Path]:
     return {option: path for option, path in (read | weights).items() if path is not None}
 
 
-def _available_system(cli: argparse.Namespace) -> "ParsingSystem":
-    """Who parses; where weights are missing, the message names the option they are given by here."""
-    from valor.label_harvest.teachers.teacher import TeacherUnavailableError
-
-    try:
-        return _system(cli)
-    except TeacherUnavailableError as error:
-        said = str(error).replace(" --checkpoint ROLE=", " --teacher-checkpoint ROLE=")
-        raise TeacherUnavailableError(said) from error
-
-
 def _system(cli: argparse.Namespace) -> "ParsingSystem":
     checkpoints = _checkpoints(cli.teacher_checkpoint)
     if cli.zero_shot is None:
@@ -281,10 +274,10 @@ def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> "PostProcessing":
     return rule
 
 
-def _say(outcome: "Outcome", options: "BatchOptions", *, alone: bool) -> None:
+def _say(outcome: "Outcome", options: "BatchOptions", flags: Mapping[str, str], *, alone: bool) -> None:
     """What was found: whole for one media file, a line for one of many."""
     if outcome.problem and alone:
-        print(f"valor parse: {_plain(outcome.problem)}", file=sys.stderr)
+        print(f"valor parse: {_plain(typed_words(outcome.problem, flags))}", file=sys.stderr)
     if outcome.parse is None:
         return
     text = repr(outcome.parse)

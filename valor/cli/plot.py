@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, Commands, new_command
+from .options import Parser
 from .scored import (
     add_features,
     add_rounding,
@@ -27,7 +28,7 @@ WIDTHS = ("report", "paper", "column")
 """Figure widths by name: a screen, the text width of a two-column paper, one column of it."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options, and those of every kind of figure."""
     command = new_command(
         commands,
@@ -49,7 +50,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     return command
 
 
-def _systems(kind: argparse.ArgumentParser, *, several: bool) -> None:
+def _systems(kind: Parser, *, several: bool) -> None:
     count = "+" if several else None
     kind.add_argument("predictions", nargs=count, metavar="PREDICTIONS", help="as `valor evaluate` takes; NAME=PATH")
     add_truth(kind)
@@ -60,7 +61,7 @@ def _systems(kind: argparse.ArgumentParser, *, several: bool) -> None:
     add_scores(kind)
 
 
-def _timeline(kinds: Commands) -> argparse.ArgumentParser:
+def _timeline(kinds: Commands) -> Parser:
     kind = new_command(
         kinds,
         "timeline",
@@ -75,7 +76,7 @@ def _timeline(kinds: Commands) -> argparse.ArgumentParser:
     return kind
 
 
-def _classes(kinds: Commands) -> argparse.ArgumentParser:
+def _classes(kinds: Commands) -> Parser:
     kind = new_command(
         kinds,
         "classes",
@@ -89,7 +90,7 @@ def _classes(kinds: Commands) -> argparse.ArgumentParser:
     return kind
 
 
-def _curves(kinds: Commands) -> argparse.ArgumentParser:
+def _curves(kinds: Commands) -> Parser:
     kind = new_command(
         kinds,
         "curves",
@@ -103,7 +104,7 @@ def _curves(kinds: Commands) -> argparse.ArgumentParser:
     return kind
 
 
-def _labels(kinds: Commands) -> argparse.ArgumentParser:
+def _labels(kinds: Commands) -> Parser:
     kind = new_command(
         kinds,
         "labels",
@@ -116,7 +117,7 @@ def _labels(kinds: Commands) -> argparse.ArgumentParser:
     return kind
 
 
-def _confusion(kinds: Commands) -> argparse.ArgumentParser:
+def _confusion(kinds: Commands) -> Parser:
     kind = new_command(
         kinds,
         "confusion",
@@ -129,7 +130,7 @@ def _confusion(kinds: Commands) -> argparse.ArgumentParser:
     return kind
 
 
-def _training(kinds: Commands) -> argparse.ArgumentParser:
+def _training(kinds: Commands) -> Parser:
     kind = new_command(
         kinds,
         "training",

@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, Commands, new_command
+from .options import Parser
 
 ROWS = ("valor", "valor+", "valor++", "han")
 """The published rows, said again because help must not wait for torch; a test holds them equal to
 valor.experiments.reproduce."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -43,6 +44,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
     )
     command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one option of the recipe")
     command.add_argument("--device", default="auto", metavar="NAME", help="auto (a GPU where there is one), cpu, cuda")
+    command.also(changes="--set")
     return command
 
 
@@ -64,7 +66,11 @@ def run(cli: argparse.Namespace) -> int:
         data = _simulated(cli, recipe, out)
     elif cli.download:
         fetch_parts(data, recipe, FetchOptions(offline=asked_offline(), progress=not cli.quiet))
-    prepare(data, recipe, progress=not cli.quiet)
+    try:
+        prepare(data, recipe, progress=not cli.quiet)
+    except FileNotFoundError as error:
+        hint = "--simulated runs the row on features of the same shapes that mean nothing"
+        raise FileNotFoundError(f"{error}\n--download fetches what can be fetched; {hint}") from error
     found = reproduce(cli.row, recipe, data, out, options, changes=cli.set)
     print(f"{found.title}\n\n{to_text(found.table)}\n")
     print(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")

@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .options import Parser
+
 if TYPE_CHECKING:
     from valor.data.predictions import Predictions
     from valor.data.tables import Split
@@ -15,7 +17,7 @@ PRESETS = ("han", "valor", "jomold", "cmpae", "coleaf", "mm-cse")
 """The named rules, said again because help must not wait for numpy; a test holds them equal to valor.eval.decide."""
 
 
-def add_truth(command: argparse.ArgumentParser, *, splits: tuple[str, ...] = ("val", "test")) -> None:
+def add_truth(command: Parser, *, splits: tuple[str, ...] = ("val", "test")) -> None:
     """Options that name the truth."""
     command.add_argument(
         "--annotations", type=Path, required=True, metavar="DIR", help="folder of the AVVP_*.csv tables"
@@ -31,14 +33,14 @@ def add_truth(command: argparse.ArgumentParser, *, splits: tuple[str, ...] = ("v
     )
 
 
-def add_features(command: argparse.ArgumentParser) -> None:
+def add_features(command: Parser) -> None:
     """Where a run folder, given in place of its predictions, finds features to parse."""
     command.add_argument(
         "--data", type=Path, metavar="DIR", help="features, for a run folder (default: those beside the annotations)"
     )
 
 
-def add_rule(command: argparse.ArgumentParser) -> None:
+def add_rule(command: Parser) -> None:
     """Options that say how probabilities become decisions."""
     command.add_argument(
         "--preset", choices=PRESETS, help="post-processing of a published system (cmpae needs --thresholds)"
@@ -52,14 +54,14 @@ def add_rule(command: argparse.ArgumentParser) -> None:
     command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
 
 
-def add_thresholds(command: argparse.ArgumentParser) -> None:
+def add_thresholds(command: Parser) -> None:
     """Thresholds from a file."""
     command.add_argument(
         "--thresholds", type=Path, metavar="FILE", help="thresholds per class and modality of `valor calibrate`"
     )
 
 
-def add_rounding(command: argparse.ArgumentParser) -> None:
+def add_rounding(command: Parser) -> None:
     """What becomes of events between segment borders."""
     command.add_argument(
         "--rounding",
@@ -69,7 +71,7 @@ def add_rounding(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_scores(command: argparse.ArgumentParser) -> None:
+def add_scores(command: Parser) -> None:
     """Whether scores of listed events are probabilities."""
     command.add_argument(
         "--use-scores", action="store_true", help="take the scores of .json events as probabilities (with --gate none)"

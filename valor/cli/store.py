@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .options import Parser
 
 ACTIONS = ("show", "verify", "repair", "merge")
 """What can be done with stores."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,

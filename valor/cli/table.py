@@ -1,12 +1,14 @@
 """`valor table`."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from .command import DONE, FORMATS, Commands, new_command, write_or_print
+from .options import Parser, typed_words
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -36,5 +38,6 @@ def run(cli: argparse.Namespace) -> int:
 
     known = read_published()
     comparison = compare(cli.runs, known if cli.published else None, baseline=cli.baseline, mix=cli.mix, known=known)
+    comparison = replace(comparison, notes=tuple(typed_words(note, cli.flags) for note in comparison.notes))
     write_or_print({name: lambda layout=layout: layout(comparison) for name, layout in LAYOUTS.items()}, cli)
     return DONE

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, Commands, new_command, score_text
+from .options import Parser
 
 RECIPE_NAMES = (
     "demo",
@@ -21,7 +22,7 @@ RECIPE_NAMES = (
 valor.training.recipes."""
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -65,6 +66,7 @@ def add(commands: Commands) -> argparse.ArgumentParser:
         action="store_true",
         help="accept labels or features of randomly initialised teachers",
     )
+    command.also(changes="--set", trackers="--log", compiled="--compile")
     return command
 
 

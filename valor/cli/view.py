@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .command import DONE, Commands, new_command
+from .options import Parser, typed_words
 from .scored import add_rule, add_thresholds, read_rule
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from valor.viewer.server import ViewerServer, ViewerSite
 
 
-def add(commands: Commands) -> argparse.ArgumentParser:
+def add(commands: Commands) -> Parser:
     """Add its help and options."""
     command = new_command(
         commands,
@@ -76,7 +77,7 @@ def run(cli: argparse.Namespace) -> int:
     )
     document = read_document(cli.sources, options)
     for note in document.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     corrections = Corrections(cli.corrections or corrections_folder(cli.sources, cli.data), document)
     return _write(cli, document, corrections) if cli.out else _serve(cli, document, corrections)
 
@@ -86,7 +87,7 @@ def _write(cli: argparse.Namespace, document: "Document", corrections: "Correcti
 
     held = [correction.to_dict() for correction in corrections.current.values()]
     for note in write_page(cli.out, document, embed=cli.embed, corrections=held):
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     print(f"{len(document.clips):,} clips, {cli.out.stat().st_size / 1e6:.1f} MB; wrote {cli.out}")
     return DONE
 

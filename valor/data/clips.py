@@ -116,7 +116,7 @@ class ClipSet:
             rows = (~tensor.isfinite().flatten(1).all(dim=1)).nonzero().flatten()
             raise ValueError(
                 f"{name} features must be finite, got NaN or Inf in {listed([self.clip_ids[row] for row in rows])}; "
-                "make these features again, or drop the clips (--set features.missing=drop)"
+                "make these features again, or drop the clips (features.missing=drop)"
             )
 
     def __len__(self) -> int:
@@ -300,6 +300,6 @@ def _missing(found: ClipArrays, what: str, policy: str) -> set[str]:
         return set()
     message = f"{found.where} has no {what} for {listed(found.missing)} of {found.tensor.shape[0]}"
     if policy == "refuse":
-        raise ValueError(f"{message}; add them, or leave these clips out with --set features.missing=drop")
+        raise ValueError(f"{message}; add them, or leave these clips out with features.missing=drop")
     _LOG.warning("%s: leaving these clips out", message)
     return set(found.missing)

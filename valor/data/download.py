@@ -352,7 +352,7 @@ def fetch(remote: RemoteFile, folder: Path, options: FetchOptions) -> bool:
             raise ValueError(f"{target}: another file is in the way ({complaint}); move it away and run again")
         return False
     if options.offline:
-        raise DownloadError(f"{remote.url}: offline, so it is not asked for; run once without --offline")
+        raise DownloadError(f"{remote.url}: offline, so it is not asked for; run once without `offline`")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + _PART)
     complaint = ""

@@ -112,7 +112,7 @@ def read_feature_file(path: Path, kind: str) -> np.ndarray:
         found = f"{array.dtype} with NaN or Inf" if array.dtype.kind == "f" else array.dtype
         raise ValueError(
             f"{path}: {kind} features must be finite floats, got {found}; extract this clip again, or delete the file "
-            "and leave the clip out with --set features.missing=drop"
+            "and leave the clip out with features.missing=drop"
         )
     return array.astype(np.float32, copy=False)
 
@@ -164,7 +164,7 @@ def _folder(root: Path, name: str) -> Path:
     if not (root / name).is_dir():
         remedy = ""
         if name in LABEL_FOLDERS:
-            remedy = "; make labels with `valor labels STORE --out DIR` and pass --labels DIR"
+            remedy = "; make labels with `valor labels STORE --out DIR` and pass labels=DIR"
         raise FileNotFoundError(f"{root / name}: no such folder; expected one <clip>.npy per clip there{remedy}")
     return root / name
 

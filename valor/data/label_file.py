@@ -204,6 +204,4 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
 def refuse_soft(labels: PseudoLabels) -> None:
     """Refuse to write soft labels where other projects' loaders expect 0 and 1."""
     if labels.soft:
-        raise ValueError(
-            "the published layout holds labels of 0 and 1, got soft ones; export labels made without --soft"
-        )
+        raise ValueError("the published layout holds labels of 0 and 1, got soft ones; export hard ones")

@@ -259,7 +259,7 @@ def _refuse_infinite(features: Tensor, card: PackedCard, first: int) -> None:
     finite = features.isfinite().flatten(1).all(dim=1)
     if not finite.all():
         clips = listed([card.clip_ids[first + row] for row in (~finite).nonzero().flatten().tolist()])
-        remedy = "pack with `--precision float32`" if card.dtype == "float16" else "extract these clips again"
+        remedy = "pack with precision='float32'" if card.dtype == "float16" else "extract these clips again"
         raise ValueError(
             f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can, in {clips}; {remedy}"
         )

@@ -547,7 +547,7 @@ def _gate(file: Path, parse: Parse) -> FloatArray:
     if not np.array_equal(held, np.broadcast_to(held[:1], held.shape)):
         raise ValueError(
             f"{file}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
-            "--gate none, or clips no longer than a window"
+            "gate='none', or clips no longer than a window"
         )
     constant: FloatArray = held[0]
     return constant

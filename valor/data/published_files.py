@@ -144,7 +144,9 @@ def refuse_missing(coverages: Sequence[Coverage], *, allow_missing: bool) -> Non
     if gaps:
         where = "; ".join(f"{row.kind} of {row.split}: {listed(row.missing)} of {row.clips:,}" for row in gaps)
         remedy = (
-            "name fewer --splits or --kinds" if allow_missing else "add them, or pass --allow-missing to go on without"
+            "name fewer `splits` or `kinds`"
+            if allow_missing
+            else "add them, or pass allow_missing=True to go on without"
         )
         raise ValueError(f"files are missing: {where}; {remedy}; nothing was written")
 
@@ -287,7 +289,7 @@ def _refuse_untagged(splits: Sequence[Split], read: Sequence[ClipArrays]) -> Non
             raise ValueError(
                 f"{found.where}: {int(outside.sum()):,} labels of {split.name} are of classes outside their clip's "
                 f"tags, in {listed([split.clip_ids[row] for row in rows])}; made for other classes, another class "
-                "order or other tables? Pass --allow-untagged if they are meant so; nothing was written"
+                "order or other tables? Pass allow_untagged=True if they are meant so; nothing was written"
             )
 
 
@@ -354,8 +356,8 @@ def exportable(data: Path, splits: Sequence[str], kinds: Sequence[str], *, folde
     gone = sorted({card.kind for card in cards if _is_folded(card)})
     if gone and not folded:
         raise ValueError(
-            f"{', '.join(gone)} were folded to ten rows a clip and cannot be unfolded; leave them out with --kinds, or "
-            f"pass --folded to write the ten rows into folders that end in {FOLDED}, which other loaders do not read"
+            f"{', '.join(gone)} were folded to ten rows a clip and cannot be unfolded; leave them out of `kinds`, or "
+            f"pass folded=True to write the ten rows into folders that end in {FOLDED}, which other loaders do not read"
         )
     return cards
 
@@ -509,13 +511,13 @@ def _lacking(store: EvidenceStore, *, folded: bool) -> Iterator[str]:
     held = store.held
     for kind, files in FEATURE_FILES.items():
         exact, coarse = ARRAYS.get(kind, ""), FOLDED_ARRAYS.get(kind)
-        remedy = "; harvest into another store with --raw-maps for them" if kind == "clap" else ""
+        remedy = "; harvest into another store with raw_maps=True for them" if kind == "clap" else ""
         if coarse in held and exact not in held:
             place = f"{files.folder}{FOLDED}, which other loaders do not read"
             yield (
                 f"no {files.folder}: the store keeps {coarse}, one row per segment, of which "
                 f"[{_by(files.shape)}] cannot be made{remedy}; "
-                f"{'the rows are in' if folded else '--folded writes the rows to'} {place}"
+                f"{'the rows are in' if folded else 'folded=True writes the rows to'} {place}"
             )
         elif exact not in held and exact.partition(".")[0] in store.roles:
             yield f"no {files.folder}: the store does not hold {exact}{remedy}"

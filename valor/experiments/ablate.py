@@ -104,7 +104,7 @@ def open_world(
     """
     if data is not None and not (data / WORLD_FILE).is_file():
         if clips is not None:
-            raise ValueError(f"clips are for a demo world that is made here, and {data} is LLP's; leave --clips out")
+            raise ValueError(f"clips are for a demo world that is made here, and {data} is LLP's; leave `clips` out")
         return _llp(data)
     return _demo(data or out / "data", clips, workers, progress=progress)
 
@@ -141,7 +141,7 @@ def _llp(data: Path) -> AblationWorld:
     if not complete:
         raise FileNotFoundError(
             f"{data} holds neither a demo world nor all that an ablation on LLP needs\n"
-            f"{missing_table(lacking['valor'])}\nwithout --data the ablation runs on a demo world of its own"
+            f"{missing_table(lacking['valor'])}\nwithout `data` the ablation runs on a demo world of its own"
         )
     base = BASES[complete[0]]
     train, test = (read_split(data, split, LLP_NAMES) for split in ("train", "test"))

@@ -28,7 +28,7 @@ class AblateOptions:
     search: bool = False
     """Whether to try all pairs of options beyond the paper, and to add to the best as long as validation likes it."""
     changes: tuple[str, ...] = ()
-    """Changes of the base recipe, and so of every row, as for `--set`."""
+    """Changes of the base recipe, and so of every row, as a.b=c."""
     progress: bool = True
     """Whether to show a progress bar on stderr."""
 

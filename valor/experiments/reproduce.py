@@ -114,8 +114,7 @@ def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
     if lacking:
         raise FileNotFoundError(
             f"{data} does not hold all that {recipe.name!r} needs\n{missing_table(lacking)}\n"
-            f"--download fetches what can be fetched; --simulated runs the row on features of the same shapes that "
-            f"mean nothing; clips without features are left out with --set features.missing=drop"
+            "clips without features are left out with features.missing=drop"
         )
     for kind in needed_kinds(recipe.features):
         for name in WEAK_TABLES:

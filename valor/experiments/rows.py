@@ -169,7 +169,7 @@ class AblationRow:
     labels: str = BASE_LABELS
     """A key of `valor.experiments.rows.SOURCES`, or NO_LABELS."""
     changes: tuple[str, ...] = ()
-    """Options of the recipe, as for `--set`."""
+    """Options of the recipe, as a.b=c."""
     worlds: tuple[str, ...] = ("demo", "llp")
     """Where the row makes sense."""
 

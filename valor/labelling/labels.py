@@ -52,9 +52,7 @@ def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...])
     """
     names = {role: manifest["teachers"][role]["teacher"] for role in judging_roles(manifest)}
     if not names:
-        raise ValueError(
-            "the store holds features alone; labels need a teacher that judges: harvest with --visual or --audio"
-        )
+        raise ValueError("the store holds features alone; labels need a teacher that judges: harvest with one")
     if names.items() <= PUBLISHED_TEACHERS.items():
         return {role: thresholds for role, thresholds in thresholds_of(classes).items() if role in names}
     if all(name == f"demo-{role}" for role, name in names.items()) and classes == LLP_CLASSES:
@@ -64,7 +62,7 @@ def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...])
         return {role: thresholds for role, thresholds in own.items() if role in names}
     raise ValueError(
         f"there are no label thresholds for the teachers {', '.join(sorted(names.values()))} and these classes; "
-        "give them with --thresholds FILE"
+        "give them with thresholds=FILE"
     )
 
 

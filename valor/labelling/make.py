@@ -112,7 +112,7 @@ def open_label_folder(
         ValueError: Files are in the way that are not of this store's labels, or the path is no folder.
     """
     if path.exists() and not path.is_dir():
-        raise ValueError(f"{path}: labels go into a folder, got a file of that name; give another --out")
+        raise ValueError(f"{path}: labels go into a folder, got a file of that name; give another `out`")
     record = _read_record(path)
     same = record.get("store") == store
     stems = {media_id(clip_id) for clip_id in clip_ids} if same else set()
@@ -128,8 +128,8 @@ def open_label_folder(
     if foreign and not overwrite:
         whose = "labels of another store" if record and not same else "files that no labels of this store left there"
         raise ValueError(
-            f"{path}: holds {whose}: {_listed(foreign, path)}; give another --out, or --overwrite to replace what is "
-            "in the way"
+            f"{path}: holds {whose}: {_listed(foreign, path)}; give another `out`, or overwrite=True to replace "
+            "what is in the way"
         )
     return LabelFolder(
         path,
@@ -247,7 +247,7 @@ def _read_rules(path: Path, options: LabelOptions) -> tuple[dict[str, Any], dict
     classes = read_vocabulary(options.classes)
     manifest = store_manifest(path)
     if class_names(classes) != tuple(manifest["class_names"]):
-        raise ValueError(f"{path}: the store is of other classes than {options.classes!r}; pass --classes FILE")
+        raise ValueError(f"{path}: the store is of other classes than {options.classes!r}; pass classes=FILE")
     if options.thresholds is None:
         thresholds, unverified = thresholds_for(manifest, classes), _unverified(path, manifest)
         return manifest, thresholds, {"default_for": _judges(manifest)} | unverified
@@ -261,7 +261,7 @@ def _unverified(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[str]]
     if roles:
         logger.warning(
             "%s: the thresholds are those of the published weights, and the %s weights are not known to be these; pin "
-            "them at the next harvest (--sha256), or choose thresholds with `valor calibrate`",
+            "them at the next harvest (`valor harvest --sha256`), or choose thresholds with `valor calibrate`",
             path,
             " and ".join(roles),
         )
@@ -368,5 +368,5 @@ def _writing(out: Path) -> Iterator[None]:
     except OSError as error:
         raise ValueError(
             f"{error.filename or out}: the labels cannot be written ({error.strerror or error}); make room there or "
-            "give another --out, and run the same command again"
+            "give another `out`, and run the same command again"
         ) from error

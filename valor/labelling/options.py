@@ -39,10 +39,10 @@ class LabelOptions:
     def __post_init__(self) -> None:
         """Refuse what does not belong together."""
         if self.temperature is not None and self.export:
-            raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
+            raise ValueError("the published layout holds labels of 0 and 1; give either `temperature` or `export`")
         if self.folded and not self.export:
-            raise ValueError("--folded is for --export npy; give both or neither")
+            raise ValueError("`folded` is for `export`; give both or neither")
         if self.split and self.against is None:
-            raise ValueError("--split says what --against scores; give both or neither")
+            raise ValueError("`split` says what `against` scores; give both or neither")
         if self.picture and (self.against is None or self.picture.suffix != ".png"):
-            raise ValueError("--png FILE.png draws what --against finds; give both")
+            raise ValueError("picture=FILE.png draws what `against` finds; give both")

@@ -315,8 +315,8 @@ def _refuse_simulated(rows: Sequence[TableRow]) -> None:
     names = ", ".join(row.name for row in rows if row.provenance.simulated)
     if names:
         raise ValueError(
-            f"{names}: scores on {MARK} features mean nothing, and no published row may stand beside them, --mix or "
-            "not; leave --published out, or these runs"
+            f"{names}: scores on {MARK} features mean nothing, and no published row may stand beside them, mixed or "
+            "not; leave `published` out, or these runs"
         )
 
 
@@ -327,7 +327,7 @@ def _refuse_mixture(rows: Sequence[TableRow]) -> None:
         if reasons:
             raise ValueError(
                 f"{rows[0].name} and {row.name} were not scored alike: {'; '.join(reasons)}. "
-                "Score them alike with `valor evaluate`, or pass --mix and read each row with its own rule"
+                "Score them alike with `valor evaluate`, or pass mix=True and read each row with its own rule"
             )
 
 
@@ -383,13 +383,13 @@ def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tupl
     if not kept:
         raise ValueError(
             "no published row may stand beside these runs: they were scored on another truth, by another rule or on "
-            "other clips than LLP's test split; pass --mix to show them all the same"
+            "other clips than LLP's test split; pass mix=True to show them all the same"
         )
     notes = [f"left out for another {why}: {', '.join(names)}" for why, names in left_out.items()]
     if any("truth" in why for why in left_out):
         notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
     kept.sort(key=lambda row: GROUPS.index(row.group))
-    return kept, [*notes, *["--mix shows what was left out, each row with its own rule"] * bool(left_out)]
+    return kept, [*notes, *["mix=True shows what was left out, each row with its own rule"] * bool(left_out)]
 
 
 def published_row(entry: PublishedRow, published: Published) -> TableRow:

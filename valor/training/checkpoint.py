@@ -50,7 +50,7 @@ def run_lock(folder: Path) -> Iterator[None]:
         ValueError: Another training holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    busy = f"{folder}: another training is writing here; wait for it, or choose another --out"
+    busy = f"{folder}: another training is writing here; wait for it, or choose another `out`"
     with locked(folder / LOCK, busy, remove=True):
         yield
 
@@ -260,7 +260,7 @@ def read_resume_point(
     if differing:
         raise ValueError(
             f"{path}: belongs to a run with other {', '.join(differing)}; continue that run with what it was started "
-            "with, or choose another --out"
+            "with, or choose another `out`"
         )
     model.load_state_dict(_group(tensors, "model."))
     optimiser.load_state_dict(_optimiser_state(_group(tensors, "optimiser."), model, optimiser))

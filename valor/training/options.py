@@ -216,7 +216,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         """Refuse what no training could follow, before anything is read."""
         if self.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, got {self.seeds}")
+            raise ValueError(f"seeds must be at least 1, got {self.seeds}")
         check_trackers(self.trackers)
 
 
@@ -228,10 +228,10 @@ def check_trackers(names: Sequence[str]) -> None:
     """
     for name in names:
         if name not in TRACKERS:
-            raise ValueError(f"--log must be one of {', '.join(TRACKERS)}, got {name!r}")
+            raise ValueError(f"trackers must be one of {', '.join(TRACKERS)}, got {name!r}")
         if not _installed(name):
             raise ValueError(
-                f"--log {name} needs the package {name}, which is not installed: pip install {name} "
+                f"the tracker {name} needs the package {name}, which is not installed: pip install {name} "
                 f"(or pip install -e '.[{name}]'); log.jsonl in the run folder holds the same numbers without it"
             )
 

@@ -58,7 +58,7 @@ def import_checkpoint(
     if options.num_classes != len(class_names):
         raise ValueError(
             f"{path}: the checkpoint knows {options.num_classes} classes, the vocabulary has {len(class_names)}; "
-            "pass --classes with the one it was trained for"
+            "pass `class_names` of the one it was trained for"
         )
     parser = build_parser(options, seed=0)
     load_exactly(
@@ -153,7 +153,7 @@ def infer_options(
         ) from error
     if norm_order == "post" and not _closing_norms_untouched(state):
         raise ValueError(
-            f"{source}: its closing norms were trained, and a post-norm network never uses them; pass --norm-order pre"
+            f"{source}: its closing norms were trained, and a post-norm network never uses them; pass norm_order='pre'"
         )
     return options
 
@@ -190,7 +190,7 @@ def _refuse_other_han(state: Mapping[str, Tensor], source: str, norm_order: str)
     """Refuse what HAN's code would compute in another way than a parser here."""
     layers = {match[1] for name in state if (match := _LAYER.match(name))}
     if norm_order != "post":
-        raise ValueError(f"{source}: HAN's published network is post-norm, got --norm-order {norm_order}; leave it out")
+        raise ValueError(f"{source}: HAN's published network is post-norm, got norm_order={norm_order}; leave it out")
     if len(layers) > 1:
         raise ValueError(
             f"{source}: HAN's published network has one layer (of several, its code only ever uses the last), got "

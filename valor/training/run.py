@@ -245,7 +245,9 @@ def _compile(parser: HybridParser, device: torch.device) -> None:
         ValueError: The parser is on the CPU.
     """
     if device.type != "cuda":
-        raise ValueError("--compile needs a GPU; on the CPU the layers' own backward pass is faster than compiled ones")
+        raise ValueError(
+            "compiled=True needs a GPU; on the CPU the layers' own backward pass is faster than compiled ones"
+        )
     parser.compile(mode="reduce-overhead", fullgraph=True, dynamic=False)
 
 
@@ -330,5 +332,5 @@ def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path |
         what = " and ".join(["features"] * random_features + ["labels"] * random_labels)
         raise ValueError(
             f"the {what} were made by teachers with random weights and mean nothing; harvest with real weights, or "
-            "pass --allow-random-teachers to try out speed and plumbing"
+            "pass allow_random_teachers=True to try out speed and plumbing"
         )

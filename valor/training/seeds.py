@@ -207,6 +207,6 @@ def _levels(scores: Sequence[TenScores], statistic: Any) -> dict[str, Any]:  # n
 def _refuse_other_layout(out: Path, seeds: int) -> None:
     """A folder holds a single run or the runs of several seeds, never both: one's scores would hide the other's."""
     if seeds > 1 and (out / BEST).is_file():
-        raise ValueError(f"{out} holds a single run, which {seeds} seeds would be mixed up with; choose another --out")
+        raise ValueError(f"{out} holds a single run, which {seeds} seeds would be mixed up with; choose another `out`")
     if seeds == 1 and any(out.glob(f"seed-*/{BEST}")):
-        raise ValueError(f"{out} holds the runs of several seeds; choose another --out for a single one")
+        raise ValueError(f"{out} holds the runs of several seeds; choose another `out` for a single one")

@@ -340,7 +340,7 @@ def _validated(run: FitState, val: ClipSet, epoch: int) -> Scores:
     except NotFiniteError as error:
         raise TrainingError(
             f"epoch {epoch}, after its last step: {error}; lower fit.learning_rate or set fit.max_grad_norm, and train "
-            "into another --out"
+            "into another `out`"
         ) from error
 
 

@@ -254,7 +254,7 @@ def _folded(path: Path) -> str:
 def _blocked(out: Path, name: str) -> str:
     possible = result_paths(out, name, (*PICTURES, *FORMATS))
     held = next((path for path in possible if path.exists()), out / name)
-    return f"its results would overwrite {held}, which is not theirs; move that file or choose another --out"
+    return f"its results would overwrite {held}, which is not theirs; move that file or choose another `out`"
 
 
 def check_outputs(
@@ -265,10 +265,10 @@ def check_outputs(
     Folders that are not there are made when the output is written.
 
     Args:
-        files: By option, such as `--csv`, the file it names.
+        files: By what it is called, the file to write, such as csv.
         out: The folder of results, or None.
         media: The files that will be parsed.
-        read: By option, such as `--checkpoint`, the files and folders that are read besides.
+        read: By what they are called, the files and folders that are read besides.
 
     Raises:
         ValueError: A file is a folder, a medium that is to be parsed, one that is read, or meant twice; it has no name;
@@ -289,13 +289,13 @@ def check_outputs(
         taken[place] = option
         _check_folder(option, path, path.parent)
     if out is not None:
-        _check_folder("--out", out, out)
+        _check_folder("`out`", out, out)
 
 
 def _with_beside(files: Mapping[str, Path]) -> dict[str, Path]:
     """The same files, and that which Label Studio gets beside its own."""
-    tasks = files.get("--label-studio")
-    beside = {} if tasks is None else {"--label-studio (its interface)": tasks.with_suffix(LABELLING_INTERFACE)}
+    tasks = {name: path for name, path in files.items() if name.lstrip("-") == "label-studio"}
+    beside = {f"{name} (its interface)": path.with_suffix(LABELLING_INTERFACE) for name, path in tasks.items()}
     return {**files, **beside}
 
 

@@ -330,6 +330,6 @@ def _refuse_another(run: Path, role: str, trained: Mapping[str, Any], now: Mappi
         if then is not None and there is not None and then != there:
             raise ValueError(
                 f"{run}: was trained on features of the {role} teacher {trained.get('teacher')} with {name} "
-                f"{str(then)[:40]}, this one has {str(there)[:40]}; give its weights with --teacher-checkpoint "
+                f"{str(then)[:40]}, this one has {str(there)[:40]}; give its weights with `teacher_checkpoints` "
                 f"{role}=FILE"
             )

@@ -3,7 +3,7 @@
 The probability of a class in a segment is sigmoid((logit - threshold) / temperature), as for soft pseudo labels, so it
 reaches 1/2 where the logit reaches the threshold of the class. Logits are scale * cosine + bias of the teacher.
 
-Thresholds are those of a vocabulary file or of `valor calibrate` (--thresholds). Classes that are only named, and those
+Thresholds are those of a vocabulary file or of `valor calibrate`. Classes that are only named, and those
 of LLP, get the default of their teacher: thresholds of pseudo labels may be bold, since the tags of a clip rule most
 classes out, and here nothing does. The default is 0 for teachers trained with a sigmoid, whose logits have a bias and
 say 1/2 there, and for CLIP and CLAP the strictest threshold of the published label generator. On the demo world, 0
@@ -179,7 +179,7 @@ def _thresholds(classes: tuple[EventClass, ...], teachers: Sequence[Teacher], *,
         if limit is None:
             raise ValueError(
                 f"there is no default threshold for the teacher {identity['teacher']}; give one for each class in a "
-                "vocabulary file or with --thresholds FILE, which `valor calibrate` can make"
+                "vocabulary file or with thresholds=FILE, which `valor calibrate` can make"
             )
         limits[teacher.role] = np.full(len(classes), limit)
     return limits

@@ -311,7 +311,7 @@ class Corrections:
         if folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).is_file():
             raise ValueError(
                 f"{folder}: this folder holds other files and no {JOURNAL}; corrections overwrite nothing that exists, "
-                "choose another with --corrections DIR"
+                "choose another with corrections=DIR"
             )
         self.current = read_journal(folder / JOURNAL)
 

@@ -99,7 +99,7 @@ def write_page(
         unfinished.write_text(page, encoding="utf-8")
     if not media:
         return ["no media: the page offers to choose files"]
-    how = "inside the page" if inside else "linked by relative path; keep them where they are, or use --embed"
+    how = "inside the page" if inside else "linked by relative path; keep them where they are, or pass embed=True"
     return [f"{len(media):,} media {'file' if len(media) == 1 else 'files'}, {size / 1e6:.1f} MB, {how}"]
 
 

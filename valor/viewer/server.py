@@ -147,7 +147,7 @@ class ViewerServer(ThreadingHTTPServer):
         try:
             super().__init__((host, port), _Handler)
         except (OSError, OverflowError) as error:
-            raise ValueError(f"cannot listen on {host} port {port} ({error}); choose another with --port") from error
+            raise ValueError(f"cannot listen on {host} port {port} ({error}); choose another `port`") from error
         port = self.server_address[1]
         local = is_loopback(host)
         names = {"127.0.0.1", "localhost", "[::1]", f"[{host}]" if ":" in host else host}

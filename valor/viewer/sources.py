@@ -111,7 +111,7 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         wanted = set(clip_ids) if gathered else set(split.clip_ids)
         clip_ids = [clip for clip in split.clip_ids if clip in wanted] + [c for c in clip_ids if c not in known]
     if not clip_ids:
-        raise ValueError("there is nothing to show; name a run, predictions or parses, or annotations with --data DIR")
+        raise ValueError("there is nothing to show; name a run, predictions or parses, or annotations with data=DIR")
     media, refused = listed_media(options.videos, clip_ids) if options.videos else ({}, [])
     clips, dropped = zip(*(_clip(clip_id, gathered, names, split) for clip_id in clip_ids), strict=True)
     notes = [f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"]
@@ -200,7 +200,7 @@ def _of_run(path: Path, options: SourceOptions) -> Predictions:
     if options.split == "test" and (path / PREDICTIONS).is_file():
         return read_any_predictions(path / PREDICTIONS, options.class_names)
     if options.data is None:
-        raise ValueError(f"{path}: a run folder without {PREDICTIONS} needs --data DIR, the features it parses")
+        raise ValueError(f"{path}: a run folder without {PREDICTIONS} needs data=DIR, the features it parses")
     from valor.training.run import predict_run
 
     return predict_run(path, options.data, options.split)

@@ -49,7 +49,7 @@ def test_one_that_is_not_installed_says_what_to_install(name, monkeypatch):
 @pytest.mark.parametrize("error", ["OSError('libX11.so.6: no such file')", "ImportError('libX11.so.6: no such file')"])
 def test_decord_that_does_not_load_says_why(unloadable, error):
     unloadable("decord", f"raise {error}")
-    said = r"--decoder decord: cannot be loaded \(libX11.so.6: no such file\); install it again; .*, or leave it out"
+    said = r"decoder=decord: cannot be loaded \(libX11.so.6: no such file\); install it again; .*, or leave it out"
     with pytest.raises(ValueError, match=said):
         check_decoder("decord")
 

@@ -45,7 +45,7 @@ def test_what_decord_cannot_tell_apart_is_refused(tmp_path, shared):
     six = write_toy_clip(tmp_path / "six.mkv", sound=ToySound(codec=PCM, channels=6))
     assert outcome(decode_clip, six) == (
         "undecodable",
-        "six.mkv: decord gives 6 channels of sound as a mix; use --decoder pyav",
+        "six.mkv: decord gives 6 channels of sound as a mix; use the decoder pyav",
     )
     assert "reads the first audio stream alone" in outcome(decode_clip, shared / "clips" / "nasa_13013.mp4")[1]
 

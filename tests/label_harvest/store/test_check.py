@@ -289,7 +289,7 @@ def test_stores_of_different_decoders_are_refused(tmp_path):
         tmp_path, ["one", "two"], r"must have one decoder, got pyav \(.*one.*\) and decord \(.*two.*\); harvest one"
     )
     write_toy_store(tmp_path / "union", {0: rows("ab")})
-    refused(tmp_path, ["two"], "was decoded with pyav, got --decoder decord")
+    refused(tmp_path, ["two"], "was decoded with pyav, got decoder=decord")
 
 
 @pytest.mark.parametrize("other", [row_of("b", "missing"), dataclasses.replace(ROWS["b"], tags=("Dog",))])
@@ -302,7 +302,7 @@ def test_a_clip_with_other_evidence_is_refused(tmp_path, other):
 def test_damaged_sources_and_odd_targets_are_refused(tmp_path):
     folder = write_toy_store(tmp_path / "one", {0: rows("ab")})
     write_toy_store(tmp_path / "two", {0: rows("cd")})
-    refused(tmp_path, ["one", "two"], "is a source and the target; give another --out", out="two")
+    refused(tmp_path, ["one", "two"], "is a source and the target; give another `out`", out="two")
     (tmp_path / "file").touch()
     refused(tmp_path, ["one"], "file: the store cannot be written", out="file")
     refused(tmp_path, ["one", "absent"], "absent: expected an evidence store")

@@ -144,7 +144,7 @@ def test_another_decoder_is_another_store(folder, tmp_path):
 def test_a_store_is_not_resumed_with_another_decoder(folder, inside):
     before = sorted(path.name for path in folder.parent.rglob("*"))
     wanted = describe(CLASSES, GRID, {"visual": IDENTITY}, decoder="decord")
-    said = "was decoded with pyav, got --decoder decord; .* give --decoder pyav to resume, or another --store"
+    said = "was decoded with pyav, got decoder=decord; .* give decoder=pyav to resume, or another `store`"
     with pytest.raises(ValueError, match=f"{folder.name}: {said}"):
         open_store(folder if inside else folder.parent, wanted)
     assert sorted(path.name for path in folder.parent.rglob("*")) == before

@@ -187,7 +187,7 @@ def test_an_unreachable_hub_says_what_to_do(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr("open_clip.pretrained.download_pretrained", offline)
-    with pytest.raises(RuntimeError, match=r"could not be fetched \(OSError: no route .*--checkpoint ROLE=PATH"):
+    with pytest.raises(RuntimeError, match=r"could not be fetched \(OSError: no route .*`checkpoints` ROLE=PATH"):
         build_clip(PROMPTS)
 
 

@@ -76,7 +76,7 @@ def test_labels_of_other_classes_are_refused(tmp_path, published):
 def test_missing_clips_are_named_or_dropped(published, caplog):
     split = toy_split(name="val")
     (published / "CLIP/features" / f"{split.clip_ids[1][:11]}.npy").unlink()
-    remedy = "--set features.missing=drop"
+    remedy = "features.missing=drop"
     with pytest.raises(ValueError, match=rf"no clip features for 1 clip \({split.clip_ids[1]}\) of 3.*{remedy}"):
         read_clip_set(published, split, PLUS_PLUS)
     clips = read_clip_set(published, split, replace(PLUS_PLUS, missing="drop"))

@@ -187,7 +187,7 @@ def test_a_write_that_dies_between_its_two_files_leaves_nothing_to_mistake(tmp_p
 def test_numbers_beyond_float16_are_refused(tmp_path):
     values = features()
     values[1, 2, 3] = 1e6
-    message = rf"beyond what float16 can, in 1 clip \({SPLIT.clip_ids[1]}\); pack with `--precision float32`"
+    message = rf"beyond what float16 can, in 1 clip \({SPLIT.clip_ids[1]}\); pack with precision='float32'"
     with pytest.raises(ValueError, match=message):
         write_packed(tmp_path, values.half(), card(dtype="float16"))
     assert not (tmp_path / "packed").exists()

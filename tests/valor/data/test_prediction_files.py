@@ -81,7 +81,7 @@ def test_one_file_and_other_files(tmp_path):
 def test_parses_that_do_not_go_together_are_refused(tmp_path):
     moving = toy_parse()
     moving.gate_probs[6:] = 0.1
-    with pytest.raises(ValueError, match=r"b\.json: its gate changes from window to window.*--gate none"):
+    with pytest.raises(ValueError, match=r"b\.json: its gate changes from window to window.*gate='none'"):
         read_parse_predictions(parse_files(folder_of(tmp_path / "1", a=toy_parse(), b=moving)))
     for number, (other, said) in enumerate(
         (

@@ -233,7 +233,7 @@ def test_files_of_no_clip_are_named(data_importing):
 
 def test_missing_clips_are_refused_or_left_out_as_asked(data_importing):
     file_of(data_importing, "vggish", 2).unlink()
-    with pytest.raises(ValueError, match=rf"vggish of train: 1 clip \({SPLITS['train'][2]}\) of 5; .*--allow-missing"):
+    with pytest.raises(ValueError, match=rf"vggish of train: 1 clip \({SPLITS['train'][2]}\) of 5; .*allow_missing"):
         import_features(data_importing, train(data_importing), "vggish", progress=False)
     assert not (data_importing / "packed").exists()
     card = import_features(data_importing, train(data_importing), "vggish", allow_missing=True, progress=False)
@@ -244,7 +244,7 @@ def test_missing_clips_are_refused_or_left_out_as_asked(data_importing):
 def test_a_split_without_any_file_is_refused_even_then(data_importing):
     for path in (data_importing / "CLIP/features").glob("*.npy"):
         path.unlink()
-    with pytest.raises(ValueError, match="name fewer --splits or --kinds; nothing was written"):
+    with pytest.raises(ValueError, match="name fewer `splits` or `kinds`; nothing was written"):
         import_features(data_importing, train(data_importing), "clip", allow_missing=True, progress=False)
 
 
@@ -494,7 +494,7 @@ def test_a_mean_of_eight_frames_is_not_passed_off_as_eighty(tmp_path):
     assert folders_of(tmp_path / "out") == set(plan.labels)
     clap, clip, res152 = sorted(plan.lacking, key=lambda note: note.split(":")[0])
     assert clap.startswith("no CLAP/features: the store keeps audio.folded, one row per segment, of which [64, 768] ")
-    assert "with --raw-maps for them; --folded writes the rows to CLAP/features_folded" in clap
+    assert "with raw_maps=True for them; folded=True writes the rows to CLAP/features_folded" in clap
     assert clip == "no CLIP/features: the store does not hold visual.embedding"
     assert res152.startswith(
         "no feats/res152: the store keeps res152.features, one row per segment, of which [80, 2048] "
@@ -536,7 +536,7 @@ def test_one_shard_is_held_at_a_time(tmp_path, monkeypatch):
 def test_clips_that_would_share_a_file_and_soft_labels_are_refused(tmp_path):
     store = read_store(write_store(tmp_path / "s"), names=[f"{role}.similarity" for role in ZERO])
     soft, _ = label_clips(store, ZERO, temperature=1.0)
-    with pytest.raises(ValueError, match="holds labels of 0 and 1, got soft ones; export labels made without --soft"):
+    with pytest.raises(ValueError, match="holds labels of 0 and 1, got soft ones; export hard ones"):
         plan_export(store, soft)
     labels, _ = label_clips(store, ZERO)
     twice = replace(labels, clip_ids=("aaaaaaaaaaa_0_10", "aaaaaaaaaaa_10_20", "plain-name"))

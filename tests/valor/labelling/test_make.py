@@ -86,7 +86,7 @@ def test_published_files_of_somebody_else_stop_the_run(tmp_path):
     assert ask(tmp_path, exported=()).own == frozenset()  # nothing goes there
     write_earlier(tmp_path / "b")
     (tmp_path / "b" / FOLDER / "ccccccccccc.npy").write_bytes(b"published")
-    with pytest.raises(ValueError, match="ccccccccccc.npy; give another --out, or --overwrite"):
+    with pytest.raises(ValueError, match="ccccccccccc.npy; give another `out`, or overwrite=True"):
         ask(tmp_path / "b")
     place = ask(tmp_path / "b", overwrite=True)
     place.remove_stale((), (), ())
@@ -102,7 +102,7 @@ def test_a_file_of_unknown_origin_stops_the_run(tmp_path, name):
 
 def test_labels_of_another_store_stop_the_run(tmp_path):
     write_earlier(tmp_path, store="another", clips=("zzzzzzzzzzz_0_10",))
-    with pytest.raises(ValueError, match=r"holds labels of another store: .* and 3 more; give another --out"):
+    with pytest.raises(ValueError, match=r"holds labels of another store: .* and 3 more; give another `out`"):
         ask(tmp_path)
     place = ask(tmp_path, overwrite=True)
     place.remove_stale(CLIPS, ("near.csv",), (FOLDER,))
@@ -119,7 +119,7 @@ def test_a_record_reaches_no_file_outside_the_folder(tmp_path):
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(ValueError, match="out: labels go into a folder, got a file of that name; give another --out"):
+    with pytest.raises(ValueError, match="out: labels go into a folder, got a file of that name; give another `out`"):
         ask(tmp_path / "out")
 
 
@@ -334,11 +334,11 @@ def test_a_disk_that_cannot_be_written_is_said_with_what_to_do(world, tmp_path, 
 def test_options_that_do_not_belong_together_are_refused(tmp_path):
     options = LabelOptions()
     for changed, message in (
-        ({"temperature": 1.0, "export": True}, "give either --soft or --export"),
-        ({"folded": True}, "--folded is for --export npy"),
-        ({"split": "val"}, "--split says what --against scores"),
-        ({"picture": tmp_path / "x.png"}, "draws what --against finds"),
-        ({"picture": tmp_path / "x.jpg", "against": tmp_path}, "draws what --against finds"),
+        ({"temperature": 1.0, "export": True}, "give either `temperature` or `export`"),
+        ({"folded": True}, "`folded` is for `export`"),
+        ({"split": "val"}, "`split` says what `against` scores"),
+        ({"picture": tmp_path / "x.png"}, "draws what `against` finds"),
+        ({"picture": tmp_path / "x.jpg", "against": tmp_path}, "draws what `against` finds"),
     ):
         with pytest.raises(ValueError, match=message):
             replace(options, **changed)

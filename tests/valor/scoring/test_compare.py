@@ -151,7 +151,7 @@ def test_a_rule_goes_by_its_shortest_name(tmp_path, record, rule):
 ])  # fmt: skip
 def test_runs_that_were_not_scored_alike_are_refused_unless_mixing_is_meant(tmp_path, changes, message):
     runs = [write_run(tmp_path / "one"), write_run(tmp_path / "other", **changes)]
-    with pytest.raises(ValueError, match=f"one and other were not scored alike: {message}.*pass --mix"):
+    with pytest.raises(ValueError, match=f"one and other were not scored alike: {message}.*pass mix=True"):
         compare(runs)
     assert len(compare(runs, mix=True).rows) == 2
 
@@ -181,7 +181,7 @@ def test_published_rows_of_another_rule_truth_or_selection_are_left_out_and_name
     notes = "\n".join(comparison.notes)
     assert "left out for another post-processing and another selection: JoMoLD, CMPAE, LSLD, CoLeaF" in notes
     assert "left out for another truth: nothing predicted, tags copied" in notes
-    assert "--truth v2020" in notes and "--mix shows" in notes
+    assert "--truth v2020" in notes and "mix=True shows" in notes
     everything = compare([write_run(tmp_path / "valor")], KNOWN, mix=True)
     assert len(everything.rows) == len(KNOWN.rows) + 1
     assert not any("left out" in note for note in everything.notes)
@@ -189,7 +189,7 @@ def test_published_rows_of_another_rule_truth_or_selection_are_left_out_and_name
 
 def test_published_rows_beside_runs_on_another_data_set_are_refused(tmp_path):
     run = write_run(tmp_path / "demo", clips=224, clips_expected=224, truth_sha256="cc" * 32)
-    with pytest.raises(ValueError, match="no published row may stand beside these runs.*--mix"):
+    with pytest.raises(ValueError, match="no published row may stand beside these runs.*mix=True"):
         compare([run], KNOWN)
 
 
@@ -272,5 +272,5 @@ def test_simulated_runs_say_so_and_stand_beside_nothing_published(tmp_path):
     assert [row.name for row in rows] == ["SIMULATED one", "SIMULATED mine", "real"]
     assert read_run(f"SIMULATED two={one}").name == "SIMULATED two"
     for mix in (False, True):
-        with pytest.raises(ValueError, match="SIMULATED one: scores on SIMULATED features mean nothing.*--published"):
+        with pytest.raises(ValueError, match="SIMULATED one: scores on SIMULATED features mean nothing.*`published`"):
             compare([real, one], KNOWN, mix=mix)

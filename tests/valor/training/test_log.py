@@ -126,9 +126,9 @@ def test_what_is_missing_is_said_with_the_line_that_installs_it(monkeypatch, tmp
     (tmp_path / "wandb").mkdir()  # as W&B leaves one behind: no package
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    with pytest.raises(ValueError, match=r"--log wandb needs the package wandb.*pip install wandb.*'.\[wandb\]'"):
+    with pytest.raises(ValueError, match=r"the tracker wandb needs the package wandb.*pip install wandb.*'.\[wandb\]'"):
         check_trackers(("wandb",))
-    with pytest.raises(ValueError, match="--log must be one of tensorboard, wandb, got 'mlflow'"):
+    with pytest.raises(ValueError, match="trackers must be one of tensorboard, wandb, got 'mlflow'"):
         check_trackers(("mlflow",))
 
 

@@ -142,7 +142,7 @@ def test_a_cut_off_file_and_one_that_runs_code_are_refused(checkpoint, tmp_path)
 
 def test_trained_closing_norms_contradict_post(tmp_path):
     path = save(published_state(replace(SMALL, norm_order="pre")), tmp_path / "checkpoint_best.pt")
-    with pytest.raises(ValueError, match="its closing norms were trained, .*pass --norm-order pre"):
+    with pytest.raises(ValueError, match="its closing norms were trained, .*pass norm_order='pre'"):
         import_checkpoint(path, tmp_path / "run", class_names=NAMES)
 
 
@@ -252,7 +252,7 @@ def test_what_hans_code_would_compute_otherwise_is_refused(han_state, tmp_path):
     with pytest.raises(ValueError, match=r"deep.pt: HAN's published network has one layer .*, got 2"):
         import_checkpoint(deep, tmp_path / "run", class_names=NAMES)
     path = save(han_state, tmp_path / "han.pt")
-    with pytest.raises(ValueError, match="HAN's published network is post-norm, got --norm-order pre; leave it out"):
+    with pytest.raises(ValueError, match="HAN's published network is post-norm, got norm_order='?pre; leave it out"):
         import_checkpoint(path, tmp_path / "run", class_names=NAMES, norm_order="pre")
     assert not (tmp_path / "run").exists()
     assert import_checkpoint(path, tmp_path / "run", class_names=NAMES, num_heads=2).parser.num_heads == 2

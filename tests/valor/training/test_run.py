@@ -147,7 +147,7 @@ def test_a_finished_run_is_found_done(toy_run, published, caplog):
 
 def test_a_folder_of_another_run_is_not_written_over(toy_run, published):
     before = (toy_run / "best.safetensors").read_bytes()
-    with pytest.raises(ValueError, match="belongs to a run with other fit options.*choose another --out"):
+    with pytest.raises(ValueError, match="belongs to a run with other fit options.*choose another `out`"):
         train_run(with_seed(VALOR, 5), published, toy_run, progress=False)
     assert (toy_run / "best.safetensors").read_bytes() == before
 
@@ -179,7 +179,7 @@ def test_a_recipe_on_tags_alone_reads_no_labels(harvested, tmp_path):
     train_run(weak, harvested, tmp_path / "two", labels=tmp_path / "nowhere", progress=False)
     assert same_weights(weights_of(tmp_path / "one"), weights_of(tmp_path / "two"))
     with pytest.raises(
-        FileNotFoundError, match=r"CLAP/segment_pseudo_labels: no such folder.*`valor labels .*--labels DIR"
+        FileNotFoundError, match=r"CLAP/segment_pseudo_labels: no such folder.*`valor labels .*labels=DIR"
     ):
         train_run(FROM_STORE, harvested, tmp_path / "three", progress=False)
     with pytest.raises(FileNotFoundError, match="nowhere: no such pseudo-label file"):
@@ -212,7 +212,9 @@ def test_random_teachers_are_refused_unless_asked_for(tmp_path):
     for random in (False, True):
         labels = write_labels(tmp_path / f"labels-{random}", random=random)
         what = "features and labels" if random else "features"
-        with pytest.raises(ValueError, match=f"^the {what} were made by teachers with random.*--allow-random-teachers"):
+        with pytest.raises(
+            ValueError, match=f"^the {what} were made by teachers with random.*allow_random_teachers=True"
+        ):
             train_run(FROM_STORE, data, tmp_path / "run", labels=labels, progress=False)
     assert not (tmp_path / "run").exists()
     train_run(FROM_STORE, data, tmp_path / "run", labels=labels, allow_random_teachers=True, progress=False)
@@ -286,7 +288,7 @@ def test_a_device_is_what_it_is_called(monkeypatch):
 
 def test_a_parser_is_compiled_on_a_gpu_only(published, tmp_path):
     sets = read_run_sets(VALOR, published)
-    with pytest.raises(ValueError, match="--compile needs a GPU"):
+    with pytest.raises(ValueError, match="compiled=True needs a GPU"):
         train_on(VALOR, sets, tmp_path / "run", device="cpu", compiled=True)
     assert not (tmp_path / "run").exists()
 

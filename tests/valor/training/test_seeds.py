@@ -150,7 +150,7 @@ def test_the_gate_of_the_recipe_decides_on_test_as_on_val(data, tmp_path):
 
 
 def test_a_folder_is_of_one_run_or_of_several_seeds(two, data, tmp_path):
-    with pytest.raises(ValueError, match="toy holds the runs of several seeds; choose another --out for a single one"):
+    with pytest.raises(ValueError, match="toy holds the runs of several seeds; choose another `out` for a single one"):
         list(train_seeds(RECIPE, data, two[0], TrainOptions(**QUIET)))
     list(train_seeds(RECIPE, data, tmp_path / "run", TrainOptions(test=False, **QUIET)))
     with pytest.raises(ValueError, match="run holds a single run, which 2 seeds would be mixed up with; choose"):
@@ -206,8 +206,8 @@ def test_trackers_follow_every_epoch_and_the_test_scores(data, tmp_path, monkeyp
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"seeds": 0}, "--seeds must be at least 1, got 0"),
-    ({"trackers": ("mlflow",)}, "--log must be one of tensorboard, wandb, got 'mlflow'"),
+    ({"seeds": 0}, "seeds must be at least 1, got 0"),
+    ({"trackers": ("mlflow",)}, "trackers must be one of tensorboard, wandb, got 'mlflow'"),
 ])  # fmt: skip
 def test_what_no_training_could_follow_is_refused_first(options, message):
     with pytest.raises(ValueError, match=message):

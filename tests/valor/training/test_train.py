@@ -243,7 +243,7 @@ def test_a_resume_point_that_is_cut_off_says_how_to_start_anew(tmp_path):
 
 def test_a_second_training_into_the_same_folder_is_refused(tmp_path):
     def second(_):
-        with pytest.raises(ValueError, match=f"{tmp_path}: another training is writing here; wait .*another --out"):
+        with pytest.raises(ValueError, match=f"{tmp_path}: another training is writing here; wait .*another `out`"):
             _fit(tmp_path)
 
     result = _fit(tmp_path, on_epoch=second)
@@ -264,7 +264,7 @@ def test_a_second_training_into_the_same_folder_is_refused(tmp_path):
 ])  # fmt: skip
 def test_folder_of_another_run_is_refused(tmp_path, change, message):
     _fit(tmp_path)
-    with pytest.raises(ValueError, match=f"belongs to a run with {message}.*choose another --out"):
+    with pytest.raises(ValueError, match=f"belongs to a run with {message}.*choose another `out`"):
         _fit(tmp_path, **change)
 
 

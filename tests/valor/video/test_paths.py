@@ -252,9 +252,9 @@ def test_a_dash_is_no_name(film):
 
 
 def test_the_folder_of_results_is_a_folder(film, tmp_path):
-    with pytest.raises(ValueError, match="--out .*film.mp4 is no folder"):
+    with pytest.raises(ValueError, match="`out` .*film.mp4 is no folder"):
         check_outputs({}, film, [film])
-    with pytest.raises(ValueError, match="--out .*film.mp4 is no folder"):
+    with pytest.raises(ValueError, match="`out` .*film.mp4 is no folder"):
         check_outputs({}, film / "deeper", [film])
 
 

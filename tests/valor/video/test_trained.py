@@ -115,7 +115,7 @@ def test_another_teacher_than_at_the_training_is_refused(tmp_path, changed):
 
 
 def test_other_weights_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="audio teacher demo-audio with weights .*--teacher-checkpoint audio=FILE"):
+    with pytest.raises(ValueError, match="audio teacher demo-audio with weights .*`teacher_checkpoints` audio=FILE"):
         load_system(write_run(tmp_path), teacher_checkpoints={"audio": "random"})
 
 

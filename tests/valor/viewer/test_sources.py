@@ -253,7 +253,7 @@ def test_what_cannot_be_shown_is_refused(tmp_path, monkeypatch, typed, message):
 
 def test_a_run_without_predictions_needs_data(tmp_path):
     (tmp_path / "best.safetensors").write_bytes(b"")
-    with pytest.raises(ValueError, match="needs --data DIR"):
+    with pytest.raises(ValueError, match="needs data=DIR"):
         read_document([str(tmp_path)], PLAIN)
 
 

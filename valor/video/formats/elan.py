@@ -24,7 +24,7 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
     (line,) = timelines
     if any(event.onset < 0 for event in line.events):
         raise ValueError(
-            f"{line.media.name}: its clock starts below zero, which ELAN has no times for; use --clock zero"
+            f"{line.media.name}: its clock starts below zero, which ELAN has no times for; use clock='zero'"
         )
     root = Xml.Element("ANNOTATION_DOCUMENT", {"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"})
     root.attrib |= {"FORMAT": "3.0", "VERSION": "3.0", _SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"}

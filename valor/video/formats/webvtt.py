@@ -21,7 +21,7 @@ def webvtt_text(timelines: Sequence[Timeline]) -> str:
         raise ValueError(f"WebVTT chapters are of one media file, got {len(timelines)}")
     (line,) = timelines
     if any(event.onset < 0 for event in line.events):
-        raise ValueError(f"{line.media.name}: its clock starts below zero, WebVTT has no such times; use --clock zero")
+        raise ValueError(f"{line.media.name}: its clock starts below zero, WebVTT has no such times; use clock='zero'")
     cues = [
         f"{number}\n{_clock(onset)} --> {_clock(offset)}\n{escape(title, quote=False)}\n"
         for number, (onset, offset, title) in enumerate(_chapters(line), start=1)

@@ -1,0 +1,216 @@
+"""From option dataclasses to what is typed, and from messages of the library to what was typed.
+
+A field of a dataclass says everything once: its name, type and default, the check in `__post_init__`, and below it the
+docstring, which is the help. A command says only how it is typed where that is not `--the-name`:
+
+    LIMITS = Fields(DecodeLimits, seconds="--clip-timeout S", memory="--clip-memory MIB")
+    LIMITS.add(command)          # --clip-timeout S    seconds a clip may take (60)
+    LIMITS.read(cli)             # DecodeLimits(seconds=60.0, memory=4096)
+
+The library knows nothing of options. Its messages name parameters, in one of three ways, and `typed_words` says which
+option each is:
+
+    seconds must be positive            --clip-timeout must be positive
+    choose another `out`                choose another --out
+    parse with clock='zero'             parse with --clock zero
+"""
+
+import argparse
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields
+from difflib import get_close_matches
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+
+T = TypeVar("T")
+
+
+class Option(NamedTuple):
+    """How a field is typed where `--the-name` and its type do not say it all."""
+
+    spelled: str
+    """The option and, where it takes a value that is not one of several choices, what stands for it: `--out DIR`."""
+    more: Mapping[str, Any] = {}
+    """Further arguments of `add_argument`; `default=None` tells apart what was typed from what was not."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Knows which option each parameter is typed as, and takes no option for another that begins like it."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:  # noqa: ANN401
+        """As argparse's."""
+        self.flags: dict[str, str] = {}
+        self._added: list[argparse.Action] = []
+        super().__init__(*args, allow_abbrev=False, **more)
+
+    def add_argument(self, *args: Any, **more: Any) -> argparse.Action:  # noqa: ANN401
+        """As argparse's; what is typed stands under the name of the parameter it is, `dest`."""
+        action = super().add_argument(*args, **more)
+        if action.option_strings:
+            self.flags[action.dest] = action.option_strings[0]
+        self._added.append(action)
+        return action
+
+    def also(self, **flags: str) -> None:
+        """Say how parameters are typed that the library calls otherwise than the command does."""
+        self.flags.update(flags)
+
+    def format_help(self) -> str:
+        """As argparse's; docstrings that name other fields name options."""
+        for action in self._added:
+            action.help = typed_words(action.help, self.flags) if action.help else action.help
+        return super().format_help()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """As argparse's; the words of the chosen command stand under `flags`, and unknown options get a hint."""
+        if self._subparsers is None:
+            self._refuse_unknown([] if args is None else args)
+        found, rest = super().parse_known_args(args, namespace)
+        if not hasattr(found, "flags"):
+            found.flags = self.flags
+        return found, rest
+
+    def _refuse_unknown(self, typed: Sequence[str]) -> None:
+        """Refuse an option that there is not where others are like it; argparse has words for the rest."""
+        known = [option for action in self._added for option in action.option_strings]
+        for word in typed:
+            name = word.partition("=")[0]
+            if name == "--":
+                return
+            if name.startswith("--") and name not in known and " " not in name:
+                begun = [option for option in known if option.startswith(name)]
+                if similar := begun or get_close_matches(name, known, n=1):
+                    self.error(f"unrecognized arguments: {name} (did you mean {' or '.join(similar)}?)")
+
+
+class Fields(Generic[T]):
+    """Some fields of one dataclass as options of a command."""
+
+    def __init__(self, of: type[T], **options: str | Option) -> None:
+        """Name the fields that can be typed.
+
+        Args:
+            of: A dataclass with a docstring below each field.
+            options: By field, in the order of the help, the option and what stands for its value, such as `--out DIR`.
+        """
+        self.of = of
+        self._known: dict[str, Field[Any]] = {field.name: field for field in fields(of)}  # type: ignore[arg-type]
+        self._options = {name: Option(typed) if isinstance(typed, str) else typed for name, typed in options.items()}
+
+    def add(self, command: argparse.ArgumentParser, *names: str) -> None:
+        """Add the options of these fields, or of all; each is kept under the name of its field."""
+        for name in names or self._options:
+            (flag, *metavar), more = self._options[name].spelled.split(), dict(self._options[name].more)
+            kind = _argparse_words(self._known[name])
+            if metavar:
+                kind["metavar"] = metavar[0]
+            kind["help"] = _help(self._known[name], docstrings(self.of)[name])
+            command.add_argument(flag, dest=name, **(kind | more))
+
+    def read(self, cli: argparse.Namespace, **given: Any) -> T:  # noqa: ANN401
+        """The dataclass as it was typed; what is not typed has its default, what is given here stands.
+
+        Raises:
+            ValueError: The dataclass refuses a value.
+        """
+        typed = {name: getattr(cli, name, None) for name in self._options if name not in given}
+        values = {
+            name: _value(self._known[name], self._options[name].spelled.split()[0], value)
+            for name, value in typed.items()
+            if value is not None
+        }
+        return self.of(**values, **given)
+
+
+def _kind(field: Field[Any]) -> Any:  # noqa: ANN401
+    """The type of a field, None left aside."""
+    kinds = get_args(field.type) if isinstance(field.type, UnionType) else (field.type,)
+    return next(kind for kind in kinds if kind is not NoneType)
+
+
+def _argparse_words(field: Field[Any]) -> dict[str, Any]:
+    kind = _kind(field)
+    if kind is bool:
+        return {"action": "store_false" if field.default else "store_true"}
+    default = None if field.default is MISSING else field.default
+    if get_origin(kind) is not None:  # a tuple or a mapping, whose parts are read in `_value`
+        return {}
+    return {"type": kind, "default": default}
+
+
+def _value(field: Field[Any], flag: str, typed: Any) -> Any:  # noqa: ANN401
+    """A typed value as the field wants it: names joined by commas, or ROLE=VALUE typed several times, taken apart."""
+    origin = get_origin(_kind(field))
+    if origin is tuple:
+        return tuple(name.strip() for name in typed.split(",") if name.strip()) if type(typed) is str else tuple(typed)
+    if origin is None or not issubclass(origin, Mapping):
+        return typed
+    found: dict[str, str] = {}
+    for entry in typed:
+        role, _, value = entry.partition("=")
+        if not role or not value or role in found:
+            raise ValueError(f"{flag} must be ROLE=VALUE, once for each role, such as visual=..., got {entry!r}")
+        found[role] = value
+    return found
+
+
+def _help(field: Field[Any], doc: str) -> str:
+    """A docstring as help: half a sentence, and the default unless it goes without saying."""
+    text = " ".join(doc.split()).removesuffix(".")
+    if not text[1:2].isupper():
+        text = text[0].lower() + text[1:]
+    default = field.default
+    if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
+        text += f" ({default:g})" if isinstance(default, float) else f" ({default})"
+    return text.replace("%", "%%")
+
+
+@cache
+def docstrings(of: type) -> dict[str, str]:
+    """The strings below the fields of a dataclass, by field."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(of))).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for field, below in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(below, ast.Expr):
+            found[field.target.id] = str(ast.literal_eval(below.value))
+    return found
+
+
+_NAMED = re.compile(
+    r"`(?P<quoted>\w+)`"
+    r"|^(?P<first>\w+)(?= must\b)"
+    r"|(?<![\w.`'=-])(?<!` )(?P<name>\w+)=(?P<value>'[^']*'|[\w./*-]*\w)"
+    r"|(?<!--set )\b(?P<change>(?:features|fit|parser)\.\w+=[\w.]*\w)",
+    re.MULTILINE,
+)
+
+
+def typed_words(text: str, flags: Mapping[str, str]) -> str:
+    """Say a message of the library in the words of the command line.
+
+    Args:
+        text: A message that names parameters; one that begins with an option is a command's own.
+        flags: By parameter, the option of the command.
+
+    >>> typed_words("give another `out`, or overwrite=True; fit.epochs=3", {"out": "--out", "overwrite": "--overwrite"})
+    'give another --out, or --overwrite; fit.epochs=3'
+    >>> typed_words("seeds must be positive; set clock='zero'", {"seeds": "--seeds", "clock": "--clock"})
+    '--seeds must be positive; set --clock zero'
+    """
+
+    def option(match: re.Match[str]) -> str:
+        if match["change"]:
+            return f"{flags['changes']} {match[0]}" if "changes" in flags else match[0]
+        flag = flags.get(match["quoted"] or match["first"] or match["name"])
+        if flag is None:
+            return match[0]
+        value = (match["value"] or "").strip("'")
+        return flag if value in ("", "True", "False") else f"{flag} {value}"
+
+    return text if text.startswith("--") else _NAMED.sub(option, text)
