@@ -39,6 +39,7 @@ from valor.label_harvest.store.disk import file_sha256, rename, replaced
 
 from .archives import is_archive, safe_path, unpack
 from .feature_files import FEATURE_FILES, LABEL_FOLDERS
+from .fetch_options import FetchOptions
 
 _LOG = logging.getLogger(__name__)
 
@@ -127,31 +128,6 @@ class DownloadError(OSError):
 
 class _TooLongError(Exception):
     """More bytes come than the file has."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FetchOptions:
-    """How patiently files are fetched."""
-
-    attempts: int = 6
-    """Failures in a row that are borne; an attempt that brought new bytes starts the count again. The hub's client,
-    which resumes a dropped connection by itself five times, has then given up each time."""
-    timeout: float = 60.0
-    """Seconds without a byte before a connection counts as dead."""
-    backoff: float = 1.0
-    """Seconds before the second attempt; doubles each time, up to a minute."""
-    offline: bool = False
-    """Open no connection at all."""
-    progress: bool = True
-    """Whether to show a progress bar on stderr."""
-
-    def __post_init__(self) -> None:
-        """Refuse values nothing could be fetched with."""
-        if self.attempts < 1 or self.timeout <= 0 or self.backoff < 0:
-            raise ValueError(
-                f"attempts must be at least 1, timeout positive and backoff not negative, got {self.attempts}, "
-                f"{self.timeout} and {self.backoff}"
-            )
 
 
 @dataclass(frozen=True, kw_only=True)
