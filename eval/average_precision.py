@@ -5,25 +5,23 @@ Convention
     together, so the result depends neither on the order of clips nor on how a sort breaks ties.
     Segments: AP is the sum over distinct scores of precision times the recall gained there, on every point and without
     interpolation. A random ranking scores about the share of true segments.
-    Events: the same sum, with precision at each point replaced by the best precision at that point or later, as the
-    ActivityNet script does. Proposals and matching are those of proposals.py.
+    Events: the same sum over proposals, with precision at each point replaced by the best precision at that point or
+    later, as the ActivityNet script does.
     mAP is the plain mean over the classes with a true segment or event; a class without one has no AP (NaN).
     Audio-visual is scored like a modality: pass both arrays with it added (`probs_with_audio_visual`,
     `with_audio_visual`). Apply the clip gate before, with `gated_probs`, where the parser has one.
 
-Scored event proposals from probabilities, and which of them find a true event: what event mAP is made of.
-
-A parser gives a probability per segment, while average precision wants events with a score each. The rule here, per
-clip, modality and class:
-    Proposals are the maximal runs of segments whose probability reaches a threshold, for each of several thresholds
-    (0.1, 0.2, ..., 0.9 by default). Runs that several thresholds agree on are one proposal.
+Proposals
+    A parser gives a probability per segment, while average precision wants events with a score each. The rule here, per
+    clip, modality and class: proposals are the maximal runs of segments whose probability reaches a threshold, for each
+    of several thresholds (0.1, 0.2, ..., 0.9 by default). Runs that several thresholds agree on are one proposal.
     The score of a proposal is its contrast: the mean probability of its segments less the mean probability of its
     surroundings, a quarter of its length on either side, at least one segment, as far as the clip goes; nothing
     around it counts as 0. Contrast lets a run with clear borders outrank the runs within and around it; the mean
     alone would put the single highest segment first. It lies in -1..1 and falls short of the probability on purpose.
     Nothing is suppressed: runs within runs all stay, and those beyond the first that finds a true event are false
     alarms, mostly far down the ranking.
-Proposals of other systems can be matched as well: a `Proposals` is nothing but columns.
+    Proposals of other systems can be matched as well: a `Proposals` is nothing but columns.
 
 Source of the score: the outer-inner contrast of Shou et al., "AutoLoc: weakly-supervised temporal action localization
 in untrimmed videos", ECCV 2018, in common use for scoring proposals that thresholds cut.
@@ -38,16 +36,15 @@ import numpy as np
 import numpy.typing as npt
 
 from .breakdown import mean_defined, ratio
-from .counts import BoolArray
-from .decide import FloatArray, check_pair, check_probs
-from .events import Runs
+from .decide import check_pair, check_probs
+from .events import BoolArray, CountArray, Float64Array, FloatArray, Positions, Runs
 from .scores import BLOCK
 
 THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
 """Where probabilities are cut into runs: 0.1, 0.2, ..., 0.9."""
 
-Column = npt.NDArray[np.int64]
-
+MIN_IOUS = tuple(tenths / 10 for tenths in range(1, 10))
+"""The overlaps of event mAP: 0.1, 0.2, ..., 0.9, as UnAV-100 reports it."""
 
 SCORE_DECIMALS = 9
 """Contrasts are rounded to this, so that those equal but for the order of summation stay equal and enter together."""
@@ -57,198 +54,29 @@ SCORE_DECIMALS = 9
 class Proposals:
     """Events with a score, one row each, in no particular order."""
 
-    clip: Column
+    clip: CountArray
     """int64 [P], position on the axis N."""
-    modality: Column
+    modality: CountArray
     """int64 [P], position on the axis M."""
-    class_index: Column
+    class_index: CountArray
     """int64 [P], position on the axis C."""
-    start: Column
+    start: CountArray
     """int64 [P], first segment."""
-    stop: Column
+    stop: CountArray
     """int64 [P], the segment after the last."""
-    score: npt.NDArray[np.float64]
+    score: Float64Array
     """float64 [P], higher is surer; of any range."""
-
-
-def proposals_of(
-    segment_probs: FloatArray, *, valid: BoolArray | None = None, thresholds: Sequence[float] = THRESHOLDS
-) -> Proposals:
-    """Cut probabilities into scored events by the rule above.
-
-    Args:
-        segment_probs: float [N, T, M, C], any modalities.
-        valid: bool [N, T], True where a segment exists; None for clips of one length.
-        thresholds: probabilities above 0 to cut at; reaching one means >=.
-
-    Returns:
-        Every distinct run, scored by its contrast.
-
-    Raises:
-        ValueError: An array or a threshold is no probability, there is no threshold, or `valid` does not fit.
-
-    Example:
-        >>> found = proposals_of(np.array([0.2, 0.6, 0.7]).reshape(1, 3, 1, 1), thresholds=(0.1, 0.5, 0.6))
-        >>> [(start, stop, round(score, 2)) for start, stop, score in zip(
-        ...     found.start.tolist(), found.stop.tolist(), found.score.tolist(), strict=True)]
-        [(0, 3, 0.5), (1, 3, 0.45)]
-    """
-    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
-    if not thresholds or not all(0 < threshold <= 1 for threshold in thresholds):
-        raise ValueError(f"thresholds must be at least one probability above 0, got {tuple(thresholds)}")
-    if valid is not None and (valid.dtype != np.bool_ or valid.shape != segment_probs.shape[:2]):
-        raise ValueError(
-            f"valid must be bool [clips, segments] {segment_probs.shape[:2]}, got {valid.dtype} {valid.shape}"
-        )
-    lasts = np.ones(segment_probs.shape[:2], dtype=np.bool_) if valid is None else valid
-    blocks = []
-    for start in range(0, max(len(lasts), 1), BLOCK):
-        clips = slice(start, start + BLOCK)
-        columns = _block_proposals(segment_probs[clips], lasts[clips], thresholds)
-        blocks.append((columns[0] + start, *columns[1:]))
-    return Proposals(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
-
-
-def _block_proposals(probs: FloatArray, valid: BoolArray, thresholds: Sequence[float]) -> tuple[Any, ...]:
-    """Find the columns of the proposals of some clips, float [N, T, M, C]."""
-    stride = probs.shape[1] + 1
-    probs = np.where(valid[:, :, np.newaxis, np.newaxis], probs, 0)
-    clip, modality, class_index = np.nonzero(probs.max(axis=1) >= min(thresholds))
-    tracks = probs[clip, :, modality, class_index]  # [K, T]
-    runs = [Runs.of(tracks >= threshold) for threshold in thresholds]
-    keys = [run.start * stride + run.length for run in runs]
-    start, length = np.divmod(np.unique(np.concatenate(keys)), stride)
-    track, segment = np.divmod(start, stride)
-    score = _contrast(tracks, valid[clip], start, length)
-    return clip[track], modality[track], class_index[track], segment, segment + length, score
-
-
-def _contrast(
-    tracks: FloatArray, valid: BoolArray, start: npt.NDArray[np.intp], length: npt.NDArray[np.intp]
-) -> npt.NDArray[np.float64]:
-    """Compute the mean of runs less the mean around them.
-
-    Args:
-        tracks: float [K, T], zero where not valid.
-        valid: bool [K, T].
-        start: int [P], positions of the first segments, as in `Runs`.
-        length: int [P], in segments.
-
-    Returns:
-        float64 [P] in -1..1.
-    """
-    stride = tracks.shape[1] + 1
-    stop, clip_start = start + length, start - start % stride
-    margin = np.maximum(1, np.rint(length / 4).astype(np.intp))
-    first, last = np.maximum(start - margin, clip_start), np.minimum(stop + margin, clip_start + stride - 1)
-    around = _sums(tracks, first, start) + _sums(tracks, stop, last)
-    num_around = _sums(valid, first, start) + _sums(valid, stop, last)
-    contrast = _sums(tracks, start, stop) / length - around / np.maximum(num_around, 1)
-    return contrast.round(SCORE_DECIMALS)
-
-
-def _sums(tracks: npt.NDArray[Any], first: npt.NDArray[np.intp], last: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Add up tracks [K, T] from positions `first` up to, not including, `last`: float64 [P]."""
-    line = np.pad(tracks.astype(np.float64), ((0, 0), (0, 1))).ravel()  # so that a stop is a place too
-    ends = np.column_stack([first, last]).ravel()
-    sums = np.zeros(len(first))
-    if ends.size:
-        np.copyto(sums, np.add.reduceat(line, ends)[::2], where=last > first)
-    return sums
-
-
-def found_events(
-    proposals: Proposals, truth: BoolArray, *, min_ious: Sequence[float], valid: BoolArray | None = None
-) -> BoolArray:
-    """Say which proposals find a true event, the surest first.
-
-    Within a clip, modality and class the proposals choose in the order of their scores (of equal scores the earlier
-    one, then the longer one). Each takes the true event it overlaps most among those that it overlaps enough and that
-    none has taken before.
-
-    Args:
-        proposals: scored events.
-        truth: bool [N, T, M, C], the annotated segments.
-        min_ious: K overlaps above 0, each judged apart from the others.
-        valid: bool [N, T], True where a segment exists; None for clips of one length.
-
-    Returns:
-        bool [P, K], True where a proposal finds an event. Never two for one event.
-
-    Raises:
-        ValueError: An overlap is outside 0..1.
-
-    Source:
-        The assignment of the ActivityNet detection benchmark, Caba Heilbron et al., CVPR 2015, on whole segments.
-    """
-    if not min_ious or not all(0 < min_iou <= 1 for min_iou in min_ious):
-        raise ValueError(f"min_ious must be at least one overlap above 0 and at most 1, got {tuple(min_ious)}")
-    marks = truth if valid is None else truth & valid[:, :, np.newaxis, np.newaxis]
-    tracks = np.moveaxis(marks, 1, -1)  # [N, M, C, T]
-    has_truth = tracks.any(axis=-1)
-    runs = Runs.of(tracks[has_truth])
-    row_of = np.full(has_truth.shape, -1)
-    row_of[has_truth] = np.arange(np.count_nonzero(has_truth))
-    row = row_of[proposals.clip, proposals.modality, proposals.class_index]
-    order = np.lexsort((-proposals.stop, proposals.start, -proposals.score, row))
-    order = order[row[order] >= 0]
-    found = np.zeros((len(row), len(min_ious)), dtype=np.bool_)
-    taken = np.zeros((len(runs.start), len(min_ious)), dtype=np.bool_)
-    overlaps = [Fraction(str(float(min_iou))) for min_iou in min_ious]
-    for turn in _turns(row[order]):
-        found[order[turn]] = _take(proposals, order[turn], row[order[turn]], runs, overlaps, taken)
-    return found
-
-
-def _turns(row: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
-    """Deal ascending rows into turns: the first of every row, then the second of every row, and so on."""
-    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]]) if row.size else np.empty(0, dtype=np.intp)
-    nth = np.arange(row.size) - np.repeat(starts, np.diff(np.r_[starts, row.size]))
-    by_turn = np.argsort(nth, kind="stable")
-    return np.split(by_turn, np.cumsum(np.bincount(nth))[:-1]) if row.size else []
-
-
-def _take(
-    proposals: Proposals,
-    chosen: npt.NDArray[np.intp],
-    row: npt.NDArray[np.intp],
-    runs: Runs,
-    overlaps: Sequence[Fraction],
-    taken: BoolArray,
-) -> BoolArray:
-    """Let at most one proposal per row take a true event: bool [chosen, K]; what is taken is written to `taken`."""
-    stride = runs.num_segments + 1
-    first, last = (np.searchsorted(runs.track, row, side=side) for side in ("left", "right"))
-    best = np.full((len(chosen), len(overlaps)), -1)
-    best_iou = np.zeros(best.shape)
-    for nth in range(int((last - first).max())):  # the true events of a row, in turn
-        event = np.minimum(first + nth, last - 1)
-        start, stop = runs.start[event] % stride, runs.stop[event] % stride
-        shared = np.minimum(proposals.stop[chosen], stop) - np.maximum(proposals.start[chosen], start)
-        union = proposals.stop[chosen] - proposals.start[chosen] + stop - start - shared
-        for kind, overlap in enumerate(overlaps):
-            enough = (shared > 0) & (shared * overlap.denominator >= union * overlap.numerator)
-            better = enough & (first + nth < last) & ~taken[event, kind] & (shared / union > best_iou[:, kind])
-            best[better, kind] = event[better]
-            best_iou[better, kind] = (shared / union)[better]
-    for kind in range(len(overlaps)):
-        taken[best[best[:, kind] >= 0, kind], kind] = True
-    return best >= 0
-
-
-MIN_IOUS = tuple(tenths / 10 for tenths in range(1, 10))
-"""The overlaps of event mAP: 0.1, 0.2, ..., 0.9, as UnAV-100 reports it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SegmentPrecision:
     """Average precision of segments."""
 
-    per_class: npt.NDArray[np.float64]
+    per_class: Float64Array
     """float64 [M, C] in 0..1; NaN for a class without a true segment."""
 
     @property
-    def mean(self) -> npt.NDArray[np.float64]:
+    def mean(self) -> Float64Array:
         """float64 [M] in 0..1, segment mAP of each modality."""
         return mean_defined(self.per_class)
 
@@ -259,16 +87,16 @@ class EventPrecision:
 
     min_ious: tuple[float, ...]
     """The K overlaps."""
-    per_class: npt.NDArray[np.float64]
+    per_class: Float64Array
     """float64 [K, M, C] in 0..1; NaN for a class without a true event."""
 
     @property
-    def mean(self) -> npt.NDArray[np.float64]:
+    def mean(self) -> Float64Array:
         """float64 [K, M] in 0..1, event mAP of each overlap and modality."""
         return mean_defined(self.per_class)
 
     @property
-    def average(self) -> npt.NDArray[np.float64]:
+    def average(self) -> Float64Array:
         """float64 [M] in 0..1, the mean of `mean` over the overlaps: the one figure usually quoted."""
         return mean_defined(self.mean.T)
 
@@ -338,7 +166,8 @@ def event_precision(
 
     Source:
         mAP at temporal IoU 0.1:0.1:0.9 as reported on UnAV-100 (Geng et al., CVPR 2023), computed as in the
-        ActivityNet benchmark (Caba Heilbron et al., CVPR 2015). How probabilities become proposals is proposals.py's.
+        ActivityNet benchmark (Caba Heilbron et al., CVPR 2015). How probabilities become proposals is this
+        project's.
 
     Example:
         A sure event of four segments, three of them true, is found up to an overlap of 0.7:
@@ -371,13 +200,13 @@ def precision_of_proposals(
 
 
 def _area(
-    lane: npt.NDArray[np.int64],
+    lane: CountArray,
     scores: FloatArray,
     hits: BoolArray,
-    num_true: npt.NDArray[np.int64],
+    num_true: CountArray,
     *,
     envelope: bool = False,
-) -> npt.NDArray[np.float64]:
+) -> Float64Array:
     """Compute the area under precision over recall of several rankings that lie one after the other.
 
     Args:
@@ -408,11 +237,172 @@ def _area(
     return ratio(np.bincount(of_lane, precision * gained, num_lanes), num_true)
 
 
-def _best_from_here(
-    values: npt.NDArray[np.float64], lane: npt.NDArray[np.int64], num_lanes: int
-) -> npt.NDArray[np.float64]:
+def _best_from_here(values: Float64Array, lane: CountArray, num_lanes: int) -> Float64Array:
     """Replace every value by the highest at its place or later in its lane; lanes ascend."""
     distinct, rank = np.unique(values, return_inverse=True)
     apart = rank + (num_lanes - 1 - lane) * len(distinct)  # an earlier lane outranks every later one
     best = np.maximum.accumulate(apart[::-1])[::-1] % len(distinct)
     return np.asarray(distinct[best], dtype=np.float64)
+
+
+def proposals_of(
+    segment_probs: FloatArray, *, valid: BoolArray | None = None, thresholds: Sequence[float] = THRESHOLDS
+) -> Proposals:
+    """Cut probabilities into scored events by the rule above.
+
+    Args:
+        segment_probs: float [N, T, M, C], any modalities.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+        thresholds: probabilities above 0 to cut at; reaching one means >=.
+
+    Returns:
+        Every distinct run, scored by its contrast.
+
+    Raises:
+        ValueError: An array or a threshold is no probability, there is no threshold, or `valid` does not fit.
+
+    Example:
+        >>> found = proposals_of(np.array([0.2, 0.6, 0.7]).reshape(1, 3, 1, 1), thresholds=(0.1, 0.5, 0.6))
+        >>> [(start, stop, round(score, 2)) for start, stop, score in zip(
+        ...     found.start.tolist(), found.stop.tolist(), found.score.tolist(), strict=True)]
+        [(0, 3, 0.5), (1, 3, 0.45)]
+    """
+    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
+    if not thresholds or not all(0 < threshold <= 1 for threshold in thresholds):
+        raise ValueError(f"thresholds must be at least one probability above 0, got {tuple(thresholds)}")
+    if valid is not None and (valid.dtype != np.bool_ or valid.shape != segment_probs.shape[:2]):
+        raise ValueError(
+            f"valid must be bool [clips, segments] {segment_probs.shape[:2]}, got {valid.dtype} {valid.shape}"
+        )
+    lasts = np.ones(segment_probs.shape[:2], dtype=np.bool_) if valid is None else valid
+    blocks = []
+    for start in range(0, max(len(lasts), 1), BLOCK):
+        clips = slice(start, start + BLOCK)
+        columns = _block_proposals(segment_probs[clips], lasts[clips], thresholds)
+        blocks.append((columns[0] + start, *columns[1:]))
+    return Proposals(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
+
+
+def _block_proposals(probs: FloatArray, valid: BoolArray, thresholds: Sequence[float]) -> tuple[Any, ...]:
+    """Find the columns of the proposals of some clips, float [N, T, M, C]."""
+    stride = probs.shape[1] + 1
+    probs = np.where(valid[:, :, np.newaxis, np.newaxis], probs, 0)
+    clip, modality, class_index = np.nonzero(probs.max(axis=1) >= min(thresholds))
+    tracks = probs[clip, :, modality, class_index]  # [K, T]
+    runs = [Runs.of(tracks >= threshold) for threshold in thresholds]
+    keys = [run.start * stride + run.length for run in runs]
+    start, length = np.divmod(np.unique(np.concatenate(keys)), stride)
+    track, segment = np.divmod(start, stride)
+    score = _contrast(tracks, valid[clip], start, length)
+    return clip[track], modality[track], class_index[track], segment, segment + length, score
+
+
+def _contrast(tracks: FloatArray, valid: BoolArray, start: Positions, length: Positions) -> Float64Array:
+    """Compute the mean of runs less the mean around them.
+
+    Args:
+        tracks: float [K, T], zero where not valid.
+        valid: bool [K, T].
+        start: int [P], positions of the first segments, as in `Runs`.
+        length: int [P], in segments.
+
+    Returns:
+        float64 [P] in -1..1.
+    """
+    stride = tracks.shape[1] + 1
+    stop, clip_start = start + length, start - start % stride
+    margin = np.maximum(1, np.rint(length / 4).astype(np.intp))
+    first, last = np.maximum(start - margin, clip_start), np.minimum(stop + margin, clip_start + stride - 1)
+    around = _sums(tracks, first, start) + _sums(tracks, stop, last)
+    num_around = _sums(valid, first, start) + _sums(valid, stop, last)
+    contrast = _sums(tracks, start, stop) / length - around / np.maximum(num_around, 1)
+    return contrast.round(SCORE_DECIMALS)
+
+
+def _sums(tracks: npt.NDArray[Any], first: Positions, last: Positions) -> Float64Array:
+    """Add up tracks [K, T] from positions `first` up to, not including, `last`: float64 [P]."""
+    line = np.pad(tracks.astype(np.float64), ((0, 0), (0, 1))).ravel()  # so that a stop is a place too
+    ends = np.column_stack([first, last]).ravel()
+    sums = np.zeros(len(first))
+    if ends.size:
+        np.copyto(sums, np.add.reduceat(line, ends)[::2], where=last > first)
+    return sums
+
+
+def found_events(
+    proposals: Proposals, truth: BoolArray, *, min_ious: Sequence[float], valid: BoolArray | None = None
+) -> BoolArray:
+    """Say which proposals find a true event, the surest first.
+
+    Within a clip, modality and class the proposals choose in the order of their scores (of equal scores the earlier
+    one, then the longer one). Each takes the true event it overlaps most among those that it overlaps enough and that
+    none has taken before.
+
+    Args:
+        proposals: scored events.
+        truth: bool [N, T, M, C], the annotated segments.
+        min_ious: K overlaps above 0, each judged apart from the others.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+
+    Returns:
+        bool [P, K], True where a proposal finds an event. Never two for one event.
+
+    Raises:
+        ValueError: An overlap is outside 0..1.
+
+    Source:
+        The assignment of the ActivityNet detection benchmark, Caba Heilbron et al., CVPR 2015, on whole segments.
+    """
+    if not min_ious or not all(0 < min_iou <= 1 for min_iou in min_ious):
+        raise ValueError(f"min_ious must be at least one overlap above 0 and at most 1, got {tuple(min_ious)}")
+    marks = truth if valid is None else truth & valid[:, :, np.newaxis, np.newaxis]
+    tracks = np.moveaxis(marks, 1, -1)  # [N, M, C, T]
+    has_truth = tracks.any(axis=-1)
+    runs = Runs.of(tracks[has_truth])
+    row_of = np.full(has_truth.shape, -1)
+    row_of[has_truth] = np.arange(np.count_nonzero(has_truth))
+    row = row_of[proposals.clip, proposals.modality, proposals.class_index]
+    order = np.lexsort((-proposals.stop, proposals.start, -proposals.score, row))
+    order = order[row[order] >= 0]
+    found = np.zeros((len(row), len(min_ious)), dtype=np.bool_)
+    taken = np.zeros((len(runs.start), len(min_ious)), dtype=np.bool_)
+    overlaps = [Fraction(str(float(min_iou))) for min_iou in min_ious]
+    for turn in _turns(row[order]):
+        found[order[turn]] = _take(proposals, order[turn], row[order[turn]], runs, overlaps, taken)
+    return found
+
+
+def _turns(row: Positions) -> list[Positions]:
+    """Deal ascending rows into turns: the first of every row, then the second of every row, and so on."""
+    starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]]) if row.size else np.empty(0, dtype=np.intp)
+    nth = np.arange(row.size) - np.repeat(starts, np.diff(np.r_[starts, row.size]))
+    by_turn = np.argsort(nth, kind="stable")
+    return np.split(by_turn, np.cumsum(np.bincount(nth))[:-1]) if row.size else []
+
+
+def _take(
+    proposals: Proposals,
+    chosen: Positions,
+    row: Positions,
+    runs: Runs,
+    overlaps: Sequence[Fraction],
+    taken: BoolArray,
+) -> BoolArray:
+    """Let at most one proposal per row take a true event: bool [chosen, K]; what is taken is written to `taken`."""
+    stride = runs.num_segments + 1
+    first, last = (np.searchsorted(runs.track, row, side=side) for side in ("left", "right"))
+    best = np.full((len(chosen), len(overlaps)), -1)
+    best_iou = np.zeros(best.shape)
+    for nth in range(int((last - first).max())):  # the true events of a row, in turn
+        event = np.minimum(first + nth, last - 1)
+        start, stop = runs.start[event] % stride, runs.stop[event] % stride
+        shared = np.minimum(proposals.stop[chosen], stop) - np.maximum(proposals.start[chosen], start)
+        union = proposals.stop[chosen] - proposals.start[chosen] + stop - start - shared
+        for kind, overlap in enumerate(overlaps):
+            enough = (shared > 0) & (shared * overlap.denominator >= union * overlap.numerator)
+            better = enough & (first + nth < last) & ~taken[event, kind] & (shared / union > best_iou[:, kind])
+            best[better, kind] = event[better]
+            best_iou[better, kind] = (shared / union)[better]
+    for kind in range(len(overlaps)):
+        taken[best[best[:, kind] >= 0, kind], kind] = True
+    return best >= 0

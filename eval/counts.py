@@ -28,12 +28,18 @@ Source
 from fractions import Fraction
 
 import numpy as np
-import numpy.typing as npt
 
-from .events import Words, match_events, num_marked, overlap_fraction, packed, run_starts, unpacked
-
-BoolArray = npt.NDArray[np.bool_]
-CountArray = npt.NDArray[np.int64]
+from .events import (
+    BoolArray,
+    CountArray,
+    Words,
+    match_events,
+    num_marked,
+    overlap_fraction,
+    packed,
+    run_starts,
+    unpacked,
+)
 
 COUNTS = ("hits", "false_alarms", "misses")
 """The last axis of every count array."""

@@ -8,22 +8,13 @@ Convention
         "none"      nothing: segments decide alone;
         or a pair of these, one for audio and one for visual.
     The gate is a prediction of the parser, never the given tags.
-    A threshold is one number, one per class, or one row per modality, of one number or one per class.
-    A threshold is compared in the precision of the probabilities, so that a stored 0.45 reaches 0.45.
-
-The rules by which probabilities become decisions: thresholds and gates, those of published systems by name.
-
-Convention
-    A threshold is one number, one per class, or one row per modality, of one number or of one per class.
-    A gate is clip, modality or none, for all modalities or one for each; decide.py says what they do.
+    A threshold is one number, one per class, or one row per modality, of one number or one per class. It is compared
+    in the precision of the probabilities, so that a stored 0.45 reaches 0.45.
     Two rules of equal values are equal, whatever their names. Scores under different rules are not comparable, so a
     score file keeps the record of its rule (`to_dict`) and a table prints it (`rule_text`).
-
-Probabilities beside the truth: the checks, and how one probability stands for a gate or for both modalities.
-
-Both rules below take the smaller of two probabilities, because deciding by it is the same as deciding by each: the
-smaller one reaches a threshold exactly where both do. So a threshold applied to the result gives the decisions that
-`valor.eval.decide` makes with that one threshold for everything.
+    Where one probability must stand for two, for segment and gate (`gated_probs`) or for both modalities
+    (`probs_with_audio_visual`), it is the smaller, which reaches a threshold exactly where both do. So one threshold
+    applied to the result gives the decisions that `decide` makes with that threshold for everything.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,40 +22,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .counts import BoolArray, check_marks
-from .events import MODALITIES
+from .counts import check_marks
+from .events import MODALITIES, BoolArray, Float64Array, FloatArray
 
 GATES = ("clip", "modality", "none")
 """What a class must pass besides the segment threshold."""
 
 Thresholds = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 """One for all; [C]; or [M] rows of one number or of C."""
-
-
-def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
-    """Check thresholds given in any form and return them as floats and tuples of floats."""
-    thresholds = thresholds.tolist() if isinstance(thresholds, np.ndarray | np.generic) else thresholds
-    if not isinstance(thresholds, list | tuple) or not thresholds:
-        return _probability(name, thresholds)
-    rows = [row.tolist() if isinstance(row, np.ndarray | np.generic) else row for row in thresholds]
-    if not any(isinstance(row, list | tuple) for row in rows):
-        return tuple(_probability(name, number) for number in rows)
-    rows = [row if isinstance(row, list | tuple) else [row] for row in rows]
-    return tuple(tuple(_probability(name, number) for number in row) for row in rows)
-
-
-def _probability(name: str, number: object) -> float:
-    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not 0 <= float(number) <= 1:
-        raise ValueError(
-            f"{name} must be a probability in 0..1, one per class, or a row of them for each modality, got {number!r}"
-        )
-    return float(number)
-
-
-def _listed(value: Any) -> Any:  # noqa: ANN401
-    return [_listed(part) for part in value] if isinstance(value, tuple) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +89,30 @@ class PostProcessing:
             ) from error
 
 
+def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
+    """Check thresholds given in any form and return them as floats and tuples of floats."""
+    thresholds = thresholds.tolist() if isinstance(thresholds, np.ndarray | np.generic) else thresholds
+    if not isinstance(thresholds, list | tuple) or not thresholds:
+        return _probability(name, thresholds)
+    rows = [row.tolist() if isinstance(row, np.ndarray | np.generic) else row for row in thresholds]
+    if not any(isinstance(row, list | tuple) for row in rows):
+        return tuple(_probability(name, number) for number in rows)
+    rows = [row if isinstance(row, list | tuple) else [row] for row in rows]
+    return tuple(tuple(_probability(name, number) for number in row) for row in rows)
+
+
+def _probability(name: str, number: object) -> float:
+    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not 0 <= float(number) <= 1:
+        raise ValueError(
+            f"{name} must be a probability in 0..1, one per class, or a row of them for each modality, got {number!r}"
+        )
+    return float(number)
+
+
+def _listed(value: Any) -> Any:  # noqa: ANN401
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
+
+
 HAN_RULE = PostProcessing(preset="han")
 """Both thresholds 0.5 with the clip gate: what HAN, VALOR and this project report."""
 
@@ -143,7 +133,6 @@ PRESETS: dict[str, PostProcessing] = {
 
 MGN uses that of han, LSLD that of jomold.
 """
-
 
 NOT_PUBLISHED = (
     "needs the thresholds of the visual gate, one per class: they were tuned on val and are not published; "
@@ -225,82 +214,6 @@ def _numbers(thresholds: Any) -> list[float]:  # noqa: ANN401
     if isinstance(thresholds, list | tuple):
         return [number for part in thresholds for number in _numbers(part)]
     return [thresholds]
-
-
-FloatArray = npt.NDArray[np.floating[Any]]
-
-
-def gated_probs(segment_probs: FloatArray, clip_probs: FloatArray) -> FloatArray:
-    """Let no segment be more probable than its clip.
-
-    Args:
-        segment_probs: float [N, T, M, C].
-        clip_probs: float [N, C], as for the gate clip of `decide`, or [N, M, C], as for the gate modality.
-
-    Returns:
-        float [N, T, M, C]: thresholding it marks what reaches the threshold in segment and clip.
-
-    Raises:
-        ValueError: An array does not hold probabilities, or the shapes do not belong together.
-
-    Example:
-        >>> gated_probs(np.full((1, 2, 2, 1), 0.9), np.array([[0.4]])).max().item()
-        0.4
-    """
-    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
-    num_clips, _, num_modalities, num_classes = segment_probs.shape
-    axes = ("clips", "classes") if clip_probs.ndim == 2 else ("clips", "modalities", "classes")
-    check_probs("clip_probs", clip_probs, axes)
-    of_modalities = clip_probs[:, np.newaxis] if clip_probs.ndim == 2 else clip_probs
-    if of_modalities.shape not in ((num_clips, 1, num_classes), (num_clips, num_modalities, num_classes)):
-        raise ValueError(
-            f"clip_probs must be [clips, classes] {(num_clips, num_classes)} or [clips, modalities, classes] "
-            f"{(num_clips, num_modalities, num_classes)} to fit segment_probs, got {clip_probs.shape}"
-        )
-    return np.minimum(segment_probs, of_modalities[:, np.newaxis])
-
-
-def probs_with_audio_visual(segment_probs: FloatArray) -> FloatArray:
-    """Add audio-visual as a third modality, as probable as the less probable of the two.
-
-    Args:
-        segment_probs: float [N, T, M=2, C], audio then visual.
-
-    Returns:
-        float [N, T, 3, C]; at any threshold it marks what `with_audio_visual` makes of the decisions.
-
-    Raises:
-        ValueError: The array does not hold probabilities or its M axis is not (audio, visual).
-    """
-    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
-    if segment_probs.shape[2] != len(MODALITIES):
-        raise ValueError(
-            f"segment_probs must be [clips, segments, {len(MODALITIES)} modalities {MODALITIES}, classes], "
-            f"got {segment_probs.shape}"
-        )
-    both = segment_probs.min(axis=2, keepdims=True)
-    return np.concatenate([segment_probs, both], axis=2)
-
-
-def check_pair(segment_probs: FloatArray, truth: BoolArray, valid: BoolArray | None = None) -> None:
-    """Check that probabilities can be compared with a truth.
-
-    Args:
-        segment_probs: float [N, T, M, C].
-        truth: bool [N, T, M, C].
-        valid: bool [N, T] or None.
-
-    Raises:
-        ValueError: The first array does not hold probabilities, the second is not bool, or the shapes do not belong
-            together.
-    """
-    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
-    if segment_probs.shape != truth.shape:
-        raise ValueError(
-            "segment_probs and truth must both be [clips, segments, modalities, classes], "
-            f"got {segment_probs.shape} and {truth.shape}; add audio-visual to both or to neither"
-        )
-    check_marks(truth, truth, valid)
 
 
 def decide(
@@ -408,27 +321,6 @@ def gate_probs(
     return [read[name][:, modality] if name in read else None for modality, name in enumerate(gates)]
 
 
-def check_probs(name: str, probs: FloatArray, axes: Sequence[str]) -> None:
-    """Check that an array holds probabilities.
-
-    Args:
-        name: what the message calls the array.
-        probs: the array.
-        axes: the names of its axes.
-
-    Raises:
-        ValueError: It is not float, has other axes, or holds a value that is NaN or outside 0..1.
-    """
-    if not np.issubdtype(probs.dtype, np.floating) or probs.ndim != len(axes):
-        raise ValueError(f"{name} must be float [{', '.join(axes)}], got {probs.dtype} {probs.shape}")
-    if probs.size and not (probs.min() >= 0 and probs.max() <= 1):  # false for NaN as well
-        first = tuple(np.argwhere(~((probs >= 0) & (probs <= 1)))[0].tolist())
-        raise ValueError(
-            f"{name} must be probabilities in 0..1, got {probs[first]} at [{', '.join(axes)}] {list(first)}; "
-            "pass logits through a sigmoid first, and look for NaN in the features"
-        )
-
-
 def _gate(name: str, probs: FloatArray | None, sizes: dict[str, int]) -> FloatArray:
     """Return the gate's probabilities once they are known to fit the segments."""
     shape = tuple(sizes.values())
@@ -441,7 +333,7 @@ def _gate(name: str, probs: FloatArray | None, sizes: dict[str, int]) -> FloatAr
     return probs
 
 
-def spread_thresholds(name: str, thresholds: Thresholds, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def spread_thresholds(name: str, thresholds: Thresholds, shape: tuple[int, ...]) -> Float64Array:
     """Lay thresholds out for every modality and class.
 
     Args:
@@ -470,3 +362,97 @@ def spread_thresholds(name: str, thresholds: Thresholds, shape: tuple[int, ...])
             f"modalities, got another number of them ({error})"
         ) from error
     return spread
+
+
+def gated_probs(segment_probs: FloatArray, clip_probs: FloatArray) -> FloatArray:
+    """Let no segment be more probable than its clip.
+
+    Args:
+        segment_probs: float [N, T, M, C].
+        clip_probs: float [N, C], as for the gate clip of `decide`, or [N, M, C], as for the gate modality.
+
+    Returns:
+        float [N, T, M, C]: thresholding it marks what reaches the threshold in segment and clip.
+
+    Raises:
+        ValueError: An array does not hold probabilities, or the shapes do not belong together.
+
+    Example:
+        >>> gated_probs(np.full((1, 2, 2, 1), 0.9), np.array([[0.4]])).max().item()
+        0.4
+    """
+    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
+    num_clips, _, num_modalities, num_classes = segment_probs.shape
+    axes = ("clips", "classes") if clip_probs.ndim == 2 else ("clips", "modalities", "classes")
+    check_probs("clip_probs", clip_probs, axes)
+    of_modalities = clip_probs[:, np.newaxis] if clip_probs.ndim == 2 else clip_probs
+    if of_modalities.shape not in ((num_clips, 1, num_classes), (num_clips, num_modalities, num_classes)):
+        raise ValueError(
+            f"clip_probs must be [clips, classes] {(num_clips, num_classes)} or [clips, modalities, classes] "
+            f"{(num_clips, num_modalities, num_classes)} to fit segment_probs, got {clip_probs.shape}"
+        )
+    return np.minimum(segment_probs, of_modalities[:, np.newaxis])
+
+
+def probs_with_audio_visual(segment_probs: FloatArray) -> FloatArray:
+    """Add audio-visual as a third modality, as probable as the less probable of the two.
+
+    Args:
+        segment_probs: float [N, T, M=2, C], audio then visual.
+
+    Returns:
+        float [N, T, 3, C]; at any threshold it marks what `with_audio_visual` makes of the decisions.
+
+    Raises:
+        ValueError: The array does not hold probabilities or its M axis is not (audio, visual).
+    """
+    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
+    if segment_probs.shape[2] != len(MODALITIES):
+        raise ValueError(
+            f"segment_probs must be [clips, segments, {len(MODALITIES)} modalities {MODALITIES}, classes], "
+            f"got {segment_probs.shape}"
+        )
+    both = segment_probs.min(axis=2, keepdims=True)
+    return np.concatenate([segment_probs, both], axis=2)
+
+
+def check_pair(segment_probs: FloatArray, truth: BoolArray, valid: BoolArray | None = None) -> None:
+    """Check that probabilities can be compared with a truth.
+
+    Args:
+        segment_probs: float [N, T, M, C].
+        truth: bool [N, T, M, C].
+        valid: bool [N, T] or None.
+
+    Raises:
+        ValueError: The first array does not hold probabilities, the second is not bool, or the shapes do not belong
+            together.
+    """
+    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
+    if segment_probs.shape != truth.shape:
+        raise ValueError(
+            "segment_probs and truth must both be [clips, segments, modalities, classes], "
+            f"got {segment_probs.shape} and {truth.shape}; add audio-visual to both or to neither"
+        )
+    check_marks(truth, truth, valid)
+
+
+def check_probs(name: str, probs: FloatArray, axes: Sequence[str]) -> None:
+    """Check that an array holds probabilities.
+
+    Args:
+        name: what the message calls the array.
+        probs: the array.
+        axes: the names of its axes.
+
+    Raises:
+        ValueError: It is not float, has other axes, or holds a value that is NaN or outside 0..1.
+    """
+    if not np.issubdtype(probs.dtype, np.floating) or probs.ndim != len(axes):
+        raise ValueError(f"{name} must be float [{', '.join(axes)}], got {probs.dtype} {probs.shape}")
+    if probs.size and not (probs.min() >= 0 and probs.max() <= 1):  # false for NaN as well
+        first = tuple(np.argwhere(~((probs >= 0) & (probs <= 1)))[0].tolist())
+        raise ValueError(
+            f"{name} must be probabilities in 0..1, got {probs[first]} at [{', '.join(axes)}] {list(first)}; "
+            "pass logits through a sigmoid first, and look for NaN in the features"
+        )

@@ -1,22 +1,21 @@
-"""What an event is: a maximal run of marked segments of one class in one modality, and the way there and back.
+"""Events and the marks they are made of: listing them, packing tracks into words, and which event finds which.
 
-Tracks as whole numbers: bit t of a track's word is set where segment t is marked.
-
-A track of T segments takes one unsigned word of 8, 16, 32 or 64 bits, or several of 64 where T is larger. One
-operation on a word then does what would take T operations on marks, which is what makes scoring fast. The word axis W
-comes first, so that a plane of words keeps the axes of the marks without T.
-
-Which predicted event finds which true event: the matching rule of the event level, on tracks in a row.
-
-A predicted event finds a true event of its track if the two overlap by IoU >= `min_iou` (equality counts). Two events
-overlap exactly where prediction and truth are both marked, and every maximal run of such segments belongs to one pair
-of events. So the pairs are read off those runs, all tracks at once. For min_iou >= 0.5 an event can match only one
-other: two matches would have to share out the event without the gap between them.
-
-Lengths are whole segments and `min_iou` is a fraction, so no IoU falls on the wrong side by rounding.
+Events
+    An event is a maximal run of marked segments of one class in one modality.
+Words
+    Bit t of a track's word is set where segment t is marked. A track of T segments takes one unsigned word of 8, 16, 32
+    or 64 bits, or several of 64 where T is larger. One operation on a word then does what would take T operations on
+    marks, which is what makes scoring fast. The word axis W comes first, so that a plane of words keeps the axes of the
+    marks without T.
+Matching
+    A predicted event finds a true event of its track if the two overlap by IoU >= `min_iou` (equality counts). Two
+    events overlap exactly where prediction and truth are both marked, and every maximal run of such segments belongs to
+    one pair of events. So the pairs are read off those runs, all tracks at once. For min_iou >= 0.5 an event can match
+    only one other: two matches would have to share out the event without the gap between them.
+    Lengths are whole segments and `min_iou` is a fraction, so no IoU falls on the wrong side by rounding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -27,10 +26,143 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import pandas as pd
 
+BoolArray = npt.NDArray[np.bool_]
+
+CountArray = npt.NDArray[np.int64]
+
+FloatArray = npt.NDArray[np.floating[Any]]
+"""Probabilities and logits, of any precision."""
+
+Float64Array = npt.NDArray[np.float64]
+"""Scores, which are never computed in less."""
+
 Words = npt.NDArray[np.unsignedinteger[Any]]
+"""Tracks as whole numbers, unsigned [W, ...]."""
+
+Positions = npt.NDArray[np.intp]
+"""Places on tracks laid one after the other, see `run_edges`."""
+
+MODALITIES = ("audio", "visual")
+"""The axis M of every array, always in this order."""
 
 
-def packed(marks: npt.NDArray[np.bool_]) -> Words:
+@dataclass(frozen=True, order=True)
+class Event:
+    """One event on the clock of its clip, half open: it lasts from `onset` up to, not including, `offset`."""
+
+    onset: float
+    """Seconds from the start of the clip."""
+    offset: float
+    """Seconds from the start of the clip, later than `onset`."""
+    class_index: int
+    """Position on the class axis C."""
+
+    def __post_init__(self) -> None:
+        """Refuse an event that lasts no time or starts before its clip."""
+        if not 0 <= self.onset < self.offset:
+            raise ValueError(
+                f"an event needs 0 <= onset < offset in seconds, got onset {self.onset} and offset {self.offset}"
+            )
+
+
+def events_of(mask: BoolArray, segment_seconds: float = 1.0) -> list[Event]:
+    """List the events of one clip and modality, earliest first.
+
+    Args:
+        mask: bool [T, C], True where a class is marked.
+        segment_seconds: length of a segment in seconds.
+
+    Returns:
+        The maximal runs of every class, ordered by onset, then offset, then class.
+
+    Raises:
+        ValueError: The mask is not bool [T, C], or a segment has no length.
+
+    Example:
+        Class 0 is `##.#` and class 1 is `.##.`:
+
+        >>> mask = np.array([[True, False], [True, True], [False, True], [True, False]])
+        >>> [(event.class_index, event.onset, event.offset) for event in events_of(mask)]
+        [(0, 0.0, 2.0), (1, 1.0, 3.0), (0, 3.0, 4.0)]
+    """
+    if mask.dtype != np.bool_ or mask.ndim != 2:
+        raise ValueError(f"mask must be bool [segments, classes], got {mask.dtype} {mask.shape}; threshold it first")
+    if not 0 < segment_seconds < float("inf"):
+        raise ValueError(f"segment_seconds must be a positive length, got {segment_seconds}")
+    starts, stops = run_edges(mask.T)
+    stride = mask.shape[0] + 1
+    runs = zip((starts // stride).tolist(), (starts % stride).tolist(), (stops % stride).tolist(), strict=True)
+    return sorted(Event(start * segment_seconds, stop * segment_seconds, index) for index, start, stop in runs)
+
+
+def event_frame(
+    clip_ids: Sequence[str],
+    class_names: Sequence[str],
+    marked: BoolArray,
+    *,
+    segment_seconds: float = 1.0,
+    start_times: Sequence[float] | None = None,
+) -> "pd.DataFrame":
+    """List the events of many clips as a table with the columns of annotation tables.
+
+    Args:
+        clip_ids: N names.
+        class_names: C names.
+        marked: bool [N, T, M=2, C], modalities (audio, visual).
+        segment_seconds: Length of a segment in seconds.
+        start_times: Where the first segment of each clip begins, in seconds; None for 0.
+
+    Returns:
+        A row for each event, clip by clip and earliest first: filename, modality, event_label, onset, offset (seconds).
+
+    Example:
+        >>> event_frame(["dog.mp4"], ["Dog"], np.array([[[[True], [False]], [[True], [True]]]]))
+          filename modality event_label  onset  offset
+        0  dog.mp4    audio         Dog    0.0     2.0
+        1  dog.mp4   visual         Dog    1.0     2.0
+    """
+    import pandas as pd
+
+    rows = [
+        (clip_id, modality, class_names[event.class_index], event.onset + start, event.offset + start)
+        for clip_id, marks, start in zip(clip_ids, marked, start_times or [0.0] * len(clip_ids), strict=True)
+        for number, modality in enumerate(MODALITIES)
+        for event in events_of(marks[:, number], segment_seconds)
+    ]
+    frame = pd.DataFrame(rows, columns=["filename", "modality", "event_label", "onset", "offset"])
+    return frame.astype({"onset": float, "offset": float})
+
+
+def run_edges(tracks: BoolArray) -> tuple[Positions, Positions]:
+    """Find where the runs of True of many tracks start and stop.
+
+    A position p stands for segment p % (T + 1) of track p // (T + 1); a run that lasts to the end of its track
+    stops at segment T. Positions ascend, so the run that holds a position is found by bisection.
+
+    Args:
+        tracks: bool [K, T], one row per track.
+
+    Returns:
+        Two int arrays [runs] of positions: the first segment of each run and the one after its last.
+
+    Example:
+        One track of five segments, `.##.#`:
+
+        >>> run_edges(np.array([[False, True, True, False, True]]))
+        (array([1, 4]), array([3, 5]))
+    """
+    num_tracks, num_segments = tracks.shape
+    ended = np.zeros((num_tracks, num_segments + 1), dtype=np.bool_)  # one silent segment parts a track from the next
+    ended[:, :-1] = tracks
+    line = ended.reshape(-1)
+    changes = np.empty_like(line)
+    np.not_equal(line[1:], line[:-1], out=changes[1:])
+    changes[:1] = line[:1]
+    edges = np.flatnonzero(changes)
+    return edges[::2], edges[1::2]
+
+
+def packed(marks: BoolArray) -> Words:
     """Pack the segments of every track into words.
 
     Args:
@@ -46,7 +178,7 @@ def packed(marks: npt.NDArray[np.bool_]) -> Words:
         array([[19]], dtype=uint8)
     """
     num_segments = marks.shape[1]
-    width = _bits_for(num_segments)
+    width = next((width for width in (8, 16, 32) if num_segments <= width), 64)
     words = np.zeros((-(-num_segments // width), marks.shape[0], *marks.shape[2:]), dtype=f"uint{width}")
     bits = marks.view(np.uint8)
     for segment in reversed(range(num_segments)):
@@ -56,7 +188,7 @@ def packed(marks: npt.NDArray[np.bool_]) -> Words:
     return words
 
 
-def unpacked(words: Words, num_segments: int) -> npt.NDArray[np.bool_]:
+def unpacked(words: Words, num_segments: int) -> BoolArray:
     """Undo `packed` for tracks in a row.
 
     Args:
@@ -93,25 +225,17 @@ def run_starts(words: Words) -> Words:
     return np.bitwise_and(words, ~before, dtype=words.dtype)
 
 
-def num_marked(words: Words) -> npt.NDArray[np.int64]:
+def num_marked(words: Words) -> CountArray:
     """Count the set bits of every track: unsigned words [W, ...] -> int64 [...]."""
-    counted: npt.NDArray[np.int64] = np.bitwise_count(words).sum(axis=0, dtype=np.int64)
+    counted: CountArray = np.bitwise_count(words).sum(axis=0, dtype=np.int64)
     return counted
-
-
-def _bits_for(num_segments: int) -> int:
-    """Choose the width of words in bits: the narrowest that holds a track, at most 64."""
-    return next((width for width in (8, 16, 32) if num_segments <= width), 64)
-
-
-Positions = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
 class Runs:
     """The maximal runs of tracks bool [K, T], earliest first.
 
-    A position p stands for segment p % (T + 1) of track p // (T + 1), as in `valor.eval.events.run_edges`.
+    A position p stands for segment p % (T + 1) of track p // (T + 1), as in `run_edges`.
     """
 
     start: Positions
@@ -122,7 +246,7 @@ class Runs:
     """T."""
 
     @staticmethod
-    def of(tracks: npt.NDArray[np.bool_]) -> "Runs":
+    def of(tracks: BoolArray) -> "Runs":
         """Find the runs of tracks bool [K, T]."""
         return Runs(*run_edges(tracks), tracks.shape[1])
 
@@ -149,7 +273,7 @@ class Matches:
     """For each match, the index of its true event."""
 
 
-def match_events(predicted: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_], min_iou: Fraction) -> Matches:
+def match_events(predicted: BoolArray, truth: BoolArray, min_iou: Fraction) -> Matches:
     """Match the events of many tracks.
 
     Args:
@@ -187,158 +311,3 @@ def overlap_fraction(min_iou: float) -> Fraction:
     if not 0.5 <= min_iou <= 1:
         raise ValueError(f"min_iou must lie in 0.5..1, where no event can match two others, got {min_iou}")
     return Fraction(str(float(min_iou)))
-
-
-MODALITIES = ("audio", "visual")
-"""The axis M of every array, always in this order."""
-
-
-@dataclass(frozen=True, order=True)
-class Event:
-    """One event on the clock of its clip, half open: it lasts from `onset` up to, not including, `offset`."""
-
-    onset: float
-    """Seconds from the start of the clip."""
-    offset: float
-    """Seconds from the start of the clip, later than `onset`."""
-    class_index: int
-    """Position on the class axis C."""
-
-    def __post_init__(self) -> None:
-        """Refuse an event that lasts no time or starts before its clip."""
-        if not 0 <= self.onset < self.offset:
-            raise ValueError(
-                f"an event needs 0 <= onset < offset in seconds, got onset {self.onset} and offset {self.offset}"
-            )
-
-
-def run_edges(tracks: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Find where the runs of True of many tracks start and stop.
-
-    A position p stands for segment p % (T + 1) of track p // (T + 1); a run that lasts to the end of its track
-    stops at segment T. Positions ascend, so the run that holds a position is found by bisection.
-
-    Args:
-        tracks: bool [K, T], one row per track.
-
-    Returns:
-        Two int arrays [runs] of positions: the first segment of each run and the one after its last.
-
-    Example:
-        One track of five segments, `.##.#`:
-
-        >>> run_edges(np.array([[False, True, True, False, True]]))
-        (array([1, 4]), array([3, 5]))
-    """
-    num_tracks, num_segments = tracks.shape
-    ended = np.zeros((num_tracks, num_segments + 1), dtype=np.bool_)  # one silent segment parts a track from the next
-    ended[:, :-1] = tracks
-    line = ended.reshape(-1)
-    changes = np.empty_like(line)
-    np.not_equal(line[1:], line[:-1], out=changes[1:])
-    changes[:1] = line[:1]
-    edges = np.flatnonzero(changes)
-    return edges[::2], edges[1::2]
-
-
-def events_of(mask: npt.NDArray[np.bool_], segment_seconds: float = 1.0) -> list[Event]:
-    """List the events of one clip and modality, earliest first.
-
-    Args:
-        mask: bool [T, C], True where a class is marked.
-        segment_seconds: length of a segment in seconds.
-
-    Returns:
-        The maximal runs of every class, ordered by onset, then offset, then class.
-
-    Raises:
-        ValueError: The mask is not bool [T, C], or a segment has no length.
-
-    Example:
-        Class 0 is `##.#` and class 1 is `.##.`:
-
-        >>> mask = np.array([[True, False], [True, True], [False, True], [True, False]])
-        >>> [(event.class_index, event.onset, event.offset) for event in events_of(mask)]
-        [(0, 0.0, 2.0), (1, 1.0, 3.0), (0, 3.0, 4.0)]
-    """
-    if mask.dtype != np.bool_ or mask.ndim != 2:
-        raise ValueError(f"mask must be bool [segments, classes], got {mask.dtype} {mask.shape}; threshold it first")
-    _check_segment_seconds(segment_seconds)
-    starts, stops = run_edges(mask.T)
-    stride = mask.shape[0] + 1
-    runs = zip((starts // stride).tolist(), (starts % stride).tolist(), (stops % stride).tolist(), strict=True)
-    return sorted(Event(start * segment_seconds, stop * segment_seconds, index) for index, start, stop in runs)
-
-
-def mask_of(
-    events: Iterable[Event], num_segments: int, num_classes: int, segment_seconds: float = 1.0
-) -> npt.NDArray[np.bool_]:
-    """Mark the segments that events cover: the inverse of `events_of`.
-
-    Args:
-        events: events of one clip and modality; overlapping or touching events of a class merge.
-        num_segments: T of the clip.
-        num_classes: C.
-        segment_seconds: length of a segment in seconds; events start and end on segment borders.
-
-    Returns:
-        bool [T, C], True where an event of the class lasts.
-
-    Raises:
-        ValueError: An event ends beyond the clip, is of no class, or starts or ends inside a segment.
-    """
-    _check_segment_seconds(segment_seconds)
-    mask = np.zeros((num_segments, num_classes), dtype=np.bool_)
-    for event in events:
-        start, stop = round(event.onset / segment_seconds), round(event.offset / segment_seconds)
-        on_grid = np.allclose([start * segment_seconds, stop * segment_seconds], [event.onset, event.offset], atol=1e-6)
-        if not (0 <= event.class_index < num_classes and on_grid and stop <= num_segments):
-            raise ValueError(
-                f"events must lie on a grid of {num_segments} segments of {segment_seconds} s and {num_classes} "
-                f"classes, got {event}; round or cut it first"
-            )
-        mask[start:stop, event.class_index] = True
-    return mask
-
-
-def _check_segment_seconds(segment_seconds: float) -> None:
-    if not 0 < segment_seconds < float("inf"):
-        raise ValueError(f"segment_seconds must be a positive length, got {segment_seconds}")
-
-
-def event_frame(
-    clip_ids: Sequence[str],
-    class_names: Sequence[str],
-    marked: npt.NDArray[np.bool_],
-    *,
-    segment_seconds: float = 1.0,
-    start_times: Sequence[float] | None = None,
-) -> "pd.DataFrame":
-    """List the events of many clips as a table with the columns of annotation tables.
-
-    Args:
-        clip_ids: N names.
-        class_names: C names.
-        marked: bool [N, T, M=2, C], modalities (audio, visual).
-        segment_seconds: Length of a segment in seconds.
-        start_times: Where the first segment of each clip begins, in seconds; None for 0.
-
-    Returns:
-        A row for each event, clip by clip and earliest first: filename, modality, event_label, onset, offset (seconds).
-
-    Example:
-        >>> event_frame(["dog.mp4"], ["Dog"], np.array([[[[True], [False]], [[True], [True]]]]))
-          filename modality event_label  onset  offset
-        0  dog.mp4    audio         Dog    0.0     2.0
-        1  dog.mp4   visual         Dog    1.0     2.0
-    """
-    import pandas as pd
-
-    rows = [
-        (clip_id, modality, class_names[event.class_index], event.onset + start, event.offset + start)
-        for clip_id, marks, start in zip(clip_ids, marked, start_times or [0.0] * len(clip_ids), strict=True)
-        for number, modality in enumerate(MODALITIES)
-        for event in events_of(marks[:, number], segment_seconds)
-    ]
-    frame = pd.DataFrame(rows, columns=["filename", "modality", "event_label", "onset", "offset"])
-    return frame.astype({"onset": float, "offset": float})

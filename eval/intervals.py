@@ -1,6 +1,6 @@
-"""How far a score could be off: bootstrap over clips, and the paired comparison of two systems on the same clips.
+"""How far a score could be off: over other clips, of two systems, of every class, and over other seeds.
 
-Convention
+Over clips
     A resample draws N clips with replacement from the N scored ones and averages their per-clip values, which is exact
     because the published figures are means over clips (scores.py); Type@AV is the mean of three of them in every
     resample, so that what the three share stays shared. Intervals are percentiles of the resampled figures.
@@ -10,22 +10,16 @@ Convention
     The interval speaks of other clips of the same kind. It says nothing of other seeds, tags or thresholds.
     Ten figures make ten tests; one p-value below 0.05 among them is no news.
 
-Source
-    Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentile intervals); Noreen,
-    "Computer-intensive methods for testing hypotheses", 1989, chapter 2 (approximate randomisation).
-
-Intervals around the F of every class: bootstrap over clips, as intervals.py does for the ten figures.
-
-How far a difference could be off because of the seeds: the paired t interval over trainings.
-
-Convention
+Over seeds
     Two ways to train, each with the same n seeds, differ by n numbers. Their mean has a Student t distribution with
     n - 1 degrees of freedom around the true difference, if differences over seeds are about normal. The p-value is
     two-sided.
-    The interval speaks of other seeds on the same clips. Intervals over clips (intervals.py) speak of other clips with
-    the same trainings. A difference worth reporting lies outside zero in both.
+    The interval speaks of other seeds on the same clips, those over clips of other clips with the same trainings. A
+    difference worth reporting lies outside zero in both.
 
 Source
+    Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13 (percentile intervals); Noreen,
+    "Computer-intensive methods for testing hypotheses", 1989, chapter 2 (approximate randomisation).
     Student, "The probable error of a mean", 1908; the distribution for whole degrees of freedom in closed form:
     Abramowitz and Stegun, "Handbook of mathematical functions", 1964, 26.7.3 and 26.7.4.
 """
@@ -37,15 +31,16 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .counts import BoolArray, event_counts, segment_counts
+from .counts import event_counts, segment_counts
+from .events import BoolArray, Float64Array
 from .scores import FIGURES, LEVELS, PER_CLIP, Scores, f_scores
 
-FloatArray = npt.NDArray[np.float64]
-
 BLOCK = 2**21
-"""Draws held in memory at a time: 16 MiB."""
+"""Draws of clips held in memory at a time: 16 MiB."""
+
+CLASS_BLOCK = 250
+"""Resamples of class counts drawn at a time."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +64,11 @@ class Interval:
 class Intervals:
     """All ten figures, or their differences, with intervals: float64 [2 levels, 5 figures], axes LEVELS and FIGURES."""
 
-    value: FloatArray
+    value: Float64Array
     """Points of percent."""
-    low: FloatArray
+    low: Float64Array
     """Lower ends."""
-    high: FloatArray
+    high: Float64Array
     """Upper ends."""
     confidence: float
     """Share of resamples between the ends, such as 0.95."""
@@ -81,7 +76,7 @@ class Intervals:
     """How many were drawn."""
     clips: int
     """How many clips they were drawn from."""
-    p_value: FloatArray | None = None
+    p_value: Float64Array | None = None
     """For differences, the two-sided p-values."""
 
     def of(self, level: str, figure: str) -> Interval:
@@ -207,7 +202,7 @@ def difference_line(name: str, baseline: str, difference: Interval, *, decimals:
     return f"{name} - {baseline} = {difference.text(decimals)}"
 
 
-def _checked(scores: Scores, resamples: int, confidence: float) -> FloatArray:
+def _checked(scores: Scores, resamples: int, confidence: float) -> Float64Array:
     """Return the per-clip values as float64 [N, 8] once everything makes sense."""
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(
@@ -222,11 +217,11 @@ def _checked(scores: Scores, resamples: int, confidence: float) -> FloatArray:
 
 
 def _of_blocks(
-    values: FloatArray,
-    draw: Callable[[np.random.Generator, int, int], FloatArray],
+    values: Float64Array,
+    draw: Callable[[np.random.Generator, int, int], Float64Array],
     resamples: int,
     seed: int,
-) -> FloatArray:
+) -> Float64Array:
     """Average values [N, 8] under drawn weights, a block of resamples at a time: float64 [resamples, 2, 5] points."""
     rng = np.random.default_rng(seed)
     num_clips = len(values)
@@ -235,7 +230,7 @@ def _of_blocks(
     return np.concatenate([_ten(draw(rng, size, num_clips) @ values / num_clips) for size in sizes])
 
 
-def _draw_clips(rng: np.random.Generator, resamples: int, num_clips: int) -> FloatArray:
+def _draw_clips(rng: np.random.Generator, resamples: int, num_clips: int) -> Float64Array:
     """How often each clip is drawn when N are drawn with replacement: float64 [resamples, N]."""
     clips = rng.integers(0, num_clips, size=(resamples, num_clips), dtype=np.int64)
     clips += np.arange(resamples)[:, np.newaxis] * num_clips
@@ -243,19 +238,19 @@ def _draw_clips(rng: np.random.Generator, resamples: int, num_clips: int) -> Flo
     return times.reshape(resamples, num_clips).astype(np.float64)
 
 
-def _draw_swaps(rng: np.random.Generator, resamples: int, num_clips: int) -> FloatArray:
+def _draw_swaps(rng: np.random.Generator, resamples: int, num_clips: int) -> Float64Array:
     """Which clips keep (+1) and which swap (-1) their systems: float64 [resamples, N]."""
     return 2 * rng.integers(0, 2, size=(resamples, num_clips), dtype=np.int8).astype(np.float64) - 1
 
 
-def _ten(means: FloatArray) -> FloatArray:
+def _ten(means: Float64Array) -> Float64Array:
     """Turn means of per-clip values [R, 8] into the ten figures in percent: float64 [R, 2, 5], axis FIGURES."""
     percent = 100 * means.reshape(-1, len(LEVELS), len(PER_CLIP))
     type_av = percent[..., :3].mean(axis=-1, keepdims=True)
     return np.concatenate([percent[..., :3], type_av, percent[..., 3:]], axis=-1, dtype=np.float64)
 
 
-def _intervals(means: FloatArray, figures: FloatArray, confidence: float, clips: int) -> Intervals:
+def _intervals(means: Float64Array, figures: Float64Array, confidence: float, clips: int) -> Intervals:
     """Take the ends of the middle share of figures [resamples, 2, 5]."""
     low, high = np.quantile(figures, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return Intervals(
@@ -268,10 +263,6 @@ def _intervals(means: FloatArray, figures: FloatArray, confidence: float, clips:
     )
 
 
-CLASS_BLOCK = 250
-"""Resamples drawn at a time."""
-
-
 def class_intervals(
     predicted: BoolArray,
     truth: BoolArray,
@@ -281,7 +272,7 @@ def class_intervals(
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float64Array, Float64Array]:
     """Put an interval around the F of counts added over clips (`Breakdown.f`) of each class.
 
     Args:

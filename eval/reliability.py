@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .breakdown import ratio
-from .counts import BoolArray
-from .decide import FloatArray, check_pair
+from .decide import check_pair
+from .events import BoolArray, CountArray, Float64Array, FloatArray
 
 BINNINGS = ("width", "mass")
 """How probabilities are put into bins: of equal width, or of equally many statements."""
@@ -25,25 +25,25 @@ class Reliability:
 
     binning: str
     """width or mass."""
-    statements: npt.NDArray[np.int64]
+    statements: CountArray
     """int64 [M, B], how many segments and classes fall into the bin."""
-    probability: npt.NDArray[np.float64]
+    probability: Float64Array
     """float64 [M, B] in 0..1, their mean probability; NaN in an empty bin."""
-    frequency: npt.NDArray[np.float64]
+    frequency: Float64Array
     """float64 [M, B] in 0..1, the share of them that is true; NaN in an empty bin."""
-    brier: npt.NDArray[np.float64]
+    brier: Float64Array
     """float64 [M] in 0..1, the mean squared difference of probability and truth, without bins."""
 
     @property
-    def expected_error(self) -> npt.NDArray[np.float64]:
+    def expected_error(self) -> Float64Array:
         """float64 [M] in 0..1, ECE: the gap between probability and frequency, averaged over statements."""
         gap = np.where(self.statements, np.abs(self.probability - self.frequency), 0.0)
         return ratio((gap * self.statements).sum(axis=1), self.statements.sum(axis=1))
 
     @property
-    def largest_error(self) -> npt.NDArray[np.float64]:
+    def largest_error(self) -> Float64Array:
         """float64 [M] in 0..1, the widest gap of any bin; zero where there is no statement."""
-        gaps: npt.NDArray[np.float64] = np.where(self.statements, np.abs(self.probability - self.frequency), 0.0)
+        gaps: Float64Array = np.where(self.statements, np.abs(self.probability - self.frequency), 0.0)
         return np.asarray(gaps.max(axis=1), dtype=np.float64)
 
 
@@ -102,7 +102,7 @@ def reliability(
 def _bins(probs: FloatArray, truth: BoolArray, num_bins: int, binning: str) -> tuple[npt.NDArray[Any], ...]:
     """Bin the statements [K] of one modality: counts, mean probabilities, frequencies, all [B], and the Brier score."""
     probs = probs.astype(np.float64)
-    inner: npt.NDArray[np.float64] = np.arange(1, num_bins) / num_bins
+    inner: Float64Array = np.arange(1, num_bins) / num_bins
     if binning == "mass" and probs.size:
         inner = np.sort(probs)[np.arange(1, num_bins) * probs.size // num_bins].astype(np.float64)
     which = np.searchsorted(inner, probs, side="right")

@@ -5,8 +5,7 @@ Convention
     classes marked in its prediction or its truth. The figure is the plain mean over clips, in percent. It is not the
     F of counts added over the data set, and a class that is rare weighs as much as its clips do.
     Empty case. A clip in which neither prediction nor truth marks any class scores 1. So a prediction without a mark
-    earns full points for every clip whose truth is empty in that modality: on the LLP test split it scores
-    audio 0.5, visual 10.1 and audio-visual 14.5. Print that anchor (anchors.py) beside any table.
+    earns full points for every clip whose truth is empty in that modality.
     Five figures per level (segment, event; the levels are defined in counts.py):
         audio, visual, audio_visual: the three modalities;
         type_av (Type@AV): the mean of those three figures;
@@ -14,24 +13,24 @@ Convention
         audio-visual modality has no part in it.
     Averages are taken in float64 and never rounded; rounding is for tables.
 
+Anchors
+    Since clips without a mark score 1, and most events last for most of their clip, knowing nothing, or nothing but the
+    tags, scores well above zero. Read every table against `nothing_predicted` and `tags_copied`; on the LLP test split,
+    segment level:
+
+        ====================  =====  ======  ============  =======  ========
+        prediction            audio  visual  audio-visual  Type@AV  Event@AV
+        ====================  =====  ======  ============  =======  ========
+        nothing predicted       0.5    10.1          14.5      8.4       0.0
+        tags copied            76.1    60.3          52.6     63.0      71.7
+        ====================  =====  ======  ============  =======  ========
+
 Difference from the published script
     None in any figure: per-clip values within 1e-12, the ten figures within 1e-9 points on every golden vector.
 
 Source
     Tian et al., "Unified multisensory perception: weakly-supervised audio-visual video parsing", ECCV 2020,
     section 5.1.
-
-The predictions of systems that parse nothing: what every table should be read against.
-
-The F-score of a clip without a mark in prediction and truth is 1 (see scores.py), and most events last for most of
-their clip, so knowing nothing, or nothing but the tags, scores well above zero. On the LLP test split, segment level:
-
-    ====================  =====  ======  ============  =======  ========
-    prediction            audio  visual  audio-visual  Type@AV  Event@AV
-    ====================  =====  ======  ============  =======  ========
-    nothing predicted       0.5    10.1          14.5      8.4       0.0
-    tags copied            76.1    60.3          52.6     63.0      71.7
-    ====================  =====  ======  ============  =======  ========
 """
 
 from collections.abc import Mapping
@@ -40,28 +39,17 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     import pandas as pd
-
-from .counts import (
-    BoolArray,
-    CountArray,
-    check_marks,
-    count_events,
-    count_segments,
-    pack_marks,
-    words_with_audio_visual,
-)
-from .events import MODALITIES, Words, overlap_fraction
+from .counts import check_marks, count_events, count_segments, pack_marks, words_with_audio_visual
+from .events import MODALITIES, BoolArray, CountArray, Float64Array, Positions, Words, overlap_fraction
 
 LEVELS = ("segment", "event")
 """The level axis of per-clip scores."""
 
 PER_CLIP = ("audio", "visual", "audio_visual", "event_av")
 """The figure axis of per-clip scores. Type@AV has no per-clip value of its own: it is the mean of three figures."""
-
 
 BLOCK = 2048
 """Clips scored at a time: few enough for their counts to stay in the processor's cache."""
@@ -123,11 +111,11 @@ class TenScores:
 class Scores(TenScores):
     """The ten F-scores and the per-clip values they are the means of."""
 
-    per_clip: npt.NDArray[np.float64] = field(repr=False, compare=False)
+    per_clip: Float64Array = field(repr=False, compare=False)
     """float64 [N, 2 levels, 4 figures] in 0..1, axes LEVELS and PER_CLIP."""
 
     @classmethod
-    def of_clips(cls, per_clip: npt.NDArray[np.float64]) -> Self:
+    def of_clips(cls, per_clip: Float64Array) -> Self:
         """Average per-clip values: for all clips, a subset, or a resample of them.
 
         Args:
@@ -183,7 +171,7 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
     return Scores.of_clips(np.concatenate(blocks))
 
 
-def _block_scores(predicted: Words, truth: Words, num_segments: int, min_iou: Fraction) -> npt.NDArray[np.float64]:
+def _block_scores(predicted: Words, truth: Words, num_segments: int, min_iou: Fraction) -> Float64Array:
     """Score clips from words [W, N, M=2, C]: float64 [N, 2 levels, 4 figures].
 
     Few classes are marked in a clip, and the others change nothing, so only those that are get counted.
@@ -193,24 +181,11 @@ def _block_scores(predicted: Words, truth: Words, num_segments: int, min_iou: Fr
     true = words_with_audio_visual(truth.swapaxes(2, 3)[:, clip, class_index])
     levels = count_segments(ours, true), count_events(ours, true, num_segments, min_iou)
     num_clips = predicted.shape[1]
-    return np.stack([clip_means(_with_pooled(counts), clip, num_clips) for counts in levels], axis=1)
+    pooled = [np.concatenate([counts, counts[:, :1] + counts[:, 1:2]], axis=1) for counts in levels]  # axis PER_CLIP
+    return np.stack([clip_means(counts, clip, num_clips) for counts in pooled], axis=1)
 
 
-def clip_scores(counts: CountArray) -> npt.NDArray[np.float64]:
-    """Turn the counts of one level into the four per-clip figures.
-
-    Args:
-        counts: int64 [N, 3, C, 3] of audio, visual and audio-visual; the last axis is (hits, false alarms, misses).
-
-    Returns:
-        float64 [N, 4] in 0..1, axis PER_CLIP; 1.0 where no class is marked.
-    """
-    num_clips, num_modalities, num_classes, kinds = counts.shape
-    by_class = counts.swapaxes(1, 2).reshape(num_clips * num_classes, num_modalities, kinds)
-    return clip_means(_with_pooled(by_class), np.repeat(np.arange(num_clips), num_classes), num_clips)
-
-
-def clip_means(counts: CountArray, clip: npt.NDArray[np.intp], num_clips: int) -> npt.NDArray[np.float64]:
+def clip_means(counts: CountArray, clip: Positions, num_clips: int) -> Float64Array:
     """Average F over the classes of each clip that are marked.
 
     Args:
@@ -229,9 +204,29 @@ def clip_means(counts: CountArray, clip: npt.NDArray[np.intp], num_clips: int) -
     return np.where(marked, totals / np.maximum(marked, 1), 1.0)
 
 
-def _with_pooled(counts: CountArray) -> CountArray:
-    """Add audio and visual together as a fourth row of counts: int64 [K, 3, 3] -> [K, 4, 3], axis PER_CLIP."""
-    return np.concatenate([counts, counts[:, :1] + counts[:, 1:2]], axis=1)
+def f_scores(counts: CountArray) -> tuple[Float64Array, BoolArray]:
+    """Turn counts into F-scores, saying where there is one.
+
+    Args:
+        counts: int64 [..., 3], the last axis is (hits, false alarms, misses).
+
+    Returns:
+        float64 [...] in 0..1, zero where undefined, and bool [...], True where anything was marked.
+    """
+    twice_hits = 2 * counts[..., 0]
+    decisions = twice_hits + counts[..., 1] + counts[..., 2]
+    return twice_hits / np.maximum(decisions, 1), decisions > 0
+
+
+def _level_scores(means: list[float]) -> LevelScores:
+    audio, visual, audio_visual, event_av = (100 * mean for mean in means)
+    return LevelScores(
+        audio=audio,
+        visual=visual,
+        audio_visual=audio_visual,
+        type_av=(audio + visual + audio_visual) / 3,
+        event_av=event_av,
+    )
 
 
 def check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None) -> None:
@@ -257,31 +252,6 @@ def check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None)
             f"every clip needs a valid segment, clips without one: {empty.size}, first at row {empty[0]}; "
             "leave them out"
         )
-
-
-def f_scores(counts: CountArray) -> tuple[npt.NDArray[np.float64], BoolArray]:
-    """Turn counts into F-scores, saying where there is one.
-
-    Args:
-        counts: int64 [..., 3], the last axis is (hits, false alarms, misses).
-
-    Returns:
-        float64 [...] in 0..1, zero where undefined, and bool [...], True where anything was marked.
-    """
-    twice_hits = 2 * counts[..., 0]
-    decisions = twice_hits + counts[..., 1] + counts[..., 2]
-    return twice_hits / np.maximum(decisions, 1), decisions > 0
-
-
-def _level_scores(means: list[float]) -> LevelScores:
-    audio, visual, audio_visual, event_av = (100 * mean for mean in means)
-    return LevelScores(
-        audio=audio,
-        visual=visual,
-        audio_visual=audio_visual,
-        type_av=(audio + visual + audio_visual) / 3,
-        event_av=event_av,
-    )
 
 
 def nothing_predicted(truth: BoolArray) -> BoolArray:

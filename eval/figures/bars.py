@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from ..events import MODALITIES
+from ..events import MODALITIES, Float64Array
 from .style import ON_SCREEN, Style, Theme, add_legend, grid_axes, settle, stacked_axes, swatches
 from .timeline import MODALITY_TITLES
 
@@ -102,11 +102,11 @@ class ClassFigures:
     """One figure of one system for every class and modality, in percent; NaN where there is none."""
 
     name: str
-    values: npt.NDArray[np.float64]
+    values: Float64Array
     """float64 [M=2, C]."""
-    low: npt.NDArray[np.float64] | None = None
+    low: Float64Array | None = None
     """float64 [M=2, C], lower end of the interval of each value."""
-    high: npt.NDArray[np.float64] | None = None
+    high: Float64Array | None = None
     """float64 [M=2, C], upper end."""
 
 
@@ -157,7 +157,7 @@ def _draw_system(
     axes: "Axes",
     system: ClassFigures,
     modality: int,
-    places: npt.NDArray[np.float64],
+    places: Float64Array,
     height: float,
     colour: str,
     colours: Theme,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from ..events import Float64Array
 from .style import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _mixed(share: float, colours: Theme) -> tuple[float, float, float]:
     return (float(mixed[0]), float(mixed[1]), float(mixed[2]))
 
 
-def _draw_cells(axes: "Axes", shares: npt.NDArray[np.float64], shown: float, colours: Theme) -> None:
+def _draw_cells(axes: "Axes", shares: Float64Array, shown: float, colours: Theme) -> None:
     """Shade every cell by its share of its row and write shares from `shown` on in percent."""
     image = np.array([[_mixed(share, colours) for share in row] for row in shares.tolist()])
     axes.imshow(image, aspect="auto", interpolation="nearest")

@@ -7,9 +7,8 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..events import MODALITIES
+from ..events import MODALITIES, FloatArray
 from .style import ON_SCREEN, Style, Theme, add_legend, grid_axes, settle
 from .timeline import MODALITY_TITLES
 
@@ -35,9 +34,9 @@ POINTS = 500
 class DrawnCurve:
     """F of one class in one modality at every threshold that changes it."""
 
-    thresholds: npt.NDArray[np.floating[Any]]
+    thresholds: FloatArray
     """float [K], in any order."""
-    f_scores: npt.NDArray[np.floating[Any]]
+    f_scores: FloatArray
     """float [K] in 0..1."""
     used: float | None = None
     """The threshold in use, marked on the curve."""

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ..counts import BoolArray
-from ..events import MODALITIES, events_of
+from ..events import MODALITIES, BoolArray, events_of
 from .style import DPI, ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, swatches
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from ..events import CountArray, Float64Array
 from ..tables import FIGURE_TITLES
 from .style import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FloatArray = npt.NDArray[np.float64]
 
 SCORES = {
     "segment.audio": "A",
@@ -44,15 +43,15 @@ _DASHED: Any = (0, (3.2, 1.4))
 class LoggedRun:
     """What one training wrote down, epoch by epoch; E epochs."""
 
-    epochs: npt.NDArray[np.int64]
+    epochs: CountArray
     """int64 [E], ascending from 1."""
-    losses: Mapping[str, FloatArray]
+    losses: Mapping[str, Float64Array]
     """float64 [E] by term, `total` among them; NaN where a term was not logged."""
-    scores: Mapping[str, FloatArray]
+    scores: Mapping[str, Float64Array]
     """float64 [E] in percent by level.figure, at least SCORES."""
-    grad_norm: FloatArray
+    grad_norm: Float64Array
     """float64 [E], before clipping."""
-    learning_rate: FloatArray
+    learning_rate: Float64Array
     """float64 [E]."""
     selected: int | None = None
     """The epoch whose weights were kept."""
@@ -63,7 +62,7 @@ class _Line:
     """One quantity in one panel: a curve for each seed."""
 
     name: str
-    curves: Sequence[tuple[npt.NDArray[np.int64], FloatArray]]
+    curves: Sequence[tuple[CountArray, Float64Array]]
     colour: str
     dashes: Any = "solid"
     weight: float = 1.3
@@ -71,7 +70,7 @@ class _Line:
     """The kept epoch of each curve, marked on it."""
 
     @property
-    def drawn(self) -> "tuple[npt.NDArray[np.int64], FloatArray]":
+    def drawn(self) -> "tuple[CountArray, Float64Array]":
         """The mean over the epochs all seeds have, or the only curve."""
         length = min(len(epochs) for epochs, _ in self.curves)
         return self.curves[0][0][:length], np.mean([values[:length] for _, values in self.curves], axis=0)

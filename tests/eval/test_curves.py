@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 
 from tests.helpers.drawn import probable, shuffled
 from valor.eval.counts import event_counts, segment_counts
-from valor.eval.curves import best_thresholds, rate_thresholds, scores_at_thresholds, threshold_curves
-from valor.eval.scores import f_scores, score
+from valor.eval.curves import best_thresholds, rate_thresholds, threshold_curves
+from valor.eval.scores import f_scores
 
 
 @given(probable(), st.sampled_from([("segment", 0.5), ("event", 0.5), ("event", 0.8)]))
@@ -63,15 +63,6 @@ def test_the_best_threshold_of_a_drawn_curve():
     assert curve.precision.tolist() == [1, 0.5, 0.75, 0.6]
     assert curve.recall == pytest.approx([1 / 3, 1 / 3, 1, 1])
     assert curve.at(0.95).tolist() == [0, 0, 3] and curve.at(0.0).tolist() == [3, 2, 0]
-
-
-def test_scores_at_thresholds_are_the_ten_figures():
-    rng = np.random.default_rng(0)
-    probs, truth = rng.random((20, 10, 2, 4)).astype(np.float32), rng.random((20, 10, 2, 4)) < 0.3
-    found = scores_at_thresholds(probs, truth, (0.2, 0.7))
-    assert found[0.7].to_dict() == score(probs >= 0.7, truth).to_dict() and list(found) == [0.2, 0.7]
-    with pytest.raises(ValueError, match="thresholds must be probabilities in 0..1"):
-        scores_at_thresholds(probs, truth, (1.2,))
 
 
 def test_wrong_input_is_refused():

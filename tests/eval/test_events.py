@@ -1,9 +1,4 @@
-"""Masks and events: one is the other, written differently.
-
-Matching of events against a plain search over all pairs.
-
-Words of bits against the marks they hold.
-"""
+"""Events against the marks they are made of, words of bits against the same, and matching against a plain search."""
 
 from fractions import Fraction
 
@@ -18,7 +13,6 @@ from valor.eval.events import (
     Event,
     Runs,
     events_of,
-    mask_of,
     match_events,
     num_marked,
     overlap_fraction,
@@ -53,7 +47,10 @@ def test_events_are_maximal_runs_in_time_order():
 @given(MASKS, st.sampled_from([1.0, 0.5, 0.32, 2.0]))
 def test_a_mask_survives_the_way_to_events_and_back(mask, segment_seconds):
     events = events_of(mask, segment_seconds)
-    assert np.array_equal(mask_of(events, *mask.shape, segment_seconds), mask)
+    marked = np.zeros_like(mask)
+    for event in events:
+        marked[round(event.onset / segment_seconds) : round(event.offset / segment_seconds), event.class_index] = True
+    assert np.array_equal(marked, mask)
     assert events == sorted(events)
     assert len(events) == sum(len(runs(track.tolist())) for track in mask.T)
 
@@ -66,21 +63,10 @@ def test_run_edges_find_every_run_of_every_track(tracks):
     assert found == [(row, *run) for row, track in enumerate(tracks) for run in runs(track.tolist())]
 
 
-def test_touching_and_overlapping_events_merge():
-    mask = mask_of([Event(0, 2, 0), Event(2, 3, 0), Event(1, 3, 0)], num_segments=4, num_classes=1)
-    assert np.array_equal(mask, mask_from("###."))
-
-
 @pytest.mark.parametrize(("onset", "offset"), [(1, 1), (2, 1), (-1, 1), (float("nan"), 1)])
 def test_an_event_lasts_some_time_inside_its_clip(onset, offset):
     with pytest.raises(ValueError, match="0 <= onset < offset"):
         Event(onset, offset, 0)
-
-
-@pytest.mark.parametrize("event", [Event(0, 11, 0), Event(0, 1, 2), Event(0, 1, -1), Event(0.5, 1, 0)])
-def test_events_off_the_grid_are_refused(event):
-    with pytest.raises(ValueError, match="grid of 10 segments of 1.0 s and 2 classes"):
-        mask_of([event], num_segments=10, num_classes=2)
 
 
 def test_masks_of_another_kind_are_refused():
@@ -91,7 +77,7 @@ def test_masks_of_another_kind_are_refused():
     with pytest.raises(ValueError, match="positive length"):
         events_of(np.zeros((10, 25), dtype=bool), 0)
     with pytest.raises(ValueError, match="positive length"):
-        mask_of([], 10, 25, float("nan"))
+        events_of(np.zeros((10, 25), dtype=bool), float("nan"))
 
 
 PAIRS = st.tuples(st.integers(1, 5), st.integers(1, 14)).flatmap(

@@ -17,7 +17,7 @@ from valor.eval.scores import (
     LevelScores,
     Scores,
     TenScores,
-    clip_scores,
+    clip_means,
     f_scores,
     nothing_predicted,
     score,
@@ -142,7 +142,8 @@ def test_a_dict_that_is_no_score_is_refused(figures):
 def test_f_is_undefined_where_nothing_is_marked():
     values, present = f_scores(np.array([[0, 0, 0], [1, 1, 1], [0, 2, 0]]))
     assert values.tolist() == [0.0, 0.5, 0.0] and present.tolist() == [False, True, True]
-    assert clip_scores(np.zeros((2, 3, 5, 3), dtype=np.int64)).tolist() == [[1.0] * 4] * 2
+    unmarked = clip_means(np.zeros((10, 4, 3), dtype=np.int64), np.repeat([0, 1], 5), num_clips=2)
+    assert unmarked.tolist() == [[1.0] * 4] * 2
 
 
 def test_blocks_of_clips_join_without_a_seam(monkeypatch):

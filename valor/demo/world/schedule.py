@@ -15,7 +15,6 @@ from .llp_facts import (
     EVENT_HABITS,
     EVENT_WITHOUT_TAG,
     JOINED_LENGTHS,
-    LLP_STATISTICS,
     LONE_LENGTHS,
     PART_RUNS,
     RARE_TAG_SETS,
@@ -305,18 +304,3 @@ def _event_lengths(track: np.ndarray) -> np.ndarray:
     padded = np.pad(track, ((0, 0), (1, 1), (0, 0))).astype(np.int8)
     steps = np.diff(padded, axis=1).transpose(0, 2, 1)
     return np.nonzero(steps == -1)[2] - np.nonzero(steps == 1)[2]
-
-
-def statistics_table(found: Mapping[str, float], weak_labels: np.ndarray) -> str:
-    """A text table of a world's statistics and tag shares beside LLP's.
-
-    Args:
-        found: What `statistics` returned.
-        weak_labels: bool [N, C] of the same clips, classes in the order of the LLP vocabulary.
-    """
-    shares = dict(zip(class_names(LLP_CLASSES), weak_labels.mean(axis=0).tolist(), strict=True))
-    rows = [(name, LLP_STATISTICS[name], found[name]) for name in LLP_STATISTICS]
-    rows += [(f"clips tagged {name}", share, shares[name]) for name, share in CLASS_SHARES.items()]
-    lines = [f"{'':38s}{'LLP':>8s}{'world':>8s}{'apart':>8s}"]
-    lines += [f"{name:38s}{llp:8.3f}{world:8.3f}{world - llp:+8.3f}" for name, llp, world in rows]
-    return "\n".join(lines)

@@ -6,7 +6,7 @@ import pytest
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world.llp_facts import CLASS_SHARES, EVENT_HABITS, LLP_STATISTICS, TAG_SETS
-from valor.demo.world.schedule import CLIP_SECONDS, SPLITS, sample_world, statistics, statistics_table, world_arrays
+from valor.demo.world.schedule import CLIP_SECONDS, SPLITS, sample_world, statistics, world_arrays
 
 SIZES = {"train": 400, "val": 100, "test": 200}
 NAMES = class_names(LLP_CLASSES)
@@ -128,11 +128,3 @@ def test_small_and_single_splits_work():
 def test_sizes_are_checked(sizes):
     with pytest.raises(ValueError, match="sizes must give a positive number of clips for any of train, val, test"):
         sample_world(sizes, 0)
-
-
-def test_table_sets_world_beside_llp(plans):
-    truth, weak_labels = world_arrays(plans)
-    lines = statistics_table(statistics(truth, weak_labels), weak_labels).splitlines()
-    assert len(lines) == 1 + len(LLP_STATISTICS) + len(NAMES)
-    assert lines[1].startswith("pairs only audible")
-    assert "0.349" in lines[1]
