@@ -5,20 +5,19 @@
 
 The JSON file is written last and taken away first, so a pair is whole or it is not there. Published features hold up
 to 80 rows a clip; the parser needs ten, and the fold between the two is linear and exact (`valor.parsers.folding`).
-float16
-keeps three decimal digits and halves the file; float32 keeps every bit of the kinds that need no folding.
+float16 keeps three decimal digits and halves the file; float32 keeps every bit of the kinds that need no folding.
 """
 
-import hashlib
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from math import prod
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 from torch import Tensor
 
 from valor.label_harvest.store.disk import file_sha256, replaced
@@ -34,7 +33,6 @@ FORMAT_VERSION = 1
 PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
 """How features can be kept, the default first."""
 _TENSOR = "features"
-_SAFETENSORS_NAMES = {"float16": "F16", "float32": "F32"}
 _BLOCK = 512
 """Clips written at a time."""
 
@@ -222,36 +220,28 @@ def _card_path(data: Path, kind: str, split: str) -> Path:
 
 
 def _write_tensor(path: Path, blocks: Iterable[Tensor], card: PackedCard) -> str:
-    """Write a safetensors file block by block and return its sha256."""
-    clips, row, size = card.shape[0], card.shape[1:], PRECISIONS[card.dtype].itemsize
-    shape = ",".join(map(str, card.shape))
-    place = f'"dtype":"{_SAFETENSORS_NAMES[card.dtype]}","shape":[{shape}],"data_offsets":[0,{size * prod(card.shape)}]'
-    header = f'{{"{_TENSOR}":{{{place}}}}}'.encode()
-    header += b" " * (-len(header) % 8)  # the numbers start at a multiple of their size
-    digest, done = hashlib.sha256(), 0
-    with path.open("wb") as file:
-        for part in _chained(len(header).to_bytes(8, "little") + header, blocks, card):
-            digest.update(part)
-            done += file.write(part)
-    found = (done - 8 - len(header)) / (size * prod(row))
-    if found != clips:
-        raise ValueError(f"the blocks of {card.kind} of {card.split} must hold {clips} clips, got {found:g}")
-    return digest.hexdigest()
+    """Write a safetensors file block by block and return its sha256.
 
-
-def _chained(header: bytes, blocks: Iterable[Tensor], card: PackedCard) -> Iterator[bytes | memoryview]:
-    """The bytes of a file: its header, then block after block, each looked at first."""
-    yield header
-    row = 0
-    for block in blocks:
-        if tuple(block.shape[1:]) != card.shape[1:] or block.dtype != PRECISIONS[card.dtype]:
-            raise ValueError(
-                f"a block of {card.kind} features must be {card.dtype} [n, {card.shape[1]}, {card.shape[2]}] as the "
-                f"card says, got {block.dtype} {list(block.shape)}"
-            )
-        _refuse_infinite(block, card, row)
-        row += len(block)
-        yield block.contiguous().numpy().data.cast("B")
+    safetensors writes whole tensors only. It gets one of zeros, to which numpy gives no memory until it is touched, and
+    the blocks are put in their place; the bytes are those of a tensor saved in one go.
+    """
+    dtype, done = PRECISIONS[card.dtype], 0
+    save_file({_TENSOR: np.zeros(card.shape, card.dtype)}, path)
+    with path.open("r+b") as file:
+        header = int.from_bytes(file.read(8), "little")  # a safetensors file: length of the header, header, numbers
+        file.seek(8 + header)
+        for block in blocks:
+            if tuple(block.shape[1:]) != card.shape[1:] or block.dtype != dtype:
+                raise ValueError(
+                    f"a block of {card.kind} features must be {card.dtype} [n, {card.shape[1]}, {card.shape[2]}] as "
+                    f"the card says, got {block.dtype} {list(block.shape)}"
+                )
+            _refuse_infinite(block, card, done)
+            file.write(block.contiguous().numpy().data)
+            done += len(block)
+    if done != card.shape[0]:
+        raise ValueError(f"the blocks of {card.kind} of {card.split} must hold {card.shape[0]} clips, got {done}")
+    return file_sha256(path)
 
 
 def _refuse_infinite(features: Tensor, card: PackedCard, first: int) -> None:
