@@ -53,9 +53,9 @@ def harvest(
     Returns:
         A row for each clip with its status; `to_frame()` lists them.
     """
+    from valor.data.tables import read_manifest
     from valor.data.vocabulary import class_names, read_vocabulary
     from valor.label_harvest import harvest as stage
-    from valor.label_harvest.store.manifest import read_manifest
     from valor.teachers import TeacherChoice, build_teachers
 
     vocabulary = read_vocabulary(classes)
