@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
     from valor.data.predictions import Predictions
     from valor.data.tables import Split
+    from valor.data.thresholds import Calibration
     from valor.data.vocabulary import EventClass
     from valor.eval.decide import PostProcessing
     from valor.label_harvest.store.store import EvidenceStore
-    from valor.scoring.thresholds import Calibration
 
 CRITERION_NAMES = ("segment-f", "event-f", "clip-f", "tag-rate")
 """The criteria, said again because help must not wait for numpy; a test holds them equal to valor.scoring.calibrate."""
@@ -65,7 +65,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.scoring.thresholds import write_calibration
+    from valor.data.thresholds import write_calibration
 
     split = read_truth(cli, cli.source)
     found = _of_store(cli, split) if _is_store(cli.source) else _of_predictions(cli, split)
@@ -134,7 +134,8 @@ def _kept_thresholds(
     cli: argparse.Namespace, store: "EvidenceStore", classes: "tuple[EventClass, ...]"
 ) -> "dict[str, np.ndarray]":
     """What classes keep that nothing is found on: the file given, else what belongs to these teachers or classes."""
-    from valor.labelling.labels import default_thresholds, read_thresholds, thresholds_of
+    from valor.data.thresholds import read_thresholds
+    from valor.labelling.labels import default_thresholds, thresholds_of
 
     if cli.keep:
         return read_thresholds(cli.keep, len(classes))

@@ -268,7 +268,7 @@ def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> "PostProcessing":
     typed = {"segment_threshold": cli.threshold, "gate": cli.gate}
     rule = replace(system.default_rule, **{name: value for name, value in typed.items() if value is not None})
     if cli.thresholds and cli.zero_shot is None:
-        from valor.scoring.thresholds import apply_calibration, read_calibration
+        from valor.data.thresholds import apply_calibration, read_calibration
 
         return apply_calibration(read_calibration(cli.thresholds, system.class_names), rule)
     return rule

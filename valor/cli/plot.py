@@ -188,7 +188,7 @@ def _training_figure(cli: argparse.Namespace, style: "Style") -> "Figure":
 
 def _label_qualities(cli: argparse.Namespace, split: "Split") -> list:
     from valor.data.label_file import read_pseudo_labels
-    from valor.labelling.labels import label_quality
+    from valor.labelling.quality import label_quality
 
     qualities = []
     for typed in cli.labels:

@@ -158,7 +158,7 @@ def read_rule(cli: argparse.Namespace, predictions: "Predictions", split: "Split
 
     rule = typed_rule(cli, predictions)
     if cli.thresholds:
-        from valor.scoring.thresholds import apply_calibration, read_calibration
+        from valor.data.thresholds import apply_calibration, read_calibration
 
         calibration = read_calibration(cli.thresholds, split.class_names)
         return apply_calibration(calibration, RULES[cli.preset] if cli.preset else rule)

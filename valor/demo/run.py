@@ -21,6 +21,7 @@ from valor.data.predictions import (
     write_scores_json,
 )
 from valor.data.tables import Split, read_split
+from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
@@ -31,7 +32,8 @@ from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.build import build_teacher
-from valor.labelling.labels import LabelQuality, label_quality, read_thresholds, write_label_folder
+from valor.labelling.labels import write_label_folder
+from valor.labelling.quality import LabelQuality, label_quality
 from valor.training.checkpoint import LOG
 from valor.training.recipes import RECIPES
 from valor.training.run import predict_run, train_run, with_seed

@@ -28,6 +28,7 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.provenance import of_folder, of_labels, told_by
 from valor.data.tables import Split, read_split
+from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES
 from valor.demo.run import DemoOptions, harvest_world
 from valor.demo.world.render import build_world
@@ -38,7 +39,7 @@ from valor.eval.scores import FIGURES, LEVELS, Scores
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.demo import WEIGHTS
-from valor.labelling.labels import complete_clips, default_thresholds, read_thresholds
+from valor.labelling.labels import complete_clips, default_thresholds
 from valor.training.checkpoint import PREDICTIONS
 from valor.training.options import TrainingError
 from valor.training.recipes import Recipe, override

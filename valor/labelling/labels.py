@@ -1,9 +1,6 @@
-"""Evidence of a store -> pseudo labels on disk, their thresholds, their provenance and their quality."""
+"""Evidence of a store -> pseudo labels: the thresholds of its teachers, the clips that get labels, who made them."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +8,9 @@ import numpy as np
 
 from valor.data.label_file import FILE_NAME, PseudoLabels, write_label_facts, write_pseudo_labels
 from valor.data.provenance import told_by
-from valor.data.tables import Split
+from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES, EventClass
-from valor.eval.breakdown import Breakdown, breakdown
-from valor.eval.counts import segment_counts
 from valor.eval.events import MODALITIES
-from valor.eval.scores import Scores, score
 from valor.label_harvest.pseudo_labels import judges_of, label_store
 from valor.label_harvest.store.store import EvidenceStore
 
@@ -69,39 +63,6 @@ def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...])
 def judging_roles(manifest: Mapping[str, Any]) -> tuple[str, ...]:
     """Roles of the teachers of a store that judge classes; feature extractors do not."""
     return tuple(role for role, identity in manifest["teachers"].items() if "logit_scale" in identity)
-
-
-def threshold_origin(path: Path) -> dict[str, Any]:
-    """Say which file thresholds are from: its name, its sha256, and all it says of how they were found.
-
-    Args:
-        path: What `read_thresholds` read, of `valor calibrate` or written by hand.
-    """
-    content = path.read_bytes()
-    told = {key: value for key, value in json.loads(content).items() if not isinstance(value, (list, dict))}
-    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **told}
-
-
-def read_thresholds(path: Path, num_classes: int) -> dict[str, np.ndarray]:
-    """Read label thresholds from JSON: `{"audio": [C numbers], "visual": [...]}`, or `{"fused": [...]}`.
-
-    Keys that hold no list are left alone, so a file of `valor calibrate` (thresholds_file.py) is read as well.
-
-    Raises:
-        ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
-    """
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        applies_to = table.get("applies_to", "labels")
-        thresholds = {role: np.array(values, dtype=float) for role, values in table.items() if isinstance(values, list)}
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(f'{path}: expected JSON {{"audio": [numbers], "visual": [numbers]}}, got {error}') from error
-    if applies_to != "labels":
-        raise ValueError(f"{path}: expected thresholds of teachers' logits, got those of a parser's {applies_to}")
-    wrong = {role: values.shape for role, values in thresholds.items() if values.shape != (num_classes,)}
-    if wrong or not thresholds:
-        raise ValueError(f"{path}: expected one threshold for each of {num_classes} classes, got {wrong or 'no list'}")
-    return thresholds
 
 
 def complete_clips(store: EvidenceStore, roles: Iterable[str]) -> np.ndarray:
@@ -196,56 +157,3 @@ def provenance_of(
         "random_weights": told_by(manifest).random_teachers,
         "left_out": dict(left_out),
     }
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelQuality:
-    """How labels compare with dense annotations."""
-
-    scores: Scores
-    """The ten F-scores of the labels taken as predictions."""
-    precision: dict[str, float]
-    """By modality there are labels of, percent of labelled seconds that are true, over all clips and classes."""
-    recall: dict[str, float]
-    """By modality, percent of true seconds that are labelled."""
-    unlabelled_tags: float
-    """Percent of (clip, tag) pairs without a label in any modality."""
-    classes: Breakdown
-    """The labels class by class, counted in segments."""
-    tags: np.ndarray
-    """int64 [C, 2], clips tagged with each class, and those of them without a label of it in any modality."""
-
-
-def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
-    """Compare labels with the dense truth of the clips of a split that have any.
-
-    Args:
-        labels: Labels of clips in any order; soft ones count as labels above 1/2.
-        split: val or test, with its truth.
-
-    Raises:
-        ValueError: The split has no truth, other classes, or no clip with labels.
-    """
-    if split.truth is None or labels.class_names != split.class_names:
-        raise ValueError(f"labels need a split of their classes with dense truth, got {split.name!r}; use val or test")
-    row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)}
-    kept = np.array([clip_id in row_of for clip_id in split.clip_ids])
-    if not kept.any():
-        raise ValueError(f"no clip of the split {split.name!r} has labels; harvest that split first")
-    marked = labels.marked[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
-    truth, tagged = split.truth[kept], split.weak_labels[kept]
-    hits, false_alarms, misses = np.moveaxis(segment_counts(marked, truth).sum(axis=(0, 2)), -1, 0)
-    silent = tagged & ~marked.any(axis=(1, 2))
-    return LabelQuality(
-        scores=score(marked, truth),
-        precision=_percent(labels.modalities, hits, hits + false_alarms),
-        recall=_percent(labels.modalities, hits, hits + misses),
-        unlabelled_tags=100 * silent.sum() / max(tagged.sum(), 1),
-        classes=breakdown(marked, truth),
-        tags=np.stack([tagged.sum(axis=0), silent.sum(axis=0)], axis=1),
-    )
-
-
-def _percent(modalities: tuple[str, ...], part: np.ndarray, whole: np.ndarray) -> dict[str, float]:
-    shares = dict(zip(MODALITIES, (100 * part / np.maximum(whole, 1)).tolist(), strict=True))
-    return {modality: shares[modality] for modality in modalities}

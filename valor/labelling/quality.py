@@ -1,17 +1,21 @@
-"""How good pseudo labels are, class by class: as a table, as a file and as a figure."""
+"""How good pseudo labels are where dense annotations say so: counted, and class by class as table, file and figure."""
 
-import csv
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from valor.data.label_file import PseudoLabels
+from valor.data.tables import Split
+from valor.eval.breakdown import Breakdown, breakdown
+from valor.eval.counts import segment_counts
 from valor.eval.events import MODALITIES
 from valor.eval.figures.bars import ClassFigures, class_bars_figure
 from valor.eval.figures.style import ON_SCREEN, Style
-from valor.label_harvest.store.disk import replaced
+from valor.eval.scores import Scores, score
 
-from .labels import LabelQuality
+from .review import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,13 +27,66 @@ MEASURES = {"precision": "precision", "recall": "recall", "F": "f"}
 COLUMNS = ("class", "modality", *(name.lower() for name in MEASURES), "labelled", "true", "tags", "unlabelled_tags")
 
 
-def class_rows(quality: LabelQuality, class_names: tuple[str, ...]) -> list[tuple]:
+@dataclass(frozen=True, kw_only=True)
+class LabelQuality:
+    """How labels compare with dense annotations."""
+
+    scores: Scores
+    """The ten F-scores of the labels taken as predictions."""
+    precision: dict[str, float]
+    """By modality there are labels of, percent of labelled seconds that are true, over all clips and classes."""
+    recall: dict[str, float]
+    """By modality, percent of true seconds that are labelled."""
+    unlabelled_tags: float
+    """Percent of (clip, tag) pairs without a label in any modality."""
+    classes: Breakdown
+    """The labels class by class, counted in segments."""
+    tags: np.ndarray
+    """int64 [C, 2], clips tagged with each class, and those of them without a label of it in any modality."""
+
+
+def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
+    """Compare labels with the dense truth of the clips of a split that have any.
+
+    Args:
+        labels: Labels of clips in any order; soft ones count as labels above 1/2.
+        split: val or test, with its truth.
+
+    Raises:
+        ValueError: The split has no truth, other classes, or no clip with labels.
+    """
+    if split.truth is None or labels.class_names != split.class_names:
+        raise ValueError(f"labels need a split of their classes with dense truth, got {split.name!r}; use val or test")
+    row_of = {clip_id: row for row, clip_id in enumerate(labels.clip_ids)}
+    kept = np.array([clip_id in row_of for clip_id in split.clip_ids])
+    if not kept.any():
+        raise ValueError(f"no clip of the split {split.name!r} has labels; harvest that split first")
+    marked = labels.marked[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
+    truth, tagged = split.truth[kept], split.weak_labels[kept]
+    hits, false_alarms, misses = np.moveaxis(segment_counts(marked, truth).sum(axis=(0, 2)), -1, 0)
+    silent = tagged & ~marked.any(axis=(1, 2))
+    return LabelQuality(
+        scores=score(marked, truth),
+        precision=_percent(labels.modalities, hits, hits + false_alarms),
+        recall=_percent(labels.modalities, hits, hits + misses),
+        unlabelled_tags=100 * silent.sum() / max(tagged.sum(), 1),
+        classes=breakdown(marked, truth),
+        tags=np.stack([tagged.sum(axis=0), silent.sum(axis=0)], axis=1),
+    )
+
+
+def _percent(modalities: tuple[str, ...], part: np.ndarray, whole: np.ndarray) -> dict[str, float]:
+    shares = dict(zip(MODALITIES, (100 * part / np.maximum(whole, 1)).tolist(), strict=True))
+    return {modality: shares[modality] for modality in modalities}
+
+
+def class_rows(quality: LabelQuality, class_names: tuple[str, ...]) -> list[tuple[Any, ...]]:
     """One row for each class and modality there are labels of, in the order of `COLUMNS`.
 
     Percentages are None where they are undefined.
     """
     classes = quality.classes
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for index, name in enumerate(class_names):
         for modality in quality.precision:
             m = MODALITIES.index(modality)
@@ -57,11 +114,10 @@ def class_table(quality: LabelQuality, class_names: tuple[str, ...]) -> str:
 
 def write_class_table(path: Path, quality: LabelQuality, class_names: tuple[str, ...]) -> None:
     """Write `class_rows` as comma-separated text; undefined figures are empty."""
-    with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(COLUMNS)
-        for row in class_rows(quality, class_names):
-            table.writerow([f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row])
+    rows = (
+        [f"{cell:.2f}" if isinstance(cell, float) else cell for cell in row] for row in class_rows(quality, class_names)
+    )
+    write_csv(path, COLUMNS, rows)
 
 
 def draw_label_classes(

@@ -1,14 +1,15 @@
-"""Where the two teachers disagree about a tag of a clip: only one of them marks it; for a person to look at.
+"""What a person may want to look at before training on labels; each is a table beside them.
 
-Much of it is right: a dog barks behind the camera. What is not points to a threshold, a prompt or a teacher.
-
-Labels that hang by a thread: logits so near their threshold that rounding, or another precision, could flip them.
-
-Labels that differ between two stores of the same clips, such as one in float32 and one in bfloat16.
+near_thresholds.csv    labels that hang by a thread: logits so near their threshold that rounding, or another
+precision, could flip them
+flips.csv              labels that differ between two stores of the same clips, such as one in float32 and one in
+bfloat16
+disagreements.csv      where only one of the two teachers marks a tag of a clip. Much of it is right: a dog barks
+behind the camera. What is not points to a threshold, a prompt or a teacher.
 """
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,13 +118,12 @@ def near_labels(store: EvidenceStore, thresholds: Mapping[str, np.ndarray], marg
 
 
 def write_near_labels(path: Path, found: NearLabels) -> None:
-    """Write the rows as comma-separated text, nearest first."""
-    with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(NEAR_COLUMNS)
-        for row in found.rows:
-            numbers = (f"{row.logit:.4f}", f"{row.threshold:g}", row.label)
-            writer.writerow((row.clip_id, row.segment, row.modality, row.class_name, *numbers))
+    """Write the rows, nearest first."""
+    rows = [
+        (row.clip_id, row.segment, row.modality, row.class_name, f"{row.logit:.4f}", f"{row.threshold:g}", row.label)
+        for row in found.rows
+    ]
+    write_csv(path, NEAR_COLUMNS, rows)
 
 
 FLIPS_FILE = "flips.csv"
@@ -231,13 +231,12 @@ def flip_table(found: Flips, class_names: tuple[str, ...]) -> str:
 
 
 def write_flips(path: Path, found: Flips) -> None:
-    """Write the rows as comma-separated text."""
-    with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(FLIP_COLUMNS)
-        for row in found.rows:
-            logits = (f"{row.threshold:g}", f"{row.logit:.4f}", f"{row.other_logit:.4f}", f"{row.margin:.4f}")
-            table.writerow((row.clip_id, row.segment, row.modality, row.class_name, *logits, row.label))
+    """Write the rows."""
+    rows = []
+    for row in found.rows:
+        logits = (f"{row.threshold:g}", f"{row.logit:.4f}", f"{row.other_logit:.4f}", f"{row.margin:.4f}")
+        rows.append((row.clip_id, row.segment, row.modality, row.class_name, *logits, row.label))
+    write_csv(path, FLIP_COLUMNS, rows)
 
 
 def _shared_clips(store: EvidenceStore, other: EvidenceStore) -> tuple[list[int], list[int]]:
@@ -268,14 +267,16 @@ def _check_comparable(
         )
 
 
-def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any], roles: set[str]) -> Iterator[tuple[str, tuple]]:
+def _differing(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], roles: set[str]
+) -> Iterator[tuple[str, tuple[str, str]]]:
     """What two manifests say differently of some teachers, and how they were decoded."""
     for role in sorted(roles):
         pair = ours["teachers"][role], theirs["teachers"][role]
         for key in sorted({*pair[0], *pair[1]}):
-            values = tuple(str(identity.get(key)) for identity in pair)
-            if values[0] != values[1]:
-                yield f"{role}.{key}", values
+            first, second = (str(identity.get(key)) for identity in pair)
+            if first != second:
+                yield f"{role}.{key}", (first, second)
 
 
 DISAGREEMENTS_FILE = "disagreements.csv"
@@ -344,15 +345,23 @@ def _runs(marked: np.ndarray) -> list[tuple[int, int, int, int]]:
     edge = np.zeros_like(marked[:, :1])
     steps = np.diff(np.concatenate([edge, marked, edge], axis=1).astype(np.int8), axis=1).transpose(0, 2, 1)
     begins, ends = np.argwhere(steps > 0), np.argwhere(steps < 0)  # in the same order: clip, class, time
-    return [(*begin, end[2]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+    pairs = zip(begins.tolist(), ends.tolist(), strict=True)
+    return [(clip, index, start, stop) for (clip, index, start), (_, _, stop) in pairs]
 
 
 def write_disagreements(path: Path, found: list[Disagreement]) -> None:
-    """Write them as comma-separated text, in their order."""
+    """Write them in their order."""
+    rows = []
+    for entry in found:
+        margins = (f"{value:.4f}" for value in (entry.margin, entry.audio_margin, entry.visual_margin))
+        times = (f"{entry.onset:g}", f"{entry.offset:g}")
+        rows.append((entry.clip_id, entry.class_name, *times, entry.marked_in, *margins))
+    write_csv(path, DISAGREEMENT_COLUMNS, rows)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write comma-separated text, whole or not at all."""
     with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(DISAGREEMENT_COLUMNS)
-        for entry in found:
-            margins = (f"{value:.4f}" for value in (entry.margin, entry.audio_margin, entry.visual_margin))
-            times = (f"{entry.onset:g}", f"{entry.offset:g}")
-            table.writerow((entry.clip_id, entry.class_name, *times, entry.marked_in, *margins))
+        table.writerow(columns)
+        table.writerows(rows)

@@ -19,13 +19,12 @@ import numpy as np
 from valor.data.prediction_files import parse_files, table_files
 from valor.data.predictions import Predictions, align, gate_of
 from valor.data.tables import Split
+from valor.data.thresholds import ROLES, Calibration
 from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
 from valor.eval.decide import PostProcessing, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.store import EvidenceStore
 from valor.labelling.labels import complete_clips
-
-from .thresholds import ROLES, Calibration
 
 CRITERIA = {
     "segment-f": "the highest segment-level F of each class, its counts added over clips",

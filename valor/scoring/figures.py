@@ -19,7 +19,7 @@ from valor.eval.intervals import class_intervals
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import find_media
-from valor.labelling.labels import LabelQuality
+from valor.labelling.quality import LabelQuality
 
 from .system import ScoredSystem
 

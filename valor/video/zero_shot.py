@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES, VOCABULARIES, EventClass, class_names, prompts, read_vocabulary
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES
@@ -27,7 +28,6 @@ from valor.label_harvest.media.windows import Window
 from valor.label_harvest.pseudo_labels import pseudo_probs
 from valor.label_harvest.teachers.build import build_teacher
 from valor.label_harvest.teachers.teacher import Evidence, Teacher
-from valor.labelling.labels import read_thresholds
 
 from .options import DEFAULT_TEACHERS
 from .trained import Evidences, WindowProbs, brief_identity

@@ -8,7 +8,7 @@ from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.typed import typed
 from valor.data.prediction_files import write_any_predictions
 from valor.data.predictions import read_predictions
-from valor.scoring.thresholds import read_calibration
+from valor.data.thresholds import read_calibration
 
 
 @pytest.fixture(scope="module")

@@ -28,10 +28,10 @@ from valor.data.predictions import Predictions, coverage, decisions, read_predic
 from valor.data.provenance import Provenance
 from valor.data.segment_grid import SegmentGrid
 from valor.data.tables import Split, write_event_table, write_weak_table
+from valor.data.thresholds import read_calibration
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
-from valor.scoring.thresholds import read_calibration
 
 CLASSES = ("Dog", "Speech")
 

@@ -7,23 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from valor.data.label_file import PseudoLabels, read_pseudo_labels
+from valor.data.label_file import read_pseudo_labels
 from valor.data.provenance import Provenance, of_labels, told_by
-from valor.data.tables import Split
+from valor.data.thresholds import Calibration, read_thresholds, threshold_origin, write_calibration
 from valor.data.vocabulary import LLP_CLASSES
 from valor.label_harvest.store.store import EvidenceStore
-from valor.labelling.labels import (
-    label_clips,
-    label_quality,
-    provenance_of,
-    read_thresholds,
-    threshold_origin,
-    thresholds_for,
-    thresholds_of,
-    write_label_folder,
-)
+from valor.labelling.labels import label_clips, provenance_of, thresholds_for, thresholds_of, write_label_folder
 from valor.scoring.calibrate import ON_TEST
-from valor.scoring.thresholds import Calibration, write_calibration
 
 CLASSES = ("Dog", "Cello", "Speech")
 CLIPS = ("aaaaaaaaaaa_0_10", "bbbbbbbbbbb_5_15", "plain-name", "ccccccccccc_30_40")
@@ -130,35 +120,6 @@ def test_thresholds_of_the_vocabulary_keep_its_order():
     assert thresholds["audio"].dtype == float
 
 
-def test_thresholds_are_read_from_json(tmp_path):
-    path = tmp_path / "thresholds.json"
-    path.write_text('{"note": "mine", "audio": [1, 2.5, -3], "visual": [4, 5, 6]}')
-    thresholds = read_thresholds(path, 3)
-    assert {role: values.tolist() for role, values in thresholds.items()} == {
-        "audio": [1, 2.5, -3],
-        "visual": [4, 5, 6],
-    }
-
-
-@pytest.mark.parametrize(("content", "message"), [
-    (None, "expected JSON .*No such file"),
-    ("audio: 1", "expected JSON"),
-    (b"\xff\x00", "expected JSON"),
-    ("[1, 2, 3]", "expected JSON"),
-    ('{"audio": ["loud", 1, 2]}', "expected JSON .*could not convert string to float: 'loud'"),
-    ('{"audio": [[1, 2], 3, 4]}', "expected JSON"),
-    ('{"audio": [1, 2]}', r"expected one threshold for each of 3 classes, got {'audio': \(2,\)}"),
-    ('{"audio": [1, 2, 3], "visual": [1, 2, 3, 4]}', r"3 classes, got {'visual': \(4,\)}"),
-    ('{"audio": 3}', "expected one threshold for each of 3 classes, got no list"),
-])  # fmt: skip
-def test_a_file_that_is_no_thresholds_is_refused_by_name(tmp_path, content, message):
-    path = tmp_path / "thresholds.json"
-    if content is not None:
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(ValueError, match=f"{path}: .*{message}"):
-        read_thresholds(path, 3)
-
-
 @pytest.mark.parametrize(("role", "kept"), [("audio", [0, 2, 3]), ("visual", [0, 1, 2])])
 def test_a_store_of_one_modality_gives_labels_of_that_one_and_says_which_is_absent(store, tmp_path, role, kept):
     other = {"audio": "visual", "visual": "audio"}[role]
@@ -223,51 +184,6 @@ def test_thresholds_of_a_fused_teacher_beside_the_others_change_nothing(store):
     assert left_out
 
 
-def quality_case():
-    """Two labelled clips of a split of three, counted by hand."""
-    truth = np.zeros((3, 5, 2, 3), dtype=bool)
-    marked = np.zeros_like(truth)
-    truth[0, :4, 0, 0] = marked[0, 2:, 0, 0] = True  # audio: 2 hits, 1 false alarm, 2 misses
-    truth[1, :, 1, 1] = marked[1, :4, 1, 1] = True  # visual: 4 hits, 1 miss
-    truth[2, :, :, 2] = True  # not labelled: must not count
-    tags = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 1]], dtype=bool)
-    names = ("x", "y", "z")
-    split = Split("test", names, CLASSES, tags, truth)
-    return PseudoLabels(("y", "elsewhere", "x"), CLASSES, marked[[1, 2, 0]]), split
-
-
-def test_quality_is_counted_over_the_clips_with_labels():
-    quality = label_quality(*quality_case())
-    assert quality.scores.clips == 2
-    assert quality.precision == pytest.approx({"audio": 100 * 2 / 3, "visual": 100})
-    assert quality.recall == pytest.approx({"audio": 50, "visual": 80})
-    assert quality.unlabelled_tags == pytest.approx(100 / 3)  # the third tag of "y"
-    assert quality.scores.segment.audio == pytest.approx(100 * (2 * 2 / (2 * 2 + 1 + 2) + 1) / 2)
-
-
-def test_quality_of_labels_that_say_nothing_is_nought():
-    labels, split = quality_case()
-    quality = label_quality(replace(labels, labels=np.zeros_like(labels.labels)), split)
-    assert (quality.precision["audio"], quality.recall["audio"], quality.unlabelled_tags) == (0, 0, 100)
-
-
-def test_quality_of_one_modality_says_nothing_of_the_other():
-    labels, split = quality_case()
-    heard = labels.labels.copy()
-    heard[:, :, 1] = False
-    quality = label_quality(replace(labels, labels=heard, absent=("visual",)), split)
-    assert quality.precision == pytest.approx({"audio": 100 * 2 / 3}) and list(quality.recall) == ["audio"]
-
-
-def test_quality_needs_truth_of_the_same_classes_and_a_clip(tmp_path):
-    labels, split = quality_case()
-    for unfit in (replace(split, truth=None), replace(split, class_names=CLASSES[::-1])):
-        with pytest.raises(ValueError, match="labels need a split of their classes with dense truth, got 'test'"):
-            label_quality(labels, unfit)
-    with pytest.raises(ValueError, match="no clip of the split 'test' has labels; harvest that split first"):
-        label_quality(labels, replace(split, clip_ids=("a", "b", "c")))
-
-
 def test_a_folder_of_soft_labels_says_so_and_marks_what_hard_labels_mark(store, tmp_path):
     hard, _ = label_clips(store, ZERO)
     soft, left_out = write_label_folder(tmp_path, store, ZERO, temperature=2.0)
@@ -281,9 +197,3 @@ def test_a_folder_of_soft_labels_says_so_and_marks_what_hard_labels_mark(store, 
     assert provenance["soft"] == {"temperature": 2.0} and provenance["left_out"] == left_out
     write_label_folder(tmp_path, store, ZERO)
     assert "soft" not in json.loads((tmp_path / "labels.json").read_text())
-
-
-def test_quality_of_soft_labels_is_that_of_what_they_mark():
-    labels, split = quality_case()
-    soft = replace(labels, labels=np.where(labels.labels, 0.75, 0.25))
-    assert label_quality(soft, split).precision == label_quality(labels, split).precision

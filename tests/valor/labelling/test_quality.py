@@ -1,13 +1,62 @@
 """Pseudo labels class by class: counted by hand, printed, written and drawn."""
 
 import csv
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from tests.valor.labelling.test_labels import CLASSES, quality_case
+from valor.data.label_file import PseudoLabels
+from valor.data.tables import Split
 from valor.eval.figures.style import to_png
-from valor.labelling.labels import label_quality
-from valor.labelling.quality import class_rows, class_table, draw_label_classes, write_class_table
+from valor.labelling.quality import class_rows, class_table, draw_label_classes, label_quality, write_class_table
+
+CLASSES = ("Dog", "Cello", "Speech")
+
+
+def quality_case():
+    """Two labelled clips of a split of three, counted by hand."""
+    truth = np.zeros((3, 5, 2, 3), dtype=bool)
+    marked = np.zeros_like(truth)
+    truth[0, :4, 0, 0] = marked[0, 2:, 0, 0] = True  # audio: 2 hits, 1 false alarm, 2 misses
+    truth[1, :, 1, 1] = marked[1, :4, 1, 1] = True  # visual: 4 hits, 1 miss
+    truth[2, :, :, 2] = True  # not labelled: must not count
+    tags = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 1]], dtype=bool)
+    names = ("x", "y", "z")
+    split = Split("test", names, CLASSES, tags, truth)
+    return PseudoLabels(("y", "elsewhere", "x"), CLASSES, marked[[1, 2, 0]]), split
+
+
+def test_quality_is_counted_over_the_clips_with_labels():
+    quality = label_quality(*quality_case())
+    assert quality.scores.clips == 2
+    assert quality.precision == pytest.approx({"audio": 100 * 2 / 3, "visual": 100})
+    assert quality.recall == pytest.approx({"audio": 50, "visual": 80})
+    assert quality.unlabelled_tags == pytest.approx(100 / 3)  # the third tag of "y"
+    assert quality.scores.segment.audio == pytest.approx(100 * (2 * 2 / (2 * 2 + 1 + 2) + 1) / 2)
+
+
+def test_quality_of_labels_that_say_nothing_is_nought():
+    labels, split = quality_case()
+    quality = label_quality(replace(labels, labels=np.zeros_like(labels.labels)), split)
+    assert (quality.precision["audio"], quality.recall["audio"], quality.unlabelled_tags) == (0, 0, 100)
+
+
+def test_quality_of_one_modality_says_nothing_of_the_other():
+    labels, split = quality_case()
+    heard = labels.labels.copy()
+    heard[:, :, 1] = False
+    quality = label_quality(replace(labels, labels=heard, absent=("visual",)), split)
+    assert quality.precision == pytest.approx({"audio": 100 * 2 / 3}) and list(quality.recall) == ["audio"]
+
+
+def test_quality_needs_truth_of_the_same_classes_and_a_clip(tmp_path):
+    labels, split = quality_case()
+    for unfit in (replace(split, truth=None), replace(split, class_names=CLASSES[::-1])):
+        with pytest.raises(ValueError, match="labels need a split of their classes with dense truth, got 'test'"):
+            label_quality(labels, unfit)
+    with pytest.raises(ValueError, match="no clip of the split 'test' has labels; harvest that split first"):
+        label_quality(labels, replace(split, clip_ids=("a", "b", "c")))
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +94,9 @@ def test_classes_that_occur_are_drawn_the_most_frequent_on_top(quality):
     names = [label.get_text().replace(" ", "_") for label in figure.axes[0].get_yticklabels()]
     assert names == [CLASSES[1], CLASSES[0]]
     assert to_png(figure).startswith(b"\x89PNG")
+
+
+def test_quality_of_soft_labels_is_that_of_what_they_mark():
+    labels, split = quality_case()
+    soft = replace(labels, labels=np.where(labels.labels, 0.75, 0.25))
+    assert label_quality(soft, split).precision == label_quality(labels, split).precision

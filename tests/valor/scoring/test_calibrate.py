@@ -8,15 +8,14 @@ import pytest
 from valor.data.prediction_files import write_any_predictions
 from valor.data.predictions import Predictions, decisions
 from valor.data.tables import Split, read_split
+from valor.data.thresholds import apply_calibration, read_calibration, read_thresholds, write_calibration
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.counts import event_counts, segment_counts
 from valor.eval.decide import PRESETS, PostProcessing
 from valor.eval.scores import f_scores
 from valor.label_harvest.pseudo_labels import label_store
 from valor.label_harvest.store.store import EvidenceStore
-from valor.labelling.labels import read_thresholds
 from valor.scoring.calibrate import ON_TEST, calibrate_predictions, calibrate_store, sources_of
-from valor.scoring.thresholds import apply_calibration, read_calibration, write_calibration
 
 N, T, C = 60, 8, 3
 CLIPS = tuple(f"clip-{index:02}" for index in range(N))

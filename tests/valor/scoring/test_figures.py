@@ -11,7 +11,7 @@ from valor.data.label_file import PseudoLabels
 from valor.data.predictions import read_predictions
 from valor.eval.breakdown import breakdown
 from valor.eval.decide import PostProcessing
-from valor.labelling.labels import label_quality
+from valor.labelling.quality import label_quality
 from valor.scoring.figures import draw_classes, draw_confusion, draw_curves, draw_labels, draw_timeline
 from valor.scoring.system import score_system
 

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from valor.data.thresholds import Calibration, apply_calibration, read_calibration, read_thresholds, write_calibration
 from valor.eval.decide import PRESETS, PostProcessing, preset
-from valor.labelling.labels import read_thresholds
-from valor.scoring.thresholds import Calibration, apply_calibration, read_calibration, write_calibration
 
 CLASSES = ("Dog", "Speech", "Cello")
 
@@ -140,3 +139,32 @@ def test_thresholds_are_kept_to_the_last_digit(tmp_path, parser):
     odd = tuple(np.nextafter(np.float32(0.3), np.float32(1), dtype=np.float32).astype(float).item() for _ in CLASSES)
     write_calibration(tmp_path / "t.json", replace(parser, thresholds={"audio": odd, "visual": odd}))
     assert read_calibration(tmp_path / "t.json", CLASSES).thresholds["audio"] == odd
+
+
+def test_thresholds_are_read_from_json(tmp_path):
+    path = tmp_path / "thresholds.json"
+    path.write_text('{"note": "mine", "audio": [1, 2.5, -3], "visual": [4, 5, 6]}')
+    thresholds = read_thresholds(path, 3)
+    assert {role: values.tolist() for role, values in thresholds.items()} == {
+        "audio": [1, 2.5, -3],
+        "visual": [4, 5, 6],
+    }
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (None, "expected JSON .*No such file"),
+    ("audio: 1", "expected JSON"),
+    (b"\xff\x00", "expected JSON"),
+    ("[1, 2, 3]", "expected JSON"),
+    ('{"audio": ["loud", 1, 2]}', "expected JSON .*could not convert string to float: 'loud'"),
+    ('{"audio": [[1, 2], 3, 4]}', "expected JSON"),
+    ('{"audio": [1, 2]}', r"expected one threshold for each of 3 classes, got {'audio': \(2,\)}"),
+    ('{"audio": [1, 2, 3], "visual": [1, 2, 3, 4]}', r"3 classes, got {'visual': \(4,\)}"),
+    ('{"audio": 3}', "expected one threshold for each of 3 classes, got no list"),
+])  # fmt: skip
+def test_a_file_that_is_no_thresholds_is_refused_by_name(tmp_path, content, message):
+    path = tmp_path / "thresholds.json"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ValueError, match=f"{path}: .*{message}"):
+        read_thresholds(path, 3)

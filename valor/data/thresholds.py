@@ -1,4 +1,4 @@
-"""Calibrated thresholds on disk: JSON that a person can read and that says where its numbers come from.
+"""Thresholds on disk: JSON that a person can read and that says where its numbers come from.
 
     {
      "applies_to": "segment_threshold",         or clip_threshold (a parser's gate), or labels (teachers' logits)
@@ -15,16 +15,19 @@
      "visual": [...]
     }
 
-Only applies_to and the lists are needed to read it. The lists are what `valor labels --thresholds` reads; a fused
-teacher has one list `fused` instead of the two. A class without `f` had nothing to be calibrated on and keeps the
-threshold it had.
+Only applies_to and the lists are needed to read it, and of thresholds for labels the lists alone; a fused teacher has
+one list `fused` instead of the two. A class without `f` had nothing to be calibrated on and keeps the threshold it had.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from valor.eval.decide import PostProcessing, fill, is_complete
 from valor.eval.events import MODALITIES
@@ -155,6 +158,39 @@ def read_calibration(path: Path | str, class_names: Sequence[str]) -> Calibratio
             f"{len(class_names)} classes {', '.join(class_names[:3])}, ... in this order; calibrate again"
         )
     return calibration
+
+
+def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.float64]]:
+    """Read label thresholds from JSON: `{"audio": [C numbers], "visual": [...]}`, or `{"fused": [...]}`.
+
+    Keys that hold no list are left alone, so a file of `valor calibrate` is read as well.
+
+    Raises:
+        ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+        applies_to = table.get("applies_to", "labels")
+        thresholds = {role: np.array(values, dtype=float) for role, values in table.items() if isinstance(values, list)}
+    except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(f'{path}: expected JSON {{"audio": [numbers], "visual": [numbers]}}, got {error}') from error
+    if applies_to != "labels":
+        raise ValueError(f"{path}: expected thresholds of teachers' logits, got those of a parser's {applies_to}")
+    wrong = {role: values.shape for role, values in thresholds.items() if values.shape != (num_classes,)}
+    if wrong or not thresholds:
+        raise ValueError(f"{path}: expected one threshold for each of {num_classes} classes, got {wrong or 'no list'}")
+    return thresholds
+
+
+def threshold_origin(path: Path) -> dict[str, Any]:
+    """Say which file thresholds are from: its name, its sha256, and all it says of how they were found.
+
+    Args:
+        path: What `read_thresholds` read, of `valor calibrate` or written by hand.
+    """
+    content = path.read_bytes()
+    told = {key: value for key, value in json.loads(content).items() if not isinstance(value, (list, dict))}
+    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **told}
 
 
 WRITTEN = ("applies_to", "marked", "post_processing", "classes")
