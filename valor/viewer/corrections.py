@@ -1,10 +1,8 @@
-"""Corrections made in the viewer: a journal that only grows, and the latest state of every clip read from it.
+"""Corrections made in the viewer: a journal that only grows, the latest state of every clip, and what is made of it.
 
 `journal.jsonl` gets one line for every saved state of a clip, on disk before the page is told so. A crash can tear the
-last line only, which is then passed over. Tables and label files (correction_files.py) are made from it and can be made
-again; what was corrected is never written to.
-
-What is made of corrections: LLP's tables, labels to train on, and what the systems said of the same clips.
+last line only, which is then passed over. All other files are made from it and can be made again; what was corrected
+is never written to.
 
     AVVP_eval_audio.csv, AVVP_eval_visual.csv   dense truth in whole seconds, as `valor evaluate --annotations` reads
     AVVP_test_pd.csv (val, train: theirs)       the clips and their tags, which are the classes of their events
@@ -30,10 +28,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.predictions import Predictions, write_predictions
@@ -48,10 +48,19 @@ from valor.data.tables import (
     write_weak_table,
 )
 from valor.data.vocabulary import CLASSES_FILE
-from valor.eval.events import MODALITIES, events_of
+from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.store.disk import LockedError, locked, replaced
 
-from .documents import BoolArray, Clip, Document, FloatArray, Marks, System
+from .documents import Clip, Document, Marks, System
+from .sources import named_source
+
+_LOG = logging.getLogger(__name__)
+
+JOURNAL = "journal.jsonl"
+"""What was saved, one JSON object a line."""
+
+MOST_EVENTS = 50_000
+"""Events one clip may have."""
 
 
 @dataclass(frozen=True)
@@ -66,205 +75,8 @@ class CorrectedEvent:
 
 Events = tuple[CorrectedEvent, ...]
 
-
 Notes = dict[str, str]
 """What a person should know, by the file or clip it is about."""
-
-
-def write_correction_files(folder: Path, document: Document, corrected: Mapping[str, Events]) -> Notes:
-    """Write all files of a folder of corrections, each whole or not at all.
-
-    Args:
-        folder: Where they go.
-        document: What was corrected.
-        corrected: Events by clip.
-
-    Returns:
-        What could not be written, and why.
-    """
-    notes: Notes = {}
-    events = all_events(document, corrected, notes)
-    if not events:
-        return notes
-    clips = {clip.clip_id: clip for clip in document.clips}
-    lengths = {clip_id: clip.seconds for clip_id, clip in clips.items()}
-    rounded = {c: whole_seconds(e, lengths.get(c, max((x.offset for x in e), default=1))) for c, e in events.items()}
-    _write_tables(folder, document, rounded)
-    _write_exact(folder / "exact", events)
-    _write_labels(folder / FILE_NAME, document, corrected, notes)
-    if len(events) == len(corrected):
-        _write_systems(folder / "systems", document, events)
-    return notes
-
-
-def all_events(document: Document, corrected: Mapping[str, Events], notes: Notes) -> dict[str, Events]:
-    """Corrected events, and of clips that nobody touched their annotation, in the order of the document.
-
-    Clips that were corrected in another document of the same folder come last, or into `notes` where they have classes
-    that this document does not know.
-    """
-    events = {}
-    for clip in document.clips:
-        if clip.clip_id in corrected:
-            events[clip.clip_id] = corrected[clip.clip_id]
-        elif clip.truth is not None:
-            events[clip.clip_id] = events_of_mask(clip.truth, document.class_names, clip.segment_seconds)
-    for clip_id, found in corrected.items():
-        if {event.class_name for event in found} <= set(document.class_names):
-            events.setdefault(clip_id, found)
-        else:
-            notes[clip_id] = "corrected with other classes than are shown; it stays in the journal alone"
-    return events
-
-
-def events_of_mask(mask: BoolArray, class_names: tuple[str, ...], segment_seconds: float) -> Events:
-    """Events of bool [T, M, C]."""
-    return tuple(
-        CorrectedEvent(class_names[event.class_index], modality, event.onset, event.offset)
-        for index, modality in enumerate(MODALITIES)
-        for event in events_of(mask[:, index], segment_seconds)
-    )
-
-
-def whole_seconds(events: Events, seconds: float) -> Events:
-    """Move events to the nearest whole seconds within a clip; each lasts at least one."""
-    last = max(1, int(np.ceil(seconds - 1e-6)))
-    moved = []
-    for event in events:
-        onset = min(int(event.onset + 0.5), last - 1)
-        offset = max(onset + 1, min(int(event.offset + 0.5), last))
-        moved.append(CorrectedEvent(event.class_name, event.modality, onset, offset))
-    return tuple(moved)
-
-
-def mask_of_events(events: Events, clip: Clip, class_names: tuple[str, ...]) -> BoolArray:
-    """Events on the segments of a clip, bool [T, M, C]: the nearest borders, at least one segment each."""
-    mask = np.zeros((clip.num_segments, len(MODALITIES), len(class_names)), dtype=np.bool_)
-    for event in events:
-        start = min(int(event.onset / clip.segment_seconds + 0.5), clip.num_segments - 1)
-        stop = max(start + 1, int(event.offset / clip.segment_seconds + 0.5))
-        mask[start:stop, MODALITIES.index(event.modality), class_names.index(event.class_name)] = True
-    return mask
-
-
-def _write_tables(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
-    for modality, name in zip(MODALITIES, EVENT_TABLES["v2024"], strict=True):
-        rows = [
-            (clip_id, int(e.onset), int(e.offset), e.class_name)
-            for clip_id, found in events.items()
-            for e in found
-            if e.modality == modality
-        ]
-        write_event_table(folder / name, rows)
-    tags = np.zeros((len(events), len(document.class_names)), dtype=np.bool_)
-    for row, found in enumerate(events.values()):
-        tags[row, [document.class_names.index(event.class_name) for event in found]] = True
-    write_weak_table(folder / WEAK_TABLES[document.split], list(events), tags, document.class_names)
-    with replaced(folder / CLASSES_FILE) as temporary:
-        temporary.write_text(json.dumps(document.class_names, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
-    """Times to the millisecond, in the layout of prediction tables."""
-    for modality in MODALITIES:
-        rows = [
-            (clip_id, f"{e.onset:.3f}", f"{e.offset:.3f}", e.class_name)
-            for clip_id, found in events.items()
-            for e in found
-            if e.modality == modality
-        ]
-        names = {name for row in rows for name in (row[0], row[3])}
-        write_rows(folder / f"{modality}.tsv", PREDICTION_COLUMNS, rows, names=names)
-    write_clip_list(folder / CLIP_LIST, events)
-
-
-def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events], notes: Notes) -> None:
-    """Corrected clips as labels, and the others of pseudo labels as they were; none for clips of unlike length."""
-    labels = next((row for row, system in enumerate(document.systems) if system.kind == "labels"), None)
-    masks = {}
-    for clip in document.clips:
-        if clip.clip_id in corrected:
-            masks[clip.clip_id] = mask_of_events(corrected[clip.clip_id], clip, document.class_names)
-        elif labels is not None and (marks := clip.marks[labels]) is not None:
-            masks[clip.clip_id] = marks.predicted
-    lengths = sorted({len(mask) for mask in masks.values()})
-    if len(lengths) == 1:
-        write_pseudo_labels(path, list(masks), document.class_names, np.stack(list(masks.values())))
-    elif lengths:
-        path.unlink(missing_ok=True)  # of when the clips were of one length: it lacks what was corrected since
-        numbers = f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}"
-        notes[path.name] = (
-            f"not written, since its clips have {numbers} segments and labels are of clips of one length; to train on "
-            "them, correct those of each length in a folder of their own"
-        )
-
-
-def _write_systems(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
-    for row, system in enumerate(document.systems):
-        clips = [clip for clip in document.clips if clip.clip_id in events and clip.marks[row] is not None]
-        name = re.sub(r"[^\w.+-]+", "_", system.name).strip("._-") or f"system-{row + 1}"
-        if clips:
-            write_predictions(folder / f"{name}.npz", _predictions(clips, row, system, document.class_names))
-
-
-def _predictions(clips: list[Clip], row: int, system: System, class_names: tuple[str, ...]) -> Predictions:
-    """Probabilities with their gate where it is one for each clip, or without any; else decisions.
-
-    A gate that changes along a clip goes into the probabilities: 0 where it is closed. Clips end at the longest one;
-    what shorter ones lack is not `valid`.
-    """
-    marks = [found for clip in clips if (found := clip.marks[row]) is not None]
-    longest = max(clip.num_segments for clip in clips)
-    valid = np.array([np.arange(longest) < clip.num_segments for clip in clips])
-    named = {
-        "clip_ids": tuple(clip.clip_id for clip in clips),
-        "class_names": class_names,
-        "valid": None if valid.all() else valid,
-    }
-    probs = [found.segment_probs for found in marks]
-    gates = [np.nan_to_num(found.gate_probs) for found in marks if found.gate_probs is not None]
-    if any(one is None for one in probs):
-        return Predictions(predicted=_padded([found.predicted for found in marks], longest), **named)
-    if len(gates) < len(marks) or any(len(gate) > 1 for gate in gates):
-        return Predictions(segment_probs=_padded([_gated(found, system) for found in marks], longest), **named)
-    held = {"segment_probs": _padded([np.nan_to_num(one) for one in probs if one is not None], longest), **named}
-    gate = np.concatenate(gates)
-    streams = np.array([clip.streams for clip in clips])[:, :, np.newaxis]  # a stream that is missing has no gate
-    widest = gate.max(axis=1)
-    if np.array_equal(gate, np.where(streams, widest[:, np.newaxis], 0)):
-        return Predictions(clip_probs=widest, **held)
-    return Predictions(modality_probs=gate, **held)
-
-
-def _gated(marks: Marks, system: System) -> FloatArray:
-    """Probabilities float [T, M, C], 0 where the gate is closed or there is no stream."""
-    assert marks.segment_probs is not None
-    probs = np.nan_to_num(marks.segment_probs)
-    if marks.gate_probs is None or system.gate_thresholds is None:
-        return probs
-    return np.where(np.nan_to_num(marks.gate_probs) >= system.gate_thresholds, probs, 0).astype(probs.dtype)
-
-
-def _padded(tracks: list[np.ndarray], longest: int) -> np.ndarray:
-    """[N, T, M, C], zeros after the end of shorter clips."""
-    return np.stack([np.pad(track, ((0, longest - len(track)), (0, 0), (0, 0))) for track in tracks])
-
-
-_LOG = logging.getLogger(__name__)
-
-JOURNAL = "journal.jsonl"
-"""What was saved, one JSON object a line."""
-
-MOST_EVENTS = 50_000
-"""Events one clip may have."""
-
-
-class ConflictError(Exception):
-    """The clip was saved elsewhere since this page read it."""
-
-
-class BusyError(Exception):
-    """Another viewer is writing to the same folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,6 +95,14 @@ class Correction:
         """As the journal and the page know it."""
         events = None if self.events is None else [[e.class_name, e.modality, e.onset, e.offset] for e in self.events]
         return {"clip": self.clip_id, "revision": self.revision, "checked": self.checked, "events": events}
+
+
+class ConflictError(Exception):
+    """The clip was saved elsewhere since this page read it."""
+
+
+class BusyError(Exception):
+    """Another viewer is writing to the same folder."""
 
 
 class Corrections:
@@ -431,7 +251,7 @@ def _checked_events(events: Any, clip: Clip, class_names: tuple[str, ...]) -> tu
     found: dict[tuple[str, str], list[list[float]]] = {}
     for event in events:
         fits = isinstance(event, list) and len(event) == 4 and event[0] in class_names and event[1] in MODALITIES
-        times = event[2:] if fits else ()
+        times: list[float] = event[2:] if fits else []
         if not (fits and all(type(t) in (int, float) and -math.inf < t < math.inf for t in times)):
             raise ValueError(f"an event is [class, modality, onset, offset] of this document, got {event!r:.100}")
         if not 0 <= times[0] < times[1] <= end + 1e-6:
@@ -453,8 +273,190 @@ def _merged(spans: list[list[float]]) -> list[list[float]]:
 
 def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
     """NAME.corrections beside the first source, or beside the annotation folder."""
-    named, mark, rest = sources[0].partition("=") if sources else ("", "", "")
-    first = Path(rest if mark and rest and not Path(sources[0]).exists() else sources[0]) if sources else data
+    first = named_source(sources[0])[1] if sources else data
     whole = (first or Path("viewer")).resolve()
     name = whole.name if whole.is_dir() else whole.stem
     return whole.parent / f"{name}.corrections"
+
+
+def write_correction_files(folder: Path, document: Document, corrected: Mapping[str, Events]) -> Notes:
+    """Write all files of a folder of corrections, each whole or not at all.
+
+    Args:
+        folder: Where they go.
+        document: What was corrected.
+        corrected: Events by clip.
+
+    Returns:
+        What could not be written, and why.
+    """
+    notes: Notes = {}
+    events = all_events(document, corrected, notes)
+    if not events:
+        return notes
+    clips = {clip.clip_id: clip for clip in document.clips}
+    lengths = {clip_id: clip.seconds for clip_id, clip in clips.items()}
+    rounded = {c: whole_seconds(e, lengths.get(c, max((x.offset for x in e), default=1))) for c, e in events.items()}
+    _write_tables(folder, document, rounded)
+    _write_exact(folder / "exact", events)
+    _write_labels(folder / FILE_NAME, document, corrected, notes)
+    if len(events) == len(corrected):
+        _write_systems(folder / "systems", document, events)
+    return notes
+
+
+def all_events(document: Document, corrected: Mapping[str, Events], notes: Notes) -> dict[str, Events]:
+    """Corrected events, and of clips that nobody touched their annotation, in the order of the document.
+
+    Clips that were corrected in another document of the same folder come last, or into `notes` where they have classes
+    that this document does not know.
+    """
+    events = {}
+    for clip in document.clips:
+        if clip.clip_id in corrected:
+            events[clip.clip_id] = corrected[clip.clip_id]
+        elif clip.truth is not None:
+            events[clip.clip_id] = events_of_mask(clip.truth, document.class_names, clip.segment_seconds)
+    for clip_id, found in corrected.items():
+        if {event.class_name for event in found} <= set(document.class_names):
+            events.setdefault(clip_id, found)
+        else:
+            notes[clip_id] = "corrected with other classes than are shown; it stays in the journal alone"
+    return events
+
+
+def events_of_mask(mask: BoolArray, class_names: tuple[str, ...], segment_seconds: float) -> Events:
+    """Events of bool [T, M, C]."""
+    return tuple(
+        CorrectedEvent(class_names[event.class_index], modality, event.onset, event.offset)
+        for index, modality in enumerate(MODALITIES)
+        for event in events_of(mask[:, index], segment_seconds)
+    )
+
+
+def whole_seconds(events: Events, seconds: float) -> Events:
+    """Move events to the nearest whole seconds within a clip; each lasts at least one."""
+    last = max(1, int(np.ceil(seconds - 1e-6)))
+    moved = []
+    for event in events:
+        onset = min(int(event.onset + 0.5), last - 1)
+        offset = max(onset + 1, min(int(event.offset + 0.5), last))
+        moved.append(CorrectedEvent(event.class_name, event.modality, onset, offset))
+    return tuple(moved)
+
+
+def mask_of_events(events: Events, clip: Clip, class_names: tuple[str, ...]) -> BoolArray:
+    """Events on the segments of a clip, bool [T, M, C]: the nearest borders, at least one segment each."""
+    mask = np.zeros((clip.num_segments, len(MODALITIES), len(class_names)), dtype=np.bool_)
+    for event in events:
+        start = min(int(event.onset / clip.segment_seconds + 0.5), clip.num_segments - 1)
+        stop = max(start + 1, int(event.offset / clip.segment_seconds + 0.5))
+        mask[start:stop, MODALITIES.index(event.modality), class_names.index(event.class_name)] = True
+    return mask
+
+
+def _write_tables(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
+    for modality, name in zip(MODALITIES, EVENT_TABLES["v2024"], strict=True):
+        rows = [
+            (clip_id, int(e.onset), int(e.offset), e.class_name)
+            for clip_id, found in events.items()
+            for e in found
+            if e.modality == modality
+        ]
+        write_event_table(folder / name, rows)
+    tags = np.zeros((len(events), len(document.class_names)), dtype=np.bool_)
+    for row, found in enumerate(events.values()):
+        tags[row, [document.class_names.index(event.class_name) for event in found]] = True
+    write_weak_table(folder / WEAK_TABLES[document.split], list(events), tags, document.class_names)
+    with replaced(folder / CLASSES_FILE) as temporary:
+        temporary.write_text(json.dumps(document.class_names, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
+    """Times to the millisecond, in the layout of prediction tables."""
+    for modality in MODALITIES:
+        rows = [
+            (clip_id, f"{e.onset:.3f}", f"{e.offset:.3f}", e.class_name)
+            for clip_id, found in events.items()
+            for e in found
+            if e.modality == modality
+        ]
+        names = {name for row in rows for name in (row[0], row[3])}
+        write_rows(folder / f"{modality}.tsv", PREDICTION_COLUMNS, rows, names=names)
+    write_clip_list(folder / CLIP_LIST, events)
+
+
+def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events], notes: Notes) -> None:
+    """Corrected clips as labels, and the others of pseudo labels as they were; none for clips of unlike length."""
+    labels = next((row for row, system in enumerate(document.systems) if system.kind == "labels"), None)
+    masks = {}
+    for clip in document.clips:
+        if clip.clip_id in corrected:
+            masks[clip.clip_id] = mask_of_events(corrected[clip.clip_id], clip, document.class_names)
+        elif labels is not None and (marks := clip.marks[labels]) is not None:
+            masks[clip.clip_id] = marks.predicted
+    lengths = sorted({len(mask) for mask in masks.values()})
+    if len(lengths) == 1:
+        write_pseudo_labels(path, list(masks), document.class_names, np.stack(list(masks.values())))
+    elif lengths:
+        path.unlink(missing_ok=True)  # of when the clips were of one length: it lacks what was corrected since
+        numbers = f"{', '.join(map(str, lengths[:-1]))} and {lengths[-1]}"
+        notes[path.name] = (
+            f"not written, since its clips have {numbers} segments and labels are of clips of one length; to train on "
+            "them, correct those of each length in a folder of their own"
+        )
+
+
+def _write_systems(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
+    for row, system in enumerate(document.systems):
+        clips = [clip for clip in document.clips if clip.clip_id in events and clip.marks[row] is not None]
+        name = re.sub(r"[^\w.+-]+", "_", system.name).strip("._-") or f"system-{row + 1}"
+        if clips:
+            write_predictions(folder / f"{name}.npz", _predictions(clips, row, system, document.class_names))
+
+
+def _predictions(clips: list[Clip], row: int, system: System, class_names: tuple[str, ...]) -> Predictions:
+    """Probabilities with their gate where it is one for each clip, or without any; else decisions.
+
+    A gate that changes along a clip goes into the probabilities: 0 where it is closed. Clips end at the longest one;
+    what shorter ones lack is not `valid`.
+    """
+    marks = [found for clip in clips if (found := clip.marks[row]) is not None]
+    longest = max(clip.num_segments for clip in clips)
+    valid = np.array([np.arange(longest) < clip.num_segments for clip in clips])
+    made = partial(
+        Predictions,
+        clip_ids=tuple(clip.clip_id for clip in clips),
+        class_names=class_names,
+        valid=None if valid.all() else valid,
+    )
+    probs = [found.segment_probs for found in marks]
+    gates = [np.nan_to_num(found.gate_probs) for found in marks if found.gate_probs is not None]
+    if any(one is None for one in probs):
+        return made(predicted=_padded([found.predicted for found in marks], longest))
+    if len(gates) < len(marks) or any(len(gate) > 1 for gate in gates):
+        return made(segment_probs=_padded([_gated(found, system) for found in marks], longest))
+    padded = _padded([np.nan_to_num(one) for one in probs if one is not None], longest)
+    gate = np.concatenate(gates)
+    streams = np.array([clip.streams for clip in clips])[:, :, np.newaxis]  # a stream that is missing has no gate
+    widest = gate.max(axis=1)
+    if np.array_equal(gate, np.where(streams, widest[:, np.newaxis], 0)):
+        return made(segment_probs=padded, clip_probs=widest)
+    return made(segment_probs=padded, modality_probs=gate)
+
+
+def _gated(marks: Marks, system: System) -> FloatArray:
+    """Probabilities float [T, M, C], 0 where the gate is closed or there is no stream."""
+    assert marks.segment_probs is not None
+    probs = np.nan_to_num(marks.segment_probs)
+    if marks.gate_probs is None or system.gate_thresholds is None:
+        return probs
+    return np.where(np.nan_to_num(marks.gate_probs) >= system.gate_thresholds, probs, 0).astype(probs.dtype)
+
+
+_Kind = TypeVar("_Kind", bound=np.generic)
+
+
+def _padded(tracks: list[npt.NDArray[_Kind]], longest: int) -> npt.NDArray[_Kind]:
+    """[N, T, M, C], zeros after the end of shorter clips."""
+    return np.stack([np.pad(track, ((0, longest - len(track)), (0, 0), (0, 0))) for track in tracks])

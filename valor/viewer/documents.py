@@ -4,19 +4,15 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.scores import PER_CLIP, score
 
 if TYPE_CHECKING:
     from valor.eval.tables import Sheet
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,14 +144,13 @@ def system_scores(document: Document) -> list[list[float | None]]:
     """`segment_f` of every clip under every system's own rule: one list a system, None where it does not apply."""
     scores: list[list[float | None]] = [[None] * len(document.clips) for _ in document.systems]
     for row, column in enumerate(scores):
-        groups: dict[int, list[int]] = {}
+        groups: dict[int, list[tuple[int, BoolArray, BoolArray]]] = {}  # by length: which clip, its marks and truth
         for index, clip in enumerate(document.clips):
-            if clip.truth is not None and clip.marks[row] is not None:
-                groups.setdefault(clip.num_segments, []).append(index)
-        for members in groups.values():
-            clips = [document.clips[index] for index in members]
-            predicted = np.stack([clip.marks[row].predicted for clip in clips])
-            per_clip = score(predicted, np.stack([clip.truth for clip in clips])).per_clip[:, 0]
+            if clip.truth is not None and (marks := clip.marks[row]) is not None:
+                groups.setdefault(clip.num_segments, []).append((index, marks.predicted, clip.truth))
+        for group in groups.values():
+            members, predicted, truth = zip(*group, strict=True)
+            per_clip = score(np.stack(predicted), np.stack(truth)).per_clip[:, 0]
             figures = per_clip[:, [PER_CLIP.index(name) for name in ("audio", "visual", "audio_visual")]]
             for index, value in zip(members, (100 * figures.mean(axis=1)).tolist(), strict=True):
                 column[index] = value

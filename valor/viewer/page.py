@@ -20,14 +20,12 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.label_harvest.store.disk import replaced
 
 from .documents import (
-    BoolArray,
     Clip,
     Document,
-    FloatArray,
     Marks,
     Section,
     System,
@@ -199,9 +197,10 @@ def _pack_system(system: System) -> dict[str, Any]:
     """Its name and its thresholds in steps: one number where all are equal, else [M][C]."""
     packed: dict[str, Any] = {"name": system.name, "kind": system.kind}
     for name, thresholds in (("thresholds", system.thresholds), ("gate", system.gate_thresholds)):
-        steps = None if thresholds is None else np.ceil(np.round(thresholds * PROB_STEPS, 3)).astype(int)
-        is_uniform = steps is not None and (steps == steps.flat[0]).all()
-        packed[name] = int(steps.flat[0]) if is_uniform else None if steps is None else steps.tolist()
+        packed[name] = None
+        if thresholds is not None:
+            steps = np.ceil(np.round(thresholds * PROB_STEPS, 3)).astype(int)
+            packed[name] = int(steps.flat[0]) if (steps == steps.flat[0]).all() else steps.tolist()
     return packed
 
 

@@ -3,9 +3,7 @@
 Everything lies under a path that begins with a secret of the session, so neither another user of the machine nor
 another page in the browser can ask for anything. Requests must name this server as their host (a page elsewhere
 cannot rebind a name to it), and corrections must come from this page with its token. Media goes by numbers, never by
-path.
-
-Byte ranges of HTTP, as players ask for them: one span of a file at a time.
+path, and in byte ranges of HTTP as players ask for them: one span of a file at a time.
 """
 
 import hashlib
@@ -29,54 +27,6 @@ from .corrections import BusyError, ConflictError, Corrections
 from .documents import Document
 from .media_files import media_type
 from .page import build_page, pack_clip
-
-
-class UnsatisfiableRangeError(Exception):
-    """The range lies outside the file (416)."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """Bytes of a file, half open."""
-
-    start: int
-    stop: int
-
-    def content_range(self, size: int) -> str:
-        """The header of a partial answer."""
-        return f"bytes {self.start}-{self.stop - 1}/{size}"
-
-
-def parse_range(header: str | None, size: int) -> Span | None:
-    """Read a Range header.
-
-    Args:
-        header: Its value; None where there was none.
-        size: Bytes of the file.
-
-    Returns:
-        What is asked for; None for the whole file, as HTTP wants for what is no single range of bytes.
-
-    Raises:
-        UnsatisfiableRangeError: A range of bytes that the file does not have.
-
-    Example:
-        >>> parse_range("bytes=2-5", 10), parse_range("bytes=-3", 10)
-        (Span(start=2, stop=6), Span(start=7, stop=10))
-    """
-    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", header.strip()) if header else None
-    if match is None or not (match[1] or match[2]):
-        return None
-    if not match[1]:
-        span = Span(max(0, size - int(match[2])), size)
-    else:
-        if match[2] and int(match[2]) < int(match[1]):
-            return None
-        span = Span(int(match[1]), min(size, int(match[2]) + 1) if match[2] else size)
-    if span.start >= span.stop:
-        raise UnsatisfiableRangeError(f"bytes {header} of {size}")
-    return span
-
 
 _LOG = logging.getLogger(__name__)
 
@@ -372,3 +322,50 @@ def _number(text: str, document: Document) -> int | None:
     """Which clip a path names; None for anything that is no number of one."""
     plain = text.isascii() and text.isdigit() and len(text) < 10
     return int(text) if plain and int(text) < len(document.clips) else None
+
+
+class UnsatisfiableRangeError(Exception):
+    """The range lies outside the file (416)."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Bytes of a file, half open."""
+
+    start: int
+    stop: int
+
+    def content_range(self, size: int) -> str:
+        """The header of a partial answer."""
+        return f"bytes {self.start}-{self.stop - 1}/{size}"
+
+
+def parse_range(header: str | None, size: int) -> Span | None:
+    """Read a Range header.
+
+    Args:
+        header: Its value; None where there was none.
+        size: Bytes of the file.
+
+    Returns:
+        What is asked for; None for the whole file, as HTTP wants for what is no single range of bytes.
+
+    Raises:
+        UnsatisfiableRangeError: A range of bytes that the file does not have.
+
+    Example:
+        >>> parse_range("bytes=2-5", 10), parse_range("bytes=-3", 10)
+        (Span(start=2, stop=6), Span(start=7, stop=10))
+    """
+    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", header.strip()) if header else None
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        span = Span(max(0, size - int(match[2])), size)
+    else:
+        if match[2] and int(match[2]) < int(match[1]):
+            return None
+        span = Span(int(match[1]), min(size, int(match[2]) + 1) if match[2] else size)
+    if span.start >= span.stop:
+        raise UnsatisfiableRangeError(f"bytes {header} of {size}")
+    return span

@@ -1,6 +1,7 @@
 """From what a user names (runs, predictions, labels, parses, an annotation folder) to the document the viewer shows.
 
-Parses of single media files as systems of the viewer: their marks and thresholds, checked a second time.
+Every source becomes a system with its marks by clip (`Gathered`); then all systems are laid on one set of classes, and
+each clip on one grid. A parse may come from anyone, so its times and names are checked a second time.
 """
 
 import math
@@ -8,8 +9,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.parse_file import Parse, read_parse
@@ -17,64 +20,17 @@ from valor.data.prediction_files import is_parse, read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
 from valor.data.tables import WEAK_TABLES, Split, read_clip_ids, read_split
 from valor.eval.decide import PostProcessing, gate_probs, spread_thresholds
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.manifest import media_id
 from valor.training.checkpoint import BEST, PREDICTIONS
 
-from .documents import Clip, Document, FloatArray, Marks, System
+from .documents import Clip, Document, Marks, System
 from .media_files import listed_media, placed, unplayed
 from .options import SourceOptions
 
-
-def read_checked(path: Path) -> Parse:
-    """Read a parse, whoever wrote it.
-
-    Raises:
-        ValueError: It is no parse, or a name is no text or a time no time.
-        FileNotFoundError: There is no such file.
-    """
-    parse = read_parse(path)
-    media, names = parse.media, parse.class_names
-    times = {"duration": media.duration, "start_time": media.start_time, "segment_seconds": parse.segment_seconds}
-    wrong = [name for name, time in times.items() if type(time) not in (int, float) or not math.isfinite(time)]
-    if wrong or media.duration < 0 or parse.segment_seconds < 1e-3:
-        raise ValueError(f"{path}: {', '.join(wrong) or 'duration and segment_seconds'} must be seconds, got {times}")
-    if not all(type(text) is str and text for text in (*names, media.name)) or len(set(names)) != len(names):
-        raise ValueError(
-            f"{path}: the media and the classes need names, all different, got {media.name!r} {names!r:.200}"
-        )
-    return parse
-
-
-def parsed_marks(parse: Parse) -> Marks:
-    """What a parse says of its media; a gate that is the same all along is kept once."""
-    gate = parse.gate_probs if parse.decision.gate != "none" else None
-    if gate is not None and np.array_equal(gate[1:], np.broadcast_to(gate[:1], gate[1:].shape), equal_nan=True):
-        gate = gate[:1]
-    return Marks(predicted=parse.predicted, segment_probs=parse.segment_probs, gate_probs=gate)
-
-
-def parsed_limits(parse: Parse) -> tuple[FloatArray, FloatArray | None]:
-    """Thresholds of segments and of the gate, float64 [M, C]; None without a gate."""
-    rule, shape = parse.decision, parse.segment_probs.shape[1:]
-    gate = None if rule.gate == "none" else spread_thresholds("clip_threshold", rule.clip_threshold, shape)
-    return spread_thresholds("segment_threshold", rule.segment_threshold, shape), gate
-
-
-def system_name(parse: Parse) -> str:
-    """What a parse is called by unless the user says: its run, or how it was made."""
-    fallback = "zero-shot" if parse.system.get("zero_shot") else "parse"
-    run = parse.system.get("run")
-    return name_of(Path(run)) or fallback if isinstance(run, str) else fallback
-
-
-def name_of(folder: Path) -> str:
-    """Name of a run folder; one seed of several is told from those of other runs."""
-    seed = folder.name.startswith("seed-") and folder.parent.name
-    return f"{folder.parent.name}/{folder.name}" if seed else folder.name
-
-
 _BREAKS = re.compile("[\t,\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # all that ends a field or a line of a table
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 @dataclass(kw_only=True)
@@ -102,10 +58,14 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         FileNotFoundError: There is no such file or folder.
     """
     known = _split_ids(options)
-    gathered = _gather([_named(one) for one in typed], options, known)
+    gathered = _gather([named_source(one) for one in typed], options, known)
     names = tuple(dict.fromkeys(name for one in gathered for name in one.class_names)) or options.class_names
     longest = max((grid[0] for one in gathered for grid in one.grids.values()), default=10)
-    split = _read_split(options, names, longest) if options.data else None
+    split = None
+    if options.data:
+        split = read_split(
+            options.data, options.split, names, truth_version=options.truth_version, num_segments=max(longest, 1)
+        )
     clip_ids = list(dict.fromkeys(clip_id for one in gathered for clip_id in one.marks))
     if split is not None:  # in the order of the table; without any system, all of it
         wanted = set(clip_ids) if gathered else set(split.clip_ids)
@@ -126,7 +86,7 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     )
 
 
-def _named(typed: str) -> tuple[str | None, Path]:
+def named_source(typed: str) -> tuple[str | None, Path]:
     """Take NAME=PATH apart."""
     name, mark, rest = typed.partition("=")
     return (name, Path(rest)) if mark and rest and not Path(typed).exists() else (None, Path(typed))
@@ -138,12 +98,6 @@ def _split_ids(options: SourceOptions) -> dict[str, str]:
         return {}
     ids = read_clip_ids(options.data / WEAK_TABLES[options.split])
     return {media_id(clip_id): clip_id for clip_id in ids} | {clip_id: clip_id for clip_id in ids}
-
-
-def _read_split(options: SourceOptions, names: tuple[str, ...], longest: int) -> Split:
-    return read_split(
-        options.data, options.split, names, truth_version=options.truth_version, num_segments=max(longest, 1)
-    )
 
 
 def _gather(named: list[tuple[str | None, Path]], options: SourceOptions, known: dict[str, str]) -> list[Gathered]:
@@ -159,8 +113,11 @@ def _gather(named: list[tuple[str | None, Path]], options: SourceOptions, known:
         for file in files:
             parse = read_checked(file)
             own = name or system_name(parse)
-            held = systems.setdefault(own, _new_parse_system(own, parse))
-            _add_parse(held, parse, file, known)
+            if own not in systems:
+                segment, gate = parsed_limits(parse)
+                system = System(name=own, thresholds=segment, gate_thresholds=gate)
+                systems[own] = Gathered(system=system, class_names=parse.class_names)
+            _add_parse(systems[own], parse, file, known)
     return list(systems.values())
 
 
@@ -176,6 +133,12 @@ def _own_name(path: Path) -> str:
     if whole.is_file() and whole.stem in ("predictions", "pseudo_labels") and whole.parent.name:
         whole = whole.parent
     return name_of(whole) if whole.is_dir() else whole.name.partition(".")[0]
+
+
+def name_of(folder: Path) -> str:
+    """Name of a run folder; one seed of several is told from those of other runs."""
+    seed = folder.name.startswith("seed-") and folder.parent.name
+    return f"{folder.parent.name}/{folder.name}" if seed else folder.name
 
 
 def _of_predictions(name: str, path: Path, options: SourceOptions) -> Gathered:
@@ -245,10 +208,46 @@ def _gate_rows(predictions: Predictions, rule: PostProcessing) -> FloatArray:
     return np.stack([opened if probs is None else probs for probs in read], axis=1)[:, np.newaxis]
 
 
-def _new_parse_system(name: str, parse: Parse) -> Gathered:
-    segment, gate = parsed_limits(parse)
-    system = System(name=name, thresholds=segment, gate_thresholds=gate)
-    return Gathered(system=system, class_names=parse.class_names)
+def read_checked(path: Path) -> Parse:
+    """Read a parse, whoever wrote it.
+
+    Raises:
+        ValueError: It is no parse, or a name is no text or a time no time.
+        FileNotFoundError: There is no such file.
+    """
+    parse = read_parse(path)
+    media, names = parse.media, parse.class_names
+    times = {"duration": media.duration, "start_time": media.start_time, "segment_seconds": parse.segment_seconds}
+    wrong = [name for name, time in times.items() if type(time) not in (int, float) or not math.isfinite(time)]
+    if wrong or media.duration < 0 or parse.segment_seconds < 1e-3:
+        raise ValueError(f"{path}: {', '.join(wrong) or 'duration and segment_seconds'} must be seconds, got {times}")
+    if not all(type(text) is str and text for text in (*names, media.name)) or len(set(names)) != len(names):
+        raise ValueError(
+            f"{path}: the media and the classes need names, all different, got {media.name!r} {names!r:.200}"
+        )
+    return parse
+
+
+def system_name(parse: Parse) -> str:
+    """What a parse is called by unless the user says: its run, or how it was made."""
+    fallback = "zero-shot" if parse.system.get("zero_shot") else "parse"
+    run = parse.system.get("run")
+    return name_of(Path(run)) or fallback if isinstance(run, str) else fallback
+
+
+def parsed_limits(parse: Parse) -> tuple[FloatArray, FloatArray | None]:
+    """Thresholds of segments and of the gate, float64 [M, C]; None without a gate."""
+    rule, shape = parse.decision, parse.segment_probs.shape[1:]
+    gate = None if rule.gate == "none" else spread_thresholds("clip_threshold", rule.clip_threshold, shape)
+    return spread_thresholds("segment_threshold", rule.segment_threshold, shape), gate
+
+
+def parsed_marks(parse: Parse) -> Marks:
+    """What a parse says of its media; a gate that is the same all along is kept once."""
+    gate = parse.gate_probs if parse.decision.gate != "none" else None
+    if gate is not None and np.array_equal(gate[1:], np.broadcast_to(gate[:1], gate[1:].shape), equal_nan=True):
+        gate = gate[:1]
+    return Marks(predicted=parse.predicted, segment_probs=parse.segment_probs, gate_probs=gate)
 
 
 def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) -> None:
@@ -307,24 +306,29 @@ def _with_media(clip: Clip, file: Path | None) -> Clip:
 def _spread_system(one: Gathered, names: tuple[str, ...]) -> System:
     if one.system.thresholds is None or one.class_names == names:
         return one.system
-    spread = {"thresholds": one.system.thresholds, "gate_thresholds": one.system.gate_thresholds}
-    return replace(one.system, **{k: _to_classes(v, one.class_names, names, 1.0) for k, v in spread.items()})
+    gate = one.system.gate_thresholds
+    return replace(
+        one.system,
+        thresholds=_to_classes(one.system.thresholds, one.class_names, names, 1.0),
+        gate_thresholds=None if gate is None else _to_classes(gate, one.class_names, names, 1.0),
+    )
 
 
 def _spread_marks(marks: Marks, own: tuple[str, ...], names: tuple[str, ...]) -> Marks:
     if own == names:
         return marks
+    probs, gate = marks.segment_probs, marks.gate_probs
     return Marks(
-        predicted=_to_classes(marks.predicted, own, names, value=False),
-        segment_probs=_to_classes(marks.segment_probs, own, names, 0.0),
-        gate_probs=_to_classes(marks.gate_probs, own, names, 0.0),
+        predicted=_to_classes(marks.predicted, own, names, 0.0),
+        segment_probs=None if probs is None else _to_classes(probs, own, names, 0.0),
+        gate_probs=None if gate is None else _to_classes(gate, own, names, 0.0),
     )
 
 
-def _to_classes(array, own, names, value):  # noqa: ANN001, ANN202
+def _to_classes(
+    array: npt.NDArray[_Kind], own: tuple[str, ...], names: tuple[str, ...], value: float
+) -> npt.NDArray[_Kind]:
     """Put the last axis in the order of `names`; classes it does not know get `value`."""
-    if array is None:
-        return None
     spread = np.full((*array.shape[:-1], len(names)), value, dtype=array.dtype)
     spread[..., [names.index(name) for name in own]] = array
     return spread
