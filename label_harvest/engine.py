@@ -15,7 +15,7 @@ from typing import Generic, Protocol, TypeVar
 from .media.clip import ClipMedia, Grid, MediaError
 from .media.decode_pool import DecodeLimits, DecodePool
 from .media.decoders import DECODERS, PYAV
-from .store.plan import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
+from .store.evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
 from .store.shards import KnownClip, ShardRow
 from .teachers.teacher import Teacher
 

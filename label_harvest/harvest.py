@@ -16,9 +16,10 @@ from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .media.clip import FAILURES, STATUSES, Grid
 from .media.decode_pool import DecodeLimits, usable_cores
 from .media.decoders import PYAV, check_decoder
+from .store.evidence import ShardEvidence
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import write_origins
-from .store.plan import ShardEvidence, ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
+from .store.plan import ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
 from .store.shards import (
     KnownClip,
     Marker,

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from .engine import Batch, Clock, Decoding, Judged, read_row
 from .media.decode_pool import DecodePool, usable_cores
-from .store.plan import Answers, ReadClip, judge_batch, prepare_batch
+from .store.evidence import Answers, ReadClip, judge_batch, prepare_batch
 from .teachers.teacher import Teacher
 
 logger = logging.getLogger(__name__)

@@ -1,15 +1,17 @@
-"""Whether a store is what it says: every byte against its marker, every array against its rows; and what mends it.
+"""What is done to whole stores: verified byte by byte, repaired, and merged.
 
-Several stores of one fingerprint -> one, such as those of runs that each did a share on a disk of their own.
+A store is whole when every byte is the one its markers promise, every array fits the rows beside it, and `failures.csv`
+is the list of the failures. Merged are stores of one fingerprint, such as those of runs that each did a share on a disk
+of their own.
 """
 
 import json
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,187 +40,8 @@ from .shards import (
 from .share import remove_leftovers, write_lock
 from .store import decoder_of, open_store, store_folder, store_manifest
 
-
-@dataclass(frozen=True)
-class StoreMerge:
-    """What `merge_stores` made."""
-
-    folder: Path
-    shards: int
-    clips: int
-    repeated: int
-    """Clips that several stores hold, with the same evidence."""
-
-
-def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
-    """Unite stores of the same teachers, classes and grid.
-
-    A shard keeps its number where that is free, so the stores of all shares of a manifest become what one run had made,
-    to the byte. Where two stores have different shards under one number, the later ones move to free numbers. No shard
-    is written before all sources are known to be whole and to fit together; an interrupted merge is run again.
-
-    Args:
-        sources: Stores, each holding exactly one fingerprint folder, or such folders.
-        out: Folder of the united store, like the store of a harvest; may hold some of the clips already.
-
-    Raises:
-        ValueError: The fingerprints differ, a shard is damaged, a clip has different evidence in two stores, a source
-            is the target, or the target cannot be written.
-        OSError: The disk is full.
-    """
-    folders = [store_folder(Path(source)) for source in sources]
-    manifest = _one_manifest(folders)
-    target = open_store(out, manifest)
-    if target.resolve() in [folder.resolve() for folder in folders]:
-        raise ValueError(f"{target}: is a source and the target; give another `out`, or leave it out of the sources")
-    with write_lock(target):
-        remove_leftovers(target)
-        finish_rewrites(target)
-        shards = [_Shard(folder, index, marker) for folder in (target, *folders) for index, marker in _whole(folder)]
-        homes = _first_homes(shards)
-        repeated = _check_repeated(shards, homes)
-        unclaimed = unclaimed_arrays(target, {shard.index: shard.marker for shard in shards if shard.folder == target})
-        for number, shard in _numbered([shard for shard in shards if shard.at_home(homes)], homes, unclaimed):
-            if shard.folder != target:
-                kept = shard.at_home(homes)
-                rows, arrays = read_shard(shard.folder, shard.index)
-                write_shard(target, number, _rows_of(arrays, kept), [rows[n] for n in kept])
-        markers = read_markers(target)
-        rows = list(known_clips(markers))
-        write_failures(target, [row for row in rows if row.status in FAILURES])
-    return StoreMerge(target, len(markers), len(rows), repeated)
-
-
-@dataclass(frozen=True)
-class _Shard:
-    """One shard of one store."""
-
-    folder: Path
-    index: int
-    marker: Marker
-
-    def at_home(self, homes: Mapping[str, tuple[Path, int]]) -> list[int]:
-        """Positions of the clips no earlier shard holds."""
-        return [n for n, row in enumerate(self.marker.clips) if homes[row.clip_id] == (self.folder, self.index)]
-
-
-def _one_manifest(folders: Sequence[Path]) -> dict:
-    """The manifest all stores have."""
-    manifests = [store_manifest(folder) for folder in folders]
-    for folder, manifest in zip(folders, manifests, strict=True):
-        if decoder_of(manifest) != decoder_of(manifests[0]):
-            raise ValueError(
-                f"stores to merge must have one decoder, got {decoder_of(manifests[0])} ({folders[0]}) and "
-                f"{decoder_of(manifest)} ({folder}); harvest one of them again with the decoder of the other"
-            )
-        if manifest["fingerprint"] != manifests[0]["fingerprint"]:
-            raise ValueError(
-                f"stores to merge must have one fingerprint, got {manifests[0]['fingerprint'][:12]} ({folders[0]}) and "
-                f"{manifest['fingerprint'][:12]} ({folder}); evidence of different teachers stays apart"
-            )
-    return manifests[0]
-
-
-def _whole(folder: Path) -> list[tuple[int, Marker]]:
-    """The shards of a store, refusing damaged ones."""
-    markers = sorted(read_markers(folder).items())
-    damaged = [f"{index:05d}" for index, marker in markers if not is_intact(folder, index, marker)]
-    if damaged:
-        raise ValueError(
-            f"{folder}: {len(damaged)} shards are damaged, such as {damaged[0]}; harvest again or repair it"
-        )
-    return markers
-
-
-def _first_homes(shards: Sequence[_Shard]) -> dict[str, tuple[Path, int]]:
-    """The first shard that holds each clip."""
-    homes: dict[str, tuple[Path, int]] = {}
-    for shard in shards:
-        for row in shard.marker.clips:
-            homes.setdefault(row.clip_id, (shard.folder, shard.index))
-    return homes
-
-
-def _check_repeated(shards: Sequence[_Shard], homes: Mapping[str, tuple[Path, int]]) -> int:
-    """How many clips occur again; refuses those with other evidence."""
-    found = {(shard.folder, shard.index): shard for shard in shards}
-    repeated = 0
-    for shard in shards:
-        again = [row for row in shard.marker.clips if homes[row.clip_id] != (shard.folder, shard.index)]
-        repeated += len(again)
-        firsts = {homes[row.clip_id] for row in again}
-        if all(found[first].marker == shard.marker for first in firsts):
-            continue
-        here = _evidence(shard)
-        for first in firsts:
-            _check_same(found[first], _evidence(found[first]), shard, here)
-    return repeated
-
-
-def _check_same(one: _Shard, of_one: Mapping[str, tuple], other: _Shard, of_other: Mapping[str, tuple]) -> None:
-    """Refuse two shards in which a clip has different evidence."""
-    different = sorted(clip_id for clip_id in of_one.keys() & of_other.keys() if of_one[clip_id] != of_other[clip_id])
-    if different:
-        raise ValueError(
-            f"{len(different)} clips have different evidence, such as {different[0]} in {one.folder}/{one.index:05d} "
-            f"and {other.folder}/{other.index:05d}; harvest them again, or leave one store out"
-        )
-
-
-def _evidence(shard: _Shard) -> dict[str, tuple]:
-    """By clip, everything that is known of it; arrays without a number count as none."""
-    rows, arrays = read_shard(shard.folder, shard.index)
-    return {
-        row.clip_id: (
-            json.dumps(vars(row), sort_keys=True),
-            {name: array[n].tobytes() for name, array in arrays.items() if not np.isnan(array[n]).all()},
-        )
-        for n, row in enumerate(rows)
-    }
-
-
-def _numbered(
-    shards: Sequence[_Shard],
-    homes: Mapping[str, tuple[Path, int]],
-    unclaimed: Mapping[int, tuple[str, ...] | None],
-) -> list[tuple[int, _Shard]]:
-    """A number for each shard: its own where no earlier one has it, equal shards the same, others the next free one.
-
-    Arrays of the target that have no marker keep their number for the clips they are of.
-    """
-    taken: dict[int, Marker] = {}
-    late, numbered = [], []
-    for shard in shards:
-        clips = _clips_at_home(shard, homes)
-        if unclaimed.get(shard.index, clips) == clips and taken.setdefault(shard.index, shard.marker) == shard.marker:
-            numbered.append((shard.index, shard))
-        else:
-            late.append(shard)
-    kept = {clips: number for number, clips in unclaimed.items()}
-    for shard in late:
-        free = next(n for n in count() if n not in taken and n not in unclaimed)
-        number = kept.get(_clips_at_home(shard, homes), free)
-        taken[number] = shard.marker
-        numbered.append((number, shard))
-    return numbered
-
-
-def _clips_at_home(shard: _Shard, homes: Mapping[str, tuple[Path, int]]) -> tuple[str, ...]:
-    """Those clips of a shard that no earlier one holds."""
-    return tuple(shard.marker.clips[n].clip_id for n in shard.at_home(homes))
-
-
-def _rows_of(arrays: Mapping[str, np.ndarray], kept: Sequence[int]) -> dict[str, np.ndarray]:
-    """Some rows of each array; a feature without a number in them is left out, as a harvest leaves it out."""
-    some = {name: array[kept] for name, array in arrays.items()}
-    return {name: array for name, array in some.items() if name.endswith(".similarity") or not np.isnan(array).all()}
-
-
-logger = logging.getLogger(__name__)
-
 DAMAGED = "damaged"
 """Folder inside a store where `repair_store` puts shards that cannot be trusted; nothing reads it."""
-
 _WITHOUT = {"waveform": "no_audio", "frames": "no_video", "slots": "no_video"}
 """Status of a clip that lacks a stream."""
 _WHOLE = ("ok", "still", "silent")
@@ -249,7 +72,10 @@ def verify_store(path: str | Path) -> StoreCheck:
     """
     folder = store_folder(Path(path))
     manifest = store_manifest(folder)
-    problems, rows, seen, unguarded = [], [], set(), []
+    problems: list[str] = []
+    rows: list[KnownClip] = []
+    seen: set[str] = set()
+    unguarded: list[str] = []
     for marker in marker_paths(folder):
         try:
             shard_rows, arrays = read_shard(folder, int(marker.stem))
@@ -263,59 +89,17 @@ def verify_store(path: str | Path) -> StoreCheck:
         seen.update(row.clip_id for row in shard_rows)
         rows += [row.known for row in shard_rows]
     problems += _failures_problem(folder, rows) if not problems else []
-    notes = (*_unguarded_note(unguarded), *_notes(folder))
-    return StoreCheck(folder, len(marker_paths(folder)), len(rows), tuple(problems), notes)
+    notes = list(_notes(folder))
+    if unguarded:
+        notes.insert(
+            0,
+            f"{len(unguarded)} markers without checksum, such as {unguarded[0]}: whether their rows are as they were "
+            "written cannot be told; `valor store repair` gives them one as they are",
+        )
+    return StoreCheck(folder, len(marker_paths(folder)), len(rows), tuple(problems), tuple(notes))
 
 
-def _unguarded_note(unguarded: Sequence[str]) -> list[str]:
-    """A word on markers of the version before checksums."""
-    if not unguarded:
-        return []
-    return [
-        f"{len(unguarded)} markers without checksum, such as {unguarded[0]}: whether their rows are as they were "
-        "written cannot be told; `valor store repair` gives them one as they are"
-    ]
-
-
-def repair_store(path: str | Path) -> tuple[str, ...]:
-    """Bring a store into a state that can be read: nothing is deleted but temporary files of runs that were killed.
-
-    Rewrites that were interrupted are finished or taken back, shards that cannot be trusted go to the folder
-    `damaged/`, markers of an older version get the checksum they lack, and `failures.csv` is made anew. The next
-    harvest makes the moved shards again.
-
-    Returns:
-        What was done, in words.
-
-    Raises:
-        ValueError: There is no store, its manifest does not match its fingerprint, or a run is writing to it.
-    """
-    folder = store_folder(Path(path))
-    manifest = store_manifest(folder)
-    with write_lock(folder):
-        done = [f"{name}: removed, of a run that was killed" for name in remove_leftovers(folder)]
-        done += finish_rewrites(folder)
-        for marker in marker_paths(folder):
-            try:
-                problems = list(_problems(*read_shard(folder, int(marker.stem)), manifest))
-            except NewerMarkerError:
-                raise
-            except ValueError as error:
-                problems = [str(error)]
-            if problems:
-                _set_aside(folder, marker)
-                done.append(f"{marker.stem}: moved to {DAMAGED}/ ({problems[0]}); harvest again to make it anew")
-            elif read_marker(marker).checksum is None:
-                seal_marker(folder, int(marker.stem))
-                done.append(f"{marker.stem}: its marker got the checksum it lacked")
-        rows = list(known_clips(read_markers(folder)))
-        if _failures_problem(folder, rows):
-            write_failures(folder, [row for row in rows if row.status in FAILURES])
-            done.append("failures.csv: made anew")
-    return tuple(done)
-
-
-def _problems(rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], manifest: Mapping) -> Iterator[str]:
+def _problems(rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> Iterator[str]:
     """What contradicts the manifest in one shard whose bytes are those of its marker."""
     classes = set(manifest["class_names"])
     for row in rows:
@@ -375,6 +159,44 @@ def _notes(folder: Path) -> Iterator[str]:
             yield f"{path.name}: has no done-marker and does not count; a run over its clips makes it again"
 
 
+def repair_store(path: str | Path) -> tuple[str, ...]:
+    """Bring a store into a state that can be read: nothing is deleted but temporary files of runs that were killed.
+
+    Rewrites that were interrupted are finished or taken back, shards that cannot be trusted go to the folder
+    `damaged/`, markers of an older version get the checksum they lack, and `failures.csv` is made anew. The next
+    harvest makes the moved shards again.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        ValueError: There is no store, its manifest does not match its fingerprint, or a run is writing to it.
+    """
+    folder = store_folder(Path(path))
+    manifest = store_manifest(folder)
+    with write_lock(folder):
+        done = [f"{name}: removed, of a run that was killed" for name in remove_leftovers(folder)]
+        done += finish_rewrites(folder)
+        for marker in marker_paths(folder):
+            try:
+                problems = list(_problems(*read_shard(folder, int(marker.stem)), manifest))
+            except NewerMarkerError:
+                raise
+            except ValueError as error:
+                problems = [str(error)]
+            if problems:
+                _set_aside(folder, marker)
+                done.append(f"{marker.stem}: moved to {DAMAGED}/ ({problems[0]}); harvest again to make it anew")
+            elif read_marker(marker).checksum is None:
+                seal_marker(folder, int(marker.stem))
+                done.append(f"{marker.stem}: its marker got the checksum it lacked")
+        rows = list(known_clips(read_markers(folder)))
+        if _failures_problem(folder, rows):
+            write_failures(folder, [row for row in rows if row.status in FAILURES])
+            done.append("failures.csv: made anew")
+    return tuple(done)
+
+
 def _set_aside(folder: Path, marker: Path) -> None:
     """Move a shard into the folder of damaged ones, its marker first, under names that are free."""
     home = folder / DAMAGED
@@ -386,3 +208,184 @@ def _set_aside(folder: Path, marker: Path) -> None:
         if path.is_file():
             os.replace(path, home / f"{marker.stem}.{number}{path.suffix}")
     sync_folder(folder)
+
+
+@dataclass(frozen=True)
+class StoreMerge:
+    """What `merge_stores` made."""
+
+    folder: Path
+    shards: int
+    clips: int
+    repeated: int
+    """Clips that several stores hold, with the same evidence."""
+
+
+def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
+    """Unite stores of the same teachers, classes and grid.
+
+    A shard keeps its number where that is free, so the stores of all shares of a manifest become what one run had made,
+    to the byte. Where two stores have different shards under one number, the later ones move to free numbers. No shard
+    is written before all sources are known to be whole and to fit together; an interrupted merge is run again.
+
+    Args:
+        sources: Stores, each holding exactly one fingerprint folder, or such folders.
+        out: Folder of the united store, like the store of a harvest; may hold some of the clips already.
+
+    Raises:
+        ValueError: The fingerprints differ, a shard is damaged, a clip has different evidence in two stores, a source
+            is the target, or the target cannot be written.
+        OSError: The disk is full.
+    """
+    folders = [store_folder(Path(source)) for source in sources]
+    manifest = _one_manifest(folders)
+    target = open_store(out, manifest)
+    if target.resolve() in [folder.resolve() for folder in folders]:
+        raise ValueError(f"{target}: is a source and the target; give another `out`, or leave it out of the sources")
+    with write_lock(target):
+        remove_leftovers(target)
+        finish_rewrites(target)
+        shards = [_Shard(folder, index, marker) for folder in (target, *folders) for index, marker in _whole(folder)]
+        homes = _first_homes(shards)
+        repeated = _check_repeated(shards, homes)
+        unclaimed = unclaimed_arrays(target, {shard.index: shard.marker for shard in shards if shard.folder == target})
+        for number, shard in _numbered([shard for shard in shards if shard.at_home(homes)], homes, unclaimed):
+            if shard.folder != target:
+                kept = shard.at_home(homes)
+                rows, arrays = read_shard(shard.folder, shard.index)
+                write_shard(target, number, _rows_of(arrays, kept), [rows[n] for n in kept])
+        markers = read_markers(target)
+        clips = list(known_clips(markers))
+        write_failures(target, [clip for clip in clips if clip.status in FAILURES])
+    return StoreMerge(target, len(markers), len(clips), repeated)
+
+
+_ClipEvidence = tuple[str, dict[str, bytes]]
+"""What a marker says of a clip, as JSON, and the bytes of its rows by array."""
+
+
+@dataclass(frozen=True)
+class _Shard:
+    """One shard of one store."""
+
+    folder: Path
+    index: int
+    marker: Marker
+
+    def at_home(self, homes: Mapping[str, tuple[Path, int]]) -> list[int]:
+        """Positions of the clips no earlier shard holds."""
+        return [n for n, row in enumerate(self.marker.clips) if homes[row.clip_id] == (self.folder, self.index)]
+
+
+def _one_manifest(folders: Sequence[Path]) -> dict[str, Any]:
+    """The manifest all stores have."""
+    manifests = [store_manifest(folder) for folder in folders]
+    for folder, manifest in zip(folders, manifests, strict=True):
+        if decoder_of(manifest) != decoder_of(manifests[0]):
+            raise ValueError(
+                f"stores to merge must have one decoder, got {decoder_of(manifests[0])} ({folders[0]}) and "
+                f"{decoder_of(manifest)} ({folder}); harvest one of them again with the decoder of the other"
+            )
+        if manifest["fingerprint"] != manifests[0]["fingerprint"]:
+            raise ValueError(
+                f"stores to merge must have one fingerprint, got {manifests[0]['fingerprint'][:12]} ({folders[0]}) and "
+                f"{manifest['fingerprint'][:12]} ({folder}); evidence of different teachers stays apart"
+            )
+    return manifests[0]
+
+
+def _whole(folder: Path) -> list[tuple[int, Marker]]:
+    """The shards of a store, refusing damaged ones."""
+    markers = sorted(read_markers(folder).items())
+    damaged = [f"{index:05d}" for index, marker in markers if not is_intact(folder, index, marker)]
+    if damaged:
+        raise ValueError(
+            f"{folder}: {len(damaged)} shards are damaged, such as {damaged[0]}; harvest again or repair it"
+        )
+    return markers
+
+
+def _first_homes(shards: Sequence[_Shard]) -> dict[str, tuple[Path, int]]:
+    """The first shard that holds each clip."""
+    homes: dict[str, tuple[Path, int]] = {}
+    for shard in shards:
+        for row in shard.marker.clips:
+            homes.setdefault(row.clip_id, (shard.folder, shard.index))
+    return homes
+
+
+def _check_repeated(shards: Sequence[_Shard], homes: Mapping[str, tuple[Path, int]]) -> int:
+    """How many clips occur again; refuses those with other evidence."""
+    found = {(shard.folder, shard.index): shard for shard in shards}
+    repeated = 0
+    for shard in shards:
+        again = [row for row in shard.marker.clips if homes[row.clip_id] != (shard.folder, shard.index)]
+        repeated += len(again)
+        firsts = {homes[row.clip_id] for row in again}
+        if all(found[first].marker == shard.marker for first in firsts):
+            continue
+        here = _evidence(shard)
+        for first in firsts:
+            _check_same(found[first], _evidence(found[first]), shard, here)
+    return repeated
+
+
+def _check_same(
+    one: _Shard, of_one: Mapping[str, _ClipEvidence], other: _Shard, of_other: Mapping[str, _ClipEvidence]
+) -> None:
+    """Refuse two shards in which a clip has different evidence."""
+    different = sorted(clip_id for clip_id in of_one.keys() & of_other.keys() if of_one[clip_id] != of_other[clip_id])
+    if different:
+        raise ValueError(
+            f"{len(different)} clips have different evidence, such as {different[0]} in {one.folder}/{one.index:05d} "
+            f"and {other.folder}/{other.index:05d}; harvest them again, or leave one store out"
+        )
+
+
+def _evidence(shard: _Shard) -> dict[str, _ClipEvidence]:
+    """By clip, everything that is known of it; arrays without a number count as none."""
+    rows, arrays = read_shard(shard.folder, shard.index)
+    return {
+        row.clip_id: (
+            json.dumps(vars(row), sort_keys=True),
+            {name: array[n].tobytes() for name, array in arrays.items() if not np.isnan(array[n]).all()},
+        )
+        for n, row in enumerate(rows)
+    }
+
+
+def _numbered(
+    shards: Sequence[_Shard],
+    homes: Mapping[str, tuple[Path, int]],
+    unclaimed: Mapping[int, tuple[str, ...] | None],
+) -> list[tuple[int, _Shard]]:
+    """A number for each shard: its own where no earlier one has it, equal shards the same, others the next free one.
+
+    Arrays of the target that have no marker keep their number for the clips they are of.
+    """
+    taken: dict[int, Marker] = {}
+    late, numbered = [], []
+    for shard in shards:
+        clips = _clips_at_home(shard, homes)
+        if unclaimed.get(shard.index, clips) == clips and taken.setdefault(shard.index, shard.marker) == shard.marker:
+            numbered.append((shard.index, shard))
+        else:
+            late.append(shard)
+    kept = {clips: number for number, clips in unclaimed.items()}
+    for shard in late:
+        free = next(n for n in count() if n not in taken and n not in unclaimed)
+        number = kept.get(_clips_at_home(shard, homes), free)
+        taken[number] = shard.marker
+        numbered.append((number, shard))
+    return numbered
+
+
+def _clips_at_home(shard: _Shard, homes: Mapping[str, tuple[Path, int]]) -> tuple[str, ...]:
+    """Those clips of a shard that no earlier one holds."""
+    return tuple(shard.marker.clips[n].clip_id for n in shard.at_home(homes))
+
+
+def _rows_of(arrays: Mapping[str, np.ndarray], kept: Sequence[int]) -> dict[str, np.ndarray]:
+    """Some rows of each array; a feature without a number in them is left out, as a harvest leaves it out."""
+    some = {name: array[kept] for name, array in arrays.items()}
+    return {name: array for name, array in some.items() if name.endswith(".similarity") or not np.isnan(array).all()}

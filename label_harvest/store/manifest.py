@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,8 +119,7 @@ def _check_clip_id(clip_id: str) -> None:
 
 def _repeated(names: Sequence[str]) -> list[str]:
     """Names that occur more than once, sorted."""
-    seen: set[str] = set()
-    return sorted({name for name in names if name in seen or seen.add(name)})
+    return sorted(name for name, times in Counter(names).items() if times > 1)
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

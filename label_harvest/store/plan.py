@@ -3,8 +3,6 @@
 Clips that are in no shard yet are cut, in manifest order, into shards of one size, which take the free numbers from
 below. So a run that was killed, and the runs of all shares of a manifest, in whatever order they come, number their
 shards as one undisturbed run does. Arrays that are there without a marker keep their number for the clips they are of.
-
-Evidence of the clips of one shard: gathered from the teachers batch by batch, joined into arrays of the store.
 """
 
 import logging
@@ -16,13 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..media.clip import ClipMedia
-from ..teachers.teacher import NEEDS, Evidence, StagedTeacher, Teacher
 from .manifest import HarvestManifest
-from .shards import KnownClip, Marker, ShardRow, is_intact, known_clips
+from .shards import KnownClip, Marker, is_intact, known_clips
 
 logger = logging.getLogger(__name__)
-
 UNREAD = ("undecodable", "timeout", "missing")
 """Statuses of a clip of which nothing was read; another attempt may find more."""
 
@@ -100,7 +95,7 @@ def new_shards(
     cuts = [tuple(rows[start : start + shard_size]) for start in range(0, len(rows), shard_size)]
     kept = {clip_ids: index for index, clip_ids in unclaimed.items()}
     numbers = [kept.get(tuple(row.clip_id for row in cut)) for cut in cuts] if kept else [None] * len(cuts)
-    free = _free_numbers({*markers, *unclaimed})
+    free = (index for index in count() if index not in markers and index not in unclaimed)
     plans = [
         ShardPlan(next(free) if number is None else number, cut) for number, cut in zip(numbers, cuts, strict=True)
     ]
@@ -178,214 +173,3 @@ def replaced_files(markers: Mapping[int, Marker], paths: Mapping[str, Path | Non
                 if path.stat().st_size != row.file_bytes:
                     replaced.append(row)
     return replaced
-
-
-def _free_numbers(taken: Set[int]) -> Iterator[int]:
-    """Shard numbers that are not taken, ascending."""
-    return (index for index in count() if index not in taken)
-
-
-ReadClip = tuple[ShardRow, ClipMedia | None]
-"""What was found of a clip, and its media where there is any."""
-Answers = dict[str, list[Evidence | None]]
-"""By role, what the teacher says of each clip of a batch; None of one without the streams it needs."""
-OldShard = tuple[list[ShardRow], dict[str, np.ndarray]]
-"""Rows and arrays of a shard that is there."""
-
-
-class ShardEvidence:
-    """A shard that fills up; its batches may come in any order."""
-
-    def __init__(
-        self,
-        plan: ShardPlan,
-        teachers: Sequence[Teacher],
-        num_segments: int,
-        old: OldShard | None,
-        batches: int,
-    ) -> None:
-        """Start with what is there already.
-
-        Args:
-            plan: What is to be made.
-            teachers: One per role.
-            num_segments: T of the grid.
-            old: The shard as it is, None for one that is made from nothing.
-            batches: How many will come.
-        """
-        self.plan = plan
-        self._was, self._old = old or ([], {})
-        self.rows = [*self._was] or [ShardRow(row.clip_id, row.status, row.message, row.tags) for row in plan.rows]
-        self._teachers = teachers
-        self._num_segments = num_segments
-        self._answers: dict[str, dict[int, Evidence]] = {teacher.role: {} for teacher in teachers}
-        self._kept = set() if plan.again is None else set(range(len(plan.rows)))
-        self._left = batches
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all batches have come."""
-        return self._left == 0
-
-    def add(self, positions: Sequence[int], rows: Sequence[ShardRow], answers: Answers) -> None:
-        """Take in a batch.
-
-        Args:
-            positions: Places of the clips in the shard.
-            rows: What was found of them.
-            answers: What the teachers say of them, see `judge_batch`.
-        """
-        fresh = [
-            place
-            for place, (position, row) in enumerate(zip(positions, rows, strict=True))
-            if not self._is_better_kept(position, row)
-        ]
-        for place in fresh:
-            self.rows[positions[place]] = rows[place]
-            self._kept.discard(positions[place])
-            for role, found in answers.items():
-                if (answer := found[place]) is not None:
-                    self._answers[role][positions[place]] = answer
-        self._left -= 1
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Arrays of the shard, [n, ...] by name; NaN where a clip has no evidence."""
-        arrays: dict[str, np.ndarray] = {}
-        for teacher in self._teachers:
-            answers = self._answers[teacher.role]
-            arrays.update(_stack(teacher, [answers.get(n) for n in range(len(self.rows))], self._num_segments))
-        kept = sorted(self._kept)
-        for name, old in self._old.items() if kept else ():
-            if name not in arrays and not np.isnan(old[kept]).all():
-                arrays[name] = np.full(old.shape, np.nan, old.dtype)
-            if name in arrays:
-                arrays[name][kept] = old[kept]
-        return arrays
-
-    def differs(self, arrays: Mapping[str, np.ndarray]) -> bool:
-        """Whether anything else is known now than was.
-
-        Args:
-            arrays: As `arrays` gives them.
-        """
-        if self.plan.again is None or self.rows != self._was or arrays.keys() != self._old.keys():
-            return True
-        return any(arrays[name].tobytes() != old.tobytes() for name, old in self._old.items())
-
-    def _is_better_kept(self, position: int, row: ShardRow) -> bool:
-        """Whether a clip can no longer be read; then what is known of it stays, since it is more than nothing."""
-        if self.plan.again is None or row.status not in UNREAD:
-            return False
-        was = self._was[position]
-        if position in self.plan.again and was.status not in UNREAD:
-            logger.warning("%s: %s this time (%s); it stays %s", row.clip_id, row.status, row.message, was.status)
-        return position not in self.plan.again or was.status not in UNREAD
-
-
-@dataclass(frozen=True)
-class TeacherInput:
-    """What one teacher is given of a batch."""
-
-    places: list[int]
-    """Of the clips that have the streams it needs, among those of the batch."""
-    clip_ids: list[str]
-    present: list[np.ndarray | None]
-    """bool [T] of each, False for segments past the end of its video; None for all."""
-    prepared: object
-    """As the teacher prepared it, or the clips themselves."""
-    num_clips: int
-    """Of the whole batch."""
-
-
-def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> list[TeacherInput]:
-    """Do for each teacher what needs no network: choose the clips it can judge, and have it prepare them."""
-    inputs = []
-    for teacher in teachers:
-        places = [place for place, (_, media) in enumerate(clips) if media and _has_streams(teacher, media)]
-        chosen = [media for place in places if (media := clips[place][1]) is not None]
-        prepared = teacher.prepare_many(chosen) if places and isinstance(teacher, StagedTeacher) else chosen
-        clip_ids = [clips[place][0].clip_id for place in places]
-        looks = NEEDS[teacher.role] != ("waveform",)
-        present = [media.frames_present if looks else None for media in chosen]
-        inputs.append(TeacherInput(places, clip_ids, present, prepared, len(clips)))
-    return inputs
-
-
-def judge_batch(teachers: Sequence[Teacher], inputs: Sequence[TeacherInput]) -> Answers:
-    """Evidence of the clips of a batch.
-
-    Args:
-        teachers: One per role.
-        inputs: Of each teacher, from `prepare_batch`.
-
-    Raises:
-        ValueError: A teacher answers NaN or more than float16 holds.
-    """
-    answers: Answers = {}
-    for teacher, given in zip(teachers, inputs, strict=True):
-        found: list[Evidence | None] = [None] * given.num_clips
-        for place, clip_id, present, answer in zip(
-            given.places, given.clip_ids, given.present, _judge(teacher, given), strict=True
-        ):
-            _check_finite(teacher, clip_id, answer)
-            found[place] = _mask_absent(answer, present)
-        answers[teacher.role] = found
-    return answers
-
-
-def _judge(teacher: Teacher, given: TeacherInput) -> list[Evidence]:
-    """What a teacher says of the clips it was given."""
-    if not given.places:
-        return []
-    staged = isinstance(teacher, StagedTeacher)
-    return teacher.judge_many(given.prepared) if staged else teacher.encode_many(given.prepared)
-
-
-def _check_finite(teacher: Teacher, clip_id: str, answer: Evidence) -> None:
-    """Refuse evidence the store could not hold: NaN would read as absent."""
-    largest = np.finfo(np.float16).max
-    judged = {} if answer.similarity is None else {"similarity": answer.similarity}
-    for name, array in {**judged, **answer.features}.items():
-        if not (np.abs(array) <= largest).all():
-            raise ValueError(
-                f"{clip_id}: {name} of the {teacher.role} teacher must be finite and at most {largest:.0f}, got NaN or "
-                "more; check its weights"
-            )
-
-
-def _has_streams(teacher: Teacher, media: ClipMedia) -> bool:
-    """Whether the clip has what the role of the teacher needs."""
-    return all(getattr(media, stream) is not None for stream in NEEDS[teacher.role])
-
-
-def _mask_absent(answer: Evidence, present: np.ndarray | None) -> Evidence:
-    """NaN for the segments past the end of a short video, in every array that has one row per segment."""
-    if present is None or present.all():
-        return answer
-    absent = ~present
-
-    def masked(array: np.ndarray) -> np.ndarray:
-        return np.where(absent[:, None], np.array(np.nan, array.dtype), array) if len(array) == len(absent) else array
-
-    features = {name: masked(array) for name, array in answer.features.items()}
-    return Evidence(features, None if answer.similarity is None else masked(answer.similarity))
-
-
-def _stack(teacher: Teacher, answers: Sequence[Evidence | None], num_segments: int) -> dict[str, np.ndarray]:
-    """Arrays of one teacher for a shard: float32 similarity, float16 features, NaN where a clip has no evidence."""
-    arrays: dict[str, np.ndarray] = {}
-    prompts = teacher.identity().get("prompts")
-    if prompts is not None:
-        shape = (len(answers), num_segments, len(prompts))
-        arrays[f"{teacher.role}.similarity"] = np.full(shape, np.nan, np.float32)
-    for row, answer in enumerate(answers):
-        if answer is None:
-            continue
-        if answer.similarity is not None:
-            arrays[f"{teacher.role}.similarity"][row] = answer.similarity
-        for feature, array in answer.features.items():
-            name = f"{teacher.role}.{feature}"
-            if name not in arrays:
-                arrays[name] = np.full((len(answers), *array.shape), np.nan, np.float16)
-            arrays[name][row] = array
-    return arrays

@@ -1,6 +1,7 @@
-"""One shard of a store: its arrays beside their done-marker, and how both are replaced so that they never disagree.
+"""One shard of a store: a file of arrays and its done-marker, and how both are replaced so that they never disagree.
 
-The done-marker of a shard: what it says of the clips and arrays, the checksum that guards it, and who reads it.
+The marker says of every clip what became of it, and of every array its sha256; a checksum over all of it guards the
+marker itself. Arrays without a marker, or whose bytes are not those of it, do not count.
 """
 
 import csv
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +23,8 @@ from .disk import file_sha256, rename, write_atomic
 from .share import WHOLE
 
 logger = logging.getLogger(__name__)
-
+FORMAT_VERSION = 2
+"""Raised whenever the same clip and teachers would give other evidence; part of the fingerprint."""
 MARKER_VERSION = 3
 """Raised whenever a marker says something else. Version 2 had no checksum; it is read, and verifying says so."""
 _UNGUARDED = 2
@@ -29,6 +32,10 @@ _UNGUARDED = 2
 _CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{64})"')
 _BLANK = "0" * 64
 """What stands in the place of the checksum while it is computed."""
+_CLIP_IDS = "clip_ids"
+"""Key of the metadata of the arrays that names their clips, as JSON: arrays without a marker say whose they are."""
+_LONGEST_HEADER = 2**26
+"""Bytes; a safetensors header that claims more is damaged."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,12 @@ class KnownClip:
     """Size of its media file when it was read; None where none was, or where the store is too old to say."""
 
 
+@lru_cache(maxsize=65536)
+def _shared(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """The same tuple for the same tags: most clips of a store have those of another."""
+    return tags
+
+
 @dataclass(frozen=True)
 class Marker:
     """What the done-marker of a shard says, but for the provenance of its clips."""
@@ -78,6 +91,49 @@ class Marker:
 
 class NewerMarkerError(ValueError):
     """A marker of a version this program does not know; no harvest may take it for damage."""
+
+
+def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow]) -> None:
+    """Write the arrays of one shard, then its done-marker.
+
+    Args:
+        folder: From `open_store`, under `write_lock`.
+        index: Number of the shard.
+        arrays: float [n, ...] by name, one row per clip.
+        rows: The n clips.
+
+    Raises:
+        ValueError: An array does not have one row per clip.
+    """
+    from safetensors.numpy import save
+
+    for name, array in arrays.items():
+        if len(array) != len(rows):
+            raise ValueError(f"{name} must have {len(rows)} rows, one per clip, got {list(array.shape)}")
+    whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    payload = save(whole, {_CLIP_IDS: json.dumps([row.clip_id for row in rows])})
+    marker = marker_bytes(rows, {name: array_sha256(array) for name, array in whole.items()}, payload)
+    path = folder / f"{index:05d}.safetensors"
+    done = path.with_suffix(".json")
+    if done.exists():  # rewritten: at every moment the arrays are those of one of the two markers
+        write_atomic(_next_marker(done), marker)
+        write_atomic(path, payload)
+        rename(_next_marker(done), done)
+    else:
+        write_atomic(path, payload)
+        write_atomic(done, marker)
+
+
+def seal_marker(folder: Path, index: int) -> None:
+    """Give a marker of an older version its checksum, taking what it says for right; its arrays stay.
+
+    Raises:
+        ValueError: The shard is damaged.
+    """
+    rows, arrays = read_shard(folder, index)
+    payload = (folder / f"{index:05d}.safetensors").read_bytes()
+    digests = {name: array_sha256(array) for name, array in arrays.items()}
+    write_atomic(folder / f"{index:05d}.json", marker_bytes(rows, digests, payload))
 
 
 def marker_bytes(rows: Sequence[ShardRow], arrays: Mapping[str, str], payload: bytes) -> bytes:
@@ -98,6 +154,172 @@ def marker_bytes(rows: Sequence[ShardRow], arrays: Mapping[str, str], payload: b
     }
     blank = to_json(content)
     return blank.replace(_BLANK.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
+
+
+def array_sha256(array: np.ndarray) -> str:
+    """sha256 of the bytes of an array as they lie in the file."""
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _next_marker(done: Path) -> Path:
+    """Where the marker of a shard that is being rewritten waits for its arrays."""
+    return done.with_name(f".{done.name}.next")
+
+
+def finish_rewrites(folder: Path, holds: Callable[[int], bool] = WHOLE.holds) -> list[str]:
+    """Finish or take back what a killed run was rewriting; call under `write_lock`.
+
+    Args:
+        folder: From `open_store`.
+        holds: Which shards, by number, are this run's.
+
+    Returns:
+        What was done, in words.
+    """
+    told = []
+    for path in sorted(folder.glob(".*.json.next")):
+        done = folder / path.name[1 : -len(".next")]
+        if not holds(int(done.stem)):
+            continue
+        if _fits(done.with_suffix(".safetensors"), path):
+            rename(path, done)
+            told.append(f"{done.name}: finished a rewrite")
+        else:
+            path.unlink()
+            told.append(f"{done.name}: took back a rewrite")
+    return told
+
+
+def _fits(arrays: Path, marker: Path) -> bool:
+    """Whether a marker can be read and speaks of these arrays."""
+    try:
+        return file_sha256(arrays) == read_marker(marker).sha256
+    except (ValueError, FileNotFoundError):
+        return False
+
+
+def read_shard(
+    folder: Path, index: int, names: Sequence[str] | None = None
+) -> tuple[list[ShardRow], dict[str, np.ndarray]]:
+    """Rows and arrays of one finished shard.
+
+    Args:
+        folder: The store.
+        index: Number of the shard.
+        names: Arrays to read, None for all. Of some, only their bytes are read and checked; of all, the whole file.
+
+    Raises:
+        ValueError: Its marker cannot be read, the bytes are not those of its marker, or its arrays are of other clips.
+    """
+    path = folder / f"{index:05d}.safetensors"
+    done = path.with_suffix(".json")
+    for place in [place for place in (done, _next_marker(done)) if place.is_file()]:
+        marker, rows = read_marker_rows(place)
+        whole = names is None or marker.checksum is None
+        found = _read_whole(path, marker) if whole else _read_some(path, marker, names or ())
+        if found is not None:
+            arrays, clip_ids = found
+            _check_of_rows(path, rows, arrays, clip_ids)
+            return rows, {name: array for name, array in arrays.items() if names is None or name in names}
+    raise ValueError(f"{path}: its bytes are not those of its done-marker; run the same harvest again to mend it")
+
+
+_Found = tuple[dict[str, np.ndarray], tuple[str, ...] | None]
+"""Arrays by name, and the clips they say they are of."""
+
+
+def _read_whole(path: Path, marker: Marker) -> _Found | None:
+    """All arrays of a file whose bytes are those of its marker."""
+    from safetensors.numpy import load
+
+    payload = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(payload).hexdigest() != marker.sha256:
+        return None
+    length = int.from_bytes(payload[:8], "little")
+    return load(payload), _clips_of(json.loads(payload[8 : 8 + length]).get("__metadata__"))
+
+
+def _read_some(path: Path, marker: Marker, names: Sequence[str]) -> _Found | None:
+    """Some arrays of a file, if it has all that its marker names and the bytes of these are those of its marker."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            held = set(file.keys())
+            arrays = {name: file.get_tensor(name) for name in names if name in held}
+            clip_ids = _clips_of(file.metadata())
+    except (OSError, SafetensorError):
+        return None
+    if held != set(marker.arrays) or any(array_sha256(array) != marker.arrays[name] for name, array in arrays.items()):
+        return None
+    return arrays, clip_ids
+
+
+def _check_of_rows(
+    path: Path, rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], clip_ids: Sequence[str] | None
+) -> None:
+    """Refuse arrays that are of other clips than the rows."""
+    if clip_ids is not None and list(clip_ids) != [row.clip_id for row in rows]:
+        raise ValueError(
+            f"{path}: its arrays are of other clips than its done-marker; harvest again or repair the store"
+        )
+    for name, array in arrays.items():
+        if len(array) != len(rows):
+            raise ValueError(
+                f"{path}: {name} must have one row for each of the {len(rows)} clips of its done-marker, got "
+                f"{list(array.shape)}; harvest again or repair the store"
+            )
+
+
+def is_intact(folder: Path, index: int, marker: Marker) -> bool:
+    """Whether the bytes of a shard are those its marker promises."""
+    path = folder / f"{index:05d}.safetensors"
+    return path.is_file() and file_sha256(path) == marker.sha256
+
+
+def unclaimed_arrays(folder: Path, markers: Mapping[int, Marker]) -> dict[int, tuple[str, ...] | None]:
+    """Arrays without a marker that can be read, of a run that was killed or a marker that was lost.
+
+    Args:
+        folder: The store.
+        markers: What can be read of its markers.
+
+    Returns:
+        By shard number, the clips the arrays are of; None where they do not say (an older version wrote them). Files
+        that are no arrays at all are left out.
+    """
+    found: dict[int, tuple[str, ...] | None] = {}
+    for path in folder.glob("*.safetensors"):
+        if path.stem.isdecimal() and int(path.stem) not in markers and (header := _header(path)) is not None:
+            found[int(path.stem)] = _clips_of(header.get("__metadata__"))
+    return found
+
+
+def held_arrays(folder: Path, index: int) -> tuple[str, ...]:
+    """Names of the arrays of a shard, sorted; none where its file is damaged."""
+    return tuple(sorted(set(_header(folder / f"{index:05d}.safetensors") or ()) - {"__metadata__"}))
+
+
+def _header(path: Path) -> dict[str, Any] | None:
+    """What a safetensors file says of its arrays, their bytes left aside; None where that cannot be read."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def _clips_of(metadata: object) -> tuple[str, ...] | None:
+    """The clips that metadata of arrays name: None where it names none, nobody where it cannot be read."""
+    text = metadata.get(_CLIP_IDS) if isinstance(metadata, dict) else None
+    if text is None:
+        return None
+    try:
+        return tuple(json.loads(text))
+    except (TypeError, ValueError):
+        return ()
 
 
 def read_marker(path: Path) -> Marker:
@@ -193,167 +415,6 @@ def known_clips(markers: Mapping[int, Marker]) -> Iterable[KnownClip]:
     return (clip for _, marker in sorted(markers.items()) for clip in marker.clips)
 
 
-def to_json(value: object) -> bytes:
-    """Readable JSON, same bytes for the same value."""
-    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
-
-
-def read_json(path: Path) -> dict:
-    """JSON object of a file of the store.
-
-    Raises:
-        ValueError: It cannot be read, or is something else.
-    """
-    try:
-        payload = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror}); the store is damaged, move it away") from error
-    return parse_json(path, payload)
-
-
-def parse_json(path: Path, payload: bytes) -> dict:
-    """JSON object that a file of the store holds.
-
-    Raises:
-        ValueError: It holds something else.
-    """
-    try:
-        value = json.loads(payload)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: cannot be read ({error}); the store is damaged, move it away") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(value).__name__}; the store is damaged")
-    return value
-
-
-@lru_cache(maxsize=65536)
-def _shared(tags: tuple[str, ...]) -> tuple[str, ...]:
-    """The same tuple for the same tags: most clips of a store have those of another."""
-    return tags
-
-
-FORMAT_VERSION = 2
-"""Raised whenever the same clip and teachers would give other evidence; part of the fingerprint."""
-_CLIP_IDS = "clip_ids"
-"""Key of the metadata of the arrays that names their clips, as JSON: arrays without a marker say whose they are."""
-_LONGEST_HEADER = 2**26
-"""Bytes; a safetensors header that claims more is damaged."""
-
-
-def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow]) -> None:
-    """Write the arrays of one shard, then its done-marker.
-
-    Args:
-        folder: From `open_store`, under `write_lock`.
-        index: Number of the shard.
-        arrays: float [n, ...] by name, one row per clip.
-        rows: The n clips.
-
-    Raises:
-        ValueError: An array does not have one row per clip.
-    """
-    from safetensors.numpy import save
-
-    for name, array in arrays.items():
-        if len(array) != len(rows):
-            raise ValueError(f"{name} must have {len(rows)} rows, one per clip, got {list(array.shape)}")
-    whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    payload = save(whole, {_CLIP_IDS: json.dumps([row.clip_id for row in rows])})
-    marker = marker_bytes(rows, {name: array_sha256(array) for name, array in whole.items()}, payload)
-    path = folder / f"{index:05d}.safetensors"
-    done = path.with_suffix(".json")
-    if done.exists():  # rewritten: at every moment the arrays are those of one of the two markers
-        write_atomic(_next_marker(done), marker)
-        write_atomic(path, payload)
-        rename(_next_marker(done), done)
-    else:
-        write_atomic(path, payload)
-        write_atomic(done, marker)
-
-
-def seal_marker(folder: Path, index: int) -> None:
-    """Give a marker of an older version its checksum, taking what it says for right; its arrays stay.
-
-    Raises:
-        ValueError: The shard is damaged.
-    """
-    rows, arrays = read_shard(folder, index)
-    payload = (folder / f"{index:05d}.safetensors").read_bytes()
-    digests = {name: array_sha256(array) for name, array in arrays.items()}
-    write_atomic(folder / f"{index:05d}.json", marker_bytes(rows, digests, payload))
-
-
-def array_sha256(array: np.ndarray) -> str:
-    """sha256 of the bytes of an array as they lie in the file."""
-    return hashlib.sha256(array.tobytes()).hexdigest()
-
-
-def finish_rewrites(folder: Path, holds: Callable[[int], bool] = WHOLE.holds) -> list[str]:
-    """Finish or take back what a killed run was rewriting; call under `write_lock`.
-
-    Args:
-        folder: From `open_store`.
-        holds: Which shards, by number, are this run's.
-
-    Returns:
-        What was done, in words.
-    """
-    told = []
-    for path in sorted(folder.glob(".*.json.next")):
-        done = folder / path.name[1 : -len(".next")]
-        if not holds(int(done.stem)):
-            continue
-        if _fits(done.with_suffix(".safetensors"), path):
-            rename(path, done)
-            told.append(f"{done.name}: finished a rewrite")
-        else:
-            path.unlink()
-            told.append(f"{done.name}: took back a rewrite")
-    return told
-
-
-def _next_marker(done: Path) -> Path:
-    """Where the marker of a shard that is being rewritten waits for its arrays."""
-    return done.with_name(f".{done.name}.next")
-
-
-def _fits(arrays: Path, marker: Path) -> bool:
-    """Whether a marker can be read and speaks of these arrays."""
-    try:
-        return file_sha256(arrays) == read_marker(marker).sha256
-    except (ValueError, FileNotFoundError):
-        return False
-
-
-def is_intact(folder: Path, index: int, marker: Marker) -> bool:
-    """Whether the bytes of a shard are those its marker promises."""
-    path = folder / f"{index:05d}.safetensors"
-    return path.is_file() and file_sha256(path) == marker.sha256
-
-
-def unclaimed_arrays(folder: Path, markers: Mapping[int, Marker]) -> dict[int, tuple[str, ...] | None]:
-    """Arrays without a marker that can be read, of a run that was killed or a marker that was lost.
-
-    Args:
-        folder: The store.
-        markers: What can be read of its markers.
-
-    Returns:
-        By shard number, the clips the arrays are of; None where they do not say (an older version wrote them). Files
-        that are no arrays at all are left out.
-    """
-    found: dict[int, tuple[str, ...] | None] = {}
-    for path in folder.glob("*.safetensors"):
-        if path.stem.isdecimal() and int(path.stem) not in markers and (header := _header(path)) is not None:
-            found[int(path.stem)] = _clips_of(header.get("__metadata__"))
-    return found
-
-
-def held_arrays(folder: Path, index: int) -> tuple[str, ...]:
-    """Names of the arrays of a shard, sorted; none where its file is damaged."""
-    return tuple(sorted(set(_header(folder / f"{index:05d}.safetensors") or ()) - {"__metadata__"}))
-
-
 def write_failures(folder: Path, rows: Iterable[ShardRow | KnownClip]) -> Path:
     """Write `failures.csv`: clip_id, status, message of the given rows, in their order."""
     write_atomic(folder / "failures.csv", failures_table(rows))
@@ -369,96 +430,34 @@ def failures_table(rows: Iterable[ShardRow | KnownClip]) -> bytes:
     return text.getvalue().encode("utf-8")
 
 
-def read_shard(
-    folder: Path, index: int, names: Sequence[str] | None = None
-) -> tuple[list[ShardRow], dict[str, np.ndarray]]:
-    """Rows and arrays of one finished shard.
+def to_json(value: object) -> bytes:
+    """Readable JSON, same bytes for the same value."""
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
 
-    Args:
-        folder: The store.
-        index: Number of the shard.
-        names: Arrays to read, None for all. Of some, only their bytes are read and checked; of all, the whole file.
+
+def read_json(path: Path) -> dict[str, Any]:
+    """JSON object of a file of the store.
 
     Raises:
-        ValueError: Its marker cannot be read, the bytes are not those of its marker, or its arrays are of other clips.
+        ValueError: It cannot be read, or is something else.
     """
-    path = folder / f"{index:05d}.safetensors"
-    done = path.with_suffix(".json")
-    for place in [place for place in (done, _next_marker(done)) if place.is_file()]:
-        marker, rows = read_marker_rows(place)
-        whole = names is None or marker.checksum is None
-        found = _read_whole(path, marker) if whole else _read_some(path, marker, names or ())
-        if found is not None:
-            arrays, clip_ids = found
-            _check_of_rows(path, rows, arrays, clip_ids)
-            return rows, {name: array for name, array in arrays.items() if names is None or name in names}
-    raise ValueError(f"{path}: its bytes are not those of its done-marker; run the same harvest again to mend it")
-
-
-_Found = tuple[dict[str, np.ndarray], tuple[str, ...] | None]
-"""Arrays by name, and the clips they say they are of."""
-
-
-def _read_whole(path: Path, marker: Marker) -> _Found | None:
-    """All arrays of a file whose bytes are those of its marker."""
-    from safetensors.numpy import load
-
-    payload = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(payload).hexdigest() != marker.sha256:
-        return None
-    length = int.from_bytes(payload[:8], "little")
-    return load(payload), _clips_of(json.loads(payload[8 : 8 + length]).get("__metadata__"))
-
-
-def _read_some(path: Path, marker: Marker, names: Sequence[str]) -> _Found | None:
-    """Some arrays of a file, if it has all that its marker names and the bytes of these are those of its marker."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="numpy") as file:
-            held = set(file.keys())
-            arrays = {name: file.get_tensor(name) for name in names if name in held}
-            clip_ids = _clips_of(file.metadata())
-    except (OSError, SafetensorError):
-        return None
-    if held != set(marker.arrays) or any(array_sha256(array) != marker.arrays[name] for name, array in arrays.items()):
-        return None
-    return arrays, clip_ids
+        payload = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); the store is damaged, move it away") from error
+    return parse_json(path, payload)
 
 
-def _check_of_rows(
-    path: Path, rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], clip_ids: Sequence[str] | None
-) -> None:
-    """Refuse arrays that are of other clips than the rows."""
-    if clip_ids is not None and list(clip_ids) != [row.clip_id for row in rows]:
-        raise ValueError(
-            f"{path}: its arrays are of other clips than its done-marker; harvest again or repair the store"
-        )
-    for name, array in arrays.items():
-        if len(array) != len(rows):
-            raise ValueError(
-                f"{path}: {name} must have one row for each of the {len(rows)} clips of its done-marker, got "
-                f"{list(array.shape)}; harvest again or repair the store"
-            )
+def parse_json(path: Path, payload: bytes) -> dict[str, Any]:
+    """JSON object that a file of the store holds.
 
-
-def _header(path: Path) -> dict | None:
-    """What a safetensors file says of its arrays, their bytes left aside; None where that cannot be read."""
+    Raises:
+        ValueError: It holds something else.
+    """
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    return header if isinstance(header, dict) else None
-
-
-def _clips_of(metadata: object) -> tuple[str, ...] | None:
-    """The clips that metadata of arrays name: None where it names none, nobody where it cannot be read."""
-    text = metadata.get(_CLIP_IDS) if isinstance(metadata, dict) else None
-    if text is None:
-        return None
-    try:
-        return tuple(json.loads(text))
-    except (TypeError, ValueError):
-        return ()
+        value = json.loads(payload)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: cannot be read ({error}); the store is damaged, move it away") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object, got {type(value).__name__}; the store is damaged")
+    return value

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class EvidenceStore:
     messages: tuple[str, ...]
     arrays: dict[str, np.ndarray]
     """By name "<role>.<feature>", [N, ...]; NaN where evidence is absent. Those that were asked for."""
-    manifest: dict
+    manifest: dict[str, Any]
     held: tuple[str, ...] = ()
     """Names of all arrays there are, read or not."""
 
@@ -80,10 +81,10 @@ def fingerprint(description: Mapping[str, object]) -> str:
 def describe(
     class_names: Sequence[str],
     grid: Mapping[str, object],
-    teachers: Mapping[str, Mapping],
+    teachers: Mapping[str, Mapping[str, Any]],
     *,
     decoder: str = PYAV,
-) -> dict:
+) -> dict[str, Any]:
     """The manifest of a store: what the fingerprint covers, and the fingerprint itself.
 
     Args:
@@ -120,7 +121,7 @@ def decoder_of(manifest: Mapping[str, object]) -> str:
     return str(manifest.get("decoder", PYAV))
 
 
-def open_store(root: str | Path, manifest: dict) -> Path:
+def open_store(root: str | Path, manifest: dict[str, Any]) -> Path:
     """Make (or find) the folder of this fingerprint and its `manifest.json`.
 
     Raises:
@@ -153,12 +154,12 @@ def open_store(root: str | Path, manifest: dict) -> Path:
 def _refuse_other_decoder(root: Path, manifest: Mapping[str, object]) -> None:
     """Refuse to begin beside, or go on in, evidence that differs in its decoder alone."""
 
-    def rest(of: Mapping[str, object]) -> dict:
+    def rest(of: Mapping[str, object]) -> dict[str, Any]:
         return {key: value for key, value in of.items() if key not in ("decoder", "fingerprint")}
 
     wanted = json.loads(to_json(manifest))
     for path in sorted({*root.glob("manifest.json"), *root.glob("*/manifest.json")}):
-        found: dict = {}
+        found: dict[str, Any] = {}
         with suppress(ValueError):  # of others, whose readers will say what is wrong with it
             found = read_json(path)
         if rest(found) == rest(wanted) and decoder_of(found) != decoder_of(wanted):
@@ -258,7 +259,7 @@ def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iter
         )
 
 
-def store_manifest(path: str | Path) -> dict:
+def store_manifest(path: str | Path) -> dict[str, Any]:
     """Read what a store says of itself, without its shards: class names, grid, teachers, fingerprint.
 
     Raises:
