@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,8 +53,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor to a device; what is there already is not copied."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})
+        return replace(self, **_moved(self, device))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -89,12 +89,12 @@ class ClipSet:
             self._check(stream, (clips, segments, None))
         self._check("weak_labels", (clips, classes), torch.bool)
         self._check("valid", (clips, segments), torch.bool)
-        soft = self.pseudo_labels is not None and self.pseudo_labels.is_floating_point()
-        for name in ("pseudo_labels", "truth"):
-            kind = self.pseudo_labels.dtype if soft and name == "pseudo_labels" else torch.bool
-            self._check(name, (clips, segments, 2, classes), kind)
-        if soft and not ((self.pseudo_labels >= 0) & (self.pseudo_labels <= 1)).all():
-            wrong = (~((self.pseudo_labels >= 0) & (self.pseudo_labels <= 1))).flatten(1).any(dim=1).nonzero().flatten()
+        labels = self.pseudo_labels
+        soft = labels if labels is not None and labels.is_floating_point() else None
+        self._check("pseudo_labels", (clips, segments, 2, classes), torch.bool if soft is None else soft.dtype)
+        self._check("truth", (clips, segments, 2, classes), torch.bool)
+        if soft is not None and not ((soft >= 0) & (soft <= 1)).all():
+            wrong = (~((soft >= 0) & (soft <= 1))).flatten(1).any(dim=1).nonzero().flatten()
             clip_ids = listed([self.clip_ids[row] for row in wrong])
             raise ValueError(f"soft pseudo_labels must be probabilities in 0..1, got others in {clip_ids}; label again")
         if self.valid is not None and not self.valid.any(dim=1).all():
@@ -134,7 +134,7 @@ class ClipSet:
         """
         where = rows.to(self.audio.device)
         old = into if into is not None and into.audio.shape[0] == len(rows) else None
-        taken = {
+        taken: dict[str, Any] = {
             name: _taken(getattr(self, name), where, getattr(old, name, None))
             for name in (*STREAMS, "weak_labels", "pseudo_labels")
         }
@@ -144,13 +144,14 @@ class ClipSet:
     def take(self, rows: Sequence[int]) -> "ClipSet":
         """Keep the clips of these rows, in this order."""
         picked = {field.name: getattr(self, field.name) for field in fields(self)}
-        tensors = {name: value[list(rows)] for name, value in picked.items() if isinstance(value, Tensor)}
+        tensors: dict[str, Any] = {
+            name: value[list(rows)] for name, value in picked.items() if isinstance(value, Tensor)
+        }
         return replace(self, clip_ids=tuple(self.clip_ids[row] for row in rows), **tensors)
 
     def to(self, device: torch.device | str) -> "ClipSet":
         """Move every tensor to a device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)})
+        return replace(self, **_moved(self, device))
 
     def widths(self) -> dict[str, int]:
         """Input widths by the names of ParserOptions, to build a parser that fits."""
@@ -223,9 +224,15 @@ def read_clip_set(
     return ClipSet(clip_ids=tuple(split.clip_ids[row] for row in kept), class_names=split.class_names, **parts)
 
 
+def _moved(held: Batch | ClipSet, device: torch.device | str) -> dict[str, Any]:
+    """Every tensor of a value on a device."""
+    values = {field.name: getattr(held, field.name) for field in fields(held)}
+    return {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+
+
 def _all_finite(tensor: Tensor) -> bool:
     """Whether every number is finite, a block of clips at a time: the check itself needs some copies."""
-    return all(bool(block.isfinite().all()) for block in tensor.split(_BLOCK))
+    return all(bool(block.isfinite().all()) for block in torch.split(tensor, _BLOCK))
 
 
 def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor | None:
@@ -234,7 +241,7 @@ def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor |
         return None
     flat = tensor.flatten(1)
     if into is None:
-        return flat.index_select(0, rows).float().unflatten(1, tensor.shape[1:])
+        return flat.index_select(0, rows).float().view(len(rows), *tensor.shape[1:])
     if tensor.dtype == into.dtype:
         torch.index_select(flat, 0, rows, out=into.view(len(rows), -1))
         return into

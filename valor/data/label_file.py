@@ -66,7 +66,7 @@ class PseudoLabels:
     @property
     def marked(self) -> npt.NDArray[np.bool_]:
         """The labels as bool [N, T, M, C], soft ones where they are above 1/2."""
-        return self.labels > 1 / 2 if self.soft else self.labels
+        return self.labels > 1 / 2 if self.soft else self.labels.astype(np.bool_, copy=False)
 
     def __post_init__(self) -> None:
         """Refuse arrays that are not one label per clip, segment, modality and class."""

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,7 @@ def write_packed(data: Path, features: Tensor, card: PackedCard) -> PackedCard:
             f"{list(features.shape)}"
         )
     _refuse_infinite(features, card, 0)
-    return write_packed_blocks(data, features.split(_BLOCK), card)
+    return write_packed_blocks(data, torch.split(features, _BLOCK), card)
 
 
 def write_packed_blocks(data: Path, blocks: Iterable[Tensor], card: PackedCard) -> PackedCard:
@@ -141,7 +142,8 @@ def read_packed_card(data: Path, kind: str, split: str) -> PackedCard:
         if values.pop("format") != FORMAT_VERSION or (values["kind"], values["split"]) != (kind, split):
             raise ValueError(f"of another format than {FORMAT_VERSION}, or of another kind or split than its name")
         sequences = ("clip_ids", "shape", "source_shape", "missing")
-        return PackedCard(**{name: tuple(v) if name in sequences else v for name, v in values.items()})
+        fields: dict[str, Any] = {name: tuple(v) if name in sequences else v for name, v in values.items()}
+        return PackedCard(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{path}: expected the card of packed features, got {error!r}; delete it and run `valor import features` "

@@ -123,7 +123,7 @@ class Parse:
     @property
     def onsets(self) -> npt.NDArray[np.float64]:
         """float64 [T], when each segment begins."""
-        return self.media.start_time + np.arange(len(self.segment_probs)) * self.segment_seconds
+        return self.media.start_time + np.arange(len(self.segment_probs), dtype=np.float64) * self.segment_seconds
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.bool_]:

@@ -216,7 +216,10 @@ def read_prediction_json(
         segment_seconds=_of_kind(table.get("segment_seconds", grid.segment_seconds), float, f"{path}: segment_seconds"),
     )
     clips = _of_kind(table.get("clips"), list, f"{path}: clips")
-    clip_ids = [_clip_id(clip, f"{path}: clip {n}") for n, clip in enumerate(clips)]
+    clip_ids = [
+        _of_kind(_entry(clip, f"{path}: clip {n}", "clip_id"), str, f"{path}: clip {n}: clip_id")
+        for n, clip in enumerate(clips)
+    ]
     if not clip_ids:
         raise ValueError(f"{path}: expected at least one clip, got none; list also clips without events")
     check_unique(clip_ids, str(path))
@@ -256,7 +259,9 @@ def write_prediction_json(
                 {"event_label": class_names[event.class_index], "onset": event.onset, "offset": event.offset}
                 for event in events_of(predicted[n, :, m], segment_seconds)
             ]
-            for event in entry[modality] if segment_probs is not None else ():
+            if segment_probs is None:
+                continue
+            for event in entry[modality]:
                 start, stop = (round(event[edge] / segment_seconds) for edge in ("onset", "offset"))
                 column = class_names.index(event["event_label"])
                 event["score"] = round(float(segment_probs[n, start:stop, m, column].mean(dtype=float)), 6)
@@ -286,10 +291,6 @@ def _read_object(path: Path) -> Mapping[str, Any]:
         found = f"the format {table.get('format')!r}" if isinstance(table, dict) else type(table).__name__
         raise ValueError(f'{path}: expected a JSON object with "format": "{PREDICTIONS_FORMAT}", got {found:.80}')
     return table
-
-
-def _clip_id(clip: object, where: str) -> str:
-    return _of_kind(_entry(clip, where, "clip_id"), str, f"{where}: clip_id")
 
 
 def _events(clip: Mapping[str, Any], path: Path) -> Iterator[ListedEvent]:
@@ -437,13 +438,16 @@ def _read_events(table: Path, modality: str) -> tuple[list[str], list[ListedEven
             names.append(clip_id)
             if not any((*times, label)):
                 continue
-            seconds = [plain_seconds(cell) for cell in times]
-            if None in seconds:
-                cell = times[seconds.index(None)]
-                raise ValueError(f"{where}: expected seconds from the start of the clip, got {cell!r}")
-            span = dict(zip(("onset", "offset"), seconds, strict=True))
+            onset, offset = (_seconds(cell, where) for cell in times)
             events.append(
-                ListedEvent(clip_id=clip_id, modality=modality, class_name=label.strip(), where=where, **span)
+                ListedEvent(
+                    clip_id=clip_id,
+                    modality=modality,
+                    class_name=label.strip(),
+                    onset=onset,
+                    offset=offset,
+                    where=where,
+                )
             )
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -451,6 +455,13 @@ def _read_events(table: Path, modality: str) -> tuple[list[str], list[ListedEven
             f"a modality without events is a table of the header {' '.join(PREDICTION_COLUMNS)} alone"
         ) from None
     return names, events
+
+
+def _seconds(cell: str, where: str) -> float:
+    time = plain_seconds(cell)
+    if time is None:
+        raise ValueError(f"{where}: expected seconds from the start of the clip, got {cell!r}")
+    return time
 
 
 ENDING = ".json"

@@ -16,7 +16,7 @@ import numpy as np
 
 from valor.eval.events import MODALITIES
 
-from .predictions import BoolArray, FloatArray, Predictions
+from .predictions import Predictions
 from .vocabulary import did_you_mean
 
 ROUNDINGS = ("exact", "nearest", "cover")
@@ -106,19 +106,20 @@ def predictions_of(
     column_of = {name: column for column, name in enumerate(class_names)}
     highest = np.zeros((len(clip_ids), grid.num_segments, len(MODALITIES), len(class_names)), dtype=np.float32)
     for event in events:
-        if use_scores and event.score is None:
+        height = event.score if use_scores else 1.0
+        if height is None:
             raise ValueError(f"{event.where}: every event needs a score to be used as a probability, got one without")
         start, stop = _segments(event, grid)
         track = highest[
             row_of[event.clip_id], start:stop, MODALITIES.index(event.modality), column_of[event.class_name]
         ]
-        np.maximum(track, event.score if use_scores else 1, out=track)
-    marks: dict[str, BoolArray | FloatArray] = {"segment_probs": highest} if use_scores else {"predicted": highest > 0}
+        np.maximum(track, height, out=track)
     return Predictions(
         clip_ids=tuple(clip_ids),
         class_names=tuple(class_names),
+        predicted=None if use_scores else highest > 0,
+        segment_probs=highest if use_scores else None,
         rounding=grid.rounding if moved else None,
-        **marks,
     )
 
 

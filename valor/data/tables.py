@@ -385,7 +385,8 @@ def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple
             seconds.append(int(time))
         if label.strip() not in class_index:
             raise _unknown_class(f"{path}:{line}", [label], class_names)
-        rows.append((clip_id, *seconds, class_index[label.strip()]))
+        onset, offset = seconds
+        rows.append((clip_id, onset, offset, class_index[label.strip()]))
     return rows
 
 

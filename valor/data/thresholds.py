@@ -99,7 +99,9 @@ def apply_calibration(calibration: Calibration, rule: PostProcessing | None = No
         return fill(rule, rows)
     if () in rows:
         raise ValueError(f"thresholds must be given for {' and '.join(MODALITIES)}, got {list(calibration.thresholds)}")
-    return replace(rule, preset=None, **{calibration.applies_to: rows})
+    if calibration.applies_to == "clip_threshold":
+        return replace(rule, preset=None, clip_threshold=rows)
+    return replace(rule, preset=None, segment_threshold=rows)
 
 
 def write_calibration(path: Path | str, calibration: Calibration) -> None:

@@ -68,7 +68,8 @@ def judging_roles(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 def complete_clips(store: EvidenceStore, roles: Iterable[str]) -> np.ndarray:
     """Which clips of a store have evidence of these teachers in every segment: bool [N]."""
     evidence = [store.arrays[f"{role}.similarity"] for role in roles]
-    return np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
+    complete: np.ndarray = np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
+    return complete
 
 
 def label_clips(

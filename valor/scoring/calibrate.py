@@ -190,13 +190,14 @@ def _best_gate(held: Predictions, split: Split, rows: Sequence[int], rule: PostP
     found = gate_probs(
         held.segment_probs, clip_probs=held.clip_probs, modality_probs=held.modality_probs, gate=rule.gate
     )
-    if any(probs is None for probs in found):
+    held_probs = [probs for probs in found if probs is not None]
+    if len(held_probs) < len(found):
         raise ValueError(f"clip-f finds thresholds of a gate, and the gate is {rule.gate}; choose clip or modality")
-    present = _truth(split)[rows].any(axis=1)
+    present = np.asarray(_truth(split)[rows].any(axis=1))
     gates = (rule.gate,) * len(MODALITIES) if isinstance(rule.gate, str) else rule.gate
     in_either = np.broadcast_to(present.any(axis=1, keepdims=True), present.shape)
     truth = np.where((np.array(gates) == "clip")[:, np.newaxis], in_either, present)
-    return best_thresholds(np.stack(found, axis=1)[:, np.newaxis], truth[:, np.newaxis])
+    return best_thresholds(np.stack(held_probs, axis=1)[:, np.newaxis], truth[:, np.newaxis])
 
 
 def _at_tag_rate(
@@ -223,16 +224,16 @@ def _calibration(
 ) -> Calibration:
     """Fill what could not be found, and say so."""
     thresholds = np.where(np.isnan(choice.thresholds), np.stack(list(kept.values())), choice.thresholds)
-    f_scores = np.where(np.isnan(choice.f_scores), None, choice.f_scores)
+    f_scores = [[None if np.isnan(f) else f for f in row] for row in choice.f_scores.tolist()]
     for role, row in zip(kept, choice.thresholds, strict=True):
-        names = [class_names[index] for index in np.flatnonzero(np.isnan(row))]
+        names = [class_names[index] for index in np.flatnonzero(np.isnan(row)).tolist()]
         if names:
             provenance[f"{role}_kept"] = ", ".join(names)
     return Calibration(
         applies_to=applies_to,
         class_names=tuple(class_names),
         thresholds={role: tuple(row) for role, row in zip(kept, thresholds.tolist(), strict=True)},
-        f_scores={role: tuple(row) for role, row in zip(kept, f_scores.tolist(), strict=True)},
+        f_scores={role: tuple(row) for role, row in zip(kept, f_scores, strict=True)},
         support={role: tuple(row) for role, row in zip(kept, choice.support.tolist(), strict=True)},
         rule=rule,
         provenance=provenance,

@@ -370,7 +370,8 @@ def _preset_of(record: Record) -> str | None:
 
 def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tuple[list[TableRow], list[str]]:
     """The published rows that may stand beside a run, and a note on each reason the others may not."""
-    kept, left_out = [], {}
+    kept: list[TableRow] = []
+    left_out: dict[str, list[str]] = {}
     for entry in published.rows:
         row = published_row(entry, published)
         reasons = [] if mix else _differences(run, row)

@@ -151,7 +151,7 @@ def draw_curves(
     probs = system.probs("a threshold curve")
     curves = threshold_curves(probs, system.truth, level=level, valid=system.valid)
     used = np.broadcast_to(_thresholds(system), probs.shape[2:])
-    occurs = system.truth.any(axis=(0, 1))
+    occurs = np.asarray(system.truth.any(axis=(0, 1)))  # [M, C]
     panels = [
         (
             name,

@@ -96,11 +96,7 @@ def _block(table: Comparison, level: int, *, is_delta: bool) -> str:
         )
         return sheet.to_text([first, *[width] * WIDTH])
     sheet = Sheet(
-        columns=[
-            title,
-            *(f"{figure} " for figure in FIGURE_TITLES.values()),
-            "rule",
-        ],  # a space below which marks stand
+        columns=[title, *(f"{figure} " for figure in FIGURE_TITLES.values()), "rule"],  # marks stand below the spaces
         rows=[[_name(row), *line, row.rule] for row, line in shown],
         left=(0, WIDTH + 1),
         gaps=gaps,
@@ -111,7 +107,7 @@ def _block(table: Comparison, level: int, *, is_delta: bool) -> str:
 def to_markdown(table: Comparison) -> str:
     """Write a comparison in Markdown: all ten figures in a line, the best in bold, differences in parentheses."""
     titles = [f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()]
-    rows = [[_name(row), *_figures(table, row), row.rule, _source(row)] for row in table.rows]
+    rows: list[list[Cell | str]] = [[_name(row), *_figures(table, row), row.rule, _source(row)] for row in table.rows]
     left = (0, 2 * WIDTH + 1, 2 * WIDTH + 2)
     body = Sheet(columns=["system", *titles, "rule", "source"], rows=rows, left=left).to_markdown()
     notes = [text for mark, text in MARKS.items() if mark != "*" and mark in body]
@@ -120,10 +116,13 @@ def to_markdown(table: Comparison) -> str:
 
 def to_latex(table: Comparison) -> str:
     r"""Write a comparison as a LaTeX tabular (it needs \usepackage{booktabs}), the notes as comments above it."""
-    rules = [Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$")) for row in table.rows]
+    rows: list[list[Cell | str]] = []
+    for row in table.rows:
+        rule = Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))
+        rows.append([_name(row), *_figures(table, row), rule])
     sheet = Sheet(
         columns=["System", *[*FIGURE_TITLES.values()] * len(LEVELS), "Rule"],
-        rows=[[_name(row), *_figures(table, row), rule] for row, rule in zip(table.rows, rules, strict=True)],
+        rows=rows,
         left=(0, 2 * WIDTH + 1),
         gaps={n: [] for n, row in enumerate(table.rows) if n and row.group != table.rows[n - 1].group},
     )

@@ -3,7 +3,7 @@
 One system on one split, ready for every figure and picture: what it marks, what is true, and its ten F-scores.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,7 +153,7 @@ def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
     return Section("differences", title, _frame(rows))
 
 
-def _ends(found: Intervals, level: str, figure: str) -> dict[str, str | float]:
+def _ends(found: Intervals, level: str, figure: str) -> dict[str, object]:
     """One figure or difference as a row."""
     interval = found.of(level, figure)
     row = {"level": level, "figure": figure, "value": interval.value, "low": interval.low, "high": interval.high}
@@ -261,5 +261,5 @@ def _probabilities(system: ScoredSystem) -> Section:
     return Section("probabilities", "Without any threshold, from the gated probabilities", _frame(rows))
 
 
-def _frame(rows: Iterable[dict[str, str | int | float]]) -> pd.DataFrame:
+def _frame(rows: Iterable[Mapping[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows))
