@@ -33,6 +33,7 @@ def typical_row(result: DemoResult) -> int:
     on average.
     """
     truth, tagged = result.test.truth, result.test.weak_labels
+    assert truth is not None  # the demo world is annotated
     partial = (truth.any(axis=1) & ~truth.all(axis=1)).sum(axis=(1, 2))
     fits = (tagged.sum(axis=1) == 2) & (truth.any(axis=(1, 2)) == tagged).all(axis=1) & (partial >= 3)
     gains = clip_gains(result)

@@ -12,10 +12,12 @@ from valor.demo.world.schedule import statistics, world_arrays
 from valor.eval.scores import PER_CLIP, Scores
 from valor.eval.tables import LEVEL_SPANS, Row, Sheet, score_sheet, score_table
 from valor.viewer.documents import Document, Section
+from valor.viewer.options import SourceOptions
 from valor.viewer.page import write_page
-from valor.viewer.sources import SourceOptions, read_document
+from valor.viewer.sources import read_document
 
-from .run import ARMS, DemoOptions, DemoResult, run_folder
+from .options import DemoOptions
+from .run import ARMS, DemoResult, run_folder
 
 SHOWN_CLIPS = 8
 """Clips of the test split on the page, whose media is in the page."""

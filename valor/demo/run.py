@@ -262,6 +262,7 @@ def _epochs_done(run: Path) -> int:
 def _anchors(test: Split) -> dict[str, Scores]:
     """Scores of predictions that parse nothing."""
     truth = test.truth
+    assert truth is not None  # the demo world is annotated
     return {
         "nothing": score(nothing_predicted(truth), truth),
         "tags-copied": score(tags_copied(test.weak_labels, truth.shape[1]), truth),

@@ -7,6 +7,7 @@ from .waves import (
     SAMPLE_RATE,
     TABLE_SIZE,
     Span,
+    Wave,
     beats,
     burst,
     control_points,
@@ -28,7 +29,7 @@ from .waves import (
 )
 
 
-def engine(pitch: np.ndarray, rng: np.random.Generator, *, tilt: float, air: np.ndarray, pulse: float) -> np.ndarray:
+def engine(pitch: Wave, rng: np.random.Generator, *, tilt: float, air: Wave, pulse: float) -> Wave:
     """A combustion engine: uneven harmonics of the firing rate, and noise that comes in puffs with each firing.
 
     Args:
@@ -48,10 +49,11 @@ def engine(pitch: np.ndarray, rng: np.random.Generator, *, tilt: float, air: np.
     index = table_index(pitch / 2, rng)
     puff = 0.5 + 0.5 * np.cos(np.arange(TABLE_SIZE, dtype=np.float32) * np.float32(4 * np.pi / TABLE_SIZE))
     air_noise = noise(len(index), rng, air) * (1 - pulse + pulse * 2 * puff**2)[index]
-    return wavetable(uneven, rng)[index] + rng.uniform(0.5, 1.0) * air_noise
+    sound: Wave = wavetable(uneven, rng)[index] + rng.uniform(0.5, 1.0) * air_noise
+    return sound
 
 
-def chainsaw(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def chainsaw(seconds: float, rng: np.random.Generator) -> Wave:
     """A small two-stroke at high revolutions, blipped and loaded again and again."""
     points = control_points(seconds)
     load = np.clip(wander(points, rng, rng.uniform(1, 2.5), 0.28), -0.5, 0.5)
@@ -60,7 +62,7 @@ def chainsaw(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return engine(pitch, rng, tilt=rng.uniform(0.3, 0.6), air=air, pulse=0.7) * to_samples(1 + 0.6 * load)
 
 
-def lawn_mower(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def lawn_mower(seconds: float, rng: np.random.Generator) -> Wave:
     """A four-stroke held at one speed, with the wide rush of its blade."""
     points = control_points(seconds)
     pitch = rng.uniform(45, 95) * (1 + wander(points, rng, 0.8, 0.025)) * (1 + wander(points, rng, 50, 0.015))
@@ -68,7 +70,7 @@ def lawn_mower(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return engine(pitch, rng, tilt=rng.uniform(0.5, 0.9), air=air, pulse=rng.uniform(0.2, 0.6))
 
 
-def motorcycle(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def motorcycle(seconds: float, rng: np.random.Generator) -> Wave:
     """A big engine that revs up through its gears and falls back."""
     points = control_points(seconds)
     pitch = np.full(points, 1.0)
@@ -80,7 +82,7 @@ def motorcycle(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return engine(pitch, rng, tilt=rng.uniform(0.6, 1.0), air=air, pulse=0.8) * to_samples(pitch / pitch.mean())
 
 
-def car(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def car(seconds: float, rng: np.random.Generator) -> Wave:
     """Tyres and wind that swell and fade, a low engine under them, sometimes the horn."""
     size, points = num_samples(seconds), control_points(seconds)
     tyres = noise(size, rng, noise_spectrum(150, 1800, 0.5, [(rng.uniform(600, 1100), 300, 2)]))
@@ -97,18 +99,18 @@ def car(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return sound
 
 
-def helicopter(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def helicopter(seconds: float, rng: np.random.Generator) -> Wave:
     """Blades that chop the air ten to eighteen times a second, and the whine of a turbine."""
     size, points = num_samples(seconds), control_points(seconds)
     index = table_index(np.full(points, rng.uniform(9, 18)) * (1 + wander(points, rng, 1, 0.02)), rng)[:size]
     phase = np.arange(TABLE_SIZE, dtype=np.float32) / TABLE_SIZE
-    slap = (0.12 + np.exp(-phase * rng.uniform(4, 9))).astype(np.float32)[index]
+    slap: Wave = (0.12 + np.exp(-phase * rng.uniform(4, 9))).astype(np.float32)[index]
     wind = noise(size, rng, noise_spectrum(60, rng.uniform(500, 1400), 0.5))
     whine = tone(np.full(points, rng.uniform(700, 2200)), wavetable(harmonics(900, 1.2), rng), rng)[:size]
     return slap * wind * 2 + rng.uniform(0.02, 0.15) * whine
 
 
-def motor(seconds: float, rng: np.random.Generator, whine: Span, air: np.ndarray, drift: float) -> np.ndarray:
+def motor(seconds: float, rng: np.random.Generator, whine: Span, air: Wave, drift: float) -> Wave:
     """An electric motor: a whine with harmonics over the rush of moved air."""
     size, points = num_samples(seconds), control_points(seconds)
     base = rng.uniform(*whine)
@@ -117,7 +119,7 @@ def motor(seconds: float, rng: np.random.Generator, whine: Span, air: np.ndarray
     return rng.uniform(0.3, 0.9) * tone(pitch, table, rng)[:size] + noise(size, rng, air)
 
 
-def vacuum_cleaner(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def vacuum_cleaner(seconds: float, rng: np.random.Generator) -> Wave:
     """A steady rush of air with a steady whine; the nozzle's resonance moves as it is pushed about."""
     air = noise_spectrum(180, rng.uniform(4000, 9000), 0.3, [(rng.uniform(500, 1600), 250, 2)])
     sound = motor(seconds, rng, (180, 420), air, 0.006)
@@ -125,7 +127,7 @@ def vacuum_cleaner(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return sound * to_samples(stroke)[: len(sound)]
 
 
-def blender(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def blender(seconds: float, rng: np.random.Generator) -> Wave:
     """A fast motor under a changing load, with lumps that hit the jug."""
     air = noise_spectrum(400, rng.uniform(5000, 10000), 0.1, [(rng.uniform(1500, 3500), 500, 1.5)])
     sound = motor(seconds, rng, (280, 620), air, 0.05)
@@ -133,7 +135,7 @@ def blender(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return sound * to_samples(0.6 + lumps)[: len(sound)]
 
 
-def fire_alarm(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def fire_alarm(seconds: float, rng: np.random.Generator) -> Wave:
     """Piercing beeps near 3 kHz, one to four a second."""
     points, period, hertz = control_points(seconds), rng.uniform(0.25, 0.85), rng.uniform(2500, 3500)
     gate, onset = np.zeros(points), rng.uniform(-period, 0.1)
@@ -146,7 +148,7 @@ def fire_alarm(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return tone(pitch, wavetable(harmonics(hertz, 1.0), rng), rng) * to_samples(gate)
 
 
-def telephone_bell(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def telephone_bell(seconds: float, rng: np.random.Generator) -> Wave:
     """A clapper striking two brass bells twenty-odd times a second, in rings of under a second."""
     size, base, rate = num_samples(seconds), rng.uniform(900, 1900), rng.uniform(17, 28)
     bells = []
@@ -159,7 +161,7 @@ def telephone_bell(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return place(size, grains, list(onsets), list(rng.uniform(0.7, 1, len(onsets))))
 
 
-def frying(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def frying(seconds: float, rng: np.random.Generator) -> Wave:
     """Fat that spits: crackles of all sizes over a bright hiss."""
     size, count = num_samples(seconds), int(rng.uniform(120, 900))
     kernel = burst(0.004, rng.uniform(0.0004, 0.0015), rng)
@@ -169,7 +171,7 @@ def frying(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return crackle + rng.uniform(0.3, 1.0) * hiss
 
 
-def basketball(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def basketball(seconds: float, rng: np.random.Generator) -> Wave:
     """A dribbled ball: a thump, the slap of leather, the air inside ringing; now and then a shoe squeaks."""
     size, low = num_samples(seconds), rng.uniform(70, 130)
     partials = [
@@ -192,7 +194,7 @@ def basketball(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return sound
 
 
-def clapping(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def clapping(seconds: float, rng: np.random.Generator) -> Wave:
     """One to forty people clapping, each in their own time: short bursts around a kilohertz or two."""
     people = int(np.ceil(40 ** rng.random()))
     kernels = [

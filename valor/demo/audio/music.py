@@ -1,9 +1,12 @@
 """The sounds of instruments: bowed cello and violin, plucked banjo and guitar, and the reeds of an accordion."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .waves import (
     Span,
+    Wave,
     beats,
     control_points,
     harmonics,
@@ -24,7 +27,7 @@ SCALE = np.array([0, 2, 4, 5, 7, 9, 11, 12])
 """A major scale in semitones above its root."""
 
 
-def bowed(seconds: float, rng: np.random.Generator, root: Span, body: list[tuple[float, float, float]]) -> np.ndarray:
+def bowed(seconds: float, rng: np.random.Generator, root: Span, body: list[tuple[float, float, float]]) -> Wave:
     """A bowed string: a sawtooth with vibrato through the resonances of a wooden `body`, with the rasp of the bow."""
     points, base = control_points(seconds), rng.uniform(*root)
     pitch, loudness = np.full(points, base), np.full(points, 0.1)
@@ -39,17 +42,17 @@ def bowed(seconds: float, rng: np.random.Generator, root: Span, body: list[tuple
     return (sound + rng.uniform(0.02, 0.12) * rasp) * to_samples(loudness)
 
 
-def cello(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def cello(seconds: float, rng: np.random.Generator) -> Wave:
     """Long low notes through a large body."""
     return bowed(seconds, rng, (66, 190), [(200, 120, 1), (420, 200, 0.8), (rng.uniform(1000, 1600), 500, 0.3)])
 
 
-def violin(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def violin(seconds: float, rng: np.random.Generator) -> Wave:
     """The same bow on a small body: its low notes reach into the cello's high ones."""
     return bowed(seconds, rng, (196, 560), [(480, 200, 0.8), (1000, 400, 0.8), (rng.uniform(2300, 3300), 900, 0.7)])
 
 
-def banjo(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def banjo(seconds: float, rng: np.random.Generator) -> Wave:
     """Bright, short plucks in a fast roll."""
     root = rng.uniform(180, 330)
     notes = [pluck(root * 2 ** (step / 12), 0.4, rng, brightness=0.9, decay=0.14) for step in (0, 4, 7, 12, 16)]
@@ -59,7 +62,7 @@ def banjo(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return place(num_samples(seconds), picked, onsets, list(rng.uniform(0.5, 1, len(onsets))))
 
 
-def acoustic_guitar(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def acoustic_guitar(seconds: float, rng: np.random.Generator) -> Wave:
     """Rounder plucks that ring on: fingered notes, and strums across the strings."""
     root, brightness = rng.uniform(85, 190), rng.uniform(0.25, 0.65)
     notes = [
@@ -68,14 +71,14 @@ def acoustic_guitar(seconds: float, rng: np.random.Generator) -> np.ndarray:
     ]
     onsets, picked, strum, pace = [], [], rng.random(), rng.uniform(0.18, 0.42)
     for onset, _ in beats(seconds, rng, (0.9 * pace, 1.1 * pace), (0.0, 0.02)):
-        strings = range(5) if rng.random() < 0.6 * strum else [rng.integers(5)]
+        strings: Sequence[int] = range(5) if rng.random() < 0.6 * strum else [int(rng.integers(5))]
         for number, string in enumerate(strings):
             onsets.append(onset + 0.012 * number)
             picked.append(notes[string])
     return place(num_samples(seconds), picked, onsets, list(rng.uniform(0.5, 1, len(onsets))))
 
 
-def accordion(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def accordion(seconds: float, rng: np.random.Generator) -> Wave:
     """Chords of reeds, two to a note and slightly apart so that they beat, pushed by the bellows."""
     size, points, root = num_samples(seconds), control_points(seconds), rng.uniform(180, 420)
     reed = wavetable(harmonics(root, rng.uniform(0.3, 0.7), [(rng.uniform(900, 2000), 900, 1.0)], 30), rng)

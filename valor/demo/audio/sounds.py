@@ -7,6 +7,7 @@ import numpy as np
 from . import machines, music, voices
 from .waves import (
     SAMPLE_RATE,
+    Wave,
     beats,
     control_points,
     noise,
@@ -20,7 +21,7 @@ from .waves import (
 
 __all__ = ["SAMPLE_RATE", "SOUNDS", "background", "mix", "sample_sound", "synthesise"]
 
-SOUNDS: dict[str, Callable[[float, np.random.Generator], np.ndarray]] = {
+SOUNDS: dict[str, Callable[[float, np.random.Generator], Wave]] = {
     "Speech": voices.speech,
     "Car": machines.car,
     "Cheering": voices.cheering,
@@ -57,7 +58,7 @@ FADE_SECONDS = 0.03
 """An event swells in and dies away over this long."""
 
 
-def synthesise(class_name: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
+def synthesise(class_name: str, seconds: float, rng: np.random.Generator) -> Wave:
     """Make the sound of one event that goes on for its whole duration.
 
     Sounds that come in strokes (barks, bounces, beeps) strike at least about once in every second.
@@ -90,7 +91,7 @@ def draw_level(levels: tuple[float, float], rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(*np.log(levels))))
 
 
-def add_room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def add_room(sound: Wave, rng: np.random.Generator) -> Wave:
     """Add three early echoes to f32 [S], and colour it darker or brighter."""
     out = sound.copy()
     wet = rng.uniform(0, 0.5)
@@ -102,7 +103,7 @@ def add_room(sound: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def background(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def background(seconds: float, rng: np.random.Generator) -> Wave:
     """The noise of a place: wind, traffic or a room, some mains hum, and a microphone's hiss.
 
     Args:
@@ -125,7 +126,7 @@ def background(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return place_noise * np.float32(draw_level(NOISE_LEVEL, rng))
 
 
-def bustle(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def bustle(seconds: float, rng: np.random.Generator) -> Wave:
     """What goes on in a place without being any class: a far murmur that comes and goes, knocks and clinks, f32 [S]."""
     size, points = num_samples(seconds), control_points(seconds)
     murmur = noise(size, rng, noise_spectrum(200, 1200, 0.3, [(rng.uniform(300, 700), 150, 2)]))
@@ -133,10 +134,11 @@ def bustle(seconds: float, rng: np.random.Generator) -> np.ndarray:
     partials = [(draw_level((150, 5000), rng), rng.uniform(0.3, 1), rng.uniform(0.01, 0.1)) for _ in range(4)]
     knocks = [onset for onset, _ in beats(seconds, rng, (0.1, 0.3), (0.3, 3.0))]
     struck = place(size, [ring(0.3, partials, rng)] * len(knocks), knocks, list(rng.uniform(0.5, 4, len(knocks))))
-    return murmur + rng.choice([0, 1]) * struck
+    share: int = rng.choice([0, 1])
+    return murmur + share * struck
 
 
-def mix(events: Sequence[tuple[str, float, float]], seconds: float, rng: np.random.Generator) -> np.ndarray:
+def mix(events: Sequence[tuple[str, float, float]], seconds: float, rng: np.random.Generator) -> Wave:
     """Mix a clip's track: the background, and each event's sound from its onset to its offset.
 
     Args:
@@ -164,7 +166,7 @@ def mix(events: Sequence[tuple[str, float, float]], seconds: float, rng: np.rand
     return np.tanh(track)
 
 
-def fade(sound: np.ndarray) -> np.ndarray:
+def fade(sound: Wave) -> Wave:
     """Fade f32 [S] in and out over FADE_SECONDS."""
     length = min(num_samples(FADE_SECONDS), len(sound) // 2)
     ramp = np.linspace(0, 1, length, dtype=np.float32)
@@ -173,7 +175,7 @@ def fade(sound: np.ndarray) -> np.ndarray:
     return sound
 
 
-def sample_sound(class_names: Sequence[str], rng: np.random.Generator, seconds: float = 1.0) -> np.ndarray:
+def sample_sound(class_names: Sequence[str], rng: np.random.Generator, seconds: float = 1.0) -> Wave:
     """Draw one excerpt in which every given class sounds throughout, from anywhere within longer events.
 
     Args:

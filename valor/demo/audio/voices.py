@@ -3,6 +3,7 @@
 import numpy as np
 
 from .waves import (
+    Wave,
     beats,
     control_points,
     harmonics,
@@ -23,7 +24,7 @@ CLOSED_TO_OPEN = ((250, 900, 2300), (650, 1500, 2700), (900, 1900, 3200))
 """Formants of an animal's mouth as it opens."""
 
 
-def throat(pitch: float, vowels: tuple[tuple[float, ...], ...], size: float, tilt: float) -> np.ndarray:
+def throat(pitch: float, vowels: tuple[tuple[float, ...], ...], size: float, tilt: float) -> Wave:
     """Wavetables [V, TABLE_SIZE] of a voice at `pitch` Hz; `size` scales the formants (a child's are higher)."""
     most = max(8, int(7500 / pitch))
     tables = []
@@ -35,12 +36,12 @@ def throat(pitch: float, vowels: tuple[tuple[float, ...], ...], size: float, til
     return wavetable(np.stack(tables))
 
 
-def breath(size: int, rng: np.random.Generator, centre: float) -> np.ndarray:
+def breath(size: int, rng: np.random.Generator, centre: float) -> Wave:
     """Breath noise f32 [size] around `centre` Hz."""
     return noise(size, rng, noise_spectrum(0.4 * centre, 2.2 * centre, 0.3))
 
 
-def speech(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def speech(seconds: float, rng: np.random.Generator) -> Wave:
     """Syllables of a random voice: glottal pulses through gliding formants, hisses between them, short pauses."""
     points, base = control_points(seconds), rng.choice([rng.uniform(90, 150), rng.uniform(165, 260)])
     loudness, hiss = np.zeros(points), np.zeros(points)
@@ -60,7 +61,7 @@ def speech(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return voiced + breath(len(voiced), rng, 5000) * to_samples(hiss)
 
 
-def singing(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def singing(seconds: float, rng: np.random.Generator) -> Wave:
     """A melody on sustained vowels: stepped pitch with vibrato, the mouth moving slowly."""
     points, base = control_points(seconds), rng.uniform(140, 420)
     steps = np.array([0, 2, 4, 5, 7, 9, 12]) - 5
@@ -75,7 +76,7 @@ def singing(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return morph(pitch, mouth, tables, rng) * to_samples(loudness)
 
 
-def baby_laughter(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def baby_laughter(seconds: float, rng: np.random.Generator) -> Wave:
     """Runs of short, breathy, falling "ha" at four to six a second."""
     points, base = control_points(seconds), rng.uniform(290, 520)
     pitch, loudness, air = np.full(points, base), np.zeros(points), np.zeros(points)
@@ -91,7 +92,7 @@ def baby_laughter(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return voiced + breath(len(voiced), rng, 2600) * to_samples(air)
 
 
-def baby_cry(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def baby_cry(seconds: float, rng: np.random.Generator) -> Wave:
     """Long wails whose pitch arches and breaks, a gasp between them."""
     points, base = control_points(seconds), rng.uniform(350, 560)
     pitch, loudness, gasp = np.full(points, base), np.zeros(points), np.zeros(points)
@@ -105,7 +106,7 @@ def baby_cry(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return voiced + breath(len(voiced), rng, 3200) * to_samples(gasp)
 
 
-def cheering(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def cheering(seconds: float, rng: np.random.Generator) -> Wave:
     """A crowd: a roar of many voices, a few of them rising above it, some clapping and whistling."""
     size, points = num_samples(seconds), control_points(seconds)
     peaks = [(rng.uniform(500, 1300), 350, 1.5), (rng.uniform(1500, 2700), 500, 0.8)]
@@ -119,7 +120,7 @@ def cheering(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return roar + (morph(pitch, 1 + wander(points, rng, 2, 1), tables, rng) * to_samples(loudness))[:size]
 
 
-def dog(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def dog(seconds: float, rng: np.random.Generator) -> Wave:
     """Barks: rough, wide-mouthed pulses whose pitch jumps up and falls, one to four a second."""
     points, base = control_points(seconds), rng.uniform(190, 560)
     pitch, loudness, mouth = np.full(points, base), np.zeros(points), np.zeros(points)
@@ -135,7 +136,7 @@ def dog(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return (voiced + rng.uniform(0.2, 0.7) * breath(len(voiced), rng, 1500)) * level
 
 
-def cat(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def cat(seconds: float, rng: np.random.Generator) -> Wave:
     """Meows: the pitch arches while the mouth opens and closes."""
     points, base = control_points(seconds), rng.uniform(430, 800)
     pitch, loudness, mouth = np.full(points, base), np.zeros(points), np.zeros(points)
@@ -148,7 +149,7 @@ def cat(seconds: float, rng: np.random.Generator) -> np.ndarray:
     return morph(pitch, mouth, tables, rng) * to_samples(loudness)
 
 
-def rooster(seconds: float, rng: np.random.Generator) -> np.ndarray:
+def rooster(seconds: float, rng: np.random.Generator) -> Wave:
     """Crows of four syllables, the third the highest and the last drawn out and falling."""
     points, base = control_points(seconds), rng.uniform(480, 760)
     pitch, loudness = np.full(points, base), np.zeros(points)

@@ -158,11 +158,11 @@ def accordion(pen: Pen, coat: Coat, phase: float) -> None:
         left = -half + 2 * half * number / folds
         color = (232, 226, 210) if number % 2 else shade(paint, 0.6)
         pen.box(left, -8 + 2 * (number % 2), left + 2 * half / folds, 40 - 2 * (number % 2), color, outline=0.9)
-    left = pen.at(-half, 0, degrees=-4)
-    left.box(-18, -12, 1, 43, paint)
+    buttons = pen.at(-half, 0, degrees=-4)
+    buttons.box(-18, -12, 1, 43, paint)
     for row in range(5):
         for column in range(2):
-            left.oval(-13 + 7 * column, -5 + 10 * row, 2.3, 2.3, (250, 250, 245), outline=0.8)
+            buttons.oval(-13 + 7 * column, -5 + 10 * row, 2.3, 2.3, (250, 250, 245), outline=0.8)
     right = pen.at(half, 0, degrees=4)
     right.box(-1, -12, 18, 43, paint)
     right.box(8, -10, 18, 41, (250, 250, 245))

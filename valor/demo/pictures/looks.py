@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from math import pi, sin
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageFilter
 
 from . import animals, household, instruments, machines, people
@@ -155,7 +156,7 @@ class Scene:
         left, top = round(x), round(y)
         return self._background.crop((left, top, left + FRAME_WIDTH, top + FRAME_HEIGHT))
 
-    def expose(self, image: Image.Image) -> np.ndarray:
+    def expose(self, image: Image.Image) -> npt.NDArray[np.uint8]:
         """The painted frame as the camera records it: uint8 [96, 128, 3], with the scene's focus, light and grain."""
         if self._foreground is not None:
             image.paste(self._foreground, (0, 0), self._foreground)
@@ -163,7 +164,8 @@ class Scene:
             image = image.filter(self._blur)
         down, right = self._rng.integers(0, 32, size=2)
         grain = self._grain[down : down + FRAME_HEIGHT, right : right + FRAME_WIDTH]
-        return np.clip(self._levels[np.asarray(image)] + grain, 0, 255).astype(np.uint8)
+        frame: npt.NDArray[np.uint8] = np.clip(self._levels[np.asarray(image)] + grain, 0, 255).astype(np.uint8)
+        return frame
 
 
 def sample_image(class_names: Sequence[str], rng: np.random.Generator) -> np.ndarray:

@@ -82,7 +82,8 @@ class Pen:
         return Pen(self._image, matrix, self._ink)
 
     def _pixels(self, points: np.ndarray) -> list[float]:
-        return (points @ self._matrix[:, :2].T + self._matrix[:, 2]).ravel().tolist()
+        moved: list[float] = (points @ self._matrix[:, :2].T + self._matrix[:, 2]).ravel().tolist()
+        return moved
 
     def _width(self, width: float) -> int:
         return max(1, round(width * self._unit))

@@ -173,7 +173,9 @@ def draw_caption(event_class: EventClass, role: str, rng: np.random.Generator) -
     stream = role if role != "fused" else str(rng.choice(["visual", "audio", "fused"]))
     seen, heard = NAMES[event_class.name]
     if stream != "fused" and rng.random() < 0.25:
-        return event_class.visual_prompt if stream == "visual" else event_class.audio_prompt
+        prompt = event_class.visual_prompt if stream == "visual" else event_class.audio_prompt
+        assert isinstance(prompt, str)  # the classes of LLP have one prompt each
+        return prompt
     names = {"visual": seen, "audio": heard, "fused": seen + heard}[stream]
     caption = str(rng.choice(TEMPLATES[stream])).format(rng.choice(names))
     return caption if rng.random() < 0.5 else strew(caption, rng)

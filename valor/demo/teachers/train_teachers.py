@@ -1,14 +1,12 @@
 """Make the weights of the demo's teachers: `python -m valor.demo.teachers.train_teachers --out label_harvest/weights`.
 
-Three contrastive networks are trained on separately rendered single samples (`sample_pools`): a visual one, an audio
-one, and then the fused one, which looks and listens through their trunks and learns to weigh the two. Beside each
-weight file lies a JSON file that says how it was made and how good it is on samples it never saw. The label thresholds
-found there are in `demo_thresholds.json`.
+Three contrastive networks are trained on separately rendered single samples, frames and seconds of sound: a visual one,
+an audio one, and then the fused one, which looks and listens through their trunks and learns to weigh the two. A sample
+is drawn from a generator seeded with (POOL_SEED, seed, stream, number). The demo's clips never use that sequence, so no
+teacher has met a clip, a look or a sound that it will later label.
 
-Pools of single samples the demo teachers learn from: frames and seconds of sound with the classes they hold.
-
-A sample is drawn from a generator seeded with (POOL_SEED, seed, stream, number). The demo's clips never use that
-sequence, so no teacher has met a clip, a look or a sound that it will later label.
+Beside each weight file lies a JSON file that says how it was made and how good it is on samples it never saw. The label
+thresholds found there are in `demo_thresholds.json`.
 """
 
 import argparse
@@ -33,85 +31,32 @@ from tqdm import tqdm
 from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.demo.audio.sounds import sample_sound
 from valor.demo.pictures.looks import sample_image
+from valor.eval.events import BoolArray
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.teachers.demo import TinyNetwork, frame_pictures, shrink_frames, sound_pictures
 
 from .captions import draw_captions
 
+_LOG = logging.getLogger(__name__)
+
 POOL_SEED = 0x7EAC4E5
 """Sets the pools' random numbers apart from those of the demo's clips."""
+
 COUNT_SHARES = (0.14, 0.5, 0.28, 0.08)
 """Shares of samples that hold 0, 1, 2 and 3 classes."""
+
 STREAMS = ("visual", "audio")
 """The two kinds of pool."""
 
-
-@dataclass(frozen=True)
-class Pool:
-    """Samples of one stream."""
-
-    pictures: np.ndarray
-    """Frames uint8 [N, 3, 48, 64] as shrunk, or log-mel pictures float16 [N, 1, 48, 64]."""
-    labels: np.ndarray
-    """bool [N, C], the classes each sample holds."""
-
-    def __getitem__(self, rows: np.ndarray | slice) -> "Pool":
-        """The samples of `rows`."""
-        return Pool(self.pictures[rows], self.labels[rows])
-
-
-def draw_classes(rng: np.random.Generator) -> np.ndarray:
-    """Draw which classes a sample holds: distinct indices, none to three."""
-    return rng.choice(len(LLP_CLASSES), size=rng.choice(len(COUNT_SHARES), p=COUNT_SHARES), replace=False)
-
-
-def render_sample(stream: str, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Render one sample: (picture, class indices)."""
-    rng = np.random.default_rng((POOL_SEED, seed, STREAMS.index(stream), number))
-    classes = draw_classes(rng)
-    names = [class_names(LLP_CLASSES)[index] for index in classes]
-    if stream == "visual":
-        frame = torch.from_numpy(sample_image(names, rng)[None])
-        return shrink_frames(frame).round().to(torch.uint8)[0].numpy(), classes
-    sound = torch.from_numpy(sample_sound(names, rng)[None])
-    return sound_pictures(sound)[0].half().numpy(), classes
-
-
-def render_pool(stream: str, count: int, *, seed: int, workers: int = 1) -> Pool:
-    """Render `count` samples of a stream.
-
-    Args:
-        stream: visual or audio.
-        count: How many.
-        seed: Another seed gives another pool.
-        workers: Processes to share the work; the result does not depend on it.
-    """
-    render = partial(render_sample, stream, seed)
-    if workers > 1:
-        with ProcessPoolExecutor(
-            workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
-            return collect(stream, pool.map(render, range(count), chunksize=64), count)
-    return collect(stream, map(render, range(count)), count)
-
-
-def collect(stream: str, samples: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> Pool:
-    """Stack rendered samples."""
-    labels, pictures = np.zeros((count, len(LLP_CLASSES)), bool), []
-    for row, (picture, classes) in enumerate(tqdm(samples, f"rendering {stream} samples", count)):
-        pictures.append(picture)
-        labels[row, classes] = True
-    return Pool(np.stack(pictures), labels)
-
-
-log = logging.getLogger(__name__)
-
 ROLES = ("visual", "audio", "fused")
 """The three teachers, in the order they are trained."""
+
 STEP_SHARES = {"visual": 1.0, "audio": 0.6, "fused": 0.6}
 """Share of the training steps each role takes."""
+
 PAIRINGS = 3
 """Frames each sound is paired with for the fused teacher."""
+
 TAGGED_SHARE = 0.6
 """Share of a clip's seconds in which a tagged class is really there, for which thresholds are set."""
 
@@ -137,6 +82,81 @@ class TeacherOptions:
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Samples of one stream."""
+
+    pictures: np.ndarray
+    """Frames uint8 [N, 3, 48, 64] as shrunk, or log-mel pictures float16 [N, 1, 48, 64]."""
+    labels: BoolArray
+    """bool [N, C], the classes each sample holds."""
+
+    def __getitem__(self, rows: np.ndarray | slice) -> "Pool":
+        """The samples of `rows`."""
+        return Pool(self.pictures[rows], self.labels[rows])
+
+
+def render_pools(options: TeacherOptions, cache: Path | None) -> dict[str, Pool]:
+    """Render the pool of each stream, or read it from `cache` when it was rendered with the same numbers."""
+    pools = {}
+    for stream in STREAMS:
+        count = options.samples + options.held_out
+        path = None if cache is None else cache / f"{stream}-{options.seed}-{count}.npz"
+        if path is not None and path.is_file():
+            with np.load(path, allow_pickle=False) as arrays:
+                pools[stream] = Pool(arrays["pictures"], arrays["labels"])
+            continue
+        pools[stream] = render_pool(stream, count, seed=options.seed, workers=options.workers)
+        if path is not None:
+            with replaced(path) as draft, draft.open("wb") as file:
+                np.savez(file, pictures=pools[stream].pictures, labels=pools[stream].labels)
+    return pools
+
+
+def render_pool(stream: str, count: int, *, seed: int, workers: int = 1) -> Pool:
+    """Render `count` samples of a stream.
+
+    Args:
+        stream: visual or audio.
+        count: How many.
+        seed: Another seed gives another pool.
+        workers: Processes to share the work; the result does not depend on it.
+    """
+    render = partial(render_sample, stream, seed)
+    if workers > 1:
+        with ProcessPoolExecutor(
+            workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            return collect(stream, pool.map(render, range(count), chunksize=64), count)
+    return collect(stream, map(render, range(count)), count)
+
+
+def render_sample(stream: str, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Render one sample: (picture, class indices)."""
+    rng = np.random.default_rng((POOL_SEED, seed, STREAMS.index(stream), number))
+    classes = draw_classes(rng)
+    names = [class_names(LLP_CLASSES)[index] for index in classes]
+    if stream == "visual":
+        frame = torch.from_numpy(sample_image(names, rng)[None])
+        return shrink_frames(frame).round().to(torch.uint8)[0].numpy(), classes
+    sound = torch.from_numpy(sample_sound(names, rng)[None])
+    return sound_pictures(sound)[0].half().numpy(), classes
+
+
+def draw_classes(rng: np.random.Generator) -> np.ndarray:
+    """Draw which classes a sample holds: distinct indices, none to three."""
+    return rng.choice(len(LLP_CLASSES), size=rng.choice(len(COUNT_SHARES), p=COUNT_SHARES), replace=False)
+
+
+def collect(stream: str, samples: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> Pool:
+    """Stack rendered samples."""
+    labels, pictures = np.zeros((count, len(LLP_CLASSES)), bool), []
+    for row, (picture, classes) in enumerate(tqdm(samples, f"rendering {stream} samples", count)):
+        pictures.append(picture)
+        labels[row, classes] = True
+    return Pool(np.stack(pictures), labels)
+
+
+@dataclass(frozen=True)
 class Samples:
     """What one role learns from: the pool of each of its streams, and the rows that are shown together."""
 
@@ -144,8 +164,13 @@ class Samples:
     """Pools by stream."""
     rows: dict[str, np.ndarray]
     """int64 [N] by stream: sample n is row rows[stream][n] of each pool."""
-    labels: np.ndarray
+    labels: BoolArray
     """bool [N, C], the classes in any stream of a sample."""
+
+
+def samples_of(role: str, pools: dict[str, Pool], rng: np.random.Generator) -> Samples:
+    """The samples of a role: pairs for the fused teacher, those of its stream for the others."""
+    return paired_samples(pools, rng) if role == "fused" else single_samples(pools[role], role)
 
 
 def single_samples(pool: Pool, stream: str) -> Samples:
@@ -159,7 +184,8 @@ def paired_samples(pools: dict[str, Pool], rng: np.random.Generator) -> Samples:
     sounds = np.tile(np.arange(len(heard)), PAIRINGS)
     frames = rng.integers(0, len(seen), len(sounds))
     holders = [np.flatnonzero(seen[:, index]) for index in range(seen.shape[1])]
-    for pair in np.flatnonzero((rng.random(len(sounds)) < 0.5) & heard.any(axis=1)[sounds]):
+    is_heard: BoolArray = np.asarray(heard.any(axis=1))
+    for pair in np.flatnonzero((rng.random(len(sounds)) < 0.5) & is_heard[sounds]):
         index = rng.choice(np.flatnonzero(heard[sounds[pair]]))
         if len(holders[index]):
             frames[pair] = rng.choice(holders[index])
@@ -189,25 +215,40 @@ def disturb(pictures: dict[str, Tensor]) -> dict[str, Tensor]:
     return disturbed
 
 
-def contrastive_loss(network: TinyNetwork, pictures: dict[str, Tensor], captions: list[str], labels: Tensor) -> Tensor:
-    """Sigmoid loss of every sample with every caption, summed over captions, averaged over samples.
+def train_teachers(pools: dict[str, Pool], out: Path, options: TeacherOptions) -> dict[str, list[float]]:
+    """Train, measure and ship the three teachers.
 
-    Source:
-        Zhai et al., Sigmoid loss for language image pre-training, ICCV 2023; here a sample may fit several captions.
+    Args:
+        pools: A pool per stream, `options.samples` to train on and then those to measure on.
+        out: Folder of weights.
+        options: How to train.
+
+    Returns:
+        The losses of each role.
     """
-    _, embedding = network(pictures)
-    logits = network.logits(embedding @ network.text(captions).T)
-    return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(dim=1).mean()
-
-
-def batches(count: int, options: TeacherOptions, steps: int) -> Iterator[np.ndarray]:
-    """Draw `steps` batches of sample numbers, each sample once per round."""
-    rng, left = np.random.default_rng((POOL_SEED, options.seed, len(STREAMS))), np.zeros(0, np.int64)
-    for _ in range(steps):
-        if len(left) < options.batch:
-            left = np.concatenate([left, rng.permutation(count)])
-        yield left[: options.batch]
-        left = left[options.batch :]
+    out.mkdir(parents=True, exist_ok=True)
+    learn = {stream: pool[: options.samples] for stream, pool in pools.items()}
+    unseen = {stream: pool[options.samples :] for stream, pool in pools.items()}
+    networks: dict[str, TinyNetwork] = {}
+    losses, tables = {}, {}
+    for role in ROLES:
+        began = time.perf_counter()
+        torch.manual_seed(options.seed)
+        networks[role] = fuse(networks) if role == "fused" else TinyNetwork(role)
+        rng = np.random.default_rng((POOL_SEED, options.seed, 20))
+        steps = max(1, round(options.steps * STEP_SHARES[role]))
+        losses[role] = train_network(networks[role], samples_of(role, learn, rng), options, steps)
+        held_out = samples_of(role, unseen, rng)
+        tables[role] = calibrate(score(networks[role], held_out), held_out.labels)
+        _LOG.info("%s: %.0f s, loss %.3f", role, time.perf_counter() - began, np.mean(losses[role][-50:]))
+    for role in ROLES:
+        ship(networks[role], out, provenance(role, options, losses[role], tables[role]))
+    thresholds = {role: [row["threshold"] for row in rows] for role, rows in tables.items()}
+    write_json(
+        out / "demo_thresholds.json",
+        {"order": "logits for the classes of LLP as valor.data.vocabulary lists them", **thresholds},
+    )
+    return losses
 
 
 def train_network(network: TinyNetwork, samples: Samples, options: TeacherOptions, steps: int) -> list[float]:
@@ -223,7 +264,7 @@ def train_network(network: TinyNetwork, samples: Samples, options: TeacherOption
     plan = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, options.learning_rate, total_steps=max(steps, 2), pct_start=0.1
     )
-    network.train().to(memory_format=torch.channels_last)
+    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     losses = []
     bar = tqdm(batches(len(samples.labels), options, steps), f"training {network.role}", steps)
     for batch in bar:
@@ -231,12 +272,33 @@ def train_network(network: TinyNetwork, samples: Samples, options: TeacherOption
         captions = draw_captions(LLP_CLASSES, network.role, rng)
         loss = contrastive_loss(network, pictures, captions, torch.from_numpy(samples.labels[batch]).float())
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         plan.step()
         losses.append(loss.item())
         bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
     return losses
+
+
+def batches(count: int, options: TeacherOptions, steps: int) -> Iterator[np.ndarray]:
+    """Draw `steps` batches of sample numbers, each sample once per round."""
+    rng, left = np.random.default_rng((POOL_SEED, options.seed, len(STREAMS))), np.zeros(0, np.int64)
+    for _ in range(steps):
+        if len(left) < options.batch:
+            left = np.concatenate([left, rng.permutation(count)])
+        yield left[: options.batch]
+        left = left[options.batch :]
+
+
+def contrastive_loss(network: TinyNetwork, pictures: dict[str, Tensor], captions: list[str], labels: Tensor) -> Tensor:
+    """Sigmoid loss of every sample with every caption, summed over captions, averaged over samples.
+
+    Source:
+        Zhai et al., Sigmoid loss for language image pre-training, ICCV 2023; here a sample may fit several captions.
+    """
+    _, embedding = network(pictures)
+    logits = network.logits(embedding @ network.text(captions).T)
+    return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none").sum(dim=1).mean()
 
 
 def fuse(parts: dict[str, TinyNetwork]) -> TinyNetwork:
@@ -254,6 +316,15 @@ def score(network: TinyNetwork, samples: Samples) -> np.ndarray:
     text = network.eval().text(prompts(LLP_CLASSES, network.role))
     rows = np.array_split(np.arange(len(samples.labels)), -(-len(samples.labels) // 256))
     return torch.cat([network.logits(network(pictures_of(samples, row))[1] @ text.T) for row in rows]).numpy()
+
+
+def calibrate(logits: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
+    """Threshold, precision and recall of each class: logits float [N, C], labels bool [N, C]."""
+    table = []
+    for index in range(labels.shape[1]):
+        threshold, precision, recall = best_threshold(logits[:, index], labels[:, index])
+        table.append({"threshold": round(threshold, 4), "precision": round(precision, 4), "recall": round(recall, 4)})
+    return table
 
 
 def best_threshold(logits: np.ndarray, present: np.ndarray) -> tuple[float, float, float]:
@@ -275,15 +346,6 @@ def best_threshold(logits: np.ndarray, present: np.ndarray) -> tuple[float, floa
     return threshold, float(hits[best] / (hits[best] + alarms[best])), float(hits[best] / TAGGED_SHARE)
 
 
-def calibrate(logits: np.ndarray, labels: np.ndarray) -> list[dict[str, float]]:
-    """Threshold, precision and recall of each class: logits float [N, C], labels bool [N, C]."""
-    table = []
-    for index in range(labels.shape[1]):
-        threshold, precision, recall = best_threshold(logits[:, index], labels[:, index])
-        table.append({"threshold": round(threshold, 4), "precision": round(precision, 4), "recall": round(recall, 4)})
-    return table
-
-
 def ship(network: TinyNetwork, out: Path, facts: dict[str, object]) -> None:
     """Write a network's weights in half precision and what is known of them, each file whole or not at all."""
     path = out / f"demo_{network.role}.safetensors"
@@ -293,73 +355,6 @@ def ship(network: TinyNetwork, out: Path, facts: dict[str, object]) -> None:
         draft.chmod(0o644)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     write_json(path.with_suffix(".json"), {"weights": path.name, "sha256": digest, **facts})
-
-
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write a JSON file, whole or not at all."""
-    with replaced(path) as draft:
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
-def render_pools(options: TeacherOptions, cache: Path | None) -> dict[str, Pool]:
-    """Render the pool of each stream, or read it from `cache` when it was rendered with the same numbers."""
-    pools = {}
-    for stream in STREAMS:
-        count = options.samples + options.held_out
-        path = None if cache is None else cache / f"{stream}-{options.seed}-{count}.npz"
-        if path is not None and path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                pools[stream] = Pool(arrays["pictures"], arrays["labels"])
-            continue
-        pools[stream] = render_pool(stream, count, seed=options.seed, workers=options.workers)
-        if path is not None:
-            with replaced(path) as draft, draft.open("wb") as file:
-                np.savez(file, pictures=pools[stream].pictures, labels=pools[stream].labels)
-    return pools
-
-
-def samples_of(role: str, pools: dict[str, Pool], rng: np.random.Generator) -> Samples:
-    """The samples of a role."""
-    return paired_samples(pools, rng) if role == "fused" else single_samples(pools[role], role)
-
-
-def train_teachers(pools: dict[str, Pool], out: Path, options: TeacherOptions) -> dict[str, list[float]]:
-    """Train, measure and ship the three teachers.
-
-    Args:
-        pools: A pool per stream, `options.samples` to train on and then those to measure on.
-        out: Folder of weights.
-        options: How to train.
-
-    Returns:
-        The losses of each role.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    learn = {stream: pool[: options.samples] for stream, pool in pools.items()}
-    unseen = {stream: pool[options.samples :] for stream, pool in pools.items()}
-    networks, losses, tables = {}, {}, {}
-    for role in ROLES:
-        began = time.perf_counter()
-        torch.manual_seed(options.seed)
-        networks[role] = fuse(networks) if role == "fused" else TinyNetwork(role)
-        rng = np.random.default_rng((POOL_SEED, options.seed, 20))
-        steps = max(1, round(options.steps * STEP_SHARES[role]))
-        losses[role] = train_network(networks[role], samples_of(role, learn, rng), options, steps)
-        tables[role] = calibrate(*_score_unseen(networks[role], samples_of(role, unseen, rng)))
-        log.info("%s: %.0f s, loss %.3f", role, time.perf_counter() - began, np.mean(losses[role][-50:]))
-    for role in ROLES:
-        ship(networks[role], out, provenance(role, options, losses[role], tables[role]))
-    thresholds = {role: [row["threshold"] for row in rows] for role, rows in tables.items()}
-    write_json(
-        out / "demo_thresholds.json",
-        {"order": "logits for the classes of LLP as valor.data.vocabulary lists them", **thresholds},
-    )
-    return losses
-
-
-def _score_unseen(network: TinyNetwork, samples: Samples) -> tuple[np.ndarray, np.ndarray]:
-    """Logits and labels of samples the network did not learn from."""
-    return score(network, samples), samples.labels
 
 
 def provenance(
@@ -379,6 +374,12 @@ def provenance(
         "prompts": list(prompts(LLP_CLASSES, role)),
         "classes": per_class,
     }
+
+
+def write_json(path: Path, content: dict[str, object]) -> None:
+    """Write a JSON file, whole or not at all."""
+    with replaced(path) as draft:
+        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

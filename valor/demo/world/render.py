@@ -156,7 +156,8 @@ def _render_all(todo: Sequence[tuple[ClipPlan, Path]], seed: int, workers: int) 
     """Render every clip, yielding once for each that is done."""
     if workers == 1 or len(todo) < 2 * workers:
         for plan, path in todo:
-            yield render_clip(plan, path, seed)
+            render_clip(plan, path, seed)
+            yield
         return
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         waiting: list[Future[None]] = [pool.submit(render_clip, plan, path, seed) for plan, path in todo]

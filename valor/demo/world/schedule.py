@@ -125,11 +125,11 @@ def _sample_contents(size: int, rng: np.random.Generator) -> list[tuple[str, ...
             spare = [row for row, content in enumerate(contents) if all(counts[other] > least for other in content)]
             if not spare:
                 break
-            row = int(rng.choice(spare))
+            given = int(rng.choice(spare))
             options = [content for content in sets if name in content]
-            counts.subtract(contents[row])
-            contents[row] = options[_evenly([TAG_SETS[" ".join(option)] for option in options], 1, rng)[0]]
-            counts.update(contents[row])
+            counts.subtract(contents[given])
+            contents[given] = options[_evenly([TAG_SETS[" ".join(option)] for option in options], 1, rng)[0]]
+            counts.update(contents[given])
     return contents
 
 
@@ -137,7 +137,8 @@ def _evenly(weights: Sequence[float], count: int, rng: np.random.Generator) -> l
     """`count` indices in proportion to `weights`, as evenly as they go, in random order."""
     edges = np.cumsum(weights) / np.sum(weights)
     chosen = np.searchsorted(edges, (rng.random() + np.arange(count)) / count, side="right")
-    return rng.permutation(np.minimum(chosen, len(edges) - 1)).tolist()
+    order: list[int] = rng.permutation(np.minimum(chosen, len(edges) - 1)).tolist()
+    return order
 
 
 def _ways(habits: EventHabits) -> dict[tuple[str, str], float]:
