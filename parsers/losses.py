@@ -22,8 +22,6 @@ class LossTerms(NamedTuple):
     """Visual segment logits against their pseudo labels; None when the batch has none."""
     guided: Tensor | None = None
     """Pooled probability of each modality against the smoothed clip tags; None when not asked for."""
-    mixed: Tensor | None = None
-    """Blended segments against blended pseudo labels; None when not asked for."""
 
 
 def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
@@ -100,31 +98,6 @@ def guided_loss(
     return audio + visual
 
 
-def balance_weights(pseudo_labels: Tensor, strength: float, valid: Tensor | None = None) -> Tensor:
-    """Weights of the segment losses that even out the few classes a clip has and the many it has not.
-
-    With f the mean number of labelled classes of a segment, the classes among the tags of a clip weigh
-    strength * (C - f), all others f.
-
-    Args:
-        pseudo_labels: [N, T, M, C] of the training set, bool, or float in [0, 1] and then labelled above 1/2.
-        strength: W, the weight of tagged classes against the others.
-        valid: bool [N, T], True where a segment exists; None when all do.
-
-    Returns:
-        float32 [M, 2]: for each modality the weight of a tagged class, and of any other.
-
-    Source:
-        UWAV, Lai et al., CVPR 2025, section 4.4, equations 17 to 19, W 0.5; what is tagged decides, not what the pseudo
-        label says. As in its code, and unlike equations 18 and 19, the weights are not divided by the number of
-        classes, which would leave hardly anything of the segment losses beside the weak loss.
-    """
-    labelled = pseudo_labels if pseudo_labels.dtype == torch.bool else pseudo_labels > 1 / 2
-    labelled = labelled.flatten(0, 1) if valid is None else labelled[valid]  # [segments, M, C]
-    found = labelled.sum(dim=(0, 2)) / len(labelled)  # [M]
-    return torch.stack((strength * (pseudo_labels.shape[-1] - found), found), dim=1).float()
-
-
 def pseudo_label_loss(
     segment_logits: Tensor, pseudo_labels: Tensor, valid: Tensor | None = None, weights: Tensor | None = None
 ) -> Tensor:
@@ -134,7 +107,7 @@ def pseudo_label_loss(
         segment_logits: float [B, T, C].
         pseudo_labels: float [B, T, C] in [0, 1].
         valid: bool [B, T], True where a segment exists; None when all do.
-        weights: float [B, C], what the classes of each clip count; None for 1 each.
+        weights: float, what each counts, of a shape that broadcasts to [B, T, C]; None for 1 each.
 
     Returns:
         Scalar, the mean over the valid segments and all classes.
@@ -143,7 +116,7 @@ def pseudo_label_loss(
         Lai, Chen and Wang, NeurIPS 2023 (VALOR).
     """
     if weights is not None:
-        weights = weights[:, None].expand_as(segment_logits)  # [B, T, C]
+        weights = weights.expand_as(segment_logits)  # [B, T, C]
         weights = weights if valid is None else weights[valid]
     if valid is not None:
         segment_logits, pseudo_labels = segment_logits[valid], pseudo_labels[valid]  # [valid segments, C]
@@ -158,7 +131,7 @@ def loss_terms(
     *,
     smoothing: tuple[float, float] | None = None,
     kept: Tensor | None = None,
-    balance: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> LossTerms:
     """All terms of one batch.
 
@@ -169,10 +142,11 @@ def loss_terms(
         valid: bool [B, T], True where a segment exists; None when all do.
         smoothing: Of the guided term, see `guided_loss`; None leaves it out.
         kept: bool [B, M, C], False where a modality is to have neither the tag nor pseudo labels; None when all stay.
-        balance: float [M, 2] of `balance_weights`; None weighs all classes alike.
+        weights: float, what each segment and class counts in the segment losses, of a shape that broadcasts to
+            [B, T, M, C]; None for 1 each.
 
     Returns:
-        The terms, unweighted; the mix-up term is not among them.
+        The terms, unweighted.
     """
     weak = weak_loss(output.clip_probs, weak_labels)
     guided = None if smoothing is None else guided_loss(output.modality_probs, weak_labels, smoothing, kept)
@@ -180,28 +154,20 @@ def loss_terms(
         return LossTerms(weak, None, None, guided)
     if kept is not None:
         pseudo_labels = pseudo_labels * kept[:, None]  # [B, T, M, C]
+    by_modality = (None, None) if weights is None else weights.expand_as(output.segment_logits).unbind(2)
     audio, visual = (
-        pseudo_label_loss(logits, labels, valid, weights)
-        for logits, labels, weights in zip(
-            output.segment_logits.unbind(2), pseudo_labels.unbind(2), _class_weights(weak_labels, balance), strict=True
+        pseudo_label_loss(logits, labels, valid, counts)
+        for logits, labels, counts in zip(
+            output.segment_logits.unbind(2), pseudo_labels.unbind(2), by_modality, strict=True
         )
     )
     return LossTerms(weak, audio, visual, guided)
 
 
-def total_loss(
-    terms: LossTerms, *, pseudo_label_weight: float = 1.0, guided_weight: float = 1.0, mixup_weight: float = 1.0
-) -> Tensor:
-    """Weighted sum of the terms, each times its own weight: weak + audio + visual + guided + mixed."""
+def total_loss(terms: LossTerms, *, pseudo_label_weight: float = 1.0, guided_weight: float = 1.0) -> Tensor:
+    """Weighted sum of the terms, each times its own weight: weak + guided + audio + visual."""
     total = terms.weak if terms.guided is None else terms.weak + guided_weight * terms.guided
     for term in (terms.audio, terms.visual):
         if term is not None:
             total = total + pseudo_label_weight * term
-    return total if terms.mixed is None else total + mixup_weight * terms.mixed
-
-
-def _class_weights(weak_labels: Tensor, balance: Tensor | None) -> list[Tensor | None]:
-    """What the classes of each clip count in each modality, [B, C] each, or None."""
-    if balance is None:
-        return [None, None]
-    return [torch.where(weak_labels > 1 / 2, tagged, other) for tagged, other in balance]
+    return total

@@ -13,7 +13,8 @@ SMALL = (
     "fit.warmup_epochs=1",
     "fit.batch_size=16",
     "fit.learning_rate=5e-3",
-    "fit.denoise_warmup_epochs=1",
+    "methods.jomold.warmup_epochs=1",
+    "methods.vplan.warmup_epochs=1",
 )
 """Changes that make VALOR's network and training take a moment."""
 

@@ -249,7 +249,7 @@ def _run_trajectory(run: dict, golden: Path) -> tuple[HybridParser, dict[str, Te
             step = train_step(parser, next(batches), optimiser, options)
             clipped = torch.stack([p.grad.double().norm() for p in parser.parameters()]).norm()
             names = ("loss_video", "loss_valor_a", "loss_valor_v", "loss_all", "grad_norm_before_clip")
-            values = (*step.terms[:3], step.total, step.grad_norm)
+            values = (*(step.terms[name] for name in ("weak", "audio", "visual")), step.total, step.grad_norm)
             steps.append({name: value.item() for name, value in zip(names, values, strict=True)})
             steps[-1] |= {"lr": optimiser.param_groups[0]["lr"], "grad_norm_after_clip": clipped.item()}
     return parser, initial, steps

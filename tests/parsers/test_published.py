@@ -107,5 +107,5 @@ def test_the_recipe_is_the_published_one():
     assert (fit.beta1, fit.beta2, fit.batch_size, fit.epochs, fit.seed) == (0.9, 0.999, 16, 40, 1)
     assert (fit.pseudo_label_weight, fit.guided_weight) == (0.0, 1.0)
     assert (fit.audio_smoothing, fit.visual_smoothing) == (0.0, 0.1)
-    assert (fit.select_by, fit.select_tie, fit.gate) == ("segment.type_av", "last", "clip")
+    assert (fit.select_by, fit.select_tie) == ("segment.type_av", "last")
     assert (HAN.features.audio, HAN.features.visual, HAN.features.motion) == ("vggish", "res152", "r2plus1d")

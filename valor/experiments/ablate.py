@@ -30,10 +30,10 @@ from valor.data.provenance import of_folder, of_labels, told_by
 from valor.data.tables import Split, read_split
 from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES
-from valor.demo.run import DemoOptions, harvest_world
+from valor.demo.options import DemoOptions
+from valor.demo.run import harvest_world
 from valor.demo.world.render import build_world
 from valor.demo.world.schedule import SPLITS
-from valor.eval.decide import PostProcessing
 from valor.eval.intervals import Interval, Intervals, compare, seed_interval
 from valor.eval.scores import FIGURES, LEVELS, Scores
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
@@ -41,10 +41,12 @@ from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
 from valor.training.checkpoint import PREDICTIONS
-from valor.training.options import TrainingError
-from valor.training.recipes import Recipe, override
+from valor.training.methods.methods import Methods
+from valor.training.options import TrainingError, TrainOptions
+from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import LLP_NAMES, with_seed
-from valor.training.seeds import TrainOptions, train_seeds
+from valor.training.seeds import train_seeds
+from valor.training.train import VALOR_RULE
 
 from .missing import missing_parts, missing_table
 from .options import AblateOptions
@@ -70,6 +72,12 @@ class AblationWorld:
     test: Split
     arrays: tuple[str, ...] = ()
     """Feature arrays of the store, where there is one."""
+    of_methods: tuple[str, ...] = ()
+    """Changes of options of methods, for the rows that have them."""
+
+    def recipe(self, row: AblationRow) -> Recipe:
+        """What a row trains here."""
+        return row.recipe(self.base, self.of_methods)
 
     def obstacle(self, row: AblationRow, source_lacks: Sequence[str]) -> str | None:
         """Why a row cannot be trained here, or None.
@@ -80,7 +88,7 @@ class AblationWorld:
         """
         if row.labels != NO_LABELS and source_lacks:
             return f"no {'scores' if row.labels == 'soft' else 'labels'} of the {' and '.join(source_lacks)} teacher"
-        recipe = row.recipe(self.base)
+        recipe = self.recipe(row)
         kinds = {kind for kind in (recipe.features.audio, recipe.features.visual, recipe.features.motion) if kind}
         absent = sorted(kind for kind in kinds if "." in kind and kind not in self.arrays)
         absent += sorted({part.what for part in missing_parts(self.data, recipe, LLP_NAMES) if part.what in kinds})
@@ -302,8 +310,10 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
     Raises:
         ValueError: A change is refused, a folder holds other runs, or the base itself could not be trained.
     """
-    world = replace(world, base=override(world.base, options.changes))
-    rows = _without_doubles(rows_of(options.groups, world.name), world.base)
+    of_methods = tuple(change for change in options.changes if re.match(r"methods\.[^.=]+\.", change))
+    base = override(world.base, [change for change in options.changes if change not in of_methods])
+    world = replace(world, base=base, of_methods=of_methods)
+    rows = _without_doubles(rows_of(options.groups, world.name), world)
     left_out = {row.name: reason for row in rows if (reason := _obstacle(world, row))}
     trainer = _Trainer(world, out, options)
     trainer.train([row for row in rows if row.name not in left_out])
@@ -364,7 +374,7 @@ class _Trainer:
         todo = [row for row in rows if row.name not in self.results and row.name not in self.failed]
         seeds = range(self.world.base.fit.seed, self.world.base.fit.seed + self.options.seeds)
         jobs = [self._job(row, seed) for row in todo for seed in seeds]
-        found: dict[tuple[str, int], float | None] = {}
+        found: dict[tuple[str, int], float] = {}
         with tqdm(total=len(jobs), desc="ablate", unit="run", disable=not self.options.progress) as bar:
             for job, outcome in _trained(jobs, self.options.jobs):
                 if isinstance(outcome, str):
@@ -382,7 +392,7 @@ class _Trainer:
         if row.labels != NO_LABELS and row.labels not in self.labels:
             folder = self.out / "labels" / slug(row.labels)
             self.labels[row.labels] = write_label_source(folder, row.labels, self.world.evidence)
-        recipe = with_seed(row.recipe(self.world.base), seed)
+        recipe = with_seed(self.world.recipe(row), seed)
         return _Job(row.name, recipe, self.world.data, self.labels.get(row.labels), self._folder(row, seed))
 
     def _folder(self, row: AblationRow, seed: int) -> Path:
@@ -391,7 +401,7 @@ class _Trainer:
     def _score(self, row: AblationRow, seed: int) -> Scores:
         """Score the kept predictions again, for their values clip by clip."""
         predictions = read_predictions(self._folder(row, seed) / PREDICTIONS)
-        rule = PostProcessing(gate=row.recipe(self.world.base).fit.gate)
+        rule = Methods(self.world.recipe(row).methods).decision(VALOR_RULE)
         return score_predictions(predictions, self.world.test, rule)[0]
 
 
@@ -443,9 +453,10 @@ def _obstacle(world: AblationWorld, row: AblationRow) -> str | None:
     return world.obstacle(row, lacking)
 
 
-def _without_doubles(rows: Sequence[AblationRow], base: Recipe) -> list[AblationRow]:
+def _without_doubles(rows: Sequence[AblationRow], world: AblationWorld) -> list[AblationRow]:
     """Rows that train something else than a row before them; one layer may be what the base has."""
-    kept: dict[tuple[str, Recipe], AblationRow] = {}
+    kept: dict[tuple[str, str], AblationRow] = {}
     for row in rows:
-        kept.setdefault((row.labels, replace(row.recipe(base), name=base.name)), row)
+        trained = recipe_to_json(replace(world.recipe(row), name=world.base.name))
+        kept.setdefault((row.labels, json.dumps(trained)), row)
     return list(kept.values())

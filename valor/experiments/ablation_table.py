@@ -229,7 +229,7 @@ def _intervals(found: Ablation, result: RowResult, level: str, figure: str) -> t
 
 def _row_to_json(found: Ablation, result: RowResult) -> dict[str, Any]:
     compared = found.differences.get(result.row.name)
-    entry = {
+    entry: dict[str, Any] = {
         "name": result.row.name,
         "group": result.row.group,
         "labels": result.row.labels,

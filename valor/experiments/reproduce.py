@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.download import FetchOptions, download_annotations, download_from_hub
+from valor.data.download import download_annotations, download_from_hub
+from valor.data.fetch_options import FetchOptions
 from valor.data.packed import is_packed
 from valor.data.predictions import read_predictions, score_predictions, write_scores_json
 from valor.data.provenance import MARK, Provenance, of_features, of_labels
@@ -29,9 +30,10 @@ from valor.label_harvest.store.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
 from valor.scoring.layout import FORMATS, to_json
 from valor.training.checkpoint import PREDICTIONS
+from valor.training.options import TrainOptions
 from valor.training.recipes import Recipe, recipe_to_json
 from valor.training.run import LLP_NAMES
-from valor.training.seeds import SeedResult, TrainOptions, summary, train_seeds
+from valor.training.seeds import SeedResult, summary, train_seeds
 
 from .missing import ON_THE_HUB, Missing, missing_parts, missing_table, needed_kinds
 from .options import PUBLISHED_AS

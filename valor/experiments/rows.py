@@ -6,15 +6,17 @@ A row says what it changes of the base, which is VALOR: which labels it learns f
 The labels an ablation compares, from what teachers say and from tags; each is one line of SOURCES.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
 from valor.data.provenance import Provenance
+from valor.training.methods.methods import METHODS
 from valor.training.recipes import RECIPES, Recipe, override
 
 BoolArray = npt.NDArray[np.bool_]
@@ -50,7 +52,7 @@ class LabelEvidence:
 class LabelSource:
     """One way to make labels float or bool [N, T, M, C]."""
 
-    make: Callable[[LabelEvidence], tuple[npt.NDArray, npt.NDArray]]
+    make: Callable[[LabelEvidence], tuple[npt.NDArray[Any], npt.NDArray[Any]]]
     """Labels of audio and of visual, [N, T, C] each."""
     teachers: tuple[str, ...] = ()
     """Roles it needs."""
@@ -88,7 +90,7 @@ SOURCES: dict[str, LabelSource] = {
 """The sources of labels by name."""
 
 
-def make_labels(name: str, evidence: LabelEvidence) -> npt.NDArray:
+def make_labels(name: str, evidence: LabelEvidence) -> npt.NDArray[Any]:
     """Labels of the training clips.
 
     Args:
@@ -173,9 +175,16 @@ class AblationRow:
     worlds: tuple[str, ...] = ("demo", "llp")
     """Where the row makes sense."""
 
-    def recipe(self, base: Recipe) -> Recipe:
-        """The recipe of this row; its name is the row's."""
-        return override(base, [*self.changes, f"name={self.name}"])
+    def recipe(self, base: Recipe, of_methods: Sequence[str] = ()) -> Recipe:
+        """The recipe of this row; its name is the row's.
+
+        Args:
+            base: What the row changes.
+            of_methods: Further changes, of options of methods; those count that the row, or the base, has.
+        """
+        on = {*base.methods, *_methods_of(self.changes)}
+        further = [change for change in of_methods if on.issuperset(_methods_of([change]))]
+        return override(base, [*self.changes, *further, f"name={self.name}"])
 
 
 ROWS: tuple[AblationRow, ...] = (
@@ -226,18 +235,23 @@ ROWS: tuple[AblationRow, ...] = (
     AblationRow("4 layers", "layers", changes=("parser.num_layers=4",)),
     #
     AblationRow("soft labels", "beyond", "soft"),
-    AblationRow("class balance", "beyond", changes=("fit.class_balance=0.5",)),
-    AblationRow("mix-up", "beyond", changes=("fit.mixup_alpha=1.7",)),
-    AblationRow("modality gates", "beyond", changes=("fit.gate=modality",)),
-    AblationRow("denoising, JoMoLD", "beyond", changes=("fit.denoise=jomold",)),
-    AblationRow("denoising, VPLAN", "beyond", changes=("fit.denoise=vplan",)),
-    AblationRow("weight average", "beyond", changes=("fit.ema_decay=0.99",)),
+    AblationRow("class balance", "beyond", changes=("methods.uwav.class_balance=0.5",)),
+    AblationRow("mix-up", "beyond", changes=("methods.uwav.mixup_alpha=1.7",)),
+    AblationRow("modality gates", "beyond", changes=("methods.gates=on",)),
+    AblationRow("denoising, JoMoLD", "beyond", changes=("methods.jomold=on",)),
+    AblationRow("denoising, VPLAN", "beyond", changes=("methods.vplan=on",)),
+    AblationRow("weight average", "beyond", changes=("methods.average=on",)),
     #
-    AblationRow("UWAV: soft, balance, mix-up", "combined", "soft", ("fit.class_balance=0.5", "fit.mixup_alpha=1.7")),
+    AblationRow(
+        "UWAV: soft, balance, mix-up",
+        "combined",
+        "soft",
+        ("methods.uwav.class_balance=0.5", "methods.uwav.mixup_alpha=1.7"),
+    ),
     AblationRow(
         "JoMoLD: guided, denoised, modality gates",
         "combined",
-        changes=("fit.guided_weight=1", "fit.denoise=jomold", "fit.gate=modality"),
+        changes=("fit.guided_weight=1", "methods.jomold=on", "methods.gates=on"),
     ),
 )
 """All rows, the base first."""
@@ -252,14 +266,17 @@ def combined(one: AblationRow, other: AblationRow) -> AblationRow | None:
     >>> combined(rows["denoising, JoMoLD"], rows["denoising, VPLAN"]) is None
     True
     """
-    options = [change.partition("=")[0] for change in (*one.changes, *other.changes)]
+    changes = (*one.changes, *other.changes)
+    options, methods = [change.partition("=")[0] for change in changes], _methods_of(changes)
+    if any(not methods.isdisjoint(METHODS[name].excludes) for name in methods):
+        return None
     labels = {row.labels for row in (one, other)} - {BASE_LABELS}
     if len(set(options)) < len(options) or len(labels) > 1 or one.labels == other.labels != BASE_LABELS:
         return None
     parts = sorted((*one.name.split(" + "), *other.name.split(" + ")), key=_place)
     worlds = tuple(world for world in one.worlds if world in other.worlds)
-    changes = tuple(sorted((*one.changes, *other.changes)))
-    return AblationRow(" + ".join(parts), "combined", (labels or {BASE_LABELS}).pop(), changes, worlds)
+    label = (labels or {BASE_LABELS}).pop()
+    return AblationRow(" + ".join(parts), "combined", label, tuple(sorted(changes)), worlds)
 
 
 def rows_of(groups: tuple[str, ...], world: str) -> tuple[AblationRow, ...]:
@@ -272,6 +289,11 @@ def rows_of(groups: tuple[str, ...], world: str) -> tuple[AblationRow, ...]:
     if unknown:
         raise ValueError(f"groups of rows are {', '.join(GROUPS)}, got {', '.join(unknown)}")
     return tuple(row for row in ROWS if world in row.worlds and (row.group in groups or row.group == "base"))
+
+
+def _methods_of(changes: Iterable[str]) -> set[str]:
+    """Methods some changes are about: `methods.uwav.mixup_alpha=1.7` is about uwav."""
+    return {change.partition("=")[0].split(".")[1] for change in changes if change.startswith("methods.")}
 
 
 def _place(name: str) -> int:

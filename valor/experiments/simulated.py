@@ -118,7 +118,7 @@ def segment_events(split: Split, seed: int) -> BoolArray:
     return segments
 
 
-def _write_features(out: Path, kind: str, split: Split, options: SimulationOptions, bar: tqdm) -> None:
+def _write_features(out: Path, kind: str, split: Split, options: SimulationOptions, bar: "tqdm[Any]") -> None:
     """Pack the features of one kind and split; no more than a block of them is in memory."""
     shape = (len(split.clip_ids), SEGMENTS, FEATURE_FILES[kind].shape[1])
     card = PackedCard(
@@ -134,7 +134,7 @@ def _write_features(out: Path, kind: str, split: Split, options: SimulationOptio
     write_packed_blocks(out, _feature_blocks(kind, split, options, bar), card)
 
 
-def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: tqdm) -> Iterator[Tensor]:
+def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: "tqdm[Any]") -> Iterator[Tensor]:
     """Noise with the classes in it, float [n, T, D] block by block."""
     number, width = list(FEATURE_FILES).index(kind), FEATURE_FILES[kind].shape[1]
     events = segment_events(split, options.seed)[:, :, MODALITY_OF[kind]]  # [N, T, C]
@@ -171,8 +171,10 @@ def _copy_tables(data: Path, out: Path, options: SimulationOptions) -> None:
         write_weak_table(out / WEAK_TABLES[split], chosen, weak_labels[rows], names)
     for name in EVENT_TABLES["v2024"]:
         events = read_event_table(data / name, names)
-        rows = [(clip, onset, offset, names[c]) for clip, onset, offset, c in events if clip in kept and onset < offset]
-        write_event_table(out / name, rows)
+        found = [
+            (clip, onset, offset, names[c]) for clip, onset, offset, c in events if clip in kept and onset < offset
+        ]
+        write_event_table(out / name, found)
 
 
 def _invent_tables(_: Path, out: Path, options: SimulationOptions) -> None:

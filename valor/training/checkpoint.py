@@ -24,6 +24,8 @@ from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
+from .methods.methods import NOTHING_OWN, Methods, OwnParts, from_old_names
+
 _LOG = logging.getLogger(__name__)
 
 BEST, LAST = "best.safetensors", "last.safetensors"
@@ -79,6 +81,8 @@ class CheckpointCard:
     """Names of the class axis."""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     """The recipe as JSON values, features included."""
+    network: tuple[str, ...] = ()
+    """Methods of the recipe that changed the network, without which it cannot be built."""
     epoch: int | None = None
     """Epoch the weights are from, counted from 1."""
     val_type_av: float | None = None
@@ -110,13 +114,14 @@ def write_checkpoint(path: Path | str, parser: HybridParser, card: CheckpointCar
 
 
 def read_checkpoint(
-    path: Path | str, *, class_names: tuple[str, ...] | None = None
+    path: Path | str, *, class_names: tuple[str, ...] | None = None, own: OwnParts = NOTHING_OWN
 ) -> tuple[HybridParser, CheckpointCard]:
     """Build the parser a checkpoint holds.
 
     Args:
         path: The file, or the run folder with its best.safetensors.
         class_names: What the class axis must be; None accepts any.
+        own: The parts it was trained with that were given as objects.
 
     Returns:
         The parser on the CPU in evaluation mode, and the card.
@@ -129,8 +134,14 @@ def read_checkpoint(
     path = path / BEST if path.is_dir() else path
     tensors, header = read_tensors(path)
     try:
-        parser = build_parser(ParserOptions(**header.pop("parser")), seed=0)
-        card = CheckpointCard(**{**header, "class_names": tuple(header["class_names"])})
+        described = header.pop("parser")
+        texts = {"class_names": tuple(header["class_names"]), "network": tuple(header.get("network", ()))}
+        card = CheckpointCard(**{**header, **texts})
+        parser = build_parser(ParserOptions(**described), seed=0, encoder=own.encoder, pooling=own.pooling)
+        if card.network:
+            methods = Methods.from_json(card.recipe.get("methods", {}), only=card.network, own=own.methods)
+            with torch.random.fork_rng(devices=[]):
+                parser = methods.network(parser, card.class_names)
         parser.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: the weights and their description do not fit this version ({error})") from error
@@ -272,11 +283,13 @@ def read_resume_point(
 
 
 def _brought_up_to_date(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of a run that was begun when options were fewer: those that came since have their defaults."""
-    parser = identity.get("parser options")
-    return (
-        {**identity, "parser options": asdict(ParserOptions()) | parser} if isinstance(parser, dict) else {**identity}
-    )
+    """The identity of a run that was begun when options were fewer, or had other names."""
+    if "parser options" not in identity or "fit options" not in identity:
+        return dict(identity)
+    parser = {**asdict(ParserOptions()), **identity["parser options"]}
+    fit, old = from_old_names(identity["fit options"])
+    methods = identity.get("methods") or Methods.from_json(old).to_json()
+    return {**identity, "parser options": parser, "fit options": fit, "methods": methods}
 
 
 def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.eval.decide import GATES
 from valor.eval.scores import FIGURES, LEVELS
 
 OPTIMISERS = ("adamw", "adam")
 SCHEDULES = ("cosine", "step")
 TIES = ("first", "last")
-DENOISERS = ("none", "jomold", "vplan")
 """Names the options of these kinds understand."""
 
 _FIGURES = tuple(f"{level}.{figure}" for level in LEVELS for figure in FIGURES)
@@ -23,16 +21,11 @@ _CHOICES = {
     "schedule": SCHEDULES,
     "select_by": _FIGURES,
     "select_tie": TIES,
-    "gate": GATES,
-    "denoise": DENOISERS,
 }
-_WHOLE = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "step_epochs": 1, "denoise_warmup_epochs": 1, "seed": 0}
+_WHOLE = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "step_epochs": 1, "seed": 0}
 _POSITIVE = ("learning_rate", "step_factor", "max_grad_norm")
-_NOT_NEGATIVE = (
-    *("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight"),
-    *("class_balance", "mixup_alpha", "mixup_weight", "denoise_audio", "denoise_visual"),
-)
-_BELOW_ONE = ("beta1", "beta2", "ema_decay")
+_NOT_NEGATIVE = ("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight")
+_BELOW_ONE = ("beta1", "beta2")
 
 
 class TrainingError(RuntimeError):
@@ -47,7 +40,7 @@ class NotFiniteError(ValueError):
 class FitOptions:
     """How a parser is trained; every field is a number a paper would report. The defaults are those of VALOR.
 
-    What stands below `seed` is from later papers and off by default.
+    What later papers add has options of its own, see `valor.training.methods`.
     """
 
     epochs: int = 60
@@ -88,28 +81,8 @@ class FitOptions:
     """Validation figure the kept epoch is best in, as level.figure of `valor.eval.scores`."""
     select_tie: str = "first"
     """Which of several equally good epochs is kept: the `first`, as VALOR's code does, or the `last`, as HAN's."""
-    gate: str = "clip"
-    """What a class must pass in validation besides its segments: `clip`, `modality` or `none`, see
-    `valor.eval.decide`."""
     seed: int = 1000
     """Of dropout and, with the parser's own options, of the batch order."""
-    class_balance: float = 0.0
-    """W of UWAV's class-balanced re-weighting of the segment losses, there 0.5; 0 weighs all classes alike."""
-    mixup_alpha: float = 0.0
-    """Alpha of UWAV's feature mix-up, there 1.7; 0 mixes nothing."""
-    mixup_weight: float = 1.0
-    """Weight of the mix-up loss against the weak loss; UWAV has 1."""
-    denoise: str = "none"
-    """Rule by which labels the parser finds hard are changed: `jomold` or `vplan`, see `valor.training.denoise`."""
-    denoise_warmup_epochs: int = 5
-    """Epochs trained on the labels as they are, before the parser is asked about them."""
-    denoise_audio: float | None = None
-    """Strength of the rule for audio labels, see `valor.training.denoise`; 0 leaves them, None is the rule's own:
-    the paper's of jomold, ours of vplan."""
-    denoise_visual: float | None = None
-    """The same for visual labels."""
-    ema_decay: float = 0.0
-    """Decay per step of the running mean of the weights that is validated and kept; 0 keeps the weights themselves."""
 
     def __post_init__(self) -> None:
         """Refuse values that would train silently wrong."""
@@ -122,7 +95,6 @@ class FitOptions:
         self._check_ranges()
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
             raise ValueError(f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}")
-        self._check_labels()
 
     def _check_ranges(self) -> None:
         for name in _POSITIVE:
@@ -141,27 +113,6 @@ class FitOptions:
         for name in _BELOW_ONE:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-
-    def _check_labels(self) -> None:
-        """Refuse options that act on labels the training does not use."""
-        if not self.pseudo_label_weight:
-            for name in ("class_balance", "mixup_alpha"):
-                if getattr(self, name):
-                    raise ValueError(
-                        f"{name} acts on the pseudo labels, which pseudo_label_weight=0 leaves out, got "
-                        f"{getattr(self, name)}; set it to 0"
-                    )
-        if self.denoise == "vplan" and not self.pseudo_label_weight:
-            raise ValueError("denoise=vplan flips pseudo labels, which pseudo_label_weight=0 leaves out; use jomold")
-        if self.denoise == "jomold" and not (self.pseudo_label_weight or self.guided_weight):
-            raise ValueError(
-                "denoise=jomold takes labels away from one modality, and the weak loss knows none; set "
-                "guided_weight or pseudo_label_weight"
-            )
-        if self.denoise != "none" and self.denoise_warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"denoise_warmup_epochs must be fewer than the {self.epochs} epochs, got {self.denoise_warmup_epochs}"
-            )
 
 
 def learning_rate(epoch: int, options: FitOptions) -> float:

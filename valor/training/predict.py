@@ -34,7 +34,7 @@ def predict_split(parser: HybridParser, clips: ClipSet, *, batch_size: int = BAT
     training = parser.training
     parser.eval()
     with torch.inference_mode():
-        for rows in torch.arange(len(clips)).split(batch_size):
+        for rows in torch.split(torch.arange(len(clips)), batch_size):
             batch = clips.batch(rows).to(device)
             output = parser(batch.audio, batch.visual, batch.motion, batch.valid)
             segment_probs.append(output.segment_probs.cpu())

@@ -136,7 +136,9 @@ def infer_options(
         ours = from_published(state, norm_order="pre")
         widths = {name: _matrix(ours[f"stem.{name}.weight"]) for name in ("audio", "visual", "motion")}
         options = ParserOptions(
-            **{f"{name}_width": shape[1] for name, shape in widths.items()},
+            audio_width=widths["audio"][1],
+            visual_width=widths["visual"][1],
+            motion_width=widths["motion"][1],
             hidden_width=widths["audio"][0],
             num_layers=len({match[1] for name in state if (match := _LAYER.match(name))}),
             num_heads=num_heads or (1 if han else 8),

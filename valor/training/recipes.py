@@ -5,17 +5,19 @@ split: segment-level audio, visual, audio-visual, Type@AV, Event@AV, then the sa
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from valor.data.feature_options import FeatureOptions
 from valor.label_harvest.store.disk import replaced
 from valor.parsers.options import PARSERS, ParserOptions
 
+from .methods.methods import METHODS, RENAMED, Methods, changed_methods, from_old_names, in_order, note_renamed
 from .options import FitOptions
+from .override import tree_of, updated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class Recipe:
     """The network."""
     fit: FitOptions = field(default_factory=FitOptions)
     """The training."""
+    methods: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Options by method, see `valor.training.methods`, in the order the methods act in; VALOR itself has none."""
     note: str = ""
     """Cost and expected scores."""
 
@@ -44,6 +48,8 @@ class Recipe:
                 "features.motion is none exactly when parser.motion_width is 0, "
                 f"got {self.features.motion} and {self.parser.motion_width}"
             )
+        object.__setattr__(self, "methods", in_order(self.methods))
+        Methods(self.methods).check(self)
 
 
 _FOUR_LAYERS = FitOptions(learning_rate=3e-4, min_learning_rate=3e-6, seed=64)
@@ -185,7 +191,16 @@ def recipe_from_json(values: Mapping[str, Any]) -> Recipe:
         recipe = Recipe(name=values["name"])
     except ValueError as error:
         raise ValueError(f"recipe: {error}") from error
-    return _updated(recipe, {key: v for key, v in values.items() if key != "run"}, "")
+    return _changed(recipe, {key: v for key, v in values.items() if key != "run"})
+
+
+def features_from_json(values: Mapping[str, Any]) -> FeatureOptions:
+    """The features of a recipe, whatever else it says: methods may be named there that nobody here knows.
+
+    Raises:
+        ValueError: As in `recipe_from_json`.
+    """
+    return updated(FeatureOptions(), values.get("features", {}), "features.")
 
 
 def write_recipe(path: Path | str, recipe: Recipe) -> None:
@@ -224,72 +239,27 @@ def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     >>> override(RECIPES["valor"], ["fit.epochs=5", "fit.warmup_epochs=1"]).fit.epochs
     5
     """
-    tree: dict[str, Any] = {}
-    for change in changes:
-        name, equals, text = change.partition("=")
-        if not equals:
-            raise ValueError(f"an override is written option=value, got {change!r}")
-        *groups, option = name.strip().split(".")
-        branch = tree
-        for group in groups:
-            branch = branch.setdefault(group, {})
-            if not isinstance(branch, dict):
-                raise ValueError(f"{name} goes below an option that another override sets")
-        branch[option] = _Text(text.strip())
-    return _updated(recipe, tree, "")
+    switches = [change for change in changes if re.fullmatch(r"\s*methods\.[^.=]+", change.partition("=")[0])]
+    tree = tree_of([change for change in changes if change not in switches])
+    fit = tree.get("fit")
+    if isinstance(fit, Mapping):
+        note_renamed([name for name in fit if name in RENAMED])
+    return _changed(recipe, tree, tree_of(switches).get("methods", {}))
 
 
-class _Text(str):
-    """A value as typed on the command line, whose type is still open."""
-
-    __slots__ = ()
-
-
-def _updated(options: Any, values: Mapping[str, Any], prefix: str) -> Any:
-    """Replace fields of a frozen dataclass, recursively; `replace` runs its checks."""
-    types, known = get_type_hints(type(options)), [f.name for f in fields(options)]
-    changed = {}
-    for name, value in values.items():
-        if name not in known:
-            raise ValueError(f"unknown option {prefix + name!r}; known here: {', '.join(prefix + k for k in known)}")
-        current = getattr(options, name)
-        if is_dataclass(current):
-            if not isinstance(value, Mapping):
-                example = f"{prefix}{name}.{fields(current)[0].name}"
-                raise ValueError(f"{prefix}{name} is a group; set one of its options, such as {example}")
-            changed[name] = _updated(current, value, f"{prefix}{name}.")
-        else:
-            changed[name] = _typed(value, types[name], prefix + name)
+def _changed(recipe: Recipe, values: Mapping[str, Any], switches: Mapping[str, Any] | None = None) -> Recipe:
+    """The recipe with methods switched, and then with other values; old names of options are understood."""
+    values, fit = dict(values), values.get("fit")
+    old: dict[str, Any] = {}
+    if isinstance(fit, Mapping):
+        values["fit"], old = from_old_names(fit, tuple(recipe.methods))
+    named = values.pop("methods", {})
+    if not isinstance(named, Mapping):
+        raise ValueError(f"methods is a group; set one of {', '.join(f'methods.{name}' for name in METHODS)}")
     try:
-        return replace(options, **changed)
+        methods = changed_methods(recipe.methods, old)
+        for changes in (switches or {}, named):
+            methods = changed_methods(methods, changes)
     except ValueError as error:
-        raise ValueError(f"{prefix.rstrip('.') or 'recipe'}: {error}") from error
-
-
-def _typed(value: Any, wanted: Any, name: str) -> Any:
-    """Check a value against the type of its option; a whole number becomes a float, nothing else is converted."""
-    accepted = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
-    if isinstance(value, Mapping):
-        below = f"{name}.{next(iter(value), '...')}"
-        raise ValueError(f"{name} is one option and takes a value, got {below}; there is no option below it")
-    if isinstance(value, _Text):
-        value = _parsed(value, accepted)
-    if isinstance(value, bool) is (bool in accepted) and isinstance(value, accepted):
-        return value
-    if float in accepted and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in accepted)
-    raise ValueError(f"{name} must be {names}, got {value!r}")
-
-
-def _parsed(text: str, accepted: tuple[type, ...]) -> Any:
-    """Read typed text: none where it is allowed, then a number, else the text itself."""
-    if type(None) in accepted and text.lower() in ("none", "null"):
-        return None
-    for kind in (int, float):
-        if str not in accepted:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    return str(text)
+        raise ValueError(f"recipe: {error}") from error
+    return updated(recipe, values, "", {"methods": methods})

@@ -27,8 +27,9 @@ from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
 from .checkpoint import LAST, RECIPE, CheckpointCard, git_revision, read_checkpoint, refuse_several_seeds
+from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .predict import predict_split
-from .recipes import Recipe, recipe_from_json, recipe_to_json
+from .recipes import Recipe, features_from_json, recipe_to_json
 from .train import FitResult, fit
 
 _LOG = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCar
     Raises:
         ValueError: Widths or teachers differ; names the run, the stream and both.
     """
-    features = recipe_from_json(card.recipe).features
+    features = features_from_json(card.recipe)
     widths = clips.widths()
     for stream in ("audio", "visual", "motion"):
         wanted, found = getattr(options, f"{stream}_width"), widths[f"{stream}_width"]
@@ -113,7 +114,7 @@ def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCar
             )
 
 
-def _named(teacher: dict) -> str:
+def _named(teacher: Mapping[str, Any]) -> str:
     return f"{teacher.get('teacher', 'a teacher')} with weights {str(teacher.get('weights'))[:12]}"
 
 
@@ -133,7 +134,7 @@ class RunSets:
     """What the finished parser is scored on, where that was asked for and is there."""
 
 
-def train_run(
+def train_run(  # noqa: PLR0913, what a run is
     recipe: Recipe,
     data: Path,
     out: Path,
@@ -143,6 +144,7 @@ def train_run(
     device: str = "auto",
     allow_random_teachers: bool = False,
     progress: bool = True,
+    own: OwnParts = NOTHING_OWN,
 ) -> FitResult:
     """Train what a recipe says into a run folder, or go on with it, or find it done.
 
@@ -156,13 +158,14 @@ def train_run(
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         allow_random_teachers: Accept labels and features of teachers with random weights.
         progress: Whether to show a progress bar on stderr.
+        own: Parts of the network and methods that are given as objects.
 
     Raises:
         ValueError: Data, labels and recipe do not fit, or random teachers made them and that was not allowed.
         FileNotFoundError: A table or folder is not there.
     """
     sets = read_run_sets(recipe, data, labels=labels, names=names, allow_random_teachers=allow_random_teachers)
-    return train_on(recipe, sets, out, device=device, progress=progress)
+    return train_on(recipe, sets, out, device=device, progress=progress, own=own)
 
 
 def read_run_sets(
@@ -207,6 +210,7 @@ def train_on(
     compiled: bool = False,
     progress: bool = True,
     on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
+    own: OwnParts = NOTHING_OWN,
 ) -> FitResult:
     """Train a recipe on data that was read before; arguments as in `train_run` and `valor.training.train.fit`.
 
@@ -218,7 +222,8 @@ def train_on(
     facts = runtime_facts(where)
     if (out / LAST).is_file():
         note_other_runtime(_begun_with(out), facts)
-    parser = build_parser(recipe.parser, seed=recipe.fit.seed).to(where)
+    methods = Methods(recipe.methods, own.methods)
+    parser = _build(recipe, methods, sets.train.class_names, own).to(where)
     if compiled:
         _compile(parser, where)
     result = fit(
@@ -227,7 +232,12 @@ def train_on(
         sets.val.to(where),
         recipe.fit,
         out,
-        recipe={**recipe_to_json(recipe), "run": {"runtime": facts, "sources": sets.provenance.sources}},
+        methods=methods,
+        recipe={
+            **recipe_to_json(recipe),
+            "methods": methods.to_json(),
+            "run": {"runtime": facts, "sources": sets.provenance.sources},
+        },
         progress=progress,
         on_epoch=on_epoch,
     )
@@ -236,6 +246,17 @@ def train_on(
     elif result.resumed_from:
         _LOG.info("%s: went on from epoch %d", out, result.resumed_from)
     return result
+
+
+def _build(recipe: Recipe, methods: Methods, class_names: tuple[str, ...], own: OwnParts) -> HybridParser:
+    """The network with its initial weights, all of the recipe's seed."""
+    seed = recipe.fit.seed
+    parser = build_parser(recipe.parser, seed=seed, encoder=own.encoder, pooling=own.pooling)
+    if not methods.networks():
+        return parser
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return methods.network(parser, class_names)
 
 
 def _compile(parser: HybridParser, device: torch.device) -> None:
@@ -262,7 +283,9 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "auto") -> Predictions:
+def predict_run(
+    run: Path, data: Path, split: str | Split, *, device: str = "auto", own: OwnParts = NOTHING_OWN
+) -> Predictions:
     """Parse a split with the selected weights of a run, on the features its recipe names.
 
     Args:
@@ -270,9 +293,10 @@ def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "aut
         data: Folder of the annotation tables and the features.
         split: `val` or `test`, or a split read before.
         device: As in `train_run`.
+        own: What the run was trained with that was given as objects.
     """
     refuse_several_seeds(run)
-    parser, card = read_checkpoint(run)
+    parser, card = read_checkpoint(run, own=own)
     wanted = read_split(data, split, card.class_names) if isinstance(split, str) else split
     if wanted.class_names != card.class_names:
         raise ValueError(
@@ -280,7 +304,7 @@ def predict_run(run: Path, data: Path, split: str | Split, *, device: str = "aut
             f"{', '.join(card.class_names[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "
             "vocabulary, or train a parser for this one"
         )
-    features = recipe_from_json(card.recipe).features
+    features = features_from_json(card.recipe)
     clips = read_clip_set(data, wanted, features)
     refuse_other_features(run, options_of(parser), card, clips, data)
     predictions = predict_split(parser.to(pick_device(device)), clips)
@@ -310,7 +334,7 @@ def _test_set(recipe: Recipe, data: Path, names: tuple[str, ...]) -> tuple[Split
 def _begun_with(out: Path) -> Mapping[str, Any]:
     """What a run folder says it was begun with; nothing where it does not say."""
     try:
-        return json.loads((out / RECIPE).read_text(encoding="utf-8"))["run"]["runtime"]
+        return dict(json.loads((out / RECIPE).read_text(encoding="utf-8"))["run"]["runtime"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

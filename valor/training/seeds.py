@@ -15,7 +15,6 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.data.predictions import score_predictions, write_predictions, write_scores_json
-from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import to_png
 from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
@@ -23,11 +22,12 @@ from valor.label_harvest.store.disk import replaced
 
 from .checkpoint import BEST, PICTURE, PREDICTIONS, SCORES, read_checkpoint
 from .log import read_training_log, spoken, tracking, write_training_picture
+from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import TrainOptions
 from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
-from .train import FitResult
+from .train import VALOR_RULE, FitResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,7 +74,9 @@ class Training:
         return pd.DataFrame(rows)
 
 
-def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | None = None) -> Iterator[SeedResult]:
+def train_seeds(
+    recipe: Recipe, data: Path, out: Path, options: TrainOptions | None = None, *, own: OwnParts = NOTHING_OWN
+) -> Iterator[SeedResult]:
     """Train a recipe with one seed or several, and score each on the test split when it is there.
 
     The data is read once. Seeds that are done are found done; an interrupted one goes on.
@@ -84,6 +86,8 @@ def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | N
         data: Folder of the annotation tables and the features.
         out: The run folder of a single seed, the folder of the run folders of several.
         options: How to go about it.
+        own: Parts of the network and methods that are given as objects; methods for a single seed, since they hold the
+            state of a training.
 
     Yields:
         Each seed as it is done. After the last one the pictures and, of several seeds, the summary are written.
@@ -94,6 +98,8 @@ def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | N
         FileNotFoundError: A table or folder is not there.
     """
     options = options or TrainOptions()
+    if own.methods and options.seeds > 1:
+        raise ValueError(f"a method given as an object is for a single training, got {options.seeds} seeds")
     _refuse_other_layout(out, options.seeds)
     if options.deterministic:
         make_deterministic()
@@ -109,7 +115,7 @@ def train_seeds(recipe: Recipe, data: Path, out: Path, options: TrainOptions | N
     results = []
     for seed in range(recipe.fit.seed, recipe.fit.seed + options.seeds):
         folder = out if options.seeds == 1 else out / f"seed-{seed}"
-        results.append(_train_seed(with_seed(recipe, seed), sets, folder, options))
+        results.append(_train_seed(with_seed(recipe, seed), sets, folder, options, own))
         yield results[-1]
     if len(results) > 1 and all(result.test for result in results):
         write_scores_json(out / SCORES, summary(results))
@@ -147,7 +153,7 @@ def _draw_seeds(out: Path, results: Sequence[SeedResult], recipe: Recipe) -> Non
         temporary.write_bytes(to_png(figure))
 
 
-def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptions) -> SeedResult:
+def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptions, own: OwnParts) -> SeedResult:
     """Train one seed, then score the kept epoch on the test split."""
     with tracking(options.trackers, folder, recipe_to_json(recipe)) as track:
         fit = train_on(
@@ -158,9 +164,10 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
             compiled=options.compiled,
             progress=options.progress,
             on_epoch=track,
+            own=own,
         )
         trained = fit.resumed_from < recipe.fit.epochs
-        report = _score_test(recipe, sets, folder, options.device, write=trained) if sets.test else None
+        report = _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else None
         if report is not None and trained:
             track({"epoch": recipe.fit.epochs, "test": {level: report[level] for level in LEVELS}})
     log = read_training_log(folder)
@@ -176,7 +183,9 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
     )
 
 
-def _score_test(recipe: Recipe, sets: RunSets, folder: Path, device: str, *, write: bool) -> dict[str, Any]:
+def _score_test(
+    recipe: Recipe, sets: RunSets, folder: Path, device: str, own: OwnParts, *, write: bool
+) -> dict[str, Any]:
     """Predict and score the test split with the kept weights.
 
     Predictions and scores are written if `write` or where they are missing: a user may have scored a finished run by
@@ -184,9 +193,9 @@ def _score_test(recipe: Recipe, sets: RunSets, folder: Path, device: str, *, wri
     """
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
-    parser, _ = read_checkpoint(folder / BEST)
+    parser, _ = read_checkpoint(folder / BEST, own=own)
     predictions = replace(predict_split(parser.to(pick_device(device)), clips), provenance=sets.provenance)
-    rule = PostProcessing(gate=recipe.fit.gate)
+    rule = Methods(recipe.methods, own.methods).decision(VALOR_RULE)
     _, report = score_predictions(predictions, split, rule, allow_subset=recipe.features.missing == "drop")
     report["selection"] = spoken(recipe.fit.select_by)
     if write or not (folder / PREDICTIONS).is_file():

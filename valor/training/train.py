@@ -1,13 +1,9 @@
 """The one training loop: features and labels to a run folder, selected on a validation score, resumable.
 
-The order training clips are taken in, drawn as the published scripts draw it.
-
-The running mean of a parser's weights over its training steps.
-
-What changes in the course of a training: the parser, what goes with it, and the labels in use.
+What a training changes in its course, the order it takes its clips in, and the run folder it writes. What methods
+change of it is behind their hooks (`valor.training.methods.method`).
 """
 
-import copy
 import hashlib
 import json
 import time
@@ -26,7 +22,6 @@ from valor.eval.scores import Scores, score
 from valor.label_harvest.store.disk import replaced
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
-from valor.parsers.losses import balance_weights
 from valor.parsers.options import OWN, ParserOptions
 
 from .checkpoint import (
@@ -43,10 +38,13 @@ from .checkpoint import (
     write_checkpoint,
     write_resume_point,
 )
-from .denoise import find_noise, flip_labels
+from .methods.methods import NO_METHODS, Methods
 from .options import FitOptions, NotFiniteError, TrainingError, learning_rate
 from .predict import predict_split
-from .step import Extras, Step, build_optimiser, set_learning_rate, train_step
+from .step import Step, build_optimiser, set_learning_rate, train_step
+
+VALOR_RULE = PostProcessing()
+"""Both thresholds 0.5, the gate the predicted clip label."""
 
 
 def batch_order_generator(parser: ParserOptions, seed: int) -> torch.Generator:
@@ -75,49 +73,6 @@ def epoch_order(num_clips: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(num_clips, generator=torch.Generator().manual_seed(int(seed)))
 
 
-_STEPS = "steps"
-
-
-class WeightAverage:
-    """Exponential moving average of weights: after step n (from 1), mean = d * mean + (1 - d) * weights.
-
-    d is the decay, or (1 + n) / (10 + n) while that is less, so that the initial weights are soon forgotten. The mean
-    starts at them.
-
-    Source:
-        Polyak and Juditsky, SIAM J. Control Optim. 1992, for averaging; the exponential form and its ramp as in
-        TensorFlow's `ExponentialMovingAverage`.
-    """
-
-    def __init__(self, parser: HybridParser, decay: float) -> None:
-        """Start at the weights the parser has, on its device."""
-        self.parser = copy.deepcopy(parser).eval().requires_grad_(False)
-        """The parser with the mean weights."""
-        self.decay = decay
-        self.steps = 0
-
-    def update(self, parser: HybridParser) -> None:
-        """Take in the weights after one more step."""
-        self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.parser.parameters()), list(parser.parameters()), 1 - decay)
-
-    def state(self) -> dict[str, Tensor]:
-        """What `load` needs to go on: the mean weights by name, and the number of steps."""
-        return {**self.parser.state_dict(), _STEPS: torch.tensor(self.steps)}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
-        weights = dict(state)
-        self.steps = int(weights.pop(_STEPS))
-        self.parser.load_state_dict(weights)
-
-
-_AVERAGE, _NOISE = "average.", "noise"
-"""Names in the resume point."""
-
-
 @dataclass
 class FitState:
     """What an epoch changes, and what it takes its batches from."""
@@ -126,68 +81,40 @@ class FitState:
     optimiser: torch.optim.Optimizer
     order: torch.Generator
     options: FitOptions
+    methods: Methods
     given: ClipSet
     """The training set with the labels it came with."""
     train: ClipSet
-    """The same with the labels in use."""
-    extras: Extras
-    average: WeightAverage | None = None
-    noise: Tensor | None = None
-    """What `valor.training.denoise.find_noise` found, once it has looked."""
+    """The training set in use: other labels or other clips, where a method says so."""
 
     @property
     def judged(self) -> HybridParser:
-        """The parser that is validated and kept."""
-        return self.parser if self.average is None else self.average.parser
+        """The parser that is validated."""
+        return self.methods.judged(self.parser)
 
-    def extra(self) -> dict[str, Tensor]:
-        """What the resume point holds beside weights, optimiser and generators."""
-        average = {} if self.average is None else self.average.state()
-        noise = {} if self.noise is None else {_NOISE: self.noise}
-        return {**{f"{_AVERAGE}{name}": tensor for name, tensor in average.items()}, **noise}
+    def before_epoch(self, epoch: int) -> None:
+        """Let the methods look at the training."""
+        if self.methods.before_epoch(self, epoch):
+            self.renew_clips()
+
+    def renew_clips(self) -> None:
+        """Take the clips and labels the methods want."""
+        self.train = self.methods.clips(self.given)
+        self.methods.use_labels(self.train)
 
     def go_on(self, extra: Mapping[str, Tensor]) -> None:
-        """Take back what `extra` gave."""
-        if self.average is not None:
-            named = {name.removeprefix(_AVERAGE): t for name, t in extra.items() if name.startswith(_AVERAGE)}
-            self.average.load(named)
-        if _NOISE in extra:
-            self.use_noise(extra[_NOISE])
-
-    def use_noise(self, noise: Tensor) -> None:
-        """Act on what was found about the labels."""
-        self.noise = noise
-        if self.options.denoise == "vplan":
-            self.train = flip_labels(self.given, noise)
-            self.extras = replace(self.extras, balance=_balance(self.train, self.options))
-        else:
-            self.extras = replace(self.extras, noise_ratios=noise.to(self.given.audio.device))
+        """Take back what the methods had when a run was stopped."""
+        self.methods.load(extra)
+        self.renew_clips()
 
 
-def new_state(parser: HybridParser, train: ClipSet, options: FitOptions) -> FitState:
+def new_state(parser: HybridParser, train: ClipSet, options: FitOptions, methods: Methods = NO_METHODS) -> FitState:
     """The state of a run before its first epoch."""
-    return FitState(
-        parser,
-        build_optimiser(parser, options),
-        batch_order_generator(options_of(parser), options.seed),
-        options,
-        train,
-        train,
-        Extras(balance=_balance(train, options)),
-        WeightAverage(parser, options.ema_decay) if options.ema_decay else None,
-    )
-
-
-def _balance(train: ClipSet, options: FitOptions) -> Tensor | None:
-    if not options.class_balance or train.pseudo_labels is None:
-        return None
-    return balance_weights(train.pseudo_labels, options.class_balance, train.valid)
-
-
-def denoise(run: FitState, epoch: int) -> None:
-    """Look at the labels in the first epoch after the warm-up, on the weights that would be kept."""
-    if run.options.denoise != "none" and run.noise is None and epoch > run.options.denoise_warmup_epochs:
-        run.use_noise(find_noise(run.judged, run.given, run.options))
+    optimiser, order = build_optimiser(parser, options), batch_order_generator(options_of(parser), options.seed)
+    run = FitState(parser, optimiser, order, options, methods, train, train)
+    methods.start(run)
+    run.renew_clips()
+    return run
 
 
 @dataclass(frozen=True)
@@ -207,13 +134,13 @@ class FitResult:
     """Its value at that epoch, in percent."""
 
 
-def validate(parser: HybridParser, val: ClipSet, gate: str = "clip") -> Scores:
-    """Score the parser on a set with truth, both thresholds 0.5.
+def validate(parser: HybridParser, val: ClipSet, rule: PostProcessing = VALOR_RULE) -> Scores:
+    """Score the parser on a set with truth.
 
     Args:
         parser: On any device.
         val: With truth.
-        gate: What a class must pass besides its segments, see `valor.eval.decide`; by default the predicted clip label.
+        rule: How its probabilities become events.
 
     Raises:
         ValueError: The set has no truth.
@@ -222,22 +149,24 @@ def validate(parser: HybridParser, val: ClipSet, gate: str = "clip") -> Scores:
     if val.truth is None:
         raise ValueError("the validation set has no truth to select the epoch by; read it from a split that has")
     predictions = predict_split(parser, val)
+    assert predictions.segment_probs is not None  # of a parser
     predicted = decide(
         predictions.segment_probs,
         clip_probs=predictions.clip_probs,
         modality_probs=predictions.modality_probs,
-        options=PostProcessing(gate=gate),
+        options=rule,
     )
     return score(predicted, val.truth.cpu().numpy(), valid=predictions.valid)
 
 
-def fit(
+def fit(  # noqa: PLR0913, what a training is
     parser: HybridParser,
     train: ClipSet,
     val: ClipSet,
     options: FitOptions,
     out: Path | str,
     *,
+    methods: Methods | None = None,
     recipe: Mapping[str, Any] | None = None,
     progress: bool = True,
     on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
@@ -254,6 +183,8 @@ def fit(
         val: With truth.
         options: How to train. Seeds torch's global generator, for dropout.
         out: The run folder.
+        methods: What changes the training beyond VALOR, made anew for this run; None for nothing. A method that changes
+            the network has done so to the parser.
         recipe: Description of the run as JSON values, stored in `recipe.json` and in the checkpoint.
         progress: Whether to show a progress bar on stderr.
         on_epoch: Called with each line of the log once the epoch is safe on disk, for curves drawn elsewhere. Epochs
@@ -268,27 +199,30 @@ def fit(
         TrainingError: The loss is not finite, names epoch, step and clips; or the parser after an epoch is not.
     """
     _check_sets(train, val, options)
-    run = new_state(parser, train, options)
+    methods = Methods() if methods is None else methods
+    identity = _identity(parser, train, val, options, methods)
+    run = new_state(parser, train, options, methods)
+    described = {"parser": asdict(options_of(parser)), "fit": asdict(options), "methods": methods.to_json()}
     card = CheckpointCard(
         class_names=train.class_names,
-        recipe=dict(recipe or {"parser": asdict(options_of(parser)), "fit": asdict(options)}),
+        recipe=dict(recipe or described),
+        network=methods.networks(),
         git_revision=git_revision(),
         selected_by=options.select_by,
     )
     out = Path(out)
-    identity = _identity(parser, train, val, options)
     with run_lock(out):
         state = _start(run, out, card, identity)
         resumed_from, done = state.epoch, state.epoch * len(train)
         with tqdm(total=options.epochs * len(train), initial=done, unit="clip", disable=not progress) as bar:
             for epoch in range(state.epoch + 1, options.epochs + 1):
-                denoise(run, epoch)
+                run.before_epoch(epoch)
                 record = _train_epoch(run, epoch, bar)
                 scores = _validated(run, val, epoch)
-                state, selected = _select(state, epoch, scores, options)
+                state, selected = _select(state, epoch, scores, run)
                 if selected:
                     card = replace(card, epoch=epoch, val_type_av=state.best_type_av, val_score=state.best_score)
-                    write_checkpoint(out / BEST, run.judged, card)
+                    write_checkpoint(out / BEST, methods.kept(run.judged), card)
                 record |= {
                     "val": scores.to_dict(),
                     "selected": selected,
@@ -297,7 +231,13 @@ def fit(
                 }
                 _append(out / LOG, record)
                 write_resume_point(
-                    out / LAST, parser, run.optimiser, run.order, progress=state, identity=identity, extra=run.extra()
+                    out / LAST,
+                    parser,
+                    run.optimiser,
+                    run.order,
+                    progress=state,
+                    identity=identity,
+                    extra=methods.state(),
                 )
                 bar.set_postfix(
                     loss=f"{record['loss']['total']:.3f}",
@@ -319,13 +259,14 @@ def fit(
 def _figure(scores: Scores, name: str) -> float:
     """The figure an option such as `segment.type_av` names."""
     level, figure = name.split(".")
-    return getattr(getattr(scores, level), figure)
+    return float(getattr(getattr(scores, level), figure))
 
 
-def _select(state: Progress, epoch: int, scores: Scores, options: FitOptions) -> tuple[Progress, bool]:
-    """Whether this epoch is the best so far, and the progress with it."""
-    value, best = _figure(scores, options.select_by), state.best_score
-    selected = best is None or value > best or (value == best and options.select_tie == "last")
+def _select(state: Progress, epoch: int, scores: Scores, run: FitState) -> tuple[Progress, bool]:
+    """Whether this epoch is kept, as a rule the best so far, and the progress with it."""
+    value, best = _figure(scores, run.options.select_by), state.best_score
+    selected = best is None or value > best or (value == best and run.options.select_tie == "last")
+    selected = run.methods.selected(scores, selected)
     if selected:
         return Progress(epoch, epoch, value, scores.segment.type_av), True
     return replace(state, epoch=epoch), False
@@ -336,7 +277,7 @@ def _validated(run: FitState, val: ClipSet, epoch: int) -> Scores:
     try:
         if not torch.stack([parameter.isfinite().all() for parameter in run.parser.parameters()]).all():
             raise NotFiniteError("weights are NaN or infinite")
-        return validate(run.judged, val, run.options.gate)
+        return validate(run.judged, val, run.methods.decision(VALOR_RULE))
     except NotFiniteError as error:
         raise TrainingError(
             f"epoch {epoch}, after its last step: {error}; lower fit.learning_rate or set fit.max_grad_norm, and train "
@@ -344,27 +285,27 @@ def _validated(run: FitState, val: ClipSet, epoch: int) -> Scores:
         ) from error
 
 
-def _train_epoch(run: FitState, epoch: int, bar: tqdm) -> dict[str, Any]:
+def _train_epoch(run: FitState, epoch: int, bar: "tqdm[Any]") -> dict[str, Any]:
     """One pass over the training clips; returns its line of the log."""
-    train = run.train
+    train, methods = run.train, run.methods
     device = next(run.parser.parameters()).device
-    rate = learning_rate(epoch, run.options)
+    rate = methods.learning_rate(learning_rate(epoch, run.options), epoch)
     set_learning_rate(run.optimiser, rate)
     run.parser.train()
     sums, waited, start, taken = _Sums(), 0.0, time.perf_counter(), None
-    for step, rows in enumerate(epoch_order(len(train), run.order).split(run.options.batch_size), start=1):
+    for step, rows in enumerate(torch.split(epoch_order(len(train), run.order), run.options.batch_size), start=1):
         asked = time.perf_counter()
         taken = train.batch(rows, into=taken)
         batch = taken.to(device)
         waited += time.perf_counter() - asked
         try:
-            sums.add(train_step(run.parser, batch, run.optimiser, run.options, run.extras), len(rows))
+            batch = methods.batch(batch)
+            sums.add(train_step(run.parser, batch, run.optimiser, run.options, methods), len(rows))
         except TrainingError as error:
             raise TrainingError(
                 f"epoch {epoch}, step {step}: {error}; look at these clips, or lower fit.learning_rate"
             ) from error
-        if run.average is not None:
-            run.average.update(run.parser)
+        methods.after_step(run.parser)
         bar.update(len(rows))
     seconds = time.perf_counter() - start
     return {
@@ -387,10 +328,8 @@ class _Sums:
 
     def add(self, step: Step, clips: int) -> None:
         self.clips += clips
-        parts = {**step.terms._asdict(), "total": step.total, "grad_norm": step.grad_norm}
-        for name, value in parts.items():
-            if value is not None:
-                self.sums[name] = self.sums.get(name, 0.0) + value.double() * clips
+        for name, value in {**step.terms, "total": step.total, "grad_norm": step.grad_norm}.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value.double() * clips
 
     def means(self) -> dict[str, Any]:
         means = {name: total.item() / self.clips for name, total in self.sums.items()}
@@ -436,7 +375,7 @@ def _check_files(out: Path, state: Progress) -> None:
 def _epoch_of(line: str) -> int | None:
     """The epoch a line of the log is about, None for a line that is cut off."""
     try:
-        return json.loads(line)["epoch"]
+        return int(json.loads(line)["epoch"])
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -453,18 +392,22 @@ def _keep_lines(path: Path, lines: int) -> None:
         temporary.write_text("".join(kept), encoding="utf-8")
 
 
-def _identity(parser: HybridParser, train: ClipSet, val: ClipSet, options: FitOptions) -> dict[str, Any]:
+def _identity(
+    parser: HybridParser, train: ClipSet, val: ClipSet, options: FitOptions, methods: Methods
+) -> dict[str, Any]:
     """What must be the same for a stopped run to go on; the keys are what the error message calls it."""
     weights = hashlib.sha256()
     for tensor in parser.state_dict().values():
         weights.update(tensor.cpu().contiguous().numpy().data)
-    return {
+    identity = {
         "parser options": asdict(options_of(parser)),
         "initial weights": weights.hexdigest(),
         "fit options": asdict(options),
+        "methods": methods.to_json(),
         "training clips": train.fingerprint(),
         "validation clips": val.fingerprint(),
     }
+    return dict(json.loads(json.dumps(identity)))  # as the resume point will hold it
 
 
 def _check_sets(train: ClipSet, val: ClipSet, options: FitOptions) -> None:

@@ -32,7 +32,7 @@ from valor.parsers.folding import clap_pool_matrix, fold_clap_map
 from valor.parsers.hybrid import HybridParser
 from valor.training.checkpoint import BEST, CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
-from valor.training.recipes import recipe_from_json
+from valor.training.recipes import features_from_json
 from valor.training.run import pick_device
 
 AUDIO, VISUAL = 0, 1
@@ -251,7 +251,7 @@ def load_system(
     """
     run = Path(run)
     parser, card = read_checkpoint(run)
-    features = recipe_from_json(card.recipe).features if card.recipe else FeatureOptions()
+    features = features_from_json(card.recipe)
     file = run / BEST if run.is_dir() else run
     teachers = tuple(
         _teacher(run, role, kinds, card, teacher_checkpoints or {}) for role, kinds in _kinds(run, features).items()

@@ -20,6 +20,7 @@ from valor.eval.scores import Scores
 from valor.experiments.ablate import AblateOptions, RowResult, difference, open_world, run_ablation, slug
 from valor.experiments.rows import ROWS, SOURCES, combined
 from valor.experiments.simulated import SimulationOptions, simulate
+from valor.training.methods.uwav import UwavOptions
 from valor.training.options import TrainingError
 
 BY_NAME = {row.name: row for row in ROWS}
@@ -121,17 +122,17 @@ def test_a_row_that_fails_does_not_stop_the_others(world, tmp_path, monkeypatch)
 
 
 def test_the_search_adds_what_validation_likes_until_it_likes_no_more(world, tmp_path, monkeypatch):
-    worth = {"class_balance": 3.0, "mixup": 2.0, "gate": -1.0, "ema": 1.0, "denoise": -1.0}
+    worth = {"class_balance": 3.0, "mixup": 2.0, "gates": -1.0, "average": 1.0, "jomold": -1.0, "vplan": -1.0}
 
     def stand_in(jobs, _):
         for job in jobs:
             yield job, 50.0 + sum(gain for name, gain in worth.items() if any(name in c for c in changes_of(job)))
 
     def changes_of(job):
-        fit = job.recipe.fit
-        on = {"class_balance": fit.class_balance, "mixup": fit.mixup_alpha, "gate": fit.gate != "clip"}
-        on |= {"ema": fit.ema_decay, "denoise": fit.denoise != "none"}
-        return [name for name, value in on.items() if value]
+        methods = job.recipe.methods
+        uwav = methods.get("uwav", UwavOptions())
+        on = {"class_balance": uwav.class_balance, "mixup": uwav.mixup_alpha}
+        return [*methods, *(name for name, value in on.items() if value)]
 
     same = Scores.of_clips(np.full((6, 2, 4), 0.5))
     monkeypatch.setattr(valor.experiments.ablate, "_trained", stand_in)
@@ -147,7 +148,9 @@ def test_the_search_adds_what_validation_likes_until_it_likes_no_more(world, tmp
 def test_the_search_ends_with_the_pairs_where_none_is_better_than_its_parts(world, tmp_path, monkeypatch):
     def stand_in(jobs, _):
         for job in jobs:
-            yield job, 50.0 - 2.0 * (job.recipe.fit.mixup_alpha > 0) - 3.0 * (job.recipe.fit.ema_decay > 0)
+            methods = job.recipe.methods
+            mixed = methods.get("uwav", UwavOptions()).mixup_alpha > 0
+            yield job, 50.0 - 2.0 * mixed - 3.0 * ("average" in methods)
 
     same = Scores.of_clips(np.full((6, 2, 4), 0.5))
     monkeypatch.setattr(valor.experiments.ablate, "_trained", stand_in)

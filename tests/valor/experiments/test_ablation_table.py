@@ -101,7 +101,7 @@ def test_markdown_and_csv_hold_every_row(found):
     table = list(csv.DictReader(io.StringIO(to_csv(found))))
     assert [row["row"] for row in table] == [result.row.name for result in found.results]
     assert float(table[3]["segment.type_av.delta"]) == pytest.approx(2.05, abs=0.01)
-    assert table[0]["segment.type_av.delta"] == "" and table[3]["changes"] == "fit.mixup_alpha=1.7"
+    assert table[0]["segment.type_av.delta"] == "" and table[3]["changes"] == "methods.uwav.mixup_alpha=1.7"
     assert float(table[3]["event.audio.seeds.low"]) < 2.05 < float(table[3]["event.audio.seeds.high"])
 
 

@@ -25,6 +25,7 @@ from valor.experiments.rows import (
     rows_of,
     write_label_source,
 )
+from valor.training.methods.uwav import Uwav
 
 # One clip of three segments and three classes, tagged with the first two.
 AUDIO = np.array([[[1, 0, 0], [1, 0, 0], [0, 0, 0]]], dtype=bool)
@@ -131,7 +132,7 @@ def test_rows_are_combined_in_one_order_with_the_changes_of_both():
     assert both.changes == mix.changes
     three = combined(both, BY_NAME["class balance"])
     assert three == combined(combined(BY_NAME["class balance"], soft), mix)
-    assert three.recipe(BASES["demo"]).fit.class_balance == 0.5
+    assert three.recipe(BASES["demo"]).methods["uwav"] == Uwav.on()
     assert combined(base, soft).labels == "soft"
 
 

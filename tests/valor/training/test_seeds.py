@@ -142,7 +142,7 @@ def test_a_data_folder_without_test_features_is_trained_on_and_says_so(data, tmp
 
 
 def test_the_gate_of_the_recipe_decides_on_test_as_on_val(data, tmp_path):
-    recipe = override(RECIPE, ["fit.gate=none"])
+    recipe = override(RECIPE, ["methods.gates.gate=none"])
     (result,) = train_seeds(recipe, data, tmp_path / "run", TrainOptions(**QUIET))
     predictions = read_predictions(tmp_path / "run/predictions.npz")
     expected = score_predictions(predictions, read_split(data, "test", NAMES), PostProcessing(gate="none"))[1]

@@ -1,9 +1,4 @@
-"""
-
-The running mean of weights against its formula.
-
-What changes in the course of a run: labels after the warm-up, weights averaged, all of it taken back on resuming.
-"""
+"""Training: it learns, stops and goes on to the same bytes, and refuses what cannot be trained."""
 
 import contextlib
 import json
@@ -21,11 +16,12 @@ import valor.training.train
 from tests.conftest import ROOT
 from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser
-from valor.parsers.losses import balance_weights
 from valor.training.checkpoint import read_checkpoint
+from valor.training.methods.average import AverageOptions
+from valor.training.methods.methods import Methods
 from valor.training.options import FitOptions, TrainingError, learning_rate
 from valor.training.step import build_optimiser, train_step
-from valor.training.train import WeightAverage, denoise, fit, new_state, validate
+from valor.training.train import fit, new_state, validate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -281,8 +277,8 @@ def test_nan_loss_names_epoch_step_and_clips(tmp_path):
     (lambda weights: weights.fill_(torch.inf), "weights are NaN or infinite"),
     (lambda weights: weights.fill_(3e38), r"the parser gives NaN for 10 clips \(clip2-000, .*\) of 10; either"),
 ])  # fmt: skip
-@pytest.mark.parametrize("ema_decay", [0.0, 0.5])
-def test_what_an_epochs_last_step_ruins_is_told_with_its_epoch(tmp_path, monkeypatch, ruin, found, ema_decay):
+@pytest.mark.parametrize("averaged", [False, True])
+def test_what_an_epochs_last_step_ruins_is_told_with_its_epoch(tmp_path, monkeypatch, ruin, found, averaged):
     real, calls = valor.training.train.train_step, iter(range(1, 100))
 
     def ruinous(parser, *args):
@@ -296,7 +292,7 @@ def test_what_an_epochs_last_step_ruins_is_told_with_its_epoch(tmp_path, monkeyp
     monkeypatch.setattr(valor.training.train, "train_step", ruinous)
     remedy = r"lower fit\.learning_rate or set fit\.max_grad_norm"
     with pytest.raises(TrainingError, match=f"epoch 2, after its last step: {found}.*; {remedy}"):
-        _fit(tmp_path, replace(OPTIONS, ema_decay=ema_decay))
+        _fit(tmp_path, methods=Methods({"average": AverageOptions(decay=0.5)} if averaged else {}))
     assert len(_log(tmp_path)) == 1 and read_checkpoint(tmp_path)[1].epoch == 1
 
 
@@ -336,7 +332,6 @@ def test_sets_that_cannot_be_trained_on_are_refused(tmp_path):
     ({"epochs": 0}, "epochs must be a whole number of at least 1, got 0"),
     ({"weight_decay": -1.0}, "weight_decay must not be negative"),
     ({"beta1": 1.0}, r"^beta1 must be in \[0, 1\), got 1\.0$"),
-    ({"ema_decay": 1}, r"^ema_decay must be in \[0, 1\), got 1$"),
     ({"epochs": 5}, "warmup_epochs must be fewer than the 5 epochs, got 10"),
 ])  # fmt: skip
 def test_impossible_options_are_refused(change, message):
@@ -365,93 +360,8 @@ def test_weight_decay_reaches_every_parameter_and_gradients_are_clipped():
     assert after.item() == pytest.approx(1e-3, rel=1e-2)
 
 
-def _walk(parser, steps, average):
-    """Change the weights as training would; yields them after each step."""
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(steps):
-        with torch.no_grad():
-            for parameter in parser.parameters():
-                parameter += torch.randn(parameter.shape, generator=generator) / 10
-        average.update(parser)
-        yield {name: value.double().clone() for name, value in parser.state_dict().items()}
-
-
-@pytest.mark.parametrize(("decay", "steps"), [(0.5, 6), (0.999, 30)])
-def test_mean_is_that_of_the_formula(decay, steps):
-    parser = build_parser(TINY, seed=0)
-    mean = {name: value.double().clone() for name, value in parser.state_dict().items()}
-    average = WeightAverage(parser, decay)
-    for n, weights in enumerate(_walk(parser, steps, average), start=1):
-        d = min(decay, (1 + n) / (10 + n))
-        mean = {name: d * mean[name] + (1 - d) * weights[name] for name in mean}
-    found = average.parser.state_dict()
-    assert all(torch.allclose(found[name].double(), mean[name], atol=1e-6) for name in mean)
-    assert not any(torch.equal(found[name], weights[name].float()) for name in ("classifier.weight",))
-
-
-def test_it_goes_on_where_it_was():
-    parser = build_parser(TINY, seed=0)
-    whole = WeightAverage(parser, 0.9)
-    list(_walk(parser, 3, whole))
-    stopped = WeightAverage(build_parser(TINY, seed=9), 0.9)
-    stopped.load({name: tensor.clone() for name, tensor in whole.state().items()})
-    for average in (whole, stopped):
-        average.update(parser)
-    assert whole.steps == stopped.steps == 4
-    there = stopped.parser.state_dict()
-    assert all(torch.equal(tensor, there[name]) for name, tensor in whole.parser.state_dict().items())
-
-
-def test_the_mean_does_not_train():
-    average = WeightAverage(build_parser(TINY, seed=0).train(), 0.9)
-    assert not average.parser.training
-    assert not any(parameter.requires_grad for parameter in average.parser.parameters())
-
-
-TRAIN = toy_clip_set(12)
-VPLAN = FitOptions(denoise="vplan", denoise_warmup_epochs=2, denoise_audio=1.0, denoise_visual=1.0, class_balance=0.5)
-
-
-def _state(options: FitOptions, seed: int = 0):
-    return new_state(build_parser(TINY, seed=seed), TRAIN, options)
-
-
-def test_labels_are_looked_at_once_after_the_warm_up(monkeypatch):
-    state, looks = _state(replace(VPLAN, ema_decay=0.9)), []
-    flips = ~TRAIN.pseudo_labels & TRAIN.weak_labels[:, None, None]  # every tag in every segment of both modalities
-
-    def look(parser, train, options):
-        looks.append((parser is state.average.parser, train is TRAIN))
-        return flips
-
-    monkeypatch.setattr(valor.training.train, "find_noise", look)
-    for epoch in (1, 2):
-        denoise(state, epoch)
-        assert state.train is TRAIN and looks == []
-    for epoch in (3, 4):
-        denoise(state, epoch)
-    assert looks == [(True, True)], "once, by the weights that would be kept, on the labels as they came"
-    assert torch.equal(state.train.pseudo_labels, TRAIN.pseudo_labels ^ flips)
-    assert torch.equal(state.extras.balance, balance_weights(state.train.pseudo_labels, 0.5))
-    assert not torch.equal(state.extras.balance, balance_weights(TRAIN.pseudo_labels, 0.5))
-
-
-def test_without_an_option_there_is_nothing_extra():
-    state = _state(FitOptions())
-    denoise(state, 50)
-    assert state.extra() == {} and state.judged is state.parser and state.train is TRAIN
-    assert state.extras.balance is None and state.extras.noise_ratios is None
-
-
-def test_a_run_that_goes_on_has_what_the_stopped_one_had():
-    for options in (replace(VPLAN, ema_decay=0.9), FitOptions(denoise="jomold", denoise_warmup_epochs=1)):
-        state, again = _state(options), _state(options, seed=7)
-        denoise(state, 3)
-        if state.average:
-            state.average.update(build_parser(TINY, seed=3))
-        again.go_on({name: tensor.clone() for name, tensor in state.extra().items()})
-        assert again.extra().keys() == state.extra().keys()
-        assert all(torch.equal(tensor, again.extra()[name]) for name, tensor in state.extra().items())
-        assert torch.equal(again.train.pseudo_labels, state.train.pseudo_labels)
-        if options.denoise == "jomold":
-            assert torch.equal(again.extras.noise_ratios, state.extras.noise_ratios)
+def test_without_methods_there_is_nothing_extra():
+    train = toy_clip_set(12)
+    state = new_state(build_parser(TINY, seed=0), train, FitOptions())
+    state.before_epoch(50)
+    assert state.methods.state() == {} and state.judged is state.parser and state.train is train

@@ -9,10 +9,14 @@ import torch
 import valor.training.train
 from tests.helpers.toy_features import TINY, toy_clip_set
 from tests.valor.training.test_train import OPTIONS, _fit, _log, _without_clock
+from valor.eval.decide import PostProcessing
 from valor.eval.scores import score
 from valor.parsers.build import build_parser
 from valor.training.checkpoint import read_checkpoint, read_tensors
+from valor.training.methods.average import AverageOptions
+from valor.training.methods.methods import Methods
 from valor.training.predict import predict_split
+from valor.training.recipes import Recipe, override
 from valor.training.step import build_optimiser, train_step
 from valor.training.train import validate
 
@@ -21,14 +25,19 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 BEYOND = {
     "soft labels": {},
-    "balance": {"class_balance": 0.5},
-    "mix-up": {"mixup_alpha": 1.7},
-    "jomold": {"denoise": "jomold", "denoise_warmup_epochs": 1, "guided_weight": 1.0},
-    "vplan": {"denoise": "vplan", "denoise_warmup_epochs": 1, "denoise_audio": 1.5, "denoise_visual": 1.5},
-    "average": {"ema_decay": 0.8},
-    "adam": {"optimiser": "adam", "schedule": "step", "step_epochs": 2, "max_grad_norm": None},
-    "gate": {"gate": "modality", "select_by": "event.audio"},
-    "all": {"class_balance": 0.5, "mixup_alpha": 1.7, "denoise": "vplan", "denoise_warmup_epochs": 1, "ema_decay": 0.8},
+    "balance": {"methods.uwav.class_balance": 0.5},
+    "mix-up": {"methods.uwav.mixup_alpha": 1.7},
+    "jomold": {"methods.jomold.warmup_epochs": 1, "fit.guided_weight": 1.0},
+    "vplan": {"methods.vplan.warmup_epochs": 1, "methods.vplan.audio": 1.5, "methods.vplan.visual": 1.5},
+    "average": {"methods.average.decay": 0.8},
+    "adam": {"fit.optimiser": "adam", "fit.schedule": "step", "fit.step_epochs": 2, "fit.max_grad_norm": "none"},
+    "gate": {"methods.gates": "on", "fit.select_by": "event.audio"},
+    "all": {
+        "methods.uwav.class_balance": 0.5,
+        "methods.uwav.mixup_alpha": 1.7,
+        "methods.vplan.warmup_epochs": 1,
+        "methods.average.decay": 0.8,
+    },
 }
 
 
@@ -38,10 +47,11 @@ def _softened(clips):
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_each_option_changes_the_run_and_resumes_to_the_same_bytes(tmp_path, monkeypatch, name):
-    options, train = replace(OPTIONS, **BEYOND[name]), toy_clip_set(12, seed=1)
+    recipe = override(Recipe(name="toy", fit=OPTIONS), [f"{option}={value}" for option, value in BEYOND[name].items()])
+    options, train = recipe.fit, toy_clip_set(12, seed=1)
     train = _softened(train) if name in ("soft labels", "all") else train
     whole, stopped, plain = tmp_path / "whole", tmp_path / "stopped", tmp_path / "plain"
-    _fit(whole, options, train=train)
+    _fit(whole, options, train=train, methods=Methods(recipe.methods))
     _fit(plain)
     if name not in ("gate", "average"):  # which decide about epochs, not steps
         ends = [read_tensors(folder / "last.safetensors")[0]["model.classifier.weight"] for folder in (whole, plain)]
@@ -55,10 +65,10 @@ def test_each_option_changes_the_run_and_resumes_to_the_same_bytes(tmp_path, mon
 
     monkeypatch.setattr(valor.training.train, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _fit(stopped, options, train=train)
+        _fit(stopped, options, train=train, methods=Methods(recipe.methods))
     monkeypatch.undo()
     torch.rand(3)
-    assert _fit(stopped, options, train=train).resumed_from == 2
+    assert _fit(stopped, options, train=train, methods=Methods(recipe.methods)).resumed_from == 2
     for file in ("best.safetensors", "last.safetensors"):
         assert (whole / file).read_bytes() == (stopped / file).read_bytes(), file
     assert _without_clock(_log(stopped)) == _without_clock(_log(whole))
@@ -105,7 +115,7 @@ def test_the_gate_decides_validation():
     parser, val = build_parser(TINY, seed=0), toy_clip_set(20, seed=2)
     with torch.no_grad():
         parser.classifier.bias += 1.0
-    scores = {gate: validate(parser, val, gate).to_dict() for gate in ("clip", "modality", "none")}
+    scores = {gate: validate(parser, val, PostProcessing(gate=gate)).to_dict() for gate in ("clip", "modality", "none")}
     assert validate(parser, val).to_dict() == scores["clip"]
     predictions = predict_split(parser, val)
     free = score(predictions.segment_probs >= 0.5, val.truth.numpy())
@@ -133,7 +143,7 @@ def test_whoever_listens_hears_every_epoch_once_it_is_safe(tmp_path, monkeypatch
 def test_averaged_weights_are_those_validated_and_kept(tmp_path):
     val = toy_clip_set(10, seed=2)
     parser = build_parser(TINY, seed=0)
-    result = _fit(tmp_path, replace(OPTIONS, ema_decay=0.8), parser=parser, val=val)
+    result = _fit(tmp_path, parser=parser, val=val, methods=Methods({"average": AverageOptions(decay=0.8)}))
     kept, card = read_checkpoint(result.checkpoint)
     assert validate(kept, val).segment.type_av == card.val_type_av
     held = read_tensors(tmp_path / "last.safetensors")[0]

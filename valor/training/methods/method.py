@@ -1,0 +1,215 @@
+"""The seam of a method: its options, and what it may change of a training. Nothing here waits for torch.
+
+A method is a class below `Method` with a frozen dataclass of options, in a file of its own; its name is a key of
+`valor.training.methods.methods.METHODS`. Every hook leaves things as they are unless a method says otherwise, and of
+several methods each gets what the one before it gave. The order of a run:
+
+    check       before anything is read: what the recipe must have for the method to mean something
+    network     once the parser is built, and again whenever a checkpoint is read
+    start       before the first epoch; then `load`, where a stopped run goes on
+    clips       the training set of the coming epochs, at the start and after `before_epoch` has said so; `use_labels`
+    before_epoch, learning_rate
+    batch, charge, after_step       of every step; `charge` comes between the forward pass and the losses
+    judged, decision, selected, kept        after every epoch: what is validated, by which rule, and what is kept
+    state       with the resume point
+
+Random numbers come from torch's global generator, which the resume point holds, so that a stopped run goes on to the
+same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from valor.data.clips import Batch, ClipSet
+    from valor.data.feature_options import FeatureOptions
+    from valor.eval.decide import PostProcessing
+    from valor.eval.scores import Scores
+    from valor.parsers.hybrid import HybridParser, ParserOutput
+    from valor.parsers.options import ParserOptions
+
+    from ..options import FitOptions
+
+Opt = TypeVar("Opt")
+
+OWN_TERMS = ("weak", "audio", "visual", "guided", "total", "grad_norm")
+"""Names in the log that no further term may have."""
+
+
+class Plan(Protocol):
+    """What a method may ask a recipe."""
+
+    @property
+    def features(self) -> FeatureOptions: ...  # noqa: D102
+
+    @property
+    def parser(self) -> ParserOptions: ...  # noqa: D102
+
+    @property
+    def fit(self) -> FitOptions: ...  # noqa: D102
+
+    @property
+    def methods(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class Run(Protocol):
+    """What a method may use of a training that is under way."""
+
+    parser: HybridParser
+    """What is trained."""
+    optimiser: torch.optim.Optimizer
+    options: FitOptions
+    given: ClipSet
+    """The training set with the labels it came with."""
+    train: ClipSet
+    """The training set in use."""
+
+    @property
+    def judged(self) -> HybridParser:
+        """The parser that is validated."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One more loss."""
+
+    name: str
+    """In the log."""
+    weight: float
+    """Against the weak loss."""
+    take: Callable[[Charge], Tensor]
+    """From the charge as all methods left it, once VALOR's own terms are taken."""
+
+
+@dataclass(frozen=True, eq=False)
+class Charge:
+    """What the losses of one step are taken from. A method answers a changed copy (`dataclasses.replace`)."""
+
+    parser: HybridParser
+    """In training mode."""
+    batch: Batch
+    """The clips, as the parser saw them."""
+    output: ParserOutput
+    """What it answered."""
+    options: FitOptions
+    """Weights of VALOR's own terms."""
+    weak_labels: Tensor
+    """float [B, C] in [0, 1], the clip tags."""
+    pseudo_labels: Tensor | None
+    """float [B, T, M, C] in [0, 1]; None where the training has no use for them."""
+    kept: Tensor | None = None
+    """bool [B, M, C], False where a modality is to have neither the tag nor pseudo labels; None when all stay."""
+    segment_weights: Tensor | None = None
+    """float, of a shape that broadcasts to [B, T, M, C]: what each counts in the segment losses; None for 1 each."""
+    terms: tuple[Term, ...] = ()
+    """Losses beside VALOR's own."""
+    has_own_terms: bool = True
+    """Whether VALOR's own terms are charged at all; a method with a loss of its own leaves them out."""
+
+    def plus(self, name: str, weight: float, take: Callable[[Charge], Tensor]) -> Charge:
+        """The charge with one more term, see `Term`.
+
+        Raises:
+            ValueError: There is a term of this name.
+        """
+        if name in OWN_TERMS or any(term.name == name for term in self.terms):
+            raise ValueError(f"a loss term of the name {name!r} is there already; choose another name")
+        return replace(self, terms=(*self.terms, Term(name, weight, take)))
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a method that leaves nothing to choose."""
+
+
+class Method(Generic[Opt]):
+    """A method that changes nothing; see the top of this file."""
+
+    Options: ClassVar[type[Any]] = NoOptions
+    """A frozen dataclass. Its defaults are what a recipe has that names one option only."""
+    excludes: ClassVar[tuple[str, ...]] = ()
+    """Methods it cannot be together with."""
+    published: ClassVar[str | None] = None
+    """Its row of published scores, by the name of the method in published_scores.json."""
+
+    def __init__(self, options: Opt) -> None:
+        """Take the options; nothing is computed yet."""
+        self.options = options
+
+    @classmethod
+    def on(cls) -> Any:  # noqa: ANN401, an instance of Options
+        """The options that `methods.NAME=on` stands for: the published ones."""
+        return cls.Options()
+
+    def check(self, plan: Plan) -> None:
+        """Refuse a recipe the method cannot work in, with a ValueError of one sentence."""
+
+    def network(self, parser: HybridParser, class_names: tuple[str, ...]) -> HybridParser:
+        """The network to train: the same with other parts, or another module that answers ParserOutput.
+
+        New weights are drawn from torch's global generator, which is seeded. A checkpoint is read into what this gives,
+        so it may depend on nothing but its arguments and the options.
+        """
+        return parser
+
+    def start(self, run: Run) -> None:
+        """Get ready, before the first epoch."""
+
+    def clips(self, train: ClipSet) -> ClipSet:
+        """The training set of the coming epochs, from the one before: other labels, other clips."""
+        return train
+
+    def use_labels(self, train: ClipSet) -> None:
+        """Take from the training set in use what a step needs of it as a whole."""
+
+    def before_epoch(self, run: Run, epoch: int) -> bool:
+        """Look at the training before an epoch, counted from 1.
+
+        Returns:
+            Whether `clips` answers something else from this epoch on.
+        """
+        return False
+
+    def learning_rate(self, rate: float, epoch: int) -> float:
+        """The step size of an epoch."""
+        return rate
+
+    def batch(self, batch: Batch) -> Batch:
+        """The clips of a step, on the parser's device: recombined, or with a modality dropped."""
+        return batch
+
+    def charge(self, charge: Charge) -> Charge:
+        """What a step is charged with. This is the one hook between the forward pass and the losses."""
+        return charge
+
+    def after_step(self, parser: HybridParser) -> None:
+        """Take note of the weights after a step."""
+
+    def judged(self, parser: HybridParser) -> HybridParser:
+        """The parser that is validated after an epoch."""
+        return parser
+
+    def decision(self, rule: PostProcessing) -> PostProcessing:
+        """How probabilities become events, in validation and where the trained parser is scored."""
+        return rule
+
+    def selected(self, scores: Scores, selected: bool) -> bool:  # noqa: FBT001, what was decided so far
+        """Whether an epoch with these validation scores is kept."""
+        return selected
+
+    def kept(self, parser: HybridParser) -> HybridParser:
+        """The parser that is written when an epoch is kept, from the one that was validated."""
+        return parser
+
+    def state(self) -> dict[str, Tensor]:
+        """What a stopped run needs to go on, beside weights, optimiser and generators."""
+        return {}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` gave, on the CPU. Not called where that was nothing."""

@@ -1,0 +1,150 @@
+"""UWAV's losses: classes a clip has weigh more in the segment losses, and encoded segments are mixed.
+
+Lai et al., CVPR 2025. Of the whole method these are the parts that change the loss; soft labels come from
+`valor labels --soft`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .method import Charge, Method, Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from valor.data.clips import ClipSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class UwavOptions:
+    """Both parts are off unless named; `methods.uwav=on` is the published method."""
+
+    class_balance: float = 0.0
+    """W of the class-balanced re-weighting of the segment losses, there 0.5; 0 weighs all classes alike."""
+    mixup_alpha: float = 0.0
+    """Alpha of the feature mix-up, there 1.7; 0 mixes nothing."""
+    mixup_weight: float = 1.0
+    """Weight of the mix-up loss against the weak loss; UWAV has 1."""
+
+    def __post_init__(self) -> None:
+        """Refuse strengths that are none."""
+        for name in ("class_balance", "mixup_alpha", "mixup_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+class Uwav(Method[UwavOptions]):
+    """Re-weighting and mix-up."""
+
+    Options = UwavOptions
+    published = "UWAV"
+
+    def __init__(self, options: UwavOptions) -> None:
+        """Know no labels yet."""
+        super().__init__(options)
+        self.balance: Tensor | None = None
+        """float [M, 2] of `balance_weights`."""
+
+    @classmethod
+    def on(cls) -> UwavOptions:
+        """As published."""
+        return UwavOptions(class_balance=0.5, mixup_alpha=1.7)
+
+    def check(self, plan: Plan) -> None:
+        """Refuse a training without pseudo labels."""
+        for name in ("class_balance", "mixup_alpha"):
+            if getattr(self.options, name) and not plan.fit.pseudo_label_weight:
+                raise ValueError(
+                    f"{name} acts on the pseudo labels, which pseudo_label_weight=0 leaves out, got "
+                    f"{getattr(self.options, name)}; set it to 0"
+                )
+
+    def use_labels(self, train: ClipSet) -> None:
+        """Count the classes of a segment."""
+        if self.options.class_balance and train.pseudo_labels is not None:
+            self.balance = balance_weights(train.pseudo_labels, self.options.class_balance, train.valid)
+
+    def charge(self, charge: Charge) -> Charge:
+        """Weigh the segment losses, and add the loss of mixed segments."""
+        if self.balance is not None:
+            import torch
+
+            is_tagged = (charge.weak_labels > 1 / 2)[:, None, None]  # [B, 1, 1, C]
+            tagged, other = self.balance[:, :, None].unbind(1)  # [M, 1] each
+            charge = replace(charge, segment_weights=torch.where(is_tagged, tagged, other))  # [B, 1, M, C]
+        if self.options.mixup_alpha and charge.pseudo_labels is not None:
+            charge = charge.plus("mixed", self.options.mixup_weight, self._mixed)
+        return charge
+
+    def _mixed(self, charge: Charge) -> Tensor:
+        assert charge.pseudo_labels is not None  # asked before the term was added
+        features, classifier = charge.output.features, charge.parser.classifier
+        return mixup_loss(features, charge.pseudo_labels, classifier, self.options.mixup_alpha, charge.batch.valid)
+
+
+def balance_weights(pseudo_labels: Tensor, strength: float, valid: Tensor | None = None) -> Tensor:
+    """Weights of the segment losses that even out the few classes a clip has and the many it has not.
+
+    With f the mean number of labelled classes of a segment, the classes among the tags of a clip weigh
+    strength * (C - f), all others f.
+
+    Args:
+        pseudo_labels: [N, T, M, C] of the training set, bool, or float in [0, 1] and then labelled above 1/2.
+        strength: W, the weight of tagged classes against the others.
+        valid: bool [N, T], True where a segment exists; None when all do.
+
+    Returns:
+        float32 [M, 2]: for each modality the weight of a tagged class, and of any other.
+
+    Source:
+        UWAV, section 4.4, equations 17 to 19, W 0.5; what is tagged decides, not what the pseudo
+        label says. As in its code, and unlike equations 18 and 19, the weights are not divided by the number of
+        classes, which would leave hardly anything of the segment losses beside the weak loss.
+    """
+    import torch
+
+    labelled = pseudo_labels if pseudo_labels.dtype == torch.bool else pseudo_labels > 1 / 2
+    labelled = labelled.flatten(0, 1) if valid is None else labelled[valid]  # [segments, M, C]
+    found = labelled.sum(dim=(0, 2)) / len(labelled)  # [M]
+    return torch.stack((strength * (pseudo_labels.shape[-1] - found), found), dim=1).float()
+
+
+def mixup_loss(
+    features: Tensor, labels: Tensor, classifier: nn.Module, alpha: float, valid: Tensor | None = None
+) -> Tensor:
+    """Binary cross-entropy of blended segments with equally blended labels, summed over audio and visual.
+
+    In each modality every segment i of the batch is blended with a partner j(i), a random permutation of all segments
+    of all clips: s * x_i + (1 - s) * x_j for features and labels, with one share s ~ Beta(alpha, alpha) per modality
+    and step. The classifier alone sees the blends, so the mixing happens after the encoder and regularises it through
+    its features.
+
+    Args:
+        features: float [B, T, M, D], the encoded streams.
+        labels: float [B, T, M, C] in [0, 1], hard or soft pseudo labels; all of them, also of tags a modality has lost
+            to the rule of `valor.training.methods.jomold`.
+        classifier: From features [.., D] to logits [.., C].
+        alpha: Of the Beta distribution; positive.
+        valid: bool [B, T], True where a segment exists; None when all do. Others take no part.
+
+    Returns:
+        Scalar, the sum over modalities of the mean over segments and classes. Draws from torch's global generators.
+
+    Source:
+        UWAV, section 4.3, equations 14 to 16, alpha 1.7. That the features are the encoder's output and that one share
+        is drawn for a whole batch is in its code.
+    """
+    import torch
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    total = features.new_zeros(())
+    for encoded, wanted in zip(features.unbind(2), labels.unbind(2), strict=True):
+        x, y = (encoded.flatten(0, 1), wanted.flatten(0, 1)) if valid is None else (encoded[valid], wanted[valid])
+        share = float(torch.distributions.Beta(alpha, alpha).sample())
+        partner = torch.randperm(len(x)).to(x.device)
+        logits = classifier(torch.lerp(x[partner], x, share))  # [segments, C]
+        total = total + binary_cross_entropy_with_logits(logits, torch.lerp(y[partner], y, share))
+    return total

@@ -1,0 +1,97 @@
+"""Frozen dataclasses changed by dotted names: values as JSON holds them, or as somebody typed them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
+
+Options = TypeVar("Options")
+
+
+class Typed(str):
+    """A value as typed on the command line, whose type is still open."""
+
+    __slots__ = ()
+
+
+def tree_of(changes: Sequence[str]) -> dict[str, Any]:
+    """Changes such as `fit.learning_rate=3e-4` as a tree of groups, with typed text at its leaves.
+
+    Raises:
+        ValueError: A change has no `=`, or lies below an option that another one sets.
+    """
+    tree: dict[str, Any] = {}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise ValueError(f"an override is written option=value, got {change!r}")
+        *groups, option = name.strip().split(".")
+        branch = tree
+        for group in groups:
+            branch = branch.setdefault(group, {})
+            if not isinstance(branch, dict):
+                raise ValueError(f"{name} goes below an option that another override sets")
+        branch[option] = Typed(text.strip())
+    return tree
+
+
+def updated(
+    options: Options, values: Mapping[str, Any], prefix: str, ready: Mapping[str, Any] | None = None
+) -> Options:
+    """Replace fields of a frozen dataclass, recursively; `replace` runs its checks.
+
+    Args:
+        options: The dataclass.
+        values: Values by field; a mapping for a field that is a dataclass itself.
+        prefix: What the names begin with in messages, `fit.` for example.
+        ready: Fields whose values are made already.
+
+    Raises:
+        ValueError: No such field (the known ones are listed), a value of the wrong type, or one the checks refuse.
+    """
+    types, known = get_type_hints(type(options)), [f.name for f in fields(options)]  # type: ignore[arg-type]
+    changed = dict(ready or {})
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown option {prefix + name!r}; known here: {', '.join(prefix + k for k in known)}")
+        current = getattr(options, name)
+        if is_dataclass(current):
+            if not isinstance(value, Mapping):
+                example = f"{prefix}{name}.{fields(current)[0].name}"
+                raise ValueError(f"{prefix}{name} is a group; set one of its options, such as {example}")
+            changed[name] = updated(current, value, f"{prefix}{name}.")
+        else:
+            changed[name] = _typed(value, types[name], prefix + name)
+    try:
+        return replace(options, **changed)  # type: ignore[type-var]
+    except ValueError as error:
+        raise ValueError(f"{prefix.rstrip('.') or 'recipe'}: {error}") from error
+
+
+def _typed(value: Any, wanted: Any, name: str) -> Any:  # noqa: ANN401, as JSON knows it
+    """Check a value against the type of its option; a whole number becomes a float, nothing else is converted."""
+    accepted = get_args(wanted) if isinstance(wanted, UnionType) else (wanted,)
+    if isinstance(value, Mapping):
+        below = f"{name}.{next(iter(value), '...')}"
+        raise ValueError(f"{name} is one option and takes a value, got {below}; there is no option below it")
+    if isinstance(value, Typed):
+        value = _parsed(value, accepted)
+    if isinstance(value, bool) is (bool in accepted) and isinstance(value, accepted):
+        return value
+    if float in accepted and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in accepted)
+    raise ValueError(f"{name} must be {names}, got {value!r}")
+
+
+def _parsed(text: str, accepted: tuple[type, ...]) -> Any:  # noqa: ANN401, as JSON knows it
+    """Read typed text: none where it is allowed, then a number, else the text itself."""
+    if type(None) in accepted and text.lower() in ("none", "null"):
+        return None
+    for kind in (int, float):
+        if str not in accepted:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    return str(text)
