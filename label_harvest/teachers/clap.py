@@ -1,19 +1,13 @@
-"""What a folder of a CLAP model says of its front end, held against the one that is computed here.
+"""The audio teacher: CLAP scores each segment of sound against the captions of each class.
 
-CLAP checkpoints by name: LAION's files and models in the hub's layout, all loaded into transformers' one network.
-
-LAION's checkpoints are loaded by renaming. What differs between them is in a table: with fusion or without (which also
-decides the mel bank), HTSAT-tiny or HTSAT-base.
-
-The audio teacher: CLAP scores each segment of sound against the captions of each class.
-
-The network is the one in transformers, the same function as LAION's own package. What changes labels is fixed as in the
-published generator:
+The network is the one in transformers, the same function as LAION's own package; LAION's files are loaded into it by
+renaming, models in the hub's layout as they are. What changes labels is fixed as in the published generator:
 
 * a segment is rounded through int16, repeated as often as it fits into 10 s, and followed by silence;
 * `is_longer` is always False: the fusion branch is for sounds above 10 s, and transformers' own feature extractor would
   send one random item of every batch through it;
-* checkpoints with fusion hear through the HTK mel bank, those without through Slaney's, as they were trained;
+* checkpoints with fusion hear through the HTK mel bank, those without through Slaney's, as they were trained; a folder
+  that says of its network that it hears otherwise is refused;
 * the map [64, D] is the last layer of the whole 10 s; row 32 * f + t is frequency half f at time t.
 """
 
@@ -44,82 +38,23 @@ from .weights import (
     unreachable,
 )
 
-FILES = ("preprocessor_config.json", "processor_config.json")
-"""Where transformers keeps it; in the second under `feature_extractor`."""
-
-
-def check_front_end(folder: Path, *, fusion: bool) -> None:
-    """Refuse a model that was trained to hear otherwise than it would here; nothing is said where it says nothing.
-
-    Args:
-        folder: A model in the hub's layout.
-        fusion: Whether its network has the fusion branch, which decides the mel bank.
-
-    Raises:
-        ValueError: The file is damaged, or a value differs from what is computed here.
-
-    Source:
-        transformers' `ClapFeatureExtractor`, whose defaults fill in what the file leaves out.
-    """
-    found = _read(folder)
-    if found is None:
-        return
-    path, said = found
-    from transformers import ClapFeatureExtractor
-
-    defaults = inspect.signature(ClapFeatureExtractor.__init__).parameters
-    for name, wanted in _front_end(fusion=fusion).items():
-        got = said.get(name, defaults[name].default if name in defaults else wanted)
-        if got != wanted:
-            left_out = "" if name in said else ", transformers' value where it is left out"
-            raise ValueError(
-                f"{path}: {name} must be {wanted!r}, got {got!r}{left_out}; the network was trained on other "
-                "spectrograms than are computed here, give a CLAP model that hears as LAION's do"
-            )
-
-
-def _front_end(*, fusion: bool) -> dict[str, object]:
-    """What is computed here, under transformers' names; `truncation` is what it takes the mel bank from."""
-    return {
-        "feature_extractor_type": "ClapFeatureExtractor",
-        "sampling_rate": 48000,
-        "hop_length": HOP_SAMPLES,
-        "fft_window_size": WINDOW_SAMPLES,
-        "frequency_min": LOWEST_HZ,
-        "frequency_max": HIGHEST_HZ,
-        "feature_size": NUM_BANDS,
-        "max_length_s": 10,
-        "padding": "repeatpad",
-        "truncation": "fusion" if fusion else "rand_trunc",
-    }
-
-
-def _read(folder: Path) -> tuple[Path, dict] | None:
-    """The file of a folder that speaks of the front end, and what it says."""
-    for name in FILES:
-        path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            said = json.loads(path.read_text(encoding="utf-8"))
-            said = said if name == FILES[0] else said.get("feature_extractor")
-        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
-            raise ValueError(f"{path}: expected a JSON object, got {error}; fetch the file again") from error
-        if isinstance(said, dict):
-            return path, said
-        if name == FILES[0]:
-            raise ValueError(f"{path}: expected a JSON object, got {type(said).__name__}; fetch the file again")
-    return None
-
-
 LAION_REPOSITORY = "lukewys/laion_clap"
 """Where LAION's checkpoints lie on the hub."""
 HUB_TOKENIZER = "roberta-base"
 """Where the tokenizer of the text tower is fetched from."""
 LAION_PREFIX, HUB_PREFIX = "laion:", "hf:"
 """What a teacher's name begins with: a checkpoint of `LAION_CHECKPOINTS`, or a model or folder in the hub's layout."""
+FRONT_END_FILES = ("preprocessor_config.json", "processor_config.json")
+"""Where a folder in the hub's layout says how its network hears; in the second under `feature_extractor`."""
+SAMPLE_RATE = 48000
+"""Samples per second CLAP was trained at."""
+CLAP_WINDOW_SAMPLES = 480000
+"""The 10 s the network takes in; neither more nor less."""
+MAP_TOKENS = 64
+"""Rows of the map of 10 s."""
 _MAX_TOKENS = 77
-
+_CPU_BATCH, _GPU_BATCH = 20, 320
+"""Windows per pass through the network: on a CPU more than two clips do not pay and cost memory."""
 Tokenize = Callable[[Sequence[str]], tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -155,6 +90,28 @@ PRESET = "laion:630k-fusion"
 """The published audio teacher, the one whose thresholds the vocabulary holds."""
 
 
+def check_name(name: str) -> str:
+    """Refuse names that are neither `laion:CHECKPOINT` nor `hf:ORG/NAME` nor `hf:FOLDER`.
+
+    Raises:
+        ValueError: There is no such checkpoint.
+    """
+    kind, _, rest = name.partition(":")
+    if f"{kind}:" == LAION_PREFIX and rest not in LAION_CHECKPOINTS:
+        raise ValueError(f"{name}: LAION's checkpoints are {', '.join(LAION_CHECKPOINTS)}, got {rest!r}")
+    if f"{kind}:" not in (LAION_PREFIX, HUB_PREFIX) or not rest:
+        raise ValueError(f"{name}: expected laion:CHECKPOINT, hf:ORG/NAME or hf:FOLDER")
+    return name
+
+
+def store_name(name: str) -> str:
+    """What a store calls a teacher: the published one `clap`, a folder by its own name, wherever it lies."""
+    folder = Path(name.removeprefix(HUB_PREFIX))
+    if name == PRESET:
+        return "clap"
+    return f"{HUB_PREFIX}{folder.absolute().name}" if name.startswith(HUB_PREFIX) and folder.is_dir() else name
+
+
 @dataclass(frozen=True)
 class ClapModel:
     """A network with all that belongs to it."""
@@ -174,20 +131,6 @@ class ClapModel:
     def fusion(self) -> bool:
         """Whether it has the fusion branch, and with it the HTK mel bank."""
         return bool(self.network.config.audio_config.enable_fusion)
-
-
-def check_name(name: str) -> str:
-    """Refuse names that are neither `laion:CHECKPOINT` nor `hf:ORG/NAME` nor `hf:FOLDER`.
-
-    Raises:
-        ValueError: There is no such checkpoint.
-    """
-    kind, _, rest = name.partition(":")
-    if f"{kind}:" == LAION_PREFIX and rest not in LAION_CHECKPOINTS:
-        raise ValueError(f"{name}: LAION's checkpoints are {', '.join(LAION_CHECKPOINTS)}, got {rest!r}")
-    if f"{kind}:" not in (LAION_PREFIX, HUB_PREFIX) or not rest:
-        raise ValueError(f"{name}: expected laion:CHECKPOINT, hf:ORG/NAME or hf:FOLDER")
-    return name
 
 
 def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | None = None) -> ClapModel:
@@ -226,6 +169,33 @@ def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | Non
     return ClapModel(network, tokenize, weights, HUB_TOKENIZER, origin)
 
 
+def _place(name: str) -> Path:
+    """The folder or the file a name stands for, fetched from the hub or found in its cache."""
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    kind, _, rest = name.partition(":")
+    if f"{kind}:" == HUB_PREFIX and Path(rest).is_dir():
+        return Path(rest)
+    file = LAION_CHECKPOINTS[rest].file if f"{kind}:" == LAION_PREFIX else ""
+    try:
+        if file:
+            return Path(hf_hub_download(LAION_REPOSITORY, file))
+        return Path(snapshot_download(rest, allow_patterns=["*.json", "*.txt", "model.safetensors", "*.bin"]))
+    except Exception as error:  # hub, network and cache errors share no base class
+        raise unreachable(name, f"{LAION_REPOSITORY}/{file}" if file else rest, error) from error
+
+
+def _check_file_name(name: str, path: Path) -> None:
+    """Refuse the file of another of LAION's checkpoints: several have the same tensors."""
+    owner = next((other for other, entry in LAION_CHECKPOINTS.items() if entry.file == path.name), None)
+    if owner and name.startswith(LAION_PREFIX) and name != LAION_PREFIX + owner:
+        file = LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].file
+        raise ValueError(
+            f"{path}: this is the file of {LAION_PREFIX}{owner}, that of {name} is {file}; ask for the other teacher, "
+            "or give its own file"
+        )
+
+
 def _config_of_folder(name: str, folder: Path) -> dict:
     """The configuration of a folder in the hub's layout, whose network must hear as its name and this project do."""
     config = _read_config(folder)
@@ -239,15 +209,31 @@ def _config_of_folder(name: str, folder: Path) -> dict:
     return config
 
 
-def _check_file_name(name: str, path: Path) -> None:
-    """Refuse the file of another of LAION's checkpoints: several have the same tensors."""
-    owner = next((other for other, entry in LAION_CHECKPOINTS.items() if entry.file == path.name), None)
-    if owner and name.startswith(LAION_PREFIX) and name != LAION_PREFIX + owner:
-        file = LAION_CHECKPOINTS[name.removeprefix(LAION_PREFIX)].file
-        raise ValueError(
-            f"{path}: this is the file of {LAION_PREFIX}{owner}, that of {name} is {file}; ask for the other teacher, "
-            "or give its own file"
-        )
+def _random_config(name: str) -> dict:
+    """The configuration of a model in the hub's layout whose weights are not wanted."""
+    place = Path(name.removeprefix(HUB_PREFIX))
+    if not place.is_dir():
+        raise ValueError(f"{name}: random weights need the folder of the model, whose config.json says what to build")
+    return _read_config(place)
+
+
+def _read_config(folder: Path) -> dict:
+    """The `config.json` of a folder in the hub's layout."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; copy the config.json of the model beside its weights")
+    config = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(config.get("audio_config"), dict):
+        raise ValueError(f"{path}: expected the configuration of a CLAP model, with audio_config; give another folder")
+    return config
+
+
+def _weights_in(folder: Path) -> Path:
+    """The weight file of a folder in the hub's layout."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder}: expected model.safetensors or pytorch_model.bin, got neither; copy one there")
 
 
 def build_network(config: Mapping[str, Mapping]) -> torch.nn.Module:
@@ -305,57 +291,6 @@ def clap_state(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return renamed
 
 
-def spell_bytes(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and mask, int64 [P, L], of a stand-in tokenizer whose tokens are bytes (random weights only)."""
-    rows = [[0, *(byte + 4 for byte in caption.encode("utf-8")[:500]), 2] for caption in captions]
-    width = max(len(row) for row in rows)
-    tokens = torch.tensor([row + [1] * (width - len(row)) for row in rows])
-    return tokens, (tokens != 1).long()
-
-
-def _random_config(name: str) -> dict:
-    """The configuration of a model in the hub's layout whose weights are not wanted."""
-    place = Path(name.removeprefix(HUB_PREFIX))
-    if not place.is_dir():
-        raise ValueError(f"{name}: random weights need the folder of the model, whose config.json says what to build")
-    return _read_config(place)
-
-
-def _place(name: str) -> Path:
-    """The folder or the file a name stands for, fetched from the hub or found in its cache."""
-    from huggingface_hub import hf_hub_download, snapshot_download
-
-    kind, _, rest = name.partition(":")
-    if f"{kind}:" == HUB_PREFIX and Path(rest).is_dir():
-        return Path(rest)
-    file = LAION_CHECKPOINTS[rest].file if f"{kind}:" == LAION_PREFIX else ""
-    try:
-        if file:
-            return Path(hf_hub_download(LAION_REPOSITORY, file))
-        return Path(snapshot_download(rest, allow_patterns=["*.json", "*.txt", "model.safetensors", "*.bin"]))
-    except Exception as error:  # hub, network and cache errors share no base class
-        raise unreachable(name, f"{LAION_REPOSITORY}/{file}" if file else rest, error) from error
-
-
-def _weights_in(folder: Path) -> Path:
-    """The weight file of a folder in the hub's layout."""
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder}: expected model.safetensors or pytorch_model.bin, got neither; copy one there")
-
-
-def _read_config(folder: Path) -> dict:
-    """The `config.json` of a folder in the hub's layout."""
-    path = folder / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; copy the config.json of the model beside its weights")
-    config = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(config.get("audio_config"), dict):
-        raise ValueError(f"{path}: expected the configuration of a CLAP model, with audio_config; give another folder")
-    return config
-
-
 def _tokenizer(name: str, folder: Path, vocabulary_size: int) -> Tokenize:
     """RoBERTa's tokenizer: beside the checkpoint, or from the hub and its cache."""
     from transformers import RobertaTokenizerFast
@@ -382,14 +317,76 @@ def _tokenizer(name: str, folder: Path, vocabulary_size: int) -> Tokenize:
     return tokenize
 
 
-SAMPLE_RATE = 48000
-"""Samples per second CLAP was trained at."""
-CLAP_WINDOW_SAMPLES = 480000
-"""The 10 s the network takes in; neither more nor less."""
-MAP_TOKENS = 64
-"""Rows of the map of 10 s."""
-_CPU_BATCH, _GPU_BATCH = 20, 320
-"""Windows per pass through the network: on a CPU more than two clips do not pay and cost memory."""
+def spell_bytes(captions: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask, int64 [P, L], of a stand-in tokenizer whose tokens are bytes (random weights only)."""
+    rows = [[0, *(byte + 4 for byte in caption.encode("utf-8")[:500]), 2] for caption in captions]
+    width = max(len(row) for row in rows)
+    tokens = torch.tensor([row + [1] * (width - len(row)) for row in rows])
+    return tokens, (tokens != 1).long()
+
+
+def check_front_end(folder: Path, *, fusion: bool) -> None:
+    """Refuse a model that was trained to hear otherwise than it would here; nothing is said where it says nothing.
+
+    Args:
+        folder: A model in the hub's layout.
+        fusion: Whether its network has the fusion branch, which decides the mel bank.
+
+    Raises:
+        ValueError: The file is damaged, or a value differs from what is computed here.
+
+    Source:
+        transformers' `ClapFeatureExtractor`, whose defaults fill in what the file leaves out.
+    """
+    found = _read(folder)
+    if found is None:
+        return
+    path, said = found
+    from transformers import ClapFeatureExtractor
+
+    defaults = inspect.signature(ClapFeatureExtractor.__init__).parameters
+    for name, wanted in _front_end(fusion=fusion).items():
+        got = said.get(name, defaults[name].default if name in defaults else wanted)
+        if got != wanted:
+            left_out = "" if name in said else ", transformers' value where it is left out"
+            raise ValueError(
+                f"{path}: {name} must be {wanted!r}, got {got!r}{left_out}; the network was trained on other "
+                "spectrograms than are computed here, give a CLAP model that hears as LAION's do"
+            )
+
+
+def _front_end(*, fusion: bool) -> dict[str, object]:
+    """What is computed here, under transformers' names; `truncation` is what it takes the mel bank from."""
+    return {
+        "feature_extractor_type": "ClapFeatureExtractor",
+        "sampling_rate": 48000,
+        "hop_length": HOP_SAMPLES,
+        "fft_window_size": WINDOW_SAMPLES,
+        "frequency_min": LOWEST_HZ,
+        "frequency_max": HIGHEST_HZ,
+        "feature_size": NUM_BANDS,
+        "max_length_s": 10,
+        "padding": "repeatpad",
+        "truncation": "fusion" if fusion else "rand_trunc",
+    }
+
+
+def _read(folder: Path) -> tuple[Path, dict] | None:
+    """The file of a folder that speaks of the front end, and what it says."""
+    for name in FRONT_END_FILES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            said = said if name == FRONT_END_FILES[0] else said.get("feature_extractor")
+        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+            raise ValueError(f"{path}: expected a JSON object, got {error}; fetch the file again") from error
+        if isinstance(said, dict):
+            return path, said
+        if name == FRONT_END_FILES[0]:
+            raise ValueError(f"{path}: expected a JSON object, got {type(said).__name__}; fetch the file again")
+    return None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -600,11 +597,3 @@ def build_clap(
     """
     model = load_clap(name, checkpoint=checkpoint, pin=pin)
     return ClapTeacher(model, prompts, name=store_name(name), precision=precision, maps=maps)
-
-
-def store_name(name: str) -> str:
-    """What a store calls a teacher: the published one `clap`, a folder by its own name, wherever it lies."""
-    folder = Path(name.removeprefix(HUB_PREFIX))
-    if name == PRESET:
-        return "clap"
-    return f"{HUB_PREFIX}{folder.absolute().name}" if name.startswith(HUB_PREFIX) and folder.is_dir() else name

@@ -1,12 +1,8 @@
-"""Any model open_clip knows, by name: its network, its weights, its tokenizer and its own rule for frames.
+"""The visual teacher: CLIP, or any model open_clip knows by name, scores one frame per segment against the captions.
 
 What can be silently wrong is checked: the activation (OpenAI's and some other weights were trained with QuickGELU, the
 plain model names build GELU, and the weights fit both), the rule for frames (a local file does not say its own), and
 which weights a file holds.
-
-Frames -> what a picture network takes in: the published rule, and each open_clip model's own.
-
-The visual teacher: CLIP scores one frame per segment against the captions of each class.
 """
 
 import difflib
@@ -37,79 +33,15 @@ from .weights import (
     unreachable,
 )
 
-IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-"""Channel means of CLIP's training images."""
-IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
-"""Channel deviations of CLIP's training images."""
-
-
-def preprocess(
-    frames: np.ndarray, size: int, mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD
-) -> torch.Tensor:
-    """Scale frames to [0, 1], squash them to a square, and normalise as CLIP was trained.
-
-    Bilinear WITHOUT antialiasing and without a centre crop: what the published pipeline did with torchvision 0.13.
-    Later versions antialias, which is another teacher.
-
-    Args:
-        frames: uint8 [N, H, W, 3] RGB.
-        size: Side of the square in pixels.
-        mean: Channel means, of values in [0, 1].
-        std: Channel deviations.
-
-    Returns:
-        float32 [N, 3, size, size].
-    """
-    images = torch.empty(len(frames), 3, size, size)
-    for image, frame in zip(images, frames, strict=True):  # one by one: floats of large frames would fill the memory
-        whole = torch.from_numpy(np.ascontiguousarray(frame)[None]).permute(0, 3, 1, 2).float().div_(255.0)
-        image.copy_(
-            functional.interpolate(whole, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
-        )
-    return images.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
-
-
-@dataclass(frozen=True, kw_only=True)
-class FrameRule:
-    """How frames are brought to a network."""
-
-    size: int
-    """Side of the square the network sees, in pixels."""
-    mean: tuple[float, ...] = IMAGE_MEAN
-    std: tuple[float, ...] = IMAGE_STD
-    resize: str | None = None
-    """None for the published squash; `shortest` (and centre crop), `longest` (and padding) or `squash` for a rule of
-    open_clip, which resizes with antialiasing."""
-    interpolation: str = "bicubic"
-    """Of open_clip's rules."""
-
-    def __call__(self, frames: np.ndarray) -> torch.Tensor:
-        """Frames uint8 [N, H, W, 3] RGB -> float32 [N, 3, size, size]."""
-        if self.resize is None:
-            return preprocess(frames, self.size, self.mean, self.std)
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-        from PIL import Image
-
-        names = {"size": self.size, "mean": self.mean, "std": self.std}
-        config = PreprocessCfg(**names, interpolation=self.interpolation, resize_mode=self.resize)
-        transform = image_transform_v2(config, is_train=False)
-        return torch.stack([transform(Image.fromarray(np.ascontiguousarray(frame))) for frame in frames])
-
-    def __str__(self) -> str:
-        """What goes into the identity of a teacher."""
-        clip = (self.mean, self.std) == (IMAGE_MEAN, IMAGE_STD)
-        levels = "CLIP mean and deviation" if clip else f"mean {list(self.mean)}, deviation {list(self.std)}"
-        if self.resize is None:
-            return f"squash to {self.size}x{self.size}, bilinear, no antialiasing, {levels}"
-        return f"open_clip {self.resize} to {self.size}x{self.size}, {self.interpolation}, antialiasing, {levels}"
-
-
 PREFIX = "open_clip:"
 """What a teacher's name begins with that names a model of open_clip."""
 _LOCAL = "local-dir:"
 _SCHEMES = ("hf-hub:", _LOCAL)
 _SQUASH = "@squash"
-
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+"""Channel means of CLIP's training images."""
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+"""Channel deviations of CLIP's training images."""
 Tokenize = Callable[[list[str]], torch.Tensor]
 
 
@@ -129,17 +61,13 @@ class OpenClipName:
         return f"{PREFIX}{self.model}{'/' if self.tag else ''}{self.tag}{_SQUASH if self.squash else ''}"
 
 
-@dataclass(frozen=True)
-class OpenClipModel:
-    """A network with all that belongs to it."""
-
-    network: torch.nn.Module
-    tokenize: Tokenize
-    frame_rule: FrameRule
-    weights: str
-    """sha256 of the weights, or `random`."""
-    origin: WeightsOrigin | None = None
-    """Where the weights came from; None of random ones."""
+ARCHITECTURE, TAG = "ViT-L-14-quickgelu", "openai"
+"""Network and weights of the published label generator. OpenAI trained with QuickGELU; the plain name builds GELU."""
+PRESET = OpenClipName(ARCHITECTURE, TAG, squash=True)
+"""The published visual teacher, the one whose thresholds the vocabulary holds."""
+_HUB = "timm/vit_large_patch14_clip_224.openai"
+HUB_FILES = ((_HUB, "open_clip_model.safetensors"), (_HUB, "open_clip_pytorch_model.bin"))
+"""Where open_clip keeps these weights on the hub: (repository, file), the first there is."""
 
 
 def parse_name(text: str) -> OpenClipName:
@@ -159,60 +87,6 @@ def parse_name(text: str) -> OpenClipName:
         raise ValueError(f"{text}: say whose weights, {PREFIX}{tag}/TAG, with TAG one of {_tags(tag)}")
     _check_tag(model, tag, text)
     return OpenClipName(model, tag, squash)
-
-
-def load_open_clip(
-    name: OpenClipName, *, checkpoint: str | Path | None = None, pin: str | None = None
-) -> OpenClipModel:
-    """Load a model.
-
-    Args:
-        name: Which.
-        checkpoint: None fetches the weights from the hub (or finds them in its cache); a path is a file with the
-            weights of that tag under open_clip's or OpenAI's names; `random` builds seeded random weights.
-        pin: See `check_weights`.
-
-    Raises:
-        FileNotFoundError: No such checkpoint or folder.
-        ValueError: The checkpoint is of another network, is damaged, is not the pinned one or visibly not the published
-            one, or the network sees pictures that are not square.
-        RuntimeError: The hub could not be reached.
-    """
-    if checkpoint == RANDOM:
-        network = build_random(lambda: _build(name), str(name))
-        return OpenClipModel(network, _tokenizer(name, stand_in=True), frame_rule(name, network), RANDOM)
-    if name.model.startswith(_SCHEMES):
-        if checkpoint is not None:
-            raise ValueError(
-                f"{name}: its weights lie where its name says, got the checkpoint {checkpoint}; leave one out"
-            )
-        network, path = _build_from_folder(name)
-    else:
-        path = Path(checkpoint) if checkpoint is not None else _fetch(name)
-        network = _fill(name, path, from_hub=checkpoint is None)
-    state, fetched = network.state_dict(), checkpoint is None and not name.model.startswith(_LOCAL)
-    weights = state_digest(state)
-    known, whose = _known_digest(name, path), {"teacher": str(name), "role": "visual"}
-    origin = check_weights(path, weights, **whose, pin=pin, known=known, fetched=fetched, state=state)
-    return OpenClipModel(network, _tokenizer(name), frame_rule(name, network), weights, origin)
-
-
-def frame_rule(name: OpenClipName, network: torch.nn.Module) -> FrameRule:
-    """How frames are brought to a network: as its weights were trained, or squashed as published."""
-    config = dict(getattr(network.visual, "preprocess_cfg", None) or {}) | _tag_config(name)
-    size = _square(network.visual.image_size)
-    levels = {"mean": tuple(config.get("mean") or IMAGE_MEAN), "std": tuple(config.get("std") or IMAGE_STD)}
-    if name.squash:
-        return FrameRule(size=size, **levels)
-    resize, interpolation = config.get("resize_mode") or "shortest", config.get("interpolation") or "bicubic"
-    return FrameRule(size=size, **levels, resize=resize, interpolation=interpolation)
-
-
-def clip_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """float32 state dict of a local CLIP checkpoint, without the size constants OpenAI stores among the weights."""
-    constants = ("input_resolution", "context_length", "vocab_size")
-    state = {name: tensor for name, tensor in read_state(path).items() if name not in constants}
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _check_model(model: str, text: str) -> None:
@@ -256,6 +130,135 @@ def _tag_config(name: OpenClipName) -> dict:
     return dict(open_clip.get_pretrained_cfg(name.model, name.tag)) if name.tag else {}
 
 
+@dataclass(frozen=True, kw_only=True)
+class FrameRule:
+    """How frames are brought to a network."""
+
+    size: int
+    """Side of the square the network sees, in pixels."""
+    mean: tuple[float, ...] = IMAGE_MEAN
+    std: tuple[float, ...] = IMAGE_STD
+    resize: str | None = None
+    """None for the published squash; `shortest` (and centre crop), `longest` (and padding) or `squash` for a rule of
+    open_clip, which resizes with antialiasing."""
+    interpolation: str = "bicubic"
+    """Of open_clip's rules."""
+
+    def __call__(self, frames: np.ndarray) -> torch.Tensor:
+        """Frames uint8 [N, H, W, 3] RGB -> float32 [N, 3, size, size]."""
+        if self.resize is None:
+            return preprocess(frames, self.size, self.mean, self.std)
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+        from PIL import Image
+
+        names = {"size": self.size, "mean": self.mean, "std": self.std}
+        config = PreprocessCfg(**names, interpolation=self.interpolation, resize_mode=self.resize)
+        transform = image_transform_v2(config, is_train=False)
+        return torch.stack([transform(Image.fromarray(np.ascontiguousarray(frame))) for frame in frames])
+
+    def __str__(self) -> str:
+        """What goes into the identity of a teacher."""
+        clip = (self.mean, self.std) == (IMAGE_MEAN, IMAGE_STD)
+        levels = "CLIP mean and deviation" if clip else f"mean {list(self.mean)}, deviation {list(self.std)}"
+        if self.resize is None:
+            return f"squash to {self.size}x{self.size}, bilinear, no antialiasing, {levels}"
+        return f"open_clip {self.resize} to {self.size}x{self.size}, {self.interpolation}, antialiasing, {levels}"
+
+
+def preprocess(
+    frames: np.ndarray, size: int, mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD
+) -> torch.Tensor:
+    """Scale frames to [0, 1], squash them to a square, and normalise as CLIP was trained.
+
+    Bilinear WITHOUT antialiasing and without a centre crop: what the published pipeline did with torchvision 0.13.
+    Later versions antialias, which is another teacher.
+
+    Args:
+        frames: uint8 [N, H, W, 3] RGB.
+        size: Side of the square in pixels.
+        mean: Channel means, of values in [0, 1].
+        std: Channel deviations.
+
+    Returns:
+        float32 [N, 3, size, size].
+    """
+    images = torch.empty(len(frames), 3, size, size)
+    for image, frame in zip(images, frames, strict=True):  # one by one: floats of large frames would fill the memory
+        whole = torch.from_numpy(np.ascontiguousarray(frame)[None]).permute(0, 3, 1, 2).float().div_(255.0)
+        image.copy_(
+            functional.interpolate(whole, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
+        )
+    return images.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
+
+
+def frame_rule(name: OpenClipName, network: torch.nn.Module) -> FrameRule:
+    """How frames are brought to a network: as its weights were trained, or squashed as published."""
+    config = dict(getattr(network.visual, "preprocess_cfg", None) or {}) | _tag_config(name)
+    size = _square(network.visual.image_size)
+    levels = {"mean": tuple(config.get("mean") or IMAGE_MEAN), "std": tuple(config.get("std") or IMAGE_STD)}
+    if name.squash:
+        return FrameRule(size=size, **levels)
+    resize, interpolation = config.get("resize_mode") or "shortest", config.get("interpolation") or "bicubic"
+    return FrameRule(size=size, **levels, resize=resize, interpolation=interpolation)
+
+
+def _square(size: int | tuple[int, ...]) -> int:
+    """Side of the square the network sees."""
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) > 1:
+        raise ValueError(f"the network must see square images, got {sorted(sides)}; choose another")
+    return sides.pop()
+
+
+@dataclass(frozen=True)
+class OpenClipModel:
+    """A network with all that belongs to it."""
+
+    network: torch.nn.Module
+    tokenize: Tokenize
+    frame_rule: FrameRule
+    weights: str
+    """sha256 of the weights, or `random`."""
+    origin: WeightsOrigin | None = None
+    """Where the weights came from; None of random ones."""
+
+
+def load_open_clip(
+    name: OpenClipName, *, checkpoint: str | Path | None = None, pin: str | None = None
+) -> OpenClipModel:
+    """Load a model.
+
+    Args:
+        name: Which.
+        checkpoint: None fetches the weights from the hub (or finds them in its cache); a path is a file with the
+            weights of that tag under open_clip's or OpenAI's names; `random` builds seeded random weights.
+        pin: See `check_weights`.
+
+    Raises:
+        FileNotFoundError: No such checkpoint or folder.
+        ValueError: The checkpoint is of another network, is damaged, is not the pinned one or visibly not the published
+            one, or the network sees pictures that are not square.
+        RuntimeError: The hub could not be reached.
+    """
+    if checkpoint == RANDOM:
+        network = build_random(lambda: _build(name), str(name))
+        return OpenClipModel(network, _tokenizer(name, stand_in=True), frame_rule(name, network), RANDOM)
+    if name.model.startswith(_SCHEMES):
+        if checkpoint is not None:
+            raise ValueError(
+                f"{name}: its weights lie where its name says, got the checkpoint {checkpoint}; leave one out"
+            )
+        network, path = _build_from_folder(name)
+    else:
+        path = Path(checkpoint) if checkpoint is not None else _fetch(name)
+        network = _fill(name, path, from_hub=checkpoint is None)
+    state, fetched = network.state_dict(), checkpoint is None and not name.model.startswith(_LOCAL)
+    weights = state_digest(state)
+    known, whose = _known_digest(name, path), {"teacher": str(name), "role": "visual"}
+    origin = check_weights(path, weights, **whose, pin=pin, known=known, fetched=fetched, state=state)
+    return OpenClipModel(network, _tokenizer(name), frame_rule(name, network), weights, origin)
+
+
 def _known_digest(name: OpenClipName, path: Path) -> str | None:
     """sha256 of OpenAI's original archive, which open_clip's table has in its address."""
     found = re.search(r"/([0-9a-f]{64})/", _tag_config(name).get("url", ""))
@@ -270,6 +273,17 @@ def _build(name: OpenClipName) -> torch.nn.Module:
         if name.model.startswith(_SCHEMES):
             return open_clip.create_model(name.model, load_weights=False)
         return open_clip.create_model(name.model, pretrained=None, pretrained_text=False)
+
+
+@contextmanager
+def _without_its_own_log() -> Iterator[None]:
+    """Keep open_clip from warning of random weights where they are wanted, or about to be filled in."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _fill(name: OpenClipName, path: Path, *, from_hub: bool) -> torch.nn.Module:
@@ -288,6 +302,13 @@ def _fill(name: OpenClipName, path: Path, *, from_hub: bool) -> torch.nn.Module:
         state = convert_to_custom_text_state_dict(state)
     load_exactly(network, state, str(path))
     return network
+
+
+def clip_state(path: str | Path) -> dict[str, torch.Tensor]:
+    """float32 state dict of a local CLIP checkpoint, without the size constants OpenAI stores among the weights."""
+    constants = ("input_resolution", "context_length", "vocab_size")
+    state = {name: tensor for name, tensor in read_state(path).items() if name not in constants}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
 
 
 def _fetch(name: OpenClipName) -> Path:
@@ -374,34 +395,6 @@ def _spell_bytes(length: int) -> Tokenize:
         return torch.tensor([[*(byte + 2 for byte in row), 1, *[0] * (length - 1 - len(row))] for row in rows])
 
     return tokenize
-
-
-@contextmanager
-def _without_its_own_log() -> Iterator[None]:
-    """Keep open_clip from warning of random weights where they are wanted, or about to be filled in."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
-
-
-def _square(size: int | tuple[int, ...]) -> int:
-    """Side of the square the network sees."""
-    sides = {size} if isinstance(size, int) else set(size)
-    if len(sides) > 1:
-        raise ValueError(f"the network must see square images, got {sorted(sides)}; choose another")
-    return sides.pop()
-
-
-ARCHITECTURE, TAG = "ViT-L-14-quickgelu", "openai"
-"""Network and weights of the published label generator. OpenAI trained with QuickGELU; the plain name builds GELU."""
-PRESET = OpenClipName(ARCHITECTURE, TAG, squash=True)
-"""The published visual teacher, the one whose thresholds the vocabulary holds."""
-_HUB = "timm/vit_large_patch14_clip_224.openai"
-HUB_FILES = ((_HUB, "open_clip_model.safetensors"), (_HUB, "open_clip_pytorch_model.bin"))
-"""Where open_clip keeps these weights on the hub: (repository, file), the first there is."""
 
 
 class ClipTeacher:

@@ -1,10 +1,8 @@
 """The tiny teachers of the demo world: small contrastive networks behind the same face as CLIP and CLAP.
 
-The networks of the tiny teachers: a text tower for any prompt, a tower for frames, one for sound, and both fused.
-
-They have the face of CLIP and CLAP: a caption and a frame (or a second of sound) become unit vectors of one space, and
-`logit_scale * cosine + logit_bias` says how well they fit. Their size is that of a demo: they train in minutes on one
-core and read more than a thousand frames a second.
+A caption and a frame (or a second of sound, or both) become unit vectors of one space, and `logit_scale * cosine +
+logit_bias` says how well they fit. Their size is that of a demo: they train in minutes on one core and read more than a
+thousand frames a second.
 """
 
 import re

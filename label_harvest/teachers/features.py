@@ -1,6 +1,11 @@
-"""ResNet-152 and R(2+1)D-18 through torchvision: features of the frame slots of each segment (8 a second).
+"""Feature extractors: frozen networks without prompts, whose answers are input features of a parser.
 
-VGGish: 128 numbers for each second of sound, from the published definition, with the traps of its ports named.
+They follow the `Teacher` protocol and go into the same store, as `<role>.features`; they have no similarity, so no
+labels come of them. The weights could not be had where this was written: loading and computation are tested on random
+weights, and equality with the published feature files is not claimed.
+
+ResNet-152 and R(2+1)D-18 come through torchvision, on the frame slots of each segment (8 a second). VGGish, 128 numbers
+for each second of sound, is built from the published definition; the traps of its ports are:
 
 * The network of AudioSet ends in a linear layer. The usual PyTorch port puts a ReLU after it: another feature
   (`vggish-relu`). AudioSet's released embeddings are whitened and cut to 8 bits on top (`vggish-pca`).
@@ -8,12 +13,6 @@ VGGish: 128 numbers for each second of sound, from the published definition, wit
   features of LLP, each segment is cut out first and its first 0.96 s are heard.
 * With equal weights the network equals that port to the bit up to the ReLU, and the spectra differ by 6e-6 of 3.1.
 * Published files are not regenerable to the bit (other resamplers, other decoders): do not mix them with these.
-
-Feature extractors: frozen networks without prompts, whose answers are input features of a parser.
-
-They follow the `Teacher` protocol and go into the same store, as `<role>.features`; they have no similarity, so no
-labels come of them. The weights could not be had where this was written: loading and computation are tested on random
-weights, and equality with the published feature files is not claimed.
 """
 
 import re
@@ -131,8 +130,6 @@ R2PLUS1D = PictureFeatures(
     moving=True,
 )
 """The motion features of Look, Listen, and Parse."""
-
-
 SAMPLE_RATE = 16000
 """Samples per second VGGish hears."""
 WINDOW_SAMPLES, HOP_SAMPLES, TRANSFORM_SAMPLES = 400, 160, 512
@@ -183,6 +180,14 @@ class Vggish(torch.nn.Module):
         return self.embeddings(picture.permute(0, 2, 3, 1).flatten(1))  # channels last, as in TensorFlow
 
 
+def hear_segments(network: Vggish, clip: ClipMedia, device: torch.device) -> torch.Tensor:
+    """Features float32 [T, 128] of the segments of a clip, at whatever rate its waveform is."""
+    sound = resample(clip.waveform, clip.grid.sample_rate, SAMPLE_RATE)
+    cuts = audio_segments(len(sound), clip.grid.num_segments)
+    pieces = torch.from_numpy(np.stack([sound[start:stop] for start, stop in cuts]))
+    return network(log_mel_example(pieces.to(device)))
+
+
 def log_mel_example(waveform: torch.Tensor) -> torch.Tensor:
     """The example at the start of each waveform.
 
@@ -206,12 +211,16 @@ def log_mel_example(waveform: torch.Tensor) -> torch.Tensor:
     return torch.log(spectrum.abs() @ _mel_bank().to(waveform.device) + LOG_OFFSET)
 
 
-def hear_segments(network: Vggish, clip: ClipMedia, device: torch.device) -> torch.Tensor:
-    """Features float32 [T, 128] of the segments of a clip, at whatever rate its waveform is."""
-    sound = resample(clip.waveform, clip.grid.sample_rate, SAMPLE_RATE)
-    cuts = audio_segments(len(sound), clip.grid.num_segments)
-    pieces = torch.from_numpy(np.stack([sound[start:stop] for start, stop in cuts]))
-    return network(log_mel_example(pieces.to(device)))
+@lru_cache(maxsize=1)
+def _mel_bank() -> torch.Tensor:
+    """float32 [257, 64], triangles whose sides are straight in mel (not in Hz)."""
+    hz = np.linspace(0.0, SAMPLE_RATE / 2, TRANSFORM_SAMPLES // 2 + 1)
+    mel = 1127.0 * np.log(1.0 + hz / 700.0)
+    corners = np.linspace(*(1127.0 * np.log(1.0 + edge / 700.0) for edge in (LOWEST_HZ, HIGHEST_HZ)), NUM_BANDS + 2)
+    left, peak, right = corners[:-2], corners[1:-1], corners[2:]
+    rising = (mel[:, None] - left) / (peak - left)
+    falling = (right - mel[:, None]) / (right - peak)
+    return torch.from_numpy(np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32))
 
 
 def whiten(features: np.ndarray, matrix: np.ndarray, means: np.ndarray) -> np.ndarray:
@@ -243,18 +252,6 @@ def read_whitening(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if set(names) - set(held.files) or held[names[0]].shape != (WIDTH, WIDTH) or held[names[1]].size != WIDTH:
             raise ValueError(f"{path}: expected pca_eigen_vectors [{WIDTH}, {WIDTH}] and pca_means [{WIDTH}]")
         return held[names[0]], held[names[1]].reshape(-1)
-
-
-@lru_cache(maxsize=1)
-def _mel_bank() -> torch.Tensor:
-    """float32 [257, 64], triangles whose sides are straight in mel (not in Hz)."""
-    hz = np.linspace(0.0, SAMPLE_RATE / 2, TRANSFORM_SAMPLES // 2 + 1)
-    mel = 1127.0 * np.log(1.0 + hz / 700.0)
-    corners = np.linspace(*(1127.0 * np.log(1.0 + edge / 700.0) for edge in (LOWEST_HZ, HIGHEST_HZ)), NUM_BANDS + 2)
-    left, peak, right = corners[:-2], corners[1:-1], corners[2:]
-    rising = (mel[:, None] - left) / (peak - left)
-    falling = (right - mel[:, None]) / (right - peak)
-    return torch.from_numpy(np.maximum(0.0, np.minimum(rising, falling)).astype(np.float32))
 
 
 EXTRACTORS: dict[str, str] = {"res152": "res152", "r2plus1d": "r2plus1d", **dict.fromkeys(VARIANTS, "vggish")}
@@ -392,10 +389,22 @@ def _load(
     counters = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
     load_exactly(network, counters | state, str(path))  # older files lack the counters
     weights = state_digest(state)
-    named = re.search(r"-([0-9a-f]{8})\.pth$", path.name)
-    known, whose = named.group(1) if named else None, {"teacher": name, "role": EXTRACTORS[name]}
-    check_weights(path, weights, **whose, pin=pin, known=known, fetched=checkpoint is None)
+    check_weights(
+        path,
+        weights,
+        teacher=name,
+        role=EXTRACTORS[name],
+        pin=pin,
+        known=_named_digest(path.name),
+        fetched=checkpoint is None,
+    )
     return network.eval().requires_grad_(False), weights
+
+
+def _named_digest(file: str) -> str | None:
+    """The first digits of the sha256 of a published file, which its name holds."""
+    named = re.search(r"-([0-9a-f]{8})\.pth$", file)
+    return named.group(1) if named else None
 
 
 def _widened(tensor: torch.Tensor) -> torch.Tensor:
@@ -425,7 +434,7 @@ def _fetch(name: str, url: str) -> Path:
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), progress=False)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=_named_digest(path.name), progress=False)
     except Exception as error:  # network and file errors share no base class
         raise unreachable(name, url, error) from error
     return path

@@ -1,4 +1,8 @@
-"""What is known of published weights: the sha256 of their files, and what the weights show of themselves.
+"""Weights of teachers: files read without running anything in them, and what vouches for what they hold.
+
+torch's own safe loader reads neither LAION's files (pickle protocol 4 with numpy numbers in it) nor OpenAI's
+(TorchScript). Where it gives up, every name in a file stands for one of our own functions, and an unknown name ends the
+reading.
 
 A sha256 stands here only where it is published: OpenAI's is part of each download address, the others are pinned by
 several independent public repositories (of LAION's files, 630k-fusion is in none that could be found, so the audio
@@ -7,13 +11,6 @@ preset is told apart by its name and by what its weights show).
 What weights show catches untrained networks and most of other people's training. It cannot tell GELU from QuickGELU:
 both fit the same tensors, so only the name of a model decides it, and weights of another training that were stored in
 half precision with a scale of 100 would pass for OpenAI's. Only a sha256 settles that.
-
-Torch files read without running anything they name: training checkpoints, and the weights of TorchScript archives.
-
-torch's own safe loader reads neither LAION's files (pickle protocol 4 with numpy numbers in it) nor OpenAI's
-(TorchScript); here every name in a file stands for one of our own functions, and an unknown name ends the reading.
-
-Weight files of the real teachers: read without executing anything in them, named by what they hold.
 """
 
 import ast
@@ -28,47 +25,94 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from ..store.disk import file_sha256
 from .teacher import TeacherUnavailableError
 
-if TYPE_CHECKING:
-    import torch
+logger = logging.getLogger(__name__)
+RANDOM = "random"
+"""The word in place of a path that asks for seeded random weights."""
+RANDOM_SEED = 0
+"""Seed of random weights."""
+_AGAIN = "fetch the file again"
+Built = TypeVar("Built")
 
 
-def read_plain_pickle(path: Path) -> object:
-    """Plain contents of a zip file written by `torch.save`, tensors included.
+def read_state(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read a state dict from `.safetensors`, a torch file of tensors and plain values, or a TorchScript archive.
 
-    Raises:
-        pickle.UnpicklingError: The file names something that is neither a tensor nor a plain value.
-    """
-    with zipfile.ZipFile(path) as archive:
-        return _PlainUnpickler(archive).load()
-
-
-def read_script_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Parameters and buffers of a TorchScript archive by their state-dict names; its code is not run.
+    Wrappers of training scripts are taken off: a `state_dict` entry and the prefix `module.`. Nothing in a file is run.
 
     Raises:
-        pickle.UnpicklingError: The file names something unknown.
-        ValueError: It holds no module.
+        FileNotFoundError: There is no such file.
+        ValueError: The file is none of these, is empty, cut off or damaged, or would have to execute code to load (a
+            pickle of arbitrary objects).
     """
-    with zipfile.ZipFile(path) as archive:
-        module = _ScriptUnpickler(archive).load()
-        if not isinstance(module, _ScriptModule):
-            raise ValueError(f"expected a module in the archive, got {type(module).__name__}")
-        return dict(_weights(module, archive, ""))
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint; give a .safetensors or .pt file")
+    _check_whole(path)
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except Exception as error:  # the loaders raise whatever the bytes lead them to; all of it means one of two things
+        if _is_broken(error):
+            raise ValueError(f"{path}: the file is cut off or damaged ({_first_line(error)}); {_AGAIN}") from error
+        raise ValueError(
+            f"{path}: not loadable without executing code in it ({_first_line(error)}); convert it once, "
+            "where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')"
+        ) from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    named = state.items() if isinstance(state, dict) else ()
+    tensors = {name.removeprefix("module."): value for name, value in named if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise ValueError(f"{path}: expected a state dict of tensors, got {type(state).__name__} without any")
+    return tensors
 
 
-def is_script(path: Path) -> bool:
-    """Whether a file is a TorchScript archive."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+def _check_whole(path: Path) -> None:
+    """Refuse what a broken download leaves; no loader says so in words."""
+    size = path.stat().st_size
+    if not size:
+        raise ValueError(f"{path}: the file is empty; {_AGAIN}")
+    with path.open("rb") as file:
+        begins_as_zip = file.read(4) == b"PK\x03\x04"
+    if begins_as_zip and not zipfile.is_zipfile(path):  # the list of contents is at the end
+        raise ValueError(f"{path}: the file is cut off after {size} bytes; {_AGAIN}")
+
+
+def _read_pickle(path: Path) -> dict:
+    """Plain contents of a torch file, by torch's own safe loader or, where that gives up, by ours.
+
+    LAION's files were written with pickle protocol 4 and hold numpy numbers, OpenAI's are TorchScript archives; torch's
+    safe loader reads neither.
+    """
+    if is_script(path):
+        return read_script_weights(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # of something that is no torch file, the safe loader raises whatever the bytes lead to
+        if zipfile.is_zipfile(path) and isinstance(error, pickle.UnpicklingError):
+            return read_plain_pickle(path)
+        if zipfile.is_zipfile(path) or _is_broken(error):
+            raise
+        raise pickle.UnpicklingError("it is a bare pickle or something else, not a file of torch.save") from error
+
+
+def _is_broken(error: Exception) -> bool:
+    """Whether a loader failed for want of bytes, or at a file that could not hold code in the first place."""
+    return isinstance(error, EOFError | IndexError | SafetensorError) or "unexpected EOF" in str(error)
+
+
+def _first_line(error: BaseException) -> str:
+    """What happened, without the pages some libraries add."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:400]}"
 
 
 class _Ignored:
@@ -109,21 +153,48 @@ def _rebuild_tensor(storage: torch.Tensor, offset: int, size: tuple, stride: tup
     return torch.as_strided(storage, size, stride, offset)
 
 
-def _rebuild_parameter(tensor: torch.Tensor, *_: object) -> torch.Tensor:
-    """The tensor of a parameter."""
-    return tensor
-
-
 _NUMPY_NUMBERS = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype", "_codecs.encode")
 _SCRIPT_VALUES = ("build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag")
 _CALLABLES = {
     "collections.OrderedDict": OrderedDict,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _rebuild_parameter,
+    "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
     **dict.fromkeys(_NUMPY_NUMBERS, _Ignored),
     **{f"torch.{name}": dtype for name, dtype in _DTYPES.items()},
 }
 """All that a checkpoint may name; every one of them is ours or a plain container."""
+
+
+def read_plain_pickle(path: Path) -> object:
+    """Plain contents of a zip file written by `torch.save`, tensors included.
+
+    Raises:
+        pickle.UnpicklingError: The file names something that is neither a tensor nor a plain value.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return _PlainUnpickler(archive).load()
+
+
+def read_script_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Parameters and buffers of a TorchScript archive by their state-dict names; its code is not run.
+
+    Raises:
+        pickle.UnpicklingError: The file names something unknown.
+        ValueError: It holds no module.
+    """
+    with zipfile.ZipFile(path) as archive:
+        module = _ScriptUnpickler(archive).load()
+        if not isinstance(module, _ScriptModule):
+            raise ValueError(f"expected a module in the archive, got {type(module).__name__}")
+        return dict(_weights(module, archive, ""))
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a TorchScript archive."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 class _PlainUnpickler(pickle.Unpickler):
@@ -184,6 +255,50 @@ def _declared(kind: str, archive: zipfile.ZipFile) -> set[str]:
     return {entry for text in lists for entry in ast.literal_eval(text)}
 
 
+def state_digest(state: Mapping[str, torch.Tensor]) -> str:
+    """sha256 over names, types, shapes and values of a state dict: the same weights in another file have the same."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def load_exactly(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
+    """Fill a network, every tensor of it and nothing else.
+
+    Raises:
+        ValueError: A tensor is missing, left over, or has another shape.
+    """
+    expected = network.state_dict()
+    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
+    reshaped = [name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape]
+    if missing or extra or reshaped:
+        raise ValueError(
+            f"{source}: not the weights of this network: {len(missing)} tensors missing {missing[:3]}, "
+            f"{len(extra)} left over {extra[:3]}, {len(reshaped)} of another shape {sorted(reshaped)[:3]}; "
+            "give the checkpoint the teacher is named after"
+        )
+    network.load_state_dict(dict(state))
+
+
+def build_random(build: Callable[[], Built], teacher: str) -> Built:
+    """Build a network with seeded random weights, leaving the caller's random numbers alone, and warn."""
+    logger.warning("%s has RANDOM weights: good for trying out speed and plumbing, its labels mean nothing", teacher)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return build()
+
+
+def unreachable(teacher: str, wanted: str, error: BaseException) -> TeacherUnavailableError:
+    """The error of a teacher whose weights are neither cached nor to be had."""
+    return TeacherUnavailableError(
+        f"{teacher}: {wanted} is not cached here and could not be fetched ({_first_line(error)}); connect once to fill "
+        "the cache, or give a local file with `checkpoints` ROLE=PATH (or ROLE=random to try out the plumbing)"
+    )
+
+
 @dataclass(frozen=True)
 class PublishedFile:
     """A file of weights whose sha256 is published."""
@@ -193,22 +308,6 @@ class PublishedFile:
     file: str
     where: str
     """Where it is published."""
-
-
-@dataclass(frozen=True)
-class WeightsOrigin:
-    """Where the weights of a teacher came from; belongs beside the fingerprint of a store, never in it.
-
-    The same weights, pinned or not, give the same evidence.
-    """
-
-    file: str
-    """Name of the file."""
-    file_sha256: str
-    weights: str
-    """sha256 of the weights, as the identity of the teacher has it."""
-    checked: str
-    """`known` (a published file), `pinned` (what the user asked for) or `unverified`."""
 
 
 _OPENAI = {
@@ -224,7 +323,6 @@ _OPENAI = {
 }
 """OpenAI's archives: (model of open_clip, sha256 from the address the archive is fetched from)."""
 _HUB = "huggingface.co/"
-
 PUBLISHED_FILES: dict[str, PublishedFile] = {
     **{
         sha256: PublishedFile(f"open_clip:{model}/openai", f"{file}.pt", "openaipublic.azureedge.net/clip/models")
@@ -246,14 +344,9 @@ PUBLISHED_FILES: dict[str, PublishedFile] = {
     ),
 }
 """Published files by their sha256."""
-
 _PUBLISHED_NAMES = ("open_clip:", "laion:")
 """Names that promise published weights; `hf:FOLDER` and `open_clip:local-dir:` promise those of a folder."""
 _FOLDERS = ("open_clip:hf-hub:", "open_clip:local-dir:")
-_FIRST_SCALE = 1 / 0.07
-"""Logit scale before the first step of training, in CLIP and in CLAP."""
-_OPENAI_SCALE, _OPENAI_SLACK = 100.0, 0.1
-"""Logit scale of every published model of OpenAI, which was cut off there; half precision rounds it to 100.03."""
 
 
 def promises_published(teacher: str) -> bool:
@@ -280,134 +373,20 @@ def published_file(teacher: str, sha256: str) -> PublishedFile | None:
     return found
 
 
-def check_trained(teacher: str, state: "Mapping[str, torch.Tensor]") -> None:
-    """Refuse weights that are visibly not the published ones their teacher is named after.
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """Where the weights of a teacher came from; belongs beside the fingerprint of a store, never in it.
 
-    What is asked of them: a logit scale of 100 and matrices that half precision holds exactly (OpenAI's), a logit scale
-    that has left its first value and is at most 100, and batch statistics that were ever updated (LAION's).
-
-    Args:
-        teacher: Its name as typed; of names that promise nothing published, nothing is asked.
-        state: Tensors by name, as the network holds them.
-
-    Raises:
-        ValueError: They show that they are others.
-
-    Source:
-        OpenAI: CLIP paper, section 2.5 (the scale is clipped at 100) and github.com/mlfoundations/open_clip/issues/541
-        (it ends there); `convert_weights` of openai/CLIP (stored in half precision). LAION: `training/train.py` of
-        laion_clap (the scale is learned and clipped at 100) and github.com/LAION-AI/CLAP/issues/115 (it is
-        `logit_scale_a` that both directions share).
+    The same weights, pinned or not, give the same evidence.
     """
-    if teacher.startswith("laion:"):
-        trouble = _laion_trouble(state)
-    elif promises_published(teacher) and teacher.removesuffix("@squash").endswith("/openai"):
-        trouble = _openai_trouble(state)
-    else:
-        return
-    if trouble:
-        other = "hf:FOLDER" if teacher.startswith("laion:") else "open_clip:local-dir:FOLDER"
-        raise ValueError(
-            f"{teacher}: these are not the published weights: {trouble}; give the published file, or name weights of "
-            f"your own by their folder, {other}"
-        )
 
-
-def _openai_trouble(state: "Mapping[str, torch.Tensor]") -> str:
-    """What OpenAI's published weights would show otherwise, or nothing."""
-    scale = math.exp(float(state["logit_scale"]))
-    if abs(scale - _OPENAI_SCALE) > _OPENAI_SLACK:
-        return f"their logit scale is {scale:.2f}, OpenAI's is {_OPENAI_SCALE:.2f}"
-    finer = [name for name in state if name.endswith((".mlp.c_fc.weight", ".conv1.weight")) and _is_finer(state[name])]
-    if finer:
-        return f"{finer[0]} holds values finer than the half precision OpenAI's are stored in"
-    return ""
-
-
-def _laion_trouble(state: "Mapping[str, torch.Tensor]") -> str:
-    """What LAION's published weights would show otherwise, or nothing."""
-    scale = math.exp(float(state["logit_scale_a"]))
-    if not 1 <= scale <= 100.01 or math.isclose(scale, _FIRST_SCALE, rel_tol=1e-4):
-        return f"their logit scale is {scale:.4f}; after training it is from 1 to 100 and no longer {_FIRST_SCALE:.4f}"
-    mean, variance = (state[f"audio_model.audio_encoder.batch_norm.running_{what}"] for what in ("mean", "var"))
-    if bool((mean == 0).all()) and bool((variance == 1).all()):
-        return "the statistics of their spectrograms were never updated, so the network is untrained"
-    return ""
-
-
-def _is_finer(tensor: "torch.Tensor") -> bool:
-    """Whether half precision does not hold every value exactly."""
-    return bool((tensor.half().to(tensor.dtype) != tensor).any())
-
-
-logger = logging.getLogger(__name__)
-
-RANDOM = "random"
-"""The word in place of a path that asks for seeded random weights."""
-RANDOM_SEED = 0
-"""Seed of random weights."""
-_AGAIN = "fetch the file again"
-
-Built = TypeVar("Built")
-
-
-def read_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a state dict from `.safetensors`, a torch file of tensors and plain values, or a TorchScript archive.
-
-    Wrappers of training scripts are taken off: a `state_dict` entry and the prefix `module.`. Nothing in a file is run.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: The file is none of these, is empty, cut off or damaged, or would have to execute code to load (a
-            pickle of arbitrary objects).
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint; give a .safetensors or .pt file")
-    _check_whole(path)
-    try:
-        state = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
-    except Exception as error:  # the loaders raise whatever the bytes lead them to; all of it means one of two things
-        if _is_broken(error):
-            raise ValueError(f"{path}: the file is cut off or damaged ({_first_line(error)}); {_AGAIN}") from error
-        raise ValueError(
-            f"{path}: not loadable without executing code in it ({_first_line(error)}); convert it once, "
-            "where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')"
-        ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    named = state.items() if isinstance(state, dict) else ()
-    tensors = {name.removeprefix("module."): value for name, value in named if isinstance(value, torch.Tensor)}
-    if not tensors:
-        raise ValueError(f"{path}: expected a state dict of tensors, got {type(state).__name__} without any")
-    return tensors
-
-
-def _check_whole(path: Path) -> None:
-    """Refuse what a broken download leaves; no loader says so in words."""
-    size = path.stat().st_size
-    if not size:
-        raise ValueError(f"{path}: the file is empty; {_AGAIN}")
-    with path.open("rb") as file:
-        begins_as_zip = file.read(4) == b"PK\x03\x04"
-    if begins_as_zip and not zipfile.is_zipfile(path):  # the list of contents is at the end
-        raise ValueError(f"{path}: the file is cut off after {size} bytes; {_AGAIN}")
-
-
-def _is_broken(error: Exception) -> bool:
-    """Whether a loader failed for want of bytes, or at a file that could not hold code in the first place."""
-    from safetensors import SafetensorError
-
-    return isinstance(error, EOFError | IndexError | SafetensorError) or "unexpected EOF" in str(error)
-
-
-def state_digest(state: Mapping[str, torch.Tensor]) -> str:
-    """sha256 over names, types, shapes and values of a state dict: the same weights in another file have the same."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
-    return digest.hexdigest()
+    file: str
+    """Name of the file."""
+    file_sha256: str
+    weights: str
+    """sha256 of the weights, as the identity of the teacher has it."""
+    checked: str
+    """`known` (a published file), `pinned` (what the user asked for) or `unverified`."""
 
 
 def check_weights(
@@ -484,67 +463,63 @@ def _tell(origin: WeightsOrigin, teacher: str, role: str) -> None:
     )
 
 
-def load_exactly(network: torch.nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
-    """Fill a network, every tensor of it and nothing else.
+_FIRST_SCALE = 1 / 0.07
+"""Logit scale before the first step of training, in CLIP and in CLAP."""
+_OPENAI_SCALE, _OPENAI_SLACK = 100.0, 0.1
+"""Logit scale of every published model of OpenAI, which was cut off there; half precision rounds it to 100.03."""
+
+
+def check_trained(teacher: str, state: Mapping[str, torch.Tensor]) -> None:
+    """Refuse weights that are visibly not the published ones their teacher is named after.
+
+    What is asked of them: a logit scale of 100 and matrices that half precision holds exactly (OpenAI's), a logit scale
+    that has left its first value and is at most 100, and batch statistics that were ever updated (LAION's).
+
+    Args:
+        teacher: Its name as typed; of names that promise nothing published, nothing is asked.
+        state: Tensors by name, as the network holds them.
 
     Raises:
-        ValueError: A tensor is missing, left over, or has another shape.
+        ValueError: They show that they are others.
+
+    Source:
+        OpenAI: CLIP paper, section 2.5 (the scale is clipped at 100) and github.com/mlfoundations/open_clip/issues/541
+        (it ends there); `convert_weights` of openai/CLIP (stored in half precision). LAION: `training/train.py` of
+        laion_clap (the scale is learned and clipped at 100) and github.com/LAION-AI/CLAP/issues/115 (it is
+        `logit_scale_a` that both directions share).
     """
-    expected = network.state_dict()
-    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    reshaped = [name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape]
-    if missing or extra or reshaped:
+    if teacher.startswith("laion:"):
+        trouble = _laion_trouble(state)
+    elif promises_published(teacher) and teacher.removesuffix("@squash").endswith("/openai"):
+        trouble = _openai_trouble(state)
+    else:
+        return
+    if trouble:
+        other = "hf:FOLDER" if teacher.startswith("laion:") else "open_clip:local-dir:FOLDER"
         raise ValueError(
-            f"{source}: not the weights of this network: {len(missing)} tensors missing {missing[:3]}, "
-            f"{len(extra)} left over {extra[:3]}, {len(reshaped)} of another shape {sorted(reshaped)[:3]}; "
-            "give the checkpoint the teacher is named after"
+            f"{teacher}: these are not the published weights: {trouble}; give the published file, or name weights of "
+            f"your own by their folder, {other}"
         )
-    network.load_state_dict(dict(state))
 
 
-def build_random(build: Callable[[], Built], teacher: str) -> Built:
-    """Build a network with seeded random weights, leaving the caller's random numbers alone, and warn."""
-    logger.warning("%s has RANDOM weights: good for trying out speed and plumbing, its labels mean nothing", teacher)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        return build()
+def _openai_trouble(state: Mapping[str, torch.Tensor]) -> str:
+    """What OpenAI's published weights would show otherwise, or nothing."""
+    scale = math.exp(float(state["logit_scale"]))
+    if abs(scale - _OPENAI_SCALE) > _OPENAI_SLACK:
+        return f"their logit scale is {scale:.2f}, OpenAI's is {_OPENAI_SCALE:.2f}"
+    for name, tensor in state.items():
+        matrix = name.endswith((".mlp.c_fc.weight", ".conv1.weight"))
+        if matrix and bool((tensor.half().to(tensor.dtype) != tensor).any()):
+            return f"{name} holds values finer than the half precision OpenAI's are stored in"
+    return ""
 
 
-def unreachable(teacher: str, wanted: str, error: BaseException) -> TeacherUnavailableError:
-    """The error of a teacher whose weights are neither cached nor to be had."""
-    return TeacherUnavailableError(
-        f"{teacher}: {wanted} is not cached here and could not be fetched ({_first_line(error)}); connect once to fill "
-        "the cache, or give a local file with `checkpoints` ROLE=PATH (or ROLE=random to try out the plumbing)"
-    )
-
-
-def _read_safetensors(path: Path) -> dict:
-    """State dict of a safetensors file."""
-    from safetensors.torch import load_file
-
-    return load_file(path)
-
-
-def _read_pickle(path: Path) -> dict:
-    """Plain contents of a torch file, by torch's own safe loader or, where that gives up, by ours.
-
-    LAION's files were written with pickle protocol 4 and hold numpy numbers, OpenAI's are TorchScript archives; torch's
-    safe loader reads neither.
-    """
-    if is_script(path):
-        return read_script_weights(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of something that is no torch file, the safe loader raises whatever the bytes lead to
-        if zipfile.is_zipfile(path) and isinstance(error, pickle.UnpicklingError):
-            return read_plain_pickle(path)
-        if zipfile.is_zipfile(path) or _is_broken(error):
-            raise
-        raise pickle.UnpicklingError("it is a bare pickle or something else, not a file of torch.save") from error
-
-
-def _first_line(error: BaseException) -> str:
-    """What happened, without the pages some libraries add."""
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:400]}"
+def _laion_trouble(state: Mapping[str, torch.Tensor]) -> str:
+    """What LAION's published weights would show otherwise, or nothing."""
+    scale = math.exp(float(state["logit_scale_a"]))
+    if not 1 <= scale <= 100.01 or math.isclose(scale, _FIRST_SCALE, rel_tol=1e-4):
+        return f"their logit scale is {scale:.4f}; after training it is from 1 to 100 and no longer {_FIRST_SCALE:.4f}"
+    mean, variance = (state[f"audio_model.audio_encoder.batch_norm.running_{what}"] for what in ("mean", "var"))
+    if bool((mean == 0).all()) and bool((variance == 1).all()):
+        return "the statistics of their spectrograms were never updated, so the network is untrained"
+    return ""

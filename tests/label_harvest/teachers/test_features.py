@@ -169,6 +169,18 @@ def test_weights_are_looked_for_where_they_are_kept(monkeypatch, tmp_path, name)
     assert fetched == [str(weights_file(name))] and weights_file(name).parent == tmp_path / "checkpoints"
 
 
+def test_a_file_that_arrives_damaged_gets_no_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+    published = tmp_path / "vggish-10086976.pth"
+    published.write_bytes(b"something else")
+    monkeypatch.setattr("valor.label_harvest.teachers.features.URL", published.as_uri())
+    with pytest.raises(
+        RuntimeError, match=r'could not be fetched \(RuntimeError: invalid hash value \(expected "10086976'
+    ):
+        build_extractor("vggish")
+    assert list((tmp_path / "cache/checkpoints").iterdir()) == []
+
+
 def test_unknown_names_and_absent_weights(monkeypatch, tmp_path):
     with pytest.raises(ValueError, match="features must be among res152, r2plus1d, vggish, .*, got 'i3d'"):
         build_extractor("i3d")
