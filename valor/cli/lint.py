@@ -33,7 +33,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.lint import DEFECTS, lint_folder, to_text
+    from valor.data.lint import lint_folder, to_text
     from valor.data.vocabulary import class_names, read_vocabulary
 
     if not cli.folder.is_dir():
@@ -42,7 +42,7 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError(f"--limit must be 0 or more, got {cli.limit}")
     report = lint_folder(cli.folder, class_names(read_vocabulary(cli.classes)), truth_version=cli.truth)
     print(to_text(report, limit=cli.limit))
-    of = Counter(DEFECTS[finding.kind].severity for finding in report.findings)
+    of = report.severities()
     failing = of["refused"] or (cli.strict and of["defect"])
     print(f"\n{_verdict(of, strict=cli.strict)}")
     return FAILURES_LISTED if failing else DONE

@@ -207,7 +207,9 @@ def read_clip_set(
         kind = getattr(features, stream)
         if kind is not None:
             found = _read_features(Path(source), Path(store) if store else None, kind, split)
-            parts[stream] = found.tensor.half() if features.precision == "float16" else _exact(found.tensor)
+            is_half = found.tensor.dtype == torch.float16  # float32 would add nothing to it
+            keeps_half = is_half or features.precision == "float16"
+            parts[stream] = found.tensor.half() if keeps_half else found.tensor.float()
             absent |= _missing(found, f"{kind} features", features.missing)
     if labels is not None:
         found = _read_labels(Path(labels), split)
@@ -248,18 +250,15 @@ def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor |
     return into.copy_(flat.index_select(0, rows).view(into.shape))
 
 
-def _exact(features: Tensor) -> Tensor:
-    """Features without a change of value: half stays half, since its conversion adds nothing, all else is float32."""
-    return features if features.dtype == torch.float16 else features.float()
-
-
 def _read_features(source: Path, store: Path | None, kind: str, split: Split) -> ClipArrays:
     if "." not in kind:
         read = read_packed_features if is_packed(source, kind, split.name) else read_feature_files
         return read(source, kind, split)
     if store is None:
         store = source / "store" if (source / "store").is_dir() else source
-    kind = _kept_map(store) if kind in (_MAP, _FOLDED) else kind
+    if kind in (_MAP, _FOLDED):  # whichever the store keeps; a folded one was folded by the matrix used here
+        kept = store_manifest(store)["teachers"].get("audio", {}).get("maps", ())
+        kind = _FOLDED if any(entry.startswith("folded") for entry in kept) else _MAP
     evidence = read_store(store, names=(kind,))
     array = torch.from_numpy(evidence.arrays[kind])
     if kind == _MAP:
@@ -267,12 +266,6 @@ def _read_features(source: Path, store: Path | None, kind: str, split: Split) ->
     picked, found = _align(array, evidence.clip_ids, split)
     found &= picked.isfinite().flatten(1).all(dim=1)
     return _clip_arrays(torch.where(found[:, None, None], picked, 0), found, split, f"the store {store}")
-
-
-def _kept_map(store: Path) -> str:
-    """The array a store keeps of the map of a clip; a folded one was folded by the matrix used here."""
-    kept = store_manifest(store)["teachers"].get("audio", {}).get("maps", ())
-    return _FOLDED if any(entry.startswith("folded") for entry in kept) else _MAP
 
 
 def _read_labels(path: Path, split: Split) -> ClipArrays:

@@ -1,14 +1,13 @@
-"""The JSON of one parse: its one writer and its one reader. docs/parse-json.md says what the keys mean.
-
-Probabilities are written with four decimals. One that would thereby cross its threshold is written as the nearest
-number that does not, so that the marked segments and the events of the file are those of the parse.
-
-What a parse of one media file is: who it was made by, probabilities second by second, and the events they give.
+"""A parse of one media file: who made it, probabilities second by second, the events they give, and its JSON.
 
 A parse decides by one rule: a segment is marked where its probability reaches `segment_threshold` and, where there is a
 gate, the probability the gate reads there reaches `clip_threshold` (see eval/decide.py). Events are the maximal runs of
 marked segments of one class in one modality. All times are seconds on the clock of the container, whose start need not
 be zero.
+
+docs/parse-json.md says what the keys of the JSON mean. Probabilities are written with four decimals. One that would
+thereby cross its threshold is written as the nearest number that does not, so that the marked segments and the events
+of the file are those of the parse.
 """
 
 import json
@@ -30,6 +29,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = npt.NDArray[np.float32]
+
+FORMAT, VERSION = "valor-parse", 1
+"""What the file calls itself."""
+DECIMALS = 4
+"""Of probabilities."""
+
 SEEN_AS = {"audio": "audible", "visual": "visible"}
 """How a modality is called where people read it."""
 _SHOWN = 12
@@ -186,12 +191,6 @@ class Parse:
             *(str(event) for event in self.events[:_SHOWN]),
         ]
         return "\n  ".join(lines + [f"... and {more} more; see .events"] * (more > 0))
-
-
-FORMAT, VERSION = "valor-parse", 1
-"""What the file calls itself."""
-DECIMALS = 4
-"""Of probabilities."""
 
 
 def write_parse(path: Path | str, parse: Parse) -> None:

@@ -80,7 +80,8 @@ class Predictions:
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together, are no probabilities, or name something twice."""
         if (self.predicted is None) == (self.segment_probs is None):
-            raise ValueError("predictions need either predicted or segment_probs, got " + _held(self))
+            held = " and ".join(name for name in ARRAYS if getattr(self, name) is not None) or "neither"
+            raise ValueError(f"predictions need either predicted or segment_probs, got {held}")
         sizes = {"clips": len(self.clip_ids), "modalities": len(MODALITIES), "classes": len(self.class_names)}
         main = self.predicted if self.predicted is not None else self.segment_probs
         sizes["segments"] = main.shape[1] if main is not None and main.ndim > 1 else 0
@@ -358,7 +359,3 @@ def _listed(what: str, names: Sequence[str]) -> str:
         return ""
     more = ", ..." if len(names) > SHOWN else ""
     return f"{len(names)} {what} ({', '.join(names[:SHOWN])}{more})"
-
-
-def _held(predictions: Predictions) -> str:
-    return " and ".join(name for name in ARRAYS if getattr(predictions, name) is not None) or "neither"

@@ -18,6 +18,7 @@ from valor.data.label_file import FILE_NAME, LABEL_FACTS, UNDER_WAY, PseudoLabel
 from valor.data.tables import Split, read_split
 from valor.data.thresholds import read_thresholds, threshold_origin
 from valor.data.vocabulary import class_names, read_vocabulary
+from valor.eval.figures.style import to_png
 from valor.label_harvest.pseudo_labels import judges_of
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import media_id
@@ -122,7 +123,8 @@ def _read_rules(path: Path, options: LabelOptions) -> tuple[dict[str, Any], dict
         raise ValueError(f"{path}: the store is of other classes than {options.classes!r}; pass classes=FILE")
     if options.thresholds is None:
         thresholds, unverified = thresholds_for(manifest, classes), _unverified(path, manifest)
-        return manifest, thresholds, {"default_for": _judges(manifest)} | unverified
+        judges = [str(manifest["teachers"][role]["teacher"]) for role in judging_roles(manifest)]
+        return manifest, thresholds, {"default_for": judges} | unverified
     return manifest, read_thresholds(options.thresholds, len(classes)), threshold_origin(options.thresholds)
 
 
@@ -138,11 +140,6 @@ def _unverified(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[str]]
             " and ".join(roles),
         )
     return {"unverified": roles} if roles else {}
-
-
-def _judges(manifest: Mapping[str, Any]) -> list[str]:
-    """Names of the teachers that judge."""
-    return [str(manifest["teachers"][role]["teacher"]) for role in judging_roles(manifest)]
 
 
 def _read_similarities(path: Path, manifest: Mapping[str, Any], thresholds: Mapping[str, np.ndarray]) -> EvidenceStore:
@@ -169,14 +166,8 @@ def _find(
         disagreements=review.disagreements(store, thresholds) if options.disagreements else None,
         quality=quality,
         split=split,
-        picture=_draw(quality, labels.class_names) if quality and options.picture else None,
+        picture=to_png(draw_label_classes(quality, labels.class_names)) if quality and options.picture else None,
     )
-
-
-def _draw(quality: LabelQuality, names: tuple[str, ...]) -> bytes:
-    from valor.eval.figures.style import to_png
-
-    return to_png(draw_label_classes(quality, names))
 
 
 def _scored_split(store: EvidenceStore, options: LabelOptions) -> Split:

@@ -188,7 +188,9 @@ def find_flips(store: EvidenceStore, other: EvidenceStore, thresholds: Mapping[s
             teacher.
     """
     judges = judges_of(thresholds, store.roles)
-    ours, theirs = _shared_clips(store, other)
+    row_of = {clip_id: row for row, clip_id in enumerate(other.clip_ids)}
+    ours = [row for row, clip_id in enumerate(store.clip_ids) if clip_id in row_of]  # rows of clips that both hold
+    theirs = [row_of[store.clip_ids[row]] for row in ours]
     _check_comparable(store, other, ours, theirs, judges)
     tags = store.weak_labels[ours][:, None]
     rows: list[Flip] = []
@@ -237,13 +239,6 @@ def write_flips(path: Path, found: Flips) -> None:
         logits = (f"{row.threshold:g}", f"{row.logit:.4f}", f"{row.other_logit:.4f}", f"{row.margin:.4f}")
         rows.append((row.clip_id, row.segment, row.modality, row.class_name, *logits, row.label))
     write_csv(path, FLIP_COLUMNS, rows)
-
-
-def _shared_clips(store: EvidenceStore, other: EvidenceStore) -> tuple[list[int], list[int]]:
-    """Rows in either store of the clips both hold."""
-    row_of = {clip_id: row for row, clip_id in enumerate(other.clip_ids)}
-    ours = [row for row, clip_id in enumerate(store.clip_ids) if clip_id in row_of]
-    return ours, [row_of[store.clip_ids[row]] for row in ours]
 
 
 def _check_comparable(

@@ -1,6 +1,8 @@
-"""Rows of a comparison: runs from their score files, published rows, and what may stand beside what.
+"""Runs side by side, and beside published rows: what is read of each, and what may stand beside what.
 
-F-scores as papers print them: the rows of published_scores.json, and which of their figures cannot be right.
+A row of a run comes from its score files, a published row from published_scores.json; those of its figures that cannot
+be right are told. Rows that were scored by another rule, on another truth or with another choice of the epoch stand
+together only when asked to.
 """
 
 import json
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).with_name("published_scores.json")
 """The data file: figures with their sources, and the legend of every word used in it."""
+
+SELECTION = "segment Type@AV"
+"""How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
+
+GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
+"""The order of the groups of a table: runs, then published rows by their features."""
+
+Record = dict[str, Any]
+"""The post-processing of a score file."""
 
 ROUNDING = 0.1
 """How far Type@AV printed with one decimal may lie from the mean of A, V and AV printed so: 0.05 for itself and 0.05
@@ -112,16 +123,6 @@ def _is_mean(figures: Figures, position: int) -> bool:
     """Whether the Type@AV at a position is the mean of the three figures before it, or that cannot be told."""
     known = [figure for figure in figures[position - 3 : position + 1] if figure is not None]
     return len(known) < 4 or abs(known[3] - sum(known[:3]) / 3) <= ROUNDING + 1e-9
-
-
-SELECTION = "segment Type@AV"
-"""How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
-
-GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
-"""The order of the groups of a table: runs, then published rows by their features."""
-
-Record = dict[str, Any]
-"""The post-processing of a score file."""
 
 
 @dataclass(frozen=True, kw_only=True)

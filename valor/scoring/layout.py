@@ -302,7 +302,7 @@ def full_report(evaluation: Evaluation) -> dict[str, Any]:
         report["anchors"] = {name: scores.to_dict() for name, scores in evaluation.anchors}
     for section in evaluation.sections:
         records = section.frame.astype(object).to_dict(orient="records")
-        report[section.key] = [{name: _plain_evaluation(value) for name, value in record.items()} for record in records]
+        report[section.key] = [{name: _plain_value(value) for name, value in record.items()} for record in records]
     return report
 
 
@@ -328,7 +328,7 @@ EVALUATION_FORMATS: dict[str, Callable[[Evaluation], str]] = {
 """What an evaluation can be written as."""
 
 
-def _plain_evaluation(value: Any) -> str | int | float | None:  # noqa: ANN401
+def _plain_value(value: Any) -> str | int | float | None:  # noqa: ANN401
     """A cell as JSON knows it; None for what is not defined."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
@@ -337,7 +337,7 @@ def _plain_evaluation(value: Any) -> str | int | float | None:  # noqa: ANN401
 
 def _sheet(frame: pd.DataFrame) -> Sheet:
     """Percentages with one decimal, counts with thousands, a line of space where the first of several texts changes."""
-    rows = [[_cell(_plain_evaluation(cell)) for cell in row] for row in frame.astype(object).itertuples(index=False)]
+    rows = [[_cell(_plain_value(cell)) for cell in row] for row in frame.astype(object).itertuples(index=False)]
     left = [n for n, kind in enumerate(frame.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
     firsts = [row[0] for row in rows]
     changes = [n for n in range(1, len(rows)) if firsts[n] != firsts[n - 1]] if len(left) > 1 else []

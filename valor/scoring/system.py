@@ -1,6 +1,7 @@
-"""What lies behind the ten figures, section by section: classes, overlaps, durations, probabilities.
+"""One system on one split: what it marks, what is true, its ten F-scores, and what lies behind these.
 
-One system on one split, ready for every figure and picture: what it marks, what is true, and its ten F-scores.
+Every figure and table of `valor evaluate` starts from a `ScoredSystem`. A `Section` is one further table of it:
+classes, intervals, overlaps, durations, probabilities.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,9 @@ from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores
 
 BoolArray = npt.NDArray[np.bool_]
+
+THREE = (*MODALITIES, "audio_visual")
+"""The modality axis where audio-visual is one of them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,10 +111,6 @@ def score_system(
         scores=scores,
         report=report,
     )
-
-
-THREE = (*MODALITIES, "audio_visual")
-"""The modality axis where audio-visual is one of them."""
 
 
 @dataclass(frozen=True, eq=False)
