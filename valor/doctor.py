@@ -7,8 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.tables import WEAK_TABLES, read_split
-from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.data.datasets import dataset_of
 
 NEEDED = (
     "torch",
@@ -153,10 +152,10 @@ def _fetch(name: str, role: str) -> str:
 def _data(folder: Path) -> list[Finding]:
     if not folder.is_dir():
         return [Finding("missing", str(folder), "no such folder", "name the folder that holds AVVP_train.csv")]
-    found, names = [], class_names(LLP_CLASSES)
-    for split in WEAK_TABLES:
+    found, dataset = [], dataset_of(folder)
+    for split in dataset.splits:
         try:
-            clips = len(read_split(folder, split, names).clip_ids)
+            clips = len(dataset.read_split(folder, split).clip_ids)
         except (OSError, ValueError) as error:
             absent = isinstance(error, FileNotFoundError)
             remedy = f"put the file into {folder}" if absent else "mend or replace the file"

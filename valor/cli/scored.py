@@ -80,22 +80,33 @@ def add_scores(command: Parser) -> None:
 
 def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> "Split":
     """The split that was named, with its truth on the segments of what is scored on it."""
-    from valor.data.tables import LLP_SEGMENTS, read_split
+    from valor.data.datasets import LLP, dataset_of
+    from valor.data.tables import read_split
     from valor.data.vocabulary import read_class_names
     from valor.label_harvest.store.manifest import media_id
 
-    where = (cli.annotations, cli.split, read_class_names(cli.classes, cli.annotations))
-    whole = read_split(*where, truth_version=cli.truth)
-    segments = _segments_of(scored, cli, where[-1])
+    dataset = dataset_of(cli.annotations)
+    other = dataset is not LLP
+    names = dataset.names if other and not cli.classes else read_class_names(cli.classes, cli.annotations)
+    whole = dataset.read_split(cli.annotations, cli.split, names, truth_version=None if other else cli.truth)
+    segments = _segments_of(scored, cli, names)
     named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
-    if segments in (None, LLP_SEGMENTS) or named_by_length or whole.truth is None:
+    if segments in (None, dataset.segments) or named_by_length or whole.truth is None or dataset.reader:
         return whole
     if whole.truth[:, segments:].any():
         raise ValueError(
             f"{scored}: has {segments} segments, and events of {cli.annotations} lie after them; "
             "score it on annotations of the same clips"
         )
-    return read_split(*where, truth_version=cli.truth, num_segments=segments or LLP_SEGMENTS)
+    assert segments is not None and whole.truth_version is not None  # of tables with truth
+    return read_split(
+        cli.annotations,
+        cli.split,
+        names,
+        truth_version=whole.truth_version,
+        num_segments=segments,
+        layout=dataset.layout,
+    )
 
 
 def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:

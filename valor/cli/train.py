@@ -46,7 +46,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--seeds", type=int, default=1, metavar="N", help="train N times, into RUN/seed-<seed> each")
     command.add_argument("--no-test", action="store_true", help="leave the test split alone")
     command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one option of the recipe")
-    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+    command.add_argument("--classes", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file (the data set's)")
     command.add_argument(
         "--device", default="auto", metavar="NAME", help="auto (a GPU where there is one), cpu or cuda"
     )
@@ -81,7 +81,7 @@ def run(cli: argparse.Namespace) -> int:
     options = TrainOptions(
         seeds=cli.seeds,
         labels=cli.labels,
-        names=class_names(read_vocabulary(cli.classes)),
+        names=class_names(read_vocabulary(cli.classes)) if cli.classes else None,
         device=cli.device,
         allow_random_teachers=cli.allow_random_teachers,
         deterministic=cli.deterministic,

@@ -35,8 +35,8 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,22 @@ EVENT_TABLES = {
     "v2020": ("AVVP_eval_audio.v2020.csv", "AVVP_eval_visual.csv"),
 }
 """Files of the dense truth, audio then visual, by version; they hold the clips of val and test."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The files of a data set whose tables have LLP's columns."""
+
+    tags: Mapping[str, str] = field(hash=False)
+    """File of the clip-level tags of each split."""
+    events: Mapping[str, tuple[str, ...]] = field(hash=False)
+    """Files of the dense truth, audio then visual, by version; the first is the current one."""
+    annotated: tuple[str, ...] = ("val", "test")
+    """Splits whose clips have dense truth."""
+
+
+LLP_LAYOUT = Layout(WEAK_TABLES, EVENT_TABLES)
+"""LLP's own, and the demo world's."""
 
 WEAK_COLUMNS = ("filename", "event_labels")
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
@@ -262,6 +278,7 @@ def read_split(
     *,
     truth_version: str = "v2024",
     num_segments: int = LLP_SEGMENTS,
+    layout: Layout = LLP_LAYOUT,
 ) -> Split:
     """Read one split of an annotation folder.
 
@@ -271,6 +288,7 @@ def read_split(
         class_names: every class the tables may name, in the order wanted on the class axis.
         truth_version: v2024, or v2020 for the audio table as first published.
         num_segments: T of every clip; a segment lasts one second.
+        layout: The files.
 
     Returns:
         The split; its truth is None for train.
@@ -280,17 +298,17 @@ def read_split(
         FileNotFoundError: A table is not in the folder.
     """
     folder = Path(folder)
-    if split not in WEAK_TABLES or truth_version not in EVENT_TABLES:
+    if split not in layout.tags or truth_version not in layout.events:
         raise ValueError(
-            f"split must be one of {', '.join(WEAK_TABLES)} and truth_version one of {', '.join(EVENT_TABLES)}, "
+            f"split must be one of {', '.join(layout.tags)} and truth_version one of {', '.join(layout.events)}, "
             f"got {split!r} and {truth_version!r}"
         )
-    clip_ids, weak_labels = read_weak_table(folder / WEAK_TABLES[split], class_names)
-    if split == "train":
+    clip_ids, weak_labels = read_weak_table(folder / layout.tags[split], class_names)
+    if split not in layout.annotated:
         return Split(split, clip_ids, tuple(class_names), weak_labels)
     truth = np.zeros((len(clip_ids), num_segments, len(MODALITIES), len(class_names)), dtype=np.bool_)
     digest = hashlib.sha256()
-    for modality, file_name in enumerate(EVENT_TABLES[truth_version]):
+    for modality, file_name in enumerate(layout.events[truth_version]):
         _mark_events(truth[:, :, modality], folder / file_name, clip_ids, class_names)
         digest.update((folder / file_name).read_bytes())
     return Split(split, clip_ids, tuple(class_names), weak_labels, truth, truth_version, digest.hexdigest())
@@ -451,6 +469,8 @@ def _annotation_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, 
     try:
         yield from checked_rows(path, columns)
     except FileNotFoundError:
+        if path.name not in (*WEAK_TABLES.values(), *(name for tables in EVENT_TABLES.values() for name in tables)):
+            raise FileNotFoundError(f"{path}: no such annotation table; put it there") from None
         raise FileNotFoundError(
             f"{path}: no such annotation table; an annotation folder holds {', '.join(WEAK_TABLES.values())} "
             f"and {', '.join(EVENT_TABLES['v2024'])}, as published at github.com/YapengTian/AVVP-ECCV20"

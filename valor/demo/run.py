@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from valor.data.datasets import LLP
 from valor.data.predictions import (
     Predictions,
     read_predictions,
@@ -20,9 +21,9 @@ from valor.data.predictions import (
     write_predictions,
     write_scores_json,
 )
-from valor.data.tables import Split, read_split
+from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds
-from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
+from valor.data.vocabulary import prompts
 from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
@@ -123,7 +124,7 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
     started = time.perf_counter()
     data, home = out / "data", options.home(out)
     world = build_world(data, options.split_sizes(), options.world_seed, options.workers, progress=progress)
-    splits = {split: read_split(data, split, class_names(LLP_CLASSES)) for split in SPLITS}
+    splits = {split: LLP.read_split(data, split) for split in SPLITS}
     store = harvest_world(data, splits, progress=progress)
     if options.shuffle_teachers:
         store = shuffled_between_clips(store, splits, seed=options.world_seed)
@@ -151,10 +152,10 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
 
 def harvest_world(data: Path, splits: Mapping[str, Split], *, progress: bool) -> EvidenceStore:
     """Evidence of the demo's teachers for every clip of the world."""
-    teachers = [build_teacher(f"demo-{role}", prompts(LLP_CLASSES, role)) for role in ROLES]
+    teachers = [build_teacher(f"demo-{role}", prompts(LLP.classes, role)) for role in ROLES]
     manifest = HarvestManifest(
         tuple(clip_id for split in splits.values() for clip_id in split.clip_ids),
-        class_names(LLP_CLASSES),
+        LLP.names,
         np.concatenate([split.weak_labels for split in splits.values()]),
     )
     options = HarvestOptions(grid=Grid(), shard_size=128, clips_per_batch=16)

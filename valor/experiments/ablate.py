@@ -23,13 +23,13 @@ from statistics import fmean
 import numpy as np
 from tqdm import tqdm
 
+from valor.data.datasets import LLP
 from valor.data.feature_files import read_label_files
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.provenance import of_folder, of_labels, told_by
-from valor.data.tables import Split, read_split
+from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds
-from valor.data.vocabulary import LLP_CLASSES
 from valor.demo.options import DemoOptions
 from valor.demo.run import harvest_world
 from valor.demo.world.render import build_world
@@ -44,7 +44,7 @@ from valor.training.checkpoint import PREDICTIONS
 from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
 from valor.training.recipes import Recipe, override, recipe_to_json
-from valor.training.run import LLP_NAMES, with_seed
+from valor.training.run import with_seed
 from valor.training.seeds import train_seeds
 from valor.training.train import VALOR_RULE
 
@@ -91,7 +91,7 @@ class AblationWorld:
         recipe = self.recipe(row)
         kinds = {kind for kind in (recipe.features.audio, recipe.features.visual, recipe.features.motion) if kind}
         absent = sorted(kind for kind in kinds if "." in kind and kind not in self.arrays)
-        absent += sorted({part.what for part in missing_parts(self.data, recipe, LLP_NAMES) if part.what in kinds})
+        absent += sorted({part.what for part in missing_parts(self.data, recipe, LLP.names) if part.what in kinds})
         return f"no {', '.join(absent)} features" if absent else None
 
 
@@ -126,9 +126,9 @@ def _demo(data: Path, clips: int | None, workers: int, *, progress: bool) -> Abl
         made = json.loads((data / WORLD_FILE).read_text(encoding="utf-8"))
         sizes, seed = made["sizes"], made["seed"]
     build_world(data, sizes, seed, workers, progress=progress)
-    splits = {split: read_split(data, split, LLP_NAMES) for split in SPLITS}
+    splits = {split: LLP.read_split(data, split) for split in SPLITS}
     store = harvest_world(data, splits, progress=progress)
-    thresholds = read_thresholds(WEIGHTS / "demo_thresholds.json", len(LLP_NAMES))
+    thresholds = read_thresholds(WEIGHTS / "demo_thresholds.json", len(LLP.names))
     return AblationWorld(
         name="demo",
         title=f"demo world, {', '.join(f'{len(splits[split].clip_ids)} {split}' for split in SPLITS)} clips",
@@ -142,7 +142,7 @@ def _demo(data: Path, clips: int | None, workers: int, *, progress: bool) -> Abl
 
 def _llp(data: Path) -> AblationWorld:
     """LLP with the classic features, else with CLIP and CLAP; labels of the store where there is one."""
-    lacking = {name: missing_parts(data, BASES[name], LLP_NAMES) for name in ("valor", "valor++")}
+    lacking = {name: missing_parts(data, BASES[name], LLP.names) for name in ("valor", "valor++")}
     has_store = (data / "store").is_dir()
     if has_store:
         lacking = {name: [p for p in parts if p.what != "labels"] for name, parts in lacking.items()}
@@ -153,12 +153,12 @@ def _llp(data: Path) -> AblationWorld:
             f"{missing_table(lacking['valor'])}\nwithout `data` the ablation runs on a demo world of its own"
         )
     base = BASES[complete[0]]
-    train, test = (read_split(data, split, LLP_NAMES) for split in ("train", "test"))
+    train, test = (LLP.read_split(data, split) for split in ("train", "test"))
     arrays: tuple[str, ...] = ()
     if has_store:
         store = read_store(data / "store")
         arrays = tuple(store.arrays)
-        evidence = _evidence_of_store(store, train, default_thresholds(store, LLP_CLASSES))
+        evidence = _evidence_of_store(store, train, default_thresholds(store, LLP.classes))
     else:
         evidence = _published_evidence(data, train)
     title = f"LLP, {base.name}, {len(test.clip_ids):,} test clips"

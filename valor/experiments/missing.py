@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from valor.data.datasets import LLP
 from valor.data.download import CLASSIC_FEATURES
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.packed import is_packed, read_packed_card
-from valor.data.published_files import read_clips
-from valor.data.tables import EVENT_TABLES, WEAK_TABLES, Split
+from valor.data.tables import Split
 from valor.label_harvest.store.manifest import media_id
 from valor.training.recipes import Recipe
-
-from .options import LLP_SIZES
 
 ON_THE_HUB = ("clap", "clip")
 """Kinds that `valor download features` fetches."""
@@ -49,10 +47,10 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
     Raises:
         ValueError: A table, a label file or the card of packed features is damaged.
     """
-    tables = [_annotations(data, split) for split in WEAK_TABLES]
+    tables = [_annotations(data, split) for split in LLP.layout.tags]
     found = [part for part in tables if part]
-    for split in WEAK_TABLES:
-        clips = read_clips(data, split, names) if (data / WEAK_TABLES[split]).is_file() else None
+    for split in LLP.layout.tags:
+        clips = LLP.read_clips(data, split, names) if (data / LLP.layout.tags[split]).is_file() else None
         for kind in needed_kinds(recipe.features):
             found += _counted(kind, split, clips, _names_with_features(data, kind, split), _source(data, kind))
         if split == "train" and recipe.fit.pseudo_label_weight:
@@ -78,16 +76,16 @@ def missing_table(parts: Sequence[Missing]) -> str:
 
 
 def _annotations(data: Path, split: str) -> Missing | None:
-    tables = (WEAK_TABLES[split], *(EVENT_TABLES["v2024"] if split != "train" else ()))
+    tables = (LLP.layout.tags[split], *(LLP.layout.events["v2024"] if split != "train" else ()))
     if all((data / table).is_file() for table in tables):
         return None
     remedy = f"valor download annotations --out {data}"
-    return Missing(what="annotations", split=split, clips=LLP_SIZES[split], missing=LLP_SIZES[split], remedy=remedy)
+    return Missing(what="annotations", split=split, clips=LLP.sizes[split], missing=LLP.sizes[split], remedy=remedy)
 
 
 def _counted(what: str, split: str, clips: Split | None, held: set[str], remedy: str) -> list[Missing]:
     """A row if any clip is without; where no table names the clips, if there is nothing at all."""
-    wanted = LLP_SIZES[split] if clips is None else len(clips.clip_ids)
+    wanted = LLP.sizes[split] if clips is None else len(clips.clip_ids)
     if clips is None:
         without = 0 if held else wanted
     else:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from valor.data.datasets import LLP
 from valor.data.feature_options import PRECISIONS
 from valor.data.provenance import MARK
 
@@ -9,10 +10,6 @@ from .rows import GROUPS, rows_of
 
 PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han": "HAN"}
 """The rows that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
-
-
-LLP_SIZES = {"train": 10_000, "val": 649, "test": 1_200}
-"""Clips of each split of LLP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +71,6 @@ class SimulationOptions:
 
     def split_sizes(self) -> dict[str, int]:
         """Clips of each split."""
-        share = 1 if self.clips is None else self.clips / sum(LLP_SIZES.values())
-        sizes = {split: max(_SMALLEST, round(size * share)) for split, size in LLP_SIZES.items()}
+        share = 1 if self.clips is None else self.clips / sum(LLP.sizes.values())
+        sizes = {split: max(_SMALLEST, round(size * share)) for split, size in LLP.sizes.items()}
         return sizes if self.clips is None else sizes | {"train": self.clips - sizes["val"] - sizes["test"]}

@@ -17,14 +17,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from valor.data.datasets import LLP
 from valor.data.download import download_annotations, download_from_hub
 from valor.data.fetch_options import FetchOptions
 from valor.data.packed import is_packed
 from valor.data.predictions import read_predictions, score_predictions, write_scores_json
 from valor.data.provenance import MARK, Provenance, of_features, of_labels
-from valor.data.published_files import import_features, read_clips
-from valor.data.tables import EVENT_TABLES, WEAK_TABLES, Split, read_split
-from valor.eval.decide import PRESETS
+from valor.data.published_files import import_features
+from valor.data.tables import Split
 from valor.eval.scores import TenScores
 from valor.label_harvest.store.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
@@ -32,7 +32,6 @@ from valor.scoring.layout import FORMATS, to_json
 from valor.training.checkpoint import PREDICTIONS
 from valor.training.options import TrainOptions
 from valor.training.recipes import Recipe, recipe_to_json
-from valor.training.run import LLP_NAMES
 from valor.training.seeds import SeedResult, summary, train_seeds
 
 from .missing import ON_THE_HUB, Missing, missing_parts, missing_table, needed_kinds
@@ -90,9 +89,9 @@ def fetch_parts(data: Path, recipe: Recipe, options: FetchOptions) -> None:
         DownloadError: Something could not be fetched.
         ValueError: A file that is there, or came, is damaged.
     """
-    if any(part.what == "annotations" for part in missing_parts(data, recipe, LLP_NAMES)):
+    if any(part.what == "annotations" for part in missing_parts(data, recipe, LLP.names)):
         download_annotations(data, options)
-    lacking = {part.what for part in missing_parts(data, recipe, LLP_NAMES)}
+    lacking = {part.what for part in missing_parts(data, recipe, LLP.names)}
     for what in ("features", "labels"):
         if lacking.intersection(ON_THE_HUB if what == "features" else [what]):
             for note in download_from_hub(what, data, options).notes:
@@ -112,16 +111,16 @@ def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
         ValueError: A file is damaged.
     """
     drops = recipe.features.missing == "drop"
-    lacking = [part for part in missing_parts(data, recipe, LLP_NAMES) if not _bearable(part, drops=drops)]
+    lacking = [part for part in missing_parts(data, recipe, LLP.names) if not _bearable(part, drops=drops)]
     if lacking:
         raise FileNotFoundError(
             f"{data} does not hold all that {recipe.name!r} needs\n{missing_table(lacking)}\n"
             "clips without features are left out with features.missing=drop"
         )
     for kind in needed_kinds(recipe.features):
-        for name in WEAK_TABLES:
+        for name in LLP.splits:
             if not is_packed(data, kind, name):
-                split = read_clips(data, name, LLP_NAMES)
+                split = LLP.read_clips(data, name)
                 import_features(data, split, kind, precision=PRECISION, allow_missing=drops, progress=progress)
 
 
@@ -157,7 +156,7 @@ def reproduce(
         _LOG.info("%s: test segment Type@AV %.1f", result.folder, result.test.segment.type_av if result.test else 0)
         results.append(result)
     version = compared_truth(data)
-    test = read_split(data, "test", options.names, truth_version=version)
+    test = LLP.read_split(data, "test", options.names, truth_version=version)
     scored = tuple(_scored_again(result, test, entry, simulated=simulated) for result in results)
     table = _compare(_score_files(scored, recipe, out / RESULT), entry, known, simulated=simulated)
     return Reproduction(
@@ -173,7 +172,7 @@ def reproduce(
 
 def compared_truth(data: Path) -> str:
     """The version of the truth to compare on: that of 2020, which the papers had, where its table is there."""
-    has_old = all((data / table).is_file() for table in EVENT_TABLES["v2020"])
+    has_old = all((data / table).is_file() for table in LLP.layout.events["v2020"])
     return "v2020" if has_old else "v2024"
 
 
@@ -194,7 +193,7 @@ def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
 
 def _provenance(data: Path, recipe: Recipe, options: TrainOptions) -> Provenance:
     """What is known of the features and labels of a row."""
-    splits = [read_clips(data, name, options.names) for name in WEAK_TABLES]
+    splits = [LLP.read_clips(data, name, options.names) for name in LLP.splits]
     labels = of_labels(options.labels or data) if recipe.fit.pseudo_label_weight else Provenance()
     return of_features(recipe.features, data, splits) | labels
 
@@ -207,7 +206,7 @@ def _bearable(part: Missing, *, drops: bool) -> bool:
 def _scored_again(result: SeedResult, test: Split, entry: PublishedRow, *, simulated: bool) -> SeedResult:
     """The same run scored by the published rule on the truth that is compared on."""
     predictions = read_predictions(result.folder / PREDICTIONS)
-    rule = PRESETS[entry.post_processing or "han"]
+    rule = LLP.rules[entry.post_processing or "han"]
     scores, report = score_predictions(predictions, test, rule, allow_subset=True)
     report |= {"selection": (result.report or {}).get("selection", SELECTION), "simulated": simulated}
     return replace(result, test=TenScores.from_dict(scores.to_dict()), report=report)

@@ -23,22 +23,19 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from valor.data.datasets import LLP
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
 from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
 from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.provenance import MARK, MARK_FILE, write_mark
 from valor.data.tables import (
-    EVENT_TABLES,
-    WEAK_TABLES,
     BoolArray,
     Split,
     read_event_table,
-    read_split,
     read_weak_table,
     write_event_table,
     write_weak_table,
 )
-from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES
@@ -79,8 +76,7 @@ def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: 
     _claim(out, {"simulated": True, **asdict(options), "tables": _digest(data) if has_tables else MARK})
     if not all((out / name).is_file() for name in _tables()):
         (_copy_tables if has_tables else _invent_tables)(data, out, options)
-    names = class_names(LLP_CLASSES)
-    splits = [read_split(out, split, names) for split in WEAK_TABLES]
+    splits = [LLP.read_split(out, split) for split in LLP.splits]
     todo = [(kind, split) for kind in kinds for split in splits if not is_packed(out, kind, split.name)]
     total = sum(len(split.clip_ids) for _, split in todo)
     with tqdm(total=total, desc=f"{MARK} features", unit="clip", disable=not progress) as bar:
@@ -140,7 +136,7 @@ def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: "t
     events = segment_events(split, options.seed)[:, :, MODALITY_OF[kind]]  # [N, T, C]
     directions = np.random.default_rng([options.seed, number]).standard_normal((events.shape[-1], width), np.float32)
     directions *= options.signal / np.linalg.norm(directions, axis=1, keepdims=True)
-    rng = np.random.default_rng([options.seed, number, list(WEAK_TABLES).index(split.name)])
+    rng = np.random.default_rng([options.seed, number, list(LLP.layout.tags).index(split.name)])
     for first in range(0, len(events), _BLOCK):
         block = events[first : first + _BLOCK]
         features = rng.standard_normal((*block.shape[:2], width), np.float32)
@@ -161,15 +157,15 @@ def _write_labels(out: Path, train: Split, options: SimulationOptions) -> None:
 
 def _copy_tables(data: Path, out: Path, options: SimulationOptions) -> None:
     """Copy the tables of a data folder, or as many evenly spaced clips of them as are wanted."""
-    names = class_names(LLP_CLASSES)
+    names = LLP.names
     kept: set[str] = set()
     for split, size in options.split_sizes().items():
-        clip_ids, weak_labels = read_weak_table(data / WEAK_TABLES[split], names)
+        clip_ids, weak_labels = read_weak_table(data / LLP.layout.tags[split], names)
         rows = np.linspace(0, len(clip_ids) - 1, min(size, len(clip_ids))).round().astype(int)
         chosen = [clip_ids[row] for row in rows]
         kept.update(chosen)
-        write_weak_table(out / WEAK_TABLES[split], chosen, weak_labels[rows], names)
-    for name in EVENT_TABLES["v2024"]:
+        write_weak_table(out / LLP.layout.tags[split], chosen, weak_labels[rows], names)
+    for name in LLP.layout.events["v2024"]:
         events = read_event_table(data / name, names)
         found = [
             (clip, onset, offset, names[c]) for clip, onset, offset, c in events if clip in kept and onset < offset
@@ -212,4 +208,4 @@ def _digest(data: Path) -> str:
 
 
 def _tables() -> tuple[str, ...]:
-    return (*WEAK_TABLES.values(), *EVENT_TABLES["v2024"])
+    return (*LLP.layout.tags.values(), *LLP.layout.events["v2024"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.data.datasets import DataSet
 from valor.eval.scores import FIGURES, LEVELS
 
 OPTIMISERS = ("adamw", "adam")
@@ -145,8 +145,10 @@ class TrainOptions:
     """How many trainings, from the recipe's own seed upwards."""
     labels: Path | None = None
     """Folder of pseudo labels; None for the published layout among the data."""
-    names: tuple[str, ...] = class_names(LLP_CLASSES)
-    """The classes of the tables."""
+    dataset: DataSet | None = None
+    """What the data folder holds; None for what its `dataset.json` says, or LLP."""
+    names: tuple[str, ...] | None = None
+    """The classes of the tables; None for those of the data set."""
     device: str = "auto"
     """As in `valor.training.run.train_run`."""
     allow_random_teachers: bool = False

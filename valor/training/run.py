@@ -17,11 +17,11 @@ from typing import Any
 import torch
 
 from valor.data.clips import ClipSet, read_clip_set
+from valor.data.datasets import DataSet, dataset_of
 from valor.data.feature_options import FeatureOptions
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
-from valor.data.tables import Split, read_split
-from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.data.tables import Split
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
@@ -118,10 +118,6 @@ def _named(teacher: Mapping[str, Any]) -> str:
     return f"{teacher.get('teacher', 'a teacher')} with weights {str(teacher.get('weights'))[:12]}"
 
 
-LLP_NAMES = class_names(LLP_CLASSES)
-"""The classes of LLP's tables."""
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RunSets:
     """The data of a run, read once for all its seeds."""
@@ -140,7 +136,8 @@ def train_run(  # noqa: PLR0913, what a run is
     out: Path,
     *,
     labels: Path | None = None,
-    names: tuple[str, ...] = LLP_NAMES,
+    dataset: DataSet | None = None,
+    names: tuple[str, ...] | None = None,
     device: str = "auto",
     allow_random_teachers: bool = False,
     progress: bool = True,
@@ -154,7 +151,8 @@ def train_run(  # noqa: PLR0913, what a run is
         out: The run folder.
         labels: Folder of pseudo labels; None for the published layout in `data`. Not read where the recipe has no use
             for them.
-        names: The classes of the tables, in the order of the class axis.
+        dataset: What `data` holds; None for what its `dataset.json` says, or LLP.
+        names: The classes of the tables, in the order of the class axis; None for those of the data set.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         allow_random_teachers: Accept labels and features of teachers with random weights.
         progress: Whether to show a progress bar on stderr.
@@ -164,7 +162,9 @@ def train_run(  # noqa: PLR0913, what a run is
         ValueError: Data, labels and recipe do not fit, or random teachers made them and that was not allowed.
         FileNotFoundError: A table or folder is not there.
     """
-    sets = read_run_sets(recipe, data, labels=labels, names=names, allow_random_teachers=allow_random_teachers)
+    sets = read_run_sets(
+        recipe, data, labels=labels, dataset=dataset, names=names, allow_random_teachers=allow_random_teachers
+    )
     return train_on(recipe, sets, out, device=device, progress=progress, own=own)
 
 
@@ -173,7 +173,8 @@ def read_run_sets(
     data: Path,
     *,
     labels: Path | None = None,
-    names: tuple[str, ...] = LLP_NAMES,
+    dataset: DataSet | None = None,
+    names: tuple[str, ...] | None = None,
     allow_random_teachers: bool = False,
     test: bool = False,
 ) -> RunSets:
@@ -183,20 +184,22 @@ def read_run_sets(
         recipe: Says which features, and whether labels are wanted.
         data: Folder of the annotation tables and the features.
         labels: Folder of pseudo labels; None for the published layout in `data`.
-        names: The classes of the tables.
+        dataset: What `data` holds; None for what its `dataset.json` says, or LLP.
+        names: The classes of the tables; None for those of the data set.
         allow_random_teachers: Accept labels and features of teachers with random weights.
         test: Also read the test split, if all of it is there; what is missing is logged and is no error.
     """
     labels = (labels or data) if recipe.fit.pseudo_label_weight else None
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels)
-    splits = {name: read_split(data, name, names) for name in ("train", "val")}
+    dataset = dataset or dataset_of(data)
+    splits = {name: dataset.read_split(data, name, names) for name in ("train", "val")}
     train, val = (
         read_clip_set(data, splits[name], recipe.features, labels=wanted)
         for name, wanted in (("train", labels), ("val", None))
     )
     _check_widths(recipe, train)
-    tested = _test_set(recipe, data, names) if test else None
+    tested = _test_set(recipe, data, dataset, names) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
     return RunSets(train=train, val=val, test=tested, provenance=of_run(recipe.features, data, used, labels))
 
@@ -284,7 +287,13 @@ def pick_device(name: str) -> torch.device:
 
 
 def predict_run(
-    run: Path, data: Path, split: str | Split, *, device: str = "auto", own: OwnParts = NOTHING_OWN
+    run: Path,
+    data: Path,
+    split: str | Split,
+    *,
+    device: str = "auto",
+    dataset: DataSet | None = None,
+    own: OwnParts = NOTHING_OWN,
 ) -> Predictions:
     """Parse a split with the selected weights of a run, on the features its recipe names.
 
@@ -293,11 +302,13 @@ def predict_run(
         data: Folder of the annotation tables and the features.
         split: `val` or `test`, or a split read before.
         device: As in `train_run`.
+        dataset: As in `train_run`.
         own: What the run was trained with that was given as objects.
     """
     refuse_several_seeds(run)
     parser, card = read_checkpoint(run, own=own)
-    wanted = read_split(data, split, card.class_names) if isinstance(split, str) else split
+    dataset = dataset or dataset_of(data)
+    wanted = dataset.read_split(data, split, card.class_names) if isinstance(split, str) else split
     if wanted.class_names != card.class_names:
         raise ValueError(
             f"{run}: the parser was trained for other classes than the split {wanted.name!r} has: "
@@ -321,10 +332,12 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
     return replace(recipe, fit=replace(recipe.fit, seed=seed))
 
 
-def _test_set(recipe: Recipe, data: Path, names: tuple[str, ...]) -> tuple[Split, ClipSet] | None:
+def _test_set(
+    recipe: Recipe, data: Path, dataset: DataSet, names: tuple[str, ...] | None
+) -> tuple[Split, ClipSet] | None:
     """The test split with its features, or None where a part of it is not there."""
     try:
-        split = read_split(data, "test", names)
+        split = dataset.read_split(data, "test", names)
         return split, read_clip_set(data, split, recipe.features)
     except (FileNotFoundError, ValueError) as error:
         _LOG.info("the test split will not be scored: %s", error)

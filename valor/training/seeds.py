@@ -107,6 +107,7 @@ def train_seeds(
         recipe,
         data,
         labels=options.labels,
+        dataset=options.dataset,
         names=options.names,
         allow_random_teachers=options.allow_random_teachers,
         test=options.test,

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from valor.data.clips import read_clip_set
+from valor.data.datasets import LLP
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
 from valor.data.feature_options import FeatureOptions
 from valor.data.packed import packed_cards, read_packed
 from valor.data.provenance import MARK
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.experiments.missing import LLP_SIZES
 from valor.experiments.simulated import SimulationOptions, segment_events, simulate
 
 NAMES = class_names(LLP_CLASSES)
@@ -21,8 +21,8 @@ SMALL = SimulationOptions(clips=60)
 
 
 def test_without_options_the_sizes_are_those_of_llp():
-    assert SimulationOptions().split_sizes() == LLP_SIZES
-    assert sum(LLP_SIZES.values()) == 11_849
+    assert SimulationOptions().split_sizes() == LLP.sizes
+    assert sum(LLP.sizes.values()) == 11_849
     assert sum(SMALL.split_sizes().values()) == 60
 
 

@@ -1,0 +1,98 @@
+"""What a data folder holds: LLP, a data set described beside its tables, or one of the user's own."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy_line import NAMES, write_tables
+from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
+from valor.data.tables import Split, read_split, write_event_table, write_weak_table
+
+BIRDS = ("Wren", "Robin")
+CLIPS = {"learn": ("a", "b", "c"), "try": ("d", "e")}
+
+
+@pytest.fixture
+def birds(tmp_path):
+    """Tables of other names, another vocabulary and six segments."""
+    tags = {split: np.ones((len(clips), 2), bool) for split, clips in CLIPS.items()}
+    for split, clips in CLIPS.items():
+        write_weak_table(tmp_path / f"{split}.tsv", clips, tags[split], BIRDS)
+    for stream in ("heard", "seen"):
+        write_event_table(tmp_path / f"{stream}.tsv", [("d", 1, 3, "Wren"), ("e", 5, 6, "Robin")])
+    prompts = {"visual_threshold": 15.0, "audio_threshold": 2.0}
+    classes = [{"name": n, "visual_prompt": f"A {n}.", "audio_prompt": f"A {n}.", **prompts} for n in BIRDS]
+    (tmp_path / "birds.json").write_text(json.dumps(classes))
+    description = {"name": "birds", "classes": "birds.json", "segments": 6, "annotated": ["try"]}
+    description |= {"tags": {split: f"{split}.tsv" for split in CLIPS}, "events": {"v1": ["heard.tsv", "seen.tsv"]}}
+    (tmp_path / "dataset.json").write_text(json.dumps(description))
+    return tmp_path
+
+
+def test_a_folder_is_of_llp_unless_it_says_otherwise(tmp_path):
+    folder = write_tables(tmp_path)
+    assert dataset_of(folder) is LLP and LLP.names == NAMES and sum(LLP.sizes.values()) == 11_849
+    for split in LLP.splits:
+        ours, plain = LLP.read_split(folder, split), read_split(folder, split, NAMES)
+        assert (ours.clip_ids, ours.truth_version, ours.truth_sha256) == (
+            plain.clip_ids,
+            plain.truth_version,
+            plain.truth_sha256,
+        )
+        assert np.array_equal(ours.weak_labels, LLP.read_clips(folder, split).weak_labels)
+
+
+def test_tables_of_other_names_are_described_beside_them(birds):
+    dataset = dataset_of(birds)
+    assert (dataset.name, dataset.names, dataset.splits, dataset.segments) == ("birds", BIRDS, ("learn", "try"), 6)
+    learn, tried = (dataset.read_split(birds, split) for split in dataset.splits)
+    assert learn.truth is None and learn.clip_ids == CLIPS["learn"]
+    assert tried.truth.shape == (2, 6, 2, 2) and tried.truth_version == "v1"
+    assert tried.truth[0, :, 0, 0].tolist() == [False, True, True, False, False, False]
+    with pytest.raises(ValueError, match="split must be one of learn, try and truth_version one of v1, got 'test'"):
+        dataset.read_split(birds, "test")
+    (birds / "seen.tsv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"seen\.tsv: no such annotation table; put it there"):
+        dataset.read_split(birds, "try")
+
+
+def test_a_data_set_of_ones_own_reads_its_own_files(tmp_path, monkeypatch):
+    def read(dataset, folder, split, names, version):
+        clips = tuple((folder / f"{split}.txt").read_text().split())
+        return Split(split, clips, names, np.ones((len(clips), len(names)), bool))
+
+    songs = DataSet(name="songs", title="Songs", classes=LLP.classes[:3], segments=None, seconds=0.5, reader=read)
+    monkeypatch.setitem(DATASETS, "songs", songs)
+    (tmp_path / "dataset.json").write_text('{"dataset": "songs"}')
+    (tmp_path / "val.txt").write_text("one two")
+    found = dataset_of(tmp_path)
+    assert found is songs and found.read_split(tmp_path, "val").clip_ids == ("one", "two")
+    assert found.read_clips(tmp_path, "val").class_names == NAMES[:3]
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("{", r"dataset\.json: expected .*JSONDecodeError"),
+    ("[]", r"dataset\.json: expected .*a JSON list"),
+    ('{"dataset": "ave"}', r"dataset\.json: the data set must be one of llp, got 'ave'; one of your own is known once"),
+    ('{"name": "x"}', r"dataset\.json: expected .*failed at KeyError\('events'\)"),
+    ('{"name": "x", "tabels": 1}', r"the keys tabels"),
+])  # fmt: skip
+def test_a_description_that_is_none_is_refused(tmp_path, text, message):
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        dataset_of(tmp_path)
+
+
+def test_a_description_needs_tables_of_both_modalities(birds):
+    held = json.loads((birds / "dataset.json").read_text())
+    (birds / "dataset.json").write_text(json.dumps(held | {"events": {"v1": ["heard.tsv"]}}))
+    with pytest.raises(ValueError, match="events need versions of two tables each, audible and visible"):
+        dataset_of(birds)
+
+
+@pytest.mark.parametrize("change", [{"segments": None}, {"seconds": 0.5}])
+def test_another_grid_needs_a_reader(change):
+    with pytest.raises(ValueError, match="llp: tables in LLP's columns have clips of one length .*a reader of its own"):
+        replace(LLP, **change)

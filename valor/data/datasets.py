@@ -1,0 +1,162 @@
+"""Data sets as values: vocabulary, splits, tables and grid of each, and which one a data folder holds.
+
+A data folder is of LLP unless a file `dataset.json` in it says otherwise: {"dataset": NAME}, a key of DATASETS, or a
+description of tables in LLP's columns (see `valor.data.tables`):
+
+    {"name": "birds", "title": "Birds of the garden", "classes": "classes.json", "segments": 10,
+     "tags": {"train": "train.tsv", "val": "val.tsv", "test": "test.tsv"},
+     "events": {"v1": ["heard.tsv", "seen.tsv"]}, "annotated": ["val", "test"]}
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from valor.eval.decide import PRESETS, PostProcessing
+
+from .tables import LLP_LAYOUT, LLP_SEGMENTS, Layout, Split, read_split, read_weak_table
+from .vocabulary import LLP_CLASSES, EventClass, class_names, read_vocabulary
+
+DATASET_FILE = "dataset.json"
+"""Says in a data folder which data set it holds, where that is not LLP."""
+
+_KEYS = ("name", "title", "classes", "segments", "tags", "events", "annotated")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """What is known of a data set besides its clips."""
+
+    name: str
+    """As DATASETS and `dataset.json` call it."""
+    title: str
+    """As tables and figures call it."""
+    classes: tuple[EventClass, ...]
+    """Its vocabulary, in the order of the class axis."""
+    layout: Layout = LLP_LAYOUT
+    """Its annotation tables."""
+    sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Clips of each split as published; empty where nobody counts on it."""
+    segments: int | None = LLP_SEGMENTS
+    """T of every clip; None for clips of any length."""
+    seconds: float = 1.0
+    """What a segment lasts."""
+    rules: Mapping[str, PostProcessing] = field(default_factory=lambda: dict(PRESETS), hash=False)
+    """Decision rules of published systems, by name."""
+    published: str | None = None
+    """File of published rows, in the form of LLP's `published_scores.json`; None where there are none."""
+    reader: Callable[["DataSet", Path, str, tuple[str, ...], str], Split] | None = None
+    """Reads a split from (data set, folder, split, class names, truth version); None for tables in LLP's columns."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no reader could read."""
+        if self.reader is None and (self.segments is None or self.seconds != 1):
+            raise ValueError(
+                f"{self.name}: tables in LLP's columns have clips of one length in segments of one second, got "
+                f"segments {self.segments} of {self.seconds:g} s; give the data set a reader of its own"
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return class_names(self.classes)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits."""
+        return tuple(self.layout.tags)
+
+    def read_split(
+        self, folder: Path | str, split: str, names: Sequence[str] | None = None, *, truth_version: str | None = None
+    ) -> Split:
+        """Read a split of a data folder.
+
+        Args:
+            folder: The data folder.
+            split: One of `splits`.
+            names: The classes of the class axis; None for those of the data set.
+            truth_version: A key of the event tables; None for the first.
+
+        Raises:
+            ValueError: The split or version is unknown, or a table is damaged; says file and line.
+            FileNotFoundError: A table is not in the folder.
+        """
+        version, named = truth_version or next(iter(self.layout.events)), tuple(names or self.names)
+        if self.reader is not None:
+            return self.reader(self, Path(folder), split, named, version)
+        assert self.segments is not None  # checked when the data set was made
+        return read_split(folder, split, named, truth_version=version, num_segments=self.segments, layout=self.layout)
+
+    def read_clips(self, folder: Path | str, split: str, names: Sequence[str] | None = None) -> Split:
+        """Read the clips and tags of a split, and no dense truth; arguments and errors as in `read_split`."""
+        if self.reader is not None:
+            return self.read_split(folder, split, names)
+        named = tuple(names or self.names)
+        if split not in self.layout.tags:
+            raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
+        clip_ids, weak_labels = read_weak_table(Path(folder) / self.layout.tags[split], named)
+        return Split(split, clip_ids, named, weak_labels)
+
+
+LLP = DataSet(
+    name="llp",
+    title="LLP",
+    classes=LLP_CLASSES,
+    sizes={"train": 10_000, "val": 649, "test": 1_200},
+    published="published_scores.json",
+)
+"""Look, Listen, and Parse: Tian et al., ECCV 2020."""
+
+DATASETS: dict[str, DataSet] = {"llp": LLP}
+"""The data sets known by name."""
+
+
+def dataset_of(folder: Path | str) -> DataSet:
+    """The data set a folder holds: what its `dataset.json` says, or LLP.
+
+    Raises:
+        ValueError: The file names a data set nobody knows, or describes none.
+    """
+    path = Path(folder) / DATASET_FILE
+    if not path.is_file():
+        return LLP
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(held, dict):
+            raise TypeError(f"a JSON {type(held).__name__}")
+        if "dataset" in held:
+            return _known(held["dataset"], path)
+        strangers = sorted(set(held) - set(_KEYS))
+        if strangers:
+            raise KeyError(f"the keys {', '.join(strangers)}")
+        return _described(held, path.parent)
+    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f'{path}: expected {{"dataset": NAME}} or a description with {", ".join(_KEYS)}, failed at {error!r}'
+        ) from error
+
+
+def _known(name: str, path: Path) -> DataSet:
+    if name not in DATASETS:
+        raise ValueError(
+            f"{path}: the data set must be one of {', '.join(DATASETS)}, got {name!r}; one of your own is known once "
+            "the file that defines it is loaded"
+        )
+    return DATASETS[name]
+
+
+def _described(held: Mapping[str, Any], folder: Path) -> DataSet:
+    events = {version: tuple(tables) for version, tables in dict(held["events"]).items()}
+    wrong = [version for version, tables in events.items() if len(tables) != 2]
+    if wrong or not events:
+        raise ValueError(f"{folder / DATASET_FILE}: events need versions of two tables each, audible and visible")
+    layout = Layout(dict(held["tags"]), events, tuple(held.get("annotated", ("val", "test"))))
+    return DataSet(
+        name=str(held["name"]),
+        title=str(held.get("title", held["name"])),
+        classes=read_vocabulary(str(folder / held["classes"])),
+        layout=layout,
+        segments=held.get("segments", LLP_SEGMENTS),
+    )
