@@ -18,6 +18,7 @@ from .manifest import HarvestManifest
 from .shards import KnownClip, Marker, is_intact, known_clips
 
 logger = logging.getLogger(__name__)
+
 UNREAD = ("undecodable", "timeout", "missing")
 """Statuses of a clip of which nothing was read; another attempt may find more."""
 

@@ -23,6 +23,7 @@ from .disk import file_sha256, rename, write_atomic
 from .share import WHOLE
 
 logger = logging.getLogger(__name__)
+
 FORMAT_VERSION = 2
 """Raised whenever the same clip and teachers would give other evidence; part of the fingerprint."""
 MARKER_VERSION = 3

@@ -35,6 +35,7 @@ from ..store.disk import file_sha256
 from .teacher import TeacherUnavailableError
 
 logger = logging.getLogger(__name__)
+
 RANDOM = "random"
 """The word in place of a path that asks for seeded random weights."""
 RANDOM_SEED = 0

@@ -2,8 +2,7 @@
 
 `valor.data.feature_files` reads the published per-clip files, `valor.data.packed` what `valor import` made of them, and
 `valor.label_harvest.store.store` the evidence of a harvest. All end here, on the segment grid, and only clips whose
-parts are all
-there get through.
+parts are all there get through.
 """
 
 import hashlib

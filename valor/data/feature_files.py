@@ -7,7 +7,7 @@
 What is denser than one row per segment is folded while it is read, so it never fills the memory.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,16 @@ LABEL_FOLDERS = ("CLAP/segment_pseudo_labels", "CLIP/segment_pseudo_labels")
 """Folders of the published pseudo labels, in the order of the modality axis."""
 
 
+def check_kinds(kinds: Sequence[str]) -> None:
+    """Refuse names that are no published feature kind.
+
+    Raises:
+        ValueError: Says which.
+    """
+    if unknown := [kind for kind in kinds if kind not in FEATURE_FILES]:
+        raise ValueError(f"feature kinds are {', '.join(FEATURE_FILES)}, got {', '.join(unknown)}")
+
+
 @dataclass(frozen=True, eq=False)
 class ClipArrays:
     """What was found for the clips of a split; rows of missing clips hold zeros and must not be used."""
@@ -81,7 +91,9 @@ def read_feature_files(root: Path, kind: str, split: Split) -> ClipArrays:
     """
     paths, missing = find_feature_files(root, kind, split)
     tensor = torch.zeros(len(split.clip_ids), SEGMENTS, FEATURE_FILES[kind].shape[1])
-    for rows in _chunks(sorted(paths)):
+    found = sorted(paths)
+    for start in range(0, len(found), _CHUNK):
+        rows = found[start : start + _CHUNK]
         tensor[rows] = fold_features(np.stack([read_feature_file(paths[row], kind) for row in rows]), kind)
     return ClipArrays(tensor, missing, str(root / FEATURE_FILES[kind].folder))
 
@@ -180,11 +192,6 @@ def _paths(folder: Path, split: Split) -> tuple[dict[int, Path], tuple[str, ...]
         else:
             paths[row] = folder / f"{stem}.npy"
     return paths, tuple(missing)
-
-
-def _chunks(rows: list[int]) -> Iterator[list[int]]:
-    for start in range(0, len(rows), _CHUNK):
-        yield rows[start : start + _CHUNK]
 
 
 def _load(path: Path, shape: tuple[int, int], what: str) -> np.ndarray:

@@ -62,6 +62,11 @@ class PackedCard:
     sha256: str = ""
     """Of the tensor file."""
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether the published files have more rows than are kept."""
+        return self.source_shape[0] != self.shape[1]
+
     def __post_init__(self) -> None:
         """Refuse what cannot be the card of a packed file."""
         expected = (len(self.clip_ids), SEGMENTS)
@@ -77,6 +82,19 @@ class PackedCard:
 def is_packed(data: Path, kind: str, split: str) -> bool:
     """Whether the store of a data folder holds this kind for this split."""
     return _card_path(data, kind, split).is_file()
+
+
+def packed_cards(data: Path, splits: Sequence[str], kinds: Sequence[str] = tuple(FEATURE_FILES)) -> list[PackedCard]:
+    """Cards of all that a store holds of these splits and kinds."""
+    return [read_packed_card(data, kind, split) for kind in kinds for split in splits if is_packed(data, kind, split)]
+
+
+def _tensor_path(data: Path, kind: str, split: str) -> Path:
+    return data / FOLDER / f"{kind}.{split}.safetensors"
+
+
+def _card_path(data: Path, kind: str, split: str) -> Path:
+    return data / FOLDER / f"{kind}.{split}.json"
 
 
 def write_packed(data: Path, features: Tensor, card: PackedCard) -> PackedCard:
@@ -125,6 +143,42 @@ def write_packed_blocks(data: Path, blocks: Iterable[Tensor], card: PackedCard) 
         text = json.dumps({"format": FORMAT_VERSION, **asdict(written)}, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
     return written
+
+
+def _write_tensor(path: Path, blocks: Iterable[Tensor], card: PackedCard) -> str:
+    """Write a safetensors file block by block and return its sha256.
+
+    safetensors writes whole tensors only. It gets one of zeros, to which numpy gives no memory until it is touched, and
+    the blocks are put in their place; the bytes are those of a tensor saved in one go.
+    """
+    dtype, done = PRECISIONS[card.dtype], 0
+    save_file({_TENSOR: np.zeros(card.shape, card.dtype)}, path)
+    with path.open("r+b") as file:
+        header = int.from_bytes(file.read(8), "little")  # a safetensors file: length of the header, header, numbers
+        file.seek(8 + header)
+        for block in blocks:
+            if tuple(block.shape[1:]) != card.shape[1:] or block.dtype != dtype:
+                raise ValueError(
+                    f"a block of {card.kind} features must be {card.dtype} [n, {card.shape[1]}, {card.shape[2]}] as "
+                    f"the card says, got {block.dtype} {list(block.shape)}"
+                )
+            _refuse_infinite(block, card, done)
+            file.write(block.contiguous().numpy().data)
+            done += len(block)
+    if done != card.shape[0]:
+        raise ValueError(f"the blocks of {card.kind} of {card.split} must hold {card.shape[0]} clips, got {done}")
+    return file_sha256(path)
+
+
+def _refuse_infinite(features: Tensor, card: PackedCard, first: int) -> None:
+    """Refuse a block whose numbers are not all finite; its rows are those of the card from `first` on."""
+    finite = features.isfinite().flatten(1).all(dim=1)
+    if not finite.all():
+        clips = listed([card.clip_ids[first + row] for row in (~finite).nonzero().flatten().tolist()])
+        remedy = "pack with precision='float32'" if card.dtype == "float16" else "extract these clips again"
+        raise ValueError(
+            f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can, in {clips}; {remedy}"
+        )
 
 
 def read_packed_card(data: Path, kind: str, split: str) -> PackedCard:
@@ -206,52 +260,3 @@ def read_packed_features(data: Path, kind: str, split: Split) -> ClipArrays:
     tensor = features.new_zeros(len(split.clip_ids), *features.shape[1:])
     tensor[held] = features[[row_of[split.clip_ids[n]] for n in held]]
     return ClipArrays(tensor, tuple(i for i in split.clip_ids if i not in row_of), where)
-
-
-def packed_cards(data: Path, splits: Sequence[str], kinds: Sequence[str] = tuple(FEATURE_FILES)) -> list[PackedCard]:
-    """Cards of all that a store holds of these splits and kinds."""
-    return [read_packed_card(data, kind, split) for kind in kinds for split in splits if is_packed(data, kind, split)]
-
-
-def _tensor_path(data: Path, kind: str, split: str) -> Path:
-    return data / FOLDER / f"{kind}.{split}.safetensors"
-
-
-def _card_path(data: Path, kind: str, split: str) -> Path:
-    return data / FOLDER / f"{kind}.{split}.json"
-
-
-def _write_tensor(path: Path, blocks: Iterable[Tensor], card: PackedCard) -> str:
-    """Write a safetensors file block by block and return its sha256.
-
-    safetensors writes whole tensors only. It gets one of zeros, to which numpy gives no memory until it is touched, and
-    the blocks are put in their place; the bytes are those of a tensor saved in one go.
-    """
-    dtype, done = PRECISIONS[card.dtype], 0
-    save_file({_TENSOR: np.zeros(card.shape, card.dtype)}, path)
-    with path.open("r+b") as file:
-        header = int.from_bytes(file.read(8), "little")  # a safetensors file: length of the header, header, numbers
-        file.seek(8 + header)
-        for block in blocks:
-            if tuple(block.shape[1:]) != card.shape[1:] or block.dtype != dtype:
-                raise ValueError(
-                    f"a block of {card.kind} features must be {card.dtype} [n, {card.shape[1]}, {card.shape[2]}] as "
-                    f"the card says, got {block.dtype} {list(block.shape)}"
-                )
-            _refuse_infinite(block, card, done)
-            file.write(block.contiguous().numpy().data)
-            done += len(block)
-    if done != card.shape[0]:
-        raise ValueError(f"the blocks of {card.kind} of {card.split} must hold {card.shape[0]} clips, got {done}")
-    return file_sha256(path)
-
-
-def _refuse_infinite(features: Tensor, card: PackedCard, first: int) -> None:
-    """Refuse a block whose numbers are not all finite; its rows are those of the card from `first` on."""
-    finite = features.isfinite().flatten(1).all(dim=1)
-    if not finite.all():
-        clips = listed([card.clip_ids[first + row] for row in (~finite).nonzero().flatten().tolist()])
-        remedy = "pack with precision='float32'" if card.dtype == "float16" else "extract these clips again"
-        raise ValueError(
-            f"{card.kind} features of {card.split} hold numbers beyond what {card.dtype} can, in {clips}; {remedy}"
-        )

@@ -1,20 +1,13 @@
-"""The published layout of a store: its features and labels as the per-clip files other projects load.
+"""The published layout in and out: the per-clip files of features and pseudo labels that other projects load.
 
-Names, dtypes and shapes are those of the published files. What a store keeps folded to one row per segment cannot be
-unfolded: a CLAP map unless it was harvested raw, and ResNet-152, of whose eight frames a second the mean is kept. On
-demand these rows go into a folder under another name, so that no loader takes them for the published ones.
+In: files are looked through, checked and packed; the labels become one file. Nothing is written of a kind and split, or
+of the labels, until every file of it has been read and found good. Clips without a file are refused unless that was
+allowed; a damaged file is always refused, since leaving it out in silence would hide it.
 
-The published layout in: per-clip files are looked through, checked and packed; the labels become one file.
-
-Nothing is written of a kind and split, or of the labels, until every file of it has been read and found good. Clips
-without a file are refused unless that was allowed; a damaged file is always refused, since leaving it out in silence
-would hide it.
-
-The published layout out: what the store and a label file hold, as the per-clip files other projects load.
-
-Names, dtypes and shapes are those of the published files. A kind that was folded to ten rows a clip cannot be unfolded:
-the rows it came from are gone. On demand its ten rows are written under another folder name, so that no loader takes
-them for the published ones.
+Out: what a packed store, a label file or a harvest holds, under the published names, dtypes and shapes. What is folded
+to one row per segment cannot be unfolded: a CLAP map unless it was harvested raw, and ResNet-152, of whose eight frames
+a second the mean is kept. On demand these rows go into a folder under another name, so that no loader takes them for
+the published ones.
 """
 
 import hashlib
@@ -41,6 +34,7 @@ from .feature_files import (
     LABEL_FOLDERS,
     SEGMENTS,
     ClipArrays,
+    check_kinds,
     find_feature_files,
     fold_features,
     listed,
@@ -57,6 +51,17 @@ _LOG = logging.getLogger(__name__)
 _CHUNK = 64
 """Files read before they are folded together."""
 _SHOWN = 5
+FOLDED = "_folded"
+"""Ending of the folder of a kind that is exported as ten rows a clip."""
+ARRAYS = {
+    "clap": "audio.map",
+    "clip": "visual.embedding",
+    "vggish": "vggish.features",
+    "r2plus1d": "r2plus1d.features",
+}
+"""Array of a store that is a published feature kind, row for row."""
+FOLDED_ARRAYS = {"clap": "audio.folded", "res152": "res152.features"}
+"""Array of a store that holds a published kind folded to segments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +109,7 @@ def feature_coverage(data: Path, splits: Sequence[Split], kinds: Sequence[str]) 
         ValueError: A kind is unknown, or a clip has two files.
         FileNotFoundError: The folder of a kind is not there.
     """
-    unknown = [kind for kind in kinds if kind not in FEATURE_FILES]
-    if unknown:
-        raise ValueError(f"feature kinds are {', '.join(FEATURE_FILES)}, got {', '.join(unknown)}")
+    check_kinds(kinds)
     found = []
     for kind in kinds:
         for split in splits:
@@ -201,6 +204,30 @@ def import_features(
     return write_packed(out or data, features, card)
 
 
+def _read_all(paths: Sequence[Path], kind: str, *, precision: str, progress: bool) -> Tensor:
+    """Read, fold and round; every file is looked at before the damaged ones are reported."""
+    features = torch.empty(len(paths), SEGMENTS, FEATURE_FILES[kind].shape[1], dtype=PRECISIONS[precision])
+    damaged: list[str] = []
+    with tqdm(total=len(paths), desc=f"import {kind}", unit="clip", disable=not progress) as bar:
+        for start in range(0, len(paths), _CHUNK):
+            arrays = []
+            for path in paths[start : start + _CHUNK]:
+                try:
+                    arrays.append(read_feature_file(path, kind))
+                except ValueError as error:
+                    damaged.append(str(error))
+            if not damaged:
+                features[start : start + len(arrays)] = fold_features(np.stack(arrays), kind)
+            bar.update(min(_CHUNK, len(paths) - start))
+    if damaged:
+        shown = "; ".join(damaged[:_SHOWN]) + "; ..." * (len(damaged) > _SHOWN)
+        raise ValueError(
+            f"{len(damaged)} of {len(paths):,} {kind} files are damaged or of another kind: {shown}; mend or delete "
+            "them; nothing was written"
+        )
+    return features
+
+
 def import_labels(
     data: Path, splits: Sequence[Split], out: Path, *, allow_missing: bool = False, allow_untagged: bool = False
 ) -> tuple[PseudoLabels, list[Coverage]]:
@@ -244,30 +271,6 @@ def import_labels(
     write_label_facts(out, provenance)
     write_pseudo_labels(out / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels)
     return labels, coverages
-
-
-def _read_all(paths: Sequence[Path], kind: str, *, precision: str, progress: bool) -> Tensor:
-    """Read, fold and round; every file is looked at before the damaged ones are reported."""
-    features = torch.empty(len(paths), SEGMENTS, FEATURE_FILES[kind].shape[1], dtype=PRECISIONS[precision])
-    damaged: list[str] = []
-    with tqdm(total=len(paths), desc=f"import {kind}", unit="clip", disable=not progress) as bar:
-        for start in range(0, len(paths), _CHUNK):
-            arrays = []
-            for path in paths[start : start + _CHUNK]:
-                try:
-                    arrays.append(read_feature_file(path, kind))
-                except ValueError as error:
-                    damaged.append(str(error))
-            if not damaged:
-                features[start : start + len(arrays)] = fold_features(np.stack(arrays), kind)
-            bar.update(min(_CHUNK, len(paths) - start))
-    if damaged:
-        shown = "; ".join(damaged[:_SHOWN]) + "; ..." * (len(damaged) > _SHOWN)
-        raise ValueError(
-            f"{len(damaged)} of {len(paths):,} {kind} files are damaged or of another kind: {shown}; mend or delete "
-            "them; nothing was written"
-        )
-    return features
 
 
 def _merged(splits: Sequence[Split], read: Sequence[ClipArrays]) -> PseudoLabels:
@@ -314,26 +317,6 @@ def _refuse_random(data: Path) -> None:
         )
 
 
-FOLDED = "_folded"
-"""Ending of the folder of a kind that is exported as ten rows a clip."""
-
-
-def file_names(clip_ids: Sequence[str]) -> list[str]:
-    """Names of the published files of some clips.
-
-    Raises:
-        ValueError: Two clips go by one name.
-    """
-    names = [f"{media_id(clip_id)}.npy" for clip_id in clip_ids]
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"the published layout names a file by the first 11 characters of an LLP name, and {len(twice)} such names "
-            f"stand for several clips, such as {twice[0]}; export fewer splits at a time"
-        )
-    return names
-
-
 def exportable(data: Path, splits: Sequence[str], kinds: Sequence[str], *, folded: bool = False) -> list[PackedCard]:
     """Cards of what is to be exported.
 
@@ -347,13 +330,11 @@ def exportable(data: Path, splits: Sequence[str], kinds: Sequence[str], *, folde
         FileNotFoundError: The store holds none of it.
         ValueError: A kind is unknown, or was folded and that was not accepted.
     """
-    unknown = [kind for kind in kinds if kind not in FEATURE_FILES]
-    if unknown:
-        raise ValueError(f"feature kinds are {', '.join(FEATURE_FILES)}, got {', '.join(unknown)}")
+    check_kinds(kinds)
     cards = packed_cards(data, splits, kinds)
     if not cards:
         raise FileNotFoundError(f"{data}: no packed features of {', '.join(kinds)} for {', '.join(splits)} to export")
-    gone = sorted({card.kind for card in cards if _is_folded(card)})
+    gone = sorted({card.kind for card in cards if card.is_folded})
     if gone and not folded:
         raise ValueError(
             f"{', '.join(gone)} were folded to ten rows a clip and cannot be unfolded; leave them out of `kinds`, or "
@@ -379,7 +360,7 @@ def export_features(data: Path, card: PackedCard, out: Path, *, progress: bool =
         ValueError: The packed file is damaged, two clips go by one name, or a file of other contents is in the way.
     """
     features, card = read_packed(data, card.kind, card.split)
-    folder = out / (FEATURE_FILES[card.kind].folder + FOLDED * _is_folded(card))
+    folder = out / (FEATURE_FILES[card.kind].folder + FOLDED * card.is_folded)
     names = file_names(card.clip_ids)
     if (of_folder(data) | told_by({"source": card.source})).simulated:
         pass_mark(data, out, {"source": card.source})
@@ -415,6 +396,22 @@ def export_labels(labels: PseudoLabels, out: Path, *, overwrite: bool = False, p
     return len(names) * len(labels.modalities)
 
 
+def file_names(clip_ids: Sequence[str]) -> list[str]:
+    """Names of the published files of some clips.
+
+    Raises:
+        ValueError: Two clips go by one name.
+    """
+    names = [f"{media_id(clip_id)}.npy" for clip_id in clip_ids]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"the published layout names a file by the first 11 characters of an LLP name, and {len(twice)} such names "
+            f"stand for several clips, such as {twice[0]}; export fewer splits at a time"
+        )
+    return names
+
+
 def _write_all(
     folder: Path, names: Sequence[str], arrays: Iterator[np.ndarray], *, label: str | None, overwrite: bool = False
 ) -> None:
@@ -438,22 +435,6 @@ def write_array(path: Path, array: np.ndarray, *, overwrite: bool = False) -> No
         raise ValueError(f"{path}: another file is in the way; export into an empty folder")
     with replaced(path, flush=False) as temporary:
         temporary.write_bytes(contents)
-
-
-def _is_folded(card: PackedCard) -> bool:
-    return card.source_shape[0] != card.shape[1]
-
-
-ARRAYS = {
-    "clap": "audio.map",
-    "clip": "visual.embedding",
-    "vggish": "vggish.features",
-    "r2plus1d": "r2plus1d.features",
-}
-"""Array of a store that is a published feature kind, row for row."""
-
-FOLDED_ARRAYS = {"clap": "audio.folded", "res152": "res152.features"}
-"""Array of a store that holds a published kind folded to segments."""
 
 
 @dataclass(frozen=True)
