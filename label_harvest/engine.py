@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from .media.clip import ClipMedia, Grid, MediaError
-from .media.decode_pool import DecodeLimits, DecodePool
+from .media.decode_pool import DecodePool
 from .media.decoders import DECODERS, PYAV
+from .media.process import DecodeLimits
 from .store.evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
 from .store.shards import KnownClip, ShardRow
 from .teachers.teacher import Teacher

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .media.clip import FAILURES, STATUSES, Grid
-from .media.decode_pool import DecodeLimits, usable_cores
 from .media.decoders import PYAV, check_decoder
+from .media.process import DecodeLimits, usable_cores
 from .store.evidence import ShardEvidence
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import write_origins

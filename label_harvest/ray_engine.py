@@ -18,7 +18,8 @@ from types import ModuleType
 from typing import Any, cast
 
 from .engine import Batch, Clock, Decoding, Judged, read_row
-from .media.decode_pool import DecodePool, usable_cores
+from .media.decode_pool import DecodePool
+from .media.process import usable_cores
 from .store.evidence import Answers, ReadClip, judge_batch, prepare_batch
 from .teachers.teacher import Teacher
 

@@ -1,18 +1,30 @@
-"""Decoding in processes that can be killed: a clip that hangs, crashes or eats memory costs that clip and no more."""
+"""Clips decoded in processes that can be killed: one that hangs, crashes or eats memory costs that clip and no more."""
 
 import logging
-import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+import numpy as np
+
 from .clip import ClipMedia, Grid, MediaError
-from .decode_worker import named_function, request_for, unpack
 from .decoders import DECODERS, PYAV
-from .frames import DecodedClip
-from .process import ChildProcess, DiedError, StartError, never_ready, unusable
+from .frames import DecodedClip, Picture, Sound
+from .process import (
+    Beat,
+    ChildProcess,
+    DecodeLimits,
+    DiedError,
+    Message,
+    StartError,
+    named_function,
+    never_ready,
+    shared_memory,
+    unusable,
+)
 from .read import finish_clip
 
 logger = logging.getLogger(__name__)
@@ -23,28 +35,6 @@ TRIES = 3
 """A clip is given up when so many fresh processes have died of it; one may die of something else."""
 _RESAMPLING = threading.Lock()
 """Held by the one thread that resamples: torch spreads each call over the cores by itself."""
-
-
-def usable_cores() -> int:
-    """Cores this process may use, which on a cluster is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodeLimits:
-    """What one clip may take."""
-
-    seconds: float = 60.0
-    """Wall-clock time; a clip that takes longer becomes a row with the status `timeout`."""
-    memory: int = 4096
-    """MiB of memory; a clip that takes more becomes `undecodable`."""
-
-    def __post_init__(self) -> None:
-        """Refuse limits no clip can keep."""
-        if not self.seconds > 0:
-            raise ValueError(f"the time limit of a clip must be positive seconds, got {self.seconds}")
-        if self.memory < 1:
-            raise ValueError(f"the memory limit of a clip must be at least 1 MiB, got {self.memory}")
 
 
 class DecodePool:
@@ -74,7 +64,7 @@ class DecodePool:
         self._closed = False
 
     def __enter__(self) -> "DecodePool":
-        """Nothing to do: processes start when they are needed."""
+        """Processes start when they are needed."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -106,7 +96,7 @@ class DecodePool:
         for attempt in range(1, TRIES + 1):
             process = self._take()
             try:
-                decoded = process.decode(request_for(path, grid, self.limits.seconds, slots=self._slots))
+                decoded = process.decode(path, grid, slots=self._slots)
             except DiedError as death:
                 self._drop(process)
                 if self._closed:
@@ -139,12 +129,11 @@ class DecodePool:
         with self._guard:
             if self._closed:
                 raise DiedError("was not started any more")
-            process = _Process(self.limits.memory, self._decode)
+            process = _Process(self.limits, self._decode)
             self._all.add(process)
         return process
 
     def _drop(self, process: "_Process") -> None:
-        """End a process for good."""
         process.end()
         with self._guard:
             self._all.discard(process)
@@ -153,36 +142,88 @@ class DecodePool:
 class _Process(ChildProcess):
     """One decoding process of a pool."""
 
-    def __init__(self, memory: int, decode: str) -> None:
-        """Start it with MiB of memory for a clip, and the function that decodes."""
-        super().__init__(f"{__package__}.decode_worker", [str(memory), decode])
+    def __init__(self, limits: DecodeLimits, decode: str) -> None:
+        """Start it, with the function that decodes as module:name."""
+        super().__init__(limits, f"{__name__}:{ClipService.__name__}", decode)
+        self._seconds = limits.seconds
 
-    def decode(self, request: dict) -> DecodedClip:
-        """Have it decode one file, see `request_for`.
+    def decode(self, path: Path, grid: Grid, *, slots: bool) -> DecodedClip:
+        """Have it decode one file.
 
         Raises:
             MediaError: The clip cannot be used, or took too long; then the process is not to be used again.
             OSError: Decoding processes do not work on this machine.
             DiedError: The process died.
         """
-        name, seconds = Path(request["path"]).name, request["seconds"]
-        self.send(request)
+        self.send({"path": str(path), "grid": asdict(grid), "slots": slots})
         try:
-            return _clip_of(self.receive(seconds))
+            answer = self.receive(self._seconds)
         except TimeoutError:
             raise MediaError(
-                f"{name}: decoding took more than {seconds:g} s and was stopped; leave it out or allow more time",
+                f"{path.name}: decoding took more than {self._seconds:g} s and was stopped; "
+                "leave it out or allow more time",
                 "timeout",
             ) from None
+        match answer["outcome"]:
+            case "decoded":
+                return unpack(answer)
+            case "refused":
+                raise MediaError(answer["message"], answer["status"])
+            case "out of memory":
+                raise DiedError("ran out of its {memory} MiB of memory")
+        raise unusable(answer)
 
 
-def _clip_of(answer: dict) -> DecodedClip:
-    """The clip a message holds; every other message is an error."""
-    match answer["outcome"]:
-        case "decoded":
-            return unpack(answer)
-        case "refused":
-            raise MediaError(answer["message"], answer["status"])
-        case "out of memory":
-            raise DiedError("ran out of its {memory} MiB of memory")
-    raise unusable(answer)
+class ClipService:
+    """Decodes one clip after the other in a decoding process, see `process.Service`."""
+
+    def __init__(self, beat: Beat, decode: str) -> None:
+        """Decode with the function module:name; of a clip the whole time is limited, so nothing is said meanwhile."""
+        self.name = ""
+        self._decode: Callable[..., DecodedClip] = named_function(decode)
+
+    def answer(self, request: Message) -> tuple[Message, list[np.ndarray]]:
+        """The clip at `path` on a `grid`, with or without all `slots`."""
+        path = Path(request["path"])
+        self.name = path.name
+        return pack(self._decode(path, grid=Grid(**request["grid"]), slots=request["slots"]))
+
+
+def pack(clip: DecodedClip) -> tuple[Message, list[np.ndarray]]:
+    """A clip as a message and the arrays that go into shared memory, the samples on a multiple of 64 bytes."""
+    picture, sound = clip.picture, clip.sound
+    frames = picture.frames if picture else np.zeros(0, np.uint8)
+    slots = picture.slots if picture and picture.slots is not None else np.zeros(0, np.uint8)
+    samples = sound.samples if sound else np.zeros(0, np.float32)
+    gap = np.zeros(-(frames.nbytes + slots.nbytes) % 64, np.uint8)
+    samples_at = frames.nbytes + slots.nbytes + gap.nbytes
+    head: Message = {"outcome": "decoded", "picture": None, "sound": None, "samples_at": samples_at}
+    if picture:
+        head["picture"] = {
+            "shape": frames.shape,
+            "slots_shape": slots.shape,
+            "present": picture.present.tolist(),
+            "provenance": picture.provenance,
+            "troubles": picture.troubles,
+        }
+    if sound:
+        head["sound"] = {"length": len(samples), "rate": sound.rate, "provenance": sound.provenance}
+    return head, [frames, slots, gap, samples]
+
+
+def unpack(message: Message) -> DecodedClip:
+    """The clip of a message; its arrays lie in the memory it came in, privately to this process. Closes the file."""
+    memory = shared_memory(message)
+    picture, sound = message["picture"], message["sound"]
+    if picture is not None:
+        shape, slots_shape = picture.pop("shape"), picture.pop("slots_shape")
+        frames = np.frombuffer(memory, np.uint8, int(np.prod(shape))).reshape(shape)
+        slots = None
+        if slots_shape[0]:
+            slots = np.frombuffer(memory, np.uint8, int(np.prod(slots_shape)), frames.nbytes).reshape(slots_shape)
+        present = np.array(picture.pop("present"), bool)
+        troubles = tuple((status, text) for status, text in picture.pop("troubles"))
+        picture = Picture(frames=frames, present=present, troubles=troubles, slots=slots, **picture)
+    if sound is not None:
+        sound = Sound(samples=np.frombuffer(memory, np.float32, sound.pop("length"), message["samples_at"]), **sound)
+    return DecodedClip(picture, sound)

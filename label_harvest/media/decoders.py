@@ -7,7 +7,7 @@ PYAV = "pyav"
 """The decoder that is always there, and of every store that names none."""
 DECODERS = {
     PYAV: "valor.label_harvest.media.frames:decode_clip",
-    "decord": "valor.label_harvest.media.decord_decoder:decode_clip",
+    "decord": "valor.label_harvest.media.other_decoders:decode_with_decord",
 }
 """What a decoding process calls, module:name, by the name of the library."""
 _LOADING = {"decord": "install it again; its wheels are for Linux, Windows and macOS on Intel processors"}
@@ -26,7 +26,7 @@ def decoder_trouble(name: str) -> tuple[str, str] | None:
     if name != PYAV and importlib.util.find_spec(name) is None:
         return "not installed", f'pip install "valor-avvp[{name}]"'
     try:
-        importlib.import_module(DECODERS[name].partition(":")[0])
+        importlib.import_module("av" if name == PYAV else name)
     except (ImportError, OSError, RuntimeError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         return f"cannot be loaded ({reason})", _LOADING.get(name, "install it again")

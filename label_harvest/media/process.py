@@ -1,17 +1,45 @@
-"""A child process behind a socket that can be killed whatever it does: what decoding processes are made of."""
+"""Work in a process that can be killed: what decodes media may hang, crash or eat memory, and costs one file.
 
+One side is `ChildProcess`, the other `main`, which answers one request after the other. What it answers with is a
+`Service` that its users name (decode_pool.py for clips, stream_reader.py for recordings). The process needs av and
+numpy alone. It ends by itself when its parent is gone: when the socket closes, on Linux at the very moment of that
+process' death, and anywhere by an alarm shortly after the time its work may take.
+
+A message is 8 bytes of length and JSON. Arrays travel as the descriptor of an anonymous file, which the receiver maps.
+Every answer says its `outcome`: `ready` (once, at the start), `working` (as long as work gets on), `refused` (the file
+cannot be read; with a status and a message), `out of memory`, `unusable` (no file can be read here), or what the
+service calls it.
+"""
+
+import ctypes
+import errno
+import json
 import logging
+import math
+import mmap
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Protocol
 
-from .decode_worker import receive_message, send_message
+import numpy as np
+
+from .clip import MediaError
 
 logger = logging.getLogger(__name__)
+
+Message = dict[str, Any]
+"""JSON values by name, and under `file` the descriptor of a file that came along."""
 
 START_SECONDS = 120.0
 """A process that is not ready by then never will be."""
@@ -28,6 +56,39 @@ _KEEP_MEMORY = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"
 """Has the C library of Linux keep memory for the next clip, rather than give it back and ask for it again every time,
 which costs a tenth of decoding."""
 
+ALARM_SECONDS = 10.0
+"""A process still busy so long after its time is up has nobody left who would end it, and ends itself."""
+BEAT_SECONDS = 1.0
+"""How often it says that it works, at most."""
+LEAST_MEMORY = 12 * 2**20
+"""Where fewer bytes were never taken, what fails fails for want of memory: a thread alone takes 8 MiB."""
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LENGTH_BYTES = 8
+_MIB = 2**20
+
+
+def usable_cores() -> int:
+    """Cores this process may use, which on a cluster is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeLimits:
+    """What decoding one file may take."""
+
+    seconds: float = 60.0
+    """Wall-clock time of a clip, which becomes a row with the status `timeout` after that; a recording, which may last
+    for hours, may stand still for so long."""
+    memory: int = 4096
+    """MiB of memory; a clip that takes more becomes `undecodable`."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits no clip can keep."""
+        if not self.seconds > 0:
+            raise ValueError(f"the time limit of a clip must be positive seconds, got {self.seconds}")
+        if self.memory < 1:
+            raise ValueError(f"the memory limit of a clip must be at least 1 MiB, got {self.memory}")
+
 
 class DiedError(Exception):
     """A process ended in the middle of its work; the message says how."""
@@ -40,20 +101,21 @@ class StartError(DiedError):
 class ChildProcess:
     """One process and the socket to it; used by one thread at a time."""
 
-    def __init__(self, module: str, arguments: Sequence[str]) -> None:
+    def __init__(self, limits: DecodeLimits, service: str, *given: str) -> None:
         """Start it, in a process group of its own so that Ctrl-C reaches this process alone.
 
         Args:
-            module: Whose `main` it runs; it is given the descriptor of its socket, the id of this process, and then
-                the arguments. Its first message is to be `ready`.
-            arguments: For `main`.
+            limits: What its work may take.
+            service: module:name of what makes its service.
+            given: For that function.
         """
         self._connection, theirs = socket.socketpair()
         self._ready = False
         with theirs:
-            given = [str(theirs.fileno()), str(os.getpid()), *arguments]
+            numbers = [theirs.fileno(), os.getpid(), limits.memory, limits.seconds]
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START.format(root=str(_ROOT), module=module), *given],
+                [sys.executable, "-P", "-c", _START.format(root=str(_ROOT), module=__name__)]
+                + [*map(str, numbers), service, *given],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -62,22 +124,21 @@ class ChildProcess:
                 process_group=0,
             )
 
-    def send(self, request: dict) -> None:
+    def send(self, request: Message) -> None:
         """Send it a request, once it has imported what it needs.
+
+        One that has gone meanwhile is noticed by `receive`, which first gives what it said before.
 
         Raises:
             OSError: Such processes do not work on this machine.
             StartError: It died before it was ready.
-            DiedError: It died.
         """
         if not self._ready:
             self._wait_until_ready()
-        try:
+        with suppress(OSError):
             send_message(self._connection, request)
-        except OSError:
-            raise DiedError(self._cause_of_death()) from None
 
-    def receive(self, seconds: float) -> dict:
+    def receive(self, seconds: float) -> Message:
         """Its next message.
 
         Raises:
@@ -136,6 +197,221 @@ def never_ready(death: StartError) -> OSError:
     )
 
 
-def unusable(answer: dict) -> OSError:
+def unusable(answer: Message) -> OSError:
     """The error for a message that no work can bring: such processes do not work on this machine."""
     return OSError(f"decoding processes do not work here ({answer['message']}); try without them (0)")
+
+
+class Service(Protocol):
+    """What a process does: it answers requests."""
+
+    name: str
+    """Of the file it is at, for the message about a mistake."""
+
+    def answer(self, request: Message) -> tuple[Message, Sequence[np.ndarray] | None]:
+        """The message that answers a request, and the arrays whose bytes go with it, if any do.
+
+        Raises:
+            MediaError: The file cannot be read.
+        """
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Serve until the other side closes the socket.
+
+    Args:
+        arguments: Descriptor of the socket, process id of the parent, MiB of memory work may take, seconds it may take,
+            module:name of what makes the service, and what that is given besides the beat (see `Beat`).
+    """
+    descriptor, parent, memory = (int(argument) for argument in arguments[:3])
+    die_with(parent)
+    with socket.socket(fileno=descriptor) as connection:
+        beat = Beat(connection, float(arguments[3]))
+        try:
+            service: Service = named_function(arguments[4])(beat, *arguments[5:])
+        except (ImportError, OSError, RuntimeError) as error:
+            send_message(connection, {"outcome": "unusable", "message": str(error)})
+            return
+        limit_memory(memory)
+        send_message(connection, {"outcome": "ready"})
+        while (request := receive_message(connection)) is not None:
+            beat.start()
+            goes_on = _answer(connection, service, request)
+            beat.stop()
+            if not goes_on:
+                return
+
+
+class Beat:
+    """Tells the other side that work gets on, and ends this process where nobody would end it."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        """Say nothing yet."""
+        self._connection = connection
+        self._alarm = seconds + ALARM_SECONDS
+        self._pause = min(BEAT_SECONDS, seconds / 4)
+        self._last = 0.0
+
+    def __call__(self) -> None:
+        """Work gets on: a packet went through."""
+        if time.monotonic() - self._last >= self._pause:
+            send_message(self._connection, {"outcome": "working"})
+            self.start()
+
+    def start(self) -> None:
+        """Work begins, or goes on."""
+        self._last = time.monotonic()
+        signal.setitimer(signal.ITIMER_REAL, self._alarm)
+
+    def stop(self) -> None:
+        """Work is done."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _answer(connection: socket.socket, service: Service, request: Message) -> bool:
+    """Do what is asked for and send what came of it; False when this process should not go on."""
+    about = {"stream": request.get("stream")}
+    arrays: Sequence[np.ndarray] | None = None
+    try:
+        answer, arrays = service.answer(request)
+    except Exception as error:
+        if isinstance(error, MemoryError) or _is_starved(error):
+            send_message(connection, {**about, "outcome": "out of memory"})
+            return False
+        if isinstance(error, ImportError):  # a library that is imported when it is first needed
+            send_message(connection, {**about, "outcome": "unusable", "message": str(error)})
+            return False
+        answer = {"outcome": "refused", "status": "undecodable"}
+        if isinstance(error, MediaError):
+            answer |= {"status": error.status, "message": str(error)}
+        else:
+            said = f"cannot be decoded ({type(error).__name__}: {error}); leave it out"
+            answer |= {"message": f"{service.name}: {said}"}
+    if arrays is None:
+        send_message(connection, {**about, **answer})
+        return True
+    try:
+        file = shared_file(arrays)
+    except OSError as error:
+        send_message(connection, {**about, "outcome": "unusable", "message": f"no shared memory ({error.strerror})"})
+        return False
+    with os.fdopen(file, "rb"):
+        send_message(connection, {**about, **answer}, file)
+    return True
+
+
+def _is_starved(error: BaseException | None) -> bool:
+    """Whether FFmpeg failed for want of memory, which it may call anything; of threads it says to try again."""
+    while error is not None and getattr(error, "errno", None) not in (errno.EAGAIN, errno.ENOMEM):
+        error = error.__cause__
+    return error is not None or _memory_left() < LEAST_MEMORY
+
+
+def _memory_left() -> float:
+    """Bytes of address space that this process never took, infinite without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return math.inf
+    peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmPeak:")), 0)  # in KiB
+    return math.inf if limit == resource.RLIM_INFINITY else limit - 1024 * peak
+
+
+def send_message(connection: socket.socket, message: Message, file: int | None = None) -> None:
+    """Send a message, and the descriptor of a file with it."""
+    payload = json.dumps(message).encode("ascii")
+    data = len(payload).to_bytes(_LENGTH_BYTES, "little") + payload
+    sent = socket.send_fds(connection, [data], [file]) if file is not None else connection.send(data)
+    if sent < len(data):  # sending nothing would still fail where the other side has gone after its answer
+        connection.sendall(data[sent:])
+
+
+def receive_message(connection: socket.socket) -> Message | None:
+    """The next message, with the descriptor of a file that came along under `file`; None when the other side is gone.
+
+    Raises:
+        TimeoutError: The socket has a timeout, and nothing came in that time.
+        OSError: The other side went in the middle of a message.
+    """
+    data, files, _, _ = socket.recv_fds(connection, _LENGTH_BYTES, 1)
+    if not data:
+        return None
+    try:
+        data += _receive(connection, _LENGTH_BYTES - len(data))
+        message: Message = json.loads(_receive(connection, int.from_bytes(data, "little")))
+    except BaseException:
+        for file in files:
+            os.close(file)
+        raise
+    return {**message, "file": files[0]} if files else message
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    """Exactly `size` bytes."""
+    data = b""
+    while len(data) < size:
+        part = connection.recv(size - len(data))
+        if not part:
+            raise ConnectionResetError("the other side went in the middle of a message")
+        data += part
+    return data
+
+
+def shared_file(arrays: Sequence[np.ndarray]) -> int:
+    """Descriptor of a nameless file in memory (where the system has such) with the bytes of the arrays."""
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("clip")
+    else:
+        with tempfile.TemporaryFile() as temporary:
+            file = os.dup(temporary.fileno())
+    try:
+        os.ftruncate(file, sum(array.nbytes for array in arrays))
+        for array in arrays:
+            left = memoryview(np.ascontiguousarray(array).data).cast("B") if array.size else memoryview(b"")
+            while left:
+                left = left[os.write(file, left) :]
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+def shared_memory(message: Message) -> mmap.mmap:
+    """The bytes that came with a message, private to this process; closes the file."""
+    with os.fdopen(message["file"], "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
+def named_function(name: str) -> Callable[..., Any]:
+    """The function module:name; av is imported now, so that its absence is said before the first clip."""
+    import_module("av")
+    module, _, function = name.partition(":")
+    found: Callable[..., Any] = getattr(import_module(module), function)
+    return found
+
+
+def die_with(parent: int) -> None:
+    """Have the system kill this process when the thread that started it ends, as it does when its process is killed.
+
+    Ctrl-C is left to the parent, and a crash leaves no core file.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def limit_memory(memory: int) -> None:
+    """Let the address space grow by so many MiB from here."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        taken = pages * resource.getpagesize()
+    except OSError:
+        taken = 1024 * _MIB
+    limit = taken + memory * _MIB
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if hard == resource.RLIM_INFINITY or limit < hard:
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -1,29 +1,20 @@
 """A media file -> `ClipMedia`: frames and a mono waveform of exactly the length of the grid, and one status.
 
-Decoding is in decoder.py, whose conventions hold here. The waveform is resampled to the rate of the grid. Longer audio
+Decoding is in frames.py, whose conventions hold here. The waveform is resampled to the rate of the grid. Longer audio
 is cut to exactly S samples, audio short by at most the tolerance is filled with silence (noted in the provenance),
 shorter audio is refused.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clip import FAILURES, STATUSES, ClipMedia, Grid, MediaError
+from .clip import STATUSES, ClipMedia, Grid, MediaError
 from .frames import DecodedClip, Sound, decode_clip
-
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["FAILURES", "STATUSES", "ClipMedia", "Grid", "MediaError", "finish_clip", "read_clip", "resample"]
+from .resample import resample
 
 SILENCE_PEAK = 1e-4
 """Largest absolute sample of a waveform called silent (-80 dB of full scale)."""
-_MAX_RATIO = 1000
-"""Largest reduced rate the resampler builds a filter bank for (44.1 -> 48 kHz needs 160)."""
 
 
 def read_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> ClipMedia:
@@ -87,35 +78,3 @@ def _on_grid(sound: Sound, grid: Grid) -> tuple[np.ndarray | None, dict[str, obj
     change = {"filled_samples" if missing > 0 else "cut_samples": abs(missing), "peak": round(peak, 6)}
     silent = [("silent", f"audio peaks at {peak:.1e} of full scale")] if peak < SILENCE_PEAK else []
     return waveform, {**sound.provenance, **change}, silent
-
-
-def resample(waveform: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
-    """Resample float32 [n] by a windowed sinc filter (Kaiser window, 64 zero crossings); equal rates return the input.
-
-    Raises:
-        MediaError: The rates have no small common ratio (44.1 to 48 kHz is 147 to 160).
-    """
-    if rate == new_rate:
-        return waveform
-    if max(rate, new_rate) // np.gcd(rate, new_rate) > _MAX_RATIO:
-        raise MediaError(f"{rate} Hz audio has no small ratio to {new_rate} Hz; convert the file to a usual rate")
-    import torch
-
-    return _resampler(rate, new_rate)(torch.from_numpy(waveform)).numpy()
-
-
-@lru_cache(maxsize=8)
-def _resampler(rate: int, new_rate: int) -> "Callable[[torch.Tensor], torch.Tensor]":
-    """The filter, which takes as long to build as to use."""
-    import torch
-    from torchaudio.transforms import Resample
-
-    return Resample(
-        rate,
-        new_rate,
-        resampling_method="sinc_interp_kaiser",
-        lowpass_filter_width=64,
-        rolloff=0.9475937167399596,
-        beta=14.769656459379492,
-        dtype=torch.float32,
-    )

@@ -2,38 +2,60 @@
 
 The process sends pieces of frames and of sound when they are asked for, one ahead of what is in use, so that memory
 does not grow with the length of the file and decoding goes on while networks judge. Its limit is not on the whole,
-which may last for hours, but on standing still: packets must go through it.
+which may last for hours, but on standing still: packets must go through it. What is asked of it:
+
+    {"stream": "survey", "path": ...}                       -> survey: what `survey_media` finds
+    {"stream": "frames", "survey": ..., "cutoffs": ..., "grid": ...}, then {"stream": "frames"} for the next piece
+                                                            -> piece: distinct images and the order they come in
+    {"stream": "sound", "survey": ...}, then {"stream": "sound"}
+                                                            -> piece: samples at the rate of the file
 """
 
 import logging
 import mmap
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .clip import Grid, MediaError
-from .decode_pool import DecodeLimits
-from .process import ChildProcess, DiedError, StartError, never_ready, unusable
-from .stream_worker import survey_from
+from .process import (
+    Beat,
+    ChildProcess,
+    DecodeLimits,
+    DiedError,
+    Message,
+    StartError,
+    named_function,
+    never_ready,
+    shared_memory,
+    unusable,
+)
+from .streams import DirectReader, MediaReader
 from .survey import MediaSurvey
 
 logger = logging.getLogger(__name__)
 
-SOURCE = "valor.label_harvest.media.stream_worker:direct_reader"
+SOURCE = f"{__name__}:direct_reader"
 """What makes the reader in the process, module:name."""
 _SAID = {"frames": "picture", "sound": "sound"}
 LEAVE_SECONDS = 1.0
 """A process still busy so long with a file nobody reads any more is ended."""
+PIECE_FRAMES, PIECE_BYTES = 10, 32 * 2**20
+"""A piece has no more images than this, and none after so many bytes."""
+PIECE_SECONDS = 10.0
+"""Sound of a piece."""
 
 
 class ProcessReader:
     """Reads one media file after the other in a process, which is started anew after trouble.
 
-    See `media_streams.MediaReader`. Use it in a `with` block: when it ends, in whatever way, no process is left.
+    See `streams.MediaReader`. Use it in a `with` block: when it ends, in whatever way, no process is left.
     """
 
     def __init__(self, limits: DecodeLimits | None = None, *, source: str = SOURCE) -> None:
@@ -47,12 +69,12 @@ class ProcessReader:
         self._source = source
         self._process: ChildProcess | None = None
         self._asked = deque[str]()  # streams in the order in which they will be answered
-        self._arrived: dict[str, list[dict]] = {}
+        self._arrived: dict[str, list[Message]] = {}
         self._path = Path()
         self._reached: dict[str, float] = {}
 
     def __enter__(self) -> "ProcessReader":
-        """Nothing to do: the process starts when it is needed."""
+        """The process starts when it is needed."""
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -60,7 +82,7 @@ class ProcessReader:
         self._drop()
 
     def survey(self, path: Path) -> MediaSurvey:
-        """See `media_survey.survey_media`; what was read of the file before is forgotten.
+        """See `survey.survey_media`; what was read of the file before is forgotten.
 
         Raises:
             MediaError: The file cannot be read; says why.
@@ -72,7 +94,7 @@ class ProcessReader:
         return survey_from(self._next("survey")["survey"])
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
-        """See `media_streams.frames_at`."""
+        """See `streams.frames_at`."""
         done = 0
         begin = {"survey": _record(survey), "cutoffs": cutoffs.tolist(), "grid": asdict(grid)}
         for piece, memory in self._pieces("frames", begin, "order"):
@@ -83,41 +105,36 @@ class ProcessReader:
                 yield images[index]
 
     def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
-        """See `media_streams.sound_of`."""
+        """See `streams.sound_of`."""
         done = 0
         for piece, memory in self._pieces("sound", {"survey": _record(survey)}, "length"):
             done += piece["length"]
             self._reached["sound"] = done / piece["rate"]
             yield piece["rate"], np.frombuffer(memory, np.float32)
 
-    def _pieces(self, stream: str, begin: dict, content: str) -> Iterator[tuple[dict, mmap.mmap]]:
+    def _pieces(self, stream: str, begin: Message, content: str) -> Iterator[tuple[Message, mmap.mmap]]:
         """Pieces with the memory they came in, until one has nothing in it; the next one is made meanwhile."""
         self._ask({"stream": stream, **begin})
         while (piece := self._next(stream))[content]:
             self._ask({"stream": stream})
-            with os.fdopen(piece["file"], "rb") as file:
-                memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-            yield piece, memory
+            yield piece, shared_memory(piece)
         os.close(piece["file"])
 
-    def _ask(self, request: dict) -> None:
+    def _ask(self, request: Message) -> None:
         """Ask for something, to be had from `_next`."""
         if self._process is None:
-            given = [str(self.limits.memory), str(self.limits.seconds), self._source]
-            self._process = ChildProcess(f"{__package__}.stream_worker", given)
+            self._process = ChildProcess(self.limits, f"{__name__}:{StreamService.__name__}", self._source)
         self._asked.append(request["stream"])
         try:
             self._process.send(request)
         except StartError as death:
             self._drop()
             raise never_ready(death) from None
-        except DiedError as death:
-            raise self._trouble(f"the decoder {death}") from None
         except BaseException:
             self._drop()
             raise
 
-    def _next(self, stream: str) -> dict:
+    def _next(self, stream: str) -> Message:
         """The next answer about a stream; those about others are kept for them."""
         while not self._arrived.get(stream):
             message = self._receive()
@@ -130,7 +147,7 @@ class ProcessReader:
             raise MediaError(message["message"], message["status"])
         return message
 
-    def _receive(self) -> dict:
+    def _receive(self) -> Message:
         """The next answer."""
         if self._process is None:
             raise MediaError(f"{self._path.name}: its decoder was stopped; read it from the start")
@@ -189,11 +206,95 @@ class ProcessReader:
             self._process = None
 
 
-def _close(message: dict) -> None:
-    if "file" in message:
-        os.close(message["file"])
+class StreamService:
+    """The streams of one file after the other, each as far as it was asked for, see `process.Service`."""
+
+    def __init__(self, beat: Beat, source: str) -> None:
+        """Begin without a file, with the function module:name that makes the reader of one."""
+        self.name = ""
+        self._reader: MediaReader = named_function(source)(beat)
+        self._streams: dict[str, Iterator[Any]] = {}
+        self._failed: dict[str, Exception] = {}
+
+    def answer(self, request: Message) -> tuple[Message, list[np.ndarray] | None]:
+        """What comes next of a stream."""
+        if request["stream"] == "survey":
+            return self._survey(Path(request["path"])), None
+        if request["stream"] == "sound":
+            return self._sound(request)
+        return self._frames(request)
+
+    def _survey(self, path: Path) -> Message:
+        self.name = path.name
+        self._streams, self._failed = {}, {}
+        return {"outcome": "survey", "survey": _record(self._reader.survey(path))}
+
+    def _frames(self, request: Message) -> tuple[Message, list[np.ndarray]]:
+        """The next images, each distinct one once."""
+        if "cutoffs" in request:
+            cutoffs = np.array(request["cutoffs"], np.float64)
+            frames = self._reader.frames(survey_from(request["survey"]), cutoffs, Grid(**request["grid"]))
+            self._streams["frames"] = frames
+        images: list[np.ndarray] = []
+        order: list[int] = []
+        last: np.ndarray | None = None
+        for image in islice(self._taken("frames"), PIECE_FRAMES):
+            if image is not last:
+                images.append(image)
+                last = image
+            order.append(len(images) - 1)
+            if sum(image.nbytes for image in images) >= PIECE_BYTES:
+                break
+        shape = [len(images), *(images[0].shape if images else (0, 0, 3))]
+        return {"outcome": "piece", "shape": shape, "order": order}, images
+
+    def _sound(self, request: Message) -> tuple[Message, list[np.ndarray]]:
+        """The next samples."""
+        if "survey" in request:
+            self._streams["sound"] = self._reader.sound(survey_from(request["survey"]))
+        blocks: list[np.ndarray] = []
+        length, rate = 0, 0
+        for rate, block in self._taken("sound"):
+            blocks.append(block)
+            length += len(block)
+            if length >= PIECE_SECONDS * rate:
+                break
+        return {"outcome": "piece", "length": length, "rate": rate}, blocks
+
+    def _taken(self, stream: str) -> Iterator[Any]:
+        """What a stream yields next; an error comes alone, after the piece with what came before it."""
+        if stream in self._failed:
+            raise self._failed.pop(stream)
+        some = False
+        while True:
+            try:
+                item = next(self._streams[stream])
+            except StopIteration:
+                return
+            except Exception as error:
+                if not some:
+                    raise
+                self._failed[stream] = error
+                return
+            some = True
+            yield item
 
 
-def _record(survey: MediaSurvey) -> dict:
+def direct_reader(tick: Callable[[], None]) -> MediaReader:
+    """Who reads in the process unless another is named."""
+    return DirectReader(tick)
+
+
+def _record(survey: MediaSurvey) -> Message:
     """A survey as JSON values."""
     return {**asdict(survey), "path": str(survey.path)}
+
+
+def survey_from(record: Message) -> MediaSurvey:
+    """A survey from its JSON values."""
+    return MediaSurvey(**{**record, "path": Path(record["path"])})
+
+
+def _close(message: Message) -> None:
+    if "file" in message:
+        os.close(message["file"])

@@ -1,7 +1,8 @@
-"""The streams of a media file of any length, decoded piece by piece: frames at given times, sound at a given rate.
+"""Compressed packets -> frames at given times, and sound without gaps: what clips and recordings of any length share.
 
-The conventions are those of decoder.py, which reads short clips whole: for a clip the same comes out, to the bit.
-Memory does not grow with the length of the file.
+A recording is read window by window straight from its file (`DirectReader`), so memory does not grow with its length. A
+clip is the first window alone: frames.py holds the packets of that stretch and hands them to the same functions. So
+for media of the length of the grid the same comes out of both, to the bit.
 """
 
 import math
@@ -9,34 +10,203 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from .clip import Grid, MediaError
-from .decode_pool import usable_cores
-from .frames import GAP_SECONDS, frame_seconds, mono_of, samples_of, usable_stream
-from .open import opened
-from .read import resample
-from .survey import MediaSurvey, clock_of, survey_media
+from .packets import base_of, frame_seconds, no_tick, recording, seconds_of
+from .process import usable_cores
+from .survey import MediaSurvey, survey_media
 
+if TYPE_CHECKING:
+    import av
+    from av.packet import Packet
+    from av.stream import Stream
+
+GAP_SECONDS = 0.05
+"""Audio timestamps may stray this far from gapless before silence is filled in (or a lead cut off)."""
+_SILENCE_SECONDS = 10
+"""Longer silence comes in pieces of this length."""
 KEPT_PIXELS = 1920 * 1088
-"""Larger frames are scaled down to about this many pixels, keeping their shape (averaging areas)."""
-BLOCK_SECONDS = 30.0
-"""Sound is resampled in blocks of this length; a whole clip is one block."""
+"""Larger frames of recordings are scaled down to about this many pixels, keeping their shape (averaging areas)."""
 _THREADS = 4
-"""Most threads that decode one video."""
-_ZERO_CROSSINGS = 64
-_ROLLOFF = 0.9475937167399596
-"""Of the filter in `media.resample`: they say how far it reaches."""
+"""Most threads that decode the video of a recording."""
+
+Timed = tuple[float | None, Any]
+"""A decoded frame and when it is shown or heard, in seconds from the start of the clock; None where it does not say."""
 
 
-def no_tick() -> None:
-    """Nobody wants to know how decoding gets on."""
+def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", clock: float) -> Iterator[Timed]:
+    """Frames of a stream in the order in which they are shown, refusing what the decoder marks as damaged.
+
+    The time is counted in the stream's own time base: frames that come out when the decoder is flushed carry none, and
+    their `time` is no number.
+    """
+    base, context = base_of(stream), stream.codec_context
+    for packet in chain(packets, [None]):
+        for frame in context.decode(packet):  # type: ignore[attr-defined]
+            time = None if frame.pts is None else seconds_of(frame.pts, base)
+            if frame.is_corrupt:
+                raise MediaError(f"damaged {stream.type} at {time} s; fetch it again or leave it out")
+            yield None if time is None else time - clock, frame
+
+
+def shown_at(
+    stream: "av.VideoStream",
+    frames: Iterable[Timed],
+    cutoffs: np.ndarray,
+    *,
+    seconds: float,
+    grid: Grid,
+    to_end: bool,
+) -> "Iterator[av.VideoFrame]":
+    """The frame shown at each of many times: the last one with a timestamp below the time, else the first frame.
+
+    Args:
+        stream: Whose frames they are.
+        frames: From `decoded`.
+        cutoffs: float [K] ascending, in seconds from the start of the clock.
+        seconds: When the video ends, as its packets say.
+        grid: Its tolerance says how much earlier the video may end than its packets say.
+        to_end: Whether frames behind the last time are looked at too, for damage and for when the video ends.
+
+    Raises:
+        MediaError: The video has no frames, no timestamps, or ends early.
+    """
+    position, last, shown = 0, 0.0, None
+    for time, frame in frames:
+        if time is None:
+            raise MediaError("video frames without timestamps; convert the file")
+        last = time
+        while position < len(cutoffs) and last >= cutoffs[position]:
+            yield frame if shown is None else shown
+            position += 1
+        shown = frame
+        if position == len(cutoffs) and not to_end:
+            return
+    if shown is None:
+        raise MediaError("no frame of its video decodes; fetch it again or leave it out")
+    if seconds - last > grid.tolerance_seconds + frame_seconds(stream):
+        raise MediaError(f"video decodes to {last:.1f} s of the {seconds:.1f} s its packets promise; fetch it again")
+    for _ in cutoffs[position:]:
+        yield shown
+
+
+class Pictures:
+    """Decoded frames as upright RGB of one size; a frame that is asked for again is not converted again."""
+
+    def __init__(self, most_pixels: float = math.inf) -> None:
+        """Know no size yet; frames of more pixels will be scaled down."""
+        from av.video.reformatter import VideoReformatter
+
+        self._most_pixels = most_pixels
+        self._source: Any = None
+        self._image = np.zeros((0, 0, 3), np.uint8)
+        self._how: dict[str, Any] = {}
+        self._turns = 0
+        self._converter = VideoReformatter()
+
+    def of(self, frame: "av.VideoFrame") -> np.ndarray:
+        """uint8 [H, W, 3], as large as the first frame and turned as that one asks for."""
+        if not self._how:
+            self._how, self._turns = self._size(frame.width, frame.height), round(frame.rotation / 90)
+        if frame is not self._source:
+            colours = self._converter.reformat(frame, format="rgb24", **self._how)
+            self._image, self._source = np.rot90(colours.to_ndarray(), self._turns), frame
+        return self._image
+
+    def _size(self, width: int, height: int) -> dict[str, Any]:
+        scale = math.sqrt(self._most_pixels / (width * height))
+        if scale >= 1:
+            return {"width": width, "height": height}
+        from av.video.reformatter import Interpolation
+
+        small = {name: max(2, round(size * scale)) for name, size in (("width", width), ("height", height))}
+        return {**small, "interpolation": Interpolation.AREA}
+
+
+def heard(frames: Iterator[Timed], most_seconds: float) -> tuple[int, Iterator[np.ndarray]]:
+    """The sound from the start of the clock, as its codec gives it.
+
+    Args:
+        frames: From `decoded`.
+        most_seconds: Silence for gaps in the timestamps never reaches further.
+
+    Returns:
+        Samples per second, and [channels, n] piece by piece, silence where the timestamps leave a gap.
+
+    Raises:
+        MediaError: Nothing decodes, or, as the pieces come, the rate changes.
+    """
+    first = next(frames, None)
+    if first is None:
+        raise MediaError("no frame of its audio decodes; fetch it again or leave it out")
+    rate: int = first[1].sample_rate
+    return rate, gapless(_samples(chain([first], frames), rate), rate, most_seconds)
+
+
+def _samples(frames: Iterable[Timed], rate: int) -> Iterator[tuple[float | None, np.ndarray]]:
+    for time, frame in frames:
+        if frame.sample_rate != rate:
+            raise MediaError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz; convert the file")
+        yield time, samples_of(frame)
+
+
+def gapless(pieces: Iterable[tuple[float | None, np.ndarray]], rate: int, most_seconds: float) -> Iterator[np.ndarray]:
+    """Sound from the start of the clock on: silence fills gaps, and what lies before the start is cut off.
+
+    Args:
+        pieces: When each begins, in seconds from the start of the clock (None: at once), and its samples [channels, n].
+        rate: Samples per second.
+        most_seconds: Silence never reaches further.
+
+    >>> one = np.ones((1, 1))
+    >>> np.concatenate(list(gapless([(0.5, one), (None, one), (2.5, one)], 2, 9)), axis=1).tolist()
+    [[0.0, 1.0, 1.0, 0.0, 0.0, 1.0]]
+    """
+    position, most = 0, round(most_seconds * rate)
+    for time, samples in pieces:
+        gap = 0 if time is None else round(time * rate) - position
+        if gap > GAP_SECONDS * rate:
+            end = min(position + gap, most)
+            while position < end:
+                silence = min(_SILENCE_SECONDS * rate, end - position)
+                yield np.zeros((1, silence), np.float32)
+                position += silence
+        elif position == 0 and -gap > GAP_SECONDS * rate:
+            samples = samples[:, -gap:]
+        yield samples
+        position += samples.shape[1]
+
+
+def samples_of(frame: "av.AudioFrame") -> np.ndarray:
+    """The samples of a frame as its codec gives them, [channels, n]."""
+    samples: np.ndarray = frame.to_ndarray()
+    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+
+
+def mono_of(samples: np.ndarray) -> np.ndarray:
+    """float32 [n], the plain mean over channels, which keeps the level of one channel (a mixer would not).
+
+    Args:
+        samples: [channels, n] of uint8, integers or floats.
+
+    Raises:
+        MediaError: A sample is no number.
+    """
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif samples.dtype.kind == "i":
+        samples = samples.astype(np.float32) / float(2 ** (8 * samples.dtype.itemsize - 1))
+    mono: np.ndarray = samples.astype(np.float32, copy=False).mean(axis=0, dtype=np.float32)
+    if not np.isfinite(mono).all():
+        raise MediaError("audio samples that are no numbers; fetch it again or leave it out")
+    return mono
 
 
 class MediaReader(Protocol):
-    """Whoever reads a media file, piece by piece: `DirectReader`, or `stream_reader.ProcessReader`."""
+    """Whoever reads a recording, piece by piece: `DirectReader`, or `stream_reader.ProcessReader`."""
 
     def survey(self, path: Path) -> MediaSurvey:
         """See `survey_media`."""
@@ -71,7 +241,7 @@ class DirectReader:
 def frames_at(
     path: Path, cutoffs: np.ndarray, seconds: float, grid: Grid, *, tick: Callable[[], None] = no_tick
 ) -> Iterator[np.ndarray]:
-    """The frame shown at each of many times: the last one with a timestamp below the time, else the first frame.
+    """The pictures of a file at many times, see `shown_at`; what lies behind the last time is not decoded.
 
     Args:
         path: A file with a video stream.
@@ -86,29 +256,14 @@ def frames_at(
     Raises:
         MediaError: The video is damaged, has no timestamps, or ends early.
     """
-    with opened(path) as container:
-        stream = usable_stream(container, "video")
+    with recording(path) as media:
+        stream = media.stream("video")
+        assert stream is not None, "the survey says that there is a video"
         stream.codec_context.thread_count = min(usable_cores(), _THREADS)
-        clock, picture = clock_of(container), _Picture()
-        position, last, shown = 0, 0.0, None
-        for stamp, frame in _decoded(container, stream, tick):
-            if stamp is None:
-                raise MediaError("video frames without timestamps; convert the file")
-            last = stamp - clock
-            while position < len(cutoffs) and last >= cutoffs[position]:
-                yield picture.of(frame if shown is None else shown)
-                position += 1
-            shown = frame
-            if position == len(cutoffs):
-                return
-        if shown is None:
-            raise MediaError("no frame of its video decodes; fetch it again or leave it out")
-        if seconds - last > grid.tolerance_seconds + frame_seconds(stream):
-            raise MediaError(
-                f"video decodes to {last:.1f} s of the {seconds:.1f} s its packets promise; fetch it again"
-            )
-        for _ in cutoffs[position:]:
-            yield picture.of(shown)
+        frames = decoded(stream, media.packets([stream], tick=tick), media.clock)
+        pictures = Pictures(KEPT_PIXELS)
+        for frame in shown_at(stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=False):
+            yield pictures.of(frame)
 
 
 def sound_of(path: Path, seconds: float, *, tick: Callable[[], None] = no_tick) -> Iterator[tuple[int, np.ndarray]]:
@@ -116,7 +271,7 @@ def sound_of(path: Path, seconds: float, *, tick: Callable[[], None] = no_tick) 
 
     Args:
         path: A file with an audio stream.
-        seconds: When the media ends; silence for gaps in the timestamps never reaches much further.
+        seconds: When the media ends; neither sound nor silence for gaps in the timestamps reaches much further.
         tick: Called for every packet.
 
     Yields:
@@ -125,141 +280,13 @@ def sound_of(path: Path, seconds: float, *, tick: Callable[[], None] = no_tick) 
     Raises:
         MediaError: The sound is damaged or changes its rate.
     """
-    with opened(path) as container:
-        stream = usable_stream(container, "audio")
-        frames = _decoded(container, stream, tick)
-        first = next(frames, None)
-        if first is None:
-            raise MediaError("no frame of its audio decodes; fetch it again or leave it out")
-        given = first[1].sample_rate
-        for block in _gapless(chain([first], frames), clock_of(container), given, round((seconds + 2) * given)):
-            yield given, block
-
-
-def sound_at(sound: Iterator[tuple[int, np.ndarray]], new_rate: int) -> Iterator[np.ndarray]:
-    """Bring what `sound_of` yields to a rate: float32 mono blocks.
-
-    Raises:
-        MediaError: The rate of the file cannot be brought to the wanted one.
-    """
-    first = next(sound, None)
-    if first is not None:
-        yield from resampled((block for _, block in chain([first], sound)), first[0], new_rate)
-
-
-def resampled(blocks: Iterable[np.ndarray], rate: int, new_rate: int) -> Iterator[np.ndarray]:
-    """Resample a waveform that comes in blocks, as `media.resample` would resample the whole, up to rounding.
-
-    Args:
-        blocks: float32 [n] each.
-        rate: Of the blocks, in samples per second.
-        new_rate: Of what comes out.
-
-    Raises:
-        MediaError: The rates have no small common ratio.
-
-    >>> tone = np.sin(np.arange(9000) / 7, dtype=np.float32)
-    >>> pieces = list(resampled(np.split(tone, 9), 100, 80))
-    >>> len(pieces) > 1 and np.allclose(np.concatenate(pieces), resample(tone, 100, 80), atol=1e-6)
-    True
-    """
-    common = math.gcd(rate, new_rate)
-    old, new = rate // common, new_rate // common
-    reach = math.ceil(_ZERO_CROSSINGS / (min(old, new) * _ROLLOFF)) + 1  # in periods of `old` samples
-    body = max(reach, math.ceil(BLOCK_SECONDS * rate / old)) * old
-    left, held = np.zeros(0, np.float32), np.zeros(0, np.float32)
-    for block in _of_at_least(blocks, body):
-        held = np.concatenate([held, block])
-        while len(held) >= body + reach * old:
-            done = resample(np.concatenate([left, held[: body + reach * old]]), rate, new_rate)
-            start = len(left) // old * new
-            yield done[start : start + body // old * new]
-            left, held = held[body - reach * old : body], held[body:]
-    if len(held):
-        yield resample(np.concatenate([left, held]), rate, new_rate)[len(left) // old * new :]
-
-
-class _Picture:
-    """Turns decoded frames into arrays of one size; a frame that is asked for again is not converted again."""
-
-    def __init__(self) -> None:
-        """Know no size yet."""
-        self._source: Any = None
-        self._image = np.zeros((0, 0, 3), np.uint8)
-        self._how: dict[str, Any] = {}
-        self._turns = 0
-
-    def of(self, frame: Any) -> np.ndarray:  # noqa: ANN401
-        """uint8 [H, W, 3], turned as the first frame asks for."""
-        if not self._how:
-            self._how, self._turns = _size(frame.width, frame.height), round(frame.rotation / 90)
-        if frame is not self._source:
-            self._image = np.rot90(frame.to_ndarray(format="rgb24", **self._how), self._turns)
-            self._source = frame
-        return self._image
-
-
-def _size(width: int, height: int) -> dict[str, Any]:
-    """How a frame is converted: as it is, or scaled down."""
-    scale = math.sqrt(KEPT_PIXELS / (width * height))
-    if scale >= 1:
-        return {"width": width, "height": height}
-    from av.video.reformatter import Interpolation
-
-    small = {name: max(2, round(size * scale)) for name, size in (("width", width), ("height", height))}
-    return {**small, "interpolation": Interpolation.AREA}
-
-
-def _decoded(container: Any, stream: Any, tick: Callable[[], None]) -> Iterator[tuple[float | None, Any]]:  # noqa: ANN401
-    """Frames of a stream in presentation order with their times in seconds, refusing what is marked damaged."""
-    for packet in container.demux(stream):
-        tick()
-        if packet.is_corrupt:
-            raise MediaError(f"a damaged packet in its {stream.type} stream; fetch it again or leave it out")
-        for frame in stream.codec_context.decode(packet if packet.size else None):
-            time = None if frame.pts is None else float(frame.pts * stream.time_base)
-            if frame.is_corrupt:
-                raise MediaError(f"damaged {stream.type} at {time} s; fetch it again or leave it out")
-            yield time, frame
-        if not packet.size:
-            return
-
-
-def _gapless(frames: Iterable[tuple[float | None, Any]], clock: float, rate: int, most: int) -> Iterator[np.ndarray]:
-    """Mono float32 blocks from the start of the clock, silence where the timestamps leave a gap, at most so many."""
-    position, gap_samples = 0, GAP_SECONDS * rate
-    for stamp, frame in frames:
-        if frame.sample_rate != rate:
-            raise MediaError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz; convert the file")
-        mono = mono_of(samples_of(frame))
-        gap = 0 if stamp is None else round((stamp - clock) * rate) - position
-        if gap > gap_samples:
-            for silence in _silence(min(gap, most - position), rate):
-                position += len(silence)
-                yield silence
-        elif position == 0 and -gap > gap_samples:
-            mono = mono[-gap:]
-        position += len(mono)
-        yield mono
-        if position >= most:
-            return
-
-
-def _silence(samples: int, rate: int) -> Iterator[np.ndarray]:
-    """Zeros in blocks of at most ten seconds."""
-    for start in range(0, samples, 10 * rate):
-        yield np.zeros(min(10 * rate, samples - start), np.float32)
-
-
-def _of_at_least(blocks: Iterable[np.ndarray], size: int) -> Iterator[np.ndarray]:
-    """The same samples in fewer blocks, which are joined until they are large enough."""
-    held: list[np.ndarray] = []
-    length = 0
-    for block in blocks:
-        held.append(block)
-        length += len(block)
-        if length >= size:
-            yield np.concatenate(held)
-            held, length = [], 0
-    if held:
-        yield np.concatenate(held)
+    with recording(path) as media:
+        stream = media.stream("audio")
+        assert stream is not None, "the survey says that there is sound"
+        rate, pieces = heard(decoded(stream, media.packets([stream], tick=tick), media.clock), seconds + 2)
+        position = 0
+        for piece in pieces:
+            yield rate, mono_of(piece)
+            position += piece.shape[1]
+            if position >= round((seconds + 2) * rate):
+                return

@@ -1,16 +1,17 @@
 """What a media file holds, from one pass over its packets without decoding: streams, their lengths, its clock."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .clip import MediaError
-from .frames import frame_seconds, usable_stream
-from .open import opened
+from .packets import Recording, no_tick, recording
 
 if TYPE_CHECKING:
     import av
+    from av.stream import Stream
 
 MOST_SECONDS = 100 * 3600.0
 """Longer media have damaged timestamps."""
@@ -56,7 +57,7 @@ class MediaSurvey:
         return max(0.0, (self.promised_seconds or 0.0) - self.seconds)
 
 
-def survey_media(path: str | Path, *, tick: Callable[[], None] = lambda: None) -> MediaSurvey:
+def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> MediaSurvey:
     """Look through a file from start to end without decoding it.
 
     Args:
@@ -68,22 +69,22 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = lambda: None) -
             neither video nor audio, no timestamps, or frames or a length beyond all measure.
     """
     path = Path(path)
-    with opened(path) as container:
-        _refuse_other_formats(container)
-        video, audio = usable_stream(container, "video"), usable_stream(container, "audio")
+    with recording(path) as media:
+        _refuse_other_formats(media.container)
+        video, audio = media.stream("video"), media.stream("audio")
         if video is None and audio is None:
             raise MediaError("neither a video nor an audio stream; give a recording")
         if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
             size = f"{video.codec_context.width} x {video.codec_context.height}"
             raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
-        spans = _stream_spans(container, [stream for stream in (video, audio) if stream is not None], tick)
+        spans = _stream_spans(media, [stream for stream in (video, audio) if stream is not None], tick)
         shown, heard = (spans.get(stream.index) if stream else None for stream in (video, audio))
         survey = MediaSurvey(
             path=path,
-            start_time=clock_of(container),
+            start_time=media.clock,
             video_seconds=shown[1] if shown else None,
             audio_seconds=heard[1] if heard else None,
-            promised_seconds=_promised(container),
+            promised_seconds=_promised(media),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
             frame_rate=float(video.average_rate) if video and video.average_rate else None,
@@ -97,16 +98,12 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = lambda: None) -
     return survey
 
 
-def clock_of(container: "av.container.InputContainer") -> float:
-    """What the clock of a container says at its start, in seconds."""
-    return (container.start_time or 0) / 1e6
-
-
-def _promised(container: "av.container.InputContainer") -> float | None:
+def _promised(media: Recording) -> float | None:
     """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins."""
+    container = media.container
     if not container.duration or container.duration < 0:
         return None
-    before = max(0.0, clock_of(container)) if container.format.name.startswith("matroska") else 0.0
+    before = max(0.0, media.clock) if container.format.name.startswith("matroska") else 0.0
     return float(container.duration) / 1e6 - before
 
 
@@ -120,24 +117,13 @@ def _refuse_other_formats(container: "av.container.InputContainer") -> None:
 
 
 def _stream_spans(
-    container: "av.container.InputContainer", streams: list[Any], tick: Callable[[], None]
+    media: Recording, streams: "Sequence[Stream]", tick: Callable[[], None]
 ) -> dict[int, tuple[float, float]]:
     """By index of the stream, when it begins and ends from the start of the clock; none for streams without packets."""
-    clock, spans = clock_of(container), dict[int, tuple[float, float]]()
-    for packet in container.demux(streams):
-        tick()
-        if packet.has_sidedata("encryption_info"):
-            raise MediaError(f"its {packet.stream.type} is encrypted (DRM); a parse needs a copy without")
-        if packet.size == 0 or packet.is_discard:
-            continue
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is None:
-            continue
-        length = float(packet.duration * packet.time_base) if packet.duration else 0.0
-        if not length and packet.stream.type == "video":
-            length = frame_seconds(packet.stream)
-        start = max(0.0, float(time * packet.time_base) - clock)
-        end = float(time * packet.time_base) + length - clock
-        known = spans.get(packet.stream_index, (start, 0.0))
-        spans[packet.stream_index] = (min(start, known[0]), max(end, known[1]))
+    of = {stream.index: stream for stream in streams}
+    spans = dict[int, tuple[float, float]]()
+    for packet in media.packets(streams, damaged=True, tick=tick):
+        if (span := media.span(packet, of[packet.stream_index])) is not None:
+            start, end = spans.get(packet.stream_index, (math.inf, 0.0))
+            spans[packet.stream_index] = (min(start, max(0.0, span[0])), max(end, span[1]))
     return spans

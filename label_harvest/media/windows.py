@@ -22,7 +22,8 @@ import numpy as np
 
 from .clip import ClipMedia, Grid, MediaError, frame_indices
 from .frames import slot_image
-from .streams import DirectReader, MediaReader, sound_at
+from .resample import sound_at
+from .streams import DirectReader, MediaReader
 from .survey import MediaSurvey
 
 LEAST_SHARE = 0.1

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from ..media.clip import ClipMedia, audio_segments
 from ..media.frames import SLOT_PIXELS
-from ..media.read import resample
+from ..media.resample import resample
 from .precision import cast_network, chosen_device
 from .teacher import Evidence
 from .weights import RANDOM, build_random, check_weights, load_exactly, read_state, state_digest, unreachable

@@ -9,9 +9,10 @@ import numpy as np
 from tests.helpers.poisoned import write_poisoned
 from tests.helpers.toy import ToySound, ToyVideo
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.decode_pool import DecodeLimits, DecodePool
+from valor.label_harvest.media.decode_pool import DecodePool
 from valor.label_harvest.media.decoders import DECODERS
 from valor.label_harvest.media.frames import DecodedClip, decode_clip
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.read import finish_clip
 
 GRID = Grid()

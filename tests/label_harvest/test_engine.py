@@ -12,8 +12,8 @@ from tests.helpers.toy import FakeTeacher, write_toy_world
 from tests.helpers.toy_harvest import GRID
 from valor.label_harvest.engine import Batch, Clock, Decoding, LocalEngine
 from valor.label_harvest.media import decode_pool
-from valor.label_harvest.media.decode_pool import DecodeLimits
 from valor.label_harvest.media.decoders import DECODERS
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.store.shards import ShardRow
 from valor.label_harvest.teachers.teacher import StagedTeacher
 

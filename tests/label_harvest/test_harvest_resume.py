@@ -18,7 +18,7 @@ from tests.helpers.toy_harvest import OPTIONS, digests, finished, some_of, toy_h
 from tests.helpers.toy_store import age_marker, age_shard
 from tests.label_harvest.media.test_decode_pool import says
 from valor.label_harvest.media import decode_pool
-from valor.label_harvest.media.decode_pool import DecodeLimits
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.store import disk as store_files
 from valor.label_harvest.store import shards
 from valor.label_harvest.store import shards as markers

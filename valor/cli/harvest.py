@@ -168,8 +168,8 @@ def run(cli: argparse.Namespace) -> int:
 def _options(cli: argparse.Namespace) -> "HarvestOptions":
     """What was typed, checked before a teacher is loaded."""
     from valor.label_harvest.harvest import HarvestOptions, read_retry
-    from valor.label_harvest.media.decode_pool import DecodeLimits, usable_cores
     from valor.label_harvest.media.decoders import check_decoder
+    from valor.label_harvest.media.process import DecodeLimits, usable_cores
     from valor.label_harvest.store.share import read_share
     from valor.label_harvest.teachers.precision import chosen_device
 

@@ -12,7 +12,7 @@ from .options import Parser, typed_words
 if TYPE_CHECKING:
     from valor.data.parse_file import Parse
     from valor.eval.decide import PostProcessing
-    from valor.label_harvest.media.decode_pool import DecodeLimits
+    from valor.label_harvest.media.process import DecodeLimits
     from valor.video.batch import BatchOptions, Outcome
     from valor.video.paths import MediaInput
     from valor.video.trained import ParsingSystem
@@ -256,7 +256,7 @@ def _batch_options(cli: argparse.Namespace, system: "ParsingSystem", files: dict
 
 
 def _limits(cli: argparse.Namespace) -> "DecodeLimits | None":
-    from valor.label_harvest.media.decode_pool import DecodeLimits
+    from valor.label_harvest.media.process import DecodeLimits
 
     return DecodeLimits(seconds=cli.decode_timeout, memory=cli.decode_memory) if cli.decode_timeout else None
 

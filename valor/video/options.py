@@ -6,7 +6,7 @@ from pathlib import Path
 
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import ON_SCREEN, Style
-from valor.label_harvest.media.decode_pool import DecodeLimits
+from valor.label_harvest.media.process import DecodeLimits
 
 from .formats.formats import FORMATS
 

@@ -1,5 +1,6 @@
 """Decoding processes: what they decode equals what is decoded here, and none of them can stop or outlive a harvest."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from tests.conftest import ROOT
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from valor.label_harvest.media import process as child_process
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.decode_pool import DecodeLimits, DecodePool, usable_cores
+from valor.label_harvest.media.decode_pool import DecodePool
+from valor.label_harvest.media.process import DecodeLimits, usable_cores
 from valor.label_harvest.media.read import read_clip
 
 GRID = Grid(num_segments=4, segment_seconds=0.5, sample_rate=8000, tolerance_seconds=0.1)
@@ -188,25 +190,34 @@ def test_no_orphan_is_left_however_the_harvest_ends(tmp_path, how):
         parent.kill()
 
 
-def test_an_orphan_ends_itself_with_the_alarm_of_its_clip(tmp_path):
-    """What helps where the system tells no child of the death of its parent: here the parent lives and never looks."""
+def assert_alarm_ends(service: str, given: str, request: dict) -> None:
+    """A process of a service that hangs over a request ends itself, though nobody kills it."""
     import socket
 
-    from valor.label_harvest.media import decode_worker
-
-    code = "from label_harvest import decode_worker as w; w.ALARM_SECONDS = 0.1; import sys; w.main(sys.argv[1:])"
+    code = "from valor.label_harvest.media import process as p; p.ALARM_SECONDS = 0.1; import sys; p.main(sys.argv[1:])"
     ours, theirs = socket.socketpair()
-    given = [str(theirs.fileno()), str(os.getpid()), "1000", BAD]
-    child = subprocess.Popen([sys.executable, "-c", code, *given], cwd=ROOT, pass_fds=[theirs.fileno()])
-    with ours, theirs:
-        assert decode_worker.receive_message(ours) == {"outcome": "ready"}
-        decode_worker.send_message(ours, decode_worker.request_for(says(tmp_path, "a", "hang"), GRID, 0.1, slots=False))
+    numbers = [str(theirs.fileno()), str(os.getpid()), "1000", "0.1"]
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *numbers, service, given], cwd=ROOT, pass_fds=[theirs.fileno()]
+    )
+    theirs.close()
+    with ours:
+        assert child_process.receive_message(ours) == {"outcome": "ready"}
+        child_process.send_message(ours, request)
         assert child.wait(10) == -signal.SIGALRM
+
+
+def test_an_orphan_ends_itself_with_the_alarm_of_its_clip(tmp_path):
+    """What helps where the system tells no child of the death of its parent: here the parent lives and never looks."""
+    service = "valor.label_harvest.media.decode_pool:ClipService"
+    path = says(tmp_path, "a", "hang")
+    request = {"path": str(path), "grid": dataclasses.asdict(GRID), "slots": False}
+    assert_alarm_ends(service, BAD, request)
 
 
 def test_a_decoding_process_is_light():
     code = (
-        "import sys, valor.label_harvest.media.decode_worker, av; print({'torch', 'pandas', 'tqdm'} & set(sys.modules))"
+        "import sys, valor.label_harvest.media.decode_pool, av; print({'torch', 'pandas', 'tqdm'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -19,16 +19,16 @@ from valor.label_harvest.media import decode_pool
 from valor.label_harvest.media import frames as decoder
 from valor.label_harvest.media import frames as frame_album
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.decode_pool import DecodeLimits, DecodePool
+from valor.label_harvest.media.decode_pool import DecodePool
 from valor.label_harvest.media.frames import (
     FrameAlbum,
     VideoFacts,
     decode_clip,
     make_picture,
-    mono_of,
     slot_image,
     slots_of,
 )
+from valor.label_harvest.media.process import DecodeLimits
 
 GRID = Grid(num_segments=4)
 
@@ -215,21 +215,6 @@ def test_frames_too_large_for_the_limit_are_a_row_and_large_slots_fit(tmp_path, 
     assert clip.frames.shape == (10, 1080, 1920, 3) and clip.slots.shape == (80, 720, 1280, 3)
     assert clip.provenance["video"]["slot_size"] == [1280, 720]
     np.testing.assert_array_equal(clip.slots[-1], slot_image(clip.frames[-1]))
-
-
-@pytest.mark.parametrize("channels", [1, 2, 6])
-@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.float32])
-def test_channels_are_averaged_alike_whole_and_in_pieces(channels, kind):
-    samples = np.random.default_rng(0).uniform(-1, 1, (channels, 5000))
-    samples = samples if kind is np.float32 else samples * (np.iinfo(kind).max // 2)
-    samples = samples.astype(kind)
-    pieces = [mono_of(samples[:, start : start + 700]) for start in range(0, 5000, 700)]
-    np.testing.assert_array_equal(mono_of(samples), np.concatenate(pieces))
-
-
-def test_samples_that_are_no_numbers_are_refused():
-    with pytest.raises(MediaError, match="audio samples that are no numbers"):
-        mono_of(np.array([[0.0, np.nan]], np.float32))
 
 
 @pytest.mark.parametrize("start", [0.0, 0.7])

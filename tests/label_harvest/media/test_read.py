@@ -7,7 +7,8 @@ import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from valor.label_harvest.media.clip import FAILURES, STATUSES, ClipMedia, Grid, MediaError
-from valor.label_harvest.media.read import read_clip, resample
+from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.media.resample import resample
 
 GRID = Grid()
 

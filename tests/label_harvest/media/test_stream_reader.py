@@ -13,9 +13,9 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.bad_readers import PATIENCE
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from tests.label_harvest.media.test_decode_pool import children, gone
+from tests.label_harvest.media.test_decode_pool import assert_alarm_ends, children, gone
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.decode_pool import DecodeLimits
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.media.windows import read_windows
@@ -197,24 +197,14 @@ def test_no_orphan_is_left_however_the_parse_ends(film, tmp_path, how):
 
 def test_an_orphan_ends_itself_with_its_alarm(film, tmp_path):
     """What helps where the system tells no child of the death of its parent: here the parent lives and never looks."""
-    import socket
-
-    from valor.label_harvest.media import decode_worker
-
-    code = "from label_harvest import stream_worker as w; w.ALARM_SECONDS = 0.1; import sys; w.main(sys.argv[1:])"
-    ours, theirs = socket.socketpair()
-    given = [str(theirs.fileno()), str(os.getpid()), "1000", "0.1", BAD]
-    child = subprocess.Popen([sys.executable, "-c", code, *given], cwd=ROOT, pass_fds=[theirs.fileno()])
-    with ours, theirs:
-        assert decode_worker.receive_message(ours) == {"outcome": "ready"}
-        path = named(film, tmp_path, "survey_hang")
-        decode_worker.send_message(ours, {"stream": "survey", "path": str(path)})
-        assert child.wait(10) == -signal.SIGALRM
+    path = named(film, tmp_path, "survey_hang")
+    service = "valor.label_harvest.media.stream_reader:StreamService"
+    assert_alarm_ends(service, BAD, {"stream": "survey", "path": str(path)})
 
 
 def test_a_reading_process_is_light():
     code = (
-        "import sys, valor.label_harvest.media.stream_worker, av; print({'torch', 'pandas', 'tqdm'} & set(sys.modules))"
+        "import sys, valor.label_harvest.media.stream_reader, av; print({'torch', 'pandas', 'tqdm'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -3,13 +3,13 @@ import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.read import resample
-from valor.label_harvest.media.streams import frames_at, resampled, sound_at, sound_of
+from valor.label_harvest.media.resample import resample, resampled, sound_at
+from valor.label_harvest.media.streams import frames_at, mono_of, sound_of
 
 
 @pytest.mark.parametrize(("rate", "new_rate"), [(44100, 48000), (48000, 32000), (8000, 32000), (100, 80), (9, 9)])
 def test_resampling_in_blocks_equals_resampling_at_once(rate, new_rate, monkeypatch):
-    monkeypatch.setattr("valor.label_harvest.media.streams.BLOCK_SECONDS", 0.4)
+    monkeypatch.setattr("valor.label_harvest.media.resample.BLOCK_SECONDS", 0.4)
     rng = np.random.default_rng(0)
     waveform = rng.standard_normal(int(2.7 * rate) + 11).astype(np.float32)
     cuts = np.sort(rng.integers(0, len(waveform), 13))
@@ -52,3 +52,18 @@ def test_damage_is_an_error(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(MediaError, match=r"v\.mp4: "):
         list(frames_at(path, np.arange(0, 6, 0.1), 6.0, Grid()))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6])
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32, np.float32])
+def test_channels_are_averaged_alike_whole_and_in_pieces(channels, kind):
+    samples = np.random.default_rng(0).uniform(-1, 1, (channels, 5000))
+    samples = samples if kind is np.float32 else samples * (np.iinfo(kind).max // 2)
+    samples = samples.astype(kind)
+    pieces = [mono_of(samples[:, start : start + 700]) for start in range(0, 5000, 700)]
+    np.testing.assert_array_equal(mono_of(samples), np.concatenate(pieces))
+
+
+def test_samples_that_are_no_numbers_are_refused():
+    with pytest.raises(MediaError, match="audio samples that are no numbers"):
+        mono_of(np.array([[0.0, np.nan]], np.float32))

@@ -4,7 +4,7 @@ from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import DEMO
 from valor.data.parse_file import read_parse
 from valor.eval.decide import PostProcessing
-from valor.label_harvest.media.decode_pool import DecodeLimits
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.video.batch import BatchOptions, parse_all
 from valor.video.formats.formats import FORMATS

@@ -16,7 +16,7 @@ from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.decode_pool import DecodeLimits
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.teachers.build import build_teacher

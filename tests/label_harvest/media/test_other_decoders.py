@@ -1,18 +1,30 @@
 """Packets read here and frames decoded elsewhere give what PyAV alone gives; libraries that misbehave are refused.
 
-The library of these tests is PyAV itself, asked as another one would be.
+The library of most tests is PyAV itself, asked as another one would be. The last ones hold decord against PyAV and skip
+where it is not installed.
 """
 
 import dataclasses
+import re
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from tests.helpers.toy_decoding import GRID, assert_as_pyav, clips, outcome, write_cut_clip, write_sound_with_a_hole
+from tests.helpers.toy_decoding import (
+    GRID,
+    PCM,
+    assert_as_pyav,
+    clips,
+    outcome,
+    poisoned_statuses,
+    write_cut_clip,
+    write_sound_with_a_hole,
+)
 from tests.valor.video.test_bad_media import ENCRYPTED, write_protected
-from valor.label_harvest.media.clip_outline import DecodedSound, Library, decode_by_outline
-from valor.label_harvest.media.frames import samples_of
+from valor.label_harvest.media.other_decoders import DecodedSound, Library, decode_by_outline, decode_with_decord
+from valor.label_harvest.media.streams import samples_of
 
 
 class LibraryError(Exception):
@@ -146,3 +158,70 @@ def test_encrypted_clips_never_reach_the_library(tmp_path):
         "undecodable",
         "a.mp4: its video is encrypted (DRM); fetch a copy without, or leave it out",
     )
+
+
+decord = pytest.mark.skipif(not find_spec("decord"), reason='decord is not installed: pip install "valor-avvp[decord]"')
+OTHERWISE = {"av1": "undecodable", "surround": "undecodable"}
+"""Clips of the poisoned set of which it has another status than PyAV."""
+
+
+@pytest.mark.parametrize("name", clips())
+@decord
+def test_a_clip_is_read_by_decord_as_by_pyav(tmp_path, name):
+    suffix, video, sound = clips()[name]
+    path = write_toy_clip(tmp_path / f"a{suffix}", video=video, sound=sound)
+    assert_as_pyav(decode_with_decord, path, slots=name in ("plain", "variable_rate", "long"))
+
+
+@decord
+def test_the_real_clip_is_read_by_decord_as_by_pyav(shared):
+    assert_as_pyav(decode_with_decord, shared / "clips" / "BjCEufrlXm4.mp4", slots=True)
+
+
+@decord
+def test_holes_and_cuts_are_read_by_decord_as_by_pyav(tmp_path):
+    assert_as_pyav(decode_with_decord, write_sound_with_a_hole(tmp_path / "a.mkv", onset=2.0, offset=4.5), slots=False)
+    cut = write_cut_clip(tmp_path / "b.mp4")  # where decord would jump to wrong frames
+    assert_as_pyav(decode_with_decord, cut, slots=False)
+    assert_as_pyav(decode_with_decord, cut, slots=True)
+
+
+@decord
+def test_what_decord_cannot_tell_apart_is_refused(tmp_path, shared):
+    six = write_toy_clip(tmp_path / "six.mkv", sound=ToySound(codec=PCM, channels=6))
+    assert outcome(decode_with_decord, six) == (
+        "undecodable",
+        "six.mkv: decord gives 6 channels of sound as a mix; use the decoder pyav",
+    )
+    assert "reads the first audio stream alone" in outcome(decode_with_decord, shared / "clips" / "nasa_13013.mp4")[1]
+
+
+def flipped(data: bytes, places) -> bytes:
+    spoilt = bytearray(data)
+    for place in places:
+        spoilt[place] ^= 0x5A
+    return bytes(spoilt)
+
+
+@decord
+def test_damage_is_refused_where_decord_tells_of_it(tmp_path):
+    """In the picture where it had to make frames up, in the sound where less comes out than the packets promise."""
+    video = ToyVideo(width=320, height=240, noise=True)
+    data = write_toy_clip(tmp_path / "whole.mp4", video=video).read_bytes()
+    (tmp_path / "a.mp4").write_bytes(flipped(data, range(len(data) // 4, len(data) // 2, 37)))
+    assert outcome(decode_with_decord, tmp_path / "a.mp4") == (
+        "undecodable",
+        "a.mp4: decord cannot decode its h264 video; fetch it again or leave it out",
+    )
+    data = write_toy_clip(tmp_path / "whole.mp4", sound=ToySound()).read_bytes()
+    (tmp_path / "b.mp4").write_bytes(flipped(data, range(len(data) // 4, len(data) // 2, 37)))
+    said = outcome(decode_with_decord, tmp_path / "b.mp4")[1]
+    assert re.fullmatch(r"b.mp4: sound decodes to [0-9.]+ s of the 10.0 s its packets promise; fetch it again", said)
+
+
+@pytest.mark.slow
+@decord
+def test_the_poisoned_set_in_processes_that_can_be_killed(tmp_path):
+    """Statuses are those PyAV gives, with the exceptions named above; nothing hangs for ever."""
+    found, wanted = poisoned_statuses(tmp_path / "videos", "decord")
+    assert found == {**wanted, **{name: status for name, status in OTHERWISE.items() if name in wanted}}

@@ -1,40 +1,48 @@
-"""A clip whose packets PyAV reads and whose frames and samples another library decodes.
+"""Clips whose packets PyAV reads and whose frames and samples another library decodes, which is decord 0.6.0.
 
 The libraries disagree on what an index, the start of a clock or the best stream is, and say nothing of much that is
 wrong with a file. So the container is read here, without decoding: which streams, when each frame is shown, where the
 sound has gaps, when both end. A library is then asked for frames by their place among these times and for the samples
-of one stream, and what it gives is held against them. The conventions are those of decoder.py.
+of one stream, and what it gives is held against them. The conventions are those of frames.py.
+
+decord is there for comparison with work that was done with it. `get_batch` is never called, since it is known to hang
+for ever, and no frame is jumped to; one that hangs all the same is killed with its process. What stays different from
+PyAV:
+
+* Damage: a clip with frames that decord had to make up is refused where it admits to them, but other damage decodes to
+  a picture or a sound without an error.
+* Undecodable are also AV1, sound of more than two channels (decord mixes them; what it calls separate channels is not)
+  and clips whose best audio stream is not their first.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .clip import Grid, MediaError, frame_indices
 from .frames import (
-    GAP_SECONDS,
     DecodedClip,
     Picture,
     Sound,
     VideoFacts,
-    frame_seconds,
+    clip_streams,
     make_picture,
-    refuse_packet,
+    make_sound,
     slot_image,
     slots_of,
-    usable_stream,
+    window_seconds,
 )
-from .open import media_errors, opened
+from .open import media_errors
+from .packets import Recording, base_of, recording
+from .streams import GAP_SECONDS, gapless, mono_of
 
 if TYPE_CHECKING:
     import av
-
-SPARE_SECONDS = 1.0
-"""Packets are read so far past the grid and its tolerance."""
+    from av.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,6 @@ class VideoOutline:
     codec: str
     stamps: np.ndarray
     """float64 [n] ascending, when each frame is shown, in seconds from the start of the container's clock."""
-    clock: float
-    """What the clock of the container says at its start, in seconds."""
     seconds: float
     """End of the last frame from the start of the clock."""
 
@@ -115,8 +121,8 @@ def decode_by_outline(path: str | Path, library: Library, *, grid: Grid, slots: 
             does not give what its packets promise.
     """
     path = Path(path)
-    with opened(path) as container:
-        video, audio = _read_outline(container, grid)
+    with recording(path) as media:
+        video, audio = _read_outline(media, grid)
     with media_errors(path):
         picture = _read_frames(path, library, video, grid, all_slots=slots) if video else None
         sound = _read_sound(path, library, audio, grid) if audio else None
@@ -132,104 +138,72 @@ def _decoding(library: Library, what: str) -> Iterator[None]:
         raise MediaError(f"{library.name} cannot decode its {what}; fetch it again or leave it out") from error
 
 
-def _read_outline(
-    container: "av.container.InputContainer", grid: Grid
-) -> tuple[VideoOutline | None, SoundOutline | None]:
+def _read_outline(media: Recording, grid: Grid) -> tuple[VideoOutline | None, SoundOutline | None]:
     """What the packets of the chosen streams say; None for a stream that is absent or has no packets."""
-    video, audio = usable_stream(container, "video"), usable_stream(container, "audio")
-    if video is None and audio is None:
-        raise MediaError("neither a video nor an audio stream; it is no clip")
-    spans = _packet_spans(container, [stream for stream in (video, audio) if stream is not None], grid)
-    seen = _video_outline(container, video, spans[video.index], grid) if video and spans[video.index] else None
-    heard = _sound_outline(container, audio, spans[audio.index]) if audio and spans[audio.index] else None
+    video, audio = clip_streams(media)
+    spans = _packet_spans(media, [stream for stream in (video, audio) if stream is not None], grid)
+    seen = _video_outline(video, spans[video.index], grid) if video and spans[video.index] else None
+    heard = _sound_outline(media, audio, spans[audio.index]) if audio and spans[audio.index] else None
     if seen is None and heard is None:
         raise MediaError("its streams hold no packets; fetch it again or leave it out")
     return seen, heard
 
 
-def _clock(container: "av.container.InputContainer") -> float:
-    """What the clock of the container says at its start, in seconds."""
-    return (container.start_time or 0) / 1e6
-
-
-def _packet_spans(
-    container: "av.container.InputContainer", streams: list, grid: Grid
-) -> dict[int, list[tuple[float, float]]]:
+def _packet_spans(media: Recording, streams: "Sequence[Stream]", grid: Grid) -> dict[int, list[tuple[float, float]]]:
     """(onset, offset) in seconds of the packets that are shown or heard, by stream, from the start of the clock."""
-    clock = _clock(container)
-    limit = _limit(grid)
-    spans: dict[int, list[tuple[float, float]]] = {stream.index: [] for stream in streams}
-    running = set(spans)
-    for packet in container.demux(streams):
-        if packet.size == 0:
+    of = {stream.index: stream for stream in streams}
+    spans: dict[int, list[tuple[float, float]]] = {index: [] for index in of}
+    for packet in media.packets(streams, until=window_seconds(grid)):
+        if packet.is_discard:
             continue
-        refuse_packet(packet)
-        if packet.dts is not None and float(packet.dts * packet.time_base) - clock > limit:
-            running.discard(packet.stream_index)
-            if not running:
-                break
-        if packet.stream_index not in running or packet.is_discard:
-            continue
-        time = packet.pts if packet.pts is not None else packet.dts
-        if time is None:
+        span = media.span(packet, of[packet.stream_index])
+        if span is None:
             raise MediaError(f"{packet.stream.type} packets without timestamps; convert the file")
-        onset = float(time * packet.time_base) - clock
-        length = float(packet.duration * packet.time_base) if packet.duration else 0.0
-        if not length and packet.stream.type == "video":
-            length = frame_seconds(packet.stream)
-        spans[packet.stream_index].append((onset, onset + length))
+        spans[packet.stream_index].append(span)
     return spans
 
 
-def _limit(grid: Grid) -> float:
-    """Seconds from the start of the clock after which nothing is read."""
-    return grid.seconds + grid.tolerance_seconds + SPARE_SECONDS
-
-
-def _video_outline(
-    container: "av.container.InputContainer", stream: "av.VideoStream", spans: list[tuple[float, float]], grid: Grid
-) -> VideoOutline:
+def _video_outline(stream: "av.VideoStream", spans: list[tuple[float, float]], grid: Grid) -> VideoOutline:
     """Frames in the order in which they are shown; one packet is one frame."""
     stamps = np.sort([onset for onset, _ in spans])
+    seen = max(1, int(np.searchsorted(stamps, window_seconds(grid), side="right")))  # before that none is missing
     return VideoOutline(
         index=stream.index,
         codec=stream.codec_context.name,
-        stamps=stamps[: max(1, np.searchsorted(stamps, _limit(grid), side="right"))],  # before that none is missing
-        clock=_clock(container),
+        stamps=stamps[:seen],
         seconds=max(0.0, *(offset for _, offset in spans)),
     )
 
 
-def _sound_outline(
-    container: "av.container.InputContainer", stream: "av.AudioStream", spans: list[tuple[float, float]]
-) -> SoundOutline:
+def _sound_outline(media: Recording, stream: "av.AudioStream", spans: list[tuple[float, float]]) -> SoundOutline:
     """Where the sound begins, and the holes in it."""
-    clock, rate = _clock(container), stream.codec_context.sample_rate
+    rate = stream.codec_context.sample_rate
     if not rate:
         raise MediaError("sound without a sample rate; convert the file")
-    start = spans[0][0] if stream.start_time is None else float(stream.start_time * stream.time_base) - clock
+    start = spans[0][0] if stream.start_time is None else media.at(stream.start_time, base_of(stream))
     held = stream.codec_context.delay / rate or start - spans[0][0]
     holes = [
         (before, after)
         for (_, before), (after, _) in zip(spans, spans[1:], strict=False)
         if after - before > GAP_SECONDS
     ]
+    matroska = media.container.format.name.startswith("matroska")
     return SoundOutline(
         index=stream.index,
         codec=stream.codec_context.name,
         rate=rate,
         channels=stream.codec_context.channels,
-        first_of_kind=stream.index == container.streams.audio[0].index,
-        clock=clock,
+        first_of_kind=stream.index == media.container.streams.audio[0].index,
+        clock=media.clock,
         start=start,
-        lead=max(0.0, held) if container.format.name.startswith("matroska") and spans[0][0] < start else 0.0,
+        lead=max(0.0, held) if matroska and spans[0][0] < start else 0.0,
         gaps=tuple(holes),
         seconds=max(offset for _, offset in spans),
     )
 
 
 def _read_frames(path: Path, library: Library, video: VideoOutline, grid: Grid, *, all_slots: bool) -> Picture:
-    """One frame per segment by the slot rule of decoder.py, asking the library once for each frame."""
+    """One frame per segment by the slot rule of frames.py, asking the library once for each frame."""
     num_slots = slots_of(video.seconds, grid)
     chosen = frame_indices(num_slots, grid.num_segments)
     cutoffs = (np.arange(max(num_slots, grid.num_slots)) + 0.5) / grid.frame_rate
@@ -249,9 +223,9 @@ def _collect(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """(frames [T, H, W, 3], slots [n, h, w, 3] or None), given the place of the frame of each."""
     places = np.unique(of_segments if of_slots is None else np.concatenate([of_segments, of_slots]))
-    frames = slots = None
+    frames, slots = np.empty((0, 0, 0, 3), np.uint8), None
     for place, image in zip(places, read(places.tolist()), strict=True):
-        if frames is None:
+        if not len(frames):
             frames = np.empty((len(of_segments), *image.shape), np.uint8)
         frames[of_segments == place] = image
         if of_slots is not None:
@@ -265,38 +239,92 @@ def _collect(
 def _read_sound(path: Path, library: Library, audio: SoundOutline, grid: Grid) -> Sound:
     """The plain mean over channels, from the start of the clock, with silence in the gaps."""
     with _decoding(library, f"{audio.codec} sound"):
-        decoded = library.sound(path, audio, _limit(grid))
+        decoded = library.sound(path, audio, window_seconds(grid))
     held = decoded.samples.shape[1] / decoded.rate
     promised = audio.seconds - audio.start - sum(offset - onset for onset, offset in audio.gaps)
     if promised - held > grid.tolerance_seconds:
         raise MediaError(f"sound decodes to {held:.1f} s of the {promised:.1f} s its packets promise; fetch it again")
-    mono = decoded.samples.mean(axis=0, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise MediaError("audio samples that are no numbers; fetch it again or leave it out")
-    samples = place_sound(mono, decoded.rate, decoded.start, audio.gaps)[: round(_limit(grid) * decoded.rate)]
-    provenance: dict[str, object] = {
-        "stream": audio.index,
-        "codec": audio.codec,
-        "sample_rate": decoded.rate,
-        "channels": audio.channels,
-        "seconds": round(len(samples) / decoded.rate, 4),
-    }
-    return Sound(samples, decoded.rate, provenance)
+    pieces = _between_gaps(mono_of(decoded.samples), audio, decoded.start, decoded.rate)
+    samples = np.concatenate(list(gapless(pieces, decoded.rate, window_seconds(grid))), axis=1)[0]
+    samples = samples[: round(window_seconds(grid) * decoded.rate)]
+    return make_sound(samples, decoded.rate, stream=audio.index, codec=audio.codec, channels=audio.channels)
 
 
-def place_sound(samples: np.ndarray, rate: int, start: float, gaps: tuple[tuple[float, float], ...]) -> np.ndarray:
-    """Samples without gaps, float32 [n], laid on the clock: silence before a late start and in each gap.
+def _between_gaps(
+    samples: np.ndarray, audio: SoundOutline, start: float, rate: int
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Samples [n] that lie gapless from their start, cut at the gaps of their packets: (start of a piece, [1, n])."""
+    taken, time = 0, start
+    for onset, offset in audio.gaps:
+        stop = taken + max(0, round((onset - time) * rate))
+        yield time, samples[None, taken:stop]
+        taken, time = stop, offset
+    yield time, samples[None, taken:]
 
-    >>> place_sound(np.ones(4, np.float32), 2, 0.5, ((1.5, 2.0),)).tolist()
-    [0.0, 1.0, 1.0, 0.0, 1.0, 1.0]
+
+_ANY_MADE_UP = 1e-6
+"""Share of frames decord may make up before it raises; none, since 0 would mean all."""
+_MEAN_OF_MONO = {1: np.float32(1), 2: np.float32(0.5**0.5)}
+"""What decord's mono of so many channels is to be multiplied by to give their mean."""
+_SAME_SECONDS = 1e-3
+"""How far its timestamps, which are float32, may be from those of the packets."""
+
+
+def decode_with_decord(path: str | Path, *, grid: Grid, slots: bool = False) -> DecodedClip:
+    """Decode the best video and the best audio stream of one file with decord, see `decode_by_outline`.
+
+    Raises:
+        ImportError: decord cannot be loaded; `decoders.check_decoder` says what to do.
+        MediaError: See `decode_by_outline`.
     """
-    if start < -GAP_SECONDS:
-        samples, start = samples[round(-start * rate) :], 0.0
-    pieces, taken, heard = [], 0, start
-    if start > GAP_SECONDS:
-        pieces.append(np.zeros(round(start * rate), np.float32))
-    for onset, offset in gaps:
-        stop = taken + max(0, round((onset - heard) * rate))
-        pieces += [samples[taken:stop], np.zeros(round((offset - onset) * rate), np.float32)]
-        taken, heard = stop, offset
-    return np.concatenate([*pieces, samples[taken:]])
+    decord = _decord()
+    errors = (decord.DECORDError, decord.DECORDLimitReachedError, AssertionError, RuntimeError)
+    library = Library(name="decord", frames=_decord_frames, sound=_decord_sound, errors=errors)
+    return decode_by_outline(path, library, grid=grid, slots=slots)
+
+
+def _decord() -> Any:
+    """decord, which few have; what it raises where its libraries are missing becomes an ImportError."""
+    try:
+        import decord
+    except (OSError, RuntimeError) as error:
+        raise ImportError(str(error)) from error
+    return decord
+
+
+def _decord_frames(path: Path, video: VideoOutline, places: Sequence[int]) -> Iterator[np.ndarray]:
+    """Frames in turn up to the last one wanted: where an edit list hides frames, decord jumps to wrong ones."""
+    reader = _decord().VideoReader(str(path.absolute()), num_threads=1, fault_tol=_ANY_MADE_UP)
+    _check_times(reader, video)
+    wanted = set(places)
+    for place in range(max(places) + 1):
+        try:
+            frame = reader.next()
+        except StopIteration:
+            raise MediaError(f"decord ends after {place} frames; use the decoder pyav or convert the file") from None
+        if place in wanted:
+            yield frame.asnumpy()
+
+
+def _check_times(reader: Any, video: VideoOutline) -> None:
+    """Refuse a video of which decord knows other times than the packets; both are counted from the first frame."""
+    known = np.array(reader.get_frame_timestamp(list(range(len(reader)))), float).reshape(-1, 2)[:, 0]
+    shown, wanted = known[known > -_SAME_SECONDS], video.stamps - video.stamps[0]
+    if len(shown) < len(wanted) or np.abs(shown[: len(wanted)] - wanted).max() > _SAME_SECONDS:
+        raise MediaError(
+            "decord counts its frames otherwise than its packets; use the decoder pyav or convert the file"
+        )
+
+
+def _decord_sound(path: Path, audio: SoundOutline, seconds: float) -> DecodedSound:
+    """The first audio stream, the only one decord reads."""
+    if not audio.first_of_kind:
+        raise MediaError("decord reads the first audio stream alone, and another one is played; use the decoder pyav")
+    if audio.channels not in _MEAN_OF_MONO:
+        raise MediaError(f"decord gives {audio.channels} channels of sound as a mix; use the decoder pyav")
+    reader = _decord().AudioReader(str(path.absolute()), sample_rate=audio.rate, mono=True)
+    first, last = (round(time * audio.rate) for time in (audio.lead, audio.lead + seconds - audio.start))
+    samples = reader[first : min(last, reader.shape[1])].asnumpy()
+    if not samples.size:
+        raise MediaError("no frame of its audio decodes; fetch it again or leave it out")
+    return DecodedSound(samples * _MEAN_OF_MONO[audio.channels], audio.rate, audio.start)
