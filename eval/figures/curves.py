@@ -74,7 +74,9 @@ def threshold_curves_figure(
         for modality, curve in enumerate(curves):
             if curve is not None:
                 _draw(axes, curve, lines[modality], DASHES[modality], colours)
-                _tick(axes, curve, modality, lines[modality])
+                if curve.used is not None:  # on the axis, what is audible below what is visible: equal ones both show
+                    ends = (0.1 * modality, 0.1 * (modality + 1))
+                    axes.axvline(curve.used, *ends, color=lines[modality], linewidth=1.8, zorder=3)
         short = textwrap.shorten(name.replace("_", " "), 24, placeholder="…")
         axes.set_title(short, fontsize=7.5, color=colours.ink, loc="left", pad=2)
     _frame(grid, panels, columns, unit, colours)
@@ -99,12 +101,6 @@ def _draw(axes: "Axes", curve: DrawnCurve, line: str, dashes: Any, colours: Them
     }  # F holds up to its threshold
     axes.plot(thresholds[kept], heights[kept], zorder=2, **style)
     axes.plot(thresholds[best], heights[best], "o", color=line, markeredgecolor=colours.ink, markersize=3.6, zorder=3)
-
-
-def _tick(axes: "Axes", curve: DrawnCurve, modality: int, line: str) -> None:
-    """Mark the threshold in use on the axis, what is audible below what is visible, so that equal ones both show."""
-    if curve.used is not None:
-        axes.axvline(curve.used, 0.1 * modality, 0.1 * (modality + 1), color=line, linewidth=1.8, zorder=3)
 
 
 def _frame(

@@ -138,6 +138,7 @@ def _one_system(runs: Sequence[LoggedRun], select_by: str, colours: Theme) -> li
         (colours.ink, _DASHED),
         (colours.quiet, "solid"),
     )
+    selecting = {} if select_by in SCORES else {select_by: select_by.replace(".", " ").replace("_", " ")}
     scores = [
         _Line(
             name=name,
@@ -147,7 +148,7 @@ def _one_system(runs: Sequence[LoggedRun], select_by: str, colours: Theme) -> li
             weight=1.7 if key == select_by else 1.2,
             selected=[run.selected for run in runs] if key == select_by else (),
         )
-        for (key, name), (colour, dashes) in zip(_scores_with(select_by).items(), looks, strict=False)
+        for (key, name), (colour, dashes) in zip((SCORES | selecting).items(), looks, strict=False)
     ]
     return [losses, scores, *_plain(runs, "", colours.ink)]
 
@@ -180,10 +181,6 @@ def _plain(runs: Sequence[LoggedRun], name: str, colour: str) -> list[list[_Line
     longest = max(runs, key=lambda run: len(run.epochs))
     rates = [(longest.epochs, longest.learning_rate)]
     return [[_Line(name=name, curves=curves, colour=colour)] for curves in (norms, rates)]
-
-
-def _scores_with(select_by: str) -> dict[str, str]:
-    return SCORES if select_by in SCORES else {**SCORES, select_by: select_by.replace(".", " ").replace("_", " ")}
 
 
 def _draw(axes: "Axes", line: _Line, scale: float, colours: Theme) -> None:

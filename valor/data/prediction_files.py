@@ -52,12 +52,12 @@ from typing import Any
 import numpy as np
 
 from valor.eval.decide import PostProcessing
-from valor.eval.events import MODALITIES, events_of
+from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 
 from .parse_file import FORMAT, Parse, read_parse
-from .predictions import BoolArray, FloatArray, Predictions, decisions, read_predictions, write_predictions
+from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance
 from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import (

@@ -25,10 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from valor.eval.decide import PostProcessing, check_probs, decide
-from valor.eval.events import MODALITIES, event_frame
+from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame
 from valor.eval.scores import Scores, score
 from valor.label_harvest.store.disk import replaced
 
@@ -38,8 +37,6 @@ from .tables import Split
 if TYPE_CHECKING:
     import pandas as pd
 
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.floating[Any]]
 
 ARRAYS = {
     "predicted": ("clips", "segments", "modalities", "classes"),

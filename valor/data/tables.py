@@ -40,9 +40,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest
 
@@ -81,8 +80,6 @@ CLIP_LIST = "clips.txt"
 
 LLP_SEGMENTS = 10
 """T of LLP: ten segments of one second."""
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,9 @@ import numpy.typing as npt
 
 from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
 from valor.data.provenance import Provenance
+from valor.eval.events import BoolArray, FloatArray
 from valor.training.methods.methods import METHODS
 from valor.training.recipes import RECIPES, Recipe, override
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.floating]
 
 VISUAL_SMOOTHING = 0.1
 """How far HAN moves visual tags towards 1/2."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from valor.data.predictions import Predictions, align, decisions, score_predictions
@@ -18,12 +17,10 @@ from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line
 from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores
-
-BoolArray = npt.NDArray[np.bool_]
 
 THREE = (*MODALITIES, "audio_visual")
 """The modality axis where audio-visual is one of them."""
@@ -51,7 +48,7 @@ class ScoredSystem:
         """Where a segment exists, bool [N, T]; None for clips of one length."""
         return self.predictions.valid
 
-    def probs(self, name: str = "this") -> npt.NDArray[np.floating[Any]]:
+    def probs(self, name: str = "this") -> FloatArray:
         """Probabilities float [N, T, M, C] under the gate of the rule that was used.
 
         Args:
