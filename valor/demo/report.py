@@ -83,20 +83,6 @@ def type_av_gains(result: DemoResult) -> list[float]:
 
 def _sections(result: DemoResult, options: DemoOptions) -> tuple[Section, ...]:
     """The report from top to bottom."""
-    gains = type_av_gains(result)
-    over = f"{min(gains):+.1f} to {max(gains):+.1f} over {len(gains)} seeds" if len(gains) > 1 else "one seed"
-    headline = Section(
-        title=f"Segment-level Type@AV of VALOR over tags only: {fmean(gains):+.1f} points ({over})",
-        text=(
-            f"{options.clips} ten-second clips with sound, drawn and synthesised here; their tags say what occurs, not "
-            "when, and not whether it is heard or seen. Three parsers of one design learned from them: from the tags "
-            "alone, from labels of one teacher that sees and hears at once, from labels of two independent ones.",
-        ),
-        notes=(
-            "This is a synthetic miniature. It shows how the method behaves when audible and visible events do not "
-            "coincide; its figures say nothing about scores on LLP.",
-        ),
-    )
     control = Section(
         title="Control run: each clip was given the teacher scores of another clip",
         text=("Whatever the labels gain in an ordinary run must be gone here.",),
@@ -124,7 +110,31 @@ def _sections(result: DemoResult, options: DemoOptions) -> tuple[Section, ...]:
             "under “Watch the clips”.",
         ),
     )
-    return (headline, *[control] * options.shuffle_teachers, scores, labels, clips, _world_section(result))
+    return (
+        _headline(result, options),
+        *[control] * options.shuffle_teachers,
+        scores,
+        labels,
+        clips,
+        _world_section(result),
+    )
+
+
+def _headline(result: DemoResult, options: DemoOptions) -> Section:
+    gains = type_av_gains(result)
+    over = f"{min(gains):+.1f} to {max(gains):+.1f} over {len(gains)} seeds" if len(gains) > 1 else "one seed"
+    return Section(
+        title=f"Segment-level Type@AV of VALOR over tags only: {fmean(gains):+.1f} points ({over})",
+        text=(
+            f"{options.clips} ten-second clips with sound, drawn and synthesised here; their tags say what occurs, not "
+            "when, and not whether it is heard or seen. Three parsers of one design learned from them: from the tags "
+            "alone, from labels of one teacher that sees and hears at once, from labels of two independent ones.",
+        ),
+        notes=(
+            "This is a synthetic miniature. It shows how the method behaves when audible and visible events do not "
+            "coincide; its figures say nothing about scores on LLP.",
+        ),
+    )
 
 
 def _score_section(title: str, rows: list[Row], anchors: dict[str, Scores], note: str) -> Section:
