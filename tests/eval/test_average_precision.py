@@ -1,7 +1,4 @@
-"""Average precision of segments and events against a plain reference.
-
-Event proposals and their matching against a plain reference, one track at a time.
-"""
+"""Average precision of segments and events, and proposals and their matching, against plain references."""
 
 import numpy as np
 import pytest

@@ -1,11 +1,4 @@
-"""Scores class by class: drawn clips, a plain reference, properties.
-
-Confusion between classes against a count one segment at a time.
-
-Events by duration: drawn clips, a plain reference, properties.
-
-Audible-only and visible-only scores: drawn clips and the plain reference.
-"""
+"""Breakdowns by class, confusion, duration and modality alone: drawn clips, plain references, properties."""
 
 from fractions import Fraction
 from statistics import fmean

@@ -1,7 +1,4 @@
-"""Threshold curves against scoring every threshold for itself.
-
-Thresholds from scores, against trying every one of them.
-"""
+"""Threshold curves and the thresholds chosen from them, against trying every threshold for itself."""
 
 import numpy as np
 import pytest

@@ -1,9 +1,4 @@
-"""Thresholds and gates.
-
-Rules for decisions: their forms, their records, and those of published systems.
-
-Probabilities beside the truth: the rules of the smaller one, and what is refused.
-"""
+"""Thresholds and gates, rules and their records, those of published systems, and what is refused."""
 
 import json
 

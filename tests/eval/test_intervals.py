@@ -1,9 +1,4 @@
-"""Bootstrap intervals and the paired comparison: a plain reference, coverage, properties.
-
-Intervals around the F of every class.
-
-Intervals over seeds: Student's table, coverage on drawn differences, and what is refused.
-"""
+"""Intervals over clips, of classes and over seeds: plain references, coverage on drawn data, properties."""
 
 import tracemalloc
 from dataclasses import astuple

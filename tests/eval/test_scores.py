@@ -1,7 +1,4 @@
-"""The ten F-scores: a plain reference, properties, the empty case.
-
-The two predictions that need no parser.
-"""
+"""The ten F-scores: a plain reference, properties, the empty case, and the two predictions that need no parser."""
 
 from dataclasses import astuple
 

@@ -1,7 +1,4 @@
-"""Timelines: what is drawn where, not how it looks (look at them for that).
-
-The clip above its timeline: frames in their own second, no peak of the sound lost.
-"""
+"""Timelines and the clip above them: what is drawn where, not how it looks (look at them for that)."""
 
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise

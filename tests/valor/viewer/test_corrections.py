@@ -1,7 +1,4 @@
-"""Corrections: nothing saved is lost, nothing that existed is overwritten, nothing unfit is taken.
-
-Corrections as other commands read them: evaluate, calibrate and train accept them.
-"""
+"""Corrections: nothing saved is lost, nothing that existed is overwritten, and other commands read what comes out."""
 
 import json
 import subprocess

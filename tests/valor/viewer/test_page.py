@@ -1,7 +1,4 @@
-"""The page: one document, nothing from the network, and names that stay text.
-
-Arrays as the page reads them: nothing is lost that decides, and no name leaves its string.
-"""
+"""The page: one document, nothing from the network, no name leaves its string, and arrays lose nothing that decides."""
 
 import base64
 import hashlib

@@ -1,7 +1,4 @@
-"""The served viewer: what it hands out, and everything it refuses.
-
-Byte ranges: what is asked for, what is nonsense, what lies outside.
-"""
+"""The served viewer: what it hands out, byte ranges among it, and everything it refuses."""
 
 import contextlib
 import json

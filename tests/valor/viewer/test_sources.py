@@ -1,7 +1,4 @@
-"""From what a user names to a document.
-
-Parses as systems of the viewer.
-"""
+"""From what a user names to a document, parses of anyone among it."""
 
 import json
 from dataclasses import replace
