@@ -29,7 +29,6 @@ from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_lab
 from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.provenance import MARK, MARK_FILE, write_mark
 from valor.data.tables import (
-    BoolArray,
     Split,
     read_event_table,
     read_weak_table,
@@ -38,7 +37,7 @@ from valor.data.tables import (
 )
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
-from valor.eval.events import MODALITIES
+from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.store.disk import replaced
 
 from .options import SimulationOptions
