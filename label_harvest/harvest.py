@@ -57,22 +57,24 @@ class HarvestOptions:
     grid: Grid = field(default_factory=Grid)
     """Segment grid; its sample rate is replaced by the one the teachers hear at."""
     shard_size: int = 256
-    """Clips per shard, which is what an interruption can cost."""
+    """Clips per file of the store, which is what an interruption can cost."""
     clips_per_batch: int = 4
     """Clips given to a teacher together. Another number may round the last bit of evidence differently."""
     preparers: int = 1
     """Threads that bring decoded clips to what the networks take in; beside a GPU one may be too slow."""
     decode_workers: int = field(default_factory=usable_cores)
-    """Processes that decode; 0 decodes in this one, without limits, for a debugger."""
+    """Processes that decode (one per core); 0 decodes without them and without limits, for a debugger."""
     limits: DecodeLimits = field(default_factory=DecodeLimits)
     """What decoding one clip may take."""
     decoder: str = PYAV
-    """Name of the library that decodes (`decoders.DECODERS`); a store is of one."""
+    """Library that decodes the clips; all but pyav are extras to install, and a store is of one decoder. Whatever else
+    reads media decodes with pyav."""
     retry: tuple[str, ...] = ()
     """Clips with these statuses are read again, and with `CHANGED` those whose file has another size now. Missing ones
     always are, once their file has come. What cannot be read this time keeps the evidence it has."""
     share: Share = WHOLE
-    """Which shards this run makes, where several runs divide a manifest."""
+    """Do the i-th of n shares, such as 1/4 (all of it); runs of all shares may work on one store at the same time, or
+    on stores of their own that `valor store merge` unites."""
 
     def __post_init__(self) -> None:
         """Refuse values that would do nothing."""

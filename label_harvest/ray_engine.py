@@ -40,14 +40,14 @@ class RayOptions:
     """Where a harvest runs."""
 
     address: str | None = None
-    """Of a cluster (`auto` finds one this machine is in); None starts one on this machine, or takes RAY_ADDRESS."""
+    """Address of a running cluster, or `auto`; else one is started, or RAY_ADDRESS taken."""
     networks: int | None = None
-    """Copies of the networks; None for one per GPU, or one per node where there is no GPU."""
+    """Copies of the networks (one per GPU, else one per node)."""
 
     def __post_init__(self) -> None:
         """Refuse a cluster without networks."""
         if self.networks is not None and self.networks < 1:
-            raise ValueError(f"there must be at least 1 copy of the networks, got {self.networks}")
+            raise ValueError(f"networks must be at least 1, got {self.networks}")
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,13 @@
 """`python -m valor COMMAND`: from typed arguments to the command, and what becomes of its errors."""
 
-import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from valor.cli.arguments import COMMANDS as MODULES
-from valor.cli.arguments import build_argument_parser
+from valor.cli.arguments import COMMANDS, build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE
 from valor.cli.options import typed_words
-from valor.label_harvest.media.clip import MediaError
-from valor.label_harvest.teachers.teacher import TeacherUnavailableError
-from valor.training.options import TrainingError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,19 +20,29 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 2 wrong use or bad input (said in one message), 3 done with failures that are listed, 130
         interrupted by hand.
     """
-    cli = build_argument_parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else arguments
+    cli = build_argument_parser(typed[0] if typed and typed[0] in COMMANDS else None).parse_args(typed)
     _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO, cli.flags)
     try:
-        return COMMANDS[cli.command](cli)
+        return int(command_module(cli.command).run(cli))
     except KeyboardInterrupt:
         print("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except (ValueError, OSError, MediaError, TeacherUnavailableError, TrainingError) as error:
+    except _refusals() as error:
         print(f"valor {cli.command}: {typed_words(str(error), cli.flags)}", file=sys.stderr)
         return WRONG_USE
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Errors whose message is for the user; where they are defined is imported once there is one."""
+    from valor.label_harvest.media.clip import MediaError
+    from valor.label_harvest.teachers.teacher import TeacherUnavailableError
+    from valor.training.options import TrainingError
+
+    return (ValueError, OSError, MediaError, TeacherUnavailableError, TrainingError)
 
 
 class _TypedWords(logging.Formatter):
@@ -64,9 +69,6 @@ def _log_to_stderr(level: int, flags: Mapping[str, str]) -> None:
 def _is_warning(record: logging.LogRecord) -> bool:
     return record.levelno >= logging.WARNING
 
-
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {name: module.run for name, module in MODULES.items()}
-"""The function of each command."""
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,19 +22,22 @@ class TeacherChoice:
     """Which teachers a harvest has."""
 
     visual: str = "clip-vit-l14"
-    """Name of the teacher that looks, or `none`."""
+    """Visual teacher: clip-vit-l14 (the published one), open_clip:MODEL/TAG, open_clip:hf-hub:ORG/NAME,
+    open_clip:local-dir:DIR, or none."""
     audio: str = "clap-630k-fusion"
-    """Name of the teacher that listens, or `none`."""
+    """Audio teacher: clap-630k-fusion (the published one), laion:CHECKPOINT, hf:ORG/NAME, hf:DIR, or none."""
     features: tuple[str, ...] = ()
-    """Names of feature extractors (`valor.label_harvest.teachers.features.EXTRACTORS`)."""
+    """Features to keep beside the labels, of res152 (one mean a segment, not the 80 published rows), r2plus1d, vggish
+    (or vggish-relu, vggish-pca)."""
     checkpoints: Mapping[str, str] = field(default_factory=dict)
-    """Local weights by role, see `build_teacher` and `build_extractor`."""
+    """Local weights of visual, audio, res152, r2plus1d or vggish; `random` in place of a path for a trial."""
     pins: Mapping[str, str] = field(default_factory=dict)
-    """sha256 of the weights by role."""
+    """Refuse other weights than these, by sha256 (of the weights as the store names them, or of the file)."""
     precision: str = "float32"
-    """`float32` as published, or `bfloat16`."""
+    """bfloat16 is faster and flips some labels near a threshold."""
     raw_maps: bool = False
-    """Whether the 64 tokens of a CLAP map are kept beside the ten segments they are folded to."""
+    """Keep the 64 tokens of CLAP maps too (142 kB a clip in place of 43): without, `valor labels --export npy` writes
+    no CLAP/features, and adding them later is another store."""
 
 
 def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "list[Teacher]":

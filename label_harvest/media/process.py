@@ -77,17 +77,17 @@ class DecodeLimits:
     """What decoding one file may take."""
 
     seconds: float = 60.0
-    """Wall-clock time of a clip, which becomes a row with the status `timeout` after that; a recording, which may last
+    """Seconds a clip may take, which becomes a row with the status `timeout` after that; a recording, which may last
     for hours, may stand still for so long."""
     memory: int = 4096
-    """MiB of memory; a clip that takes more becomes `undecodable`."""
+    """MiB of memory a clip may take; one that takes more becomes `undecodable`."""
 
     def __post_init__(self) -> None:
         """Refuse limits no clip can keep."""
         if not self.seconds > 0:
-            raise ValueError(f"the time limit of a clip must be positive seconds, got {self.seconds}")
+            raise ValueError(f"seconds must be positive, got {self.seconds}")
         if self.memory < 1:
-            raise ValueError(f"the memory limit of a clip must be at least 1 MiB, got {self.memory}")
+            raise ValueError(f"memory must be at least 1 MiB, got {self.memory}")
 
 
 class DiedError(Exception):

@@ -3,11 +3,7 @@
 import torch
 from torch.nn import functional
 
-PRECISIONS = ("float32", "bfloat16")
-"""`bfloat16` keeps weights and activations in 16 bits and pictures in channels-last order; captions, unit lengths and
-cosines stay in float32. Some labels near a threshold flip (`valor labels --margin` lists them), so it is part of the
-identity of a teacher."""
-
+from .teacher import PRECISIONS
 
 _KERNEL = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 """oneDNN's dense layer, or None in a build without it."""

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 Prompts = Sequence[str | Sequence[str]]
 """One caption per class, or several, in class order."""
 
+PRECISIONS = ("float32", "bfloat16")
+"""`bfloat16` keeps weights and activations in 16 bits and pictures in channels-last order; captions, unit lengths and
+cosines stay in float32. Some labels near a threshold flip (`valor labels --margin` lists them), so it is part of the
+identity of a teacher."""
+
 
 class LongCaptionError(ValueError):
     """A caption whose end the text tower would not read."""

@@ -31,7 +31,7 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch):
 
 
 def test_a_cluster_without_networks_is_refused():
-    with pytest.raises(ValueError, match="at least 1 copy of the networks, got 0"):
+    with pytest.raises(ValueError, match="networks must be at least 1, got 0"):
         RayOptions(networks=0)
 
 

@@ -3,12 +3,21 @@
 import argparse
 from pathlib import Path
 
-from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Parser
+from valor.experiments.options import AblateOptions
+from valor.experiments.rows import GROUPS
 
-GROUP_NAMES = ("labels", "teacher", "features", "layers", "beyond", "combined")
-"""Groups of rows, said again because help must not wait for torch; a test holds them equal to
-valor.experiments.rows."""
+from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .options import Fields, Option, Parser
+
+ABLATION = Fields(
+    AblateOptions,
+    seeds="--seeds N",
+    groups="--rows GROUP,...",
+    jobs="--jobs N",
+    search="--search",
+    changes=Option("--set a.b=c", {"action": "append"}),
+)
+GROUP_NAMES = tuple(name for name in GROUPS if name != "base")
 
 
 def add(commands: Commands) -> Parser:
@@ -36,33 +45,21 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="a demo's data/ or LLP's (a demo world in OUT/data)")
     command.add_argument("--out", type=Path, default=Path("ablation"), metavar="DIR", help="runs and table (ablation)")
-    command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings of each row (5)")
-    command.add_argument("--rows", metavar="GROUP,...", help=f"groups of rows (all: {','.join(GROUP_NAMES)})")
-    command.add_argument("--jobs", type=int, default=1, metavar="N", help="trainings at a time, one thread each (1)")
+    ABLATION.add(command, "seeds", "groups", "jobs")
     command.add_argument("--clips", type=int, metavar="N", help="clips of a demo world that is made here (700)")
-    command.add_argument("--search", action="store_true", help="look for the best combination, on validation")
-    command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change an option of every row")
-    command.also(changes="--set")
+    ABLATION.add(command, "search", "changes")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.experiments.ablate import AblateOptions, open_world, run_ablation
+    options = ABLATION.read(cli, progress=not cli.quiet)
+    if options.search and "beyond" not in options.groups:
+        raise ValueError("--search combines the rows of the group beyond; add it to --rows")
+    from valor.experiments.ablate import open_world, run_ablation
     from valor.experiments.ablation_table import to_text, write_ablation
 
-    groups = GROUP_NAMES if cli.rows is None else tuple(cli.rows.split(","))
-    if cli.search and "beyond" not in groups:
-        raise ValueError("--search combines the rows of the group beyond; add it to --rows")
-    options = AblateOptions(
-        seeds=cli.seeds,
-        groups=groups,
-        jobs=cli.jobs,
-        search=cli.search,
-        changes=tuple(cli.set),
-        progress=not cli.quiet,
-    )
-    world = open_world(cli.data, cli.out, clips=cli.clips, workers=cli.jobs, progress=not cli.quiet)
+    world = open_world(cli.data, cli.out, clips=cli.clips, workers=options.jobs, progress=not cli.quiet)
     found = run_ablation(world, cli.out, options)
     print(f"{to_text(found)}\n")
     print(f"wrote {', '.join(str(path) for path in write_ablation(cli.out, found))}")

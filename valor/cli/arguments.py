@@ -1,31 +1,12 @@
 """What a user may type: all commands of `valor` in one parser; each has its own file in valor/cli."""
 
 import argparse
+from importlib import import_module
 from types import ModuleType
 
 from valor import __version__
 
-from . import (
-    ablate,
-    calibrate,
-    demo,
-    doctor,
-    download,
-    evaluate,
-    harvest,
-    labels,
-    lint,
-    parse,
-    plot,
-    predict,
-    reproduce,
-    store,
-    table,
-    train,
-    view,
-)
-from . import export as exporting
-from . import import_ as importing
+from .command import add_shared
 from .options import Parser
 
 STAGES = """\
@@ -70,32 +51,24 @@ Published files in and out:
 New here? Start with `valor demo`, then `valor COMMAND --help`.
 """
 
-COMMANDS: dict[str, ModuleType] = {
-    "demo": demo,
-    "harvest": harvest,
-    "store": store,
-    "labels": labels,
-    "train": train,
-    "predict": predict,
-    "evaluate": evaluate,
-    "table": table,
-    "plot": plot,
-    "calibrate": calibrate,
-    "lint": lint,
-    "parse": parse,
-    "view": view,
-    "download": download,
-    "reproduce": reproduce,
-    "ablate": ablate,
-    "import": importing,
-    "export": exporting,
-    "doctor": doctor,
-}
-"""The module of each command: `add` gives its help and options, `run` does it."""
+COMMANDS = (
+    *("demo", "harvest", "store", "labels", "train", "predict", "evaluate", "table", "plot", "calibrate", "lint"),
+    *("parse", "view", "download", "reproduce", "ablate", "import", "export", "doctor"),
+)
+"""Every command, in the order of the help."""
 
 
-def build_argument_parser() -> Parser:
-    """All commands; the chosen one is `command` of the parsed arguments."""
+def command_module(name: str) -> ModuleType:
+    """The module of a command: `add` gives its help and options, `run` does it."""
+    return import_module(f"valor.cli.{'import_' if name == 'import' else name}")
+
+
+def build_argument_parser(only: str | None = None) -> Parser:
+    """All commands; the chosen one is `command` of the parsed arguments.
+
+    Args:
+        only: The one command that is typed, so that its help waits for no other's libraries; None knows them all.
+    """
     root = Parser(
         prog="valor",
         description="Find which events are audible and which are visible in each second of a clip,\n"
@@ -105,7 +78,6 @@ def build_argument_parser() -> Parser:
     )
     root.add_argument("--version", action="version", version=f"valor {__version__}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in COMMANDS.values():
-        command = module.add(commands)
-        command.add_argument("--quiet", action="store_true", help="no progress and no notes, only results and errors")
+    for name in COMMANDS if only is None else (only,):
+        add_shared(command_module(name).add(commands), "quiet")
     return root

@@ -2,24 +2,22 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+
+from valor.data.prediction_files import read_any_predictions
+from valor.data.predictions import Predictions
+from valor.data.tables import WEAK_TABLES, Split
+from valor.data.thresholds import Calibration, read_thresholds, write_calibration
+from valor.data.vocabulary import EventClass, read_vocabulary
+from valor.eval.decide import PRESETS, PostProcessing
+from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
+from valor.labelling.labels import default_thresholds, thresholds_of
+from valor.scoring.calibrate import CRITERIA, calibrate_predictions, calibrate_store, sources_of
 
 from .command import DONE, Commands, new_command
 from .options import Parser
 from .scored import add_rounding, add_rule, add_truth, read_truth, typed_rule
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from valor.data.predictions import Predictions
-    from valor.data.tables import Split
-    from valor.data.thresholds import Calibration
-    from valor.data.vocabulary import EventClass
-    from valor.eval.decide import PostProcessing
-    from valor.label_harvest.store.store import EvidenceStore
-
-CRITERION_NAMES = ("segment-f", "event-f", "clip-f", "tag-rate")
-"""The criteria, said again because help must not wait for numpy; a test holds them equal to valor.scoring.calibrate."""
 
 
 def add(commands: Commands) -> Parser:
@@ -38,10 +36,10 @@ def add(commands: Commands) -> Parser:
         "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json",
     )
     command.add_argument("source", type=Path, metavar="SOURCE", help="predictions, or a store of evidence")
-    add_truth(command, splits=("train", "val", "test"))
+    add_truth(command, splits=tuple(WEAK_TABLES))
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="thresholds (JSON)")
     command.add_argument(
-        "--criterion", default="segment-f", choices=CRITERION_NAMES, help="what is asked for (segment-f)"
+        "--criterion", default="segment-f", choices=tuple(CRITERIA), help="what is asked for (segment-f)"
     )
     add_rule(command)
     add_rounding(command)
@@ -65,8 +63,6 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.thresholds import write_calibration
-
     split = read_truth(cli, cli.source)
     found = _of_store(cli, split) if _is_store(cli.source) else _of_predictions(cli, split)
     write_calibration(cli.out, found)
@@ -84,10 +80,7 @@ def _is_store(source: Path) -> bool:
     return source.is_dir() and any(any(source.glob(pattern)) for pattern in ("manifest.json", "*/manifest.json"))
 
 
-def _of_predictions(cli: argparse.Namespace, split: "Split") -> "Calibration":
-    from valor.data.prediction_files import read_any_predictions
-    from valor.scoring.calibrate import calibrate_predictions, sources_of
-
+def _of_predictions(cli: argparse.Namespace, split: Split) -> Calibration:
     scored = cli.source.suffix == ".json"
     predictions = read_any_predictions(
         cli.source, split.class_names, clip_ids=split.clip_ids, rounding=cli.rounding, use_scores=scored
@@ -103,19 +96,13 @@ def _of_predictions(cli: argparse.Namespace, split: "Split") -> "Calibration":
     )
 
 
-def _fixed_rule(cli: argparse.Namespace, predictions: "Predictions") -> "PostProcessing | None":
+def _fixed_rule(cli: argparse.Namespace, predictions: Predictions) -> PostProcessing | None:
     """The rule whose other thresholds are kept; a preset may be one that lacks thresholds."""
-    from valor.eval.decide import PRESETS
-
     rule = typed_rule(cli, predictions)
     return PRESETS[cli.preset] if cli.preset else rule
 
 
-def _of_store(cli: argparse.Namespace, split: "Split") -> "Calibration":
-    from valor.data.vocabulary import read_vocabulary
-    from valor.label_harvest.store.store import read_store, store_manifest
-    from valor.scoring.calibrate import calibrate_store
-
+def _of_store(cli: argparse.Namespace, split: Split) -> Calibration:
     teachers = store_manifest(cli.source)["teachers"]
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
@@ -131,12 +118,9 @@ def _of_store(cli: argparse.Namespace, split: "Split") -> "Calibration":
 
 
 def _kept_thresholds(
-    cli: argparse.Namespace, store: "EvidenceStore", classes: "tuple[EventClass, ...]"
-) -> "dict[str, np.ndarray]":
+    cli: argparse.Namespace, store: EvidenceStore, classes: tuple[EventClass, ...]
+) -> dict[str, np.ndarray]:
     """What classes keep that nothing is found on: the file given, else what belongs to these teachers or classes."""
-    from valor.data.thresholds import read_thresholds
-    from valor.labelling.labels import default_thresholds, thresholds_of
-
     if cli.keep:
         return read_thresholds(cli.keep, len(classes))
     try:
@@ -145,7 +129,7 @@ def _kept_thresholds(
         return thresholds_of(classes)
 
 
-def _table(found: "Calibration") -> str:
+def _table(found: Calibration) -> str:
     """Threshold, F and support of each class, by role."""
     width = max(map(len, (*found.class_names, "class")))
     lines = ["class".ljust(width) + "".join(f"{role:>12s}       F    true" for role in found.thresholds)]

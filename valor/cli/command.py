@@ -3,10 +3,15 @@
 import argparse
 import sys
 import textwrap
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from valor.data.tables import EVENT_TABLES
 
 from .options import Parser
+
+if TYPE_CHECKING:
+    from valor.eval.tables import Row
 
 DONE, WRONG_USE, FAILURES_LISTED = 0, 2, 3
 """Exit codes: done; wrong use or bad input, said in one message; done with failures that are listed."""
@@ -34,7 +39,34 @@ def new_command(commands: Commands, name: str, summary: str, more: str, example:
     )
 
 
-def score_text(rows: list, anchors: list) -> str:
+_SHARED: dict[str, tuple[str, dict[str, Any]]] = {
+    "quiet": ("--quiet", {"action": "store_true", "help": "no progress and no notes, only results and errors"}),
+    "classes": (
+        "--classes",
+        {"default": "llp", "metavar": "NAME|FILE", "help": "class vocabulary: llp or a JSON file"},
+    ),
+    "truth": (
+        "--truth",
+        {"default": "v2024", "choices": tuple(EVENT_TABLES), "help": "version of the audio annotations (v2024)"},
+    ),
+    "changes": (
+        "--set",
+        {"action": "append", "default": [], "metavar": "a.b=c", "help": "change one option of the recipe"},
+    ),
+}
+"""Options of several commands that are the same in each."""
+
+
+def add_shared(command: Parser, *names: str) -> None:
+    """Add options that several commands have, by the name they are kept under."""
+    for name in names:
+        option, more = _SHARED[name]
+        command.add_argument(option, dest=name, **more)
+    if "truth" in names:
+        command.also(truth_version="--truth")
+
+
+def score_text(rows: "Sequence[Row]", anchors: "Sequence[Row]") -> str:
     """The ten F-scores as text: (name, scores) rows, and among them the anchors, which stand at the foot."""
     from valor.eval.tables import score_table, to_text
 

@@ -2,9 +2,17 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from valor.demo.options import DemoOptions
 
 from .command import DONE, Commands, new_command, score_text
-from .options import Parser
+from .options import Fields, Parser
+
+if TYPE_CHECKING:
+    from valor.eval.tables import Row
+
+DEMO = Fields(DemoOptions, seeds="--seeds N", clips="--clips N", shuffle_teachers="--shuffle-teachers")
 
 
 def add(commands: Commands) -> Parser:
@@ -20,32 +28,28 @@ def add(commands: Commands) -> Parser:
         "valor demo --out demo",
     )
     command.add_argument("--out", type=Path, default=Path("demo"), metavar="DIR", help="folder of the run (demo)")
-    command.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings per parser (3)")
-    command.add_argument("--clips", type=int, default=None, metavar="N", help="clips in the world, all splits together")
-    command.add_argument(
-        "--shuffle-teachers",
-        action="store_true",
-        help="control: give each clip the teacher scores of another clip; the gain must vanish (goes to DIR/control)",
-    )
+    DEMO.add(command)
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    options = DEMO.read(cli)
     from valor.demo.picture import typical_row, write_demo_picture
     from valor.demo.report import ANCHOR_TITLES, type_av_gains, write_report
-    from valor.demo.run import ARMS, DemoOptions, run_demo
+    from valor.demo.run import ARMS, run_demo
 
-    given = {} if cli.clips is None else {"clips": cli.clips}
-    options = DemoOptions(seeds=cli.seeds, shuffle_teachers=cli.shuffle_teachers, **given)
     result = run_demo(cli.out, options, progress=not cli.quiet)
     home = options.home(cli.out)
     report = write_report(cli.out, result, options)
     write_demo_picture(home / "timeline.png", result, typical_row(result))
-    anchors = [(ANCHOR_TITLES[name], scores) for name, scores in result.anchors.items()]
-    print(score_text([(arm.title, result.scores[name]) for name, arm in ARMS.items()] + anchors, anchors))
+    anchors: list[Row] = [(ANCHOR_TITLES[name], scores) for name, scores in result.anchors.items()]
+    arms: list[Row] = [(arm.title, result.scores[name]) for name, arm in ARMS.items()]
+    print(score_text(arms + anchors, anchors))
     print("\nPseudo labels of the same clips, scored as predictions:")
-    labels = [(ARMS[name].title.removeprefix("+ "), quality.scores) for name, quality in result.label_quality.items()]
+    labels: list[Row] = [
+        (ARMS[name].title.removeprefix("+ "), quality.scores) for name, quality in result.label_quality.items()
+    ]
     print(score_text(labels + anchors[1:], anchors[1:]))
     gains = type_av_gains(result)
     print(

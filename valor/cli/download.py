@@ -3,8 +3,12 @@
 import argparse
 from pathlib import Path
 
+from valor.data.fetch_options import FetchOptions
+
 from .command import DONE, Commands, new_command
-from .options import Parser, typed_words
+from .options import Fields, Parser, typed_words
+
+FETCH = Fields(FetchOptions, offline="--offline", attempts="--attempts N", timeout="--timeout S")
 
 
 def add(commands: Commands) -> Parser:
@@ -31,22 +35,15 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--only", default="*", metavar="PATTERN", help="only files of the hub with such names")
     command.add_argument("--revision", default="main", metavar="NAME", help="branch, tag or commit on the hub (main)")
-    command.add_argument("--offline", action="store_true", help="make no connection; check what is there")
-    command.add_argument("--attempts", type=int, default=6, metavar="N", help="failures in a row that are borne (6)")
-    command.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds without a byte (60)")
+    FETCH.add(command)
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.download import FetchOptions, asked_offline, download_annotations, download_from_hub
+    from valor.data.download import asked_offline, download_annotations, download_from_hub
 
-    options = FetchOptions(
-        attempts=cli.attempts,
-        timeout=cli.timeout,
-        offline=cli.offline or asked_offline(),
-        progress=not cli.quiet,
-    )
+    options = FETCH.read(cli, offline=cli.offline or asked_offline(), progress=not cli.quiet)
     if cli.what == "annotations":
         result = download_annotations(cli.out, options, site=cli.url)
     else:

@@ -1,6 +1,7 @@
 """`valor evaluate`."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ def run(cli: argparse.Namespace) -> int:
     )
     if cli.json:
         write_scores_json(cli.json, full_report(evaluation))
-    write_or_print({name: lambda layout=layout: layout(evaluation) for name, layout in LAYOUTS.items()}, cli)
+    write_or_print({name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}, cli)
     if cli.json:
         print_note(f"wrote {cli.json}", cli)
     return DONE

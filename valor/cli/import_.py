@@ -2,12 +2,21 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .command import DONE, Commands, new_command
+from valor.data.feature_options import FEATURE_KINDS, PRECISIONS
+from valor.data.tables import WEAK_TABLES
+from valor.data.vocabulary import class_names, read_vocabulary
+from valor.parsers.options import NORM_ORDERS
+
+from .command import DONE, Commands, add_shared, new_command
 from .options import Parser
 
-SPLITS = "train,val,test"
-KINDS_HELP = "vggish,res152,r2plus1d,clap,clip"
+if TYPE_CHECKING:
+    from valor.data.packed import PackedCard
+    from valor.data.tables import Split
+
+SPLITS, KINDS_HELP = ",".join(WEAK_TABLES), ",".join(FEATURE_KINDS)
 
 
 def add(commands: Commands) -> Parser:
@@ -33,12 +42,12 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--annotations", type=Path, metavar="DIR", help="tables AVVP_*.csv (SOURCE)")
     command.add_argument("--splits", metavar="LIST", help=f"splits, separated by commas ({SPLITS})")
     command.add_argument("--kinds", metavar="LIST", help=f"feature kinds (those there of {KINDS_HELP})")
-    command.add_argument("--precision", choices=("float16", "float32"), help="of packed features (float16)")
+    command.add_argument("--precision", choices=PRECISIONS, help="of packed features (float16)")
     command.add_argument("--allow-missing", action="store_true", help="go on without clips that have no file")
     command.add_argument("--allow-untagged", action="store_true", help="accept labels outside the clip's tags")
-    command.add_argument("--norm-order", choices=("post", "pre"), help="of the checkpoint, which cannot tell (post)")
+    command.add_argument("--norm-order", choices=NORM_ORDERS, help="of the checkpoint, which cannot tell (post)")
     command.add_argument("--heads", type=int, metavar="N", help="attention heads of the checkpoint (8; 1 of HAN)")
-    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+    add_shared(command, "classes")
     command.also(class_names="--classes")
     return command
 
@@ -90,7 +99,7 @@ def _features(cli: argparse.Namespace) -> int:
     return DONE
 
 
-def _what_was_lost(card) -> str:  # noqa: ANN001, its module needs torch
+def _what_was_lost(card: "PackedCard") -> str:
     folded = [f"folded from {card.source_shape[0]} rows"] if card.source_shape[0] != card.shape[1] else []
     return f" ({', '.join(folded + ['rounded to float16'] * (card.dtype == 'float16'))})"
 
@@ -108,7 +117,6 @@ def _labels(cli: argparse.Namespace) -> int:
 
 
 def _checkpoint(cli: argparse.Namespace) -> int:
-    from valor.data.vocabulary import class_names, read_vocabulary
     from valor.training.published_checkpoint import import_checkpoint
 
     if cli.out is None:
@@ -129,9 +137,8 @@ def _checkpoint(cli: argparse.Namespace) -> int:
     return DONE
 
 
-def _splits(cli: argparse.Namespace) -> list:
+def _splits(cli: argparse.Namespace) -> "list[Split]":
     from valor.data.published_files import read_clips
-    from valor.data.vocabulary import class_names, read_vocabulary
 
     names = class_names(read_vocabulary(cli.classes))
     wanted = dict.fromkeys((cli.splits or SPLITS).split(","))

@@ -5,11 +5,31 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valor.data.label_file import LABEL_FACTS
+from valor.labelling.options import SCORED_SPLITS, LabelOptions
+from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
+
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Parser, typed_words
+from .options import Fields, Option, Parser, typed_words
 
 if TYPE_CHECKING:
     from valor.labelling.make import LabelReport
+
+
+LABELS = Fields(
+    LabelOptions,
+    thresholds="--thresholds FILE",
+    classes="--classes NAME|FILE",
+    export=Option("--export", {"action": "store", "choices": ("npy",)}),
+    folded="--folded",
+    overwrite="--overwrite",
+    margin="--margin LOGITS",
+    compare="--compare STORE2",
+    against="--against ANNOTATIONS",
+    split=Option("--split", {"choices": sorted(SCORED_SPLITS, reverse=True)}),
+    picture="--png FILE",
+    disagreements="--disagreements",
+)
 
 
 def add(commands: Commands) -> Parser:
@@ -34,66 +54,24 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("store", type=Path, metavar="STORE", help="folder written by `valor harvest`")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labels")
-    command.add_argument("--thresholds", type=Path, metavar="FILE", help="label thresholds (JSON)")
+    LABELS.add(command, "thresholds")
     command.add_argument(
         "--soft", action="store_true", help="probabilities sigmoid((logit - threshold) / temperature) instead of labels"
     )
     command.add_argument("--temperature", type=float, metavar="LOGITS", help="of soft labels (1)")
-    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="vocabulary whose thresholds are used")
-    command.add_argument(
-        "--export", choices=("npy",), help="also write the published layout: labels and features, one file per clip"
-    )
-    command.add_argument(
-        "--folded", action="store_true", help="with --export: also features kept as ten rows, under another folder name"
-    )
-    command.add_argument(
-        "--overwrite", action="store_true", help="replace files in DIR that no labels of this store left there"
-    )
-    command.add_argument(
-        "--margin",
-        type=float,
-        metavar="LOGITS",
-        help="list labels whose logit is so near its threshold (of bfloat16 teachers what it may move, else none)",
-    )
-    command.add_argument(
-        "--compare", type=Path, metavar="STORE2", help="list labels that differ in another store of the same clips"
-    )
-    command.add_argument(
-        "--against", type=Path, metavar="ANNOTATIONS", help="score the labels against dense annotations"
-    )
-    command.add_argument(
-        "--split", choices=("val", "test"), help="split to score against (the one the store holds most of)"
-    )
-    command.add_argument("--png", type=Path, metavar="FILE", help="draw what --against finds, class by class")
-    command.add_argument(
-        "--disagreements",
-        action="store_true",
-        help="also list where one teacher marks a tag and the other does not, surest first",
-    )
-    command.also(picture="--png", raw_maps="--raw-maps")
+    LABELS.add(command, *LABELS.names[1:])
+    command.also(raw_maps="--raw-maps")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.labelling.make import LabelOptions, make_labels
-
     if cli.temperature is not None and not cli.soft:
         raise ValueError("--temperature is for soft labels; add --soft")
-    options = LabelOptions(
-        classes=cli.classes,
-        thresholds=cli.thresholds,
-        temperature=(1.0 if cli.temperature is None else cli.temperature) if cli.soft else None,
-        margin=cli.margin,
-        compare=cli.compare,
-        disagreements=cli.disagreements,
-        against=cli.against,
-        split=cli.split,
-        picture=cli.png,
-        export=cli.export is not None,
-        folded=cli.folded,
-        overwrite=cli.overwrite,
-    )
+    temperature = 1.0 if cli.temperature is None else cli.temperature
+    options = LABELS.read(cli, temperature=temperature if cli.soft else None, export=cli.export is not None)
+    from valor.labelling.make import make_labels
+
     report = make_labels(cli.store, cli.out, options, progress=not cli.quiet)
     for say in (_say_labels, _say_near, _say_flips, _say_export, _say_disagreements, _say_quality):
         say(cli, report)
@@ -101,8 +79,6 @@ def run(cli: argparse.Namespace) -> int:
 
 
 def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.data.label_file import LABEL_FACTS
-
     labels = report.labels
     seconds = f"{int(labels.marked.sum()):,} labelled seconds" + (" (soft, above 1/2)" if labels.soft else "")
     print(f"{len(labels.clip_ids):,} clips, {seconds}; wrote {cli.out}")
@@ -120,8 +96,6 @@ def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
 
 
 def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.labelling.review import NEAR_FILE
-
     if near := report.near:
         limits = sorted(set(near.margins.values()))
         within = f"{limits[0]:g}" if len(limits) == 1 else " and ".join(f"{r} {m:.3g}" for r, m in near.margins.items())
@@ -131,8 +105,6 @@ def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
 
 
 def _say_flips(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.labelling.review import FLIPS_FILE, flip_table
-
     if found := report.flipped:
         for name, (ours, theirs) in found.differing.items():
             short = [text if len(text) < 40 else f"{text[:37]}..." for text in (ours, theirs)]
@@ -159,8 +131,6 @@ def _say_export(cli: argparse.Namespace, report: "LabelReport") -> None:
 
 
 def _say_disagreements(cli: argparse.Namespace, report: "LabelReport") -> None:
-    from valor.labelling.review import DISAGREEMENTS_FILE
-
     if report.disagreements is not None:
         print(
             f"{len(report.disagreements):,} times one teacher alone marks a tag; wrote {cli.out / DISAGREEMENTS_FILE}"
@@ -183,5 +153,5 @@ def _say_quality(cli: argparse.Namespace, report: "LabelReport") -> None:
     print(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}\n")
     print(class_table(quality, split.class_names))
     print(f"\nwrote {cli.out / QUALITY_FILE}")
-    if cli.png:
-        print(f"wrote {cli.png}")
+    if cli.picture:
+        print(f"wrote {cli.picture}")

@@ -4,7 +4,10 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from .command import DONE, FAILURES_LISTED, Commands, new_command
+from valor.data.lint import lint_folder, to_text
+from valor.data.vocabulary import class_names, read_vocabulary
+
+from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
 from .options import Parser
 
 
@@ -23,19 +26,13 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("folder", type=Path, metavar="DIR", help="folder of the AVVP_*.csv tables")
     command.add_argument("--strict", action="store_true", help="take every defect for a failure (exit code 3)")
-    command.add_argument(
-        "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
-    )
-    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file")
+    add_shared(command, "truth", "classes")
     command.add_argument("--limit", type=int, default=3, metavar="N", help="findings shown of each kind and table (3)")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.lint import lint_folder, to_text
-    from valor.data.vocabulary import class_names, read_vocabulary
-
     if not cli.folder.is_dir():
         raise FileNotFoundError(f"{cli.folder}: no such folder; give the one that holds AVVP_test_pd.csv")
     if cli.limit < 0:

@@ -17,13 +17,13 @@ option each is:
 
 import argparse
 import ast
-import inspect
 import re
-import textwrap
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
-from functools import cache
+from itertools import takewhile
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
@@ -46,7 +46,7 @@ class Parser(argparse.ArgumentParser):
         """As argparse's."""
         self.flags: dict[str, str] = {}
         self._added: list[argparse.Action] = []
-        super().__init__(*args, allow_abbrev=False, **more)
+        super().__init__(*args, **{**more, "allow_abbrev": False})
 
     def add_argument(self, *args: Any, **more: Any) -> argparse.Action:  # noqa: ANN401
         """As argparse's; what is typed stands under the name of the parameter it is, `dest`."""
@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
             action.help = typed_words(action.help, self.flags) if action.help else action.help
         return super().format_help()
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
         """As argparse's; the words of the chosen command stand under `flags`, and unknown options get a hint."""
         if self._subparsers is None:
             self._refuse_unknown([] if args is None else args)
@@ -102,14 +102,21 @@ class Fields(Generic[T]):
         self._known: dict[str, Field[Any]] = {field.name: field for field in fields(of)}  # type: ignore[arg-type]
         self._options = {name: Option(typed) if isinstance(typed, str) else typed for name, typed in options.items()}
 
-    def add(self, command: argparse.ArgumentParser, *names: str) -> None:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields that can be typed."""
+        return tuple(self._options)
+
+    def add(self, command: Parser, *names: str) -> None:
         """Add the options of these fields, or of all; each is kept under the name of its field."""
+        docs = docstrings(self.of)
         for name in names or self._options:
             (flag, *metavar), more = self._options[name].spelled.split(), dict(self._options[name].more)
             kind = _argparse_words(self._known[name])
             if metavar:
                 kind["metavar"] = metavar[0]
-            kind["help"] = _help(self._known[name], docstrings(self.of)[name])
+            default = self._known[name].default if more.get("default") is None else more["default"]
+            kind["help"] = _help(docs[name], default)
             command.add_argument(flag, dest=name, **(kind | more))
 
     def read(self, cli: argparse.Namespace, **given: Any) -> T:  # noqa: ANN401
@@ -159,21 +166,22 @@ def _value(field: Field[Any], flag: str, typed: Any) -> Any:  # noqa: ANN401
     return found
 
 
-def _help(field: Field[Any], doc: str) -> str:
+def _help(doc: str, default: object) -> str:
     """A docstring as help: half a sentence, and the default unless it goes without saying."""
     text = " ".join(doc.split()).removesuffix(".")
     if not text[1:2].isupper():
         text = text[0].lower() + text[1:]
-    default = field.default
     if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
         text += f" ({default:g})" if isinstance(default, float) else f" ({default})"
     return text.replace("%", "%%")
 
 
-@cache
 def docstrings(of: type) -> dict[str, str]:
     """The strings below the fields of a dataclass, by field."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(of))).body
+    lines = Path(sys.modules[of.__module__].__file__ or "").read_text(encoding="utf-8").splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith(f"class {of.__name__}"))
+    body = list(takewhile(lambda line: not line or line.startswith(" "), lines[first + 1 :]))
+    (definition,) = ast.parse("\n".join([lines[first], *body])).body
     assert isinstance(definition, ast.ClassDef)
     found = {}
     for field, below in zip(definition.body, definition.body[1:], strict=False):

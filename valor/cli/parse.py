@@ -3,34 +3,45 @@
 import argparse
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from valor.data.parse_file import Parse, write_parse
+from valor.data.thresholds import apply_calibration, read_calibration
+from valor.eval.decide import GATES, PostProcessing
+from valor.eval.figures.style import THEMES, Style
+from valor.label_harvest.media.process import DecodeLimits
+from valor.video.formats.formats import FORMATS, write_events
+from valor.video.formats.timeline import CLOCKS
+from valor.video.options import BatchOptions, ParseOptions, ZeroShotOptions
+from valor.video.picture import write_picture
+from valor.viewer.options import SourceOptions
+from valor.viewer.page import write_page
+
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Parser, typed_words
+from .options import Fields, Option, Parser, typed_words
 
 if TYPE_CHECKING:
-    from valor.data.parse_file import Parse
-    from valor.eval.decide import PostProcessing
-    from valor.label_harvest.media.process import DecodeLimits
-    from valor.video.batch import BatchOptions, Outcome
+    from valor.video.batch import Outcome
     from valor.video.paths import MediaInput
     from valor.video.trained import ParsingSystem
 
-EVENT_FORMATS = {
-    "csv": "comma-separated events",
-    "tsv": "tab-separated events",
-    "llp-audio": "LLP's table of audible events",
-    "llp-visual": "LLP's table of visible events",
-    "dcase": "audible events as DCASE reads them",
-    "audacity": "an Audacity label track",
-    "elan": "an ELAN document (.eaf)",
-    "webvtt": "WebVTT chapters",
-    "rttm": "audible events in RTTM",
-    "fiftyone": "FiftyOne temporal detections (labels.json)",
-    "label-studio": "Label Studio tasks",
-}
-"""The event formats, said again because help must not wait for numpy; a test holds them equal to the real ones."""
+OUTPUTS = Fields(
+    BatchOptions,
+    formats="--formats LIST",
+    again="--again",
+    clock=Option("--clock", {"choices": CLOCKS}),
+)
+STYLE = Fields(Style, theme=Option("--theme", {"choices": tuple(THEMES)}))
+PARSING = Fields(ParseOptions, hop="--hop N")
+ZERO_SHOT = Fields(ZeroShotOptions, temperature=Option("--temperature L", {"default": None}))
+LIMITS = Fields(
+    DecodeLimits,
+    seconds=Option("--decode-timeout S", {"help": "seconds decoding may stand still (60); 0 decodes without limits"}),
+    memory=Option("--decode-memory MIB", {"help": "memory decoding may take (4096)"}),
+)
 
 
 def add(commands: Commands) -> Parser:
@@ -62,17 +73,8 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--audio", metavar="NAME", help="who listens with --zero-shot (clap-630k-fusion)")
     command.add_argument("--visual", metavar="NAME", help="who looks with --zero-shot (clip-vit-l14)")
     command.add_argument("--window", type=int, default=10, metavar="N", help="segments of a window (10)")
-    command.add_argument("--hop", type=int, metavar="N", help="segments from window to window (half a window)")
-    command.add_argument(
-        "--decode-timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="seconds decoding may stand still (60); 0 decodes without limits",
-    )
-    command.add_argument(
-        "--decode-memory", type=int, default=4096, metavar="MIB", help="memory decoding may take (4096)"
-    )
+    PARSING.add(command)
+    LIMITS.add(command)
     command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for the parser (auto)")
     command.also(checkpoints="--teacher-checkpoint", teacher_checkpoints="--teacher-checkpoint")
     return command
@@ -83,38 +85,35 @@ def _add_outputs(command: Parser) -> None:
     command.add_argument("--json", type=Path, metavar="FILE", help="everything, see docs/parse-json.md")
     command.add_argument("--png", type=Path, metavar="FILE", help="the picture (.png or .svg)")
     command.add_argument("--html", type=Path, metavar="FILE", help="a page that plays it, see `valor view`")
-    for name, what in EVENT_FORMATS.items():
-        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=what)
+    for name, kept in FORMATS.items():
+        command.add_argument(f"--{name}", type=Path, metavar="FILE", help=kept.what)
     command.add_argument("--out", type=Path, metavar="DIR", help="folder of the results (parses)")
-    command.add_argument("--formats", default="", metavar="LIST", help="what --out gets besides JSON: png, elan, ...")
-    command.add_argument("--again", action="store_true", help="parse again what is done")
-    command.add_argument(
-        "--clock", default="container", choices=("container", "zero"), help="times as the file counts, or from 0"
-    )
-    command.add_argument("--theme", default="light", choices=("light", "dark"), help="of the picture (light)")
+    OUTPUTS.add(command)
+    STYLE.add(command)
 
 
 def _add_rule(command: Parser) -> None:
     """How probabilities become events."""
     command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
-    command.add_argument(
-        "--gate", choices=("clip", "modality", "none"), help="probability that must also pass 0.5 (clip; none alone)"
-    )
+    command.add_argument("--gate", choices=GATES, help="probability that must also pass 0.5 (clip; none alone)")
     command.add_argument("--thresholds", type=Path, metavar="FILE", help="thresholds of `valor calibrate`")
-    command.add_argument("--temperature", type=float, metavar="L", help="of --zero-shot, in logits (1)")
+    ZERO_SHOT.add(command)
+    command.also(segment_threshold="--threshold")
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    from valor.video.batch import parse_all
     from valor.video.paths import find_inputs
 
     inputs = find_inputs(cli.videos)
     files = _file_options(cli)
+    options = _options(cli, files)
     _check(cli, inputs, files)
     system = _system(cli)
-    options = _batch_options(cli, system, files)
+    options = replace(options, parsing=replace(options.parsing, rule=_rule(cli, system)))
     outcomes = []
-    for outcome in _parsed(cli, system, inputs, options):
+    for outcome in parse_all(system, inputs, options, progress=not cli.quiet):
         outcomes.append(outcome)
         _say(outcome, options, cli.flags, alone=len(inputs) == 1)
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
@@ -135,17 +134,9 @@ def _list(problems: list[str], total: int, what: str) -> None:
         print(f"  {_plain(problem)}")
 
 
-def _parsed(
-    cli: argparse.Namespace, system: "ParsingSystem", inputs: "list[MediaInput]", options: "BatchOptions"
-) -> "list[Outcome]":
-    from valor.video.batch import parse_all
-
-    return parse_all(system, inputs, options, progress=not cli.quiet)
-
-
 def _file_options(cli: argparse.Namespace) -> dict[str, Path]:
     """By format, the files that were named."""
-    names = ("json", "png", "html", *EVENT_FORMATS)
+    names = ("json", "png", "html", *FORMATS)
     return {name: path for name in names if (path := getattr(cli, name.replace("-", "_"))) is not None}
 
 
@@ -161,7 +152,8 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError(
             f"--formats is for the folder of --out, got --{next(iter(files))} without --out; add --out DIR"
         )
-    _check_numbers(cli)
+    if cli.window < 1:
+        raise ValueError(f"--window must be at least 1, got {cli.window}")
     if all(media.problem for media in inputs):
         raise ValueError("nothing to parse: " + "; ".join(f"{media.path}: {media.problem}" for media in inputs))
     alone = [f"--{name}" for name in files if name in ("json", "png", "audacity", "elan", "webvtt")]
@@ -170,16 +162,6 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
             f"{', '.join(alone)} is for one VIDEO, got {len(inputs)}; use --out DIR and --formats for several"
         )
     _check_files(cli, inputs, files)
-
-
-def _check_numbers(cli: argparse.Namespace) -> None:
-    """Refuse windows and limits that cannot be, by the names of their options."""
-    least = {"--window": cli.window, "--hop": 1 if cli.hop is None else cli.hop, "--decode-memory": cli.decode_memory}
-    for option, number in least.items():
-        if number < 1:
-            raise ValueError(f"{option} must be at least 1, got {number}")
-    if not cli.decode_timeout >= 0:
-        raise ValueError(f"--decode-timeout must be positive seconds, or 0 for no limits, got {cli.decode_timeout:g}")
 
 
 def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
@@ -222,7 +204,7 @@ def _system(cli: argparse.Namespace) -> "ParsingSystem":
         teachers={role: name for role, name in (("audio", cli.audio), ("visual", cli.visual)) if name},
         teacher_checkpoints=checkpoints,
         thresholds=cli.thresholds,
-        temperature=1.0 if cli.temperature is None else cli.temperature,
+        temperature=ZERO_SHOT.read(cli).temperature,
         window=cli.window,
     )
 
@@ -237,44 +219,30 @@ def _checkpoints(given: list[str]) -> dict[str, str]:
     return found
 
 
-def _batch_options(cli: argparse.Namespace, system: "ParsingSystem", files: dict[str, Path]) -> "BatchOptions":
-    from valor.eval.figures.style import Style
-    from valor.video.batch import BatchOptions
-    from valor.video.parse import ParseOptions
-
-    alone = bool(files) and cli.out is None
-    return BatchOptions(
-        out=None if alone else cli.out or Path("parses"),
-        formats=tuple(name.strip() for name in cli.formats.split(",") if name.strip() not in ("", "json")),
+def _options(cli: argparse.Namespace, files: dict[str, Path]) -> BatchOptions:
+    """What becomes of each parse; how it is decided is known once the system is."""
+    options = OUTPUTS.read(
+        cli,
+        out=None if files and cli.out is None else cli.out or Path("parses"),
         taken=tuple(files.values()),
-        clock=cli.clock,
-        style=Style(theme=cli.theme),
+        style=STYLE.read(cli),
         again=cli.again or cli.png is not None,
         sketched=cli.png is not None,
-        parsing=ParseOptions(hop=cli.hop, rule=_rule(cli, system), limits=_limits(cli)),
+        parsing=PARSING.read(cli, limits=LIMITS.read(cli) if cli.seconds else None),
     )
+    return replace(options, formats=tuple(name for name in options.formats if name != "json"))
 
 
-def _limits(cli: argparse.Namespace) -> "DecodeLimits | None":
-    from valor.label_harvest.media.process import DecodeLimits
-
-    return DecodeLimits(seconds=cli.decode_timeout, memory=cli.decode_memory) if cli.decode_timeout else None
-
-
-def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> "PostProcessing":
+def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> PostProcessing:
     """What was typed, over the rule of the system."""
-    from dataclasses import replace
-
     typed = {"segment_threshold": cli.threshold, "gate": cli.gate}
     rule = replace(system.default_rule, **{name: value for name, value in typed.items() if value is not None})
     if cli.thresholds and cli.zero_shot is None:
-        from valor.data.thresholds import apply_calibration, read_calibration
-
         return apply_calibration(read_calibration(cli.thresholds, system.class_names), rule)
     return rule
 
 
-def _say(outcome: "Outcome", options: "BatchOptions", flags: Mapping[str, str], *, alone: bool) -> None:
+def _say(outcome: "Outcome", options: BatchOptions, flags: Mapping[str, str], *, alone: bool) -> None:
     """What was found: whole for one media file, a line for one of many."""
     if outcome.problem and alone:
         print(f"valor parse: {_plain(typed_words(outcome.problem, flags))}", file=sys.stderr)
@@ -292,19 +260,14 @@ def _plain(text: str) -> str:
 
 
 def _write_files(
-    cli: argparse.Namespace, files: dict[str, Path], outcomes: "list[Outcome]", parses: "list[Parse]"
+    cli: argparse.Namespace, files: dict[str, Path], outcomes: "list[Outcome]", parses: list[Parse]
 ) -> None:
     """The files that were named."""
-    from valor.data.parse_file import write_parse
-    from valor.eval.figures.style import Style
-    from valor.video.formats.formats import write_events
-    from valor.video.picture import write_picture
-
     for name, path in files.items():
         if name == "json":
             write_parse(path, parses[0])
         elif name == "png":
-            write_picture(path, parses[0], outcomes[0].sketch, style=Style(theme=cli.theme))
+            write_picture(path, parses[0], outcomes[0].sketch, style=STYLE.read(cli))
         elif name == "html":
             _write_page(path, parses)
         else:
@@ -312,13 +275,9 @@ def _write_files(
         print(f"wrote {path}")
 
 
-def _write_page(path: Path, parses: "list[Parse]") -> None:
+def _write_page(path: Path, parses: list[Parse]) -> None:
     """The page of `valor view`, from JSON files that are gone afterwards."""
-    from tempfile import TemporaryDirectory
-
-    from valor.data.parse_file import write_parse
-    from valor.viewer.page import write_page
-    from valor.viewer.sources import SourceOptions, read_document
+    from valor.viewer.sources import read_document
 
     with TemporaryDirectory() as folder:
         written = [Path(folder) / f"{number:06d}.json" for number in range(len(parses))]

@@ -4,8 +4,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valor.data.label_file import read_pseudo_labels
+from valor.data.tables import Split
+from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, THEMES, Style, to_png, to_svg
+from valor.eval.scores import LEVELS
+from valor.label_harvest.store.disk import replaced
+
 from .command import DONE, Commands, new_command
-from .options import Parser
+from .options import Fields, Option, Parser
 from .scored import (
     add_features,
     add_rounding,
@@ -21,11 +27,13 @@ from .scored import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from valor.data.tables import Split
-    from valor.eval.figures.style import Style
+    from valor.labelling.quality import LabelQuality
 
-WIDTHS = ("report", "paper", "column")
-"""Figure widths by name: a screen, the text width of a two-column paper, one column of it."""
+
+WIDTHS = {"report": REPORT_WIDTH, "paper": PAPER_WIDTH, "column": COLUMN_WIDTH}
+"""Figure widths by name, in inches: a screen, the text width of a two-column paper, one column of it."""
+STYLE = Fields(Style, theme=Option("--theme", {"choices": tuple(THEMES)}))
+LEVEL = {"default": "segment", "choices": LEVELS, "help": "what is counted (segment)"}
 
 
 def add(commands: Commands) -> Parser:
@@ -43,8 +51,8 @@ def add(commands: Commands) -> Parser:
     for add_kind in (_timeline, _classes, _curves, _labels, _confusion, _training):
         kind = add_kind(kinds)
         kind.add_argument("--out", type=Path, metavar="FILE", help="PNG or SVG file (KIND.png)")
-        kind.add_argument("--theme", default="light", choices=("light", "dark"), help="light or dark (light)")
-        kind.add_argument("--width", default="report", choices=WIDTHS, help="9, 6.9 or 3.35 inches (report)")
+        STYLE.add(kind)
+        kind.add_argument("--width", default="report", choices=tuple(WIDTHS), help="9, 6.9 or 3.35 inches (report)")
         kind.add_argument("--title", metavar="TEXT", help="line above the figure (says what is shown)")
         kind.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress and no notes")
     return command
@@ -85,7 +93,7 @@ def _classes(kinds: Commands) -> Parser:
         "valor plot classes HAN=han.npz VALOR=valor.npz --annotations data --split test --level event",
     )
     _systems(kind, several=True)
-    kind.add_argument("--level", default="segment", choices=("segment", "event"), help="what is counted (segment)")
+    kind.add_argument("--level", **LEVEL)
     kind.add_argument("--no-interval", action="store_true", help="bars without whiskers")
     return kind
 
@@ -100,7 +108,7 @@ def _curves(kinds: Commands) -> Parser:
         "valor plot curves predictions.npz --annotations data --split val",
     )
     _systems(kind, several=False)
-    kind.add_argument("--level", default="segment", choices=("segment", "event"), help="what is counted (segment)")
+    kind.add_argument("--level", **LEVEL)
     return kind
 
 
@@ -145,14 +153,10 @@ def _training(kinds: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, Style, to_png, to_svg
-    from valor.label_harvest.store.disk import replaced
-
     out = cli.out or Path(f"{cli.kind}.png")
     if out.suffix not in (".png", ".svg"):
         raise ValueError(f"--out must end in .png or .svg, got {out}")
-    inches = dict(zip(WIDTHS, (REPORT_WIDTH, PAPER_WIDTH, COLUMN_WIDTH), strict=True))[cli.width]
-    style = Style(width=inches, theme=cli.theme)
+    style = STYLE.read(cli, width=WIDTHS[cli.width])
     figure = _training_figure(cli, style) if cli.kind == "training" else _drawn(cli, read_truth(cli), style)
     image = to_png(figure) if out.suffix == ".png" else to_svg(figure).encode()
     with replaced(out) as temporary:
@@ -161,7 +165,7 @@ def run(cli: argparse.Namespace) -> int:
     return DONE
 
 
-def _drawn(cli: argparse.Namespace, split: "Split", style: "Style") -> "Figure":
+def _drawn(cli: argparse.Namespace, split: Split, style: Style) -> "Figure":
     """The figure that was asked for."""
     from valor.scoring import figures
 
@@ -180,14 +184,13 @@ def _drawn(cli: argparse.Namespace, split: "Split", style: "Style") -> "Figure":
     return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, **look)
 
 
-def _training_figure(cli: argparse.Namespace, style: "Style") -> "Figure":
+def _training_figure(cli: argparse.Namespace, style: Style) -> "Figure":
     from valor.training.log import draw_training
 
     return draw_training([named_path(typed) for typed in cli.runs], title=cli.title, style=style)
 
 
-def _label_qualities(cli: argparse.Namespace, split: "Split") -> list:
-    from valor.data.label_file import read_pseudo_labels
+def _label_qualities(cli: argparse.Namespace, split: Split) -> "list[tuple[str, LabelQuality]]":
     from valor.labelling.quality import label_quality
 
     qualities = []

@@ -3,12 +3,16 @@
 import argparse
 from pathlib import Path
 
-from .command import DONE, Commands, new_command
-from .options import Parser
+from valor.data.fetch_options import FetchOptions
+from valor.experiments.options import PUBLISHED_AS, SimulationOptions
+from valor.training.options import TrainOptions
+from valor.training.recipes import Recipe, find_recipe, override
 
-ROWS = ("valor", "valor+", "valor++", "han")
-"""The published rows, said again because help must not wait for torch; a test holds them equal to
-valor.experiments.reproduce."""
+from .command import DONE, Commands, add_shared, new_command
+from .options import Fields, Option, Parser
+
+TRAIN = Fields(TrainOptions, seeds=Option("--seeds N", {"default": 5}), device="--device NAME")
+SIMULATION = Fields(SimulationOptions, clips="--clips N")
 
 
 def add(commands: Commands) -> Parser:
@@ -30,37 +34,29 @@ def add(commands: Commands) -> Parser:
         "valor reproduce valor --data data --simulated --clips 60 --seeds 2 --set fit.epochs=2 "
         "--set fit.warmup_epochs=1",
     )
-    command.add_argument("row", choices=ROWS, help="the published row")
+    command.add_argument("row", choices=tuple(PUBLISHED_AS), help="the published row")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations, features and labels")
     command.add_argument("--out", type=Path, metavar="DIR", help="runs and result (runs/ROW, or runs/SIMULATED-ROW)")
-    command.add_argument("--seeds", type=int, default=5, metavar="N", help="trainings, the published seed first (5)")
+    TRAIN.add(command, "seeds")
     command.add_argument("--download", action="store_true", help="fetch what can be fetched of what is missing")
     command.add_argument("--simulated", action="store_true", help="on features of the same shapes that mean nothing")
-    command.add_argument(
-        "--clips",
-        type=int,
-        metavar="N",
-        help="with --simulated: clips of all splits (11849, which are 0.97 GB for valor++ and 1.27 GB for the others)",
-    )
-    command.add_argument("--set", action="append", default=[], metavar="a.b=c", help="change one option of the recipe")
-    command.add_argument("--device", default="auto", metavar="NAME", help="auto (a GPU where there is one), cpu, cuda")
-    command.also(changes="--set")
+    SIMULATION.add(command)
+    add_shared(command, "changes")
+    TRAIN.add(command, "device")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.download import FetchOptions, asked_offline
+    if cli.simulated and cli.download or cli.clips is not None and not cli.simulated:
+        raise ValueError("--simulated needs no --download, and --clips is for --simulated alone; leave one out")
+    recipe = override(find_recipe(cli.row), cli.changes)
+    options = TRAIN.read(cli, progress=not cli.quiet)
+    from valor.data.download import asked_offline
     from valor.data.provenance import Provenance
     from valor.experiments.reproduce import fetch_parts, prepare, reproduce, write_reproduction
     from valor.scoring.layout import to_text
-    from valor.training.recipes import find_recipe, override
-    from valor.training.seeds import TrainOptions
 
-    if cli.simulated and cli.download or cli.clips is not None and not cli.simulated:
-        raise ValueError("--simulated needs no --download, and --clips is for --simulated alone; leave one out")
-    recipe = override(find_recipe(cli.row), cli.set)
-    options = TrainOptions(seeds=cli.seeds, device=cli.device, progress=not cli.quiet)
     data, out = cli.data, cli.out or Path("runs") / Provenance(simulated=cli.simulated).marked(cli.row, "-")
     if cli.simulated:
         data = _simulated(cli, recipe, out)
@@ -71,16 +67,15 @@ def run(cli: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         hint = "--simulated runs the row on features of the same shapes that mean nothing"
         raise FileNotFoundError(f"{error}\n--download fetches what can be fetched; {hint}") from error
-    found = reproduce(cli.row, recipe, data, out, options, changes=cli.set)
+    found = reproduce(cli.row, recipe, data, out, options, changes=cli.changes)
     print(f"{found.title}\n\n{to_text(found.table)}\n")
     print(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")
     return DONE
 
 
-def _simulated(cli: argparse.Namespace, recipe, out: Path) -> Path:  # noqa: ANN001, its module needs torch
+def _simulated(cli: argparse.Namespace, recipe: Recipe, out: Path) -> Path:
     """Make what is simulated; returns its data folder."""
     from valor.experiments.missing import needed_kinds
-    from valor.experiments.simulated import SimulationOptions, simulate
+    from valor.experiments.simulated import simulate
 
-    options = SimulationOptions(clips=cli.clips)
-    return simulate(cli.data, needed_kinds(recipe.features), options, out, progress=not cli.quiet)
+    return simulate(cli.data, needed_kinds(recipe.features), SIMULATION.read(cli), out, progress=not cli.quiet)

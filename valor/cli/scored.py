@@ -5,16 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valor.data.datasets import LLP, dataset_of
+from valor.data.prediction_files import parse_files, read_any_predictions
+from valor.data.predictions import Predictions, gate_of
+from valor.data.segment_grid import ROUNDINGS
+from valor.data.tables import Split, read_split
+from valor.data.thresholds import apply_calibration, read_calibration
+from valor.data.vocabulary import read_class_names
+from valor.eval.decide import GATES, PRESETS, PostProcessing, preset
+from valor.label_harvest.store.manifest import media_id
+
+from .command import add_shared
 from .options import Parser
 
 if TYPE_CHECKING:
-    from valor.data.predictions import Predictions
-    from valor.data.tables import Split
-    from valor.eval.decide import PostProcessing
     from valor.scoring.system import ScoredSystem
-
-PRESETS = ("han", "valor", "jomold", "cmpae", "coleaf", "mm-cse")
-"""The named rules, said again because help must not wait for numpy; a test holds them equal to valor.eval.decide."""
 
 
 def add_truth(command: Parser, *, splits: tuple[str, ...] = ("val", "test")) -> None:
@@ -23,9 +28,7 @@ def add_truth(command: Parser, *, splits: tuple[str, ...] = ("val", "test")) -> 
         "--annotations", type=Path, required=True, metavar="DIR", help="folder of the AVVP_*.csv tables"
     )
     command.add_argument("--split", required=True, choices=splits, help="split that was predicted")
-    command.add_argument(
-        "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
-    )
+    add_shared(command, "truth")
     command.add_argument(
         "--classes",
         metavar="NAME|FILE|NAMES",
@@ -47,10 +50,11 @@ def add_rule(command: Parser) -> None:
     )
     command.add_argument(
         "--gate",
-        choices=("clip", "modality", "none"),
+        choices=GATES,
         help="probability that must also pass 0.5 (default: what the file holds, none if it holds none)",
     )
     command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
+    command.also(segment_threshold="--threshold")
     command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
 
 
@@ -65,8 +69,8 @@ def add_rounding(command: Parser) -> None:
     """What becomes of events between segment borders."""
     command.add_argument(
         "--rounding",
-        default="exact",
-        choices=("exact", "nearest", "cover"),
+        default=ROUNDINGS[0],
+        choices=ROUNDINGS,
         help="events between segment borders: refused, moved to the nearest border, or widened (exact)",
     )
 
@@ -78,13 +82,8 @@ def add_scores(command: Parser) -> None:
     )
 
 
-def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> "Split":
+def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> Split:
     """The split that was named, with its truth on the segments of what is scored on it."""
-    from valor.data.datasets import LLP, dataset_of
-    from valor.data.tables import read_split
-    from valor.data.vocabulary import read_class_names
-    from valor.label_harvest.store.manifest import media_id
-
     dataset = dataset_of(cli.annotations)
     other = dataset is not LLP
     names = dataset.names if other and not cli.classes else read_class_names(cli.classes, cli.annotations)
@@ -111,8 +110,6 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> "Sp
 
 def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:
     """T of a prediction file, or of a folder of parses, that says so itself; None for any other."""
-    from valor.data.prediction_files import parse_files, read_any_predictions
-
     path = None if scored is None else named_path(str(scored))[1]
     if path is None or not (parse_files(path) or (path.suffix in (".npz", ".json") and path.is_file())):
         return None
@@ -121,9 +118,8 @@ def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tupl
     return int(held.shape[1])
 
 
-def read_system(typed: str | Path, cli: argparse.Namespace, split: "Split") -> "ScoredSystem":
+def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSystem":
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
-    from valor.data.prediction_files import read_any_predictions
     from valor.data.provenance import of_folder
     from valor.scoring.system import score_system
     from valor.training.checkpoint import BEST, refuse_several_seeds
@@ -162,25 +158,17 @@ def named_path(typed: str) -> tuple[str, Path]:
     return whole.name if whole.is_dir() else whole.name.partition(".")[0], path
 
 
-def read_rule(cli: argparse.Namespace, predictions: "Predictions", split: "Split") -> "PostProcessing | None":
+def read_rule(cli: argparse.Namespace, predictions: Predictions, split: Split) -> PostProcessing | None:
     """The rule that was typed; None where nothing was, so that the predictions' own gate decides."""
-    from valor.eval.decide import PRESETS as RULES
-    from valor.eval.decide import preset
-
     rule = typed_rule(cli, predictions)
     if cli.thresholds:
-        from valor.data.thresholds import apply_calibration, read_calibration
-
         calibration = read_calibration(cli.thresholds, split.class_names)
-        return apply_calibration(calibration, RULES[cli.preset] if cli.preset else rule)
+        return apply_calibration(calibration, PRESETS[cli.preset] if cli.preset else rule)
     return preset(cli.preset) if cli.preset else rule
 
 
-def typed_rule(cli: argparse.Namespace, predictions: "Predictions") -> "PostProcessing | None":
+def typed_rule(cli: argparse.Namespace, predictions: Predictions) -> PostProcessing | None:
     """The rule of --gate and --threshold; None where neither was typed and the predictions' own gate decides."""
-    from valor.data.predictions import gate_of
-    from valor.eval.decide import PostProcessing
-
     held = (predictions.predicted, predictions.clip_probs, predictions.modality_probs)
     ungated = all(array is None for array in held)
     if not cli.gate and cli.threshold is None:

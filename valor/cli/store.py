@@ -5,6 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
+from valor.label_harvest.store.shards import known_clips, read_markers
+from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest
+
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Parser
 
@@ -55,9 +59,6 @@ def _each(act: Callable[[Path], int], stores: list[Path]) -> int:
 
 def _show(path: Path) -> int:
     """Print what a store holds, without reading its arrays."""
-    from valor.label_harvest.store.shards import known_clips, read_markers
-    from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest
-
     folder = store_folder(path)
     manifest, markers = store_manifest(folder), read_markers(folder)
     grid, rows = manifest["grid"], list(known_clips(markers))
@@ -77,8 +78,6 @@ def _show(path: Path) -> int:
 
 def _verify(path: Path) -> int:
     """Print what is wrong with a store."""
-    from valor.label_harvest.store.check import verify_store
-
     check = verify_store(path)
     for problem in check.problems:
         print(f"  {problem}")
@@ -91,8 +90,6 @@ def _verify(path: Path) -> int:
 
 def _repair(path: Path) -> int:
     """Repair a store and print what was done."""
-    from valor.label_harvest.store.check import repair_store
-
     done = repair_store(path)
     for line in done:
         print(f"  {line}")
@@ -102,8 +99,6 @@ def _repair(path: Path) -> int:
 
 def _merge(stores: list[Path], out: Path) -> int:
     """Unite stores and say what came of it."""
-    from valor.label_harvest.store.check import merge_stores
-
     merged = merge_stores(stores, out)
     again = f" ({merged.repeated:,} held by several stores)" if merged.repeated else ""
     print(f"{merged.clips:,} clips in {merged.shards:,} shards{again}; wrote {merged.folder}")

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from .command import DONE, FORMATS, Commands, new_command, write_or_print
@@ -39,5 +40,5 @@ def run(cli: argparse.Namespace) -> int:
     known = read_published()
     comparison = compare(cli.runs, known if cli.published else None, baseline=cli.baseline, mix=cli.mix, known=known)
     comparison = replace(comparison, notes=tuple(typed_words(note, cli.flags) for note in comparison.notes))
-    write_or_print({name: lambda layout=layout: layout(comparison) for name, layout in LAYOUTS.items()}, cli)
+    write_or_print({name: partial(layout, comparison) for name, layout in LAYOUTS.items()}, cli)
     return DONE

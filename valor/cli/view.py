@@ -6,14 +6,27 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valor.data.tables import EVENT_TABLES, WEAK_TABLES
+from valor.data.vocabulary import class_names, read_vocabulary
+from valor.viewer.documents import Document
+from valor.viewer.options import SourceOptions
+from valor.viewer.page import write_page
+
 from .command import DONE, Commands, new_command
-from .options import Parser, typed_words
+from .options import Fields, Option, Parser, typed_words
 from .scored import add_rule, add_thresholds, read_rule
 
 if TYPE_CHECKING:
     from valor.viewer.corrections import Corrections
-    from valor.viewer.documents import Document
     from valor.viewer.server import ViewerServer, ViewerSite
+
+SOURCES = Fields(
+    SourceOptions,
+    data="--data DIR",
+    split=Option("--split", {"choices": tuple(WEAK_TABLES)}),
+    truth_version=Option("--truth", {"choices": tuple(EVENT_TABLES)}),
+    videos="--videos DIR",
+)
 
 
 def add(commands: Commands) -> Parser:
@@ -33,17 +46,7 @@ def add(commands: Commands) -> Parser:
         "valor view parses/*.json --out parses.html",
     )
     command.add_argument("sources", nargs="*", metavar="SOURCE", help="what to show (see above)")
-    command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables, and features for a run folder")
-    command.add_argument(
-        "--split",
-        default="test",
-        choices=("train", "val", "test"),
-        help="split of the tables; train has no truth (test)",
-    )
-    command.add_argument(
-        "--truth", default="v2024", choices=("v2020", "v2024"), help="version of the audio annotations (v2024)"
-    )
-    command.add_argument("--videos", type=Path, metavar="DIR", help="media files, named as for `valor harvest`")
+    SOURCES.add(command)
     command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="classes of sources that name none")
     command.add_argument("--out", type=Path, metavar="FILE", help="write one HTML file and end")
     command.add_argument(
@@ -61,20 +64,13 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.vocabulary import class_names, read_vocabulary
-    from valor.viewer.corrections import Corrections, corrections_folder
-    from valor.viewer.sources import SourceOptions, read_document
-
     if cli.out and cli.out.suffix not in (".html", ".htm"):
         raise ValueError(f"--out must end in .html, got {cli.out}")
-    options = SourceOptions(
-        class_names=class_names(read_vocabulary(cli.classes)),
-        data=cli.data,
-        split=cli.split,
-        truth_version=cli.truth,
-        videos=cli.videos,
-        rule=lambda predictions: read_rule(cli, predictions, predictions),
-    )
+    names = class_names(read_vocabulary(cli.classes))
+    options = SOURCES.read(cli, class_names=names, rule=lambda held: read_rule(cli, held, held))
+    from valor.viewer.corrections import Corrections, corrections_folder
+    from valor.viewer.sources import read_document
+
     document = read_document(cli.sources, options)
     for note in document.notes:
         print(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
@@ -82,9 +78,7 @@ def run(cli: argparse.Namespace) -> int:
     return _write(cli, document, corrections) if cli.out else _serve(cli, document, corrections)
 
 
-def _write(cli: argparse.Namespace, document: "Document", corrections: "Corrections") -> int:
-    from valor.viewer.page import write_page
-
+def _write(cli: argparse.Namespace, document: Document, corrections: "Corrections") -> int:
     held = [correction.to_dict() for correction in corrections.current.values()]
     for note in write_page(cli.out, document, embed=cli.embed, corrections=held):
         print(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
@@ -92,7 +86,7 @@ def _write(cli: argparse.Namespace, document: "Document", corrections: "Correcti
     return DONE
 
 
-def _serve(cli: argparse.Namespace, document: "Document", corrections: "Corrections") -> int:
+def _serve(cli: argparse.Namespace, document: Document, corrections: "Corrections") -> int:
     from valor.viewer.server import ViewerSite, is_loopback, usual_port
 
     corrections.repair()

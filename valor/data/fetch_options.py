@@ -15,14 +15,15 @@ class FetchOptions:
     backoff: float = 1.0
     """Seconds before the second attempt; doubles each time, up to a minute."""
     offline: bool = False
-    """Open no connection at all."""
+    """Make no connection; check what is there."""
     progress: bool = True
     """Whether to show a progress bar on stderr."""
 
     def __post_init__(self) -> None:
         """Refuse values nothing could be fetched with."""
-        if self.attempts < 1 or self.timeout <= 0 or self.backoff < 0:
-            raise ValueError(
-                f"attempts must be at least 1, timeout positive and backoff not negative, got {self.attempts}, "
-                f"{self.timeout} and {self.backoff}"
-            )
+        if self.attempts < 1:
+            raise ValueError(f"attempts must be at least 1, got {self.attempts}")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout must be positive seconds, got {self.timeout}")
+        if not self.backoff >= 0:
+            raise ValueError(f"backoff must not be negative, got {self.backoff}")

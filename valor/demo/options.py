@@ -14,11 +14,12 @@ class DemoOptions:
     clips: int = 700
     """Clips in the world, all splits together."""
     seeds: int = 3
-    """Trainings of each arm."""
+    """Trainings per parser."""
     world_seed: int = 2023
     """Seed of the world; its clips are unlike any sample the teachers learned from, whatever the seed."""
     shuffle_teachers: bool = False
-    """The control: each clip gets the teacher scores of another clip of its split, so the labels are noise."""
+    """Control: give each clip the teacher scores of another clip of its split; the gain must vanish (goes to
+    OUT/control)."""
     workers: int = 2
     """Processes that render clips and train parsers."""
 

@@ -14,27 +14,27 @@ class LabelOptions:
     classes: str = "llp"
     """Vocabulary whose thresholds are used, by name or as a file."""
     thresholds: Path | None = None
-    """File of label thresholds; None for those that belong to the teachers."""
+    """File of label thresholds, JSON (those that belong to the teachers)."""
     temperature: float | None = None
     """Of soft labels, in logits; None for hard ones."""
     margin: float | None = None
-    """Labels whose logit is so near its threshold are listed; None for what bfloat16 may have moved."""
+    """List labels whose logit is so near its threshold (of bfloat16 teachers what it may move, else none)."""
     compare: Path | None = None
-    """Another store of the same clips whose labels are compared."""
+    """List labels that differ in another store of the same clips."""
     disagreements: bool = False
-    """Whether to list where one teacher alone marks a tag."""
+    """Also list where one teacher marks a tag and the other does not, surest first."""
     against: Path | None = None
-    """Folder of dense annotations to score the labels against."""
+    """Score the labels against dense annotations."""
     split: str | None = None
-    """Which split of it; None for the one the store holds most of."""
+    """Split to score against (the one the store holds most of)."""
     picture: Path | None = None
-    """File to draw the quality by class to."""
+    """Draw what `against` finds, class by class."""
     export: bool = False
-    """Whether to write the published layout too."""
+    """Also write the published layout: labels and features, one file per clip."""
     folded: bool = False
-    """Whether to export what is folded, under another folder name."""
+    """With `export`: also features kept as ten rows, under another folder name."""
     overwrite: bool = False
-    """Whether to replace files that no labels of this store left there."""
+    """Replace files in the folder that no labels of this store left there."""
 
     def __post_init__(self) -> None:
         """Refuse what does not belong together."""

@@ -142,25 +142,25 @@ class TrainOptions:
     """How a recipe is trained, besides what the recipe says; nothing here changes the method."""
 
     seeds: int = 1
-    """How many trainings, from the recipe's own seed upwards."""
+    """Trainings, from the recipe's own seed upwards; several go into RUN/seed-<seed> each."""
     labels: Path | None = None
-    """Folder of pseudo labels; None for the published layout among the data."""
+    """Folder of pseudo labels (the published layout among the data)."""
     dataset: DataSet | None = None
     """What the data folder holds; None for what its `dataset.json` says, or LLP."""
     names: tuple[str, ...] | None = None
     """The classes of the tables; None for those of the data set."""
     device: str = "auto"
-    """As in `valor.training.run.train_run`."""
+    """auto (a GPU where there is one), cpu or cuda."""
     allow_random_teachers: bool = False
-    """As in `valor.training.run.train_run`."""
+    """Accept labels or features of randomly initialised teachers."""
     deterministic: bool = False
-    """Refuse operations that do not give the same bits every time."""
+    """Refuse operations that may give other bits another time."""
     compiled: bool = False
-    """Compile the parser; on a GPU only."""
+    """Compile the parser into CUDA graphs (GPU only)."""
     test: bool = True
     """Score the selected epoch on the test split where that is there."""
     trackers: tuple[str, ...] = ()
-    """Keys of `TRACKERS`."""
+    """Where curves go as well, if it is installed (repeatable)."""
     picture: bool = True
     """Draw RUN/training.png at the end."""
     progress: bool = True

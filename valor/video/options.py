@@ -25,7 +25,7 @@ class ZeroShotOptions:
     teachers: Mapping[str, str] = field(default_factory=dict)
     """By role (audio, visual), the name of a teacher; those that are not named are `DEFAULT_TEACHERS`."""
     thresholds: Path | str | None = None
-    """Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults."""
+    """Label thresholds as `valor calibrate` writes them (the vocabulary's, or the defaults)."""
     temperature: float = 1.0
     """In logits: how gradually probabilities change around a threshold."""
 
@@ -35,7 +35,7 @@ class ParseOptions:
     """How media are parsed."""
 
     hop: int | None = None
-    """Segments from one window to the next; None for half a window."""
+    """Segments from window to window (half a window)."""
     rule: PostProcessing | None = None
     """Thresholds and gate; None for those of the system."""
     windows_per_batch: int = 8
@@ -47,10 +47,10 @@ class ParseOptions:
 
     def __post_init__(self) -> None:
         """Refuse what would do nothing."""
-        if self.windows_per_batch < 1 or (self.hop is not None and self.hop < 1):
-            raise ValueError(
-                f"hop and windows_per_batch must be at least 1, got {self.hop} and {self.windows_per_batch}"
-            )
+        for name in ("hop", "windows_per_batch"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                raise ValueError(f"{name} must be at least 1, got {number}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +60,15 @@ class BatchOptions:
     out: Path | None = None
     """Folder of the results, NAME.json and more; None writes none."""
     formats: tuple[str, ...] = ()
-    """Besides JSON: png, svg, and keys of `FORMATS`."""
+    """What each result gets besides JSON: png, svg, elan, and the other event formats."""
     taken: tuple[Path, ...] = ()
     """Files that something else is written to, which no result may be called."""
     clock: str = "container"
-    """Of the event formats."""
+    """Times as the file counts, container, or from 0, zero."""
     style: Style = ON_SCREEN
     """Of the picture."""
     again: bool = False
-    """Whether media that are done are parsed again."""
+    """Parse again what is done."""
     sketched: bool = False
     """Whether frames and sound are kept for a picture even if none is among the formats."""
     parsing: ParseOptions = field(default_factory=ParseOptions)

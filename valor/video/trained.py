@@ -144,10 +144,21 @@ Evidences = Mapping[str, Sequence[Evidence | None]]
 class ParsingSystem(Protocol):
     """Whatever turns windows of media into probabilities."""
 
-    class_names: tuple[str, ...]
-    teachers: tuple[Teacher, ...]
-    grid: Grid
-    default_rule: PostProcessing
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What it looks for."""
+
+    @property
+    def teachers(self) -> tuple[Teacher, ...]:
+        """Who looks and listens."""
+
+    @property
+    def grid(self) -> Grid:
+        """Segments of a window."""
+
+    @property
+    def default_rule(self) -> PostProcessing:
+        """How probabilities become decisions unless asked otherwise."""
 
     def judge(self, windows: Sequence[Window], evidence: Evidences) -> WindowProbs:
         """Probabilities of windows, from what the teachers say of them."""

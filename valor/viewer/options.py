@@ -17,10 +17,12 @@ class SourceOptions:
     class_names: tuple[str, ...]
     """Classes of what names none itself."""
     data: Path | None = None
-    """Annotation folder with tags and, for val and test, truth."""
+    """Annotation tables, and features for a run folder."""
     split: str = "test"
+    """Split of the tables; train has no truth."""
     truth_version: str = "v2024"
+    """Version of the audio annotations."""
     videos: Path | None = None
-    """Folder of media files."""
+    """Media files, named as for `valor harvest`."""
     rule: Rule = lambda _: None
     """How probabilities become decisions; None for the predictions' own gate and 0.5."""

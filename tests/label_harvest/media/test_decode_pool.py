@@ -232,9 +232,9 @@ def test_what_keeps_every_process_from_working_is_an_error_and_no_row(tmp_path):
 
 
 def test_limits_check_themselves():
-    with pytest.raises(ValueError, match="time limit of a clip must be positive seconds, got 0"):
+    with pytest.raises(ValueError, match="seconds must be positive, got 0"):
         DecodeLimits(seconds=0)
-    with pytest.raises(ValueError, match="memory limit of a clip must be at least 1 MiB, got 0"):
+    with pytest.raises(ValueError, match="memory must be at least 1 MiB, got 0"):
         DecodeLimits(memory=0)
     assert usable_cores() >= 1
 

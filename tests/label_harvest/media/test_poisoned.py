@@ -143,9 +143,9 @@ def test_bad_folders_and_stores_are_refused(poisoned, tmp_path):
     assert ' in the store and "random" here; ' in said and said.endswith("; give the folder above it\n")
     assert "a share must be i/n with i from 1 to n, got 0/4" in refused(poisoned, *videos, *store, "--shard", "0/4")
     assert "a share must be i/n, such as 1/4, got 'two'" in refused(poisoned, *videos, *store, "--shard", "two")
-    assert "must be positive seconds, got 0.0" in refused(poisoned, *videos, *store, "--clip-timeout", "0")
-    assert "at least 1 MiB, got 0" in refused(poisoned, *videos, *store, "--clip-memory", "0")
-    assert "decode_workers must be at least 0, got -1" in refused(poisoned, *videos, *store, "--workers", "-1")
+    assert "--clip-timeout must be positive, got 0.0" in refused(poisoned, *videos, *store, "--clip-timeout", "0")
+    assert "--clip-memory must be at least 1 MiB, got 0" in refused(poisoned, *videos, *store, "--clip-memory", "0")
+    assert "--workers must be at least 0, got -1" in refused(poisoned, *videos, *store, "--workers", "-1")
 
 
 @pytest.mark.skipif("os.geteuid() == 0", reason="nothing is unreadable for the superuser")

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import valor.__main__
 from tests.helpers.toy_line import write_tables
 from tests.helpers.typed import Done, typed
+from valor.cli import doctor
 from valor.data.predictions import Predictions, decisions, write_predictions
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
@@ -32,7 +32,7 @@ FIGURES = ("audio", "visual", "audio_visual", "type_av", "event_av")
 
 def stand_in(monkeypatch, function):
     """Let `valor doctor` do something else."""
-    monkeypatch.setitem(valor.__main__.COMMANDS, "doctor", function)
+    monkeypatch.setattr(doctor, "run", function)
 
 
 def test_notes_are_ours_and_warnings_are_everyones(monkeypatch):
@@ -97,7 +97,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch):
     ("{harvest} --checkpoint audio={tmp}/binary", "binary: not loadable"),
     ("{harvest} --classes {tmp}/m.csv", "m.csv: expected a JSON list"),
     ("{harvest} --classes ave", "classes must be one of llp or a JSON file"),
-    ("{harvest} --shard-clips 0", "shard_size must be at least 1, got 0"),
+    ("{harvest} --shard-clips 0", "--shard-clips must be at least 1, got 0"),
     ("labels {tmp} --out {tmp}/l", "expected an evidence store"),
     ("train valour --data {tmp}", "recipe must be one of demo, .*valor.* got 'valour'"),
     ("train valor --data {tmp} --set fit.epoch=3", "unknown option 'fit.epoch'; known here: fit.epochs"),
@@ -233,8 +233,8 @@ def test_another_rule_is_applied_and_recorded(golden, tmp_path, typed_rule, rule
 
 @pytest.mark.parametrize(("typed_rule", "message"), [
     (("--gate", "modality"), "the gate modality needs modality_probs .*give them or choose gate 'none'"),
-    (("--threshold", "1.5"), r"segment_threshold must be a probability in 0\.\.1.* got 1\.5"),
-    (("--threshold", "nan"), "segment_threshold must be a probability"),
+    (("--threshold", "1.5"), r"--threshold must be a probability in 0\.\.1.* got 1\.5"),
+    (("--threshold", "nan"), "--threshold must be a probability"),
 ])  # fmt: skip
 def test_a_rule_the_file_cannot_follow_is_refused(golden, tmp_path, typed_rule, message):
     done = golden.evaluate(*typed_rule, "--json", tmp_path / "s.json")

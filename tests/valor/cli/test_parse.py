@@ -4,8 +4,8 @@ import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import NAMES, write_run
+from tests.helpers.typed import typed as help_of
 from valor.__main__ import main
-from valor.cli.parse import EVENT_FORMATS
 from valor.data.parse_file import read_parse
 from valor.video.formats.formats import FORMATS
 
@@ -30,11 +30,12 @@ def parse(*typed, run=None):
 
 
 def test_the_help_names_every_format():
-    assert set(EVENT_FORMATS) == set(FORMATS)
+    shown = help_of("parse", "--help").out
+    assert all(f"--{name} FILE" in shown and kept.what in shown for name, kept in FORMATS.items())
 
 
 def test_one_video_to_every_file(run, media, tmp_path, capsys):
-    outputs = {name: tmp_path / f"o{FORMATS[name].ending}" for name in EVENT_FORMATS}
+    outputs = {name: tmp_path / f"o{FORMATS[name].ending}" for name in FORMATS}
     outputs |= {"json": tmp_path / "o.json", "png": tmp_path / "o.png", "html": tmp_path / "o.html"}
     typed = [part for name, path in outputs.items() for part in (f"--{name}", path)]
     assert parse(*typed, "--threshold", "0", "--gate", "none", "--", media / "-dash.mp4", run=run) == 0
@@ -146,7 +147,7 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         (["a.mp4", "--checkpoint", "x", "--html", "o.txt"], "--html must end in .html"),
         (["a.mp4", "--checkpoint", "x", "--csv", "a.mp4"], "--csv a.mp4 would overwrite the VIDEO"),
         (["a.mp4", "--checkpoint", "x", "--out", "b.mp4"], "--out b.mp4: b.mp4 is no folder"),
-        (["a.mp4", "--checkpoint", "x", "--decode-timeout", "-1"], "--decode-timeout must be positive seconds"),
+        (["a.mp4", "--checkpoint", "x", "--decode-timeout", "-1"], "--decode-timeout must be positive, got -1"),
         (["a.mp4", "--checkpoint", "x", "--window", "0"], "--window must be at least 1, got 0"),
         (["a.mp4", "--checkpoint", "x", "--hop", "0"], "--hop must be at least 1, got 0"),
         (["a.mp4", "--checkpoint", "x", "--json", "-"], "--json needs the name of a file, got -"),

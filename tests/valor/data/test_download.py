@@ -407,7 +407,7 @@ def test_a_full_disk_is_not_blamed_on_the_network(site, tmp_path, monkeypatch):
 
 
 def test_options_that_fetch_nothing_are_refused():
-    with pytest.raises(ValueError, match="attempts must be at least 1, timeout positive"):
+    with pytest.raises(ValueError, match="attempts must be at least 1, got"):
         FetchOptions(attempts=0)
 
 

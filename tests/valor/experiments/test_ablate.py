@@ -174,8 +174,8 @@ def replace_row(row):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"seeds": 0}, "seeds and jobs must be at least 1, got 0 and 1"),
-        ({"jobs": 0}, "seeds and jobs must be at least 1"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"jobs": 0}, "jobs must be at least 1"),
         ({"groups": ("layer",)}, "groups of rows are base, labels"),
     ],
 )

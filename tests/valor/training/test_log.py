@@ -141,7 +141,7 @@ def test_every_tracker_is_an_extra_of_its_own_name():
 
 def test_the_command_line_knows_every_tracker():
     typed = [f"--log={name}" for name in TRACKERS]
-    assert build_argument_parser().parse_args(["train", "valor", "--data", "d", *typed]).log == list(TRACKERS)
+    assert build_argument_parser().parse_args(["train", "valor", "--data", "d", *typed]).trackers == list(TRACKERS)
 
 
 FIGURES = ("audio", "visual", "audio_visual", "type_av", "event_av")

@@ -23,6 +23,8 @@ class EventFormat:
     """What makes the file."""
     ending: str
     """What the name of a file ends in where the parse names it."""
+    what: str
+    """What that is called."""
     many: bool = True
     """Whether one file holds the events of several media."""
     from_start: bool = False
@@ -30,17 +32,19 @@ class EventFormat:
 
 
 FORMATS: dict[str, EventFormat] = {
-    "csv": EventFormat(csv_text, ".csv"),
-    "tsv": EventFormat(tsv_text, ".tsv"),
-    "llp-audio": EventFormat(partial(llp_text, modality="audio"), ".audio.csv"),
-    "llp-visual": EventFormat(partial(llp_text, modality="visual"), ".visual.csv"),
-    "dcase": EventFormat(dcase_text, ".dcase.tsv"),
-    "audacity": EventFormat(audacity_text, ".labels.txt", many=False),
-    "elan": EventFormat(elan_text, ".eaf", many=False),
-    "webvtt": EventFormat(webvtt_text, ".vtt", many=False),
-    "rttm": EventFormat(rttm_text, ".rttm"),
-    "fiftyone": EventFormat(fiftyone_text, ".fiftyone.json", from_start=True),
-    "label-studio": EventFormat(label_studio_text, ".label-studio.json", from_start=True),
+    "csv": EventFormat(csv_text, ".csv", "comma-separated events"),
+    "tsv": EventFormat(tsv_text, ".tsv", "tab-separated events"),
+    "llp-audio": EventFormat(partial(llp_text, modality="audio"), ".audio.csv", "LLP's table of audible events"),
+    "llp-visual": EventFormat(partial(llp_text, modality="visual"), ".visual.csv", "LLP's table of visible events"),
+    "dcase": EventFormat(dcase_text, ".dcase.tsv", "audible events as DCASE reads them"),
+    "audacity": EventFormat(audacity_text, ".labels.txt", "an Audacity label track", many=False),
+    "elan": EventFormat(elan_text, ".eaf", "an ELAN document (.eaf)", many=False),
+    "webvtt": EventFormat(webvtt_text, ".vtt", "WebVTT chapters", many=False),
+    "rttm": EventFormat(rttm_text, ".rttm", "audible events in RTTM"),
+    "fiftyone": EventFormat(
+        fiftyone_text, ".fiftyone.json", "FiftyOne temporal detections (labels.json)", from_start=True
+    ),
+    "label-studio": EventFormat(label_studio_text, ".label-studio.json", "Label Studio tasks", from_start=True),
 }
 """By name; docs/parse-json.md says which of them keep what."""
 

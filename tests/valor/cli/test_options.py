@@ -1,0 +1,266 @@
+"""The bridge from option dataclasses to what is typed, and from the library's messages to typed words."""
+
+import argparse
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.helpers.typed import typed
+from valor.cli import arguments
+from valor.cli.arguments import COMMANDS, build_argument_parser
+from valor.cli.options import Fields, Option, Parser, docstrings, typed_words
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToyOptions:
+    """Of everything the bridge knows."""
+
+    count: int = 3
+    """How often, in %.
+
+    Whatever comes below is help too."""
+    seconds: float = 60.0
+    """Seconds of a clip."""
+    folder: Path | None = None
+    """LLP's folder; see `count`."""
+    names: tuple[str, ...] = ()
+    """Names."""
+    changes: tuple[str, ...] = ()
+    """Changes."""
+    weights: Mapping[str, str] = field(default_factory=dict)
+    """Weights by role."""
+    level: str = "segment"
+    """What is counted."""
+    again: bool = False
+    """Do it again."""
+    test: bool = True
+    """Score the test split."""
+    unseen: int = 5
+    """Nobody types this."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        if self.count < 1:
+            raise ValueError(f"count must be at least 1, got {self.count}")
+
+
+TOY = Fields(
+    ToyOptions,
+    count="--times N",
+    seconds="--seconds S",
+    folder="--folder DIR",
+    names="--names LIST",
+    changes=Option("--set a.b=c", {"action": "append"}),
+    weights=Option("--weights ROLE=PATH", {"action": "append"}),
+    level=Option("--level", {"choices": ("segment", "event")}),
+    again="--again",
+    test=Option("--no-test", {"help": "leave the test split alone"}),
+)
+
+
+def toy_parser() -> Parser:
+    parser = Parser(prog="toy")
+    TOY.add(parser)
+    return parser
+
+
+def read(*words: str) -> ToyOptions:
+    return TOY.read(toy_parser().parse_args(list(words)))
+
+
+def test_what_is_not_typed_has_the_default_of_the_field():
+    assert read() == ToyOptions()
+
+
+def test_every_kind_of_field_comes_back_as_its_type():
+    line = "--times 4 --seconds 2 --folder f --names a,,b --set x=1 --set y=2 --weights a=p --weights b=q=r"
+    found = read(*line.split(), "--level", "event", "--again", "--no-test")
+    assert found == ToyOptions(
+        count=4,
+        seconds=2.0,
+        folder=Path("f"),
+        names=("a", "b"),
+        changes=("x=1", "y=2"),
+        weights={"a": "p", "b": "q=r"},
+        level="event",
+        again=True,
+        test=False,
+    )
+    assert TOY.read(toy_parser().parse_args(["--times", "4"]), count=7, unseen=1) == ToyOptions(count=7, unseen=1)
+
+
+@pytest.mark.parametrize("entries", [("a",), ("=p",), ("a=",), ("a=p", "a=q")])
+def test_a_role_is_given_once_with_a_value(entries):
+    words = [word for entry in entries for word in ("--weights", entry)]
+    with pytest.raises(ValueError, match="--weights must be ROLE=VALUE, once for each role"):
+        read(*words)
+
+
+def test_help_is_the_docstring_with_the_default():
+    shown = " ".join(toy_parser().format_help().split())
+    for said in (
+        "--times N how often, in %. Whatever comes below is help too (3)",
+        "--seconds S seconds of a clip (60)",
+        "--folder DIR LLP's folder; see --times",
+        "--names LIST names",
+        "--level {segment,event} what is counted (segment)",
+        "--again do it again",
+        "--no-test leave the test split alone",
+    ):
+        assert said in shown
+    assert "Nobody" not in shown
+
+
+FLAGS = {"out": "--out", "count": "--times", "clock": "--clock", "overwrite": "--overwrite", "test": "--no-test"}
+
+
+@pytest.mark.parametrize(
+    ("said", "read_as"),
+    [
+        ("count must be at least 1, got 0", "--times must be at least 1, got 0"),
+        ("a count must be whole", "a count must be whole"),
+        ("choose another `out`", "choose another --out"),
+        ("choose another `place`, see `valor out --count 3`", "choose another `place`, see `valor out --count 3`"),
+        ("give another `out`, or overwrite=True to replace it", "give another --out, or --overwrite to replace it"),
+        ("use clock='zero'", "use --clock zero"),
+        ("clock=zero helps.", "--clock zero helps."),
+        ("got 'out=3' and x.out=3 and --out=3", "got 'out=3' and x.out=3 and --out=3"),
+        ("give its weights with `out` clock=PATH", "give its weights with --out clock=PATH"),
+        ("a/out must, out of 3", "a/out must, out of 3"),
+        ("--clock is for `out` alone", "--clock is for `out` alone"),
+        ("leave them out with features.missing=drop", "leave them out with features.missing=drop"),
+    ],
+)
+def test_parameters_become_options_and_nothing_else_does(said, read_as):
+    assert typed_words(said, FLAGS) == read_as
+
+
+def test_options_of_a_recipe_are_typed_after_set():
+    flags = {"changes": "--set"}
+    assert (
+        typed_words("leave them out (features.missing=drop)", flags) == "leave them out (--set features.missing=drop)"
+    )
+    assert typed_words("as `--set fit.epochs=3` said", flags) == "as `--set fit.epochs=3` said"
+
+
+def commands() -> dict[str, Parser]:
+    """Every command and kind of `valor plot`, by what is typed."""
+    found: dict[str, Parser] = {}
+
+    def walk(name: str, parser: argparse.ArgumentParser) -> None:
+        subs = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        for sub in subs:
+            for word, inner in sub.choices.items():
+                walk(f"{name} {word}".strip(), inner)
+        if not subs:
+            found[name] = parser
+
+    walk("", build_argument_parser())
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
+def test_an_option_is_typed_whole(name):
+    parser = commands()[name]
+    options = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
+    for option in options:
+        for short in (option[:-1], f"{option[:-2]}=3"):
+            if short.partition("=")[0] not in (*options, "--", "-"):
+                done = typed(*name.split(), short)
+                assert done.code == 2 and f"unrecognized arguments: {short.partition('=')[0]} (did you mean" in done.err
+                assert option in done.err.partition("did you mean")[2]
+
+
+def test_seed_is_not_taken_for_seeds():
+    done = typed("train", "demo", "--data", "d", "--seed", "5")
+    assert done.code == 2 and "unrecognized arguments: --seed (did you mean --seeds?)" in done.err
+    assert "did you mean" not in typed("doctor", "--fix").err
+
+
+HEAVY = ("torch", "torchvision", "torchaudio", "transformers", "open_clip", "matplotlib", "av", "pandas", "ray")
+
+
+def test_help_waits_for_no_heavy_library():
+    """Every help in one process that has none of them; the bound is generous, since the machine may be busy."""
+    code = f"""
+import sys, io, time
+from contextlib import redirect_stdout
+sys.modules.update(dict.fromkeys({HEAVY}))
+from valor.__main__ import main
+for words in {[[], *([*name.split()] for name in commands())]}:
+    begun, shown = time.process_time(), io.StringIO()
+    try:
+        with redirect_stdout(shown):
+            main([*words, "--help"])
+    except SystemExit as stop:
+        assert stop.code == 0, words
+    assert shown.getvalue().startswith("usage: valor"), words
+    assert time.process_time() - begun < 5, words
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def bridges() -> list[Fields]:
+    modules = [arguments.command_module(name) for name in COMMANDS]
+    return list({id(found): found for m in modules for found in vars(m).values() if isinstance(found, Fields)}.values())
+
+
+def test_there_are_bridges():
+    assert len(bridges()) > 12
+
+
+@pytest.mark.parametrize("bridge", bridges(), ids=lambda bridge: bridge.of.__name__)
+def test_every_field_that_can_be_typed_has_a_docstring(bridge):
+    known = docstrings(bridge.of)
+    assert not [name for name in bridge.names if not known.get(name, "").strip()]
+    assert set(bridge.names) <= {field.name for field in fields(bridge.of)}
+
+
+def bare_options(source: str) -> list[str]:
+    """Options in the strings of a module that are no docstrings, outside of whole commands in backticks."""
+    tree = ast.parse(source)
+    docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = [part.value if isinstance(part, ast.Constant) else "X" for part in node.values]
+            docs |= {id(part) for part in node.values}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            parts = [node.value]
+        else:
+            continue
+        text = re.sub(r"`valor [^`]*`|\bvalor (download|import) .*", "", "".join(map(str, parts)), flags=re.DOTALL)
+        if id(node) not in docs and re.search(r"(?<![\w-])--[a-z]", text):
+            found.append(f"line {node.lineno}: {text}")
+    return found
+
+
+@pytest.mark.parametrize("planted", ["raise ValueError('give --out')", "x = f'{y}: use --clock zero'"])
+def test_a_planted_option_is_found(planted):
+    assert bare_options(planted)
+    assert not bare_options('"""`--out` says where."""\nx = "see `valor labels STORE --out DIR`"')
+
+
+GIT = {"--always", "--dirty", "--abbrev=12"}
+
+
+def test_the_library_speaks_no_options():
+    own = ("valor/cli", "valor/demo/teachers/train_teachers.py")
+    paths = [
+        path for top in ("valor", "label_harvest", "eval", "parsers") for path in sorted((ROOT / top).rglob("*.py"))
+    ]
+    found = {}
+    for path in paths:
+        name = path.relative_to(ROOT).as_posix()
+        if not name.startswith(own) and not any(parent.is_symlink() for parent in path.parents):
+            found[name] = [line for line in bare_options(path.read_text()) if line.partition(": ")[2] not in GIT]
+    assert not {name: lines for name, lines in found.items() if lines}
+    assert len(found) > 100
