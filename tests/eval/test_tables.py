@@ -116,7 +116,7 @@ def test_an_anchor_must_be_a_row(table):
 
 
 def test_html_says_what_is_best_and_where_groups_begin():
-    rows = [["one", Cell("5.0", bold=True), Cell("4.0", after="*"), "3.0 ± 1.0"], ["<b>", "1", "1", "1"]]
+    rows = [["one", Cell("5.0", bold=True), Cell("4.0", after="*"), "3.0 ± 1.0"], ["<b>", "<i>", "1", "1"]]
     html = Sheet(columns=["", "A", "V", "A"], rows=rows, gaps={1: [RULE]}).to_html({"left": 2, "right": 1})
     assert re.findall(r'<th class="([^"]*)"[^>]*>([^<]+)', html) == [
         ("edge", "left"), ("edge", "right"), (" edge", "A"), ("", "V"), (" edge", "A"),
@@ -128,4 +128,4 @@ def test_html_says_what_is_best_and_where_groups_begin():
     ]
     assert re.findall("<small>(.*?)</small>", html) == ["*", "±1.0"]
     assert re.findall(r'<tr class="([^"]*)"', html) == ["", "ruled"]
-    assert ">&lt;b&gt;<" in html and "<b>" not in html
+    assert ">&lt;b&gt;<" in html and ">&lt;i&gt;<" in html and "<b>" not in html
