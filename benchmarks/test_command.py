@@ -28,8 +28,9 @@ from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.parsers.build import build_parser
-from valor.training.checkpoint import BEST, RECIPE, CheckpointCard, write_checkpoint
+from valor.training.checkpoint import CheckpointCard, write_checkpoint
 from valor.training.recipes import RECIPES, Recipe, recipe_to_json, write_recipe
+from valor.training.run_folder import BEST, RECIPE
 
 NAMES = class_names(LLP_CLASSES)
 CLIPS = 1_200

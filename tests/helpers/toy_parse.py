@@ -9,8 +9,9 @@ from valor.data.parse_file import MediaInfo, Parse
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.teachers.build import build_teacher
 from valor.parsers.build import build_parser
-from valor.training.checkpoint import BEST, CheckpointCard, write_checkpoint
+from valor.training.checkpoint import CheckpointCard, write_checkpoint
 from valor.training.recipes import RECIPES, recipe_to_json
+from valor.training.run_folder import BEST
 from valor.video.trained import brief_identity
 
 NAMES = class_names(LLP_CLASSES)

@@ -122,7 +122,7 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.data.provenance import of_folder
     from valor.scoring.system import score_system
-    from valor.training.checkpoint import BEST, refuse_several_seeds
+    from valor.training.run_folder import BEST, refuse_several_seeds
 
     name, path = named_path(str(typed))
     num_segments = split.truth.shape[1] if split.truth is not None else 10

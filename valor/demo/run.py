@@ -35,9 +35,9 @@ from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.build import build_teacher
 from valor.labelling.labels import write_label_folder
 from valor.labelling.quality import LabelQuality, label_quality
-from valor.training.checkpoint import LOG
 from valor.training.recipes import RECIPES
 from valor.training.run import predict_run, train_run, with_seed
+from valor.training.run_folder import LOG
 
 from .options import DemoOptions
 

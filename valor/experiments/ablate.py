@@ -40,11 +40,11 @@ from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
-from valor.training.checkpoint import PREDICTIONS
 from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
+from valor.training.run_folder import PREDICTIONS
 from valor.training.seeds import train_seeds
 from valor.training.train import VALOR_RULE
 

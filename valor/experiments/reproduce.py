@@ -29,9 +29,9 @@ from valor.eval.scores import TenScores
 from valor.label_harvest.store.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
 from valor.scoring.layout import FORMATS, to_json
-from valor.training.checkpoint import PREDICTIONS
 from valor.training.options import TrainOptions
 from valor.training.recipes import Recipe, recipe_to_json
+from valor.training.run_folder import PREDICTIONS
 from valor.training.seeds import SeedResult, summary, train_seeds
 
 from .missing import ON_THE_HUB, Missing, missing_parts, missing_table, needed_kinds

@@ -1,15 +1,12 @@
 """Checkpoints that describe themselves: weights in safetensors, all else as JSON in its header; never pickled.
 
-What lies in a run folder, by name, and the lock that keeps two trainings from writing into one.
-
 The point a stopped training run goes on from: weights, optimiser, random generators and progress, in one file.
 """
 
 import json
 import logging
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,55 +16,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from valor.label_harvest.store.disk import locked, replaced
+from valor.label_harvest.store.disk import replaced
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
 from .methods.methods import NOTHING_OWN, Methods, OwnParts, from_old_names
+from .run_folder import BEST
 
 _LOG = logging.getLogger(__name__)
-
-BEST, LAST = "best.safetensors", "last.safetensors"
-"""The epoch that was selected, and the point a stopped run goes on from."""
-
-LOG, RECIPE = "log.jsonl", "recipe.json"
-"""One JSON object per epoch, and everything needed to build and run the parser."""
-
-PREDICTIONS, SCORES = "predictions.npz", "scores.json"
-"""Probabilities and scores of the test split, once it is scored; of a folder of seeds, their mean and deviation."""
-
-PICTURE = "training.png"
-"""Losses, validation scores and learning rate over the epochs."""
-
-LOCK = ".lock"
-"""There while a training writes, and after one that was killed, which holds it no longer."""
-
-
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Keep the run folder, which is made if need be, for one training; the lock file goes with it.
-
-    Raises:
-        ValueError: Another training holds it.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    busy = f"{folder}: another training is writing here; wait for it, or choose another `out`"
-    with locked(folder / LOCK, busy, remove=True):
-        yield
-
-
-def refuse_several_seeds(run: Path) -> None:
-    """Refuse a folder of seeds where a single run is wanted.
-
-    Raises:
-        ValueError: The folder holds runs of several seeds, and is none itself.
-    """
-    seeds = [path.parent.name for path in run.glob(f"seed-*/{BEST}")]
-    if seeds and not (run / BEST).is_file():
-        seeds.sort(key=lambda name: (len(name), name))
-        raise ValueError(f"{run} holds runs of the seeds {', '.join(seeds)}; name one, such as {run / seeds[0]}")
-
 
 FORMAT_VERSION = 1
 _HEADER = "valor"

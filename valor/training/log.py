@@ -19,7 +19,7 @@ from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
 from valor.label_harvest.store.disk import replaced
 
-from .checkpoint import LOG, PICTURE, RECIPE
+from .run_folder import LOG, PICTURE, RECIPE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -21,8 +21,9 @@ from valor.parsers.build import build_parser, options_of
 from valor.parsers.options import ParserOptions
 from valor.parsers.published import from_published, is_han, to_published, to_published_han, used_by_han
 
-from .checkpoint import BEST, CheckpointCard, git_revision, read_checkpoint, write_checkpoint
+from .checkpoint import CheckpointCard, git_revision, read_checkpoint, write_checkpoint
 from .recipes import Recipe, recipe_to_json, write_recipe
+from .run_folder import BEST
 
 _STREAM_KINDS = {"audio": ("vggish", "clap"), "visual": ("res152", "clip"), "motion": ("r2plus1d",)}
 """Feature kinds a stream of a published parser may be of; within a stream their widths differ."""

@@ -26,10 +26,11 @@ from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
-from .checkpoint import LAST, RECIPE, CheckpointCard, git_revision, read_checkpoint, refuse_several_seeds
+from .checkpoint import CheckpointCard, git_revision, read_checkpoint
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .predict import predict_split
 from .recipes import Recipe, features_from_json, recipe_to_json
+from .run_folder import LAST, RECIPE, refuse_several_seeds
 from .train import FitResult, fit
 
 _LOG = logging.getLogger(__name__)

@@ -20,13 +20,14 @@ from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.store.disk import replaced
 
-from .checkpoint import BEST, PICTURE, PREDICTIONS, SCORES, read_checkpoint
+from .checkpoint import read_checkpoint
 from .log import read_training_log, spoken, tracking, write_training_picture
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import TrainOptions
 from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
+from .run_folder import BEST, PICTURE, PREDICTIONS, SCORES
 from .train import VALOR_RULE, FitResult
 
 if TYPE_CHECKING:

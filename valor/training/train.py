@@ -25,22 +25,18 @@ from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import OWN, ParserOptions
 
 from .checkpoint import (
-    BEST,
-    LAST,
-    LOG,
-    RECIPE,
     CheckpointCard,
     Progress,
     git_revision,
     read_resume_point,
     read_tensors,
-    run_lock,
     write_checkpoint,
     write_resume_point,
 )
 from .methods.methods import NO_METHODS, Methods
 from .options import FitOptions, NotFiniteError, TrainingError, learning_rate
 from .predict import predict_split
+from .run_folder import BEST, LAST, LOG, RECIPE, run_lock
 from .step import Step, build_optimiser, set_learning_rate, train_step
 
 VALOR_RULE = PostProcessing()

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from valor.data.parse_file import MediaInfo, read_parse
-from valor.training.checkpoint import BEST
+from valor.training.run_folder import BEST
 from valor.video.formats.formats import FORMATS, LABELLING_INTERFACE
 
 from .options import PICTURES

@@ -30,10 +30,11 @@ from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map
 from valor.parsers.hybrid import HybridParser
-from valor.training.checkpoint import BEST, CheckpointCard, read_checkpoint
+from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import features_from_json
 from valor.training.run import pick_device
+from valor.training.run_folder import BEST
 
 AUDIO, VISUAL = 0, 1
 

@@ -22,7 +22,7 @@ from valor.data.tables import WEAK_TABLES, Split, read_clip_ids, read_split
 from valor.eval.decide import PostProcessing, gate_probs, spread_thresholds
 from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.manifest import media_id
-from valor.training.checkpoint import BEST, PREDICTIONS
+from valor.training.run_folder import BEST, PREDICTIONS
 
 from .documents import Clip, Document, Marks, System
 from .media_files import listed_media, placed, unplayed

@@ -4,10 +4,13 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.typed import typed
 from valor.data.prediction_files import write_any_predictions
@@ -159,3 +162,15 @@ def test_what_is_scored_can_be_put_in_a_table(toy, tmp_path):
         typed("evaluate", file, *toy.on, "--json", tmp_path / name / "scores.json")
     done = typed("table", tmp_path / "good", tmp_path / "poor", "--baseline", "poor")
     assert (done.code, done.err) == (0, "") and "minus poor" in done.out
+
+
+def test_scores_of_a_file_and_tables_of_scores_wait_for_no_torch(toy, tmp_path):
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from valor.__main__ import main\n"
+        f"on = ['--annotations', {str(toy.data)!r}, '--split', 'test', '--quiet']\n"
+        f"done = main(['evaluate', {str(toy.good)!r}, *on, '--json', {str(tmp_path / 'one.json')!r}])\n"
+        f"sys.exit(done or main(['table', {str(tmp_path / 'one.json')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import ROOT
 from tests.helpers.toy_features import CLASSES, TINY
 from valor.parsers.build import build_parser, options_of
-from valor.training.checkpoint import CheckpointCard, git_revision, read_checkpoint, run_lock, write_checkpoint
+from valor.training.checkpoint import CheckpointCard, git_revision, read_checkpoint, write_checkpoint
+from valor.training.run_folder import run_lock
 
 CARD = CheckpointCard(class_names=CLASSES, recipe={"name": "toy", "fit": {"seed": 1}}, epoch=7, val_type_av=61.5)
 
@@ -111,7 +112,7 @@ def test_git_revision_is_short_text_or_none():
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from valor.training.checkpoint import run_lock
+from valor.training.run_folder import run_lock
 with run_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

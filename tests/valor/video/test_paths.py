@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.toy_parse import toy_parse
 from valor.data.parse_file import write_parse
-from valor.training.checkpoint import BEST
+from valor.training.run_folder import BEST
 from valor.video.paths import check_outputs, digest_name, find_inputs, name_results, result_paths
 
 

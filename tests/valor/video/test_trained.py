@@ -6,7 +6,8 @@ from tests.helpers.toy_parse import write_run
 from valor.label_harvest.media.clip import MediaError
 from valor.parsers.build import build_parser
 from valor.parsers.options import ParserOptions
-from valor.training.checkpoint import BEST, read_checkpoint, write_checkpoint
+from valor.training.checkpoint import read_checkpoint, write_checkpoint
+from valor.training.run_folder import BEST
 from valor.video.trained import WindowFeatures, load_system, parse_windows
 
 NAMES = ("a", "b", "c")

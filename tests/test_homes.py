@@ -1,0 +1,57 @@
+"""One home each: what only one file may know stands in no other."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+HOMES = {
+    "the layout of LaTeX and Markdown tables": (r"\\toprule|\\multicolumn|\"\| |' \| '\.join", {"eval/tables.py"}),
+    "tab-separated rows": (
+        r"delimiter=\"\\t\"|split\(\"\\t\"\)|\"\\t\"\.join|sep=\"\\t\"|\"filename\"",
+        {"valor/data/tables.py", "valor/data/parse_file.py", "eval/events.py"},  # columns of data frames
+    ),
+    "who made labels, and with which weights": (
+        r"\"random_weights\"\]|get\(\"random_weights|== \"random\"|\"SIMULATED",
+        {"valor/data/provenance.py", "valor/data/label_file.py", "valor/video/trained.py"},  # builds teachers anew
+    ),
+}
+"""What is looked for in the source, and where alone it may stand."""
+
+
+def lines_with(pattern: str, root: Path, homes: set[str]) -> list[str]:
+    """Lines of the product's files, their homes apart, that hold the pattern."""
+    found = []
+    for folder in ("valor", "eval", "label_harvest", "parsers"):
+        for path in sorted((root / folder).rglob("*.py")):
+            name = path.relative_to(root).as_posix()
+            if any(up.is_symlink() for up in path.parents) or name in homes:
+                continue
+            lines = path.read_text(encoding="utf-8").splitlines()
+            found += [f"{name}:{number}" for number, line in enumerate(lines, 1) if re.search(pattern, line)]
+    return found
+
+
+@pytest.mark.parametrize("what", HOMES)
+def test_it_stands_in_its_home_alone(what: str) -> None:
+    pattern, homes = HOMES[what]
+    assert not lines_with(pattern, ROOT, homes)
+
+
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [
+        ("the layout of LaTeX and Markdown tables", r'lines = [r"\toprule"]'),
+        ("the layout of LaTeX and Markdown tables", '''f"| {' | '.join(cells)} |"'''),
+        ("tab-separated rows", r'rows = [line.split("\t") for line in lines]'),
+        ("tab-separated rows", 'COLUMNS = ("filename", "event_labels")'),
+        ("who made labels, and with which weights", 'told["random_weights"]'),
+        ("who made labels, and with which weights", 'identity["weights"] == "random"'),
+    ],
+)
+def test_a_second_home_is_found(tmp_path: Path, what: str, line: str) -> None:
+    (tmp_path / "valor").mkdir()
+    (tmp_path / "valor" / "second.py").write_text(line + "\n")
+    assert lines_with(HOMES[what][0], tmp_path, set()) == ["valor/second.py:1"]

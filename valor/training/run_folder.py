@@ -1,0 +1,47 @@
+"""What lies in a run folder, by name, and the lock that keeps two trainings from writing into one; needs no torch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from valor.label_harvest.store.disk import locked
+
+BEST, LAST = "best.safetensors", "last.safetensors"
+"""The epoch that was selected, and the point a stopped run goes on from."""
+
+LOG, RECIPE = "log.jsonl", "recipe.json"
+"""One JSON object per epoch, and everything needed to build and run the parser."""
+
+PREDICTIONS, SCORES = "predictions.npz", "scores.json"
+"""Probabilities and scores of the test split, once it is scored; of a folder of seeds, their mean and deviation."""
+
+PICTURE = "training.png"
+"""Losses, validation scores and learning rate over the epochs."""
+
+LOCK = ".lock"
+"""There while a training writes, and after one that was killed, which holds it no longer."""
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Keep the run folder, which is made if need be, for one training; the lock file goes with it.
+
+    Raises:
+        ValueError: Another training holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = f"{folder}: another training is writing here; wait for it, or choose another `out`"
+    with locked(folder / LOCK, busy, remove=True):
+        yield
+
+
+def refuse_several_seeds(run: Path) -> None:
+    """Refuse a folder of seeds where a single run is wanted.
+
+    Raises:
+        ValueError: The folder holds runs of several seeds, and is none itself.
+    """
+    seeds = [path.parent.name for path in run.glob(f"seed-*/{BEST}")]
+    if seeds and not (run / BEST).is_file():
+        seeds.sort(key=lambda name: (len(name), name))
+        raise ValueError(f"{run} holds runs of the seeds {', '.join(seeds)}; name one, such as {run / seeds[0]}")
