@@ -6,18 +6,21 @@ at. Every other packet is needed, and so is each that holds more than pictures, 
 
 Whatever is not plainly understood (fields in place of frames, say) is answered with None: then all have to be decoded.
 
-Source: ITU-T H.264, 7.3.1 to 7.4.1 (NAL units) and 7.3.2.1.1 (sequence parameter set).
+Syntax elements have the names of the standards.
+
+Source: ITU-T H.264, 7.3.1 to 7.4.1 (NAL units), 7.3.2.1.1 (sequence parameter set) and annex B (start codes);
+ISO/IEC 14496-15, AVCDecoderConfigurationRecord (what MP4 and Matroska hold for the decoder).
 """
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 _SLICE, _IDR, _PARAMETERS = 1, 5, 7
-"""Types of NAL units: part of a frame, part of an IDR frame, sequence parameter set."""
+"""nal_unit_type: part of a frame, part of an IDR frame, sequence parameter set."""
 _REMARKS = frozenset((6, 9, 12))
-"""Types that no decoding rests on: supplemental information, delimiters, filler."""
+"""nal_unit_type that no decoding rests on: supplemental enhancement information, access unit delimiter, filler data."""
 _HIGH_PROFILES = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
-"""Profiles whose parameter sets also say how colours are held."""
+"""profile_idc whose parameter sets also say how colours are held."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +71,25 @@ def _content(units: Sequence[bytes]) -> _Content:
     pictures = types & {_SLICE, _IDR}
     return _Content(
         idr=_IDR in types,
-        reference=any(unit[0] & 0x60 for unit in units if _type(unit) in pictures),
+        reference=any(unit[0] & 0x60 for unit in units if _type(unit) in pictures),  # nal_ref_idc
         more=len(pictures) != 1 or bool(types - pictures - _REMARKS),
     )
 
 
 def _type(unit: bytes) -> int:
-    """Type of a NAL unit."""
-    return unit[0] & 0x1F
+    return unit[0] & 0x1F  # nal_unit_type
 
 
 def _read_extradata(extradata: bytes) -> tuple[int, list[bytes]]:
     """(bytes of the length before each NAL unit, 0 where start codes divide them; sequence parameter sets)."""
-    if not extradata or extradata[0] != 1:
+    if not extradata or extradata[0] != 1:  # configurationVersion of an AVCDecoderConfigurationRecord
         return 0, [unit for unit in _units(extradata, 0) if _type(unit) == _PARAMETERS]
     sets, position = [], 6
-    for _ in range(extradata[5] & 0x1F):
-        length = int.from_bytes(extradata[position : position + 2], "big")
+    for _ in range(extradata[5] & 0x1F):  # numOfSequenceParameterSets
+        length = int.from_bytes(extradata[position : position + 2], "big")  # sequenceParameterSetLength
         sets.append(extradata[position + 2 : position + 2 + length])
         position += 2 + length
-    return (extradata[4] & 3) + 1, sets
+    return (extradata[4] & 3) + 1, sets  # lengthSizeMinusOne
 
 
 def _units(data: bytes, prefix: int) -> Iterator[bytes]:
@@ -97,7 +99,7 @@ def _units(data: bytes, prefix: int) -> Iterator[bytes]:
         ValueError: It is not made of them.
     """
     if not prefix:
-        head, *units = data.split(b"\0\0\1")
+        head, *units = data.split(b"\0\0\1")  # start_code_prefix_one_3bytes
         if head.strip(b"\0"):
             raise ValueError("no start code")
         yield from units
@@ -113,50 +115,55 @@ def _units(data: bytes, prefix: int) -> Iterator[bytes]:
 
 def _has_frames_only(parameters: bytes) -> bool:
     """Whether a sequence parameter set rules out fields; False for the rarer ones, which are not read to their end."""
-    bits = _Bits(parameters[1:].replace(b"\0\0\3", b"\0\0"))
-    profile = bits.take(8)
-    bits.take(16)
-    bits.number()
-    if profile in _HIGH_PROFILES:
-        if bits.number() == 3:
-            bits.take(1)
-        bits.number()
-        bits.number()
-        if bits.take(2) & 1:  # scaling lists follow
+    bits = _Bits(parameters[1:].replace(b"\0\0\3", b"\0\0"))  # without emulation_prevention_three_byte
+    profile_idc = bits.u(8)
+    bits.u(8)  # constraint_set0_flag to constraint_set5_flag, reserved_zero_2bits
+    bits.u(8)  # level_idc
+    bits.ue()  # seq_parameter_set_id
+    if profile_idc in _HIGH_PROFILES:
+        chroma_format_idc = bits.ue()
+        if chroma_format_idc == 3:
+            bits.u(1)  # separate_colour_plane_flag
+        bits.ue()  # bit_depth_luma_minus8
+        bits.ue()  # bit_depth_chroma_minus8
+        bits.u(1)  # qpprime_y_zero_transform_bypass_flag
+        seq_scaling_matrix_present_flag = bits.u(1)
+        if seq_scaling_matrix_present_flag:  # scaling lists follow
             return False
-    bits.number()
-    order = bits.number()
-    if order == 1:
+    bits.ue()  # log2_max_frame_num_minus4
+    pic_order_cnt_type = bits.ue()
+    if pic_order_cnt_type == 1:  # a list of offsets follows
         return False
-    if order == 0:
-        bits.number()
-    bits.number()
-    bits.take(1)
-    bits.number()
-    bits.number()
-    return bits.take(1) == 1
+    if pic_order_cnt_type == 0:
+        bits.ue()  # log2_max_pic_order_cnt_lsb_minus4
+    bits.ue()  # max_num_ref_frames
+    bits.u(1)  # gaps_in_frame_num_value_allowed_flag
+    bits.ue()  # pic_width_in_mbs_minus1
+    bits.ue()  # pic_height_in_map_units_minus1
+    frame_mbs_only_flag = bits.u(1)
+    return frame_mbs_only_flag == 1
 
 
 class _Bits:
-    """Reads bits from the first to the last; IndexError behind it."""
+    """Reads bits from the first to the last, by the names of the standard (7.2); IndexError behind it."""
 
     def __init__(self, data: bytes) -> None:
         """Start at the first bit."""
         self._bits = "".join(f"{byte:08b}" for byte in data)
         self._position = 0
 
-    def take(self, count: int) -> int:
-        """The next so many bits as a number."""
+    def u(self, count: int) -> int:  # u(n)
+        """The next n bits as a number."""
         start = self._position
         self._position += count
         if self._position > len(self._bits):
             raise IndexError("the parameter set ends early")
         return int(self._bits[start : self._position], 2)
 
-    def number(self) -> int:
-        """The next number in Exp-Golomb code."""
+    def ue(self) -> int:  # ue(v)
+        """The next number in Exp-Golomb code: as many zeros as bits follow the first one (9.1)."""
         zeros = self._bits.find("1", self._position) - self._position
         if zeros < 0:
             raise IndexError("the parameter set ends early")
         self._position += zeros
-        return self.take(zeros + 1) - 1
+        return self.u(zeros + 1) - 1

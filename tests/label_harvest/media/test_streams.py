@@ -4,7 +4,7 @@ import pytest
 from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.resample import resample, resampled, sound_at
-from valor.label_harvest.media.streams import frames_at, mono_of, sound_of
+from valor.label_harvest.media.streams import frames_at, gapless, mono_of, sound_of
 
 
 @pytest.mark.parametrize(("rate", "new_rate"), [(44100, 48000), (48000, 32000), (8000, 32000), (100, 80), (9, 9)])
@@ -67,3 +67,18 @@ def test_channels_are_averaged_alike_whole_and_in_pieces(channels, kind):
 def test_samples_that_are_no_numbers_are_refused():
     with pytest.raises(MediaError, match="audio samples that are no numbers"):
         mono_of(np.array([[0.0, np.nan]], np.float32))
+
+
+def placed(*pieces, most=9.0):
+    """What comes out of pieces of ones at two samples a second, given when each begins and how long it is."""
+    ones = [(time, np.ones((1, length), np.float32)) for time, length in pieces]
+    return np.concatenate(list(gapless(ones, 2, most)), axis=1)[0].astype(int).tolist()
+
+
+def test_silence_fills_gaps_up_to_a_limit_and_what_lies_before_the_start_is_cut_off():
+    assert placed((0.0, 2), (1.0, 1), (None, 1)) == [1, 1, 1, 1]
+    assert placed((0.5, 2), (2.5, 1)) == [0, 1, 1, 0, 0, 1]
+    assert placed((-1.0, 3), (0.5, 1)) == [1, 1]
+    assert placed((0.0, 1), (4.0, 1), most=1.5) == [1, 0, 0, 1]
+    assert placed((0.0, 4), (4.0, 1), most=1.5) == [1, 1, 1, 1, 1], "what is longer than the limit is left as it is"
+    assert placed((1000.0, 1), most=1000.0)[-2:] == [0, 1]

@@ -1,0 +1,46 @@
+"""Processes that can be killed: what each end of one sends, and that nothing said before an end is lost."""
+
+import pytest
+
+from valor.label_harvest.media.process import ChildProcess, DecodeLimits, DiedError
+
+BAD = "tests.helpers.bad_services:Bad"
+GOES_ON = {
+    "tell": {"outcome": "told", "given": ["one", "two"]},
+    "refuse": {"outcome": "refused", "status": "missing", "message": "a.mp4: is empty"},
+    "stumble": {
+        "outcome": "refused",
+        "status": "undecodable",
+        "message": "a.mp4: cannot be decoded (KeyError: 'a mistake'); leave it out",
+    },
+}
+ENDS = {
+    "eat": {"outcome": "out of memory"},
+    "starve": {"outcome": "out of memory"},
+    "lack": {"outcome": "unusable", "message": "libX11.so.6: no such file"},
+}
+
+
+@pytest.fixture
+def process():
+    started = ChildProcess(DecodeLimits(seconds=30), BAD, "one", "two")
+    yield started
+    started.end()
+
+
+def test_answers_say_what_they_are_about_and_mistakes_are_answers(process):
+    for word, answer in GOES_ON.items():
+        process.send({"do": word, "stream": word})
+        assert process.receive(60) == {"stream": word, **answer}
+
+
+@pytest.mark.parametrize("word", ENDS)
+def test_what_was_said_before_the_end_arrives_whatever_is_asked_meanwhile(process, word):
+    """The process answers the first request and goes; the others were never read, and the last cannot even be sent."""
+    for _ in range(2):
+        process.send({"do": word})
+    process._process.wait(60)
+    process.send({"do": "tell"})
+    assert process.receive(60) == {"stream": None, **ENDS[word]}
+    with pytest.raises(DiedError, match="ended itself with exit code 0"):
+        process.receive(60)
