@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 import pytest
 
 from valor.eval.scores import LevelScores, TenScores
-from valor.eval.tables import RULE, Cell, Sheet, score_table, to_csv, to_latex, to_markdown, to_text
+from valor.eval.tables import RULE, Cell, Sheet, csv_text, score_table, to_csv, to_latex, to_markdown, to_text
 
 ANCHORS = ("nothing predicted",)
 
@@ -129,3 +129,63 @@ def test_html_says_what_is_best_and_where_groups_begin():
     assert re.findall("<small>(.*?)</small>", html) == ["*", "±1.0"]
     assert re.findall(r'<tr class="([^"]*)"', html) == ["", "ruled"]
     assert ">&lt;b&gt;<" in html and ">&lt;i&gt;<" in html and "<b>" not in html
+
+
+@pytest.fixture
+def sheet():
+    return Sheet(
+        columns=["name|", "A & B", "rule"],
+        rows=[
+            ["one", Cell("7.0", bold=True, after=" (+1.0)"), "a|b"],
+            ["two_", Cell("\u2013", latex="--"), ""],
+            ["three", "12.5 \u00b1 0.3", "x"],
+        ],
+        left=(0, 2),
+        gaps={0: ["first"], 1: ["", "second"], 3: [RULE]},
+    )
+
+
+def test_a_sheet_is_laid_out_for_the_terminal(sheet):
+    assert sheet.to_text().splitlines() == [
+        "name|       A & B  rule",
+        "-----------------------",
+        "first",
+        "one    7.0 (+1.0)  a|b",
+        "",
+        "second",
+        "two_            \u2013",
+        "three  12.5 \u00b1 0.3  x",
+        "-----------------------",
+    ]
+    assert sheet.to_text([6, 11, 4]).splitlines()[3] == "one      7.0 (+1.0)  a|b"
+
+
+def test_a_sheet_in_markdown_escapes_bars_and_has_its_bold_cells(sheet):
+    assert sheet.to_markdown().splitlines() == [
+        r"| name\| | A & B | rule |",
+        "| --- | ---: | --- |",
+        r"| one | **7.0** (+1.0) | a\|b |",
+        "| two_ | \u2013 |  |",
+        "| three | 12.5 \u00b1 0.3 | x |",
+    ]
+
+
+def test_a_sheet_in_latex_is_escaped_ruled_and_spanned(sheet):
+    assert sheet.to_latex({"Level": 1}).splitlines() == [
+        r"\begin{tabular}{lrl}",
+        r"\toprule",
+        r" & \multicolumn{1}{c}{Level} & \\",
+        r"\cmidrule(lr){2-2}",
+        r"name| & A \& B & rule \\",
+        r"\midrule",
+        r"one & \textbf{7.0} (+1.0) & a|b \\",
+        r"\midrule",
+        r"two\_ & -- &  \\",
+        r"three & 12.5\,$\pm$\,0.3 & x \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+
+
+def test_comma_separated_text_leaves_empty_what_is_not_known():
+    assert csv_text(["a", "b,c"], [[1.5, None], [float("nan"), 'say "x"']]) == 'a,"b,c"\n1.5,\n,"say ""x"""'
