@@ -68,13 +68,13 @@ class HarvestOptions:
     """What decoding one clip may take."""
     decoder: str = PYAV
     """Library that decodes the clips; all but pyav are extras to install, and a store is of one decoder. Whatever else
-    reads media decodes with pyav."""
+    reads media takes pyav."""
     retry: tuple[str, ...] = ()
     """Clips with these statuses are read again, and with `CHANGED` those whose file has another size now. Missing ones
     always are, once their file has come. What cannot be read this time keeps the evidence it has."""
     share: Share = WHOLE
-    """Do the i-th of n shares, such as 1/4 (all of it); runs of all shares may work on one store at the same time, or
-    on stores of their own that `valor store merge` unites."""
+    """Do the i-th of n shares, such as 1/4; runs of all shares may work on one store at the same time, or on stores of
+    their own that `valor store merge` unites."""
 
     def __post_init__(self) -> None:
         """Refuse values that would do nothing."""

@@ -69,7 +69,7 @@ class Style:
     width: float = REPORT_WIDTH
     """Inches, such as REPORT_WIDTH, PAPER_WIDTH or COLUMN_WIDTH; the height follows from the content."""
     theme: str = "light"
-    """light or dark."""
+    """Colours for light or dark pages."""
     colour_order: Sequence[str] = ()
     """Names of systems in the order they take their colours, so that a system keeps its colour from figure to figure;
     without it they take them as they come."""

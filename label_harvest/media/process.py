@@ -77,8 +77,8 @@ class DecodeLimits:
     """What decoding one file may take."""
 
     seconds: float = 60.0
-    """Seconds a clip may take, which becomes a row with the status `timeout` after that; a recording, which may last
-    for hours, may stand still for so long."""
+    """Seconds a clip may take; after that it becomes a row with the status `timeout`. A recording, which may last for
+    hours, may stand still for so long."""
     memory: int = 4096
     """MiB of memory a clip may take; one that takes more becomes `undecodable`."""
 

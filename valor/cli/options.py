@@ -169,7 +169,7 @@ def _value(field: Field[Any], flag: str, typed: Any) -> Any:  # noqa: ANN401
 def _help(doc: str, default: object) -> str:
     """A docstring as help: half a sentence, and the default unless it goes without saying."""
     text = " ".join(doc.split()).removesuffix(".")
-    if not text[1:2].isupper():
+    if text.partition(" ")[0][1:].islower() or text[1:2] == " ":  # no name such as LLP or MiB
         text = text[0].lower() + text[1:]
     if isinstance(default, str | int | float) and not isinstance(default, bool) and default != "":
         text += f" ({default:g})" if isinstance(default, float) else f" ({default})"
@@ -194,7 +194,7 @@ _NAMED = re.compile(
     r"`(?P<quoted>\w+)`"
     r"|^(?P<first>\w+)(?= must\b)"
     r"|(?<![\w.`'=-])(?<!` )(?P<name>\w+)=(?P<value>'[^']*'|[\w./*-]*\w)"
-    r"|(?<!--set )\b(?P<change>(?:features|fit|parser)\.\w+=[\w.]*\w)",
+    r"|(?<!--set )\b(?P<change>(?:features|fit|parser|methods)(?:\.\w+)+=[\w.]*\w)",
     re.MULTILINE,
 )
 

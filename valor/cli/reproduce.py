@@ -39,7 +39,11 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--out", type=Path, metavar="DIR", help="runs and result (runs/ROW, or runs/SIMULATED-ROW)")
     TRAIN.add(command, "seeds")
     command.add_argument("--download", action="store_true", help="fetch what can be fetched of what is missing")
-    command.add_argument("--simulated", action="store_true", help="on features of the same shapes that mean nothing")
+    command.add_argument(
+        "--simulated",
+        action="store_true",
+        help="on features of the same shapes that mean nothing, of all clips or of --clips",
+    )
     SIMULATION.add(command)
     add_shared(command, "changes")
     TRAIN.add(command, "device")

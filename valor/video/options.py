@@ -27,7 +27,7 @@ class ZeroShotOptions:
     thresholds: Path | str | None = None
     """Label thresholds as `valor calibrate` writes them (the vocabulary's, or the defaults)."""
     temperature: float = 1.0
-    """In logits: how gradually probabilities change around a threshold."""
+    """With `zero_shot`: how gradually probabilities change around a threshold, in logits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,11 @@ class BatchOptions:
     out: Path | None = None
     """Folder of the results, NAME.json and more; None writes none."""
     formats: tuple[str, ...] = ()
-    """What each result gets besides JSON: png, svg, elan, and the other event formats."""
+    """What `out` gets besides JSON: png, svg, elan, and the other event formats."""
     taken: tuple[Path, ...] = ()
     """Files that something else is written to, which no result may be called."""
     clock: str = "container"
-    """Times as the file counts, container, or from 0, zero."""
+    """Whether times are those of the container or begin at zero."""
     style: Style = ON_SCREEN
     """Of the picture."""
     again: bool = False

@@ -30,6 +30,8 @@ class ToyOptions:
     """Seconds of a clip."""
     folder: Path | None = None
     """LLP's folder; see `count`."""
+    memory: int | None = None
+    """MiB of memory."""
     names: tuple[str, ...] = ()
     """Names."""
     changes: tuple[str, ...] = ()
@@ -56,6 +58,7 @@ TOY = Fields(
     count="--times N",
     seconds="--seconds S",
     folder="--folder DIR",
+    memory="--memory N",
     names="--names LIST",
     changes=Option("--set a.b=c", {"action": "append"}),
     weights=Option("--weights ROLE=PATH", {"action": "append"}),
@@ -109,6 +112,7 @@ def test_help_is_the_docstring_with_the_default():
         "--times N how often, in %. Whatever comes below is help too (3)",
         "--seconds S seconds of a clip (60)",
         "--folder DIR LLP's folder; see --times",
+        "--memory N MiB of memory",
         "--names LIST names",
         "--level {segment,event} what is counted (segment)",
         "--again do it again",
@@ -147,6 +151,7 @@ def test_options_of_a_recipe_are_typed_after_set():
     assert (
         typed_words("leave them out (features.missing=drop)", flags) == "leave them out (--set features.missing=drop)"
     )
+    assert typed_words("it is now methods.jomold=on", flags) == "it is now --set methods.jomold=on"
     assert typed_words("as `--set fit.epochs=3` said", flags) == "as `--set fit.epochs=3` said"
 
 
