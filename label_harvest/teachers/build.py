@@ -6,7 +6,7 @@ Besides the names in `TEACHERS`, three kinds of names are open: `open_clip:MODEL
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .teacher import Prompts, Teacher, check_prompts
 
@@ -90,7 +90,7 @@ def build_teacher(
     """
     role, options = role_of(name), options or TeacherOptions()
     check_prompts(prompts)
-    given = {"checkpoint": checkpoint, "pin": options.pin, "precision": options.precision}
+    given: dict[str, Any] = {"checkpoint": checkpoint, "pin": options.pin, "precision": options.precision}
     if name.startswith("demo-"):
         return _build_demo(role, prompts, checkpoint, options)
     if role == "visual":
@@ -138,6 +138,7 @@ def _build_demo(role: str, prompts: Prompts, checkpoint: str | Path | None, opti
         raise ValueError(
             "the demo's teachers are shipped with the project and compute in float32; leave the options out"
         )
-    if any(not isinstance(entry, str) for entry in prompts):
+    captions = [entry for entry in prompts if isinstance(entry, str)]
+    if len(captions) < len(prompts):
         raise ValueError("the demo's teachers read one caption per class, got several; take another vocabulary")
-    return build_tiny(role, prompts, None if checkpoint is None else Path(checkpoint))
+    return build_tiny(role, captions, None if checkpoint is None else Path(checkpoint))

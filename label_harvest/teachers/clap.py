@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ from torch.nn import functional
 from ..media.clip import ClipMedia, audio_segments, resample_by_index
 from .mel import HIGHEST_HZ, HOP_SAMPLES, LOWEST_HZ, NUM_BANDS, WINDOW_SAMPLES, log_mel, repeated_log_mel
 from .precision import cast_input, cast_network, chosen_device
-from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings
+from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of
 from .weights import (
     RANDOM,
     WeightsOrigin,
@@ -68,7 +69,7 @@ class LaionCheckpoint:
     """Whether the audio tower is HTSAT-base rather than HTSAT-tiny."""
 
     @property
-    def config(self) -> dict[str, dict]:
+    def config(self) -> dict[str, dict[str, Any]]:
         """Fields of the network that differ from transformers' defaults."""
         audio: dict[str, object] = {"enable_fusion": self.fusion}
         if self.base:
@@ -116,8 +117,8 @@ def store_name(name: str) -> str:
 class ClapModel:
     """A network with all that belongs to it."""
 
-    network: torch.nn.Module
-    """transformers' ClapModel."""
+    network: Any
+    """transformers' ClapModel, whose parts are known by their names alone."""
     tokenize: Tokenize
     """Captions to token ids and mask, int64 [P, L] each."""
     weights: str
@@ -196,7 +197,7 @@ def _check_file_name(name: str, path: Path) -> None:
         )
 
 
-def _config_of_folder(name: str, folder: Path) -> dict:
+def _config_of_folder(name: str, folder: Path) -> dict[str, Any]:
     """The configuration of a folder in the hub's layout, whose network must hear as its name and this project do."""
     config = _read_config(folder)
     fusion = bool(config["audio_config"].get("enable_fusion", False))
@@ -209,7 +210,7 @@ def _config_of_folder(name: str, folder: Path) -> dict:
     return config
 
 
-def _random_config(name: str) -> dict:
+def _random_config(name: str) -> dict[str, Any]:
     """The configuration of a model in the hub's layout whose weights are not wanted."""
     place = Path(name.removeprefix(HUB_PREFIX))
     if not place.is_dir():
@@ -217,7 +218,7 @@ def _random_config(name: str) -> dict:
     return _read_config(place)
 
 
-def _read_config(folder: Path) -> dict:
+def _read_config(folder: Path) -> dict[str, Any]:
     """The `config.json` of a folder in the hub's layout."""
     path = folder / "config.json"
     if not path.is_file():
@@ -236,7 +237,7 @@ def _weights_in(folder: Path) -> Path:
     raise FileNotFoundError(f"{folder}: expected model.safetensors or pytorch_model.bin, got neither; copy one there")
 
 
-def build_network(config: Mapping[str, Mapping]) -> torch.nn.Module:
+def build_network(config: Mapping[str, Any]) -> Any:
     """An unfilled ClapModel.
 
     Args:
@@ -371,7 +372,7 @@ def _front_end(*, fusion: bool) -> dict[str, object]:
     }
 
 
-def _read(folder: Path) -> tuple[Path, dict] | None:
+def _read(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     """The file of a folder that speaks of the front end, and what it says."""
     for name in FRONT_END_FILES:
         path = folder / name
@@ -503,7 +504,11 @@ class ClapTeacher:
             [repeated_log_mel(piece.to(self._device), CLAP_WINDOW_SAMPLES, bank=self._bank) for piece in pieces]
         )
         kept = self._maps.raw or self._maps.fold is not None
-        whole = [index for index, clip in enumerate(clips) if kept and len(clip.waveform) == CLAP_WINDOW_SAMPLES]
+        whole = [
+            index
+            for index, clip in enumerate(clips)
+            if kept and len(stream_of(clip, "waveform")) == CLAP_WINDOW_SAMPLES
+        ]
         return PreparedSound(len(clips), segments, whole, self._whole_mels([clips[index] for index in whole]))
 
     def judge_many(self, prepared: PreparedSound) -> list[Evidence]:
@@ -526,7 +531,7 @@ class ClapTeacher:
         parts = []
         for start in range(0, len(clips), self._batch):
             windows = [
-                quantise(resample_by_index(clip.waveform, CLAP_WINDOW_SAMPLES))
+                quantise(resample_by_index(stream_of(clip, "waveform"), CLAP_WINDOW_SAMPLES))
                 for clip in clips[start : start + self._batch]
             ]
             heard = torch.from_numpy(np.stack(windows)).to(self._device)
@@ -547,7 +552,7 @@ class ClapTeacher:
             projected = self._network.audio_projection(self._hear(mel).pooler_output)
             return functional.normalize(projected.float(), dim=-1)
 
-    def _hear(self, mel: torch.Tensor) -> "torch.nn.Module":
+    def _hear(self, mel: torch.Tensor) -> Any:
         """Output of the audio tower; the four channels of a fusion configuration are equal copies."""
         with torch.inference_mode():
             channels = mel[:, None].expand(-1, 4 if self._model.fusion else 1, -1, -1)  # [B, 4 | 1, 1001, 64]
@@ -563,10 +568,11 @@ def quantise(waveform: np.ndarray) -> np.ndarray:
 
 def _segments(clip: ClipMedia) -> torch.Tensor:
     """What is repeated for each segment, float32 [T, n]."""
-    cuts = audio_segments(len(clip.waveform), clip.grid.num_segments)
+    waveform = stream_of(clip, "waveform")
+    cuts = audio_segments(len(waveform), clip.grid.num_segments)
     if cuts[0, 1] - cuts[0, 0] > CLAP_WINDOW_SAMPLES:
         raise ValueError(f"a segment must have at most {CLAP_WINDOW_SAMPLES} samples, got {cuts[0, 1] - cuts[0, 0]}")
-    return torch.from_numpy(np.stack([quantise(clip.waveform[start:stop]) for start, stop in cuts]))
+    return torch.from_numpy(np.stack([quantise(waveform[start:stop]) for start, stop in cuts]))
 
 
 def build_clap(

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from torch.nn import functional
 
 from ..media.clip import ClipMedia
 from .precision import cast_input, cast_network, chosen_device
-from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings
+from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of
 from .weights import (
     RANDOM,
     WeightsOrigin,
@@ -123,7 +124,7 @@ def _tags(model: str) -> str:
     return ", ".join(open_clip.list_pretrained_tags_by_model(model)) or "none; take a hf-hub: or local-dir: name"
 
 
-def _tag_config(name: OpenClipName) -> dict:
+def _tag_config(name: OpenClipName) -> dict[str, Any]:
     """What open_clip's table says of the weights."""
     import open_clip
 
@@ -191,11 +192,14 @@ def preprocess(
     return images.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
 
 
-def frame_rule(name: OpenClipName, network: torch.nn.Module) -> FrameRule:
+def frame_rule(name: OpenClipName, network: Any) -> FrameRule:
     """How frames are brought to a network: as its weights were trained, or squashed as published."""
     config = dict(getattr(network.visual, "preprocess_cfg", None) or {}) | _tag_config(name)
     size = _square(network.visual.image_size)
-    levels = {"mean": tuple(config.get("mean") or IMAGE_MEAN), "std": tuple(config.get("std") or IMAGE_STD)}
+    levels: dict[str, Any] = {
+        "mean": tuple(config.get("mean") or IMAGE_MEAN),
+        "std": tuple(config.get("std") or IMAGE_STD),
+    }
     if name.squash:
         return FrameRule(size=size, **levels)
     resize, interpolation = config.get("resize_mode") or "shortest", config.get("interpolation") or "bicubic"
@@ -214,7 +218,8 @@ def _square(size: int | tuple[int, ...]) -> int:
 class OpenClipModel:
     """A network with all that belongs to it."""
 
-    network: torch.nn.Module
+    network: Any
+    """One of open_clip's, whose parts are known by their names alone."""
     tokenize: Tokenize
     frame_rule: FrameRule
     weights: str
@@ -362,7 +367,7 @@ def _tokenizer(name: OpenClipName, *, stand_in: bool = False) -> Tokenize:
     return partial(whole_tokens, tokenizer)
 
 
-def whole_tokens(tokenizer: Callable[..., torch.Tensor], captions: list[str]) -> torch.Tensor:
+def whole_tokens(tokenizer: Any, captions: list[str]) -> torch.Tensor:
     """Tokens of captions, none of which may be cut off: open_clip cuts without a word.
 
     Args:
@@ -456,7 +461,7 @@ class ClipTeacher:
 
     def prepare_many(self, clips: Sequence[ClipMedia]) -> torch.Tensor:
         """Frames as the network takes them in, float32 [N, T, 3, size, size]."""
-        return torch.stack([self._frame_rule(clip.frames) for clip in clips])
+        return torch.stack([self._frame_rule(stream_of(clip, "frames")) for clip in clips])
 
     def judge_many(self, prepared: torch.Tensor) -> list[Evidence]:
         """See `encode_many`."""

@@ -103,7 +103,9 @@ class Trunk(nn.Module):
         """Fold the batch norms into the convolutions."""
         for step, norm in enumerate(self.norms):
             if isinstance(norm, nn.BatchNorm2d):
-                self.convolutions[step] = fuse_conv_bn_eval(self.convolutions[step], norm)
+                convolution = self.convolutions[step]
+                assert isinstance(convolution, nn.Conv2d)
+                self.convolutions[step] = fuse_conv_bn_eval(convolution, norm)
                 self.norms[step] = nn.Identity()
 
 
@@ -153,6 +155,7 @@ class TinyNetwork(nn.Module):
         """Switch to eval mode and fold the batch norms away: the same answers, faster, and fewer weights to ship."""
         self.eval()
         for trunk in self.trunks.values():
+            assert isinstance(trunk, Trunk)
             trunk.fold_norms()
         return self
 
@@ -174,7 +177,8 @@ def frame_pictures(shrunk: Tensor) -> Tensor:
 
 def mel_filters() -> Tensor:
     """Triangles that sum the bins of a spectrum into mel bands: float32 [FFT_SIZE / 2 + 1, MEL_BANDS]."""
-    mel = np.linspace(*(2595 * np.log10(1 + np.array([50.0, 14500.0]) / 700)), MEL_BANDS + 2)
+    lowest, highest = 2595 * np.log10(1 + np.array([50.0, 14500.0]) / 700)
+    mel = np.linspace(lowest, highest, MEL_BANDS + 2)
     edges = 700 * (10 ** (mel / 2595) - 1)
     hertz = np.fft.rfftfreq(FFT_SIZE, 1 / SAMPLE_RATE)[:, None]
     rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
@@ -213,7 +217,8 @@ class TinyTeacher:
             prompts: One caption per class, in class order; any words will do.
             weights: The sha256 of the weight file, or `random`.
         """
-        self.network = network.requires_grad_(False).to(memory_format=torch.channels_last)
+        self.network: TinyNetwork = network.requires_grad_(False)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.prompts = tuple(prompts)
         self.weights = weights
         with torch.inference_mode():

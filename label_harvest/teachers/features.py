@@ -29,9 +29,11 @@ from ..media.clip import ClipMedia, audio_segments
 from ..media.frames import SLOT_PIXELS
 from ..media.resample import resample
 from .precision import cast_network, chosen_device
-from .teacher import Evidence
+from .teacher import Evidence, stream_of
 from .weights import RANDOM, build_random, check_weights, load_exactly, read_state, state_digest, unreachable
 
+Network = Callable[[torch.Tensor], torch.Tensor]
+"""Pictures or spectrograms in, features [B, D] out."""
 _BATCH = 40
 """Frames that go through ResNet-152 at once."""
 
@@ -59,7 +61,7 @@ class PictureFeatures:
         """The network without its classifier, unfilled."""
         import torchvision.models as models
 
-        make: Callable = models.video.r2plus1d_18 if self.moving else models.resnet152
+        make: Callable[..., torch.nn.Module] = models.video.r2plus1d_18 if self.moving else models.resnet152
         return make(weights=None)
 
     def url(self) -> str:
@@ -80,9 +82,7 @@ class PictureFeatures:
             image.copy_(small[:, top : top + self.crop, left : left + self.crop])
         return images.sub_(torch.tensor(self.mean).view(3, 1, 1)).div_(torch.tensor(self.std).view(3, 1, 1))
 
-    def look(
-        self, network: torch.nn.Module, slots: np.ndarray, num_segments: int, device: torch.device
-    ) -> torch.Tensor:
+    def look(self, network: Network, slots: np.ndarray, num_segments: int, device: torch.device) -> torch.Tensor:
         """Features float32 [T, D] of the slots uint8 [T * F, H, W, 3] of a clip; those of frames are averaged."""
         images = self.prepare(slots).to(device)
         if self.moving:
@@ -180,9 +180,9 @@ class Vggish(torch.nn.Module):
         return self.embeddings(picture.permute(0, 2, 3, 1).flatten(1))  # channels last, as in TensorFlow
 
 
-def hear_segments(network: Vggish, clip: ClipMedia, device: torch.device) -> torch.Tensor:
+def hear_segments(network: Network, clip: ClipMedia, device: torch.device) -> torch.Tensor:
     """Features float32 [T, 128] of the segments of a clip, at whatever rate its waveform is."""
-    sound = resample(clip.waveform, clip.grid.sample_rate, SAMPLE_RATE)
+    sound = resample(stream_of(clip, "waveform"), clip.grid.sample_rate, SAMPLE_RATE)
     cuts = audio_segments(len(sound), clip.grid.num_segments)
     pieces = torch.from_numpy(np.stack([sound[start:stop] for start, stop in cuts]))
     return network(log_mel_example(pieces.to(device)))
@@ -216,7 +216,8 @@ def _mel_bank() -> torch.Tensor:
     """float32 [257, 64], triangles whose sides are straight in mel (not in Hz)."""
     hz = np.linspace(0.0, SAMPLE_RATE / 2, TRANSFORM_SAMPLES // 2 + 1)
     mel = 1127.0 * np.log(1.0 + hz / 700.0)
-    corners = np.linspace(*(1127.0 * np.log(1.0 + edge / 700.0) for edge in (LOWEST_HZ, HIGHEST_HZ)), NUM_BANDS + 2)
+    lowest, highest = (1127.0 * np.log(1.0 + edge / 700.0) for edge in (LOWEST_HZ, HIGHEST_HZ))
+    corners = np.linspace(lowest, highest, NUM_BANDS + 2)
     left, peak, right = corners[:-2], corners[1:-1], corners[2:]
     rising = (mel[:, None] - left) / (peak - left)
     falling = (right - mel[:, None]) / (right - peak)
@@ -339,9 +340,9 @@ def _picture_extractor(
         def cast(images: torch.Tensor) -> torch.Tensor:
             return network(images.bfloat16() if precision == "bfloat16" else images)
 
-        return kind.look(cast, clip.slots, clip.grid.num_segments, device)
+        return kind.look(cast, stream_of(clip, "slots"), clip.grid.num_segments, device)
 
-    identity = {
+    identity: dict[str, object] = {
         "teacher": name,
         "architecture": f"torchvision {kind.architecture}",
         "weights": weights,
@@ -367,7 +368,7 @@ def _vggish_extractor(name: str, checkpoint: str | Path | None, pin: str | None)
             return whiten(features.cpu().numpy(), *whitening)
         return features.relu() if name == "vggish-relu" else features
 
-    identity = {
+    identity: dict[str, object] = {
         "teacher": name,
         "architecture": "VGGish",
         "weights": weights,

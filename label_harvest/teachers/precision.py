@@ -33,7 +33,7 @@ def cast_network(network: torch.nn.Module, precision: str) -> torch.nn.Module:
     """
     check_precision(precision)
     if precision == "bfloat16":
-        return network.to(dtype=torch.bfloat16, memory_format=torch.channels_last)
+        return network.bfloat16().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return quicken_network(network)
 
 
@@ -60,7 +60,7 @@ def quicken_network(network: torch.nn.Module) -> torch.nn.Module:
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
     """A dense layer, by oneDNN where that is for it; in other types, on other devices and with gradients by torch."""
     other = x.dtype != torch.float32 or x.device.type != "cpu" or torch.is_grad_enabled()
-    if other or not torch.backends.mkldnn.enabled:
+    if _KERNEL is None or other or not torch.backends.mkldnn.enabled:
         return functional.linear(x, weight, bias)
     return _KERNEL(x, weight, bias, "none", [], "")
 

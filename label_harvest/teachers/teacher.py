@@ -100,6 +100,18 @@ NEEDS: dict[str, tuple[str, ...]] = {
 and answer with features alone."""
 
 
+def stream_of(clip: ClipMedia, name: str) -> np.ndarray:
+    """A stream that a role needs.
+
+    Raises:
+        ValueError: The clip lacks it.
+    """
+    stream = getattr(clip, name)
+    if stream is None:
+        raise ValueError(f"a teacher that needs {name} got a clip without ({clip.status}); leave it out")
+    return np.asarray(stream)
+
+
 class TeacherUnavailableError(RuntimeError):
     """The weights of a teacher are neither on this machine nor to be fetched; the message says what to give instead."""
 

@@ -25,7 +25,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -59,7 +59,7 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
         raise FileNotFoundError(f"{path}: no such checkpoint; give a .safetensors or .pt file")
     _check_whole(path)
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
+        state: Any = load_file(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except Exception as error:  # the loaders raise whatever the bytes lead them to; all of it means one of two things
         if _is_broken(error):
             raise ValueError(f"{path}: the file is cut off or damaged ({_first_line(error)}); {_AGAIN}") from error
@@ -86,7 +86,7 @@ def _check_whole(path: Path) -> None:
         raise ValueError(f"{path}: the file is cut off after {size} bytes; {_AGAIN}")
 
 
-def _read_pickle(path: Path) -> dict:
+def _read_pickle(path: Path) -> object:
     """Plain contents of a torch file, by torch's own safe loader or, where that gives up, by ours.
 
     LAION's files were written with pickle protocol 4 and hold numpy numbers, OpenAI's are TorchScript archives; torch's
@@ -131,7 +131,7 @@ class _ScriptModule:
 
     kind = ""
 
-    def __setstate__(self, state: dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Keep the attributes."""
         self.held = dict(state)
 
@@ -149,7 +149,9 @@ _DTYPES = {
 """Element types by the name a torch file gives their storage."""
 
 
-def _rebuild_tensor(storage: torch.Tensor, offset: int, size: tuple, stride: tuple, *_: object) -> torch.Tensor:
+def _rebuild_tensor(
+    storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> torch.Tensor:
     """A tensor on its storage; torch checks that it stays within."""
     return torch.as_strided(storage, size, stride, offset)
 
@@ -214,7 +216,7 @@ class _PlainUnpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return _CALLABLES[f"{module}.{name}"]
 
-    def persistent_load(self, reference: tuple) -> torch.Tensor:
+    def persistent_load(self, reference: tuple[Any, ...]) -> torch.Tensor:
         """The flat tensor of one storage."""
         _, dtype, key, *_ = reference
         if key not in self._storages:
@@ -262,7 +264,7 @@ def state_digest(state: Mapping[str, torch.Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

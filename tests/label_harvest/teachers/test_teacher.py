@@ -1,9 +1,12 @@
-"""Captions of classes: one or several."""
+"""Captions of classes, one or several, and the streams of a clip."""
+
+import dataclasses
 
 import pytest
 import torch
 
-from valor.label_harvest.teachers.teacher import all_captions, as_json, check_prompts, class_embeddings
+from tests.helpers.toy import toy_media
+from valor.label_harvest.teachers.teacher import all_captions, as_json, check_prompts, class_embeddings, stream_of
 
 PROMPTS = ("a dog", ("a cat", "a kitten"), ["a car"])
 
@@ -25,3 +28,10 @@ def test_an_ensemble_is_the_mean_of_unit_embeddings_at_length_1():
 def test_blank_captions_are_refused(prompts):
     with pytest.raises(ValueError, match="prompts must be one caption per class or more"):
         check_prompts(prompts)
+
+
+def test_a_stream_that_is_not_there_is_refused():
+    clip = toy_media()
+    assert stream_of(clip, "frames") is clip.frames
+    with pytest.raises(ValueError, match=r"needs waveform got a clip without \(no_audio\); leave it out"):
+        stream_of(dataclasses.replace(clip, waveform=None, status="no_audio"), "waveform")
