@@ -210,15 +210,17 @@ def _train_all(data: Path, home: Path, options: DemoOptions, *, progress: bool) 
     Each training has one thread to itself: small networks gain nothing from a second, and lose much when it must wait.
     """
     jobs = [(arm, seed) for seed in range(options.seeds) for arm in ARMS]
+    epochs = sum(RECIPES[ARMS[arm].recipe].fit.epochs for arm, _ in jobs)
+    logs = [run_folder(home, *job) / LOG for job in jobs]  # one line an epoch
     with (
         ProcessPoolExecutor(options.workers, get_context("spawn")) as pool,
-        tqdm(total=sum(_epochs(arm) for arm, _ in jobs), desc="train", unit="epoch", disable=not progress) as bar,
+        tqdm(total=epochs, desc="train", unit="epoch", disable=not progress) as bar,
     ):
         waiting = {pool.submit(_train_and_predict, data, home, *job) for job in jobs}
         cached = 0
         while waiting:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
-            bar.update(sum(_epochs_done(run_folder(home, *job)) for job in jobs) - bar.n)
+            bar.update(sum(log.read_bytes().count(b"\n") for log in logs if log.is_file()) - bar.n)
             cached += sum(future.result() for future in done)
     if cached:
         _LOG.info("%d of %d trainings were there", cached, len(jobs))
@@ -250,14 +252,6 @@ def _score_run(run: Path, test: Split) -> tuple[Predictions, Scores]:
 def run_folder(home: Path, arm: str, seed: int) -> Path:
     """Where a training is kept in the folder of labels, runs and results."""
     return home / "runs" / arm / f"seed-{seed}"
-
-
-def _epochs(arm: str) -> int:
-    return RECIPES[ARMS[arm].recipe].fit.epochs
-
-
-def _epochs_done(run: Path) -> int:
-    return (run / LOG).read_bytes().count(b"\n") if (run / LOG).is_file() else 0
 
 
 def _anchors(test: Split) -> dict[str, Scores]:

@@ -176,12 +176,8 @@ def _track_pair(heard: str, seen: str, rng: np.random.Generator) -> tuple[_Track
     if seen == "alike":
         options = [_track("part", 1, rng) for _ in range(4)]
         options = [option for option in options if (option != audible).any()] or [~audible]
-        return audible, max(options, key=lambda option: _overlap(audible, option))
+        return audible, max(options, key=lambda option: (audible & option).sum() / (audible | option).sum())
     return audible, _track(seen, 1, rng)
-
-
-def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    return float((one & other).sum() / (one | other).sum())
 
 
 def _track(extent: str, modality: int, rng: np.random.Generator) -> _Track:
