@@ -1,4 +1,4 @@
-"""What a machine can check of the README: its commands parse, its two set-up lines stand alone, its files exist."""
+"""What a machine can check of README and docs: commands parse, set-up lines stand alone, links and folders exist."""
 
 import re
 import shlex
@@ -10,6 +10,7 @@ from valor.cli.arguments import build_argument_parser
 from valor.training.recipes import RECIPES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
 
 
 def blocks(marker: str) -> list[str]:
@@ -17,9 +18,11 @@ def blocks(marker: str) -> list[str]:
 
 
 def typed_commands() -> list[str]:
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-    inline = re.findall(r"`(valor [a-z]+ [^`]*)`", README)
-    return [line for line in lines if line.startswith("valor ")] + inline
+    found = []
+    for page in PAGES.values():
+        blocks_of_page = re.findall(r"```bash\n(.*?)```", page.replace("\\\n", " "), re.DOTALL)
+        found += [line for block in blocks_of_page for line in block.splitlines() if line.startswith("valor ")]
+    return list(dict.fromkeys([*found, *re.findall(r"`(valor [a-z]+ [^`]*)`", README)]))
 
 
 @pytest.mark.parametrize("line", typed_commands())
@@ -47,9 +50,22 @@ def test_ci_runs_the_readmes_test_command() -> None:
     assert "pytest" not in script, "the command stands in the README alone"
 
 
-def test_pictures_and_recipes_named_exist() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).is_file(), path
-    named = re.findall(r"^\| `([^`]+)` \|", README, re.MULTILINE)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_and_pictures_lead_to_files(page) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGES[page]):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_recipes_named_exist() -> None:
+    named = re.findall(r"^\| `([^`]+)` \|", PAGES[ROOT / "docs" / "llp.md"], re.MULTILINE)
     assert named
     assert set(named) <= set(RECIPES)
+
+
+def test_the_tree_shows_every_folder_there_is() -> None:
+    tree = README[README.index("label_harvest/  ") : README.index("`eval`, `parsers` and")]
+    shown = set(re.findall(r"([a-z_]+)/(?= |$)", tree, re.MULTILINE))
+    files = [p for top in ("valor", "label_harvest", "parsers", "eval") for p in (ROOT / top).rglob("*.py")]
+    folders = {path.parent.name for path in files if not any(up.is_symlink() for up in path.parents)}
+    assert folders <= shown, f"not in the README: {folders - shown}"
+    assert shown - folders <= {"tests", "helpers", "benchmarks", "docs", "web"}, f"no such folders: {shown - folders}"
