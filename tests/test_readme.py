@@ -36,7 +36,7 @@ def test_there_are_commands_for_every_stage() -> None:
     assert {"harvest", "labels", "train", "predict", "evaluate", "doctor"} <= stages
 
 
-@pytest.mark.parametrize(("marker", "end"), [("demo command", "valor demo"), ("test command", "pytest")])
+@pytest.mark.parametrize(("marker", "end"), [("demo command", "valor demo"), ("test command", "pytest -n 2")])
 def test_each_set_up_command_is_one_line_from_a_bare_machine(marker: str, end: str) -> None:
     (block,) = blocks(marker)
     (line,) = block.strip().splitlines()
