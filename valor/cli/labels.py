@@ -68,6 +68,8 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if cli.temperature is not None and not cli.soft:
         raise ValueError("--temperature is for soft labels; add --soft")
+    if cli.soft and cli.export:
+        raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
     temperature = 1.0 if cli.temperature is None else cli.temperature
     options = LABELS.read(cli, temperature=temperature if cli.soft else None, export=cli.export is not None)
     from valor.labelling.make import make_labels

@@ -102,8 +102,8 @@ def test_a_second_run_changes_nothing(poisoned):
         (["whole", "../whole"], TAG, "clip id must be a plain name without path separators, got '../whole'"),
         (["whole", "/etc/passwd"], TAG, "without path separators, got '/etc/passwd'"),
         (["whole", ".."], TAG, "clip id must be a plain name, got '..'"),
-        (["whole", "mono", "whole"], TAG, "clip ids must be unique, 1 repeat: whole; remove the copies"),
-        (["whole"], "Wolf", "unknown classes 'Wolf' (whole); expected names of the vocabulary"),
+        (["whole", "mono", "whole"], TAG, "m.csv:4: clip 'whole' stands here a second time; keep one row"),
+        (["whole"], "Wolf", "m.csv:2: unknown class 'Wolf'"),
         (["mono"], class_names(LLP_CLASSES)[1], "the store holds 1 clips with other tags, such as mono"),
     ],
 )
