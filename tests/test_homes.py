@@ -8,6 +8,10 @@ import pytest
 from tests.conftest import ROOT
 
 HOMES = {
+    "how files are moved into place, hashed and locked": (
+        r"os\.replace\(|\.flock\(|file_digest\(|sha256\(\w+\.read_bytes\(",
+        {"label_harvest/store/disk.py"},
+    ),
     "the layout of LaTeX and Markdown tables": (r"\\toprule|\\multicolumn|\"\| |' \| '\.join", {"eval/tables.py"}),
     "tab-separated rows": (
         r"delimiter=\"\\t\"|split\(\"\\t\"\)|\"\\t\"\.join|sep=\"\\t\"|\"filename\"",
@@ -43,6 +47,8 @@ def test_it_stands_in_its_home_alone(what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "line"),
     [
+        ("how files are moved into place, hashed and locked", "os.replace(temporary, path)"),
+        ("how files are moved into place, hashed and locked", "hashlib.sha256(path.read_bytes()).hexdigest()"),
         ("the layout of LaTeX and Markdown tables", r'lines = [r"\toprule"]'),
         ("the layout of LaTeX and Markdown tables", '''f"| {' | '.join(cells)} |"'''),
         ("tab-separated rows", r'rows = [line.split("\t") for line in lines]'),

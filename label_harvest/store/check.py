@@ -6,7 +6,6 @@ of their own.
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -17,7 +16,7 @@ import numpy as np
 
 from ..media.clip import FAILURES, STATUSES
 from ..teachers.teacher import NEEDS
-from .disk import sync_folder
+from .disk import rename, sync_folder
 from .plan import UNREAD
 from .shards import (
     KnownClip,
@@ -206,7 +205,7 @@ def _set_aside(folder: Path, marker: Path) -> None:
         number += 1
     for path in (marker, marker.with_suffix(".safetensors")):
         if path.is_file():
-            os.replace(path, home / f"{marker.stem}.{number}{path.suffix}")
+            rename(path, home / f"{marker.stem}.{number}{path.suffix}")
     sync_folder(folder)
 
 

@@ -12,14 +12,13 @@ Two things take all meaning from a score, and whatever is made from them says so
 are behind a run. They are there for somebody who asks, and are not read again.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.disk import file_sha256, replaced
 from valor.label_harvest.store.store import store_manifest
 
 from .feature_options import FeatureOptions
@@ -169,7 +168,7 @@ def describe_labels(labels: Path) -> dict[str, Any]:
     file = labels / FILE_NAME if labels.is_dir() else labels
     if not file.is_file():
         return {"from": "published files", "folders": list(LABEL_FOLDERS)}
-    facts: dict[str, Any] = {"from": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    facts: dict[str, Any] = {"from": file.name, "sha256": file_sha256(file)}
     made = read_label_facts(labels)
     if made is not None:
         facts |= made | {"left_out": len(made.get("left_out", ())), "teachers": _teachers(made.get("teachers", {}))}

@@ -9,7 +9,6 @@ Teachers are believed only about tags, and a parser's segments only behind its g
 conditions. A class without anything to be found on keeps the threshold it had.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from valor.data.thresholds import ROLES, Calibration
 from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
 from valor.eval.decide import PostProcessing, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
+from valor.label_harvest.store.disk import file_sha256
 from valor.label_harvest.store.store import EvidenceStore
 from valor.labelling.labels import complete_clips
 
@@ -157,7 +157,7 @@ def sources_of(path: Path | str) -> dict[str, str]:
     if files == [path] and (path.is_dir() or path.suffix == ".tsv"):
         tables = table_files(path)
         files = [file for file in (*tables.events, tables.clips) if file.is_file()]
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {file.name: file_sha256(file) for file in files}
 
 
 def _best_segments(

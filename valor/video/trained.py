@@ -8,7 +8,6 @@ answer. On the demo world, segment-level F of what is heard, parsed without a pi
 place of the features (65 with features of another clip, 78 with the picture); of what is seen, 59 and 54 (36, 75).
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from valor.data.parse_file import FloatArray
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.windows import Window
+from valor.label_harvest.store.disk import file_sha256
 from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
@@ -278,7 +278,7 @@ def load_system(
         features=features,
         teachers=teachers,
         grid=Grid(num_segments=window, sample_rate=rates.pop() if rates else Grid.sample_rate),
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        sha256=file_sha256(file),
     )
 
 

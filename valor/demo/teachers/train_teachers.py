@@ -10,7 +10,6 @@ thresholds found there are in `demo_thresholds.json`.
 """
 
 import argparse
-import hashlib
 import json
 import logging
 import time
@@ -32,7 +31,7 @@ from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.demo.audio.sounds import sample_sound
 from valor.demo.pictures.looks import sample_image
 from valor.eval.events import BoolArray
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.store.disk import file_sha256, replaced
 from valor.label_harvest.teachers.demo import TinyNetwork, frame_pictures, shrink_frames, sound_pictures
 
 from .captions import draw_captions
@@ -353,7 +352,7 @@ def ship(network: TinyNetwork, out: Path, facts: dict[str, object]) -> None:
     with replaced(path) as draft:
         save_file(tensors, draft)
         draft.chmod(0o644)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_sha256(path)
     write_json(path.with_suffix(".json"), {"weights": path.name, "sha256": digest, **facts})
 
 
