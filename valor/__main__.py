@@ -24,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     cli = build_argument_parser(typed[0] if typed and typed[0] in COMMANDS else None).parse_args(typed)
     _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO, cli.flags)
     try:
+        if getattr(cli, "own_files", None):
+            from valor.training.own import use_files
+
+            use_files(cli.own_files)
         return int(command_module(cli.command).run(cli))
     except KeyboardInterrupt:
         print("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)

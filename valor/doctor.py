@@ -108,10 +108,11 @@ def _version(distribution: str) -> str | None:
 
 
 def _teachers() -> list[Finding]:
-    from valor.label_harvest.teachers.build import TEACHERS, where_weights_are
+    from valor.label_harvest.teachers.build import TEACHERS, role_of, where_weights_are
 
     found = []
-    for name, role in TEACHERS.items():
+    for name in TEACHERS:
+        role = role_of(name)
         try:
             place = where_weights_are(name)
         except (ImportError, OSError, RuntimeError) as error:

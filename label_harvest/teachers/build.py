@@ -4,6 +4,7 @@ Besides the names in `TEACHERS`, three kinds of names are open: `open_clip:MODEL
 `open_clip:local-dir:FOLDER`) look, `laion:CHECKPOINT` and `hf:ORG/NAME|FOLDER` listen.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,15 @@ from .teacher import Prompts, Teacher, check_prompts
 if TYPE_CHECKING:
     from .clap import MapOptions
 
-TEACHERS: dict[str, str] = {
+TEACHERS: dict[str, str | tuple[str, Callable[[Prompts], Teacher]]] = {
     "clip-vit-l14": "visual",
     "clap-630k-fusion": "audio",
     "demo-visual": "visual",
     "demo-audio": "audio",
     "demo-fused": "fused",
 }
-"""Role of each named teacher; the first two are those of the published label generator."""
+"""Role of each named teacher; the first two are those of the published label generator. One that is not ours has
+its role and a function that builds it from the prompts."""
 OPEN_NAMES: dict[str, str] = {"open_clip:": "visual", "laion:": "audio", "hf:": "audio"}
 """Role of the names that begin so."""
 _FORMS = ("open_clip:MODEL/TAG", "laion:CHECKPOINT", "hf:ORG/NAME")
@@ -49,7 +51,8 @@ def role_of(name: str) -> str:
             return role
     if name not in TEACHERS:
         raise ValueError(f"teacher must be one of {', '.join((*TEACHERS, *_FORMS))}, got {name!r}")
-    return TEACHERS[name]
+    known = TEACHERS[name]
+    return known if isinstance(known, str) else known[0]
 
 
 def check_teacher(name: str) -> str:
@@ -90,6 +93,13 @@ def build_teacher(
     """
     role, options = role_of(name), options or TeacherOptions()
     check_prompts(prompts)
+    known = TEACHERS.get(name)
+    if isinstance(known, tuple):
+        if checkpoint is not None or options.pin is not None or options.precision != "float32":
+            raise ValueError(
+                f"the teacher {name} is none of ours and takes neither weights nor a precision; leave them"
+            )
+        return known[1](prompts)
     given: dict[str, Any] = {"checkpoint": checkpoint, "pin": options.pin, "precision": options.precision}
     if name.startswith("demo-"):
         return _build_demo(role, prompts, checkpoint, options)
@@ -117,13 +127,13 @@ def where_weights_are(name: str) -> Path | None:
     if name.startswith("demo-"):
         from .demo import WEIGHTS
 
-        path = WEIGHTS / f"demo_{TEACHERS[name]}.safetensors"
+        path = WEIGHTS / f"demo_{role_of(name)}.safetensors"
         return path if path.is_file() else None
     from .clap import LAION_CHECKPOINTS, LAION_REPOSITORY
     from .clip import HUB_FILES
 
     audio_files = ((LAION_REPOSITORY, LAION_CHECKPOINTS["630k-fusion"].file),)
-    for repository, file in HUB_FILES if TEACHERS[name] == "visual" else audio_files:
+    for repository, file in HUB_FILES if role_of(name) == "visual" else audio_files:
         found = try_to_load_from_cache(repository, file)
         if isinstance(found, str):
             return Path(found)

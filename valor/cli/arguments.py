@@ -58,6 +58,10 @@ COMMANDS = (
 """Every command, in the order of the help."""
 
 
+TAKE_OWN_PARTS = ("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate")
+"""Commands that run a file of the user's own first."""
+
+
 def command_module(name: str) -> ModuleType:
     """The module of a command: `add` gives its help and options, `run` does it."""
     return import_module(f"valor.cli.{'import_' if name == 'import' else name}")
@@ -79,5 +83,6 @@ def build_argument_parser(only: str | None = None) -> Parser:
     root.add_argument("--version", action="version", version=f"valor {__version__}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name in COMMANDS if only is None else (only,):
-        add_shared(command_module(name).add(commands), "quiet")
+        command = command_module(name).add(commands)
+        add_shared(command, *(("own_files", "quiet") if name in TAKE_OWN_PARTS else ("quiet",)))
     return root

@@ -53,6 +53,15 @@ _SHARED: dict[str, tuple[str, dict[str, Any]]] = {
         "--set",
         {"action": "append", "default": [], "metavar": "a.b=c", "help": "change one option of the recipe"},
     ),
+    "own_files": (
+        "--with",
+        {
+            "action": "append",
+            "default": [],
+            "metavar": "FILE.py",
+            "help": "parts of your own: methods, encoders, teachers, data sets (docs/extend.md; repeatable)",
+        },
+    ),
 }
 """Options of several commands that are the same in each."""
 

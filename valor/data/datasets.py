@@ -8,9 +8,10 @@ description of tables in LLP's columns (see `valor.data.tables`):
      "events": {"v1": ["heard.tsv", "seen.tsv"]}, "annotated": ["val", "test"]}
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class DataSet:
         """
         version, named = truth_version or next(iter(self.layout.events)), tuple(names or self.names)
         if self.reader is not None:
-            return self.reader(self, Path(folder), split, named, version)
+            return _with_digest(self.reader(self, Path(folder), split, named, version), version)
         assert self.segments is not None  # checked when the data set was made
         return read_split(folder, split, named, truth_version=version, num_segments=self.segments, layout=self.layout)
 
@@ -98,6 +99,14 @@ class DataSet:
             raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
         clip_ids, weak_labels = read_weak_table(Path(folder) / self.layout.tags[split], named)
         return Split(split, clip_ids, named, weak_labels)
+
+
+def _with_digest(split: Split, version: str) -> Split:
+    """A split whose truth says which it is: score files and tables ask for that."""
+    if split.truth is None or split.truth_sha256 is not None:
+        return split
+    digest = hashlib.sha256(repr((split.clip_ids, split.truth.shape)).encode() + split.truth.tobytes()).hexdigest()
+    return replace(split, truth_version=split.truth_version or version, truth_sha256=digest)
 
 
 LLP = DataSet(

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from valor.data.datasets import LLP
 from valor.data.feature_files import read_label_files
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
+from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.provenance import of_folder, of_labels, told_by
 from valor.data.tables import Split
@@ -42,6 +43,7 @@ from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
 from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
+from valor.training.own import use_files
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
 from valor.training.run_folder import PREDICTIONS
@@ -422,7 +424,9 @@ def _trained(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, float |
         for job in jobs:
             yield job, _train(job)
         return
-    with ProcessPoolExecutor(min(workers, len(jobs)), get_context("spawn")) as pool:
+    own = [file.path for file in LOADED]
+    spawned = get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), spawned, initializer=use_files, initargs=(own,)) as pool:
         waiting: dict[Future[float | str], _Job] = {pool.submit(_train, job): job for job in jobs}
         try:
             for done in as_completed(waiting):

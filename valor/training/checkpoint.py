@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from valor.data.own_files import note_own
 from valor.label_harvest.store.disk import replaced
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
@@ -101,7 +102,11 @@ def read_checkpoint(
                 parser = methods.network(parser, card.class_names)
         parser.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{path}: the weights and their description do not fit this version ({error})") from error
+        note = note_own(header.get("recipe", {}), str(path))
+        raise ValueError(
+            f"{path}: the weights and their description do not fit this version ({error}){note}"
+        ) from error
+    note_own(card.recipe, str(path))
     if class_names is not None and card.class_names != tuple(class_names):
         raise ValueError(
             f"{path}: the parser knows the {len(card.class_names)} classes {', '.join(card.class_names[:5])}, ...; "

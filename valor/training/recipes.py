@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from valor.data.feature_options import FeatureOptions
+from valor.data.own_files import note_own
 from valor.label_harvest.store.disk import replaced
 from valor.parsers.options import PARSERS, ParserOptions
 
@@ -216,10 +217,13 @@ def read_recipe(path: Path | str) -> Recipe:
         FileNotFoundError: There is no such file.
         ValueError: It is no JSON, or not a recipe; names the file and the option.
     """
+    values: Any = None
     try:
-        return recipe_from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        return recipe_from_json(values)
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise ValueError(f"{path}: {error}") from error
+        note = note_own(values, str(path)) if isinstance(values, Mapping) else ""
+        raise ValueError(f"{path}: {error}{note}") from error
 
 
 def override(recipe: Recipe, changes: Sequence[str]) -> Recipe:

@@ -19,6 +19,7 @@ import torch
 from valor.data.clips import ClipSet, read_clip_set
 from valor.data.datasets import DataSet, dataset_of
 from valor.data.feature_options import FeatureOptions
+from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
 from valor.data.tables import Split
@@ -240,7 +241,7 @@ def train_on(
         recipe={
             **recipe_to_json(recipe),
             "methods": methods.to_json(),
-            "run": {"runtime": facts, "sources": sets.provenance.sources},
+            "run": {"runtime": facts, "sources": sets.provenance.sources, **described_own()},
         },
         progress=progress,
         on_epoch=on_epoch,

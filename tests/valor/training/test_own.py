@@ -1,0 +1,220 @@
+"""Parts of a user's own: the lines of docs/extend.md as they stand there, and files that are refused."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import ROOT
+from tests.helpers.toy_line import SPLITS, TABLES, write_tables, write_videos
+from tests.helpers.typed import typed
+from valor.data.datasets import DATASETS
+from valor.data.own_files import LOADED
+from valor.data.predictions import read_predictions
+from valor.data.tables import read_split
+from valor.experiments.options import SimulationOptions
+from valor.experiments.simulated import simulate
+from valor.label_harvest.store.store import read_store
+from valor.label_harvest.teachers.build import TEACHERS
+from valor.parsers.build import build_parser
+from valor.parsers.options import ENCODERS, POOLINGS
+from valor.training.checkpoint import read_checkpoint
+from valor.training.methods.methods import METHODS, OwnParts
+from valor.training.own import use_file
+from valor.training.recipes import RECIPES, find_recipe, override
+from valor.training.run import predict_run, train_run
+
+BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", (ROOT / "docs/extend.md").read_text(), re.S))
+CHANGES = ["parser.hidden_width=16", "parser.feedforward_width=8", "parser.num_heads=2", "parser.num_layers=1"]
+CHANGES += ["fit.epochs=2", "fit.warmup_epochs=1", "features.motion=none", "parser.motion_width=0"]
+SMALL = [word for change in CHANGES for word in ("--set", change)]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays():
+    """Each test begins with our parts alone."""
+    dicts = (METHODS, ENCODERS, POOLINGS, TEACHERS, DATASETS, RECIPES)
+    held, threads = [dict(of) for of in dicts], torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    LOADED.clear()
+    for of, before in zip(dicts, held, strict=True):
+        of.clear()
+        of.update(before)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("own")
+    return simulate(folder, ("clap", "clip"), SimulationOptions(clips=40), folder, progress=False)
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """The files of the page."""
+    for name, text in BLOCKS.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_each_example_is_short():
+    assert set(BLOCKS) == {"entropy.py", "gru.py", "top_two.py", "loudness.py", "songs.py"}
+    assert max(len(text.strip().splitlines()) for text in BLOCKS.values()) < 30
+
+
+def _train(data, own, file, *more, run="run"):
+    where = ("--data", data, "--out", own / run, "--with", own / file)
+    return typed("train", "valor++", *where, *SMALL, *more)
+
+
+def test_a_loss_of_ones_own_is_charged_and_logged(data, own):
+    done = _train(data, own, "entropy.py", "--set", "methods.entropy.weight=0.2")
+    assert done.code == 0, done
+    line = json.loads((own / "run/log.jsonl").read_text().splitlines()[0])
+    assert list(line["loss"]) == ["weak", "audio", "visual", "entropy", "total"]
+    parts = sum(line["loss"][name] for name in ("weak", "audio", "visual")) + 0.2 * line["loss"]["entropy"]
+    assert line["loss"]["total"] == pytest.approx(parts, rel=1e-5)
+    described = json.loads((own / "run/recipe.json").read_text())
+    (file,) = described["run"]["own"]
+    assert described["methods"] == {"entropy": {"weight": 0.2}}
+    assert (file["file"], file["adds"]) == ("entropy.py", {"METHODS": ["entropy"]}) and len(file["sha256"]) == 64
+    METHODS.pop("entropy")  # it changed no network: predicting needs no method
+    LOADED.clear()
+    assert typed("predict", own / "run", "--data", data, "--out", own / "p.npz").code == 0
+    with pytest.raises(
+        ValueError, match=r"unknown method 'entropy'; .*trained with entropy\.py \(sha256 \w{12}\), not"
+    ):
+        find_recipe(str(own / "run"))
+
+
+@pytest.mark.parametrize(("file", "option", "kinds"), [
+    ("gru.py", "parser.encoder=gru", ENCODERS),
+    ("top_two.py", "parser.pooling=top-two", POOLINGS),
+])  # fmt: skip
+def test_a_part_of_ones_own_trains_predicts_and_is_scored(data, own, file, option, kinds):
+    assert _train(data, own, file, "--set", option).code == 0
+    run = own / "run"
+    predicted = own / "p.npz"
+    assert typed("predict", run, "--data", data, "--out", predicted, "--with", own / file).code == 0
+    assert read_predictions(predicted).segment_probs.shape[1:] == (10, 2, 25)
+    evaluated = typed("evaluate", predicted, "--annotations", data, "--split", "test", "--json", own / "scores.json")
+    assert evaluated.code == 0, evaluated
+    table = typed("table", f"mine={own / 'scores.json'}")
+    assert table.code == 0 and "mine" in table.out
+    name = option.partition("=")[2]
+    kinds.pop(name)
+    LOADED.clear()
+    lost = typed("predict", run, "--data", data, "--out", predicted)
+    assert lost.code == 2 and name in lost.err
+    assert re.search(rf"it was trained with {file} \(sha256 \w{{12}}\), not loaded here: give --with", lost.err), lost
+
+
+def test_a_file_that_has_changed_since_is_told(data, own):
+    assert _train(data, own, "gru.py", "--set", "parser.encoder=gru").code == 0
+    ENCODERS.pop("gru")
+    LOADED.clear()
+    with (own / "gru.py").open("a") as file:
+        file.write("\n# changed\n")
+    done = typed("predict", own / "run", "--data", data, "--out", own / "p.npz", "--with", own / "gru.py")
+    assert done.code == 0 and re.search(r"was trained with another gru\.py \(sha256 \w{12}\)", done.err), done
+
+
+def test_a_teacher_of_ones_own_harvests(own):
+    folder = write_tables(own / "toy")
+    write_videos(folder / "videos")
+    where = ("--videos", folder / "videos", "--store", folder / "store")
+    done = typed(
+        "harvest",
+        folder / TABLES["val"],
+        *where,
+        "--with",
+        own / "loudness.py",
+        "--audio",
+        "loudness",
+        "--visual",
+        "none",
+    )
+    assert done.code == 0, done
+    store = read_store(folder / "store")
+    assert store.clip_ids == SPLITS["val"] and store.arrays["audio.similarity"].shape == (2, 10, 25)
+    refused = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
+                    "--visual", "none", "--checkpoint", f"audio={own / 'gru.py'}")  # fmt: skip
+    assert refused.code == 2 and "loudness is none of ours" in refused.err
+
+
+def test_a_data_set_of_ones_own_is_trained_on_and_scored(data, own):
+    songs = own / "songs"
+    shutil.copytree(data / "packed", songs / "packed")
+    shutil.copy(data / "pseudo_labels.npz", songs)
+    for split in ("train", "val", "test"):
+        given = read_split(data, split, DATASETS["llp"].names)
+        tags = {clip: [given.class_names[c] for c in np.flatnonzero(of)] for clip, of in
+                zip(given.clip_ids, given.weak_labels, strict=True)}  # fmt: skip
+        events = {clip: {name: [[0, 5]] for name in names} for clip, names in tags.items()}
+        (songs / f"{split}.json").write_text(json.dumps(events))
+    (songs / "dataset.json").write_text('{"dataset": "songs"}')
+    assert _train(songs, own, "songs.py").code == 0
+    scores = json.loads((own / "run/scores.json").read_text())
+    assert scores["clips"] == len(json.loads((songs / "test.json").read_text()))
+    more = ("--annotations", songs, "--split", "test", "--with", own / "songs.py", "--json", own / "s.json")
+    done = typed("evaluate", own / "run/predictions.npz", *more)
+    assert done.code == 0, done
+    again = json.loads((own / "s.json").read_text())
+    assert again["segment"] == scores["segment"]
+    DATASETS.pop("songs")
+    LOADED.clear()
+    lost = typed("predict", own / "run", "--data", songs, "--out", own / "p.npz")
+    assert lost.code == 2 and "the data set must be one of llp, got 'songs'" in lost.err
+
+
+def test_from_python_the_objects_are_passed(data, own):
+    spaces = {name: {} for name in ("entropy.py", "gru.py", "top_two.py")}
+    for name, space in spaces.items():
+        exec(BLOCKS[name], space)  # noqa: S102, as a notebook would
+    entropy = spaces["entropy.py"]
+    recipe = override(RECIPES["valor++"], CHANGES)
+    parts = {"encoder": spaces["gru.py"]["build_gru"], "pooling": spaces["top_two.py"]["build_top_two"]}
+    methods = (entropy["Entropy"](entropy["EntropyOptions"]()),)
+    train_run(recipe, data, own / "run", device="cpu", progress=False, own=OwnParts(methods=methods, **parts))
+    predictions = predict_run(own / "run", data, "test", device="cpu", own=OwnParts(**parts))
+    assert predictions.segment_probs.shape[1:] == (10, 2, 25)
+    parser, _ = read_checkpoint(own / "run", own=OwnParts(**parts))
+    assert parser.options.encoder == "own:build_gru"
+    with pytest.raises(ValueError, match="the encoder 'own:build_gru' is not among hybrid"):
+        read_checkpoint(own / "run")
+    assert "own:Entropy" in json.loads((own / "run/recipe.json").read_text())["methods"]
+    assert build_parser(recipe.parser, encoder=parts["encoder"]).options.pooling == "attentive"
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("METHODS = {\n", r"mine\.py, line 1: '\{' was never closed"),
+    ("x = 1\n\n1 / 0\n", r"mine\.py, line 3: ZeroDivisionError: division by zero"),
+    ("import nothing_of_this_name\n", r"mine\.py, line 1: ModuleNotFoundError: No module named"),
+    ("x = 1\n", r"mine\.py: defines none of METHODS, ENCODERS, .*adds nothing"),
+    ("ENCODERS = {'hybrid': print}\n", r"mine\.py: ENCODERS has the name hybrid, which is taken; choose another"),
+    ("ENCODERS = ['gru']\n", r"mine\.py: ENCODERS must be a dict of names and functions of ParserOptions, got another"),
+    ("METHODS = {'mine': dict}\n", r"mine\.py: METHODS must be a dict .*classes below Method, got another mine"),
+    ("TEACHERS = {'mine': print}\n", r"TEACHERS must be a dict .*a role \(visual, audio, fused\).*another mine"),
+    ("DATASETS = {'mine': 1}\n", r"DATASETS must be a dict of names and DataSets, got another mine"),
+    ("RECIPES = {'mine': 1}\nENCODERS = {'x': print}\n", "RECIPES must be a dict of names and Recipes"),
+    ("from valor.training.methods.methods import METHODS\n", "defines none of METHODS"),
+])  # fmt: skip
+def test_a_file_that_adds_nothing_whole_is_refused_whole(tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    known = {**ENCODERS}
+    with pytest.raises(ValueError, match=message):
+        use_file(tmp_path / "mine.py")
+    assert known == ENCODERS and not LOADED
+
+
+def test_a_file_is_run_once_and_must_be_there(tmp_path):
+    (tmp_path / "mine.py").write_text("print('run')\nENCODERS = {'mine': print}\n")
+    first = use_file(tmp_path / "mine.py")
+    assert use_file(str(tmp_path / "mine.py")) is first and ENCODERS["mine"] is print
+    done = typed("train", "valor", "--data", tmp_path, "--with", tmp_path / "absent.py")
+    assert done.code == 2 and "absent.py: no such file; give a Python file of your own parts" in done.err

@@ -1,0 +1,97 @@
+"""Files of a user's own code that this process has run, and what a run folder says of those it was trained with."""
+
+import hashlib
+import logging
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OwnFile:
+    """A file that was run."""
+
+    path: Path
+    sha256: str
+    adds: Mapping[str, tuple[str, ...]]
+    """Names it defines, by the dict they are in."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run folder keeps of it."""
+        return {"file": self.path.name, "sha256": self.sha256, "adds": {kind: [*of] for kind, of in self.adds.items()}}
+
+
+LOADED: list[OwnFile] = []
+"""Those of this process, in the order they were loaded; `valor.training.own.use_file` adds to it."""
+
+
+def run_file(path: Path) -> tuple[ModuleType, str]:
+    """Run a Python file as a module.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The module, and the sha256 of the file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no Python, or an error ends it; names file and line.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file; give a Python file of your own parts")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"valor_own_{path.stem}_{digest[:8]}"  # the same in every process, so that what it defines can be sent
+    spec = spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path}: expected a Python file, whose name ends in .py")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        del sys.modules[name]
+        raise ValueError(f"{error.filename or path}, line {error.lineno}: {error.msg}") from error
+    except Exception as error:
+        del sys.modules[name]
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise ValueError(f"{path}{where}: {type(error).__name__}: {error}") from error
+    return module, digest
+
+
+def described_own() -> dict[str, Any]:
+    """What a run says of the files its process had loaded; nothing where there were none."""
+    return {"own": [file.to_json() for file in LOADED]} if LOADED else {}
+
+
+def note_own(description: Mapping[str, Any], where: str) -> str:
+    """Compare the files a run was trained with to those of this process.
+
+    Args:
+        description: Of the run, as its recipe.json holds it. Of a file that has changed since, a warning is logged.
+        where: The run, for the warning.
+
+    Returns:
+        What to add to an error message: which files are not loaded; empty where all are.
+    """
+    run = description.get("run")
+    used = run.get("own", []) if isinstance(run, Mapping) else []
+    here = {file.sha256 for file in LOADED}
+    other = {file.path.name for file in LOADED}
+    lost = []
+    for file in used:
+        if file["sha256"] in here:
+            continue
+        if file["file"] in other:
+            _LOG.warning("%s: was trained with another %s (sha256 %s)", where, file["file"], file["sha256"][:12])
+        else:
+            lost.append(f"{file['file']} (sha256 {file['sha256'][:12]})")
+    return f"; it was trained with {', '.join(lost)}, not loaded here: give `own_files`" if lost else ""
