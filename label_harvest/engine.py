@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +100,7 @@ class Engine(Protocol):
     def clock(self) -> Clock:
         """Where its time goes."""
 
-    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Iterator[tuple[Batch, Judged]]:
+    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Generator[tuple[Batch, Judged], None, None]:
         """Batches in the order in which they are done; so many are under way that everybody has work, and no more."""
 
 
@@ -115,7 +115,7 @@ class LocalEngine:
         self._teachers = teachers
         self.clock = Clock()
 
-    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Iterator[tuple[Batch, Judged]]:
+    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Generator[tuple[Batch, Judged], None, None]:
         """See `Engine.judged`."""
         pool = decoding.pool(decoding.workers)
         stop = threading.Event()
@@ -193,7 +193,7 @@ def _decoded(
         waiting.remove(ready)
         batch, futures = ready
         waiters = zip(batch.rows, batch.paths, futures, strict=True)
-        yield batch, [read_row(row, path, future and future.result) for row, path, future in waiters]
+        yield batch, [read_row(row, path, future.result if future else None) for row, path, future in waiters]
 
 
 def _pending(futures: Sequence[Future[ClipMedia] | None]) -> list[Future[ClipMedia]]:
@@ -211,7 +211,7 @@ def read_row(row: KnownClip, path: Path | None, read: Callable[[], ClipMedia] | 
     """
     if read is None or path is None:
         return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
-    found = {"file": path.name, "file_bytes": _size(path)}
+    found: dict[str, object] = {"file": path.name, "file_bytes": _size(path)}
     try:
         media = read()
     except MediaError as error:

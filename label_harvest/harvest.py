@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -205,7 +205,7 @@ def _grid_of(grid: Grid, teachers: Sequence[Teacher]) -> Grid:
     roles = [teacher.role for teacher in teachers]
     if len(set(roles)) != len(roles):
         raise ValueError(f"teachers must have different roles, got {roles}; pass one per role")
-    rates = {teacher.sample_rate for teacher in teachers} - {None}
+    rates = {teacher.sample_rate for teacher in teachers if teacher.sample_rate is not None}
     if len(rates) > 1:
         raise ValueError(f"teachers must hear at one sample rate, got {sorted(rates)} Hz; harvest into two stores")
     return dataclasses.replace(grid, sample_rate=rates.pop()) if rates else grid
@@ -261,7 +261,7 @@ def _bar(
     folder: Path,
     *,
     enabled: bool,
-) -> tqdm:
+) -> "tqdm[Any]":
     """The progress bar, and a word on what needs none."""
     todo, wanted = _num_clips(plans), set(manifest.clip_ids)
     cached = sum(row.clip_id in wanted for rows in mine.values() for row in rows)
@@ -282,7 +282,7 @@ class _Run:
     """With the grid the teachers need."""
     engine: Engine
 
-    def make(self, plans: Sequence[ShardPlan], bar: tqdm) -> dict[int, tuple[KnownClip, ...]]:
+    def make(self, plans: Sequence[ShardPlan], bar: "tqdm[Any]") -> dict[int, tuple[KnownClip, ...]]:
         """Make the shards; a shard is written when its last batch is judged.
 
         Returns:

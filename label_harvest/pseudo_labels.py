@@ -38,7 +38,8 @@ def pseudo_labels(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.nd
     """
     thresholds = np.asarray(thresholds)
     _check(logits, weak_labels, thresholds)
-    return (logits > thresholds) & weak_labels[..., None, :]
+    labels: np.ndarray = (logits > thresholds) & weak_labels[..., None, :]
+    return labels
 
 
 def pseudo_probs(
@@ -143,7 +144,9 @@ def label_store(
     tracks = {}
     for modality, role in judges_of(thresholds, store.roles).items():
         evidence = (store.logits(role), store.weak_labels, thresholds[role])
-        hard = temperature is None
-        tracks[modality] = pseudo_labels(*evidence) if hard else pseudo_probs(*evidence, temperature=temperature)
+        if temperature is None:
+            tracks[modality] = pseudo_labels(*evidence)
+        else:
+            tracks[modality] = pseudo_probs(*evidence, temperature=temperature)
     blank = np.zeros_like(next(iter(tracks.values())))
     return np.stack([tracks.get(modality, blank) for modality in MODALITIES], axis=2)

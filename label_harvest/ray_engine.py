@@ -11,10 +11,9 @@ import threading
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from types import ModuleType
 from typing import Any, cast
 
 from .engine import Batch, Clock, Decoding, Judged, read_row
@@ -123,7 +122,7 @@ class RayEngine:
             self._ray.shutdown()
             self._started = False
 
-    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Iterator[tuple[Batch, Judged]]:
+    def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Generator[tuple[Batch, Judged], None, None]:
         """See `Engine.judged`."""
         work = _Work(batches)
         decode = self._ray.remote(num_cpus=1, max_retries=TRIES)(_decode)
@@ -148,10 +147,10 @@ class RayEngine:
             for reference in work.decoding:
                 self._ray.cancel(reference)
 
-    def _ended(self, work: "_Work") -> list:
+    def _ended(self, work: "_Work") -> list[Any]:
         """References of what has ended, at least one unless the cluster keeps silent."""
         waited_for = [*self._starting, *work.judging, *work.decoding]
-        ended = self._ray.wait(waited_for, timeout=_NOTICE_SECONDS, fetch_local=False)[0]
+        ended: list[Any] = self._ray.wait(waited_for, timeout=_NOTICE_SECONDS, fetch_local=False)[0]
         if ended:  # and what else has by now
             ended = self._ray.wait(waited_for, num_returns=len(waited_for), timeout=0, fetch_local=False)[0]
         if not ended:
@@ -364,7 +363,7 @@ def _pool(decoding: Decoding) -> DecodePool:
     return decoding.pool(1)
 
 
-def _import_ray() -> ModuleType:
+def _import_ray() -> Any:  # noqa: ANN401
     """Ray, without its usage reports."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:

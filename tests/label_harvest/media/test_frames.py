@@ -1,9 +1,4 @@
-"""
-
-What is said of decoded frames, whichever library decoded them.
-
-Frames nobody needs are not decoded, and nothing else changes.
-"""
+"""What is said of decoded frames, whichever library decoded them; leaving out frames nobody needs changes nothing."""
 
 import os
 import re
@@ -16,8 +11,7 @@ import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from valor.label_harvest.media import decode_pool
-from valor.label_harvest.media import frames as decoder
-from valor.label_harvest.media import frames as frame_album
+from valor.label_harvest.media import frames as frames_module
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.decode_pool import DecodePool
 from valor.label_harvest.media.frames import (
@@ -31,6 +25,7 @@ from valor.label_harvest.media.frames import (
 from valor.label_harvest.media.process import DecodeLimits
 
 GRID = Grid(num_segments=4)
+TEN_SECONDS = Grid()
 
 
 @pytest.mark.parametrize(("seconds", "slots"), [(4.0, 32), (3.6, 29), (4.5, 36), (3.4, 32), (60.0, 32)])
@@ -62,7 +57,6 @@ def test_slots_of_another_size_say_so():
     assert picture.provenance["slot_size"] == [4, 3]
 
 
-GRID_decoder = Grid()
 SPARE_B = "bframes=3:b-pyramid=normal:b-adapt=0:keyint=250"
 GROUPS = {
     "one group, frames between frames": (SPARE_B, ".mp4", True),
@@ -102,20 +96,20 @@ def write_clip(path: Path, parameters: str, *, frames: int = 250) -> Path:
 @pytest.fixture
 def answers(monkeypatch):
     """What `needed_packets` said, with the number of packets, in the order of the calls."""
-    said, ask = [], decoder.needed_packets
+    said, ask = [], frames_module.needed_packets
 
     def listen(extradata, packets, wanted):
         said.append((ask(extradata, packets, wanted), len(packets)))
         return said[-1][0]
 
-    monkeypatch.setattr(decoder, "needed_packets", listen)
+    monkeypatch.setattr(frames_module, "needed_packets", listen)
     return said
 
 
 def in_full(path, monkeypatch, **options):
     with monkeypatch.context() as patch:
-        patch.setattr(decoder, "needed_packets", lambda *given: None)
-        return decode_clip(path, grid=GRID_decoder, **options)
+        patch.setattr(frames_module, "needed_packets", lambda *given: None)
+        return decode_clip(path, grid=TEN_SECONDS, **options)
 
 
 def assert_same_picture(one, other):
@@ -129,7 +123,7 @@ def assert_same_picture(one, other):
 def test_the_same_frames_come_out_as_when_all_are_decoded(tmp_path, monkeypatch, answers, name, slots):
     parameters, suffix, spares = GROUPS[name]
     path = write_clip(tmp_path / f"a{suffix}", parameters)
-    picture = decode_clip(path, grid=GRID_decoder, slots=slots).picture
+    picture = decode_clip(path, grid=TEN_SECONDS, slots=slots).picture
     assert len(answers) == 1, "decoded once"
     if spares is not None:
         assert (answers[0][0] is not None) == spares
@@ -139,12 +133,12 @@ def test_the_same_frames_come_out_as_when_all_are_decoded(tmp_path, monkeypatch,
 @pytest.mark.parametrize("frames", [1, 75, 232, 260, 330])
 def test_so_it_is_with_videos_of_other_lengths(tmp_path, monkeypatch, frames):
     path = write_clip(tmp_path / "a.mp4", "bframes=3:keyint=48", frames=frames)
-    assert_same_picture(decode_clip(path, grid=GRID_decoder).picture, in_full(path, monkeypatch).picture)
+    assert_same_picture(decode_clip(path, grid=TEN_SECONDS).picture, in_full(path, monkeypatch).picture)
 
 
 def test_of_a_real_clip_a_third_is_left_out(shared, monkeypatch, answers):
     path = shared / "clips" / "BjCEufrlXm4.mp4"
-    picture = decode_clip(path, grid=GRID_decoder).picture
+    picture = decode_clip(path, grid=TEN_SECONDS).picture
     ((needed, total),) = answers
     assert (len(needed), total) == (194, 300)
     assert_same_picture(picture, in_full(path, monkeypatch).picture)
@@ -166,11 +160,11 @@ def test_damage_is_refused_where_a_picked_frame_rests_on_it_and_touches_nothing_
     tmp_path, monkeypatch, answers
 ):
     path = write_clip(tmp_path / "a.mp4", SPARE_B.replace("250", "48"))
-    whole = decode_clip(path, grid=GRID_decoder).picture
+    whole = decode_clip(path, grid=TEN_SECONDS).picture
     needed, total = answers[0]
     spare = [place for place in range(total) if place not in needed]
     for place in spare[:: len(spare) // 5]:
-        assert_same_picture(decode_clip(spoil(path, place), grid=GRID_decoder).picture, whole)
+        assert_same_picture(decode_clip(spoil(path, place), grid=TEN_SECONDS).picture, whole)
     refused = 0
     for place in needed[:: len(needed) // 10]:
         spoilt = spoil(path, place)
@@ -178,10 +172,10 @@ def test_damage_is_refused_where_a_picked_frame_rests_on_it_and_touches_nothing_
             expected = in_full(spoilt, monkeypatch).picture  # some damage decodes to another picture
         except MediaError as error:
             with pytest.raises(MediaError, match=re.escape(str(error))):
-                decode_clip(spoilt, grid=GRID_decoder)
+                decode_clip(spoilt, grid=TEN_SECONDS)
             refused += 1
         else:
-            assert_same_picture(decode_clip(spoilt, grid=GRID_decoder).picture, expected)
+            assert_same_picture(decode_clip(spoilt, grid=TEN_SECONDS).picture, expected)
     assert refused > 5
 
 
@@ -189,15 +183,15 @@ def test_damage_is_refused_where_a_picked_frame_rests_on_it_and_touches_nothing_
 def test_when_other_frames_come_out_than_foreseen_all_are_decoded(tmp_path, monkeypatch, needs):
     path = write_clip(tmp_path / "a.mp4", SPARE_B)
     whole = in_full(path, monkeypatch).picture
-    monkeypatch.setattr(decoder, "needed_packets", lambda extradata, packets, wanted: needs(wanted))
-    assert_same_picture(decode_clip(path, grid=GRID_decoder).picture, whole)
+    monkeypatch.setattr(frames_module, "needed_packets", lambda extradata, packets, wanted: needs(wanted))
+    assert_same_picture(decode_clip(path, grid=TEN_SECONDS).picture, whole)
 
 
 def test_a_video_that_ends_before_its_packets_say_is_refused(tmp_path):
     whole = write_clip(tmp_path / "whole.mkv", SPARE_B)
     (tmp_path / "a.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     try:
-        picture = decode_clip(tmp_path / "a.mkv", grid=GRID_decoder).picture
+        picture = decode_clip(tmp_path / "a.mkv", grid=TEN_SECONDS).picture
     except MediaError:
         return
     assert picture.troubles[0][0] == "short", "Matroska says of no packet that it is missing"
@@ -208,10 +202,10 @@ def test_frames_too_large_for_the_limit_are_a_row_and_large_slots_fit(tmp_path, 
     path = write_toy_clip(tmp_path / "a.mp4", video=ToyVideo(rate=2, width=1920, height=1080))
     monkeypatch.setattr(decode_pool, "TRIES", 1)
     with DecodePool(1, DecodeLimits(memory=60)) as pool, pytest.raises(MediaError) as caught:
-        pool.submit(path, GRID_decoder).result()
+        pool.submit(path, TEN_SECONDS).result()
     assert caught.value.status == "undecodable" and "ran out of its 60 MiB of memory" in str(caught.value)
     with DecodePool(1, DecodeLimits(memory=480), slots=True) as pool:
-        clip = pool.submit(path, GRID_decoder).result()  # as large as they come, 80 slots would be 498 MB
+        clip = pool.submit(path, TEN_SECONDS).result()  # as large as they come, 80 slots would be 498 MB
     assert clip.frames.shape == (10, 1080, 1920, 3) and clip.slots.shape == (80, 720, 1280, 3)
     assert clip.provenance["video"]["slot_size"] == [1280, 720]
     np.testing.assert_array_equal(clip.slots[-1], slot_image(clip.frames[-1]))
@@ -221,7 +215,7 @@ def test_frames_too_large_for_the_limit_are_a_row_and_large_slots_fit(tmp_path, 
 def test_silence_fills_a_gap_between_pieces_of_sound(tmp_path, start):
     sound = ToySound(codec="pcm_s16le", channels=2, start=start, seconds=3.0)
     samples = decode_clip(
-        write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(), sound=sound), grid=GRID_decoder
+        write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(), sound=sound), grid=TEN_SECONDS
     ).sound.samples
     assert len(samples) == round((start + 3.0) * 48000) and not samples[: round(start * 48000)].any()
 
@@ -255,7 +249,7 @@ def test_every_frame_is_as_large_as_the_first():
 
 
 def test_large_slots_are_averaged_down_and_their_frames_are_not(monkeypatch):
-    monkeypatch.setattr(frame_album, "SLOT_PIXELS", 8 * 16)
+    monkeypatch.setattr(frames_module, "SLOT_PIXELS", 8 * 16)
     album = FrameAlbum(np.array([0]), np.array([0]), 1)
     album.add(frame_of(10))
     assert album.frames.shape == (1, 16, 32, 3) and album.slots is not None and album.slots.shape == (1, 8, 16, 3)
