@@ -8,8 +8,7 @@ class FetchOptions:
     """How patiently files are fetched."""
 
     attempts: int = 6
-    """Failures in a row that are borne; an attempt that brought new bytes starts the count again. The hub's client,
-    which resumes a dropped connection by itself five times, has then given up each time."""
+    """Failures in a row that are borne, each after five tries of the hub's client; new bytes start the count again."""
     timeout: float = 60.0
     """Seconds without a byte before a connection counts as dead."""
     backoff: float = 1.0
