@@ -2,9 +2,9 @@
 
     python -m benchmarks.house [--repo DIR]
 
-A room is a folder with Python files, or a file at the top of a package. An arrow from one room to another is any
-import between them, those inside functions counted, but what `valor/__init__.py` offers lazily. The floor of a room is
-the longest way down to one that imports none of ours.
+A room is a folder of a package with all that lies in it, or a file at the top of a package. An arrow from one room to
+another is any import between them, those inside functions counted, but what `valor/__init__.py` offers lazily. The
+floor of a room is the longest way down to one that imports none of ours.
 """
 
 import argparse
@@ -63,9 +63,9 @@ def import_graph(repo: Path) -> dict[str, set[str]]:
     return {**graph, "valor": set()}
 
 
-def room_of(name: str, known: Mapping[str, Path]) -> str:
-    """The folder of a module; for a file at the top of a package, itself."""
-    return name if name.count(".") < 2 or known[name].name == "__init__.py" else name.rpartition(".")[0]
+def room_of(name: str) -> str:
+    """The folder of a package a module lies in, however deep; for a file at the top of a package, itself."""
+    return ".".join(name.split(".")[:2])
 
 
 def floors_of(arrows: Mapping[str, set[str]]) -> dict[str, int]:
@@ -111,10 +111,10 @@ def main() -> None:
         folder, count = Counter(path.parent for path in files if path.name != "__init__.py").most_common(1)[0]
         total = f"{sum(map(_lines, files)):6,} lines {len(files):4} files"
         print(f"{package:14}{total}, most in one folder: {count} in {folder.relative_to(repo)}")
-    arrows: dict[str, set[str]] = {room_of(name, known): set() for name in known}
+    arrows: dict[str, set[str]] = {room_of(name): set() for name in known}
     for name, imported in graph.items():
-        here = room_of(name, known)
-        arrows[here] |= {room_of(other, known) for other in imported} - {here}
+        here = room_of(name)
+        arrows[here] |= {room_of(other) for other in imported} - {here}
     floors = max(floors_of(arrows).values())
     between = f"{sum(map(len, arrows.values()))} between rooms, {sum(map(len, graph.values()))} between modules"
     print(f"{len(arrows)} rooms on {floors} floors; arrows: {between}")

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 HOMES = {
     "how files are moved into place, hashed and locked": (
         r"os\.replace\(|\.flock\(|file_digest\(|sha256\(\w+\.read_bytes\(",
-        {"label_harvest/store/disk.py"},
+        {"label_harvest/disk.py"},
     ),
     "the layout of LaTeX and Markdown tables": (r"\\toprule|\\multicolumn|\"\| |' \| '\.join", {"eval/tables.py"}),
     "tab-separated rows": (

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from benchmarks.house import PACKAGES, import_graph, imports_of, modules_of, plain_name, tree_of
+from benchmarks.house import PACKAGES, floors_of, import_graph, imports_of, modules_of, plain_name, room_of, tree_of
 from tests.conftest import ROOT
 
 FLOORS = (
@@ -22,7 +22,7 @@ FLOORS = (
     {"label_harvest.store"},
     {"label_harvest.teachers"},
     {"label_harvest.media"},
-    {"label_harvest.store.disk"},
+    {"label_harvest.disk"},
     {"eval.figures", "parsers"},
     {"eval", "parsers.cpu"},
 )
@@ -161,6 +161,17 @@ def test_no_rings_between_modules() -> None:
             if here not in seen:
                 seen.add(here)
                 stack += GRAPH[here]
+
+
+def test_rooms_are_in_no_circle() -> None:
+    """Folders, and the files at the top of a package, stand above one another as the modules do."""
+    arrows: dict[str, set[str]] = {room_of(name): set() for name in GRAPH}
+    for name, imported in GRAPH.items():
+        here = room_of(name)
+        arrows[here] |= {room_of(other) for other in imported} - {here}
+    assert max(floors_of(arrows).values()) > 5
+    with pytest.raises(ValueError, match="in a circle among"):
+        floors_of({**arrows, "eval": {"valor.cli"}})
 
 
 def test_scoring_needs_no_torch() -> None:

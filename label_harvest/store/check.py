@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..disk import rename, sync_folder
 from ..media.clip import FAILURES, STATUSES
 from ..teachers.teacher import NEEDS
-from .disk import rename, sync_folder
 from .plan import UNREAD
 from .shards import (
     KnownClip,

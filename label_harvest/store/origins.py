@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from ..disk import write_atomic
 from ..teachers.teacher import Teacher
-from .disk import write_atomic
 from .shards import read_json, to_json
 
 FILE = "weights.json"

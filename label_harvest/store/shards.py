@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .disk import file_sha256, rename, write_atomic
+from ..disk import file_sha256, rename, write_atomic
 from .share import WHOLE
 
 logger = logging.getLogger(__name__)

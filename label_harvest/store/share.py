@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .disk import locked
+from ..disk import locked
 
 LOCK = ".lock"
 """Held by the one run that writes to a store, or by all runs that share it."""

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from ..disk import sync_folder, write_atomic
 from ..media.decoders import PYAV
-from .disk import sync_folder, write_atomic
 from .shards import (
     FORMAT_VERSION,
     KnownClip,

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..disk import file_sha256
 from ..media.clip import ClipMedia, audio_segments
-from ..store.disk import file_sha256
 from .teacher import Evidence
 from .weights import RANDOM, build_random, read_state
 

@@ -31,7 +31,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..store.disk import file_sha256
+from ..disk import file_sha256
 from .teacher import TeacherUnavailableError
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from tests.helpers.toy import write_toy_world
 from tests.helpers.toy_harvest import OPTIONS, digests, finished, some_of, toy_harvest
 from tests.helpers.toy_store import age_marker, age_shard
 from tests.label_harvest.media.test_decode_pool import says
+from valor.label_harvest import disk as store_files
 from valor.label_harvest.media import decode_pool
 from valor.label_harvest.media.process import DecodeLimits
-from valor.label_harvest.store import disk as store_files
 from valor.label_harvest.store import shards
 from valor.label_harvest.store import shards as markers
 from valor.label_harvest.store.shards import read_marker

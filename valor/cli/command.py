@@ -107,7 +107,7 @@ def write_or_print(layouts: Mapping[str, Callable[[], str]], cli: argparse.Names
     if not cli.out:
         print(text)
         return
-    from valor.label_harvest.store.disk import replaced
+    from valor.label_harvest.disk import replaced
 
     with replaced(cli.out) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from valor.data.label_file import read_pseudo_labels
 from valor.data.tables import Split
 from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, THEMES, Style, to_png, to_svg
 from valor.eval.scores import LEVELS
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .command import DONE, Commands, new_command
 from .options import Fields, Option, Parser

@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 """What `unpack` understands."""

@@ -35,7 +35,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
     enable_progress_bars,
 )
 
-from valor.label_harvest.store.disk import file_sha256, rename, replaced
+from valor.label_harvest.disk import file_sha256, rename, replaced
 
 from .archives import is_archive, safe_path, unpack
 from .feature_files import FEATURE_FILES, LABEL_FOLDERS

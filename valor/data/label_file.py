@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.eval.events import MODALITIES, event_frame
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .archives import read_npz
 

@@ -1,6 +1,5 @@
 """Files of a user's own code that this process has run, and what a run folder says of those it was trained with."""
 
-import hashlib
 import logging
 import sys
 import traceback
@@ -10,6 +9,8 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from valor.label_harvest.disk import file_sha256
 
 _LOG = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ def run_file(path: Path) -> tuple[ModuleType, str]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give a Python file of your own parts")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = file_sha256(path)
     name = f"valor_own_{path.stem}_{digest[:8]}"  # the same in every process, so that what it defines can be sent
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from valor.label_harvest.store.disk import file_sha256, replaced
+from valor.label_harvest.disk import file_sha256, replaced
 
 from .feature_files import FEATURE_FILES, SEGMENTS, ClipArrays, listed
 from .tables import Split

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from valor.eval.decide import PostProcessing, spread_thresholds
 from valor.eval.events import MODALITIES, events_of
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -53,7 +53,7 @@ import numpy as np
 
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 
 from .parse_file import FORMAT, Parse, read_parse

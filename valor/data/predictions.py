@@ -29,7 +29,7 @@ import numpy as np
 from valor.eval.decide import PostProcessing, check_probs, decide
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame
 from valor.eval.scores import Scores, score
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .provenance import Provenance
 from .tables import Split

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valor.label_harvest.store.disk import file_sha256, replaced
+from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.store.store import store_manifest
 
 from .feature_options import FeatureOptions

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from valor.data.label_file import LABEL_FACTS, refuse_soft, write_label_facts
 from valor.eval.events import MODALITIES
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.store import EvidenceStore, read_shards
 

@@ -42,7 +42,7 @@ from pathlib import Path
 import numpy as np
 
 from valor.eval.events import MODALITIES, BoolArray
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}

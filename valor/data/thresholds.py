@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from valor.eval.decide import PostProcessing, fill, is_complete
 from valor.eval.events import MODALITIES
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 APPLIES_TO = {
     "segment_threshold": "score >= threshold",

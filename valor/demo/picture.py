@@ -7,9 +7,9 @@ import numpy as np
 from valor.data.predictions import align, decisions
 from valor.eval.figures.style import Style, to_png
 from valor.eval.figures.timeline import Media, timeline_figure
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.read import read_clip
-from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 
 from .report import clip_gains

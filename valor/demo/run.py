@@ -27,9 +27,9 @@ from valor.data.vocabulary import prompts
 from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid
-from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.build import build_teacher

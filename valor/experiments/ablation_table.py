@@ -11,7 +11,7 @@ from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.training.recipes import recipe_to_json
 
 from .ablate import Ablation, RowResult

@@ -26,7 +26,7 @@ from valor.data.provenance import MARK, Provenance, of_features, of_labels
 from valor.data.published_files import import_features
 from valor.data.tables import Split
 from valor.eval.scores import TenScores
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
 from valor.scoring.layout import FORMATS, to_json
 from valor.training.options import TrainOptions

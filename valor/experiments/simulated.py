@@ -38,7 +38,7 @@ from valor.data.tables import (
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES, BoolArray
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .options import SimulationOptions
 

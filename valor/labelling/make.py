@@ -19,8 +19,8 @@ from valor.data.tables import Split, read_split
 from valor.data.thresholds import read_thresholds, threshold_origin
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.eval.figures.style import to_png
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.pseudo_labels import judges_of
-from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.origins import read_origins
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_folder, store_manifest

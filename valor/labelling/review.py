@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from valor.eval.events import MODALITIES
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.pseudo_labels import judges_of
-from valor.label_harvest.store.disk import replaced
 from valor.label_harvest.store.store import EvidenceStore
 
 from .labels import judging_roles

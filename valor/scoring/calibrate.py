@@ -22,7 +22,7 @@ from valor.data.thresholds import ROLES, Calibration
 from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
 from valor.eval.decide import PostProcessing, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
-from valor.label_harvest.store.disk import file_sha256
+from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.store.store import EvidenceStore
 from valor.labelling.labels import complete_clips
 

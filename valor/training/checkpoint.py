@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from valor.data.own_files import note_own
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions

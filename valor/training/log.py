@@ -17,7 +17,7 @@ from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
 from valor.eval.figures.training import LoggedRun, training_figure
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .run_folder import LOG, PICTURE, RECIPE
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from valor.data.feature_files import FEATURE_FILES
 from valor.data.feature_options import FeatureOptions
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.teachers.weights import load_exactly, read_state
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.options import ParserOptions

@@ -13,7 +13,7 @@ from typing import Any
 
 from valor.data.feature_options import FeatureOptions
 from valor.data.own_files import note_own
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.parsers.options import PARSERS, ParserOptions
 
 from .methods.methods import METHODS, RENAMED, Methods, changed_methods, from_old_names, in_order, note_renamed

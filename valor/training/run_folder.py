@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from valor.label_harvest.store.disk import locked
+from valor.label_harvest.disk import locked
 
 BEST, LAST = "best.safetensors", "last.safetensors"
 """The epoch that was selected, and the point a stopped run goes on from."""

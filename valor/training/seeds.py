@@ -18,7 +18,7 @@ from valor.data.predictions import score_predictions, write_predictions, write_s
 from valor.eval.figures.style import to_png
 from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .checkpoint import read_checkpoint
 from .log import read_training_log, spoken, tracking, write_training_picture

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.scores import Scores, score
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import OWN, ParserOptions

@@ -9,9 +9,9 @@ from typing import Any
 from tqdm import tqdm
 
 from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
+from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.streams import MediaReader
-from valor.label_harvest.store.disk import file_sha256
 from valor.video.formats.formats import FORMATS, events_text, write_events
 
 from .options import PICTURES, BatchOptions

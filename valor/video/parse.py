@@ -27,11 +27,11 @@ from tqdm import tqdm
 from valor.data.parse_file import FloatArray, MediaInfo, Parse
 from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
+from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.windows import Window, num_segments, read_windows, window_starts
-from valor.label_harvest.store.disk import file_sha256
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 
 from .options import ParseOptions, ZeroShotOptions

@@ -12,9 +12,9 @@ import numpy as np
 from valor.data.parse_file import Parse
 from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
 from valor.eval.figures.timeline import DrawnParse, clock_text, parse_figure
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.windows import Window, num_segments
-from valor.label_harvest.store.disk import replaced
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

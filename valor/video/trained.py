@@ -22,9 +22,9 @@ from valor.data.clips import ClipSet
 from valor.data.feature_options import FeatureOptions
 from valor.data.parse_file import FloatArray
 from valor.eval.decide import PostProcessing
+from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.windows import Window
-from valor.label_harvest.store.disk import file_sha256
 from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher

@@ -49,7 +49,7 @@ from valor.data.tables import (
 )
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
-from valor.label_harvest.store.disk import LockedError, locked, replaced
+from valor.label_harvest.disk import LockedError, locked, replaced
 
 from .documents import Clip, Document, Marks, System
 from .sources import named_source

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .documents import (
     Clip,

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from valor.label_harvest.store.disk import write_atomic
+from valor.label_harvest.disk import write_atomic
 from valor.label_harvest.store.shards import ShardRow, write_failures, write_shard
 from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.store import (

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from tests.label_harvest.teachers.test_clap import laion_names, small
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
-from valor.label_harvest.store.disk import file_sha256
+from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.teachers import weights as published_weights
 from valor.label_harvest.teachers.clap import LAION_CHECKPOINTS, LAION_PREFIX, load_clap
 from valor.label_harvest.teachers.clip import load_open_clip, parse_name

@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_the_old_page(tmp_path, monkeypatch):
         raise OSError("no space left on device")
 
     (tmp_path / "p.html").write_text("old")
-    monkeypatch.setattr("valor.label_harvest.store.disk.os.replace", full_disk)
+    monkeypatch.setattr("valor.label_harvest.disk.os.replace", full_disk)
     with pytest.raises(OSError, match="no space left"):
         write_page(tmp_path / "p.html", toy_document())
     assert (tmp_path / "p.html").read_text() == "old"

@@ -31,7 +31,7 @@ from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.demo.audio.sounds import sample_sound
 from valor.demo.pictures.looks import sample_image
 from valor.eval.events import BoolArray
-from valor.label_harvest.store.disk import file_sha256, replaced
+from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.teachers.demo import TinyNetwork, frame_pictures, shrink_frames, sound_pictures
 
 from .captions import draw_captions

@@ -18,7 +18,7 @@ from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, writ
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
 from valor.demo.pictures.looks import Scene, arrange
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 
 from .schedule import CLIP_SECONDS, SPLITS, ClipPlan, sample_world, world_arrays

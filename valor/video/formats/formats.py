@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from valor.data.parse_file import Parse
-from valor.label_harvest.store.disk import replaced
+from valor.label_harvest.disk import replaced
 
 from .annotation_tools import fiftyone_text, label_studio_config, label_studio_text
 from .elan import elan_text

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from valor.label_harvest.store import disk as store_files
-from valor.label_harvest.store.disk import LockedError, file_sha256, locked, rename, replaced, write_atomic
+from valor.label_harvest import disk as store_files
+from valor.label_harvest.disk import LockedError, file_sha256, locked, rename, replaced, write_atomic
 
 
 def test_a_file_appears_when_its_block_ends_well(tmp_path):
