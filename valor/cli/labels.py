@@ -66,6 +66,8 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    if cli.soft and cli.export:
+        raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
     if cli.temperature is not None and not cli.soft:
         raise ValueError("--temperature is for soft labels; add --soft")
     if cli.soft and cli.export:
