@@ -1,6 +1,6 @@
-"""What an ablation is run on: the demo world with its teachers' evidence, or LLP with what is there of it.
+"""The ablation: every row trained over seeds in a run folder of its own, scored, and compared with the base.
 
-The ablation: every row trained over seeds in a run folder of its own, scored, and compared with the base.
+It runs on the demo world with its teachers' evidence, or on LLP with what is there of it.
 
     OUT/labels/<source>/        the labels of the training clips, from each source that a row needs
     OUT/runs/<row>/seed-<n>/    run folders
@@ -10,7 +10,6 @@ A run that is done is found done, an interrupted one goes on. Each training has 
 """
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -211,9 +210,6 @@ def _published_evidence(data: Path, train: Split) -> LabelEvidence:
         hard={"audio": labels[:, :, 0], "visual": labels[:, :, 1]},
         provenance=of_labels(data),
     )
-
-
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

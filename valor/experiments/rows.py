@@ -1,9 +1,7 @@
-"""The ablation as a table: one line a row. To add a row, add a line to ROWS; nothing else has to know.
+"""The rows of an ablation, one line each in ROWS, and the labels they learn from, one line each in SOURCES.
 
-A row says what it changes of the base, which is VALOR: which labels it learns from (a key of
-`valor.experiments.rows.SOURCES`) and which options of the recipe, written as for `valor train --set`.
-
-The labels an ablation compares, from what teachers say and from tags; each is one line of SOURCES.
+A row says what it changes of the base, which is VALOR: the labels (a key of SOURCES) and options of the recipe, written
+as for `valor train --set`. To add a row, add a line; nothing else has to know.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

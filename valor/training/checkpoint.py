@@ -1,6 +1,7 @@
-"""Checkpoints that describe themselves: weights in safetensors, all else as JSON in its header; never pickled.
+"""Checkpoints: weights in safetensors, all else as JSON in its header; never pickled.
 
-The point a stopped training run goes on from: weights, optimiser, random generators and progress, in one file.
+Two kinds are in a run folder. `best.safetensors` describes itself, so that a parser is built from it alone;
+`last.safetensors` is the point a stopped run goes on from: weights, optimiser, random generators and progress.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""`log.jsonl` of a run folder, read back, and the picture of a training.
+"""`log.jsonl` of a run folder: read back, drawn as a picture, and shown elsewhere while a training runs.
 
-Curves for TensorBoard and Weights & Biases: thin adapters, each imported only when it is asked for.
-
-`log.jsonl` is written always and holds everything; these show it elsewhere while a training runs.
+The log is written always and holds everything; TensorBoard and Weights & Biases get it through thin adapters, each
+imported only when it is asked for.
 """
 
 import json

@@ -1,8 +1,7 @@
-"""What a run computes with: threads, versions, device, and the deterministic mode.
+"""A run folder from its recipe: data and labels in, a trained parser out, and its predictions of a split.
 
-Whether features are of the kind a trained parser knows; fed with others it answers too, and answers noise.
-
-A run folder from its recipe: data and labels in, a trained parser out, and its predictions of a split.
+With it, what a run computes with (device, threads, the deterministic mode), and the refusal of features a trained
+parser does not know: fed with others it answers too, and answers noise.
 """
 
 import json
@@ -36,88 +35,11 @@ from .train import FitResult, fit
 
 _LOG = logging.getLogger(__name__)
 
-_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 _CHANGES_BITS = ("torch", "threads", "device")
 """Facts without which a resumed run may differ in the last digits."""
 
-
-def make_deterministic() -> None:
-    """Let torch use only operations that give the same bits every time, and refuse those that cannot.
-
-    On the CPU a run repeats to the bit anyway, as long as the number of threads stays. On a GPU this costs some speed,
-    and must come before anything is computed there.
-    """
-    os.environ.setdefault(_WORKSPACE, ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
-
-
-def runtime_facts(device: torch.device) -> dict[str, Any]:
-    """What the bits of a result depend on besides data and recipe, as JSON values."""
-    cuda = device.type == "cuda"
-    return {
-        "code": git_revision(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "device": f"cuda: {torch.cuda.get_device_name(device)}" if cuda else "cpu",
-        "cuda": torch.version.cuda if cuda else None,
-        "threads": torch.get_num_threads(),
-        "deterministic": torch.are_deterministic_algorithms_enabled(),
-    }
-
-
-def note_other_runtime(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Say what differs from the machine and the code a run was begun with, so that nobody expects the same bits."""
-    other = [name for name in ("code", *_CHANGES_BITS) if name in begun and name in now and begun[name] != now[name]]
-    told = {name: f"{name} {begun[name]} then, {now[name]} now" for name in other}
-    code = told.pop("code", None)
-    if told:
-        _LOG.info(
-            "going on with a run that was begun elsewhere (%s): close, but not the same bits", "; ".join(told.values())
-        )
-    if code:
-        _LOG.info("going on with a run that other code began (%s): what changed in between is in the result", code)
-
-
 _IDENTITY = ("teacher", "weights")
-
-
-def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCard, clips: ClipSet, data: Path) -> None:
-    """Refuse features that are not of the kind, width and teacher a parser was trained on.
-
-    Args:
-        run: The run, for messages.
-        options: Of its parser.
-        card: Of its checkpoint. One that does not say where its features came from is believed.
-        clips: What it is to parse.
-        data: Where they were read from.
-
-    Raises:
-        ValueError: Widths or teachers differ; names the run, the stream and both.
-    """
-    features = features_from_json(card.recipe)
-    widths = clips.widths()
-    for stream in ("audio", "visual", "motion"):
-        wanted, found = getattr(options, f"{stream}_width"), widths[f"{stream}_width"]
-        if wanted != found:
-            raise ValueError(
-                f"{run}: its parser takes {stream} features of width {wanted} ({getattr(features, stream)}), those in "
-                f"{data} have {found}; use the features it was trained on, or train a parser on these"
-            )
-    trained = card.recipe.get("run", {}).get("sources", {}).get("features", {})
-    for stream, now in describe_data(features, data, (), None)["features"].items():
-        then = (trained.get(stream) or {}).get("teacher")
-        there = now.get("teacher")
-        if then and there and any(then.get(name) != there.get(name) for name in _IDENTITY):
-            raise ValueError(
-                f"{run}: its {stream} features were made by {_named(then)}, those in {data} by {_named(there)};"
-                " harvest these clips with the teacher it was trained on, or train a parser on these"
-            )
-
-
-def _named(teacher: Mapping[str, Any]) -> str:
-    return f"{teacher.get('teacher', 'a teacher')} with weights {str(teacher.get('weights'))[:12]}"
+"""Facts of a teacher by which features are told apart."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -228,6 +150,7 @@ def train_on(
     if (out / LAST).is_file():
         note_other_runtime(_begun_with(out), facts)
     methods = Methods(recipe.methods, own.methods)
+    methods.check(recipe)  # those of the recipe have, those that are given have not
     parser = _build(recipe, methods, sets.train.class_names, own).to(where)
     if compiled:
         _compile(parser, where)
@@ -251,41 +174,6 @@ def train_on(
     elif result.resumed_from:
         _LOG.info("%s: went on from epoch %d", out, result.resumed_from)
     return result
-
-
-def _build(recipe: Recipe, methods: Methods, class_names: tuple[str, ...], own: OwnParts) -> HybridParser:
-    """The network with its initial weights, all of the recipe's seed."""
-    seed = recipe.fit.seed
-    parser = build_parser(recipe.parser, seed=seed, encoder=own.encoder, pooling=own.pooling)
-    if not methods.networks():
-        return parser
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return methods.network(parser, class_names)
-
-
-def _compile(parser: HybridParser, device: torch.device) -> None:
-    """Compile in place; names of weights stay what they are.
-
-    Raises:
-        ValueError: The parser is on the CPU.
-    """
-    if device.type != "cuda":
-        raise ValueError(
-            "compiled=True needs a GPU; on the CPU the layers' own backward pass is faster than compiled ones"
-        )
-    parser.compile(mode="reduce-overhead", fullgraph=True, dynamic=False)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device a name stands for: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-
-    Raises:
-        ValueError: Another name, or a GPU is asked for and there is none.
-    """
-    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
-        raise ValueError(f"device must be auto, cpu, or cuda where there is a GPU, got {name!r}")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def predict_run(
@@ -334,6 +222,113 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
     return replace(recipe, fit=replace(recipe.fit, seed=seed))
 
 
+def pick_device(name: str) -> torch.device:
+    """The device a name stands for: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+
+    Raises:
+        ValueError: Another name, or a GPU is asked for and there is none.
+    """
+    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"device must be auto, cpu, or cuda where there is a GPU, got {name!r}")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def make_deterministic() -> None:
+    """Let torch use only operations that give the same bits every time, and refuse those that cannot.
+
+    On the CPU a run repeats to the bit anyway, as long as the number of threads stays. On a GPU this costs some speed,
+    and must come before anything is computed there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def runtime_facts(device: torch.device) -> dict[str, Any]:
+    """What the bits of a result depend on besides data and recipe, as JSON values."""
+    cuda = device.type == "cuda"
+    return {
+        "code": git_revision(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": f"cuda: {torch.cuda.get_device_name(device)}" if cuda else "cpu",
+        "cuda": torch.version.cuda if cuda else None,
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
+
+
+def note_other_runtime(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Say what differs from the machine and the code a run was begun with, so that nobody expects the same bits."""
+    other = [name for name in ("code", *_CHANGES_BITS) if name in begun and name in now and begun[name] != now[name]]
+    told = {name: f"{name} {begun[name]} then, {now[name]} now" for name in other}
+    code = told.pop("code", None)
+    if told:
+        _LOG.info(
+            "going on with a run that was begun elsewhere (%s): close, but not the same bits", "; ".join(told.values())
+        )
+    if code:
+        _LOG.info("going on with a run that other code began (%s): what changed in between is in the result", code)
+
+
+def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCard, clips: ClipSet, data: Path) -> None:
+    """Refuse features that are not of the kind, width and teacher a parser was trained on.
+
+    Args:
+        run: The run, for messages.
+        options: Of its parser.
+        card: Of its checkpoint. One that does not say where its features came from is believed.
+        clips: What it is to parse.
+        data: Where they were read from.
+
+    Raises:
+        ValueError: Widths or teachers differ; names the run, the stream and both.
+    """
+    features = features_from_json(card.recipe)
+    widths = clips.widths()
+    for stream in ("audio", "visual", "motion"):
+        wanted, found = getattr(options, f"{stream}_width"), widths[f"{stream}_width"]
+        if wanted != found:
+            raise ValueError(
+                f"{run}: its parser takes {stream} features of width {wanted} ({getattr(features, stream)}), those in "
+                f"{data} have {found}; use the features it was trained on, or train a parser on these"
+            )
+    trained = card.recipe.get("run", {}).get("sources", {}).get("features", {})
+    for stream, now in describe_data(features, data, (), None)["features"].items():
+        then = (trained.get(stream) or {}).get("teacher")
+        there = now.get("teacher")
+        if then and there and any(then.get(name) != there.get(name) for name in _IDENTITY):
+            raise ValueError(
+                f"{run}: its {stream} features were made by {_named(then)}, those in {data} by {_named(there)};"
+                " harvest these clips with the teacher it was trained on, or train a parser on these"
+            )
+
+
+def _build(recipe: Recipe, methods: Methods, class_names: tuple[str, ...], own: OwnParts) -> HybridParser:
+    """The network with its initial weights, all of the recipe's seed."""
+    seed = recipe.fit.seed
+    parser = build_parser(recipe.parser, seed=seed, encoder=own.encoder, pooling=own.pooling)
+    if not methods.networks():
+        return parser
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return methods.network(parser, class_names)
+
+
+def _compile(parser: HybridParser, device: torch.device) -> None:
+    """Compile in place; names of weights stay what they are.
+
+    Raises:
+        ValueError: The parser is on the CPU.
+    """
+    if device.type != "cuda":
+        raise ValueError(
+            "compiled=True needs a GPU; on the CPU the layers' own backward pass is faster than compiled ones"
+        )
+    parser.compile(mode="reduce-overhead", fullgraph=True, dynamic=False)
+
+
 def _test_set(
     recipe: Recipe, data: Path, dataset: DataSet, names: tuple[str, ...] | None
 ) -> tuple[Split, ClipSet] | None:
@@ -373,3 +368,7 @@ def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path |
             f"the {what} were made by teachers with random weights and mean nothing; harvest with real weights, or "
             "pass allow_random_teachers=True to try out speed and plumbing"
         )
+
+
+def _named(teacher: Mapping[str, Any]) -> str:
+    return f"{teacher.get('teacher', 'a teacher')} with weights {str(teacher.get('weights'))[:12]}"

@@ -330,6 +330,13 @@ def test_a_method_that_does_nothing_changes_no_bit(tmp_path):
     assert held[0].keys() == held[1].keys() and all(torch.equal(held[0][name], held[1][name]) for name in held[0])
 
 
+def test_a_method_given_as_an_object_checks_the_recipe_before_anything_is_trained(tmp_path):
+    own = OwnParts(methods=(METHODS["jomold"](JomoldOptions(warmup_epochs=3)),))
+    with pytest.raises(ValueError, match=r"warmup_epochs must be fewer than the 3 epochs, got 3"):
+        train_on(_recipe(), _sets(), tmp_path / "run", device="cpu", progress=False, own=own)
+    assert not (tmp_path / "run").exists()
+
+
 def test_methods_of_one_kind_are_given_once():
     with pytest.raises(ValueError, match="a method is given once, got Seen twice"):
         Methods(own=[Seen(), Seen()])
