@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from valor.data.vocabulary import class_names, read_vocabulary
+from valor.training.methods.methods import METHODS
 from valor.training.options import TRACKERS, TrainOptions
 from valor.training.recipes import RECIPES, find_recipe, override
 
@@ -35,7 +36,8 @@ def add(commands: Commands) -> Parser:
         "first (fit.select_tie; the last for han). Run it again to resume. Where DIR holds the test split, the kept\n"
         "epoch is scored on it once, as published: predictions.npz and scores.json. With --seeds N each seed has a\n"
         "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n\n"
-        f"Recipes: {', '.join(RECIPES)}.",
+        f"Recipes: {', '.join(RECIPES)}.\n\n"
+        f"Methods beyond VALOR, with --set methods.NAME=on or methods.NAME.OPTION=VALUE: {', '.join(METHODS)}.",
         "valor train valor++ --data data --labels labels --out runs/valor++ --set fit.epochs=30",
     )
     command.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see above), a recipe.json or a run folder")
