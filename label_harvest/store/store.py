@@ -1,4 +1,4 @@
-"""The one home of the evidence format: shards of clips under a fingerprint of everything that changes their bytes.
+"""The evidence format as readers see it: shards of clips under a fingerprint of everything that changes their bytes.
 
     STORE/<first 12 digits of the fingerprint>/
         manifest.json        class names, grid, teacher identities, decoder (where it is not pyav), fingerprint
@@ -8,7 +8,7 @@
 
 Absent evidence is NaN, never zero. A shard without a marker, or whose bytes differ from the marker, does not count.
 Thresholds are no part of it: they apply when labels are read. Only numpy and safetensors are needed to read it
-(docs/store.md). Names that begin with a dot are locks and work under way.
+(docs/store.md). Names that begin with a dot are locks and work under way. `shards.py` writes shards and markers.
 """
 
 import hashlib
