@@ -181,9 +181,19 @@ def gapless(pieces: Iterable[tuple[float | None, np.ndarray]], rate: int, most_s
 
 
 def samples_of(frame: "av.AudioFrame") -> np.ndarray:
-    """The samples of a frame as its codec gives them, [channels, n]."""
-    samples: np.ndarray = frame.to_ndarray()
-    return samples if frame.format.is_planar else samples.reshape(-1, frame.layout.nb_channels).T
+    """The samples of a frame as its codec gives them, [channels, n].
+
+    Planes are read one by one, as many as there are channels: PyAV counts them by looking for a null pointer, which
+    eight of them leave no room for, and reads beyond the last.
+    """
+    if not frame.format.is_planar:
+        packed: np.ndarray = frame.to_ndarray()
+        return packed.reshape(-1, frame.layout.nb_channels).T
+    from av.audio.plane import AudioPlane
+
+    kind: Any = {"u": "u", "s": "i", "f": "f", "d": "f"}[frame.format.name[0]] + str(frame.format.bytes)
+    planes = [AudioPlane(frame, channel) for channel in range(frame.layout.nb_channels)]
+    return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
 
 
 def mono_of(samples: np.ndarray) -> np.ndarray:

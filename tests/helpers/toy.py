@@ -125,20 +125,21 @@ def _add_video(container, video: ToyVideo) -> tuple:  # noqa: ANN001
 def _add_sound(container, sound: ToySound) -> tuple:  # noqa: ANN001
     import av
 
-    layout = {1: "mono", 2: "stereo", 6: "5.1"}[sound.channels]
+    layout = {1: "mono", 2: "stereo", 6: "5.1", 7: "6.1", 8: "7.1", 16: "hexadecagonal"}[sound.channels]
     stream = container.add_stream(sound.codec, rate=sound.rate, layout=layout)
     waveform = sound.waveform
     if waveform is None:
         time = np.arange(round(sound.seconds * sound.rate)) / sound.rate
         waveform = np.tile(sound.level * np.sin(2 * np.pi * 440 * time), (sound.channels, 1))
-    planar = sound.codec == "aac"
-    samples = waveform.astype(np.float32) if planar else np.round(waveform * 32767).astype(np.int16)
-    chunk, frames = 1024 if planar else round(SOUND_SECONDS * sound.rate), []
+    floats = sound.codec in ("aac", "ac3")
+    samples = waveform.astype(np.float32) if floats else np.round(waveform * 32767).astype(np.int16)
+    chunk, frames = {"aac": 1024, "ac3": 1536}.get(sound.codec, round(SOUND_SECONDS * sound.rate)), []
     for start in range(0, samples.shape[1], chunk):
+        planar = floats and sound.channels < 8  # PyAV cannot fill the planes of eight channels
         part = samples[:, start : start + chunk]
-        data = part if planar else part.T.reshape(1, -1)
-        data = np.ascontiguousarray(data)
-        frame = av.AudioFrame.from_ndarray(data, format="fltp" if planar else "s16", layout=layout)
+        data = np.ascontiguousarray(part if planar else part.T.reshape(1, -1))
+        kind = ("fltp" if planar else "flt") if floats else "s16"
+        frame = av.AudioFrame.from_ndarray(data, format=kind, layout=layout)
         frame.sample_rate = sound.rate
         frame.pts, frame.time_base = start + round(sound.start * sound.rate), Fraction(1, sound.rate)
         frames.append((sound.start + start / sound.rate, frame))

@@ -64,6 +64,18 @@ def test_channels_are_averaged_alike_whole_and_in_pieces(channels, kind):
     np.testing.assert_array_equal(mono_of(samples), np.concatenate(pieces))
 
 
+@pytest.mark.parametrize(("codec", "suffix"), [("aac", ".m4a"), ("pcm_s16le", ".mkv"), ("flac", ".mkv")])
+@pytest.mark.parametrize("channels", [1, 2, 6, 8])
+def test_sound_of_any_number_of_channels_is_their_mean(tmp_path, channels, codec, suffix):
+    tone = np.sin(2 * np.pi * 440 * np.arange(48000) / 48000)
+    loud = np.linspace(0.1, 0.6, channels)
+    loud[3:4] = 0  # of surround sound the channel of deep tones, which loses this one
+    sound = ToySound(codec=codec, channels=channels, waveform=loud[:, None] * tone)
+    path = write_toy_clip(tmp_path / f"many{suffix}", sound=sound)
+    mono = np.concatenate([samples for _, samples in sound_of(path, 1.0)])
+    assert np.abs(mono[10000:20000]).max() == pytest.approx(loud.mean(), rel=0.2 if codec == "aac" else 0.01)
+
+
 def test_samples_that_are_no_numbers_are_refused():
     with pytest.raises(MediaError, match="audio samples that are no numbers"):
         mono_of(np.array([[0.0, np.nan]], np.float32))
