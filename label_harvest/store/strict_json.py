@@ -1,0 +1,74 @@
+"""JSON that comes from outside: what is ambiguous, no number, or made to break a reader is refused in one sentence.
+
+Python's own reader takes the last of two equal keys, NaN and Infinity, numbers too large for a float, and any nesting up
+to where it fails with an error of its own kind.
+"""
+
+import json
+from math import isfinite
+from typing import Any, NoReturn
+
+MOST_BYTES = 2**30
+"""No file of this project comes near a gibibyte of JSON."""
+MOST_DIGITS = 300
+"""No whole number in these files has more; a float of more digits is beyond every float anyway."""
+
+
+def loads(text: str | bytes) -> Any:  # noqa: ANN401
+    r"""Read JSON, as `json.loads` does, or say what is wrong with it.
+
+    Args:
+        text: The text, or its bytes in UTF-8; a byte order mark is passed over.
+
+    Raises:
+        ValueError: It is no JSON, names a key twice in one object, holds NaN, an infinity or a number beyond every
+            float, is nested deeper than Python goes, or is absurdly long.
+
+    Example:
+        >>> loads('{"a": [1, 2.5, null]}')
+        {'a': [1, 2.5, None]}
+        >>> loads('{"a": 1, "a": 2}')
+        Traceback (most recent call last):
+        ...
+        ValueError: the key 'a' stands twice in one object
+    """
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"{len(text):,} bytes of JSON, more than the {MOST_BYTES:,} any such file has")
+    if isinstance(text, bytes):
+        text = text.decode("utf-8-sig")
+    try:
+        return json.loads(
+            text.removeprefix("\ufeff"),
+            object_pairs_hook=_once,
+            parse_constant=_refused,
+            parse_float=_number,
+            parse_int=_whole,
+        )
+    except RecursionError:
+        raise ValueError("lists or objects nested deeper than any such file has") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {twice[:80]!r} stands twice in one object")
+    return found
+
+
+def _refused(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number that JSON has")
+
+
+def _number(digits: str) -> float:
+    value = float(digits)
+    if not isfinite(value):
+        raise ValueError(f"the number {digits[:20]} is beyond every float")
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)
