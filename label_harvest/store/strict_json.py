@@ -1,7 +1,7 @@
 """JSON that comes from outside: what is ambiguous, no number, or made to break a reader is refused in one sentence.
 
-Python's own reader takes the last of two equal keys, NaN and Infinity, numbers too large for a float, and any nesting up
-to where it fails with an error of its own kind.
+Python's own reader takes the last of two equal keys, NaN and Infinity, numbers too large for a float, and any nesting up to
+where it fails with an error of its own kind.
 """
 
 import json
