@@ -54,9 +54,11 @@ class PostProcessing:
 
     def __post_init__(self) -> None:
         """Refuse unknown gates and thresholds that are no probabilities."""
-        gates = (self.gate,) if isinstance(self.gate, str) else tuple(self.gate)
-        if not gates or not set(gates) <= set(GATES):
-            raise ValueError(f"gate must be one of {', '.join(GATES)}, got {self.gate!r}")
+        gates = tuple(self.gate) if isinstance(self.gate, list | tuple) else (self.gate,)
+        if not gates or any(gate not in GATES for gate in gates):
+            raise ValueError(f"gate must be one of {', '.join(GATES)}, got {self.gate!r:.80}")
+        if self.preset is not None and not isinstance(self.preset, str):
+            raise ValueError(f"preset must be a name, got {self.preset!r:.80}")
         object.__setattr__(self, "gate", gates[0] if len(set(gates)) == 1 else gates)
         for name in ("segment_threshold", "clip_threshold"):
             object.__setattr__(self, name, _plain(name, getattr(self, name)))
@@ -75,18 +77,10 @@ class PostProcessing:
         Raises:
             ValueError: A key is missing, or its value is no rule (decisions made elsewhere have none).
         """
-        try:
-            return PostProcessing(
-                segment_threshold=record["segment_threshold"],
-                gate=record["gate"],
-                clip_threshold=record["clip_threshold"],
-                preset=record.get("preset"),
-            )
-        except (KeyError, TypeError) as error:
-            raise ValueError(
-                "a rule needs segment_threshold, gate and clip_threshold, "
-                f"got {dict(record)!r:.200}, which failed at {error!r}"
-            ) from error
+        needed = ("segment_threshold", "gate", "clip_threshold")
+        if not isinstance(record, Mapping) or any(name not in record for name in needed):
+            raise ValueError(f"a rule needs segment_threshold, gate and clip_threshold, got {record!r:.200}")
+        return PostProcessing(**{name: record[name] for name in needed}, preset=record.get("preset"))
 
 
 def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
@@ -102,7 +96,7 @@ def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
 
 
 def _probability(name: str, number: object) -> float:
-    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not 0 <= float(number) <= 1:
+    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not 0 <= number <= 1:
         raise ValueError(
             f"{name} must be a probability in 0..1, one per class, or a row of them for each modality, got {number!r}"
         )

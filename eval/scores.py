@@ -94,17 +94,27 @@ class TenScores:
         """Read back what `to_dict` wrote; other keys are left alone.
 
         Raises:
-            ValueError: A level or a figure is missing or is no number.
+            ValueError: A level or a figure is missing, or is no number from 0 to 100.
         """
         try:
-            levels = {level: {figure: float(figures[level][figure]) for figure in FIGURES} for level in LEVELS}
-            clips = int(figures["clips"])
+            levels = {
+                level: {figure: _percentage(figures[level][figure], figure) for figure in FIGURES} for level in LEVELS
+            }
+            clips = figures["clips"]
+            if not isinstance(clips, int) or isinstance(clips, bool) or clips < 1:
+                raise ValueError(f"clips must be a whole number from 1 on, got {clips!r:.80}")
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"scores need 'clips' and, under {' and '.join(LEVELS)}, the figures {', '.join(FIGURES)}; "
                 f"failed at {error!r}; score the predictions again"
             ) from error
         return TenScores(segment=LevelScores(**levels["segment"]), event=LevelScores(**levels["event"]), clips=clips)
+
+
+def _percentage(figure: object, name: str) -> float:
+    if isinstance(figure, bool) or not isinstance(figure, int | float) or not 0 <= figure <= 100 + 1e-9:
+        raise ValueError(f"{name} must be a percentage from 0 to 100, got {figure!r:.80}")
+    return float(figure)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..disk import file_sha256, rename, write_atomic
+from ..strict_json import as_list, as_text, loads
 from .share import WHOLE
 
 logger = logging.getLogger(__name__)
@@ -237,7 +238,7 @@ def _read_whole(path: Path, marker: Marker) -> _Found | None:
     if hashlib.sha256(payload).hexdigest() != marker.sha256:
         return None
     length = int.from_bytes(payload[:8], "little")
-    return load(payload), _clips_of(json.loads(payload[8 : 8 + length]).get("__metadata__"))
+    return load(payload), _clips_of(loads(payload[8 : 8 + length]).get("__metadata__"))
 
 
 def _read_some(path: Path, marker: Marker, names: Sequence[str]) -> _Found | None:
@@ -306,7 +307,7 @@ def _header(path: Path) -> dict[str, Any] | None:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length < _LONGEST_HEADER else None
+            header = loads(file.read(length)) if length < _LONGEST_HEADER else None
     except (OSError, ValueError, RecursionError):
         return None
     return header if isinstance(header, dict) else None
@@ -318,7 +319,7 @@ def _clips_of(metadata: object) -> tuple[str, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(json.loads(text))
+        return tuple(as_text(name, _CLIP_IDS) for name in as_list(loads(text), _CLIP_IDS))
     except (TypeError, ValueError):
         return ()
 
@@ -456,8 +457,8 @@ def parse_json(path: Path, payload: bytes) -> dict[str, Any]:
         ValueError: It holds something else.
     """
     try:
-        value = json.loads(payload)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        value = loads(payload)
+    except ValueError as error:
         raise ValueError(f"{path}: cannot be read ({error}); the store is damaged, move it away") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a JSON object, got {type(value).__name__}; the store is damaged")

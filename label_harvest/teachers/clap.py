@@ -13,7 +13,6 @@ renaming, models in the hub's layout as they are. What changes labels is fixed a
 
 import hashlib
 import inspect
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ import torch
 from torch.nn import functional
 
 from ..media.clip import ClipMedia, audio_segments, resample_by_index
+from ..strict_json import as_object, loads
 from .mel import HIGHEST_HZ, HOP_SAMPLES, LOWEST_HZ, NUM_BANDS, WINDOW_SAMPLES, log_mel, repeated_log_mel
 from .precision import cast_input, cast_network, chosen_device
 from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of
@@ -223,7 +223,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; copy the config.json of the model beside its weights")
-    config = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        config = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+    except ValueError as error:
+        raise ValueError(f"{path}: expected the configuration of a model, got {error}; fetch the file again") from error
     if not isinstance(config.get("audio_config"), dict):
         raise ValueError(f"{path}: expected the configuration of a CLAP model, with audio_config; give another folder")
     return config
@@ -379,9 +382,9 @@ def _read(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         if not path.is_file():
             continue
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
+            said = loads(path.read_text(encoding="utf-8"))
             said = said if name == FRONT_END_FILES[0] else said.get("feature_extractor")
-        except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        except (ValueError, AttributeError) as error:
             raise ValueError(f"{path}: expected a JSON object, got {error}; fetch the file again") from error
         if isinstance(said, dict):
             return path, said

@@ -9,15 +9,15 @@ description of tables in LLP's columns (see `valor.data.tables`):
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from valor.eval.decide import PRESETS, PostProcessing
+from valor.label_harvest.strict_json import as_list, as_names, as_object, as_text, as_whole, loads
 
-from .tables import LLP_LAYOUT, LLP_SEGMENTS, Layout, Split, read_split, read_weak_table
+from .tables import LLP_LAYOUT, LLP_SEGMENTS, MOST_SEGMENTS, Layout, Split, read_split, read_weak_table
 from .vocabulary import LLP_CLASSES, EventClass, class_names, read_vocabulary
 
 DATASET_FILE = "dataset.json"
@@ -132,23 +132,20 @@ def dataset_of(folder: Path | str) -> DataSet:
     if not path.is_file():
         return LLP
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(held, dict):
-            raise TypeError(f"a JSON {type(held).__name__}")
-        if "dataset" in held:
-            return _known(held["dataset"], path)
-        strangers = sorted(set(held) - set(_KEYS))
-        if strangers:
-            raise KeyError(f"the keys {', '.join(strangers)}")
-        return _described(held, path.parent)
-    except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        held = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        if strangers := sorted(set(held) - {*_KEYS, "dataset"}):
+            raise ValueError(f"the keys {', '.join(strangers)} are unknown")
+        if missing := sorted({"name", "classes", "tags", "events"} - set(held)) if "dataset" not in held else []:
+            raise ValueError(f"{', '.join(missing)} missing")
+    except ValueError as error:
         raise ValueError(
-            f'{path}: expected {{"dataset": NAME}} or a description with {", ".join(_KEYS)}, failed at {error!r}'
+            f'{path}: expected {{"dataset": NAME}} or a description with {", ".join(_KEYS)}, failed at: {error}'
         ) from error
+    return _known(held["dataset"], path) if "dataset" in held else _described(held, path)
 
 
-def _known(name: str, path: Path) -> DataSet:
-    if name not in DATASETS:
+def _known(name: object, path: Path) -> DataSet:
+    if not isinstance(name, str) or name not in DATASETS:
         raise ValueError(
             f"{path}: the data set must be one of {', '.join(DATASETS)}, got {name!r}; one of your own is known once "
             "the file that defines it is loaded"
@@ -156,16 +153,20 @@ def _known(name: str, path: Path) -> DataSet:
     return DATASETS[name]
 
 
-def _described(held: Mapping[str, Any], folder: Path) -> DataSet:
-    events = {version: tuple(tables) for version, tables in dict(held["events"]).items()}
-    wrong = [version for version, tables in events.items() if len(tables) != 2]
-    if wrong or not events:
-        raise ValueError(f"{folder / DATASET_FILE}: events need versions of two tables each, audible and visible")
-    layout = Layout(dict(held["tags"]), events, tuple(held.get("annotated", ("val", "test"))))
+def _described(held: Mapping[str, Any], path: Path) -> DataSet:
+    listed = as_object(held["events"], f"{path}: events")
+    events = {version: tuple(as_list(tables, f"{path}: events")) for version, tables in listed.items()}
+    if not events or any(len(tables) != 2 for tables in events.values()):
+        raise ValueError(f"{path}: events need versions of two tables each, audible and visible")
+    tags = as_object(held["tags"], f"{path}: tags")
+    for table in (*tags.values(), *(table for tables in events.values() for table in tables)):
+        as_text(table, f"{path}: the name of a table")
+    annotated = as_names(held["annotated"], f"{path}: annotated") if "annotated" in held else ("val", "test")
+    name = as_text(held["name"], f"{path}: name")
     return DataSet(
-        name=str(held["name"]),
-        title=str(held.get("title", held["name"])),
-        classes=read_vocabulary(str(folder / held["classes"])),
-        layout=layout,
-        segments=held.get("segments", LLP_SEGMENTS),
+        name=name,
+        title=as_text(held.get("title", name), f"{path}: title"),
+        classes=read_vocabulary(str(path.parent / as_text(held["classes"], f"{path}: classes"))),
+        layout=Layout(tags, events, annotated),
+        segments=as_whole(held.get("segments", LLP_SEGMENTS), f"{path}: segments", 1, MOST_SEGMENTS),
     )

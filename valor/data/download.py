@@ -36,6 +36,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
 )
 
 from valor.label_harvest.disk import file_sha256, rename, replaced
+from valor.label_harvest.strict_json import as_list, as_object, as_text, as_whole, loads
 
 from .archives import is_archive, safe_path, unpack
 from .feature_files import FEATURE_FILES, LABEL_FOLDERS
@@ -227,10 +228,21 @@ def _listing(source: Source, revision: str, out: Path, options: FetchOptions, si
             "copy the folder, or unpack what you have by hand and use `valor import`"
         )
     try:
-        files = [RemoteFile(**entry) for entry in json.loads(kept.read_text(encoding="utf-8"))]
-        return [replace(file, path=safe_path(file.path)) for file in files]
+        files = [_kept(entry) for entry in as_list(loads(kept.read_text(encoding="utf-8")), "the file")]
     except (ValueError, TypeError) as error:
         raise ValueError(f"{kept}: expected the list of files kept by `valor download` ({error}); delete it") from error
+    return files
+
+
+def _kept(entry: object) -> RemoteFile:
+    """A file as the kept list names it."""
+    held = as_object(entry, "a file")
+    file = RemoteFile(**held)
+    as_whole(file.size, f"the size of {as_text(file.path, 'a path')}")
+    for name in set(held) - {"path", "size"}:
+        if held[name] is not None:
+            as_text(held[name], f"{name} of {file.path}", blank=True)
+    return replace(file, path=safe_path(file.path))
 
 
 def list_repository(source: Source, revision: str, site: str | None, options: FetchOptions) -> list[RemoteFile]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from valor.eval.events import MODALITIES, event_frame
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import as_flag, as_object, loads
 
 from .archives import read_npz
 
@@ -192,10 +193,14 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        told = dict(json.loads(path.read_text(encoding="utf-8")))
-        told["random_weights"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected what `valor labels` wrote, got {error!r}; make the labels again") from error
+        told = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        as_flag(told.get("random_weights"), "random_weights")
+        for teacher, identity in as_object(told.get("teachers", {}), "teachers").items():
+            as_object(identity, f"teachers: {teacher}")
+        if not isinstance(told.get("left_out", ()), list | tuple | dict):
+            raise ValueError(f"left_out: expected a list, got {told['left_out']!r:.80}")
+    except ValueError as error:
+        raise ValueError(f"{path}: expected what `valor labels` wrote, got {error}; make the labels again") from error
     if told.get(UNDER_WAY):
         raise ValueError(f"{path}: `valor labels` was interrupted while it wrote these labels; run it again")
     return told

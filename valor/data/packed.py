@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole, loads
 
 from .feature_files import FEATURE_FILES, SEGMENTS, ClipArrays, listed
 from .tables import Split
@@ -192,17 +193,27 @@ def read_packed_card(data: Path, kind: str, split: str) -> PackedCard:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no packed {kind} features of {split}; `valor import features` packs them")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         if values.pop("format") != FORMAT_VERSION or (values["kind"], values["split"]) != (kind, split):
             raise ValueError(f"of another format than {FORMAT_VERSION}, or of another kind or split than its name")
-        sequences = ("clip_ids", "shape", "source_shape", "missing")
-        fields: dict[str, Any] = {name: tuple(v) if name in sequences else v for name, v in values.items()}
+        fields: dict[str, Any] = {name: _field(name, value) for name, value in values.items()}
         return PackedCard(**fields)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
             f"{path}: expected the card of packed features, got {error!r}; delete it and run `valor import features` "
             "again"
         ) from error
+
+
+def _field(name: str, value: object) -> object:
+    """A field of a card, once it is known to be of its kind."""
+    if name in ("clip_ids", "missing"):
+        return tuple(as_text(clip_id, name) for clip_id in as_list(value, name))
+    if name in ("shape", "source_shape"):
+        return tuple(as_whole(size, name) for size in as_list(value, name))
+    if name in ("kind", "split", "dtype", "source", "sha256"):
+        return as_text(value, name, blank=True)
+    return as_flag(value, name) if name == "exact" else value  # others are refused by the name they have
 
 
 def read_packed(data: Path, kind: str, split: str, *, verify: bool = True) -> tuple[Tensor, PackedCard]:

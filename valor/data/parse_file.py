@@ -13,9 +13,10 @@ of the file are those of the parse.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,17 @@ import numpy.typing as npt
 from valor.eval.decide import PostProcessing, spread_thresholds
 from valor.eval.events import MODALITIES, events_of
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import (
+    MOST_SECONDS,
+    as_flag,
+    as_list,
+    as_names,
+    as_number,
+    as_object,
+    as_text,
+    as_whole,
+    loads,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -211,8 +223,8 @@ def read_parse(path: Path | str) -> Parse:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such parse; `valor parse VIDEO --json FILE` writes one")
     try:
-        return parse_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return parse_from_json(loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError) as error:
         what = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"{path}: expected the JSON of `valor parse`, which could not be read ({what})") from error
 
@@ -253,28 +265,76 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
     Raises:
         ValueError: It is no parse, or its parts do not fit.
         KeyError: A key is missing.
-        TypeError: A value is of another kind.
     """
+    record = as_object(record, "the file")
     if (record.get("format"), record.get("version")) != (FORMAT, VERSION):
         found = f"{record.get('format')!r} version {record.get('version')!r}"
         raise ValueError(f"expected {FORMAT!r} version {VERSION}, got {found}")
-    held = record["segment_probs"]
-    tracks = [None if held[name] is None else np.array(held[name], np.float32) for name in MODALITIES]
+    held = as_object(record["segment_probs"], "segment_probs")
+    tracks = [None if held[name] is None else _probs(held[name], name, axes=2) for name in MODALITIES]
     known = next((track for track in tracks if track is not None), None)
     if known is None:
         raise ValueError("segment_probs must hold audio, visual or both, got neither")
     filled = [np.full(known.shape, np.nan, np.float32) if track is None else track for track in tracks]
     gate = record["gate_probs"]
+    if len({track.shape for track in filled}) > 1:
+        raise ValueError(f"segment_probs: audio and visual are of other sizes, {[track.shape for track in filled]}")
     return Parse(
-        media=MediaInfo(**record["media"]),
-        class_names=tuple(record["classes"]),
-        segment_seconds=float(record["segment_seconds"]),
+        media=_media(record["media"]),
+        class_names=as_names(record["classes"], "classes"),
+        segment_seconds=as_number(record["segment_seconds"], "segment_seconds", _SHORTEST, MOST_SECONDS),
         segment_probs=np.stack(filled, axis=1),
-        gate_probs=None if gate is None else np.array(gate, np.float32),
+        gate_probs=None if gate is None else _probs(gate, "gate_probs", axes=3),
         decision=PostProcessing.from_dict(record["decision"]),
-        system=record["system"],
-        notes=tuple(record.get("notes", ())),
+        system=as_object(record["system"], "system"),
+        notes=tuple(as_text(note, "notes", blank=True) for note in as_list(record.get("notes", []), "notes")),
     )
+
+
+_SHORTEST = 1e-3
+"""Seconds of the shortest segment."""
+_MOST_VALUES = 2**28
+"""Probabilities in one parse; a day of a thousand classes has 172 million."""
+
+
+_RANGES = {"start_time": (-MOST_SECONDS, MOST_SECONDS), "modified": (-(2.0**53), 2.0**53)}
+"""Of times that may lie below zero, or on the clock of a computer."""
+
+
+def _media(value: object) -> MediaInfo:
+    """The media file of a parse, every field of its kind."""
+    held = as_object(value, "media")
+    known = {entry.name: entry for entry in fields(MediaInfo)}
+    if unknown := sorted(set(held) - set(known)):
+        raise ValueError(f"media: unknown keys {', '.join(unknown):.80}")
+    for name, entry in known.items():
+        if name not in held:
+            if entry.default is MISSING:
+                raise KeyError(f"media: {name}")
+            continue
+        of, where = held[name], f"media: {name}"
+        if of is None and entry.default is None:
+            continue
+        if name in ("name", "path", "sha256"):
+            as_text(of, where, blank=name != "name")
+        elif name in ("has_audio", "has_visual"):
+            as_flag(of, where)
+        elif name in ("width", "height", "size"):
+            as_whole(of, where)
+        else:
+            as_number(of, where, *_RANGES.get(name, (0, MOST_SECONDS)))
+    return MediaInfo(**held)
+
+
+def _probs(value: object, where: str, *, axes: int) -> FloatArray:
+    """float32 of nested lists of numbers; NaN for null."""
+    rows = as_list(value, where)
+    for _ in range(axes - 1):
+        rows = [inner for row in rows for inner in as_list(row, where)]
+    strange = next((number for number in rows if type(number) not in (float, int, NoneType)), None)
+    if strange is not None or len(rows) > _MOST_VALUES:
+        raise ValueError(f"{where}: expected probabilities or null, got {strange!r:.80}")
+    return np.array(value, np.float32)
 
 
 def _rounded(probs: FloatArray, threshold: Any) -> np.ndarray:  # noqa: ANN401

@@ -55,6 +55,16 @@ from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.strict_json import (
+    MOST_SECONDS,
+    as_flag,
+    as_list,
+    as_names,
+    as_number,
+    as_text,
+    as_whole,
+    loads,
+)
 
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import Predictions, decisions, read_predictions, write_predictions
@@ -63,6 +73,7 @@ from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import (
     CLIP_LIST,
     EVENT_COLUMNS,
+    MOST_SEGMENTS,
     PREDICTION_COLUMNS,
     check_unique,
     checked_rows,
@@ -206,26 +217,28 @@ def read_prediction_json(
     """
     path = Path(path)
     table = _read_object(path)
-    unknown = [name for name in table.get("classes", []) if name not in set(class_names)]
+    told = as_names(table["classes"], f"{path}: classes") if "classes" in table else ()
+    unknown = [name for name in told if name not in set(class_names)]
     if unknown:
         raise ValueError(f"{path}: classes must be among {', '.join(class_names)}, got {', '.join(map(str, unknown))}")
     grid = grid or SegmentGrid()
     grid = replace(
         grid,
-        num_segments=_of_kind(table.get("segments", grid.num_segments), int, f"{path}: segments"),
-        segment_seconds=_of_kind(table.get("segment_seconds", grid.segment_seconds), float, f"{path}: segment_seconds"),
+        num_segments=as_whole(table.get("segments", grid.num_segments), f"{path}: segments", 1, MOST_SEGMENTS),
+        segment_seconds=as_number(
+            table.get("segment_seconds", grid.segment_seconds), f"{path}: segment_seconds", 1e-3, MOST_SECONDS
+        ),
     )
-    clips = _of_kind(table.get("clips"), list, f"{path}: clips")
+    clips = as_list(table.get("clips"), f"{path}: clips")
     clip_ids = [
-        _of_kind(_entry(clip, f"{path}: clip {n}", "clip_id"), str, f"{path}: clip {n}: clip_id")
+        as_text(_entry(clip, f"{path}: clip {n}", "clip_id"), f"{path}: clip {n}: clip_id")
         for n, clip in enumerate(clips)
     ]
     if not clip_ids:
         raise ValueError(f"{path}: expected at least one clip, got none; list also clips without events")
     check_unique(clip_ids, str(path))
     events = [event for clip in clips for event in _events(clip, path)]
-    if not isinstance(simulated := table.get("simulated", False), bool):
-        raise ValueError(f"{path}: simulated must be true or false, got {simulated!r:.80}")
+    simulated = as_flag(table.get("simulated", False), f"{path}: simulated")
     found = predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores)
     return replace(found, provenance=Provenance(simulated=simulated))
 
@@ -284,8 +297,8 @@ def _read_object(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such prediction file; `valor predict` writes one")
     try:
-        table = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        table = loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
         raise ValueError(f"{path}: expected predictions as JSON, which could not be read ({error})") from error
     if not isinstance(table, dict) or table.get("format") != PREDICTIONS_FORMAT:
         found = f"the format {table.get('format')!r}" if isinstance(table, dict) else type(table).__name__
@@ -297,16 +310,16 @@ def _events(clip: Mapping[str, Any], path: Path) -> Iterator[ListedEvent]:
     """The events of one clip entry."""
     for modality in MODALITIES:
         where = f"{path}: clip {clip['clip_id']!r}: {modality}"
-        for index, event in enumerate(_of_kind(_entry(clip, where.rpartition(":")[0], modality), list, where)):
+        for index, event in enumerate(as_list(_entry(clip, where.rpartition(":")[0], modality), where)):
             place = f"{where} event {index}"
             score = event.get("score") if isinstance(event, dict) else None
             yield ListedEvent(
                 clip_id=clip["clip_id"],
                 modality=modality,
-                class_name=_of_kind(_entry(event, place, "event_label"), str, f"{place}: event_label"),
-                onset=_of_kind(_entry(event, place, "onset"), float, f"{place}: onset"),
-                offset=_of_kind(_entry(event, place, "offset"), float, f"{place}: offset"),
-                score=None if score is None else _of_kind(score, float, f"{place}: score"),
+                class_name=as_text(_entry(event, place, "event_label"), f"{place}: event_label"),
+                onset=as_number(_entry(event, place, "onset"), f"{place}: onset"),
+                offset=as_number(_entry(event, place, "offset"), f"{place}: offset"),
+                score=None if score is None else as_number(score, f"{place}: score", 0, 1),
                 where=place,
             )
 
@@ -317,14 +330,6 @@ def _entry(table: Any, where: str, key: str) -> Any:  # noqa: ANN401
         found = ", ".join(map(repr, table)) or "nothing" if isinstance(table, dict) else type(table).__name__
         raise ValueError(f"{where}: expected an object with {key!r}, got {found:.120}")
     return table[key]
-
-
-def _of_kind(value: Any, kind: type, where: str) -> Any:  # noqa: ANN401
-    """A value that must be text, a list or a number."""
-    accepted = (int, float) if kind is float else kind
-    if not isinstance(value, accepted) or isinstance(value, bool):
-        raise ValueError(f"{where}: expected {kind.__name__}, got {value!r:.80}")
-    return value
 
 
 @dataclass(frozen=True)

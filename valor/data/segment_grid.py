@@ -25,6 +25,9 @@ ROUNDINGS = ("exact", "nearest", "cover")
 TOLERANCE = 1e-6
 """A time this close to a border, in segments, lies on it: decimals such as 0.1 are not exact."""
 
+_MOST_CELLS = 2**30
+"""Marks of all clips together: 4 GiB of them."""
+
 SHOWN = 5
 """How many events an error lists before it only counts."""
 
@@ -104,6 +107,12 @@ def predictions_of(
     moved = _check_grid(events, grid)
     row_of = {clip_id: row for row, clip_id in enumerate(clip_ids)}
     column_of = {name: column for column, name in enumerate(class_names)}
+    cells = len(clip_ids) * grid.num_segments * len(MODALITIES) * len(class_names)
+    if cells > _MOST_CELLS:
+        raise ValueError(
+            f"{len(clip_ids):,} clips of {grid.num_segments:,} segments and {len(class_names):,} classes are more than "
+            "memory is given to; say fewer segments"
+        )
     highest = np.zeros((len(clip_ids), grid.num_segments, len(MODALITIES), len(class_names)), dtype=np.float32)
     for event in events:
         height = event.score if use_scores else 1.0

@@ -44,6 +44,7 @@ import numpy as np
 from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest
+from valor.label_harvest.strict_json import MOST_SECONDS
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 """File of the clip-level tags of each split."""
@@ -80,6 +81,9 @@ CLIP_LIST = "clips.txt"
 
 LLP_SEGMENTS = 10
 """T of LLP: ten segments of one second."""
+
+MOST_SEGMENTS = 100_000
+"""Of one clip: a day has 86,400 seconds."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +163,12 @@ def checked_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tupl
 
 
 def plain_seconds(cell: str) -> float | None:
-    """The time a cell holds; None if it is no finite number from 0 on, written plainly."""
+    """The time a cell holds; None if it is no number from 0 to MOST_SECONDS, written plainly."""
     try:
         seconds = float(cell) if cell.isascii() and "_" not in cell else math.nan
     except ValueError:
         return None
-    return seconds if 0 <= seconds < math.inf else None
+    return seconds if 0 <= seconds <= MOST_SECONDS else None
 
 
 def seconds_text(time: float) -> str:

@@ -32,6 +32,7 @@ import numpy.typing as npt
 from valor.eval.decide import PostProcessing, fill, is_complete
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 
 APPLIES_TO = {
     "segment_threshold": "score >= threshold",
@@ -136,24 +137,21 @@ def read_calibration(path: Path | str, class_names: Sequence[str]) -> Calibratio
     """
     path = Path(path)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-        thresholds = {role: tuple(float(value) for value in table[role]) for role in ROLES if role in table}
-        classes = dict(table.get("classes") or {name: {} for name in class_names})
+        table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        thresholds = {role: _numbers(table[role], role) for role in ROLES if role in table}
+        classes = as_object(table.get("classes") or {name: {} for name in class_names}, "classes")
         rule = table.get("post_processing")
         calibration = Calibration(
-            applies_to=table["applies_to"],
+            applies_to=as_text(table.get("applies_to"), "applies_to"),
             class_names=tuple(class_names),
             thresholds=thresholds,
-            f_scores={role: tuple(_figure(figures, role, "f") for figures in classes.values()) for role in thresholds},
-            support={
-                role: tuple(_figure(figures, role, "support") or 0 for figures in classes.values())
-                for role in thresholds
-            },
-            rule=None if rule is None else PostProcessing.from_dict(rule),
+            f_scores={role: tuple(_f(figures, role) for figures in classes.values()) for role in thresholds},
+            support={role: tuple(_support(figures, role) for figures in classes.values()) for role in thresholds},
+            rule=None if rule is None else PostProcessing.from_dict(as_object(rule, "post_processing")),
             provenance={key: value for key, value in table.items() if key not in WRITTEN and key not in ROLES},
         )
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected thresholds as `valor calibrate` writes them, got {error!r:.300}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected thresholds as `valor calibrate` writes them, got {error!s:.300}") from error
     if tuple(classes) != tuple(class_names):
         raise ValueError(
             f"{path}: the thresholds are of {len(classes)} classes ({', '.join(list(classes)[:3])}, ...), expected the "
@@ -171,13 +169,14 @@ def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.fl
         ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         applies_to = table.get("applies_to", "labels")
-        thresholds = {role: np.array(values, dtype=float) for role, values in table.items() if isinstance(values, list)}
-    except (OSError, UnicodeDecodeError, ValueError, AttributeError, TypeError) as error:
+        lists = {role: values for role, values in table.items() if isinstance(values, list)}
+        thresholds = {role: np.array(_numbers(values, role)) for role, values in lists.items()}
+    except (OSError, ValueError) as error:
         raise ValueError(f'{path}: expected JSON {{"audio": [numbers], "visual": [numbers]}}, got {error}') from error
     if applies_to != "labels":
-        raise ValueError(f"{path}: expected thresholds of teachers' logits, got those of a parser's {applies_to}")
+        raise ValueError(f"{path}: expected thresholds of teachers' logits, got those of a parser's {applies_to!s:.80}")
     wrong = {role: values.shape for role, values in thresholds.items() if values.shape != (num_classes,)}
     if wrong or not thresholds:
         raise ValueError(f"{path}: expected one threshold for each of {num_classes} classes, got {wrong or 'no list'}")
@@ -191,7 +190,7 @@ def threshold_origin(path: Path) -> dict[str, Any]:
         path: What `read_thresholds` read, of `valor calibrate` or written by hand.
     """
     content = path.read_bytes()
-    told = {key: value for key, value in json.loads(content).items() if not isinstance(value, (list, dict))}
+    told = {key: value for key, value in loads(content).items() if not isinstance(value, (list, dict))}
     return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **told}
 
 
@@ -211,5 +210,19 @@ def _figures(calibration: Calibration, index: int) -> dict[str, dict[str, float 
     return figures
 
 
-def _figure(figures: Mapping[str, Any], role: str, name: str) -> Any:  # noqa: ANN401
-    return figures.get(role, {}).get(name)
+_HIGHEST = 1e12
+"""No logit and no probability comes near."""
+
+
+def _numbers(values: object, where: str) -> tuple[float, ...]:
+    return tuple(as_number(value, where, -_HIGHEST, _HIGHEST) for value in as_list(values, where))
+
+
+def _f(figures: object, role: str) -> float | None:
+    f = as_object(as_object(figures, "classes").get(role, {}), role).get("f")
+    return None if f is None else as_number(f, f"f of {role}", 0, 1)
+
+
+def _support(figures: object, role: str) -> int:
+    support = as_object(as_object(figures, "classes").get(role, {}), role).get("support")
+    return as_whole(support or 0, f"support of {role}")

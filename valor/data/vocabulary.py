@@ -1,11 +1,12 @@
 """The one table of event classes: name, the prompts the two teachers read, and the thresholds on what they answer."""
 
 import difflib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from valor.label_harvest.strict_json import as_list, as_object, loads
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class EventClass:
                 raise TypeError(f"{name} must be text, got {given!r}")
         for name in ("visual_threshold", "audio_threshold"):
             number = getattr(self, name)
-            if not isinstance(number, int | float) or isinstance(number, bool) or math.isnan(number):
+            if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
                 raise TypeError(f"{name} of {self.name} must be a number, got {number!r}")
 
 
@@ -128,8 +129,9 @@ def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
             "which is no file"
         )
     try:
-        classes = tuple(EventClass(**entry) for entry in json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        entries = as_list(loads(path.read_text(encoding="utf-8")), "the file")
+        classes = tuple(EventClass(**as_object(entry, "a class")) for entry in entries)
+    except (ValueError, TypeError) as error:
         raise ValueError(
             f"{path}: expected a JSON list of objects with name, visual_prompt, audio_prompt, visual_threshold and "
             f"audio_threshold, got {error}"
@@ -155,7 +157,7 @@ def read_class_names(typed: str | None, folder: Path) -> tuple[str, ...]:
         return _unique([name.strip() for name in typed.split(",") if name.strip()], typed)
     if typed not in VOCABULARIES and Path(typed).is_file():
         try:
-            held = json.loads(Path(typed).read_text(encoding="utf-8"))
+            held = loads(Path(typed).read_text(encoding="utf-8"))
         except ValueError:
             held = None  # read_vocabulary says what is wrong
         if isinstance(held, list) and held and all(isinstance(name, str) and name.strip() for name in held):

@@ -38,6 +38,7 @@ from valor.eval.intervals import Interval, Intervals, compare, seed_interval
 from valor.eval.scores import FIGURES, LEVELS, Scores
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
+from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
 from valor.training.methods.methods import Methods
@@ -124,7 +125,7 @@ def _demo(data: Path, clips: int | None, workers: int, *, progress: bool) -> Abl
     options = DemoOptions() if clips is None else DemoOptions(clips=clips)
     sizes, seed = options.split_sizes(), options.world_seed
     if clips is None and (data / WORLD_FILE).is_file():
-        made = json.loads((data / WORLD_FILE).read_text(encoding="utf-8"))
+        made = loads((data / WORLD_FILE).read_text(encoding="utf-8"))
         sizes, seed = made["sizes"], made["seed"]
     build_world(data, sizes, seed, workers, progress=progress)
     splits = {split: LLP.read_split(data, split) for split in SPLITS}

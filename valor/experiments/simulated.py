@@ -39,6 +39,7 @@ from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import loads
 
 from .options import SimulationOptions
 
@@ -184,7 +185,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
         write_mark(out, identity)
         return
     try:
-        found = dict(json.loads(path.read_text(encoding="utf-8")))
+        found = dict(loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path}: expected the JSON of a simulation, got {error}; remove {out}") from error
     other = [key for key in {**identity, **found} if identity.get(key) != found.get(key)]

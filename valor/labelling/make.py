@@ -4,7 +4,6 @@
 replace or remove; any other file that is in the way, such as a published feature, stops the run before it writes.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from valor.label_harvest.pseudo_labels import judges_of
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.origins import read_origins
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_folder, store_manifest
+from valor.label_harvest.strict_json import loads
 
 from . import review
 from .labels import judging_roles, label_clips, provenance_of, thresholds_for, write_labels
@@ -326,7 +326,7 @@ def open_label_folder(
 def _read_record(path: Path) -> Mapping[str, Any]:
     """What `labels.json` says; nothing where there is none or it is no such file."""
     with suppress(OSError, ValueError):
-        told = json.loads((path / LABEL_FACTS).read_text(encoding="utf-8"))
+        told = loads((path / LABEL_FACTS).read_text(encoding="utf-8"))
         return told if isinstance(told, dict) else {}
     return {}
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
+from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,7 +102,7 @@ def read_published(path: Path = DATA) -> Published:
         ValueError: The file is not of that form.
     """
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = loads(path.read_text(encoding="utf-8"))
         rows = tuple(_row(entry) for entry in table["rows"])
         return Published(rows, dict(table["truths"]), dict(table["rules"]))
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
@@ -115,7 +116,7 @@ def _row(entry: dict[str, Any]) -> PublishedRow:
         five = fields.pop(level) or [None] * len(FIGURES)
         if len(five) != len(FIGURES):
             raise ValueError(f"{entry['method']}: expected {len(FIGURES)} figures at {level} level, got {five}")
-        figures += [None if figure is None else float(figure) for figure in five]
+        figures += [None if figure is None else as_number(figure, level, 0, 100) for figure in five]
     return PublishedRow(figures=tuple(figures), sources=tuple(fields.pop("sources")), **fields)
 
 
@@ -144,6 +145,8 @@ class TableRow:
     truth_sha256: str | None
     clips: int
     clips_expected: int
+    clips_sha256: str | None = None
+    """Of the names of the clips, where they are a part of the split."""
     sources: tuple[str, ...] = ()
     confidence: str = "scored here"
     note: str = ""
@@ -287,24 +290,48 @@ def read_run(run: str | Path) -> TableRow:
 def _read_scores(path: Path) -> TableRow:
     """One score file as a row."""
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+        report = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         scores = TenScores.from_dict(report)
-        spread = TenScores.from_dict({**report["sd"], "clips": scores.clips}) if "sd" in report else None
+        spread = None
+        if "sd" in report:
+            spread = TenScores.from_dict({**as_object(report["sd"], "sd"), "clips": scores.clips})
         return TableRow(
             name=str(path),
             figures=_ten(scores),
             spread=_ten(spread) if spread else (None,) * len(LEVELS) * len(FIGURES),
-            seeds=len(report.get("seeds", [0])),
+            seeds=max(1, len(as_list(report.get("seeds", [0]), "seeds"))),
             group="run",
-            post_processing=report.get("post_processing"),
-            selection=report.get("selection", SELECTION if (path.parent / "recipe.json").is_file() else None),
-            truth_sha256=report.get("truth_sha256"),
+            post_processing=_rule_of(report.get("post_processing")),
+            selection=_text_of(report, "selection", SELECTION if (path.parent / "recipe.json").is_file() else None),
+            truth_sha256=_text_of(report, "truth_sha256"),
             clips=scores.clips,
-            clips_expected=int(report.get("clips_expected", scores.clips)),
+            clips_expected=as_whole(report.get("clips_expected", scores.clips), "clips_expected", scores.clips),
+            clips_sha256=_text_of(report, "clips_sha256"),
             provenance=told_by(report),
         )
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
+
+
+def _text_of(report: Record, name: str, otherwise: str | None = None) -> str | None:
+    found = report.get(name, otherwise)
+    return None if found is None else as_text(found, name)
+
+
+def _rule_of(value: object) -> Record | None:
+    """A post-processing, once it is known to be a rule or to say that decisions were made elsewhere."""
+    if value is None:
+        return None
+    record = as_object(value, "post_processing")
+    if record.get("rounding") is not None:
+        as_text(record["rounding"], "post_processing: rounding")
+    if record.get("segment_threshold", 0) is None:
+        as_text(record.get("gate"), "post_processing: gate")
+        if record.get("preset") is not None:
+            as_text(record["preset"], "post_processing: preset")
+    else:
+        PostProcessing.from_dict(record)
+    return record
 
 
 def _ten(scores: TenScores) -> Figures:
@@ -345,6 +372,8 @@ def _differences(one: TableRow, other: TableRow) -> list[str]:
             found.append(f"{what} {str(first)[:32]} and {str(second)[:32]}")
     if (one.clips, one.clips_expected) != (other.clips, other.clips_expected):
         found.append(f"{_coverage(one)} and {_coverage(other)}")
+    elif one.clips < one.clips_expected and (one.clips_sha256 is None or one.clips_sha256 != other.clips_sha256):
+        found.append(f"{_coverage(one)}, and not the same clips or not known to be the same")
     return found
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from valor.data.own_files import note_own
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
@@ -135,9 +136,9 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise FileNotFoundError(f"{path}: no such checkpoint; `valor train` writes one")
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_HEADER, "null"))
+            header = loads((file.metadata() or {}).get(_HEADER, "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path}: expected a safetensors checkpoint, which could not be read ({error})") from error
     if not isinstance(header, dict) or header.pop("format", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: expected a checkpoint of format {FORMAT_VERSION} with its description in the header")

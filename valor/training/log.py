@@ -17,6 +17,7 @@ from valor.eval.figures.training import LoggedRun, training_figure
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import loads
 
 from .run_folder import LOG, PICTURE, RECIPE
 
@@ -47,7 +48,7 @@ def read_training_log(run: Path | str) -> LoggedRun:
     records = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
-            records.append(_plain_record(json.loads(line)))
+            records.append(_plain_record(loads(line)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}:{number}: expected the record of an epoch, got {error!r}; train again") from error
     if not records:
@@ -131,7 +132,7 @@ def _selection(run: Path) -> str:
     """The validation figure the kept epoch of a run is best in; of runs that do not say, segment Type@AV."""
     path = (run if run.is_dir() else run.parent) / RECIPE
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["fit"]["select_by"])
+        return str(loads(path.read_text(encoding="utf-8"))["fit"]["select_by"])
     except (OSError, ValueError, KeyError, TypeError):
         return DEFAULT_SELECTION
 
@@ -200,7 +201,7 @@ def wandb_tracker(run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
 
     run.mkdir(parents=True, exist_ok=True)
     known = run / WANDB_RUN
-    identity = json.loads(known.read_text(encoding="utf-8"))["id"] if known.is_file() else None
+    identity = loads(known.read_text(encoding="utf-8"))["id"] if known.is_file() else None
     name = "/".join(run.resolve().parts[-2:])
     opened = wandb.init(project="valor-avvp", name=name, dir=str(run), config=dict(recipe), id=identity, resume="allow")
     with replaced(known) as temporary:

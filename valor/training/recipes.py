@@ -14,6 +14,7 @@ from typing import Any
 from valor.data.feature_options import FeatureOptions
 from valor.data.own_files import note_own
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import loads
 from valor.parsers.options import PARSERS, ParserOptions
 
 from .methods.methods import METHODS, RENAMED, Methods, changed_methods, from_old_names, in_order, note_renamed
@@ -219,7 +220,7 @@ def read_recipe(path: Path | str) -> Recipe:
     """
     values: Any = None
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = loads(Path(path).read_text(encoding="utf-8"))
         return recipe_from_json(values)
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         note = note_own(values, str(path)) if isinstance(values, Mapping) else ""

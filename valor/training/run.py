@@ -4,7 +4,6 @@ With it, what a run computes with (device, threads, the deterministic mode), and
 parser does not know: fed with others it answers too, and answers noise.
 """
 
-import json
 import logging
 import os
 import platform
@@ -22,6 +21,7 @@ from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
 from valor.data.tables import Split
+from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
@@ -344,7 +344,7 @@ def _test_set(
 def _begun_with(out: Path) -> Mapping[str, Any]:
     """What a run folder says it was begun with; nothing where it does not say."""
     try:
-        return dict(json.loads((out / RECIPE).read_text(encoding="utf-8"))["run"]["runtime"])
+        return dict(loads((out / RECIPE).read_text(encoding="utf-8"))["run"]["runtime"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -20,6 +20,7 @@ from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.scores import Scores, score
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import OWN, ParserOptions
@@ -371,7 +372,7 @@ def _check_files(out: Path, state: Progress) -> None:
 def _epoch_of(line: str) -> int | None:
     """The epoch a line of the log is about, None for a line that is cut off."""
     try:
-        return int(json.loads(line)["epoch"])
+        return int(loads(line)["epoch"])
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -50,6 +50,7 @@ from valor.data.tables import (
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import LockedError, locked, replaced
+from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
 
 from .documents import Clip, Document, Marks, System
 from .sources import named_source
@@ -219,19 +220,30 @@ def read_journal(path: Path) -> dict[str, Correction]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = as_object(loads(line), "a line")
             events = record["events"]
             correction = Correction(
-                clip_id=record["clip"],
-                events=None if events is None else tuple(CorrectedEvent(*event) for event in events),
-                checked=record["checked"],
-                revision=record["revision"],
+                clip_id=as_text(record["clip"], "clip"),
+                events=None if events is None else tuple(_journalled(event) for event in as_list(events, "events")),
+                checked=as_flag(record["checked"], "checked"),
+                revision=as_whole(record["revision"], "revision", 1),
             )
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError):
             _LOG.warning("%s:%d: this line is torn and passed over; the clip keeps its state of before", path, number)
             continue
         current[correction.clip_id] = correction
     return current
+
+
+def _journalled(value: object) -> CorrectedEvent:
+    """An event of the journal."""
+    event = as_list(value, "an event")
+    if len(event) != 4 or event[1] not in MODALITIES:
+        raise ValueError(f"an event is [class, modality, onset, offset], got {event!r:.100}")
+    onset, offset = (as_number(time, "a time", 0) for time in event[2:])
+    if onset >= offset:
+        raise ValueError(f"an event has its onset before its offset, got {event!r:.100}")
+    return CorrectedEvent(as_text(event[0], "class"), event[1], onset, offset)
 
 
 def _typed(message: Mapping[str, Any], name: str, kind: type) -> Any:  # noqa: ANN401

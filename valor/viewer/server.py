@@ -23,6 +23,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from valor.label_harvest.strict_json import loads
+
 from .corrections import BusyError, ConflictError, Corrections
 from .documents import Document
 from .media_files import media_type
@@ -236,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
             return None
         try:
-            message = json.loads(self.rfile.read(length))
+            message = loads(self.rfile.read(length))
         except (ValueError, RecursionError):
             message = None
         if not isinstance(message, dict):

@@ -4,7 +4,6 @@ Every source becomes a system with its marks by clip (`Gathered`); then all syst
 each clip on one grid. A parse may come from anyone, so its times and names are checked a second time.
 """
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -111,7 +110,7 @@ def _gather(named: list[tuple[str | None, Path]], options: SourceOptions, known:
             systems[spare] = _of_predictions(spare, path, options)
             continue
         for file in files:
-            parse = read_checked(file)
+            parse = read_parse(file)
             own = name or system_name(parse)
             if own not in systems:
                 segment, gate = parsed_limits(parse)
@@ -206,26 +205,6 @@ def _gate_rows(predictions: Predictions, rule: PostProcessing) -> FloatArray:
     )
     opened = np.ones((held.shape[0], held.shape[3]), dtype=np.float32)
     return np.stack([opened if probs is None else probs for probs in read], axis=1)[:, np.newaxis]
-
-
-def read_checked(path: Path) -> Parse:
-    """Read a parse, whoever wrote it.
-
-    Raises:
-        ValueError: It is no parse, or a name is no text or a time no time.
-        FileNotFoundError: There is no such file.
-    """
-    parse = read_parse(path)
-    media, names = parse.media, parse.class_names
-    times = {"duration": media.duration, "start_time": media.start_time, "segment_seconds": parse.segment_seconds}
-    wrong = [name for name, time in times.items() if type(time) not in (int, float) or not math.isfinite(time)]
-    if wrong or media.duration < 0 or parse.segment_seconds < 1e-3:
-        raise ValueError(f"{path}: {', '.join(wrong) or 'duration and segment_seconds'} must be seconds, got {times}")
-    if not all(type(text) is str and text for text in (*names, media.name)) or len(set(names)) != len(names):
-        raise ValueError(
-            f"{path}: the media and the classes need names, all different, got {media.name!r} {names!r:.200}"
-        )
-    return parse
 
 
 def system_name(parse: Parse) -> str:

@@ -73,7 +73,7 @@ def test_a_class_may_have_several_prompts(tmp_path):
     ([DOG | {"name": " "}], "name must be text, got ' '"),
     ([DOG | {"visual_threshold": "high"}], "visual_threshold of Dog must be a number, got 'high'"),
     ([DOG | {"audio_threshold": True}], "audio_threshold of Dog must be a number, got True"),
-    ([DOG | {"audio_threshold": float("nan")}], "audio_threshold of Dog must be a number, got nan"),
+    ([DOG | {"audio_threshold": float("nan")}], "NaN is no number that JSON has"),
     ([DOG, DOG | {"audio_prompt": "A howl"}], r"class names must be unique and at least one, got \['Dog'\]"),
     ([], "class names must be unique and at least one, got none"),
 ])  # fmt: skip

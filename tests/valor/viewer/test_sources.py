@@ -17,13 +17,13 @@ from valor.data.tables import write_event_table, write_weak_table
 from valor.eval.decide import PostProcessing
 from valor.video.formats.formats import events_text
 from valor.viewer.corrections import events_of_mask, write_correction_files
-from valor.viewer.sources import SourceOptions, parsed_limits, parsed_marks, read_checked, read_document, system_name
+from valor.viewer.sources import SourceOptions, parsed_limits, parsed_marks, read_document, system_name
 
 GATED = {"segment_threshold": 0.5, "gate": "modality", "clip_threshold": 0.4}
 
 
 def read(tmp_path, record):
-    return read_checked(write_parse(tmp_path / "a.json", record))
+    return read_parse(write_parse(tmp_path / "a.json", record))
 
 
 def test_decisions_follow_the_rule_of_the_file(tmp_path):
@@ -61,13 +61,13 @@ def test_a_parse_is_called_by_its_run(tmp_path, system, name):
 
 
 @pytest.mark.parametrize(("media", "change", "message"), [
-    ({"duration": float("nan")}, {}, "duration must be seconds"),
-    ({"duration": "long"}, {}, "duration must be seconds"),
-    ({"start_time": None}, {}, "start_time must be seconds"),
-    ({"duration": -1.0}, {}, "must be seconds"),
-    ({}, {"segment_seconds": 0}, "must be seconds"),
-    ({"name": ["x"]}, {}, "need names"),
-    ({}, {"classes": ["a", "a", "b"]}, "need names, all different"),
+    ({"duration": float("nan")}, {}, "NaN is no number"),
+    ({"duration": "long"}, {}, "duration: expected a number"),
+    ({"start_time": None}, {}, "start_time: expected a number"),
+    ({"duration": -1.0}, {}, "duration: expected a number"),
+    ({}, {"segment_seconds": 0}, "segment_seconds: expected a number"),
+    ({"name": ["x"]}, {}, "name: expected text"),
+    ({}, {"classes": ["a", "a", "b"]}, "classes: expected names that are unique"),
     ({}, {"version": 2}, "could not be read"),
 ])  # fmt: skip
 def test_a_strangers_parse_is_looked_at_twice(tmp_path, media, change, message):

@@ -20,6 +20,7 @@ from valor.demo.audio import sounds
 from valor.demo.pictures.looks import Scene, arrange
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.strict_json import loads
 
 from .schedule import CLIP_SECONDS, SPLITS, ClipPlan, sample_world, world_arrays
 
@@ -173,8 +174,8 @@ def _claim_folder(folder: Path, identity: dict[str, object]) -> None:
     path = folder / "world.json"
     if path.is_file():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            found = loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise ValueError(
                 f"{path}: expected the JSON of a rendered world, got {error}; choose another folder"
             ) from error

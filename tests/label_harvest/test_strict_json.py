@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from valor.label_harvest.store.strict_json import loads
+from valor.label_harvest.strict_json import loads
 
 NUMBERS = st.integers(-(10**18), 10**18) | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
