@@ -165,7 +165,7 @@ def parse_media(
     options: ParseOptions | None = None,
     *,
     watch: Callable[[MediaSurvey, Window], None] | None = None,
-    bar: tqdm | None = None,
+    bar: "tqdm[Any] | None" = None,
     reader: MediaReader | None = None,
 ) -> Parse:
     """Parse one media file.
@@ -198,8 +198,9 @@ def parse_media(
     slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
     windows_of = read_windows(survey, system.grid, hop=hop, slots=slots, reader=reader)
     for windows in _batched(windows_of, 1 if slots else _batch_size(survey, system, options)):
-        for window in windows if watch else ():
-            watch(survey, window)
+        if watch is not None:
+            for window in windows:
+                watch(survey, window)
         heard_or_seen = [window for window in windows if window.present.any()]
         if heard_or_seen:
             _judge(system, heard_or_seen, rule.gate, probs, gates)
@@ -271,7 +272,7 @@ def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
 class _Progress:
     """Moves a bar by seconds of media, window by window."""
 
-    bar: tqdm | None
+    bar: "tqdm[Any] | None"
     seconds: float
     windows: int
     done: int = 0

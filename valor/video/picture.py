@@ -78,9 +78,10 @@ class MediaSketch:
                 self.frames[place] = _thumbnail(frames[segment - start])
 
     def _take_sound(self, window: Window) -> None:
-        grid = window.clip.grid
+        grid, waveform = window.clip.grid, window.clip.waveform
+        assert waveform is not None  # asked by the caller
         width = max(1, round(MOST_COLUMNS / max(self.segments, grid.num_segments)))
-        pieces = np.array_split(window.clip.waveform, grid.num_segments)
+        pieces = np.array_split(waveform, grid.num_segments)
         for offset, piece in enumerate(pieces):
             segment = window.start + offset
             if window.valid[offset] and segment not in self.columns:
@@ -116,7 +117,8 @@ def _spectra(samples: np.ndarray, rate: int, columns: int) -> np.ndarray:
     power = np.square(np.abs(np.fft.rfft(windows))).reshape(columns, spectra, -1).mean(axis=1)
     total = np.concatenate([np.zeros((columns, 1)), power.cumsum(axis=1)], axis=1)
     bands = (total[:, stops] - total[:, first]) / (stops - first) / (_SPECTRUM / 4) ** 2
-    return (10 * np.log10(np.maximum(bands, 1e-12))).T.astype(np.float32)
+    decibels: np.ndarray = 10 * np.log10(np.maximum(bands, 1e-12))
+    return decibels.T.astype(np.float32)
 
 
 SUFFIXES = (".png", ".svg")

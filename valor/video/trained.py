@@ -91,6 +91,7 @@ def _parse_both(parser: HybridParser, features: WindowFeatures, class_names: tup
         weak_labels=torch.zeros(len(features.audio), len(class_names), dtype=torch.bool),
     )
     found = predict_split(parser, clips)
+    assert found.segment_probs is not None  # a parser always answers probabilities
     return WindowProbs(found.segment_probs, found.clip_probs, found.modality_probs)
 
 
@@ -114,7 +115,7 @@ def _parse_one(parser: HybridParser, features: WindowFeatures, modality: int) ->
 def _stem(parser: HybridParser, features: WindowFeatures, modality: int, device: torch.device) -> Tensor:
     """The projected stream of a modality; the other one is filled with zeros, which go nowhere."""
     batch, segments = features.valid.shape
-    inputs = []
+    inputs: list[Tensor | None] = []
     for given, layer in zip(
         (features.audio, features.visual, features.motion),
         (parser.stem.audio, parser.stem.visual, parser.stem.motion),
@@ -126,7 +127,8 @@ def _stem(parser: HybridParser, features: WindowFeatures, modality: int, device:
             inputs.append(torch.zeros(batch, segments, layer.in_features, device=device))
         else:
             inputs.append(given.float().to(device))
-    return parser.stem(*inputs)[modality]
+    streams: tuple[Tensor, Tensor] = parser.stem(*inputs)
+    return streams[modality]
 
 
 _LOG = logging.getLogger(__name__)
@@ -204,6 +206,7 @@ class TrainedSystem:
         for kind in dict.fromkeys(kinds):
             rows = [row for row, its in enumerate(kinds) if its == kind]
             found = parse_windows(self.parser, self._features(windows, evidence, rows), self.class_names)
+            assert found.clip is not None and found.modality is not None  # of a trained parser
             parts |= {row: (found.segment[n], found.clip[n], found.modality[n]) for n, row in enumerate(rows)}
         return WindowProbs(*(np.stack(part) for part in zip(*(parts[row] for row in sorted(parts)), strict=True)))
 
@@ -268,7 +271,7 @@ def load_system(
     teachers = tuple(
         _teacher(run, role, kinds, card, teacher_checkpoints or {}) for role, kinds in _kinds(run, features).items()
     )
-    rates = {teacher.sample_rate for teacher in teachers} - {None}
+    rates = {teacher.sample_rate for teacher in teachers if teacher.sample_rate is not None}
     if len(rates) > 1:
         raise ValueError(f"{run}: its teachers hear at {sorted(rates)} Hz; a parse hears at one rate")
     return TrainedSystem(
@@ -309,7 +312,9 @@ def _teacher(
 ) -> Teacher:
     """The teacher that made some streams, once it is known to be the same."""
     recorded = card.recipe.get("run", {}).get("sources", {}).get("features", {})
-    trained = next((recorded[s]["teacher"] for s in kinds if (recorded.get(s) or {}).get("teacher")), {})
+    trained: Mapping[str, Any] = next(
+        (recorded[s]["teacher"] for s in kinds if (recorded.get(s) or {}).get("teacher")), {}
+    )
     name = trained.get("teacher")
     if name is None:
         name = {"audio": "clap", "visual": "clip", "fused": "demo-fused"}.get(role, role)

@@ -118,7 +118,7 @@ def load_zero_shot(
     limits = read_thresholds(thresholds, len(classes)) if thresholds else _thresholds(classes, built, own=own)
     if not set(MODALITIES) <= set(limits):
         raise ValueError(f"{thresholds}: expected thresholds for audio and visual, got {', '.join(limits)}")
-    rates = {teacher.sample_rate for teacher in built} - {None}
+    rates = {teacher.sample_rate for teacher in built if teacher.sample_rate is not None}
     return ZeroShotSystem(
         class_names=class_names(classes),
         teachers=built,
