@@ -13,6 +13,8 @@ from math import ceil
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from ..xml_text import xml_text
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -112,7 +114,7 @@ def to_svg(figure: "Figure") -> str:
     image = io.BytesIO()
     with _settings():
         figure.savefig(image, format="svg", dpi=DPI, metadata={"Date": None})
-    return image.getvalue().decode("utf-8")
+    return xml_text(image.getvalue().decode("utf-8"))
 
 
 def _settings() -> "AbstractContextManager[None]":

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clip import MediaError
-from .packets import Recording, no_tick, recording
+from .packets import Recording, base_of, no_tick, recording
+from .rates import FrameTimes
 
 if TYPE_CHECKING:
     import av
@@ -40,7 +41,9 @@ class MediaSurvey:
     """Of the frames as they are stored, in pixels."""
     height: int | None = None
     frame_rate: float | None = None
-    """Average frames per second."""
+    """Average frames per second, as the times of the frames say."""
+    constant_rate: bool | None = None
+    """Whether frame n is shown at n / `frame_rate`, half a frame more or less, all along; None where nobody knows."""
     video_start: float = 0.0
     """When the first frame is shown, in seconds from the start of the clock."""
     audio_start: float = 0.0
@@ -77,8 +80,11 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
         if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
             size = f"{video.codec_context.width} x {video.codec_context.height}"
             raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
-        spans = _stream_spans(media, [stream for stream in (video, audio) if stream is not None], tick)
+        times = FrameTimes()
+        spans = _stream_spans(media, [stream for stream in (video, audio) if stream is not None], tick, times)
         shown, heard = (spans.get(stream.index) if stream else None for stream in (video, audio))
+        promised = float(video.average_rate) if video and video.average_rate else None
+        rate, even = times.rate(base_of(video), promised, media.clock) if video else (None, None)
         survey = MediaSurvey(
             path=path,
             start_time=media.clock,
@@ -87,7 +93,8 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
             promised_seconds=_promised(media),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
-            frame_rate=float(video.average_rate) if video and video.average_rate else None,
+            frame_rate=rate,
+            constant_rate=even,
             video_start=shown[0] if shown else 0.0,
             audio_start=heard[0] if heard else 0.0,
         )
@@ -117,13 +124,18 @@ def _refuse_other_formats(container: "av.container.InputContainer") -> None:
 
 
 def _stream_spans(
-    media: Recording, streams: "Sequence[Stream]", tick: Callable[[], None]
+    media: Recording, streams: "Sequence[Stream]", tick: Callable[[], None], frames: FrameTimes
 ) -> dict[int, tuple[float, float]]:
-    """By index of the stream, when it begins and ends from the start of the clock; none for streams without packets."""
+    """By index of the stream, when it begins and ends from the start of the clock; none for streams without packets.
+
+    The times of the video's frames go into `frames`.
+    """
     of = {stream.index: stream for stream in streams}
     spans = dict[int, tuple[float, float]]()
     for packet in media.packets(streams, damaged=True, tick=tick):
         if (span := media.span(packet, of[packet.stream_index])) is not None:
             start, end = spans.get(packet.stream_index, (math.inf, 0.0))
             spans[packet.stream_index] = (min(start, max(0.0, span[0])), max(end, span[1]))
+            if of[packet.stream_index].type == "video" and packet.pts is not None:
+                frames.add(packet.pts)
     return spans

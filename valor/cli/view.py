@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,7 +99,7 @@ def _serve(cli: argparse.Namespace, document: Document, corrections: "Correction
     print(f"{len(document.clips):,} clips at {server.url}", flush=True)
     print(f"corrections go to {corrections.folder}; Ctrl+C ends", file=sys.stderr)
     if not cli.no_browser:
-        webbrowser.open(server.url)
+        server.open_browser()
     try:
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:

@@ -72,6 +72,8 @@ class MediaInfo:
     height: int | None = None
     frame_rate: float | None = None
     """Average frames per second."""
+    constant_rate: bool | None = None
+    """Whether frame n is shown at n / `frame_rate`, half a frame more or less, all along; None where nobody knows."""
     sha256: str | None = None
     """Of the bytes of the file."""
     size: int | None = None
@@ -317,7 +319,7 @@ def _media(value: object) -> MediaInfo:
             continue
         if name in ("name", "path", "sha256"):
             as_text(of, where, blank=name != "name")
-        elif name in ("has_audio", "has_visual"):
+        elif name in ("has_audio", "has_visual", "constant_rate"):
             as_flag(of, where)
         elif name in ("width", "height", "size"):
             as_whole(of, where)

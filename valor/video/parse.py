@@ -301,6 +301,7 @@ def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
         width=survey.width,
         height=survey.height,
         frame_rate=survey.frame_rate,
+        constant_rate=survey.constant_rate,
         sha256=file_sha256(survey.path) if hashed else None,
         size=facts.st_size,
         modified=modified_at(facts),

@@ -1,8 +1,9 @@
 """Corrections made in the viewer: a journal that only grows, the latest state of every clip, and what is made of it.
 
-`journal.jsonl` gets one line for every saved state of a clip, on disk before the page is told so. A crash can tear the
-last line only, which is then passed over. All other files are made from it and can be made again; what was corrected
-is never written to.
+`journal.jsonl` gets one line for every saved state of a clip, on disk before the page is told so. A line that is not
+whole, because a crash or a full disk tore it, or that is no correction, is passed over. All other files are made from
+it and can be made again: a state is saved once its line is, and files that could not be written are said and made with
+the next save or start. What was corrected is never written to.
 
     AVVP_eval_audio.csv, AVVP_eval_visual.csv   dense truth in whole seconds, as `valor evaluate --annotations` reads
     AVVP_test_pd.csv (val, train: theirs)       the clips and their tags, which are the classes of their events
@@ -24,7 +25,7 @@ import math
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -152,6 +153,7 @@ class Corrections:
             ValueError: The message is none of this.
             ConflictError: The clip was saved elsewhere since.
             BusyError: Another viewer writes to the folder.
+            OSError: The journal could not be written; nothing is saved, and the same message may come again.
         """
         with self._lock:
             self._open()
@@ -159,17 +161,18 @@ class Corrections:
             if clip is None:
                 raise ValueError(f"no such clip: {message['clip']!r:.100}")
             held = self.current.get(clip.clip_id)
-            seen = held.revision if held else 0
-            if _typed(message, "revision", int) != seen:
-                raise ConflictError(f"{clip.clip_id} was saved elsewhere, revision {seen}")
             correction = Correction(
                 clip_id=clip.clip_id,
                 events=_checked_events(message.get("events"), clip, self.document.class_names),
                 checked=_typed(message, "checked", bool),
-                revision=seen + 1,
+                revision=_typed(message, "revision", int) + 1,
             )
-            self._append(correction)
-            self.current[clip.clip_id] = correction
+            if correction != held:  # or it is sent again, since the page never heard that it was saved
+                seen = held.revision if held else 0
+                if correction.revision != seen + 1:
+                    raise ConflictError(f"{clip.clip_id} was saved elsewhere, revision {seen}")
+                self._append(correction)
+                self.current[clip.clip_id] = correction
             self._write_files()
             return correction
 
@@ -191,28 +194,45 @@ class Corrections:
         except LockedError as error:
             raise BusyError(str(error)) from None
         self.current = read_journal(path)
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            journal.write(b"\n")  # what a crash tore stays a line of its own
         self._journal = journal
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            self._write(b"\n")  # what a crash tore stays a line of its own
 
     def _append(self, correction: Correction) -> None:
-        assert self._journal is not None
         line = {"saved": datetime.now(UTC).isoformat(timespec="seconds"), **correction.to_dict()}
-        self._journal.write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-        self._journal.flush()
-        os.fsync(self._journal.fileno())
+        self._write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        """Have a line on the disk, or nothing of it.
+
+        Past the buffer of the file, which would keep what the disk does not take and write it with the next line.
+        """
+        assert self._journal is not None
+        journal = self._journal.fileno()
+        before = os.fstat(journal).st_size
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[os.write(journal, rest) :]
+            os.fsync(journal)
+        except OSError:
+            try:
+                os.ftruncate(journal, before)
+            except OSError:  # what is there now is read again with the next save
+                self._held.close()
+                self._journal = None
+            raise
 
     def _write_files(self) -> None:
         events = {clip_id: c.events for clip_id, c in self.current.items() if c.events is not None}
         self.notes = write_correction_files(self.folder, self.document, events)
-        for about, note in self.notes.items():
-            if about not in self._noted:  # once, not at every save
-                _LOG.warning("%s: %s", about, note)
-            self._noted.add(about)
+        for about in self.notes.keys() - self._noted:  # once, not at every save
+            _LOG.warning("%s: %s", about, self.notes[about])
+        self._noted = set(self.notes)
 
 
 def read_journal(path: Path) -> dict[str, Correction]:
-    """The latest state of every clip; lines that a crash tore are passed over with a warning."""
+    """The latest state of every clip; lines that are torn or no corrections are passed over with a warning."""
     current: dict[str, Correction] = {}
     if not path.is_file():
         return current
@@ -292,7 +312,7 @@ def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
 
 
 def write_correction_files(folder: Path, document: Document, corrected: Mapping[str, Events]) -> Notes:
-    """Write all files of a folder of corrections, each whole or not at all.
+    """Write all files of a folder of corrections, each whole or not at all; one that cannot be written stops no other.
 
     Args:
         folder: Where they go.
@@ -309,11 +329,19 @@ def write_correction_files(folder: Path, document: Document, corrected: Mapping[
     clips = {clip.clip_id: clip for clip in document.clips}
     lengths = {clip_id: clip.seconds for clip_id, clip in clips.items()}
     rounded = {c: whole_seconds(e, lengths.get(c, max((x.offset for x in e), default=1))) for c, e in events.items()}
-    _write_tables(folder, document, rounded)
-    _write_exact(folder / "exact", events)
-    _write_labels(folder / FILE_NAME, document, corrected, notes)
+    made: dict[str, Callable[[], None]] = {
+        "tables": lambda: _write_tables(folder, document, rounded),
+        "exact": lambda: _write_exact(folder / "exact", events),
+        FILE_NAME: lambda: _write_labels(folder / FILE_NAME, document, corrected, notes),
+    }
     if len(events) == len(corrected):
-        _write_systems(folder / "systems", document, events)
+        made["systems"] = lambda: _write_systems(folder / "systems", document, events)
+    for name, write in made.items():
+        try:
+            write()
+        except (OSError, ValueError) as error:
+            why = (error.strerror if isinstance(error, OSError) else None) or error
+            notes[name] = f"not written ({why}); corrections are safe in {JOURNAL}, from which the next save makes it"
     return notes
 
 

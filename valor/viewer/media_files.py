@@ -1,8 +1,13 @@
 """Which files a viewer may play: media by name, where the user said, and not reached through a link that leaves."""
 
 import mimetypes
+import os
+import stat
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import BinaryIO
 
 from valor.label_harvest.store.manifest import find_media
 
@@ -59,6 +64,20 @@ def placed(path: Path, inside: Path | None = None) -> Path | None:
         return None
     is_media = unplayed(real) or media_type(real) is not None
     return real if real.is_file() and is_media and real.is_relative_to(home) else None
+
+
+def open_media(path: Path) -> BinaryIO:
+    """Open a media file from `placed`: neither a link put in its place since is followed, nor a pipe waited for.
+
+    Raises:
+        OSError: It cannot be opened, or is no plain file any more.
+    """
+    wanted = ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")  # each is there on some systems
+    descriptor = os.open(path, os.O_RDONLY | reduce(or_, (getattr(os, name, 0) for name in wanted)))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode) or path.resolve() != path:
+        os.close(descriptor)
+        raise FileNotFoundError(f"{path}: no plain file any more")
+    return os.fdopen(descriptor, "rb")
 
 
 def listed_media(videos: Path, clip_ids: Sequence[str]) -> tuple[dict[str, Path], list[str]]:

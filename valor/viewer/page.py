@@ -34,7 +34,7 @@ from .documents import (
     occurring,
     system_scores,
 )
-from .media_files import media_type
+from .media_files import media_type, open_media
 
 SCRIPTS = (
     "data.js",
@@ -107,12 +107,20 @@ def _source(clip: Clip, beside: Path, *, inside: bool) -> dict[str, str] | None:
         return None
     kind = media_type(clip.media) or "video/mp4"
     if inside:
-        return {"type": kind, "url": f"data:{kind};base64,{base64.b64encode(clip.media.read_bytes()).decode('ascii')}"}
+        return {"type": kind, "url": f"data:{kind};base64,{_embedded(clip.media)}"}
     try:
         relative = Path(os.path.relpath(clip.media, beside.resolve())).as_posix()
     except ValueError:  # another drive on Windows
         return {"type": kind, "url": clip.media.as_uri()}
     return {"type": kind, "url": quote(relative if relative.startswith("../") else f"./{relative}")}
+
+
+def _embedded(path: Path) -> str:
+    try:
+        with open_media(path) as file:
+            return base64.b64encode(file.read()).decode("ascii")
+    except OSError as error:
+        raise ValueError(f"{path}: this media file cannot be read ({error.strerror or error})") from error
 
 
 def build_page(document: Document, boot: Mapping[str, Any], *, clips: list[dict[str, Any]] | None = None) -> str:

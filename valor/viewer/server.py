@@ -1,7 +1,8 @@
 """The served viewer: one page, the clips of one document, listed media in byte ranges, and corrections coming back.
 
 Everything lies under a path that begins with a secret of the session, so neither another user of the machine nor
-another page in the browser can ask for anything. Requests must name this server as their host (a page elsewhere
+another page in the browser can ask for anything. The browser is started with a private file that leads there: command
+lines can be read by every user. Requests must name this server as their host (a page elsewhere
 cannot rebind a name to it), and corrections must come from this page with its token. Media goes by numbers, never by
 path, and in byte ranges of HTTP as players ask for them: one span of a file at a time.
 """
@@ -13,21 +14,22 @@ import os
 import re
 import secrets
 import socket
-import stat
 import threading
 import webbrowser
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from valor.label_harvest.strict_json import loads
 
 from .corrections import BusyError, ConflictError, Corrections
 from .documents import Document
-from .media_files import media_type
+from .media_files import media_type, open_media
 from .page import build_page, pack_clip
 
 _LOG = logging.getLogger(__name__)
@@ -94,6 +96,7 @@ class ViewerServer(ThreadingHTTPServer):
             ValueError: The address cannot be listened to.
         """
         self.site = site
+        self._door = ExitStack()
         if ":" in host:
             self.address_family = socket.AF_INET6
         try:
@@ -106,6 +109,23 @@ class ViewerServer(ThreadingHTTPServer):
         site.hosts = frozenset(f"{name}:{port}" for name in names) if local else frozenset()
         shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
         self.url = f"http://{shown}:{port}/{site.secret}/"
+
+    def open_browser(self) -> None:
+        """Open the page in the browser by a file that only this user can read, there until the server is closed."""
+        folder = self._door.enter_context(TemporaryDirectory(prefix="valor-view-", ignore_cleanup_errors=True))
+        door = Path(folder) / "open.html"
+        door.touch(mode=0o600)
+        door.write_text(
+            '<!doctype html><meta charset="utf-8"><title>valor view</title><meta name="referrer" content="no-referrer">'
+            f'<meta http-equiv="refresh" content="0; url={self.url}"><a href="{self.url}">valor view</a>\n',
+            encoding="utf-8",
+        )
+        webbrowser.open(door.as_uri())
+
+    def server_close(self) -> None:
+        """Stop listening; the file that led the browser here goes."""
+        super().server_close()
+        self._door.close()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A player that hangs up in the middle of a file is no event."""
@@ -128,7 +148,7 @@ class RunningViewer:
         """Where the page is, with the secret of this viewer."""
         threading.Thread(target=self._server.serve_forever, args=(0.2,), daemon=True).start()
         if open_browser:
-            webbrowser.open(self.url)
+            self._server.open_browser()
 
     def close(self) -> None:
         """Stop serving; corrections are on disk."""
@@ -263,17 +283,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.INSUFFICIENT_STORAGE, {"error": f"not written to disk: {error.strerror}"})
 
     def _send_media(self, path: Path) -> None:
-        """Send a file or the part of it that is asked for; a link put in its place since is not followed."""
+        """Send a file or the part of it that is asked for, see `open_media`."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+            opened = open_media(path)
         except OSError:
             self._refuse(HTTPStatus.NOT_FOUND)
             return
-        with os.fdopen(descriptor, "rb") as file:
+        with opened as file:
             facts = os.fstat(file.fileno())
-            if not stat.S_ISREG(facts.st_mode) or path.resolve() != path:
-                self._refuse(HTTPStatus.NOT_FOUND)
-                return
             mark = f'"{facts.st_size:x}-{facts.st_mtime_ns:x}"'
             headers = {"Accept-Ranges": "bytes", "Cache-Control": "private, max-age=3600", "ETag": mark}
             try:

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
 import pytest
@@ -93,12 +95,21 @@ def test_the_address_stays_while_its_port_is_free(toy, monkeypatch):
 
 def test_the_browser_opens_unless_told_not_to(toy, monkeypatch):
     opened = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("webbrowser.open", lambda url: opened.append((url, Path(unquote(urlsplit(url).path)))))
     monkeypatch.setattr("valor.viewer.server.ViewerServer.serve_forever", lambda *_, **__: None)
     typed("view", toy.good, "--no-browser")
     assert not opened
+    monkeypatch.setattr(
+        "valor.viewer.server.ViewerServer.serve_forever",
+        lambda *_, **__: led.extend((opened[0][1].read_text(), oct(opened[0][1].stat().st_mode)[-3:])),
+    )
+    led = []
     done = typed("view", toy.good)
-    assert done.out == f"24 clips at {opened[0]}\n"
+    address = done.out.removeprefix("24 clips at ").strip()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{24}/", address) and f"url={address}" in led[0]
+    ((url, door),) = opened
+    assert url.startswith("file:///") and address.split("/")[3] not in url  # every user can read command lines
+    assert led[1] == "600" and not door.parent.exists()
 
 
 def test_corrections_lie_beside_the_first_source(tmp_path, monkeypatch):

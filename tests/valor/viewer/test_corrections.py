@@ -1,6 +1,7 @@
 """Corrections: nothing saved is lost, nothing that existed is overwritten, and other commands read what comes out."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -296,6 +297,62 @@ def test_a_line_torn_by_a_crash_costs_that_line_alone(held, caplog):
     assert read_journal(held.folder / JOURNAL)["a_clip"].revision == 2
 
 
+@pytest.mark.parametrize("line", [
+    '{"clip": {"a": 1}, "revision": 2, "checked": true, "events": []}',
+    '{"clip": "a_clip", "revision": "2", "checked": true, "events": []}',
+    '{"clip": "a_clip", "revision": 2, "checked": 1, "events": []}',
+    '{"clip": "a_clip", "revision": 2, "checked": true}',
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": "no"}',
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": [["Speech", "smell", 0, 1]]}',
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": [[["Speech"], "audio", 0, 1]]}',
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": [["Speech", {}, 0, 1]]}',
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": [["Speech", "audio", 0, NaN]]}',
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": [["Speech", "audio", 3, 1]]}',
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": [["Speech", "audio", 0, 1' + "0" * 400 + "]]}",
+    '{"clip": "a_clip", "revision": 2, "checked": true, "events": [["Speech", "audio", 0]]}',
+    "[" * 100_000,
+    "[]", "7", "null",
+])  # fmt: skip
+def test_a_line_that_is_no_correction_is_passed_over(held, caplog, line):
+    held.save(message(EVENT))
+    held.close()
+    with (held.folder / JOURNAL).open("a") as journal:
+        journal.write(line + "\n")
+    again = Corrections(held.folder, toy_document())
+    again.repair()
+    assert again.current == held.current and "journal.jsonl:2: this line is torn and passed over" in caplog.text
+
+
+@pytest.mark.parametrize("taken", [0, 10])
+def test_a_line_the_disk_does_not_take_is_not_half_there(held, monkeypatch, taken):
+    held.save(message(EVENT))
+    before, write, room = (held.folder / JOURNAL).read_bytes(), os.write, [taken]
+
+    def full(descriptor, line):
+        if not room.pop():
+            raise OSError(28, "No space left on device")
+        room.append(0)
+        return write(descriptor, line[:taken])
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.write", full)
+        with pytest.raises(OSError, match="No space left"):
+            held.save(message(revision=1))
+    assert (held.folder / JOURNAL).read_bytes() == before
+    assert held.save(message(revision=1)).revision == 2 and read_journal(held.folder / JOURNAL) == held.current
+
+
+def test_a_folder_that_cannot_be_written_is_shown_all_the_same(held, caplog):
+    held.save(message(EVENT))
+    held.close()
+    (held.folder / "AVVP_eval_audio.csv").unlink()
+    (held.folder / "AVVP_eval_audio.csv").mkdir()
+    again = Corrections(held.folder, toy_document())
+    again.repair()
+    assert list(again.notes) == ["tables"] and "tables: not written" in caplog.text
+    assert "a_clip" in (held.folder / "exact" / "audio.tsv").read_text()
+
+
 def test_killed_between_journal_and_tables_the_tables_are_made_again(held):
     held.save(message(EVENT))
     for table in held.folder.glob("AVVP*"):
@@ -330,6 +387,8 @@ def test_a_clip_saved_elsewhere_is_not_written_over(held):
     with pytest.raises(ConflictError, match="a_clip was saved elsewhere, revision 1"):
         held.save(message())
     assert spans(held.current["a_clip"]) == [tuple(EVENT)]
+    held.save(message(EVENT))  # the same as is held: nothing to be in conflict about
+    assert held.current["a_clip"].revision == 1 and len((held.folder / JOURNAL).read_text().splitlines()) == 1
 
 
 def test_two_viewers_do_not_write_at_once_but_one_after_the_other(held):

@@ -15,6 +15,7 @@ import pytest
 
 from tests.helpers.toy_viewer import served
 from tests.valor.viewer.test_page import blocks, with_media
+from valor.viewer.page import write_page
 from valor.viewer.server import (
     Span,
     UnsatisfiableRangeError,
@@ -232,7 +233,8 @@ def test_messages_without_a_good_length_are_refused(site, length, status):
 
 def test_a_conflict_brings_what_is_held(site):
     post(site)
-    answer = post(site)
+    assert post(site).status == 200  # the same again: it never heard of the answer
+    answer = post(site, CORRECTION | {"checked": True})
     assert answer.status == 409 and json.loads(answer.body)["held"]["revision"] == 1
 
 
@@ -240,9 +242,38 @@ def test_a_full_disk_is_said(site, monkeypatch):
     def fail(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(site.site.corrections, "save", fail)
-    answer = post(site)
-    assert answer.status == 507 and "No space left" in json.loads(answer.body)["error"]
+    with monkeypatch.context() as full:
+        full.setattr("os.write", lambda *_: fail(_))
+        answer = post(site)
+        assert answer.status == 507 and "No space left" in json.loads(answer.body)["error"]
+    again = post(site)
+    assert again.status == 200 and json.loads(again.body)["revision"] == 1
+
+
+def test_a_disk_that_fills_behind_the_journal_has_saved_it_and_says_what_is_not_written(site, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr("valor.viewer.corrections._write_tables", fail)
+        answer = post(site)
+    said = json.loads(answer.body)
+    assert (answer.status, said["revision"]) == (200, 1)
+    assert [note.partition(" (")[0] for note in said["notes"]] == ["tables: not written"]
+    assert "No space left on device" in said["notes"][0] and "journal.jsonl" in said["notes"][0]
+    again = post(site)  # which is no conflict with itself, and makes good what was missing
+    assert (again.status, json.loads(again.body)["notes"]) == (200, [])
+    assert "a_clip" in (site.site.corrections.folder / "AVVP_eval_audio.csv").read_text()
+
+
+def test_media_that_became_a_pipe_is_gone_at_once(tmp_path):
+    document = with_media(tmp_path)
+    with served(document) as server:
+        document.clips[0].media.unlink()
+        os.mkfifo(document.clips[0].media)
+        assert Answer(server, "media/0").status == 404
+        with pytest.raises(ValueError, match="cannot be read"):
+            write_page(tmp_path / "page.html", document, embed=True)
 
 
 def test_without_a_folder_there_is_nowhere_to_post_to(tmp_path):

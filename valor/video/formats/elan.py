@@ -6,8 +6,9 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from valor.data.parse_file import SEEN_AS, ParsedEvent
+from valor.eval.xml_text import xml_text
 
-from .timeline import Timeline
+from .timeline import Timeline, check_names
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 _EVENT_TYPE = "event"
@@ -17,7 +18,8 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
     """An .eaf document; annotations of a tier may not overlap, so every class and modality has its own.
 
     Raises:
-        ValueError: There is more than one media file, or an event begins before zero, which ELAN cannot say.
+        ValueError: There is more than one media file, an event begins before zero, which ELAN cannot say, or XML cannot
+            tell two classes apart.
     """
     if len(timelines) != 1:
         raise ValueError(f"an ELAN document is of one media file, got {len(timelines)}")
@@ -26,6 +28,7 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
         raise ValueError(
             f"{line.media.name}: its clock starts below zero, which ELAN has no times for; use clock='zero'"
         )
+    check_names(line.class_names)
     root = Xml.Element("ANNOTATION_DOCUMENT", {"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"})
     root.attrib |= {"FORMAT": "3.0", "VERSION": "3.0", _SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"}
     _add_header(root, line)
@@ -43,9 +46,7 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
     kind = {"GRAPHIC_REFERENCES": "false", "LINGUISTIC_TYPE_ID": _EVENT_TYPE, "TIME_ALIGNABLE": "true"}
     Xml.SubElement(root, "LINGUISTIC_TYPE", kind)
     Xml.indent(root)
-    return Xml.tostring(root, encoding="unicode", xml_declaration=False).join(
-        ('<?xml version="1.0" encoding="UTF-8"?>\n', "\n")
-    )
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{xml_text(Xml.tostring(root, encoding="unicode"))}\n'
 
 
 def _add_header(root: Xml.Element, line: Timeline) -> None:

@@ -51,8 +51,11 @@ async function send() {
       saving.failed = null;
       saving.delay = 0;
       tellNotes(said.notes);
-    } else if (answer.status === 409) conflict(n, said.held);
-    else throw new Error(said.error);
+    } else if (answer.status === 409) {
+      saving.failed = null;
+      saving.delay = 0;
+      conflict(n, said.held);
+    } else throw new Error(said.error);
     keep(n);
   } catch (error) {
     notSaved(error);
@@ -62,10 +65,10 @@ async function send() {
   if (saving.waiting.size) plan(saving.delay);
 }
 
-// What could not be written beside the tables, once.
+// What could not be made of the journal, once for as long as it lasts.
 function tellNotes(notes = []) {
   const fresh = notes.filter((note) => !saving.noted.has(note));
-  fresh.forEach((note) => saving.noted.add(note));
+  saving.noted = new Set(notes);
   if (fresh.length) tell(fresh.join(" "));
 }
 

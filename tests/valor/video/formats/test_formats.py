@@ -6,15 +6,22 @@ import io
 import json
 import re
 from dataclasses import replace
+from fractions import Fraction
 from xml.etree import ElementTree as Xml
 
+import numpy as np
 import pytest
 
 from tests.helpers.toy_parse import toy_parse
-from valor.data.parse_file import SEEN_AS
+from valor.data.parse_file import SEEN_AS, Parse
 from valor.data.tables import EVENT_TABLES
+from valor.eval.decide import PostProcessing
+from valor.eval.xml_text import xml_text
+from valor.label_harvest.media.survey import survey_media
+from valor.video.formats.annotation_tools import label_studio_config, label_studio_text
 from valor.video.formats.formats import FORMATS, write_events
 from valor.video.formats.timeline import timeline_of
+from valor.video.parse import _media_info
 
 AS_MODALITY = {how: modality for modality, how in SEEN_AS.items()}
 
@@ -225,6 +232,84 @@ def test_clock_zero_and_what_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_parse_without_events_is_written_too(tmp_path, name):
-    from valor.eval.decide import PostProcessing
-
     assert written(tmp_path, [toy_parse().decided_by(PostProcessing(clip_threshold=1.0))], name) is not None
+
+
+@pytest.mark.parametrize("name", ["a\x1bb.mp4", "a\x00.mp4", "a\ud800b.mp4", "a\ufffe.mp4", "a\n\t\x85 & <b>.mp4"])
+def test_files_of_xml_are_opened_whatever_is_in_a_name(tmp_path, name):
+    parse = replace(toy_parse(name=name), class_names=(f"Speech {name}", "Dog"))
+    media = replace(parse.media, path="/films/a.mp4")
+    root = Xml.fromstring(written(tmp_path, [replace(parse, media=media)], "elan"))
+    assert root.find("HEADER/MEDIA_DESCRIPTOR").get("RELATIVE_MEDIA_URL") == xml_text(name)
+    tasks = label_studio_text([timeline_of(parse)])
+    labels = {one["value"]["timelinelabels"][0] for one in json.loads(tasks)[0]["predictions"][0]["result"]}
+    interface = Xml.fromstring(label_studio_config(parse.class_names, [parse.media]))
+    assert labels <= {label.get("value") for label in interface.iter("Label")}
+
+
+@pytest.mark.parametrize("name", ["elan", "label-studio"])
+def test_classes_that_xml_cannot_tell_apart_are_refused(tmp_path, name):
+    parse = replace(toy_parse(), class_names=("Dog\x1b", "Dog\x1c"))
+    with pytest.raises(ValueError, match=r"XML cannot tell the classes .* apart"):
+        written(tmp_path, [parse], name)
+    assert not list(tmp_path.iterdir())
+
+
+def film(tmp_path, name, times, *, container="mp4", codec="libx264"):
+    """A film whose frames are shown at these times, and how it is parsed: Speech is seen from second 2 to 5."""
+    import av
+
+    size = (720, 576) if codec == "dvvideo" else (64, 48)
+    base = Fraction(1, 90_000) if codec == "libx264" else Fraction(1, 25)
+    with av.open(str(tmp_path / name), "w", format=container) as file:
+        video = file.add_stream(codec, rate=25)
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
+        video.codec_context.time_base = base
+        for number, time in enumerate(times):
+            image = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), number % 250, np.uint8), format="rgb24")
+            image.pts, image.time_base = round(time / base), base
+            file.mux(video.encode(image))
+        file.mux(video.encode(None))
+    probs = np.zeros((round(times[-1] + 0.5), 2, 1), np.float32)
+    probs[2:5, 1] = 1
+    info = _media_info(survey_media(tmp_path / name), hashed=False)
+    return Parse(media=info, class_names=("Speech",), segment_seconds=1.0, segment_probs=probs, decision=NO_GATE)
+
+
+NO_GATE = PostProcessing(gate="none")
+EVEN = {rate: np.arange(10 * rate) / rate for rate in (25, 50)}
+UNEVEN = np.concatenate([np.arange(0, 4, 1 / 50), np.arange(4, 10, 1 / 5)])
+
+
+def shown_by_label_studio(tmp_path, parses):
+    """(first, last) second of each task, as the player seeks: frame n is shown from (n - 1) / rate to n / rate."""
+    tasks = json.loads(written(tmp_path, parses, "label-studio"))
+    config = Xml.fromstring((tmp_path / "out.label-studio.config.xml").read_text(encoding="utf-8"))
+    rate = config.find("Video").get("frameRate")
+    found = []
+    for task in tasks:
+        own = float(task["data"][rate[1:]] if rate.startswith("$") else rate)
+        ((span,),) = ([one["value"]["ranges"][0] for one in task["predictions"][0]["result"]],)
+        found.append(((span["start"] - 1) / own, span["end"] / own))
+    return found
+
+
+def test_label_studio_shows_every_video_by_its_own_rate(tmp_path):
+    parses = [film(tmp_path, f"{rate}.mp4", EVEN[rate]) for rate in (25, 50)]
+    parses.append(film(tmp_path, "raw.dv", EVEN[25], container="dv", codec="dvvideo"))
+    parses.append(film(tmp_path, "uneven.mp4", UNEVEN))
+    assert [round(parse.media.frame_rate, 3) for parse in parses[:3]] == [25, 50, 25]
+    assert [parse.media.constant_rate for parse in parses] == [True, True, True, False]
+    for some in (parses, *([one] for one in parses), [parses[0], parses[2]]):
+        assert np.allclose(shown_by_label_studio(tmp_path, some), [(2, 5)] * len(some), atol=0.02)
+    slow = film(tmp_path, "slow.mp4", np.arange(0, 12, 1.25))
+    assert np.allclose(shown_by_label_studio(tmp_path, [slow, parses[1]]), [(2, 5)] * 2, atol=0.02)
+
+
+def test_fiftyone_gets_frames_only_where_they_come_evenly(tmp_path):
+    even = film(tmp_path, "raw.dv", EVEN[25], container="dv", codec="dvvideo")
+    uneven, late = film(tmp_path, "uneven.mp4", UNEVEN), film(tmp_path, "even.mp4", EVEN[50])
+    late = replace(late, media=replace(late.media, frame_rate=60_000.0, constant_rate=None))  # a parse of before
+    labels = json.loads(written(tmp_path, [even, uneven, late], "fiftyone"))["labels"]
+    assert [labels[name][0].get("support") for name in ("raw", "uneven", "even")] == [[51, 125], None, None]
+    assert [labels[name][0]["timestamps"] for name in ("raw", "uneven", "even")] == [[2.0, 5.0]] * 3
