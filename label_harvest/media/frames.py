@@ -259,7 +259,7 @@ class _Video:
         plain = len(shown) == sum(not packet.is_discard for packet in self.packets) and None not in shown
         if self.stream.codec_context.name != "h264" or not plain or not shown:
             return None
-        if any(packet.has_sidedata("new_extradata") for packet in self.packets):
+        if any(packet.size == 0 or packet.has_sidedata("new_extradata") for packet in self.packets):
             return None
         stamps = sorted(stamp for stamp in shown if stamp is not None)
         base = base_of(self.stream)

@@ -154,7 +154,7 @@ def _packet_spans(media: Recording, streams: "Sequence[Stream]", grid: Grid) -> 
     of = {stream.index: stream for stream in streams}
     spans: dict[int, list[tuple[float, float]]] = {index: [] for index in of}
     for packet in media.packets(streams, until=window_seconds(grid)):
-        if packet.is_discard:
+        if packet.is_discard or packet.size == 0:
             continue
         span = media.span(packet, of[packet.stream_index])
         if span is None:

@@ -60,7 +60,7 @@ class Recording:
         damaged: bool = False,
         tick: Callable[[], None] = no_tick,
     ) -> "Iterator[AnyPacket]":
-        """The packets of some streams in the order of the file; empty ones hold nothing and are left out.
+        """The packets of some streams in the order of the file, empty ones only where they repeat a picture.
 
         Args:
             streams: From `stream`.
@@ -74,7 +74,7 @@ class Recording:
         bases = {stream.index: base_of(stream) for stream in streams}
         for packet in self.container.demux(*streams):
             tick()
-            if packet.size == 0:
+            if packet.size == 0 and (packet.pts is None or packet.stream.type != "video"):
                 continue
             if packet.is_corrupt and not damaged:
                 raise MediaError(f"a damaged packet in its {packet.stream.type} stream; fetch it again or leave it out")

@@ -41,15 +41,23 @@ def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", clock: float) ->
     """Frames of a stream in the order in which they are shown, refusing what the decoder marks as damaged.
 
     The time is counted in the stream's own time base: frames that come out when the decoder is flushed carry none, and
-    their `time` is no number.
+    their `time` is no number. An empty packet repeats what is shown; a decoder would take it for the end. Where such
+    packets are the last ones, the last frame comes once more.
     """
     base, context = base_of(stream), stream.codec_context
+    time, frame, repeated = None, None, -math.inf
     for packet in chain(packets, [None]):
+        if packet is not None and packet.size == 0:
+            repeated = max(repeated, seconds_of(packet.pts, base) - clock)  # type: ignore[operator]
+            continue
         for frame in context.decode(packet):  # type: ignore[attr-defined]
             time = None if frame.pts is None else seconds_of(frame.pts, base)
             if frame.is_corrupt:
                 raise MediaError(f"damaged {stream.type} at {time} s; fetch it again or leave it out")
-            yield None if time is None else time - clock, frame
+            time = None if time is None else time - clock
+            yield time, frame
+    if time is not None and repeated > time:
+        yield repeated, frame
 
 
 def shown_at(
@@ -74,11 +82,13 @@ def shown_at(
     Raises:
         MediaError: The video has no frames, no timestamps, or ends early.
     """
-    position, last, shown = 0, 0.0, None
+    position, last, end, shown = 0, 0.0, 0.0, None
     for time, frame in frames:
         if time is None:
             raise MediaError("video frames without timestamps; convert the file")
         last = time
+        lasts = seconds_of(frame.duration, base_of(stream)) if frame.duration else frame_seconds(stream)
+        end = max(end, last + lasts)
         while position < len(cutoffs) and last >= cutoffs[position]:
             yield frame if shown is None else shown
             position += 1
@@ -87,8 +97,8 @@ def shown_at(
             return
     if shown is None:
         raise MediaError("no frame of its video decodes; fetch it again or leave it out")
-    if seconds - last > grid.tolerance_seconds + frame_seconds(stream):
-        raise MediaError(f"video decodes to {last:.1f} s of the {seconds:.1f} s its packets promise; fetch it again")
+    if seconds - end > grid.tolerance_seconds:
+        raise MediaError(f"video decodes to {end:.1f} s of the {seconds:.1f} s its packets promise; fetch it again")
     for _ in cutoffs[position:]:
         yield shown
 

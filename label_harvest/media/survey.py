@@ -23,6 +23,13 @@ _PICTURES = ("image2", "_pipe", "ico", "apng")
 _TEXTS = ("tty", "bin")
 """Formats FFmpeg would read which are texts."""
 
+_RAW_VIDEO = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "av1", "obu", "dirac", "cavsvideo", "h263", "h261", "vc1")
+"""Formats that are nothing but packets of video, without times."""
+_NO_LENGTH = ("aac", "ac3", "eac3", "dts", "dtshd", "loas", "truehd", "mlp", "amr", "amrnb", "amrwb", "mpegts", "mpeg")
+"""Formats without a header that says a length."""
+_FIRST_FRAME = 2048
+"""Bytes behind the tags of an MP3 among which its first frame lies."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class MediaSurvey:
@@ -73,6 +80,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
     """
     path = Path(path)
     with recording(path) as media:
+        media_name = media.container.format.name
         _refuse_other_formats(media.container)
         video, audio = media.stream("video"), media.stream("audio")
         if video is None and audio is None:
@@ -90,7 +98,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
             start_time=media.clock,
             video_seconds=shown[1] if shown else None,
             audio_seconds=heard[1] if heard else None,
-            promised_seconds=_promised(media),
+            promised_seconds=_promised(path, media),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
             frame_rate=rate,
@@ -99,19 +107,47 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
             audio_start=heard[0] if heard else 0.0,
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
-        raise MediaError(f"{path.name}: its streams hold no packets; fetch it again or leave it out")
+        raise MediaError(f"{path.name}: {_without_times(path, media_name)}")
     if survey.seconds > MOST_SECONDS:
         raise MediaError(f"{path.name}: its timestamps reach {survey.seconds / 3600:.0f} hours; convert the file")
     return survey
 
 
-def _promised(media: Recording) -> float | None:
-    """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins."""
+def _without_times(path: Path, format_name: str) -> str:
+    """Why no packet says when it is shown or heard."""
+    if format_name not in _RAW_VIDEO:
+        return "its streams hold no packets with times; fetch it again or leave it out"
+    into = f"ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
+    return f"is a raw {format_name} stream, which says no times; put it into a container at its rate: {into}"
+
+
+def _promised(path: Path, media: Recording) -> float | None:
+    """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins.
+
+    None where there is no header that says one: FFmpeg guesses it then, from the first bit rate or the last packet.
+    """
     container = media.container
-    if not container.duration or container.duration < 0:
+    name = container.format.name
+    if not container.duration or container.duration < 0 or name in _NO_LENGTH or name in _RAW_VIDEO:
+        return None
+    if name == "mp3" and not _says_length(path):
         return None
     before = max(0.0, media.clock) if container.format.name.startswith("matroska") else 0.0
     return float(container.duration) / 1e6 - before
+
+
+def _says_length(path: Path) -> bool:
+    """Whether the first frame of an MP3 is one that counts the others, behind tags that may hold a picture."""
+    with path.open("rb") as file:
+        start = file.read(10)
+        while start.startswith(b"ID3"):
+            size = 0
+            for byte in start[6:10]:  # seven bits each
+                size = size << 7 | byte & 127
+            file.seek(size + 10 * bool(start[5] & 16), 1)
+            start = file.read(10)
+        start += file.read(_FIRST_FRAME)
+    return any(tag in start for tag in (b"Xing", b"Info", b"VBRI"))
 
 
 def _refuse_other_formats(container: "av.container.InputContainer") -> None:

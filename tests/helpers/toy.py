@@ -131,9 +131,12 @@ def _add_sound(container, sound: ToySound) -> tuple:  # noqa: ANN001
     if waveform is None:
         time = np.arange(round(sound.seconds * sound.rate)) / sound.rate
         waveform = np.tile(sound.level * np.sin(2 * np.pi * 440 * time), (sound.channels, 1))
-    floats = sound.codec in ("aac", "ac3")
+    floats = sound.codec in ("aac", "ac3", "libmp3lame")
     samples = waveform.astype(np.float32) if floats else np.round(waveform * 32767).astype(np.int16)
-    chunk, frames = {"aac": 1024, "ac3": 1536}.get(sound.codec, round(SOUND_SECONDS * sound.rate)), []
+    chunk, frames = (
+        {"aac": 1024, "ac3": 1536, "libmp3lame": 1152}.get(sound.codec, round(SOUND_SECONDS * sound.rate)),
+        [],
+    )
     for start in range(0, samples.shape[1], chunk):
         planar = floats and sound.channels < 8  # PyAV cannot fill the planes of eight channels
         part = samples[:, start : start + chunk]

@@ -1,10 +1,14 @@
+import av
 import numpy as np
 import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
+from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.resample import resample, resampled, sound_at
 from valor.label_harvest.media.streams import frames_at, gapless, mono_of, sound_of
+from valor.label_harvest.media.survey import survey_media
+from valor.label_harvest.media.windows import read_windows
 
 
 @pytest.mark.parametrize(("rate", "new_rate"), [(44100, 48000), (48000, 32000), (8000, 32000), (100, 80), (9, 9)])
@@ -24,6 +28,36 @@ def test_frames_are_those_shown_at_the_times(tmp_path):
     path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=6, rate=10, b_frames=2))
     times = np.array([0.0, 0.05, 0.15, 2.05, 5.95, 7.0])
     assert [frame_number(image) for image in frames_at(path, times, 6.0, Grid())] == [0, 0, 1, 20, 59, 59]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_the_last_frame_lasts_as_long_as_it_says(tmp_path, suffix):
+    with (
+        av.open(str(write_toy_clip(tmp_path / "v.mkv", video=ToyVideo(seconds=5)))) as source,
+        av.open(str(tmp_path / f"held{suffix}"), "w") as target,
+    ):
+        stream = target.add_stream_from_template(source.streams.video[0])
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        for packet in packets:
+            packet.stream = stream
+            packet.duration = round((5.1 if packet is packets[-1] else 0.1) / packet.time_base)
+            target.mux(packet)
+    clip = read_clip(tmp_path / f"held{suffix}", grid=Grid())
+    assert clip.status == "no_audio" and clip.frames_present.all()
+    assert [frame_number(image) for image in clip.frames][3:] == [33, 44, 49, 49, 49, 49, 49]
+    survey = survey_media(tmp_path / f"held{suffix}")
+    assert survey.video_seconds == pytest.approx(10, abs=0.01)
+    (window,) = read_windows(survey, Grid(), hop=5)
+    np.testing.assert_array_equal(window.clip.frames, clip.frames)
+
+
+def test_empty_packets_repeat_the_picture(shared):
+    path = shared / "cases" / "theora-repeated-frames" / "theora-repeats.ogv"
+    if not path.is_file():
+        pytest.skip("no such case")
+    (window,) = read_windows(survey_media(path), Grid(), hop=5)
+    levels = [image[8:-8, 16:-16].mean() for image in window.clip.frames]
+    assert np.abs(np.diff(levels) - 20).max() < 4 and window.present.all()
 
 
 def test_large_frames_are_scaled_down_and_keep_their_shape(tmp_path, monkeypatch):

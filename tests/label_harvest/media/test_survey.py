@@ -105,3 +105,27 @@ def test_a_matroska_file_whose_clock_starts_late_is_not_cut_off(tmp_path):
     survey = survey_media(late)
     assert survey.start_time == pytest.approx(50, abs=0.2) and survey.missing_seconds < 0.5
     assert survey.promised_seconds == pytest.approx(3, abs=0.3)
+
+
+@pytest.mark.parametrize(("suffix", "promise"), [(".mp3", True), (".aac", False), (".mkv", True), (".ts", False)])
+def test_a_length_is_promised_where_a_header_says_it(tmp_path, suffix, promise):
+    codec = "libmp3lame" if suffix == ".mp3" else "aac"
+    path = write_toy_clip(tmp_path / f"a{suffix}", sound=ToySound(seconds=3, codec=codec))
+    promised = survey_media(path).promised_seconds
+    assert promised == (pytest.approx(3, abs=0.2) if promise else None)
+
+
+def test_an_mp3_that_counts_no_frames_promises_nothing(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mp3", sound=ToySound(seconds=3, codec="libmp3lame"))
+    content = path.read_bytes()
+    place = max(content.find(b"Xing"), content.find(b"Info"))
+    frame = content.rindex(b"\xff\xfb", 0, place)
+    following = content.index(b"\xff\xfb", place)
+    path.write_bytes(content[:frame] + content[following:])
+    assert survey_media(path).promised_seconds is None
+
+
+def test_raw_video_is_called_so(tmp_path):
+    path = write_toy_clip(tmp_path / "raw.h264", video=ToyVideo(seconds=2))
+    with pytest.raises(MediaError, match=r"raw h264 stream, .*: ffmpeg -r 25 -i raw.h264 -c copy raw.mp4"):
+        survey_media(path)
