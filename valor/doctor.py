@@ -26,6 +26,9 @@ NEEDED = (
 OPTIONAL = {"laion-clap": "not needed: its checkpoints are read without it"}
 """Distributions people ask about, and what there is to say."""
 
+TRAINED_ON = {"sound": ("clap", "vggish"), "the picture": ("clip", "res152")}
+"""Kinds of published features of which every recipe takes one each."""
+
 _INSTALL = "pip install -c constraints.txt -e ."
 
 
@@ -181,5 +184,10 @@ def _features(folder: Path) -> list[Finding]:
     if packed:
         found.append(Finding("ok", "packed features", f"{', '.join(packed)}; read in place of the files"))
     stores = sorted((folder / "store").glob("*/manifest.json"))
+    there = {finding.subject.removeprefix("features ") for finding in found if finding.state == "ok"}
+    lacking = [f"{what} ({' or '.join(kinds)})" for what, kinds in TRAINED_ON.items() if not there.intersection(kinds)]
+    if lacking and not packed and not stores:
+        remedy = f"`valor download features --out {folder}`, or `valor harvest --features` of the media"
+        found.append(Finding("missing", "features", f"none of {' and none of '.join(lacking)}", remedy))
     found.append(Finding("ok" if stores else "note", "evidence store", f"{len(stores)} in {folder / 'store'}"))
     return found

@@ -29,7 +29,7 @@ def run(cli: argparse.Namespace) -> int:
     for finding in findings:
         remedy = f"  -> {finding.remedy}" if finding.remedy else ""
         print(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
-    missing = sum(finding.state == "missing" for finding in findings)
-    summary = f"{missing} thing{'s are' if missing > 1 else ' is'} missing"
+    missing = [finding.subject for finding in findings if finding.state == "missing"]
+    summary = f"{len(missing)} thing{'s are' if len(missing) > 1 else ' is'} missing: {', '.join(missing)}"
     print(f"\n{summary if missing else 'all that is needed is here; try: valor demo'}")
     return FAILURES_LISTED if missing else DONE

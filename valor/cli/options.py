@@ -50,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_argument(self, *args: Any, **more: Any) -> argparse.Action:  # noqa: ANN401
         """As argparse's; what is typed stands under the name of the parameter it is, `dest`."""
-        action = super().add_argument(*args, **more)
+        action = super().add_argument(*args, **_local(more))
         if action.option_strings:
             self.flags[action.dest] = action.option_strings[0]
         self._added.append(action)
@@ -86,6 +86,35 @@ class Parser(argparse.ArgumentParser):
                 begun = [option for option in known if option.startswith(name)]
                 if similar := begun or get_close_matches(name, known, n=1):
                     self.error(f"unrecognized arguments: {name} (did you mean {' or '.join(similar)}?)")
+
+
+_PATHS = re.compile(r"\b(DIR|FILE|PATH|RUNS?|SOURCES?|STORE|PREDICTIONS|LABELS|VIDEO|MANIFEST|RECIPE|OUT)\b")
+"""What stands for a path in the help of an option, alone or as in NAME=PATH."""
+_SCHEME = re.compile(r"(?:[^=/]*=)?([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+
+
+def local_path(typed: str) -> Path:
+    """A path as it was typed.
+
+    Raises:
+        ArgumentTypeError: It is the address of something else, whose scheme would become the name of a folder.
+    """
+    return Path(_local_text(typed))
+
+
+def _local_text(typed: str) -> str:
+    if match := _SCHEME.match(typed):
+        raise argparse.ArgumentTypeError(f"{match[1]}:// is not supported, give a local path; got {typed!r:.200}")
+    return typed
+
+
+def _local(more: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `add_argument` under which every path is a local one."""
+    kind, said = more.get("type"), more.get("metavar")
+    if kind is Path:
+        return {**more, "type": local_path}
+    is_path = kind in (None, str) and isinstance(said, str) and _PATHS.search(said)
+    return {**more, "type": _local_text} if is_path else dict(more)
 
 
 class Fields(Generic[T]):

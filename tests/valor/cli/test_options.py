@@ -269,3 +269,55 @@ def test_the_library_speaks_no_options():
             found[name] = [line for line in bare_options(path.read_text()) if line.partition(": ")[2] not in GIT]
     assert not {name: lines for name, lines in found.items() if lines}
     assert len(found) > 100
+
+
+def _paths():
+    """(command, what stands for the path, how it is typed) of every option and place that takes one."""
+    for name in COMMANDS:
+        parser = build_argument_parser(name)
+        (commands,) = (action for action in parser._actions if action.dest == "command")
+        parsers = [((name,), commands.choices[name])]
+        for words, command in parsers:
+            for action in command._actions:
+                if action.dest == "kind" and action.choices:
+                    parsers += [((*words, kind), inner) for kind, inner in action.choices.items()]
+                elif action.type is not None and action.type.__name__ in ("local_path", "_local_text"):
+                    yield words, action
+
+
+def test_every_path_is_known_as_one():
+    kinds = {
+        (words[0], action.dest) for words, action in _paths()
+    }  # of each command; a path that is none of these would be taken for a folder called s3:
+    for wanted in (
+        ("harvest", "manifest"), ("harvest", "store"), ("harvest", "videos"), ("labels", "store"), ("labels", "out"),
+        ("labels", "thresholds"), ("train", "recipe"), ("train", "data"), ("train", "labels"), ("train", "classes"),
+        ("predict", "run"), ("evaluate", "predictions"), ("evaluate", "against"), ("plot", "predictions"),
+        ("plot", "labels"), ("plot", "runs"), ("plot", "videos"), ("table", "runs"), ("parse", "videos"),
+        ("parse", "teacher_checkpoint"), ("parse", "zero_shot"), ("view", "sources"), ("view", "data"),
+        ("view", "videos"), ("store", "stores"), ("reproduce", "out"), ("demo", "out"), ("parse", "own_files"),
+        ("harvest", "checkpoints"), ("download", "out"), ("import", "annotations"), ("calibrate", "keep"),
+    ):  # fmt: skip
+        assert wanted in kinds, wanted
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/st", "gs://b/x", "http://a.org/x", "file:///tmp/x", "A=s3://b/x"])
+def test_what_lies_elsewhere_is_refused_by_every_path(address, capsys):
+    for words, action in _paths():
+        typed = [*words, f"{action.option_strings[0]}={address}"] if action.option_strings else [*words, address]
+        if not action.option_strings and words[0] == "import":
+            typed = [*words, "features", address]
+        if not action.option_strings and words[0] == "export":
+            typed = [*words, "labels", address]
+        if not action.option_strings and words[0] == "store":
+            typed = [*words, "verify", address]
+        with pytest.raises(SystemExit) as ended:
+            build_argument_parser(words[0]).parse_args(typed)
+        scheme = address.removeprefix("A=").partition(":")[0]
+        said = capsys.readouterr().err
+        assert ended.value.code == 2 and f"{scheme}:// is not supported, give a local path" in said, (typed, said)
+
+
+def test_a_mirror_and_a_local_folder_of_such_a_name_are_taken():
+    cli = build_argument_parser("download").parse_args(["download", "labels", "--out", "./s3:/x", "--url", "http://a"])
+    assert (cli.url, str(cli.out)) == ("http://a", "s3:/x")
