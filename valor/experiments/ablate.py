@@ -313,7 +313,11 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
     base = override(world.base, [change for change in options.changes if change not in of_methods])
     world = replace(world, base=base, of_methods=of_methods)
     rows = _without_doubles(rows_of(options.groups, world.name), world)
-    left_out = {row.name: reason for row in rows if (reason := _obstacle(world, row))}
+    left_out: dict[str, str] = {}
+    for row in rows:
+        lacking = () if row.labels == NO_LABELS else SOURCES[row.labels].lacks(world.evidence)
+        if reason := world.obstacle(row, lacking):
+            left_out[row.name] = reason
     trainer = _Trainer(world, out, options)
     trainer.train([row for row in rows if row.name not in left_out])
     if rows[0].name not in trainer.results:
@@ -447,11 +451,6 @@ def _train(job: _Job) -> float | str:
 
 def _content(row: AblationRow) -> tuple[str, frozenset[str]]:
     return row.labels, frozenset(row.changes)
-
-
-def _obstacle(world: AblationWorld, row: AblationRow) -> str | None:
-    lacking = () if row.labels == NO_LABELS else SOURCES[row.labels].lacks(world.evidence)
-    return world.obstacle(row, lacking)
 
 
 def _without_doubles(rows: Sequence[AblationRow], world: AblationWorld) -> list[AblationRow]:

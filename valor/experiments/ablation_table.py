@@ -67,7 +67,8 @@ def to_csv(found: Ablation) -> str:
             values = result.figures(level, figure)
             clips, seeds = _intervals(found, result, level, figure)
             cells += [fmean(values), _sd(values), clips and clips.value]
-            cells += [end for interval in (clips, seeds) for end in _ends(interval)]
+            for interval in (clips, seeds):
+                cells += (None, None) if interval is None else (interval.low, interval.high)
         facts = [row.group, row.name, row.labels, " ".join(row.changes), len(result.val)]
         rows.append([*facts, result.val_mean, _sd(result.val), *cells])
     return csv_text(["group", "row", "labels", "changes", "seeds", "val", "val.sd", *columns], rows)
@@ -135,9 +136,16 @@ def draw_ablation(found: Ablation, *, theme: str = "light") -> "Figure":
 
 
 def dot_rows(found: Ablation) -> list[DotRow]:
-    """The rows of the figure: differences from the base with their intervals."""
+    """The rows of the figure: differences from the base with their intervals.
+
+    Of the combinations those that are best on validation.
+    """
+    combined = [result for result in found.results if result.row.group == "combined"]
+    best = sorted(combined, key=lambda result: -result.val_mean)[:SHOWN_COMBINATIONS]
     rows = []
-    for result in _drawn(found):
+    for result in found.results[1:]:
+        if result.row.group == "combined" and result not in best:
+            continue
         clips, seeds = _intervals(found, result, *JUDGED)
         assert clips is not None  # only the base has none
         pairs = zip(result.figures(*JUDGED), found.base.figures(*JUDGED), strict=True)
@@ -152,13 +160,6 @@ def dot_rows(found: Ablation) -> list[DotRow]:
             )
         )
     return rows
-
-
-def _drawn(found: Ablation) -> list[RowResult]:
-    """All rows but the base, of the combinations those that are best on validation."""
-    several = [result for result in found.results if result.row.group == "combined"]
-    best = sorted(several, key=lambda result: -result.val_mean)[:SHOWN_COMBINATIONS]
-    return [result for result in found.results[1:] if result not in several or result in best]
 
 
 def notes(found: Ablation) -> list[str]:
@@ -203,7 +204,10 @@ def _cells(found: Ablation, *, spread: Sequence[Any]) -> list[list[str]]:
     lines = [["row", "val", *titles, "Δ", "[over clips]", "(over seeds)"]]
     for result in found.results:
         values: dict[Any, Sequence[float]] = {place: result.figures(*place) for place in SHOWN}
-        figures = [_mean(v, spread=place in spread) for place, v in ({"val": result.val} | values).items()]
+        figures = [
+            f"{fmean(v):.1f}" + (f" ± {stdev(v):.1f}" if place in spread and len(v) > 1 else "")
+            for place, v in ({"val": result.val} | values).items()
+        ]
         clips, seeds = _intervals(found, result, *JUDGED)
         delta = [""] * 3
         if clips is not None:
@@ -245,17 +249,9 @@ def _row_to_json(found: Ablation, result: RowResult) -> dict[str, Any]:
     return entry
 
 
-def _mean(values: Sequence[float], *, spread: bool) -> str:
-    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if spread and len(values) > 1 else "")
-
-
 def _sd(values: Sequence[float]) -> float | None:
     return stdev(values) if len(values) > 1 else None
 
 
 def _range(interval: Interval) -> str:
     return f"{interval.low:+.1f}, {interval.high:+.1f}"
-
-
-def _ends(interval: Interval | None) -> tuple[float | None, float | None]:
-    return (None, None) if interval is None else (interval.low, interval.high)

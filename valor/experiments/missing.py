@@ -52,7 +52,13 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
     for split in LLP.layout.tags:
         clips = LLP.read_clips(data, split, names) if (data / LLP.layout.tags[split]).is_file() else None
         for kind in needed_kinds(recipe.features):
-            found += _counted(kind, split, clips, _names_with_features(data, kind, split), _source(data, kind))
+            if is_packed(data, kind, split):
+                held = set(read_packed_card(data, kind, split).clip_ids)
+            else:
+                held = _stems(data / FEATURE_FILES[kind].folder)
+            download = f"valor download features --out {data}"
+            remedy = download if kind in ON_THE_HUB else CLASSIC_FEATURES.format(folder=data)
+            found += _counted(kind, split, clips, held, remedy)
         if split == "train" and recipe.fit.pseudo_label_weight:
             found += _counted("labels", split, clips, _names_with_labels(data), f"valor download labels --out {data}")
     return found
@@ -93,13 +99,6 @@ def _counted(what: str, split: str, clips: Split | None, held: set[str], remedy:
     return [Missing(what=what, split=split, clips=wanted, missing=without, remedy=remedy)] if without else []
 
 
-def _names_with_features(data: Path, kind: str, split: str) -> set[str]:
-    """Names of packed clips, or of the files of a kind."""
-    if is_packed(data, kind, split):
-        return set(read_packed_card(data, kind, split).clip_ids)
-    return _stems(data / FEATURE_FILES[kind].folder)
-
-
 def _names_with_labels(data: Path) -> set[str]:
     """Names of clips in the label file, or of those with a published file for both modalities."""
     if (data / FILE_NAME).is_file():
@@ -110,8 +109,3 @@ def _names_with_labels(data: Path) -> set[str]:
 
 def _stems(folder: Path) -> set[str]:
     return {path.stem for path in folder.glob("*.npy")}
-
-
-def _source(data: Path, kind: str) -> str:
-    """What gets the features of a kind."""
-    return f"valor download features --out {data}" if kind in ON_THE_HUB else CLASSIC_FEATURES.format(folder=data)

@@ -147,7 +147,10 @@ def reproduce(
         ValueError: The row is unknown, or as in `valor.training.seeds.train_seeds`.
     """
     known = read_published()
-    entry, provenance = published_row_of(row, known), _provenance(data, recipe, options)
+    entry = published_row_of(row, known)
+    splits = [LLP.read_clips(data, name, options.names) for name in LLP.splits]
+    labels = of_labels(options.labels or data) if recipe.fit.pseudo_label_weight else Provenance()
+    provenance = of_features(recipe.features, data, splits) | labels
     simulated = provenance.simulated
     recipe = replace(recipe, name=provenance.marked(recipe.name))
     results = []
@@ -189,13 +192,6 @@ def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
         with replaced(paths[-1]) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return paths
-
-
-def _provenance(data: Path, recipe: Recipe, options: TrainOptions) -> Provenance:
-    """What is known of the features and labels of a row."""
-    splits = [LLP.read_clips(data, name, options.names) for name in LLP.splits]
-    labels = of_labels(options.labels or data) if recipe.fit.pseudo_label_weight else Provenance()
-    return of_features(recipe.features, data, splits) | labels
 
 
 def _bearable(part: Missing, *, drops: bool) -> bool:

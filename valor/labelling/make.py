@@ -302,7 +302,8 @@ def open_label_folder(
     stems = {media_id(clip_id) for clip_id in clip_ids} if same else set()
     own: set[Path] = set()
     if same or overwrite:
-        stems |= _labelled_media(path)
+        with suppress(OSError, ValueError):
+            stems |= {media_id(clip_id) for clip_id in read_pseudo_labels(path).clip_ids}
         own = {path / name for name in (*_ALWAYS, *_names(record, FILES))}
         own |= {path / folder / f"{stem}.npy" for folder in _names(record, FOLDERS) for stem in stems}
     wanted = [path / name for name in (*_ALWAYS, *files)]
@@ -311,9 +312,10 @@ def open_label_folder(
     foreign = sorted(there - own)
     if foreign and not overwrite:
         whose = "labels of another store" if record and not same else "files that no labels of this store left there"
+        more = f" and {len(foreign) - 1:,} more" if len(foreign) > 1 else ""
         raise ValueError(
-            f"{path}: holds {whose}: {_listed(foreign, path)}; give another `out`, or overwrite=True to replace "
-            "what is in the way"
+            f"{path}: holds {whose}: {foreign[0].relative_to(path)}{more}; give another `out`, or overwrite=True to "
+            "replace what is in the way"
         )
     return LabelFolder(
         path,
@@ -336,15 +338,3 @@ def _names(record: Mapping[str, Any], key: str) -> list[str]:
     told = record.get(key)
     names = told if isinstance(told, list) else []
     return [name for name in names if isinstance(name, str) and not {"..", ""} & set(name.split("/"))]
-
-
-def _labelled_media(path: Path) -> set[str]:
-    """Media names of the clips an earlier run labelled."""
-    with suppress(OSError, ValueError):
-        return {media_id(clip_id) for clip_id in read_pseudo_labels(path).clip_ids}
-    return set()
-
-
-def _listed(paths: Sequence[Path], folder: Path) -> str:
-    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
-    return f"{paths[0].relative_to(folder)}{more}"

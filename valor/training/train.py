@@ -207,50 +207,88 @@ def fit(  # noqa: PLR0913, what a training is
         git_revision=git_revision(),
         selected_by=options.select_by,
     )
-    out = Path(out)
-    with run_lock(out):
-        state = _start(run, out, card, identity)
+    folder = _Folder(Path(out), card, identity)
+    with run_lock(folder.path):
+        state = _start(run, folder)
         resumed_from, done = state.epoch, state.epoch * len(train)
         with tqdm(total=options.epochs * len(train), initial=done, unit="clip", disable=not progress) as bar:
-            for epoch in range(state.epoch + 1, options.epochs + 1):
-                run.before_epoch(epoch)
-                record = _train_epoch(run, epoch, bar)
-                scores = _validated(run, val, epoch)
-                state, selected = _select(state, epoch, scores, run)
-                if selected:
-                    card = replace(card, epoch=epoch, val_type_av=state.best_type_av, val_score=state.best_score)
-                    write_checkpoint(out / BEST, methods.kept(run.judged), card)
-                record |= {
-                    "val": scores.to_dict(),
-                    "selected": selected,
-                    "selected_by": options.select_by,
-                    "val_score": _figure(scores, options.select_by),
-                }
-                _append(out / LOG, record)
-                write_resume_point(
-                    out / LAST,
-                    parser,
-                    run.optimiser,
-                    run.order,
-                    progress=state,
-                    identity=identity,
-                    extra=methods.state(),
-                )
-                bar.set_postfix(
-                    loss=f"{record['loss']['total']:.3f}",
-                    val=f"{record['val_score']:.1f}",
-                    best=f"{state.best_score:.1f}",
-                )
+            while state.epoch < options.epochs:
+                state, record = _next_epoch(run, val, state, folder, bar)
                 if on_epoch:
                     on_epoch(record)
     return FitResult(
         best_epoch=state.best_epoch,
         val_type_av=state.best_type_av or 0.0,
-        checkpoint=out / BEST,
+        checkpoint=folder.path / BEST,
         resumed_from=resumed_from,
         selected_by=options.select_by,
         val_score=state.best_score or 0.0,
     )
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """A run folder, and what its files say of the run."""
+
+    path: Path
+    card: CheckpointCard
+    identity: Mapping[str, Any]
+
+
+def _start(run: FitState, folder: _Folder) -> Progress:
+    """Seed and describe a new run, or put a stopped one back where it was."""
+    torch.manual_seed(run.options.seed)
+    state, out, card = Progress(), folder.path, folder.card
+    if (out / LAST).is_file():
+        state, extra = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=folder.identity)
+        run.go_on(extra)
+        _check_files(out, state)
+    else:
+        about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}
+        description = {**card.recipe, "run": about}
+        with replaced(out / RECIPE) as temporary:
+            temporary.write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    log = out / LOG
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
+    with replaced(log) as temporary:  # without the epochs after the resume point, which will be run again
+        temporary.write_text("".join(lines[: state.epoch]), encoding="utf-8")
+    return state
+
+
+def _next_epoch(
+    run: FitState, val: ClipSet, state: Progress, folder: _Folder, bar: "tqdm[Any]"
+) -> tuple[Progress, dict[str, Any]]:
+    """Train, validate, select and write the next epoch; returns the progress with it and its line of the log."""
+    epoch, methods, selected_by = state.epoch + 1, run.methods, run.options.select_by
+    run.before_epoch(epoch)
+    record = _train_epoch(run, epoch, bar)
+    scores = _validated(run, val, epoch)
+    state, selected = _select(state, epoch, scores, run)
+    if selected:
+        card = replace(folder.card, epoch=epoch, val_type_av=state.best_type_av, val_score=state.best_score)
+        write_checkpoint(folder.path / BEST, methods.kept(run.judged), card)
+    record |= {
+        "val": scores.to_dict(),
+        "selected": selected,
+        "selected_by": selected_by,
+        "val_score": _figure(scores, selected_by),
+    }
+    _append(folder.path / LOG, record)
+    write_resume_point(
+        folder.path / LAST,
+        run.parser,
+        run.optimiser,
+        run.order,
+        progress=state,
+        identity=folder.identity,
+        extra=methods.state(),
+    )
+    bar.set_postfix(
+        loss=f"{record['loss']['total']:.3f}",
+        val=f"{record['val_score']:.1f}",
+        best=f"{state.best_score:.1f}",
+    )
+    return state, record
 
 
 def _figure(scores: Scores, name: str) -> float:
@@ -334,23 +372,6 @@ class _Sums:
         return {"loss": means, "grad_norm": grad_norm}
 
 
-def _start(run: FitState, out: Path, card: CheckpointCard, identity: Mapping[str, Any]) -> Progress:
-    """Seed and describe a new run, or put a stopped one back where it was."""
-    torch.manual_seed(run.options.seed)
-    state = Progress()
-    if (out / LAST).is_file():
-        state, extra = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=identity)
-        run.go_on(extra)
-        _check_files(out, state)
-    else:
-        about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}
-        description = {**card.recipe, "run": about}
-        with replaced(out / RECIPE) as temporary:
-            temporary.write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    _keep_lines(out / LOG, state.epoch)
-    return state
-
-
 def _check_files(out: Path, state: Progress) -> None:
     """Refuse to go on in a folder that lacks what the epochs that are done have written."""
     remedy = "restore it, or remove the run folder to start the run anew"
@@ -380,13 +401,6 @@ def _epoch_of(line: str) -> int | None:
 def _append(path: Path, record: Mapping[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record, allow_nan=False) + "\n")
-
-
-def _keep_lines(path: Path, lines: int) -> None:
-    """Drop log lines of epochs after the resume point, which will be run again."""
-    kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines] if path.is_file() else []
-    with replaced(path) as temporary:
-        temporary.write_text("".join(kept), encoding="utf-8")
 
 
 def _identity(

@@ -295,7 +295,7 @@ def from_old_names(fit: Mapping[str, Any], on: Sequence[str] = ()) -> tuple[dict
     strengths = {
         name.removeprefix("denoise_"): value
         for name, value in old.items()
-        if name.startswith("denoise_") and not _is_none(value)
+        if name.startswith("denoise_") and str(value).lower() not in ("none", "null")
     }
     if rule in ("jomold", "vplan"):
         found[rule] = strengths
@@ -318,7 +318,3 @@ def _is_off(name: str, value: Any) -> bool:  # noqa: ANN401, as JSON or as typed
         return bool(float(value) == _OFF[name])
     except (TypeError, ValueError):
         return bool(value == _OFF[name])
-
-
-def _is_none(value: Any) -> bool:  # noqa: ANN401, as JSON or as typed
-    return value is None or str(value).lower() in ("none", "null")
