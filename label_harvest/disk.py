@@ -3,7 +3,12 @@
 import hashlib
 import logging
 import os
+import re
+import shutil
 import socket
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,18 +30,39 @@ def replaced(path: Path | str, *, flush: bool = True, make_folders: bool = True)
     """Give a temporary name beside `path` and move it there once the block has ended well.
 
     A reader sees all of the file or none of it, after a crash of the machine too. If the block fails, the temporary
-    file goes and what stood at `path` stays.
+    file goes and what stood at `path` stays. What a killed process of this machine left in the folder
+    is removed.
+
+    Only plain files are replaced. A link is followed, and what it leads to is replaced or made. A FIFO or a character
+    device, such as /dev/stdout, is written into once the block has ended well, and stays what it is.
 
     Args:
         path: File to write.
         flush: Have the file and its name on the disk before this returns, which takes a millisecond or more. Without,
             a power cut may leave the file empty; for files by the thousand that the same command makes again.
         make_folders: Make the folders on the way.
+
+    Raises:
+        OSError: There is a folder, a socket or a disk at `path`, or a link that leads in a circle.
     """
     path = Path(path)
     if make_folders:
         path.parent.mkdir(parents=True, exist_ok=True)
-    # The writer's machine and process are how leftovers of a killed one are told (`share.remove_leftovers`).
+    if (opened := _open_file(path)) is not None:
+        with _poured(path, opened) as temporary:
+            yield temporary
+        return
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # of a circle it is a link of it, which stat refuses below
+    kind = _kind(path)
+    if kind in (stat.S_IFIFO, stat.S_IFCHR):
+        with _poured(path) as temporary:
+            yield temporary
+        return
+    if kind not in (None, stat.S_IFREG):
+        raise OSError(f"{path}: is {_KINDS.get(kind or 0, 'no plain file')}, which is not replaced; give another name")
+    remove_leftovers_in(path.parent)
+    # The writer's machine and process are how leftovers of a killed one are told (`writer_is_gone`).
     ending = f".{socket.gethostname()}-{os.getpid()}.tmp"
     beginning = os.fsencode(f".{path.name}")[: _LONGEST_NAME - len(ending)]
     temporary = path.with_name(os.fsdecode(beginning) + ending)
@@ -50,6 +76,90 @@ def replaced(path: Path | str, *, flush: bool = True, make_folders: bool = True)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a disk",
+    stat.S_IFLNK: "a circle of links",
+}
+"""What is never an output, as messages call it."""
+
+
+def _kind(path: Path) -> int | None:
+    """What is at a path, links followed; None where there is nothing."""
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return stat.S_IFLNK if path.is_symlink() else None
+
+
+def _open_file(path: Path) -> Path | None:
+    """The open file of a process that a path leads to, as /dev/stdout does: such a link is not followed to a name."""
+    for _ in range(_MOST_LINKS):
+        if _OPEN_FILES.fullmatch(os.path.realpath(path.parent)):
+            return path
+        if not path.is_symlink():
+            return None
+        path = Path(os.path.realpath(path.parent)) / os.readlink(path)
+    return None
+
+
+_OPEN_FILES = re.compile(r"/proc/(\d+)(/task/\d+)?/fd")
+_MOST_LINKS = 40
+"""Links one after another beyond which Linux refuses a path too."""
+
+
+@contextmanager
+def _poured(path: Path, opened: Path | None = None) -> Iterator[Path]:
+    """A temporary file elsewhere, whose content goes into a FIFO, device or open file, which stays what it is."""
+    with tempfile.TemporaryDirectory(prefix="valor-") as folder:
+        temporary = Path(folder) / (path.name or "output")
+        yield temporary
+        with temporary.open("rb") as source, _sink(path, opened) as sink:
+            shutil.copyfileobj(source, sink)
+
+
+def _sink(path: Path, opened: Path | None) -> BinaryIO:
+    """What is written into; of an open file of this process where it stands, so that nothing before it is lost."""
+    own = opened is not None and os.path.realpath(opened.parent) == f"/proc/{os.getpid()}/fd"
+    if opened is not None and own and opened.name.isdecimal():
+        sys.stdout.flush()
+        return os.fdopen(os.dup(int(opened.name)), "wb")
+    return path.open("wb", buffering=0)
+
+
+def writer_is_gone(path: Path) -> bool:
+    """Whether a temporary file of `replaced` is of a process of this machine that has ended."""
+    host, _, process = path.name.removesuffix(".tmp").rpartition("-")
+    if os.name == "nt" or not host.endswith(f".{socket.gethostname()}") or not process.isdecimal():
+        return False  # on Windows asking a process by signal ends it
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
+
+
+_CLEANED: set[tuple[int, str]] = set()
+"""Folders in which leftovers were looked for, by process and path: once is enough."""
+
+
+def remove_leftovers_in(folder: Path) -> None:
+    """Remove what killed processes of this machine left unfinished in a folder, the first time it is asked for."""
+    key = (os.getpid(), os.path.abspath(folder))
+    if key in _CLEANED:
+        return
+    _CLEANED.add(key)
+    with suppress(OSError):
+        for path in folder.glob(".*.tmp"):
+            if writer_is_gone(path):
+                path.unlink(missing_ok=True)
 
 
 def write_atomic(path: Path, payload: bytes) -> None:

@@ -17,10 +17,12 @@ from .media.clip import FAILURES, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
 from .media.process import DecodeLimits, usable_cores
 from .store.evidence import ShardEvidence
+from .store.listing import write_list
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import write_origins
 from .store.plan import ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
 from .store.shards import (
+    LIST,
     KnownClip,
     Marker,
     Markers,
@@ -182,6 +184,9 @@ def harvest(
         there = Markers(folder)
         markers = there.read()
         check_tags(manifest, markers)
+        with list_lock(folder):
+            if not (folder / LIST).is_file():
+                write_list(folder, markers)
         plans = _plan(manifest, folder, markers, paths, options)
         mine = {index: marker.clips for index, marker in markers.items() if options.share.holds(index)}
         if strangers := _strangers(plans, paths):
@@ -189,8 +194,10 @@ def harvest(
         run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
         made = run.make(plans, _bar(plans, mine, manifest, folder, enabled=progress))
         with list_lock(folder):
-            write_failures(folder, [row for row in known_clips(there.read()) if row.status in FAILURES])
+            markers = there.read()
+            write_failures(folder, [row for row in known_clips(markers) if row.status in FAILURES])
             write_origins(folder, teachers)
+            write_list(folder, markers)
     seconds = time.monotonic() - started
     if made:
         logger.info("%.2f clips/s, %s", _num_clips(plans) / seconds, engine.clock)

@@ -7,6 +7,7 @@ of their own.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,8 +18,21 @@ import numpy as np
 from ..disk import rename, sync_folder
 from ..media.clip import FAILURES, STATUSES
 from ..teachers.teacher import NEEDS
+from .listing import (
+    GUARDED,
+    Listed,
+    ShardList,
+    listed,
+    lost_clips,
+    lost_numbers,
+    lost_shards,
+    read_list,
+    write_list,
+)
+from .origins import mend_origins, origins_problems
 from .plan import UNREAD
 from .shards import (
+    LIST,
     KnownClip,
     Marker,
     NewerMarkerError,
@@ -75,10 +89,14 @@ def verify_store(path: str | Path) -> StoreCheck:
     rows: list[KnownClip] = []
     seen: set[str] = set()
     unguarded: list[str] = []
+    found: list[Listed] = []
+    is_listed = False
     for marker in marker_paths(folder):
         try:
             shard_rows, arrays = read_shard(folder, int(marker.stem))
-            unguarded += [] if read_marker(marker).checksum else [marker.stem]
+            known = read_marker(marker)
+            unguarded += [] if known.checksum else [marker.stem]
+            is_listed |= known.is_listed
         except ValueError as error:
             problems.append(str(error))
             continue
@@ -86,8 +104,10 @@ def verify_store(path: str | Path) -> StoreCheck:
         twice = sorted(row.clip_id for row in shard_rows if row.clip_id in seen)
         problems += [f"{marker.stem}: {len(twice)} clips are in another shard too, such as {twice[0]}"] if twice else []
         seen.update(row.clip_id for row in shard_rows)
+        found.append(listed(int(marker.stem), [row.clip_id for row in shard_rows]))
         rows += [row.known for row in shard_rows]
     problems += _failures_problem(folder, rows) if not problems else []
+    problems += [*_list_problems(folder, found, problems, is_listed=is_listed), *origins_problems(folder, manifest)]
     notes = list(_notes(folder))
     if unguarded:
         notes.insert(
@@ -136,6 +156,24 @@ def _absence_problems(name: str, array: np.ndarray, rows: Sequence[ShardRow]) ->
             yield f"{row.clip_id}: {name} is there although the clip is {row.status}"
         elif row.status in _WHOLE and absent[position].any():
             yield f"{row.clip_id}: {name} is absent although the clip is {row.status}"
+
+
+def _list_problems(folder: Path, found: Sequence[Listed], problems: Sequence[str], *, is_listed: bool) -> Iterator[str]:
+    """What the list of shards names and is not there."""
+    try:
+        known = read_list(folder)
+    except (ValueError, OSError) as error:
+        yield str(error)
+        return
+    if known is None and is_listed:
+        yield f"{LIST}: no such file; run the harvest to its end, or repair"
+    present = [int(path.stem) for path in marker_paths(folder)]
+    # Shards that cannot be read are problems already, and their clips are unknown.
+    missing = lost_numbers(folder, known, present) or ([] if problems else lost_clips(known, found))
+    if missing:
+        yield lost_shards(folder, missing)
+    if known and GUARDED in known.files and not (folder / GUARDED).exists():
+        yield f"{GUARDED}: no such file, and the list of shards names it; restore it, harvest again, or repair"
 
 
 def _failures_problem(folder: Path, rows: Sequence[KnownClip]) -> list[str]:
@@ -189,23 +227,48 @@ def repair_store(path: str | Path) -> tuple[str, ...]:
             elif read_marker(marker).checksum is None:
                 seal_marker(folder, int(marker.stem))
                 done.append(f"{marker.stem}: its marker got the checksum it lacked")
-        rows = list(known_clips(read_markers(folder)))
+        markers = read_markers(folder)
+        rows = list(known_clips(markers))
         if _failures_problem(folder, rows):
             write_failures(folder, [row for row in rows if row.status in FAILURES])
             done.append("failures.csv: made anew")
+        if (mended := mend_origins(folder, manifest)) == "aside":
+            _move_aside(folder, [folder / GUARDED])
+        if mended:
+            told = "got the checksum it lacked" if mended == "sealed" else f"moved to {DAMAGED}/"
+            done.append(f"{GUARDED}: {told}")
+        done += _mend_list(folder, markers)
     return tuple(done)
 
 
+def _mend_list(folder: Path, markers: Mapping[int, Marker]) -> Iterator[str]:
+    """Make the list of shards what is there, and say what it named beyond."""
+    known: ShardList | None = None
+    with suppress(ValueError):  # a damaged one is made anew
+        known = read_list(folder)
+    found = [listed(index, [clip.clip_id for clip in marker.clips]) for index, marker in markers.items()]
+    before = (folder / LIST).read_bytes() if (folder / LIST).is_file() else b""
+    write_list(folder, markers, anew=True)
+    if (folder / LIST).read_bytes() != before:
+        lost = lost_clips(known, found)
+        yield f"{LIST}: made anew" + (f", without {', '.join(lost)}; harvest their clips again" if lost else "")
+
+
 def _set_aside(folder: Path, marker: Path) -> None:
-    """Move a shard into the folder of damaged ones, its marker first, under names that are free."""
-    home = folder / DAMAGED
+    """Move a shard into the folder of damaged ones, its marker first."""
+    _move_aside(folder, [marker, marker.with_suffix(".safetensors")])
+
+
+def _move_aside(folder: Path, paths: Sequence[Path]) -> None:
+    """Move files of one name into the folder of damaged ones, under names that are free."""
+    home, stem = folder / DAMAGED, paths[0].stem
     home.mkdir(exist_ok=True)
     number = 0
-    while any((home / f"{marker.stem}.{number}{suffix}").exists() for suffix in (".json", ".safetensors")):
+    while any((home / f"{stem}.{number}{suffix}").exists() for suffix in (".json", ".safetensors")):
         number += 1
-    for path in (marker, marker.with_suffix(".safetensors")):
+    for path in paths:
         if path.is_file():
-            rename(path, home / f"{marker.stem}.{number}{path.suffix}")
+            rename(path, home / f"{stem}.{number}{path.suffix}")
     sync_folder(folder)
 
 
@@ -238,12 +301,15 @@ def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
     """
     folders = [store_folder(Path(source)) for source in sources]
     manifest = _one_manifest(folders)
+    for folder in folders:
+        _refuse_lost(folder)
     target = open_store(out, manifest)
     if target.resolve() in [folder.resolve() for folder in folders]:
         raise ValueError(f"{target}: is a source and the target; give another `out`, or leave it out of the sources")
     with write_lock(target):
         remove_leftovers(target)
         finish_rewrites(target)
+        read_list(target)
         shards = [_Shard(folder, index, marker) for folder in (target, *folders) for index, marker in _whole(folder)]
         homes = _first_homes(shards)
         repeated = _check_repeated(shards, homes)
@@ -256,6 +322,7 @@ def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
         markers = read_markers(target)
         clips = list(known_clips(markers))
         write_failures(target, [clip for clip in clips if clip.status in FAILURES])
+        write_list(target, markers)
     return StoreMerge(target, len(markers), len(clips), repeated)
 
 
@@ -302,6 +369,13 @@ def _whole(folder: Path) -> list[tuple[int, Marker]]:
             f"{folder}: {len(damaged)} shards are damaged, such as {damaged[0]}; harvest again or repair it"
         )
     return markers
+
+
+def _refuse_lost(folder: Path) -> None:
+    """Refuse a store that has lost shards."""
+    found = [listed(n, [clip.clip_id for clip in marker.clips]) for n, marker in read_markers(folder).items()]
+    if missing := lost_clips(read_list(folder), found):
+        raise ValueError(lost_shards(folder, missing))
 
 
 def _first_homes(shards: Sequence[_Shard]) -> dict[str, tuple[Path, int]]:

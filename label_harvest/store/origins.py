@@ -3,15 +3,18 @@
 It lies beside what the fingerprint covers: the same weights give the same evidence, whether somebody vouches or not.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ..disk import write_atomic
 from ..teachers.teacher import Teacher
-from .shards import read_json, to_json
+from .listing import GUARDED as FILE
+from .shards import is_sealed, parse_json, sealed
 
-FILE = "weights.json"
+_SEAL = "checksum"
+"""Of the file as of a marker; older versions wrote none."""
 
 
 def write_origins(folder: Path, teachers: Sequence[Teacher]) -> None:
@@ -29,7 +32,7 @@ def write_origins(folder: Path, teachers: Sequence[Teacher]) -> None:
         if origin.checked != "unverified" or noted.get(role, {}).get("weights") != origin.weights
     }
     if fresh and noted | fresh != noted:
-        write_atomic(folder / FILE, to_json(noted | fresh))
+        write_atomic(folder / FILE, sealed(noted | fresh))
 
 
 def read_origins(folder: Path) -> dict[str, dict[str, str]]:
@@ -40,4 +43,60 @@ def read_origins(folder: Path) -> dict[str, dict[str, str]]:
     """
     if not (folder / FILE).is_file():
         return {}
-    return dict(read_json(folder / FILE))
+    return _read(folder)[0]
+
+
+def _read(folder: Path) -> tuple[dict[str, dict[str, str]], bool]:
+    """What the file says, and whether it has a checksum."""
+    path = folder / FILE
+    payload = path.read_bytes()
+    content = parse_json(path, payload)
+    has_seal = _SEAL in content
+    if has_seal and not is_sealed(payload):
+        raise ValueError(f"{path}: not as it was written, its checksum differs; `valor store repair` sets it aside")
+    noted = {role: origin for role, origin in content.items() if role != _SEAL}
+    if not all(isinstance(origin, dict) and isinstance(origin.get("checked"), str) for origin in noted.values()):
+        raise ValueError(f"{path}: no table of weights by role; `valor store repair` sets it aside")
+    return noted, has_seal
+
+
+def origins_problems(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the origins that a store notes.
+
+    Args:
+        folder: The fingerprint folder.
+        manifest: Of the store.
+    """
+    if not (folder / FILE).exists():
+        return
+    try:
+        noted, has_seal = _read(folder)
+    except (ValueError, OSError) as error:
+        yield str(error)
+        return
+    for role, origin in noted.items():
+        if origin.get("weights") != manifest["teachers"].get(role, {}).get("weights"):
+            yield f"{FILE}: is of other {role} weights than those that judged"
+    vouched = [role for role, origin in noted.items() if origin["checked"] != "unverified"]
+    if vouched and not has_seal:
+        yield (
+            f"{FILE}: calls the weights of {' and '.join(vouched)} checked and has no checksum, so that cannot be told "
+            "from an edit; `valor store repair` gives it one as it is"
+        )
+
+
+def mend_origins(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """Give the origins the checksum they lack, or set aside what is damaged: `sealed`, `aside` or nothing."""
+    if not (folder / FILE).exists():
+        return ""
+    try:
+        noted, has_seal = _read(folder)
+    except (ValueError, OSError):
+        return "aside"
+    judges = manifest["teachers"]
+    if any(origin.get("weights") != judges.get(role, {}).get("weights") for role, origin in noted.items()):
+        return "aside"
+    if has_seal:
+        return ""
+    write_atomic(folder / FILE, sealed(noted))
+    return "sealed"

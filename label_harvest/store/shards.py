@@ -34,6 +34,8 @@ _UNGUARDED = 2
 _CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{64})"')
 _BLANK = "0" * 64
 """What stands in the place of the checksum while it is computed."""
+LIST = "shards.json"
+"""The list of all shards of a store (`listing`); every marker names it, so that it is missed where it is lost."""
 _CLIP_IDS = "clip_ids"
 """Key of the metadata of the arrays that names their clips, as JSON: arrays without a marker say whose they are."""
 _LONGEST_HEADER = 2**26
@@ -89,6 +91,8 @@ class Marker:
     """sha256 of the bytes of each array by its name."""
     checksum: str | None = None
     """Of the marker itself; None in version 2, which has neither this nor `arrays`."""
+    is_listed: bool = False
+    """Whether the store has a list of its shards; older versions wrote none."""
 
 
 class NewerMarkerError(ValueError):
@@ -148,14 +152,28 @@ def marker_bytes(rows: Sequence[ShardRow], arrays: Mapping[str, str], payload: b
     """
     content = {
         "format": MARKER_VERSION,
-        "checksum": _BLANK,
+        "list": LIST,
         "bytes": len(payload),
         "sha256": hashlib.sha256(payload).hexdigest(),
         "arrays": dict(arrays),
         "rows": [{**vars(row), "tags": list(row.tags)} for row in rows],
     }
-    blank = to_json(content)
+    return sealed(content)
+
+
+def sealed(content: Mapping[str, object]) -> bytes:
+    """JSON with a checksum over all of it."""
+    blank = to_json({**content, "checksum": _BLANK})
     return blank.replace(_BLANK.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
+
+
+def is_sealed(payload: bytes) -> bool:
+    """Whether JSON has the right checksum."""
+    found = _CHECKSUM.search(payload)
+    if found is None:
+        return False
+    blank = payload[: found.start(1)] + _BLANK.encode() + payload[found.end(1) :]
+    return hashlib.sha256(blank).hexdigest().encode() == found[1]
 
 
 def array_sha256(array: np.ndarray) -> str:
@@ -279,7 +297,7 @@ def is_intact(folder: Path, index: int, marker: Marker) -> bool:
     return path.is_file() and file_sha256(path) == marker.sha256
 
 
-def unclaimed_arrays(folder: Path, markers: Mapping[int, Marker]) -> dict[int, tuple[str, ...] | None]:
+def unclaimed_arrays(folder: Path, markers: Mapping[int, object]) -> dict[int, tuple[str, ...] | None]:
     """Arrays without a marker that can be read, of a run that was killed or a marker that was lost.
 
     Args:
@@ -344,7 +362,8 @@ def read_marker_rows(path: Path) -> tuple[Marker, list[ShardRow]]:
     try:
         rows = [ShardRow(**{**row, "tags": tuple(row["tags"])}) for row in content["rows"]]
         clips = tuple(row.known for row in rows)
-        return Marker(clips, content["sha256"], content["bytes"], content.get("arrays", {}), checksum), rows
+        arrays, is_listed = content.get("arrays", {}), content.get("list") == LIST
+        return Marker(clips, content["sha256"], content["bytes"], arrays, checksum, is_listed), rows
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: no done-marker of a shard ({error!r}); the store is damaged") from error
 
@@ -358,8 +377,7 @@ def _checksum(path: Path, payload: bytes, version: object) -> str | None:
         raise NewerMarkerError(f"{path}: written by a newer version of this program ({version}); use that one")
     if found is None:
         raise ValueError(f"{path}: no done-marker of a shard (it has no checksum); the store is damaged")
-    blank = payload[: found.start(1)] + _BLANK.encode() + payload[found.end(1) :]
-    if hashlib.sha256(blank).hexdigest().encode() != found[1]:
+    if not is_sealed(payload):
         raise ValueError(
             f"{path}: the done-marker is not as it was written (its checksum differs), so its clips may be mixed up; "
             "run the same harvest again to mend it, or `valor store repair`"

@@ -1,13 +1,11 @@
 """Runs that work on one store: which shards are whose, who may write, and what killed ones left."""
 
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..disk import locked
+from ..disk import locked, writer_is_gone
 
 LOCK = ".lock"
 """Held by the one run that writes to a store, or by all runs that share it."""
@@ -100,21 +98,7 @@ def remove_leftovers(folder: Path, share: Share = WHOLE) -> list[str]:
     """
     removed = []
     for path in sorted(folder.glob(".*.tmp")):
-        if share.is_whole or _writer_is_gone(path):
+        if share.is_whole or writer_is_gone(path):
             path.unlink(missing_ok=True)
             removed.append(path.name)
     return removed
-
-
-def _writer_is_gone(path: Path) -> bool:
-    """Whether a temporary file of `disk.replaced` is of a process of this machine that has ended."""
-    host, _, process = path.name.removesuffix(".tmp").rpartition("-")
-    if not host.endswith(f".{socket.gethostname()}") or not process.isdecimal():
-        return False
-    try:
-        os.kill(int(process), 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False

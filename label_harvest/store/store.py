@@ -5,6 +5,7 @@
         00000.safetensors    arrays "<role>.similarity" float32 [n, T, C] and "<role>.<feature>" float16 [n, rows, D]
         00000.json           done-marker, written last: one row per clip (status, tags, ...), sha256 of the shard
         failures.csv         every clip whose status is a failure
+        shards.json          which shards there are, so that a lost one is missed
 
 Absent evidence is NaN, never zero. A shard without a marker, or whose bytes differ from the marker, does not count.
 Thresholds are no part of it: they apply when labels are read. Only numpy and safetensors are needed to read it
@@ -25,6 +26,7 @@ import numpy as np
 
 from ..disk import sync_folder, write_atomic
 from ..media.decoders import PYAV
+from .listing import listed, lost_clips, lost_shards, refuse_gaps
 from .shards import (
     FORMAT_VERSION,
     KnownClip,
@@ -203,8 +205,8 @@ def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> Evide
         All clips in the order of their shards.
 
     Raises:
-        ValueError: No store, several fingerprints, a shard whose bytes are not those of its marker, a clip that
-            occurs twice, a tag that is no class, or an array that no shard has.
+        ValueError: No store, several fingerprints, a shard that is gone or whose bytes are not those of its marker, a
+            clip that occurs twice, a tag that is no class, or an array that no shard has.
     """
     folder = store_folder(Path(path))
     shards = list(read_shards(folder, names=names))
@@ -241,12 +243,14 @@ def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iter
     """
     folder = store_folder(Path(path))
     manifest = store_manifest(folder)
+    known, found = refuse_gaps(folder), []
     markers = marker_paths(folder)
     if not markers:
         raise ValueError(f"{folder}: no finished shard; run the harvest first")
     for marker in markers:
         rows, arrays = read_shard(folder, int(marker.stem), names)
         clips = [row.known for row in rows]
+        found.append(listed(int(marker.stem), [clip.clip_id for clip in clips]))
         yield EvidenceStore(
             clip_ids=tuple(clip.clip_id for clip in clips),
             class_names=tuple(manifest["class_names"]),
@@ -257,6 +261,8 @@ def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iter
             manifest=manifest,
             held=held_arrays(folder, int(marker.stem)),
         )
+    if missing := lost_clips(known, found):
+        raise ValueError(lost_shards(folder, missing))
 
 
 def store_manifest(path: str | Path) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from ..arrays import read_npz
 from ..media.clip import ClipMedia, audio_segments
 from ..media.frames import SLOT_PIXELS
 from ..media.resample import resample
@@ -248,11 +249,16 @@ def read_whitening(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; put AudioSet's whitening parameters beside the weights")
-    with np.load(path, allow_pickle=False) as held:
-        names = ("pca_eigen_vectors", "pca_means")
-        if set(names) - set(held.files) or held[names[0]].shape != (WIDTH, WIDTH) or held[names[1]].size != WIDTH:
-            raise ValueError(f"{path}: expected pca_eigen_vectors [{WIDTH}, {WIDTH}] and pca_means [{WIDTH}]")
-        return held[names[0]], held[names[1]].reshape(-1)
+    names = ("pca_eigen_vectors", "pca_means")
+    try:
+        held = read_npz(path, names)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected AudioSet's whitening parameters, which could not be read ({error})"
+        ) from error
+    if set(names) - set(held) or held[names[0]].shape != (WIDTH, WIDTH) or held[names[1]].size != WIDTH:
+        raise ValueError(f"{path}: expected pca_eigen_vectors [{WIDTH}, {WIDTH}] and pca_means [{WIDTH}]")
+    return held[names[0]], held[names[1]].reshape(-1)
 
 
 EXTRACTORS: dict[str, str] = {"res152": "res152", "r2plus1d": "r2plus1d", **dict.fromkeys(VARIANTS, "vggish")}

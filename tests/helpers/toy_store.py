@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.label_harvest.store.shards import ShardRow, to_json, write_failures, write_shard
+from valor.label_harvest.store.listing import write_list
+from valor.label_harvest.store.shards import ShardRow, read_markers, to_json, write_failures, write_shard
 from valor.label_harvest.store.store import describe, open_store
 
 CLASSES = ("Dog", "Cat")
@@ -54,6 +55,7 @@ def write_toy_store(root: Path, shards: dict[int, list[ShardRow]], **changes) ->
         write_shard(folder, index, arrays_of(rows), rows)
     failed = [row for _, rows in sorted(shards.items()) for row in rows if row.status not in ("ok", "still")]
     write_failures(folder, failed)
+    write_list(folder, read_markers(folder))
     return folder
 
 

@@ -5,7 +5,11 @@ Files appear whole or not at all.
 
 import hashlib
 import os
+import socket
+import stat
+import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -101,3 +105,101 @@ def test_a_file_system_without_locks_is_worth_a_warning(tmp_path, monkeypatch, c
     with locked(tmp_path / "lock", "taken"):
         told = "no locks on this file system (Operation not supported); see that no second process writes here"
         assert told in caplog.text
+
+
+def write(path, text="new"):
+    with replaced(path) as temporary:
+        temporary.write_text(text)
+
+
+def test_a_link_is_written_through(tmp_path):
+    (tmp_path / "far").mkdir()
+    real, link, chain = tmp_path / "far" / "real.json", tmp_path / "link.json", tmp_path / "chain.json"
+    real.write_text("old")
+    link.symlink_to(real)
+    chain.symlink_to("link.json")
+    for text, name in (("one", link), ("two", chain)):
+        write(name, text)
+        assert link.is_symlink() and chain.is_symlink() and real.read_text() == text
+    (tmp_path / "dangling").symlink_to("far/made.json")
+    write(tmp_path / "dangling")
+    assert (tmp_path / "far" / "made.json").read_text() == "new" and (tmp_path / "dangling").is_symlink()
+    assert sorted(os.listdir(tmp_path / "far")) == ["made.json", "real.json"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs")
+def test_a_fifo_is_written_into_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    write(pipe, "through")
+    reader.join(10)
+    assert read == ["through"] and stat.S_ISFIFO(pipe.stat().st_mode) and os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_failed_block_writes_nothing_into_a_fifo(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(RuntimeError), replaced(pipe) as temporary:  # would wait for a reader otherwise
+        temporary.write_text("ha")
+        raise RuntimeError
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_a_device_stays_a_device(tmp_path):
+    node = tmp_path / "null"
+    try:
+        os.mknod(node, 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        node.write_bytes(b"")
+    except OSError:
+        pytest.skip("no right to make device nodes here")
+    write(node)
+    assert stat.S_ISCHR(node.stat().st_mode) and os.listdir(tmp_path) == ["null"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files have names on Linux")
+@pytest.mark.parametrize("is_file", [True, False])
+def test_a_link_to_an_open_file_writes_where_it_stands(tmp_path, is_file):
+    """As /dev/stdout is such a link; the one of the machine is never an output of a test."""
+    (tmp_path / "link").symlink_to("out")
+    (tmp_path / "out").symlink_to("/proc/self/fd/1")
+    code = (
+        "import sys\nfrom valor.label_harvest.disk import replaced\nprint('before')\n"
+        "with replaced(sys.argv[1]) as t: t.write_text('seen\\n')\nprint('after')"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "link")]
+    with (tmp_path / "file").open("w+b") as file:
+        done = subprocess.run(command, stdout=file if is_file else subprocess.PIPE, check=True)
+    written = (tmp_path / "file").read_bytes() if is_file else done.stdout
+    assert written == b"before\nseen\nafter\n"
+    assert (tmp_path / "out").is_symlink() and sorted(os.listdir(tmp_path)) == ["file", "link", "out"]
+
+
+def test_folders_sockets_and_circles_are_refused(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    names = {"folder": "a folder", "one": "a circle of links"}
+    if hasattr(socket, "AF_UNIX"):
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(str(tmp_path / "s"))
+        names["s"] = "a socket"
+    before = sorted(os.listdir(tmp_path))
+    for name, kind in names.items():
+        with pytest.raises(OSError, match=f"is {kind}, which is not replaced; give another name"):
+            write(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = socket.gethostname()
+    left, others = tmp_path / f".old.json.{host}-{gone.pid}.tmp", tmp_path / f".a.elsewhere-{gone.pid}.tmp"
+    alive = tmp_path / f".b.{host}-{os.getppid()}.tmp"
+    for path in (left, others, alive):
+        path.touch()
+    write(tmp_path / "new.json")
+    assert not left.exists() and others.exists() and alive.exists()

@@ -1,9 +1,8 @@
-"""What comes from elsewhere is looked at before memory or disk is given to it: archives, and arrays in .npy and .npz.
+"""Archives from elsewhere are looked at before memory or disk is given to them (arrays: `label_harvest.arrays`).
 
 Of an archive every member is looked at before the first one is written: its name, its kind, how often it is there, and
 what all of them come to. tarfile's own data filter lets links within the archive pass and mends absolute names; the
-published archives have neither, so here they end it. An array may not claim more bytes than its file has, and nothing
-is ever unpickled.
+published archives have neither, so here they end it.
 """
 
 import lzma
@@ -12,16 +11,12 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import IO
 
 from valor.label_harvest.disk import replaced
 
@@ -33,6 +28,10 @@ _MOST_EXPANSION = 200
 """Unpacked over packed size beyond which an archive is taken for a trap; feature files reach 2, label files 40."""
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
 _BLOCK = 1 << 20
+_LONGEST_NOTE = 1 << 20
+"""Bytes of a note on a tar member, such as a long name, beyond which it is no such note; tarfile reads it whole."""
+_NOTES = (b"x", b"g", b"X", b"L", b"K")
+"""Kinds of tar members that are notes on the next one: pax, Solaris, and GNU's long names and links."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def _members(archive: Path) -> Iterator[list[Member]]:
             with zipfile.ZipFile(archive) as opened:
                 yield _zip_members(archive, opened)
         else:
-            with tarfile.open(archive) as opened_tar:
+            with tarfile.open(archive, tarinfo=_Checked) as opened_tar:
                 yield _tar_members(archive, opened_tar)
     except (*_DAMAGE, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the disk; gzip and bz2 give no number
@@ -142,9 +141,25 @@ def _zip_members(archive: Path, opened: zipfile.ZipFile) -> list[Member]:
     return members
 
 
+class _Checked(tarfile.TarInfo):
+    """A header of a tar archive that may not have tarfile read gigabytes of notes into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Checked":
+        """Read a header, and look at what it claims."""
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _NOTES and info.size > _LONGEST_NOTE:
+            raise tarfile.ReadError(f"a note on a member claims {info.size:,} bytes")
+        return info
+
+
 def _tar_members(archive: Path, opened: tarfile.TarFile) -> list[Member]:
-    members = []
+    members: list[Member] = []
+    claimed, most = 0, _MOST_EXPANSION * max(archive.stat().st_size, 1)
     for info in opened:
+        claimed += info.size
+        if claimed > most or len(members) > _MOST_MEMBERS:
+            break  # `_check` refuses it; the rest need not be unpacked to know
         if not (info.isreg() or info.isdir()):
             raise ValueError(f"{archive}: {info.name!r} is a link or a device; nothing was written")
         if info.name in (".", "./"):
@@ -152,7 +167,8 @@ def _tar_members(archive: Path, opened: tarfile.TarFile) -> list[Member]:
         path = _checked(archive, info.name)
         if info.isreg():
             members.append(Member(path, info.size, None, partial(_extracted, opened, info)))
-    while opened.fileobj.read(_BLOCK):  # what follows the last member has the checksum of a compressed archive
+    # What follows the last member has the checksum of a compressed archive.
+    while claimed <= most and opened.fileobj.read(_BLOCK):
         pass
     return members
 
@@ -191,80 +207,3 @@ def _is_there(target: Path, member: Member) -> bool:
     if member.crc is None or not target.is_file() or target.stat().st_size != member.size:
         return False
     return zlib.crc32(target.read_bytes()) == member.crc
-
-
-_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-"""Readers of a .npy header by its version; 3.0 is for names of fields, which no array of numbers has."""
-_FAULTS = (
-    ValueError,
-    TypeError,
-    KeyError,
-    EOFError,
-    OSError,
-    RuntimeError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What numpy and zipfile raise at files that are damaged or something else."""
-
-Array = npt.NDArray[Any]
-
-
-def read_npy(path: Path) -> Array:
-    """Read the array of a .npy file.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged or something else; the message says how, without the path.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with path.open("rb") as file:
-            return _array(file, path.stat().st_size)
-    except _FAULTS as error:
-        raise ValueError(_fault(error)) from error
-
-
-def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
-    """Read those of some arrays that a .npz file holds.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged or something else; the message says how, without the path.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            held = {info.filename: info for info in archive.infolist()}
-            if len(held) < len(archive.infolist()):
-                raise ValueError("two arrays of it have one name")
-            arrays = {}
-            for name in names:
-                if info := held.get(f"{name}.npy"):
-                    with archive.open(info) as file:
-                        arrays[name] = _array(file, info.file_size)
-            return arrays
-    except _FAULTS as error:
-        raise ValueError(_fault(error)) from error
-
-
-def _array(file: IO[bytes], size: int) -> Array:
-    """The array of an open .npy file of `size` bytes."""
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"it is a .npy file of version {version}")
-    shape, _, dtype = _HEADERS[version](file)
-    claimed = file.tell() + prod(shape) * dtype.itemsize
-    if claimed != size and not dtype.hasobject:
-        raise ValueError(f"it has {size:,} bytes and claims {claimed:,}")
-    file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _fault(error: BaseException) -> str:
-    """What happened, without numpy's advice to unpickle what nobody vouches for."""
-    strange = "allow_pickle" in str(error) or "magic string" in str(error)
-    return "it holds Python objects or is no .npy file" if strange else str(error)

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from valor.label_harvest.arrays import read_npy
 from valor.label_harvest.store.manifest import media_id
 from valor.parsers.folding import fold_clap_map, fold_frames
 
-from .archives import read_npy
 from .tables import Split
 
 SEGMENTS = 10

@@ -20,10 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.eval.events import MODALITIES, event_frame
+from valor.label_harvest.arrays import read_npz
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import as_flag, as_object, loads
-
-from .archives import read_npz
 
 if TYPE_CHECKING:
     import pandas as pd

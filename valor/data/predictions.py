@@ -17,7 +17,6 @@ M is (audio, visual). Clips and classes may stand in any order: they are matched
 
 import json
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +28,7 @@ import numpy as np
 from valor.eval.decide import PostProcessing, check_probs, decide
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame
 from valor.eval.scores import Scores, score
+from valor.label_harvest.arrays import npz_names, read_npz
 from valor.label_harvest.disk import replaced
 
 from .provenance import Provenance
@@ -122,11 +122,10 @@ def read_predictions(path: Path | str) -> Predictions:
             f"{path}: expected a prediction file (.npz), got {path.stat().st_size} bytes of something else"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            held = {name: archive[name] for name in ("clip_ids", "classes", *ARRAYS) if name in archive.files}
-            found = Provenance(simulated=_SIMULATED in archive.files and bool(np.any(archive[_SIMULATED])))
-            names = ", ".join(archive.files) or "nothing"
-    except (ValueError, EOFError, OSError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        held: dict[str, Any] = dict(read_npz(path, ("clip_ids", "classes", *ARRAYS, _SIMULATED)))
+        found = Provenance(simulated=bool(np.any(held.pop(_SIMULATED, False))))
+        names = ", ".join(npz_names(path)) or "nothing"
+    except ValueError as error:
         raise ValueError(
             f"{path}: expected plain arrays (clip_ids, classes, segment_probs, ...), which could not be read "
             f"({error}); pickled arrays are refused, since unpickling can run any code: store clip_ids with dtype str"

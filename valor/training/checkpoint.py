@@ -4,8 +4,10 @@ Two kinds are in a run folder. `best.safetensors` describes itself, so that a pa
 `last.safetensors` is the point a stopped run goes on from: weights, optimiser, random generators and progress.
 """
 
+import hashlib
 import json
 import logging
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,24 +15,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from valor.data.own_files import note_own
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
 from .methods.methods import NOTHING_OWN, Methods, OwnParts, from_old_names
-from .run_folder import BEST
+from .run_folder import BEST, RECIPE
 
 _LOG = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 _HEADER = "valor"
+_CHECKSUM = re.compile(rb'\\"checksum\\": \\"([0-9a-f]{64})\\"')
+"""Where the header, JSON within JSON, has the sha256 of the file; it is the first of what it says."""
+_BLANK = b"0" * 64
+"""What stands in the place of the checksum while it is computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,8 @@ class CheckpointCard:
     """That figure at that epoch, in percent."""
     git_revision: str | None = None
     """Revision of the code that wrote it, None outside a checkout."""
+    recipe_sha256: str | None = None
+    """Of the `recipe.json` beside it, None where it was written without one."""
 
 
 def write_checkpoint(path: Path | str, parser: HybridParser, card: CheckpointCard) -> None:
@@ -91,8 +99,10 @@ def read_checkpoint(
         ValueError: It is no checkpoint of ours, is damaged or inconsistent, or is for other classes.
     """
     path = Path(path)
-    path = path / BEST if path.is_dir() else path
+    folder, path = (path, path / BEST) if path.is_dir() else (None, path)
     tensors, header = read_tensors(path)
+    if folder is not None:
+        refuse_other_recipe(folder, header.get("recipe_sha256"))
     try:
         described = header.pop("parser")
         texts = {"class_names": tuple(header["class_names"]), "network": tuple(header.get("network", ()))}
@@ -117,11 +127,34 @@ def read_checkpoint(
     return parser.eval(), card
 
 
+def refuse_other_recipe(folder: Path, sha256: str | None) -> None:
+    """Refuse a run folder whose `recipe.json` is not the one its weights were written beside.
+
+    Args:
+        folder: The run folder.
+        sha256: What the weights say of it; None, of an older version, accepts any.
+
+    Raises:
+        ValueError: It is gone, or has other bytes.
+    """
+    recipe = folder / RECIPE
+    if sha256 is None or (recipe.is_file() and file_sha256(recipe) == sha256):
+        return
+    what = "is not as it was written" if recipe.is_file() else "no such file"
+    raise ValueError(
+        f"{recipe}: {what}, and the weights beside it name its checksum; restore it, or give the weights alone "
+        f"({folder / BEST})"
+    )
+
+
 def write_tensors(path: Path | str, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write named tensors and a JSON header, whole or not at all."""
+    """Write named tensors and a JSON header, whole or not at all, with a checksum over all of the file."""
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    said = json.dumps({"checksum": _BLANK.decode(), **header}, allow_nan=False)
+    blank = save(stored, metadata={_HEADER: said})
+    payload = blank.replace(_BLANK, hashlib.sha256(blank).hexdigest().encode(), 1)
     with replaced(path) as temporary:
-        temporary.write_bytes(save(stored, metadata={_HEADER: json.dumps(header, allow_nan=False)}))
+        temporary.write_bytes(payload)
 
 
 def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -135,14 +168,31 @@ def read_tensors(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint; `valor train` writes one")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = loads((file.metadata() or {}).get(_HEADER, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no mapping
+        payload = path.read_bytes()
+        tensors = load(payload)
+        length = int.from_bytes(payload[:8], "little")
+        said = loads(payload[8 : 8 + length]).get("__metadata__") or {}
+        header = loads(said.get(_HEADER, "null"))
     except (SafetensorError, OSError, ValueError) as error:
         raise ValueError(f"{path}: expected a safetensors checkpoint, which could not be read ({error})") from error
+    first = next(iter(header), None) if isinstance(header, dict) else None
     if not isinstance(header, dict) or header.pop("format", None) != FORMAT_VERSION:
         raise ValueError(f"{path}: expected a checkpoint of format {FORMAT_VERSION} with its description in the header")
+    # Older versions wrote no checksum and the format first; whatever else is first was the checksum's name.
+    if first != "format" and _is_damaged(payload[: 8 + length], payload, header.pop("checksum", None)):
+        raise ValueError(f"{path}: not as it was written, its checksum differs; restore it from a copy")
     return tensors, header
+
+
+def _is_damaged(beginning: bytes, payload: bytes, checksum: object) -> bool:
+    """Whether a file is not the one its checksum is of."""
+    found = _CHECKSUM.search(beginning)
+    if found is None or found[1].decode() != checksum:
+        return True
+    digest = hashlib.sha256(payload[: found.start(1)])
+    digest.update(_BLANK)
+    digest.update(memoryview(payload)[found.end(1) :])
+    return digest.hexdigest() != checksum
 
 
 def git_revision() -> str | None:
@@ -169,6 +219,8 @@ class Progress:
     """The figure it was selected by, in percent."""
     best_type_av: float | None = None
     """Its validation segment Type@AV, in percent."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of what lies beside the resume point, by name; of the log, of the lines of these epochs."""
 
 
 def write_resume_point(

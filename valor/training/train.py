@@ -19,7 +19,7 @@ from tqdm import tqdm
 from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.scores import Scores, score
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
@@ -31,6 +31,7 @@ from .checkpoint import (
     git_revision,
     read_resume_point,
     read_tensors,
+    refuse_other_recipe,
     write_checkpoint,
     write_resume_point,
 )
@@ -210,6 +211,8 @@ def fit(  # noqa: PLR0913, what a training is
     folder = _Folder(Path(out), card, identity)
     with run_lock(folder.path):
         state = _start(run, folder)
+        recipe_sha256 = file_sha256(folder.path / RECIPE) if (folder.path / RECIPE).is_file() else None
+        folder = replace(folder, card=replace(folder.card, recipe_sha256=recipe_sha256))
         resumed_from, done = state.epoch, state.epoch * len(train)
         with tqdm(total=options.epochs * len(train), initial=done, unit="clip", disable=not progress) as bar:
             while state.epoch < options.epochs:
@@ -274,6 +277,7 @@ def _next_epoch(
         "val_score": _figure(scores, selected_by),
     }
     _append(folder.path / LOG, record)
+    state = replace(state, files=_beside(folder.path, epoch))
     write_resume_point(
         folder.path / LAST,
         run.parser,
@@ -385,9 +389,30 @@ def _check_files(out: Path, state: Progress) -> None:
         raise ValueError(f"{out / BEST}: no such file, and epoch {state.best_epoch} was kept in it; {remedy}")
     if state.best_epoch:
         try:
-            read_tensors(out / BEST)
+            header = read_tensors(out / BEST)[1]
         except ValueError as error:
             raise ValueError(f"{error}; {remedy}") from error
+        # One of a later epoch was written by a run that was killed before its resume point; that epoch is run again.
+        kept = state.files.get(BEST)
+        if kept and file_sha256(out / BEST) != kept and header.get("epoch") != state.epoch + 1:
+            raise ValueError(f"{out / BEST}: not the weights that epoch {state.best_epoch} of this run left; {remedy}")
+    refuse_other_recipe(out, state.files.get(RECIPE))
+    if LOG in state.files and _beside(out, state.epoch)[LOG] != state.files[LOG]:
+        raise ValueError(f"{log}: the record of {state.epoch} epochs is not as it was written; {remedy}")
+
+
+def _beside(out: Path, epochs: int) -> dict[str, str]:
+    """sha256 of what lies beside a resume point after some epochs; of the log, of what is not the clock's."""
+    found = {name: file_sha256(out / name) for name in (RECIPE, BEST) if (out / name).is_file()}
+    digest = hashlib.sha256()
+    for line in (out / LOG).read_text(encoding="utf-8").splitlines()[:epochs]:
+        told = {key: value for key, value in json.loads(line).items() if key not in _CLOCKED}
+        digest.update(json.dumps(told).encode("utf-8"))
+    return found | {LOG: digest.hexdigest()}
+
+
+_CLOCKED = ("clips_per_second", "waiting_share", "seconds")
+"""What is another in each run over the same epochs."""
 
 
 def _epoch_of(line: str) -> int | None:

@@ -189,7 +189,8 @@ def test_each_marker_is_read_once_while_it_stays_what_it_is(folder_markers, monk
     assert [clip.clip_id for clip in known_clips(there.read())] == ["a", "b", "c", "d"]
     assert there.read() == there.read() and asked == ["00000", "00001", "00012"]
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
-    write_toy_store(folder_markers.parent, {1: [row_of("x")], 2: [row_of("y")]})
+    for index, clip in ((1, "x"), (2, "y")):
+        markers.write_shard(folder_markers, index, arrays_of([row_of(clip)]), [row_of(clip)])
     (folder_markers / "00000.json").unlink()
     assert [clip.clip_id for clip in known_clips(there.read())] == ["x", "y"]
     assert asked[3:] == ["00001", "00002"]

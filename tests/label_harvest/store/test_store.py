@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from valor.label_harvest.disk import write_atomic
-from valor.label_harvest.store.shards import ShardRow, write_failures, write_shard
+from valor.label_harvest.store.listing import write_list
+from valor.label_harvest.store.shards import ShardRow, read_markers, write_failures, write_shard
 from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.store import (
     decoder_of,
@@ -48,6 +49,7 @@ def folder(tmp_path):
     folder = open_store(tmp_path / "store", manifest_of())
     write_shard(folder, 0, arrays_of(2), rows_of("a", "b"))
     write_shard(folder, 1, arrays_of(1, seed=1), rows_of("c"))
+    write_list(folder, read_markers(folder))
     return folder
 
 
@@ -191,9 +193,21 @@ def test_a_spoiled_shard_is_refused_and_does_not_count_as_done(folder, spoil):
         read_store(folder)
 
 
-def test_a_shard_without_a_marker_does_not_count(folder):
-    (folder / "00001.json").unlink()
-    assert read_store(folder).clip_ids == ("a", "b")
+@pytest.mark.parametrize("has_list", [True, False])
+@pytest.mark.parametrize("arrays", [True, False])
+def test_a_shard_that_lost_its_marker_is_missed(folder, arrays, has_list):
+    (folder / "00000.json").unlink()
+    if not arrays:
+        (folder / "00000.safetensors").unlink()
+    if not has_list:
+        (folder / "shards.json").unlink()
+    with pytest.raises(ValueError, match="1 shards are gone or have lost their marker, such as 00000"):
+        read_store(folder)
+
+
+def test_a_shard_that_is_being_made_does_not_count_and_is_not_missed(folder):
+    (folder / "00002.safetensors").write_bytes((folder / "00001.safetensors").read_bytes())
+    assert read_store(folder).clip_ids == ("a", "b", "c")
 
 
 def test_no_store_is_said_plainly(tmp_path):

@@ -1,6 +1,7 @@
 """Archives and arrays from elsewhere: hostile ones write nothing, damaged ones are said to be, none gets more memory or
 disk than its file warrants."""
 
+import gzip
 import io
 import os
 import stat
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from valor.data.archives import Unpacked, is_archive, read_npy, read_npz, safe_path, unpack
+from valor.data.archives import Unpacked, is_archive, safe_path, unpack
+from valor.label_harvest.arrays import read_npy, read_npz
 
 GOOD = {"CLIP/features/a.npy": b"a" * 100, "CLIP/features/b.npy": b"b" * 50, "CLIP/readme.txt": b"hello"}
 
@@ -244,3 +246,34 @@ def test_archives_that_are_none_or_hold_a_name_twice_are_refused(tmp_path):
     for read in (read_npy, lambda path: read_npz(path, ("a",))):
         with pytest.raises(FileNotFoundError, match="none: no such file"):
             read(tmp_path / "none")
+
+
+def test_an_npz_may_not_claim_more_than_its_bytes_can_hold(tmp_path):
+    """The directory of the archive lies in harmony with the array's header."""
+    content = header((1 << 24, 1 << 24))
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", content)
+        archive.filelist[0].file_size = len(content) + (1 << 50)
+    with pytest.raises(ValueError, match=r"it has \d+ bytes, and a claims [\d,]+"):
+        read_npz(tmp_path / "a.npz", ("a",))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_an_npz_packed_as_numpy_never_does_is_refused(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
+        archive.writestr("a.npy", header((2, 3)) + bytes(24))
+    with pytest.raises(ValueError, match="a is packed by a method that no array file has"):
+        read_npz(tmp_path / "a.npz", ("a",))
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_notes_of_gigabytes_in_a_tar_are_not_read(tmp_path, kind):
+    info = tarfile.TarInfo("note")
+    info.type, info.size = kind, 3 << 30
+    archive = tmp_path / "a.tar.gz"
+    with gzip.open(archive, "wb") as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT))
+        file.write(bytes(1 << 21))
+    with pytest.raises(ValueError, match="a damaged archive"):
+        unpack(archive, tmp_path / "out", lambda path: True)
+    assert not (tmp_path / "out").exists()

@@ -34,6 +34,7 @@ def _rewrite(path, change):
 
     with safe_open(path, framework="pt") as file:
         header = json.loads(file.metadata()["valor"])
+    del header["checksum"]  # as older versions wrote it
     change(header)
     save_file(load_file(path), path, metadata={"valor": json.dumps(header)})
 

@@ -3,6 +3,8 @@
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -365,3 +367,98 @@ def test_without_methods_there_is_nothing_extra():
     state = new_state(build_parser(TINY, seed=0), train, FitOptions())
     state.before_epoch(50)
     assert state.methods.state() == {} and state.judged is state.parser and state.train is train
+
+
+RUN_FILES = ("best.safetensors", "last.safetensors", "recipe.json", "log.jsonl")
+
+
+def _is_refused(use) -> bool:
+    try:
+        use()
+    except (ValueError, FileNotFoundError):
+        return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def stopped_run(tmp_path_factory):
+    """A run that has done two of four epochs, and how it goes on."""
+    out, calls = tmp_path_factory.mktemp("runs") / "run", []
+
+    def stop(record):
+        calls.append(record)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _fit(out, on_epoch=stop)
+    return out
+
+
+@pytest.mark.parametrize("name", RUN_FILES)
+def test_a_flipped_bit_in_a_run_folder_is_seen(stopped_run, tmp_path, name):
+    """By whoever reads the file: of the weights and the recipe whoever predicts, of all whoever resumes."""
+    out = tmp_path / "run"
+    shutil.copytree(stopped_run, out)
+    whole = (out / name).read_bytes()
+    clock = set()
+    if name == "log.jsonl":  # what the clock said is another in every run, and is not guarded
+        clock = {at for key in (b'"clips_per_second"', b'"seconds"') for at in _values(whole, key)}
+    step = max(1, len(whole) // 60)
+    for at in sorted({*range(0, len(whole), step), len(whole) - 1} - clock):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << at % 7
+        (out / name).write_bytes(flipped)
+        assert _is_refused(lambda: _fit(out)), (name, at)
+        if name in ("best.safetensors", "recipe.json"):
+            assert _is_refused(lambda: read_checkpoint(out)), (name, at)
+        (out / name).write_bytes(whole)
+        for kept in RUN_FILES:
+            assert (out / kept).read_bytes() == (stopped_run / kept).read_bytes()
+
+
+def _values(content: bytes, key: bytes) -> set[int]:
+    """Positions of the values of a key in lines of JSON, and of the key."""
+    found = set()
+    for match in re.finditer(re.escape(key) + rb": [\d.]+", content):
+        found.update(range(*match.span()))
+    for match in re.finditer(rb'"waiting_share": [\d.e-]+', content):
+        found.update(range(*match.span()))
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in RUN_FILES if name != "last.safetensors"])
+def test_a_lost_file_of_a_run_is_missed(stopped_run, tmp_path, name):
+    out = tmp_path / "run"
+    shutil.copytree(stopped_run, out)
+    (out / name).unlink()
+    with pytest.raises(ValueError, match=name):
+        _fit(out)
+
+
+def test_files_of_another_run_are_seen(stopped_run, tmp_path):
+    other, out = tmp_path / "other", tmp_path / "run"
+    _fit(other, replace(OPTIONS, seed=4, epochs=2))
+    for name in RUN_FILES:
+        shutil.copytree(stopped_run, out)
+        shutil.copy(other / name, out / name)
+        assert _is_refused(lambda: _fit(out)), name
+        shutil.rmtree(out)
+
+
+def test_runs_of_older_versions_without_checksums_are_read(stopped_run, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    out = tmp_path / "run"
+    shutil.copytree(stopped_run, out)
+    for name in ("best.safetensors", "last.safetensors"):
+        with safe_open(out / name, framework="pt") as file:
+            header = json.loads(file.metadata()["valor"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118, no mapping
+        del header["checksum"]
+        header.pop("recipe_sha256", None)
+        header.get("progress", {}).pop("files", None)
+        save_file(tensors, out / name, metadata={"valor": json.dumps(header)})
+    read_checkpoint(out)
+    assert _fit(out).resumed_from == 2

@@ -1,0 +1,108 @@
+"""Arrays from elsewhere, in .npy and .npz: one may not claim more bytes than its file has, and nothing is unpickled.
+
+Headers are compared with the bytes that are there before memory is given to an array.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Collection
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+"""Readers of a .npy header by its version; 3.0 is for names of fields, which no array of numbers has."""
+_FAULTS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise at files that are damaged or something else."""
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How numpy packs arrays."""
+_MOST_DEFLATED = 1032
+"""Unpacked over packed size that deflate can reach."""
+
+Array = npt.NDArray[Any]
+
+
+def read_npy(path: Path) -> Array:
+    """Read the array of a .npy file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged or something else; the message says how, without the path.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            return _array(file, path.stat().st_size)
+    except _FAULTS as error:
+        raise ValueError(_fault(error)) from error
+
+
+def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
+    """Read those of some arrays that a .npz file holds.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged or something else; the message says how, without the path.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = {info.filename: info for info in archive.infolist()}
+            if len(held) < len(archive.infolist()):
+                raise ValueError("two arrays of it have one name")
+            packed = path.stat().st_size
+            arrays = {}
+            for name in names:
+                if name in held:
+                    raise ValueError(f"{name} is no array")
+                if info := held.get(f"{name}.npy"):
+                    if info.compress_type not in _METHODS:
+                        raise ValueError(f"{name} is packed by a method that no array file has")
+                    if info.file_size > _MOST_DEFLATED * packed:
+                        raise ValueError(f"it has {packed:,} bytes, and {name} claims {info.file_size:,}")
+                    with archive.open(info) as file:
+                        arrays[name] = _array(file, info.file_size)
+            return arrays
+    except _FAULTS as error:
+        raise ValueError(_fault(error)) from error
+
+
+def npz_names(path: Path) -> tuple[str, ...]:
+    """Names of the arrays of a .npz file that can be read."""
+    with zipfile.ZipFile(path) as archive:
+        return tuple(name.removesuffix(".npy") for name in archive.namelist())
+
+
+def _array(file: IO[bytes], size: int) -> Array:
+    """The array of an open .npy file of `size` bytes."""
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"it is a .npy file of version {version}")
+    shape, _, dtype = _HEADERS[version](file)
+    claimed = file.tell() + prod(shape) * dtype.itemsize
+    if claimed != size and not dtype.hasobject:
+        raise ValueError(f"it has {size:,} bytes and claims {claimed:,}")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _fault(error: BaseException) -> str:
+    """What happened, without numpy's advice to unpickle what nobody vouches for."""
+    strange = "allow_pickle" in str(error) or "magic string" in str(error)
+    return "it holds Python objects or is no .npy file" if strange else str(error)
