@@ -133,6 +133,11 @@ class HarvestReport:
         return tuple(row for row in self.rows if row.status in FAILURES)
 
     @property
+    def longer(self) -> tuple[KnownClip, ...]:
+        """Clips that go on behind the grid, each with the seconds that were not read."""
+        return tuple(row for row in self.rows if row.unread_seconds)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Clips by status, most frequent first."""
         return dict(Counter(row.status for row in self.rows).most_common())

@@ -71,6 +71,9 @@ FAILURES = STATUSES[2:]
 A `still` clip (a photograph under a sound) has whole evidence and is only pointed out.
 """
 
+UNREAD = "unread_seconds"
+"""In the provenance of the streams of a clip that is longer than the grid: seconds of the file that were not read."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:

@@ -13,6 +13,7 @@ import numpy as np
 from .clip import ClipMedia, Grid, MediaError
 from .decoders import DECODERS, PYAV
 from .frames import DecodedClip, Picture, Sound
+from .length import note_length
 from .process import (
     Beat,
     ChildProcess,
@@ -86,6 +87,7 @@ class DecodePool:
         future: Future[ClipMedia] = Future()
         try:
             decoded = named_function(self._decode)(path, grid=grid, slots=self._slots)
+            decoded = note_length(decoded, path, grid)
             future.set_result(finish_clip(decoded, grid=grid, name=path.name))
         except MediaError as error:
             future.set_exception(error)
@@ -186,7 +188,8 @@ class ClipService:
         """The clip at `path` on a `grid`, with or without all `slots`."""
         path = Path(request["path"])
         self.name = path.name
-        return pack(self._decode(path, grid=Grid(**request["grid"]), slots=request["slots"]))
+        grid = Grid(**request["grid"])
+        return pack(note_length(self._decode(path, grid=grid, slots=request["slots"]), path, grid))
 
 
 def pack(clip: DecodedClip) -> tuple[Message, list[np.ndarray]]:

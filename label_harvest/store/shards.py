@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..disk import file_sha256, rename, write_atomic
+from ..media.clip import UNREAD
 from ..strict_json import as_list, as_text, loads
 from .share import WHOLE
 
@@ -57,7 +58,10 @@ class ShardRow:
         """What a run keeps of it."""
         size = self.provenance.get("file_bytes")
         status, tags = sys.intern(self.status), _shared(self.tags)
-        return KnownClip(self.clip_id, status, self.message, tags, size if isinstance(size, int) else None)
+        streams = (self.provenance.get(name) for name in ("video", "audio"))
+        unread = [stream.get(UNREAD) for stream in streams if isinstance(stream, dict)]
+        seconds = max((float(one) for one in unread if isinstance(one, int | float)), default=0.0)
+        return KnownClip(self.clip_id, status, self.message, tags, size if isinstance(size, int) else None, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,8 @@ class KnownClip:
     tags: tuple[str, ...]
     file_bytes: int | None = None
     """Size of its media file when it was read; None where none was, or where the store is too old to say."""
+    unread_seconds: float = 0.0
+    """How much of its media lies behind the grid and was not read; 0 too where the store is too old to say."""
 
 
 @lru_cache(maxsize=65536)

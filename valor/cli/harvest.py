@@ -135,6 +135,13 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:
     print(f"{len(report.rows)} clips{share} ({counts}), {report.skipped} of them cached before; wrote {report.folder}")
     for row in report.failures[:MOST_LISTED]:
         print(f"  {row.status:12s} {row.clip_id:24s} {row.message}")
+    if report.longer:
+        clips, seconds = len(report.longer), sum(row.unread_seconds for row in report.longer)
+        which = "clip is" if clips == 1 else "clips are"
+        print(
+            f"{clips} {which} longer than the grid of {options.grid.seconds:g} s: the {seconds:,.0f} s behind it were "
+            f"not read, such as {report.longer[0].unread_seconds:,.0f} s of {report.longer[0].clip_id}"
+        )
     if report.failures:
         listed = report.folder / "failures.csv"
         print(f"{len(report.failures)} clips failed; they are listed in {listed}{_hint(report)}")

@@ -124,3 +124,19 @@ def test_what_to_read_again_can_be_named(world, tmp_path):
     done = typed(*world, "--retry", "changed")
     assert "(4 ok, 1 missing), 4 of them cached before" in done.out and "another size" not in done.err
     assert "1 missing), 1 of them cached before" in typed(*world, "--retry", "all", "--quiet").out
+
+
+def test_clips_that_are_longer_than_the_grid_are_said_with_what_was_not_read(world, tmp_path):
+    write_toy_world(tmp_path / "videos", ("e",), seconds=30.0)
+    write_toy_world(tmp_path / "videos", ("a",), seconds=13.0)
+    write_toy_world(tmp_path / "videos", ("b",), seconds=10.4)  # as good as ten
+    first = typed(*world)
+    (folder,) = (tmp_path / "store").iterdir()
+    expected = "2 clips are longer than the grid of 10 s: the 23 s behind it were not read, such as 3 s of a"
+    assert first.code == 0 and first.out.splitlines() == [
+        f"5 clips (5 ok), 0 of them cached before; wrote {folder}", expected,
+    ]  # fmt: skip
+    again = typed(*world)  # from the store
+    assert again.out.splitlines()[1] == expected
+    alone = typed(*world[:-1], tmp_path / "other", "--workers", "0")
+    assert alone.out.splitlines()[1] == expected
