@@ -10,8 +10,9 @@ Conventions, all relative to the start of the container's clock:
   A longer video is cut to the grid; in a shorter one the segments past its end have no frame.
 * Sound: channels are averaged at the rate of the file; gaps in the timestamps are filled with silence.
 * Slots, where they are asked for, are scaled down when they are larger than 1280 x 720; frames never are.
-* Damage is an error: one packet or frame that the decoder marks as damaged makes the clip `undecodable`. Damage that
-  happens to decode cannot be told from the picture.
+* Damage with good frames behind it is an error: one packet or frame that the decoder marks as damaged makes the clip
+  `undecodable`. Where nothing good follows, the stream ends with its last good frame, as that of a file that was cut
+  does. Damage that happens to decode cannot be told from the picture.
 * Of an H.264 video only those frames are decoded that are picked, the last one, and what these rest on (see h264.py).
   The same frames come out as when all are decoded, which is done whenever one comes out otherwise than its packet says.
   So damage in a frame that nothing picked rests on is not noticed, and touches no evidence.
@@ -91,6 +92,8 @@ class VideoFacts:
     """Until the last frame ends."""
     num_slots: int
     """Of the even grid its frames lie on."""
+    cut: bool = False
+    """Whether it ends where the file is damaged."""
 
 
 def slots_of(seconds: float, grid: Grid) -> int:
@@ -115,7 +118,8 @@ def make_picture(
     present[0] = True
     troubles = []
     if not present.all():
-        troubles.append(("short", f"{facts.seconds:.1f} s of video, the grid has {grid.seconds:.1f} s"))
+        rest = "; the rest is damaged" if facts.cut else ""
+        troubles.append(("short", f"{facts.seconds:.1f} s of video, the grid has {grid.seconds:.1f} s{rest}"))
     if all(np.abs(frame.astype(np.int16) - frames[0]).max() <= STILL_LEVELS for frame in frames[1:]):
         troubles.append(("still", "all frames equal"))
     provenance: dict[str, object] = {
@@ -125,6 +129,8 @@ def make_picture(
         "seconds": round(facts.seconds, 4),
         "slots": facts.num_slots,
     }
+    if facts.cut:
+        provenance["damaged_from"] = round(facts.seconds, 4)
     if slots is not None and slots.shape[1:] != frames.shape[1:]:
         provenance["slot_size"] = [slots.shape[2], slots.shape[1]]
     return Picture(frames, present, provenance, tuple(troubles), slots)
@@ -188,11 +194,24 @@ def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> Decoded
     Raises:
         MediaError: The file is missing, is no media file, is damaged, or holds neither video nor audio.
     """
-    path = Path(path)
-    try:
-        return _first_window(path, grid, slots=slots, all_frames=False)
-    except _UnforeseenError:
-        return _first_window(path, grid, slots=slots, all_frames=True)
+    all_frames, ends = False, dict[int, float]()
+    while True:
+        try:
+            return _first_window(Path(path), grid, ends, slots=slots, all_frames=all_frames)
+        except _UnforeseenError:
+            all_frames = True
+        except _EndsEarlyError as early:
+            ends |= early.ends
+            all_frames = True
+
+
+class _EndsEarlyError(Exception):
+    """A stream ends before its packets do, which was not known when the slots were chosen."""
+
+    def __init__(self, ends: dict[int, float]) -> None:
+        """Say when, see `Recording.ends`."""
+        super().__init__()
+        self.ends = ends
 
 
 class _UnforeseenError(Exception):
@@ -212,21 +231,24 @@ def clip_streams(media: Recording) -> "tuple[av.VideoStream | None, av.AudioStre
     return video, audio
 
 
-def _first_window(path: Path, grid: Grid, *, slots: bool, all_frames: bool) -> DecodedClip:
-    """Hold the packets of the window and decode each stream from them."""
+def _first_window(path: Path, grid: Grid, ends: dict[int, float], *, slots: bool, all_frames: bool) -> DecodedClip:
+    """Hold the packets of the window and decode each stream from them; `ends` as in `Recording`, what is known."""
     with recording(path) as media:
         video, audio = clip_streams(media)
         held: dict[int, list[AnyPacket]] = {stream.index: [] for stream in (video, audio) if stream is not None}
-        for packet in media.packets([s for s in (video, audio) if s is not None], until=window_seconds(grid)):
+        streams = [stream for stream in (video, audio) if stream is not None]
+        for packet in media.packets(streams, until=window_seconds(grid), damaged=True):
             held[packet.stream_index].append(packet)
         if not any(held.values()):
             raise MediaError("its streams hold no packets; fetch it again or leave it out")
         picture = sound = None
         if video and held[video.index]:
-            source = _Video(video, held[video.index], media, all_frames)
+            source = _Video(video, held[video.index], media, all_frames, ends.get(video.index))
             picture = _read_frames(source, grid, all_slots=slots)
         if audio and held[audio.index]:
             sound = _read_sound(audio, held[audio.index], media, grid)
+        if not media.ends.keys() <= ends.keys() and video and video.index in media.ends:
+            raise _EndsEarlyError(media.ends)
         return DecodedClip(picture, sound)
 
 
@@ -239,6 +261,8 @@ class _Video:
     media: Recording
     all_frames: bool
     """Whether all frames are to be decoded."""
+    end: float | None = None
+    """When its last good frame ends, where what follows is damaged."""
 
     def frames_for(self, cutoffs: np.ndarray) -> Iterator[Timed]:
         """Frames among which are the last one before each cutoff, the first one if none is, and the very last one."""
@@ -248,9 +272,9 @@ class _Video:
             extradata = self.stream.codec_context.extradata or b""
             needed = needed_packets(extradata, [bytes(packet) for packet in self.packets], wanted)
         if wanted is None or needed is None:
-            return decoded(self.stream, self.packets, self.media.clock)
+            return decoded(self.stream, self.packets, self.media)
         stamps = {self.packets[place].pts for place in wanted}
-        frames = decoded(self.stream, [self.packets[place] for place in needed], self.media.clock)
+        frames = decoded(self.stream, [self.packets[place] for place in needed], self.media)
         return _as_foreseen(frames, stamps)
 
     def _wanted(self, cutoffs: np.ndarray) -> set[int] | None:
@@ -259,7 +283,9 @@ class _Video:
         plain = len(shown) == sum(not packet.is_discard for packet in self.packets) and None not in shown
         if self.stream.codec_context.name != "h264" or not plain or not shown:
             return None
-        if any(packet.size == 0 or packet.has_sidedata("new_extradata") for packet in self.packets):
+        if any(
+            packet.size == 0 or packet.is_corrupt or packet.has_sidedata("new_extradata") for packet in self.packets
+        ):
             return None
         stamps = sorted(stamp for stamp in shown if stamp is not None)
         base = base_of(self.stream)
@@ -284,7 +310,7 @@ def _as_foreseen(frames: Iterable[Timed], stamps: set[int | None]) -> Iterator[T
         if isinstance(error, MemoryError):
             raise
         raise _UnforeseenError from error
-    if missing:
+    if missing:  # also where the stream ended early
         raise _UnforeseenError
 
 
@@ -292,25 +318,35 @@ def _read_frames(video: _Video, grid: Grid, *, all_slots: bool) -> Picture:
     """Pick one frame per segment by the slot rule, converting only what is picked."""
     spans = [video.media.span(packet, video.stream) for packet in video.packets]
     seconds = max((span[1] for span in spans if span is not None), default=0.0)
+    seconds = seconds if video.end is None else min(seconds, video.end)
     num_slots = slots_of(seconds, grid)
     places = frame_indices(num_slots, grid.num_segments)
     wanted = np.arange(max(num_slots, grid.num_slots)) if all_slots else np.unique(places)
     album = FrameAlbum(places, wanted, grid.num_slots if all_slots else 0)
     cutoffs = (wanted + 0.5) / grid.frame_rate
     frames = video.frames_for(cutoffs)
-    for frame in shown_at(video.stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=True):
-        album.add(frame)
-    facts = VideoFacts(video.stream.index, video.stream.codec_context.name, seconds, num_slots)
+    try:
+        for frame in shown_at(video.stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=True):
+            album.add(frame)
+    except MediaError:
+        if video.end is None and video.media.ends.get(video.stream.index):
+            raise _EndsEarlyError(video.media.ends) from None
+        raise
+    cut = bool(video.media.unread) or video.end is not None
+    facts = VideoFacts(video.stream.index, video.stream.codec_context.name, seconds, num_slots, cut)
     return make_picture(album.frames, album.slots, places, facts, grid)
 
 
 def _read_sound(stream: "av.AudioStream", packets: "list[AnyPacket]", media: Recording, grid: Grid) -> Sound:
     """Average the channels at the rate of the file."""
-    rate, pieces = heard(decoded(stream, packets, media.clock), grid.seconds + 2)
+    rate, pieces = heard(decoded(stream, packets, media), grid.seconds + 2)
     runs = groupby(pieces, key=lambda piece: (len(piece), piece.dtype))  # averaged together, which is faster
     samples = np.concatenate([mono_of(np.concatenate(list(run), axis=1)) for _, run in runs])
     context = stream.codec_context
-    return make_sound(samples, rate, stream=stream.index, codec=context.name, channels=context.channels)
+    sound = make_sound(samples, rate, stream=stream.index, codec=context.name, channels=context.channels)
+    if media.unread or stream.index in media.ends:
+        sound.provenance["damaged_from"] = sound.provenance["seconds"]
+    return sound
 
 
 def make_sound(samples: np.ndarray, rate: int, *, stream: int, codec: str, channels: int) -> Sound:

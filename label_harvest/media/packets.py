@@ -7,7 +7,7 @@ other than PyAV all read packets here, so they agree on what a file holds.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     AnyPacket = Packet[Stream]
 
+_BROADCAST = ("mpegts", "mpeg")
+"""Formats of which any packet may get lost."""
+
 
 def no_tick() -> None:
     """What is called for every packet where nobody wants to know how reading gets on."""
@@ -34,6 +37,13 @@ class Recording:
     container: "av.container.InputContainer"
     clock: float
     """What the clock of the container says at its start, in seconds."""
+    ends: dict[int, float] = field(default_factory=dict)
+    """By index of the stream, when its last good frame ends, in seconds from the start of the clock, where what follows
+    is damaged."""
+    holes: dict[int, float] = field(default_factory=dict)
+    """By index of the stream, when its last packet was that was left out as damaged."""
+    unread: list[str] = field(default_factory=list)
+    """Why the rest of the file could not be read, where it could not."""
 
     @overload
     def stream(self, kind: Literal["video"]) -> "av.VideoStream | None": ...
@@ -65,19 +75,19 @@ class Recording:
         Args:
             streams: From `stream`.
             until: A stream is read so far, by the times at which its packets are to be decoded.
-            damaged: Whether packets marked as damaged come out too.
+            damaged: Whether damaged packets come out too, see `is_damaged`.
             tick: Called for every packet, to show that reading gets on.
 
         Raises:
-            MediaError: A packet is marked as damaged, or encrypted, so no decoder can make the right frames of it.
+            MediaError: A packet is damaged, or encrypted, so no decoder can make the right frames of it.
         """
         bases = {stream.index: base_of(stream) for stream in streams}
-        for packet in self.container.demux(*streams):
+        for packet in self._readable(streams):
             tick()
             if packet.size == 0 and (packet.pts is None or packet.stream.type != "video"):
                 continue
-            if packet.is_corrupt and not damaged:
-                raise MediaError(f"a damaged packet in its {packet.stream.type} stream; fetch it again or leave it out")
+            if not damaged and self.is_damaged(packet):
+                raise MediaError(f"damaged {packet.stream.type}{self._when(packet)}; fetch it again or leave it out")
             if packet.has_sidedata("encryption_info"):
                 raise MediaError(f"its {packet.stream.type} is encrypted (DRM); fetch a copy without, or leave it out")
             if (base := bases.get(packet.stream_index)) is None:
@@ -88,6 +98,34 @@ class Recording:
                     return
             else:
                 yield packet
+
+    def _readable(self, streams: "Sequence[Stream]") -> "Iterator[AnyPacket]":
+        """All packets up to where the file can no longer be read: its end, or where it was cut or damaged."""
+        import av
+
+        begun = False
+        try:
+            for packet in self.container.demux(*streams):
+                begun = begun or packet.size > 0
+                yield packet
+        except av.error.InvalidDataError as error:
+            if not begun:
+                raise
+            self.unread.append(str(error))
+
+    def is_damaged(self, packet: "AnyPacket") -> bool:
+        """Whether FFmpeg marks a packet as damaged, and more is wrong with it than that the file ends in it.
+
+        A last packet of plain samples is good as far as it reaches.
+        """
+        if not packet.is_corrupt:
+            return False
+        cut = packet.stream.codec_context.name.startswith("pcm_") and self.container.format.name not in _BROADCAST
+        return not cut
+
+    def _when(self, packet: "AnyPacket") -> str:
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        return "" if ticks is None else f" at {self.at(ticks, base_of(packet.stream)):.2f} s"
 
     def at(self, ticks: int, base: Fraction) -> float:
         """When it is so many ticks, in seconds from the start of the clock."""

@@ -72,7 +72,8 @@ def _on_grid(sound: Sound, grid: Grid) -> tuple[np.ndarray | None, dict[str, obj
     seconds = len(sound.samples) / sound.rate
     missing = grid.num_samples - len(waveform)
     if missing > grid.tolerance_seconds * grid.sample_rate:
-        return None, sound.provenance, [("short", f"{seconds:.1f} s of audio, the grid has {grid.seconds:.1f} s")]
+        rest = "; the rest is damaged" if "damaged_from" in sound.provenance else ""
+        return None, sound.provenance, [("short", f"{seconds:.1f} s of audio, the grid has {grid.seconds:.1f} s{rest}")]
     waveform = np.pad(waveform[: grid.num_samples], (0, max(missing, 0)))
     peak = float(np.abs(waveform).max())
     change = {"filled_samples" if missing > 0 else "cut_samples": abs(missing), "peak": round(peak, 6)}

@@ -292,7 +292,7 @@ def _record(survey: MediaSurvey) -> Message:
 
 def survey_from(record: Message) -> MediaSurvey:
     """A survey from its JSON values."""
-    return MediaSurvey(**{**record, "path": Path(record["path"])})
+    return MediaSurvey(**{**record, "path": Path(record["path"]), "notes": tuple(record["notes"])})
 
 
 def _close(message: Message) -> None:

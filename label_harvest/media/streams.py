@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .clip import Grid, MediaError
-from .packets import base_of, frame_seconds, no_tick, recording, seconds_of
+from .packets import Recording, base_of, frame_seconds, no_tick, recording, seconds_of
 from .process import usable_cores
 from .survey import MediaSurvey, survey_media
 
@@ -24,8 +24,14 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.stream import Stream
 
+    from .packets import AnyPacket
+
 GAP_SECONDS = 0.05
 """Audio timestamps may stray this far from gapless before silence is filled in (or a lead cut off)."""
+_BESIDE_SECONDS = 1.0
+"""Sound that cannot be decoded so soon behind a packet that was left out is left out too."""
+_LOST_SECONDS = 0.5
+"""Sound may end so much earlier than its packets say where the last of them are damaged."""
 _SILENCE_SECONDS = 10
 """Longer silence comes in pieces of this length."""
 KEPT_PIXELS = 1920 * 1088
@@ -37,27 +43,101 @@ Timed = tuple[float | None, Any]
 """A decoded frame and when it is shown or heard, in seconds from the start of the clock; None where it does not say."""
 
 
-def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", clock: float) -> Iterator[Timed]:
-    """Frames of a stream in the order in which they are shown, refusing what the decoder marks as damaged.
+def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", media: Recording) -> Iterator[Timed]:
+    """Frames of a stream in the order in which they are shown, up to the last good one.
 
-    The time is counted in the stream's own time base: frames that come out when the decoder is flushed carry none, and
-    their `time` is no number. An empty packet repeats what is shown; a decoder would take it for the end. Where such
-    packets are the last ones, the last frame comes once more.
+    Where nothing good follows damage, the stream ends there, and `Recording.ends` says when. The time is counted in the
+    stream's own time base: frames that come out when the decoder is flushed carry none, and their `time` is no number.
+    An empty packet repeats what is shown; a decoder would take it for the end. Where such packets are the last ones,
+    the last frame comes once more.
+
+    Raises:
+        MediaError: Damage, and frames made of what follows it.
     """
-    base, context = base_of(stream), stream.codec_context
-    time, frame, repeated = None, None, -math.inf
+    base, damage = base_of(stream), _Damage(stream, media)
+    time, frame, end, repeated = None, None, 0.0, -math.inf
     for packet in chain(packets, [None]):
         if packet is not None and packet.size == 0:
-            repeated = max(repeated, seconds_of(packet.pts, base) - clock)  # type: ignore[operator]
+            repeated = max(repeated, media.at(packet.pts, base))  # type: ignore[arg-type]
             continue
-        for frame in context.decode(packet):  # type: ignore[attr-defined]
-            time = None if frame.pts is None else seconds_of(frame.pts, base)
-            if frame.is_corrupt:
-                raise MediaError(f"damaged {stream.type} at {time} s; fetch it again or leave it out")
-            time = None if time is None else time - clock
+        for frame in damage.frames_of(packet, unusable=packet is not None and media.is_damaged(packet)):
+            time = None if frame.pts is None else media.at(frame.pts, base)
+            end = max(end, (time or 0.0) + _frame_length(frame, stream))
             yield time, frame
-    if time is not None and repeated > time:
+    if damage.begins is not None:
+        media.ends[stream.index] = end
+    elif time is not None and repeated > time:
         yield repeated, frame
+
+
+class _Damage:
+    """Decodes packets until damage, and then only to see that nothing good follows."""
+
+    def __init__(self, stream: "Stream", media: Recording) -> None:
+        """Know no damage yet."""
+        self.begins: float | None = None
+        """When it does, in seconds from the start of the clock."""
+        self._stream, self._media = stream, media
+        self._behind = set[int | None]()
+
+    def frames_of(self, packet: "Packet[Any] | None", *, unusable: bool) -> Iterator[Any]:
+        """The good frames that come out for a packet, None for the end of all packets.
+
+        Raises:
+            MediaError: A frame comes out that is made of what follows damage.
+        """
+        import av
+
+        pts = None if packet is None else packet.pts
+        if self.begins is not None:
+            self._behind.add(pts)
+        try:
+            frames = [] if unusable else self._stream.codec_context.decode(packet)  # type: ignore[attr-defined]
+        except av.error.InvalidDataError:
+            beside = self._at(pts) - self._media.holes.get(self._stream.index, -math.inf) < _BESIDE_SECONDS
+            unusable, frames = self._stream.type == "video" or not beside, []
+        if unusable:
+            self._note(pts)
+        for frame in frames:
+            if frame.is_corrupt:
+                self._note(frame.pts)
+            elif self.begins is None:
+                yield frame
+            elif frame.pts in self._behind or self._at(frame.pts) >= self.begins:
+                when = f" at {self.begins:.2f} s" if self.begins < math.inf else ""
+                raise MediaError(f"damaged {self._stream.type}{when}; fetch it again or leave it out")
+            else:
+                yield frame
+
+    def _note(self, pts: int | None) -> None:
+        if self.begins is None:
+            self.begins = self._at(pts)
+
+    def _at(self, pts: int | None) -> float:
+        return math.inf if pts is None else self._media.at(pts, base_of(self._stream))
+
+
+def bridged(packets: "Iterable[AnyPacket]", media: Recording) -> "Iterator[AnyPacket]":
+    """Packets of a stream without the damaged ones, and without those that build on them, up to the next key frame.
+
+    So the last good picture stays, and sound has a gap.
+    """
+    waiting = False
+    for packet in packets:
+        if media.is_damaged(packet):
+            waiting = packet.stream.type == "video"
+            if packet.pts is not None:
+                media.holes[packet.stream_index] = media.at(packet.pts, base_of(packet.stream))
+        elif packet.is_keyframe or not waiting:
+            waiting = False
+            yield packet
+
+
+def _frame_length(frame: Any, stream: "Stream") -> float:  # noqa: ANN401 - of a picture or of sound
+    """How long a decoded frame is shown or heard, in seconds."""
+    if stream.type == "audio":
+        return float(frame.samples / frame.sample_rate)
+    return seconds_of(frame.duration, base_of(stream)) if frame.duration else frame_seconds(stream)
 
 
 def shown_at(
@@ -87,8 +167,7 @@ def shown_at(
         if time is None:
             raise MediaError("video frames without timestamps; convert the file")
         last = time
-        lasts = seconds_of(frame.duration, base_of(stream)) if frame.duration else frame_seconds(stream)
-        end = max(end, last + lasts)
+        end = max(end, last + _frame_length(frame, stream))
         while position < len(cutoffs) and last >= cutoffs[position]:
             yield frame if shown is None else shown
             position += 1
@@ -255,7 +334,7 @@ class DirectReader:
 
     def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
-        return sound_of(survey.path, survey.seconds, tick=self.tick)
+        return sound_of(survey.path, survey.seconds, promised=survey.audio_seconds or 0.0, tick=self.tick)
 
 
 def frames_at(
@@ -280,18 +359,21 @@ def frames_at(
         stream = media.stream("video")
         assert stream is not None, "the survey says that there is a video"
         stream.codec_context.thread_count = min(usable_cores(), _THREADS)
-        frames = decoded(stream, media.packets([stream], tick=tick), media.clock)
+        frames = decoded(stream, bridged(media.packets([stream], damaged=True, tick=tick), media), media)
         pictures = Pictures(KEPT_PIXELS)
         for frame in shown_at(stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=False):
             yield pictures.of(frame)
 
 
-def sound_of(path: Path, seconds: float, *, tick: Callable[[], None] = no_tick) -> Iterator[tuple[int, np.ndarray]]:
+def sound_of(
+    path: Path, seconds: float, *, promised: float = 0.0, tick: Callable[[], None] = no_tick
+) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file from the start of the container's clock, as it lies there.
 
     Args:
         path: A file with an audio stream.
         seconds: When the media ends; neither sound nor silence for gaps in the timestamps reaches much further.
+        promised: When the sound ends, as its packets say.
         tick: Called for every packet.
 
     Yields:
@@ -303,10 +385,13 @@ def sound_of(path: Path, seconds: float, *, tick: Callable[[], None] = no_tick) 
     with recording(path) as media:
         stream = media.stream("audio")
         assert stream is not None, "the survey says that there is sound"
-        rate, pieces = heard(decoded(stream, media.packets([stream], tick=tick), media.clock), seconds + 2)
+        packets = bridged(media.packets([stream], damaged=True, tick=tick), media)
+        rate, pieces = heard(decoded(stream, packets, media), seconds + 2)
         position = 0
         for piece in pieces:
             yield rate, mono_of(piece)
             position += piece.shape[1]
             if position >= round((seconds + 2) * rate):
                 return
+        if (end := media.ends.get(stream.index)) is not None and promised - end > _LOST_SECONDS:
+            raise MediaError(f"damaged sound from {end:.1f} s on; fetch it again or leave it out")

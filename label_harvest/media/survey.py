@@ -1,8 +1,9 @@
 """What a media file holds, from one pass over its packets without decoding: streams, their lengths, its clock."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from .rates import FrameTimes
 if TYPE_CHECKING:
     import av
     from av.stream import Stream
+
+    from .packets import AnyPacket
 
 MOST_SECONDS = 100 * 3600.0
 """Longer media have damaged timestamps."""
@@ -27,6 +30,8 @@ _RAW_VIDEO = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "av1", "obu", "dirac", 
 """Formats that are nothing but packets of video, without times."""
 _NO_LENGTH = ("aac", "ac3", "eac3", "dts", "dtshd", "loas", "truehd", "mlp", "amr", "amrnb", "amrwb", "mpegts", "mpeg")
 """Formats without a header that says a length."""
+_LAST_PACKETS = 16
+"""So many packets of sound at the end of a file are decoded to see whether they can be."""
 _FIRST_FRAME = 2048
 """Bytes behind the tags of an MP3 among which its first frame lies."""
 
@@ -55,6 +60,8 @@ class MediaSurvey:
     """When the first frame is shown, in seconds from the start of the clock."""
     audio_start: float = 0.0
     """When the first sound begins, in seconds from the start of the clock."""
+    notes: tuple[str, ...] = ()
+    """What is damaged and where, in words."""
 
     @property
     def seconds(self) -> float:
@@ -96,21 +103,31 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
         survey = MediaSurvey(
             path=path,
             start_time=media.clock,
-            video_seconds=shown[1] if shown else None,
-            audio_seconds=heard[1] if heard else None,
+            video_seconds=shown.end if shown else None,
+            audio_seconds=heard.end if heard else None,
             promised_seconds=_promised(path, media),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
             frame_rate=rate,
             constant_rate=even,
-            video_start=shown[0] if shown else 0.0,
-            audio_start=heard[0] if heard else 0.0,
+            video_start=shown.start if shown else 0.0,
+            audio_start=heard.start if heard else 0.0,
+            notes=_notes(media, shown, heard),
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
         raise MediaError(f"{path.name}: {_without_times(path, media_name)}")
     if survey.seconds > MOST_SECONDS:
         raise MediaError(f"{path.name}: its timestamps reach {survey.seconds / 3600:.0f} hours; convert the file")
     return survey
+
+
+def _notes(media: Recording, shown: "_Spans | None", heard: "_Spans | None") -> tuple[str, ...]:
+    """What is damaged, of the streams and of the file."""
+    notes = (shown.notes("video") if shown else []) + (heard.notes("audio") if heard else [])
+    if media.unread:
+        end = max(found.end for found in (shown, heard) if found)
+        notes.append(f"cannot be read beyond {end:.1f} s; it was cut off or is damaged there")
+    return tuple(notes)
 
 
 def _without_times(path: Path, format_name: str) -> str:
@@ -159,19 +176,74 @@ def _refuse_other_formats(container: "av.container.InputContainer") -> None:
         raise MediaError("is text; a parse needs a recording with a video or an audio stream")
 
 
+@dataclass
+class _Spans:
+    """When a stream begins and ends, from the start of the clock, and where it is damaged, in seconds."""
+
+    start: float = math.inf
+    end: float = 0.0
+    damage: list[tuple[float, float]] = field(default_factory=list)
+    last: "deque[tuple[AnyPacket, float, float]]" = field(default_factory=lambda: deque(maxlen=_LAST_PACKETS))
+
+    def add(self, span: tuple[float, float], packet: "AnyPacket", *, damaged: bool) -> None:
+        """Take the next packet."""
+        if damaged:
+            self.damage.append(span)
+            return
+        self.start, self.end = min(self.start, max(0.0, span[0])), max(self.end, span[1])
+        if packet.stream.type == "audio":
+            self.last.append((packet, *span))
+
+    def cut_off(self, context: "av.CodecContext") -> None:
+        """Let the sound end before the last packets, where they cannot be decoded."""
+        import av
+
+        good, bad = False, None
+        for packet, start, end in self.last:
+            try:
+                frames = context.decode(packet)  # type: ignore[attr-defined]
+                whole = not any(frame.is_corrupt for frame in frames)
+            except av.error.InvalidDataError:
+                whole = False
+            good, bad = good or whole, None if whole else bad or (start, end)
+        if good and bad:
+            self.end = max(bad[0], self.start)
+            self.damage.append(bad)
+
+    def notes(self, kind: str) -> list[str]:
+        """What is to be said of its damage."""
+        end = next(
+            (
+                f"its {kind} is damaged from {self.end:.1f} s on, where it ends"
+                for start, _ in self.damage
+                if start >= self.end - 1e-6
+            ),
+            None,
+        )
+        middle = [start for start, _ in self.damage if start < self.end - 1e-6]
+        bridge = "silence is heard there" if kind == "audio" else "the last good picture stays until the next whole one"
+        if not middle:
+            return [end] if end else []
+        more = f" and {len(middle) - 1} more packets" if len(middle) > 1 else ""
+        said = f"its {kind} is damaged at {middle[0]:.2f} s{more}, the last at {middle[-1]:.2f} s; {bridge}"
+        return [said, *([end] if end else [])]
+
+
 def _stream_spans(
     media: Recording, streams: "Sequence[Stream]", tick: Callable[[], None], frames: FrameTimes
-) -> dict[int, tuple[float, float]]:
-    """By index of the stream, when it begins and ends from the start of the clock; none for streams without packets.
+) -> dict[int, _Spans]:
+    """By index of the stream, when it begins and ends; none for streams without good packets.
 
     The times of the video's frames go into `frames`.
     """
     of = {stream.index: stream for stream in streams}
-    spans = dict[int, tuple[float, float]]()
+    spans = dict[int, _Spans]()
     for packet in media.packets(streams, damaged=True, tick=tick):
         if (span := media.span(packet, of[packet.stream_index])) is not None:
-            start, end = spans.get(packet.stream_index, (math.inf, 0.0))
-            spans[packet.stream_index] = (min(start, max(0.0, span[0])), max(end, span[1]))
+            spans.setdefault(packet.stream_index, _Spans()).add(span, packet, damaged=media.is_damaged(packet))
             if of[packet.stream_index].type == "video" and packet.pts is not None:
                 frames.add(packet.pts)
-    return spans
+    for index, found in spans.items():
+        if of[index].type == "audio":
+            found.cut_off(of[index].codec_context)
+    return {index: found for index, found in spans.items() if found.start < math.inf}

@@ -315,7 +315,7 @@ def modified_at(facts: os.stat_result) -> float:
 
 def _notes(survey: MediaSurvey) -> tuple[str, ...]:
     """What is odd about a file that could be parsed."""
-    notes = []
+    notes = list(survey.notes)
     if survey.missing_seconds > CUT_OFF_SECONDS:
         notes.append(
             f"ends at {survey.seconds:.1f} s of the {survey.promised_seconds:.1f} s its header says; was it cut off?"

@@ -11,7 +11,14 @@ from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.packets import Recording, frame_seconds, recording
 
 STREAMS = [
-    SimpleNamespace(index=number, type=kind, time_base=Fraction(1, 10), average_rate=Fraction(4), guessed_rate=None)
+    SimpleNamespace(
+        index=number,
+        type=kind,
+        time_base=Fraction(1, 10),
+        average_rate=Fraction(4),
+        guessed_rate=None,
+        codec_context=SimpleNamespace(name="some codec"),
+    )
     for number, kind in enumerate(("video", "audio"))
 ]
 VIDEO, AUDIO = STREAMS
@@ -65,6 +72,13 @@ def test_each_stream_is_read_up_to_the_time_and_the_file_no_further():
     assert len(read) == 5
 
 
+@pytest.mark.parametrize(("codec", "container", "good"), [("pcm_u8", "wav", True), ("pcm_bluray", "mpegts", False)])
+def test_a_last_packet_of_plain_samples_is_good_as_far_as_it_reaches(codec, container, good):
+    stream = SimpleNamespace(**{**vars(AUDIO), "codec_context": SimpleNamespace(name=codec)})
+    media = Recording(SimpleNamespace(format=SimpleNamespace(name=container)), 0.0)
+    assert media.is_damaged(Packet(stream, 0, is_corrupt=True)) != good
+
+
 def test_packets_without_a_time_to_be_decoded_at_come_out():
     packet = Packet(VIDEO, None, pts=900)
     assert packets_of(packet, until=1.0) == [packet]
@@ -72,7 +86,7 @@ def test_packets_without_a_time_to_be_decoded_at_come_out():
 
 def test_damage_and_encryption_are_refused_and_a_survey_looks_past_damage():
     damaged = Packet(AUDIO, 0, is_corrupt=True)
-    with pytest.raises(MediaError, match="a damaged packet in its audio stream; fetch it again or leave it out"):
+    with pytest.raises(MediaError, match="damaged audio at 0.00 s; fetch it again or leave it out"):
         packets_of(damaged)
     assert packets_of(damaged, damaged=True) == [damaged]
     for damage in (False, True):

@@ -1,0 +1,106 @@
+"""Damage: what is good up to the last good frame is kept and where it ends is said; holes are bridged or refused."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
+from valor.label_harvest.media.clip import Grid, MediaError
+from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.media.survey import survey_media
+from valor.label_harvest.media.windows import read_windows
+
+GRID = Grid(sample_rate=8000)
+
+
+def changed(path, change):
+    path.write_bytes(change(path.read_bytes()))
+    return path
+
+
+def heard_in(path):
+    """By segment, whether anything is heard in the first window."""
+    window = next(read_windows(survey_media(path), GRID, hop=5))
+    return (np.abs(window.clip.waveform.reshape(10, -1)).max(axis=1) > 0.1).tolist()
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+def test_a_wav_whose_sizes_were_never_filled_in_is_whole(tmp_path, size):
+    path = write_toy_clip(tmp_path / "piped.wav", sound=ToySound(rate=8000, codec="pcm_s16le"))
+
+    def unsized(data):
+        place = data.index(b"data") + 4
+        said = size.to_bytes(4, "little")
+        return data[:4] + said + data[8:place] + said + data[place + 4 :]
+
+    changed(path, unsized)
+    survey = survey_media(path)
+    assert survey.audio_seconds == pytest.approx(10, abs=0.01) and survey.notes == ()
+    assert read_clip(path, grid=GRID).waveform is not None
+
+
+def test_rubbish_behind_the_last_frame_ends_the_sound_with_a_note(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mp3", sound=ToySound(codec="libmp3lame"))
+    changed(path, lambda data: data + bytes(64))
+    survey = survey_media(path)
+    assert survey.audio_seconds == pytest.approx(10, abs=0.1)
+    assert survey.notes == ("its audio is damaged from 10.0 s on, where it ends",)
+    assert heard_in(path) == [True] * 10
+    clip = read_clip(path, grid=GRID)
+    assert clip.waveform is not None and clip.provenance["audio"]["damaged_from"] == pytest.approx(10, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [(".aac", "aac"), (".ac3", "ac3"), (".flac", "flac"), (".mp3", "libmp3lame"), (".mkv", "aac")]
+)
+def test_a_recording_that_ends_within_a_packet_is_kept_up_to_there(tmp_path, suffix, codec):
+    sound = ToySound(codec=codec, waveform=np.random.default_rng(0).uniform(-0.5, 0.5, (1, 480000)))
+    path = changed(write_toy_clip(tmp_path / f"cut{suffix}", sound=sound), lambda data: data[: len(data) * 6 // 10])
+    survey = survey_media(path)
+    assert survey.audio_seconds == pytest.approx(6, abs=0.3)
+    heard = heard_in(path)
+    assert heard[:5] == [True] * 5 and heard[7:] == [False] * 3
+    clip = read_clip(path, grid=GRID)
+    assert clip.waveform is None and "s of audio, the grid has 10.0 s" in clip.message
+
+
+def test_a_video_whose_end_was_never_fetched_is_short_and_says_that_the_rest_is_damaged(tmp_path):
+    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(noise=True))
+    place = 0.6
+
+    def emptied(data):
+        begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+        begin += round((end - begin) * place)
+        return data[:begin] + bytes(end - begin) + data[end:]
+
+    clip = read_clip(changed(path, emptied), grid=GRID)
+    assert clip.status == "no_audio" and "s of video, the grid has 10.0 s; the rest is damaged" in clip.message
+    assert clip.frames_present.tolist() == [True] * 6 + [False] * 4
+    numbers = np.array([frame_number(image[:20]) for image in clip.frames[:5]])
+    assert np.abs(numbers - [0, 11, 22, 33, 44]).max() <= 1  # noise below smears a little
+
+
+def test_damage_with_good_frames_behind_it_is_refused_with_its_second(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 480000))
+    path = write_toy_clip(tmp_path / "a.m4a", sound=ToySound(waveform=noise))
+    middle = path.stat().st_size // 2
+    changed(
+        path, lambda data: data[:middle] + bytes(byte ^ 0x5A for byte in data[middle:][:900]) + data[middle + 900 :]
+    )
+    with pytest.raises(MediaError, match=r"a.m4a: damaged audio at [45]\.\d\d s"):
+        read_clip(path, grid=GRID)
+    with pytest.raises(MediaError, match=r"a.m4a: damaged audio at [45]\.\d\d s"):
+        list(read_windows(survey_media(path), GRID, hop=5))
+
+
+def test_a_lost_packet_of_a_broadcast_is_bridged_in_a_parse_and_refused_in_a_harvest(shared):
+    path = shared / "cases" / "one-packet-lost" / "one-packet-lost.ts"
+    if not path.is_file():
+        pytest.skip("no such case")
+    (note,) = survey_media(path).notes
+    assert note.startswith("its audio is damaged at 4.61 s") and note.endswith("silence is heard there")
+    (window,) = read_windows(survey_media(path), GRID, hop=5)
+    assert window.present.all() and np.abs(window.clip.waveform[round(4.65 * 8000) : round(4.85 * 8000)]).max() < 0.01
+    loudness = np.abs(window.clip.waveform.reshape(10, -1)).max(axis=1)
+    assert (np.diff(loudness[[0, 1, 2, 3, 5, 7, 8]]) > 0.03).all()
+    with pytest.raises(MediaError, match=r"one-packet-lost.ts: damaged audio at 4\.61 s"):
+        read_clip(path, grid=GRID)
