@@ -8,6 +8,7 @@ for media of the length of the grid the same comes out of both, to the bit.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -193,16 +194,16 @@ class Pictures:
         self._source: Any = None
         self._image = np.zeros((0, 0, 3), np.uint8)
         self._how: dict[str, Any] = {}
-        self._turns = 0
+        self._upright: Callable[[np.ndarray], np.ndarray] = np.asarray
         self._converter = VideoReformatter()
 
     def of(self, frame: "av.VideoFrame") -> np.ndarray:
-        """uint8 [H, W, 3], as large as the first frame and turned as that one asks for."""
+        """uint8 [H, W, 3], as large as the first frame, turned and mirrored as that one asks for."""
         if not self._how:
-            self._how, self._turns = self._size(frame.width, frame.height), round(frame.rotation / 90)
+            self._how, self._upright = self._size(frame.width, frame.height), uprighted(frame)
         if frame is not self._source:
             colours = self._converter.reformat(frame, format="rgb24", **self._how)
-            self._image, self._source = np.rot90(colours.to_ndarray(), self._turns), frame
+            self._image, self._source = self._upright(colours.to_ndarray()), frame
         return self._image
 
     def _size(self, width: int, height: int) -> dict[str, Any]:
@@ -213,6 +214,34 @@ class Pictures:
 
         small = {name: max(2, round(size * scale)) for name, size in (("width", width), ("height", height))}
         return {**small, "interpolation": Interpolation.AREA}
+
+
+def uprighted(frame: "av.VideoFrame") -> Callable[[np.ndarray], np.ndarray]:
+    """What turns and mirrors an image as the display matrix of a frame asks for.
+
+    The matrix says where a stored pixel is shown: x' = a x + c y, y' = b x + d y. A negative determinant mirrors, which
+    an angle alone cannot say. Turns that are no quarter turns are rounded to one, as they always were.
+    """
+    from av.sidedata.sidedata import Type
+
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    turns = round(frame.rotation / 90)
+    if matrix is None:
+        return partial(np.rot90, k=turns)
+    (a, b, _), (c, d, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
+    if a * d - b * c >= 0:
+        return partial(np.rot90, k=turns)
+    if abs(a) + abs(d) >= abs(b) + abs(c):  # left and right, or above and below, change places
+        return np.fliplr if a < 0 else np.flipud
+    return _transposed if b > 0 else _transversed
+
+
+def _transposed(image: np.ndarray) -> np.ndarray:
+    return image.transpose(1, 0, 2)
+
+
+def _transversed(image: np.ndarray) -> np.ndarray:
+    return image[::-1, ::-1].transpose(1, 0, 2)
 
 
 def heard(frames: Iterator[Timed], most_seconds: float) -> tuple[int, Iterator[np.ndarray]]:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from valor.label_harvest.media.frames import (
     slots_of,
 )
 from valor.label_harvest.media.process import DecodeLimits
+from valor.label_harvest.media.read import read_clip
 
 GRID = Grid(num_segments=4)
 TEN_SECONDS = Grid()
@@ -265,3 +267,39 @@ def test_slots_of_ordinary_clips_are_left_alone(shape):
 @pytest.mark.parametrize(("shape", "small"), [((1080, 1920), (720, 1280)), ((2160, 1080), (1358, 679))])
 def test_larger_ones_keep_their_shape(shape, small):
     assert slot_image(np.zeros((*shape, 3), np.uint8)).shape == (*small, 3)
+
+
+CORNERS = {
+    (1, 0, 0, 1): "RGB.",
+    (0, 1, -1, 0): "BR.G",
+    (-1, 0, 0, -1): ".BGR",
+    (0, -1, 1, 0): "G.RB",
+    (-1, 0, 0, 1): "GR.B",
+    (1, 0, 0, -1): "B.RG",
+    (0, 1, 1, 0): "RBG.",
+    (0, -1, -1, 0): ".GBR",
+}
+"""By the first four numbers of the display matrix, the corners as they are shown, row by row."""
+
+
+@pytest.mark.parametrize("matrix", CORNERS)
+def test_frames_are_turned_and_mirrored_as_the_display_matrix_says(tmp_path, matrix):
+    path = tmp_path / "v.mp4"
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:24, :32, 0], image[:24, 32:, 1], image[24:, :32, 2] = 255, 255, 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(100):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"tkhd") + 4 + 40
+    a, b, c, d = (number << 16 for number in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    frame = read_clip(path, grid=Grid()).frames[0]
+    height, width = frame.shape[:2]
+    assert (height, width) == ((48, 64) if matrix[0] else (64, 48))
+    spots = [frame[y, x].astype(int) for y in (height // 4, -height // 4) for x in (width // 4, -width // 4)]
+    assert "".join("RGB"[spot.argmax()] if spot.max() > 100 else "." for spot in spots) == CORNERS[matrix]
