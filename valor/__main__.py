@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from valor.cli.arguments import COMMANDS, build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE
 from valor.cli.options import typed_words
+from valor.label_harvest.children import ended_in_order
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
             from valor.training.own import use_files
 
             use_files(cli.own_files)
-        return int(command_module(cli.command).run(cli))
+        with ended_in_order():
+            return int(command_module(cli.command).run(cli))
     except KeyboardInterrupt:
         print("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
         return 130

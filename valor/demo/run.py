@@ -27,6 +27,7 @@ from valor.data.vocabulary import prompts
 from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
+from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid
@@ -213,7 +214,7 @@ def _train_all(data: Path, home: Path, options: DemoOptions, *, progress: bool) 
     epochs = sum(RECIPES[ARMS[arm].recipe].fit.epochs for arm, _ in jobs)
     logs = [run_folder(home, *job) / LOG for job in jobs]  # one line an epoch
     with (
-        ProcessPoolExecutor(options.workers, get_context("spawn")) as pool,
+        ProcessPoolExecutor(options.workers, get_context("spawn"), end_with_parent) as pool,
         tqdm(total=epochs, desc="train", unit="epoch", disable=not progress) as bar,
     ):
         waiting = {pool.submit(_train_and_predict, data, home, *job) for job in jobs}

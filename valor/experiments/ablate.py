@@ -36,6 +36,7 @@ from valor.demo.world.render import build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.intervals import Interval, Intervals, compare, seed_interval
 from valor.eval.scores import FIGURES, LEVELS, Scores
+from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.strict_json import loads
@@ -427,7 +428,7 @@ def _trained(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, float |
         return
     own = [file.path for file in LOADED]
     spawned = get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), spawned, initializer=use_files, initargs=(own,)) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), spawned, end_with_parent, (use_files, own)) as pool:
         waiting: dict[Future[float | str], _Job] = {pool.submit(_train, job): job for job in jobs}
         try:
             for done in as_completed(waiting):

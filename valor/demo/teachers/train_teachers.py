@@ -31,6 +31,7 @@ from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.demo.audio.sounds import sample_sound
 from valor.demo.pictures.looks import sample_image
 from valor.eval.events import BoolArray
+from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.teachers.demo import TinyNetwork, frame_pictures, shrink_frames, sound_pictures
 
@@ -122,9 +123,7 @@ def render_pool(stream: str, count: int, *, seed: int, workers: int = 1) -> Pool
     """
     render = partial(render_sample, stream, seed)
     if workers > 1:
-        with ProcessPoolExecutor(
-            workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-        ) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent, (torch.set_num_threads, 1)) as pool:
             return collect(stream, pool.map(render, range(count), chunksize=64), count)
     return collect(stream, map(render, range(count)), count)
 

@@ -18,6 +18,7 @@ from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, writ
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
 from valor.demo.pictures.looks import Scene, arrange
+from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.strict_json import loads
@@ -160,7 +161,7 @@ def _render_all(todo: Sequence[tuple[ClipPlan, Path]], seed: int, workers: int) 
             render_clip(plan, path, seed)
             yield
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
         waiting: list[Future[None]] = [pool.submit(render_clip, plan, path, seed) for plan, path in todo]
         try:
             for done in as_completed(waiting):
