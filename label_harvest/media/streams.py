@@ -224,7 +224,8 @@ def uprighted(frame: "av.VideoFrame") -> Callable[[np.ndarray], np.ndarray]:
     """
     from av.sidedata.sidedata import Type
 
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    sides: Any = frame.side_data
+    matrix = sides.get(Type.DISPLAYMATRIX)
     turns = round(frame.rotation / 90)
     if matrix is None:
         return partial(np.rot90, k=turns)
@@ -310,7 +311,7 @@ def samples_of(frame: "av.AudioFrame") -> np.ndarray:
     from av.audio.plane import AudioPlane
 
     kind: Any = {"u": "u", "s": "i", "f": "f", "d": "f"}[frame.format.name[0]] + str(frame.format.bytes)
-    planes = [AudioPlane(frame, channel) for channel in range(frame.layout.nb_channels)]
+    planes: list[Any] = [AudioPlane(frame, channel) for channel in range(frame.layout.nb_channels)]
     return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
 
 
