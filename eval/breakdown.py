@@ -362,7 +362,9 @@ def by_duration(
     """
     overlap = overlap_fraction(min_iou)
     check_marks(predicted, truth, valid)
-    edges = _checked_edges(edges, predicted.shape[1])
+    if not edges or edges[0] != 1 or any(later <= earlier for earlier, later in zip(edges, edges[1:], strict=False)):
+        raise ValueError(f"edges must be whole segments that ascend from 1, such as {EDGES}, got {tuple(edges)}")
+    edges = tuple(edge for edge in edges if edge < predicted.shape[1])
     lasts = np.ones(predicted.shape[:2], dtype=np.bool_) if valid is None else valid
     ours, true = (with_audio_visual(marks & lasts[:, :, np.newaxis, np.newaxis]) for marks in (predicted, truth))
     clip, modality, class_index = np.nonzero((ours | true).any(axis=1))
@@ -389,13 +391,6 @@ def by_duration(
         predicted_hits=predicted_hits,
         false_alarms=false_alarms,
     )
-
-
-def _checked_edges(edges: Sequence[int], num_segments: int) -> tuple[int, ...]:
-    """Return the edges of the bins that an event shorter than the longest clip can fall into."""
-    if not edges or edges[0] != 1 or any(later <= earlier for earlier, later in zip(edges, edges[1:], strict=False)):
-        raise ValueError(f"edges must be whole segments that ascend from 1, such as {EDGES}, got {tuple(edges)}")
-    return tuple(edge for edge in edges if edge < num_segments)
 
 
 def _bin_names(edges: tuple[int, ...], num_segments: int) -> tuple[str, ...]:

@@ -194,7 +194,8 @@ def harvest(
                 write_list(folder, markers)
         plans = _plan(manifest, folder, markers, paths, options)
         mine = {index: marker.clips for index, marker in markers.items() if options.share.holds(index)}
-        if strangers := _strangers(plans, paths):
+        # clips of another manifest that share a shard with clips to be read again
+        if strangers := [row.clip_id for plan in plans for row in plan.rows if row.clip_id not in paths]:
             paths = {**paths, **find_media(videos, strangers)}
         run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
         made = run.make(plans, _bar(plans, mine, manifest, folder, enabled=progress))
@@ -254,11 +255,6 @@ def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Path | None], retr
             unasked[0],
         )
     return frozenset()
-
-
-def _strangers(plans: Sequence[ShardPlan], paths: Mapping[str, Path | None]) -> list[str]:
-    """Clips of another manifest that share a shard with clips to be read again."""
-    return [row.clip_id for plan in plans for row in plan.rows if row.clip_id not in paths]
 
 
 def _num_clips(plans: Sequence[ShardPlan]) -> int:

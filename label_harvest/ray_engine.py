@@ -99,7 +99,9 @@ class RayEngine:
                 raise ValueError(f"no Ray cluster at {self._options.address!r} ({error}); see `ray status`") from error
             self._started = True
         try:
-            for _ in range(self._options.networks or self._fitting_networks()):
+            # as many as asked for, else one per GPU of the cluster, or one per node where there is none
+            gpus = self._ray.cluster_resources().get("GPU", 0)
+            for _ in range(self._options.networks or int(gpus) or len(self._nodes()) or 1):
                 self._start_network()
             self._known = self._get(next(iter(self._starting)))
         except BaseException:
@@ -156,10 +158,6 @@ class RayEngine:
         if not ended:
             logger.warning("no result from the cluster for %.0f s; `ray status` says what it lacks", _NOTICE_SECONDS)
         return ended
-
-    def _fitting_networks(self) -> int:
-        """One per GPU of the cluster, or one per node where there is none."""
-        return int(self._ray.cluster_resources().get("GPU", 0)) or len(self._nodes()) or 1
 
     def _nodes(self) -> list[str]:
         """Names of the nodes that have cores."""

@@ -161,9 +161,7 @@ def to_published_han(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     norms = {f"norm{number}.{name}": own[f"norm1.{name}"] for number in (1, 2) for name in ("weight", "bias")}
     for home in ("cmt_encoder", "hat_encoder"):
         unused |= {f"{home}.{name}": tensor for name, tensor in norms.items()}
-    return named | {name: _blank(name, tensor) for name, tensor in unused.items()}
-
-
-def _blank(name: str, like: Tensor) -> Tensor:
-    norm = name.rpartition(".")[0].endswith(("norm1", "norm2")) and name.endswith("weight")
-    return torch.ones_like(like) if norm else torch.zeros_like(like)
+    scales = ("norm1.weight", "norm2.weight")
+    for name, like in unused.items():
+        named[name] = torch.ones_like(like) if name.endswith(scales) else torch.zeros_like(like)
+    return named

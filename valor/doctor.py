@@ -113,6 +113,8 @@ def _version(distribution: str) -> str | None:
 def _teachers() -> list[Finding]:
     from valor.label_harvest.teachers.build import TEACHERS, role_of, where_weights_are
 
+    offline = os.environ.get("HF_HUB_OFFLINE", "").strip() not in ("", "0")
+    where = "HF_HUB_OFFLINE is set, so" if offline else "fetched from the hub on first use; without a network"
     found = []
     for name in TEACHERS:
         role = role_of(name)
@@ -121,8 +123,11 @@ def _teachers() -> list[Finding]:
         except (ImportError, OSError, RuntimeError) as error:
             found.append(Finding("missing", f"teacher {name}", f"cannot be built: {error}", _INSTALL))
             continue
-        state, remedy = ("ok", "") if place else ("note", _fetch(name, role))
-        found.append(Finding(state, f"teacher {name}", str(place) if place else "weights not on this machine", remedy))
+        if place:
+            found.append(Finding("ok", f"teacher {name}", str(place)))
+        else:
+            remedy = f"{where} give a local file to `valor harvest --checkpoint {role}=PATH`"
+            found.append(Finding("note", f"teacher {name}", "weights not on this machine", remedy))
     return found
 
 
@@ -145,12 +150,6 @@ def _extractors() -> list[Finding]:
             )
             found.append(Finding("note", f"extractor {role}", f"weights not at {path}", remedy))
     return found
-
-
-def _fetch(name: str, role: str) -> str:
-    offline = os.environ.get("HF_HUB_OFFLINE", "").strip() not in ("", "0")
-    where = "HF_HUB_OFFLINE is set, so" if offline else "fetched from the hub on first use; without a network"
-    return f"{where} give a local file to `valor harvest --checkpoint {role}=PATH`"
 
 
 def _data(folder: Path) -> list[Finding]:

@@ -391,7 +391,11 @@ def _load(
     if checkpoint == RANDOM:
         return build_random(build, name).eval().requires_grad_(False), RANDOM
     path = Path(checkpoint) if checkpoint is not None else _fetch(name, url)
-    state = {key: _widened(tensor) for key, tensor in read_state(path).items() if key not in _CLASSIFIER}
+    state = {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in read_state(path).items()
+        if key not in _CLASSIFIER
+    }
     network = build()
     counters = {key: value for key, value in network.state_dict().items() if key.endswith("num_batches_tracked")}
     load_exactly(network, counters | state, str(path))  # older files lack the counters
@@ -412,11 +416,6 @@ def _named_digest(file: str) -> str | None:
     """The first digits of the sha256 of a published file, which its name holds."""
     named = re.search(r"-([0-9a-f]{8})\.pth$", file)
     return named.group(1) if named else None
-
-
-def _widened(tensor: torch.Tensor) -> torch.Tensor:
-    """float32 of any float."""
-    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def weights_file(name: str) -> Path:

@@ -426,7 +426,9 @@ def check_weights(
     if pin is not None and not re.fullmatch(r"[0-9a-f]{12,64}", pin.lower()):
         raise ValueError(f"the sha256 of weights must be 12 to 64 hexadecimal digits, got {pin!r}")
     digest = file_sha256(path)
-    should_be = known or _hub_digest(path)
+    blob = path.resolve()
+    in_cache = blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name)
+    should_be = known or (blob.name if in_cache else None)
     if should_be and not digest.startswith(should_be):
         raise ValueError(f"{path}: the file must have sha256 {should_be}, got {digest}; it is damaged, fetch it again")
     if pin is not None and not (weights.startswith(pin.lower()) or digest.startswith(pin.lower())):
@@ -441,12 +443,6 @@ def check_weights(
     origin = WeightsOrigin(path.name, digest, weights, checked)
     _tell(origin, teacher, role)
     return origin
-
-
-def _hub_digest(path: Path) -> str | None:
-    """sha256 a file should have by its place in the hub's cache."""
-    blob = path.resolve()
-    return blob.name if blob.parent.name == "blobs" and re.fullmatch(r"[0-9a-f]{64}", blob.name) else None
 
 
 def _tell(origin: WeightsOrigin, teacher: str, role: str) -> None:

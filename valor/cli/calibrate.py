@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from valor.data.prediction_files import read_any_predictions
-from valor.data.predictions import Predictions
 from valor.data.tables import WEAK_TABLES, Split
 from valor.data.thresholds import Calibration, read_thresholds, write_calibration
 from valor.data.vocabulary import EventClass, read_vocabulary
-from valor.eval.decide import PRESETS, PostProcessing
+from valor.eval.decide import PRESETS
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
 from valor.labelling.labels import default_thresholds, thresholds_of
 from valor.scoring.calibrate import CRITERIA, calibrate_predictions, calibrate_store, sources_of
@@ -64,7 +63,9 @@ def add(commands: Commands) -> Parser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     split = read_truth(cli, cli.source)
-    found = _of_store(cli, split) if _is_store(cli.source) else _of_predictions(cli, split)
+    # a store, or the fingerprint folder within one
+    is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
+    found = _of_store(cli, split) if is_store else _of_predictions(cli, split)
     write_calibration(cli.out, found)
     print(_table(found))
     clips = f"{found.provenance['clips']:,} of {found.provenance['clips_expected']:,} {cli.split} clips"
@@ -75,31 +76,21 @@ def run(cli: argparse.Namespace) -> int:
     return DONE
 
 
-def _is_store(source: Path) -> bool:
-    """Whether a folder is a store of evidence, or the fingerprint folder within one."""
-    return source.is_dir() and any(any(source.glob(pattern)) for pattern in ("manifest.json", "*/manifest.json"))
-
-
 def _of_predictions(cli: argparse.Namespace, split: Split) -> Calibration:
     scored = cli.source.suffix == ".json"
     predictions = read_any_predictions(
         cli.source, split.class_names, clip_ids=split.clip_ids, rounding=cli.rounding, use_scores=scored
     )
+    rule = typed_rule(cli, predictions)
     return calibrate_predictions(
         predictions,
         split,
         criterion=cli.criterion,
-        rule=_fixed_rule(cli, predictions),
+        rule=PRESETS[cli.preset] if cli.preset else rule,  # a preset may be one that lacks thresholds
         present_share=cli.present_share,
         sources=sources_of(cli.source),
         allow_subset=cli.subset,
     )
-
-
-def _fixed_rule(cli: argparse.Namespace, predictions: Predictions) -> PostProcessing | None:
-    """The rule whose other thresholds are kept; a preset may be one that lacks thresholds."""
-    rule = typed_rule(cli, predictions)
-    return PRESETS[cli.preset] if cli.preset else rule
 
 
 def _of_store(cli: argparse.Namespace, split: Split) -> Calibration:

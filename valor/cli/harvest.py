@@ -144,10 +144,6 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:
         )
     if report.failures:
         listed = report.folder / "failures.csv"
-        print(f"{len(report.failures)} clips failed; they are listed in {listed}{_hint(report)}")
-
-
-def _hint(report: HarvestReport) -> str:
-    """How to read failed clips again, where a run does not do that by itself."""
-    statuses = sorted({row.status for row in report.failures} - {"missing"})
-    return f"; --retry {','.join(statuses)} reads them again, once their files are mended" if statuses else ""
+        statuses = sorted({row.status for row in report.failures} - {"missing"})  # those are read anyway
+        again = f"; --retry {','.join(statuses)} reads them again, once their files are mended" if statuses else ""
+        print(f"{len(report.failures)} clips failed; they are listed in {listed}{again}")

@@ -13,7 +13,6 @@ from .command import DONE, Commands, add_shared, new_command
 from .options import Parser
 
 if TYPE_CHECKING:
-    from valor.data.packed import PackedCard
     from valor.data.tables import Split
 
 SPLITS, KINDS_HELP = ",".join(WEAK_TABLES), ",".join(FEATURE_KINDS)
@@ -93,15 +92,12 @@ def _features(cli: argparse.Namespace) -> int:
     for kind in kinds:
         for split in splits:
             card = import_features(cli.source, split, kind, out=out, **options)
-            folded = "" if card.exact else _what_was_lost(card)
-            print(f"packed {kind} {split.name}: {card.dtype} {list(card.shape)}{folded}")
+            lost = [f"folded from {card.source_shape[0]} rows"] if card.source_shape[0] != card.shape[1] else []
+            lost += ["rounded to float16"] * (card.dtype == "float16")
+            note = "" if card.exact else f" ({', '.join(lost)})"
+            print(f"packed {kind} {split.name}: {card.dtype} {list(card.shape)}{note}")
     print(f"wrote {out / 'packed'}")
     return DONE
-
-
-def _what_was_lost(card: "PackedCard") -> str:
-    folded = [f"folded from {card.source_shape[0]} rows"] if card.source_shape[0] != card.shape[1] else []
-    return f" ({', '.join(folded + ['rounded to float16'] * (card.dtype == 'float16'))})"
 
 
 def _labels(cli: argparse.Namespace) -> int:

@@ -107,7 +107,8 @@ def run(cli: argparse.Namespace) -> int:
     from valor.video.paths import find_inputs
 
     inputs = find_inputs(cli.videos)
-    files = _file_options(cli)
+    kinds = ("json", "png", "html", *FORMATS)
+    files = {kind: path for kind in kinds if (path := getattr(cli, kind.replace("-", "_"))) is not None}
     options = _options(cli, files)
     _check(cli, inputs, files)
     system = _system(cli)
@@ -132,12 +133,6 @@ def _list(problems: list[str], total: int, what: str) -> None:
         print(f"{len(problems)} of {total} {what}:")
     for problem in problems:
         print(f"  {_plain(problem)}")
-
-
-def _file_options(cli: argparse.Namespace) -> dict[str, Path]:
-    """By format, the files that were named."""
-    names = ("json", "png", "html", *FORMATS)
-    return {name: path for name in names if (path := getattr(cli, name.replace("-", "_"))) is not None}
 
 
 def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:

@@ -157,7 +157,12 @@ def run(cli: argparse.Namespace) -> int:
     if out.suffix not in (".png", ".svg"):
         raise ValueError(f"--out must end in .png or .svg, got {out}")
     style = STYLE.read(cli, width=WIDTHS[cli.width])
-    figure = _training_figure(cli, style) if cli.kind == "training" else _drawn(cli, read_truth(cli), style)
+    if cli.kind == "training":
+        from valor.training.log import draw_training
+
+        figure = draw_training([named_path(typed) for typed in cli.runs], title=cli.title, style=style)
+    else:
+        figure = _drawn(cli, read_truth(cli), style)
     image = to_png(figure) if out.suffix == ".png" else to_svg(figure).encode()
     with replaced(out) as temporary:
         temporary.write_bytes(image)
@@ -182,12 +187,6 @@ def _drawn(cli: argparse.Namespace, split: Split, style: Style) -> "Figure":
     if cli.kind == "curves":
         return figures.draw_curves(systems[0], split.class_names, level=cli.level, **look)
     return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, **look)
-
-
-def _training_figure(cli: argparse.Namespace, style: Style) -> "Figure":
-    from valor.training.log import draw_training
-
-    return draw_training([named_path(typed) for typed in cli.runs], title=cli.title, style=style)
 
 
 def _label_qualities(cli: argparse.Namespace, split: Split) -> "list[tuple[str, LabelQuality]]":

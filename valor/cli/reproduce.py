@@ -6,7 +6,7 @@ from pathlib import Path
 from valor.data.fetch_options import FetchOptions
 from valor.experiments.options import PUBLISHED_AS, SimulationOptions
 from valor.training.options import TrainOptions
-from valor.training.recipes import Recipe, find_recipe, override
+from valor.training.recipes import find_recipe, override
 
 from .command import DONE, Commands, add_shared, new_command
 from .options import Fields, Option, Parser
@@ -63,7 +63,10 @@ def run(cli: argparse.Namespace) -> int:
 
     data, out = cli.data, cli.out or Path("runs") / Provenance(simulated=cli.simulated).marked(cli.row, "-")
     if cli.simulated:
-        data = _simulated(cli, recipe, out)
+        from valor.experiments.missing import needed_kinds
+        from valor.experiments.simulated import simulate
+
+        data = simulate(cli.data, needed_kinds(recipe.features), SIMULATION.read(cli), out, progress=not cli.quiet)
     elif cli.download:
         fetch_parts(data, recipe, FetchOptions(offline=asked_offline(), progress=not cli.quiet))
     try:
@@ -75,11 +78,3 @@ def run(cli: argparse.Namespace) -> int:
     print(f"{found.title}\n\n{to_text(found.table)}\n")
     print(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")
     return DONE
-
-
-def _simulated(cli: argparse.Namespace, recipe: Recipe, out: Path) -> Path:
-    """Make what is simulated; returns its data folder."""
-    from valor.experiments.missing import needed_kinds
-    from valor.experiments.simulated import simulate
-
-    return simulate(cli.data, needed_kinds(recipe.features), SIMULATION.read(cli), out, progress=not cli.quiet)

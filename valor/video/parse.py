@@ -14,7 +14,7 @@ means, those of the gate as well.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -197,7 +197,8 @@ def parse_media(
     moved = _Progress(bar, survey.seconds, len(window_starts(segments, system.grid.num_segments, hop)))
     slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
     windows_of = read_windows(survey, system.grid, hop=hop, slots=slots, reader=reader)
-    for windows in _batched(windows_of, 1 if slots else _batch_size(survey, system, options)):
+    size = 1 if slots else _batch_size(survey, system, options)
+    while windows := list(islice(windows_of, size)):
         if watch is not None:
             for window in windows:
                 watch(survey, window)
@@ -261,11 +262,6 @@ def _batch_size(survey: MediaSurvey, system: ParsingSystem, options: ParseOption
     """Windows that go through the networks together: fewer of large frames, which teachers hold as floats."""
     pixels = min((survey.width or 1) * (survey.height or 1), KEPT_PIXELS) * system.grid.num_segments
     return max(1, min(options.windows_per_batch, BATCH_PIXELS // pixels))
-
-
-def _batched(windows: Iterator[Window], size: int) -> Iterator[list[Window]]:
-    while batch := list(islice(windows, size)):
-        yield batch
 
 
 @dataclass

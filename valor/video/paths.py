@@ -15,7 +15,7 @@ import logging
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -70,17 +70,13 @@ def find_inputs(typed: Sequence[str]) -> list[MediaInput]:
     for text in typed:
         paths, problem = _meant(text)
         for path in paths:
-            found.setdefault(_place(path), (path, problem))
+            place = os.path.join(os.path.realpath(path.parent), path.name)  # a link to a file is a file of its own
+            found.setdefault(place, (path, problem))
     stems = Counter(path.stem.lower() for path, problem in found.values() if not problem)
     return [
         _unreadable(path) or MediaInput(path, _name(path, alone=stems[path.stem.lower()] <= 1), problem)
         for path, problem in found.values()
     ]
-
-
-def _place(path: Path) -> str:
-    """Where a file lies, however it was typed; a link to a file is a file of its own."""
-    return os.path.join(os.path.realpath(path.parent), path.name)
 
 
 def _name(path: Path, *, alone: bool) -> str:
@@ -102,18 +98,15 @@ def _meant(text: str) -> tuple[list[Path], str]:
     try:
         facts = path.stat()
     except (OSError, ValueError) as error:
-        return ([path], _absence(path, error)) if os.path.islink(path) or not glob.has_magic(text) else _matching(text)
+        if os.path.islink(path) or not glob.has_magic(text):
+            return [path], _absence(path, error)
+        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
+        files = [match for match in matches if match.is_file()]
+        return (files, "") if files else ([path], "no file has a name of this pattern")
     if stat.S_ISDIR(facts.st_mode):
         inside = sorted(entry for entry in path.rglob("*") if _is_media(entry, path))
         return (inside, "") if inside else ([path], "is a folder without media files")
     return [path], _hindrance(path, facts)
-
-
-def _matching(text: str) -> tuple[list[Path], str]:
-    """The files of a pattern."""
-    matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
-    files = [match for match in matches if match.is_file()]
-    return (files, "") if files else ([Path(text)], "no file has a name of this pattern")
 
 
 def _absence(path: Path, error: Exception) -> str:
@@ -231,15 +224,9 @@ def _held(path: Path) -> MediaInfo | None:
 
 def _is_of_another(path: Path, name: str) -> bool:
     """Whether a file is rather a result of a longer name whose parse lies beside it: a.audio.csv that of a.audio."""
-    longer = (other for other in _names_of(path) if len(other) > len(name))
+    names = (path.name.removesuffix(_ending(kind)) for kind in ("json", *PICTURES, *FORMATS))
+    longer = (other for other in names if len(name) < len(other) < len(path.name))
     return any(_held(path.parent / f"{other}{JSON}") is not None for other in longer)
-
-
-def _names_of(path: Path) -> Iterator[str]:
-    """Every name a file could be a result of."""
-    for kind in ("json", *PICTURES, *FORMATS):
-        if path.name.endswith(_ending(kind)) and path.name != _ending(kind):
-            yield path.name.removesuffix(_ending(kind))
 
 
 def _ending(kind: str) -> str:
@@ -274,8 +261,13 @@ def check_outputs(
         ValueError: A file is a folder, a medium that is to be parsed, one that is read, or meant twice; it has no name;
             the folder is a file; or the folder above may not be written.
     """
+    beside = {
+        f"{name} (its interface)": path.with_suffix(LABELLING_INTERFACE)
+        for name, path in files.items()
+        if name.lstrip("-") == "label-studio"
+    }
     taken: dict[Path, str] = {}
-    for option, path in _with_beside(files).items():
+    for option, path in {**files, **beside}.items():
         if path == Path("-"):
             raise ValueError(f"{option} needs the name of a file, got -, and nothing is written to stdout; name one")
         if path.is_dir():
@@ -290,13 +282,6 @@ def check_outputs(
         _check_folder(option, path, path.parent)
     if out is not None:
         _check_folder("`out`", out, out)
-
-
-def _with_beside(files: Mapping[str, Path]) -> dict[str, Path]:
-    """The same files, and that which Label Studio gets beside its own."""
-    tasks = {name: path for name, path in files.items() if name.lstrip("-") == "label-studio"}
-    beside = {f"{name} (its interface)": path.with_suffix(LABELLING_INTERFACE) for name, path in tasks.items()}
-    return {**files, **beside}
 
 
 def _refuse_read(option: str, path: Path, read: Mapping[str, Path]) -> None:
