@@ -37,6 +37,7 @@ from .events import (
     num_marked,
     overlap_fraction,
     packed,
+    plain_marks,
     run_starts,
     unpacked,
 )
@@ -192,3 +193,5 @@ def check_marks(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None 
             f"valid must be bool [clips, segments] {predicted.shape[:2]}, got {valid.dtype} {valid.shape}; "
             "it is True where a segment exists"
         )
+    if any(array is not None and plain_marks(array) is not array for array in (predicted, truth, valid)):
+        raise ValueError("marks must be 0 or 1, got other bytes called bool; compare the mask with 0 first")

@@ -46,6 +46,19 @@ MODALITIES = ("audio", "visual")
 """The axis M of every array, always in this order."""
 
 
+def plain_marks(marks: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Marks whose bytes are 0 and 1: a mask of 255 that is called bool counts as True, and adds up as something else.
+
+    Example:
+        >>> plain_marks(np.array([0, 255], dtype=np.uint8).view(np.bool_)).view(np.uint8)
+        array([0, 1], dtype=uint8)
+    """
+    if marks.dtype != np.bool_ or not marks.size or marks.view(np.uint8).max() <= 1:
+        return marks
+    plain: npt.NDArray[Any] = marks.view(np.uint8) != 0
+    return plain
+
+
 @dataclass(frozen=True, order=True)
 class Event:
     """One event on the clock of its clip, half open: it lasts from `onset` up to, not including, `offset`."""

@@ -256,6 +256,12 @@ def check_clips(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None)
             f"predicted must be bool [clips, segments, {len(MODALITIES)} modalities {MODALITIES}, classes] of at "
             f"least one clip, got {predicted.dtype} {predicted.shape}"
         )
+    if valid is not None and (hidden := truth.any(axis=(2, 3)) & ~valid).any():
+        first = np.argwhere(hidden)[0].tolist()
+        raise ValueError(
+            f"the truth has events in {int(hidden.sum())} segments that valid says do not exist, first in row "
+            f"{first[0]} segment {first[1]}; a segment with an event exists"
+        )
     empty = np.flatnonzero(~valid.any(axis=1)) if valid is not None else np.empty(0)
     if empty.size:
         raise ValueError(

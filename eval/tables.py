@@ -18,6 +18,7 @@ from statistics import fmean, stdev
 import pandas as pd
 
 from .scores import FIGURES, LEVELS, TenScores
+from .spreadsheet import unformula
 
 RULE = "-"
 """Stands in the gaps of a sheet for a rule through its whole width."""
@@ -160,7 +161,9 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(["" if isinstance(cell, float) and isnan(cell) else cell for cell in row] for row in rows)
+    writer.writerows(
+        ["" if isinstance(cell, float) and isnan(cell) else unformula(cell) for cell in row] for row in rows
+    )
     return text.getvalue().rstrip("\n")
 
 
@@ -299,7 +302,7 @@ def to_csv(table: pd.DataFrame) -> str:
     """Write a table as comma-separated values: unrounded, columns such as segment.type_av and segment.type_av.sd."""
     flat = table.copy()
     flat.columns = pd.Index([".".join(column).removesuffix(".mean") for column in table.columns.to_list()])
-    return str(flat.reset_index().to_csv(index=False, lineterminator="\n"))
+    return str(flat.reset_index().map(unformula).to_csv(index=False, lineterminator="\n"))
 
 
 @dataclass(frozen=True)

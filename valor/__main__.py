@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from valor.cli.arguments import COMMANDS, build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE
-from valor.cli.options import typed_words
+from valor.cli.options import named_files, typed_words
+from valor.cli.terminal import make_streams_plain, say, shown
 from valor.label_harvest.children import ended_in_order
 
 
@@ -21,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
         0 done, 2 wrong use or bad input (said in one message), 3 done with failures that are listed, 130
         interrupted by hand.
     """
-    typed = sys.argv[1:] if arguments is None else arguments
+    make_streams_plain()
+    typed = named_files(sys.argv[1:] if arguments is None else arguments)
     cli = build_argument_parser(typed[0] if typed and typed[0] in COMMANDS else None).parse_args(typed)
     _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO, cli.flags)
     try:
@@ -32,13 +34,13 @@ def main(arguments: list[str] | None = None) -> int:
         with ended_in_order():
             return int(command_module(cli.command).run(cli))
     except KeyboardInterrupt:
-        print("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
+        say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except _refusals() as error:
-        print(f"valor {cli.command}: {typed_words(str(error), cli.flags)}", file=sys.stderr)
+        say(f"valor {cli.command}: {typed_words(str(error), cli.flags)}", file=sys.stderr)
         return WRONG_USE
 
 
@@ -59,7 +61,7 @@ class _TypedWords(logging.Formatter):
         self.flags = flags
 
     def format(self, record: logging.LogRecord) -> str:
-        return typed_words(super().format(record), self.flags)
+        return shown(typed_words(super().format(record), self.flags))
 
 
 def _log_to_stderr(level: int, flags: Mapping[str, str]) -> None:

@@ -122,6 +122,7 @@ def test_segments_that_are_not_valid_count_as_if_cut_off(arrays, data):
     length = data.draw(st.integers(1, predicted.shape[1]))
     valid = np.zeros(predicted.shape[:2], dtype=bool)
     valid[:, :length] = True
+    truth = truth & valid[:, :, None, None]
     for count in (segment_counts, event_counts):
         assert np.array_equal(count(predicted, truth, valid=valid), count(predicted[:, :length], truth[:, :length]))
 

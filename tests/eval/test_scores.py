@@ -147,6 +147,7 @@ def test_blocks_of_clips_join_without_a_seam(monkeypatch):
     rng = np.random.default_rng(4)
     predicted, truth = rng.random((2, 25, 10, 2, 5)) < 0.3
     valid = np.arange(10) < rng.integers(1, 11, 25)[:, None]
+    truth &= valid[:, :, None, None]
     whole = score(predicted, truth, valid=valid)
     monkeypatch.setattr("valor.eval.scores.BLOCK", 10)
     assert np.array_equal(score(predicted, truth, valid=valid).per_clip, whole.per_clip)

@@ -11,7 +11,8 @@ def marked(draw, modalities=2, longest=12):
     seed, *densities = draw(st.tuples(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 1)))
     rng = np.random.default_rng(seed)
     predicted, truth = (rng.random(shape) < density for density in densities)
-    return predicted, truth, draw(lasting(rng, shape))
+    valid = draw(lasting(rng, shape))
+    return predicted, truth if valid is None else truth & valid[:, :, None, None], valid
 
 
 @st.composite

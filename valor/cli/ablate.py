@@ -8,6 +8,7 @@ from valor.experiments.rows import GROUPS
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Fields, Option, Parser
+from .terminal import say
 
 ABLATION = Fields(
     AblateOptions,
@@ -61,6 +62,6 @@ def run(cli: argparse.Namespace) -> int:
 
     world = open_world(cli.data, cli.out, clips=cli.clips, workers=options.jobs, progress=not cli.quiet)
     found = run_ablation(world, cli.out, options)
-    print(f"{to_text(found)}\n")
-    print(f"wrote {', '.join(str(path) for path in write_ablation(cli.out, found))}")
+    say(f"{to_text(found)}\n")
+    say(f"wrote {', '.join(str(path) for path in write_ablation(cli.out, found))}")
     return FAILURES_LISTED if found.failed else DONE

@@ -17,6 +17,7 @@ from valor.scoring.calibrate import CRITERIA, calibrate_predictions, calibrate_s
 from .command import DONE, Commands, new_command
 from .options import Parser
 from .scored import add_rounding, add_rule, add_truth, read_truth, typed_rule
+from .terminal import say
 
 
 def add(commands: Commands) -> Parser:
@@ -67,12 +68,12 @@ def run(cli: argparse.Namespace) -> int:
     is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
     found = _of_store(cli, split) if is_store else _of_predictions(cli, split)
     write_calibration(cli.out, found)
-    print(_table(found))
+    say(_table(found))
     clips = f"{found.provenance['clips']:,} of {found.provenance['clips_expected']:,} {cli.split} clips"
-    print(f"\n{found.applies_to} by {cli.criterion} on {clips}")
+    say(f"\n{found.applies_to} by {cli.criterion} on {clips}")
     if found.provenance.get("note"):
-        print(f"note: {found.provenance['note']}")
-    print(f"wrote {cli.out}")
+        say(f"note: {found.provenance['note']}")
+    say(f"wrote {cli.out}")
     return DONE
 
 

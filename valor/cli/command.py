@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from valor.data.tables import EVENT_TABLES
 
 from .options import Parser
+from .terminal import say
 
 if TYPE_CHECKING:
     from valor.eval.tables import Row
@@ -105,16 +106,16 @@ def write_or_print(layouts: Mapping[str, Callable[[], str]], cli: argparse.Names
         raise ValueError(f"--format {chosen} and --out {cli.out} contradict each other; leave one out")
     text = layouts[chosen]()
     if not cli.out:
-        print(text)
+        say(text)
         return
     from valor.label_harvest.disk import replaced
 
     with replaced(cli.out) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-    print(f"wrote {cli.out}")
+    say(f"wrote {cli.out}")
 
 
 def print_note(note: str, cli: argparse.Namespace) -> None:
     """Print a line that is no part of a result: below a text table, else on stderr, where it spoils no file."""
     is_text = cli.out is not None or cli.format in (None, "text")
-    print(note, file=sys.stdout if is_text else sys.stderr)
+    say(note, file=sys.stdout if is_text else sys.stderr)

@@ -8,6 +8,7 @@ from valor.demo.options import DemoOptions
 
 from .command import DONE, Commands, new_command, score_text
 from .options import Fields, Parser
+from .terminal import say
 
 if TYPE_CHECKING:
     from valor.eval.tables import Row
@@ -45,17 +46,17 @@ def run(cli: argparse.Namespace) -> int:
     write_demo_picture(home / "timeline.png", result, typical_row(result))
     anchors: list[Row] = [(ANCHOR_TITLES[name], scores) for name, scores in result.anchors.items()]
     arms: list[Row] = [(arm.title, result.scores[name]) for name, arm in ARMS.items()]
-    print(score_text(arms + anchors, anchors))
-    print("\nPseudo labels of the same clips, scored as predictions:")
+    say(score_text(arms + anchors, anchors))
+    say("\nPseudo labels of the same clips, scored as predictions:")
     labels: list[Row] = [
         (ARMS[name].title.removeprefix("+ "), quality.scores) for name, quality in result.label_quality.items()
     ]
-    print(score_text(labels + anchors[1:], anchors[1:]))
+    say(score_text(labels + anchors[1:], anchors[1:]))
     gains = type_av_gains(result)
-    print(
+    say(
         f"\nSegment-level Type@AV, VALOR minus tags only: {sum(gains) / len(gains):+.1f} points "
         f"({min(gains):+.1f} to {max(gains):+.1f} over {len(gains)} seeds), {len(result.test.clip_ids)} test clips, "
         f"{result.seconds:.0f} s"
     )
-    print(f"wrote {report} (open it in a browser), {home / 'timeline.png'} and scores.json")
+    say(f"wrote {report} (open it in a browser), {home / 'timeline.png'} and scores.json")
     return DONE

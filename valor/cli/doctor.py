@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Parser
+from .terminal import say
 
 
 def add(commands: Commands) -> Parser:
@@ -28,8 +29,8 @@ def run(cli: argparse.Namespace) -> int:
     findings = examine(cli.data)
     for finding in findings:
         remedy = f"  -> {finding.remedy}" if finding.remedy else ""
-        print(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
+        say(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
     missing = [finding.subject for finding in findings if finding.state == "missing"]
     summary = f"{len(missing)} thing{'s are' if len(missing) > 1 else ' is'} missing: {', '.join(missing)}"
-    print(f"\n{summary if missing else 'all that is needed is here; try: valor demo'}")
+    say(f"\n{summary if missing else 'all that is needed is here; try: valor demo'}")
     return FAILURES_LISTED if missing else DONE

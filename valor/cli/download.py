@@ -7,6 +7,7 @@ from valor.data.fetch_options import FetchOptions
 
 from .command import DONE, Commands, new_command
 from .options import Fields, Parser, typed_words
+from .terminal import say
 
 FETCH = Fields(FetchOptions, offline="--offline", attempts="--attempts N", timeout="--timeout S")
 
@@ -50,8 +51,8 @@ def run(cli: argparse.Namespace) -> int:
         result = download_from_hub(
             cli.what, cli.out, options, site=cli.url, only=cli.only, revision=cli.revision
         )  # fmt: skip
-    print(f"{len(result.fetched)} files fetched, {len(result.there)} there and checked, {result.unpacked:,} unpacked")
+    say(f"{len(result.fetched)} files fetched, {len(result.there)} there and checked, {result.unpacked:,} unpacked")
     for note in result.notes:
-        print(typed_words(note, cli.flags))
-    print(f"wrote {cli.out}" if result.fetched or result.unpacked else f"nothing to do in {cli.out}")
+        say(typed_words(note, cli.flags))
+    say(f"wrote {cli.out}" if result.fetched or result.unpacked else f"nothing to do in {cli.out}")
     return DONE

@@ -6,6 +6,7 @@ from pathlib import Path
 from .command import DONE, Commands, new_command
 from .import_ import KINDS_HELP, SPLITS
 from .options import Parser
+from .terminal import say
 
 
 def add(commands: Commands) -> Parser:
@@ -47,7 +48,7 @@ def _features(cli: argparse.Namespace) -> int:
     for card in exportable(cli.source, splits, kinds, folded=cli.folded):
         folder = export_features(cli.source, card, cli.out, progress=not cli.quiet)
         exact = "bit for bit" if card.exact else f"values as packed, {card.dtype} of {card.source_shape[0]} rows"
-        print(f"{card.kind} {card.split}: {len(card.clip_ids):,} files ({exact}); wrote {folder}")
+        say(f"{card.kind} {card.split}: {len(card.clip_ids):,} files ({exact}); wrote {folder}")
     return DONE
 
 
@@ -65,12 +66,12 @@ def _labels(cli: argparse.Namespace) -> int:
     if provenance.simulated:
         pass_mark(cli.source, cli.out, {"labels": str(cli.source)})
     count = export_labels(labels, cli.out, progress=not cli.quiet)
-    print(f"{count:,} files; wrote {cli.out}")
+    say(f"{count:,} files; wrote {cli.out}")
     return DONE
 
 
 def _checkpoint(cli: argparse.Namespace) -> int:
     from valor.training.published_checkpoint import export_checkpoint
 
-    print(f"{export_checkpoint(cli.source, cli.out)} tensors; wrote {cli.out}")
+    say(f"{export_checkpoint(cli.source, cli.out)} tensors; wrote {cli.out}")
     return DONE

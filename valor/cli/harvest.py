@@ -16,6 +16,7 @@ from valor.teachers import TeacherChoice, build_teachers
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
 from .options import Fields, Option, Parser
+from .terminal import say
 
 MOST_LISTED = 100
 """Failed clips that are printed; the file has all."""
@@ -132,13 +133,13 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:
     """The counts, the first failures, and where all of them are listed."""
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items()) or "none in this share"
     share = "" if options.share.is_whole else f" of share {options.share} of {clips}"
-    print(f"{len(report.rows)} clips{share} ({counts}), {report.skipped} of them cached before; wrote {report.folder}")
+    say(f"{len(report.rows)} clips{share} ({counts}), {report.skipped} of them cached before; wrote {report.folder}")
     for row in report.failures[:MOST_LISTED]:
-        print(f"  {row.status:12s} {row.clip_id:24s} {row.message}")
+        say(f"  {row.status:12s} {row.clip_id:24s} {row.message}")
     if report.longer:
         clips, seconds = len(report.longer), sum(row.unread_seconds for row in report.longer)
         which = "clip is" if clips == 1 else "clips are"
-        print(
+        say(
             f"{clips} {which} longer than the grid of {options.grid.seconds:g} s: the {seconds:,.0f} s behind it were "
             f"not read, such as {report.longer[0].unread_seconds:,.0f} s of {report.longer[0].clip_id}"
         )
@@ -146,4 +147,4 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:
         listed = report.folder / "failures.csv"
         statuses = sorted({row.status for row in report.failures} - {"missing"})  # those are read anyway
         again = f"; --retry {','.join(statuses)} reads them again, once their files are mended" if statuses else ""
-        print(f"{len(report.failures)} clips failed; they are listed in {listed}{again}")
+        say(f"{len(report.failures)} clips failed; they are listed in {listed}{again}")

@@ -11,6 +11,7 @@ from valor.parsers.options import NORM_ORDERS
 
 from .command import DONE, Commands, add_shared, new_command
 from .options import Parser
+from .terminal import say
 
 if TYPE_CHECKING:
     from valor.data.tables import Split
@@ -82,11 +83,11 @@ def _features(cli: argparse.Namespace) -> int:
     splits, out = _splits(cli), cli.out or cli.source
     kinds = cli.kinds.split(",") if cli.kinds else kinds_there(cli.source)
     coverage = feature_coverage(cli.source, splits, kinds)
-    print(coverage_table(coverage))
+    say(coverage_table(coverage))
     for kind in kinds:
         others = files_of_no_clip(cli.source, splits, kind)
         if others:
-            print(f"{kind}: {len(others):,} files belong to no clip of these splits, such as {others[0]}")
+            say(f"{kind}: {len(others):,} files belong to no clip of these splits, such as {others[0]}")
     refuse_missing(coverage, allow_missing=cli.allow_missing)
     options = {"precision": cli.precision or "float16", "allow_missing": cli.allow_missing, "progress": not cli.quiet}
     for kind in kinds:
@@ -95,8 +96,8 @@ def _features(cli: argparse.Namespace) -> int:
             lost = [f"folded from {card.source_shape[0]} rows"] if card.source_shape[0] != card.shape[1] else []
             lost += ["rounded to float16"] * (card.dtype == "float16")
             note = "" if card.exact else f" ({', '.join(lost)})"
-            print(f"packed {kind} {split.name}: {card.dtype} {list(card.shape)}{note}")
-    print(f"wrote {out / 'packed'}")
+            say(f"packed {kind} {split.name}: {card.dtype} {list(card.shape)}{note}")
+    say(f"wrote {out / 'packed'}")
     return DONE
 
 
@@ -107,8 +108,8 @@ def _labels(cli: argparse.Namespace) -> int:
     labels, coverage = import_labels(
         cli.source, _splits(cli), out, allow_missing=cli.allow_missing, allow_untagged=cli.allow_untagged
     )
-    print(coverage_table(coverage))
-    print(f"{len(labels.clip_ids):,} clips, {int(labels.labels.sum()):,} labelled seconds; wrote {out}")
+    say(coverage_table(coverage))
+    say(f"{len(labels.clip_ids):,} clips, {int(labels.labels.sum()):,} labelled seconds; wrote {out}")
     return DONE
 
 
@@ -126,7 +127,7 @@ def _checkpoint(cli: argparse.Namespace) -> int:
     )
     parser, features = recipe.parser, recipe.features
     layers = "layer" if parser.num_layers == 1 else "layers"
-    print(
+    say(
         f"{parser.num_layers} {parser.norm_order}-norm {layers} of width {parser.hidden_width} on {features.audio}, "
         f"{features.visual} and {features.motion} features; wrote {cli.out}"
     )

@@ -11,6 +11,7 @@ from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, fl
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Fields, Option, Parser, typed_words
+from .terminal import say
 
 if TYPE_CHECKING:
     from valor.labelling.make import LabelReport
@@ -77,26 +78,26 @@ def run(cli: argparse.Namespace) -> int:
     from valor.labelling.make import make_labels
 
     report = make_labels(cli.store, cli.out, options, progress=not cli.quiet)
-    for say in (_say_labels, _say_near, _say_flips, _say_export, _say_disagreements, _say_quality):
-        say(cli, report)
+    for tell in (_say_labels, _say_near, _say_flips, _say_export, _say_disagreements, _say_quality):
+        tell(cli, report)
     return FAILURES_LISTED if report.left_out else DONE
 
 
 def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:
     labels = report.labels
     seconds = f"{int(labels.marked.sum()):,} labelled seconds" + (" (soft, above 1/2)" if labels.soft else "")
-    print(f"{len(labels.clip_ids):,} clips, {seconds}; wrote {cli.out}")
+    say(f"{len(labels.clip_ids):,} clips, {seconds}; wrote {cli.out}")
     if report.left_out:
         counts = Counter(report.left_out.values()).most_common()
         why = ", ".join(f"{count:,} {status}" for status, count in counts)
         listed = f"{cli.out / LABEL_FACTS} lists them"
-        print(f"{len(report.left_out):,} clips without complete evidence got no labels ({why}); {listed}")
+        say(f"{len(report.left_out):,} clips without complete evidence got no labels ({why}); {listed}")
     if report.removed:
-        print(f"removed {report.removed:,} files of the labels that were there before")
+        say(f"removed {report.removed:,} files of the labels that were there before")
     for modality in labels.absent:
-        print(f"no labels of {modality}: the store has no teacher for it; `valor train` needs labels of both")
+        say(f"no labels of {modality}: the store has no teacher for it; `valor train` needs labels of both")
     if report.note:
-        print(f"thresholds: {typed_words(report.note, cli.flags)}")
+        say(f"thresholds: {typed_words(report.note, cli.flags)}")
 
 
 def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
@@ -105,18 +106,18 @@ def _say_near(cli: argparse.Namespace, report: "LabelReport") -> None:
         within = f"{limits[0]:g}" if len(limits) == 1 else " and ".join(f"{r} {m:.3g}" for r, m in near.margins.items())
         why = "" if cli.margin else " (what bfloat16 may move)"
         share = f"{len(near.rows):,} of {near.decisions:,} decisions"
-        print(f"{share} within {within} of the threshold{why}; wrote {cli.out / NEAR_FILE}")
+        say(f"{share} within {within} of the threshold{why}; wrote {cli.out / NEAR_FILE}")
 
 
 def _say_flips(cli: argparse.Namespace, report: "LabelReport") -> None:
     if found := report.flipped:
         for name, (ours, theirs) in found.differing.items():
             short = [text if len(text) < 40 else f"{text[:37]}..." for text in (ours, theirs)]
-            print(f"{name}: {short[0]} here, {short[1]} in {cli.compare}")
+            say(f"{name}: {short[0]} here, {short[1]} in {cli.compare}")
         largest = ", ".join(f"{modality} {value:.3g}" for modality, value in found.largest.items())
-        print(f"labels that differ from {cli.compare} on {found.clips:,} clips; logits differ by up to {largest}")
-        print(flip_table(found, report.labels.class_names))
-        print(f"wrote {cli.out / FLIPS_FILE}")
+        say(f"labels that differ from {cli.compare} on {found.clips:,} clips; logits differ by up to {largest}")
+        say(flip_table(found, report.labels.class_names))
+        say(f"wrote {cli.out / FLIPS_FILE}")
 
 
 def _say_export(cli: argparse.Namespace, report: "LabelReport") -> None:
@@ -126,19 +127,17 @@ def _say_export(cli: argparse.Namespace, report: "LabelReport") -> None:
     from valor.data.published_files import unlike_published
 
     counted, features = report.exported
-    print(f"{counted:,} files of labels in {', '.join(report.plan.labels)}")
+    say(f"{counted:,} files of labels in {', '.join(report.plan.labels)}")
     for found in features:
         shape = f"float32 [{', '.join(map(str, found.shape))}]"
-        print(f"{found.files:,} files in {found.folder}, {shape}{unlike_published(found)}")
+        say(f"{found.files:,} files in {found.folder}, {shape}{unlike_published(found)}")
     for note in report.plan.lacking:
-        print(typed_words(note, cli.flags))
+        say(typed_words(note, cli.flags))
 
 
 def _say_disagreements(cli: argparse.Namespace, report: "LabelReport") -> None:
     if report.disagreements is not None:
-        print(
-            f"{len(report.disagreements):,} times one teacher alone marks a tag; wrote {cli.out / DISAGREEMENTS_FILE}"
-        )
+        say(f"{len(report.disagreements):,} times one teacher alone marks a tag; wrote {cli.out / DISAGREEMENTS_FILE}")
 
 
 def _say_quality(cli: argparse.Namespace, report: "LabelReport") -> None:
@@ -149,13 +148,13 @@ def _say_quality(cli: argparse.Namespace, report: "LabelReport") -> None:
     if quality is None or split is None:
         return
     for modality in quality.precision:
-        print(
+        say(
             f"{modality:7s} precision {quality.precision[modality]:5.1f}  recall {quality.recall[modality]:5.1f}  "
             f"segment F {getattr(quality.scores.segment, modality):5.1f}"
         )
     covered = f"{quality.scores.clips:,} of {len(split.clip_ids):,} {split.name} clips"
-    print(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}\n")
-    print(class_table(quality, split.class_names))
-    print(f"\nwrote {cli.out / QUALITY_FILE}")
+    say(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}\n")
+    say(class_table(quality, split.class_names))
+    say(f"\nwrote {cli.out / QUALITY_FILE}")
     if cli.picture:
-        print(f"wrote {cli.picture}")
+        say(f"wrote {cli.picture}")

@@ -9,6 +9,7 @@ from valor.data.vocabulary import class_names, read_vocabulary
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
 from .options import Parser
+from .terminal import say
 
 
 def add(commands: Commands) -> Parser:
@@ -38,10 +39,10 @@ def run(cli: argparse.Namespace) -> int:
     if cli.limit < 0:
         raise ValueError(f"--limit must be 0 or more, got {cli.limit}")
     report = lint_folder(cli.folder, class_names(read_vocabulary(cli.classes)), truth_version=cli.truth)
-    print(to_text(report, limit=cli.limit))
+    say(to_text(report, limit=cli.limit))
     of = report.severities()
     failing = of["refused"] or (cli.strict and of["defect"])
-    print(f"\n{_verdict(of, strict=cli.strict)}")
+    say(f"\n{_verdict(of, strict=cli.strict)}")
     return FAILURES_LISTED if failing else DONE
 
 

@@ -27,6 +27,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
+from .terminal import shown
+
 T = TypeVar("T")
 
 
@@ -66,6 +68,10 @@ class Parser(argparse.ArgumentParser):
             action.help = typed_words(action.help, self.flags) if action.help else action.help
         return super().format_help()
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse's, without what would steer a terminal."""
+        super()._print_message(shown(message), file)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
         """As argparse's; the words of the chosen command stand under `flags`, and unknown options get a hint."""
         if self._subparsers is None:
@@ -82,6 +88,8 @@ class Parser(argparse.ArgumentParser):
             name = word.partition("=")[0]
             if name == "--":
                 return
+            if name not in known and re.fullmatch(r"-(?![\d.e]+$)[^-].*\.\w+", word):
+                self.error(f"there is no file {word}; one whose name begins with a dash is typed ./{word}")
             if name.startswith("--") and name not in known and " " not in name:
                 begun = [option for option in known if option.startswith(name)]
                 if similar := begun or get_close_matches(name, known, n=1):
@@ -115,6 +123,20 @@ def _local(more: Mapping[str, Any]) -> dict[str, Any]:
         return {**more, "type": local_path}
     is_path = kind in (None, str) and isinstance(said, str) and _PATHS.search(said)
     return {**more, "type": _local_text} if is_path else dict(more)
+
+
+_OPTION = re.compile("-[A-Za-z]")
+
+
+def named_files(typed: Sequence[str]) -> list[str]:
+    """What was typed, with ./ before a file whose name begins with a dash, as one YouTube id in 64 does."""
+    return [f"./{word}" if _is_file_like_an_option(word) else word for word in typed]
+
+
+def _is_file_like_an_option(word: str) -> bool:
+    if not word.startswith("-") or word in ("-", "--") or _OPTION.fullmatch(word):
+        return False
+    return "." in word and Path(word).is_file()
 
 
 class Fields(Generic[T]):

@@ -22,6 +22,7 @@ from valor.viewer.page import write_page
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Fields, Option, Parser, typed_words
+from .terminal import say
 
 if TYPE_CHECKING:
     from valor.video.batch import Outcome
@@ -130,9 +131,9 @@ def run(cli: argparse.Namespace) -> int:
 def _list(problems: list[str], total: int, what: str) -> None:
     """Print what went wrong with some of many media."""
     if problems:
-        print(f"{len(problems)} of {total} {what}:")
+        say(f"{len(problems)} of {total} {what}:")
     for problem in problems:
-        print(f"  {_plain(problem)}")
+        say(f"  {_plain(problem)}")
 
 
 def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
@@ -240,13 +241,13 @@ def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> PostProcessing:
 def _say(outcome: "Outcome", options: BatchOptions, flags: Mapping[str, str], *, alone: bool) -> None:
     """What was found: whole for one media file, a line for one of many."""
     if outcome.problem and alone:
-        print(f"valor parse: {_plain(typed_words(outcome.problem, flags))}", file=sys.stderr)
+        say(f"valor parse: {_plain(typed_words(outcome.problem, flags))}", file=sys.stderr)
     if outcome.parse is None:
         return
     text = repr(outcome.parse)
-    print(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))
+    say(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))
     if alone and options.out is not None:
-        print(f"wrote {options.out / outcome.media.name}.json" if not outcome.skipped else "parsed before; see --again")
+        say(f"wrote {options.out / outcome.media.name}.json" if not outcome.skipped else "parsed before; see --again")
 
 
 def _plain(text: str) -> str:
@@ -267,7 +268,7 @@ def _write_files(
             _write_page(path, parses)
         else:
             write_events(path, parses, name, clock=cli.clock)
-        print(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _write_page(path: Path, parses: list[Parse]) -> None:
@@ -280,4 +281,4 @@ def _write_page(path: Path, parses: list[Parse]) -> None:
             write_parse(file, parse)
         document = read_document([str(file) for file in written], SourceOptions(class_names=parses[0].class_names))
         for note in (*document.notes, *write_page(path, document)):
-            print(f"note: {note}", file=sys.stderr)
+            say(f"note: {note}", file=sys.stderr)

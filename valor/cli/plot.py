@@ -23,6 +23,7 @@ from .scored import (
     read_system,
     read_truth,
 )
+from .terminal import say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -166,7 +167,7 @@ def run(cli: argparse.Namespace) -> int:
     image = to_png(figure) if out.suffix == ".png" else to_svg(figure).encode()
     with replaced(out) as temporary:
         temporary.write_bytes(image)
-    print(f"wrote {out}")
+    say(f"wrote {out}")
     return DONE
 
 

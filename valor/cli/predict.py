@@ -5,6 +5,7 @@ from pathlib import Path
 
 from .command import DONE, Commands, new_command
 from .options import Parser
+from .terminal import say
 
 
 def add(commands: Commands) -> Parser:
@@ -40,5 +41,5 @@ def run(cli: argparse.Namespace) -> int:
 
     predictions = predict_run(cli.run, cli.data, cli.split)
     write_any_predictions(cli.out, predictions)
-    print(f"{len(predictions.clip_ids)} clips; wrote {cli.out}")
+    say(f"{len(predictions.clip_ids)} clips; wrote {cli.out}")
     return DONE

@@ -10,6 +10,7 @@ from valor.training.recipes import find_recipe, override
 
 from .command import DONE, Commands, add_shared, new_command
 from .options import Fields, Option, Parser
+from .terminal import say
 
 TRAIN = Fields(TrainOptions, seeds=Option("--seeds N", {"default": 5}), device="--device NAME")
 SIMULATION = Fields(SimulationOptions, clips="--clips N")
@@ -75,6 +76,6 @@ def run(cli: argparse.Namespace) -> int:
         hint = "--simulated runs the row on features of the same shapes that mean nothing"
         raise FileNotFoundError(f"{error}\n--download fetches what can be fetched; {hint}") from error
     found = reproduce(cli.row, recipe, data, out, options, changes=cli.changes)
-    print(f"{found.title}\n\n{to_text(found.table)}\n")
-    print(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")
+    say(f"{found.title}\n\n{to_text(found.table)}\n")
+    say(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")
     return DONE

@@ -9,7 +9,7 @@ from valor.data.datasets import LLP, dataset_of
 from valor.data.prediction_files import parse_files, read_any_predictions
 from valor.data.predictions import Predictions, gate_of
 from valor.data.segment_grid import ROUNDINGS
-from valor.data.tables import Split, read_split
+from valor.data.tables import Split, read_event_table, read_split
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.data.vocabulary import read_class_names
 from valor.eval.decide import GATES, PRESETS, PostProcessing, preset
@@ -92,12 +92,21 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> Spl
     named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
     if segments in (None, dataset.segments) or named_by_length or whole.truth is None or dataset.reader:
         return whole
-    if whole.truth[:, segments:].any():
+    assert whole.truth_version is not None  # of tables with truth
+    tables = [cli.annotations / name for name in dataset.layout.events[whole.truth_version]]
+    later = {
+        clip_id: offset
+        for table in tables
+        for clip_id, onset, offset, _ in read_event_table(table, names)
+        if onset < offset > segments and clip_id in set(whole.clip_ids)
+    }
+    if later:
+        listed = ", ".join(f"{clip_id} until {offset} s" for clip_id, offset in list(later.items())[:5])
         raise ValueError(
-            f"{scored}: has {segments} segments, and events of {cli.annotations} lie after them; "
-            "score it on annotations of the same clips"
+            f"{scored}: has {segments} segments, and events of {len(later)} clips of {cli.annotations} last longer "
+            f"({listed}); score it on annotations of the same clips"
         )
-    assert segments is not None and whole.truth_version is not None  # of tables with truth
+    assert segments is not None
     return read_split(
         cli.annotations,
         cli.split,

@@ -11,6 +11,7 @@ from valor.label_harvest.store.store import decoder_of, store_folder, store_mani
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Parser
+from .terminal import say
 
 ACTIONS = ("show", "verify", "repair", "merge")
 """What can be done with stores."""
@@ -63,16 +64,16 @@ def _show(path: Path) -> int:
     manifest, markers = store_manifest(folder), read_markers(folder)
     grid, rows = manifest["grid"], list(known_clips(markers))
     size = sum(marker.num_bytes for marker in markers.values())
-    print(f"{folder}")
-    print(f"  fingerprint  {manifest['fingerprint']}")
+    say(f"{folder}")
+    say(f"  fingerprint  {manifest['fingerprint']}")
     for role, identity in sorted(manifest["teachers"].items()):
-        print(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}")
-    print(f"  grid         {grid['num_segments']} segments of {grid['segment_seconds']} s, {grid['sample_rate']} Hz")
-    print(f"  decoder      {decoder_of(manifest)}")
-    print(f"  classes      {len(manifest['class_names'])}")
-    print(f"  clips        {len(rows):,} in {len(markers):,} shards, {size / 2**20:,.1f} MiB")
+        say(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}")
+    say(f"  grid         {grid['num_segments']} segments of {grid['segment_seconds']} s, {grid['sample_rate']} Hz")
+    say(f"  decoder      {decoder_of(manifest)}")
+    say(f"  classes      {len(manifest['class_names'])}")
+    say(f"  clips        {len(rows):,} in {len(markers):,} shards, {size / 2**20:,.1f} MiB")
     for status, count in Counter(row.status for row in rows).most_common():
-        print(f"    {status:12s} {count:,}")
+        say(f"    {status:12s} {count:,}")
     return DONE
 
 
@@ -80,11 +81,11 @@ def _verify(path: Path) -> int:
     """Print what is wrong with a store."""
     check = verify_store(path)
     for problem in check.problems:
-        print(f"  {problem}")
+        say(f"  {problem}")
     for note in check.notes:
-        print(f"  note: {note}")
+        say(f"  note: {note}")
     found = f"{len(check.problems)} problems" if check.problems else "whole"
-    print(f"{check.folder}: {check.clips:,} clips in {check.shards:,} shards, {found}")
+    say(f"{check.folder}: {check.clips:,} clips in {check.shards:,} shards, {found}")
     return FAILURES_LISTED if check.problems else DONE
 
 
@@ -92,8 +93,8 @@ def _repair(path: Path) -> int:
     """Repair a store and print what was done."""
     done = repair_store(path)
     for line in done:
-        print(f"  {line}")
-    print(f"{path}: {len(done)} repairs" if done else f"{path}: nothing to repair")
+        say(f"  {line}")
+    say(f"{path}: {len(done)} repairs" if done else f"{path}: nothing to repair")
     return DONE
 
 
@@ -101,5 +102,5 @@ def _merge(stores: list[Path], out: Path) -> int:
     """Unite stores and say what came of it."""
     merged = merge_stores(stores, out)
     again = f" ({merged.repeated:,} held by several stores)" if merged.repeated else ""
-    print(f"{merged.clips:,} clips in {merged.shards:,} shards{again}; wrote {merged.folder}")
+    say(f"{merged.clips:,} clips in {merged.shards:,} shards{again}; wrote {merged.folder}")
     return DONE

@@ -10,6 +10,7 @@ from valor.training.recipes import RECIPES, find_recipe, override
 
 from .command import DONE, Commands, add_shared, new_command, score_text
 from .options import Fields, Option, Parser
+from .terminal import say
 
 TRAIN = Fields(
     TrainOptions,
@@ -63,12 +64,12 @@ def run(cli: argparse.Namespace) -> int:
     results = []
     for result in train_seeds(recipe, cli.data, out, options):
         score = f"validation {spoken(recipe.fit.select_by)} {result.fit.val_score:.2f}"
-        print(f"seed {result.seed}: selected epoch {result.fit.best_epoch} with {score}; wrote {result.folder}")
+        say(f"seed {result.seed}: selected epoch {result.fit.best_epoch} with {score}; wrote {result.folder}")
         results.append(result)
     for split in ("val", "test"):
         scores = [found for result in results if (found := getattr(result, split)) is not None]
         if scores:
-            print(f"\n{score_text([(SPLIT_TITLES[split], scores)], [])}")
+            say(f"\n{score_text([(SPLIT_TITLES[split], scores)], [])}")
     return DONE
 
 

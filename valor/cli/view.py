@@ -14,6 +14,7 @@ from valor.viewer.page import write_page
 from .command import DONE, Commands, new_command
 from .options import Fields, Option, Parser, typed_words
 from .scored import add_rule, add_thresholds, read_rule
+from .terminal import say
 
 if TYPE_CHECKING:
     from valor.viewer.corrections import Corrections
@@ -72,7 +73,7 @@ def run(cli: argparse.Namespace) -> int:
 
     document = read_document(cli.sources, options)
     for note in document.notes:
-        print(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
+        say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     corrections = Corrections(cli.corrections or corrections_folder(cli.sources, cli.data), document)
     return _write(cli, document, corrections) if cli.out else _serve(cli, document, corrections)
 
@@ -80,8 +81,8 @@ def run(cli: argparse.Namespace) -> int:
 def _write(cli: argparse.Namespace, document: Document, corrections: "Corrections") -> int:
     held = [correction.to_dict() for correction in corrections.current.values()]
     for note in write_page(cli.out, document, embed=cli.embed, corrections=held):
-        print(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
-    print(f"{len(document.clips):,} clips, {cli.out.stat().st_size / 1e6:.1f} MB; wrote {cli.out}")
+        say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
+    say(f"{len(document.clips):,} clips, {cli.out.stat().st_size / 1e6:.1f} MB; wrote {cli.out}")
     return DONE
 
 
@@ -91,24 +92,24 @@ def _serve(cli: argparse.Namespace, document: Document, corrections: "Correction
     corrections.repair()
     server = _listen(cli, ViewerSite(document, corrections), usual_port(corrections.folder))
     if not is_loopback(cli.host):
-        print(
+        say(
             f"warning: listening on {cli.host}: whoever has the address below can watch these clips and change the "
             "corrections, over an unencrypted connection",
             file=sys.stderr,
         )
-    print(f"{len(document.clips):,} clips at {server.url}", flush=True)
-    print(f"corrections go to {corrections.folder}; Ctrl+C ends", file=sys.stderr)
+    say(f"{len(document.clips):,} clips at {server.url}", flush=True)
+    say(f"corrections go to {corrections.folder}; Ctrl+C ends", file=sys.stderr)
     if not cli.no_browser:
         server.open_browser()
     try:
         server.serve_forever(poll_interval=0.2)
     except KeyboardInterrupt:
-        print("", file=sys.stderr)
+        say("", file=sys.stderr)
     finally:
         server.server_close()
         corrections.close()
     if corrections.current:
-        print(f"{len(corrections.current):,} corrected clips in {corrections.folder}")
+        say(f"{len(corrections.current):,} corrected clips in {corrections.folder}")
     return DONE
 
 

@@ -83,6 +83,11 @@ class ClipSet:
                 f"a clip set needs at least one clip and audio [clips, segments, features], got {len(self.clip_ids)} "
                 f"clips and {tuple(self.audio.shape)}"
             )
+        for name in ("weak_labels", "valid", "pseudo_labels", "truth"):
+            tensor = getattr(self, name)
+            if tensor is not None and tensor.dtype == torch.bool and tensor.numel():
+                held = tensor.view(torch.uint8)  # a mask of 255 called bool would count as 255
+                object.__setattr__(self, name, held != 0 if held.max() > 1 else tensor)
         clips, segments, classes = len(self.clip_ids), self.audio.shape[1], len(self.class_names)
         for stream in STREAMS:
             self._check(stream, (clips, segments, None))

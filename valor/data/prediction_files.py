@@ -240,7 +240,7 @@ def read_prediction_json(
     events = [event for clip in clips for event in _events(clip, path)]
     simulated = as_flag(table.get("simulated", False), f"{path}: simulated")
     found = predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores)
-    return replace(found, provenance=Provenance(simulated=simulated))
+    return replace(found, provenance=Provenance(simulated=simulated), segment_seconds=grid.segment_seconds)
 
 
 def write_prediction_json(
@@ -517,6 +517,7 @@ def read_parse_predictions(files: Sequence[Path], clip_ids: Sequence[str] = ()) 
         clip_probs=gates.max(axis=1) if gates is not None and gate == "clip" else None,
         modality_probs=gates if gate == "modality" else None,
         valid=None if valid.all() else valid,
+        segment_seconds=first.segment_seconds,
     )
 
 

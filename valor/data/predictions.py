@@ -15,7 +15,9 @@ and perhaps
 M is (audio, visual). Clips and classes may stand in any order: they are matched by name.
 """
 
+import hashlib
 import json
+import logging
 import zipfile
 from collections import Counter
 from collections.abc import Sequence
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from valor.eval.decide import PostProcessing, check_probs, decide
-from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame
+from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame, plain_marks
 from valor.eval.scores import Scores, score
 from valor.label_harvest.arrays import npz_names, read_npz
 from valor.label_harvest.disk import replaced
@@ -46,6 +48,11 @@ ARRAYS = {
     "valid": ("clips", "segments"),
 }
 """The arrays of a prediction file and their axes."""
+
+_TRUTH_SECONDS = 1.0
+"""What a segment of annotations lasts."""
+
+_LOG = logging.getLogger(__name__)
 
 _SIMULATED = "simulated"
 
@@ -71,6 +78,8 @@ class Predictions:
     """bool [N, T], True where a segment exists; None for clips of one length."""
     rounding: str | None = None
     """How events between segment borders were moved to them (segment_grid.py); None if none was."""
+    segment_seconds: float | None = None
+    """What a segment lasts; None where the file does not say."""
     provenance: Provenance = field(default_factory=Provenance)
     """What is known of the features they come from, and of what their parser was trained on."""
 
@@ -82,6 +91,9 @@ class Predictions:
         sizes = {"clips": len(self.clip_ids), "modalities": len(MODALITIES), "classes": len(self.class_names)}
         main = self.predicted if self.predicted is not None else self.segment_probs
         sizes["segments"] = main.shape[1] if main is not None and main.ndim > 1 else 0
+        for name in ("predicted", "valid"):
+            if isinstance(array := getattr(self, name), np.ndarray):
+                object.__setattr__(self, name, plain_marks(array))
         for name, axes in ARRAYS.items():
             array = getattr(self, name)
             if array is not None:
@@ -211,6 +223,52 @@ def align(predictions: Predictions, split: Split, *, allow_subset: bool = False)
     return replace(predictions, clip_ids=clip_ids, class_names=split.class_names, **arrays)
 
 
+def on_truth(predictions: Predictions, truth: BoolArray, *, aloud: bool = False) -> Predictions:
+    """Predictions as they are scored: what they leave out is nothing found, and hides nothing of the truth.
+
+    Args:
+        predictions: aligned with the clips of the truth.
+        truth: bool [N, T, M, C].
+        aloud: whether to log what they leave out.
+
+    Returns:
+        The predictions, with nothing where they say that there is no segment; and where the truth has events a segment
+        exists, whatever they say.
+
+    Raises:
+        ValueError: The segments differ in number.
+    """
+    main = predictions.predicted if predictions.predicted is not None else predictions.segment_probs
+    assert main is not None  # one of the two is there
+    if main.shape[1] != truth.shape[1]:
+        raise ValueError(
+            f"predictions must have the {truth.shape[1]} segments of the annotations for each clip, "
+            f"got {main.shape[1]}; predict on the segment grid of the annotations"
+        )
+    if predictions.segment_seconds is not None and abs(predictions.segment_seconds - _TRUTH_SECONDS) > 1e-6:
+        raise ValueError(
+            f"segments of {predictions.segment_seconds:g} s cannot be scored on annotations of {_TRUTH_SECONDS:g} s; "
+            "predict on the segment grid of the annotations"
+        )
+    if predictions.valid is None:
+        return predictions
+    marked = truth.any(axis=(2, 3))
+    said, hidden = predictions.valid[:, :, None, None], marked & ~predictions.valid
+    if aloud and hidden.any():
+        rows = np.flatnonzero(hidden.any(axis=1)).tolist()
+        first = [f"{predictions.clip_ids[row]} from segment {int(hidden[row].argmax())}" for row in rows[:SHOWN]]
+        _LOG.warning(
+            "%d annotated segments of %d clips are said not to exist (%s%s); they count as nothing found",
+            hidden.sum(), len(rows), ", ".join(first), ", ..." if len(rows) > SHOWN else "",
+        )  # fmt: skip
+    cleared = {
+        name: array & said if array.dtype == np.bool_ else array * said.astype(array.dtype)
+        for name in ("predicted", "segment_probs")
+        if (array := getattr(predictions, name)) is not None
+    }
+    return replace(predictions, valid=predictions.valid | marked, **cleared)
+
+
 def decisions(predictions: Predictions, options: PostProcessing | None = None) -> tuple[BoolArray, dict[str, Any]]:
     """Return what predictions mark, and a record of the rule that decided it.
 
@@ -248,6 +306,14 @@ def decisions(predictions: Predictions, options: PostProcessing | None = None) -
     return decided, options.to_dict()
 
 
+def marks_of(
+    judged: Predictions, exists: BoolArray | None, rule: PostProcessing | None
+) -> tuple[BoolArray, dict[str, Any]]:
+    """As `decisions`; nothing where no segment exists, also by a threshold of 0."""
+    marked, record = decisions(judged, rule)
+    return marked if exists is None else marked & exists[:, :, None, None], record
+
+
 def score_predictions(
     predictions: Predictions,
     split: Split,
@@ -273,21 +339,21 @@ def score_predictions(
     if split.truth is None or split.truth_sha256 is None:
         raise ValueError(f"the split {split.name!r} has no dense truth to score against; use val or test")
     aligned = align(predictions, split, allow_subset=allow_subset)
-    predicted, rule = decisions(aligned, post_processing)
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
     truth = split.truth[[row_of[clip_id] for clip_id in aligned.clip_ids]]
-    if predicted.shape != truth.shape:
-        raise ValueError(
-            f"predictions of the split {split.name!r} must have {truth.shape[1]} segments for each clip, "
-            f"got {predicted.shape[1]}; predict on the segment grid of the annotations"
-        )
-    scores = score(predicted, truth, valid=aligned.valid)
+    judged = on_truth(aligned, truth, aloud=True)
+    predicted, rule = marks_of(judged, aligned.valid, post_processing)
+    scores = score(predicted, truth, valid=judged.valid)
     report = scores.to_dict() | {
         "clips_expected": len(split.clip_ids),
         "truth_sha256": split.truth_sha256,
         "post_processing": rule,
         **predictions.provenance.flags,
     }
+    if len(aligned.clip_ids) < len(split.clip_ids):
+        left_out = [clip_id for clip_id in split.clip_ids if clip_id not in set(aligned.clip_ids)]
+        _LOG.warning("the score leaves out %s", _listed("clips", left_out))
+        report["clips_sha256"] = hashlib.sha256("\n".join(sorted(aligned.clip_ids)).encode()).hexdigest()
     return scores, report
 
 

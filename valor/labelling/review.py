@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from valor.eval.events import MODALITIES
+from valor.eval.spreadsheet import unformula
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.pseudo_labels import judges_of
 from valor.label_harvest.store.store import EvidenceStore
@@ -359,4 +360,4 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
     with replaced(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
-        table.writerows(rows)
+        table.writerows([unformula(cell) for cell in row] for row in rows)

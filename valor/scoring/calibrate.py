@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from valor.data.prediction_files import parse_files, table_files
-from valor.data.predictions import Predictions, align, gate_of
+from valor.data.predictions import Predictions, align, gate_of, on_truth
 from valor.data.tables import Split
 from valor.data.thresholds import ROLES, Calibration
 from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
@@ -178,9 +178,9 @@ def _best_segments(
     if criterion == "tag-rate":
         highest = np.where(eligible, probs, -np.inf).max(axis=1)
         return _at_tag_rate(highest, split.weak_labels[rows], np.asarray(present_share, dtype=float))
-    truth = _truth(split)[rows]
+    truth = _truth(split)[rows]  # whole: events where the predictions say that no segment exists are missed
     _check_segments(probs.shape, truth.shape)
-    truth = truth & exists[:, :, np.newaxis, np.newaxis]
+    on_truth(held, truth, aloud=True)
     return best_thresholds(probs, truth, eligible=eligible, level=criterion.removesuffix("-f"))
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from valor.eval import tables
 from valor.eval.decide import rule_text
 from valor.eval.scores import FIGURES, LEVELS, Scores
+from valor.eval.spreadsheet import unformula
 from valor.eval.tables import (
     FIGURE_TITLES,
     LEVEL_SPANS,
@@ -286,7 +287,7 @@ def evaluation_to_csv(evaluation: Evaluation) -> str:
     header, *rows = tables.to_csv(evaluation.table).splitlines()
     tail = ",".join(map(str, facts.values()))
     parts = ["\n".join([f"{header},{','.join(facts)}", *(f"{row},{tail}" for row in rows)]) + "\n"]
-    parts += [section.frame.to_csv(index=False, lineterminator="\n") for section in evaluation.sections]
+    parts += [section.frame.map(unformula).to_csv(index=False, lineterminator="\n") for section in evaluation.sections]
     return "\n".join(parts).rstrip("\n")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from valor.data.predictions import Predictions, align, decisions, score_predictions
+from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions
 from valor.data.tables import Split
 from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
@@ -99,11 +99,13 @@ def score_system(
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
     rows = [row_of[clip_id] for clip_id in aligned.clip_ids]
     assert split.truth is not None  # or it could not have been scored
+    truth = split.truth[rows]
+    judged = on_truth(aligned, truth)
     return ScoredSystem(
         name=name,
-        predictions=aligned,
-        predicted=decisions(aligned, rule)[0],
-        truth=split.truth[rows],
+        predictions=judged,
+        predicted=marks_of(judged, aligned.valid, rule)[0],
+        truth=truth,
         weak_labels=split.weak_labels[rows],
         scores=scores,
         report=report,

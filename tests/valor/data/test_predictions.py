@@ -173,7 +173,7 @@ def test_arrays_that_do_not_fit_are_refused(predictions, change, message):
 
 def test_another_segment_grid_is_refused(predictions, split):
     other = decisions(predictions, np.zeros((N, 20, 2, C), dtype=bool))
-    with pytest.raises(ValueError, match="must have 10 segments for each clip, got 20"):
+    with pytest.raises(ValueError, match="must have the 10 segments of the annotations for each clip, got 20"):
         score_predictions(other, split)
 
 

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as Xml
 from valor.data.parse_file import SEEN_AS, ParsedEvent
 from valor.eval.xml_text import xml_text
 
-from .timeline import Timeline, check_names
+from .timeline import Timeline, check_names, refuse_below_zero
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 _EVENT_TYPE = "event"
@@ -24,10 +24,7 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
     if len(timelines) != 1:
         raise ValueError(f"an ELAN document is of one media file, got {len(timelines)}")
     (line,) = timelines
-    if any(event.onset < 0 for event in line.events):
-        raise ValueError(
-            f"{line.media.name}: its clock starts below zero, which ELAN has no times for; use clock='zero'"
-        )
+    refuse_below_zero(line, "ELAN")
     check_names(line.class_names)
     root = Xml.Element("ANNOTATION_DOCUMENT", {"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"})
     root.attrib |= {"FORMAT": "3.0", "VERSION": "3.0", _SCHEMA: "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"}

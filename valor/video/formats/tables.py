@@ -8,8 +8,9 @@ from pathlib import Path
 
 from valor.data.parse_file import SEEN_AS
 from valor.data.tables import EVENT_COLUMNS, PREDICTION_COLUMNS, seconds_text, table_text
+from valor.eval.spreadsheet import unformula
 
-from .timeline import Timeline
+from .timeline import Timeline, refuse_below_zero
 
 COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
 """Of CSV and TSV."""
@@ -27,6 +28,7 @@ def tsv_text(timelines: Sequence[Timeline]) -> str:
 
 def llp_text(timelines: Sequence[Timeline], modality: str) -> str:
     """One of LLP's two event tables: `filename onset offset event_labels`, with tabs; the name without its ending."""
+    _refuse_below_zero(timelines, "LLP's table")
     rows = [
         (Path(line.media.name).stem, seconds_text(event.onset), seconds_text(event.offset), event.class_name)
         for line in timelines
@@ -38,6 +40,7 @@ def llp_text(timelines: Sequence[Timeline], modality: str) -> str:
 
 def dcase_text(timelines: Sequence[Timeline]) -> str:
     """What is audible, as sound event detection of DCASE reads it: `filename onset offset event_label`, with tabs."""
+    _refuse_below_zero(timelines, "a table of DCASE")
     rows = [
         (line.media.name, f"{event.onset:.3f}", f"{event.offset:.3f}", event.class_name)
         for line in timelines
@@ -54,6 +57,7 @@ def audacity_text(timelines: Sequence[Timeline]) -> str:
         ValueError: There is more than one media file.
     """
     (line,) = _one(timelines, "an Audacity label track")
+    refuse_below_zero(line, "Audacity")
     return "".join(
         f"{e.onset:.6f}\t{e.offset:.6f}\t{SEEN_AS[e.modality]} {_plain(e.class_name)}\n" for e in line.events
     )
@@ -61,6 +65,7 @@ def audacity_text(timelines: Sequence[Timeline]) -> str:
 
 def rttm_text(timelines: Sequence[Timeline]) -> str:
     """What is audible in the ten columns of RTTM, the class in place of the speaker; blanks in names become _."""
+    _refuse_below_zero(timelines, "RTTM")
     return "".join(
         f"SPEAKER {_unspaced(line.media.name)} 1 {event.onset:.3f} {event.offset - event.onset:.3f} <NA> <NA> "
         f"{_unspaced(event.class_name)} {event.prob:.4f} <NA>\n"
@@ -78,8 +83,14 @@ def _table(timelines: Sequence[Timeline], delimiter: str) -> str:
     for line in timelines:
         for event in line.events:
             times = (seconds_text(event.onset), seconds_text(event.offset))
-            writer.writerow([line.media.name, *times, event.class_name, event.modality, f"{event.prob:.4f}"])
+            name, label = (unformula(name) for name in (line.media.name, event.class_name))
+            writer.writerow([name, *times, label, event.modality, f"{event.prob:.4f}"])
     return text.getvalue()
+
+
+def _refuse_below_zero(timelines: Sequence[Timeline], what: str) -> None:
+    for line in timelines:
+        refuse_below_zero(line, what)
 
 
 def _one(timelines: Sequence[Timeline], what: str) -> Sequence[Timeline]:

@@ -21,6 +21,16 @@ class Timeline:
     """Earliest first."""
 
 
+def refuse_below_zero(line: Timeline, what: str) -> None:
+    """Refuse events that begin before zero where a format has no such times.
+
+    Raises:
+        ValueError: One does.
+    """
+    if any(event.onset < 0 for event in line.events):
+        raise ValueError(f"{line.media.name}: its clock starts below zero, {what} has no such times; use clock='zero'")
+
+
 def timeline_of(parse: Parse, *, clock: str = "container") -> Timeline:
     """The events of a parse.
 

@@ -5,7 +5,7 @@ from html import escape
 
 from valor.data.parse_file import SEEN_AS
 
-from .timeline import Timeline
+from .timeline import Timeline, refuse_below_zero
 
 SEPARATOR = " · "
 """Between the classes of a chapter."""
@@ -20,8 +20,7 @@ def webvtt_text(timelines: Sequence[Timeline]) -> str:
     if len(timelines) != 1:
         raise ValueError(f"WebVTT chapters are of one media file, got {len(timelines)}")
     (line,) = timelines
-    if any(event.onset < 0 for event in line.events):
-        raise ValueError(f"{line.media.name}: its clock starts below zero, WebVTT has no such times; use clock='zero'")
+    refuse_below_zero(line, "WebVTT")
     cues = [
         f"{number}\n{_clock(onset)} --> {_clock(offset)}\n{escape(title, quote=False)}\n"
         for number, (onset, offset, title) in enumerate(_chapters(line), start=1)

@@ -1,0 +1,44 @@
+"""What reaches a terminal: no letter that steers it, whatever a file calls its clips, and no letter it cannot show."""
+
+import codecs
+import re
+import sys
+from typing import TextIO
+
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, what turns the direction of writing or breaks lines, and halves of letters
+such as names of files that are no UTF-8 have."""
+_PLAIN = {"–": "-", "—": "-", "±": "+/-", "·": ",", "…": "...", "×": "x", "→": "->"}
+"""What stands for our own letters where a terminal has none for them."""
+_PLAINER = "valor-plainer"
+"""Name of the error handler that uses it."""
+
+
+def shown(text: str) -> str:
+    r"""Text with a visible escape in place of each letter that steers a terminal.
+
+    >>> shown("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return _STEERING.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
+
+
+def say(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
+    """Print a line; what commands print goes through here."""
+    print(shown(str(text)), file=file or sys.stdout, flush=flush)
+
+
+def make_streams_plain() -> None:
+    """Let stdout and stderr write something for letters their encoding lacks, in place of ending the command."""
+    codecs.register_error(_PLAINER, _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors=_PLAINER)
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lost = error.object[error.start : error.end]
+    plain = "".join(_PLAIN.get(letter) or letter.encode("ascii", "backslashreplace").decode() for letter in lost)
+    return plain, error.end
