@@ -105,7 +105,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
             start_time=media.clock,
             video_seconds=shown.end if shown else None,
             audio_seconds=heard.end if heard else None,
-            promised_seconds=_promised(path, media),
+            promised_seconds=promised_seconds(path, media),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
             frame_rate=rate,
@@ -138,7 +138,7 @@ def _without_times(path: Path, format_name: str) -> str:
     return f"is a raw {format_name} stream, which says no times; put it into a container at its rate: {into}"
 
 
-def _promised(path: Path, media: Recording) -> float | None:
+def promised_seconds(path: Path, media: Recording) -> float | None:
     """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins.
 
     None where there is no header that says one: FFmpeg guesses it then, from the first bit rate or the last packet.
