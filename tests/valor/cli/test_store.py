@@ -46,7 +46,7 @@ def test_repair_and_verify_again(store):
     (path,) = store.rglob("00001.safetensors")
     path.write_bytes(b"")
     done = typed("store", "repair", store)
-    assert done.code == 0 and "00001: moved to damaged/" in done.out and done.out.endswith(f"{store}: 1 repairs\n")
+    assert done.code == 0 and "00001: moved to damaged/" in done.out and done.out.endswith(f"{store}: 2 repairs\n")
     assert typed("store", "verify", store).code == 0
 
 

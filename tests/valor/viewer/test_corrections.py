@@ -145,7 +145,7 @@ def test_clips_named_as_those_of_llp_have_ten_segments(tmp_path):
     said = np.zeros((len(ids), 20, 2, len(LLP)), bool)
     write_predictions(tmp_path / "p.npz", Predictions(clip_ids=ids, class_names=LLP, predicted=said))
     done = typed("evaluate", tmp_path / "p.npz", "--annotations", toy.data, "--split", "test")
-    assert "must have 10 segments for each clip, got 20" in done.complaint()
+    assert "must have the 10 segments of the annotations for each clip, got 20" in done.complaint()
 
 
 def of_lengths(tmp_path, lengths, **more):
