@@ -86,11 +86,13 @@ class Decoding:
     """Whether the frames of all slots are wanted."""
     decoder: str = PYAV
     """Name of the library that decodes (`decoders.DECODERS`)."""
+    audio_track: str | None = None
+    """Which audio track is heard, by position or language; None for the best one."""
 
     def pool(self, workers: int) -> DecodePool:
         """So many processes that decode like this."""
         function = None if self.decoder == PYAV else DECODERS[self.decoder]
-        return DecodePool(workers, self.limits, slots=self.slots, decode=function)
+        return DecodePool(workers, self.limits, slots=self.slots, decode=function, track=self.audio_track)
 
 
 class Engine(Protocol):

@@ -16,6 +16,7 @@ from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .media.clip import FAILURES, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
 from .media.process import DecodeLimits, usable_cores
+from .media.tracks import check_track
 from .store.evidence import ShardEvidence
 from .store.listing import write_list
 from .store.manifest import HarvestManifest, find_media
@@ -54,7 +55,7 @@ _MOST_MEMORY = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class HarvestOptions:
-    """How clips become evidence. Only `grid` and `decoder` change it; the rest is about time and memory."""
+    """How clips become evidence. Only grid, decoder and audio track change it; the rest is about time and memory."""
 
     grid: Grid = field(default_factory=Grid)
     """Segment grid; its sample rate is replaced by the one the teachers hear at."""
@@ -71,6 +72,9 @@ class HarvestOptions:
     decoder: str = PYAV
     """Library that decodes the clips; all but pyav are extras to install, and a store is of one decoder. Whatever else
     reads media takes pyav."""
+    audio_track: str | None = None
+    """Which of several audio tracks of a clip is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language,
+    such as eng (the one FFmpeg plays); a store is of one choice."""
     retry: tuple[str, ...] = ()
     """Clips with these statuses are read again, and with `CHANGED` those whose file has another size now. Missing ones
     always are, once their file has come. What cannot be read this time keeps the evidence it has."""
@@ -83,6 +87,7 @@ class HarvestOptions:
         for name, least in (("shard_size", 1), ("clips_per_batch", 1), ("preparers", 1), ("decode_workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        check_track(self.audio_track)
         if not self.limits.seconds <= LONGEST_SECONDS:
             raise ValueError(
                 f"the time limit of a clip must be at most {LONGEST_SECONDS:g} s (a day), got {self.limits.seconds:g}"
@@ -181,7 +186,8 @@ def harvest(
     grid = _grid_of(options.grid, teachers)
     paths = find_media(videos, manifest.clip_ids)
     identities = {teacher.role: teacher.identity() for teacher in teachers}
-    wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, decoder=options.decoder)
+    reading = {"decoder": options.decoder, "audio_track": options.audio_track and options.audio_track.lower()}
+    wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, **reading)
     folder = open_store(store, wanted)
     with write_lock(folder, options.share):
         remove_leftovers(folder, options.share)
@@ -327,6 +333,7 @@ class _Run:
             preparers=options.preparers,
             slots=slots,
             decoder=options.decoder,
+            audio_track=options.audio_track,
         )
 
     def _batches(self, plans: Sequence[ShardPlan], begun: dict[int, ShardEvidence]) -> Iterator[Batch]:

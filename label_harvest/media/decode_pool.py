@@ -45,7 +45,13 @@ class DecodePool:
     """
 
     def __init__(
-        self, workers: int, limits: DecodeLimits | None = None, *, slots: bool = False, decode: str | None = None
+        self,
+        workers: int,
+        limits: DecodeLimits | None = None,
+        *,
+        slots: bool = False,
+        decode: str | None = None,
+        track: str | None = None,
     ) -> None:
         """Start nothing yet.
 
@@ -54,9 +60,10 @@ class DecodePool:
             limits: What one clip may take.
             slots: Whether the frames of all slots are wanted.
             decode: module:name of what a process calls, None for `DECODE`.
+            track: Another audio stream than the best one, see `Recording.stream`.
         """
         self.limits = limits or DecodeLimits()
-        self._slots = slots
+        self._wanted = {"slots": slots, "track": track}
         self._decode = decode or DECODE
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decode") if workers else None
         self._idle: SimpleQueue[_Process] = SimpleQueue()
@@ -86,7 +93,7 @@ class DecodePool:
             return self._threads.submit(self._read, path, grid)
         future: Future[ClipMedia] = Future()
         try:
-            decoded = named_function(self._decode)(path, grid=grid, slots=self._slots)
+            decoded = named_function(self._decode)(path, grid=grid, **self._wanted)
             decoded = note_length(decoded, path, grid)
             future.set_result(finish_clip(decoded, grid=grid, name=path.name))
         except MediaError as error:
@@ -98,7 +105,7 @@ class DecodePool:
         for attempt in range(1, TRIES + 1):
             process = self._take()
             try:
-                decoded = process.decode(path, grid, slots=self._slots)
+                decoded = process.decode(path, grid, self._wanted)
             except DiedError as death:
                 self._drop(process)
                 if self._closed:
@@ -149,15 +156,15 @@ class _Process(ChildProcess):
         super().__init__(limits, f"{__name__}:{ClipService.__name__}", decode)
         self._seconds = limits.seconds
 
-    def decode(self, path: Path, grid: Grid, *, slots: bool) -> DecodedClip:
-        """Have it decode one file.
+    def decode(self, path: Path, grid: Grid, wanted: Message) -> DecodedClip:
+        """Have it decode one file, with or without all slots, and hear a track.
 
         Raises:
             MediaError: The clip cannot be used, or took too long; then the process is not to be used again.
             OSError: Decoding processes do not work on this machine.
             DiedError: The process died.
         """
-        self.send({"path": str(path), "grid": asdict(grid), "slots": slots})
+        self.send({"path": str(path), "grid": asdict(grid), **wanted})
         try:
             answer = self.receive(self._seconds)
         except TimeoutError:
@@ -185,11 +192,12 @@ class ClipService:
         self._decode: Callable[..., DecodedClip] = named_function(decode)
 
     def answer(self, request: Message) -> tuple[Message, list[np.ndarray]]:
-        """The clip at `path` on a `grid`, with or without all `slots`."""
+        """The clip at `path` on a `grid`, with or without all `slots`, and with the sound of a `track`."""
         path = Path(request["path"])
         self.name = path.name
         grid = Grid(**request["grid"])
-        return pack(note_length(self._decode(path, grid=grid, slots=request["slots"]), path, grid))
+        clip = self._decode(path, grid=grid, slots=request["slots"], track=request["track"])
+        return pack(note_length(clip, path, grid))
 
 
 def pack(clip: DecodedClip) -> tuple[Message, list[np.ndarray]]:

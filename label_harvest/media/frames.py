@@ -183,21 +183,22 @@ def slot_image(image: np.ndarray) -> np.ndarray:
     return frame.to_ndarray(width=width, height=height, interpolation=Interpolation.AREA)
 
 
-def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> DecodedClip:
+def decode_clip(path: str | Path, *, grid: Grid, slots: bool = False, track: str | None = None) -> DecodedClip:
     """Decode the best video and the best audio stream of one file.
 
     Args:
         path: The file.
         grid: The segment grid.
         slots: Whether the frames of all slots are wanted, beside one per segment.
+        track: Another audio stream than the best one, see `Recording.stream`.
 
     Raises:
-        MediaError: The file is missing, is no media file, is damaged, or holds neither video nor audio.
+        MediaError: The file is missing, is no media file, is damaged, holds neither video nor audio, or no such track.
     """
     all_frames, ends = False, dict[int, float]()
     while True:
         try:
-            return _first_window(Path(path), grid, ends, slots=slots, all_frames=all_frames)
+            return _first_window(Path(path), grid, ends, slots=slots, all_frames=all_frames, track=track)
         except _UnforeseenError:
             all_frames = True
         except _EndsEarlyError as early:
@@ -223,18 +224,20 @@ def window_seconds(grid: Grid) -> float:
     return grid.seconds + grid.tolerance_seconds + SPARE_SECONDS
 
 
-def clip_streams(media: Recording) -> "tuple[av.VideoStream | None, av.AudioStream | None]":
+def clip_streams(media: Recording, track: str | None = None) -> "tuple[av.VideoStream | None, av.AudioStream | None]":
     """The streams of a clip, of which it has at least one."""
-    video, audio = media.stream("video"), media.stream("audio")
+    video, audio = media.stream("video"), media.stream("audio", track)
     if video is None and audio is None:
         raise MediaError("neither a video nor an audio stream; it is no clip")
     return video, audio
 
 
-def _first_window(path: Path, grid: Grid, ends: dict[int, float], *, slots: bool, all_frames: bool) -> DecodedClip:
+def _first_window(
+    path: Path, grid: Grid, ends: dict[int, float], *, slots: bool, all_frames: bool, track: str | None
+) -> DecodedClip:
     """Hold the packets of the window and decode each stream from them; `ends` as in `Recording`, what is known."""
     with recording(path) as media:
-        video, audio = clip_streams(media)
+        video, audio = clip_streams(media, track)
         held: dict[int, list[AnyPacket]] = {stream.index: [] for stream in (video, audio) if stream is not None}
         streams = [stream for stream in (video, audio) if stream is not None]
         for packet in media.packets(streams, until=window_seconds(grid), damaged=True):

@@ -107,7 +107,9 @@ class Library:
     """What it raises when it cannot decode a file."""
 
 
-def decode_by_outline(path: str | Path, library: Library, *, grid: Grid, slots: bool = False) -> DecodedClip:
+def decode_by_outline(
+    path: str | Path, library: Library, *, grid: Grid, slots: bool = False, track: str | None = None
+) -> DecodedClip:
     """Decode the best video and the best audio stream of one file with another library.
 
     Args:
@@ -115,6 +117,7 @@ def decode_by_outline(path: str | Path, library: Library, *, grid: Grid, slots: 
         library: What decodes.
         grid: The segment grid.
         slots: Whether the frames of all slots are wanted, beside one per segment.
+        track: Another audio stream than the best one, see `Recording.stream`.
 
     Raises:
         MediaError: The file is missing, is no media file, is damaged, holds neither video nor audio, or the library
@@ -122,7 +125,7 @@ def decode_by_outline(path: str | Path, library: Library, *, grid: Grid, slots: 
     """
     path = Path(path)
     with recording(path) as media:
-        video, audio = _read_outline(media, grid)
+        video, audio = _read_outline(media, grid, track)
     with media_errors(path):
         picture = _read_frames(path, library, video, grid, all_slots=slots) if video else None
         sound = _read_sound(path, library, audio, grid) if audio else None
@@ -138,9 +141,9 @@ def _decoding(library: Library, what: str) -> Iterator[None]:
         raise MediaError(f"{library.name} cannot decode its {what}; fetch it again or leave it out") from error
 
 
-def _read_outline(media: Recording, grid: Grid) -> tuple[VideoOutline | None, SoundOutline | None]:
+def _read_outline(media: Recording, grid: Grid, track: str | None) -> tuple[VideoOutline | None, SoundOutline | None]:
     """What the packets of the chosen streams say; None for a stream that is absent or has no packets."""
-    video, audio = clip_streams(media)
+    video, audio = clip_streams(media, track)
     spans = _packet_spans(media, [stream for stream in (video, audio) if stream is not None], grid)
     seen = _video_outline(video, spans[video.index], grid) if video and spans[video.index] else None
     heard = _sound_outline(media, audio, spans[audio.index]) if audio and spans[audio.index] else None
@@ -270,7 +273,7 @@ _SAME_SECONDS = 1e-3
 """How far its timestamps, which are float32, may be from those of the packets."""
 
 
-def decode_with_decord(path: str | Path, *, grid: Grid, slots: bool = False) -> DecodedClip:
+def decode_with_decord(path: str | Path, *, grid: Grid, slots: bool = False, track: str | None = None) -> DecodedClip:
     """Decode the best video and the best audio stream of one file with decord, see `decode_by_outline`.
 
     Raises:
@@ -280,7 +283,7 @@ def decode_with_decord(path: str | Path, *, grid: Grid, slots: bool = False) -> 
     decord = _decord()
     errors = (decord.DECORDError, decord.DECORDLimitReachedError, AssertionError, RuntimeError)
     library = Library(name="decord", frames=_decord_frames, sound=_decord_sound, errors=errors)
-    return decode_by_outline(path, library, grid=grid, slots=slots)
+    return decode_by_outline(path, library, grid=grid, slots=slots, track=track)
 
 
 def _decord() -> Any:

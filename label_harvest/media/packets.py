@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from .clip import MediaError
 from .open import opened
+from .tracks import chosen_track
 
 if TYPE_CHECKING:
     import av
@@ -48,12 +49,20 @@ class Recording:
     @overload
     def stream(self, kind: Literal["video"]) -> "av.VideoStream | None": ...
     @overload
-    def stream(self, kind: Literal["audio"]) -> "av.AudioStream | None": ...
-    def stream(self, kind: Literal["video", "audio"]) -> "av.VideoStream | av.AudioStream | None":
-        """The stream of a kind that FFmpeg would play, ready to be decoded; a cover picture is no video."""
+    def stream(self, kind: Literal["audio"], track: str | None = None) -> "av.AudioStream | None": ...
+    def stream(
+        self, kind: Literal["video", "audio"], track: str | None = None
+    ) -> "av.VideoStream | av.AudioStream | None":
+        """The stream of a kind that FFmpeg would play, ready to be decoded; a cover picture is no video.
+
+        Args:
+            kind: Whether it is to be seen or heard.
+            track: Which of the audio streams is to be taken instead, see `tracks.chosen_track`.
+        """
         from av.stream import Disposition
 
-        stream: av.VideoStream | av.AudioStream | None = self.container.streams.best(kind)  # type: ignore[assignment]
+        best: av.VideoStream | av.AudioStream | None = self.container.streams.best(kind)  # type: ignore[assignment]
+        stream = best if track is None else chosen_track(self.container, track)
         if stream is None or stream.disposition & Disposition.attached_pic:
             return None
         if stream.codec_context is None:

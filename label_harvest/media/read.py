@@ -17,19 +17,20 @@ SILENCE_PEAK = 1e-4
 """Largest absolute sample of a waveform called silent (-80 dB of full scale)."""
 
 
-def read_clip(path: str | Path, *, grid: Grid, slots: bool = False) -> ClipMedia:
+def read_clip(path: str | Path, *, grid: Grid, slots: bool = False, track: str | None = None) -> ClipMedia:
     """Decode the best video and the best audio stream of one file onto the grid, in this process.
 
     Args:
         path: The file.
         grid: The segment grid.
         slots: Whether the frames of all slots are wanted, beside one per segment.
+        track: Another audio stream than the best one, by position or language, see tracks.py.
 
     Raises:
-        MediaError: The file is missing, is no media file, is damaged, or holds neither video nor audio.
+        MediaError: The file is missing, is no media file, is damaged, holds neither video nor audio, or no such track.
     """
     path = Path(path)
-    return finish_clip(decode_clip(path, grid=grid, slots=slots), grid=grid, name=path.name)
+    return finish_clip(decode_clip(path, grid=grid, slots=slots, track=track), grid=grid, name=path.name)
 
 
 def finish_clip(decoded: DecodedClip, *, grid: Grid, name: str) -> ClipMedia:

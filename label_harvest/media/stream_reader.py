@@ -4,7 +4,7 @@ The process sends pieces of frames and of sound when they are asked for, one ahe
 does not grow with the length of the file and decoding goes on while networks judge. Its limit is not on the whole,
 which may last for hours, but on standing still: packets must go through it. What is asked of it:
 
-    {"stream": "survey", "path": ...}                       -> survey: what `survey_media` finds
+    {"stream": "survey", "path": ..., "track": ...}         -> survey: what `survey_media` finds
     {"stream": "frames", "survey": ..., "cutoffs": ..., "grid": ...}, then {"stream": "frames"} for the next piece
                                                             -> piece: distinct images and the order they come in
     {"stream": "sound", "survey": ...}, then {"stream": "sound"}
@@ -81,7 +81,7 @@ class ProcessReader:
         """Kill the process."""
         self._drop()
 
-    def survey(self, path: Path) -> MediaSurvey:
+    def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
         """See `survey.survey_media`; what was read of the file before is forgotten.
 
         Raises:
@@ -90,7 +90,7 @@ class ProcessReader:
         """
         self._leave()
         self._path, self._reached = path, {}
-        self._ask({"stream": "survey", "path": str(path)})
+        self._ask({"stream": "survey", "path": str(path), "track": track})
         return survey_from(self._next("survey")["survey"])
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
@@ -219,15 +219,15 @@ class StreamService:
     def answer(self, request: Message) -> tuple[Message, list[np.ndarray] | None]:
         """What comes next of a stream."""
         if request["stream"] == "survey":
-            return self._survey(Path(request["path"])), None
+            return self._survey(Path(request["path"]), request["track"]), None
         if request["stream"] == "sound":
             return self._sound(request)
         return self._frames(request)
 
-    def _survey(self, path: Path) -> Message:
+    def _survey(self, path: Path, track: str | None) -> Message:
         self.name = path.name
         self._streams, self._failed = {}, {}
-        return {"outcome": "survey", "survey": _record(self._reader.survey(path))}
+        return {"outcome": "survey", "survey": _record(self._reader.survey(path, track))}
 
     def _frames(self, request: Message) -> tuple[Message, list[np.ndarray]]:
         """The next images, each distinct one once."""
@@ -292,7 +292,8 @@ def _record(survey: MediaSurvey) -> Message:
 
 def survey_from(record: Message) -> MediaSurvey:
     """A survey from its JSON values."""
-    return MediaSurvey(**{**record, "path": Path(record["path"]), "notes": tuple(record["notes"])})
+    lists = {name: tuple(record[name]) for name in ("audio_tracks", "notes")}
+    return MediaSurvey(**{**record, **lists, "path": Path(record["path"])})
 
 
 def _close(message: Message) -> None:

@@ -337,7 +337,7 @@ def mono_of(samples: np.ndarray) -> np.ndarray:
 class MediaReader(Protocol):
     """Whoever reads a recording, piece by piece: `DirectReader`, or `stream_reader.ProcessReader`."""
 
-    def survey(self, path: Path) -> MediaSurvey:
+    def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
         """See `survey_media`."""
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
@@ -354,9 +354,9 @@ class DirectReader:
     tick: Callable[[], None] = no_tick
     """Called for every packet, to show that decoding gets on."""
 
-    def survey(self, path: Path) -> MediaSurvey:
+    def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
         """See `survey_media`."""
-        return survey_media(path, tick=self.tick)
+        return survey_media(path, tick=self.tick, track=track)
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
@@ -364,7 +364,9 @@ class DirectReader:
 
     def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
-        return sound_of(survey.path, survey.seconds, promised=survey.audio_seconds or 0.0, tick=self.tick)
+        track = None if survey.audio_track is None else str(survey.audio_track)
+        promised = survey.audio_seconds or 0.0
+        return sound_of(survey.path, survey.seconds, promised=promised, tick=self.tick, track=track)
 
 
 def frames_at(
@@ -396,7 +398,12 @@ def frames_at(
 
 
 def sound_of(
-    path: Path, seconds: float, *, promised: float = 0.0, tick: Callable[[], None] = no_tick
+    path: Path,
+    seconds: float,
+    *,
+    promised: float = 0.0,
+    tick: Callable[[], None] = no_tick,
+    track: str | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file from the start of the container's clock, as it lies there.
 
@@ -405,6 +412,7 @@ def sound_of(
         seconds: When the media ends; neither sound nor silence for gaps in the timestamps reaches much further.
         promised: When the sound ends, as its packets say.
         tick: Called for every packet.
+        track: Which audio stream, see `Recording.stream`.
 
     Yields:
         (samples per second, which stay the same; float32 [n] mono).
@@ -413,7 +421,7 @@ def sound_of(
         MediaError: The sound is damaged or changes its rate.
     """
     with recording(path) as media:
-        stream = media.stream("audio")
+        stream = media.stream("audio", track)
         assert stream is not None, "the survey says that there is sound"
         packets = bridged(media.packets([stream], damaged=True, tick=tick), media)
         rate, pieces = heard(decoded(stream, packets, media), seconds + 2)

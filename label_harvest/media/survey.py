@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .clip import MediaError
 from .packets import Recording, base_of, no_tick, recording
 from .rates import FrameTimes
+from .tracks import audio_tracks, track_of
 
 if TYPE_CHECKING:
     import av
@@ -60,6 +61,10 @@ class MediaSurvey:
     """When the first frame is shown, in seconds from the start of the clock."""
     audio_start: float = 0.0
     """When the first sound begins, in seconds from the start of the clock."""
+    audio_track: int | None = None
+    """Which of the audio tracks is heard, from 0; None without any."""
+    audio_tracks: tuple[str, ...] = ()
+    """All of them in words."""
     notes: tuple[str, ...] = ()
     """What is damaged and where, in words."""
 
@@ -74,22 +79,23 @@ class MediaSurvey:
         return max(0.0, (self.promised_seconds or 0.0) - self.seconds)
 
 
-def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> MediaSurvey:
+def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track: str | None = None) -> MediaSurvey:
     """Look through a file from start to end without decoding it.
 
     Args:
         path: The file.
         tick: Called for every packet, to show that reading gets on.
+        track: Which audio track is heard, by position or language; None for the best one, see tracks.py.
 
     Raises:
         MediaError: The file is missing, is no recording (a picture, a text, a playlist), is damaged or encrypted, has
-            neither video nor audio, no timestamps, or frames or a length beyond all measure.
+            neither video nor audio, no such track, no timestamps, or frames or a length beyond all measure.
     """
     path = Path(path)
     with recording(path) as media:
         media_name = media.container.format.name
         _refuse_other_formats(media.container)
-        video, audio = media.stream("video"), media.stream("audio")
+        video, audio = media.stream("video"), media.stream("audio", track)
         if video is None and audio is None:
             raise MediaError("neither a video nor an audio stream; give a recording")
         if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
@@ -112,6 +118,8 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick) -> Med
             constant_rate=even,
             video_start=shown.start if shown else 0.0,
             audio_start=heard.start if heard else 0.0,
+            audio_track=track_of(media.container, audio),
+            audio_tracks=audio_tracks(media.container),
             notes=_notes(media, shown, heard),
         )
     if survey.video_seconds is None and survey.audio_seconds is None:

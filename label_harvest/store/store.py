@@ -1,7 +1,8 @@
 """The evidence format as readers see it: shards of clips under a fingerprint of everything that changes their bytes.
 
     STORE/<first 12 digits of the fingerprint>/
-        manifest.json        class names, grid, teacher identities, decoder (where it is not pyav), fingerprint
+        manifest.json        class names, grid, teacher identities, decoder (where it is not pyav), audio track (where
+                             one was chosen), fingerprint
         00000.safetensors    arrays "<role>.similarity" float32 [n, T, C] and "<role>.<feature>" float16 [n, rows, D]
         00000.json           done-marker, written last: one row per clip (status, tags, ...), sha256 of the shard
         failures.csv         every clip whose status is a failure
@@ -85,7 +86,8 @@ def describe(
     grid: Mapping[str, object],
     teachers: Mapping[str, Mapping[str, Any]],
     *,
-    decoder: str = PYAV,
+    decoder: str | None = None,
+    audio_track: str | None = None,
 ) -> dict[str, Any]:
     """The manifest of a store: what the fingerprint covers, and the fingerprint itself.
 
@@ -95,6 +97,7 @@ def describe(
         teachers: Identity of each teacher by role; one that judges holds `logit_scale`, `logit_bias` and one prompt per
             class, a feature extractor holds none of these.
         decoder: Name of the library that decodes; `pyav` is not written down, as in stores older than the choice.
+        audio_track: Which audio track is heard; None, for the best one, is not written down either.
 
     Raises:
         ValueError: There is no teacher, or one has other than one prompt per class.
@@ -113,8 +116,8 @@ def describe(
         "grid": dict(grid),
         "teachers": {role: dict(identity) for role, identity in teachers.items()},
     }
-    if decoder != PYAV:
-        covered["decoder"] = decoder
+    choices = {"decoder": None if decoder == PYAV else decoder, "audio_track": audio_track}
+    covered |= {name: choice for name, choice in choices.items() if choice is not None}
     return {**covered, "fingerprint": fingerprint(covered)}
 
 
@@ -123,17 +126,22 @@ def decoder_of(manifest: Mapping[str, object]) -> str:
     return str(manifest.get("decoder", PYAV))
 
 
+def track_of(manifest: Mapping[str, object]) -> str:
+    """Which audio track of the clips of a store was heard, in words."""
+    return str(manifest.get("audio_track", "the best"))
+
+
 def open_store(root: str | Path, manifest: dict[str, Any]) -> Path:
     """Make (or find) the folder of this fingerprint and its `manifest.json`.
 
     Raises:
         ValueError: The root is no folder that can be written, the folder holds another manifest, or the root holds
-            what another decoder made of the same teachers, classes and grid.
+            what another decoder, or another audio track, gave of the same teachers, classes and grid.
     """
     root = Path(root)
     inside = (root / "manifest.json").is_file()
     folder = root if inside else root / manifest["fingerprint"][:12]
-    _refuse_other_decoder(root, manifest)
+    _refuse_other_reading(root, manifest)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "manifest.json").exists():
@@ -153,21 +161,28 @@ def open_store(root: str | Path, manifest: dict[str, Any]) -> Path:
     return folder
 
 
-def _refuse_other_decoder(root: Path, manifest: Mapping[str, object]) -> None:
-    """Refuse to begin beside, or go on in, evidence that differs in its decoder alone."""
+def _refuse_other_reading(root: Path, manifest: Mapping[str, object]) -> None:
+    """Refuse to begin beside, or go on in, evidence that differs in its decoder or its audio track alone."""
 
     def rest(of: Mapping[str, object]) -> dict[str, Any]:
-        return {key: value for key, value in of.items() if key not in ("decoder", "fingerprint")}
+        return {key: value for key, value in of.items() if key not in ("decoder", "audio_track", "fingerprint")}
 
     wanted = json.loads(to_json(manifest))
     for path in sorted({*root.glob("manifest.json"), *root.glob("*/manifest.json")}):
         found: dict[str, Any] = {}
         with suppress(ValueError):  # of others, whose readers will say what is wrong with it
             found = read_json(path)
-        if rest(found) == rest(wanted) and decoder_of(found) != decoder_of(wanted):
+        if rest(found) != rest(wanted):
+            continue
+        if decoder_of(found) != decoder_of(wanted):
             raise ValueError(
                 f"{path.parent}: was decoded with {decoder_of(found)}, got decoder={decoder_of(wanted)}; decoders "
                 f"differ in what they make of a clip: give decoder={decoder_of(found)} to resume, or another `store`"
+            )
+        if track_of(found) != track_of(wanted):
+            raise ValueError(
+                f"{path.parent}: is of {track_of(found)} audio track, got audio_track={wanted.get('audio_track')}; "
+                "choose the same to resume, or another `store`"
             )
 
 
@@ -274,8 +289,7 @@ def store_manifest(path: str | Path) -> dict[str, Any]:
     folder = store_folder(Path(path))
     manifest = read_json(folder / "manifest.json")
     covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
-    if "decoder" in manifest:
-        covered["decoder"] = manifest["decoder"]
+    covered |= {name: manifest[name] for name in ("decoder", "audio_track") if name in manifest}
     if manifest.get("format") != FORMAT_VERSION or manifest.get("fingerprint") != fingerprint(covered):
         raise ValueError(f"{folder}: manifest.json does not match its fingerprint; it was edited or is newer")
     return manifest

@@ -11,7 +11,7 @@ from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.frames import DecodedClip, Picture, Sound, decode_clip
 
 
-def decode(path: Path, *, grid: Grid, slots: bool = False) -> DecodedClip:
+def decode(path: Path, *, grid: Grid, slots: bool = False, track: str | None = None) -> DecodedClip:
     """Do what the file says, once or always; decode what says nothing."""
     try:
         word, _, times = path.read_text(encoding="ascii").partition(" ")

@@ -55,18 +55,22 @@ class ToySound:
     level: float = 0.25
     start: float = 0.0
     waveform: np.ndarray | None = None
+    language: str = ""
+    default: bool = False
 
 
-def write_toy_clip(path: Path, *, video: ToyVideo | None = None, sound: ToySound | None = None) -> Path:
-    """Encode a toy clip; pass only what it should hold."""
+def write_toy_clip(
+    path: Path, *, video: ToyVideo | None = None, sound: ToySound | Sequence[ToySound] | None = None
+) -> Path:
+    """Encode a toy clip; pass only what it should hold, several sounds as tracks."""
     import av
 
     with av.open(str(path), "w") as container:
         encoders = []
         if video is not None:
             encoders.append(_add_video(container, video))
-        if sound is not None:
-            encoders.append(_add_sound(container, sound))
+        for track in () if sound is None else (sound,) if isinstance(sound, ToySound) else sound:
+            encoders.append(_add_sound(container, track))
         frames = sorted((item for stream, frames in encoders for item in ((*f, stream) for f in frames)), key=_time_of)
         for _, frame, stream in frames:
             container.mux(stream.encode(frame))
@@ -124,9 +128,14 @@ def _add_video(container, video: ToyVideo) -> tuple:  # noqa: ANN001
 
 def _add_sound(container, sound: ToySound) -> tuple:  # noqa: ANN001
     import av
+    from av.stream import Disposition
 
     layout = {1: "mono", 2: "stereo", 6: "5.1", 7: "6.1", 8: "7.1", 16: "hexadecagonal"}[sound.channels]
     stream = container.add_stream(sound.codec, rate=sound.rate, layout=layout)
+    if sound.language:
+        stream.metadata["language"] = sound.language
+    if sound.default:
+        stream.disposition = Disposition.default
     waveform = sound.waveform
     if waveform is None:
         time = np.arange(round(sound.seconds * sound.rate)) / sound.rate

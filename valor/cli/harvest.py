@@ -38,6 +38,7 @@ TEACHERS = Fields(
 HARVEST = Fields(
     HarvestOptions,
     decoder=Option("--decoder", {"choices": tuple(DECODERS)}),
+    audio_track="--audio-track N|LANG",
     shard_size="--shard-clips N",
     decode_workers="--workers N",
     clips_per_batch=Option(
@@ -84,7 +85,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of the media files")
     command.add_argument("--store", type=Path, required=True, metavar="DIR", help="folder of the evidence")
     TEACHERS.add(command)
-    HARVEST.add(command, "decoder")
+    HARVEST.add(command, "decoder", "audio_track")
     add_shared(command, "classes")
     HARVEST.add(command, "shard_size", "decode_workers", "clips_per_batch")
     LIMITS.add(command)

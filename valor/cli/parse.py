@@ -36,7 +36,7 @@ OUTPUTS = Fields(
     clock=Option("--clock", {"choices": CLOCKS}),
 )
 STYLE = Fields(Style, theme=Option("--theme", {"choices": tuple(THEMES)}))
-PARSING = Fields(ParseOptions, hop="--hop N")
+PARSING = Fields(ParseOptions, hop="--hop N", audio_track="--audio-track N|LANG")
 ZERO_SHOT = Fields(ZeroShotOptions, temperature=Option("--temperature L", {"default": None}))
 LIMITS = Fields(
     DecodeLimits,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.shards import known_clips, read_markers
-from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest
+from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Parser
@@ -70,6 +70,7 @@ def _show(path: Path) -> int:
         say(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}")
     say(f"  grid         {grid['num_segments']} segments of {grid['segment_seconds']} s, {grid['sample_rate']} Hz")
     say(f"  decoder      {decoder_of(manifest)}")
+    say(f"  audio track  {track_of(manifest)}")
     say(f"  classes      {len(manifest['class_names'])}")
     say(f"  clips        {len(rows):,} in {len(markers):,} shards, {size / 2**20:,.1f} MiB")
     for status, count in Counter(row.status for row in rows).most_common():

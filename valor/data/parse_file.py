@@ -74,6 +74,10 @@ class MediaInfo:
     """Average frames per second."""
     constant_rate: bool | None = None
     """Whether frame n is shown at n / `frame_rate`, half a frame more or less, all along; None where nobody knows."""
+    audio_track: int | None = None
+    """Which of its audio tracks was heard, from 0; None where nobody knows."""
+    audio_tracks: tuple[str, ...] = ()
+    """All of them in words."""
     sha256: str | None = None
     """Of the bytes of the file."""
     size: int | None = None
@@ -307,6 +311,7 @@ def _media(value: object) -> MediaInfo:
     """The media file of a parse, every field of its kind."""
     held = as_object(value, "media")
     known = {entry.name: entry for entry in fields(MediaInfo)}
+    tracks: tuple[str, ...] = ()
     if unknown := sorted(set(held) - set(known)):
         raise ValueError(f"media: unknown keys {', '.join(unknown):.80}")
     for name, entry in known.items():
@@ -321,11 +326,13 @@ def _media(value: object) -> MediaInfo:
             as_text(of, where, blank=name != "name")
         elif name in ("has_audio", "has_visual", "constant_rate"):
             as_flag(of, where)
-        elif name in ("width", "height", "size"):
+        elif name == "audio_tracks":
+            tracks = tuple(as_text(track, where) for track in as_list(of, where))
+        elif name in ("width", "height", "size", "audio_track"):
             as_whole(of, where)
         else:
             as_number(of, where, *_RANGES.get(name, (0, MOST_SECONDS)))
-    return MediaInfo(**held)
+    return MediaInfo(**{**held, "audio_tracks": tracks})
 
 
 def _probs(value: object, where: str, *, axes: int) -> FloatArray:

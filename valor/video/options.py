@@ -7,6 +7,7 @@ from pathlib import Path
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import ON_SCREEN, Style
 from valor.label_harvest.media.process import DecodeLimits
+from valor.label_harvest.media.tracks import check_track
 
 from .formats.formats import FORMATS
 
@@ -40,6 +41,9 @@ class ParseOptions:
     """Thresholds and gate; None for those of the system."""
     windows_per_batch: int = 8
     """Windows that go through the networks together at most."""
+    audio_track: str | None = None
+    """Which of several audio tracks is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language, such as
+    eng (the one FFmpeg plays)."""
     hashed: bool = True
     """Whether the sha256 of the file is noted, which reads it once more."""
     limits: DecodeLimits | None = field(default_factory=DecodeLimits)
@@ -51,6 +55,7 @@ class ParseOptions:
             number = getattr(self, name)
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
+        check_track(self.audio_track)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -189,7 +189,7 @@ def parse_media(
     rule = options.rule or system.default_rule
     if not isinstance(rule.gate, str):
         raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
-    survey = reader.survey(path)
+    survey = reader.survey(path, options.audio_track)
     hop = options.hop or max(1, system.grid.num_segments // 2)
     segments = num_segments(survey.seconds, system.grid)
     shape = (len(MODALITIES), len(system.class_names))
@@ -298,6 +298,8 @@ def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
         height=survey.height,
         frame_rate=survey.frame_rate,
         constant_rate=survey.constant_rate,
+        audio_track=survey.audio_track,
+        audio_tracks=survey.audio_tracks,
         sha256=file_sha256(survey.path) if hashed else None,
         size=facts.st_size,
         modified=modified_at(facts),
@@ -316,6 +318,10 @@ def _notes(survey: MediaSurvey) -> tuple[str, ...]:
         notes.append(
             f"ends at {survey.seconds:.1f} s of the {survey.promised_seconds:.1f} s its header says; was it cut off?"
         )
+    if len(survey.audio_tracks) > 1:
+        notes.append(
+            f"has several audio tracks ({', '.join(survey.audio_tracks)}); track {survey.audio_track} was heard"
+        )
     for note in notes:
         _LOG.warning("%s: %s", survey.path.name, note)
     return tuple(notes)
@@ -324,4 +330,5 @@ def _notes(survey: MediaSurvey) -> tuple[str, ...]:
 def describe_options(system: ParsingSystem, options: ParseOptions) -> dict[str, Any]:
     """What `Parse.system` will say: by it a parse is known to be of this system and these windows."""
     hop = options.hop or max(1, system.grid.num_segments // 2)
-    return {**system.describe(), "windows": {"segments": system.grid.num_segments, "hop": hop}}
+    track = {} if options.audio_track is None else {"audio_track": options.audio_track}
+    return {**system.describe(), "windows": {"segments": system.grid.num_segments, "hop": hop}, **track}

@@ -153,6 +153,15 @@ def test_a_store_is_not_resumed_with_another_decoder(folder, inside):
     open_store(folder.parent, describe(CLASSES, GRID, {"visual": {**IDENTITY, "weights": "v"}}, decoder="decord"))
 
 
+def test_another_audio_track_is_another_store(folder, tmp_path):
+    other = describe(CLASSES, GRID, {"visual": IDENTITY}, audio_track="1")
+    assert other["audio_track"] == "1" and other["fingerprint"] != manifest_of()["fingerprint"]
+    assert describe(CLASSES, GRID, {"visual": IDENTITY}, audio_track=None) == manifest_of()
+    assert store_manifest(open_store(tmp_path / "other", other)) == other
+    with pytest.raises(ValueError, match="is of the best audio track, got audio_track=1; choose the same to resume"):
+        open_store(folder.parent, other)
+
+
 def test_a_damaged_manifest_of_others_is_no_concern(folder):
     (folder.parent / "strange").mkdir()
     (folder.parent / "strange" / "manifest.json").write_text("{")

@@ -12,6 +12,7 @@ import valor
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import DEMO, NAMES, write_film, write_run
 from valor.data.clips import read_clip_set
+from valor.data.parse_file import read_parse, write_parse
 from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.harvest import HarvestOptions, harvest
@@ -114,6 +115,21 @@ def test_stretches_with_neither_sound_nor_picture_have_no_probabilities(system, 
     assert not np.isnan(parse.gate_probs[known]).any()
 
 
+def test_the_track_that_was_heard_is_said_and_can_be_chosen(system, tmp_path):
+    loud, quiet = ToySound(seconds=2, language="eng"), ToySound(seconds=2, language="deu", level=0.01)
+    path = write_toy_clip(tmp_path / "t.mkv", video=ToyVideo(seconds=2), sound=[loud, quiet])
+    parses = [parse_media(system, path, ParseOptions(limits=None, audio_track=track)) for track in (None, "0", "deu")]
+    assert [parse.media.audio_track for parse in parses] == [0, 0, 1]
+    assert parses[2].notes == (
+        "has several audio tracks (0 eng aac 1 channel, 1 deu aac 1 channel); track 1 was heard",
+    )
+    assert [parse.system.get("audio_track") for parse in parses] == [None, "0", "deu"]
+    assert np.array_equal(parses[0].segment_probs, parses[1].segment_probs)
+    assert not np.array_equal(parses[0].segment_probs[:, 0], parses[2].segment_probs[:, 0])
+    write_parse(tmp_path / "t.json", parses[2])
+    assert read_parse(tmp_path / "t.json").media == parses[2].media
+
+
 def test_times_are_those_of_the_container(system, tmp_path):
     sound = ToySound(seconds=10, start=5.0, codec="mp2")
     path = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=10, start=5.0), sound=sound)
@@ -163,8 +179,8 @@ def test_what_contradicts_itself_is_refused(run, system, films):
 
 def test_a_file_that_ends_early_is_noted(system, tmp_path):
     class Promising(DirectReader):
-        def survey(self, path):
-            return dataclasses.replace(super().survey(path), promised_seconds=60.0)
+        def survey(self, path, track=None):
+            return dataclasses.replace(super().survey(path, track), promised_seconds=60.0)
 
     path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=3))
     parse = parse_media(system, path, reader=Promising())
