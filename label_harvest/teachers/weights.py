@@ -21,7 +21,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,12 @@ Built = TypeVar("Built")
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a state dict from `.safetensors`, a torch file of tensors and plain values, or a TorchScript archive.
 
-    Wrappers of training scripts are taken off: a `state_dict` entry and the prefix `module.`. Nothing in a file is run.
+    What training scripts wrap around the weights is taken off, see `unwrapped`. Nothing in a file is run.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is none of these, is empty, cut off or damaged, or would have to execute code to load (a
-            pickle of arbitrary objects).
+        ValueError: The file is none of these, is empty, cut off or damaged, would have to execute code to load (a
+            pickle of arbitrary objects), or holds several sets of weights.
     """
     path = Path(path)
     if not path.is_file():
@@ -67,12 +67,78 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
             f"{path}: not loadable without executing code in it ({_first_line(error)}); convert it once, "
             "where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')"
         ) from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    try:
+        return unwrapped(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights")
+"""Under one of these keys training scripts keep the weights, beside epochs, optimisers and the like."""
+_LIGHTNING = "pytorch-lightning_version"
+"""Key of a checkpoint of Lightning, in which the network is one attribute of a module beside losses and metrics."""
+_AVERAGED = "n_averaged"
+"""Counter that torch's AveragedModel keeps beside the network."""
+
+
+def unwrapped(loaded: object) -> dict[str, torch.Tensor]:
+    """The weights of a network as a training script saved them: tensors under the names the network itself gives.
+
+    Taken off are entries that hold the weights (`_WRAPPERS`), one in another too, the prefixes `module.` (DataParallel,
+    AveragedModel) and `model.` (Lightning), and `_orig_mod.` of torch.compile, which may stand within a name.
+
+    Args:
+        loaded: What was in the file.
+
+    Raises:
+        ValueError: There are no tensors, several sets of them, or two of one name.
+
+    >>> sorted(unwrapped({"epoch": 3, "state_dict": {"module._orig_mod.fc.bias": torch.zeros(2)}}))
+    ['fc.bias']
+    """
+    state, in_lightning = loaded, False
+    while isinstance(state, dict):
+        in_lightning |= _LIGHTNING in state
+        held = [key for key in _WRAPPERS if _holds_tensors(state.get(key))]
+        if len(held) > 1:
+            raise ValueError(f"holds weights under {' and '.join(held)}; save the ones that are meant alone")
+        if not held:
+            break
+        state = state[held[0]]
     named = state.items() if isinstance(state, dict) else ()
-    tensors = {name.removeprefix("module."): value for name, value in named if isinstance(value, torch.Tensor)}
+    tensors = {str(name): value for name, value in named if isinstance(value, torch.Tensor)}
     if not tensors:
-        raise ValueError(f"{path}: expected a state dict of tensors, got {type(state).__name__} without any")
+        keys = f"; its keys are {', '.join(str(key) for key in state):.200}" if isinstance(state, dict) else ""
+        raise ValueError(f"expected a state dict of tensors, got {type(state).__name__} without any{keys}")
+    while (shorter := _without_prefix(tensors, in_lightning=in_lightning)) is not None:
+        tensors = shorter
     return tensors
+
+
+def _holds_tensors(value: object) -> bool:
+    """Whether there is a tensor in a dict, or in one within it."""
+    held = value.values() if isinstance(value, dict) else ()
+    return any(isinstance(inner, torch.Tensor) or _holds_tensors(inner) for inner in held)
+
+
+def _without_prefix(tensors: Mapping[str, torch.Tensor], *, in_lightning: bool) -> dict[str, torch.Tensor] | None:
+    """The tensors without one wrapper of their names; None where there is none."""
+    if any("_orig_mod." in name for name in tensors):
+        renamed = [(re.sub(r"(^|\.)_orig_mod\.", r"\1", name), tensor) for name, tensor in tensors.items()]
+    elif any(name.startswith("module.") for name in tensors):
+        renamed = [(name.removeprefix("module."), t) for name, t in tensors.items() if name != _AVERAGED]
+    elif all(name.startswith("model.") for name in tensors):
+        renamed = [(name.removeprefix("model."), tensor) for name, tensor in tensors.items()]
+    elif in_lightning and any(
+        name.startswith("model.") for name in tensors
+    ):  # what is beside it are losses and metrics
+        renamed = [(name.removeprefix("model."), t) for name, t in tensors.items() if name.startswith("model.")]
+    else:
+        return None
+    if len({name for name, _ in renamed}) < len(renamed):
+        twice = next(name for name, times in Counter(name for name, _ in renamed).items() if times > 1)
+        raise ValueError(f"holds two tensors that are both {twice} without their prefix; save one network alone")
+    return dict(renamed)
 
 
 def _check_whole(path: Path) -> None:

@@ -60,6 +60,66 @@ def test_training_checkpoints_are_read_whatever_lies_beside_the_weights(tmp_path
         assert torch.equal(tensor, weights[f"module.{name}"]) and tensor.dtype == weights[f"module.{name}"].dtype
 
 
+PLAIN = {"stem.weight": torch.arange(6.0).view(2, 3), "encoder.layers.0.bias": torch.ones(2)}
+
+
+def under(prefix, **beside):
+    return {prefix + name: tensor for name, tensor in PLAIN.items()} | beside
+
+
+WRAPPED = {
+    "plain": PLAIN,
+    "torch.compile": under("_orig_mod."),
+    "a compiled part": {
+        "stem._orig_mod.weight": PLAIN["stem.weight"],
+        "encoder.layers.0._orig_mod.bias": torch.ones(2),
+    },
+    "DataParallel": under("module."),
+    "compiled in DataParallel": under("module._orig_mod."),
+    "DataParallel, compiled": under("_orig_mod.module."),
+    "AveragedModel": under("module.", n_averaged=torch.tensor(5)),
+    "state_dict": {"epoch": 3, "state_dict": PLAIN},
+    "model": {"model": PLAIN, "optimizer": {"state": {0: {"step": torch.tensor(1.0)}}}, "args": {"lr": 1e-3}},
+    "model_state_dict": {"model_state_dict": PLAIN, "loss": 0.5},
+    "net": {"net": PLAIN, "acc": 71.0},
+    "DeepSpeed": {"module": under("module."), "global_steps": 9},
+    "one in the other": {"state_dict": {"model": under("module."), "step": 3}},
+    "Lightning": {"pytorch-lightning_version": "2.5.0", "state_dict": under("model."), "loops": {}},
+    "Lightning with a loss, compiled": {
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": under("model._orig_mod.", **{"loss.pos_weight": torch.ones(25)}),
+    },
+    "a model in a Lightning module in DataParallel": under("module.model."),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_what_training_scripts_wrap_around_weights_is_taken_off(tmp_path, name):
+    torch.save(WRAPPED[name], tmp_path / "w.pt")
+    state = read_state(tmp_path / "w.pt")
+    assert state.keys() == PLAIN.keys() and all(torch.equal(state[key], PLAIN[key]) for key in PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"model": PLAIN, "state_dict": PLAIN}, "holds weights under state_dict and model; save the ones"),
+        ({"stem.weight": torch.ones(1), "module.stem.weight": torch.ones(1)}, "two tensors that are both stem.weight"),
+        ({"student": PLAIN, "teacher": PLAIN}, "got dict without any; its keys are student, teacher"),
+    ],
+)
+def test_weights_that_are_not_told_apart_are_refused_with_what_was_found(tmp_path, content, said):
+    torch.save(content, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=f"w.pt: .*{said}"):
+        read_state(tmp_path / "w.pt")
+
+
+def test_a_network_whose_own_names_begin_so_keeps_them(tmp_path):
+    own = {"model.0.weight": torch.ones(2), "head.weight": torch.ones(3)}
+    torch.save(own, tmp_path / "w.pt")
+    assert read_state(tmp_path / "w.pt").keys() == own.keys()
+
+
 class Touch:
     """A pickle that would create a file."""
 

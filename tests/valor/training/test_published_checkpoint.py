@@ -55,6 +55,12 @@ def test_a_run_is_made_whose_parser_computes_the_same(checkpoint, tmp_path):
     assert torch.equal(parser(*inputs).segment_logits, expected.segment_logits)
 
 
+def test_what_other_training_scripts_save_is_recognised(tmp_path):
+    wrapped = {f"module._orig_mod.{name}": tensor for name, tensor in published_state().items()}
+    save({"epoch": 12, "model_state_dict": wrapped}, tmp_path / "w.pt")
+    assert import_checkpoint(tmp_path / "w.pt", tmp_path / "run", class_names=NAMES).parser == SMALL
+
+
 @pytest.mark.parametrize("name", ["valor", "valor+", "valor++", "valor++ pre-norm"])
 def test_the_published_configurations_are_recognised(tmp_path, name):
     options = PARSERS[name]
