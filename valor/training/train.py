@@ -245,6 +245,11 @@ def _start(run: FitState, folder: _Folder) -> Progress:
     if (out / LAST).is_file():
         state, extra = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=folder.identity)
         run.go_on(extra)
+        if not state.files and state.epoch < run.options.epochs:
+            raise ValueError(
+                f"{out / LAST}: of a version that wrote no checksums; nothing tells whether it is as it was written: "
+                "finish the run with that version, or remove it to start the run anew"
+            )
         _check_files(out, state)
     else:
         about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}

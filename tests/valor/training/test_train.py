@@ -446,12 +446,11 @@ def test_files_of_another_run_are_seen(stopped_run, tmp_path):
         shutil.rmtree(out)
 
 
-def test_runs_of_older_versions_without_checksums_are_read(stopped_run, tmp_path):
+def _without_checksums(out: Path) -> None:
+    """Leave the weights of a run as older versions wrote them."""
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    out = tmp_path / "run"
-    shutil.copytree(stopped_run, out)
     for name in ("best.safetensors", "last.safetensors"):
         with safe_open(out / name, framework="pt") as file:
             header = json.loads(file.metadata()["valor"])
@@ -460,5 +459,17 @@ def test_runs_of_older_versions_without_checksums_are_read(stopped_run, tmp_path
         header.pop("recipe_sha256", None)
         header.get("progress", {}).pop("files", None)
         save_file(tensors, out / name, metadata={"valor": json.dumps(header)})
-    read_checkpoint(out)
-    assert _fit(out).resumed_from == 2
+
+
+def test_weights_without_checksums_are_read_with_a_word_and_never_trained_on(stopped_run, tmp_path, caplog):
+    stopped, done = tmp_path / "stopped", tmp_path / "done"
+    for out in (stopped, done):
+        shutil.copytree(stopped_run, out)
+    _fit(done)
+    for out in (stopped, done):
+        _without_checksums(out)
+    read_checkpoint(done)
+    assert "best.safetensors: of a version that wrote no checksums; nothing tells" in caplog.text
+    assert _fit(done).resumed_from == 4
+    with pytest.raises(ValueError, match="last.safetensors: of a version that wrote no checksums.* start the run anew"):
+        _fit(stopped)
