@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
+from .inputs import CHANGED, Scope
 from .media.clip import FAILURES, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
 from .media.process import DecodeLimits, usable_cores
@@ -21,7 +22,7 @@ from .store.evidence import ShardEvidence
 from .store.listing import write_list
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import write_origins
-from .store.plan import ShardPlan, check_tags, damaged_shards, new_shards, replaced_files, shards_to_mend
+from .store.plan import ShardPlan, check_tags, damaged_shards, replaced_files
 from .store.shards import (
     LIST,
     KnownClip,
@@ -30,7 +31,6 @@ from .store.shards import (
     finish_rewrites,
     known_clips,
     read_shard,
-    unclaimed_arrays,
     write_failures,
     write_shard,
 )
@@ -45,8 +45,6 @@ logger = logging.getLogger(__name__)
 
 RETRIED = ("undecodable", "timeout")
 """Statuses of clips that are read again when nothing else is asked for."""
-CHANGED = "changed"
-"""Asks for the clips whose file has another size now than when it was read."""
 LONGEST_SECONDS = 86_400.0
 """A clip may be given a day; the system's clocks do not take much more."""
 _MOST_MEMORY = 2**30
@@ -99,6 +97,11 @@ class HarvestOptions:
             raise ValueError(
                 f"clips to be read again are named by {', '.join((*STATUSES, CHANGED))} or all, got {unknown[0]!r}"
             )
+
+    @property
+    def scope(self) -> Scope:
+        """Which shards the run makes."""
+        return Scope(shard_size=self.shard_size, retry=self.retry, share=self.share)
 
 
 def read_retry(text: str) -> tuple[str, ...]:
@@ -157,6 +160,7 @@ def harvest(
     options: HarvestOptions | None = None,
     progress: bool = True,
     engine: Engine | None = None,
+    media: Mapping[str, Path | None] | None = None,
 ) -> HarvestReport:
     """Decode every clip once, let every teacher judge it, and cache the answers.
 
@@ -173,6 +177,7 @@ def harvest(
         progress: Whether to show a progress bar with the time left on stderr.
         engine: Who decodes and judges; None for this process. With an engine that has teachers of its own, `teachers`
             say who they are.
+        media: The file of each clip, where `check_inputs` has looked already; None looks now.
 
     Raises:
         ValueError: Two teachers share a role or hear at different rates, the decoder cannot be used here or is not that
@@ -184,7 +189,7 @@ def harvest(
     started = time.monotonic()
     check_decoder(options.decoder)
     grid = _grid_of(options.grid, teachers)
-    paths = find_media(videos, manifest.clip_ids)
+    paths = find_media(videos, manifest.clip_ids) if media is None else media
     identities = {teacher.role: teacher.identity() for teacher in teachers}
     reading = {"decoder": options.decoder, "audio_track": options.audio_track and options.audio_track.lower()}
     wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, **reading)
@@ -239,28 +244,22 @@ def _plan(
 ) -> list[ShardPlan]:
     """The shards this run has to make, in the order of their numbers."""
     mine = {index: marker for index, marker in markers.items() if options.share.holds(index)}
-    damaged = damaged_shards(manifest, mine, folder)
-    replaced = _replaced(mine, paths, options.retry)
-    mended = shards_to_mend(mine, paths, damaged, ("missing", *options.retry), replaced)
-    new = new_shards(manifest, markers, options.shard_size, unclaimed_arrays(folder, markers))
-    plans = [*damaged, *mended, *(plan for plan in new if options.share.holds(plan.index))]
-    return sorted(plans, key=lambda plan: plan.index)
+    damaged, replaced = damaged_shards(manifest, mine, folder), _replaced(mine, paths, options.retry)
+    return options.scope.shards(manifest, folder, markers, paths, damaged=damaged, replaced=replaced)
 
 
-def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Path | None], retry: Sequence[str]) -> frozenset[str]:
-    """Clips to be read again because their file was replaced; where that was not asked for, only a word on them."""
+def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Path | None], retry: Sequence[str]) -> list[KnownClip]:
+    """Clips whose file was replaced; where they are not asked for, also a word on them."""
     replaced = replaced_files(mine, paths)
-    if CHANGED in retry:
-        return frozenset(row.clip_id for row in replaced)
     unasked = [row.clip_id for row in replaced if row.status not in retry]
-    if unasked:
+    if unasked and CHANGED not in retry:
         logger.warning(
             "%d clips have a file of another size than the one they were harvested from, such as %s; what the store "
             "holds of them stays: retry=changed reads them again, retry=all every clip",
             len(unasked),
             unasked[0],
         )
-    return frozenset()
+    return replaced
 
 
 def _num_clips(plans: Sequence[ShardPlan]) -> int:

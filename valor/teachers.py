@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from valor.data.vocabulary import EventClass, prompts
+from valor.data.vocabulary import EventClass, class_names, prompts
+from valor.label_harvest.harvest import HarvestOptions
+from valor.label_harvest.inputs import KnownStore
 from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, check_teacher
-from valor.label_harvest.teachers.teacher import LongCaptionError, captions_of
+from valor.label_harvest.teachers.teacher import LongCaptionError, as_json, captions_of
 
 if TYPE_CHECKING:
     from valor.label_harvest.teachers.teacher import Teacher
@@ -40,18 +43,34 @@ class TeacherChoice:
     no CLAP/features, and adding them later is another store."""
 
 
-def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "list[Teacher]":
-    """Build all teachers of a harvest; what was typed is checked before the first weights are read.
+_RANDOM = "random"
+"""In place of a checkpoint: seeded random weights."""
+_STORE_NAMES = {"clip-vit-l14": "clip", "clap-630k-fusion": "clap"}
+"""What a store calls the published teachers; the demo's keep their names, and of others that is known once loaded."""
+_SEGMENT_WIDTHS = {
+    "clip-vit-l14": 768,
+    "clap-630k-fusion": 512 + 768,
+    "demo-visual": 128,
+    "demo-audio": 128,
+    "res152": 2048,
+    "r2plus1d": 512,
+    **dict.fromkeys(("vggish", "vggish-relu", "vggish-pca"), 128),
+}
+"""Numbers of features a segment that are kept of each teacher: CLAP's are an embedding and a folded row of its map."""
+_RAW_MAP = 64 * 768
+"""Numbers of the whole map of CLAP."""
+_ROW_BYTES = 700
+"""Of a clip beside its arrays: its row in the marker, and its share of the headers."""
 
-    Args:
-        choice: Which.
-        classes: Whose prompts they read.
+
+def check_choice(choice: TeacherChoice) -> tuple[dict[str, str], dict[str, str]]:
+    """Refuse a choice that no harvest can be made with, as far as that is known without loading anything.
+
+    Returns:
+        The names of the judges and of the extractors, by role.
 
     Raises:
-        ValueError: A name is unknown or of another role, nothing is asked for, weights are given for nobody or are not
-            those of a teacher, or a prompt is longer than a teacher reads.
-        FileNotFoundError: A checkpoint is no file.
-        RuntimeError: Weights could not be fetched.
+        ValueError: A name is unknown or of another role, nothing is asked for, or weights are given for nobody.
     """
     names = {role: name for role, name in (("visual", choice.visual), ("audio", choice.audio)) if name != NONE}
     extractors = _extractors(choice.features)
@@ -65,6 +84,69 @@ def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "l
         strangers = sorted(set(given) - set(names) - set(extractors))
         if strangers:
             raise ValueError(f"{option} must be for {', '.join((*names, *extractors))}, got {', '.join(strangers)}")
+    return names, extractors
+
+
+def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options: HarvestOptions) -> KnownStore:
+    """What is known of the store of a harvest before its teachers are loaded.
+
+    Raises:
+        ValueError: See `check_choice`.
+        FileNotFoundError: A checkpoint is not there.
+    """
+    names, extractors = check_choice(choice)
+    for role, path in choice.checkpoints.items():
+        if path != _RANDOM and not Path(path).exists():
+            raise FileNotFoundError(
+                f"{path}: no such checkpoint of the {role} teacher; give a file of weights, or `random` for a trial"
+            )
+    teachers: dict[str, dict[str, Any]] = {}
+    for role, name in (names | extractors).items():
+        identity: dict[str, Any] = {"precision": choice.precision} if role in names else {}
+        if role in names:
+            identity["prompts"] = as_json(prompts(classes, role))
+        if name.startswith("demo-") or name in _STORE_NAMES:
+            identity["teacher"] = _STORE_NAMES.get(name, name)
+        if choice.checkpoints.get(role) == _RANDOM:
+            identity["weights"] = _RANDOM
+        teachers[role] = identity
+    files = {role: Path(path) for role, path in choice.checkpoints.items() if Path(path).is_file()}
+    everybody = [*names.values(), *extractors.values()]
+    return KnownStore(
+        class_names=class_names(classes),
+        grid=options.grid,
+        decoder=options.decoder,
+        audio_track=options.audio_track,
+        teachers=teachers,
+        weight_files=files,
+        clip_bytes=_clip_bytes(choice, everybody, len(classes), options.grid.num_segments),
+    )
+
+
+def _clip_bytes(choice: TeacherChoice, names: list[str], num_classes: int, num_segments: int) -> int | None:
+    """Bytes that a clip takes in the store; None where the widths of a teacher are known only once it is loaded."""
+    if not all(name in _SEGMENT_WIDTHS for name in names):
+        return None
+    judging = sum(name != NONE for name in (choice.visual, choice.audio))
+    features = num_segments * sum(_SEGMENT_WIDTHS[name] for name in names)
+    features += _RAW_MAP if choice.raw_maps and "clap-630k-fusion" in names else 0
+    return 2 * features + 4 * judging * num_segments * num_classes + _ROW_BYTES
+
+
+def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "list[Teacher]":
+    """Build all teachers of a harvest; what was typed is checked before the first weights are read.
+
+    Args:
+        choice: Which.
+        classes: Whose prompts they read.
+
+    Raises:
+        ValueError: A name is unknown or of another role, nothing is asked for, weights are given for nobody or are not
+            those of a teacher, or a prompt is longer than a teacher reads.
+        FileNotFoundError: A checkpoint is no file.
+        RuntimeError: Weights could not be fetched.
+    """
+    names, extractors = check_choice(choice)
     judges = [_judge(choice, role, name, classes) for role, name in names.items()]
     return [*judges, *(_extractor(choice, role, name) for role, name in extractors.items())]
 

@@ -56,12 +56,16 @@ def harvest(
     from valor.data.tables import read_manifest
     from valor.data.vocabulary import class_names, read_vocabulary
     from valor.label_harvest import harvest as stage
-    from valor.teachers import TeacherChoice, build_teachers
+    from valor.label_harvest.inputs import check_inputs
+    from valor.teachers import TeacherChoice, build_teachers, known_store
 
     vocabulary = read_vocabulary(classes)
     clips = read_manifest(Path(manifest), class_names(vocabulary))
-    built = build_teachers(teachers or TeacherChoice(), vocabulary)
-    return stage.harvest(clips, Path(videos).absolute(), Path(store), built, options=options, progress=progress)
+    choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions()
+    where = (clips, Path(videos).absolute(), Path(store))
+    media = check_inputs(*where, known_store(choice, vocabulary, options), share=options.share)
+    built = build_teachers(choice, vocabulary)
+    return stage.harvest(*where, built, options=options, progress=progress, media=media)
 
 
 def labels(store: Pathlike, out: Pathlike, *, progress: bool = True, **options: Any) -> "LabelReport":  # noqa: ANN401

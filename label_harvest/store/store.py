@@ -153,7 +153,7 @@ def open_store(root: str | Path, manifest: dict[str, Any]) -> Path:
         raise ValueError(f"{root}: the store cannot be written ({reason}); give another folder") from error
     found = read_json(folder / "manifest.json")
     if found != json.loads(to_json(manifest)):
-        told = "; ".join(_differences(found, manifest)[:3]) or "its manifest was edited"
+        told = "; ".join(differences(found, manifest)[:3]) or "its manifest was edited"
         hint = "give the folder above it" if inside else "move it away"
         raise ValueError(
             f"{folder}: holds evidence of other teachers than its name says or this run has: {told}; {hint}"
@@ -198,11 +198,11 @@ _TELLING = ("teacher", "weights", "prompts")
 """What is told first of two teachers that differ."""
 
 
-def _differences(found: object, wanted: object, place: str = "") -> list[str]:
+def differences(found: object, wanted: object, place: str = "") -> list[str]:
     """Where two JSON values differ."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         keys = sorted({*found, *wanted} - {"fingerprint"}, key=lambda key: (key not in _TELLING, key))
-        return [text for key in keys for text in _differences(found.get(key), wanted.get(key), f"{place}.{key}")]
+        return [text for key in keys for text in differences(found.get(key), wanted.get(key), f"{place}.{key}")]
     if found == wanted or (isinstance(wanted, tuple) and found == list(wanted)):
         return []
     short = [text if len(text) < 50 else f"{text[:47]}..." for text in (json.dumps(found), json.dumps(wanted))]

@@ -27,31 +27,31 @@ def decode(path: Path, *, grid: Grid, slots: bool = False, track: str | None = N
     return ACTIONS[word](path, grid=grid)
 
 
-def hang(path, *, grid, slots=False):
+def hang(path, *, grid, slots=False, track=None):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     while True:
         time.sleep(60)
 
 
-def crash(path, *, grid, slots=False):
+def crash(path, *, grid, slots=False, track=None):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def leave(path, *, grid, slots=False):
+def leave(path, *, grid, slots=False, track=None):
     os._exit(7)
 
 
-def eat(path, *, grid, slots=False):
+def eat(path, *, grid, slots=False, track=None):
     hoard = []
     while True:
         hoard.append(np.ones(2**22, np.uint8))
 
 
-def stumble(path, *, grid, slots=False):
+def stumble(path, *, grid, slots=False, track=None):
     raise KeyError("a mistake in a decoder")
 
 
-def good(path, *, grid, slots=False):
+def good(path, *, grid, slots=False, track=None):
     frames = np.full((grid.num_segments, 8, 8, 3), 77, np.uint8)
     picture = Picture(frames, np.ones(grid.num_segments, bool), {"pid": os.getpid()}, (("still", "all frames equal"),))
     return DecodedClip(picture, Sound(np.full(grid.num_samples, 0.5, np.float32), grid.sample_rate, {"codec": "none"}))

@@ -1,18 +1,22 @@
 """`valor harvest`."""
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from valor.data.tables import read_manifest
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
+from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
-from valor.label_harvest.media.process import DecodeLimits, usable_cores
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
 from valor.label_harvest.store.share import read_share
 from valor.label_harvest.teachers.teacher import PRECISIONS
-from valor.teachers import TeacherChoice, build_teachers
+from valor.teachers import TeacherChoice, build_teachers, known_store
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
 from .options import Fields, Option, Parser
@@ -92,6 +96,9 @@ def add(commands: Commands) -> Parser:
     HARVEST.add(command, "retry", "share")
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster")
     RAY.add(command)
+    command.add_argument(
+        "--plan", action="store_true", help="load and write nothing, say what would be done: clips, hours, disk, shards"
+    )
     return command
 
 
@@ -102,32 +109,67 @@ def run(cli: argparse.Namespace) -> int:
     if cli.engine == "ray" and cli.decode_workers is not None:
         raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
     check_decoder(cli.decoder)
-    options = _options(cli)
+    typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
+    options = HARVEST.read(cli, **typed)
     classes = read_vocabulary(cli.classes)
     manifest = read_manifest(cli.manifest, class_names(classes))
     choice = TEACHERS.read(cli)
+    known = known_store(choice, classes, options)
     where = (manifest, cli.videos.absolute(), cli.store)
-    progress = not cli.quiet
+    if cli.plan:
+        return _say_plan(plan_harvest(*where, known, options.scope))
+    media = check_inputs(*where, known, share=options.share)
+    options = _on_device(cli, options)
+    more: dict[str, Any] = {"options": options, "progress": not cli.quiet, "media": media}
     if cli.engine == "ray":
         with RayEngine(partial(build_teachers, choice, classes), RAY.read(cli)) as engine:
-            report = harvest(*where, engine.teachers, options=options, progress=progress, engine=engine)
+            report = harvest(*where, engine.teachers, engine=engine, **more)
     else:
-        report = harvest(*where, build_teachers(choice, classes), options=options, progress=progress)
+        report = harvest(*where, build_teachers(choice, classes), **more)
     _say(report, options, len(manifest.clip_ids))
     return FAILURES_LISTED if report.failures else DONE
 
 
-def _options(cli: argparse.Namespace) -> HarvestOptions:
-    """What was typed, checked before a teacher is loaded."""
+def _on_device(cli: argparse.Namespace, options: HarvestOptions) -> HarvestOptions:
+    """What was typed; beside a GPU more clips at a time and more threads, where nothing was."""
     from valor.label_harvest.teachers.precision import chosen_device
 
-    typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
     if chosen_device().type != "cuda":
-        return HARVEST.read(cli, **typed)
-    workers = usable_cores() if cli.decode_workers is None else cli.decode_workers
+        return options
     batch = GPU_BATCH if cli.clips_per_batch is None else cli.clips_per_batch
-    preparers = max(1, min(GPU_PREPARERS, workers // 4))
-    return HARVEST.read(cli, **typed, clips_per_batch=batch, preparers=preparers)
+    preparers = max(1, min(GPU_PREPARERS, options.decode_workers // 4))
+    return replace(options, clips_per_batch=batch, preparers=preparers)
+
+
+def _say_plan(plan: HarvestPlan) -> int:
+    """What a run would do; its exit code says whether files are missing."""
+    share = "" if plan.share.is_whole else f", of which share {plan.share}"
+    where = f"in {plan.folder}" if plan.folder else "in a new store"
+    if plan.alike:
+        where += f" or one of {plan.alike} more; the weights decide"
+    kept = ", ".join(f"{count:,} {status}" for status, count in plan.kept.items())
+    held = sum(plan.kept.values())
+    say(f"clips    {plan.clips:,} in the manifest{share}")
+    say(f"  there    {held:,} {where}{f' ({kept})' if kept else ''}")
+    say(f"  to do    {plan.new + plan.again:,}" + (f", {plan.again:,} of them again" if plan.again else ""))
+    say(f"  missing  {len(plan.missing):,} without a file{_such_as(plan.missing)}")
+    if plan.media_seconds is not None:
+        looked = f"by the headers of {plan.headers:,} of the files" if plan.headers else "no file"
+        longer = f"; {plan.longer:,} of these are longer than the grid" if plan.longer else ""
+        read = min(plan.read_seconds, plan.media_seconds)
+        say(f"media    {plan.media_seconds / 3600:,.2f} h ({looked}{longer}), at most {read / 3600:,.2f} h to be read")
+    if plan.clip_bytes is None:
+        needed = "what a clip takes is known once its teachers are loaded"
+    else:
+        needed = f"{gigabytes(plan.new * plan.clip_bytes)} to be written ({plan.clip_bytes / 1e3:.1f} kB a clip)"
+    say(f"disk     {needed}" + (f", {gigabytes(plan.free)} free" if plan.free is not None else ""))
+    say(f"shards   {plan.shards:,} to be written")
+    return FAILURES_LISTED if plan.missing else DONE
+
+
+def _such_as(clip_ids: Sequence[str], most: int = 5) -> str:
+    """The first names, and that there are more."""
+    return f": {', '.join(clip_ids[:most])}{', ...' if len(clip_ids) > most else ''}" if clip_ids else ""
 
 
 def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:

@@ -140,3 +140,29 @@ def test_clips_that_are_longer_than_the_grid_are_said_with_what_was_not_read(wor
     assert again.out.splitlines()[1] == expected
     alone = typed(*world[:-1], tmp_path / "other", "--workers", "0")
     assert alone.out.splitlines()[1] == expected
+
+
+def test_wrong_inputs_are_refused_before_a_teacher_is_loaded(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(harvest_teachers, "build_teacher", None)
+    wrong = list(world)
+    wrong[wrong.index("--videos") + 1] = tmp_path / "nofolder"
+    assert "the folder of videos cannot be listed" in typed(*wrong).complaint()
+    wrong[wrong.index("--videos") + 1] = tmp_path
+    assert "none of the 5 clips of the manifest is in this folder" in typed(*wrong).complaint()
+    assert "no such checkpoint of the visual" in typed(*world, "--checkpoint", "visual=no.pt").complaint()
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_plan_loads_and_writes_nothing(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(harvest_teachers, "build_teacher", None)
+    done = typed(*world, "--plan")
+    *lines, _ = done.out.splitlines()
+    assert (done.code, done.err) == (3, "") and lines[:4] == [
+        "clips    5 in the manifest",
+        "  there    0 in a new store",
+        "  to do    5",
+        "  missing  1 without a file: e",
+    ]
+    assert lines[4] == "media    0.01 h (by the headers of 4 of the files), at most 0.01 h to be read"
+    assert re.fullmatch(r"disk     0.04 MB to be written \(7.8 kB a clip\), [0-9,.]+ GB free", lines[5])
+    assert done.out.endswith("shards   3 to be written\n") and not (tmp_path / "store").exists()

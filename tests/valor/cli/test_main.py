@@ -112,6 +112,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch):
 ])  # fmt: skip
 def test_bad_input_ends_with_one_message_and_writes_nothing(tmp_path, line, message):
     (tmp_path / "m.csv").write_text("filename\tevent_labels\nsome-clip\tDog\n")
+    (tmp_path / "some-clip.mp4").write_bytes(b"")
     (tmp_path / "endless.csv").write_text("filename\tevent_labels\n" + "x" * 200_000)
     (tmp_path / "binary").write_bytes(bytes(range(256)) * 4)
     (tmp_path / "torn.safetensors").write_bytes(b"\x10" + bytes(40))

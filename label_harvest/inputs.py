@@ -1,0 +1,312 @@
+"""What a harvest is given, looked at in one place before a network is built; and what a run would do (`--plan`).
+
+The folder of videos, the store and the room on its disk are all known without the teachers. Whose evidence a store
+holds is known in part: classes, grid, decoder, the names of teachers, their prompts, and the weights that are a file.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .disk import file_sha256
+from .media.clip import FAILURES, Grid, MediaError
+from .media.decoders import PYAV
+from .store.manifest import HarvestManifest, find_media
+from .store.origins import read_origins
+from .store.plan import ShardPlan, new_shards, replaced_files, shards_to_mend
+from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
+from .store.share import WHOLE, Share, write_lock
+from .store.store import decoder_of, differences
+
+CHANGED = "changed"
+"""Asks for the clips whose file has another size now than when it was read."""
+_MOST_HEADERS = 200
+"""Files whose headers are read for a plan; of more, so many are taken at even distances."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownStore:
+    """What is known of a store before its teachers are loaded."""
+
+    class_names: tuple[str, ...]
+    grid: Grid
+    """Its sample rate is that of the teachers and not looked at."""
+    teachers: Mapping[str, Mapping[str, Any]]
+    """By role, the part of each identity that is known."""
+    decoder: str = PYAV
+    audio_track: str | None = None
+    weight_files: Mapping[str, Path] = field(default_factory=dict)
+    """By role, weights that were given as a file."""
+    clip_bytes: int | None = None
+    """What a clip takes; None where that depends on networks nobody has loaded."""
+
+    def unlike(self, folder: Path) -> list[str]:
+        """Where a fingerprint folder is of another store than this, as far as that is known."""
+        found = read_json(folder / "manifest.json")
+        grid = {name: value for name, value in asdict(self.grid).items() if name != "sample_rate"}
+        told = differences(found.get("class_names"), list(self.class_names), ".class_names")
+        told += differences({name: found.get("grid", {}).get(name) for name in grid}, grid, ".grid")
+        told += differences(decoder_of(found), self.decoder, ".decoder")
+        told += differences(found.get("audio_track"), self.audio_track and self.audio_track.lower(), ".audio_track")
+        theirs = found.get("teachers", {})
+        told += differences(sorted(theirs), sorted(self.teachers), ".teachers")
+        for role, known in self.teachers.items():
+            held = {name: theirs.get(role, {}).get(name) for name in known}
+            told += differences(held, known, f".teachers.{role}")
+        return told or self._other_weights(folder, theirs)
+
+    def _other_weights(self, folder: Path, theirs: Mapping[str, Any]) -> list[str]:
+        noted: dict[str, dict[str, str]] = {}
+        with suppress(ValueError):  # verify says what is wrong with it
+            noted = read_origins(folder)
+        told = []
+        for role, path in self.weight_files.items():
+            known = {noted.get(role, {}).get("file_sha256"), theirs.get(role, {}).get("weights")} - {None}
+            if role in noted and file_sha256(path) not in known:
+                told.append(f"teachers.{role} has other weights than {path}")
+        return told
+
+
+def check_inputs(
+    manifest: HarvestManifest, videos: str | Path, store: str | Path, known: KnownStore, *, share: Share = WHOLE
+) -> dict[str, Path | None]:
+    """Look at all that a harvest needs but its teachers; nothing is written.
+
+    Args:
+        manifest: The clips.
+        videos: Folder of their files.
+        store: Folder of the store.
+        known: What the store will say of itself.
+        share: Of the run.
+
+    Returns:
+        The file of each clip, see `find_media`.
+
+    Raises:
+        ValueError: The videos cannot be listed or hold no clip of the manifest, the store cannot be written, is of
+            others or is being written, or there is too little room for it.
+    """
+    media = find_media(videos, manifest.clip_ids)
+    folders = _folders_of(Path(store), known)
+    if not any(media.values()) and not any(_clips_held(folder, manifest) for folder in folders):
+        raise ValueError(_none_found(Path(videos), manifest))
+    for folder in folders:
+        with write_lock(folder, share):
+            pass
+    _check_room(manifest, Path(store), known, share, folders)
+    return media
+
+
+def _folders_of(store: Path, known: KnownStore) -> list[Path]:
+    """The folders of a store in which the run may go on, by all that is known; where it cannot be written, says so."""
+    there = next(path for path in (store, *store.absolute().parents) if path.exists())
+    trouble = "is a file" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "may not be written"
+    if trouble:
+        raise ValueError(f"{store}: the store cannot be written ({there} {trouble}); give another folder")
+    if (store / "manifest.json").is_file():
+        if told := known.unlike(store):
+            raise ValueError(
+                f"{store}: holds evidence of other teachers than this run has: {'; '.join(told[:3])}; give the folder "
+                "above it"
+            )
+        return [store]
+    found = []
+    for path in sorted(store.glob("*/manifest.json")):
+        with suppress(ValueError):  # of others, whose readers will say what is wrong with it
+            found += [] if known.unlike(path.parent) else [path.parent]
+    return found
+
+
+def _clips_held(folder: Path, manifest: HarvestManifest) -> int:
+    """How many clips of a manifest a fingerprint folder has."""
+    wanted = set(manifest.clip_ids)
+    return sum(clip.clip_id in wanted for clip in known_clips(Markers(folder).read()))
+
+
+def _none_found(videos: Path, manifest: HarvestManifest) -> str:
+    names = sorted(entry.name for entry in videos.iterdir())
+    held = f"names there are {', '.join(names[:3])}{', ...' if names[3:] else ''}" if names else "it is empty"
+    return (
+        f"{videos}: none of the {len(manifest.clip_ids):,} clips of the manifest is in this folder, such as "
+        f"{manifest.clip_ids[0]}.*; {held}; give the folder whose files are named like the clips"
+    )
+
+
+def _check_room(
+    manifest: HarvestManifest, store: Path, known: KnownStore, share: Share, folders: Sequence[Path]
+) -> None:
+    """Refuse a run whose evidence the disk will not hold; what is there already is looked up where that decides."""
+    if known.clip_bytes is None:
+        return
+    clips = len(manifest.clip_ids) / share.count
+    free = free_bytes(store)
+    if free is None or clips * known.clip_bytes <= free:
+        return
+    held = max((_clips_held(folder, manifest) for folder in folders), default=0)
+    need = max(0.0, clips - held / share.count) * known.clip_bytes
+    if need > free:
+        raise ValueError(
+            f"{store}: the evidence of {clips - held / share.count:,.0f} clips takes about {gigabytes(need)} "
+            f"({known.clip_bytes / 1e3:.1f} kB a clip), and {gigabytes(free)} are free; make room, give another "
+            "`store`, or harvest a shorter table first"
+        )
+
+
+def free_bytes(store: Path) -> int | None:
+    """Room on the disk of a store; None where the system does not say."""
+    there = next(path for path in (store, *store.absolute().parents) if path.exists())
+    with suppress(OSError):
+        usage = shutil.disk_usage(there)
+        return usage.free if usage.total else None
+    return None
+
+
+def gigabytes(count: float) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e9:,.2f} GB" if count >= 1e7 else f"{count / 1e6:,.2f} MB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which shards a run makes."""
+
+    shard_size: int
+    """Clips of a new one."""
+    retry: tuple[str, ...] = ()
+    """Statuses of the clips that are read again; `CHANGED` for those whose file was replaced."""
+    share: Share = WHOLE
+
+    def shards(
+        self,
+        manifest: HarvestManifest,
+        folder: Path,
+        markers: Mapping[int, Marker],
+        media: Mapping[str, Path | None],
+        *,
+        damaged: Sequence[ShardPlan] = (),
+        replaced: Sequence[KnownClip] = (),
+    ) -> list[ShardPlan]:
+        """The shards, in the order of their numbers.
+
+        Args:
+            manifest: The clips.
+            folder: The fingerprint folder.
+            markers: Of all its shards.
+            media: The file of each clip.
+            damaged: Shards that are made again anyway.
+            replaced: Clips whose file was replaced.
+        """
+        mine = {index: marker for index, marker in markers.items() if self.share.holds(index)}
+        changed = frozenset(row.clip_id for row in replaced) if CHANGED in self.retry else frozenset[str]()
+        mended = shards_to_mend(mine, media, damaged, ("missing", *self.retry), changed)
+        new = new_shards(manifest, markers, self.shard_size, unclaimed_arrays(folder, markers))
+        plans = [*damaged, *mended, *(plan for plan in new if self.share.holds(plan.index))]
+        return sorted(plans, key=lambda plan: plan.index)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarvestPlan:
+    """What a run would do, of its share."""
+
+    share: Share
+    clips: int
+    """Of the whole manifest."""
+    folder: Path | None
+    """The fingerprint folder the run goes on in; None of a new one."""
+    alike: int
+    """Folders that cannot be told from it before the weights are read."""
+    kept: Mapping[str, int]
+    """Clips of the share that stay as they are in the store, by status."""
+    again: int
+    """Clips that are in the store and are read again."""
+    new: int
+    """Clips that are in no store, those without a file among them."""
+    missing: tuple[str, ...]
+    """Clips without a file, in the store or not."""
+    shards: int
+    """Files of arrays that are written."""
+    media_seconds: float | None
+    """Of the files to be read, as their headers say or as those looked at let expect; None where none says."""
+    headers: int
+    """Files whose header was looked at."""
+    longer: int
+    """How many of these go on behind the grid, where nothing is read."""
+    read_seconds: float
+    """What the grid lets be read of them at most."""
+    clip_bytes: float | None
+    """What a clip takes: of finished shards, else as the teachers' names say; None where neither is known."""
+    free: int | None
+    """Bytes on the disk of the store."""
+
+    @property
+    def failures(self) -> int:
+        """Clips that would count as failures if all files can be read: those without one, and failed ones that stay."""
+        stay = sum(count for status, count in self.kept.items() if status in FAILURES and status != "missing")
+        return len(self.missing) + stay
+
+
+def plan_harvest(
+    manifest: HarvestManifest, videos: str | Path, store: str | Path, known: KnownStore, scope: Scope
+) -> HarvestPlan:
+    """What a run would do; nothing is loaded and nothing is written. Whether shards are whole is not looked at.
+
+    Raises:
+        ValueError: The videos or the store cannot be used, see `check_inputs`; but no video need be there yet.
+    """
+    share, wanted = scope.share, set(manifest.clip_ids)
+    media = find_media(videos, manifest.clip_ids)
+    held = {folder: Markers(folder).read() for folder in _folders_of(Path(store), known)}
+
+    def ours(folder: Path) -> int:
+        return sum(row.clip_id in wanted for row in known_clips(held[folder]))
+
+    folder = max(held, key=ours, default=None)
+    markers = held[folder] if folder else {}
+    replaced = replaced_files(markers, media) if CHANGED in scope.retry else []
+    plans = scope.shards(manifest, folder or Path(store), markers, media, replaced=replaced)
+    again = {plan.rows[n].clip_id for plan in plans if plan.again is not None for n in plan.again}
+    new = [row.clip_id for plan in plans if plan.again is None for row in plan.rows]
+    mine = [row for n, marker in markers.items() if share.holds(n) for row in marker.clips if row.clip_id in wanted]
+    kept = Counter(row.status for row in mine if row.clip_id not in again)
+    lost = [row.clip_id for row in mine if row.status == "missing" and row.clip_id not in again]
+    files = [path for clip_id in (*sorted(again), *new) if (path := media.get(clip_id)) is not None]
+    seconds, headers, longer = _media_seconds(files, known.grid)
+    clips = sum(len(marker.clips) for marker in markers.values())
+    measured = sum(marker.num_bytes for marker in markers.values()) / clips if clips else None
+    return HarvestPlan(
+        share=share,
+        clips=len(manifest.clip_ids),
+        folder=folder,
+        alike=max(0, len(held) - 1),
+        kept=dict(kept.most_common()),
+        again=len(again),
+        new=len(new),
+        missing=(*(clip_id for clip_id in new if media[clip_id] is None), *lost),
+        shards=len(plans),
+        media_seconds=seconds,
+        headers=headers,
+        longer=longer,
+        read_seconds=len(files) * known.grid.seconds,
+        clip_bytes=measured or known.clip_bytes,
+        free=free_bytes(Path(store)),
+    )
+
+
+def _media_seconds(files: Sequence[Path], grid: Grid) -> tuple[float | None, int, int]:
+    """(seconds of all files, headers looked at, how many of these are longer than the grid)."""
+    from .media.packets import recording
+    from .media.survey import promised_seconds
+
+    step = max(1, -(-len(files) // _MOST_HEADERS))
+    looked, found = files[::step], []
+    for path in looked:
+        with suppress(MediaError), recording(path) as media:
+            if (seconds := promised_seconds(path, media)) is not None:
+                found.append(seconds)
+    longer = sum(seconds > grid.seconds + grid.tolerance_seconds for seconds in found)
+    return (sum(found) / len(found) * len(files) if found else None), len(looked), longer
