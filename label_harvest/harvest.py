@@ -22,7 +22,7 @@ from .store.evidence import ShardEvidence
 from .store.listing import write_list
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import write_origins
-from .store.plan import ShardPlan, check_tags, damaged_shards, replaced_files
+from .store.plan import ShardPlan, check_tags, damaged_shards, named_as_in_store, replaced_files
 from .store.shards import (
     LIST,
     KnownClip,
@@ -199,6 +199,9 @@ def harvest(
         finish_rewrites(folder, options.share.holds)
         there = Markers(folder)
         markers = there.read()
+        files = [paths[clip_id] for clip_id in manifest.clip_ids]
+        manifest = named_as_in_store(manifest, markers)
+        paths = dict(zip(manifest.clip_ids, files, strict=True))
         check_tags(manifest, markers)
         with list_lock(folder):
             if not (folder / LIST).is_file():

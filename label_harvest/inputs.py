@@ -18,7 +18,7 @@ from .media.clip import FAILURES, Grid, MediaError
 from .media.decoders import PYAV
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import read_origins
-from .store.plan import ShardPlan, new_shards, replaced_files, shards_to_mend
+from .store.plan import ShardPlan, named_as_in_store, new_shards, replaced_files, shards_to_mend
 from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
 from .store.share import WHOLE, Share, write_lock
 from .store.store import decoder_of, differences
@@ -124,8 +124,9 @@ def _folders_of(store: Path, known: KnownStore) -> list[Path]:
 
 def _clips_held(folder: Path, manifest: HarvestManifest) -> int:
     """How many clips of a manifest a fingerprint folder has."""
-    wanted = set(manifest.clip_ids)
-    return sum(clip.clip_id in wanted for clip in known_clips(Markers(folder).read()))
+    markers = Markers(folder).read()
+    wanted = set(named_as_in_store(manifest, markers).clip_ids)
+    return sum(clip.clip_id in wanted for clip in known_clips(markers))
 
 
 def _none_found(videos: Path, manifest: HarvestManifest) -> str:
@@ -258,15 +259,17 @@ def plan_harvest(
     Raises:
         ValueError: The videos or the store cannot be used, see `check_inputs`; but no video need be there yet.
     """
-    share, wanted = scope.share, set(manifest.clip_ids)
-    media = find_media(videos, manifest.clip_ids)
+    share = scope.share
     held = {folder: Markers(folder).read() for folder in _folders_of(Path(store), known)}
 
     def ours(folder: Path) -> int:
-        return sum(row.clip_id in wanted for row in known_clips(held[folder]))
+        here = set(named_as_in_store(manifest, held[folder]).clip_ids)
+        return sum(row.clip_id in here for row in known_clips(held[folder]))
 
     folder = max(held, key=ours, default=None)
     markers = held[folder] if folder else {}
+    manifest = named_as_in_store(manifest, markers)
+    wanted, media = set(manifest.clip_ids), find_media(videos, manifest.clip_ids)
     replaced = replaced_files(markers, media) if CHANGED in scope.retry else []
     plans = scope.shards(manifest, folder or Path(store), markers, media, replaced=replaced)
     again = {plan.rows[n].clip_id for plan in plans if plan.again is not None for n in plan.again}

@@ -29,6 +29,7 @@ from .listing import (
     read_list,
     write_list,
 )
+from .manifest import composed
 from .origins import mend_origins, origins_problems
 from .plan import UNREAD
 from .shards import (
@@ -101,9 +102,9 @@ def verify_store(path: str | Path) -> StoreCheck:
             problems.append(str(error))
             continue
         problems += [f"{marker.stem}: {problem}" for problem in _problems(shard_rows, arrays, manifest)]
-        twice = sorted(row.clip_id for row in shard_rows if row.clip_id in seen)
+        twice = sorted(name for row in shard_rows if (name := composed(row.clip_id)) in seen)
         problems += [f"{marker.stem}: {len(twice)} clips are in another shard too, such as {twice[0]}"] if twice else []
-        seen.update(row.clip_id for row in shard_rows)
+        seen.update(composed(row.clip_id) for row in shard_rows)
         found.append(listed(int(marker.stem), [row.clip_id for row in shard_rows]))
         rows += [row.known for row in shard_rows]
     problems += _failures_problem(folder, rows) if not problems else []
@@ -126,7 +127,7 @@ def _problems(rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], manife
             yield f"{row.clip_id} has the unknown status {row.status!r}"
         if not classes.issuperset(row.tags):
             yield f"{row.clip_id} has the unknown tags {sorted(set(row.tags) - classes)}"
-    if len({row.clip_id for row in rows}) != len(rows):
+    if len({composed(row.clip_id) for row in rows}) != len(rows):
         yield "a clip occurs twice"
     shape = (len(rows), manifest["grid"]["num_segments"], len(classes))
     for role in [role for role, identity in manifest["teachers"].items() if "prompts" in identity]:
@@ -340,7 +341,9 @@ class _Shard:
 
     def at_home(self, homes: Mapping[str, tuple[Path, int]]) -> list[int]:
         """Positions of the clips no earlier shard holds."""
-        return [n for n, row in enumerate(self.marker.clips) if homes[row.clip_id] == (self.folder, self.index)]
+        return [
+            n for n, row in enumerate(self.marker.clips) if homes[composed(row.clip_id)] == (self.folder, self.index)
+        ]
 
 
 def _one_manifest(folders: Sequence[Path]) -> dict[str, Any]:
@@ -383,7 +386,7 @@ def _first_homes(shards: Sequence[_Shard]) -> dict[str, tuple[Path, int]]:
     homes: dict[str, tuple[Path, int]] = {}
     for shard in shards:
         for row in shard.marker.clips:
-            homes.setdefault(row.clip_id, (shard.folder, shard.index))
+            homes.setdefault(composed(row.clip_id), (shard.folder, shard.index))
     return homes
 
 
@@ -392,9 +395,9 @@ def _check_repeated(shards: Sequence[_Shard], homes: Mapping[str, tuple[Path, in
     found = {(shard.folder, shard.index): shard for shard in shards}
     repeated = 0
     for shard in shards:
-        again = [row for row in shard.marker.clips if homes[row.clip_id] != (shard.folder, shard.index)]
+        again = [row for row in shard.marker.clips if homes[composed(row.clip_id)] != (shard.folder, shard.index)]
         repeated += len(again)
-        firsts = {homes[row.clip_id] for row in again}
+        firsts = {homes[composed(row.clip_id)] for row in again}
         if all(found[first].marker == shard.marker for first in firsts):
             continue
         here = _evidence(shard)
@@ -419,8 +422,8 @@ def _evidence(shard: _Shard) -> dict[str, _ClipEvidence]:
     """By clip, everything that is known of it; arrays without a number count as none."""
     rows, arrays = read_shard(shard.folder, shard.index)
     return {
-        row.clip_id: (
-            json.dumps(vars(row), sort_keys=True),
+        composed(row.clip_id): (
+            json.dumps({**vars(row), "clip_id": composed(row.clip_id)}, sort_keys=True),
             {name: array[n].tobytes() for name, array in arrays.items() if not np.isnan(array[n]).all()},
         )
         for n, row in enumerate(rows)

@@ -36,7 +36,7 @@ class HarvestManifest:
         """Refuse ids that repeat or could leave a folder, and labels of another shape."""
         for clip_id in self.clip_ids:
             _check_clip_id(clip_id)
-        repeated = _repeated(self.clip_ids)
+        repeated = _repeated([composed(clip_id) for clip_id in self.clip_ids])
         if repeated:
             raise ValueError(f"clip ids must be unique, {len(repeated)} repeat: {_some(repeated)}; remove the copies")
         shape = (len(self.clip_ids), len(self.class_names))
@@ -44,6 +44,14 @@ class HarvestManifest:
             raise ValueError(
                 f"weak_labels must be bool {list(shape)}, got {self.weak_labels.dtype} {list(self.weak_labels.shape)}"
             )
+
+
+def composed(name: str) -> str:
+    """A name with its accents composed (NFC): file systems and tables differ in how they spell the same letter.
+
+    Clip ids are compared in this form, wherever they come from.
+    """
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def media_id(clip_id: str) -> str:
@@ -74,7 +82,7 @@ def find_media(videos: str | Path, clip_ids: Sequence[str]) -> dict[str, Path | 
     found: dict[str, Path | None] = {}
     twice, users = [], defaultdict(list)
     for clip_id in clip_ids:
-        stems = dict.fromkeys(_composed(name) for name in (clip_id, media_id(clip_id)))
+        stems = dict.fromkeys(composed(name) for name in (clip_id, media_id(clip_id)))
         candidates = [path for stem in stems for path in by_stem.get(stem, [])]
         candidates = [path for path in candidates if path.suffix.lower() in _MEDIA] or candidates
         if len(candidates) > 1:
@@ -100,13 +108,8 @@ def _candidates(videos: Path) -> dict[str, list[Path]]:
     for name in names:
         path = videos / name
         if path.suffix and path.suffix.lower() not in _SIDECARS:
-            by_stem[_composed(path.stem)].append(path)
+            by_stem[composed(path.stem)].append(path)
     return by_stem
-
-
-def _composed(name: str) -> str:
-    """A name with its accents composed: file systems and tables differ in how they spell the same letter."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _check_clip_id(clip_id: str) -> None:

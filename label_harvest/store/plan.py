@@ -8,13 +8,13 @@ shards as one undisturbed run does. Arrays that are there without a marker keep 
 import logging
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 
-from .manifest import HarvestManifest
+from .manifest import HarvestManifest, composed
 from .shards import KnownClip, Marker, is_intact, known_clips
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,12 @@ class ShardPlan:
             positions = range(start, min(start + clips_per_batch, len(self.rows)))
             if self.again is None or not self.again.isdisjoint(positions):
                 yield positions
+
+
+def named_as_in_store(manifest: HarvestManifest, markers: Mapping[int, Marker]) -> HarvestManifest:
+    """The manifest with its clips spelled as the store spells them: the same letters may be composed or not."""
+    spelled = {composed(row.clip_id): row.clip_id for row in known_clips(markers) if not row.clip_id.isascii()}
+    return replace(manifest, clip_ids=tuple(spelled.get(composed(name), name) for name in manifest.clip_ids))
 
 
 def check_tags(manifest: HarvestManifest, markers: Mapping[int, Marker]) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 from ..disk import sync_folder, write_atomic
 from ..media.decoders import PYAV
 from .listing import listed, lost_clips, lost_shards, refuse_gaps
+from .manifest import composed
 from .shards import (
     FORMAT_VERSION,
     KnownClip,
@@ -56,6 +57,10 @@ class EvidenceStore:
     manifest: dict[str, Any]
     held: tuple[str, ...] = ()
     """Names of all arrays there are, read or not."""
+
+    def __post_init__(self) -> None:
+        """Compose the names of the clips; the store keeps them as they were given."""
+        object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
 
     @property
     def roles(self) -> tuple[str, ...]:

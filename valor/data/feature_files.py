@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from valor.label_harvest.arrays import read_npy
-from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.store.manifest import composed, media_id
 from valor.parsers.folding import fold_clap_map, fold_frames
 
 from .tables import Split
@@ -183,15 +183,28 @@ def _folder(root: Path, name: str) -> Path:
 
 def _paths(folder: Path, split: Split) -> tuple[dict[int, Path], tuple[str, ...]]:
     """Files by row of the split, and the clips without one. A file goes by the clip's name or its media name."""
-    held = {path.stem for path in folder.glob("*.npy")}
+    held = npy_stems(folder)
     paths, missing = {}, []
     for row, clip_id in enumerate(split.clip_ids):
         stem = next((name for name in (clip_id, media_id(clip_id)) if name in held), None)
         if stem is None:
             missing.append(clip_id)
         else:
-            paths[row] = folder / f"{stem}.npy"
+            paths[row] = folder / f"{held[stem]}.npy"
     return paths, tuple(missing)
+
+
+def npy_stems(folder: Path) -> dict[str, str]:
+    """The clips that have an .npy in a folder, by their composed name, and how the file spells it.
+
+    Raises:
+        ValueError: Two files differ in that alone.
+    """
+    held: dict[str, str] = {}
+    for stem in sorted(path.stem for path in folder.glob("*.npy")):
+        if held.setdefault(composed(stem), stem) != stem:
+            raise ValueError(f"{folder}: {composed(stem)}.npy is there twice, composed and decomposed; keep one")
+    return held
 
 
 def _load(path: Path, shape: tuple[int, int], what: str) -> np.ndarray:

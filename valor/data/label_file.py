@@ -22,6 +22,7 @@ import numpy.typing as npt
 from valor.eval.events import MODALITIES, event_frame, plain_marks
 from valor.label_harvest.arrays import read_npz
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_object, loads
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class PseudoLabels:
     def __post_init__(self) -> None:
         """Refuse arrays that are not one label per clip, segment, modality and class."""
         object.__setattr__(self, "labels", plain_marks(self.labels))
+        object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
         expected = (len(self.clip_ids), len(MODALITIES), len(self.class_names))
         shape = self.labels.shape
         kind = "bool" if self.labels.dtype == np.bool_ else np.issubdtype(self.labels.dtype, np.floating) and "float"

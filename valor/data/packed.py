@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from torch import Tensor
 
 from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole, loads
 
 from .feature_files import FEATURE_FILES, SEGMENTS, ClipArrays, listed
@@ -208,7 +209,7 @@ def read_packed_card(data: Path, kind: str, split: str) -> PackedCard:
 def _field(name: str, value: object) -> object:
     """A field of a card, once it is known to be of its kind."""
     if name in ("clip_ids", "missing"):
-        return tuple(as_text(clip_id, name) for clip_id in as_list(value, name))
+        return tuple(composed(as_text(clip_id, name)) for clip_id in as_list(value, name))
     if name in ("shape", "source_shape"):
         return tuple(as_whole(size, name) for size in as_list(value, name))
     if name in ("kind", "split", "dtype", "source", "sha256"):

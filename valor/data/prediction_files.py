@@ -54,7 +54,7 @@ import numpy as np
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import replaced
-from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.store.manifest import composed, media_id
 from valor.label_harvest.strict_json import (
     MOST_SECONDS,
     as_flag,
@@ -231,7 +231,7 @@ def read_prediction_json(
     )
     clips = as_list(table.get("clips"), f"{path}: clips")
     clip_ids = [
-        as_text(_entry(clip, f"{path}: clip {n}", "clip_id"), f"{path}: clip {n}: clip_id")
+        composed(as_text(_entry(clip, f"{path}: clip {n}", "clip_id"), f"{path}: clip {n}: clip_id"))
         for n, clip in enumerate(clips)
     ]
     if not clip_ids:
@@ -314,7 +314,7 @@ def _events(clip: Mapping[str, Any], path: Path) -> Iterator[ListedEvent]:
             place = f"{where} event {index}"
             score = event.get("score") if isinstance(event, dict) else None
             yield ListedEvent(
-                clip_id=clip["clip_id"],
+                clip_id=composed(clip["clip_id"]),
                 modality=modality,
                 class_name=as_text(_entry(event, place, "event_label"), f"{place}: event_label"),
                 onset=as_number(_entry(event, place, "onset"), f"{place}: onset"),
@@ -524,11 +524,12 @@ def read_parse_predictions(files: Sequence[Path], clip_ids: Sequence[str] = ()) 
 def _clip_ids(files: Sequence[Path], parses: Sequence[Parse], known: Sequence[str]) -> tuple[str, ...]:
     """What each parse is called: its media's own name, or the known id whose media has that name."""
     by_media: dict[str, list[str]] = {}
+    known = [composed(clip_id) for clip_id in known]
     for clip_id in known:
         by_media.setdefault(media_id(clip_id), []).append(clip_id)
     found: dict[str, Path] = {}
     for file, parse in zip(files, parses, strict=True):
-        stem = Path(parse.media.name).stem
+        stem = composed(Path(parse.media.name).stem)
         candidates = [stem] if stem in known else by_media.get(stem, [stem])
         if len(candidates) > 1:
             raise ValueError(

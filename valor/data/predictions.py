@@ -32,6 +32,7 @@ from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame, pl
 from valor.eval.scores import Scores, score
 from valor.label_harvest.arrays import npz_names, read_npz
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.store.manifest import composed
 
 from .provenance import Provenance
 from .tables import Split
@@ -98,6 +99,7 @@ class Predictions:
             array = getattr(self, name)
             if array is not None:
                 _check_array(name, array, {axis: sizes[axis] for axis in axes})
+        object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
         for kind, names in (("clip_ids", self.clip_ids), ("classes", self.class_names)):
             twice = [name for name, count in Counter(names).items() if count > 1]
             if twice or not names:

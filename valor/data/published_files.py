@@ -38,6 +38,7 @@ from .feature_files import (
     find_feature_files,
     fold_features,
     listed,
+    npy_stems,
     read_feature_file,
     read_label_files,
 )
@@ -122,8 +123,8 @@ def feature_coverage(data: Path, splits: Sequence[Split], kinds: Sequence[str]) 
 def files_of_no_clip(data: Path, splits: Sequence[Split], kind: str) -> tuple[str, ...]:
     """Names of the .npy files of a kind that belong to no clip of the splits, sorted."""
     known = {name for split in splits for clip_id in split.clip_ids for name in (clip_id, media_id(clip_id))}
-    stems = {path.stem for path in (data / FEATURE_FILES[kind].folder).glob("*.npy")}
-    return tuple(f"{stem}.npy" for stem in sorted(stems - known))
+    stems = npy_stems(data / FEATURE_FILES[kind].folder)
+    return tuple(f"{stems[name]}.npy" for name in sorted(stems.keys() - known))
 
 
 def coverage_table(coverages: Sequence[Coverage]) -> str:
@@ -300,8 +301,8 @@ def _refuse_two_files(folder: Path, split: Split) -> None:
     """Refuse a clip that has a file by its full name and one by its media name."""
     if not folder.is_dir():
         return
-    held = {path.stem for path in folder.glob("*.npy")}
-    twice = [i for i in split.clip_ids if media_id(i) != i and {i, media_id(i)} <= held]
+    held = npy_stems(folder)
+    twice = [i for i in split.clip_ids if media_id(i) != i and {i, media_id(i)} <= held.keys()]
     if twice:
         raise ValueError(
             f"{folder}: {listed(twice)} of {split.name} have two files, <clip>.npy and <first 11 characters>.npy; "

@@ -10,7 +10,7 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     The last column may be called event_label as well. Tables of tags may have further columns with names of their own;
     a table of events may not, since such a column may say that the row is of the other modality.
     Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
-    Clip names count letter by letter.
+    Clip names count letter by letter, and an accent is the same composed with its letter or behind it (NFC, NFD).
     Times are plain decimal numbers: 3, 1.5, 1e1, but neither 1_0 nor the digits of other scripts.
 
 An annotation folder is laid out as LLP's, and class names are spelled as the vocabulary does:
@@ -43,7 +43,7 @@ import numpy as np
 
 from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.disk import replaced
-from valor.label_harvest.store.manifest import HarvestManifest
+from valor.label_harvest.store.manifest import HarvestManifest, composed
 from valor.label_harvest.strict_json import MOST_SECONDS
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
@@ -143,7 +143,7 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
     for line, found in rows:
         cells = _without_empty(found, len(columns))
         if cells[0].strip() and len(columns) <= len(cells) <= more:
-            yield TableRow(line, tuple(cells[: len(columns)]))
+            yield TableRow(line, (composed(cells[0]), *cells[1 : len(columns)]))
         else:
             hint = "; put a tab behind the clip, also where it has no tags" if len(cells) < len(columns) == 2 else ""
             yield TableRow(line, tuple(found), f"expected {len(columns)} columns, got {found!r:.200}{hint}")
@@ -227,7 +227,7 @@ def read_clip_list(path: Path) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected a list of clips, one a line, got something else ({error})") from error
-    names = [name for name in (line.strip() for line in lines) if name]
+    names = [composed(name) for name in (line.strip() for line in lines) if name]
     check_unique(names, str(path))
     return tuple(names)
 
@@ -270,6 +270,11 @@ class Split:
     """Which event tables the truth came from."""
     truth_sha256: str | None = None
     """sha256 of the bytes of the two event tables, audio then visual."""
+
+    def __post_init__(self) -> None:
+        """Compose the names of the clips, by which everything is matched, and refuse one that stands twice."""
+        object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
+        check_unique(self.clip_ids, f"split {self.name}")
 
 
 def read_split(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from valor.data.datasets import LLP
 from valor.data.download import CLASSIC_FEATURES
-from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
 from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.packed import is_packed, read_packed_card
@@ -108,4 +108,4 @@ def _names_with_labels(data: Path) -> set[str]:
 
 
 def _stems(folder: Path) -> set[str]:
-    return {path.stem for path in folder.glob("*.npy")}
+    return set(npy_stems(folder))

@@ -18,7 +18,7 @@ from valor.eval.figures.timeline import Media, timeline_figure
 from valor.eval.intervals import class_intervals
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.read import read_clip
-from valor.label_harvest.store.manifest import find_media
+from valor.label_harvest.store.manifest import composed, find_media
 from valor.labelling.quality import LabelQuality
 
 from .system import ScoredSystem
@@ -53,6 +53,7 @@ def draw_timeline(
         ValueError: No such clip in the split, a system does not cover it, or its media has two candidates.
         MediaError: The media is there but cannot be decoded.
     """
+    clip_id = composed(clip_id)
     if clip_id not in split.clip_ids or split.truth is None:
         raise ValueError(
             f"clip must be one of the {len(split.clip_ids):,} of the split {split.name!r}, got {clip_id!r}"

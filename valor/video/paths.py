@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from valor.data.parse_file import MediaInfo, read_parse
+from valor.label_harvest.store.manifest import composed
 from valor.training.run_folder import BEST
 from valor.video.formats.formats import FORMATS, LABELLING_INTERFACE
 
@@ -72,9 +73,9 @@ def find_inputs(typed: Sequence[str]) -> list[MediaInput]:
         for path in paths:
             place = os.path.join(os.path.realpath(path.parent), path.name)  # a link to a file is a file of its own
             found.setdefault(place, (path, problem))
-    stems = Counter(path.stem.lower() for path, problem in found.values() if not problem)
+    stems = Counter(composed(path.stem).lower() for path, problem in found.values() if not problem)
     return [
-        _unreadable(path) or MediaInput(path, _name(path, alone=stems[path.stem.lower()] <= 1), problem)
+        _unreadable(path) or MediaInput(path, _name(path, alone=stems[composed(path.stem).lower()] <= 1), problem)
         for path, problem in found.values()
     ]
 
@@ -234,8 +235,8 @@ def _ending(kind: str) -> str:
 
 
 def _folded(path: Path) -> str:
-    """A path as disks see it that do not tell capitals apart."""
-    return str(path.absolute()).lower()
+    """A path as disks see it that tell neither capitals nor composed letters apart."""
+    return composed(str(path.absolute())).lower()
 
 
 def _blocked(out: Path, name: str) -> str:

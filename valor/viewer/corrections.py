@@ -51,6 +51,7 @@ from valor.data.tables import (
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import LockedError, locked, replaced
+from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
 
 from .documents import Clip, Document, Marks, System
@@ -157,7 +158,7 @@ class Corrections:
         """
         with self._lock:
             self._open()
-            clip = self._clips.get(_typed(message, "clip", str))
+            clip = self._clips.get(composed(_typed(message, "clip", str)))
             if clip is None:
                 raise ValueError(f"no such clip: {message['clip']!r:.100}")
             held = self.current.get(clip.clip_id)
@@ -243,7 +244,7 @@ def read_journal(path: Path) -> dict[str, Correction]:
             record = as_object(loads(line), "a line")
             events = record["events"]
             correction = Correction(
-                clip_id=as_text(record["clip"], "clip"),
+                clip_id=composed(as_text(record["clip"], "clip")),
                 events=None if events is None else tuple(_journalled(event) for event in as_list(events, "events")),
                 checked=as_flag(record["checked"], "checked"),
                 revision=as_whole(record["revision"], "revision", 1),

@@ -20,7 +20,7 @@ from valor.data.predictions import Predictions, decisions, gate_of
 from valor.data.tables import WEAK_TABLES, Split, read_clip_ids, read_split
 from valor.eval.decide import PostProcessing, gate_probs, spread_thresholds
 from valor.eval.events import MODALITIES, FloatArray
-from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.store.manifest import composed, media_id
 from valor.training.run_folder import BEST, PREDICTIONS
 
 from .documents import Clip, Document, Marks, System
@@ -233,7 +233,7 @@ def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) 
     """Add one media file; two of one name keep apart, by a number."""
     if parse.class_names != held.class_names:
         raise ValueError(f"{path}: its classes differ from those of the other parses of {held.system.name!r}")
-    stem = _BREAKS.sub("_", Path(parse.media.name).stem).strip() or "media"
+    stem = composed(_BREAKS.sub("_", Path(parse.media.name).stem).strip()) or "media"
     own = known.get(stem, stem)
     clip_id = own
     while clip_id in held.marks:
