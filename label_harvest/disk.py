@@ -9,6 +9,7 @@ import socket
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -250,7 +251,7 @@ def locked(
             if fcntl is not None:
                 how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
                 try:
-                    fcntl.flock(file, how if wait else how | fcntl.LOCK_NB)
+                    _flock(file, how if wait else how | fcntl.LOCK_NB)
                 except BlockingIOError as error:
                     raise LockedError(busy) from error
                 except OSError as error:
@@ -267,6 +268,32 @@ def locked(
                 if remove:
                     path.unlink(missing_ok=True)
             return
+
+
+_LOOKS = 3
+"""How often a lock is tried before it counts as held: who only looks whether it is has it for a moment."""
+
+
+def _flock(file: BinaryIO, how: int) -> None:
+    for _ in range(_LOOKS - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(file, how)
+        time.sleep(0.02)
+    fcntl.flock(file, how)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds a lock on a file for itself; False where there is no such file, or no locks."""
+    if fcntl is None:
+        return False
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:

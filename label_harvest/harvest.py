@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .inputs import CHANGED, Scope
@@ -18,6 +16,7 @@ from .media.clip import FAILURES, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
 from .media.process import DecodeLimits, usable_cores
 from .media.tracks import check_track
+from .progress import LINE_SECONDS, Progress
 from .store.evidence import ShardEvidence
 from .store.listing import write_list
 from .store.manifest import HarvestManifest, find_media
@@ -76,6 +75,11 @@ class HarvestOptions:
     retry: tuple[str, ...] = ()
     """Clips with these statuses are read again, and with `CHANGED` those whose file has another size now. Missing ones
     always are, once their file has come. What cannot be read this time keeps the evidence it has."""
+    log_json: Path | None = None
+    """Append progress to this file, an object of JSON a line: clips done, in all and failed, clips a second, seconds
+    left, the last shard; when the run starts, ends, has written a shard, and every so often."""
+    log_every: float = LINE_SECONDS
+    """Seconds between such lines, and between those that stand for a progress bar where stderr is no terminal."""
     share: Share = WHOLE
     """Do the i-th of n shares, such as 1/4; runs of all shares may work on one store at the same time, or on stores of
     their own that `valor store merge` unites."""
@@ -86,6 +90,8 @@ class HarvestOptions:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         check_track(self.audio_track)
+        if not 0 <= self.log_every <= LONGEST_SECONDS:
+            raise ValueError(f"log_every must be from 0 to {LONGEST_SECONDS:g} s, got {self.log_every:g}")
         if not self.limits.seconds <= LONGEST_SECONDS:
             raise ValueError(
                 f"the time limit of a clip must be at most {LONGEST_SECONDS:g} s (a day), got {self.limits.seconds:g}"
@@ -94,9 +100,8 @@ class HarvestOptions:
             raise ValueError(f"the memory limit of a clip must be at most {_MOST_MEMORY} MiB, got {self.limits.memory}")
         unknown = [status for status in self.retry if status not in (*STATUSES, CHANGED)]
         if unknown:
-            raise ValueError(
-                f"clips to be read again are named by {', '.join((*STATUSES, CHANGED))} or all, got {unknown[0]!r}"
-            )
+            known = ", ".join((*STATUSES, CHANGED, *_GROUPS))
+            raise ValueError(f"clips to be read again are named by {known}, got {unknown[0]!r}")
 
     @property
     def scope(self) -> Scope:
@@ -104,14 +109,18 @@ class HarvestOptions:
         return Scope(shard_size=self.shard_size, retry=self.retry, share=self.share)
 
 
+_GROUPS = {"failed": FAILURES, "all": STATUSES}
+"""What several statuses are called together."""
+
+
 def read_retry(text: str) -> tuple[str, ...]:
-    """Read which clips are to be read again: statuses and `changed` joined by commas, or `all`.
+    """Read which clips are to be read again: statuses, `changed`, `failed` or `all`, joined by commas.
 
     >>> read_retry("short,changed")
     ('short', 'changed')
     """
-    words = tuple(filter(None, (word.strip() for word in text.split(","))))
-    return STATUSES if words == ("all",) else words
+    words = filter(None, (word.strip() for word in text.split(",")))
+    return tuple(dict.fromkeys(status for word in words for status in _GROUPS.get(word, (word,))))
 
 
 @dataclass(frozen=True)
@@ -194,7 +203,8 @@ def harvest(
     reading = {"decoder": options.decoder, "audio_track": options.audio_track and options.audio_track.lower()}
     wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, **reading)
     folder = open_store(store, wanted)
-    with write_lock(folder, options.share):
+    facts = {"share": str(options.share), "store": str(folder)}
+    with write_lock(folder, options.share), Progress(options.log_json, facts, every=options.log_every) as said:
         remove_leftovers(folder, options.share)
         finish_rewrites(folder, options.share.holds)
         there = Markers(folder)
@@ -212,17 +222,19 @@ def harvest(
         if strangers := [row.clip_id for plan in plans for row in plan.rows if row.clip_id not in paths]:
             paths = {**paths, **find_media(videos, strangers)}
         run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
-        made = run.make(plans, _bar(plans, mine, manifest, folder, enabled=progress))
+        _start(said, plans, mine, manifest, folder, bar=progress)
+        made = run.make(plans, said)
         with list_lock(folder):
             markers = there.read()
             write_failures(folder, [row for row in known_clips(markers) if row.status in FAILURES])
             write_origins(folder, teachers)
             write_list(folder, markers)
+        found = {row.clip_id: row for rows in {**mine, **made}.values() for row in rows}
+        rows = tuple(found[clip_id] for clip_id in manifest.clip_ids if clip_id in found)
+        said.end({"clips": len(rows), "by_status": dict(Counter(row.status for row in rows).most_common())})
     seconds = time.monotonic() - started
     if made:
         logger.info("%.2f clips/s, %s", _num_clips(plans) / seconds, engine.clock)
-    found = {row.clip_id: row for rows in {**mine, **made}.values() for row in rows}
-    rows = tuple(found[clip_id] for clip_id in manifest.clip_ids if clip_id in found)
     skipped = len(rows) - _num_clips(plans)
     return HarvestReport(folder, rows, skipped, seconds, engine.clock)
 
@@ -270,21 +282,22 @@ def _num_clips(plans: Sequence[ShardPlan]) -> int:
     return sum(len(plan.rows) if plan.again is None else len(plan.again) for plan in plans)
 
 
-def _bar(
+def _start(
+    said: Progress,
     plans: Sequence[ShardPlan],
     mine: Mapping[int, Sequence[KnownClip]],
     manifest: HarvestManifest,
     folder: Path,
     *,
-    enabled: bool,
-) -> "tqdm[Any]":
-    """The progress bar, and a word on what needs none."""
+    bar: bool,
+) -> None:
+    """Begin to say how far the run is, with a word on what needs nothing."""
     todo, wanted = _num_clips(plans), set(manifest.clip_ids)
     cached = sum(row.clip_id in wanted for rows in mine.values() for row in rows)
     cached -= sum(_num_clips([plan]) for plan in plans if plan.index in mine)
     if cached:
         logger.info("%s: %d of %d clips are cached already", folder, cached, cached + todo)
-    return tqdm(total=todo, desc="harvest", unit="clip", disable=not (enabled and todo))
+    said.start(todo, bar=bar, cached=cached)
 
 
 @dataclass(frozen=True)
@@ -298,7 +311,7 @@ class _Run:
     """With the grid the teachers need."""
     engine: Engine
 
-    def make(self, plans: Sequence[ShardPlan], bar: "tqdm[Any]") -> dict[int, tuple[KnownClip, ...]]:
+    def make(self, plans: Sequence[ShardPlan], said: Progress) -> dict[int, tuple[KnownClip, ...]]:
         """Make the shards; a shard is written when its last batch is judged.
 
         Returns:
@@ -306,22 +319,20 @@ class _Run:
         """
         made: dict[int, tuple[KnownClip, ...]] = {}
         begun: dict[int, ShardEvidence] = {}
-        failed = 0
-        with bar, closing(self.engine.judged(self._batches(plans, begun), self._decoding())) as judged:
+        with closing(self.engine.judged(self._batches(plans, begun), self._decoding())) as judged:
             for batch, found in judged:
                 shard = begun[batch.shard]
                 shard.add(batch.positions, found.rows, found.answers)
                 again = shard.plan.again
-                bar.update(len(batch.positions) if again is None else len(again.intersection(batch.positions)))
-                failed += sum(row.status in FAILURES for row in found.rows)
-                if failed:
-                    bar.set_postfix(failed=failed)
+                known = len(batch.positions) if again is None else len(again.intersection(batch.positions))
+                said.update(known, sum(row.status in FAILURES for row in found.rows))
                 if shard.is_complete:
                     made[batch.shard] = tuple(row.known for row in shard.rows)
                     arrays = shard.arrays()
                     if shard.differs(arrays):
                         write_shard(self.folder, batch.shard, arrays, shard.rows)
                     del begun[batch.shard]
+                    said.written(batch.shard)
         return made
 
     def _decoding(self) -> Decoding:

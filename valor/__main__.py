@@ -4,11 +4,12 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 from valor.cli.arguments import COMMANDS, build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE
 from valor.cli.options import named_files, typed_words
-from valor.cli.terminal import make_streams_plain, say, shown
+from valor.cli.terminal import SAID, make_streams_plain, say, shown
 from valor.label_harvest.children import ended_in_order
 
 
@@ -26,7 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
     typed = named_files(sys.argv[1:] if arguments is None else arguments)
     cli = build_argument_parser(typed[0] if typed and typed[0] in COMMANDS else None).parse_args(typed)
     _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO, cli.flags)
+    kept = None
     try:
+        if getattr(cli, "log_file", None):
+            kept = _log_to_file(cli.log_file, cli.flags)
         if getattr(cli, "own_files", None):
             from valor.training.own import use_files
 
@@ -42,6 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
     except _refusals() as error:
         say(f"valor {cli.command}: {typed_words(str(error), cli.flags)}", file=sys.stderr)
         return WRONG_USE
+    finally:
+        if kept is not None:
+            for told in (logging.getLogger(), SAID):
+                told.removeHandler(kept)
+            kept.close()
 
 
 def _refusals() -> tuple[type[Exception], ...]:
@@ -56,8 +65,8 @@ def _refusals() -> tuple[type[Exception], ...]:
 class _TypedWords(logging.Formatter):
     """Notes of the library name parameters; here they name what is typed."""
 
-    def __init__(self, flags: Mapping[str, str]) -> None:
-        super().__init__("%(message)s")
+    def __init__(self, flags: Mapping[str, str], form: str = "%(message)s") -> None:
+        super().__init__(form)
         self.flags = flags
 
     def format(self, record: logging.LogRecord) -> str:
@@ -72,6 +81,23 @@ def _log_to_stderr(level: int, flags: Mapping[str, str]) -> None:
     for noisy in ("httpx", "huggingface_hub", "open_clip", "transformers", "matplotlib", "PIL"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.getLogger().addFilter(_is_warning)  # for libraries that log as nobody; what passes through is not asked
+
+
+def _log_to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler:
+    """Append notes, also those that are kept from the terminal, and all that is printed to a file.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_TypedWords(flags, "%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    for other in root.handlers:
+        other.setLevel(root.level)
+    root.setLevel(logging.INFO)
+    for told in (root, SAID):
+        told.addHandler(handler)
+    return handler
 
 
 def _is_warning(record: logging.LogRecord) -> bool:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..disk import locked, writer_is_gone
+from ..disk import is_locked, locked, writer_is_gone
 
 LOCK = ".lock"
 """Held by the one run that writes to a store, or by all runs that share it."""
@@ -102,3 +102,22 @@ def remove_leftovers(folder: Path, share: Share = WHOLE) -> list[str]:
             path.unlink(missing_ok=True)
             removed.append(path.name)
     return removed
+
+
+def runs_at_work(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(shares whose process is at work, shares that were killed), as they are typed; a run on its own is 1/1.
+
+    Where there are no locks, or not those of other machines, runs are seen as killed that are not.
+    """
+    running, stopped = list[str](), list[str]()
+    if is_locked(folder / LOCK):
+        running.append(str(WHOLE))
+    for path in folder.glob(f"{LOCK}-*-of-*"):
+        index, _, count = path.name.removeprefix(f"{LOCK}-").partition("-of-")
+        if index.isdecimal() and count.isdecimal():
+            (running if is_locked(path) else stopped).append(f"{index}/{count}")
+
+    def by_number(share: str) -> int:
+        return int(share.partition("/")[0])
+
+    return tuple(sorted(running, key=by_number)), tuple(sorted(stopped, key=by_number))

@@ -1,7 +1,9 @@
 """`valor harvest`."""
 
 import argparse
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -53,6 +55,8 @@ HARVEST = Fields(
             "the last bit may depend on it",
         },
     ),
+    log_json="--log-json FILE",
+    log_every="--log-every S",
     retry=Option(
         "--retry LIST",
         {
@@ -60,8 +64,8 @@ HARVEST = Fields(
             "const": ",".join(RETRIED),
             "default": "",
             "help": "read clips again: those with these statuses, joined by commas "
-            f"({','.join(RETRIED)}), changed for those whose file has another size now, or all; what cannot be read "
-            "this time keeps its evidence",
+            f"({','.join(RETRIED)}), failed for all that failed, changed for those whose file has another size now, or "
+            "all; what cannot be read this time keeps its evidence",
         },
     ),
     share=Option("--shard i/n", {"type": str, "default": "1/1"}),
@@ -94,6 +98,16 @@ def add(commands: Commands) -> Parser:
     HARVEST.add(command, "shard_size", "decode_workers", "clips_per_batch")
     LIMITS.add(command)
     HARVEST.add(command, "retry", "share")
+    command.add_argument(
+        "--allow-failures",
+        metavar="N|P%%",
+        default="0",
+        help="end with 0, not 3, where no more clips than N, or P percent of those of this run, failed (0)",
+    )
+    HARVEST.add(command, "log_json", "log_every")
+    command.add_argument(
+        "--log", dest="log_file", type=Path, metavar="FILE", help="append notes, results and errors to this file"
+    )
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster")
     RAY.add(command)
     command.add_argument(
@@ -108,6 +122,7 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
     if cli.engine == "ray" and cli.decode_workers is not None:
         raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
+    allowed = read_allowance(cli.allow_failures)
     check_decoder(cli.decoder)
     typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
     options = HARVEST.read(cli, **typed)
@@ -117,7 +132,9 @@ def run(cli: argparse.Namespace) -> int:
     known = known_store(choice, classes, options)
     where = (manifest, cli.videos.absolute(), cli.store)
     if cli.plan:
-        return _say_plan(plan_harvest(*where, known, options.scope))
+        plan = plan_harvest(*where, known, options.scope)
+        _say_plan(plan)
+        return FAILURES_LISTED if len(plan.missing) > allowed(plan.new + plan.again + sum(plan.kept.values())) else DONE
     media = check_inputs(*where, known, share=options.share)
     options = _on_device(cli, options)
     more: dict[str, Any] = {"options": options, "progress": not cli.quiet, "media": media}
@@ -127,7 +144,25 @@ def run(cli: argparse.Namespace) -> int:
     else:
         report = harvest(*where, build_teachers(choice, classes), **more)
     _say(report, options, len(manifest.clip_ids))
-    return FAILURES_LISTED if report.failures else DONE
+    failures, most = len(report.failures), allowed(len(report.rows))
+    if failures and cli.allow_failures != "0":
+        say(f"{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
+    return FAILURES_LISTED if failures > most else DONE
+
+
+def read_allowance(text: str) -> Callable[[int], int]:
+    """Read `N` or `P%`: how many of so many clips may fail.
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> read_allowance("0.5%")(1000), read_allowance("7")(1000)
+    (5, 7)
+    """
+    match = re.fullmatch(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)%", text.strip(), re.ASCII)
+    if match is None or (match[2] and float(match[2]) > 100):
+        raise ValueError(f"--allow-failures must be a number of clips or a percentage, such as 20 or 1%, got {text!r}")
+    return lambda clips: int(match[1]) if match[1] else math.floor(float(match[2]) * clips / 100 + 1e-9)
 
 
 def _on_device(cli: argparse.Namespace, options: HarvestOptions) -> HarvestOptions:
@@ -141,8 +176,8 @@ def _on_device(cli: argparse.Namespace, options: HarvestOptions) -> HarvestOptio
     return replace(options, clips_per_batch=batch, preparers=preparers)
 
 
-def _say_plan(plan: HarvestPlan) -> int:
-    """What a run would do; its exit code says whether files are missing."""
+def _say_plan(plan: HarvestPlan) -> None:
+    """What a run would do."""
     share = "" if plan.share.is_whole else f", of which share {plan.share}"
     where = f"in {plan.folder}" if plan.folder else "in a new store"
     if plan.alike:
@@ -164,7 +199,6 @@ def _say_plan(plan: HarvestPlan) -> int:
         needed = f"{gigabytes(plan.new * plan.clip_bytes)} to be written ({plan.clip_bytes / 1e3:.1f} kB a clip)"
     say(f"disk     {needed}" + (f", {gigabytes(plan.free)} free" if plan.free is not None else ""))
     say(f"shards   {plan.shards:,} to be written")
-    return FAILURES_LISTED if plan.missing else DONE
 
 
 def _such_as(clip_ids: Sequence[str], most: int = 5) -> str:

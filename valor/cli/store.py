@@ -1,12 +1,15 @@
 """`valor store`."""
 
 import argparse
-from collections import Counter
+import json
 from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+from valor.data.tables import read_manifest
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
-from valor.label_harvest.store.shards import known_clips, read_markers
+from valor.label_harvest.store.status import StoreStatus, store_status
 from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
@@ -23,15 +26,21 @@ def add(commands: Commands) -> Parser:
         commands,
         "store",
         "evidence stores: what they hold, whether they are whole, and one from several",
-        "show    teachers, decoder, clips by status, size\n"
+        "show    teachers, decoder, clips by status, size; who is at work and how fast, also while they are\n"
         "verify  compares every byte with the checksums, and every array with the statuses; exit code 3 if one is off\n"
         "repair  finishes what was interrupted, gives markers of older versions their checksum, and moves damaged\n"
         "        shards to damaged/; harvest again to make them anew\n"
         "merge   unites stores of the same teachers in --out, such as those of `valor harvest --shard i/n`",
-        "valor store verify data/store\nvalor store merge store-1 store-2 store-3 --out store",
+        "valor store show store --manifest clips.csv --json\n"
+        "valor store verify data/store\n"
+        "valor store merge store-1 store-2 store-3 --out store",
     )
     command.add_argument("action", choices=ACTIONS, help="what to do, see above")
     command.add_argument("stores", type=Path, nargs="+", metavar="STORE", help="folder written by `valor harvest`")
+    command.add_argument(
+        "--manifest", type=Path, metavar="FILE", help="table of all clips: says what is left and when it is done (show)"
+    )
+    command.add_argument("--json", action="store_true", help="one line of JSON for each store (show)")
     command.add_argument("--out", type=Path, metavar="DIR", help="folder of the united store (merge)")
     return command
 
@@ -42,7 +51,10 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--out DIR says where `merge` writes, and belongs to no other action")
     if cli.action == "merge":
         return _merge(cli.stores, cli.out)
-    return _each({"show": _show, "verify": _verify, "repair": _repair}[cli.action], cli.stores)
+    if cli.action != "show" and (cli.json or cli.manifest):
+        raise ValueError("--json and --manifest are for `show`; leave them out")
+    actions: dict[str, Callable[[Path], int]] = {"show": partial(_show, cli=cli), "verify": _verify, "repair": _repair}
+    return _each(actions[cli.action], cli.stores)
 
 
 def _each(act: Callable[[Path], int], stores: list[Path]) -> int:
@@ -58,13 +70,17 @@ def _each(act: Callable[[Path], int], stores: list[Path]) -> int:
     return max(codes)
 
 
-def _show(path: Path) -> int:
-    """Print what a store holds, without reading its arrays."""
-    folder = store_folder(path)
-    manifest, markers = store_manifest(folder), read_markers(folder)
-    grid, rows = manifest["grid"], list(known_clips(markers))
-    size = sum(marker.num_bytes for marker in markers.values())
-    say(f"{folder}")
+def _show(path: Path, cli: argparse.Namespace) -> int:
+    """Print what a store holds and how far it is, without reading its arrays."""
+    clip_ids = None
+    if cli.manifest:
+        clip_ids = read_manifest(cli.manifest, store_manifest(store_folder(path))["class_names"]).clip_ids
+    status = store_status(path, clip_ids)
+    if cli.json:
+        say(json.dumps(status.to_dict()))
+        return DONE
+    manifest, grid = status.manifest, status.manifest["grid"]
+    say(f"{status.folder}")
     say(f"  fingerprint  {manifest['fingerprint']}")
     for role, identity in sorted(manifest["teachers"].items()):
         say(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}")
@@ -72,10 +88,26 @@ def _show(path: Path) -> int:
     say(f"  decoder      {decoder_of(manifest)}")
     say(f"  audio track  {track_of(manifest)}")
     say(f"  classes      {len(manifest['class_names'])}")
-    say(f"  clips        {len(rows):,} in {len(markers):,} shards, {size / 2**20:,.1f} MiB")
-    for status, count in Counter(row.status for row in rows).most_common():
-        say(f"    {status:12s} {count:,}")
+    held = sum(status.by_status.values()) + status.others
+    say(f"  clips        {held:,} in {status.shards:,} shards, {status.num_bytes / 2**20:,.1f} MiB")
+    for name, count in status.by_status.items():
+        say(f"    {name:12s} {count:,}")
+    if status.clips is not None:
+        said = f"{status.done:,} done, {status.failed:,} failed, {status.missing:,} missing, {status.left:,} left"
+        others = f"; {status.others:,} clips of the store are not in it" if status.others else ""
+        say(f"  of the table {said} of {status.clips:,}{others}")
+    _say_runs(status)
     return DONE
+
+
+def _say_runs(status: StoreStatus) -> None:
+    """Who is at work, how fast, and until when."""
+    for what, shares in (("at work", status.running), ("killed", status.stopped)):
+        if shares:
+            say(f"  {what:12s} {len(shares):,} ({', '.join(shares[:10])}{', ...' if shares[10:] else ''})")
+    if status.running and status.clips_per_second:
+        left = f", {timedelta(seconds=round(status.seconds_left))} left" if status.seconds_left is not None else ""
+        say(f"  rate         {status.clips_per_second:.2f} clips/s{left}")
 
 
 def _verify(path: Path) -> int:

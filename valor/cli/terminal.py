@@ -1,6 +1,7 @@
 """What reaches a terminal: no letter that steers it, whatever a file calls its clips, and no letter it cannot show."""
 
 import codecs
+import logging
 import re
 import sys
 from typing import TextIO
@@ -14,6 +15,12 @@ _PLAINER = "valor-plainer"
 """Name of the error handler that uses it."""
 
 
+SAID = logging.getLogger("valor.said")
+"""Has what is printed, for files that keep it; nothing of it reaches the terminal a second time."""
+SAID.propagate = False
+SAID.setLevel(logging.INFO)
+
+
 def shown(text: str) -> str:
     r"""Text with a visible escape in place of each letter that steers a terminal.
 
@@ -24,7 +31,8 @@ def shown(text: str) -> str:
 
 
 def say(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
-    """Print a line; what commands print goes through here."""
+    """Print a line; what commands print goes through here, and to the file of `--log` where there is one."""
+    SAID.info("%s", text)
     print(shown(str(text)), file=file or sys.stdout, flush=flush)
 
 

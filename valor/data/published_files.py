@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from valor.data.label_file import LABEL_FACTS, refuse_soft, write_label_facts
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.store import EvidenceStore, read_shards
 
@@ -209,7 +209,7 @@ def _read_all(paths: Sequence[Path], kind: str, *, precision: str, progress: boo
     """Read, fold and round; every file is looked at before the damaged ones are reported."""
     features = torch.empty(len(paths), SEGMENTS, FEATURE_FILES[kind].shape[1], dtype=PRECISIONS[precision])
     damaged: list[str] = []
-    with tqdm(total=len(paths), desc=f"import {kind}", unit="clip", disable=not progress) as bar:
+    with progress_bar(total=len(paths), desc=f"import {kind}", unit="clip", enabled=progress) as bar:
         for start in range(0, len(paths), _CHUNK):
             arrays = []
             for path in paths[start : start + _CHUNK]:
@@ -417,7 +417,7 @@ def _write_all(
     folder: Path, names: Sequence[str], arrays: Iterator[np.ndarray], *, label: str | None, overwrite: bool = False
 ) -> None:
     pairs = zip(names, arrays, strict=True)
-    for name, array in tqdm(pairs, total=len(names), desc=label, unit="file", disable=label is None):
+    for name, array in progress_bar(pairs, total=len(names), desc=label, unit="file", enabled=label is not None):
         write_array(folder / name, array, overwrite=overwrite)
 
 
@@ -533,7 +533,7 @@ def export_store(
     name_of = dict(zip(labels.clip_ids, file_names(labels.clip_ids), strict=True))
     files, shapes = Counter[str](), {}
     shards = read_shards(store, names=tuple(plan.features.values()))
-    for shard in tqdm(shards, desc="export features", unit="shard", disable=not progress):
+    for shard in progress_bar(shards, desc="export features", unit="shard", enabled=progress):
         for folder, array in plan.features.items():
             for clip_id, rows in zip(shard.clip_ids, shard.arrays.get(array, ()), strict=False):
                 if clip_id in name_of and np.isfinite(rows).all():

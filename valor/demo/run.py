@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from valor.data.datasets import LLP
 from valor.data.predictions import (
@@ -31,6 +30,7 @@ from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.build import build_teacher
@@ -215,7 +215,7 @@ def _train_all(data: Path, home: Path, options: DemoOptions, *, progress: bool) 
     logs = [run_folder(home, *job) / LOG for job in jobs]  # one line an epoch
     with (
         ProcessPoolExecutor(options.workers, get_context("spawn"), end_with_parent) as pool,
-        tqdm(total=epochs, desc="train", unit="epoch", disable=not progress) as bar,
+        progress_bar(total=epochs, desc="train", unit="epoch", enabled=progress) as bar,
     ):
         waiting = {pool.submit(_train_and_predict, data, home, *job) for job in jobs}
         cached = 0

@@ -20,7 +20,6 @@ from pathlib import Path
 from statistics import fmean
 
 import numpy as np
-from tqdm import tqdm
 
 from valor.data.datasets import LLP
 from valor.data.feature_files import read_label_files
@@ -37,6 +36,7 @@ from valor.demo.world.schedule import SPLITS
 from valor.eval.intervals import Interval, Intervals, compare, seed_interval
 from valor.eval.scores import FIGURES, LEVELS, Scores
 from valor.label_harvest.children import end_with_parent
+from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.strict_json import loads
@@ -379,7 +379,7 @@ class _Trainer:
         seeds = range(self.world.base.fit.seed, self.world.base.fit.seed + self.options.seeds)
         jobs = [self._job(row, seed) for row in todo for seed in seeds]
         found: dict[tuple[str, int], float] = {}
-        with tqdm(total=len(jobs), desc="ablate", unit="run", disable=not self.options.progress) as bar:
+        with progress_bar(total=len(jobs), desc="ablate", unit="run", enabled=self.options.progress) as bar:
             for job, outcome in _trained(jobs, self.options.jobs):
                 if isinstance(outcome, str):
                     self.failed.setdefault(job.row, f"seed {job.recipe.fit.seed}: {outcome}")

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from valor.data.datasets import LLP
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
@@ -39,6 +38,7 @@ from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
 
 from .options import SimulationOptions
@@ -79,7 +79,7 @@ def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: 
     splits = [LLP.read_split(out, split) for split in LLP.splits]
     todo = [(kind, split) for kind in kinds for split in splits if not is_packed(out, kind, split.name)]
     total = sum(len(split.clip_ids) for _, split in todo)
-    with tqdm(total=total, desc=f"{MARK} features", unit="clip", disable=not progress) as bar:
+    with progress_bar(total=total, desc=f"{MARK} features", unit="clip", enabled=progress) as bar:
         for kind, split in todo:
             _write_features(out, kind, split, options, bar)
     if not (out / FILE_NAME).is_file():
@@ -114,7 +114,7 @@ def segment_events(split: Split, seed: int) -> BoolArray:
     return segments
 
 
-def _write_features(out: Path, kind: str, split: Split, options: SimulationOptions, bar: "tqdm[Any]") -> None:
+def _write_features(out: Path, kind: str, split: Split, options: SimulationOptions, bar: Bar) -> None:
     """Pack the features of one kind and split; no more than a block of them is in memory."""
     shape = (len(split.clip_ids), SEGMENTS, FEATURE_FILES[kind].shape[1])
     card = PackedCard(
@@ -130,7 +130,7 @@ def _write_features(out: Path, kind: str, split: Split, options: SimulationOptio
     write_packed_blocks(out, _feature_blocks(kind, split, options, bar), card)
 
 
-def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: "tqdm[Any]") -> Iterator[Tensor]:
+def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: Bar) -> Iterator[Tensor]:
     """Noise with the classes in it, float [n, T, D] block by block."""
     number, width = list(FEATURE_FILES).index(kind), FEATURE_FILES[kind].shape[1]
     events = segment_events(split, options.seed)[:, :, MODALITY_OF[kind]]  # [N, T, C]

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.scores import Scores, score
 from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
@@ -214,7 +214,9 @@ def fit(  # noqa: PLR0913, what a training is
         recipe_sha256 = file_sha256(folder.path / RECIPE) if (folder.path / RECIPE).is_file() else None
         folder = replace(folder, card=replace(folder.card, recipe_sha256=recipe_sha256))
         resumed_from, done = state.epoch, state.epoch * len(train)
-        with tqdm(total=options.epochs * len(train), initial=done, unit="clip", disable=not progress) as bar:
+        with progress_bar(
+            total=options.epochs * len(train), initial=done, desc="train", unit="clip", enabled=progress
+        ) as bar:
             while state.epoch < options.epochs:
                 state, record = _next_epoch(run, val, state, folder, bar)
                 if on_epoch:
@@ -264,7 +266,7 @@ def _start(run: FitState, folder: _Folder) -> Progress:
 
 
 def _next_epoch(
-    run: FitState, val: ClipSet, state: Progress, folder: _Folder, bar: "tqdm[Any]"
+    run: FitState, val: ClipSet, state: Progress, folder: _Folder, bar: Bar
 ) -> tuple[Progress, dict[str, Any]]:
     """Train, validate, select and write the next epoch; returns the progress with it and its line of the log."""
     epoch, methods, selected_by = state.epoch + 1, run.methods, run.options.select_by
@@ -329,7 +331,7 @@ def _validated(run: FitState, val: ClipSet, epoch: int) -> Scores:
         ) from error
 
 
-def _train_epoch(run: FitState, epoch: int, bar: "tqdm[Any]") -> dict[str, Any]:
+def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
     """One pass over the training clips; returns its line of the log."""
     train, methods = run.train, run.methods
     device = next(run.parser.parameters()).device

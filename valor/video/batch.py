@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.streams import MediaReader
+from valor.label_harvest.progress import progress_bar
 from valor.video.formats.formats import FORMATS, events_text, write_events
 
 from .options import PICTURES, BatchOptions
@@ -75,7 +74,7 @@ def _parse_one(
     wants_picture = options.sketched or bool(set(PICTURES) & set(options.formats))
     sketch = MediaSketch() if wants_picture else None
     try:
-        with tqdm(desc=said, unit="s", total=0, disable=said is None, leave=False, bar_format=_BAR) as bar:
+        with progress_bar(desc=said, unit="s", total=0, enabled=said is not None, leave=False, bar_format=_BAR) as bar:
             watch = sketch.watch if sketch else None
             parse = parse_media(system, media.path, options.parsing, watch=watch, bar=bar, reader=reader)
     except MediaError as error:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from valor.data.parse_file import FloatArray, MediaInfo, Parse
 from valor.eval.decide import gate_probs
@@ -32,6 +31,7 @@ from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.windows import Window, num_segments, read_windows, window_starts
+from valor.label_harvest.progress import Bar
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 
 from .options import ParseOptions, ZeroShotOptions
@@ -165,7 +165,7 @@ def parse_media(
     options: ParseOptions | None = None,
     *,
     watch: Callable[[MediaSurvey, Window], None] | None = None,
-    bar: "tqdm[Any] | None" = None,
+    bar: Bar | None = None,
     reader: MediaReader | None = None,
 ) -> Parse:
     """Parse one media file.
@@ -268,7 +268,7 @@ def _batch_size(survey: MediaSurvey, system: ParsingSystem, options: ParseOption
 class _Progress:
     """Moves a bar by seconds of media, window by window."""
 
-    bar: "tqdm[Any] | None"
+    bar: Bar | None
     seconds: float
     windows: int
     done: int = 0

@@ -1,5 +1,6 @@
 """`valor harvest`: what it prints, and how its options reach the run."""
 
+import json
 import re
 import sys
 
@@ -166,3 +167,79 @@ def test_a_plan_loads_and_writes_nothing(world, tmp_path, monkeypatch):
     assert lines[4] == "media    0.01 h (by the headers of 4 of the files), at most 0.01 h to be read"
     assert re.fullmatch(r"disk     0.04 MB to be written \(7.8 kB a clip\), [0-9,.]+ GB free", lines[5])
     assert done.out.endswith("shards   3 to be written\n") and not (tmp_path / "store").exists()
+
+
+def test_some_failures_may_be_allowed(world, tmp_path):
+    for allowed, code, said in (
+        ("0", 3, "no_file"),
+        ("1", 0, "no more than --allow-failures 1 (1)"),
+        ("20%", 0, "no more than --allow-failures 20% (1)"),
+        ("19.9%", 3, "more than --allow-failures 19.9% (0)"),
+    ):
+        done = typed(*world, "--allow-failures", allowed, "--quiet")
+        assert done.code == code and "1 clips failed; they are listed" in done.out
+        assert said == "no_file" or done.out.splitlines()[-1] == said
+        assert typed(*world, "--allow-failures", allowed, "--plan").code == code
+    for wrong in ("-1", "1.5", "101%", "%", "few"):
+        assert (
+            "--allow-failures must be a number of clips or a percentage"
+            in typed(*world, f"--allow-failures={wrong}").complaint()
+        )
+    assert typed(*world, "--allow-failures", "1", "--shard", "9/9", "--quiet").code == 0
+
+
+def test_notes_results_and_errors_are_kept_in_a_file(world, tmp_path):
+    log, progress = tmp_path / "run.log", tmp_path / "run.jsonl"
+    given = (*world, "--log", log, "--log-json", progress, "--log-every", "0", "--quiet")
+    assert typed(*given).err == ""
+    first = log.read_text()
+    assert " INFO 5 clips (4 ok, 1 missing), 0 of them cached before; wrote " in first
+    assert re.search(r" INFO [0-9.]+ clips/s, bound by ", first)
+    events = [json.loads(line) for line in progress.read_text().splitlines()]
+    assert [event["event"] for event in events][:2] == ["start", "progress"] and events[-1]["outcome"] == "done"
+    assert events[-1]["by_status"] == {"ok": 4, "missing": 1} and events[-1]["failed"] == 1
+    assert typed(*given, "--videos", tmp_path / "none").code == 2
+    added = log.read_text().removeprefix(first)
+    assert "valor harvest: " in added and "cannot be listed" in added
+    assert "cannot be listed" not in typed(*world, "--plan").err  # nothing is kept after the command
+    assert typed(*world, "--log", tmp_path / "no" / "log").code == 2
+    assert (
+        typed(*world, "--log-every", "-1").complaint().startswith("valor harvest: --log-every must be from 0 to 86400")
+    )
+
+
+def test_what_failed_in_shares_is_read_again_by_one_command(world, tmp_path):
+    (tmp_path / "whole").mkdir()
+    write_toy_world(tmp_path / "whole", CLIPS)
+    undisturbed = tmp_path / "undisturbed"
+    world = (*world[:-2], "--workers", "0", *world[-2:])
+    whole = [tmp_path / "whole" if word == tmp_path / "videos" else word for word in world[:-1]]
+    assert typed(*whole, undisturbed, "--quiet").code == 0
+    (tmp_path / "videos" / "b.mkv").write_bytes(b"torn")
+    for share in ("3/3", "1/3", "2/3"):
+        typed(*world, "--shard", share, "--quiet")
+    assert typed("store", "show", tmp_path / "store").out.endswith("undecodable  1\n    missing      1\n")
+    for clip in "be":
+        (tmp_path / "whole" / f"{clip}.mkv").replace(tmp_path / "videos" / f"{clip}.mkv")
+    done = typed(*world, "--retry", "failed", "--quiet")
+    assert done.code == 0 and done.out.startswith("5 clips (5 ok), 3 of them cached before")
+    assert digests(tmp_path / "store") == digests(undisturbed)
+
+
+def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
+    typed(*world, "--shard", "1/3", "--quiet")
+    done = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv", "--json")
+    told = json.loads(done.out)
+    assert (done.code, done.out.count("\n")) == (0, 1)
+    assert {
+        "clips": 5,
+        "done": 2,
+        "failed": 0,
+        "missing": 0,
+        "left": 3,
+        "running": [],
+        "stopped": [],
+    }.items() <= told.items()
+    said = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv").out
+    assert "  of the table 2 done, 0 failed, 0 missing, 3 left of 5\n" in said
+    assert "--json and --manifest are for `show`" in typed("store", "verify", tmp_path / "store", "--json").complaint()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
@@ -20,6 +19,7 @@ from valor.demo.audio import sounds
 from valor.demo.pictures.looks import Scene, arrange
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.strict_json import loads
 
@@ -148,7 +148,7 @@ def build_world(
     cached = len(plans) - len(todo)
     if cached:
         _log.info("%s: %d of %d clips are already there, rendering %d", videos, cached, len(plans), len(todo))
-    with tqdm(total=len(plans), initial=cached, desc="render", unit="clip", disable=not progress) as bar:
+    with progress_bar(total=len(plans), initial=cached, desc="render", unit="clip", enabled=progress) as bar:
         for _ in _render_all(todo, seed, workers):
             bar.update()
     return World(folder, videos, plans, len(todo), cached)

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# A job array over one store, from the plan to the clips that failed. Here all tasks run on this machine:
+#
+#   docs/job_array.sh MANIFEST VIDEOS STORE TASKS [options of valor harvest]
+#
+# On a cluster the loop is the array, and the rest depends on it (docs/scale.md):
+#
+#   #SBATCH --array=1-40
+#   valor harvest clips.csv --videos videos --store store --shard $SLURM_ARRAY_TASK_ID/40 --allow-failures 5% ...
+set -euo pipefail
+manifest=$1 videos=$2 store=$3 tasks=$4
+shift 4
+valor=${VALOR:-valor}
+harvest() { $valor harvest "$manifest" --videos "$videos" --store "$store" --allow-failures "${ALLOWED:-5%}" "$@"; }
+
+# Before anything is queued: wrong inputs end here with 2, more missing files than are allowed with 3.
+harvest "$@" --plan
+
+# The tasks. Each has a log of its own and all append their progress to one file.
+processes=()
+for task in $(seq "$tasks"); do
+  harvest "$@" --shard "$task/$tasks" --quiet --log "$store.$task.log" --log-json "$store.jsonl" > /dev/null &
+  processes+=($!)
+done
+for process in "${processes[@]}"; do
+  wait "$process"
+done
+
+# How far all of them are, at any time and from any machine that sees the store.
+$valor store show "$store" --manifest "$manifest" --json
+
+# What failed is read again by one process; what cannot be read this time either stays listed in failures.csv.
+harvest "$@" --retry failed --quiet

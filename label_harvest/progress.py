@@ -1,0 +1,182 @@
+"""How far long work has come: a bar on a terminal, plain lines elsewhere, and lines of JSON in a file for programs.
+
+A line of the file is an object with `time` (UTC) and `event`: one `start`, a `progress` every so often and after each
+shard, and one `end` unless the process was killed. Each is appended in one piece, so several runs may share a file.
+"""
+
+import json
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    Bar = tqdm[Any]
+else:
+    Bar = tqdm
+
+LINE_SECONDS = 30.0
+"""How often a plain line, or one of JSON, says how far the work is."""
+
+
+def progress_bar(
+    items: Iterable[Any] | None = None,
+    *,
+    enabled: bool = True,
+    every: float = LINE_SECONDS,
+    **given: Any,  # noqa: ANN401
+) -> Bar:
+    """A progress bar on stderr; where that is no terminal, a line every so often and one at the end.
+
+    Args:
+        items: What to go through; None for a bar that is moved by `update`.
+        enabled: Whether it is shown.
+        every: Seconds between lines.
+        given: Of tqdm: `total`, `desc`, `unit`, `initial`, `leave`, `bar_format`.
+    """
+    given |= {"iterable": items, "disable": not enabled}
+    if not enabled or _is_terminal():
+        return tqdm(**given)
+    return _Lines(**given, mininterval=every, maxinterval=every, miniters=1, delay=every)
+
+
+def _is_terminal() -> bool:
+    with suppress(AttributeError, ValueError):  # no stream, or a closed one
+        return sys.stderr.isatty()
+    return False
+
+
+class _Lines(Bar):
+    """Lines in place of a bar that redraws itself; work that ends before the first is due says nothing."""
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # type: ignore[override]
+        """Print how far the work is."""
+        if msg != "":
+            known = self.format_dict
+            rate = known["rate"] or (known["n"] - known["initial"]) / max(known["elapsed"], 1e-9)
+            rest = max(0, (known["total"] or 0) - known["n"])
+            left = f", {self.format_interval(rest / rate)} left" if rate and known["total"] else ""
+            more = f", {known['postfix']}" if known["postfix"] else ""
+            done = f"{known['n']:,.0f}" + (f" of {known['total']:,.0f}" if known["total"] else "")
+            unit = self.unit if self.unit == "s" else f"{self.unit}s"
+            self.fp.write(f"{self.desc}: {done} {unit}, {rate:.2f} {unit}/s{left}{more}\n")
+            self.fp.flush()
+        return False
+
+    def set_postfix(self, *given: Any, **more: Any) -> None:  # noqa: ANN401
+        """As tqdm's, without a line for it alone."""
+        super().set_postfix(*given, **{**more, "refresh": False})
+
+    def reset(self, total: float | None = None) -> None:
+        """As tqdm's, without a line for it alone."""
+        self.n = self.last_print_n = 0
+        self.last_print_t = self.start_t = time.time()
+        self.total = self.total if total is None else total
+
+    def close(self) -> None:
+        """Print the last line, where one was printed before."""
+        if not self.disable:
+            if self.last_print_t >= self.start_t + (self.delay or 0.0) and self.n != self.last_print_n:
+                self.display()
+            self.leave = False
+            super().close()
+
+
+class Progress:
+    """Says of one run how far it is: in a bar, and in a file of JSON lines.
+
+    Used as a context, at whose end the file gets the last line, also when an error ends the run.
+    """
+
+    def __init__(self, path: Path | None, facts: Mapping[str, object], *, every: float = LINE_SECONDS) -> None:
+        """Write nothing yet.
+
+        Args:
+            path: File to append to; None for none.
+            facts: What each line says of the run, such as its share.
+            every: Seconds between lines.
+        """
+        self._path, self._every = path, every
+        self._facts = dict(facts)
+        self._bar: Bar | None = None
+        self._began = self._last = time.monotonic()
+        self._counts = {"done": 0, "total": 0, "failed": 0}
+        self._shard: int | None = None
+        self._ended: dict[str, object] = {}
+
+    def __enter__(self) -> "Progress":
+        """Begin."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Write the last line."""
+        if self._bar is not None:
+            self._bar.close()
+        outcome = "done" if kind is None else "interrupted" if kind is KeyboardInterrupt else "failed"
+        told = {"message": str(error)} if error is not None else {}
+        seconds = round(time.monotonic() - self._began, 3)
+        self._write("end", {"outcome": outcome, **told, **self._counts, "seconds": seconds, **self._ended})
+
+    def start(self, total: int, *, bar: bool, cached: int) -> None:
+        """Write the first line.
+
+        Args:
+            total: Clips to be done.
+            bar: Whether a bar is shown.
+            cached: Clips that need nothing.
+        """
+        self._counts["total"] = total
+        self._bar = progress_bar(total=total, desc="harvest", unit="clip", enabled=bar and total > 0, every=self._every)
+        self._began = self._last = time.monotonic()
+        machine = {"host": socket.gethostname(), "pid": os.getpid()}
+        self._write("start", {**self._counts, "cached": cached, **machine})
+
+    def update(self, clips: int, failed: int) -> None:
+        """So many more clips are done, and so many of them failed."""
+        self._counts["done"] += clips
+        self._counts["failed"] += failed
+        if self._bar is not None:
+            if self._counts["failed"]:
+                self._bar.set_postfix(failed=self._counts["failed"], refresh=False)
+            self._bar.update(clips)
+        if time.monotonic() - self._last >= self._every:
+            self._say()
+
+    def written(self, shard: int) -> None:
+        """A shard is done."""
+        self._shard = shard
+        self._say()
+
+    def end(self, facts: Mapping[str, object]) -> None:
+        """What the last line shall say besides."""
+        self._ended = dict(facts)
+
+    def _say(self) -> None:
+        now = time.monotonic()
+        self._last = now
+        rate = self._counts["done"] / max(now - self._began, 1e-9)
+        left = (self._counts["total"] - self._counts["done"]) / rate if rate else None
+        times = {"rate": round(rate, 4), "seconds_left": None if left is None else round(left, 1)}
+        self._write("progress", {**self._counts, **times, "shard": self._shard})
+
+    def _write(self, event: str, told: Mapping[str, object]) -> None:
+        if self._path is None:
+            return
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        line = json.dumps({"time": moment, "event": event, **self._facts, **told}, ensure_ascii=True)
+        try:
+            with self._path.open("ab", buffering=0) as file:
+                file.write(line.encode("ascii") + b"\n")
+        except OSError as error:  # no reason to end a harvest
+            logger.warning("%s: no progress is written any more (%s)", self._path, error.strerror or error)
+            self._path = None

@@ -1,0 +1,78 @@
+"""How far a store is, asked while others write to it."""
+
+import os
+
+import pytest
+
+from tests.helpers.toy_store import row_of, write_toy_store
+from valor.label_harvest.disk import is_locked
+from valor.label_harvest.store.share import Share, write_lock
+from valor.label_harvest.store.status import store_status
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Three shards, written 100 s and 50 s apart, the first of them long ago."""
+    rows = [row_of("a"), row_of("b", "no_audio"), row_of("c", "missing"), row_of("d"), row_of("e", "still")]
+    folder = write_toy_store(tmp_path / "store", {0: rows[:2], 1: rows[2:4], 3: rows[4:]})
+    for name, age in (("manifest", 9000), ("00000", 8000), ("00001", 50), ("00003", 0)):
+        os.utime(folder / f"{name}.json", (2e9 - age, 2e9 - age))
+    return folder
+
+
+def test_of_a_table_it_says_what_is_done_and_what_is_left(store):
+    status = store_status(store, [*"abcdefgh"])
+    assert (status.clips, status.done, status.failed, status.missing, status.left, status.others) == (8, 3, 1, 1, 3, 0)
+    assert status.by_status == {"ok": 2, "no_audio": 1, "missing": 1, "still": 1} and status.shards == 3
+    assert (status.running, status.stopped, status.seconds_left) == ((), (), None)
+    told = status.to_dict()
+    assert told["newest_shard"] == "2033-05-18T03:33:20Z" and told["left"] == 3 and told["clips_per_second"] == 0.02
+
+
+def test_without_one_it_says_what_is_there(store):
+    status = store_status(store)
+    assert (status.clips, status.left, status.others, status.done) == (None, None, 0, 3)
+    status = store_status(store, ["a", "x"])
+    assert (status.clips, status.left, status.others, status.done) == (2, 1, 4, 1)
+
+
+def test_who_is_at_work_is_told_from_who_was_killed(store):
+    (store / ".lock-3-of-4").touch()
+    with write_lock(store, Share(1, 4)), write_lock(store, Share(2, 4)):
+        status = store_status(store, [*"abcdefgh"])
+        assert (status.running, status.stopped) == (("1/4", "2/4"), ("3/4",))
+        assert status.clips_per_second == pytest.approx(1 / 50) and status.seconds_left == pytest.approx(150)
+    with write_lock(store):
+        assert store_status(store).running == ("1/1",) and store_status(store).seconds_left is None
+        assert store_status(store, [*"abcde"]).seconds_left == 0
+    assert store_status(store).running == ()
+
+
+def test_the_rate_is_that_of_the_last_hour(store):
+    os.utime(store / "00001.json", (2e9 - 7000, 2e9 - 7000))  # one shard in the last hour: since the one before
+    assert store_status(store).clips_per_second == pytest.approx(1 / 7000)
+    for name in ("00000", "00001"):
+        (store / f"{name}.json").unlink()
+    assert store_status(store).clips_per_second == pytest.approx(1 / 9000)
+    (store / "00003.json").unlink()
+    assert store_status(store).clips_per_second is None
+
+
+def test_looking_at_a_lock_keeps_nobody_from_having_it(store, monkeypatch):
+    """The moment in which a lock is looked at falls on the one in which a run asks for it."""
+    import fcntl
+
+    from valor.label_harvest import disk
+
+    asked, real = [], fcntl.flock
+
+    def busy_at_first(file, how):
+        asked.append(how)
+        if len(asked) == 1:
+            raise BlockingIOError
+        real(file, how)
+
+    monkeypatch.setattr(disk.fcntl, "flock", busy_at_first)
+    with write_lock(store):
+        assert len(asked) == 2
+    assert not is_locked(store / "none")

@@ -1,0 +1,45 @@
+"""docs/job_array.sh as it stands: four tasks on one store, a torn clip and one that is not there."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.helpers.toy import write_toy_world
+from tests.helpers.toy_harvest import digests
+from tests.helpers.typed import typed
+
+CLIPS = tuple("abcdefgh")
+TEACHERS = ("--visual", "none", "--audio", "demo-audio", "--shard-clips", "2", "--workers", "0")
+
+
+@pytest.mark.slow
+def test_four_tasks_with_two_bad_clips_end_well_and_what_failed_is_read_again(tmp_path):
+    videos, store, table = tmp_path / "videos", tmp_path / "store", tmp_path / "clips.csv"
+    write_toy_world(tmp_path / "whole", CLIPS)
+    shutil.copytree(tmp_path / "whole", videos)
+    (videos / "e.mkv").write_bytes(b"torn")
+    (videos / "h.mkv").unlink()
+    table.write_text("filename\tevent_labels\n" + "".join(f"{clip}\tDog\n" for clip in CLIPS))
+    told = {"VALOR": f"{sys.executable} -m valor", "ALLOWED": "50%", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    script = [ROOT / "docs/job_array.sh", table, videos, store, "4", *TEACHERS]
+    done = subprocess.run(script, env={**os.environ, **told}, capture_output=True, text=True, check=False, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  missing  1 without a file: h\n" in done.stdout
+    (status,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    expected = {"clips": 8, "done": 6, "failed": 1, "missing": 1, "left": 0, "running": [], "shards": 4}
+    assert expected.items() <= status.items()
+    lines = [json.loads(line) for line in (tmp_path / "store.jsonl").read_text().splitlines()]
+    shares = {line["share"]: line["failed"] for line in lines if line["event"] == "end"}
+    assert shares == {"1/4": 0, "2/4": 0, "3/4": 1, "4/4": 1}
+    assert "1 clips failed" in (tmp_path / "store.3.log").read_text()
+    for clip in "eh":
+        shutil.copy(tmp_path / "whole" / f"{clip}.mkv", videos)
+    given = (table, "--videos", videos, *TEACHERS, "--quiet")
+    assert typed("harvest", *given, "--store", store, "--retry", "failed").out.startswith("8 clips (8 ok), 6 of them")
+    typed("harvest", *given, "--store", tmp_path / "undisturbed")
+    assert digests(store) == digests(tmp_path / "undisturbed")
