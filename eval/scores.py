@@ -78,10 +78,16 @@ class TenScores:
     event: LevelScores
     clips: int
     """How many clips were scored."""
+    figures: Mapping[str, float | None] = field(default_factory=dict, hash=False)
+    """Figures of the data set's own metrics, in percent by name; None where one is not defined."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return {"segment": {five figures}, "event": {five figures}, "clips": N}, percentages unrounded."""
-        return {"segment": asdict(self.segment), "event": asdict(self.event), "clips": self.clips}
+        """Return {"segment": {five figures}, "event": {five figures}, "clips": N}, percentages unrounded.
+
+        Where the data set has metrics of its own, {"figures": {name: percentage}} as well.
+        """
+        own = {"figures": dict(self.figures)} if self.figures else {}
+        return {"segment": asdict(self.segment), "event": asdict(self.event), "clips": self.clips} | own
 
     def to_frame(self) -> "pd.DataFrame":
         """The ten figures in percent as a table: a row for each level, the five figures as columns."""
@@ -100,6 +106,10 @@ class TenScores:
             levels = {
                 level: {figure: _percentage(figures[level][figure], figure) for figure in FIGURES} for level in LEVELS
             }
+            own = {
+                str(name): None if value is None else _percentage(value, str(name))
+                for name, value in dict(figures.get("figures", {})).items()
+            }
             clips = figures["clips"]
             if not isinstance(clips, int) or isinstance(clips, bool) or clips < 1:
                 raise ValueError(f"clips must be a whole number from 1 on, got {clips!r:.80}")
@@ -108,7 +118,8 @@ class TenScores:
                 f"scores need 'clips' and, under {' and '.join(LEVELS)}, the figures {', '.join(FIGURES)}; "
                 f"failed at {error!r}; score the predictions again"
             ) from error
-        return TenScores(segment=LevelScores(**levels["segment"]), event=LevelScores(**levels["event"]), clips=clips)
+        segment, event = (LevelScores(**levels[level]) for level in LEVELS)
+        return TenScores(segment=segment, event=event, clips=clips, figures=own)
 
 
 def _percentage(figure: object, name: str) -> float:

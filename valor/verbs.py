@@ -35,7 +35,7 @@ def harvest(
     videos: Pathlike,
     store: Pathlike,
     teachers: "TeacherChoice | None" = None,
-    classes: str = "llp",
+    classes: str | None = None,
     options: "HarvestOptions | None" = None,
     progress: bool = True,
 ) -> "HarvestReport":
@@ -46,22 +46,23 @@ def harvest(
         videos: Folder of the media files.
         store: Folder of the evidence store; made if absent.
         teachers: Which, and where their weights are; None for CLIP ViT-L/14 and CLAP 630k-fusion.
-        classes: `llp`, or a vocabulary file.
-        options: Grid, workers, limits, decoder; None for the defaults.
+        classes: `llp`, or a vocabulary file; None for that of the data set the manifest lies in.
+        options: Grid, workers, limits, decoder; None for the defaults, on the grid of the data set.
         progress: Whether to show a progress bar on stderr.
 
     Returns:
         A row for each clip with its status; `to_frame()` lists them.
     """
+    from valor.data.datasets import grid_of, vocabulary_of
     from valor.data.tables import read_manifest
-    from valor.data.vocabulary import class_names, read_vocabulary
+    from valor.data.vocabulary import class_names
     from valor.label_harvest import harvest as stage
     from valor.label_harvest.inputs import check_inputs
     from valor.teachers import TeacherChoice, build_teachers, known_store
 
-    vocabulary = read_vocabulary(classes)
+    vocabulary = vocabulary_of(classes, Path(manifest).parent)
     clips = read_manifest(Path(manifest), class_names(vocabulary))
-    choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions()
+    choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions(grid=grid_of(Path(manifest).parent))
     where = (clips, Path(videos).absolute(), Path(store))
     media = check_inputs(*where, known_store(choice, vocabulary, options), share=options.share)
     built = build_teachers(choice, vocabulary)
@@ -121,41 +122,42 @@ def train(
     return Training(recipe=chosen, folder=folder, seeds=results)
 
 
-def predict(run: Pathlike, *, data: Pathlike, split: str = "test", device: str = "auto") -> "Predictions":
+def predict(run: Pathlike, *, data: Pathlike, split: str | None = None, device: str = "auto") -> "Predictions":
     """Parse a split with the kept weights of a run.
 
     Args:
         run: A run folder.
         data: Folder of annotation tables and features.
-        split: `val` or `test`.
+        split: Name of the split; None for the one the data set is scored on, `test`.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
 
     Returns:
         Probabilities [N, T, M, C]; `to_frame()` lists the events of the usual decision.
     """
+    from valor.data.datasets import dataset_of
     from valor.training.run import predict_run
 
-    return predict_run(Path(run), Path(data), split, device=device)
+    return predict_run(Path(run), Path(data), split or dataset_of(data).split_for("test"), device=device)
 
 
 def score(
     predictions: "Predictions | Pathlike | np.ndarray",
     truth: "Pathlike | np.ndarray",
     *,
-    split: str = "test",
+    split: str | None = None,
     rule: "PostProcessing | None" = None,
-    truth_version: str = "v2024",
+    truth_version: str | None = None,
     classes: str | None = None,
 ) -> "Scores":
-    """Score predictions against the truth: the ten F-scores.
+    """Score predictions against the truth: the ten F-scores, and the figures of the data set's own metrics.
 
     Args:
         predictions: What `predict` returned, any prediction file, or bool [N, T, M, C].
         truth: Folder of the annotation tables; for an array of predictions, bool [N, T, M, C].
-        split: The split of the tables that was predicted.
+        split: The split of the tables that was predicted; None for the one the data set is scored on, `test`.
         rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
-        truth_version: Of LLP's audio annotations, `v2024` or `v2020`.
-        classes: Vocabulary of the tables; None for classes.json beside them, else LLP's.
+        truth_version: Of the annotations, of LLP `v2024` or `v2020`; None for the newest.
+        classes: Vocabulary of the tables; None for the data set's, of LLP for classes.json beside them.
 
     Returns:
         `segment` and `event` with five figures each, in percent; `to_frame()` is the two lines of the table.
@@ -169,34 +171,48 @@ def score(
 
     if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
         return scorer.score(np.asarray(predictions), np.asarray(truth))
+    from valor.data.datasets import dataset_of
     from valor.data.prediction_files import read_any_predictions
     from valor.data.predictions import Predictions, score_predictions
-    from valor.data.tables import read_split
-    from valor.data.vocabulary import read_class_names
+    from valor.data.tables import LLP_SEGMENTS
 
-    names = read_class_names(classes, Path(truth))
-    scored = read_split(Path(truth), split, names, truth_version=truth_version)
+    dataset = dataset_of(truth)
+    names = dataset.names_in(truth, classes)
+    scored = dataset.read_split(truth, split or dataset.split_for("test"), names, truth_version=truth_version)
     if not isinstance(predictions, Predictions):
-        predictions = read_any_predictions(Path(predictions), names, clip_ids=scored.clip_ids)
+        predictions = read_any_predictions(
+            Path(predictions),
+            names,
+            clip_ids=scored.clip_ids,
+            num_segments=LLP_SEGMENTS if scored.truth is None else scored.truth.shape[1],
+            segment_seconds=scored.segment_seconds,
+        )
     return score_predictions(predictions, scored, rule)[0]
 
 
-def table(*runs: Pathlike, published: bool = False, baseline: str | None = None, mix: bool = False) -> "Comparison":
+def table(
+    *runs: Pathlike,
+    published: bool = False,
+    data: Pathlike | None = None,
+    baseline: str | None = None,
+    mix: bool = False,
+) -> "Comparison":
     """Put runs side by side, and beside published rows.
 
     Args:
         runs: Run folders or score files; NAME=RUN calls the row NAME.
-        published: Add the published rows of LLP, with their sources.
+        published: Add the published rows of the data set, LLP's, with their sources.
+        data: Data folder of the set whose published rows are added; None for one that is known by name.
         baseline: Row the others are compared with.
         mix: Accept other rules, truths, selections and coverage.
 
     Returns:
         The rows and the notes under them; `to_frame()` has a row for each.
     """
-    from valor.scoring.compare import compare, read_published
+    from valor.scoring.compare import compare, published_of, read_published
 
-    known = read_published()
     typed = [str(run) for run in runs]
+    known = published_of(typed, None if data is None else Path(data)) if published else read_published()
     return compare(typed, known if published else None, baseline=baseline, mix=mix, known=known)
 
 
@@ -219,7 +235,6 @@ def view(
     Returns:
         The file that was written; or the running viewer, with its `url`, until `close()`.
     """
-    from valor.data.vocabulary import LLP_CLASSES, class_names
     from valor.viewer.corrections import Corrections, corrections_folder
     from valor.viewer.options import SourceOptions
     from valor.viewer.page import write_page
@@ -228,7 +243,7 @@ def view(
 
     options = {name: Path(value) if name in ("data", "videos") else value for name, value in options.items()}
     typed = [str(source) for source in sources]
-    document = read_document(typed, SourceOptions(**{"class_names": class_names(LLP_CLASSES), **options}))
+    document = read_document(typed, SourceOptions(**options))
     corrections = Corrections(corrections_folder(typed, options.get("data")), document)
     if out is None:
         return RunningViewer(document, corrections, open_browser=open_browser)

@@ -138,7 +138,8 @@ def _one_system(runs: Sequence[LoggedRun], select_by: str, colours: Theme) -> li
         (colours.ink, _DASHED),
         (colours.quiet, "solid"),
     )
-    selecting = {} if select_by in SCORES else {select_by: select_by.replace(".", " ").replace("_", " ")}
+    called = select_by.removeprefix("figures.").replace(".", " ").replace("_", " ")
+    selecting = {} if select_by in SCORES else {select_by: called}
     scores = [
         _Line(
             name=name,

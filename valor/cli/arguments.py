@@ -58,7 +58,10 @@ COMMANDS = (
 """Every command, in the order of the help."""
 
 
-TAKE_OWN_PARTS = ("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate")
+TAKE_OWN_PARTS = (
+    *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate"),
+    *("lint", "table", "view", "import", "export", "doctor"),
+)
 """Commands that run a file of the user's own first."""
 
 

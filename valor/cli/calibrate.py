@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from valor.data.datasets import vocabulary_of
 from valor.data.prediction_files import read_any_predictions
-from valor.data.tables import WEAK_TABLES, Split
+from valor.data.tables import Split
 from valor.data.thresholds import Calibration, read_thresholds, write_calibration
-from valor.data.vocabulary import EventClass, read_vocabulary
+from valor.data.vocabulary import EventClass
 from valor.eval.decide import PRESETS
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
 from valor.labelling.labels import default_thresholds, thresholds_of
@@ -36,7 +37,7 @@ def add(commands: Commands) -> Parser:
         "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json",
     )
     command.add_argument("source", type=Path, metavar="SOURCE", help="predictions, or a store of evidence")
-    add_truth(command, splits=tuple(WEAK_TABLES))
+    add_truth(command)
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="thresholds (JSON)")
     command.add_argument(
         "--criterion", default="segment-f", choices=tuple(CRITERIA), help="what is asked for (segment-f)"
@@ -63,7 +64,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    split = read_truth(cli, cli.source)
+    split = read_truth(cli, cli.source, dense=False)
     # a store, or the fingerprint folder within one
     is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
     found = _of_store(cli, split) if is_store else _of_predictions(cli, split)
@@ -99,7 +100,7 @@ def _of_store(cli: argparse.Namespace, split: Split) -> Calibration:
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
-    kept = _kept_thresholds(cli, store, read_vocabulary(cli.classes or "llp"))
+    kept = _kept_thresholds(cli, store, vocabulary_of(cli.classes, cli.annotations))
     missing = [role for role in roles if role not in kept]
     if missing:
         raise ValueError(

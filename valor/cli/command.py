@@ -6,8 +6,6 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from valor.data.tables import EVENT_TABLES
-
 from .options import Parser
 from .terminal import say
 
@@ -44,12 +42,17 @@ _SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     "quiet": ("--quiet", {"action": "store_true", "help": "no progress and no notes, only results and errors"}),
     "classes": (
         "--classes",
-        {"default": "llp", "metavar": "NAME|FILE", "help": "class vocabulary: llp or a JSON file"},
+        {"metavar": "NAME|FILE", "help": "class vocabulary: llp or a JSON file (the data set's)"},
     ),
-    "truth": (
-        "--truth",
-        {"default": "v2024", "choices": tuple(EVENT_TABLES), "help": "version of the audio annotations (v2024)"},
+    "names": (
+        "--classes",
+        {
+            "metavar": "NAME|FILE|NAMES",
+            "help": "llp, a JSON file, or names with commas between (the data set's; of LLP, classes.json beside the "
+            "tables)",
+        },
     ),
+    "truth": ("--truth", {"metavar": "VERSION", "help": "version of the annotations (the newest; LLP: v2024, v2020)"}),
     "changes": (
         "--set",
         {"action": "append", "default": [], "metavar": "a.b=c", "help": "change one option of the recipe"},
@@ -71,7 +74,7 @@ def add_shared(command: Parser, *names: str) -> None:
     """Add options that several commands have, by the name they are kept under."""
     for name in names:
         option, more = _SHARED[name]
-        command.add_argument(option, dest=name, **more)
+        command.add_argument(option, dest="classes" if name == "names" else name, **more)
     if "truth" in names:
         command.also(truth_version="--truth")
 

@@ -64,7 +64,7 @@ def run(cli: argparse.Namespace) -> int:
     evaluation = Evaluation(
         system=system,
         split=cli.split,
-        truth_version=cli.truth,
+        truth_version=split.truth_version or "",
         anchors=_anchors(system) if cli.anchors else (),
         sections=_sections(cli, system, split),
     )
@@ -86,9 +86,16 @@ def _anchors(system: "ScoredSystem") -> "list[tuple[str, Scores]]":
 
 
 def _sections(cli: argparse.Namespace, system: "ScoredSystem", split: "Split") -> "list[Section]":
-    from valor.scoring.system import class_sections, detail_sections, difference_section, interval_section
+    from valor.scoring.system import (
+        class_sections,
+        detail_sections,
+        difference_section,
+        figure_section,
+        interval_section,
+    )
 
-    sections = [interval_section(system)] if cli.interval else []
+    sections = [figure_section(system)] if system.scores.figures else []
+    sections += [interval_section(system)] if cli.interval else []
     if cli.against:
         other = read_system(cli.against, cli, split)
         sections.append(difference_section(system, other))

@@ -3,8 +3,10 @@
 import argparse
 from pathlib import Path
 
+from valor.data.datasets import dataset_of
+
 from .command import DONE, Commands, new_command
-from .import_ import KINDS_HELP, SPLITS
+from .import_ import KINDS_HELP
 from .options import Parser
 from .terminal import say
 
@@ -27,7 +29,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument("what", choices=("features", "labels", "checkpoint"), help="what to export")
     command.add_argument("source", type=Path, metavar="SOURCE", help="data folder, label folder or run folder")
     command.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder, or the .pt file")
-    command.add_argument("--splits", metavar="LIST", help=f"splits of features, separated by commas ({SPLITS})")
+    command.add_argument("--splits", metavar="LIST", help="splits of features, separated by commas (all)")
     command.add_argument("--kinds", metavar="LIST", help=f"feature kinds (all packed ones of {KINDS_HELP})")
     command.add_argument("--folded", action="store_true", help="also write folded kinds, under another folder name")
     return command
@@ -44,7 +46,8 @@ def run(cli: argparse.Namespace) -> int:
 def _features(cli: argparse.Namespace) -> int:
     from valor.data.published_files import export_features, exportable
 
-    kinds, splits = (cli.kinds or KINDS_HELP).split(","), (cli.splits or SPLITS).split(",")
+    kinds = (cli.kinds or KINDS_HELP).split(",")
+    splits = cli.splits.split(",") if cli.splits else dataset_of(cli.source).splits
     for card in exportable(cli.source, splits, kinds, folded=cli.folded):
         folder = export_features(cli.source, card, cli.out, progress=not cli.quiet)
         exact = "bit for bit" if card.exact else f"values as packed, {card.dtype} of {card.source_shape[0]} rows"

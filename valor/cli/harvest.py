@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from valor.data.datasets import grid_of, vocabulary_of
 from valor.data.tables import read_manifest
-from valor.data.vocabulary import class_names, read_vocabulary
+from valor.data.vocabulary import class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
 from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
@@ -86,7 +87,8 @@ def add(commands: Commands) -> Parser:
         "`valor labels`.\n\n"
         "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
         "undisturbed run had made, to the byte. A clip gets a status: ok, still, silent, short, no_audio, no_video,\n"
-        "undecodable, timeout (decoding hung) or missing. Missing clips are read once their file is there.",
+        "undecodable, timeout (decoding hung) or missing. Missing clips are read once their file is there. A file\n"
+        "dataset.json beside MANIFEST says the classes and the grid of another data set than LLP (docs/extend.md).",
         "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=Path, metavar="MANIFEST", help="table of clips and tags")
@@ -125,8 +127,8 @@ def run(cli: argparse.Namespace) -> int:
     allowed = read_allowance(cli.allow_failures)
     check_decoder(cli.decoder)
     typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
-    options = HARVEST.read(cli, **typed)
-    classes = read_vocabulary(cli.classes)
+    options = HARVEST.read(cli, **typed, grid=grid_of(cli.manifest.parent))
+    classes = vocabulary_of(cli.classes, cli.manifest.parent)
     manifest = read_manifest(cli.manifest, class_names(classes))
     choice = TEACHERS.read(cli)
     known = known_store(choice, classes, options)

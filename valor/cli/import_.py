@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valor.data.datasets import dataset_of
 from valor.data.feature_options import FEATURE_KINDS, PRECISIONS
-from valor.data.tables import WEAK_TABLES
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.parsers.options import NORM_ORDERS
 
@@ -16,7 +16,7 @@ from .terminal import say
 if TYPE_CHECKING:
     from valor.data.tables import Split
 
-SPLITS, KINDS_HELP = ",".join(WEAK_TABLES), ",".join(FEATURE_KINDS)
+KINDS_HELP = ",".join(FEATURE_KINDS)
 
 
 def add(commands: Commands) -> Parser:
@@ -39,8 +39,8 @@ def add(commands: Commands) -> Parser:
     command.add_argument("what", choices=("features", "labels", "checkpoint"), help="what to import")
     command.add_argument("source", type=Path, metavar="SOURCE", help="data folder, or the checkpoint file")
     command.add_argument("--out", type=Path, metavar="DIR", help="where to (SOURCE; a checkpoint needs it said)")
-    command.add_argument("--annotations", type=Path, metavar="DIR", help="tables AVVP_*.csv (SOURCE)")
-    command.add_argument("--splits", metavar="LIST", help=f"splits, separated by commas ({SPLITS})")
+    command.add_argument("--annotations", type=Path, metavar="DIR", help="annotation tables (SOURCE)")
+    command.add_argument("--splits", metavar="LIST", help="splits, separated by commas (all)")
     command.add_argument("--kinds", metavar="LIST", help=f"feature kinds (those there of {KINDS_HELP})")
     command.add_argument("--precision", choices=PRECISIONS, help="of packed features (float16)")
     command.add_argument("--allow-missing", action="store_true", help="go on without clips that have no file")
@@ -121,7 +121,7 @@ def _checkpoint(cli: argparse.Namespace) -> int:
     recipe = import_checkpoint(
         cli.source,
         cli.out,
-        class_names=class_names(read_vocabulary(cli.classes)),
+        class_names=class_names(read_vocabulary(cli.classes or "llp")),
         norm_order=cli.norm_order or "post",
         num_heads=cli.heads,
     )
@@ -135,8 +135,8 @@ def _checkpoint(cli: argparse.Namespace) -> int:
 
 
 def _splits(cli: argparse.Namespace) -> "list[Split]":
-    from valor.data.published_files import read_clips
-
-    names = class_names(read_vocabulary(cli.classes))
-    wanted = dict.fromkeys((cli.splits or SPLITS).split(","))
-    return [read_clips(cli.annotations or cli.source, split, names) for split in wanted]
+    folder = cli.annotations or cli.source
+    dataset = dataset_of(folder)
+    names = class_names(read_vocabulary(cli.classes)) if cli.classes else dataset.names
+    wanted = dict.fromkeys(cli.splits.split(",") if cli.splits else dataset.splits)
+    return [dataset.read_clips(folder, split, names) for split in wanted]

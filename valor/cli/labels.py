@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.label_file import LABEL_FACTS
-from valor.labelling.options import SCORED_SPLITS, LabelOptions
+from valor.labelling.options import LabelOptions
 from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
@@ -27,7 +27,7 @@ LABELS = Fields(
     margin="--margin LOGITS",
     compare="--compare STORE2",
     against="--against ANNOTATIONS",
-    split=Option("--split", {"choices": sorted(SCORED_SPLITS, reverse=True)}),
+    split="--split NAME",
     picture="--png FILE",
     disagreements="--disagreements",
 )
@@ -71,8 +71,6 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
     if cli.temperature is not None and not cli.soft:
         raise ValueError("--temperature is for soft labels; add --soft")
-    if cli.soft and cli.export:
-        raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
     temperature = 1.0 if cli.temperature is None else cli.temperature
     options = LABELS.read(cli, temperature=temperature if cli.soft else None, export=cli.export is not None)
     from valor.labelling.make import make_labels

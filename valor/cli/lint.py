@@ -4,8 +4,8 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
+from valor.data.datasets import dataset_of
 from valor.data.lint import lint_folder, to_text
-from valor.data.vocabulary import class_names, read_vocabulary
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
 from .options import Parser
@@ -25,9 +25,9 @@ def add(commands: Commands) -> Parser:
         "policy; 3: rows no rule covers, which scoring refuses, or with --strict any defect at all.",
         "valor lint data --strict",
     )
-    command.add_argument("folder", type=Path, metavar="DIR", help="folder of the AVVP_*.csv tables")
+    command.add_argument("folder", type=Path, metavar="DIR", help="folder of the annotation tables")
     command.add_argument("--strict", action="store_true", help="take every defect for a failure (exit code 3)")
-    add_shared(command, "truth", "classes")
+    add_shared(command, "truth", "names")
     command.add_argument("--limit", type=int, default=3, metavar="N", help="findings shown of each kind and table (3)")
     return command
 
@@ -35,10 +35,12 @@ def add(commands: Commands) -> Parser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if not cli.folder.is_dir():
-        raise FileNotFoundError(f"{cli.folder}: no such folder; give the one that holds AVVP_test_pd.csv")
+        raise FileNotFoundError(f"{cli.folder}: no such folder; give the one that holds the annotation tables")
     if cli.limit < 0:
         raise ValueError(f"--limit must be 0 or more, got {cli.limit}")
-    report = lint_folder(cli.folder, class_names(read_vocabulary(cli.classes)), truth_version=cli.truth)
+    dataset = dataset_of(cli.folder)
+    names = dataset.names_in(cli.folder, cli.classes)
+    report = lint_folder(cli.folder, names, dataset=dataset, truth_version=cli.truth)
     say(to_text(report, limit=cli.limit))
     of = report.severities()
     failing = of["refused"] or (cli.strict and of["defect"])

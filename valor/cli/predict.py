@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from valor.data.datasets import dataset_of
+
 from .command import DONE, Commands, new_command
 from .options import Parser
 from .terminal import say
@@ -25,7 +27,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("run", type=Path, metavar="RUN", help="run folder of `valor train`")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
-    command.add_argument("--split", default="test", choices=("val", "test"), help="split to predict (test)")
+    command.add_argument("--split", metavar="NAME", help="split to predict (test, or what the data set scores)")
     command.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="predictions (.npz, .json, .audio.tsv or a folder)"
     )
@@ -39,7 +41,9 @@ def run(cli: argparse.Namespace) -> int:
     writable_format(cli.out)  # before the work, not after it
     from valor.training.run import predict_run
 
-    predictions = predict_run(cli.run, cli.data, cli.split)
-    write_any_predictions(cli.out, predictions)
+    dataset = dataset_of(cli.data)
+    split = cli.split or dataset.split_for("test")
+    predictions = predict_run(cli.run, cli.data, split, dataset=dataset)
+    write_any_predictions(cli.out, predictions, segment_seconds=dataset.seconds)
     say(f"{len(predictions.clip_ids)} clips; wrote {cli.out}")
     return DONE

@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valor.data.datasets import LLP, dataset_of
+from valor.data.datasets import dataset_of
 from valor.data.prediction_files import parse_files, read_any_predictions
 from valor.data.predictions import Predictions, gate_of
 from valor.data.segment_grid import ROUNDINGS
-from valor.data.tables import Split, read_event_table, read_split
+from valor.data.tables import LLP_SEGMENTS, Split, read_event_table
 from valor.data.thresholds import apply_calibration, read_calibration
-from valor.data.vocabulary import read_class_names
 from valor.eval.decide import GATES, PRESETS, PostProcessing, preset
 from valor.label_harvest.store.manifest import media_id
 
@@ -22,18 +21,15 @@ if TYPE_CHECKING:
     from valor.scoring.system import ScoredSystem
 
 
-def add_truth(command: Parser, *, splits: tuple[str, ...] = ("val", "test")) -> None:
+def add_truth(command: Parser) -> None:
     """Options that name the truth."""
     command.add_argument(
-        "--annotations", type=Path, required=True, metavar="DIR", help="folder of the AVVP_*.csv tables"
+        "--annotations", type=Path, required=True, metavar="DIR", help="folder of the annotation tables"
     )
-    command.add_argument("--split", required=True, choices=splits, help="split that was predicted")
-    add_shared(command, "truth")
     command.add_argument(
-        "--classes",
-        metavar="NAME|FILE|NAMES",
-        help="llp, a JSON file, or names with commas between (default: classes.json beside the tables, else llp)",
+        "--split", required=True, metavar="NAME", help="split that was predicted, as val or test of LLP"
     )
+    add_shared(command, "truth", "names")
 
 
 def add_features(command: Parser) -> None:
@@ -82,12 +78,20 @@ def add_scores(command: Parser) -> None:
     )
 
 
-def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> Split:
-    """The split that was named, with its truth on the segments of what is scored on it."""
+def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, dense: bool = True) -> Split:
+    """The split that was named, with its truth on the segments of what is scored on it.
+
+    Args:
+        cli: What was typed.
+        scored: What is scored.
+        dense: Refuse a split without dense truth.
+    """
     dataset = dataset_of(cli.annotations)
-    other = dataset is not LLP
-    names = dataset.names if other and not cli.classes else read_class_names(cli.classes, cli.annotations)
-    whole = dataset.read_split(cli.annotations, cli.split, names, truth_version=None if other else cli.truth)
+    names = dataset.names_in(cli.annotations, cli.classes)
+    whole = dataset.read_split(cli.annotations, cli.split, names, truth_version=cli.truth)
+    if dense and whole.truth is None:
+        known = f"; {' and '.join(dataset.annotated)} have" if dataset.annotated else ""
+        raise ValueError(f"--split must be one with dense annotations, which {cli.split} has not{known}")
     segments = _segments_of(scored, cli, names)
     named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
     if segments in (None, dataset.segments) or named_by_length or whole.truth is None or dataset.reader:
@@ -107,14 +111,8 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None) -> Spl
             f"({listed}); score it on annotations of the same clips"
         )
     assert segments is not None
-    return read_split(
-        cli.annotations,
-        cli.split,
-        names,
-        truth_version=whole.truth_version,
-        num_segments=segments,
-        layout=dataset.layout,
-    )
+    longer = replace(dataset, segments=segments)
+    return longer.read_split(cli.annotations, cli.split, names, truth_version=whole.truth_version)
 
 
 def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:
@@ -134,7 +132,6 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     from valor.training.run_folder import BEST, refuse_several_seeds
 
     name, path = named_path(str(typed))
-    num_segments = split.truth.shape[1] if split.truth is not None else 10
     refuse_several_seeds(path)
     if (path / BEST).is_file():
         from valor.training.run import predict_run
@@ -145,7 +142,8 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
             path,
             split.class_names,
             clip_ids=split.clip_ids,
-            num_segments=num_segments,
+            num_segments=split.truth.shape[1] if split.truth is not None else LLP_SEGMENTS,
+            segment_seconds=split.segment_seconds,
             rounding=cli.rounding,
             use_scores=cli.use_scores,
         )

@@ -24,7 +24,10 @@ def add(commands: Commands) -> Parser:
         "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md",
     )
     command.add_argument("runs", nargs="+", metavar="RUN", help="score file or folder; NAME=RUN to call the row NAME")
-    command.add_argument("--published", action="store_true", help="add the published rows of LLP, with their sources")
+    command.add_argument(
+        "--published", action="store_true", help="add the published rows of the data set, LLP's, with their sources"
+    )
+    command.add_argument("--data", type=Path, metavar="DIR", help="data of the set whose published rows are added")
     command.add_argument("--baseline", metavar="NAME", help="row the others are compared with: deltas in points")
     command.add_argument("--mix", action="store_true", help="accept other rules, truths, selections and coverage")
     command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
@@ -34,10 +37,12 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.scoring.compare import compare, read_published
+    from valor.scoring.compare import compare, published_of, read_published
     from valor.scoring.layout import FORMATS as LAYOUTS
 
-    known = read_published()
+    if cli.data and not cli.published:
+        raise ValueError("--data says whose published rows are added; give --published too")
+    known = published_of(cli.runs, cli.data) if cli.published else read_published()
     comparison = compare(cli.runs, known if cli.published else None, baseline=cli.baseline, mix=cli.mix, known=known)
     comparison = replace(comparison, notes=tuple(typed_words(note, cli.flags) for note in comparison.notes))
     write_or_print({name: partial(layout, comparison) for name, layout in LAYOUTS.items()}, cli)

@@ -70,6 +70,9 @@ def run(cli: argparse.Namespace) -> int:
         scores = [found for result in results if (found := getattr(result, split)) is not None]
         if scores:
             say(f"\n{score_text([(SPLIT_TITLES[split], scores)], [])}")
+            for name in scores[0].figures:
+                own = [f"{figure:.1f}" for one in scores if (figure := one.figures[name]) is not None]
+                say(f"{name}: {', '.join(own) or 'not defined'}")
     return DONE
 
 

@@ -5,14 +5,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valor.data.tables import EVENT_TABLES, WEAK_TABLES
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.viewer.documents import Document
 from valor.viewer.options import SourceOptions
 from valor.viewer.page import write_page
 
 from .command import DONE, Commands, new_command
-from .options import Fields, Option, Parser, typed_words
+from .options import Fields, Parser, typed_words
 from .scored import add_rule, add_thresholds, read_rule
 from .terminal import say
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
 SOURCES = Fields(
     SourceOptions,
     data="--data DIR",
-    split=Option("--split", {"choices": tuple(WEAK_TABLES)}),
-    truth_version=Option("--truth", {"choices": tuple(EVENT_TABLES)}),
+    split="--split NAME",
+    truth_version="--truth VERSION",
     videos="--videos DIR",
 )
 
@@ -47,7 +46,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("sources", nargs="*", metavar="SOURCE", help="what to show (see above)")
     SOURCES.add(command)
-    command.add_argument("--classes", default="llp", metavar="NAME|FILE", help="classes of sources that name none")
+    command.add_argument("--classes", metavar="NAME|FILE", help="classes of sources that name none (the data set's)")
     command.add_argument("--out", type=Path, metavar="FILE", help="write one HTML file and end")
     command.add_argument(
         "--embed", action="store_true", default=None, help="put all media into --out (unasked up to 25 MB in all)"
@@ -66,7 +65,7 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if cli.out and cli.out.suffix not in (".html", ".htm"):
         raise ValueError(f"--out must end in .html, got {cli.out}")
-    names = class_names(read_vocabulary(cli.classes))
+    names = class_names(read_vocabulary(cli.classes)) if cli.classes else None
     options = SOURCES.read(cli, class_names=names, rule=lambda held: read_rule(cli, held, held))
     from valor.viewer.corrections import Corrections, corrections_folder
     from valor.viewer.sources import read_document

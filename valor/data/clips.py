@@ -7,14 +7,15 @@ parts are all there get through.
 
 import hashlib
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from valor.eval.metrics import Metric
 from valor.label_harvest.store.store import read_store, store_manifest
 from valor.parsers.folding import fold_clap_map
 
@@ -75,6 +76,10 @@ class ClipSet:
     """bool [N, T, M, C]; soft ones float in 0..1."""
     truth: Tensor | None = None
     """bool [N, T, M, C], the human labels of val and test."""
+    segment_seconds: float = 1.0
+    """Length of a segment."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
+    """Figures of the data set beside the ten F-scores, by name."""
 
     def __post_init__(self) -> None:
         """Refuse tensors that do not belong together, and numbers no network can learn from."""
@@ -147,7 +152,7 @@ class ClipSet:
 
     def take(self, rows: Sequence[int]) -> "ClipSet":
         """Keep the clips of these rows, in this order."""
-        picked = {field.name: getattr(self, field.name) for field in fields(self)}
+        picked = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         tensors: dict[str, Any] = {
             name: value[list(rows)] for name, value in picked.items() if isinstance(value, Tensor)
         }
@@ -170,10 +175,10 @@ class ClipSet:
     def fingerprint(self) -> str:
         """sha256 over clips, features and labels: what a run must find again to be resumed."""
         digest = hashlib.sha256("\n".join((*self.clip_ids, "", *self.class_names)).encode())
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for entry in fields(self):
+            value = getattr(self, entry.name)
             if isinstance(value, Tensor):
-                digest.update(f"{field.name} {value.dtype} {tuple(value.shape)}".encode())
+                digest.update(f"{entry.name} {value.dtype} {tuple(value.shape)}".encode())
                 digest.update(value.contiguous().cpu().numpy().data)
         return digest.hexdigest()
 
@@ -227,12 +232,18 @@ def read_clip_set(
         raise ValueError(f"no clip of the split {split.name!r} has all its features and labels under {source}")
     if len(kept) < clips:
         parts = {name: tensor[kept] for name, tensor in parts.items()}
-    return ClipSet(clip_ids=tuple(split.clip_ids[row] for row in kept), class_names=split.class_names, **parts)
+    return ClipSet(
+        clip_ids=tuple(split.clip_ids[row] for row in kept),
+        class_names=split.class_names,
+        segment_seconds=split.segment_seconds,
+        metrics=split.metrics,
+        **parts,
+    )
 
 
 def _moved(held: Batch | ClipSet, device: torch.device | str) -> dict[str, Any]:
     """Every tensor of a value on a device."""
-    values = {field.name: getattr(held, field.name) for field in fields(held)}
+    values = {entry.name: getattr(held, entry.name) for entry in fields(held)}
     return {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
 
 

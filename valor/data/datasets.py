@@ -1,29 +1,56 @@
-"""Data sets as values: vocabulary, splits, tables and grid of each, and which one a data folder holds.
+"""Data sets as values: vocabulary, splits, tables, grid, metrics, published rows; and which one a data folder holds.
 
 A data folder is of LLP unless a file `dataset.json` in it says otherwise: {"dataset": NAME}, a key of DATASETS, or a
 description of tables in LLP's columns (see `valor.data.tables`):
 
     {"name": "birds", "title": "Birds of the garden", "classes": "classes.json", "segments": 10,
-     "tags": {"train": "train.tsv", "val": "val.tsv", "test": "test.tsv"},
-     "events": {"v1": ["heard.tsv", "seen.tsv"]}, "annotated": ["val", "test"]}
+     "tags": {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"},
+     "events": {"v1": ["heard.tsv", "seen.tsv"]}, "annotated": ["dev", "test"],
+     "roles": {"val": "dev"}, "published": "published.json"}
+
+`classes` is a vocabulary file, a file of names, or a list of names. `roles` says which split is trained on (train),
+which one the kept epoch is chosen on (val) and which one is scored (test), where it is not the split of that name.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from valor.eval.decide import PRESETS, PostProcessing
+from valor.eval.metrics import Metric
+from valor.label_harvest.disk import replaced
+from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.strict_json import as_list, as_names, as_object, as_text, as_whole, loads
 
-from .tables import LLP_LAYOUT, LLP_SEGMENTS, MOST_SEGMENTS, Layout, Split, read_split, read_weak_table
-from .vocabulary import LLP_CLASSES, EventClass, class_names, read_vocabulary
+from .tables import (
+    LLP_LAYOUT,
+    LLP_SEGMENTS,
+    MOST_SEGMENTS,
+    Layout,
+    Split,
+    read_clip_ids,
+    read_split,
+    read_weak_table,
+)
+from .vocabulary import (
+    CLASSES_FILE,
+    LLP_CLASSES,
+    EventClass,
+    class_names,
+    named_classes,
+    read_class_names,
+    read_vocabulary,
+)
 
 DATASET_FILE = "dataset.json"
 """Says in a data folder which data set it holds, where that is not LLP."""
 
-_KEYS = ("name", "title", "classes", "segments", "tags", "events", "annotated")
+ROLES = ("train", "val", "test")
+"""What splits are for: trained on, the kept epoch chosen on, scored."""
+
+_KEYS = ("name", "title", "classes", "segments", "tags", "events", "annotated", "roles", "published")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,16 +64,18 @@ class DataSet:
     classes: tuple[EventClass, ...]
     """Its vocabulary, in the order of the class axis."""
     layout: Layout = LLP_LAYOUT
-    """Its annotation tables."""
+    """Its annotation tables; with a reader of its own, the names of its splits and of the versions of its truth."""
+    roles: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Split that is trained on (train), chosen on (val) and scored (test), where it is not the one of that name."""
     sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
     """Clips of each split as published; empty where nobody counts on it."""
     segments: int | None = LLP_SEGMENTS
     """T of every clip; None for clips of any length."""
     seconds: float = 1.0
     """What a segment lasts."""
-    rules: Mapping[str, PostProcessing] = field(default_factory=lambda: dict(PRESETS), hash=False)
-    """Decision rules of published systems, by name."""
-    published: str | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict, hash=False)
+    """Figures beside the ten F-scores, which every data set has, by the name tables call them by."""
+    published: Path | None = None
     """File of published rows, in the form of LLP's `published_scores.json`; None where there are none."""
     reader: Callable[["DataSet", Path, str, tuple[str, ...], str], Split] | None = None
     """Reads a split from (data set, folder, split, class names, truth version); None for tables in LLP's columns."""
@@ -58,6 +87,12 @@ class DataSet:
                 f"{self.name}: tables in LLP's columns have clips of one length in segments of one second, got "
                 f"segments {self.segments} of {self.seconds:g} s; give the data set a reader of its own"
             )
+        for role, split in self.roles.items():
+            if role not in ROLES or split not in self.splits:
+                raise ValueError(
+                    f"{self.name}: roles must say which of the splits {', '.join(self.splits)} is {', '.join(ROLES)}, "
+                    f"got {role}: {split}"
+                )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -68,6 +103,24 @@ class DataSet:
     def splits(self) -> tuple[str, ...]:
         """Names of the splits."""
         return tuple(self.layout.tags)
+
+    @property
+    def annotated(self) -> tuple[str, ...]:
+        """Names of the splits with dense truth."""
+        return tuple(split for split in self.splits if split in self.layout.annotated)
+
+    def split_for(self, role: str) -> str:
+        """The split that is trained on (train), chosen on (val) or scored (test)."""
+        return self.roles.get(role, role)
+
+    def names_in(self, folder: Path | str, typed: str | None = None) -> tuple[str, ...]:
+        """Names of the classes of tables in a folder.
+
+        Args:
+            folder: The data folder.
+            typed: As `read_class_names` takes; None for those of the data set, and of LLP for a `classes.json` there.
+        """
+        return self.names if typed is None and self.name != "llp" else read_class_names(typed, Path(folder))
 
     def read_split(
         self, folder: Path | str, split: str, names: Sequence[str] | None = None, *, truth_version: str | None = None
@@ -84,21 +137,41 @@ class DataSet:
             ValueError: The split or version is unknown, or a table is damaged; says file and line.
             FileNotFoundError: A table is not in the folder.
         """
-        version, named = truth_version or next(iter(self.layout.events)), tuple(names or self.names)
+        self._check_split(split)
+        version, named = truth_version or next(iter(self.layout.events), ""), tuple(names or self.names)
+        if self.layout.events and version not in self.layout.events:
+            raise ValueError(f"truth_version must be one of {', '.join(self.layout.events)}, got {version!r}")
         if self.reader is not None:
-            return _with_digest(self.reader(self, Path(folder), split, named, version), version)
+            return self._told(_with_digest(self.reader(self, Path(folder), split, named, version), version))
         assert self.segments is not None  # checked when the data set was made
-        return read_split(folder, split, named, truth_version=version, num_segments=self.segments, layout=self.layout)
+        return self._told(
+            read_split(folder, split, named, truth_version=version, num_segments=self.segments, layout=self.layout)
+        )
 
     def read_clips(self, folder: Path | str, split: str, names: Sequence[str] | None = None) -> Split:
         """Read the clips and tags of a split, and no dense truth; arguments and errors as in `read_split`."""
         if self.reader is not None:
             return self.read_split(folder, split, names)
+        self._check_split(split)
         named = tuple(names or self.names)
-        if split not in self.layout.tags:
-            raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
         clip_ids, weak_labels = read_weak_table(Path(folder) / self.layout.tags[split], named)
-        return Split(split, clip_ids, named, weak_labels)
+        return self._told(Split(split, clip_ids, named, weak_labels))
+
+    def read_ids(self, folder: Path | str, split: str) -> tuple[str, ...]:
+        """The names of the clips of a split, whatever their tags; arguments and errors as in `read_split`."""
+        if self.reader is not None:
+            return self.read_split(folder, split).clip_ids
+        self._check_split(split)
+        return read_clip_ids(Path(folder) / self.layout.tags[split])
+
+    def _check_split(self, split: str) -> None:
+        if split not in self.splits:
+            raise ValueError(f"split must be one of {', '.join(self.splits)}, got {split!r}")
+
+    def _told(self, split: Split) -> Split:
+        """The split with what a data set says of all of them."""
+        role = next((role for role in ROLES if self.split_for(role) == split.name), "")
+        return replace(split, dataset=self.name, role=role, segment_seconds=self.seconds, metrics=self.metrics)
 
 
 def _with_digest(split: Split, version: str) -> Split:
@@ -114,7 +187,7 @@ LLP = DataSet(
     title="LLP",
     classes=LLP_CLASSES,
     sizes={"train": 10_000, "val": 649, "test": 1_200},
-    published="published_scores.json",
+    published=Path(__file__).with_name("published_scores.json"),
 )
 """Look, Listen, and Parse: Tian et al., ECCV 2020."""
 
@@ -153,6 +226,53 @@ def _known(name: object, path: Path) -> DataSet:
     return DATASETS[name]
 
 
+def vocabulary_of(typed: str | None, *folders: Path | None) -> tuple[EventClass, ...]:
+    """Classes with their captions and thresholds.
+
+    Args:
+        typed: A vocabulary by name or file.
+        folders: Where nothing is typed, the first of these that holds a `dataset.json` says it; none does of LLP.
+    """
+    if typed:
+        return read_vocabulary(typed)
+    said = (folder for folder in folders if folder is not None and (folder / DATASET_FILE).is_file())
+    return next((dataset_of(folder) for folder in said), LLP).classes
+
+
+def grid_of(folder: Path) -> Grid:
+    """The grid the clips of a data folder are harvested on; LLP's where they are of any length."""
+    dataset = dataset_of(folder)
+    return Grid(num_segments=dataset.segments or LLP_SEGMENTS, segment_seconds=dataset.seconds)
+
+
+def write_description(folder: Path, dataset: DataSet, names: Sequence[str], layout: Layout, segments: int) -> None:
+    """Say in a folder that its tables, in LLP's columns, are of a data set; of LLP nothing has to be said.
+
+    Args:
+        folder: The folder of the tables.
+        dataset: What they are of.
+        names: The classes of the tables, whose captions are kept where they are those of the data set.
+        layout: The tables.
+        segments: T of the longest clip.
+    """
+    if dataset.name == "llp":
+        return
+    described = {
+        "name": dataset.name,
+        "title": dataset.title,
+        "classes": CLASSES_FILE,
+        "segments": segments,
+        "tags": dict(layout.tags),
+        "events": {version: list(tables) for version, tables in layout.events.items()},
+        "annotated": list(layout.annotated),
+        "roles": {role: split for role, split in dataset.roles.items() if split in layout.tags},
+    }
+    classes = [asdict(one) for one in dataset.classes] if tuple(names) == dataset.names else list(names)
+    for name, held in ((CLASSES_FILE, classes), (DATASET_FILE, described)):
+        with replaced(folder / name) as temporary:
+            temporary.write_text(json.dumps(held, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
 def _described(held: Mapping[str, Any], path: Path) -> DataSet:
     listed = as_object(held["events"], f"{path}: events")
     events = {version: tuple(as_list(tables, f"{path}: events")) for version, tables in listed.items()}
@@ -161,12 +281,34 @@ def _described(held: Mapping[str, Any], path: Path) -> DataSet:
     tags = as_object(held["tags"], f"{path}: tags")
     for table in (*tags.values(), *(table for tables in events.values() for table in tables)):
         as_text(table, f"{path}: the name of a table")
-    annotated = as_names(held["annotated"], f"{path}: annotated") if "annotated" in held else ("val", "test")
+    given = as_object(held.get("roles", {}), f"{path}: roles")
+    roles = {role: as_text(split, f"{path}: roles") for role, split in given.items()}
+    annotated: tuple[str, ...] = (roles.get("val", "val"), roles.get("test", "test"))
+    if "annotated" in held:
+        annotated = as_names(held["annotated"], f"{path}: annotated")
+        if strangers := [split for split in annotated if split not in tags]:
+            raise ValueError(f"{path}: annotated must be of the splits {', '.join(tags)}, got {', '.join(strangers)}")
     name = as_text(held["name"], f"{path}: name")
     return DataSet(
         name=name,
         title=as_text(held.get("title", name), f"{path}: title"),
-        classes=read_vocabulary(str(path.parent / as_text(held["classes"], f"{path}: classes"))),
+        classes=_classes(held["classes"], path),
         layout=Layout(tags, events, annotated),
+        roles=roles,
         segments=as_whole(held.get("segments", LLP_SEGMENTS), f"{path}: segments", 1, MOST_SEGMENTS),
+        published=path.parent / as_text(held["published"], f"{path}: published") if "published" in held else None,
     )
+
+
+def _classes(held: object, path: Path) -> tuple[EventClass, ...]:
+    """Classes of a description: a file of them or of their names beside it, or the names themselves."""
+    if isinstance(held, list):
+        return named_classes(as_names(held, f"{path}: classes"))
+    file = path.parent / as_text(held, f"{path}: classes")
+    try:
+        listed = loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        listed = None  # read_vocabulary says what is wrong
+    if isinstance(listed, list) and listed and all(isinstance(name, str) for name in listed):
+        return named_classes(as_names(listed, str(file)))
+    return read_vocabulary(str(file))

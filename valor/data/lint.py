@@ -13,12 +13,10 @@ from pathlib import Path
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
 
+from .datasets import LLP, DataSet
 from .tables import (
     EVENT_COLUMNS,
-    EVENT_TABLES,
-    LLP_SEGMENTS,
     WEAK_COLUMNS,
-    WEAK_TABLES,
     plain_seconds,
     table_rows,
     tags_in,
@@ -44,6 +42,7 @@ class Defect:
 
 
 DEFECTS: dict[str, Defect] = {
+    "refused-split": Defect("split that its data set's own reader refuses", "refused when it is read", "refused"),
     "missing-table": Defect("table is not there", "refused when its split is read", "refused"),
     "no-table": Defect("file is no table of this kind", "refused when its split is read", "refused"),
     "columns": Defect("row with another number of columns", "refused", "refused"),
@@ -54,7 +53,7 @@ DEFECTS: dict[str, Defect] = {
     "same-media": Defect("clips of one media id", "both read; the published files of one overwrite the other's"),
     "no-tags": Defect("clip without tags", "read as it is", "note"),
     "repeated-tag": Defect("tag given twice", "counts once"),
-    "orphan": Defect("events of no val or test clip", "left out: names must match letter by letter"),
+    "orphan": Defect("events of no annotated clip", "left out: names must match letter by letter"),
     "no-length": Defect("event that ends where or before it starts", "left out: marks nothing"),
     "beyond-clip": Defect("event that ends beyond its clip", "cut at the end of the clip"),
     "duplicate": Defect("same event twice", "merged: counts once"),
@@ -124,18 +123,18 @@ class LintReport:
 
 def lint_folder(
     folder: Path | str,
-    class_names: Sequence[str],
+    class_names: Sequence[str] | None = None,
     *,
-    truth_version: str = "v2024",
-    num_segments: int = LLP_SEGMENTS,
+    dataset: DataSet = LLP,
+    truth_version: str | None = None,
 ) -> LintReport:
     """Look for defects in every table of an annotation folder.
 
     Args:
         folder: folder of the tables.
-        class_names: every class the tables may name.
-        truth_version: which event tables to look at.
-        num_segments: T of every clip; a segment lasts one second.
+        class_names: every class the tables may name; None for those of the data set.
+        dataset: what the folder holds. Of one with a reader of its own it is said whether that reads each split.
+        truth_version: which event tables to look at; None for the first.
 
     Returns:
         All findings; a folder without one has none.
@@ -144,29 +143,47 @@ def lint_folder(
         ValueError: The truth version is unknown.
         FileNotFoundError: The folder holds no annotation table at all.
     """
-    folder = Path(folder)
-    if truth_version not in EVENT_TABLES:
-        raise ValueError(f"truth_version must be one of {', '.join(EVENT_TABLES)}, got {truth_version!r}")
-    names = (*WEAK_TABLES.values(), *EVENT_TABLES[truth_version])
+    folder, versions = Path(folder), dataset.layout.events
+    truth_version = truth_version or next(iter(versions), "")
+    if versions and truth_version not in versions:
+        raise ValueError(f"truth_version must be one of {', '.join(versions)}, got {truth_version!r}")
+    class_names = class_names or dataset.names
+    if dataset.reader is not None:
+        return _read_by_its_own(folder, class_names, dataset, truth_version)
+    event_tables, num_segments = versions[truth_version], dataset.segments
+    assert num_segments is not None  # of tables in LLP's columns
+    names = (*dataset.layout.tags.values(), *event_tables)
     if not any((folder / name).is_file() for name in names):
         raise FileNotFoundError(f"{folder}: no annotation table here; a folder of them holds {', '.join(names)}")
     notes = _Notes()
-    tags = {split: _read_tags(folder / name, class_names, notes) for split, name in WEAK_TABLES.items()}
+    tags = {split: _read_tags(folder / name, class_names, notes) for split, name in dataset.layout.tags.items()}
     _compare_splits(tags, notes)
-    known = tags["val"] | tags["test"]
+    annotated = {split: tags[split] for split in dataset.annotated}
+    known = {clip_id: of for clips in annotated.values() for clip_id, of in clips.items()}
     rows: list[_Row] = []
-    for modality, name in zip(MODALITIES, EVENT_TABLES[truth_version], strict=True):
+    for modality, name in zip(MODALITIES, event_tables, strict=True):
         of_table = _read_events(folder / name, modality, class_names, notes)
         if known:
-            _find_orphans(of_table, known, tags["train"], notes)
+            _find_orphans(of_table, tags, tuple(annotated), notes)
             _compare_with_tags(of_table, known, notes)
         _compare_rows(of_table, num_segments, notes)
         rows += of_table
-    for split in ("val", "test"):
-        _compare_clips(split, tags[split], rows, EVENT_TABLES[truth_version], notes)
+    for split in annotated:
+        _compare_clips(split, tags[split], rows, event_tables, notes)
     order = list(DEFECTS)
     found = sorted(notes.findings, key=lambda finding: order.index(finding.kind))
     return LintReport(folder, tuple(found), {split: len(clips) for split, clips in tags.items()})
+
+
+def _read_by_its_own(folder: Path, names: Sequence[str], dataset: DataSet, version: str) -> LintReport:
+    """What the reader of a data set refuses."""
+    notes, clips = _Notes(), {}
+    for split in dataset.splits:
+        try:
+            clips[split] = len(dataset.read_split(folder, split, names, truth_version=version or None).clip_ids)
+        except (OSError, ValueError) as error:
+            notes.add("refused-split", (split, None), None, str(error))
+    return LintReport(folder, tuple(notes.findings), clips)
 
 
 def to_text(report: LintReport, *, limit: int = 3) -> str:
@@ -292,15 +309,20 @@ def _compare_splits(tags: Mapping[str, Mapping[str, _Tags]], notes: _Notes) -> N
                 notes.add("same-media", where, clip_id, f"shares its media id with {other} of {other_split}")
 
 
-def _find_orphans(rows: Iterable[_Row], known: Mapping[str, _Tags], train: Mapping[str, _Tags], notes: _Notes) -> None:
-    """Names of event rows that are no clip of val or test, each once."""
+def _find_orphans(
+    rows: Iterable[_Row], tags: Mapping[str, Mapping[str, _Tags]], annotated: Sequence[str], notes: _Notes
+) -> None:
+    """Names of event rows that are no clip of an annotated split, each once."""
+    known = {clip_id for split in annotated for clip_id in tags[split]}
+    others = {clip_id: split for split, clips in tags.items() if split not in annotated for clip_id in clips}
     of_name = defaultdict(list)
     for row in rows:
         if row.clip_id not in known:
             of_name[row.clip_id].append(row)
     for name, its_rows in of_name.items():
-        hint = " (a clip of train)" if name in train else did_you_mean(name, list(known))
-        notes.add("orphan", its_rows[0], name, f"no clip of val or test{hint}; rows: {len(its_rows)}")
+        hint = f" (a clip of {others[name]})" if name in others else did_you_mean(name, list(known))
+        where = " or ".join(annotated)
+        notes.add("orphan", its_rows[0], name, f"no clip of {where}{hint}; rows: {len(its_rows)}")
 
 
 def _compare_with_tags(rows: Iterable[_Row], known: Mapping[str, _Tags], notes: _Notes) -> None:

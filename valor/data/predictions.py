@@ -29,6 +29,7 @@ import numpy as np
 
 from valor.eval.decide import PostProcessing, check_probs, decide
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame, plain_marks
+from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, score
 from valor.label_harvest.arrays import npz_names, read_npz
 from valor.label_harvest.disk import replaced
@@ -49,9 +50,6 @@ ARRAYS = {
     "valid": ("clips", "segments"),
 }
 """The arrays of a prediction file and their axes."""
-
-_TRUTH_SECONDS = 1.0
-"""What a segment of annotations lasts."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -225,12 +223,15 @@ def align(predictions: Predictions, split: Split, *, allow_subset: bool = False)
     return replace(predictions, clip_ids=clip_ids, class_names=split.class_names, **arrays)
 
 
-def on_truth(predictions: Predictions, truth: BoolArray, *, aloud: bool = False) -> Predictions:
+def on_truth(
+    predictions: Predictions, truth: BoolArray, *, segment_seconds: float = 1.0, aloud: bool = False
+) -> Predictions:
     """Predictions as they are scored: what they leave out is nothing found, and hides nothing of the truth.
 
     Args:
         predictions: aligned with the clips of the truth.
         truth: bool [N, T, M, C].
+        segment_seconds: length of its segments.
         aloud: whether to log what they leave out.
 
     Returns:
@@ -247,9 +248,9 @@ def on_truth(predictions: Predictions, truth: BoolArray, *, aloud: bool = False)
             f"predictions must have the {truth.shape[1]} segments of the annotations for each clip, "
             f"got {main.shape[1]}; predict on the segment grid of the annotations"
         )
-    if predictions.segment_seconds is not None and abs(predictions.segment_seconds - _TRUTH_SECONDS) > 1e-6:
+    if predictions.segment_seconds is not None and abs(predictions.segment_seconds - segment_seconds) > 1e-6:
         raise ValueError(
-            f"segments of {predictions.segment_seconds:g} s cannot be scored on annotations of {_TRUTH_SECONDS:g} s; "
+            f"segments of {predictions.segment_seconds:g} s cannot be scored on annotations of {segment_seconds:g} s; "
             "predict on the segment grid of the annotations"
         )
     if predictions.valid is None:
@@ -332,8 +333,9 @@ def score_predictions(
         allow_subset: score the clips that are there and say how many were expected.
 
     Returns:
-        The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing,
-        and simulated where the features were.
+        The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing;
+        figures, where the data set has metrics of its own; dataset, where it is another than LLP; and simulated where
+        the features were.
 
     Raises:
         ValueError: The split has no truth; clips, classes or segments differ; or the post-processing does not fit.
@@ -342,16 +344,29 @@ def score_predictions(
         raise ValueError(f"the split {split.name!r} has no dense truth to score against; use val or test")
     aligned = align(predictions, split, allow_subset=allow_subset)
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
-    truth = split.truth[[row_of[clip_id] for clip_id in aligned.clip_ids]]
-    judged = on_truth(aligned, truth, aloud=True)
+    rows = [row_of[clip_id] for clip_id in aligned.clip_ids]
+    truth = split.truth[rows]
+    judged = on_truth(aligned, truth, segment_seconds=split.segment_seconds, aloud=True)
     predicted, rule = marks_of(judged, aligned.valid, post_processing)
     scores = score(predicted, truth, valid=judged.valid)
+    held = Judged(
+        predicted=predicted,
+        truth=truth,
+        weak_labels=split.weak_labels[rows],
+        valid=judged.valid,
+        segment_probs=judged.segment_probs,
+        clip_probs=judged.clip_probs,
+        segment_seconds=split.segment_seconds,
+    )
+    scores = replace(scores, figures=figures_of(held, split.metrics))
     report = scores.to_dict() | {
         "clips_expected": len(split.clip_ids),
         "truth_sha256": split.truth_sha256,
         "post_processing": rule,
         **predictions.provenance.flags,
     }
+    if split.dataset != "llp":
+        report["dataset"] = split.dataset
     if len(aligned.clip_ids) < len(split.clip_ids):
         left_out = [clip_id for clip_id in split.clip_ids if clip_id not in set(aligned.clip_ids)]
         _LOG.warning("the score leaves out %s", _listed("clips", left_out))

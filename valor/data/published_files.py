@@ -45,7 +45,7 @@ from .feature_files import (
 from .label_file import FILE_NAME, PseudoLabels, write_pseudo_labels
 from .packed import PRECISIONS, PackedCard, packed_cards, read_packed, write_packed
 from .provenance import of_folder, of_labels, pass_mark, told_by
-from .tables import WEAK_TABLES, Split, read_weak_table
+from .tables import Split
 
 _LOG = logging.getLogger(__name__)
 
@@ -75,19 +75,6 @@ class Coverage:
     """Clips of the split."""
     missing: tuple[str, ...]
     """Those without a file."""
-
-
-def read_clips(annotations: Path, split: str, class_names: Sequence[str]) -> Split:
-    """Read the clips and tags of a split; features and labels need no dense truth.
-
-    Raises:
-        FileNotFoundError: The table is not there.
-        ValueError: The split is unknown or the table is not in LLP's layout.
-    """
-    if split not in WEAK_TABLES:
-        raise ValueError(f"split must be one of {', '.join(WEAK_TABLES)}, got {split!r}")
-    clip_ids, weak_labels = read_weak_table(annotations / WEAK_TABLES[split], class_names)
-    return Split(split, clip_ids, tuple(class_names), weak_labels)
 
 
 def kinds_there(data: Path) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ from pathlib import Path
 import numpy as np
 
 from valor.eval.events import MODALITIES, BoolArray
+from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest, composed
 from valor.label_harvest.strict_json import MOST_SECONDS
@@ -257,7 +258,7 @@ class Split:
     """The clips of one split with their tags and, where it was annotated, their dense truth."""
 
     name: str
-    """train, val or test."""
+    """Of LLP train, val or test."""
     clip_ids: tuple[str, ...]
     """Names of the clips in the order of the table, which is the order of the axis N."""
     class_names: tuple[str, ...]
@@ -265,11 +266,19 @@ class Split:
     weak_labels: BoolArray
     """bool [N, C], the clip-level tags (papers call them video-level labels)."""
     truth: BoolArray | None = None
-    """bool [N, T, M, C], the annotated segments; None for train, which has none."""
+    """bool [N, T, M, C], the annotated segments; None for a split without, as LLP's train."""
     truth_version: str | None = None
     """Which event tables the truth came from."""
     truth_sha256: str | None = None
     """sha256 of the bytes of the two event tables, audio then visual."""
+    dataset: str = "llp"
+    """Name of the data set."""
+    role: str = ""
+    """train, val or test: what it is for; empty where nobody said."""
+    segment_seconds: float = 1.0
+    """Length of a segment."""
+    metrics: Mapping[str, Metric] = field(default_factory=dict, hash=False, repr=False)
+    """Figures of the data set beside the ten F-scores, by name."""
 
     def __post_init__(self) -> None:
         """Compose the names of the clips, by which everything is matched, and refuse one that stands twice."""

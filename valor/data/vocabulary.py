@@ -112,6 +112,27 @@ def prompts(classes: tuple[EventClass, ...], role: str) -> tuple[str | tuple[str
     return tuple(entry.audio_prompt if role == "audio" else entry.visual_prompt for entry in classes)
 
 
+PLAIN_VISUAL, PLAIN_AUDIO = 20.0, 6.0
+"""Thresholds of classes of which only the name is known: the highest of LLP's, a cosine of 0.20 for CLIP."""
+
+
+def named_classes(names: Sequence[str]) -> tuple[EventClass, ...]:
+    """Classes made of mere names.
+
+    A name that is one of LLP's gets LLP's captions, any other "A photo of NAME." and "This is a sound of NAME".
+
+    Raises:
+        ValueError: No name, or one twice.
+    """
+    known = {entry.name: entry for entry in LLP_CLASSES}
+    return tuple(known.get(name) or _named(name) for name in _unique(list(names), "classes"))
+
+
+def _named(name: str) -> EventClass:
+    words = name.replace("_", " ")
+    return EventClass(name, f"A photo of {words}.", f"This is a sound of {words}", PLAIN_VISUAL, PLAIN_AUDIO)
+
+
 def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
     """Read a vocabulary by name (`llp`) or from a JSON file holding a list of EventClass fields.
 

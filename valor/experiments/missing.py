@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.datasets import LLP
+from valor.data.datasets import LLP, dataset_of
 from valor.data.download import CLASSIC_FEATURES
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
 from valor.data.feature_options import FeatureOptions
@@ -45,8 +45,11 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
         What is missing, annotations first; nothing if all is there.
 
     Raises:
-        ValueError: A table, a label file or the card of packed features is damaged.
+        ValueError: The folder holds another data set; or a table, a label file or the card of packed features is
+            damaged.
     """
+    if (other := dataset_of(data)).name != LLP.name:
+        raise ValueError(f"{data}: holds {other.title}, and this is of LLP; use `valor train` and `valor table` for it")
     tables = [_annotations(data, split) for split in LLP.layout.tags]
     found = [part for part in tables if part]
     for split in LLP.layout.tags:

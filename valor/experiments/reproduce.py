@@ -25,6 +25,7 @@ from valor.data.predictions import read_predictions, score_predictions, write_sc
 from valor.data.provenance import MARK, Provenance, of_features, of_labels
 from valor.data.published_files import import_features
 from valor.data.tables import Split
+from valor.eval.decide import PRESETS
 from valor.eval.scores import TenScores
 from valor.label_harvest.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
@@ -202,7 +203,7 @@ def _bearable(part: Missing, *, drops: bool) -> bool:
 def _scored_again(result: SeedResult, test: Split, entry: PublishedRow, *, simulated: bool) -> SeedResult:
     """The same run scored by the published rule on the truth that is compared on."""
     predictions = read_predictions(result.folder / PREDICTIONS)
-    rule = LLP.rules[entry.post_processing or "han"]
+    rule = PRESETS[entry.post_processing or "han"]
     scores, report = score_predictions(predictions, test, rule, allow_subset=True)
     report |= {"selection": (result.report or {}).get("selection", SELECTION), "simulated": simulated}
     return replace(result, test=TenScores.from_dict(scores.to_dict()), report=report)

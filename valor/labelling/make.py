@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from valor.data.datasets import dataset_of, vocabulary_of
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, UNDER_WAY, PseudoLabels, read_pseudo_labels, write_label_facts
-from valor.data.tables import Split, read_split
+from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds, threshold_origin
-from valor.data.vocabulary import class_names, read_vocabulary
+from valor.data.vocabulary import class_names
 from valor.eval.figures.style import to_png
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.pseudo_labels import judges_of
@@ -27,7 +28,7 @@ from valor.label_harvest.strict_json import loads
 
 from . import review
 from .labels import judging_roles, label_clips, provenance_of, thresholds_for, write_labels
-from .options import SCORED_SPLITS, LabelOptions
+from .options import LabelOptions
 from .quality import QUALITY_FILE, LabelQuality, draw_label_classes, label_quality, write_class_table
 
 if TYPE_CHECKING:
@@ -117,10 +118,11 @@ def make_labels(path: Path, out: Path, options: LabelOptions, *, progress: bool 
 
 def _read_rules(path: Path, options: LabelOptions) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
     """(manifest of the store, thresholds by role, where they are from)."""
-    classes = read_vocabulary(options.classes)
+    classes = vocabulary_of(options.classes, options.against, path.resolve().parent)
     manifest = store_manifest(path)
     if class_names(classes) != tuple(manifest["class_names"]):
-        raise ValueError(f"{path}: the store is of other classes than {options.classes!r}; pass classes=FILE")
+        other = repr(options.classes) if options.classes else f"the {len(classes)} from {classes[0].name} on"
+        raise ValueError(f"{path}: the store is of other classes than {other}; pass classes=FILE")
     if options.thresholds is None:
         thresholds, unverified = thresholds_for(manifest, classes), _unverified(path, manifest)
         judges = [str(manifest["teachers"][role]["teacher"]) for role in judging_roles(manifest)]
@@ -173,12 +175,14 @@ def _find(
 def _scored_split(store: EvidenceStore, options: LabelOptions) -> Split:
     """The split that was asked for, else the one the store holds the largest share of."""
     assert options.against is not None
+    dataset = dataset_of(options.against)
     if options.split:
-        return read_split(options.against, options.split, store.class_names)
+        return dataset.read_split(options.against, options.split, store.class_names)
     held, found, missing = set(store.clip_ids), [], None
-    for name in SCORED_SPLITS:
+    scored = sorted(dataset.annotated, key=lambda name: name != dataset.split_for("test"))  # of equal ones the first
+    for name in scored:
         try:
-            found.append(read_split(options.against, name, store.class_names))
+            found.append(dataset.read_split(options.against, name, store.class_names))
         except FileNotFoundError as error:
             missing = error
     if not found and missing:
@@ -186,7 +190,7 @@ def _scored_split(store: EvidenceStore, options: LabelOptions) -> Split:
     shares = [sum(clip_id in held for clip_id in split.clip_ids) / max(len(split.clip_ids), 1) for split in found]
     if not any(shares):
         raise ValueError(
-            f"{options.against}: no clip of {' or '.join(SCORED_SPLITS)} is in the store; harvest one of them first"
+            f"{options.against}: no clip of {' or '.join(scored)} is in the store; harvest one of them first"
         )
     return found[int(np.argmax(shares))]
 

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-SCORED_SPLITS = ("test", "val")
-"""Splits with dense truth; of equally good ones the first is scored."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
     """What is asked for besides the labels."""
 
-    classes: str = "llp"
-    """Vocabulary whose thresholds are used, by name or as a file."""
+    classes: str | None = None
+    """Vocabulary whose thresholds are used, by name or as a file (the data set's that `against` or the folder of the
+    store holds, else LLP's)."""
     thresholds: Path | None = None
     """File of label thresholds, JSON (those that belong to the teachers)."""
     temperature: float | None = None

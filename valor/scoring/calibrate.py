@@ -180,7 +180,7 @@ def _best_segments(
         return _at_tag_rate(highest, split.weak_labels[rows], np.asarray(present_share, dtype=float))
     truth = _truth(split)[rows]  # whole: events where the predictions say that no segment exists are missed
     _check_segments(probs.shape, truth.shape)
-    on_truth(held, truth, aloud=True)
+    on_truth(held, truth, segment_seconds=split.segment_seconds, aloud=True)
     return best_thresholds(probs, truth, eligible=eligible, level=criterion.removesuffix("-f"))
 
 
@@ -249,7 +249,7 @@ def _provenance(
         "criterion": criterion,
         "meaning": CRITERIA[criterion],
         "split": split.name,
-        **({"note": ON_TEST} if split.name == "test" else {}),
+        **({"note": ON_TEST} if "test" in (split.name, split.role) else {}),
         "clips": clips,
         "clips_expected": len(split.clip_ids),
         **(

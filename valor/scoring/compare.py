@@ -1,8 +1,8 @@
 """Runs side by side, and beside published rows: what is read of each, and what may stand beside what.
 
-A row of a run comes from its score files, a published row from published_scores.json; those of its figures that cannot
-be right are told. Rows that were scored by another rule, on another truth or with another choice of the epoch stand
-together only when asked to.
+A row of a run comes from its score files, a published row from the file of its data set; those of its figures that
+cannot be right are told. Rows that were scored by another rule, on another truth or with another choice of the epoch
+stand together only when asked to.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
@@ -22,11 +23,11 @@ from valor.label_harvest.strict_json import as_list, as_number, as_object, as_te
 if TYPE_CHECKING:
     import pandas as pd
 
-DATA = Path(__file__).with_name("published_scores.json")
-"""The data file: figures with their sources, and the legend of every word used in it."""
-
 SELECTION = "segment Type@AV"
 """How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
+
+PUBLISHED = "published_scores.json"
+"""LLP's file of published rows: figures with their sources, and the legend of every word used in it."""
 
 GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
 """The order of the groups of a table: runs, then published rows by their features."""
@@ -39,7 +40,8 @@ ROUNDING = 0.1
 for the mean of three."""
 
 Figures = tuple[float | None, ...]
-"""Ten figures in percent, segment level then event level, each in the order of FIGURES; None where none was seen."""
+"""Ten figures in percent, segment level then event level, each in the order of FIGURES, and behind them those of the
+data set's own metrics; None where none was seen."""
 
 TYPE_AV = tuple(level * len(FIGURES) + FIGURES.index("type_av") for level in range(len(LEVELS)))
 """Where Type@AV stands among the ten."""
@@ -47,7 +49,7 @@ TYPE_AV = tuple(level * len(FIGURES) + FIGURES.index("type_av") for level in ran
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedRow:
-    """One row of a published table on the LLP test split."""
+    """One row of a published table on the test split of a data set."""
 
     method: str
     venue: str | None
@@ -66,8 +68,10 @@ class PublishedRow:
     truth: str | None
     """v2020, v2024 or None where no source says."""
     clips: int = 1200
-    """How many of the 1,200 clips were scored."""
+    """How many of the clips of the split were scored."""
     note: str = ""
+    metrics: tuple[str, ...] = ()
+    """Names of the figures behind the ten."""
 
     @property
     def title(self) -> str:
@@ -90,34 +94,65 @@ class Published:
     """sha256 of the event tables of LLP by version, as in a score file."""
     rules: Mapping[str, str]
     """Rules that are no presets, in words."""
+    clips: int = 1200
+    """Clips of the split."""
+    dataset: str = "llp"
+    features: Mapping[str, str] = field(default_factory=dict)
+    """What the features of rows are, in words."""
 
 
-def read_published(path: Path = DATA) -> Published:
-    """Read the published rows.
-
-    Args:
-        path: A file in the form of published_scores.json; the one shipped unless said otherwise.
+def read_published(dataset: DataSet = LLP) -> Published:
+    """Read the published rows of a data set.
 
     Raises:
-        ValueError: The file is not of that form.
+        ValueError: It has none, or its file is not of the form of LLP's published_scores.json.
     """
+    path = dataset.published
+    if path is None:
+        raise ValueError(f"there are no published rows of {dataset.title}; name a file of them in its description")
     try:
-        table = loads(path.read_text(encoding="utf-8"))
-        rows = tuple(_row(entry) for entry in table["rows"])
-        return Published(rows, dict(table["truths"]), dict(table["rules"]))
+        table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        clips = as_whole(table["clips"], "clips", 1)
+        rows = tuple(_row(as_object(entry, "a row"), clips) for entry in as_list(table["rows"], "rows"))
+        words = {name: dict(as_object(table.get(name, {}), name)) for name in ("truths", "rules", "features")}
+        name = as_text(table["dataset"], "dataset")
+        return Published(rows, words["truths"], words["rules"], clips, name, words["features"])
     except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected published scores as in {DATA.name}, failed at {error!r}") from error
+        raise ValueError(f"{path}: expected published scores as in {PUBLISHED}, failed at {error!r}") from error
 
 
-def _row(entry: dict[str, Any]) -> PublishedRow:
-    fields = dict(entry)
+def published_of(runs: Sequence[str | Path], data: Path | None = None) -> Published:
+    """The published rows of the data set that runs were scored on.
+
+    Args:
+        runs: What `read_run` takes.
+        data: A data folder; None where the score files name a data set that is known by name.
+
+    Raises:
+        ValueError: Nothing says where the rows of that data set are.
+    """
+    name = read_run(runs[0]).dataset if runs else "llp"
+    if data is not None:
+        dataset = dataset_of(data)
+        if dataset.name != name:
+            raise ValueError(f"{data}: holds {dataset.name}, and {runs[0]} was scored on {name}; give data of {name}")
+        return read_published(dataset)
+    if name not in DATASETS:
+        raise ValueError(f"{runs[0]}: was scored on {name}, which is not known here; give its data=DIR")
+    return read_published(DATASETS[name])
+
+
+def _row(entry: dict[str, Any], clips: int) -> PublishedRow:
+    fields = {"clips": clips, **entry}
     figures: list[float | None] = []
     for level in LEVELS:
-        five = fields.pop(level) or [None] * len(FIGURES)
+        five = fields.pop(level, None) or [None] * len(FIGURES)
         if len(five) != len(FIGURES):
             raise ValueError(f"{entry['method']}: expected {len(FIGURES)} figures at {level} level, got {five}")
         figures += [None if figure is None else as_number(figure, level, 0, 100) for figure in five]
-    return PublishedRow(figures=tuple(figures), sources=tuple(fields.pop("sources")), **fields)
+    own = as_object(fields.pop("figures", {}), "figures")
+    figures += [None if figure is None else as_number(figure, name, 0, 100) for name, figure in own.items()]
+    return PublishedRow(figures=tuple(figures), metrics=tuple(own), sources=tuple(fields.pop("sources")), **fields)
 
 
 def _is_mean(figures: Figures, position: int) -> bool:
@@ -132,7 +167,7 @@ class TableRow:
 
     name: str
     figures: Figures
-    """Ten percentages, segment level first; the mean over seeds where there are several."""
+    """Ten percentages, segment level first, and those of `metrics`; the mean over seeds where there are several."""
     spread: Figures
     """Their sample standard deviations over seeds; None for one seed."""
     seeds: int
@@ -154,6 +189,9 @@ class TableRow:
     """Positions of figures that contradict the others of their row."""
     provenance: Provenance = field(default_factory=Provenance)
     """What is known of what it was trained and scored on; its name says so."""
+    metrics: tuple[str, ...] = ()
+    """Names of the figures behind the ten."""
+    dataset: str = "llp"
 
     @property
     def may_be_best(self) -> bool:
@@ -179,6 +217,10 @@ class Comparison:
     rows: tuple[TableRow, ...]
     baseline: TableRow | None
     notes: tuple[str, ...]
+    metrics: tuple[str, ...] = ()
+    """Names of the figures behind the ten, the same for every row."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Titles of groups of published rows, where the data set has its own."""
 
     def best(self, position: int, decimals: int = 1) -> float | None:
         """The highest rounded figure of a column, or None where fewer than two rows compete."""
@@ -190,10 +232,10 @@ class Comparison:
         return max(held) if len(held) > 1 else None
 
     def to_frame(self) -> "pd.DataFrame":
-        """The rows as a table: the name as index, the ten figures as columns such as `segment.type_av`, then seeds."""
+        """The rows as a table: the name as index, the figures as columns such as `segment.type_av`, then seeds."""
         import pandas as pd
 
-        columns = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
+        columns = figure_names(self.metrics)
         frame = pd.DataFrame([row.figures for row in self.rows], columns=columns, dtype=float)
         frame.index = pd.Index([row.name for row in self.rows], name="name")
         return frame.assign(seeds=[row.seeds for row in self.rows], group=[row.group for row in self.rows])
@@ -246,8 +288,34 @@ def compare(
         added, left_out = _published_beside(rows[0], published, mix=mix)
         rows += added
         notes += left_out
-    chosen = _baseline(rows, baseline)
-    return Comparison(tuple(rows), chosen, tuple(_legend(rows, known or published or Published((), {}, {})) + notes))
+    metrics = tuple(dict.fromkeys(name for row in rows for name in row.metrics))
+    rows = [_with_metrics(row, metrics) for row in rows]
+    groups = {} if published is None or published.dataset == "llp" else published.features
+    return Comparison(
+        tuple(rows),
+        _baseline(rows, baseline),
+        tuple(_legend(rows, known or published or Published((), {}, {})) + notes),
+        metrics,
+        {group: f"published, {words}" for group, words in groups.items()},
+    )
+
+
+def figure_names(metrics: Sequence[str]) -> list[str]:
+    """What programs call the figures of a row: segment.type_av, ..., and figures.NAME of a metric of the data set."""
+    ten = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
+    return [*ten, *(f"figures.{name}" for name in metrics)]
+
+
+def _with_metrics(row: TableRow, names: tuple[str, ...]) -> TableRow:
+    """The row with figures of these metrics behind its ten."""
+    count = len(LEVELS) * len(FIGURES)
+    figures, spread = (dict(zip(row.metrics, held[count:], strict=True)) for held in (row.figures, row.spread))
+    return replace(
+        row,
+        metrics=names,
+        figures=(*row.figures[:count], *(figures.get(name) for name in names)),
+        spread=(*row.spread[:count], *(spread.get(name) for name in names)),
+    )
 
 
 def read_run(run: str | Path) -> TableRow:
@@ -277,11 +345,13 @@ def read_run(run: str | Path) -> TableRow:
     if len(rows) == 1:
         return replace(rows[0], name=title)
     columns = list(zip(*(row.figures for row in rows), strict=True))
+    known = [[figure for figure in column if figure is not None] for column in columns]
+    whole = [len(held) == len(rows) for held in known]
     return replace(
         rows[0],
         name=title,
-        figures=tuple(fmean(column) for column in columns),
-        spread=tuple(map(stdev, columns)),
+        figures=tuple(fmean(held) if all_there else None for held, all_there in zip(known, whole, strict=True)),
+        spread=tuple(stdev(held) if all_there else None for held, all_there in zip(known, whole, strict=True)),
         seeds=len(rows),
         provenance=provenance,
     )
@@ -297,8 +367,8 @@ def _read_scores(path: Path) -> TableRow:
             spread = TenScores.from_dict({**as_object(report["sd"], "sd"), "clips": scores.clips})
         return TableRow(
             name=str(path),
-            figures=_ten(scores),
-            spread=_ten(spread) if spread else (None,) * len(LEVELS) * len(FIGURES),
+            figures=_figures(scores),
+            spread=_figures(spread) if spread else (None,) * len(_figures(scores)),
             seeds=max(1, len(as_list(report.get("seeds", [0]), "seeds"))),
             group="run",
             post_processing=_rule_of(report.get("post_processing")),
@@ -308,6 +378,8 @@ def _read_scores(path: Path) -> TableRow:
             clips_expected=as_whole(report.get("clips_expected", scores.clips), "clips_expected", scores.clips),
             clips_sha256=_text_of(report, "clips_sha256"),
             provenance=told_by(report),
+            metrics=tuple(scores.figures),
+            dataset=_text_of(report, "dataset", "llp") or "llp",
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
@@ -334,8 +406,9 @@ def _rule_of(value: object) -> Record | None:
     return record
 
 
-def _ten(scores: TenScores) -> Figures:
-    return tuple(getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES)
+def _figures(scores: TenScores) -> Figures:
+    ten = (getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES)
+    return (*ten, *scores.figures.values())
 
 
 def _refuse_simulated(rows: Sequence[TableRow]) -> None:
@@ -365,11 +438,14 @@ def _differences(one: TableRow, other: TableRow) -> list[str]:
     if None not in (one.post_processing, other.post_processing) and _key(one) != _key(other):
         found.append(f"post-processing {one.rule} and {other.rule}")
     for what, first, second in (
+        ("data set", one.dataset, other.dataset),
         ("truth", one.truth_sha256, other.truth_sha256),
         ("selection", one.selection, other.selection),
     ):
         if None not in (first, second) and first != second:
             found.append(f"{what} {str(first)[:32]} and {str(second)[:32]}")
+    if one.metrics != other.metrics and "run" == one.group == other.group:
+        found.append(f"metrics {', '.join(one.metrics) or 'none'} and {', '.join(other.metrics) or 'none'}")
     if (one.clips, one.clips_expected) != (other.clips, other.clips_expected):
         found.append(f"{_coverage(one)} and {_coverage(other)}")
     elif one.clips < one.clips_expected and (one.clips_sha256 is None or one.clips_sha256 != other.clips_sha256):
@@ -414,12 +490,12 @@ def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tupl
     if not kept:
         raise ValueError(
             "no published row may stand beside these runs: they were scored on another truth, by another rule or on "
-            "other clips than LLP's test split; pass mix=True to show them all the same"
+            "other clips than they; pass mix=True to show them all the same"
         )
     notes = [f"left out for another {why}: {', '.join(names)}" for why, names in left_out.items()]
-    if any("truth" in why for why in left_out):
+    if any("truth" in why for why in left_out) and published.dataset == "llp":
         notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
-    kept.sort(key=lambda row: GROUPS.index(row.group))
+    kept.sort(key=lambda row: GROUPS.index(row.group) if row.group in GROUPS else 1)
     return kept, [*notes, *["mix=True shows what was left out, each row with its own rule"] * bool(left_out)]
 
 
@@ -435,7 +511,9 @@ def published_row(entry: PublishedRow, published: Published) -> TableRow:
         selection=entry.selection,
         truth_sha256=published.truths.get(entry.truth) if entry.truth else None,
         clips=entry.clips,
-        clips_expected=1200,
+        clips_expected=published.clips,
+        metrics=entry.metrics,
+        dataset=published.dataset,
         sources=entry.sources,
         confidence=entry.confidence,
         note=entry.note,

@@ -26,8 +26,8 @@ from valor.eval.tables import (
     score_table,
 )
 
-from .compare import Comparison, TableRow
-from .system import ScoredSystem, Section
+from .compare import Comparison, TableRow, figure_names
+from .system import OWN_FIGURES, ScoredSystem, Section
 
 WIDTH = len(FIGURES)
 
@@ -40,6 +40,9 @@ GROUP_TITLES = {
     "reference": "no parser at all",
 }
 """How tables call the groups of rows."""
+
+OWN_TITLE = "Figures of {dataset}"
+"""Above the metrics of a data set."""
 
 MISSING = "–"
 """Stands where nothing was said or nothing is defined."""
@@ -54,62 +57,81 @@ MARKS = {
 
 def to_text(table: Comparison) -> str:
     """Lay a comparison out for the terminal: one block for each level, and one more where there is a baseline."""
-    blocks = [_block(table, level, is_delta=False) for level in range(len(LEVELS))]
+    blocks = [_block(table, level, is_delta=False) for level in _levels(table)]
     if table.baseline is not None:
-        blocks += [_block(table, level, is_delta=True) for level in range(len(LEVELS))]
+        blocks += [_block(table, level, is_delta=True) for level in _levels(table)]
     seen = "".join(blocks)
     notes = [text for mark, text in MARKS.items() if mark in seen] + list(table.notes)
     return "\n\n".join([*blocks, "\n".join(notes)])
 
 
-def _block(table: Comparison, level: int, *, is_delta: bool) -> str:
+@dataclass(frozen=True)
+class _Level:
+    """Figures that stand in one block."""
+
+    name: str
+    title: str
+    first: int
+    """Position of its first figure."""
+    columns: tuple[str, ...]
+
+    @property
+    def positions(self) -> range:
+        return range(self.first, self.first + len(self.columns))
+
+
+def _levels(table: Comparison) -> list[_Level]:
+    """The two levels of the ten figures, and the metrics of the data set where it has some."""
+    ten = tuple(FIGURE_TITLES.values())
+    levels = [_Level(name, LEVEL_TITLES[name], number * WIDTH, ten) for number, name in enumerate(LEVELS)]
+    own = OWN_TITLE.format(dataset=table.rows[0].dataset)
+    return levels + [_Level(own, own, len(LEVELS) * WIDTH, table.metrics)] * bool(table.metrics)
+
+
+def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:
     """The figures of one level, or their differences from the baseline: rows that have any, under their groups.
 
     Means stand below each other, each with room for its deviation and one mark behind it.
     """
-    tail = max(len(_plain(row, p).partition(" ± ")[2]) for row in table.rows for p in range(2 * WIDTH))
+    tail = max(len(_plain(row, p).partition(" ± ")[2]) for row in table.rows for p in range(len(row.figures)))
     room = tail + len(" ± *") if tail else len("*")
     cells = []
     for row in table.rows:
         if is_delta:
-            cells.append([_delta(table.delta(row, position)) for position in _positions(level)])
+            cells.append([_delta(table.delta(row, position)) for position in level.positions])
             continue
-        parts = [
-            (_plain(row, position).partition(" ± "), _mark(table, row, position)) for position in _positions(level)
-        ]
+        parts = [(_plain(row, position).partition(" ± "), _mark(table, row, position)) for position in level.positions]
         cells.append([mean + (plus + spread + mark).ljust(room) for (mean, plus, spread), mark in parts])
     shown = [
         (row, line) for row, line in zip(table.rows, cells, strict=True) if any(c.strip(f" {MISSING}") for c in line)
     ]
     groups = dict.fromkeys(row.group for row, _ in shown) if len({row.group for row in table.rows}) > 1 else {}
-    over = [f"{name.capitalize()} level, minus {table.baseline.name}" for name in LEVELS] if table.baseline else []
-    titles = over or list(LEVEL_TITLES.values())
-    title = titles[level] if is_delta else LEVEL_TITLES[LEVELS[level]]
-    first = max(map(len, (*map(_name, table.rows), *titles, *(GROUP_TITLES[group] for group in groups))))
-    width = max(len(cell) for cell in (*FIGURE_TITLES.values(), *(cell for row in cells for cell in row)))
+    minus = "" if table.baseline is None else f", minus {table.baseline.name}"
+    titles = [one.title + minus for one in _levels(table)]
+    title = level.title + minus * is_delta
+    first = max(map(len, (*map(_name, table.rows), *titles, *(_group_title(table, group) for group in groups))))
+    width = max(len(cell) for cell in (*level.columns, *(cell for row in cells for cell in row)))
     gaps: dict[int, list[str]] = {}
     for number, (row, _) in enumerate(shown):
         if row.group in groups and (not number or row.group != shown[number - 1][0].group):
-            gaps[number] = [*[""] * bool(number), GROUP_TITLES[row.group]]
+            gaps[number] = [*[""] * bool(number), _group_title(table, row.group)]
     if is_delta:
-        sheet = Sheet(
-            columns=[title, *FIGURE_TITLES.values()], rows=[[_name(row), *line] for row, line in shown], gaps=gaps
-        )
-        return sheet.to_text([first, *[width] * WIDTH])
+        sheet = Sheet(columns=[title, *level.columns], rows=[[_name(row), *line] for row, line in shown], gaps=gaps)
+        return sheet.to_text([first, *[width] * len(level.columns)])
     sheet = Sheet(
-        columns=[title, *(f"{figure} " for figure in FIGURE_TITLES.values()), "rule"],  # marks stand below the spaces
+        columns=[title, *(f"{figure} " for figure in level.columns), "rule"],  # marks stand below the spaces
         rows=[[_name(row), *line, row.rule] for row, line in shown],
-        left=(0, WIDTH + 1),
+        left=(0, len(level.columns) + 1),
         gaps=gaps,
     )
-    return sheet.to_text([first, *[width] * WIDTH, max(len(row.rule) for row in table.rows)])
+    return sheet.to_text([first, *[width] * len(level.columns), max(len(row.rule) for row in table.rows)])
 
 
 def to_markdown(table: Comparison) -> str:
-    """Write a comparison in Markdown: all ten figures in a line, the best in bold, differences in parentheses."""
-    titles = [f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()]
+    """Write a comparison in Markdown: all figures in a line, the best in bold, differences in parentheses."""
+    titles = [*(f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()), *table.metrics]
     rows: list[list[Cell | str]] = [[_name(row), *_figures(table, row), row.rule, _source(row)] for row in table.rows]
-    left = (0, 2 * WIDTH + 1, 2 * WIDTH + 2)
+    left = (0, len(titles) + 1, len(titles) + 2)
     body = Sheet(columns=["system", *titles, "rule", "source"], rows=rows, left=left).to_markdown()
     notes = [text for mark, text in MARKS.items() if mark != "*" and mark in body]
     return "\n".join([body, "", *(f"- {note}" for note in (*notes, *table.notes))])
@@ -122,9 +144,9 @@ def to_latex(table: Comparison) -> str:
         rule = Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))
         rows.append([_name(row), *_figures(table, row), rule])
     sheet = Sheet(
-        columns=["System", *[*FIGURE_TITLES.values()] * len(LEVELS), "Rule"],
+        columns=["System", *[*FIGURE_TITLES.values()] * len(LEVELS), *table.metrics, "Rule"],
         rows=rows,
-        left=(0, 2 * WIDTH + 1),
+        left=(0, 2 * WIDTH + len(table.metrics) + 1),
         gaps={n: [] for n, row in enumerate(table.rows) if n and row.group != table.rows[n - 1].group},
     )
     return "\n".join([*(f"% {note}" for note in (*MARKS.values(), *table.notes)), sheet.to_latex(LEVEL_SPANS)])
@@ -132,7 +154,7 @@ def to_latex(table: Comparison) -> str:
 
 def to_csv(table: Comparison) -> str:
     """Write a comparison as comma-separated values, unrounded, an empty cell where nothing was said."""
-    figures = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
+    figures = figure_names(table.metrics)
     spreads = [f"{figure}.sd" for figure in figures]
     deltas = [f"{figure}.delta" for figure in figures] if table.baseline is not None else []
     rows = []
@@ -154,12 +176,12 @@ def to_json(table: Comparison) -> str:
     rows = []
     for row in table.rows:
         entry = {"name": row.name, "group": row.group, "seeds": row.seeds}
-        entry |= {level: _five(row.figures, number) for number, level in enumerate(LEVELS)}
+        entry |= _by_level(table, row.figures)
         if row.seeds > 1:
-            entry["sd"] = {level: _five(row.spread, number) for number, level in enumerate(LEVELS)}
+            entry["sd"] = _by_level(table, row.spread)
         if table.baseline is not None:
-            differences = tuple(table.delta(row, position) for position in range(2 * WIDTH))
-            entry["delta"] = {level: _five(differences, number) for number, level in enumerate(LEVELS)}
+            differences = tuple(table.delta(row, position) for position in range(len(row.figures)))
+            entry["delta"] = _by_level(table, differences)
         entry |= {fact: getattr(row, fact) for fact in FACTS}
         names = [f"{LEVELS[place // WIDTH]}.{FIGURES[place % WIDTH]}" for place in row.impossible]
         entry |= {"sources": list(row.sources), "impossible": names}
@@ -178,12 +200,17 @@ FORMATS: dict[str, Callable[[Comparison], str]] = {
 """What a comparison can be written as."""
 
 
-def _positions(level: int) -> range:
-    return range(level * WIDTH, (level + 1) * WIDTH)
+def _by_level(table: Comparison, figures: tuple[float | None, ...]) -> dict[str, dict[str, float | None]]:
+    """Figures as a score file has them: five by level, and those of the data set's metrics."""
+    ten = len(LEVELS) * WIDTH
+    found = {
+        level: dict(zip(FIGURES, figures[n * WIDTH : (n + 1) * WIDTH], strict=True)) for n, level in enumerate(LEVELS)
+    }
+    return found | ({"figures": dict(zip(table.metrics, figures[ten:], strict=True))} if table.metrics else {})
 
 
-def _five(figures: tuple[float | None, ...], level: int) -> dict[str, float | None]:
-    return dict(zip(FIGURES, (figures[position] for position in _positions(level)), strict=True))
+def _group_title(table: Comparison, group: str) -> str:
+    return table.groups.get(group) or GROUP_TITLES.get(group, group)
 
 
 def _name(row: TableRow) -> str:
@@ -208,9 +235,9 @@ def _mark(table: Comparison, row: TableRow, position: int) -> str:
 
 
 def _figures(table: Comparison, row: TableRow) -> list[Cell]:
-    """The ten figures of Markdown and LaTeX: the best in bold, `!` behind impossible ones, then the difference."""
+    """The figures of Markdown and LaTeX: the best in bold, `!` behind impossible ones, then the difference."""
     cells = []
-    for position in range(2 * WIDTH):
+    for position in range(len(row.figures)):
         mark, delta, text = _mark(table, row, position), table.delta(row, position), _plain(row, position)
         after = ("" if mark == "*" else mark) + ("" if delta is None else f" ({_delta(delta)})")
         cells.append(Cell(text, bold=mark == "*", after=after, latex="--" if text == MISSING else None))
@@ -302,6 +329,8 @@ def full_report(evaluation: Evaluation) -> dict[str, Any]:
     if evaluation.anchors:
         report["anchors"] = {name: scores.to_dict() for name, scores in evaluation.anchors}
     for section in evaluation.sections:
+        if section.key == OWN_FIGURES:  # in the score file already
+            continue
         records = section.frame.astype(object).to_dict(orient="records")
         report[section.key] = [{name: _plain_value(value) for name, value in record.items()} for record in records]
     return report

@@ -100,7 +100,7 @@ def score_system(
     rows = [row_of[clip_id] for clip_id in aligned.clip_ids]
     assert split.truth is not None  # or it could not have been scored
     truth = split.truth[rows]
-    judged = on_truth(aligned, truth)
+    judged = on_truth(aligned, truth, segment_seconds=split.segment_seconds)
     return ScoredSystem(
         name=name,
         predictions=judged,
@@ -122,6 +122,18 @@ class Section:
     """What it shows, in one line."""
     frame: pd.DataFrame
     """Rows in the order of printing: texts first, then whole numbers as counts and floats as percentages."""
+
+
+OWN_FIGURES = "figures"
+"""Key of the section of the data set's own metrics, and of the same in a score file."""
+
+
+def figure_section(system: ScoredSystem) -> Section:
+    """The figures of the data set's own metrics."""
+    rows = [
+        {"figure": name, "value": np.nan if value is None else value} for name, value in system.scores.figures.items()
+    ]
+    return Section(OWN_FIGURES, f"Figures of {system.report['dataset']}, in percent", _frame(rows))
 
 
 def interval_section(system: ScoredSystem) -> Section:

@@ -19,6 +19,7 @@ from valor.eval.tables import FIGURE_TITLES
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import loads
 
+from .options import OWN_FIGURE
 from .run_folder import LOG, PICTURE, RECIPE
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def write_training_picture(run: Path, *, name: str | None = None, suffix: str = 
 def spoken(select_by: str) -> str:
     """A validation figure as tables say it: segment.type_av is "segment Type@AV"."""
     level, _, figure = select_by.partition(".")
+    if select_by.startswith(OWN_FIGURE):
+        return figure
     return f"{level} {FIGURE_TITLES.get(figure, figure)}"
 
 
@@ -121,7 +124,11 @@ def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
     return {
         "epoch": int(record["epoch"]),
         "losses": {name: float(value) for name, value in record["loss"].items()},
-        "scores": {f"{level}.{figure}": float(record["val"][level][figure]) for level in LEVELS for figure in FIGURES},
+        "scores": {f"{level}.{figure}": float(record["val"][level][figure]) for level in LEVELS for figure in FIGURES}
+        | {
+            f"{OWN_FIGURE}{name}": float("nan") if value is None else float(value)
+            for name, value in record["val"].get("figures", {}).items()
+        },
         "grad_norm": float(record["grad_norm"]),
         "learning_rate": float(record["learning_rate"]),
         "selected": bool(record["selected"]),

@@ -15,6 +15,9 @@ SCHEDULES = ("cosine", "step")
 TIES = ("first", "last")
 """Names the options of these kinds understand."""
 
+OWN_FIGURE = "figures."
+"""Before the name of a metric of the data set, where `select_by` says it."""
+
 _FIGURES = tuple(f"{level}.{figure}" for level in LEVELS for figure in FIGURES)
 _CHOICES = {
     "optimiser": OPTIMISERS,
@@ -78,7 +81,8 @@ class FitOptions:
     visual_smoothing: float = 0.1
     """The same for visual tags; HAN has 0.1."""
     select_by: str = "segment.type_av"
-    """Validation figure the kept epoch is best in, as level.figure of `valor.eval.scores`."""
+    """Validation figure the kept epoch is best in: level.figure of `valor.eval.scores`, or figures.NAME of a metric
+    of the data set."""
     select_tie: str = "first"
     """Which of several equally good epochs is kept: the `first`, as VALOR's code does, or the `last`, as HAN's."""
     seed: int = 1000
@@ -87,7 +91,8 @@ class FitOptions:
     def __post_init__(self) -> None:
         """Refuse values that would train silently wrong."""
         for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
+            own = name == "select_by" and self.select_by.startswith(OWN_FIGURE)
+            if getattr(self, name) not in known and not own:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
         for name, value in _WHOLE.items():
             if not isinstance(getattr(self, name), int) or getattr(self, name) < value:

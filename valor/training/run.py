@@ -117,7 +117,7 @@ def read_run_sets(
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels)
     dataset = dataset or dataset_of(data)
-    splits = {name: dataset.read_split(data, name, names) for name in ("train", "val")}
+    splits = {role: dataset.read_split(data, dataset.split_for(role), names) for role in ("train", "val")}
     train, val = (
         read_clip_set(data, splits[name], recipe.features, labels=wanted)
         for name, wanted in (("train", labels), ("val", None))
@@ -190,7 +190,7 @@ def predict_run(
     Args:
         run: A run folder.
         data: Folder of the annotation tables and the features.
-        split: `val` or `test`, or a split read before.
+        split: Name of a split, as `test`, or a split read before.
         device: As in `train_run`.
         dataset: As in `train_run`.
         own: What the run was trained with that was given as objects.
@@ -334,7 +334,7 @@ def _test_set(
 ) -> tuple[Split, ClipSet] | None:
     """The test split with its features, or None where a part of it is not there."""
     try:
-        split = dataset.read_split(data, "test", names)
+        split = dataset.read_split(data, dataset.split_for("test"), names)
         return split, read_clip_set(data, split, recipe.features)
     except (FileNotFoundError, ValueError) as error:
         _LOG.info("the test split will not be scored: %s", error)

@@ -10,6 +10,7 @@ The test split has no part in training or selection: the kept epoch is chosen on
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from valor.label_harvest.disk import replaced
 from .checkpoint import read_checkpoint
 from .log import read_training_log, spoken, tracking, write_training_picture
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
-from .options import TrainOptions
+from .options import OWN_FIGURE, TrainOptions
 from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
@@ -71,6 +72,7 @@ class Training:
                 if scores is not None:
                     levels = scores.to_dict()
                     row |= {f"{split}.{level}.{name}": levels[level][name] for level in LEVELS for name in FIGURES}
+                    row |= {f"{split}.figures.{name}": value for name, value in scores.figures.items()}
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -137,7 +139,7 @@ def summary(results: Sequence[SeedResult]) -> dict[str, Any]:
     scored = [result.test for result in results if result.test is not None]
     if len(scored) < max(len(results), 2):
         raise ValueError(f"a summary needs at least two seeds with test scores, got {len(scored)} of {len(results)}")
-    common = {key: value for key, value in (results[0].report or {}).items() if key not in LEVELS}
+    common = {key: value for key, value in (results[0].report or {}).items() if key not in (*LEVELS, "figures")}
     return _levels(scored, fmean) | {
         **common,
         "seeds": [result.seed for result in results],
@@ -175,11 +177,13 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
     log = read_training_log(folder)
     at = log.epochs.tolist().index(fit.best_epoch)
     levels = {level: {figure: log.scores[f"{level}.{figure}"][at] for figure in FIGURES} for level in LEVELS}
+    logged = {name: log.scores[f"{OWN_FIGURE}{name}"][at].item() for name in sets.val.metrics}
+    figures = {name: None if isnan(value) else value for name, value in logged.items()}
     return SeedResult(
         seed=recipe.fit.seed,
         folder=folder,
         fit=fit,
-        val=TenScores.from_dict(levels | {"clips": len(sets.val)}),
+        val=TenScores.from_dict(levels | {"clips": len(sets.val), "figures": figures}),
         test=None if report is None else TenScores.from_dict(report),
         report=report,
     )
@@ -208,11 +212,16 @@ def _score_test(
 
 
 def _levels(scores: Sequence[TenScores], statistic: Any) -> dict[str, Any]:  # noqa: ANN401, of floats
-    """A statistic of each of the ten figures."""
-    return {
+    """A statistic of each of the ten figures, and of those of the data set."""
+    found: dict[str, Any] = {
         level: {figure: statistic([getattr(getattr(one, level), figure) for one in scores]) for figure in FIGURES}
         for level in LEVELS
     }
+    own = {name: [one.figures[name] for one in scores] for name in scores[0].figures}
+    undefined = {name for name, values in own.items() if None in values}
+    if own:
+        found["figures"] = {name: None if name in undefined else statistic(values) for name, values in own.items()}
+    return found
 
 
 def _refuse_other_layout(out: Path, seeds: int) -> None:

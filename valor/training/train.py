@@ -17,6 +17,7 @@ from torch import Tensor
 
 from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
+from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, score
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.progress import Bar, progress_bar
@@ -36,7 +37,7 @@ from .checkpoint import (
     write_resume_point,
 )
 from .methods.methods import NO_METHODS, Methods
-from .options import FitOptions, NotFiniteError, TrainingError, learning_rate
+from .options import OWN_FIGURE, FitOptions, NotFiniteError, TrainingError, learning_rate
 from .predict import predict_split
 from .run_folder import BEST, LAST, LOG, RECIPE, run_lock
 from .step import Step, build_optimiser, set_learning_rate, train_step
@@ -154,7 +155,17 @@ def validate(parser: HybridParser, val: ClipSet, rule: PostProcessing = VALOR_RU
         modality_probs=predictions.modality_probs,
         options=rule,
     )
-    return score(predicted, val.truth.cpu().numpy(), valid=predictions.valid)
+    truth = val.truth.cpu().numpy()
+    judged = Judged(
+        predicted=predicted,
+        truth=truth,
+        weak_labels=val.weak_labels.cpu().numpy(),
+        valid=predictions.valid,
+        segment_probs=predictions.segment_probs,
+        clip_probs=predictions.clip_probs,
+        segment_seconds=val.segment_seconds,
+    )
+    return replace(score(predicted, truth, valid=predictions.valid), figures=figures_of(judged, val.metrics))
 
 
 def fit(  # noqa: PLR0913, what a training is
@@ -303,7 +314,12 @@ def _next_epoch(
 
 
 def _figure(scores: Scores, name: str) -> float:
-    """The figure an option such as `segment.type_av` names."""
+    """The figure an option such as `segment.type_av` or `figures.accuracy` names."""
+    if name.startswith(OWN_FIGURE):
+        own = scores.figures[name.removeprefix(OWN_FIGURE)]
+        if own is None:
+            raise ValueError(f"select_by={name}: the metric is not defined on the validation clips; select by another")
+        return own
     level, figure = name.split(".")
     return float(getattr(getattr(scores, level), figure))
 
@@ -459,6 +475,10 @@ def _check_sets(train: ClipSet, val: ClipSet, options: FitOptions) -> None:
             "training needs pseudo labels, got a training set without; make them (valor labels) and pass them, or "
             "train on clip tags alone with fit.pseudo_label_weight=0"
         )
+    own = options.select_by.removeprefix(OWN_FIGURE)
+    if options.select_by.startswith(OWN_FIGURE) and own not in val.metrics:
+        known = ", ".join(val.metrics) or "none"
+        raise ValueError(f"select_by must name a metric of the data set ({known}), got {own!r}")
     if train.class_names != val.class_names:
         raise ValueError(f"both sets need the same classes, got {len(train.class_names)} and {len(val.class_names)}")
     if val.truth is None:

@@ -20,7 +20,16 @@ from typing import Any
 import numpy as np
 
 from valor.data.thresholds import read_thresholds
-from valor.data.vocabulary import LLP_CLASSES, VOCABULARIES, EventClass, class_names, prompts, read_vocabulary
+from valor.data.vocabulary import (
+    PLAIN_AUDIO,
+    PLAIN_VISUAL,
+    VOCABULARIES,
+    EventClass,
+    class_names,
+    named_classes,
+    prompts,
+    read_vocabulary,
+)
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.clip import Grid
@@ -32,8 +41,8 @@ from valor.label_harvest.teachers.teacher import Evidence, Teacher
 from .options import DEFAULT_TEACHERS
 from .trained import Evidences, WindowProbs, brief_identity
 
-DEFAULT_THRESHOLDS = {"clip": 20.0, "clap": 6.0}
-"""Logits, by what a store calls the teacher: the highest among LLP's thresholds (a cosine of 0.20 for CLIP)."""
+DEFAULT_THRESHOLDS = {"clip": PLAIN_VISUAL, "clap": PLAIN_AUDIO}
+"""Logits, by what a store calls the teacher."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -145,8 +154,7 @@ def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bo
     wanted = [name.strip() for name in given if name.strip()]
     if not wanted or len(set(wanted)) < len(wanted):
         raise ValueError(f"name at least one class to look for, and none twice, got {wanted or 'none'}")
-    known = {entry.name: entry for entry in LLP_CLASSES}
-    return tuple(known.get(name) or _named(name) for name in wanted), False
+    return named_classes(wanted), False
 
 
 def is_vocabulary_file(text: str) -> bool:
@@ -155,17 +163,6 @@ def is_vocabulary_file(text: str) -> bool:
         return Path(text).is_file()
     except OSError:
         return False
-
-
-def _named(name: str) -> EventClass:
-    words = name.replace("_", " ")
-    return EventClass(
-        name,
-        f"A photo of {words}.",
-        f"This is a sound of {words}",
-        DEFAULT_THRESHOLDS["clip"],
-        DEFAULT_THRESHOLDS["clap"],
-    )
 
 
 def _thresholds(classes: tuple[EventClass, ...], teachers: Sequence[Teacher], *, own: bool) -> dict[str, np.ndarray]:

@@ -9,6 +9,8 @@ the next save or start. What was corrected is never written to.
     AVVP_test_pd.csv (val, train: theirs)       the clips and their tags, which are the classes of their events
     exact/audio.tsv, exact/visual.tsv           the same events with the times as drawn, between whole seconds too
     classes.json                                names of the classes, which `valor evaluate` takes unless told others
+    dataset.json                                of another data set than LLP, whose tables have its own names: what
+                                                they are
     pseudo_labels.npz                           the events as labels, as `valor train --labels` reads; not for clips of
                                                 unlike length
     systems/NAME.npz                            what each system said of these clips, as `valor evaluate` reads; not
@@ -36,13 +38,13 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from valor.data.datasets import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.predictions import Predictions, write_predictions
 from valor.data.tables import (
     CLIP_LIST,
-    EVENT_TABLES,
     PREDICTION_COLUMNS,
-    WEAK_TABLES,
+    Layout,
     write_clip_list,
     write_event_table,
     write_rows,
@@ -335,6 +337,12 @@ def write_correction_files(folder: Path, document: Document, corrected: Mapping[
         "exact": lambda: _write_exact(folder / "exact", events),
         FILE_NAME: lambda: _write_labels(folder / FILE_NAME, document, corrected, notes),
     }
+    if document.dataset.seconds != 1:
+        del made["tables"]
+        notes["tables"] = (
+            f"not written: they are in whole seconds, and {document.dataset.title} has segments of "
+            f"{document.dataset.seconds:g} s; exact/ has the events"
+        )
     if len(events) == len(corrected):
         made["systems"] = lambda: _write_systems(folder / "systems", document, events)
     for name, write in made.items():
@@ -396,8 +404,19 @@ def mask_of_events(events: Events, clip: Clip, class_names: tuple[str, ...]) -> 
     return mask
 
 
+def tables_of(document: Document) -> Layout:
+    """The tables corrections are written as: under the names they have in the data set, in LLP's columns."""
+    dataset, split = document.dataset, document.split
+    if dataset.reader is not None:  # its own files are no such tables
+        return Layout({split: f"{split}.tsv"}, {"corrected": ("heard.tsv", "seen.tsv")}, (split,))
+    version, tables = next(iter(dataset.layout.events.items()))
+    return Layout({split: dataset.layout.tags[split]}, {version: tables}, (split,))
+
+
 def _write_tables(folder: Path, document: Document, events: Mapping[str, Events]) -> None:
-    for modality, name in zip(MODALITIES, EVENT_TABLES["v2024"], strict=True):
+    layout = tables_of(document)
+    (event_tables,) = layout.events.values()
+    for modality, name in zip(MODALITIES, event_tables, strict=True):
         rows = [
             (clip_id, int(e.onset), int(e.offset), e.class_name)
             for clip_id, found in events.items()
@@ -408,9 +427,11 @@ def _write_tables(folder: Path, document: Document, events: Mapping[str, Events]
     tags = np.zeros((len(events), len(document.class_names)), dtype=np.bool_)
     for row, found in enumerate(events.values()):
         tags[row, [document.class_names.index(event.class_name) for event in found]] = True
-    write_weak_table(folder / WEAK_TABLES[document.split], list(events), tags, document.class_names)
+    write_weak_table(folder / layout.tags[document.split], list(events), tags, document.class_names)
     with replaced(folder / CLASSES_FILE) as temporary:
         temporary.write_text(json.dumps(document.class_names, ensure_ascii=False) + "\n", encoding="utf-8")
+    longest = max(clip.num_segments for clip in document.clips)
+    write_description(folder, document.dataset, document.class_names, layout, longest)
 
 
 def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from valor.data.datasets import LLP, DataSet
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.scores import PER_CLIP, score
 
@@ -100,6 +101,8 @@ class Document:
     clips: tuple[Clip, ...]
     split: str = "test"
     """Whose tables corrections are written as."""
+    dataset: DataSet = LLP
+    """Whose tables these are."""
     notes: tuple[str, ...] = ()
     """What a reader should know, such as media that was left out."""
     report: tuple[Section, ...] = ()

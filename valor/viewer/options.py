@@ -14,14 +14,14 @@ Rule = Callable[[Predictions], PostProcessing | None]
 class SourceOptions:
     """Where the rest of a document comes from."""
 
-    class_names: tuple[str, ...]
-    """Classes of what names none itself."""
+    class_names: tuple[str, ...] | None = None
+    """Classes of what names none itself; None for those of the data set."""
     data: Path | None = None
     """Annotation tables, and features for a run folder."""
-    split: str = "test"
-    """Split of the tables; train has no truth."""
-    truth_version: str = "v2024"
-    """Version of the audio annotations."""
+    split: str | None = None
+    """Split of the tables (test, or what the data set is scored on); LLP's train has no truth."""
+    truth_version: str | None = None
+    """Version of the annotations (the newest; LLP: v2024, v2020)."""
     videos: Path | None = None
     """Media files, named as for `valor harvest`."""
     rule: Rule = lambda _: None

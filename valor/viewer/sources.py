@@ -13,11 +13,12 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from valor.data.datasets import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.parse_file import Parse, read_parse
 from valor.data.prediction_files import is_parse, read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
-from valor.data.tables import WEAK_TABLES, Split, read_clip_ids, read_split
+from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval.decide import PostProcessing, gate_probs, spread_thresholds
 from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
@@ -30,6 +31,16 @@ from .options import SourceOptions
 _BREAKS = re.compile("[\t,\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # all that ends a field or a line of a table
 
 _Kind = TypeVar("_Kind", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What was asked for, with what the data set says where nothing was."""
+
+    options: SourceOptions
+    dataset: DataSet
+    class_names: tuple[str, ...]
+    split: str
 
 
 @dataclass(kw_only=True)
@@ -56,19 +67,19 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         ValueError: An input is none of these, or there is nothing to show.
         FileNotFoundError: There is no such file or folder.
     """
-    known = _split_ids(options)
-    gathered = _gather([named_source(one) for one in typed], options, known)
-    names = tuple(dict.fromkeys(name for one in gathered for name in one.class_names)) or options.class_names
-    longest = max((grid[0] for one in gathered for grid in one.grids.values()), default=10)
+    wanted = _wanted(options)
+    dataset, known = wanted.dataset, _split_ids(wanted)
+    gathered = _gather([named_source(one) for one in typed], wanted, known)
+    names = tuple(dict.fromkeys(name for one in gathered for name in one.class_names)) or wanted.class_names
+    longest = max((grid[0] for one in gathered for grid in one.grids.values()), default=dataset.segments)
     split = None
     if options.data:
-        split = read_split(
-            options.data, options.split, names, truth_version=options.truth_version, num_segments=max(longest, 1)
-        )
+        laid_out = dataset if dataset.reader else replace(dataset, segments=longest)
+        split = laid_out.read_split(options.data, wanted.split, names, truth_version=options.truth_version)
     clip_ids = list(dict.fromkeys(clip_id for one in gathered for clip_id in one.marks))
     if split is not None:  # in the order of the table; without any system, all of it
-        wanted = set(clip_ids) if gathered else set(split.clip_ids)
-        clip_ids = [clip for clip in split.clip_ids if clip in wanted] + [c for c in clip_ids if c not in known]
+        shown = set(clip_ids) if gathered else set(split.clip_ids)
+        clip_ids = [clip for clip in split.clip_ids if clip in shown] + [c for c in clip_ids if c not in known]
     if not clip_ids:
         raise ValueError("there is nothing to show; name a run, predictions or parses, or annotations with data=DIR")
     media, refused = listed_media(options.videos, clip_ids) if options.videos else ({}, [])
@@ -76,11 +87,12 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     notes = [f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"]
     notes = notes * bool(refused) + [note for some in dropped for note in some][:5]
     return Document(
-        title=" · ".join(one.system.name for one in gathered) or f"Annotations of {options.split}",
+        title=" · ".join(one.system.name for one in gathered) or f"Annotations of {wanted.split}",
         class_names=names,
         systems=tuple(_spread_system(one, names) for one in gathered),
         clips=tuple(_with_media(clip, media.get(clip.clip_id)) for clip in clips),
-        split=options.split,
+        split=wanted.split,
+        dataset=dataset,
         notes=tuple(notes),
     )
 
@@ -91,15 +103,21 @@ def named_source(typed: str) -> tuple[str | None, Path]:
     return (name, Path(rest)) if mark and rest and not Path(typed).exists() else (None, Path(typed))
 
 
-def _split_ids(options: SourceOptions) -> dict[str, str]:
+def _wanted(options: SourceOptions) -> _Wanted:
+    dataset = LLP if options.data is None else dataset_of(options.data)
+    names = options.class_names or (dataset.names if options.data is None else dataset.names_in(options.data))
+    return _Wanted(options, dataset, names, options.split or dataset.split_for("test"))
+
+
+def _split_ids(wanted: _Wanted) -> dict[str, str]:
     """Clip ids of the split by the name their media goes by, and by themselves."""
-    if options.data is None:
+    if wanted.options.data is None:
         return {}
-    ids = read_clip_ids(options.data / WEAK_TABLES[options.split])
+    ids = wanted.dataset.read_ids(wanted.options.data, wanted.split)
     return {media_id(clip_id): clip_id for clip_id in ids} | {clip_id: clip_id for clip_id in ids}
 
 
-def _gather(named: list[tuple[str | None, Path]], options: SourceOptions, known: dict[str, str]) -> list[Gathered]:
+def _gather(named: list[tuple[str | None, Path]], wanted: _Wanted, known: dict[str, str]) -> list[Gathered]:
     """Every system once; parses of one system are gathered wherever they stand."""
     systems: dict[str, Gathered] = {}
     for name, path in named:
@@ -107,7 +125,7 @@ def _gather(named: list[tuple[str | None, Path]], options: SourceOptions, known:
         if files is None:
             own = name or _own_name(path)
             spare = own if own not in systems else f"{own} ({len(systems) + 1})"
-            systems[spare] = _of_predictions(spare, path, options)
+            systems[spare] = _of_predictions(spare, path, wanted)
             continue
         for file in files:
             parse = read_parse(file)
@@ -140,32 +158,38 @@ def name_of(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}" if seed else folder.name
 
 
-def _of_predictions(name: str, path: Path, options: SourceOptions) -> Gathered:
+def _of_predictions(name: str, path: Path, wanted: _Wanted) -> Gathered:
     """A run, pseudo labels, or predictions of any format."""
-    labels = path / FILE_NAME if path.is_dir() else path
+    labels, seconds = path / FILE_NAME if path.is_dir() else path, wanted.dataset.seconds
     if labels.is_file() and labels.name == FILE_NAME:
         table = read_pseudo_labels(labels)
         predictions = Predictions(clip_ids=table.clip_ids, class_names=table.class_names, predicted=table.marked)
-        return _gathered(System(name=name, kind="labels"), predictions, None)
+        return _gathered(System(name=name, kind="labels"), predictions, None, seconds)
     if (path / BEST).is_file():
-        predictions = _of_run(path, options)
+        predictions = _of_run(path, wanted)
     else:
-        predictions = read_any_predictions(path, options.class_names, rounding="nearest")
+        predictions = read_any_predictions(
+            path,
+            wanted.class_names,
+            num_segments=wanted.dataset.segments or LLP_SEGMENTS,
+            segment_seconds=seconds,
+            rounding="nearest",
+        )
     if predictions.predicted is not None:
-        return _gathered(System(name=name), predictions, None)
-    rule = options.rule(predictions) or PostProcessing(gate=gate_of(predictions))
-    return _gathered(_ruled(name, rule, len(predictions.class_names)), predictions, rule)
+        return _gathered(System(name=name), predictions, None, seconds)
+    rule = wanted.options.rule(predictions) or PostProcessing(gate=gate_of(predictions))
+    return _gathered(_ruled(name, rule, len(predictions.class_names)), predictions, rule, seconds)
 
 
-def _of_run(path: Path, options: SourceOptions) -> Predictions:
+def _of_run(path: Path, wanted: _Wanted) -> Predictions:
     """The test predictions a run keeps, or new ones of the split."""
-    if options.split == "test" and (path / PREDICTIONS).is_file():
-        return read_any_predictions(path / PREDICTIONS, options.class_names)
-    if options.data is None:
+    if wanted.split == wanted.dataset.split_for("test") and (path / PREDICTIONS).is_file():
+        return read_any_predictions(path / PREDICTIONS, wanted.class_names)
+    if wanted.options.data is None:
         raise ValueError(f"{path}: a run folder without {PREDICTIONS} needs data=DIR, the features it parses")
     from valor.training.run import predict_run
 
-    return predict_run(path, options.data, options.split)
+    return predict_run(path, wanted.options.data, wanted.split, dataset=wanted.dataset)
 
 
 def _ruled(name: str, rule: PostProcessing, num_classes: int) -> System:
@@ -180,8 +204,8 @@ def _ruled(name: str, rule: PostProcessing, num_classes: int) -> System:
     return System(name=name, thresholds=segment, gate_thresholds=limits)
 
 
-def _gathered(system: System, predictions: Predictions, rule: PostProcessing | None) -> Gathered:
-    """Marks of every clip, cut to the segments that exist."""
+def _gathered(system: System, predictions: Predictions, rule: PostProcessing | None, seconds: float) -> Gathered:
+    """Marks of every clip, cut to the segments that exist; `seconds` is what one lasts unless predictions say it."""
     decided, _ = decisions(predictions, rule)
     gates = None if system.gate_thresholds is None or rule is None else _gate_rows(predictions, rule)
     one = Gathered(system=system, class_names=predictions.class_names)
@@ -192,7 +216,7 @@ def _gathered(system: System, predictions: Predictions, rule: PostProcessing | N
             segment_probs=None if predictions.segment_probs is None else predictions.segment_probs[row, :length],
             gate_probs=None if gates is None else gates[row],
         )
-        one.grids[clip_id] = (length, 1.0)
+        one.grids[clip_id] = (length, predictions.segment_seconds or seconds)
     return one
 
 
@@ -248,7 +272,9 @@ def _clip(
 ) -> tuple[Clip, list[str]]:
     """One clip as all systems see it, and notes on what does not fit."""
     row = split.clip_ids.index(clip_id) if split is not None and clip_id in split.clip_ids else None
-    grid = next((one.grids[clip_id] for one in gathered if clip_id in one.grids), (10, 1.0))
+    annotated = LLP_SEGMENTS if split is None or split.truth is None else split.truth.shape[1]
+    seconds = 1.0 if split is None else split.segment_seconds
+    grid = next((one.grids[clip_id] for one in gathered if clip_id in one.grids), (annotated, seconds))
     parsed = next((one.parsed[clip_id] for one in gathered if clip_id in one.parsed), None)
     marks, notes = [], []
     for one in gathered:
@@ -264,7 +290,7 @@ def _clip(
         marks=tuple(marks),
         num_segments=grid[0],
         segment_seconds=grid[1],
-        truth=truth if grid[1] == 1 else None,  # tables are annotated on segments of one second
+        truth=truth if grid[1] == seconds else None,  # annotated on segments of another length
         tags=() if split is None or row is None else tuple(np.flatnonzero(split.weak_labels[row]).tolist()),
         streams=(bool(media.has_audio), bool(media.has_visual)) if media else (True, True),
         start_time=media.start_time if media else 0.0,

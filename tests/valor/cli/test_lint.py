@@ -74,7 +74,7 @@ def test_the_defects_of_llp_are_found_and_do_not_stop_scoring(shared):
     done = typed("lint", shared / "llp", "--limit", "0")
     assert done.code == 0
     for line in (
-        "events of no val or test clip: 15", "event that ends where or before it starts: 6", "same event twice: 8",
+        "events of no annotated clip: 15", "event that ends where or before it starts: 6", "same event twice: 8",
         "tags other than the classes of the rows: 81",
     ):  # fmt: skip
         assert line in done.out

@@ -51,7 +51,7 @@ def test_tables_of_other_names_are_described_beside_them(birds):
     assert learn.truth is None and learn.clip_ids == CLIPS["learn"]
     assert tried.truth.shape == (2, 6, 2, 2) and tried.truth_version == "v1"
     assert tried.truth[0, :, 0, 0].tolist() == [False, True, True, False, False, False]
-    with pytest.raises(ValueError, match="split must be one of learn, try and truth_version one of v1, got 'test'"):
+    with pytest.raises(ValueError, match="split must be one of learn, try, got 'test'"):
         dataset.read_split(birds, "test")
     (birds / "seen.tsv").unlink()
     with pytest.raises(FileNotFoundError, match=r"seen\.tsv: no such annotation table; put it there"):

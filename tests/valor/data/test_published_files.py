@@ -19,6 +19,7 @@ from tests.helpers.toy_published import save, write_published
 from tests.helpers.typed import typed
 from valor.data import published_files as store_export
 from valor.data.clips import read_clip_set
+from valor.data.datasets import LLP
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import read_pseudo_labels
@@ -36,7 +37,6 @@ from valor.data.published_files import (
     import_labels,
     kinds_there,
     plan_export,
-    read_clips,
     unlike_published,
 )
 from valor.data.tables import Split
@@ -57,7 +57,7 @@ def data(tmp_path) -> Path:
 def pack(data: Path, kinds: tuple[str, ...], precision: str = "float32", splits: tuple[str, ...] = ALL) -> None:
     for split in splits:
         for kind in kinds:
-            import_features(data, read_clips(data, split, NAMES), kind, precision=precision, progress=False)
+            import_features(data, LLP.read_clips(data, split, NAMES), kind, precision=precision, progress=False)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -75,7 +75,7 @@ def test_unfolded_kinds_come_back_byte_for_byte(data, tmp_path):
 
 
 def test_labels_come_back_byte_for_byte(data, tmp_path):
-    labels, _ = import_labels(data, [read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
+    labels, _ = import_labels(data, [LLP.read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
     assert export_labels(labels, tmp_path / "out", progress=False) == 2 * len(labels.clip_ids)
     for folder in LABEL_FOLDERS:
         assert files(tmp_path / "out" / folder) == files(data / folder)
@@ -83,7 +83,7 @@ def test_labels_come_back_byte_for_byte(data, tmp_path):
 
 
 def test_a_modality_that_is_absent_gets_no_files(data, tmp_path):
-    labels, _ = import_labels(data, [read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
+    labels, _ = import_labels(data, [LLP.read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
     seen = labels.labels.copy()
     seen[:, :, 0] = False
     alone = replace(labels, labels=seen, absent=("audio",))
@@ -93,7 +93,7 @@ def test_a_modality_that_is_absent_gets_no_files(data, tmp_path):
 
 
 def test_soft_labels_are_refused(data, tmp_path):
-    labels, _ = import_labels(data, [read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
+    labels, _ = import_labels(data, [LLP.read_clips(data, split, NAMES) for split in ALL], tmp_path / "labels")
     with pytest.raises(ValueError, match="holds labels of 0 and 1, got soft ones"):
         export_labels(replace(labels, labels=labels.labels * np.float32(0.9)), tmp_path / "out", progress=False)
     assert not (tmp_path / "out").exists()
@@ -174,7 +174,7 @@ def data_importing(tmp_path) -> Path:
 
 
 def train(data_importing: Path) -> Split:
-    return read_clips(data_importing, "train", NAMES)
+    return LLP.read_clips(data_importing, "train", NAMES)
 
 
 def file_of(data_importing: Path, kind: str, row: int) -> Path:
@@ -215,7 +215,7 @@ def test_the_default_halves_the_bytes_and_keeps_three_digits(data_importing):
 
 def test_coverage_says_what_is_missing_per_split(data_importing):
     file_of(data_importing, "clip", 1).unlink()
-    splits = [read_clips(data_importing, split, NAMES) for split in SPLITS]
+    splits = [LLP.read_clips(data_importing, split, NAMES) for split in SPLITS]
     coverage = feature_coverage(data_importing, splits, ("vggish", "clip"))
     assert [(row.kind, row.split, row.clips, row.missing) for row in coverage if row.missing] == [
         ("clip", "train", CLIPS, (SPLITS["train"][1],))
@@ -226,7 +226,7 @@ def test_coverage_says_what_is_missing_per_split(data_importing):
 
 def test_files_of_no_clip_are_named(data_importing):
     save(data_importing / "feats/vggish", "stranger--1_0_10", np.zeros((10, 128), np.float32))
-    splits = [read_clips(data_importing, split, NAMES) for split in SPLITS]
+    splits = [LLP.read_clips(data_importing, split, NAMES) for split in SPLITS]
     assert files_of_no_clip(data_importing, splits, "vggish") == ("stranger--1.npy",)
     assert files_of_no_clip(data_importing, splits, "clip") == ()
 
@@ -306,7 +306,7 @@ def test_two_files_for_a_clip_are_refused(data_importing):
 
 
 def test_labels_become_one_file_with_their_provenance(data_importing, tmp_path):
-    splits = [read_clips(data_importing, split, NAMES) for split in SPLITS]
+    splits = [LLP.read_clips(data_importing, split, NAMES) for split in SPLITS]
     labels, _ = import_labels(data_importing, splits, tmp_path / "labels")
     read = read_pseudo_labels(tmp_path / "labels")
     assert read.clip_ids == labels.clip_ids == tuple(i for ids in SPLITS.values() for i in ids)

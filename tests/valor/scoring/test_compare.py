@@ -6,18 +6,21 @@ The published rows: what the data file holds, and which of its figures contradic
 import hashlib
 import json
 import tomllib
+from dataclasses import replace
 
 import pytest
 
 from tests.conftest import ROOT
+from valor.data.datasets import LLP
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.decide import PRESETS
 from valor.eval.scores import FIGURES, LEVELS, nothing_predicted, score, tags_copied
-from valor.scoring.compare import DATA, Published, PublishedRow, compare, published_row, read_published, read_run
+from valor.scoring.compare import Published, PublishedRow, compare, published_row, read_published, read_run
 
 PUBLISHED = read_published()
-LEGEND = json.loads(DATA.read_text(encoding="utf-8"))
+FILE = {"dataset": "llp", "clips": 9}
+LEGEND = json.loads(LLP.published.read_text(encoding="utf-8"))
 ROW = {row.method: row for row in PUBLISHED.rows}
 
 
@@ -79,20 +82,21 @@ def test_the_truths_are_those_of_llp(shared):
 
 
 def test_the_file_travels_with_the_package():
-    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["valor.scoring"]
-    assert DATA.name in data
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["valor.data"]
+    assert LLP.published.name in data
 
 
 @pytest.mark.parametrize(("text", "message"), [
     ("[]", "expected published scores"),
-    ('{"rows": [{"method": "A"}], "truths": {}, "rules": {}}', "KeyError"),
-    (json.dumps({"rows": [{"method": "A", "segment": [1.0], "event": None, "sources": []}], "truths": {}, "rules": {}}),
+    ('{"dataset": "llp", "clips": 9, "rows": [{"method": "A"}]}', "KeyError"),
+    ('{"dataset": "llp", "rows": []}', "KeyError"),
+    (json.dumps(FILE | {"rows": [{"method": "A", "segment": [1.0], "event": None, "sources": []}]}),
      r"A: expected 5 figures at segment level, got \[1.0\]"),
 ])  # fmt: skip
 def test_a_damaged_file_is_refused(tmp_path, text, message):
     (tmp_path / "p.json").write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_published(tmp_path / "p.json")
+        read_published(replace(LLP, published=tmp_path / "p.json"))
 
 
 KNOWN = read_published()
