@@ -7,7 +7,7 @@ it stands.
 
 import json
 from math import isfinite
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 MOST_BYTES = 2**30
 """No file of this project comes near a gibibyte of JSON."""
@@ -73,6 +73,20 @@ def _whole(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
         raise ValueError(f"a number of {len(digits):,} digits")
     return int(digits)
+
+
+Number = TypeVar("Number", int, float)
+
+
+def plain_number(text: str, kind: type[Number]) -> Number:
+    """A number as people type it: 3, -1.5, 1e1, but neither 1_0 nor the digits of other scripts.
+
+    Raises:
+        ValueError: It is none, or none of this kind.
+    """
+    if "_" in text or not text.isascii():
+        raise ValueError(f"expected a plain number, got {text!r:.80}")
+    return kind(text)
 
 
 MOST_SECONDS = 1e9

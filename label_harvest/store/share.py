@@ -53,7 +53,7 @@ def read_share(text: str) -> Share:
     Share(index=2, count=40)
     """
     index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal()):
+    if not (text.isascii() and index.isdecimal() and count.isdecimal()):
         raise ValueError(f"a share must be i/n, such as 1/4, got {text!r}")
     return Share(int(index), int(count))
 

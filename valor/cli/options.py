@@ -19,13 +19,15 @@ import argparse
 import ast
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
+
+from valor.label_harvest.strict_json import plain_number
 
 from .terminal import shown
 
@@ -117,12 +119,26 @@ def _local_text(typed: str) -> str:
 
 
 def _local(more: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of `add_argument` under which every path is a local one."""
+    """Arguments of `add_argument` under which every path is a local one, and every number a plain one."""
+    if more.get("type") in (int, float):
+        return {**more, "type": _plain(more["type"])}
     kind, said = more.get("type"), more.get("metavar")
     if kind is Path:
         return {**more, "type": local_path}
     is_path = kind in (None, str) and isinstance(said, str) and _PATHS.search(said)
     return {**more, "type": _local_text} if is_path else dict(more)
+
+
+def _plain(kind: type[int] | type[float]) -> Callable[[str], int | float]:
+    """What reads a typed number of a kind."""
+
+    def read(typed: str) -> int | float:
+        try:
+            return plain_number(typed, kind)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"invalid {kind.__name__} value: {typed!r:.80}") from None
+
+    return read
 
 
 _OPTION = re.compile("-[A-Za-z]")

@@ -32,7 +32,6 @@ of before used the table of 2020, which is read with truth_version="v2020".
 
 import csv
 import hashlib
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +44,7 @@ from valor.eval.events import MODALITIES, BoolArray
 from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import HarvestManifest, composed
-from valor.label_harvest.strict_json import MOST_SECONDS
+from valor.label_harvest.strict_json import MOST_SECONDS, plain_number
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 """File of the clip-level tags of each split."""
@@ -166,7 +165,7 @@ def checked_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tupl
 def plain_seconds(cell: str) -> float | None:
     """The time a cell holds; None if it is no number from 0 to MOST_SECONDS, written plainly."""
     try:
-        seconds = float(cell) if cell.isascii() and "_" not in cell else math.nan
+        seconds = plain_number(cell, float)
     except ValueError:
         return None
     return seconds if 0 <= seconds <= MOST_SECONDS else None

@@ -5,6 +5,8 @@ from dataclasses import fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from valor.label_harvest.strict_json import plain_number
+
 Options = TypeVar("Options")
 
 
@@ -91,7 +93,7 @@ def _parsed(text: str, accepted: tuple[type, ...]) -> Any:  # noqa: ANN401, as J
     for kind in (int, float):
         if str not in accepted:
             try:
-                return kind(text)
+                return plain_number(text, kind)
             except ValueError:
                 continue
     return str(text)

@@ -271,8 +271,8 @@ def test_the_library_speaks_no_options():
     assert len(found) > 100
 
 
-def _paths():
-    """(command, what stands for the path, how it is typed) of every option and place that takes one."""
+def _actions():
+    """(words of the command, what it takes) of every option and place."""
     for name in COMMANDS:
         parser = build_argument_parser(name)
         (commands,) = (action for action in parser._actions if action.dest == "command")
@@ -281,8 +281,24 @@ def _paths():
             for action in command._actions:
                 if action.dest == "kind" and action.choices:
                     parsers += [((*words, kind), inner) for kind, inner in action.choices.items()]
-                elif action.type is not None and action.type.__name__ in ("local_path", "_local_text"):
+                elif action.type is not None:
                     yield words, action
+
+
+@pytest.mark.parametrize("typed", ["1_0", "\u0661\u0660", "\uff11\uff10", "1_0.5", "ten", ""])
+def test_every_option_takes_plain_numbers_alone(typed):
+    kinds = {action.type for _, action in _actions()}
+    numbers = [kind for kind in kinds if kind.__qualname__.startswith("_plain")]
+    assert len(numbers) > 30 and not kinds & {int, float}
+    for kind in numbers:
+        assert kind("3") == 3
+        with pytest.raises(argparse.ArgumentTypeError, match="invalid (int|float) value"):
+            kind(typed)
+
+
+def _paths():
+    """(command, what stands for the path, how it is typed) of every option and place that takes one."""
+    return [(words, action) for words, action in _actions() if action.type.__name__ in ("local_path", "_local_text")]
 
 
 def test_every_path_is_known_as_one():
