@@ -17,6 +17,16 @@ HOMES = {
         r"delimiter=\"\\t\"|split\(\"\\t\"\)|\"\\t\"\.join|sep=\"\\t\"|\"filename\"",
         {"valor/data/tables.py", "valor/data/parse_file.py", "eval/events.py"},  # columns of data frames
     ),
+    "comma-separated cells, none of them a formula": (
+        r"csv\.writer\(|csv\.DictWriter\(|\.to_csv\(index",
+        {
+            "eval/tables.py",
+            "label_harvest/store/shards.py",
+            "valor/labelling/review.py",
+            "valor/scoring/layout.py",
+            "valor/video/formats/tables.py",
+        },
+    ),
     "who made labels, and with which weights": (
         r"\"random_weights\"\]|get\(\"random_weights|== \"random\"|\"SIMULATED",
         {"valor/data/provenance.py", "valor/data/label_file.py", "valor/video/trained.py"},  # builds teachers anew
@@ -53,6 +63,8 @@ def test_it_stands_in_its_home_alone(what: str) -> None:
         ("the layout of LaTeX and Markdown tables", '''f"| {' | '.join(cells)} |"'''),
         ("tab-separated rows", r'rows = [line.split("\t") for line in lines]'),
         ("tab-separated rows", 'COLUMNS = ("filename", "event_labels")'),
+        ("comma-separated cells, none of them a formula", "table = csv.writer(file)"),
+        ("comma-separated cells, none of them a formula", "frame.to_csv(index=False)"),
         ("who made labels, and with which weights", 'told["random_weights"]'),
         ("who made labels, and with which weights", 'identity["weights"] == "random"'),
     ],

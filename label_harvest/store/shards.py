@@ -447,13 +447,28 @@ def write_failures(folder: Path, rows: Iterable[ShardRow | KnownClip]) -> Path:
     return folder / "failures.csv"
 
 
-def failures_table(rows: Iterable[ShardRow | KnownClip]) -> bytes:
-    """The content of `failures.csv`."""
+def failures_table(rows: Iterable[ShardRow | KnownClip], *, as_they_are: bool = False) -> bytes:
+    """The content of `failures.csv`; older versions wrote all cells as they are."""
+    cell = str if as_they_are else text_cell
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("clip_id", "status", "message"))
-    table.writerows((row.clip_id, row.status, row.message) for row in rows)
+    table.writerows((cell(row.clip_id), row.status, cell(row.message)) for row in rows)
     return text.getvalue().encode("utf-8")
+
+
+def text_cell(text: str) -> str:
+    """A cell with an apostrophe before it where a spreadsheet would take its text for a formula.
+
+    The same as `valor.eval.spreadsheet.unformula`, which this folder may not know.
+    """
+    if not text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def to_json(value: object) -> bytes:

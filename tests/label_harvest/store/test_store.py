@@ -8,9 +8,18 @@ import sys
 import numpy as np
 import pytest
 
+from valor.eval.spreadsheet import unformula
 from valor.label_harvest.disk import write_atomic
+from valor.label_harvest.store.check import verify_store
 from valor.label_harvest.store.listing import write_list
-from valor.label_harvest.store.shards import ShardRow, read_markers, write_failures, write_shard
+from valor.label_harvest.store.shards import (
+    ShardRow,
+    failures_table,
+    read_markers,
+    text_cell,
+    write_failures,
+    write_shard,
+)
 from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.store import (
     decoder_of,
@@ -291,3 +300,21 @@ def test_a_store_that_cannot_be_written_is_said_plainly(tmp_path):
 def test_failures_are_a_readable_table(tmp_path):
     path = write_failures(tmp_path, [ShardRow("a", "short", 'said "x", then\nstopped', ())])
     assert path.read_text() == 'clip_id,status,message\na,short,"said ""x"", then\nstopped"\n'
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+x", "-hK3l_abcde", "@x", "-5", "+1e3", "Dog", "\tx", ""])
+def test_no_cell_of_the_failures_is_a_formula(tmp_path, name):
+    """As in every other table: the rule stands twice, since `eval` and the harvest know nothing of each other."""
+    assert text_cell(name) == unformula(name)
+    content = write_failures(tmp_path, [ShardRow(name, "short", name, ())]).read_bytes().decode()
+    assert content == f"clip_id,status,message\n{text_cell(name)},short,{text_cell(name)}\n"
+
+
+def test_a_list_of_failures_of_an_older_version_is_still_one(tmp_path):
+    rows = [ShardRow("-hK3l_abcde", "missing", "", ("Cat",), {})]
+    folder = open_store(tmp_path, manifest_of())
+    write_shard(folder, 0, {name: np.full_like(a, np.nan) for name, a in arrays_of(1).items()}, rows)
+    write_list(folder, read_markers(folder))
+    for as_they_are in (False, True):
+        (folder / "failures.csv").write_bytes(failures_table(rows, as_they_are=as_they_are))
+        assert not [problem for problem in verify_store(folder).problems if "failures" in problem]
