@@ -159,3 +159,12 @@ class MediaError(Exception):
         """Keep the status beside the message."""
         super().__init__(message)
         self.status = status
+
+
+class EndsError(MediaError):
+    """A stream is damaged from `end` on, in seconds from the start of the clock, and good up to there."""
+
+    def __init__(self, message: str, end: float) -> None:
+        """Keep the end beside the message."""
+        super().__init__(message)
+        self.end = end

@@ -218,7 +218,8 @@ def pack(clip: DecodedClip) -> tuple[Message, list[np.ndarray]]:
             "troubles": picture.troubles,
         }
     if sound:
-        head["sound"] = {"length": len(samples), "rate": sound.rate, "provenance": sound.provenance}
+        said = {"rate": sound.rate, "provenance": sound.provenance, "holes": sound.holes}
+        head["sound"] = {"length": len(samples), **said}
     return head, [frames, slots, gap, samples]
 
 
@@ -236,5 +237,7 @@ def unpack(message: Message) -> DecodedClip:
         troubles = tuple((status, text) for status, text in picture.pop("troubles"))
         picture = Picture(frames=frames, present=present, troubles=troubles, slots=slots, **picture)
     if sound is not None:
-        sound = Sound(samples=np.frombuffer(memory, np.float32, sound.pop("length"), message["samples_at"]), **sound)
+        samples = np.frombuffer(memory, np.float32, sound.pop("length"), message["samples_at"])
+        holes = tuple((start, end) for start, end in sound.pop("holes"))
+        sound = Sound(samples=samples, holes=holes, **sound)
     return DecodedClip(picture, sound)

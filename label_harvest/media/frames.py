@@ -7,12 +7,13 @@ Conventions, all relative to the start of the container's clock:
 * Frames: the video is laid on an even grid of `frame_rate` slots per second; slot k shows the last source frame whose
   timestamp is below (k + 0.5) / frame_rate. Of the n slots, T are taken at evenly spaced indices, the last slot
   included (`frame_indices`). n follows from the length of the video when that is within the tolerance of the grid.
-  A longer video is cut to the grid; in a shorter one the segments past its end have no frame.
-* Sound: channels are averaged at the rate of the file; gaps in the timestamps are filled with silence.
+  A longer video is cut to the grid; in a shorter one the segments past its end have no frame, as in a hole (holes.py).
+* Sound: channels are averaged at the rate of the file; gaps in the timestamps are filled with silence, and what
+  overlaps is left out. A clip whose sound has a hole has none.
 * Slots, where they are asked for, are scaled down when they are larger than 1280 x 720; frames never are.
 * Damage with good frames behind it is an error: one packet or frame that the decoder marks as damaged makes the clip
-  `undecodable`. Where nothing good follows, the stream ends with its last good frame, as that of a file that was cut
-  does. Damage that happens to decode cannot be told from the picture.
+  `undecodable`. So does sound that a broadcast lost. Where nothing good follows damage, the stream ends with its last
+  good frame, as that of a file that was cut does. Damage that happens to decode cannot be told from the picture.
 * Of an H.264 video only those frames are decoded that are picked, the last one, and what these rest on (see h264.py).
   The same frames come out as when all are decoded, which is done whenever one comes out otherwise than its packet says.
   So damage in a frame that nothing picked rests on is not noticed, and touches no evidence.
@@ -21,7 +22,7 @@ Conventions, all relative to the start of the container's clock:
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,11 +31,13 @@ import numpy as np
 
 from .clip import Grid, MediaError, frame_indices
 from .h264 import needed_packets
+from .holes import GAP_SECONDS, Reach, Span, unseen
 from .packets import Recording, base_of, recording
 from .streams import Pictures, Timed, decoded, heard, mono_of, shown_at
 
 if TYPE_CHECKING:
     import av
+    from av.stream import Stream
 
     from .packets import AnyPacket
 
@@ -72,6 +75,8 @@ class Sound:
     """Samples per second."""
     provenance: dict[str, object]
     """What was read, as JSON values."""
+    holes: tuple[Span, ...] = ()
+    """Stretches without a sound, in seconds; its samples are silent there."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,8 @@ class VideoFacts:
     """Of the even grid its frames lie on."""
     cut: bool = False
     """Whether it ends where the file is damaged."""
+    holes: tuple[Span, ...] = ()
+    """Stretches without a picture, in seconds."""
 
 
 def slots_of(seconds: float, grid: Grid) -> int:
@@ -120,6 +127,11 @@ def make_picture(
     if not present.all():
         rest = "; the rest is damaged" if facts.cut else ""
         troubles.append(("short", f"{facts.seconds:.1f} s of video, the grid has {grid.seconds:.1f} s{rest}"))
+    times = (places + 0.5) / grid.frame_rate
+    for start, end in facts.holes:
+        if (hidden := present & (times > start) & (times < end)).any():
+            present &= ~hidden
+            troubles.append(("short", f"no picture from {start:.1f} s to {end:.1f} s"))
     if all(np.abs(frame.astype(np.int16) - frames[0]).max() <= STILL_LEVELS for frame in frames[1:]):
         troubles.append(("still", "all frames equal"))
     provenance: dict[str, object] = {
@@ -245,11 +257,20 @@ def _first_window(
         if not any(held.values()):
             raise MediaError("its streams hold no packets; fetch it again or leave it out")
         picture = sound = None
+        reaches = {stream.index: _reach(stream, held[stream.index], media) for stream in streams}
+        reach = reaches[audio.index] if audio and held[audio.index] else None
         if video and held[video.index]:
-            source = _Video(video, held[video.index], media, all_frames, ends.get(video.index))
+            holes = tuple(unseen(reaches[video.index], reach, media))
+            source = _Video(video, held[video.index], media, all_frames, ends.get(video.index), holes)
             picture = _read_frames(source, grid, all_slots=slots)
-        if audio and held[audio.index]:
-            sound = _read_sound(audio, held[audio.index], media, grid)
+        if audio and reach:
+            if media.is_broadcast and reach.gaps.longest > GAP_SECONDS:
+                raise MediaError(f"lost sound at {reach.gaps.first:.2f} s; fetch it again or leave it out")
+            sound = _read_sound(audio, held[audio.index], reach, media, grid)
+        restarts = [round(start - media.clock, 4) for start in media.restarts]
+        for stream in (picture, sound):
+            if restarts and stream is not None:
+                stream.provenance["clock_restarts"] = restarts
         if not media.ends.keys() <= ends.keys() and video and video.index in media.ends:
             raise _EndsEarlyError(media.ends)
         return DecodedClip(picture, sound)
@@ -266,6 +287,8 @@ class _Video:
     """Whether all frames are to be decoded."""
     end: float | None = None
     """When its last good frame ends, where what follows is damaged."""
+    holes: tuple[Span, ...] = ()
+    """Stretches without a picture, in seconds."""
 
     def frames_for(self, cutoffs: np.ndarray) -> Iterator[Timed]:
         """Frames among which are the last one before each cutoff, the first one if none is, and the very last one."""
@@ -336,20 +359,31 @@ def _read_frames(video: _Video, grid: Grid, *, all_slots: bool) -> Picture:
             raise _EndsEarlyError(video.media.ends) from None
         raise
     cut = bool(video.media.unread) or video.end is not None
-    facts = VideoFacts(video.stream.index, video.stream.codec_context.name, seconds, num_slots, cut)
+    facts = VideoFacts(video.stream.index, video.stream.codec_context.name, seconds, num_slots, cut, video.holes)
     return make_picture(album.frames, album.slots, places, facts, grid)
 
 
-def _read_sound(stream: "av.AudioStream", packets: "list[AnyPacket]", media: Recording, grid: Grid) -> Sound:
+def _reach(stream: "Stream", packets: "list[AnyPacket]", media: Recording) -> Reach:
+    reach = Reach(stream, media)
+    for packet in packets:
+        if (span := media.span(packet, stream)) is not None:
+            reach.add(span)
+    return reach
+
+
+def _read_sound(
+    stream: "av.AudioStream", packets: "list[AnyPacket]", reach: Reach, media: Recording, grid: Grid
+) -> Sound:
     """Average the channels at the rate of the file."""
     rate, pieces = heard(decoded(stream, packets, media), grid.seconds + 2)
     runs = groupby(pieces, key=lambda piece: (len(piece), piece.dtype))  # averaged together, which is faster
     samples = np.concatenate([mono_of(np.concatenate(list(run), axis=1)) for _, run in runs])
     context = stream.codec_context
     sound = make_sound(samples, rate, stream=stream.index, codec=context.name, channels=context.channels)
-    if media.unread or stream.index in media.ends:
+    falls_silent = reach.end - len(samples) / rate > grid.tolerance_seconds
+    if media.unread or stream.index in media.ends or falls_silent:
         sound.provenance["damaged_from"] = sound.provenance["seconds"]
-    return sound
+    return replace(sound, holes=tuple(reach.holes))
 
 
 def make_sound(samples: np.ndarray, rate: int, *, stream: int, codec: str, channels: int) -> Sound:

@@ -11,13 +11,13 @@ PyAV:
 
 * Damage: a clip with frames that decord had to make up is refused where it admits to them, but other damage decodes to
   a picture or a sound without an error.
-* Undecodable are also AV1, sound of more than two channels (decord mixes them; what it calls separate channels is not)
-  and clips whose best audio stream is not their first.
+* Undecodable are also AV1, sound of more than two channels (decord mixes them; what it calls separate channels is not),
+  clips whose best audio stream is not their first, and those whose clock starts again or whose sound overlaps itself.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +36,18 @@ from .frames import (
     slots_of,
     window_seconds,
 )
+from .holes import GAP_SECONDS, Reach
 from .open import media_errors
-from .packets import Recording, base_of, recording
-from .streams import GAP_SECONDS, gapless, mono_of
+from .packets import HOLE_SECONDS, Recording, base_of, recording
+from .streams import gapless, mono_of
 
 if TYPE_CHECKING:
     import av
     from av.stream import Stream
+
+
+_MOST_OVERLAP = 0.1
+"""Seconds of sound that may overlap other sound, since a library puts all of it in a row."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +150,9 @@ def _read_outline(media: Recording, grid: Grid, track: str | None) -> tuple[Vide
     """What the packets of the chosen streams say; None for a stream that is absent or has no packets."""
     video, audio = clip_streams(media, track)
     spans = _packet_spans(media, [stream for stream in (video, audio) if stream is not None], grid)
+    if media.restarts:
+        when = media.restarts[0] - media.clock
+        raise MediaError(f"its clock starts again at {when:.1f} s, which only the decoder pyav follows")
     seen = _video_outline(video, spans[video.index], grid) if video and spans[video.index] else None
     heard = _sound_outline(media, audio, spans[audio.index]) if audio and spans[audio.index] else None
     if seen is None and heard is None:
@@ -180,7 +188,11 @@ def _video_outline(stream: "av.VideoStream", spans: list[tuple[float, float]], g
 
 def _sound_outline(media: Recording, stream: "av.AudioStream", spans: list[tuple[float, float]]) -> SoundOutline:
     """Where the sound begins, and the holes in it."""
-    rate = stream.codec_context.sample_rate
+    rate, reach = stream.codec_context.sample_rate, Reach(stream, media)
+    for span in spans:
+        reach.add(span)
+    if reach.overlaps.seconds > _MOST_OVERLAP:
+        raise MediaError(f"its sound overlaps itself by {reach.overlaps.said()}, which only the decoder pyav places")
     if not rate:
         raise MediaError("sound without a sample rate; convert the file")
     start = spans[0][0] if stream.start_time is None else media.at(stream.start_time, base_of(stream))
@@ -250,7 +262,8 @@ def _read_sound(path: Path, library: Library, audio: SoundOutline, grid: Grid) -
     pieces = _between_gaps(mono_of(decoded.samples), audio, decoded.start, decoded.rate)
     samples = np.concatenate(list(gapless(pieces, decoded.rate, window_seconds(grid))), axis=1)[0]
     samples = samples[: round(window_seconds(grid) * decoded.rate)]
-    return make_sound(samples, decoded.rate, stream=audio.index, codec=audio.codec, channels=audio.channels)
+    sound = make_sound(samples, decoded.rate, stream=audio.index, codec=audio.codec, channels=audio.channels)
+    return replace(sound, holes=tuple(gap for gap in audio.gaps if gap[1] - gap[0] > HOLE_SECONDS))
 
 
 def _between_gaps(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from .clip import MediaError
+from .clock import TimeLine
 from .open import opened
 from .tracks import chosen_track
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
 _BROADCAST = ("mpegts", "mpeg")
 """Formats of which any packet may get lost."""
+
+HOLE_SECONDS = 2.0
+"""A stream that has nothing for longer is not there, see holes.py."""
+WHOLE_FRAMES = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3")
+"""Codecs whose packets decode to whole frames, however short the container says that they are."""
+_SHORT_FRAMES = (*WHOLE_FRAMES, "opus", "vorbis")
+"""Codecs whose packets are never as long as a hole: where a container says so, sound is missing behind them."""
+_CHECKSUMS = ("flac", "tta", "wavpack")
+"""Codecs every frame of which carries a checksum that encoders get right."""
 
 
 def no_tick() -> None:
@@ -43,6 +53,8 @@ class Recording:
     is damaged."""
     holes: dict[int, float] = field(default_factory=dict)
     """By index of the stream, when its last packet was that was left out as damaged."""
+    restarts: list[float] = field(default_factory=list)
+    """When the clock started again, in seconds as it then goes on; see clock.py."""
     unread: list[str] = field(default_factory=list)
     """Why the rest of the file could not be read, where it could not."""
 
@@ -68,13 +80,15 @@ class Recording:
         if stream.codec_context is None:
             raise MediaError(f"no decoder for its {kind} stream in this build of FFmpeg; convert the file")
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"err_detect": "explode"}
+        checks = "crccheck+explode" if stream.codec_context.name in _CHECKSUMS else "explode"
+        stream.codec_context.options = {"err_detect": checks}
         return stream
 
     def packets(
         self,
         streams: "Sequence[Stream]",
         *,
+        beside: "Sequence[Stream | None]" = (),
         until: float = math.inf,
         damaged: bool = False,
         tick: Callable[[], None] = no_tick,
@@ -83,6 +97,7 @@ class Recording:
 
         Args:
             streams: From `stream`.
+            beside: Others that are played, whose packets do not come out; in them a clock that starts again may show.
             until: A stream is read so far, by the times at which its packets are to be decoded.
             damaged: Whether damaged packets come out too, see `is_damaged`.
             tick: Called for every packet, to show that reading gets on.
@@ -91,10 +106,7 @@ class Recording:
             MediaError: A packet is damaged, or encrypted, so no decoder can make the right frames of it.
         """
         bases = {stream.index: base_of(stream) for stream in streams}
-        for packet in self._readable(streams):
-            tick()
-            if packet.size == 0 and (packet.pts is None or packet.stream.type != "video"):
-                continue
+        for packet in self._on_time_line([*streams, *(stream for stream in beside if stream is not None)], tick):
             if not damaged and self.is_damaged(packet):
                 raise MediaError(f"damaged {packet.stream.type}{self._when(packet)}; fetch it again or leave it out")
             if packet.has_sidedata("encryption_info"):
@@ -107,6 +119,15 @@ class Recording:
                     return
             else:
                 yield packet
+
+    def _on_time_line(self, streams: "Sequence[Stream]", tick: Callable[[], None]) -> "Iterator[AnyPacket]":
+        """All packets that hold or repeat something, with the times of one clock that never starts again."""
+        line = TimeLine(self.restarts, broadcast=self.is_broadcast)
+        for packet in self._readable(streams):
+            tick()
+            if packet.size or (packet.pts is not None and packet.stream.type == "video"):
+                yield from line.take(packet)
+        yield from line.rest()
 
     def _readable(self, streams: "Sequence[Stream]") -> "Iterator[AnyPacket]":
         """All packets up to where the file can no longer be read: its end, or where it was cut or damaged."""
@@ -122,6 +143,11 @@ class Recording:
                 raise
             self.unread.append(str(error))
 
+    @property
+    def is_broadcast(self) -> bool:
+        """Whether any packet may have got lost on its way."""
+        return self.container.format.name in _BROADCAST
+
     def is_damaged(self, packet: "AnyPacket") -> bool:
         """Whether FFmpeg marks a packet as damaged, and more is wrong with it than that the file ends in it.
 
@@ -129,8 +155,7 @@ class Recording:
         """
         if not packet.is_corrupt:
             return False
-        cut = packet.stream.codec_context.name.startswith("pcm_") and self.container.format.name not in _BROADCAST
-        return not cut
+        return self.is_broadcast or not packet.stream.codec_context.name.startswith("pcm_")
 
     def _when(self, packet: "AnyPacket") -> str:
         ticks = packet.pts if packet.pts is not None else packet.dts
@@ -148,6 +173,8 @@ class Recording:
         base = base_of(stream)
         time = seconds_of(ticks, base)
         length = seconds_of(packet.duration, base) if packet.duration else frame_seconds(stream)
+        if length > HOLE_SECONDS and stream.type == "audio" and stream.codec_context.name in _SHORT_FRAMES:
+            length = 0.0
         return time - self.clock, time + length - self.clock
 
 

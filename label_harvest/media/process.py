@@ -34,7 +34,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .clip import MediaError
+from .clip import EndsError, MediaError
 
 logger = logging.getLogger(__name__)
 
@@ -284,6 +284,7 @@ def _answer(connection: socket.socket, service: Service, request: Message) -> bo
         answer = {"outcome": "refused", "status": "undecodable"}
         if isinstance(error, MediaError):
             answer |= {"status": error.status, "message": str(error)}
+            answer |= {"end": error.end} if isinstance(error, EndsError) else {}
         else:
             said = f"cannot be decoded ({type(error).__name__}: {error}); leave it out"
             answer |= {"message": f"{service.name}: {said}"}

@@ -5,8 +5,16 @@ from fractions import Fraction
 
 import numpy as np
 
+from .holes import Tally
+from .packets import HOLE_SECONDS
+
 _AGREES = 0.01
 """Part of a rate by which a header's may differ from the measured one: it counts the ends otherwise, or rounds."""
+
+_FEW = 20
+"""Of fewer frames nobody can say whether they are even."""
+_EVEN_SHARE = 0.95
+"""Of an even video so many steps from frame to frame are alike."""
 
 
 class FrameTimes:
@@ -41,3 +49,22 @@ class FrameTimes:
             if np.abs(times - clock - np.arange(len(times)) / rate).max() <= 0.5 / rate:
                 return rate, True
         return rates[0], False
+
+    def lost(self, base: Fraction, clock: float = 0.0) -> Tally:
+        """How often a video that is even lacks frames, up to the length of a hole.
+
+        Args:
+            base: Seconds of a tick.
+            clock: The start of the container's clock, in seconds.
+        """
+        found = Tally()
+        times = np.sort(np.frombuffer(self._ticks, np.int64)) * float(base) - clock
+        if len(times) < _FEW:
+            return found
+        steps = np.diff(times)
+        usual = float(np.median(steps))
+        if np.mean(np.abs(steps - usual) <= 0.1 * usual) < _EVEN_SHARE:
+            return found
+        for place in np.flatnonzero((steps > 1.5 * usual) & (steps <= HOLE_SECONDS)).tolist():
+            found.add(float(times[place] + usual), float(steps[place] - usual))
+        return found

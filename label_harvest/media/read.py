@@ -72,9 +72,13 @@ def _on_grid(sound: Sound, grid: Grid) -> tuple[np.ndarray | None, dict[str, obj
     waveform = resample(sound.samples, sound.rate, grid.sample_rate)
     seconds = len(sound.samples) / sound.rate
     missing = grid.num_samples - len(waveform)
+    holes = [hole for hole in sound.holes if min(hole[1], grid.seconds) - hole[0] > grid.tolerance_seconds]
+    short = [("short", f"no sound from {start:.1f} s to {end:.1f} s") for start, end in holes]
     if missing > grid.tolerance_seconds * grid.sample_rate:
         rest = "; the rest is damaged" if "damaged_from" in sound.provenance else ""
-        return None, sound.provenance, [("short", f"{seconds:.1f} s of audio, the grid has {grid.seconds:.1f} s{rest}")]
+        short.append(("short", f"{seconds:.1f} s of audio, the grid has {grid.seconds:.1f} s{rest}"))
+    if short:
+        return None, sound.provenance, short
     waveform = np.pad(waveform[: grid.num_samples], (0, max(missing, 0)))
     peak = float(np.abs(waveform).max())
     change = {"filled_samples" if missing > 0 else "cut_samples": abs(missing), "peak": round(peak, 6)}

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .clip import Grid, MediaError
+from .clip import EndsError, Grid, MediaError
 from .process import (
     Beat,
     ChildProcess,
@@ -144,6 +144,8 @@ class ProcessReader:
         if not self._arrived[stream]:
             del self._arrived[stream]
         if message["outcome"] == "refused":
+            if "end" in message:
+                raise EndsError(message["message"], message["end"])
             raise MediaError(message["message"], message["status"])
         return message
 
@@ -293,7 +295,8 @@ def _record(survey: MediaSurvey) -> Message:
 def survey_from(record: Message) -> MediaSurvey:
     """A survey from its JSON values."""
     lists = {name: tuple(record[name]) for name in ("audio_tracks", "notes")}
-    return MediaSurvey(**{**record, **lists, "path": Path(record["path"])})
+    holes = {name: tuple((start, end) for start, end in record[name]) for name in ("video_holes", "audio_holes")}
+    return MediaSurvey(**{**record, **lists, **holes, "path": Path(record["path"])})
 
 
 def _close(message: Message) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from .clip import Grid, MediaError
+from .clip import EndsError, Grid, MediaError
+from .holes import GAP_SECONDS
 from .packets import Recording, base_of, frame_seconds, no_tick, recording, seconds_of
 from .process import usable_cores
 from .survey import MediaSurvey, survey_media
@@ -27,12 +28,8 @@ if TYPE_CHECKING:
 
     from .packets import AnyPacket
 
-GAP_SECONDS = 0.05
-"""Audio timestamps may stray this far from gapless before silence is filled in (or a lead cut off)."""
 _BESIDE_SECONDS = 1.0
 """Sound that cannot be decoded so soon behind a packet that was left out is left out too."""
-_LOST_SECONDS = 0.5
-"""Sound may end so much earlier than its packets say where the last of them are damaged."""
 _SILENCE_SECONDS = 10
 """Longer silence comes in pieces of this length."""
 KEPT_PIXELS = 1920 * 1088
@@ -161,7 +158,8 @@ def shown_at(
         to_end: Whether frames behind the last time are looked at too, for damage and for when the video ends.
 
     Raises:
-        MediaError: The video has no frames, no timestamps, or ends early.
+        EndsError: The video ends early.
+        MediaError: The video has no frames, or no timestamps.
     """
     position, last, end, shown = 0, 0.0, 0.0, None
     for time, frame in frames:
@@ -178,7 +176,8 @@ def shown_at(
     if shown is None:
         raise MediaError("no frame of its video decodes; fetch it again or leave it out")
     if seconds - end > grid.tolerance_seconds:
-        raise MediaError(f"video decodes to {end:.1f} s of the {seconds:.1f} s its packets promise; fetch it again")
+        said = f"video decodes to {end:.1f} s of the {seconds:.1f} s its packets promise; fetch it again"
+        raise EndsError(said, end)
     for _ in cutoffs[position:]:
         yield shown
 
@@ -273,7 +272,7 @@ def _samples(frames: Iterable[Timed], rate: int) -> Iterator[tuple[float | None,
 
 
 def gapless(pieces: Iterable[tuple[float | None, np.ndarray]], rate: int, most_seconds: float) -> Iterator[np.ndarray]:
-    """Sound from the start of the clock on: silence fills gaps, and what lies before the start is cut off.
+    """Sound from the start of the clock on: silence fills gaps; what overlaps, or lies before the start, is left out.
 
     Args:
         pieces: When each begins, in seconds from the start of the clock (None: at once), and its samples [channels, n].
@@ -283,6 +282,8 @@ def gapless(pieces: Iterable[tuple[float | None, np.ndarray]], rate: int, most_s
     >>> one = np.ones((1, 1))
     >>> np.concatenate(list(gapless([(0.5, one), (None, one), (2.5, one)], 2, 9)), axis=1).tolist()
     [[0.0, 1.0, 1.0, 0.0, 0.0, 1.0]]
+    >>> np.concatenate(list(gapless([(0, np.ones((1, 4))), (1, np.full((1, 4), 2.0))], 2, 9)), axis=1).tolist()
+    [[1.0, 1.0, 1.0, 1.0, 2.0, 2.0]]
     """
     position, most = 0, round(most_seconds * rate)
     for time, samples in pieces:
@@ -293,7 +294,7 @@ def gapless(pieces: Iterable[tuple[float | None, np.ndarray]], rate: int, most_s
                 silence = min(_SILENCE_SECONDS * rate, end - position)
                 yield np.zeros((1, silence), np.float32)
                 position += silence
-        elif position == 0 and -gap > GAP_SECONDS * rate:
+        elif -gap > GAP_SECONDS * rate:
             samples = samples[:, -gap:]
         yield samples
         position += samples.shape[1]
@@ -360,17 +361,26 @@ class DirectReader:
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
-        return frames_at(survey.path, cutoffs, survey.video_seconds or 0.0, grid, tick=self.tick)
+        seconds, track = survey.video_seconds or 0.0, _track_of(survey)
+        return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, track=track)
 
     def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
-        track = None if survey.audio_track is None else str(survey.audio_track)
-        promised = survey.audio_seconds or 0.0
-        return sound_of(survey.path, survey.seconds, promised=promised, tick=self.tick, track=track)
+        return sound_of(survey.path, survey.seconds, tick=self.tick, track=_track_of(survey))
+
+
+def _track_of(survey: MediaSurvey) -> str | None:
+    return None if survey.audio_track is None else str(survey.audio_track)
 
 
 def frames_at(
-    path: Path, cutoffs: np.ndarray, seconds: float, grid: Grid, *, tick: Callable[[], None] = no_tick
+    path: Path,
+    cutoffs: np.ndarray,
+    seconds: float,
+    grid: Grid,
+    *,
+    tick: Callable[[], None] = no_tick,
+    track: str | None = None,
 ) -> Iterator[np.ndarray]:
     """The pictures of a file at many times, see `shown_at`; what lies behind the last time is not decoded.
 
@@ -380,37 +390,42 @@ def frames_at(
         seconds: When the video ends, as its packets say.
         grid: Its tolerance says how much earlier the video may end than its packets say.
         tick: Called for every packet.
+        track: Which audio stream is heard with it, see `Recording.stream`.
 
     Yields:
         uint8 [H, W, 3] RGB upright, all of the size of the first; the same array where the frame is the same.
 
     Raises:
-        MediaError: The video is damaged, has no timestamps, or ends early.
+        EndsError: The video is damaged from some time on, and all pictures before are given.
+        MediaError: The video is damaged in the middle, has no timestamps, or ends early for no known reason.
     """
+    short = None
     with recording(path) as media:
-        stream = media.stream("video")
+        stream, beside = media.stream("video"), [media.stream("audio", track)]
         assert stream is not None, "the survey says that there is a video"
         stream.codec_context.thread_count = min(usable_cores(), _THREADS)
-        frames = decoded(stream, bridged(media.packets([stream], damaged=True, tick=tick), media), media)
+        packets = media.packets([stream], beside=beside, damaged=True, tick=tick)
+        frames = decoded(stream, bridged(packets, media), media)
         pictures = Pictures(KEPT_PIXELS)
-        for frame in shown_at(stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=False):
-            yield pictures.of(frame)
+        try:
+            for frame in shown_at(stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=False):
+                yield pictures.of(frame)
+        except EndsError as error:
+            if stream.index not in media.ends:
+                raise
+            short = error
+    if short is not None:
+        raise EndsError(f"{path.name}: {short}", short.end)
 
 
 def sound_of(
-    path: Path,
-    seconds: float,
-    *,
-    promised: float = 0.0,
-    tick: Callable[[], None] = no_tick,
-    track: str | None = None,
+    path: Path, seconds: float, *, tick: Callable[[], None] = no_tick, track: str | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """The sound of a file from the start of the container's clock, as it lies there.
+    """The sound of a file from the start of the container's clock, as it lies there, up to its last good frame.
 
     Args:
         path: A file with an audio stream.
         seconds: When the media ends; neither sound nor silence for gaps in the timestamps reaches much further.
-        promised: When the sound ends, as its packets say.
         tick: Called for every packet.
         track: Which audio stream, see `Recording.stream`.
 
@@ -421,9 +436,9 @@ def sound_of(
         MediaError: The sound is damaged or changes its rate.
     """
     with recording(path) as media:
-        stream = media.stream("audio", track)
+        stream, beside = media.stream("audio", track), [media.stream("video")]
         assert stream is not None, "the survey says that there is sound"
-        packets = bridged(media.packets([stream], damaged=True, tick=tick), media)
+        packets = bridged(media.packets([stream], beside=beside, damaged=True, tick=tick), media)
         rate, pieces = heard(decoded(stream, packets, media), seconds + 2)
         position = 0
         for piece in pieces:
@@ -431,5 +446,3 @@ def sound_of(
             position += piece.shape[1]
             if position >= round((seconds + 2) * rate):
                 return
-        if (end := media.ends.get(stream.index)) is not None and promised - end > _LOST_SECONDS:
-            raise MediaError(f"damaged sound from {end:.1f} s on; fetch it again or leave it out")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clip import MediaError
+from .holes import Reach, Span, Tally, unseen
 from .packets import Recording, base_of, no_tick, recording
 from .rates import FrameTimes
 from .tracks import audio_tracks, track_of
@@ -31,6 +32,8 @@ _RAW_VIDEO = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "av1", "obu", "dirac", 
 """Formats that are nothing but packets of video, without times."""
 _NO_LENGTH = ("aac", "ac3", "eac3", "dts", "dtshd", "loas", "truehd", "mlp", "amr", "amrnb", "amrwb", "mpegts", "mpeg")
 """Formats without a header that says a length."""
+_MOST_SAID = 5
+"""Of more times than this a note says only how many they are."""
 _LAST_PACKETS = 16
 """So many packets of sound at the end of a file are decoded to see whether they can be."""
 _FIRST_FRAME = 2048
@@ -65,6 +68,10 @@ class MediaSurvey:
     """Which of the audio tracks is heard, from 0; None without any."""
     audio_tracks: tuple[str, ...] = ()
     """All of them in words."""
+    video_holes: tuple[Span, ...] = ()
+    """Stretches between its start and its end in which there is no picture, in seconds from the start of the clock."""
+    audio_holes: tuple[Span, ...] = ()
+    """The same of the sound."""
     notes: tuple[str, ...] = ()
     """What is damaged and where, in words."""
 
@@ -120,7 +127,9 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track:
             audio_start=heard.start if heard else 0.0,
             audio_track=track_of(media.container, audio),
             audio_tracks=audio_tracks(media.container),
-            notes=_notes(media, shown, heard),
+            video_holes=_unseen(media, shown, heard),
+            audio_holes=tuple(heard.reach.holes) if heard else (),
+            notes=_notes(media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
         raise MediaError(f"{path.name}: {_without_times(path, media_name)}")
@@ -129,9 +138,31 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track:
     return survey
 
 
-def _notes(media: Recording, shown: "_Spans | None", heard: "_Spans | None") -> tuple[str, ...]:
-    """What is damaged, of the streams and of the file."""
+def _unseen(media: Recording, shown: "_Spans | None", heard: "_Spans | None") -> tuple[Span, ...]:
+    if shown is None:
+        return ()
+    return tuple(unseen(shown.reach, heard.reach if heard else None, media))
+
+
+def _notes(media: Recording, shown: "_Spans | None", heard: "_Spans | None", lost: Tally) -> tuple[str, ...]:
+    """What is damaged or odd, of the streams and of the file.
+
+    Args:
+        media: The file, read to its end.
+        shown: Its pictures, where there are any.
+        heard: Its sound, where there is any.
+        lost: Frames of an even video that are missing; only packets of broadcasts get lost.
+    """
     notes = (shown.notes("video") if shown else []) + (heard.notes("audio") if heard else [])
+    if media.is_broadcast and lost.count:
+        notes.append(
+            f"its video lacks frames: {lost.said()}; the last picture stays, and those that follow may be wrong"
+        )
+    notes += [f"there is no picture from {start:.1f} s to {end:.1f} s" for start, end in _unseen(media, shown, heard)]
+    if media.restarts:
+        where = ", ".join(f"{start - media.clock:.1f}" for start in media.restarts[:_MOST_SAID])
+        more = f" and {len(media.restarts) - _MOST_SAID} times more" if len(media.restarts) > _MOST_SAID else ""
+        notes.append(f"its clock starts again at {where} s{more}; what follows is taken to go on from there")
     if media.unread:
         end = max(found.end for found in (shown, heard) if found)
         notes.append(f"cannot be read beyond {end:.1f} s; it was cut off or is damaged there")
@@ -188,6 +219,7 @@ def _refuse_other_formats(container: "av.container.InputContainer") -> None:
 class _Spans:
     """When a stream begins and ends, from the start of the clock, and where it is damaged, in seconds."""
 
+    reach: Reach
     start: float = math.inf
     end: float = 0.0
     damage: list[tuple[float, float]] = field(default_factory=list)
@@ -195,6 +227,7 @@ class _Spans:
 
     def add(self, span: tuple[float, float], packet: "AnyPacket", *, damaged: bool) -> None:
         """Take the next packet."""
+        self.reach.add(span)
         if damaged:
             self.damage.append(span)
             return
@@ -220,7 +253,7 @@ class _Spans:
 
     def notes(self, kind: str) -> list[str]:
         """What is to be said of its damage."""
-        end = next(
+        ends = next(
             (
                 f"its {kind} is damaged from {self.end:.1f} s on, where it ends"
                 for start, _ in self.damage
@@ -230,11 +263,15 @@ class _Spans:
         )
         middle = [start for start, _ in self.damage if start < self.end - 1e-6]
         bridge = "silence is heard there" if kind == "audio" else "the last good picture stays until the next whole one"
-        if not middle:
-            return [end] if end else []
-        more = f" and {len(middle) - 1} more packets" if len(middle) > 1 else ""
-        said = f"its {kind} is damaged at {middle[0]:.2f} s{more}, the last at {middle[-1]:.2f} s; {bridge}"
-        return [said, *([end] if end else [])]
+        more = f" and {len(middle) - 1} more packets, the last at {middle[-1]:.2f} s" if len(middle) > 1 else ""
+        notes = [f"its {kind} is damaged at {middle[0]:.2f} s{more}; {bridge}"] if middle else []
+        if kind == "audio":
+            if self.reach.gaps.count and not middle:
+                notes.append(f"its audio has gaps: {self.reach.gaps.said()}; silence is heard there")
+            if self.reach.overlaps.count:
+                notes.append(f"its audio overlaps itself: {self.reach.overlaps.said()}; what overlaps is left out")
+            notes += [f"there is no sound from {start:.1f} s to {end:.1f} s" for start, end in self.reach.holes]
+        return [*notes, *([ends] if ends else [])]
 
 
 def _stream_spans(
@@ -248,7 +285,9 @@ def _stream_spans(
     spans = dict[int, _Spans]()
     for packet in media.packets(streams, damaged=True, tick=tick):
         if (span := media.span(packet, of[packet.stream_index])) is not None:
-            spans.setdefault(packet.stream_index, _Spans()).add(span, packet, damaged=media.is_damaged(packet))
+            if packet.stream_index not in spans:
+                spans[packet.stream_index] = _Spans(Reach(of[packet.stream_index], media))
+            spans[packet.stream_index].add(span, packet, damaged=media.is_damaged(packet))
             if of[packet.stream_index].type == "video" and packet.pts is not None:
                 frames.add(packet.pts)
     for index, found in spans.items():

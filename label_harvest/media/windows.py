@@ -10,18 +10,20 @@ Conventions
 * A window is read as `read_clip` reads a file cut there: T frames at the slots of the published rule, the waveform from
   its first sample on. Media of the length of the grid are one window, equal to what `read_clip` gives to the bit.
 * A stream is present in the segments of which it covers at least a tenth; one that begins within the tolerance of the
-  grid begins at once. Where a stream is present in no segment of a window, the window has no frames or no waveform;
-  where it begins or ends within a window, the others have its first or last frame, or silence.
+  grid begins at once, and a hole in it (holes.py) is no part of it. Where a stream is present in no segment of a
+  window, the window has no frames or no waveform; where it begins, ends or has a hole within a window, the others have
+  its first or last frame, or silence.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from .clip import ClipMedia, Grid, MediaError, frame_indices
+from .clip import ClipMedia, EndsError, Grid, MediaError, frame_indices
 from .frames import slot_image
+from .holes import Span, left_of
 from .resample import sound_at
 from .streams import DirectReader, MediaReader
 from .survey import MediaSurvey
@@ -42,6 +44,8 @@ class Window:
     """bool [T, M=2], in which segments there is sound, and a picture."""
     valid: np.ndarray
     """bool [T], False for padding after the end of short media."""
+    notes: tuple[str, ...] = ()
+    """What turned out to be damaged while it was decoded, which the survey could not know."""
 
 
 def num_segments(seconds: float, grid: Grid) -> int:
@@ -89,20 +93,49 @@ def read_windows(
     reader = reader or DirectReader()
     segments = num_segments(survey.seconds, grid)
     starts = window_starts(segments, grid.num_segments, hop)
-    spans = ((survey.audio_start, survey.audio_seconds), (survey.video_start, survey.video_seconds))
-    present = np.stack([_covered(start, end, segments, grid) for start, end in spans], axis=1)
-    pictures = _picture_windows(reader, survey, grid, starts, present[:, 1], slots=slots)
-    waveforms = _sound_windows(reader, survey, grid, starts, present[:, 0])
+    streams = (
+        (survey.audio_start, survey.audio_seconds, survey.audio_holes),
+        (survey.video_start, survey.video_seconds, survey.video_holes),
+    )
+    present = np.stack([_covered(start, end, holes, segments, grid) for start, end, holes in streams], axis=1)
+    found = _Found(present, grid)
+    pictures = _picture_windows(reader, survey, grid, starts, found, slots=slots)
+    waveforms = _sound_windows(reader, survey, grid, starts, found)
     for start, picture, waveform in zip(starts, pictures, waveforms, strict=True):
-        here = present[start : start + grid.num_segments]
+        here = present[start : start + grid.num_segments].copy()
         padding = grid.num_segments - len(here)
         clip = ClipMedia(picture[0], waveform, grid, slots=picture[1])
         valid = np.arange(grid.num_segments) < len(here)
-        yield Window(start, clip, np.pad(here, ((0, padding), (0, 0))), valid)
+        yield Window(start, clip, np.pad(here, ((0, padding), (0, 0))), valid, found.said())
 
 
-def _covered(start: float, end: float | None, segments: int, grid: Grid) -> np.ndarray:
-    """Whether a stream with this start and end in seconds covers enough of each segment, bool [segments].
+@dataclass
+class _Found:
+    """Where the streams are, which gets less when one turns out to end before its packets do."""
+
+    present: np.ndarray
+    """bool [segments, M=2]."""
+    grid: Grid
+    notes: list[str] = field(default_factory=list)
+
+    def ends(self, modality: int, end: float, note: str) -> None:
+        """A stream ends here, in seconds from the start of the clock."""
+        starts = np.arange(len(self.present)) * self.grid.segment_seconds
+        self.present[1:, modality] &= (end - starts >= LEAST_SHARE * self.grid.segment_seconds)[1:]
+        self.notes.append(note)
+
+    def has(self, modality: int, start: int) -> bool:
+        """Whether there is anything of a stream in the window that begins with this segment."""
+        return bool(self.present[start : start + self.grid.num_segments, modality].any())
+
+    def said(self) -> tuple[str, ...]:
+        """What has been found since this was last asked."""
+        notes, self.notes = tuple(self.notes), []
+        return notes
+
+
+def _covered(start: float, end: float | None, holes: Sequence[Span], segments: int, grid: Grid) -> np.ndarray:
+    """Whether a stream with this start, end and holes in seconds covers enough of each segment, bool [segments].
 
     However short a stream is, there is one segment at least.
     """
@@ -112,6 +145,11 @@ def _covered(start: float, end: float | None, segments: int, grid: Grid) -> np.n
     edges = np.arange(segments + 1) * grid.segment_seconds
     least = LEAST_SHARE * grid.segment_seconds
     covered: np.ndarray = (end - edges[:-1] >= least) & (edges[1:] - start >= least)
+    for hole in holes:
+        first, last = (int(place / grid.segment_seconds) for place in hole)
+        for segment in range(first, min(last + 1, segments)):
+            whole = (max(start, edges[segment]), min(end, edges[segment + 1]))
+            covered[segment] &= left_of(whole, holes) >= least
     if not covered.any():
         covered[min(int(start / grid.segment_seconds), segments - 1)] = True
     return covered
@@ -126,33 +164,40 @@ def _picture_windows(
     survey: MediaSurvey,
     grid: Grid,
     starts: tuple[int, ...],
-    present: np.ndarray,
+    found: _Found,
     *,
     slots: bool,
 ) -> Iterator[_Pictures]:
     """Pictures of each window, None where no frame is present; holds the frames of two windows at most."""
-    length = min(len(present), grid.num_segments)
-    num_slots = _num_slots(survey, grid, len(present))
+    length = min(len(found.present), grid.num_segments)
+    num_slots = _num_slots(survey, grid, len(found.present))
     chosen = frame_indices(num_slots, length)
     picks = np.arange(max(num_slots, grid.num_slots)) if slots else chosen
     offsets = (picks + 0.5) / grid.frame_rate
-    shown = [bool(present[start : start + length].any()) for start in starts]
+    shown = [found.has(1, start) for start in starts]
     times = [start * grid.segment_seconds + offsets for start, seen in zip(starts, shown, strict=True) if seen]
     cutoffs, place = np.unique(np.concatenate([np.zeros(0), *times]), return_inverse=True)
     images: Iterator[np.ndarray] = iter(())
     if times:
         images = reader.frames(survey, cutoffs, grid)
-    held, taken = dict[int, np.ndarray](), 0
+    held, taken, last = dict[int, np.ndarray](), 0, np.zeros((0, 0, 3), np.uint8)
     rows = iter(place.reshape(-1, len(picks)).tolist())
-    for seen in shown:
-        if not seen:
+    for start, seen in zip(starts, shown, strict=True):
+        row = next(rows) if seen and found.has(1, start) else None
+        if row is None:
             yield None, None
             continue
-        row = next(rows)
         held = {index: image for index, image in held.items() if index >= row[0]}
-        held |= {index: next(images) for index in range(taken, row[-1] + 1)}
-        taken = max(taken, row[-1] + 1)
-        window = [held[index] for index in row]
+        wanted, taken = range(taken, row[-1] + 1), max(taken, row[-1] + 1)
+        try:
+            for index, image in zip(wanted, images, strict=False):  # none come any more behind an end
+                last = held[index] = image
+        except EndsError as error:
+            found.ends(1, error.end, f"its video is damaged from {error.end:.1f} s on, where it ends")
+            if not found.has(1, start):
+                yield None, None
+                continue
+        window = [held.get(index, last) for index in row]
         frames = [window[index] for index in chosen] if slots else window
         padded = np.stack(frames + frames[-1:] * (grid.num_segments - length))
         yield padded, np.stack([slot_image(image) for image in window[: grid.num_slots]]) if slots else None
@@ -169,21 +214,31 @@ def _num_slots(survey: MediaSurvey, grid: Grid, segments: int) -> int:
 
 
 def _sound_windows(
-    reader: MediaReader, survey: MediaSurvey, grid: Grid, starts: tuple[int, ...], present: np.ndarray
+    reader: MediaReader, survey: MediaSurvey, grid: Grid, starts: tuple[int, ...], found: _Found
 ) -> Iterator[np.ndarray | None]:
     """float32 [S] of each window, filled up with silence, None where no sound is present."""
     blocks: Iterator[np.ndarray] = iter(())
-    if present.any():
+    if found.present[:, 0].any():
         blocks = _named(survey, sound_at(reader.sound(survey), grid.sample_rate))
-    held, first = np.zeros(0, np.float32), 0
+    held, first, going = np.zeros(0, np.float32), 0, True
     for start in starts:
-        if not present[start : start + grid.num_segments].any():
+        if not found.has(0, start):
             yield None
             continue
         begin = round(start * grid.segment_seconds * grid.sample_rate)
         held, first = _dropped(held, first, begin)
-        while first + len(held) < begin + grid.num_samples and (block := next(blocks, None)) is not None:
-            held, first = _dropped(np.concatenate([held, block]), first, begin)
+        while going and first + len(held) < begin + grid.num_samples:
+            block = next(blocks, None)
+            if block is not None:
+                held, first = _dropped(np.concatenate([held, block]), first, begin)
+                continue
+            going, end, promised = False, (first + len(held)) / grid.sample_rate, survey.audio_seconds or 0.0
+            if promised - end > grid.tolerance_seconds:
+                said = f"its audio decodes to {end:.1f} s of the {promised:.1f} s its packets promise, where it ends"
+                found.ends(0, end, said)
+        if not found.has(0, start):
+            yield None
+            continue
         window = held[: grid.num_samples]
         yield np.pad(window, (0, grid.num_samples - len(window)))
 

@@ -197,11 +197,13 @@ def parse_media(
     moved = _Progress(bar, survey.seconds, len(window_starts(segments, system.grid.num_segments, hop)))
     slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
     windows_of = read_windows(survey, system.grid, hop=hop, slots=slots, reader=reader)
+    found: list[str] = []
     size = 1 if slots else _batch_size(survey, system, options)
     while windows := list(islice(windows_of, size)):
         if watch is not None:
             for window in windows:
                 watch(survey, window)
+        found += [note for window in windows for note in window.notes]
         heard_or_seen = [window for window in windows if window.present.any()]
         if heard_or_seen:
             _judge(system, heard_or_seen, rule.gate, probs, gates)
@@ -214,7 +216,7 @@ def parse_media(
         gate_probs=None if rule.gate == "none" else gates.result(),
         decision=rule,
         system=describe_options(system, options),
-        notes=_notes(survey),
+        notes=_notes(survey, found),
     )
 
 
@@ -311,9 +313,9 @@ def modified_at(facts: os.stat_result) -> float:
     return round(facts.st_mtime, 6)
 
 
-def _notes(survey: MediaSurvey) -> tuple[str, ...]:
-    """What is odd about a file that could be parsed."""
-    notes = list(survey.notes)
+def _notes(survey: MediaSurvey, found: Sequence[str]) -> tuple[str, ...]:
+    """What is odd about a file that could be parsed, as its packets say and as was found while decoding it."""
+    notes = [*survey.notes, *found]
     if survey.missing_seconds > CUT_OFF_SECONDS:
         notes.append(
             f"ends at {survey.seconds:.1f} s of the {survey.promised_seconds:.1f} s its header says; was it cut off?"

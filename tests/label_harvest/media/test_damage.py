@@ -1,11 +1,16 @@
 """Damage: what is good up to the last good frame is kept and where it ends is said; holes are bridged or refused."""
 
+import re
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.media.stream_reader import ProcessReader
+from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
 
@@ -63,20 +68,75 @@ def test_a_recording_that_ends_within_a_packet_is_kept_up_to_there(tmp_path, suf
     assert clip.waveform is None and "s of audio, the grid has 10.0 s" in clip.message
 
 
-def test_a_video_whose_end_was_never_fetched_is_short_and_says_that_the_rest_is_damaged(tmp_path):
-    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(noise=True))
-    place = 0.6
+def without_its_end(data, place=0.6):
+    """An MP4 whose media were not fetched to their end, as zeros say."""
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    begin += round((end - begin) * place)
+    return data[:begin] + bytes(end - begin) + data[end:]
 
-    def emptied(data):
-        begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
-        begin += round((end - begin) * place)
-        return data[:begin] + bytes(end - begin) + data[end:]
 
-    clip = read_clip(changed(path, emptied), grid=GRID)
+@pytest.mark.parametrize("reader", [DirectReader, ProcessReader])
+def test_a_video_whose_end_was_never_fetched_is_short_and_says_that_the_rest_is_damaged(tmp_path, reader):
+    path = changed(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(noise=True)), without_its_end)
+    clip = read_clip(path, grid=GRID)
     assert clip.status == "no_audio" and "s of video, the grid has 10.0 s; the rest is damaged" in clip.message
     assert clip.frames_present.tolist() == [True] * 6 + [False] * 4
     numbers = np.array([frame_number(image[:20]) for image in clip.frames[:5]])
     assert np.abs(numbers - [0, 11, 22, 33, 44]).max() <= 1  # noise below smears a little
+    with reader() if reader is ProcessReader else nullcontext(reader()) as source:
+        (window,) = read_windows(source.survey(path), GRID, hop=5, reader=source)
+    assert window.present[:, 1].tolist() == clip.frames_present.tolist()
+    assert window.notes == ("its video is damaged from 5.9 s on, where it ends",)
+    np.testing.assert_array_equal(window.clip.frames[:5], clip.frames[:5])
+
+
+def test_of_a_long_recording_no_window_has_a_picture_behind_its_last_good_frame(tmp_path):
+    path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=24, noise=True))
+    windows = list(read_windows(survey_media(changed(path, without_its_end)), GRID, hop=5))
+    assert [window.clip.frames is None for window in windows] == [False, False, False, False]
+    present = {window.start + place for window in windows for place in np.flatnonzero(window.present[:, 1]).tolist()}
+    assert present == set(range(15))
+    assert [note for window in windows for note in window.notes] == [
+        "its video is damaged from 14.3 s on, where it ends"
+    ]
+
+
+def test_sound_that_stops_decoding_ends_there_in_a_parse_as_in_a_harvest(tmp_path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 480000))
+    path = changed(write_toy_clip(tmp_path / "a.m4a", sound=ToySound(waveform=noise)), without_its_end)
+    clip = read_clip(path, grid=GRID)
+    assert clip.waveform is None and "s of audio, the grid has 10.0 s; the rest is damaged" in clip.message
+    (window,) = read_windows(survey_media(path), GRID, hop=5)
+    assert window.present[:, 0].tolist() == [True] * 6 + [False] * 4
+    assert window.notes == ("its audio decodes to 6.0 s of the 10.0 s its packets promise, where it ends",)
+
+
+@pytest.mark.parametrize("width", [1, 3000])
+def test_damaged_bytes_of_raw_flac_are_bridged_in_a_parse_and_refused_in_a_harvest(tmp_path, width):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 480000))
+    path = write_toy_clip(tmp_path / "a.flac", sound=ToySound(codec="flac", waveform=noise))
+    middle = path.stat().st_size // 2
+    changed(
+        path, lambda data: data[:middle] + bytes(byte ^ 0x5A for byte in data[middle:][:width]) + data[middle + width :]
+    )
+    (note,) = survey_media(path).notes
+    assert re.fullmatch(r"its audio is damaged at 4\.\d\d s; silence is heard there", note)
+    (window,) = read_windows(survey_media(path), GRID, hop=5)
+    quiet = np.abs(window.clip.waveform.reshape(100, -1)).max(axis=1) < 0.01
+    assert window.present[:, 0].all() and 2 <= quiet.sum() <= 6 and quiet[45:52].sum() == quiet.sum()
+    with pytest.raises(MediaError, match=r"a.flac: damaged audio at 4\.\d\d s"):
+        read_clip(path, grid=GRID)
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("wavpack", ".wv"), ("tta", ".tta"), ("flac", ".mkv")])
+def test_checksums_of_lossless_sound_are_held_against_it(tmp_path, codec, suffix):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 480000))
+    path = write_toy_clip(tmp_path / f"a{suffix}", sound=ToySound(codec=codec, waveform=noise))
+    assert read_clip(path, grid=GRID).status == "no_video"
+    middle = path.stat().st_size // 2
+    changed(path, lambda data: data[:middle] + bytes([data[middle] ^ 0x55]) + data[middle + 1 :])
+    with pytest.raises(MediaError, match=r"damaged audio at [45]\.\d\d s"):
+        read_clip(path, grid=GRID)
 
 
 def test_damage_with_good_frames_behind_it_is_refused_with_its_second(tmp_path):

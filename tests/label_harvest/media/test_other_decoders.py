@@ -72,11 +72,14 @@ def test_more_channels_are_averaged(tmp_path):
     assert_as_pyav(decode, path, slots=False)
 
 
-def test_a_hole_in_the_sound_is_silence(tmp_path):
-    path = write_sound_with_a_hole(tmp_path / "a.mkv", onset=2.0, offset=4.5)
+@pytest.mark.parametrize(("offset", "holes"), [(3.5, ()), (4.5, ((2.0, 4.5),))])
+def test_a_gap_in_the_sound_is_silence_and_a_long_one_a_hole(tmp_path, offset, holes):
+    path = write_sound_with_a_hole(tmp_path / "a.mkv", onset=2.0, offset=offset)
     assert_as_pyav(decode, path, slots=False)
-    heard = decode(path, grid=GRID).sound
-    assert heard.rate == 8000 and (heard.samples[16010:35990] == 0).all() and np.abs(heard.samples[36010:]).max() > 0.3
+    heard, end = decode(path, grid=GRID).sound, round(offset * 8000)
+    assert heard.rate == 8000 and (heard.samples[16010 : end - 10] == 0).all()
+    assert np.abs(heard.samples[end + 10 :]).max() > 0.3
+    assert heard.holes == holes
 
 
 def test_frames_an_edit_list_hides_do_not_count(tmp_path):
@@ -180,7 +183,7 @@ def test_the_real_clip_is_read_by_decord_as_by_pyav(shared):
 
 @decord
 def test_holes_and_cuts_are_read_by_decord_as_by_pyav(tmp_path):
-    assert_as_pyav(decode_with_decord, write_sound_with_a_hole(tmp_path / "a.mkv", onset=2.0, offset=4.5), slots=False)
+    assert_as_pyav(decode_with_decord, write_sound_with_a_hole(tmp_path / "a.mkv", onset=2.0, offset=3.5), slots=False)
     cut = write_cut_clip(tmp_path / "b.mp4")  # where decord would jump to wrong frames
     assert_as_pyav(decode_with_decord, cut, slots=False)
     assert_as_pyav(decode_with_decord, cut, slots=True)

@@ -22,6 +22,7 @@ STREAMS = [
     for number, kind in enumerate(("video", "audio"))
 ]
 VIDEO, AUDIO = STREAMS
+MATROSKA = SimpleNamespace(name="matroska,webm")
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Packet:
 
 
 def packets_of(*packets, clock=0.0, **how):
-    media = Recording(SimpleNamespace(demux=lambda *_: iter(packets)), clock)
+    media = Recording(SimpleNamespace(demux=lambda *_: iter(packets), format=MATROSKA), clock)
     return list(media.packets(STREAMS, **how))
 
 
@@ -67,7 +68,7 @@ def test_each_stream_is_read_up_to_the_time_and_the_file_no_further():
 
     packets = [Packet(VIDEO, 50), Packet(VIDEO, 61), Packet(AUDIO, 60), Packet(VIDEO, 55), Packet(AUDIO, 61)]
     packets.append(Packet(AUDIO, 70))
-    media = Recording(SimpleNamespace(demux=demux), 5.0)
+    media = Recording(SimpleNamespace(demux=demux, format=MATROSKA), 5.0)
     assert list(media.packets(STREAMS, until=1.0)) == [packets[0], packets[2]]
     assert len(read) == 5
 
