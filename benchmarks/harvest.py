@@ -30,7 +30,8 @@ from benchmarks.machine import processor
 from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.label_harvest.harvest import HarvestOptions, HarvestReport, harvest
 from valor.label_harvest.store.manifest import HarvestManifest
-from valor.label_harvest.teachers.clap import ClapTeacher, load_clap
+from valor.label_harvest.teachers.clap import ClapTeacher
+from valor.label_harvest.teachers.clap_models import load_clap
 from valor.label_harvest.teachers.clip import PRESET, ClipTeacher, OpenClipName, load_open_clip
 from valor.label_harvest.teachers.teacher import Evidence, all_captions
 

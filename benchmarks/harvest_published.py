@@ -23,7 +23,7 @@ from torch.nn import functional
 from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
-from valor.label_harvest.teachers.clap import ClapModel
+from valor.label_harvest.teachers.clap_models import ClapModel
 from valor.label_harvest.teachers.clip import IMAGE_MEAN, IMAGE_STD, OpenClipModel
 
 try:

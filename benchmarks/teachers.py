@@ -22,7 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.machine import processor
 from valor.data.vocabulary import LLP_CLASSES, prompts
 from valor.label_harvest.media.clip import ClipMedia, Grid
-from valor.label_harvest.teachers.clap import ClapModel, ClapTeacher, load_clap
+from valor.label_harvest.teachers.clap import ClapTeacher
+from valor.label_harvest.teachers.clap_models import ClapModel, load_clap
 from valor.label_harvest.teachers.clip import PRESET, ClipTeacher, OpenClipModel, OpenClipName, load_open_clip
 from valor.label_harvest.teachers.precision import PRECISIONS, cast_input, cast_network, chosen_device
 

@@ -15,7 +15,7 @@ from tests.helpers.typed import typed
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
 from tests.label_harvest.teachers.test_clip import tokenize
-from valor.label_harvest.teachers.clap import ClapModel, spell_bytes
+from valor.label_harvest.teachers.clap_models import ClapModel, spell_bytes
 from valor.label_harvest.teachers.clip import FrameRule, OpenClipModel
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from valor.cli.arguments import COMMANDS, build_argument_parser, command_module
+from valor.cli.arguments import build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE
 from valor.cli.options import named_files, typed_words
 from valor.cli.terminal import SAID, make_streams_plain, say, shown
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     make_streams_plain()
     typed = named_files(sys.argv[1:] if arguments is None else arguments)
-    cli = build_argument_parser(typed[0] if typed and typed[0] in COMMANDS else None).parse_args(typed)
+    cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
     _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO, cli.flags)
     kept = None
     try:

@@ -67,7 +67,7 @@ def check_teacher(name: str) -> str:
 
         parse_name(name)
     elif name not in TEACHERS:
-        from .clap import check_name
+        from .clap_models import check_name
 
         check_name(name)
     return role
@@ -107,8 +107,9 @@ def build_teacher(
         from .clip import PRESET, build_clip, parse_name
 
         return build_clip(prompts, name=PRESET if name in TEACHERS else parse_name(name), **given)
-    from .clap import PRESET as AUDIO_PRESET
-    from .clap import build_clap, check_name
+    from .clap import build_clap
+    from .clap_models import PRESET as AUDIO_PRESET
+    from .clap_models import check_name
 
     return build_clap(prompts, name=AUDIO_PRESET if name in TEACHERS else check_name(name), maps=options.maps, **given)
 
@@ -129,7 +130,7 @@ def where_weights_are(name: str) -> Path | None:
 
         path = WEIGHTS / f"demo_{role_of(name)}.safetensors"
         return path if path.is_file() else None
-    from .clap import LAION_CHECKPOINTS, LAION_REPOSITORY
+    from .clap_models import LAION_CHECKPOINTS, LAION_REPOSITORY
     from .clip import HUB_FILES
 
     audio_files = ((LAION_REPOSITORY, LAION_CHECKPOINTS["630k-fusion"].file),)

@@ -26,7 +26,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "ablate",
-        "what each part of the method is worth, over seeds and with intervals",
         "Trains VALOR and variants of it that differ in one respect, each with several seeds, and compares them on\n"
         "the test split: mean ± sd, the difference from VALOR, its 95 % intervals over clips and over seeds. The\n"
         "table goes to stdout and, with a figure, to OUT/ablation.{txt,md,csv,json,png}.\n\n"

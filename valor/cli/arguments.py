@@ -6,7 +6,7 @@ from types import ModuleType
 
 from valor import __version__
 
-from .command import add_shared
+from .command import COMMANDS, add_shared
 from .options import Parser
 
 STAGES = """\
@@ -51,13 +51,6 @@ Published files in and out:
 New here? Start with `valor demo`, then `valor COMMAND --help`.
 """
 
-COMMANDS = (
-    *("demo", "harvest", "store", "labels", "train", "predict", "evaluate", "table", "plot", "calibrate", "lint"),
-    *("parse", "view", "download", "reproduce", "ablate", "import", "export", "doctor"),
-)
-"""Every command, in the order of the help."""
-
-
 TAKE_OWN_PARTS = (
     *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate"),
     *("lint", "table", "view", "import", "export", "doctor"),
@@ -74,7 +67,8 @@ def build_argument_parser(only: str | None = None) -> Parser:
     """All commands; the chosen one is `command` of the parsed arguments.
 
     Args:
-        only: The one command that is typed, so that its help waits for no other's libraries; None knows them all.
+        only: The one command whose options are known, so that its help waits for no other's libraries: the others are
+            names in a list, and so are all where this is none of them. None knows the options of all.
     """
     root = Parser(
         prog="valor",
@@ -85,7 +79,10 @@ def build_argument_parser(only: str | None = None) -> Parser:
     )
     root.add_argument("--version", action="version", version=f"valor {__version__}")
     commands = root.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name in COMMANDS if only is None else (only,):
+    for name, summary in COMMANDS.items():
+        if only not in (name, None):
+            commands.add_parser(name, help=summary)
+            continue
         command = command_module(name).add(commands)
         add_shared(command, *(("own_files", "quiet") if name in TAKE_OWN_PARTS else ("quiet",)))
     return root

@@ -26,7 +26,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "calibrate",
-        "thresholds per class and modality from a split",
         "SOURCE is predictions with probabilities (thresholds for `valor evaluate --thresholds`) or a store of\n"
         "`valor harvest` (thresholds on the teachers' logits, for `valor labels --thresholds`).\n\n"
         "  segment-f  the highest segment-level F of each class, counts added over clips\n"

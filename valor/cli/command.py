@@ -19,17 +19,45 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 """Where a command is added."""
 
 
-def new_command(commands: Commands, name: str, summary: str, more: str, example: str) -> Parser:
+COMMANDS = {
+    "demo": "the whole line on the embedded world",
+    "harvest": "clips and tags to cached evidence",
+    "store": "evidence stores: what they hold, whether they are whole, and one from several",
+    "labels": "evidence to pseudo labels",
+    "train": "features and labels to a run",
+    "predict": "a run on a split",
+    "evaluate": "the ten F-scores of predictions, and more",
+    "table": "runs side by side, and beside published rows",
+    "plot": "timelines, classes, threshold curves, labels, confusion and trainings as figures",
+    "calibrate": "thresholds per class and modality from a split",
+    "lint": "defects of annotation tables, and what is done about each",
+    "parse": "any video or recording to a timeline",
+    "view": "clips playing beside their timeline, and corrections",
+    "download": "the published files",
+    "reproduce": "a published row from its files to the ten figures",
+    "ablate": "what each part of the method is worth, over seeds and with intervals",
+    "import": "published features, labels or a checkpoint in",
+    "export": "features, labels or a checkpoint out, as others read them",
+    "doctor": "what is there and what to do about what is not",
+}
+"""Every command in the order of the help, and half a sentence on it: that help waits for no command's libraries."""
+
+
+def new_command(commands: Commands, name: str, more: str, example: str) -> Parser:
     """Add a command whose help says what it is for and how it is typed.
 
     Args:
         commands: The commands so far.
         name: What is typed after `valor`.
-        summary: Half a sentence for the list of commands.
         more: What one has to know, in lines of at most 110 characters.
         example: A whole line that can be typed, or several.
     """
-    return commands.add_parser(
+    return new_kind(commands, name, COMMANDS[name], more, example)
+
+
+def new_kind(kinds: Commands, name: str, summary: str, more: str, example: str) -> Parser:
+    """Add a kind of a command, as `new_command`; the summary is half a sentence for the list of kinds."""
+    return kinds.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}",

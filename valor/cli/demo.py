@@ -21,7 +21,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "demo",
-        "the whole line on the embedded world",
         "Renders a miniature of LLP as real MP4 files, harvests it with small teachers shipped with the project,\n"
         "trains three parsers (clip tags only; labels of one fused teacher; labels of two independent teachers =\n"
         "VALOR) over several seeds, prints their F-scores on the test split and writes report.html, timeline.png and\n"

@@ -13,7 +13,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "doctor",
-        "what is there and what to do about what is not",
         "Looks at the packages, the device, the teachers' weights and, with --data, at annotations and features.\n"
         "Asks nothing of a network.",
         "valor doctor --data data",

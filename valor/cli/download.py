@@ -17,7 +17,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "download",
-        "the published files",
         "annotations  the LLP tables of github.com/YapengTian/AVVP-ECCV20, checked against their known sha256\n"
         "features     CLIP and CLAP features of the hub's NTUBarista/valor_features\n"
         "labels       the pseudo labels of the same archives, which are fetched once\n"

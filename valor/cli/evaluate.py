@@ -20,7 +20,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "evaluate",
-        "the ten F-scores of predictions, and more",
         "Segment-level and event-level F of audio, visual and audio-visual events, Type@AV and Event@AV, as\n"
         "the LLP benchmark defines them (docs/scores.md). PREDICTIONS is a run folder, which parses the split first,\n"
         "a file of `valor predict` (.npz), a folder with audio.tsv and visual.tsv (`filename onset offset\n"

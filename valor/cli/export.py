@@ -16,7 +16,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "export",
-        "features, labels or a checkpoint out, as others read them",
         "features    SOURCE/packed becomes feats/, CLIP/features, CLAP/features under OUT, a float32 .npy per clip.\n"
         "            res152 and clap were folded to ten rows a clip, which cannot be undone: --folded writes the ten\n"
         "            rows into res152_folded and features_folded.\n"

@@ -80,7 +80,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "harvest",
-        "clips and tags to cached evidence",
         "MANIFEST is a tab-separated table `filename event_labels`, such as AVVP_train.csv. The media of a row is\n"
         "<filename>.* in --videos, or <first 11 characters>.* for names like LLP's (4O9rI-FpqLg_10_20). Scores and\n"
         "features go to a store under a fingerprint of everything that changes them; thresholds are applied later, by\n"

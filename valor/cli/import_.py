@@ -24,7 +24,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "import",
-        "published features, labels or a checkpoint in",
         "features    feats/{vggish,res152,r2plus1d_18}, CLIP/features and CLAP/features under SOURCE are checked file\n"
         "            by file and packed into OUT/packed, ten rows a clip; train and predict then read that in place\n"
         "            of the files, so import again after changing them.\n"

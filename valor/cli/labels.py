@@ -38,7 +38,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "labels",
-        "evidence to pseudo labels",
         "A class is labelled in a second and a modality when it is among the clip's tags and the teacher's logit is\n"
         "above the class threshold. CLIP and CLAP take the thresholds of the vocabulary, the demo's teachers theirs;\n"
         'for others give a file, such as `valor calibrate` writes: JSON {"visual": [C numbers], "audio": [...]}.\n'

@@ -17,7 +17,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "lint",
-        "defects of annotation tables, and what is done about each",
         "Looks for names of no clip, events without length, beyond their clip, twice or overlapping, for clips\n"
         "without rows, tags that differ from the dense labels, wrong columns, unknown classes. Each kind is printed\n"
         "with its policy: what the published scorer silently does, and this project with it, so that figures stay\n"

@@ -17,6 +17,7 @@ option each is:
 
 import argparse
 import ast
+import linecache
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -183,7 +184,7 @@ class Fields(Generic[T]):
             if metavar:
                 kind["metavar"] = metavar[0]
             default = self._known[name].default if more.get("default") is None else more["default"]
-            kind["help"] = _help(docs[name], default)
+            kind["help"] = _help(docs.get(name) or name.replace("_", " "), default)
             command.add_argument(flag, dest=name, **(kind | more))
 
     def read(self, cli: argparse.Namespace, **given: Any) -> T:  # noqa: ANN401
@@ -244,8 +245,11 @@ def _help(doc: str, default: object) -> str:
 
 
 def docstrings(of: type) -> dict[str, str]:
-    """The strings below the fields of a dataclass, by field."""
-    lines = Path(sys.modules[of.__module__].__file__ or "").read_text(encoding="utf-8").splitlines()
+    """The strings below the fields of a dataclass, by field; none where the source is not installed."""
+    module = sys.modules[of.__module__]
+    lines = [line.rstrip("\n") for line in linecache.getlines(module.__file__ or "", vars(module))]
+    if not lines:
+        return {}
     first = next(number for number, line in enumerate(lines) if line.startswith(f"class {of.__name__}"))
     body = list(takewhile(lambda line: not line or line.startswith(" "), lines[first + 1 :]))
     (definition,) = ast.parse("\n".join([lines[first], *body])).body

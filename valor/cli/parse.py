@@ -50,7 +50,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "parse",
-        "any video or recording to a timeline",
         "VIDEO is any file FFmpeg reads, of any length, with or without sound or a picture; a folder; or a quoted\n"
         "pattern. Long media go through overlapping windows. --zero-shot needs no training: the teachers alone look\n"
         "for the classes you name.\n\n"

@@ -10,7 +10,7 @@ from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, TH
 from valor.eval.scores import LEVELS
 from valor.label_harvest.disk import replaced
 
-from .command import DONE, Commands, new_command
+from .command import DONE, Commands, new_command, new_kind
 from .options import Fields, Option, Parser
 from .scored import (
     add_features,
@@ -42,7 +42,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "plot",
-        "timelines, classes, threshold curves, labels, confusion and trainings as figures",
         "Six kinds of figure, each with options of its own (`valor plot timeline --help`). Systems are told apart by\n"
         "colours that colour-blind readers can tell apart and that differ in grey; --theme dark for dark pages. The\n"
         "file name of --out says whether it is a PNG or an SVG.",
@@ -71,7 +70,7 @@ def _systems(kind: Parser, *, several: bool) -> None:
 
 
 def _timeline(kinds: Commands) -> Parser:
-    kind = new_command(
+    kind = new_kind(
         kinds,
         "timeline",
         "one clip: truth and systems, with its frames and sound",
@@ -86,7 +85,7 @@ def _timeline(kinds: Commands) -> Parser:
 
 
 def _classes(kinds: Commands) -> Parser:
-    kind = new_command(
+    kind = new_kind(
         kinds,
         "classes",
         "F of every class with bootstrap intervals",
@@ -100,7 +99,7 @@ def _classes(kinds: Commands) -> Parser:
 
 
 def _curves(kinds: Commands) -> Parser:
-    kind = new_command(
+    kind = new_kind(
         kinds,
         "curves",
         "F of every class against its threshold",
@@ -114,7 +113,7 @@ def _curves(kinds: Commands) -> Parser:
 
 
 def _labels(kinds: Commands) -> Parser:
-    kind = new_command(
+    kind = new_kind(
         kinds,
         "labels",
         "how good pseudo labels are",
@@ -127,7 +126,7 @@ def _labels(kinds: Commands) -> Parser:
 
 
 def _confusion(kinds: Commands) -> Parser:
-    kind = new_command(
+    kind = new_kind(
         kinds,
         "confusion",
         "what true segments of each class were taken for",
@@ -140,7 +139,7 @@ def _confusion(kinds: Commands) -> Parser:
 
 
 def _training(kinds: Commands) -> Parser:
-    kind = new_command(
+    kind = new_kind(
         kinds,
         "training",
         "losses and validation scores over the epochs",

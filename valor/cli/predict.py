@@ -15,7 +15,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "predict",
-        "a run on a split",
         "Writes probabilities for every second, modality and class, and for every clip and class (.npz). Under\n"
         "another name it writes the events they mark, at thresholds of 0.5 and with the gate of the run:\n"
         "  NAME.json         each event with its mean probability\n"

@@ -21,7 +21,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "reproduce",
-        "a published row from its files to the ten figures",
         "Looks for annotations, features and labels in DIR, as files of the published layout or packed by\n"
         "`valor import`; trains with the published seed and the seeds after it; scores the selected epochs on test,\n"
         "on the truth of 2020 where that table is there, as the papers did; prints the figures of the published seed\n"

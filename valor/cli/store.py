@@ -25,7 +25,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "store",
-        "evidence stores: what they hold, whether they are whole, and one from several",
         "show    teachers, decoder, clips by status, size; who is at work and how fast, also while they are\n"
         "verify  compares every byte with the checksums, and every array with the statuses; exit code 3 if one is off\n"
         "repair  finishes what was interrupted, gives markers of older versions their checksum, and moves damaged\n"

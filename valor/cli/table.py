@@ -14,7 +14,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "table",
-        "runs side by side, and beside published rows",
         "A RUN is a score file of `valor evaluate --json`, a folder that holds scores.json, or a folder of seeds\n"
         "(seed-*/scores.json), shown as mean ± standard deviation. Rows that were scored by another rule, on another\n"
         "truth, or whose epoch was chosen by another figure are not put side by side unless --mix says so: runs are\n"

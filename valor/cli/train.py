@@ -30,7 +30,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "train",
-        "features and labels to a run",
         "DIR holds the annotation tables AVVP_*.csv and the features: the published layout feats/, CLIP/, CLAP/, or a\n"
         "`store/` of harvested evidence. The run folder gets best.safetensors, recipe.json, log.jsonl, training.png;\n"
         "the epoch kept is the one with the highest validation segment Type@AV (fit.select_by), of equal ones the\n"

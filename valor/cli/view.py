@@ -33,7 +33,6 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "view",
-        "clips playing beside their timeline, and corrections",
         "SOURCE is a run folder, predictions as `valor evaluate` takes, pseudo labels of `valor labels`, or JSON\n"
         "of `valor parse` (files or folders); NAME=PATH names it, several are compared. With --data the truth is\n"
         "shown and mistakes are marked; with --data alone, the annotations. Opens in the browser, served to this\n"

@@ -15,18 +15,15 @@ from transformers import ClapFeatureExtractor
 
 from tests.helpers.toy import toy_media
 from valor.label_harvest.media.clip import ClipMedia, Grid
-from valor.label_harvest.teachers.clap import (
+from valor.label_harvest.teachers.clap import ClapTeacher, MapOptions, build_clap, quantise
+from valor.label_harvest.teachers.clap_models import (
     LAION_CHECKPOINTS,
     ClapModel,
-    ClapTeacher,
-    MapOptions,
-    build_clap,
     build_network,
     check_front_end,
     check_name,
     clap_state,
     load_clap,
-    quantise,
     spell_bytes,
     store_name,
 )
@@ -559,7 +556,7 @@ def test_equal_to_laions_package_on_random_weights(laion_clap, name, tmp_path, m
     theirs.model.logit_scale_a.data.fill_(2.9)  # as after training
     path = tmp_path / kind.file
     torch.save(theirs.model.state_dict(), path)
-    monkeypatch.setattr("valor.label_harvest.teachers.clap._tokenizer", lambda *_: spell_bytes)
+    monkeypatch.setattr("valor.label_harvest.teachers.clap_models._tokenizer", lambda *_: spell_bytes)
     ours = build_clap(PROMPTS, name=f"laion:{name}", checkpoint=path)
     media = toy_media()
     media.waveform[:240000] *= np.sin(np.arange(240000) ** 1.4 / 500).astype(np.float32)

@@ -8,7 +8,8 @@ import torch
 
 from tests.helpers.golden_laion import AUDIO, CAPTIONS, FILE, FIXED, FRAMES, TEXT, seeded, sounds, spell
 from valor.label_harvest.media.clip import ClipMedia, Grid
-from valor.label_harvest.teachers.clap import LaionCheckpoint, build_clap, quantise
+from valor.label_harvest.teachers.clap import build_clap, quantise
+from valor.label_harvest.teachers.clap_models import LaionCheckpoint
 from valor.label_harvest.teachers.mel import log_mel, repeated_log_mel
 
 NAMES = {"fusion": "laion:630k-fusion", "unfused": "laion:630k-audioset"}
@@ -46,7 +47,7 @@ def build(tmp_path, golden, monkeypatch):
 
     monkeypatch.setattr(LaionCheckpoint, "config", property(small))
     tokenizer = lambda captions: tuple(torch.from_numpy(part) for part in spell(tuple(captions)))  # noqa: E731
-    monkeypatch.setattr("valor.label_harvest.teachers.clap._tokenizer", lambda *_: tokenizer)
+    monkeypatch.setattr("valor.label_harvest.teachers.clap_models._tokenizer", lambda *_: tokenizer)
 
     def built(kind):
         path = tmp_path / "w.pt"

@@ -22,7 +22,7 @@ from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.teachers import weights as published_weights
-from valor.label_harvest.teachers.clap import LAION_CHECKPOINTS, LAION_PREFIX, load_clap
+from valor.label_harvest.teachers.clap_models import LAION_CHECKPOINTS, LAION_PREFIX, load_clap
 from valor.label_harvest.teachers.clip import load_open_clip, parse_name
 from valor.label_harvest.teachers.weights import (
     PUBLISHED_FILES,
@@ -422,7 +422,7 @@ def trained(*, scale=2.9, statistics=True):
 )
 def test_untrained_networks_are_not_laions(tmp_path, monkeypatch, changes, told):
     monkeypatch.setattr(type(LAION_CHECKPOINTS["630k"]), "config", property(lambda entry: small(fusion=entry.fusion)))
-    monkeypatch.setattr("valor.label_harvest.teachers.clap._tokenizer", lambda *_: pytest.fail("it was taken"))
+    monkeypatch.setattr("valor.label_harvest.teachers.clap_models._tokenizer", lambda *_: pytest.fail("it was taken"))
     torch.save(laion_names(trained(**changes)), tmp_path / "w.pt")
     with pytest.raises(ValueError, match=f"laion:630k: these are not the published weights: {told}.*hf:FOLDER"):
         load_clap("laion:630k", checkpoint=tmp_path / "w.pt")
@@ -430,7 +430,7 @@ def test_untrained_networks_are_not_laions(tmp_path, monkeypatch, changes, told)
 
 def test_a_trained_copy_of_a_laion_checkpoint_is_loaded_with_a_warning(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(type(LAION_CHECKPOINTS["630k"]), "config", property(lambda entry: small(fusion=entry.fusion)))
-    monkeypatch.setattr("valor.label_harvest.teachers.clap._tokenizer", lambda *_: None)
+    monkeypatch.setattr("valor.label_harvest.teachers.clap_models._tokenizer", lambda *_: None)
     torch.save(laion_names(trained()), tmp_path / "w.pt")
     model = load_clap("laion:630k", checkpoint=tmp_path / "w.pt")
     assert model.origin.checked == "unverified" and f"--sha256 audio={model.weights}" in caplog.text

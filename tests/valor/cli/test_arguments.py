@@ -8,7 +8,8 @@ import pytest
 
 from tests.helpers.typed import typed
 from valor import __version__
-from valor.cli.arguments import COMMANDS, build_argument_parser
+from valor.cli.arguments import build_argument_parser
+from valor.cli.command import COMMANDS
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.training.recipes import RECIPES
 

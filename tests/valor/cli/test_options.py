@@ -2,6 +2,8 @@
 
 import argparse
 import ast
+import importlib
+import py_compile
 import re
 import subprocess
 import sys
@@ -14,7 +16,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.typed import typed
 from valor.cli import arguments
-from valor.cli.arguments import COMMANDS, build_argument_parser
+from valor.cli.arguments import build_argument_parser
+from valor.cli.command import COMMANDS
 from valor.cli.options import Fields, Option, Parser, docstrings, typed_words
 
 
@@ -227,6 +230,38 @@ def test_every_field_that_can_be_typed_has_a_docstring(bridge):
     known = docstrings(bridge.of)
     assert not [name for name in bridge.names if not known.get(name, "").strip()]
     assert set(bridge.names) <= {field.name for field in fields(bridge.of)}
+
+
+def test_the_list_of_commands_waits_for_none_of_them():
+    code = "import sys; from valor.cli.arguments import build_argument_parser; build_argument_parser('').format_help()"
+    code += "; print(*sorted({name.split('.')[0] for name in sys.modules} & {'numpy', 'pandas', 'torch'}), end='')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+
+
+def test_help_is_the_same_without_docstrings():
+    words = ["-m", "valor", "evaluate", "--help"]
+    plain, bare = (
+        subprocess.run([sys.executable, *flags, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        for flags in ((), ("-OO",))
+    )
+    assert plain == bare and "--annotations" in plain
+
+
+def test_without_its_source_an_option_is_called_by_its_name(tmp_path, monkeypatch):
+    module = tmp_path / "bare_options.py"
+    text = "import dataclasses\n@dataclasses.dataclass\nclass Bare:\n    clip_seconds: float = 60.0\n"
+    module.write_text(text + '    """What a clip may take."""\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    for there, said in ((True, "what a clip may take (60)"), (False, "clip seconds (60)")):
+        if not there:
+            py_compile.compile(str(module), cfile=str(tmp_path / "bare_options.pyc"))
+            module.unlink()
+            monkeypatch.delitem(sys.modules, "bare_options")
+            importlib.invalidate_caches()
+        command = Parser()
+        Fields(importlib.import_module("bare_options").Bare, clip_seconds="--clip-seconds S").add(command)
+        assert said in command.format_help()
 
 
 def bare_options(source: str) -> list[str]:
