@@ -18,6 +18,8 @@ from valor.label_harvest.store.share import read_share
 
 CLASSES = ("Dog", "Cat")
 GRID = Grid(num_segments=4, segment_seconds=0.5, tolerance_seconds=0.1)
+CLIPS = tuple("abcdefghij")
+"""Three shards, of four, four and two clips."""
 OPTIONS = HarvestOptions(grid=GRID, shard_size=4, clips_per_batch=2, decode_workers=2)
 
 

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.helpers.toy import write_toy_world
-from tests.helpers.toy_harvest import OPTIONS, digests, finished, some_of, toy_harvest
+from tests.helpers.toy_harvest import CLIPS, OPTIONS, digests, finished, some_of, toy_harvest
 from tests.helpers.toy_store import age_marker, age_shard
 from tests.label_harvest.media.test_decode_pool import says
 from valor.label_harvest import disk as store_files
@@ -25,22 +24,6 @@ from valor.label_harvest.store import shards as markers
 from valor.label_harvest.store.shards import read_marker
 from valor.label_harvest.store.share import Share
 from valor.label_harvest.store.store import read_store
-
-CLIPS = tuple("abcdefghij")
-"""Three shards, of four, four and two clips."""
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    return write_toy_world(tmp_path_factory.mktemp("resume") / "videos", CLIPS, seconds=2.0)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(videos, tmp_path_factory):
-    """Digests of the store of one run over all clips."""
-    store = tmp_path_factory.mktemp("undisturbed")
-    assert toy_harvest(CLIPS, videos, store).counts == {"ok": 10}
-    return digests(store)
 
 
 def edit_rows(marker: Path, edit) -> None:

@@ -4,28 +4,11 @@ import dataclasses
 import os
 import shutil
 
-import pytest
-
-from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip, write_toy_world
-from tests.helpers.toy_harvest import OPTIONS, digests, finished, some_of, toy_harvest
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy_harvest import CLIPS, OPTIONS, digests, finished, some_of, toy_harvest
 from valor.label_harvest.harvest import RETRIED, read_retry
 
-CLIPS = tuple("abcdefghij")
-"""Three shards, of four, four and two clips."""
 RETRY = dataclasses.replace(OPTIONS, retry=RETRIED)
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory):
-    return write_toy_world(tmp_path_factory.mktemp("retry") / "videos", CLIPS, seconds=2.0)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(videos, tmp_path_factory):
-    """Digests of the store of one run over all clips."""
-    store = tmp_path_factory.mktemp("undisturbed")
-    assert toy_harvest(CLIPS, videos, store).counts == {"ok": 10}
-    return digests(store)
 
 
 def test_undecodable_clips_are_read_again_only_when_asked(videos, undisturbed, tmp_path):
