@@ -17,6 +17,19 @@ HOMES = {
         r"delimiter=\"\\t\"|split\(\"\\t\"\)|\"\\t\"\.join|sep=\"\\t\"|\"filename\"",
         {"valor/data/tables.py", "valor/data/parse_file.py", "eval/events.py"},  # columns of data frames
     ),
+    "how JSON, arrays and weights from elsewhere are read": (
+        r"json\.loads?\(|np\.load\(|np\.fromfile\(|np\.memmap\(|torch\.load\(|pickle\.loads?\(|read_array\(",
+        {
+            "label_harvest/strict_json.py",
+            "label_harvest/arrays.py",
+            "label_harvest/teachers/weights.py",
+            # what the program itself has made a moment ago: a message of its own process, a value as JSON has it
+            "label_harvest/media/process.py",
+            "label_harvest/store/store.py",
+            "valor/training/train.py",
+            "valor/experiments/reproduce.py",
+        },
+    ),
     "comma-separated cells, none of them a formula": (
         r"csv\.writer\(|csv\.DictWriter\(|\.to_csv\(index",
         {
@@ -63,6 +76,8 @@ def test_it_stands_in_its_home_alone(what: str) -> None:
         ("the layout of LaTeX and Markdown tables", '''f"| {' | '.join(cells)} |"'''),
         ("tab-separated rows", r'rows = [line.split("\t") for line in lines]'),
         ("tab-separated rows", 'COLUMNS = ("filename", "event_labels")'),
+        ("how JSON, arrays and weights from elsewhere are read", "with np.load(path) as arrays:"),
+        ("how JSON, arrays and weights from elsewhere are read", "record = json.load(file)"),
         ("comma-separated cells, none of them a formula", "table = csv.writer(file)"),
         ("comma-separated cells, none of them a formula", "frame.to_csv(index=False)"),
         ("who made labels, and with which weights", 'told["random_weights"]'),

@@ -23,6 +23,7 @@ import warnings
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,8 @@ RANDOM = "random"
 RANDOM_SEED = 0
 """Seed of random weights."""
 _AGAIN = "fetch the file again"
+_MOST_UNPACKED = 8
+"""Unpacked over packed size of a torch file; torch packs none of it, and weights hardly get smaller."""
 Built = TypeVar("Built")
 
 
@@ -142,7 +145,7 @@ def _without_prefix(tensors: Mapping[str, torch.Tensor], *, in_lightning: bool) 
 
 
 def _check_whole(path: Path) -> None:
-    """Refuse what a broken download leaves; no loader says so in words."""
+    """Refuse what a broken download leaves, which no loader says in words, and archives that claim to hold far more."""
     size = path.stat().st_size
     if not size:
         raise ValueError(f"{path}: the file is empty; {_AGAIN}")
@@ -150,6 +153,13 @@ def _check_whole(path: Path) -> None:
         begins_as_zip = file.read(4) == b"PK\x03\x04"
     if begins_as_zip and not zipfile.is_zipfile(path):  # the list of contents is at the end
         raise ValueError(f"{path}: the file is cut off after {size} bytes; {_AGAIN}")
+    if begins_as_zip:
+        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:  # what is wrong with it, its loader says
+            claimed = sum(info.file_size for info in archive.infolist())
+            twice = len(set(archive.namelist())) < len(archive.namelist())
+            if claimed > _MOST_UNPACKED * size or twice:
+                what = "holds two parts of one name" if twice else f"has {size:,} bytes and claims {claimed:,}"
+                raise ValueError(f"{path}: the file {what}; {_AGAIN}")
 
 
 def _read_pickle(path: Path) -> object:

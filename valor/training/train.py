@@ -429,7 +429,7 @@ def _beside(out: Path, epochs: int) -> dict[str, str]:
     found = {name: file_sha256(out / name) for name in (RECIPE, BEST) if (out / name).is_file()}
     digest = hashlib.sha256()
     for line in (out / LOG).read_text(encoding="utf-8").splitlines()[:epochs]:
-        told = {key: value for key, value in json.loads(line).items() if key not in _CLOCKED}
+        told = {key: value for key, value in loads(line).items() if key not in _CLOCKED}
         digest.update(json.dumps(told).encode("utf-8"))
     return found | {LOG: digest.hexdigest()}
 

@@ -181,6 +181,21 @@ def test_what_a_broken_download_leaves_is_to_be_fetched_again_not_converted(tmp_
         read_state(path)
 
 
+def test_an_archive_that_claims_more_than_it_has_or_a_part_twice_is_refused(tmp_path):
+    torch.save({"a": torch.zeros(100_000)}, tmp_path / "w.pt")
+    with zipfile.ZipFile(tmp_path / "w.pt") as whole:
+        parts = [(info.filename, whole.read(info)) for info in whole.infolist()]
+    with zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        for part in parts:
+            packed.writestr(*part)
+    with pytest.raises(ValueError, match=r"small.pt: the file has [\d,]+ bytes and claims 40\d,\d+; fetch"):
+        read_state(tmp_path / "small.pt")
+    with zipfile.ZipFile(tmp_path / "w.pt", "a") as twice, pytest.warns(UserWarning, match="Duplicate name"):
+        twice.writestr(*parts[0])
+    with pytest.raises(ValueError, match="w.pt: the file holds two parts of one name"):
+        read_state(tmp_path / "w.pt")
+
+
 def test_files_without_tensors_and_missing_files_are_refused(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="expected a state dict of tensors, got dict without any"):

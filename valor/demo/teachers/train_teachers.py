@@ -31,6 +31,7 @@ from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.demo.audio.sounds import sample_sound
 from valor.demo.pictures.looks import sample_image
 from valor.eval.events import BoolArray
+from valor.label_harvest.arrays import read_npz
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.teachers.demo import TinyNetwork, frame_pictures, shrink_frames, sound_pictures
@@ -102,8 +103,7 @@ def render_pools(options: TeacherOptions, cache: Path | None) -> dict[str, Pool]
         count = options.samples + options.held_out
         path = None if cache is None else cache / f"{stream}-{options.seed}-{count}.npz"
         if path is not None and path.is_file():
-            with np.load(path, allow_pickle=False) as arrays:
-                pools[stream] = Pool(arrays["pictures"], arrays["labels"])
+            pools[stream] = Pool(**read_npz(path, ("pictures", "labels")))
             continue
         pools[stream] = render_pool(stream, count, seed=options.seed, workers=options.workers)
         if path is not None:
