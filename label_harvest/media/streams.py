@@ -8,7 +8,6 @@ for media of the length of the grid the same comes out of both, to the bit.
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -18,6 +17,7 @@ import numpy as np
 from .clip import EndsError, Grid, MediaError
 from .holes import GAP_SECONDS
 from .packets import Recording, base_of, frame_seconds, no_tick, recording, seconds_of
+from .pixels import uprighted
 from .process import usable_cores
 from .survey import MediaSurvey, survey_media
 
@@ -213,35 +213,6 @@ class Pictures:
 
         small = {name: max(2, round(size * scale)) for name, size in (("width", width), ("height", height))}
         return {**small, "interpolation": Interpolation.AREA}
-
-
-def uprighted(frame: "av.VideoFrame") -> Callable[[np.ndarray], np.ndarray]:
-    """What turns and mirrors an image as the display matrix of a frame asks for.
-
-    The matrix says where a stored pixel is shown: x' = a x + c y, y' = b x + d y. A negative determinant mirrors, which
-    an angle alone cannot say. Turns that are no quarter turns are rounded to one, as they always were.
-    """
-    from av.sidedata.sidedata import Type
-
-    sides: Any = frame.side_data
-    matrix = sides.get(Type.DISPLAYMATRIX)
-    turns = round(frame.rotation / 90)
-    if matrix is None:
-        return partial(np.rot90, k=turns)
-    (a, b, _), (c, d, _), _ = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3).tolist()
-    if a * d - b * c >= 0:
-        return partial(np.rot90, k=turns)
-    if abs(a) + abs(d) >= abs(b) + abs(c):  # left and right, or above and below, change places
-        return np.fliplr if a < 0 else np.flipud
-    return _transposed if b > 0 else _transversed
-
-
-def _transposed(image: np.ndarray) -> np.ndarray:
-    return image.transpose(1, 0, 2)
-
-
-def _transversed(image: np.ndarray) -> np.ndarray:
-    return image[::-1, ::-1].transpose(1, 0, 2)
 
 
 def heard(frames: Iterator[Timed], most_seconds: float) -> tuple[int, Iterator[np.ndarray]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .clip import MediaError
 from .holes import Reach, Span, Tally, unseen
 from .packets import Recording, base_of, no_tick, recording
+from .pixels import pixel_shape, stored_shape
 from .rates import FrameTimes
 from .tracks import audio_tracks, track_of
 
@@ -56,6 +57,8 @@ class MediaSurvey:
     width: int | None = None
     """Of the frames as they are stored, in pixels."""
     height: int | None = None
+    pixel_shape: float = 1.0
+    """Width by height of a pixel of the upright frames."""
     frame_rate: float | None = None
     """Average frames per second, as the times of the frames say."""
     constant_rate: bool | None = None
@@ -121,6 +124,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track:
             promised_seconds=promised_seconds(path, media),
             width=video.codec_context.width or None if video else None,
             height=video.codec_context.height or None if video else None,
+            pixel_shape=pixel_shape(path) if video and stored_shape(video) != 1 else 1.0,
             frame_rate=rate,
             constant_rate=even,
             video_start=shown.start if shown else 0.0,

@@ -42,6 +42,8 @@ class ToyVideo:
     """Frames in a row predicted from both sides; they leave the decoder late, the last ones only when it is flushed."""
     pixels: str = "yuv420p"
     """How the stream holds its pixels."""
+    pixel_shape: Fraction = Fraction(1)
+    """Width by height of a pixel as it is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,8 @@ def _add_video(container, video: ToyVideo) -> tuple:  # noqa: ANN001
 
     stream = container.add_stream(video.codec, rate=video.rate)
     stream.width, stream.height, stream.pix_fmt = video.width, video.height, video.pixels
+    if video.pixel_shape != 1:
+        stream.codec_context.sample_aspect_ratio = video.pixel_shape
     stream.codec_context.time_base = Fraction(1, video.rate)
     if video.codec == "libx264":
         stream.options = {"crf": "1", "preset": "ultrafast", "bf": str(video.b_frames)}

@@ -17,6 +17,7 @@ from valor.eval.figures.style import ON_SCREEN, Style
 from valor.eval.figures.timeline import Media, timeline_figure
 from valor.eval.intervals import class_intervals
 from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.pixels import in_shape, pixel_shape
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import composed, find_media
 from valor.labelling.quality import LabelQuality
@@ -80,7 +81,8 @@ def _media(videos: Path | None, clip_id: str, num_segments: int) -> Media | None
     if path is None:
         return None
     clip = read_clip(path, grid=Grid(num_segments=num_segments, sample_rate=32000))
-    return Media(clip.frames, clip.waveform)
+    frames = None if clip.frames is None else in_shape(clip.frames, pixel_shape(path))
+    return Media(frames, clip.waveform)
 
 
 def draw_classes(

@@ -45,12 +45,15 @@ class MediaSketch:
     """float32 [BANDS, columns of a segment] by segment."""
     places: int = 0
     segments: int = 0
+    pixel_shape: float = 1.0
+    """Width by height of a pixel of the frames that come."""
 
     def watch(self, survey: MediaSurvey, window: Window) -> None:
         """Take what a window shows and sounds like."""
         if not self.places:
             self.segments = num_segments(survey.seconds, window.clip.grid)
             self.places = _num_thumbnails(survey)
+            self.pixel_shape = survey.pixel_shape
         if window.clip.frames is not None:
             self._take_frames(window.start, window.clip.frames)
         if window.clip.waveform is not None:
@@ -75,7 +78,7 @@ class MediaSketch:
         for place in range(self.places):
             segment = min(int((place + 0.5) * self.segments / self.places), self.segments - 1)
             if place not in self.frames and start <= segment < start + len(frames):
-                self.frames[place] = _thumbnail(frames[segment - start])
+                self.frames[place] = _thumbnail(frames[segment - start], self.pixel_shape)
 
     def _take_sound(self, window: Window) -> None:
         grid, waveform = window.clip.grid, window.clip.waveform
@@ -92,13 +95,14 @@ def _num_thumbnails(survey: MediaSurvey) -> int:
     """So many that the strip is flat and long, whatever the shape of a frame."""
     if not survey.width or not survey.height:
         return 10
-    return int(np.clip(round(_STRIP_SHAPE * survey.height / survey.width), 4, 24))
+    return int(np.clip(round(_STRIP_SHAPE * survey.height / survey.width / survey.pixel_shape), 4, 24))
 
 
-def _thumbnail(frame: np.ndarray) -> np.ndarray:
+def _thumbnail(frame: np.ndarray, pixel_shape: float) -> np.ndarray:
+    """A frame made small, in the shape in which it is shown."""
     from PIL import Image
 
-    height, width = frame.shape[:2]
+    height, width = frame.shape[0], frame.shape[1] * pixel_shape
     scale = min(1.0, THUMBNAIL_HEIGHT / height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     return np.asarray(Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.BOX))

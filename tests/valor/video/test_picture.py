@@ -1,3 +1,5 @@
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,14 @@ def test_thumbnails_are_spread_over_the_media(tmp_path):
     numbers = [frame_number(frame) for frame in strip]
     assert len(strip) == 11 and numbers == sorted(numbers) and numbers[0] < 25 and numbers[-1] > 200
     assert sketch.spectrogram() is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"), [(Fraction(1), (48, 64)), (Fraction(3, 2), (48, 96)), (Fraction(1, 2), (48, 32))]
+)
+def test_thumbnails_of_anamorphic_video_are_in_shape(tmp_path, shape, size):
+    strip = sketch_of(write_toy_clip(tmp_path / "v.mkv", video=ToyVideo(seconds=3, pixel_shape=shape))).strip()
+    assert strip.shape[1:3] == size
 
 
 def test_a_strip_without_its_first_frames_shows_the_nearest(tmp_path):
