@@ -196,7 +196,7 @@ class ClipService:
         path = Path(request["path"])
         self.name = path.name
         grid = Grid(**request["grid"])
-        clip = self._decode(path, grid=grid, slots=request["slots"], track=request["track"])
+        clip = self._decode(path, grid=grid, slots=request["slots"], track=request.get("track"))
         return pack(note_length(clip, path, grid))
 
 

@@ -221,7 +221,7 @@ class StreamService:
     def answer(self, request: Message) -> tuple[Message, list[np.ndarray] | None]:
         """What comes next of a stream."""
         if request["stream"] == "survey":
-            return self._survey(Path(request["path"]), request["track"]), None
+            return self._survey(Path(request["path"]), request.get("track")), None
         if request["stream"] == "sound":
             return self._sound(request)
         return self._frames(request)
