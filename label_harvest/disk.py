@@ -136,10 +136,15 @@ def _sink(path: Path, opened: Path | None) -> BinaryIO:
 def writer_is_gone(path: Path) -> bool:
     """Whether a temporary file of `replaced` is of a process of this machine that has ended."""
     host, _, process = path.name.removesuffix(".tmp").rpartition("-")
-    if os.name == "nt" or not host.endswith(f".{socket.gethostname()}") or not process.isdecimal():
+    return host.endswith(f".{socket.gethostname()}") and process.isdecimal() and process_is_gone(int(process))
+
+
+def process_is_gone(process: int) -> bool:
+    """Whether a process of this machine has ended; False where that cannot be told."""
+    if os.name == "nt":
         return False  # on Windows asking a process by signal ends it
     try:
-        os.kill(int(process), 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):

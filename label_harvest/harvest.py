@@ -16,6 +16,7 @@ from .media.clip import FAILURES, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
 from .media.process import DecodeLimits, usable_cores
 from .media.tracks import check_track
+from .places.place import Place
 from .progress import LINE_SECONDS, Progress
 from .store.evidence import ShardEvidence
 from .store.listing import write_list
@@ -127,7 +128,7 @@ def read_retry(text: str) -> tuple[str, ...]:
 class HarvestReport:
     """What a run found. Rows are those of the manifest, in its order, as far as they are in the share of the run."""
 
-    folder: Path
+    folder: Place
     """The fingerprint folder with the evidence."""
     rows: tuple[KnownClip, ...]
     skipped: int
@@ -163,7 +164,7 @@ class HarvestReport:
 def harvest(
     manifest: HarvestManifest,
     videos: str | Path,
-    store: str | Path,
+    store: str | Place,
     teachers: Sequence[Teacher],
     *,
     options: HarvestOptions | None = None,
@@ -252,7 +253,7 @@ def _grid_of(grid: Grid, teachers: Sequence[Teacher]) -> Grid:
 
 def _plan(
     manifest: HarvestManifest,
-    folder: Path,
+    folder: Place,
     markers: Mapping[int, Marker],
     paths: Mapping[str, Path | None],
     options: HarvestOptions,
@@ -287,7 +288,7 @@ def _start(
     plans: Sequence[ShardPlan],
     mine: Mapping[int, Sequence[KnownClip]],
     manifest: HarvestManifest,
-    folder: Path,
+    folder: Place,
     *,
     bar: bool,
 ) -> None:
@@ -304,7 +305,7 @@ def _start(
 class _Run:
     """What the steps of one run share."""
 
-    folder: Path
+    folder: Place
     paths: Mapping[str, Path | None]
     teachers: Sequence[Teacher]
     options: HarvestOptions

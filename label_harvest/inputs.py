@@ -4,8 +4,6 @@ The folder of videos, the store and the room on its disk are all known without t
 holds is known in part: classes, grid, decoder, the names of teachers, their prompts, and the weights that are a file.
 """
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from typing import Any
 from .disk import file_sha256
 from .media.clip import FAILURES, Grid, MediaError
 from .media.decoders import PYAV
+from .places.place import Place, free_bytes, matching, place_of, refuse_unwritable
 from .store.manifest import HarvestManifest, find_media
 from .store.origins import read_origins
 from .store.plan import ShardPlan, named_as_in_store, new_shards, replaced_files, shards_to_mend
@@ -45,7 +44,7 @@ class KnownStore:
     clip_bytes: int | None = None
     """What a clip takes; None where that depends on networks nobody has loaded."""
 
-    def unlike(self, folder: Path) -> list[str]:
+    def unlike(self, folder: Place) -> list[str]:
         """Where a fingerprint folder is of another store than this, as far as that is known."""
         found = read_json(folder / "manifest.json")
         grid = {name: value for name, value in asdict(self.grid).items() if name != "sample_rate"}
@@ -60,7 +59,7 @@ class KnownStore:
             told += differences(held, known, f".teachers.{role}")
         return told or self._other_weights(folder, theirs)
 
-    def _other_weights(self, folder: Path, theirs: Mapping[str, Any]) -> list[str]:
+    def _other_weights(self, folder: Place, theirs: Mapping[str, Any]) -> list[str]:
         noted: dict[str, dict[str, str]] = {}
         with suppress(ValueError):  # verify says what is wrong with it
             noted = read_origins(folder)
@@ -73,7 +72,7 @@ class KnownStore:
 
 
 def check_inputs(
-    manifest: HarvestManifest, videos: str | Path, store: str | Path, known: KnownStore, *, share: Share = WHOLE
+    manifest: HarvestManifest, videos: str | Path, store: str | Place, known: KnownStore, *, share: Share = WHOLE
 ) -> dict[str, Path | None]:
     """Look at all that a harvest needs but its teachers; nothing is written.
 
@@ -92,22 +91,19 @@ def check_inputs(
             others or is being written, or there is too little room for it.
     """
     media = find_media(videos, manifest.clip_ids)
-    folders = _folders_of(Path(store), known)
+    folders = _folders_of(place_of(store), known)
     if not any(media.values()) and not any(_clips_held(folder, manifest) for folder in folders):
         raise ValueError(_none_found(Path(videos), manifest))
     for folder in folders:
         with write_lock(folder, share):
             pass
-    _check_room(manifest, Path(store), known, share, folders)
+    _check_room(manifest, place_of(store), known, share, folders)
     return media
 
 
-def _folders_of(store: Path, known: KnownStore) -> list[Path]:
+def _folders_of(store: Place, known: KnownStore) -> list[Place]:
     """The folders of a store in which the run may go on, by all that is known; where it cannot be written, says so."""
-    there = next(path for path in (store, *store.absolute().parents) if path.exists())
-    trouble = "is a file" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "may not be written"
-    if trouble:
-        raise ValueError(f"{store}: the store cannot be written ({there} {trouble}); give another folder")
+    refuse_unwritable(store)
     if (store / "manifest.json").is_file():
         if told := known.unlike(store):
             raise ValueError(
@@ -115,14 +111,14 @@ def _folders_of(store: Path, known: KnownStore) -> list[Path]:
                 "above it"
             )
         return [store]
-    found = []
-    for path in sorted(store.glob("*/manifest.json")):
+    found = list[Place]()
+    for path in matching(store, "*/manifest.json"):
         with suppress(ValueError):  # of others, whose readers will say what is wrong with it
             found += [] if known.unlike(path.parent) else [path.parent]
     return found
 
 
-def _clips_held(folder: Path, manifest: HarvestManifest) -> int:
+def _clips_held(folder: Place, manifest: HarvestManifest) -> int:
     """How many clips of a manifest a fingerprint folder has."""
     markers = Markers(folder).read()
     wanted = set(named_as_in_store(manifest, markers).clip_ids)
@@ -139,7 +135,7 @@ def _none_found(videos: Path, manifest: HarvestManifest) -> str:
 
 
 def _check_room(
-    manifest: HarvestManifest, store: Path, known: KnownStore, share: Share, folders: Sequence[Path]
+    manifest: HarvestManifest, store: Place, known: KnownStore, share: Share, folders: Sequence[Place]
 ) -> None:
     """Refuse a run whose evidence the disk will not hold; what is there already is looked up where that decides."""
     if known.clip_bytes is None:
@@ -156,15 +152,6 @@ def _check_room(
             f"({known.clip_bytes / 1e3:.1f} kB a clip), and {gigabytes(free)} are free; make room, give another "
             "`store`, or harvest a shorter table first"
         )
-
-
-def free_bytes(store: Path) -> int | None:
-    """Room on the disk of a store; None where the system does not say."""
-    there = next(path for path in (store, *store.absolute().parents) if path.exists())
-    with suppress(OSError):
-        usage = shutil.disk_usage(there)
-        return usage.free if usage.total else None
-    return None
 
 
 def gigabytes(count: float) -> str:
@@ -185,7 +172,7 @@ class Scope:
     def shards(
         self,
         manifest: HarvestManifest,
-        folder: Path,
+        folder: Place,
         markers: Mapping[int, Marker],
         media: Mapping[str, Path | None],
         *,
@@ -217,7 +204,7 @@ class HarvestPlan:
     share: Share
     clips: int
     """Of the whole manifest."""
-    folder: Path | None
+    folder: Place | None
     """The fingerprint folder the run goes on in; None of a new one."""
     alike: int
     """Folders that cannot be told from it before the weights are read."""
@@ -252,7 +239,7 @@ class HarvestPlan:
 
 
 def plan_harvest(
-    manifest: HarvestManifest, videos: str | Path, store: str | Path, known: KnownStore, scope: Scope
+    manifest: HarvestManifest, videos: str | Path, store: str | Place, known: KnownStore, scope: Scope
 ) -> HarvestPlan:
     """What a run would do; nothing is loaded and nothing is written. Whether shards are whole is not looked at.
 
@@ -260,9 +247,9 @@ def plan_harvest(
         ValueError: The videos or the store cannot be used, see `check_inputs`; but no video need be there yet.
     """
     share = scope.share
-    held = {folder: Markers(folder).read() for folder in _folders_of(Path(store), known)}
+    held = {folder: Markers(folder).read() for folder in _folders_of(place_of(store), known)}
 
-    def ours(folder: Path) -> int:
+    def ours(folder: Place) -> int:
         here = set(named_as_in_store(manifest, held[folder]).clip_ids)
         return sum(row.clip_id in here for row in known_clips(held[folder]))
 
@@ -271,7 +258,7 @@ def plan_harvest(
     manifest = named_as_in_store(manifest, markers)
     wanted, media = set(manifest.clip_ids), find_media(videos, manifest.clip_ids)
     replaced = replaced_files(markers, media) if CHANGED in scope.retry else []
-    plans = scope.shards(manifest, folder or Path(store), markers, media, replaced=replaced)
+    plans = scope.shards(manifest, folder or place_of(store), markers, media, replaced=replaced)
     again = {plan.rows[n].clip_id for plan in plans if plan.again is not None for n in plan.again}
     new = [row.clip_id for plan in plans if plan.again is None for row in plan.rows]
     mine = [row for n, marker in markers.items() if share.holds(n) for row in marker.clips if row.clip_id in wanted]
@@ -296,7 +283,7 @@ def plan_harvest(
         longer=longer,
         read_seconds=len(files) * known.grid.seconds,
         clip_bytes=measured or known.clip_bytes,
-        free=free_bytes(Path(store)),
+        free=free_bytes(place_of(store)),
     )
 
 

@@ -22,6 +22,7 @@ FLOORS = (
     {"label_harvest.store"},
     {"label_harvest.teachers"},
     {"label_harvest.media"},
+    {"label_harvest.places"},
     {"label_harvest.disk", "label_harvest.strict_json", "label_harvest.arrays", "label_harvest.children"},
     {"eval.figures", "parsers"},
     {"eval", "parsers.cpu"},

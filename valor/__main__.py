@@ -56,10 +56,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _refusals() -> tuple[type[Exception], ...]:
     """Errors whose message is for the user; where they are defined is imported once there is one."""
     from valor.label_harvest.media.clip import MediaError
+    from valor.label_harvest.places.objects import UnreachableError
     from valor.label_harvest.teachers.teacher import TeacherUnavailableError
     from valor.training.options import TrainingError
 
-    return (ValueError, OSError, MediaError, TeacherUnavailableError, TrainingError)
+    return (ValueError, OSError, MediaError, TeacherUnavailableError, TrainingError, UnreachableError)
 
 
 class _TypedWords(logging.Formatter):

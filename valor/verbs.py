@@ -58,12 +58,14 @@ def harvest(
     from valor.data.vocabulary import class_names
     from valor.label_harvest import harvest as stage
     from valor.label_harvest.inputs import check_inputs
+    from valor.label_harvest.places.place import place_of
     from valor.teachers import TeacherChoice, build_teachers, known_store
 
-    vocabulary = vocabulary_of(classes, Path(manifest).parent)
-    clips = read_manifest(Path(manifest), class_names(vocabulary))
-    choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions(grid=grid_of(Path(manifest).parent))
-    where = (clips, Path(videos).absolute(), Path(store))
+    table = place_of(manifest)
+    vocabulary = vocabulary_of(classes, table.parent)
+    clips = read_manifest(table, class_names(vocabulary))
+    choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions(grid=grid_of(table.parent))
+    where = (clips, Path(videos).absolute(), place_of(store))
     media = check_inputs(*where, known_store(choice, vocabulary, options), share=options.share)
     built = build_teachers(choice, vocabulary)
     return stage.harvest(*where, built, options=options, progress=progress, media=media)
@@ -81,11 +83,14 @@ def labels(store: Pathlike, out: Pathlike, *, progress: bool = True, **options: 
     Returns:
         The labels, bool or float [N, T, M, C], under `labels`, with clips left out and why; `to_frame()` lists events.
     """
+    from valor.label_harvest.places.place import place_of
     from valor.labelling.make import make_labels
     from valor.labelling.options import LabelOptions
 
-    paths = {name: Path(v) for name in ("thresholds", "compare", "against", "picture") if (v := options.get(name))}
-    return make_labels(Path(store), Path(out), LabelOptions(**{**options, **paths}), progress=progress)
+    paths: dict[str, Any] = {}
+    paths |= {name: Path(v) for name in ("thresholds", "against", "picture") if (v := options.get(name))}
+    paths |= {name: place_of(v) for name in ("compare",) if (v := options.get(name))}
+    return make_labels(place_of(store), Path(out), LabelOptions(**{**options, **paths}), progress=progress)
 
 
 def train(

@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..disk import rename, sync_folder
 from ..media.clip import FAILURES, STATUSES
+from ..places.place import Place, each, matching, place_of, rename, sync_folder
 from ..teachers.teacher import NEEDS
 from .listing import (
     GUARDED,
@@ -38,9 +37,9 @@ from .shards import (
     Marker,
     NewerMarkerError,
     ShardRow,
+    damaged_numbers,
     failures_table,
     finish_rewrites,
-    is_intact,
     known_clips,
     marker_paths,
     read_marker,
@@ -66,7 +65,7 @@ _WHOLE = ("ok", "still", "silent")
 class StoreCheck:
     """What `verify_store` found."""
 
-    folder: Path
+    folder: Place
     shards: int
     clips: int
     problems: tuple[str, ...]
@@ -75,7 +74,7 @@ class StoreCheck:
     """What readers pass over: work that was interrupted."""
 
 
-def verify_store(path: str | Path) -> StoreCheck:
+def verify_store(path: str | Place) -> StoreCheck:
     """Read every byte of a store and compare it with what the markers and the manifest say.
 
     Args:
@@ -84,7 +83,7 @@ def verify_store(path: str | Path) -> StoreCheck:
     Raises:
         ValueError: There is no store, or its manifest does not match its fingerprint.
     """
-    folder = store_folder(Path(path))
+    folder = store_folder(place_of(path))
     manifest = store_manifest(folder)
     problems: list[str] = []
     rows: list[KnownClip] = []
@@ -92,15 +91,14 @@ def verify_store(path: str | Path) -> StoreCheck:
     unguarded: list[str] = []
     found: list[Listed] = []
     is_listed = False
-    for marker in marker_paths(folder):
-        try:
-            shard_rows, arrays = read_shard(folder, int(marker.stem))
-            known = read_marker(marker)
-            unguarded += [] if known.checksum else [marker.stem]
-            is_listed |= known.is_listed
-        except ValueError as error:
-            problems.append(str(error))
+    markers = marker_paths(folder)
+    for marker, read in zip(markers, each(_read, markers), strict=True):
+        if isinstance(read, ValueError):
+            problems.append(str(read))
             continue
+        known, shard_rows, arrays = read
+        unguarded += [] if known.checksum else [marker.stem]
+        is_listed |= known.is_listed
         problems += [f"{marker.stem}: {problem}" for problem in _problems(shard_rows, arrays, manifest)]
         twice = sorted(name for row in shard_rows if (name := composed(row.clip_id)) in seen)
         problems += [f"{marker.stem}: {len(twice)} clips are in another shard too, such as {twice[0]}"] if twice else []
@@ -116,7 +114,16 @@ def verify_store(path: str | Path) -> StoreCheck:
             f"{len(unguarded)} markers without checksum, such as {unguarded[0]}: whether their rows are as they were "
             "written cannot be told; `valor store repair` gives them one as they are",
         )
-    return StoreCheck(folder, len(marker_paths(folder)), len(rows), tuple(problems), tuple(notes))
+    return StoreCheck(folder, len(markers), len(rows), tuple(problems), tuple(notes))
+
+
+def _read(marker: Place) -> tuple[Marker, list[ShardRow], dict[str, np.ndarray]] | ValueError:
+    """A marker and its shard, or what is wrong with them."""
+    try:
+        rows, arrays = read_shard(marker.parent, int(marker.stem))
+        return read_marker(marker), rows, arrays
+    except ValueError as error:
+        return error
 
 
 def _problems(rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -159,7 +166,9 @@ def _absence_problems(name: str, array: np.ndarray, rows: Sequence[ShardRow]) ->
             yield f"{row.clip_id}: {name} is absent although the clip is {row.status}"
 
 
-def _list_problems(folder: Path, found: Sequence[Listed], problems: Sequence[str], *, is_listed: bool) -> Iterator[str]:
+def _list_problems(
+    folder: Place, found: Sequence[Listed], problems: Sequence[str], *, is_listed: bool
+) -> Iterator[str]:
     """What the list of shards names and is not there."""
     try:
         known = read_list(folder)
@@ -177,7 +186,7 @@ def _list_problems(folder: Path, found: Sequence[Listed], problems: Sequence[str
         yield f"{GUARDED}: no such file, and the list of shards names it; restore it, harvest again, or repair"
 
 
-def _failures_problem(folder: Path, rows: Sequence[KnownClip]) -> list[str]:
+def _failures_problem(folder: Place, rows: Sequence[KnownClip]) -> list[str]:
     """Whether `failures.csv` is not the list of the failures."""
     path = folder / "failures.csv"
     held = path.read_bytes() if path.is_file() else b""
@@ -187,18 +196,18 @@ def _failures_problem(folder: Path, rows: Sequence[KnownClip]) -> list[str]:
     return ["failures.csv: is not the list of the failed clips; run the harvest to its end, or repair"]
 
 
-def _notes(folder: Path) -> Iterator[str]:
+def _notes(folder: Place) -> Iterator[str]:
     """What interrupted runs left."""
-    for path in sorted(folder.glob(".*.tmp")):
+    for path in matching(folder, ".*.tmp"):
         yield f"{path.name}: a temporary file of a run that was killed or is at work"
-    for path in sorted(folder.glob(".*.next")):
+    for path in matching(folder, ".*.next"):
         yield f"{path.name}: an interrupted rewrite; the next run or a repair finishes it"
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in matching(folder, "*.safetensors"):
         if not path.with_suffix(".json").is_file():
             yield f"{path.name}: has no done-marker and does not count; a run over its clips makes it again"
 
 
-def repair_store(path: str | Path) -> tuple[str, ...]:
+def repair_store(path: str | Place) -> tuple[str, ...]:
     """Bring a store into a state that can be read: nothing is deleted but temporary files of runs that were killed.
 
     Rewrites that were interrupted are finished or taken back, shards that cannot be trusted go to the folder
@@ -211,7 +220,7 @@ def repair_store(path: str | Path) -> tuple[str, ...]:
     Raises:
         ValueError: There is no store, its manifest does not match its fingerprint, or a run is writing to it.
     """
-    folder = store_folder(Path(path))
+    folder = store_folder(place_of(path))
     manifest = store_manifest(folder)
     with write_lock(folder):
         done = [f"{name}: removed, of a run that was killed" for name in remove_leftovers(folder)]
@@ -243,7 +252,7 @@ def repair_store(path: str | Path) -> tuple[str, ...]:
     return tuple(done)
 
 
-def _mend_list(folder: Path, markers: Mapping[int, Marker]) -> Iterator[str]:
+def _mend_list(folder: Place, markers: Mapping[int, Marker]) -> Iterator[str]:
     """Make the list of shards what is there, and say what it named beyond."""
     known: ShardList | None = None
     with suppress(ValueError):  # a damaged one is made anew
@@ -256,12 +265,12 @@ def _mend_list(folder: Path, markers: Mapping[int, Marker]) -> Iterator[str]:
         yield f"{LIST}: made anew" + (f", without {', '.join(lost)}; harvest their clips again" if lost else "")
 
 
-def _set_aside(folder: Path, marker: Path) -> None:
+def _set_aside(folder: Place, marker: Place) -> None:
     """Move a shard into the folder of damaged ones, its marker first."""
     _move_aside(folder, [marker, marker.with_suffix(".safetensors")])
 
 
-def _move_aside(folder: Path, paths: Sequence[Path]) -> None:
+def _move_aside(folder: Place, paths: Sequence[Place]) -> None:
     """Move files of one name into the folder of damaged ones, under names that are free."""
     home, stem = folder / DAMAGED, paths[0].stem
     home.mkdir(exist_ok=True)
@@ -278,14 +287,14 @@ def _move_aside(folder: Path, paths: Sequence[Path]) -> None:
 class StoreMerge:
     """What `merge_stores` made."""
 
-    folder: Path
+    folder: Place
     shards: int
     clips: int
     repeated: int
     """Clips that several stores hold, with the same evidence."""
 
 
-def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
+def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge:
     """Unite stores of the same teachers, classes and grid.
 
     A shard keeps its number where that is free, so the stores of all shares of a manifest become what one run had made,
@@ -301,7 +310,7 @@ def merge_stores(sources: Sequence[str | Path], out: str | Path) -> StoreMerge:
             is the target, or the target cannot be written.
         OSError: The disk is full.
     """
-    folders = [store_folder(Path(source)) for source in sources]
+    folders = [store_folder(place_of(source)) for source in sources]
     manifest = _one_manifest(folders)
     for folder in folders:
         _refuse_lost(folder)
@@ -336,18 +345,18 @@ _ClipEvidence = tuple[str, dict[str, bytes]]
 class _Shard:
     """One shard of one store."""
 
-    folder: Path
+    folder: Place
     index: int
     marker: Marker
 
-    def at_home(self, homes: Mapping[str, tuple[Path, int]]) -> list[int]:
+    def at_home(self, homes: Mapping[str, tuple[Place, int]]) -> list[int]:
         """Positions of the clips no earlier shard holds."""
         return [
             n for n, row in enumerate(self.marker.clips) if homes[composed(row.clip_id)] == (self.folder, self.index)
         ]
 
 
-def _one_manifest(folders: Sequence[Path]) -> dict[str, Any]:
+def _one_manifest(folders: Sequence[Place]) -> dict[str, Any]:
     """The manifest all stores have."""
     manifests = [store_manifest(folder) for folder in folders]
     for folder, manifest in zip(folders, manifests, strict=True):
@@ -364,10 +373,10 @@ def _one_manifest(folders: Sequence[Path]) -> dict[str, Any]:
     return manifests[0]
 
 
-def _whole(folder: Path) -> list[tuple[int, Marker]]:
+def _whole(folder: Place) -> list[tuple[int, Marker]]:
     """The shards of a store, refusing damaged ones."""
     markers = sorted(read_markers(folder).items())
-    damaged = [f"{index:05d}" for index, marker in markers if not is_intact(folder, index, marker)]
+    damaged = [f"{index:05d}" for index in damaged_numbers(folder, dict(markers))]
     if damaged:
         raise ValueError(
             f"{folder}: {len(damaged)} shards are damaged, such as {damaged[0]}; harvest again or repair it"
@@ -375,23 +384,23 @@ def _whole(folder: Path) -> list[tuple[int, Marker]]:
     return markers
 
 
-def _refuse_lost(folder: Path) -> None:
+def _refuse_lost(folder: Place) -> None:
     """Refuse a store that has lost shards."""
     found = [listed(n, [clip.clip_id for clip in marker.clips]) for n, marker in read_markers(folder).items()]
     if missing := lost_clips(read_list(folder), found):
         raise ValueError(lost_shards(folder, missing))
 
 
-def _first_homes(shards: Sequence[_Shard]) -> dict[str, tuple[Path, int]]:
+def _first_homes(shards: Sequence[_Shard]) -> dict[str, tuple[Place, int]]:
     """The first shard that holds each clip."""
-    homes: dict[str, tuple[Path, int]] = {}
+    homes: dict[str, tuple[Place, int]] = {}
     for shard in shards:
         for row in shard.marker.clips:
             homes.setdefault(composed(row.clip_id), (shard.folder, shard.index))
     return homes
 
 
-def _check_repeated(shards: Sequence[_Shard], homes: Mapping[str, tuple[Path, int]]) -> int:
+def _check_repeated(shards: Sequence[_Shard], homes: Mapping[str, tuple[Place, int]]) -> int:
     """How many clips occur again; refuses those with other evidence."""
     found = {(shard.folder, shard.index): shard for shard in shards}
     repeated = 0
@@ -433,7 +442,7 @@ def _evidence(shard: _Shard) -> dict[str, _ClipEvidence]:
 
 def _numbered(
     shards: Sequence[_Shard],
-    homes: Mapping[str, tuple[Path, int]],
+    homes: Mapping[str, tuple[Place, int]],
     unclaimed: Mapping[int, tuple[str, ...] | None],
 ) -> list[tuple[int, _Shard]]:
     """A number for each shard: its own where no earlier one has it, equal shards the same, others the next free one.
@@ -457,7 +466,7 @@ def _numbered(
     return numbered
 
 
-def _clips_at_home(shard: _Shard, homes: Mapping[str, tuple[Path, int]]) -> tuple[str, ...]:
+def _clips_at_home(shard: _Shard, homes: Mapping[str, tuple[Place, int]]) -> tuple[str, ...]:
     """Those clips of a shard that no earlier one holds."""
     return tuple(shard.marker.clips[n].clip_id for n in shard.at_home(homes))
 

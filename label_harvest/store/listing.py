@@ -9,9 +9,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from ..disk import write_atomic
+from ..places.place import Place, write_atomic
 from .shards import LIST, Marker, is_sealed, marker_paths, parse_json, sealed, unclaimed_arrays
 
 VERSION = 1
@@ -49,7 +48,7 @@ def listed(index: int, clip_ids: Sequence[str]) -> Listed:
     return Listed(index, len(clip_ids), digest)
 
 
-def read_list(folder: Path) -> ShardList | None:
+def read_list(folder: Place) -> ShardList | None:
     """The list of a store; None where there is none.
 
     Raises:
@@ -72,7 +71,7 @@ def read_list(folder: Path) -> ShardList | None:
         ) from error
 
 
-def write_list(folder: Path, markers: Mapping[int, Marker], *, anew: bool = False) -> None:
+def write_list(folder: Place, markers: Mapping[int, Marker], *, anew: bool = False) -> None:
     """Write the list of all shards that are there.
 
     Args:
@@ -94,7 +93,7 @@ def write_list(folder: Path, markers: Mapping[int, Marker], *, anew: bool = Fals
         write_atomic(folder / LIST, payload)
 
 
-def refuse_gaps(folder: Path) -> ShardList | None:
+def refuse_gaps(folder: Place) -> ShardList | None:
     """The list of a store all of whose shards have a marker, by their numbers alone.
 
     Raises:
@@ -108,7 +107,7 @@ def refuse_gaps(folder: Path) -> ShardList | None:
     return known
 
 
-def lost_numbers(folder: Path, known: ShardList | None, present: Iterable[int]) -> list[str]:
+def lost_numbers(folder: Place, known: ShardList | None, present: Iterable[int]) -> list[str]:
     """Shards that should have a marker and have none, as messages name them."""
     there = set(present)
     if known is not None:
@@ -124,7 +123,7 @@ def lost_clips(known: ShardList | None, found: Iterable[Listed]) -> list[str]:
     return [str(entry) for entry in (known.shards if known else ()) if entry.sha256 not in digests]
 
 
-def lost_shards(folder: Path, missing: Sequence[str]) -> str:
+def lost_shards(folder: Place, missing: Sequence[str]) -> str:
     """The sentence on shards that are gone."""
     return (
         f"{folder}: {len(missing)} shards are gone or have lost their marker, such as {missing[0]}; run the harvest of "

@@ -5,10 +5,9 @@ It lies beside what the fingerprint covers: the same weights give the same evide
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from ..disk import write_atomic
+from ..places.place import Place, write_atomic
 from ..teachers.teacher import Teacher
 from .listing import GUARDED as FILE
 from .shards import is_sealed, parse_json, sealed
@@ -17,7 +16,7 @@ _SEAL = "checksum"
 """Of the file as of a marker; older versions wrote none."""
 
 
-def write_origins(folder: Path, teachers: Sequence[Teacher]) -> None:
+def write_origins(folder: Place, teachers: Sequence[Teacher]) -> None:
     """Note the origins of weights, where teachers know them; what another run vouched for stays vouched for.
 
     Args:
@@ -35,7 +34,7 @@ def write_origins(folder: Path, teachers: Sequence[Teacher]) -> None:
         write_atomic(folder / FILE, sealed(noted | fresh))
 
 
-def read_origins(folder: Path) -> dict[str, dict[str, str]]:
+def read_origins(folder: Place) -> dict[str, dict[str, str]]:
     """By role, `file`, `file_sha256`, `weights` and `checked` (known, pinned or unverified); empty where none is noted.
 
     Raises:
@@ -46,7 +45,7 @@ def read_origins(folder: Path) -> dict[str, dict[str, str]]:
     return _read(folder)[0]
 
 
-def _read(folder: Path) -> tuple[dict[str, dict[str, str]], bool]:
+def _read(folder: Place) -> tuple[dict[str, dict[str, str]], bool]:
     """What the file says, and whether it has a checksum."""
     path = folder / FILE
     payload = path.read_bytes()
@@ -60,7 +59,7 @@ def _read(folder: Path) -> tuple[dict[str, dict[str, str]], bool]:
     return noted, has_seal
 
 
-def origins_problems(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]:
+def origins_problems(folder: Place, manifest: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with the origins that a store notes.
 
     Args:
@@ -85,7 +84,7 @@ def origins_problems(folder: Path, manifest: Mapping[str, Any]) -> Iterator[str]
         )
 
 
-def mend_origins(folder: Path, manifest: Mapping[str, Any]) -> str:
+def mend_origins(folder: Place, manifest: Mapping[str, Any]) -> str:
     """Give the origins the checksum they lack, or set aside what is damaged: `sealed`, `aside` or nothing."""
     if not (folder / FILE).exists():
         return ""

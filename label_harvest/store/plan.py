@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..places.place import Place
 from .manifest import HarvestManifest, composed
-from .shards import KnownClip, Marker, is_intact, known_clips
+from .shards import KnownClip, Marker, damaged_numbers, known_clips
 
 logger = logging.getLogger(__name__)
 
@@ -113,16 +114,15 @@ def new_shards(
     return plans
 
 
-def damaged_shards(manifest: HarvestManifest, markers: Mapping[int, Marker], folder: Path) -> list[ShardPlan]:
+def damaged_shards(manifest: HarvestManifest, markers: Mapping[int, Marker], folder: Place) -> list[ShardPlan]:
     """Shards whose arrays are not those of their marker, to be made again with the same clips.
 
     Raises:
         ValueError: Only some of the clips of such a shard are in the manifest.
     """
     plans, wanted = [], set(manifest.clip_ids)
-    for index, marker in markers.items():
-        if is_intact(folder, index, marker):
-            continue
+    for index in damaged_numbers(folder, markers):
+        marker = markers[index]
         others = [row.clip_id for row in marker.clips if row.clip_id not in wanted]
         if not others:
             logger.info("%s: shard %05d is damaged and made again", folder, index)

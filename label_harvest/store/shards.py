@@ -14,13 +14,12 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..disk import file_sha256, rename, write_atomic
 from ..media.clip import UNREAD
+from ..places.place import Place, each, file_sha256, matching, rename, signature, write_atomic
 from ..strict_json import as_list, as_text, loads
 from .share import WHOLE
 
@@ -39,6 +38,10 @@ LIST = "shards.json"
 """The list of all shards of a store (`listing`); every marker names it, so that it is missed where it is lost."""
 _CLIP_IDS = "clip_ids"
 """Key of the metadata of the arrays that names their clips, as JSON: arrays without a marker say whose they are."""
+_METADATA = "__metadata__"
+"""What safetensors calls what a file says beside its arrays."""
+_DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
+"""What safetensors calls the numbers of a store."""
 _LONGEST_HEADER = 2**26
 """Bytes; a safetensors header that claims more is damaged."""
 
@@ -105,7 +108,7 @@ class NewerMarkerError(ValueError):
     """A marker of a version this program does not know; no harvest may take it for damage."""
 
 
-def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow]) -> None:
+def write_shard(folder: Place, index: int, arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow]) -> None:
     """Write the arrays of one shard, then its done-marker.
 
     Args:
@@ -136,7 +139,7 @@ def write_shard(folder: Path, index: int, arrays: Mapping[str, np.ndarray], rows
         write_atomic(done, marker)
 
 
-def seal_marker(folder: Path, index: int) -> None:
+def seal_marker(folder: Place, index: int) -> None:
     """Give a marker of an older version its checksum, taking what it says for right; its arrays stay.
 
     Raises:
@@ -187,12 +190,12 @@ def array_sha256(array: np.ndarray) -> str:
     return hashlib.sha256(array.tobytes()).hexdigest()
 
 
-def _next_marker(done: Path) -> Path:
+def _next_marker(done: Place) -> Place:
     """Where the marker of a shard that is being rewritten waits for its arrays."""
     return done.with_name(f".{done.name}.next")
 
 
-def finish_rewrites(folder: Path, holds: Callable[[int], bool] = WHOLE.holds) -> list[str]:
+def finish_rewrites(folder: Place, holds: Callable[[int], bool] = WHOLE.holds) -> list[str]:
     """Finish or take back what a killed run was rewriting; call under `write_lock`.
 
     Args:
@@ -203,7 +206,7 @@ def finish_rewrites(folder: Path, holds: Callable[[int], bool] = WHOLE.holds) ->
         What was done, in words.
     """
     told = []
-    for path in sorted(folder.glob(".*.json.next")):
+    for path in matching(folder, ".*.json.next"):
         done = folder / path.name[1 : -len(".next")]
         if not holds(int(done.stem)):
             continue
@@ -216,7 +219,7 @@ def finish_rewrites(folder: Path, holds: Callable[[int], bool] = WHOLE.holds) ->
     return told
 
 
-def _fits(arrays: Path, marker: Path) -> bool:
+def _fits(arrays: Place, marker: Place) -> bool:
     """Whether a marker can be read and speaks of these arrays."""
     try:
         return file_sha256(arrays) == read_marker(marker).sha256
@@ -225,7 +228,7 @@ def _fits(arrays: Path, marker: Path) -> bool:
 
 
 def read_shard(
-    folder: Path, index: int, names: Sequence[str] | None = None
+    folder: Place, index: int, names: Sequence[str] | None = None
 ) -> tuple[list[ShardRow], dict[str, np.ndarray]]:
     """Rows and arrays of one finished shard.
 
@@ -254,7 +257,7 @@ _Found = tuple[dict[str, np.ndarray], tuple[str, ...] | None]
 """Arrays by name, and the clips they say they are of."""
 
 
-def _read_whole(path: Path, marker: Marker) -> _Found | None:
+def _read_whole(path: Place, marker: Marker) -> _Found | None:
     """All arrays of a file whose bytes are those of its marker."""
     from safetensors.numpy import load
 
@@ -262,27 +265,32 @@ def _read_whole(path: Path, marker: Marker) -> _Found | None:
     if hashlib.sha256(payload).hexdigest() != marker.sha256:
         return None
     length = int.from_bytes(payload[:8], "little")
-    return load(payload), _clips_of(loads(payload[8 : 8 + length]).get("__metadata__"))
+    return load(payload), _clips_of(loads(payload[8 : 8 + length]).get(_METADATA))
 
 
-def _read_some(path: Path, marker: Marker, names: Sequence[str]) -> _Found | None:
+def _read_some(path: Place, marker: Marker, names: Sequence[str]) -> _Found | None:
     """Some arrays of a file, if it has all that its marker names and the bytes of these are those of its marker."""
-    from safetensors import SafetensorError, safe_open
-
+    arrays = {}
     try:
-        with safe_open(path, framework="numpy") as file:
-            held = set(file.keys())
-            arrays = {name: file.get_tensor(name) for name in names if name in held}
-            clip_ids = _clips_of(file.metadata())
-    except (OSError, SafetensorError):
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = loads(file.read(length)) if length < _LONGEST_HEADER else {}
+            if set(header) - {_METADATA} != set(marker.arrays):
+                return None
+            for name in [name for name in names if name in marker.arrays]:
+                start, stop = header[name]["data_offsets"]
+                file.seek(8 + length + start)
+                payload = file.read(stop - start)
+                if hashlib.sha256(payload).hexdigest() != marker.arrays[name]:
+                    return None
+                arrays[name] = np.frombuffer(payload, _DTYPES[header[name]["dtype"]]).reshape(header[name]["shape"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    if held != set(marker.arrays) or any(array_sha256(array) != marker.arrays[name] for name, array in arrays.items()):
-        return None
-    return arrays, clip_ids
+    return arrays, _clips_of(header.get(_METADATA))
 
 
 def _check_of_rows(
-    path: Path, rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], clip_ids: Sequence[str] | None
+    path: Place, rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], clip_ids: Sequence[str] | None
 ) -> None:
     """Refuse arrays that are of other clips than the rows."""
     if clip_ids is not None and list(clip_ids) != [row.clip_id for row in rows]:
@@ -297,13 +305,20 @@ def _check_of_rows(
             )
 
 
-def is_intact(folder: Path, index: int, marker: Marker) -> bool:
-    """Whether the bytes of a shard are those its marker promises."""
-    path = folder / f"{index:05d}.safetensors"
-    return path.is_file() and file_sha256(path) == marker.sha256
+def damaged_numbers(folder: Place, markers: Mapping[int, Marker]) -> list[int]:
+    """The shards whose bytes are not those their markers promise."""
+
+    def is_damaged(path: Place) -> bool:
+        try:
+            return file_sha256(path) != markers[int(path.stem)].sha256
+        except OSError:
+            return True
+
+    files = [folder / f"{index:05d}.safetensors" for index in markers]
+    return [index for index, damaged in zip(markers, each(is_damaged, files), strict=True) if damaged]
 
 
-def unclaimed_arrays(folder: Path, markers: Mapping[int, object]) -> dict[int, tuple[str, ...] | None]:
+def unclaimed_arrays(folder: Place, markers: Mapping[int, object]) -> dict[int, tuple[str, ...] | None]:
     """Arrays without a marker that can be read, of a run that was killed or a marker that was lost.
 
     Args:
@@ -317,16 +332,16 @@ def unclaimed_arrays(folder: Path, markers: Mapping[int, object]) -> dict[int, t
     found: dict[int, tuple[str, ...] | None] = {}
     for path in folder.glob("*.safetensors"):
         if path.stem.isdecimal() and int(path.stem) not in markers and (header := _header(path)) is not None:
-            found[int(path.stem)] = _clips_of(header.get("__metadata__"))
+            found[int(path.stem)] = _clips_of(header.get(_METADATA))
     return found
 
 
-def held_arrays(folder: Path, index: int) -> tuple[str, ...]:
+def held_arrays(folder: Place, index: int) -> tuple[str, ...]:
     """Names of the arrays of a shard, sorted; none where its file is damaged."""
-    return tuple(sorted(set(_header(folder / f"{index:05d}.safetensors") or ()) - {"__metadata__"}))
+    return tuple(sorted(set(_header(folder / f"{index:05d}.safetensors") or ()) - {_METADATA}))
 
 
-def _header(path: Path) -> dict[str, Any] | None:
+def _header(path: Place) -> dict[str, Any] | None:
     """What a safetensors file says of its arrays, their bytes left aside; None where that cannot be read."""
     try:
         with path.open("rb") as file:
@@ -348,12 +363,12 @@ def _clips_of(metadata: object) -> tuple[str, ...] | None:
         return ()
 
 
-def read_marker(path: Path) -> Marker:
+def read_marker(path: Place) -> Marker:
     """Read a done-marker, see `read_marker_rows`."""
     return read_marker_rows(path)[0]
 
 
-def read_marker_rows(path: Path) -> tuple[Marker, list[ShardRow]]:
+def read_marker_rows(path: Place) -> tuple[Marker, list[ShardRow]]:
     """Read a done-marker and all that it says of its clips.
 
     Raises:
@@ -374,7 +389,7 @@ def read_marker_rows(path: Path) -> tuple[Marker, list[ShardRow]]:
         raise ValueError(f"{path}: no done-marker of a shard ({error!r}); the store is damaged") from error
 
 
-def _checksum(path: Path, payload: bytes, version: object) -> str | None:
+def _checksum(path: Place, payload: bytes, version: object) -> str | None:
     """The checksum of a marker that is as it was written; None of one that has none."""
     found = _CHECKSUM.search(payload)
     if found is None and version == _UNGUARDED:
@@ -394,10 +409,10 @@ def _checksum(path: Path, payload: bytes, version: object) -> str | None:
 class Markers:
     """The done-markers of a store; however often they are asked for, each is read once while it stays what it is."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         """Read nothing yet."""
         self._folder = folder
-        self._known: dict[Path, tuple[tuple[int, ...], Marker | None]] = {}
+        self._known: dict[Place, tuple[tuple[object, ...], Marker | None]] = {}
 
     def read(self) -> dict[int, Marker]:
         """The markers by shard number; what cannot be read is said once and left out.
@@ -405,22 +420,22 @@ class Markers:
         Raises:
             NewerMarkerError: One was written by a newer version.
         """
-        now = {}
-        for path in marker_paths(self._folder):
-            status = path.stat()
-            signature = (status.st_mtime_ns, status.st_size, status.st_ino)
-            before = self._known.get(path)
-            now[path] = before if before and before[0] == signature else (signature, _readable(path))
-        self._known = now
+
+        def known(path: Place) -> tuple[tuple[object, ...], Marker | None]:
+            now, before = signature(path), self._known.get(path)
+            return before if before and before[0] == now else (now, _readable(path))
+
+        paths = marker_paths(self._folder)
+        self._known = now = dict(zip(paths, each(known, paths), strict=True))
         return {int(path.stem): marker for path, (_, marker) in now.items() if marker is not None}
 
 
-def read_markers(folder: Path) -> dict[int, Marker]:
+def read_markers(folder: Place) -> dict[int, Marker]:
     """The done-markers of a store by shard number, see `Markers.read`."""
     return Markers(folder).read()
 
 
-def _readable(path: Path) -> Marker | None:
+def _readable(path: Place) -> Marker | None:
     """A marker, or None and a word on why it does not count."""
     try:
         return read_marker(path)
@@ -431,7 +446,7 @@ def _readable(path: Path) -> Marker | None:
         return None
 
 
-def marker_paths(folder: Path) -> list[Path]:
+def marker_paths(folder: Place) -> list[Place]:
     """Done-markers in shard order."""
     return sorted((path for path in folder.glob("*.json") if path.stem.isdecimal()), key=lambda path: int(path.stem))
 
@@ -441,7 +456,7 @@ def known_clips(markers: Mapping[int, Marker]) -> Iterable[KnownClip]:
     return (clip for _, marker in sorted(markers.items()) for clip in marker.clips)
 
 
-def write_failures(folder: Path, rows: Iterable[ShardRow | KnownClip]) -> Path:
+def write_failures(folder: Place, rows: Iterable[ShardRow | KnownClip]) -> Place:
     """Write `failures.csv`: clip_id, status, message of the given rows, in their order."""
     write_atomic(folder / "failures.csv", failures_table(rows))
     return folder / "failures.csv"
@@ -476,7 +491,7 @@ def to_json(value: object) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n").encode("utf-8")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Place) -> dict[str, Any]:
     """JSON object of a file of the store.
 
     Raises:
@@ -489,7 +504,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return parse_json(path, payload)
 
 
-def parse_json(path: Path, payload: bytes) -> dict[str, Any]:
+def parse_json(path: Place, payload: bytes) -> dict[str, Any]:
     """JSON object that a file of the store holds.
 
     Raises:

@@ -5,7 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..disk import is_locked, locked, writer_is_gone
+from ..disk import writer_is_gone
+from ..places.place import Place, is_locked, locked, matching
 
 LOCK = ".lock"
 """Held by the one run that writes to a store, or by all runs that share it."""
@@ -59,7 +60,7 @@ def read_share(text: str) -> Share:
 
 
 @contextmanager
-def write_lock(folder: Path, share: Share = WHOLE) -> Iterator[None]:
+def write_lock(folder: Place, share: Share = WHOLE) -> Iterator[None]:
     """Hold the right to write to a store folder.
 
     A run on its own shares it with nobody, runs of different shares with each other.
@@ -84,27 +85,27 @@ def write_lock(folder: Path, share: Share = WHOLE) -> Iterator[None]:
 
 
 @contextmanager
-def list_lock(folder: Path) -> Iterator[None]:
+def list_lock(folder: Place) -> Iterator[None]:
     """Wait for the turn to write a list over all shards; whoever comes last has seen the shards of all."""
     with locked(folder / f"{LOCK}-list", "", wait=True, remove=True):
         yield
 
 
-def remove_leftovers(folder: Path, share: Share = WHOLE) -> list[str]:
+def remove_leftovers(folder: Place, share: Share = WHOLE) -> list[str]:
     """Remove the temporary files of runs that were killed; call under `write_lock`.
 
     Returns:
         Their names.
     """
     removed = []
-    for path in sorted(folder.glob(".*.tmp")):
-        if share.is_whole or writer_is_gone(path):
+    for path in matching(folder, ".*.tmp"):
+        if share.is_whole or writer_is_gone(Path(path.name)):
             path.unlink(missing_ok=True)
             removed.append(path.name)
     return removed
 
 
-def runs_at_work(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def runs_at_work(folder: Place) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(shares whose process is at work, shares that were killed), as they are typed; a run on its own is 1/1.
 
     Where there are no locks, or not those of other machines, runs are seen as killed that are not.
@@ -112,7 +113,7 @@ def runs_at_work(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     running, stopped = list[str](), list[str]()
     if is_locked(folder / LOCK):
         running.append(str(WHOLE))
-    for path in folder.glob(f"{LOCK}-*-of-*"):
+    for path in matching(folder, f"{LOCK}-*-of-*"):
         index, _, count = path.name.removeprefix(f"{LOCK}-").partition("-of-")
         if index.isdecimal() and count.isdecimal():
             (running if is_locked(path) else stopped).append(f"{index}/{count}")

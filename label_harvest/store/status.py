@@ -4,10 +4,10 @@ import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ..media.clip import FAILURES
+from ..places.place import Place, modified, place_of
 from .shards import known_clips, marker_paths, read_markers
 from .share import runs_at_work
 from .store import store_folder, store_manifest
@@ -20,7 +20,7 @@ _RECENT_SECONDS = 3600.0
 class StoreStatus:
     """What is done and what is left."""
 
-    folder: Path
+    folder: Place
     manifest: Mapping[str, Any]
     """Of the store."""
     shards: int
@@ -92,7 +92,7 @@ class StoreStatus:
         }
 
 
-def store_status(path: str | Path, clip_ids: Collection[str] | None = None) -> StoreStatus:
+def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> StoreStatus:
     """Look at a store; nothing is locked or waited for, so it may be asked while others write.
 
     Args:
@@ -102,8 +102,8 @@ def store_status(path: str | Path, clip_ids: Collection[str] | None = None) -> S
     Raises:
         ValueError: There is no store, or its manifest does not match its fingerprint.
     """
-    folder = store_folder(Path(path))
-    manifest, times = store_manifest(folder), {path.name: path.stat().st_mtime for path in marker_paths(folder)}
+    folder = store_folder(place_of(path))
+    manifest, times = store_manifest(folder), {path.name: modified(path) for path in marker_paths(folder)}
     markers = read_markers(folder)
     wanted = None if clip_ids is None else set(clip_ids)
     ours = [clip for clip in known_clips(markers) if wanted is None or clip.clip_id in wanted]
@@ -119,7 +119,7 @@ def store_status(path: str | Path, clip_ids: Collection[str] | None = None) -> S
         others=sum(len(marker.clips) for marker in markers.values()) - len(ours),
         running=running,
         stopped=stopped,
-        clips_per_second=_rate(written, (folder / "manifest.json").stat().st_mtime),
+        clips_per_second=_rate(written, modified(folder / "manifest.json")),
         newest=max(times.values(), default=None),
     )
 

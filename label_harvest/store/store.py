@@ -20,13 +20,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..disk import sync_folder, write_atomic
 from ..media.decoders import PYAV
+from ..places.place import Place, matching, place_of, sync_folder, write_atomic
 from .listing import listed, lost_clips, lost_shards, refuse_gaps
 from .manifest import composed
 from .shards import (
@@ -136,14 +135,14 @@ def track_of(manifest: Mapping[str, object]) -> str:
     return str(manifest.get("audio_track", "the best"))
 
 
-def open_store(root: str | Path, manifest: dict[str, Any]) -> Path:
+def open_store(root: str | Place, manifest: dict[str, Any]) -> Place:
     """Make (or find) the folder of this fingerprint and its `manifest.json`.
 
     Raises:
         ValueError: The root is no folder that can be written, the folder holds another manifest, or the root holds
             what another decoder, or another audio track, gave of the same teachers, classes and grid.
     """
-    root = Path(root)
+    root = place_of(root)
     inside = (root / "manifest.json").is_file()
     folder = root if inside else root / manifest["fingerprint"][:12]
     _refuse_other_reading(root, manifest)
@@ -166,14 +165,14 @@ def open_store(root: str | Path, manifest: dict[str, Any]) -> Path:
     return folder
 
 
-def _refuse_other_reading(root: Path, manifest: Mapping[str, object]) -> None:
+def _refuse_other_reading(root: Place, manifest: Mapping[str, object]) -> None:
     """Refuse to begin beside, or go on in, evidence that differs in its decoder or its audio track alone."""
 
     def rest(of: Mapping[str, object]) -> dict[str, Any]:
         return {key: value for key, value in of.items() if key not in ("decoder", "audio_track", "fingerprint")}
 
     wanted = json.loads(to_json(manifest))
-    for path in sorted({*root.glob("manifest.json"), *root.glob("*/manifest.json")}):
+    for path in [*matching(root, "manifest.json"), *matching(root, "*/manifest.json")]:
         found: dict[str, Any] = {}
         with suppress(ValueError):  # of others, whose readers will say what is wrong with it
             found = read_json(path)
@@ -191,9 +190,9 @@ def _refuse_other_reading(root: Path, manifest: Mapping[str, object]) -> None:
             )
 
 
-def _warn_of_others(root: Path) -> None:
+def _warn_of_others(root: Place) -> None:
     """Say that a store will hold evidence of several teachers, which no reader takes without being told which."""
-    others = sorted(path.parent.name for path in root.glob("*/manifest.json"))
+    others = [path.parent.name for path in matching(root, "*/manifest.json")]
     if others:
         named = ", ".join(others)
         logger.warning("%s: holds evidence of other teachers too (%s); name one folder to read it", root, named)
@@ -214,7 +213,7 @@ def differences(found: object, wanted: object, place: str = "") -> list[str]:
     return [f"{place[1:]} is {short[0]} in the store and {short[1]} here"]
 
 
-def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> EvidenceStore:
+def read_store(path: str | Place, *, names: Sequence[str] | None = None) -> EvidenceStore:
     """Read a store.
 
     Args:
@@ -228,7 +227,7 @@ def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> Evide
         ValueError: No store, several fingerprints, a shard that is gone or whose bytes are not those of its marker, a
             clip that occurs twice, a tag that is no class, or an array that no shard has.
     """
-    folder = store_folder(Path(path))
+    folder = store_folder(place_of(path))
     shards = list(read_shards(folder, names=names))
     clip_ids = tuple(clip_id for shard in shards for clip_id in shard.clip_ids)
     _check_unique(folder, clip_ids)
@@ -248,7 +247,7 @@ def read_store(path: str | Path, *, names: Sequence[str] | None = None) -> Evide
     )
 
 
-def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iterator[EvidenceStore]:
+def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Iterator[EvidenceStore]:
     """Read a store shard by shard, so that no more than one has to be held.
 
     Args:
@@ -261,7 +260,7 @@ def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iter
     Raises:
         ValueError: As of `read_store`, but for clips that occur twice and arrays that no shard has.
     """
-    folder = store_folder(Path(path))
+    folder = store_folder(place_of(path))
     manifest = store_manifest(folder)
     known, found = refuse_gaps(folder), []
     markers = marker_paths(folder)
@@ -285,13 +284,13 @@ def read_shards(path: str | Path, *, names: Sequence[str] | None = None) -> Iter
         raise ValueError(lost_shards(folder, missing))
 
 
-def store_manifest(path: str | Path) -> dict[str, Any]:
+def store_manifest(path: str | Place) -> dict[str, Any]:
     """Read what a store says of itself, without its shards: class names, grid, teachers, fingerprint.
 
     Raises:
         ValueError: No store, several fingerprints, or a manifest that does not match its fingerprint.
     """
-    folder = store_folder(Path(path))
+    folder = store_folder(place_of(path))
     manifest = read_json(folder / "manifest.json")
     covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
     covered |= {name: manifest[name] for name in ("decoder", "audio_track") if name in manifest}
@@ -300,11 +299,11 @@ def store_manifest(path: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def store_folder(path: Path) -> Path:
+def store_folder(path: Place) -> Place:
     """The one fingerprint folder that `path` is or holds."""
     if (path / "manifest.json").is_file():
         return path
-    folders = sorted(entry for entry in path.iterdir() if (entry / "manifest.json").is_file()) if path.is_dir() else []
+    folders = [manifest.parent for manifest in matching(path, "*/manifest.json") if manifest.is_file()]
     if len(folders) == 1:
         return folders[0]
     if folders:
@@ -325,7 +324,7 @@ def _joined(shards: Sequence[EvidenceStore], name: str) -> np.ndarray:
     return joined
 
 
-def _weak_labels(marker: Path, clips: Sequence[KnownClip], class_names: Sequence[str]) -> np.ndarray:
+def _weak_labels(marker: Place, clips: Sequence[KnownClip], class_names: Sequence[str]) -> np.ndarray:
     """Tags of each clip as bool [N, C]."""
     index = {name: position for position, name in enumerate(class_names)}
     weak_labels = np.zeros((len(clips), len(class_names)), dtype=bool)
@@ -340,7 +339,7 @@ def _weak_labels(marker: Path, clips: Sequence[KnownClip], class_names: Sequence
     return weak_labels
 
 
-def _check_unique(folder: Path, clip_ids: Sequence[str]) -> None:
+def _check_unique(folder: Place, clip_ids: Sequence[str]) -> None:
     """Refuse a store in which a clip occurs twice."""
     if len(set(clip_ids)) != len(clip_ids):
         twice = sorted(clip_id for clip_id, count in Counter(clip_ids).items() if count > 1)

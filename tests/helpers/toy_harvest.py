@@ -13,6 +13,7 @@ import numpy as np
 from tests.helpers.toy import FakeTeacher
 from valor.label_harvest.harvest import HarvestOptions, HarvestReport, harvest
 from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.share import read_share
 
@@ -56,6 +57,17 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+def store_digests(store: Place) -> dict[str, str]:
+    """sha256 of every file of a store, on a disk or elsewhere, but for the locks that a disk keeps."""
+    files = store.rglob("*") if isinstance(store, Path) else store.below()
+    held = {str(path).removeprefix(f"{store}/"): path for path in files if path.is_file()}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in sorted(held.items())
+        if path.name != ".lock"
+    }
+
+
 def some_of(videos: Path, folder: Path, *without: str) -> Path:
     """A copy of the videos in which some are not there."""
     shutil.copytree(videos, folder, copy_function=os.link)
@@ -72,7 +84,7 @@ def finished(store: Path, name: str) -> Path:
 def main() -> None:
     cli = argparse.ArgumentParser()
     cli.add_argument("videos", type=Path)
-    cli.add_argument("store", type=Path)
+    cli.add_argument("store", type=place_of)
     cli.add_argument("--share", default="1/1")
     cli.add_argument("--seconds", type=float, default=0.0)
     cli.add_argument("--workers", type=int, default=2)

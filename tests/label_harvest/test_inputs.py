@@ -11,6 +11,7 @@ from tests.helpers.toy_harvest import CLASSES, GRID, OPTIONS, digests, manifest_
 from valor.label_harvest import inputs
 from valor.label_harvest.harvest import harvest
 from valor.label_harvest.inputs import KnownStore, Scope, check_inputs, plan_harvest
+from valor.label_harvest.places import place
 from valor.label_harvest.store.share import WHOLE, Share, write_lock
 
 CLIPS = tuple("abcdefghij")
@@ -118,7 +119,7 @@ def test_weights_that_are_a_file_are_told_apart_by_it(videos, store, tmp_path):
 
 def test_a_disk_that_is_too_small_is_refused_unless_the_clips_are_there(videos, store, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(inputs.shutil, "disk_usage", lambda _: usage(10**6, 0, 4000))
+    monkeypatch.setattr(place.shutil, "disk_usage", lambda _: usage(10**6, 0, 4000))
     with pytest.raises(ValueError, match=r"10 clips takes about 0.01 MB \(1.0 kB a clip\), and 0.00 MB are free"):
         check(videos, tmp_path / "store")
     check(videos, store)  # eight are there

@@ -22,7 +22,7 @@ from valor.label_harvest.teachers.teacher import PRECISIONS
 from valor.teachers import TeacherChoice, build_teachers, known_store
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
-from .options import Fields, Option, Parser
+from .options import Fields, Option, Parser, any_place
 from .terminal import say
 
 MOST_LISTED = 100
@@ -90,9 +90,9 @@ def add(commands: Commands) -> Parser:
         "dataset.json beside MANIFEST says the classes and the grid of another data set than LLP (docs/extend.md).",
         "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
     )
-    command.add_argument("manifest", type=Path, metavar="MANIFEST", help="table of clips and tags")
+    command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")
     command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of the media files")
-    command.add_argument("--store", type=Path, required=True, metavar="DIR", help="folder of the evidence")
+    command.add_argument("--store", type=any_place, required=True, metavar="DIR", help="folder of the evidence")
     TEACHERS.add(command)
     HARVEST.add(command, "decoder", "audio_track")
     add_shared(command, "classes")

@@ -10,7 +10,7 @@ from valor.labelling.options import LabelOptions
 from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Fields, Option, Parser, typed_words
+from .options import Fields, Option, Parser, any_place, typed_words
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ LABELS = Fields(
     folded="--folded",
     overwrite="--overwrite",
     margin="--margin LOGITS",
-    compare="--compare STORE2",
+    compare=Option("--compare STORE2", {"type": any_place}),
     against="--against ANNOTATIONS",
     split="--split NAME",
     picture="--png FILE",
@@ -52,7 +52,7 @@ def add(commands: Commands) -> Parser:
         "valor labels store --out labels --against data --split val --png labels.png --disagreements\n"
         "valor labels store --out labels --compare store-float32",
     )
-    command.add_argument("store", type=Path, metavar="STORE", help="folder written by `valor harvest`")
+    command.add_argument("store", type=any_place, metavar="STORE", help="folder written by `valor harvest`")
     command.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the labels")
     LABELS.add(command, "thresholds")
     command.add_argument(

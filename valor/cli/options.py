@@ -28,6 +28,8 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
+from valor.label_harvest.places.objects import ObjectPath, refuse_absent_library
+from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.strict_json import plain_number
 
 from .terminal import shown
@@ -111,6 +113,23 @@ def local_path(typed: str) -> Path:
         ArgumentTypeError: It is the address of something else, whose scheme would become the name of a folder.
     """
     return Path(_local_text(typed))
+
+
+def any_place(typed: str) -> Place:
+    """A path, or an address in an object store.
+
+    Raises:
+        ArgumentTypeError: It is the address of something else, or the library that reads it is not installed.
+    """
+    try:
+        found = place_of(typed)
+        if isinstance(found, ObjectPath):
+            refuse_absent_library(found.scheme)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if isinstance(found, ObjectPath) and found.scheme == "memory":
+        raise argparse.ArgumentTypeError("memory:// is gone when the command ends, give a local path or s3:// or gs://")
+    return found
 
 
 def _local_text(typed: str) -> str:

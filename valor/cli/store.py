@@ -5,15 +5,15 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 from valor.data.tables import read_manifest
+from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.status import StoreStatus, store_status
 from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Parser
+from .options import Parser, any_place
 from .terminal import say
 
 ACTIONS = ("show", "verify", "repair", "merge")
@@ -35,12 +35,15 @@ def add(commands: Commands) -> Parser:
         "valor store merge store-1 store-2 store-3 --out store",
     )
     command.add_argument("action", choices=ACTIONS, help="what to do, see above")
-    command.add_argument("stores", type=Path, nargs="+", metavar="STORE", help="folder written by `valor harvest`")
+    command.add_argument("stores", type=any_place, nargs="+", metavar="STORE", help="folder written by `valor harvest`")
     command.add_argument(
-        "--manifest", type=Path, metavar="FILE", help="table of all clips: says what is left and when it is done (show)"
+        "--manifest",
+        type=any_place,
+        metavar="FILE",
+        help="table of all clips: says what is left and when it is done (show)",
     )
     command.add_argument("--json", action="store_true", help="one line of JSON for each store (show)")
-    command.add_argument("--out", type=Path, metavar="DIR", help="folder of the united store (merge)")
+    command.add_argument("--out", type=any_place, metavar="DIR", help="folder of the united store (merge)")
     return command
 
 
@@ -52,11 +55,11 @@ def run(cli: argparse.Namespace) -> int:
         return _merge(cli.stores, cli.out)
     if cli.action != "show" and (cli.json or cli.manifest):
         raise ValueError("--json and --manifest are for `show`; leave them out")
-    actions: dict[str, Callable[[Path], int]] = {"show": partial(_show, cli=cli), "verify": _verify, "repair": _repair}
+    actions: dict[str, Callable[[Place], int]] = {"show": partial(_show, cli=cli), "verify": _verify, "repair": _repair}
     return _each(actions[cli.action], cli.stores)
 
 
-def _each(act: Callable[[Path], int], stores: list[Path]) -> int:
+def _each(act: Callable[[Place], int], stores: list[Place]) -> int:
     """Do it with every store, also when one cannot be used; that is said at the end."""
     codes, refused = [DONE], []
     for store in stores:
@@ -69,7 +72,7 @@ def _each(act: Callable[[Path], int], stores: list[Path]) -> int:
     return max(codes)
 
 
-def _show(path: Path, cli: argparse.Namespace) -> int:
+def _show(path: Place, cli: argparse.Namespace) -> int:
     """Print what a store holds and how far it is, without reading its arrays."""
     clip_ids = None
     if cli.manifest:
@@ -109,7 +112,7 @@ def _say_runs(status: StoreStatus) -> None:
         say(f"  rate         {status.clips_per_second:.2f} clips/s{left}")
 
 
-def _verify(path: Path) -> int:
+def _verify(path: Place) -> int:
     """Print what is wrong with a store."""
     check = verify_store(path)
     for problem in check.problems:
@@ -121,7 +124,7 @@ def _verify(path: Path) -> int:
     return FAILURES_LISTED if check.problems else DONE
 
 
-def _repair(path: Path) -> int:
+def _repair(path: Place) -> int:
     """Repair a store and print what was done."""
     done = repair_store(path)
     for line in done:
@@ -130,7 +133,7 @@ def _repair(path: Path) -> int:
     return DONE
 
 
-def _merge(stores: list[Path], out: Path) -> int:
+def _merge(stores: list[Place], out: Place) -> int:
     """Unite stores and say what came of it."""
     merged = merge_stores(stores, out)
     again = f" ({merged.repeated:,} held by several stores)" if merged.repeated else ""

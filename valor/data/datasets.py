@@ -22,6 +22,8 @@ from typing import Any
 from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.places.objects import ObjectPath
+from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.strict_json import as_list, as_names, as_object, as_text, as_whole, loads
 
 from .tables import (
@@ -195,13 +197,13 @@ DATASETS: dict[str, DataSet] = {"llp": LLP}
 """The data sets known by name."""
 
 
-def dataset_of(folder: Path | str) -> DataSet:
+def dataset_of(folder: Place | str) -> DataSet:
     """The data set a folder holds: what its `dataset.json` says, or LLP.
 
     Raises:
         ValueError: The file names a data set nobody knows, or describes none.
     """
-    path = Path(folder) / DATASET_FILE
+    path = place_of(folder) / DATASET_FILE
     if not path.is_file():
         return LLP
     try:
@@ -217,7 +219,7 @@ def dataset_of(folder: Path | str) -> DataSet:
     return _known(held["dataset"], path) if "dataset" in held else _described(held, path)
 
 
-def _known(name: object, path: Path) -> DataSet:
+def _known(name: object, path: Place) -> DataSet:
     if not isinstance(name, str) or name not in DATASETS:
         raise ValueError(
             f"{path}: the data set must be one of {', '.join(DATASETS)}, got {name!r}; one of your own is known once "
@@ -226,7 +228,7 @@ def _known(name: object, path: Path) -> DataSet:
     return DATASETS[name]
 
 
-def vocabulary_of(typed: str | None, *folders: Path | None) -> tuple[EventClass, ...]:
+def vocabulary_of(typed: str | None, *folders: Place | None) -> tuple[EventClass, ...]:
     """Classes with their captions and thresholds.
 
     Args:
@@ -239,7 +241,7 @@ def vocabulary_of(typed: str | None, *folders: Path | None) -> tuple[EventClass,
     return next((dataset_of(folder) for folder in said), LLP).classes
 
 
-def grid_of(folder: Path) -> Grid:
+def grid_of(folder: Place) -> Grid:
     """The grid the clips of a data folder are harvested on; LLP's where they are of any length."""
     dataset = dataset_of(folder)
     return Grid(num_segments=dataset.segments or LLP_SEGMENTS, segment_seconds=dataset.seconds)
@@ -273,7 +275,7 @@ def write_description(folder: Path, dataset: DataSet, names: Sequence[str], layo
             temporary.write_text(json.dumps(held, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def _described(held: Mapping[str, Any], path: Path) -> DataSet:
+def _described(held: Mapping[str, Any], path: Place) -> DataSet:
     listed = as_object(held["events"], f"{path}: events")
     events = {version: tuple(as_list(tables, f"{path}: events")) for version, tables in listed.items()}
     if not events or any(len(tables) != 2 for tables in events.values()):
@@ -288,6 +290,9 @@ def _described(held: Mapping[str, Any], path: Path) -> DataSet:
         annotated = as_names(held["annotated"], f"{path}: annotated")
         if strangers := [split for split in annotated if split not in tags]:
             raise ValueError(f"{path}: annotated must be of the splits {', '.join(tags)}, got {', '.join(strangers)}")
+    published = path.parent / as_text(held["published"], f"{path}: published") if "published" in held else None
+    if isinstance(published, ObjectPath):
+        raise ValueError(f"{path}: published scores are read from a disk; have the description there too")
     name = as_text(held["name"], f"{path}: name")
     return DataSet(
         name=name,
@@ -296,11 +301,11 @@ def _described(held: Mapping[str, Any], path: Path) -> DataSet:
         layout=Layout(tags, events, annotated),
         roles=roles,
         segments=as_whole(held.get("segments", LLP_SEGMENTS), f"{path}: segments", 1, MOST_SEGMENTS),
-        published=path.parent / as_text(held["published"], f"{path}: published") if "published" in held else None,
+        published=published,
     )
 
 
-def _classes(held: object, path: Path) -> tuple[EventClass, ...]:
+def _classes(held: object, path: Place) -> tuple[EventClass, ...]:
     """Classes of a description: a file of them or of their names beside it, or the names themselves."""
     if isinstance(held, list):
         return named_classes(as_names(held, f"{path}: classes"))

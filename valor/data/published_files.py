@@ -25,6 +25,7 @@ from torch import Tensor
 from valor.data.label_file import LABEL_FACTS, refuse_soft, write_label_facts
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.places.place import Place
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.store import EvidenceStore, read_shards
@@ -493,7 +494,7 @@ def _lacking(store: EvidenceStore, *, folded: bool) -> Iterator[str]:
 
 
 def export_store(
-    out: Path, store: Path, labels: PseudoLabels, plan: ExportPlan, *, progress: bool = True
+    out: Path, store: Place, labels: PseudoLabels, plan: ExportPlan, *, progress: bool = True
 ) -> tuple[int, list[ExportedFeatures]]:
     """Write labels and features of the clips that have labels; features go shard by shard, one in memory at a time.
 

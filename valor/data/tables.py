@@ -43,6 +43,7 @@ import numpy as np
 from valor.eval.events import MODALITIES, BoolArray
 from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest, composed
 from valor.label_harvest.strict_json import MOST_SECONDS, plain_number
 
@@ -97,7 +98,7 @@ class TableRow:
     """What is wrong with the number of cells."""
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def read_rows(path: Place) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of every row that is not blank, the header first; no row is judged.
 
     Raises:
@@ -120,7 +121,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"{path}: expected a table, which cannot be read ({error.strerror})") from error
 
 
-def table_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
+def table_rows(path: Place, columns: Sequence[str]) -> Iterator[TableRow]:
     """Yield the rows of a table below its header, by the rules at the top of this file.
 
     Args:
@@ -149,7 +150,7 @@ def table_rows(path: Path, columns: Sequence[str]) -> Iterator[TableRow]:
             yield TableRow(line, tuple(found), f"expected {len(columns)} columns, got {found!r:.200}{hint}")
 
 
-def checked_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def checked_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yield (line number, cells) of the rows of a table; as `table_rows`, but a faulty row is refused.
 
     Raises:
@@ -328,7 +329,7 @@ def read_split(
     return Split(split, clip_ids, tuple(class_names), weak_labels, truth, truth_version, digest.hexdigest())
 
 
-def read_weak_table(path: Path | str, class_names: Sequence[str]) -> tuple[tuple[str, ...], BoolArray]:
+def read_weak_table(path: Place | str, class_names: Sequence[str]) -> tuple[tuple[str, ...], BoolArray]:
     """Read a table of clips and their tags.
 
     Args:
@@ -342,7 +343,7 @@ def read_weak_table(path: Path | str, class_names: Sequence[str]) -> tuple[tuple
         ValueError: The table is not in that layout, is empty, or names a clip twice or an unknown class.
         FileNotFoundError: There is no such file.
     """
-    path = Path(path)
+    path = place_of(path)
     class_index = {name: index for index, name in enumerate(class_names)}
     tags: dict[str, list[int]] = {}
     unknown: dict[str, int] = {}
@@ -373,7 +374,7 @@ def read_clip_ids(path: Path | str) -> tuple[str, ...]:
     return tuple(cells[0] for _, cells in _annotation_rows(Path(path), WEAK_COLUMNS))
 
 
-def read_manifest(path: Path | str, class_names: Sequence[str]) -> HarvestManifest:
+def read_manifest(path: Place | str, class_names: Sequence[str]) -> HarvestManifest:
     """Read the clips to harvest and their tags from a table of tags.
 
     Raises:
@@ -478,7 +479,7 @@ def _mark_events(track: BoolArray, path: Path, clip_ids: Sequence[str], class_na
             track[row_of[clip_id], onset:offset, class_index] = True
 
 
-def _annotation_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _annotation_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The rows of a table of an annotation folder; says what such a folder holds where it is not there."""
     try:
         yield from checked_rows(path, columns)

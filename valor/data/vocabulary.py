@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from valor.label_harvest.places.place import place_of
 from valor.label_harvest.strict_json import as_list, as_object, loads
 
 
@@ -143,7 +144,7 @@ def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
     """
     if name_or_path in VOCABULARIES:
         return VOCABULARIES[name_or_path]
-    path = Path(name_or_path)
+    path = place_of(name_or_path)
     if not path.is_file():
         raise ValueError(
             f"classes must be one of {', '.join(VOCABULARIES)} or a JSON file of classes, got {name_or_path!r}, "

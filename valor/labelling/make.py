@@ -20,6 +20,7 @@ from valor.data.thresholds import read_thresholds, threshold_origin
 from valor.data.vocabulary import class_names
 from valor.eval.figures.style import to_png
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.places.place import Place
 from valor.label_harvest.pseudo_labels import judges_of
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.origins import read_origins
@@ -83,7 +84,7 @@ class LabelReport:
         return (FILE_NAME, *(name for name, value in found.items() if value is not None))
 
 
-def make_labels(path: Path, out: Path, options: LabelOptions, *, progress: bool = True) -> LabelReport:
+def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool = True) -> LabelReport:
     """Label a store and write all that is asked for; of the store only the similarities are read.
 
     Args:
@@ -116,7 +117,7 @@ def make_labels(path: Path, out: Path, options: LabelOptions, *, progress: bool 
     return replace(report, removed=removed)
 
 
-def _read_rules(path: Path, options: LabelOptions) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
+def _read_rules(path: Place, options: LabelOptions) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
     """(manifest of the store, thresholds by role, where they are from)."""
     classes = vocabulary_of(options.classes, options.against, path.resolve().parent)
     manifest = store_manifest(path)
@@ -130,7 +131,7 @@ def _read_rules(path: Path, options: LabelOptions) -> tuple[dict[str, Any], dict
     return manifest, read_thresholds(options.thresholds, len(classes)), threshold_origin(options.thresholds)
 
 
-def _unverified(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[str]]:
+def _unverified(path: Place, manifest: Mapping[str, Any]) -> dict[str, list[str]]:
     """The roles whose weights nothing vouches for, named aloud: the default thresholds belong to published weights."""
     noted = read_origins(store_folder(path))
     roles = [role for role in judging_roles(manifest) if noted.get(role, {}).get("checked") == "unverified"]
@@ -144,7 +145,7 @@ def _unverified(path: Path, manifest: Mapping[str, Any]) -> dict[str, list[str]]
     return {"unverified": roles} if roles else {}
 
 
-def _read_similarities(path: Path, manifest: Mapping[str, Any], thresholds: Mapping[str, np.ndarray]) -> EvidenceStore:
+def _read_similarities(path: Place, manifest: Mapping[str, Any], thresholds: Mapping[str, np.ndarray]) -> EvidenceStore:
     """The evidence labels are made of; features stay on the disk."""
     roles = dict.fromkeys(judges_of(thresholds, manifest["teachers"]).values())
     return read_store(path, names=[f"{role}.similarity" for role in roles])
@@ -205,7 +206,7 @@ def _plan(store: EvidenceStore, labels: PseudoLabels, options: LabelOptions) -> 
     return plan_export(store, labels, folded=options.folded)
 
 
-def _export(out: Path, store: Path, report: LabelReport, plan: "ExportPlan", *, progress: bool) -> LabelReport:
+def _export(out: Path, store: Place, report: LabelReport, plan: "ExportPlan", *, progress: bool) -> LabelReport:
     """Write the published layout."""
     from valor.data.published_files import export_store
 

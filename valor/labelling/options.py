@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from valor.label_harvest.places.place import Place
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
@@ -17,7 +19,7 @@ class LabelOptions:
     """Of soft labels, in logits; None for hard ones."""
     margin: float | None = None
     """List labels whose logit is so near its threshold (of bfloat16 teachers what it may move, else none)."""
-    compare: Path | None = None
+    compare: Place | None = None
     """List labels that differ in another store of the same clips."""
     disagreements: bool = False
     """Also list where one teacher marks a tag and the other does not, surest first."""

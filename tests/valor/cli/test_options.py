@@ -19,6 +19,7 @@ from valor.cli import arguments
 from valor.cli.arguments import build_argument_parser
 from valor.cli.command import COMMANDS
 from valor.cli.options import Fields, Option, Parser, docstrings, typed_words
+from valor.label_harvest.places import objects
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,14 +332,17 @@ def test_every_option_takes_plain_numbers_alone(typed):
             kind(typed)
 
 
-def _paths():
+LOCAL, ELSEWHERE = ("local_path", "_local_text"), ("any_place",)
+
+
+def _paths(of=LOCAL):
     """(command, what stands for the path, how it is typed) of every option and place that takes one."""
-    return [(words, action) for words, action in _actions() if action.type.__name__ in ("local_path", "_local_text")]
+    return [(words, action) for words, action in _actions() if action.type.__name__ in of]
 
 
 def test_every_path_is_known_as_one():
     kinds = {
-        (words[0], action.dest) for words, action in _paths()
+        (words[0], action.dest) for words, action in _paths((*LOCAL, *ELSEWHERE))
     }  # of each command; a path that is none of these would be taken for a folder called s3:
     for wanted in (
         ("harvest", "manifest"), ("harvest", "store"), ("harvest", "videos"), ("labels", "store"), ("labels", "out"),
@@ -367,6 +371,53 @@ def test_what_lies_elsewhere_is_refused_by_every_path(address, capsys):
         scheme = address.removeprefix("A=").partition(":")[0]
         said = capsys.readouterr().err
         assert ended.value.code == 2 and f"{scheme}:// is not supported, give a local path" in said, (typed, said)
+
+
+def _typed(words, action, address):
+    typed = [*words, f"{action.option_strings[0]}={address}"] if action.option_strings else [*words, address]
+    if words == ("store",):
+        typed = [*words, "show", address] if not action.option_strings else [*typed, "merge", "a"]
+    if words == ("labels",):
+        typed += ["--out", "l"] if not action.option_strings else ["a", "--out", "l"]
+    if words == ("harvest",):
+        typed += [] if action.dest == "manifest" else ["m.csv"]
+        typed += [f"--{name}=x" for name in ("videos", "store") if name != action.dest]
+    return typed
+
+
+def test_stores_and_tables_may_lie_in_object_stores(monkeypatch):
+    monkeypatch.setattr(objects, "find_spec", lambda name: name)
+    accepting = {(words[0], action.dest) for words, action in _paths(ELSEWHERE)}
+    assert accepting >= {("harvest", "store"), ("harvest", "manifest"), ("labels", "store"), ("labels", "compare")}
+    assert accepting >= {("store", "stores"), ("store", "out"), ("store", "manifest")}
+    for words, action in _paths(ELSEWHERE):
+        for address in ("s3://bucket/a", "gs://bucket/a", "file:///tmp/a"):
+            cli = build_argument_parser(words[0]).parse_args(_typed(words, action, address))
+            found = getattr(cli, action.dest)
+            assert str(found[0] if isinstance(found, list) else found) in (address, "/tmp/a"), (words, action.dest)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("ftp://a/b", "ftp:// is not supported, give a local path or one of s3://, gs://"),
+        ("memory://a", "memory:// is gone when the command ends"),
+        ("s3://", "name the bucket"),
+    ],
+)
+def test_other_addresses_are_refused_there_too(address, told, capsys, monkeypatch):
+    monkeypatch.setattr(objects, "find_spec", lambda name: name)
+    for words, action in _paths(ELSEWHERE):
+        with pytest.raises(SystemExit) as ended:
+            build_argument_parser(words[0]).parse_args(_typed(words, action, address))
+        assert ended.value.code == 2 and told in capsys.readouterr().err, (words, action.dest)
+
+
+def test_an_object_store_without_its_library_is_refused_before_anything_is_loaded(capsys, monkeypatch):
+    monkeypatch.setattr(objects, "find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as ended:
+        build_argument_parser("store").parse_args(["store", "show", "s3://bucket/st"])
+    assert ended.value.code == 2 and "pip install 'valor-avvp[s3]'" in capsys.readouterr().err
 
 
 def test_a_mirror_and_a_local_folder_of_such_a_name_are_taken():

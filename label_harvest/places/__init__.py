@@ -1,0 +1,1 @@
+"""Where files lie: on disks, in object stores, in tars and behind addresses."""

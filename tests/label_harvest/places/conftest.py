@@ -1,0 +1,28 @@
+import pytest
+
+from tests.helpers.toy_s3 import fresh_prefix, s3_server
+from valor.label_harvest.places import lease, objects
+
+
+@pytest.fixture(scope="package")
+def s3():
+    """A server whose way can be cut."""
+    with s3_server() as way:
+        yield way
+
+
+@pytest.fixture(params=["memory", "s3"])
+def prefix(request):
+    """An address of each kind at which nothing lies."""
+    if request.param == "s3":
+        request.getfixturevalue("s3")
+    return fresh_prefix(request.param)
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Leases of fractions of a second, and no waiting for lost connections."""
+    monkeypatch.setattr(lease, "BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(lease, "SILENCE_SECONDS", 0.6)
+    monkeypatch.setattr(lease, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(objects, "WAITS", [])
