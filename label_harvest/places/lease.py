@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from uuid import uuid4
 
 from ..disk import LockedError, process_is_gone
+from ..strict_json import loads
 from .objects import ObjectPath, UnreachableError
 
 BEAT_SECONDS = 10.0
@@ -103,7 +104,7 @@ def _read(path: ObjectPath) -> bytes:
 def _is_dead(payload: bytes) -> bool:
     """Whether a lock is of a process of this machine that has ended."""
     try:
-        content = json.loads(payload)
+        content = loads(payload)
         host, process = content["host"], int(content["process"])
     except (ValueError, KeyError, TypeError):
         return False
