@@ -36,7 +36,8 @@ class HarvestManifest:
         """Refuse ids that repeat or could leave a folder, and labels of another shape."""
         for clip_id in self.clip_ids:
             _check_clip_id(clip_id)
-        repeated = _repeated([composed(clip_id) for clip_id in self.clip_ids])
+        times = Counter(composed(clip_id) for clip_id in self.clip_ids)
+        repeated = sorted(clip_id for clip_id, count in times.items() if count > 1)
         if repeated:
             raise ValueError(f"clip ids must be unique, {len(repeated)} repeat: {_some(repeated)}; remove the copies")
         shape = (len(self.clip_ids), len(self.class_names))
@@ -118,11 +119,6 @@ def _check_clip_id(clip_id: str) -> None:
         raise ValueError(f"clip id must be a plain name without path separators, got {clip_id!r}; rename the clip")
     if not clip_id or clip_id != clip_id.strip() or clip_id.startswith(".") or not clip_id.isprintable():
         raise ValueError(f"clip id must be a plain name, got {clip_id!r}; rename the clip")
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    """Names that occur more than once, sorted."""
-    return sorted(name for name, times in Counter(names).items() if times > 1)
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

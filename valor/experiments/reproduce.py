@@ -35,7 +35,7 @@ from valor.training.recipes import Recipe, recipe_to_json
 from valor.training.run_folder import PREDICTIONS
 from valor.training.seeds import SeedResult, summary, train_seeds
 
-from .missing import ON_THE_HUB, Missing, missing_parts, missing_table, needed_kinds
+from .missing import ON_THE_HUB, missing_parts, missing_table, needed_kinds
 from .options import PUBLISHED_AS
 
 _LOG = logging.getLogger(__name__)
@@ -112,7 +112,9 @@ def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
         ValueError: A file is damaged.
     """
     drops = recipe.features.missing == "drop"
-    lacking = [part for part in missing_parts(data, recipe, LLP.names) if not _bearable(part, drops=drops)]
+    lacking = missing_parts(data, recipe, LLP.names)
+    if drops:  # training leaves out the clips that lack something, as long as some are left
+        lacking = [part for part in lacking if part.what == "annotations" or part.missing == part.clips]
     if lacking:
         raise FileNotFoundError(
             f"{data} does not hold all that {recipe.name!r} needs\n{missing_table(lacking)}\n"
@@ -193,11 +195,6 @@ def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
         with replaced(paths[-1]) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
     return paths
-
-
-def _bearable(part: Missing, *, drops: bool) -> bool:
-    """Whether training can leave the clips out that lack this."""
-    return drops and part.what != "annotations" and part.missing < part.clips
 
 
 def _scored_again(result: SeedResult, test: Split, entry: PublishedRow, *, simulated: bool) -> SeedResult:

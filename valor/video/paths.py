@@ -191,7 +191,11 @@ def name_results(
                 if not known and found != media.name:
                     _LOG.warning("%s: other files are called %s; its results become %s", media.path, media.name, found)
             elif not known:
-                named[number] = replace(media, problem=_blocked(out, digest_name(media.path)))
+                ours = digest_name(media.path)
+                possible = result_paths(out, ours, (*PICTURES, *FORMATS))
+                held = next((path for path in possible if path.exists()), out / ours)
+                why = f"its results would overwrite {held}, which is not theirs"
+                named[number] = replace(media, problem=f"{why}; move that file or choose another `out`")
     return [named[number] for number in range(len(inputs))]
 
 
@@ -237,12 +241,6 @@ def _ending(kind: str) -> str:
 def _folded(path: Path) -> str:
     """A path as disks see it that tell neither capitals nor composed letters apart."""
     return composed(str(path.absolute())).lower()
-
-
-def _blocked(out: Path, name: str) -> str:
-    possible = result_paths(out, name, (*PICTURES, *FORMATS))
-    held = next((path for path in possible if path.exists()), out / name)
-    return f"its results would overwrite {held}, which is not theirs; move that file or choose another `out`"
 
 
 def check_outputs(

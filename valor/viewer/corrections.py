@@ -174,7 +174,8 @@ class Corrections:
                 seen = held.revision if held else 0
                 if correction.revision != seen + 1:
                     raise ConflictError(f"{clip.clip_id} was saved elsewhere, revision {seen}")
-                self._append(correction)
+                line = {"saved": datetime.now(UTC).isoformat(timespec="seconds"), **correction.to_dict()}
+                self._write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
                 self.current[clip.clip_id] = correction
             self._write_files()
             return correction
@@ -200,10 +201,6 @@ class Corrections:
         self._journal = journal
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             self._write(b"\n")  # what a crash tore stays a line of its own
-
-    def _append(self, correction: Correction) -> None:
-        line = {"saved": datetime.now(UTC).isoformat(timespec="seconds"), **correction.to_dict()}
-        self._write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
         """Have a line on the disk, or nothing of it.

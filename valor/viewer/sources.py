@@ -67,8 +67,10 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         ValueError: An input is none of these, or there is nothing to show.
         FileNotFoundError: There is no such file or folder.
     """
-    wanted = _wanted(options)
-    dataset, known = wanted.dataset, _split_ids(wanted)
+    dataset = LLP if options.data is None else dataset_of(options.data)
+    own = options.class_names or (dataset.names if options.data is None else dataset.names_in(options.data))
+    wanted = _Wanted(options, dataset, own, options.split or dataset.split_for("test"))
+    known = _split_ids(wanted)
     gathered = _gather([named_source(one) for one in typed], wanted, known)
     names = tuple(dict.fromkeys(name for one in gathered for name in one.class_names)) or wanted.class_names
     longest = max((grid[0] for one in gathered for grid in one.grids.values()), default=dataset.segments)
@@ -101,12 +103,6 @@ def named_source(typed: str) -> tuple[str | None, Path]:
     """Take NAME=PATH apart."""
     name, mark, rest = typed.partition("=")
     return (name, Path(rest)) if mark and rest and not Path(typed).exists() else (None, Path(typed))
-
-
-def _wanted(options: SourceOptions) -> _Wanted:
-    dataset = LLP if options.data is None else dataset_of(options.data)
-    names = options.class_names or (dataset.names if options.data is None else dataset.names_in(options.data))
-    return _Wanted(options, dataset, names, options.split or dataset.split_for("test"))
 
 
 def _split_ids(wanted: _Wanted) -> dict[str, str]:

@@ -56,11 +56,15 @@ def audacity_text(timelines: Sequence[Timeline]) -> str:
     Raises:
         ValueError: There is more than one media file.
     """
-    (line,) = _one(timelines, "an Audacity label track")
+    if len(timelines) != 1:
+        raise ValueError(f"an Audacity label track is of one media file, got {len(timelines)}")
+    (line,) = timelines
     refuse_below_zero(line, "Audacity")
-    return "".join(
-        f"{e.onset:.6f}\t{e.offset:.6f}\t{SEEN_AS[e.modality]} {_plain(e.class_name)}\n" for e in line.events
-    )
+    rows = []
+    for event in line.events:
+        label = re.sub(r"[\t\r\n]+", " ", event.class_name)
+        rows.append(f"{event.onset:.6f}\t{event.offset:.6f}\t{SEEN_AS[event.modality]} {label}\n")
+    return "".join(rows)
 
 
 def rttm_text(timelines: Sequence[Timeline]) -> str:
@@ -91,17 +95,6 @@ def _table(timelines: Sequence[Timeline], delimiter: str) -> str:
 def _refuse_below_zero(timelines: Sequence[Timeline], what: str) -> None:
     for line in timelines:
         refuse_below_zero(line, what)
-
-
-def _one(timelines: Sequence[Timeline], what: str) -> Sequence[Timeline]:
-    if len(timelines) != 1:
-        raise ValueError(f"{what} is of one media file, got {len(timelines)}")
-    return timelines
-
-
-def _plain(name: str) -> str:
-    """A name without tabs and line breaks."""
-    return re.sub(r"[\t\r\n]+", " ", name)
 
 
 def _unspaced(name: str) -> str:
