@@ -226,6 +226,8 @@ def read_clip_set(
         absent |= _missing(found, "pseudo labels", features.missing)
     if split.truth is not None:
         parts["truth"] = torch.from_numpy(split.truth)
+    if split.valid is not None:
+        parts["valid"] = torch.from_numpy(split.valid)
     parts["weak_labels"] = torch.from_numpy(split.weak_labels)
     kept = [row for row in range(clips) if split.clip_ids[row] not in absent]
     if not kept:

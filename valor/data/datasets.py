@@ -173,6 +173,11 @@ class DataSet:
     def _told(self, split: Split) -> Split:
         """The split with what a data set says of all of them."""
         role = next((role for role in ROLES if self.split_for(role) == split.name), "")
+        if split.valid is not None and split.truth is not None:
+            beyond = (split.truth.any(axis=(2, 3)) & ~split.valid).any(axis=1)
+            if beyond.any():
+                first = split.clip_ids[int(beyond.argmax())]
+                raise ValueError(f"{self.name}: {beyond.sum()} clips have events beyond their end, such as {first}")
         return replace(split, dataset=self.name, role=role, segment_seconds=self.seconds, metrics=self.metrics)
 
 

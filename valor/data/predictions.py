@@ -224,19 +224,25 @@ def align(predictions: Predictions, split: Split, *, allow_subset: bool = False)
 
 
 def on_truth(
-    predictions: Predictions, truth: BoolArray, *, segment_seconds: float = 1.0, aloud: bool = False
+    predictions: Predictions,
+    truth: BoolArray,
+    *,
+    exists: BoolArray | None = None,
+    segment_seconds: float = 1.0,
+    aloud: bool = False,
 ) -> Predictions:
     """Predictions as they are scored: what they leave out is nothing found, and hides nothing of the truth.
 
     Args:
         predictions: aligned with the clips of the truth.
         truth: bool [N, T, M, C].
+        exists: bool [N, T], where the truth has segments; None for clips of one length.
         segment_seconds: length of its segments.
         aloud: whether to log what they leave out.
 
     Returns:
-        The predictions, with nothing where they say that there is no segment; and where the truth has events a segment
-        exists, whatever they say.
+        The predictions, with nothing where they say that there is no segment or where there is none; and where the
+        truth has events a segment exists, whatever they say.
 
     Raises:
         ValueError: The segments differ in number.
@@ -253,10 +259,11 @@ def on_truth(
             f"segments of {predictions.segment_seconds:g} s cannot be scored on annotations of {segment_seconds:g} s; "
             "predict on the segment grid of the annotations"
         )
-    if predictions.valid is None:
+    if predictions.valid is None and exists is None:
         return predictions
     marked = truth.any(axis=(2, 3))
-    said, hidden = predictions.valid[:, :, None, None], marked & ~predictions.valid
+    valid = _both(predictions.valid, exists)
+    said, hidden = valid[:, :, None, None], marked & ~valid
     if aloud and hidden.any():
         rows = np.flatnonzero(hidden.any(axis=1)).tolist()
         first = [f"{predictions.clip_ids[row]} from segment {int(hidden[row].argmax())}" for row in rows[:SHOWN]]
@@ -269,7 +276,16 @@ def on_truth(
         for name in ("predicted", "segment_probs")
         if (array := getattr(predictions, name)) is not None
     }
-    return replace(predictions, valid=predictions.valid | marked, **cleared)
+    return replace(predictions, valid=valid | marked if exists is None else exists, **cleared)
+
+
+def _both(valid: BoolArray | None, exists: BoolArray | None) -> BoolArray:
+    """Where predictions and truth have a segment; one of the two is there."""
+    if valid is None or exists is None:
+        known = exists if valid is None else valid
+        assert known is not None
+        return known
+    return valid & exists
 
 
 def decisions(predictions: Predictions, options: PostProcessing | None = None) -> tuple[BoolArray, dict[str, Any]]:
@@ -309,6 +325,16 @@ def decisions(predictions: Predictions, options: PostProcessing | None = None) -
     return decided, options.to_dict()
 
 
+def told_segments(predictions: Predictions, exists: BoolArray | None) -> BoolArray | None:
+    """Where predictions can mark something, bool [N, T]; None where that is everywhere.
+
+    Args:
+        predictions: As they were read.
+        exists: Where the truth has segments; None for clips of one length.
+    """
+    return None if predictions.valid is None and exists is None else _both(predictions.valid, exists)
+
+
 def marks_of(
     judged: Predictions, exists: BoolArray | None, rule: PostProcessing | None
 ) -> tuple[BoolArray, dict[str, Any]]:
@@ -345,9 +371,9 @@ def score_predictions(
     aligned = align(predictions, split, allow_subset=allow_subset)
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
     rows = [row_of[clip_id] for clip_id in aligned.clip_ids]
-    truth = split.truth[rows]
-    judged = on_truth(aligned, truth, segment_seconds=split.segment_seconds, aloud=True)
-    predicted, rule = marks_of(judged, aligned.valid, post_processing)
+    truth, exists = split.truth[rows], None if split.valid is None else split.valid[rows]
+    judged = on_truth(aligned, truth, exists=exists, segment_seconds=split.segment_seconds, aloud=True)
+    predicted, rule = marks_of(judged, told_segments(aligned, exists), post_processing)
     scores = score(predicted, truth, valid=judged.valid)
     held = Judged(
         predicted=predicted,

@@ -271,6 +271,8 @@ class Split:
     """Which event tables the truth came from."""
     truth_sha256: str | None = None
     """sha256 of the bytes of the two event tables, audio then visual."""
+    valid: BoolArray | None = None
+    """bool [N, T], where a segment exists; None for clips of one length."""
     dataset: str = "llp"
     """Name of the data set."""
     role: str = ""

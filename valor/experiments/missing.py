@@ -1,4 +1,4 @@
-"""What a recipe needs and a data folder has not, split by split, and which command gets it."""
+"""What a recipe needs and a data folder of LLP has not, split by split, and which command gets it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -159,6 +159,12 @@ def _find(
     limits = review.margins_of(store.manifest, options.margin)
     other = _read_similarities(options.compare, store.manifest, thresholds) if options.compare else None
     split = _scored_split(store, options) if options.against else None
+    seconds = store.manifest["grid"].get("segment_seconds", 1.0)
+    if split and seconds != split.segment_seconds:
+        raise ValueError(
+            f"{options.against}: annotated on segments of {split.segment_seconds:g} s, and the labels have segments of "
+            f"{seconds:g} s; harvest on the grid of the annotations"
+        )
     quality = label_quality(labels, split) if split else None
     return LabelReport(
         labels=labels,

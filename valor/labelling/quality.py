@@ -63,14 +63,17 @@ def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
         raise ValueError(f"no clip of the split {split.name!r} has labels; harvest that split first")
     marked = labels.marked[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
     truth, tagged = split.truth[kept], split.weak_labels[kept]
+    valid = None if split.valid is None else split.valid[kept]
+    if valid is not None:
+        marked = marked & valid[:, :, None, None]
     hits, false_alarms, misses = np.moveaxis(segment_counts(marked, truth).sum(axis=(0, 2)), -1, 0)
     silent = tagged & ~marked.any(axis=(1, 2))
     return LabelQuality(
-        scores=score(marked, truth),
+        scores=score(marked, truth, valid=valid),
         precision=_percent(labels.modalities, hits, hits + false_alarms),
         recall=_percent(labels.modalities, hits, hits + misses),
         unlabelled_tags=100 * silent.sum() / max(tagged.sum(), 1),
-        classes=breakdown(marked, truth),
+        classes=breakdown(marked, truth, valid=valid),
         tags=np.stack([tagged.sum(axis=0), silent.sum(axis=0)], axis=1),
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from valor.data.prediction_files import parse_files, table_files
-from valor.data.predictions import Predictions, align, gate_of, on_truth
+from valor.data.predictions import Predictions, align, gate_of, on_truth, told_segments
 from valor.data.tables import Split
 from valor.data.thresholds import ROLES, Calibration
 from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
@@ -172,7 +172,8 @@ def _best_segments(
     probs = held.segment_probs
     assert probs is not None
     gates = open_gates(probs, clip_probs=held.clip_probs, modality_probs=held.modality_probs, options=rule)
-    exists = np.ones(probs.shape[:2], dtype=bool) if held.valid is None else held.valid
+    there = told_segments(held, None if split.valid is None else split.valid[rows])
+    exists = np.ones(probs.shape[:2], dtype=bool) if there is None else there
     eligible = np.broadcast_to(exists[:, :, np.newaxis, np.newaxis], probs.shape)
     eligible = eligible if gates is None else eligible & gates[:, np.newaxis]
     if criterion == "tag-rate":
@@ -180,7 +181,8 @@ def _best_segments(
         return _at_tag_rate(highest, split.weak_labels[rows], np.asarray(present_share, dtype=float))
     truth = _truth(split)[rows]  # whole: events where the predictions say that no segment exists are missed
     _check_segments(probs.shape, truth.shape)
-    on_truth(held, truth, segment_seconds=split.segment_seconds, aloud=True)
+    lasts = None if split.valid is None else split.valid[rows]
+    on_truth(held, truth, exists=lasts, segment_seconds=split.segment_seconds, aloud=True)
     return best_thresholds(probs, truth, eligible=eligible, level=criterion.removesuffix("-f"))
 
 

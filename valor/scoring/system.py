@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions
+from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions, told_segments
 from valor.data.tables import Split
 from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
@@ -99,12 +99,12 @@ def score_system(
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
     rows = [row_of[clip_id] for clip_id in aligned.clip_ids]
     assert split.truth is not None  # or it could not have been scored
-    truth = split.truth[rows]
-    judged = on_truth(aligned, truth, segment_seconds=split.segment_seconds)
+    truth, exists = split.truth[rows], None if split.valid is None else split.valid[rows]
+    judged = on_truth(aligned, truth, exists=exists, segment_seconds=split.segment_seconds)
     return ScoredSystem(
         name=name,
         predictions=judged,
-        predicted=marks_of(judged, aligned.valid, rule)[0],
+        predicted=marks_of(judged, told_segments(aligned, exists), rule)[0],
         truth=truth,
         weak_labels=split.weak_labels[rows],
         scores=scores,

@@ -96,3 +96,15 @@ def test_a_description_needs_tables_of_both_modalities(birds):
 def test_another_grid_needs_a_reader(change):
     with pytest.raises(ValueError, match="llp: tables in LLP's columns have clips of one length .*a reader of its own"):
         replace(LLP, **change)
+
+
+def test_events_beyond_the_end_of_a_clip_are_refused(tmp_path):
+    def read(dataset, folder, split, names, version):
+        truth = np.ones((2, 4, 2, 3), bool)
+        return Split(
+            split, ("a", "b"), names, truth[:, 0, 0], truth, valid=np.array([[True] * 4, [True] * 3 + [False]])
+        )
+
+    songs = DataSet(name="songs", title="Songs", classes=LLP.classes[:3], segments=None, reader=read)
+    with pytest.raises(ValueError, match="songs: 1 clips have events beyond their end, such as b"):
+        songs.read_split(tmp_path, "val")
