@@ -80,6 +80,11 @@ class PostProcessing:
         needed = ("segment_threshold", "gate", "clip_threshold")
         if not isinstance(record, Mapping) or any(name not in record for name in needed):
             raise ValueError(f"a rule needs segment_threshold, gate and clip_threshold, got {record!r:.200}")
+        gate = record["gate"]
+        if isinstance(gate, list | tuple) and len(gate) != len(MODALITIES):
+            raise ValueError(
+                f"gate must be one for all or one for each of {len(MODALITIES)} modalities, got {gate!r:.80}"
+            )
         return PostProcessing(**{name: record[name] for name in needed}, preset=record.get("preset"))
 
 
@@ -92,6 +97,8 @@ def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
     if not any(isinstance(row, list | tuple) for row in rows):
         return tuple(_probability(name, number) for number in rows)
     rows = [row if isinstance(row, list | tuple) else [row] for row in rows]
+    if not any(rows):
+        raise ValueError(f"{name} must be a probability in 0..1, or rows of them, got none")
     return tuple(tuple(_probability(name, number) for number in row) for row in rows)
 
 

@@ -3,6 +3,7 @@
 Headers are compared with the bytes that are there before memory is given to an array.
 """
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -23,6 +24,8 @@ _FAULTS = (
     OSError,
     RuntimeError,
     MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -32,6 +35,9 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How numpy packs arrays."""
 _MOST_DEFLATED = 1032
 """Unpacked over packed size that deflate can reach."""
+
+_LAST_LETTER = 0x10FFFF
+"""Of Unicode; numpy makes text of higher numbers, which no file can be written with."""
 
 Array = npt.NDArray[Any]
 
@@ -99,7 +105,12 @@ def _array(file: IO[bytes], size: int) -> Array:
     if claimed != size and not dtype.hasobject:
         raise ValueError(f"it has {size:,} bytes and claims {claimed:,}")
     file.seek(0)
-    return np.lib.format.read_array(file, allow_pickle=False)
+    array: Array = np.lib.format.read_array(file, allow_pickle=False)
+    if array.dtype.kind == "U" and array.size:
+        letters = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("="))).view(np.uint32)
+        if ((letters > _LAST_LETTER) | ((letters >= 0xD800) & (letters <= 0xDFFF))).any():  # halves of letters
+            raise ValueError("its text holds what is no letter")
+    return array
 
 
 def _fault(error: BaseException) -> str:

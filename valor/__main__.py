@@ -9,7 +9,7 @@ from pathlib import Path
 from valor.cli.arguments import build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE
 from valor.cli.options import named_files, typed_words
-from valor.cli.terminal import SAID, make_streams_plain, say, shown
+from valor.cli.terminal import SAID, brief, make_streams_plain, say, shown
 from valor.label_harvest.children import ended_in_order
 
 
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except _refusals() as error:
-        say(f"valor {cli.command}: {typed_words(str(error), cli.flags)}", file=sys.stderr)
+        say(brief(f"valor {cli.command}: {typed_words(str(error), cli.flags)}"), file=sys.stderr)
         return WRONG_USE
     finally:
         if kept is not None:
@@ -71,7 +71,7 @@ class _TypedWords(logging.Formatter):
         self.flags = flags
 
     def format(self, record: logging.LogRecord) -> str:
-        return shown(typed_words(super().format(record), self.flags))
+        return shown(brief(typed_words(super().format(record), self.flags)))
 
 
 def _log_to_stderr(level: int, flags: Mapping[str, str]) -> None:

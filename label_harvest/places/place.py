@@ -186,6 +186,11 @@ def is_locked(path: Place) -> bool:
     return False
 
 
+def stands(path: Place) -> bool:
+    """Whether anything stands at a name; a link that leads nowhere does, and whoever reads it will say so."""
+    return os.path.lexists(path) if isinstance(path, Path) else path.exists()
+
+
 def modified(path: Place) -> float:
     """When a file was written, in seconds since 1970.
 

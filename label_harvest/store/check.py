@@ -314,6 +314,7 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
     manifest = _one_manifest(folders)
     for folder in folders:
         _refuse_lost(folder)
+    given = [_Shard(folder, index, marker) for folder in folders for index, marker in _whole(folder)]
     target = open_store(out, manifest)
     if target.resolve() in [folder.resolve() for folder in folders]:
         raise ValueError(f"{target}: is a source and the target; give another `out`, or leave it out of the sources")
@@ -321,7 +322,7 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
         remove_leftovers(target)
         finish_rewrites(target)
         read_list(target)
-        shards = [_Shard(folder, index, marker) for folder in (target, *folders) for index, marker in _whole(folder)]
+        shards = [_Shard(target, index, marker) for index, marker in _whole(target)] + given
         homes = _first_homes(shards)
         repeated = _check_repeated(shards, homes)
         unclaimed = unclaimed_arrays(target, {shard.index: shard.marker for shard in shards if shard.folder == target})

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from ..places.place import Place, write_atomic
+from ..places.place import Place, stands, write_atomic
 from .shards import LIST, Marker, is_sealed, marker_paths, parse_json, sealed, unclaimed_arrays
 
 VERSION = 1
@@ -55,7 +55,7 @@ def read_list(folder: Place) -> ShardList | None:
         ValueError: It is not as it was written, or of a newer version.
     """
     path = folder / LIST
-    if not path.exists():
+    if not stands(path):
         return None
     payload = path.read_bytes()
     content = parse_json(path, payload)

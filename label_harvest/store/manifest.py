@@ -35,7 +35,7 @@ class HarvestManifest:
     def __post_init__(self) -> None:
         """Refuse ids that repeat or could leave a folder, and labels of another shape."""
         for clip_id in self.clip_ids:
-            _check_clip_id(clip_id)
+            check_clip_id(clip_id)
         times = Counter(composed(clip_id) for clip_id in self.clip_ids)
         repeated = sorted(clip_id for clip_id, count in times.items() if count > 1)
         if repeated:
@@ -113,7 +113,7 @@ def _candidates(videos: Path) -> dict[str, list[Path]]:
     return by_stem
 
 
-def _check_clip_id(clip_id: str) -> None:
+def check_clip_id(clip_id: str) -> None:
     """Refuse ids that are no plain file name."""
     if "/" in clip_id or "\\" in clip_id:
         raise ValueError(f"clip id must be a plain name without path separators, got {clip_id!r}; rename the clip")

@@ -34,6 +34,7 @@ from .shards import (
     held_arrays,
     marker_paths,
     read_json,
+    read_markers,
     read_shard,
     to_json,
 )
@@ -266,6 +267,11 @@ def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Ite
     markers = marker_paths(folder)
     if not markers:
         raise ValueError(f"{folder}: no finished shard; run the harvest first")
+    if known is None and any(marker.is_listed for marker in read_markers(folder).values()):
+        logger.warning(
+            "%s: its list of shards is not there: the harvest has not ended, or the list was lost, and with it which "
+            "shards there should be; run the harvest to its end, or `valor store repair`", folder,
+        )  # fmt: skip
     for marker in markers:
         rows, arrays = read_shard(folder, int(marker.stem), names)
         clips = [row.known for row in rows]

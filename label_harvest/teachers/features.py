@@ -256,7 +256,8 @@ def read_whitening(path: Path) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(
             f"{path}: expected AudioSet's whitening parameters, which could not be read ({error})"
         ) from error
-    if set(names) - set(held) or held[names[0]].shape != (WIDTH, WIDTH) or held[names[1]].size != WIDTH:
+    fits = not set(names) - set(held) and held[names[0]].shape == (WIDTH, WIDTH) and held[names[1]].size == WIDTH
+    if not fits or not all(array.dtype.kind == "f" and np.isfinite(array).all() for array in held.values()):
         raise ValueError(f"{path}: expected pca_eigen_vectors [{WIDTH}, {WIDTH}] and pca_means [{WIDTH}]")
     return held[names[0]], held[names[1]].reshape(-1)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.label_file import read_pseudo_labels
+from valor.data.provenance import of_labels
 from valor.data.tables import Split
 from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, THEMES, Style, to_png, to_svg
 from valor.eval.scores import LEVELS
@@ -195,6 +196,7 @@ def _label_qualities(cli: argparse.Namespace, split: Split) -> "list[tuple[str, 
     qualities = []
     for typed in cli.labels:
         name, path = named_path(typed)
+        name = of_labels(path).marked(name)
         labels = read_pseudo_labels(path)
         labels.refuse_absent(str(path))
         qualities.append((name, label_quality(labels, split)))

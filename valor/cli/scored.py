@@ -1,6 +1,7 @@
 """The options by which commands say what is scored on what, and the reading of it."""
 
 import argparse
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,7 +158,7 @@ def named_path(typed: str) -> tuple[str, Path]:
     if mark and rest and not Path(typed).exists():
         return name, Path(rest)
     path = Path(typed)
-    whole = path.resolve()
+    whole = Path(os.path.realpath(path))  # `resolve` fails at a loop of links
     if whole.is_file() and whole.stem in ("predictions", "pseudo_labels") and whole.parent.name:
         whole = whole.parent
     if whole.name.startswith("seed-") and whole.parent.name:

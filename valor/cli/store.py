@@ -9,6 +9,8 @@ from functools import partial
 from valor.data.tables import read_manifest
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
+from valor.label_harvest.store.listing import lost_numbers, lost_shards, read_list
+from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.status import StoreStatus, store_status
 from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest, track_of
 
@@ -99,7 +101,11 @@ def _show(path: Place, cli: argparse.Namespace) -> int:
         others = f"; {status.others:,} clips of the store are not in it" if status.others else ""
         say(f"  of the table {said} of {status.clips:,}{others}")
     _say_runs(status)
-    return DONE
+    known = read_list(status.folder)  # before a run has ended there is none, and gaps are its shards to come
+    present = [int(marker.stem) for marker in marker_paths(status.folder)]
+    if missing := lost_numbers(status.folder, known, present) if known else []:
+        say(f"  {lost_shards(status.folder, missing)}")
+    return FAILURES_LISTED if missing else DONE
 
 
 def _say_runs(status: StoreStatus) -> None:

@@ -30,6 +30,22 @@ def shown(text: str) -> str:
     return _STEERING.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
+_MOST_LETTERS = 3000
+"""Of a message; what is longer quotes somebody's file and hides what is wrong and what to do."""
+
+
+def brief(text: str) -> str:
+    """A message without the middle of what it quotes at length.
+
+    >>> len(brief("x" * 10_000)) <= 3000
+    True
+    """
+    if len(text) <= _MOST_LETTERS:
+        return text
+    kept = _MOST_LETTERS // 2 - 20
+    return f"{text[:kept]} [{len(text) - 2 * kept:,} more] {text[-kept:]}"
+
+
 def say(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
     """Print a line; what commands print goes through here, and to the file of `--log` where there is one."""
     SAID.info("%s", text)

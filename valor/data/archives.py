@@ -6,6 +6,7 @@ published archives have neither, so here they end it.
 """
 
 import lzma
+import os
 import shutil
 import stat
 import tarfile
@@ -30,6 +31,8 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOF
 _BLOCK = 1 << 20
 _LONGEST_NOTE = 1 << 20
 """Bytes of a note on a tar member, such as a long name, beyond which it is no such note; tarfile reads it whole."""
+_LONGEST_NAME, _LONGEST_PATH = 240, 2000
+"""Bytes; the usual disks take 255, with what a file is called while it is written, and 4,096 in all."""
 _NOTES = (b"x", b"g", b"X", b"L", b"K")
 """Kinds of tar members that are notes on the next one: pax, Solaris, and GNU's long names and links."""
 
@@ -68,7 +71,8 @@ def safe_path(name: str) -> str:
         The name in its plainest form.
 
     Raises:
-        ValueError: It is absolute, goes up, has a drive, a backslash or a control character, or is empty.
+        ValueError: It is absolute, goes up, has a drive, a backslash or a control character, is empty, or longer than a
+            disk takes.
 
     >>> safe_path("CLIP/./features/a.npy")
     'CLIP/features/a.npy'
@@ -77,6 +81,9 @@ def safe_path(name: str) -> str:
     control = any(ord(character) < 32 for character in name)
     if not path.parts or path.is_absolute() or ".." in path.parts or control or any(c in name for c in "\\:"):
         raise ValueError(f"the path {name[:120]!r} would leave its folder or is no plain relative path")
+    longest = max(len(os.fsencode(part)) for part in path.parts)
+    if longest > _LONGEST_NAME or len(os.fsencode(name)) > _LONGEST_PATH:
+        raise ValueError(f"the path {name[:120]!r}... is longer than a disk takes")
     return str(path)
 
 
@@ -190,6 +197,9 @@ def _check(archive: Path, folder: Path, members: list[Member]) -> None:
     """Refuse two members at one place (which of them is meant?), and more than a disk or an archive like this holds."""
     if twice := len(members) - len({member.path for member in members}):
         raise ValueError(f"{archive}: {twice} paths are there twice; nothing was written")
+    folders = {str(above) for member in members for above in PurePosixPath(member.path).parents}
+    if both := sorted(folders & {member.path for member in members}):
+        raise ValueError(f"{archive}: {both[0][:120]!r} is a file and a folder; nothing was written")
     if len(members) > _MOST_MEMBERS:
         raise ValueError(f"{archive}: {len(members):,} files are no feature archive; nothing was written")
     total, packed = sum(member.size for member in members), archive.stat().st_size

@@ -23,7 +23,7 @@ from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.places.objects import ObjectPath
-from valor.label_harvest.places.place import Place, place_of
+from valor.label_harvest.places.place import Place, place_of, stands
 from valor.label_harvest.strict_json import as_list, as_names, as_object, as_text, as_whole, loads
 
 from .tables import (
@@ -209,7 +209,7 @@ def dataset_of(folder: Place | str) -> DataSet:
         ValueError: The file names a data set nobody knows, or describes none.
     """
     path = place_of(folder) / DATASET_FILE
-    if not path.is_file():
+    if not stands(path):
         return LLP
     try:
         held = as_object(loads(path.read_text(encoding="utf-8")), "the file")

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from valor.eval.events import MODALITIES, event_frame, plain_marks
 from valor.label_harvest.arrays import read_npz
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_object, loads
 
@@ -192,7 +193,7 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
         ValueError: It is damaged, or says that its labels are still being written.
     """
     path = (labels if labels.is_dir() else labels.parent) / LABEL_FACTS
-    if not path.is_file():
+    if not stands(path):
         return None
     try:
         told = as_object(loads(path.read_text(encoding="utf-8")), "the file")
@@ -201,7 +202,7 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
             as_object(identity, f"teachers: {teacher}")
         if not isinstance(told.get("left_out", ()), list | tuple | dict):
             raise ValueError(f"left_out: expected a list, got {told['left_out']!r:.80}")
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected what `valor labels` wrote, got {error}; make the labels again") from error
     if told.get(UNDER_WAY):
         raise ValueError(f"{path}: `valor labels` was interrupted while it wrote these labels; run it again")

@@ -140,7 +140,10 @@ class Parse:
                 raise ValueError(f"{name} must be probabilities in 0..1, got {known.min()} to {known.max()}")
         if not isinstance(self.decision.gate, str):
             raise ValueError(f"a parse has one gate for both modalities, got {self.decision.gate}")
-        if self.decision.gate != "none" and self.gate_probs is None:
+        gated = self.decision.gate != "none"
+        for name in ("segment_threshold", "clip_threshold")[: 1 + gated]:
+            spread_thresholds(name, getattr(self.decision, name), shape[1:])
+        if gated and self.gate_probs is None:
             raise ValueError(f"the gate {self.decision.gate} needs gate_probs; give them or choose gate 'none'")
 
     @property
@@ -343,7 +346,8 @@ def _probs(value: object, where: str, *, axes: int) -> FloatArray:
     strange = next((number for number in rows if type(number) not in (float, int, NoneType)), None)
     if strange is not None or len(rows) > _MOST_VALUES:
         raise ValueError(f"{where}: expected probabilities or null, got {strange!r:.80}")
-    return np.array(value, np.float32)
+    with np.errstate(over="ignore"):  # what is beyond float32 is beyond 1, which the parse refuses
+        return np.array(value, np.float32)
 
 
 def _rounded(probs: FloatArray, threshold: Any) -> np.ndarray:  # noqa: ANN401

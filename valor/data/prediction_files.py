@@ -43,6 +43,7 @@ thresholds and the gate can be chosen anew. Clips may be of unlike length; the r
 """
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,6 +55,7 @@ import numpy as np
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed, media_id
 from valor.label_harvest.strict_json import (
     MOST_SECONDS,
@@ -196,6 +198,8 @@ def write_any_predictions(
     write_prediction_tables(path, *names, decided, segment_seconds=segment_seconds)
 
 
+_LOG = logging.getLogger(__name__)
+
 PREDICTIONS_FORMAT = "valor predictions 1"
 """What the file calls itself."""
 
@@ -238,6 +242,10 @@ def read_prediction_json(
         raise ValueError(f"{path}: expected at least one clip, got none; list also clips without events")
     check_unique(clip_ids, str(path))
     events = [event for clip in clips for event in _events(clip, path)]
+    if told and (stranger := next((event for event in events if event.class_name not in told), None)):
+        raise ValueError(
+            f"{stranger.where}: the class {stranger.class_name!r} is none of the classes of the file; list it there"
+        )
     simulated = as_flag(table.get("simulated", False), f"{path}: simulated")
     found = predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores)
     return replace(found, provenance=Provenance(simulated=simulated), segment_seconds=grid.segment_seconds)
@@ -388,7 +396,7 @@ def read_prediction_tables(
         names, found = _read_events(table, modality)
         with_rows.update(dict.fromkeys(names))
         events += found
-    clip_ids = read_clip_list(files.clips) if files.clips.is_file() else tuple(with_rows)
+    clip_ids = read_clip_list(files.clips) if stands(files.clips) else tuple(with_rows)
     unlisted = [name for name in with_rows if name not in set(clip_ids)]
     if unlisted:
         raise ValueError(
@@ -478,7 +486,15 @@ _MARK = re.compile(rf'"format"\s*:\s*"{FORMAT}"'.encode())
 def parse_files(path: Path) -> list[Path]:
     """The files of parses that a path stands for; none if it is something else."""
     files = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path] if path.suffix == ENDING else []
-    return [file for file in files if is_parse(file)]
+    found = [file for file in files if is_parse(file)]
+    others = [file.name for file in files if file not in found]
+    if found and others:
+        more = ", ..." if len(others) > 5 else ""
+        _LOG.warning(
+            "%s: %d of %d files *%s are no parses, or damaged, and are passed over (%s%s)",
+            path, len(others), len(files), ENDING, ", ".join(others[:5]), more,
+        )  # fmt: skip
+    return found
 
 
 def is_parse(file: Path) -> bool:

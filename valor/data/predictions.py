@@ -135,8 +135,13 @@ def read_predictions(path: Path | str) -> Predictions:
         )
     try:
         held: dict[str, Any] = dict(read_npz(path, ("clip_ids", "classes", *ARRAYS, _SIMULATED)))
-        found = Provenance(simulated=bool(np.any(held.pop(_SIMULATED, False))))
+        simulated = held.pop(_SIMULATED, np.array(False))
+        if simulated.dtype != np.bool_ or simulated.size != 1:
+            raise ValueError(f"{_SIMULATED} must be one bool, got {simulated.dtype} {simulated.shape}")
+        found = Provenance(simulated=bool(simulated.any()))
         names = ", ".join(npz_names(path)) or "nothing"
+        if strangers := sorted(set(npz_names(path)) - {"clip_ids", "classes", *ARRAYS, _SIMULATED}):
+            _LOG.warning("%s: passes over %s, which no prediction file has", path, _listed("arrays", strangers))
     except ValueError as error:
         raise ValueError(
             f"{path}: expected plain arrays (clip_ids, classes, segment_probs, ...), which could not be read "

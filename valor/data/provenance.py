@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.store import store_manifest
 
 from .feature_options import FeatureOptions
@@ -90,7 +91,7 @@ def told_by(record: Mapping[str, Any]) -> Provenance:
 
 def of_folder(data: Path) -> Provenance:
     """What a data folder says of all that lies in it."""
-    return Provenance(simulated=(data / MARK_FILE).is_file())
+    return Provenance(simulated=stands(data / MARK_FILE))
 
 
 def of_labels(labels: Path) -> Provenance:

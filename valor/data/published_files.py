@@ -27,7 +27,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.progress import progress_bar
-from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.store.manifest import check_clip_id, media_id
 from valor.label_harvest.store.store import EvidenceStore, read_shards
 
 from .feature_files import (
@@ -389,8 +389,10 @@ def file_names(clip_ids: Sequence[str]) -> list[str]:
     """Names of the published files of some clips.
 
     Raises:
-        ValueError: Two clips go by one name.
+        ValueError: Two clips go by one name, or one by a name that is no plain file name.
     """
+    for clip_id in clip_ids:
+        check_clip_id(clip_id)
     names = [f"{media_id(clip_id)}.npy" for clip_id in clip_ids]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:

@@ -135,7 +135,8 @@ def table_rows(path: Place, columns: Sequence[str]) -> Iterator[TableRow]:
     rows = read_rows(path)
     header = _without_empty(next(rows, (0, []))[1], 0)
     names = ["event_labels" if name == "event_label" else name for name in header]
-    more = len(names) if columns == WEAK_COLUMNS and all(names) else len(columns)
+    own = all(names) and len(set(names)) == len(names)
+    more = len(names) if columns == WEAK_COLUMNS and own else len(columns)
     if tuple(names[: len(columns)]) != tuple(columns) or len(names) > more:
         raise ValueError(
             f"{path}: expected a tab-separated UTF-8 table with the columns {', '.join(columns)}, "
@@ -143,7 +144,9 @@ def table_rows(path: Place, columns: Sequence[str]) -> Iterator[TableRow]:
         )
     for line, found in rows:
         cells = _without_empty(found, len(columns))
-        if cells[0].strip() and len(columns) <= len(cells) <= more:
+        if any("\0" in cell for cell in cells):
+            yield TableRow(line, tuple(found), f"expected text, got a zero byte in {found!r:.200}; is it damaged?")
+        elif cells[0].strip() and len(columns) <= len(cells) <= more:
             yield TableRow(line, (composed(cells[0]), *cells[1 : len(columns)]))
         else:
             hint = "; put a tab behind the clip, also where it has no tags" if len(cells) < len(columns) == 2 else ""

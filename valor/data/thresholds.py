@@ -137,9 +137,10 @@ def read_calibration(path: Path | str, class_names: Sequence[str]) -> Calibratio
     """
     path = Path(path)
     try:
-        table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        table = _read_told(path)
         thresholds = {role: _numbers(table[role], role) for role in ROLES if role in table}
-        classes = as_object(table.get("classes") or {name: {} for name in class_names}, "classes")
+        told = {} if table.get("classes") is None else as_object(table["classes"], "classes")
+        classes = told or {name: {} for name in class_names}
         rule = table.get("post_processing")
         calibration = Calibration(
             applies_to=as_text(table.get("applies_to"), "applies_to"),
@@ -169,7 +170,7 @@ def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.fl
         ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
     """
     try:
-        table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        table = _read_told(path)
         applies_to = table.get("applies_to", "labels")
         lists = {role: values for role, values in table.items() if isinstance(values, list)}
         thresholds = {role: np.array(_numbers(values, role)) for role, values in lists.items()}
@@ -181,6 +182,18 @@ def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.fl
     if wrong or not thresholds:
         raise ValueError(f"{path}: expected one threshold for each of {num_classes} classes, got {wrong or 'no list'}")
     return thresholds
+
+
+def _read_told(path: Path) -> dict[str, Any]:
+    """The object of a thresholds file, what it tells of itself checked."""
+    table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+    for name in ("note", "criterion", "split", "truth_version", "truth_sha256"):
+        if table.get(name) is not None:
+            as_text(table[name], name, blank=True)
+    for name in ("clips", "clips_expected"):
+        if table.get(name) is not None:
+            as_whole(table[name], name)
+    return table
 
 
 def threshold_origin(path: Path) -> dict[str, Any]:
@@ -225,4 +238,4 @@ def _f(figures: object, role: str) -> float | None:
 
 def _support(figures: object, role: str) -> int:
     support = as_object(as_object(figures, "classes").get(role, {}), role).get("support")
-    return as_whole(support or 0, f"support of {role}")
+    return 0 if support is None else as_whole(support, f"support of {role}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.label_harvest.places.place import place_of
+from valor.label_harvest.places.place import place_of, stands
 from valor.label_harvest.strict_json import as_list, as_object, loads
 
 
@@ -174,7 +174,7 @@ def read_class_names(typed: str | None, folder: Path) -> tuple[str, ...]:
         ValueError: None of these, or a name stands there twice.
     """
     beside = folder / CLASSES_FILE
-    typed = typed or (str(beside) if beside.is_file() else "llp")
+    typed = typed or (str(beside) if stands(beside) else "llp")
     if "," in typed:
         return _unique([name.strip() for name in typed.split(",") if name.strip()], typed)
     if typed not in VOCABULARIES and Path(typed).is_file():

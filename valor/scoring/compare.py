@@ -6,6 +6,8 @@ stand together only when asked to.
 """
 
 import json
+import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -18,7 +20,7 @@ from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
-from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
+from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +30,7 @@ SELECTION = "segment Type@AV"
 
 PUBLISHED = "published_scores.json"
 """LLP's file of published rows: figures with their sources, and the legend of every word used in it."""
+_LOG = logging.getLogger(__name__)
 
 GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
 """The order of the groups of a table: runs, then published rows by their features."""
@@ -331,6 +334,9 @@ def read_run(run: str | Path) -> TableRow:
     name, _, rest = typed.partition("=")
     path = Path(rest) if rest and not Path(typed).exists() else Path(typed)
     files = [path] if path.is_file() else sorted(path.glob("seed-*/scores.json"))  # of which scores.json is a summary
+    unscored = sorted(seed.name for seed in path.glob("seed-*") if seed / "scores.json" not in files)
+    if files and unscored:
+        _LOG.warning("%s: the row leaves out %s, which have no scores.json", path, ", ".join(unscored))
     files = files or ([path / "scores.json"] if (path / "scores.json").is_file() else [])
     if not files:
         raise ValueError(
@@ -340,7 +346,7 @@ def read_run(run: str | Path) -> TableRow:
     rows = [_read_scores(file) for file in files]
     _refuse_mixture(rows)
     provenance = reduce(or_, (row.provenance for row in rows))
-    title = name if path != Path(typed) else path.stem if path.is_file() else path.resolve().name
+    title = name if path != Path(typed) else path.stem if path.is_file() else Path(os.path.realpath(path)).name
     title = provenance.marked(title)
     if len(rows) == 1:
         return replace(rows[0], name=title)
@@ -361,6 +367,7 @@ def _read_scores(path: Path) -> TableRow:
     """One score file as a row."""
     try:
         report = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        as_flag(report.get("simulated", False), "simulated")
         scores = TenScores.from_dict(report)
         spread = None
         if "sd" in report:

@@ -5,6 +5,7 @@ imported only when it is asked for.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from valor.eval.figures.training import LoggedRun, training_figure
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
 from valor.label_harvest.disk import replaced
-from valor.label_harvest.strict_json import loads
+from valor.label_harvest.strict_json import as_flag, as_number, as_object, as_text, as_whole, loads
 
 from .options import OWN_FIGURE
 from .run_folder import LOG, PICTURE, RECIPE
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 
 DEFAULT_SELECTION = "segment.type_av"
+_HIGHEST = 1e300
+"""No loss and no norm of gradients comes near."""
 _UNTRAINED = "`valor train` writes one line an epoch there"
 
 
@@ -50,6 +53,8 @@ def read_training_log(run: Path | str) -> LoggedRun:
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         try:
             records.append(_plain_record(loads(line)))
+            if len(records) > 1 and records[-1]["epoch"] <= records[-2]["epoch"]:
+                raise ValueError(f"epoch {records[-1]['epoch']} after epoch {records[-2]['epoch']}")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path}:{number}: expected the record of an epoch, got {error!r}; train again") from error
     if not records:
@@ -104,7 +109,7 @@ def write_training_picture(run: Path, *, name: str | None = None, suffix: str = 
     Returns:
         Where it is.
     """
-    figure = draw_training([(name or run.resolve().name, run)])
+    figure = draw_training([(name or Path(os.path.realpath(run)).name, run)])
     path = (run / PICTURE).with_suffix(suffix)
     with replaced(path) as temporary:
         temporary.write_bytes(to_svg(figure).encode() if suffix == ".svg" else to_png(figure))
@@ -122,26 +127,33 @@ def spoken(select_by: str) -> str:
 def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
     """One line of the log, numbers checked."""
     return {
-        "epoch": int(record["epoch"]),
-        "losses": {name: float(value) for name, value in record["loss"].items()},
-        "scores": {f"{level}.{figure}": float(record["val"][level][figure]) for level in LEVELS for figure in FIGURES}
+        "epoch": as_whole(record["epoch"], "epoch", 1),
+        "losses": {name: as_number(value, name, -_HIGHEST, _HIGHEST) for name, value in record["loss"].items()},
+        "scores": {
+            f"{level}.{figure}": as_number(record["val"][level][figure], figure, 0, 100 + 1e-9)
+            for level in LEVELS
+            for figure in FIGURES
+        }
         | {
-            f"{OWN_FIGURE}{name}": float("nan") if value is None else float(value)
+            f"{OWN_FIGURE}{name}": float("nan") if value is None else as_number(value, name, 0, 100 + 1e-9)
             for name, value in record["val"].get("figures", {}).items()
         },
-        "grad_norm": float(record["grad_norm"]),
-        "learning_rate": float(record["learning_rate"]),
-        "selected": bool(record["selected"]),
+        "grad_norm": as_number(record["grad_norm"], "grad_norm", 0, _HIGHEST),
+        "learning_rate": as_number(record["learning_rate"], "learning_rate", 0, _HIGHEST),
+        "selected": as_flag(record["selected"], "selected"),
     }
 
 
 def _selection(run: Path) -> str:
     """The validation figure the kept epoch of a run is best in; of runs that do not say, segment Type@AV."""
     path = (run if run.is_dir() else run.parent) / RECIPE
-    try:
-        return str(loads(path.read_text(encoding="utf-8"))["fit"]["select_by"])
-    except (OSError, ValueError, KeyError, TypeError):
+    if not path.is_file():
         return DEFAULT_SELECTION
+    try:
+        fit = as_object(as_object(loads(path.read_text(encoding="utf-8")), "the file").get("fit", {}), "fit")
+        return as_text(fit.get("select_by", DEFAULT_SELECTION), "fit.select_by")
+    except ValueError as error:
+        raise ValueError(f"{path}: expected the recipe of the run, got {error}") from error
 
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -209,7 +221,7 @@ def wandb_tracker(run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
     run.mkdir(parents=True, exist_ok=True)
     known = run / WANDB_RUN
     identity = loads(known.read_text(encoding="utf-8"))["id"] if known.is_file() else None
-    name = "/".join(run.resolve().parts[-2:])
+    name = "/".join(Path(os.path.realpath(run)).parts[-2:])
     opened = wandb.init(project="valor-avvp", name=name, dir=str(run), config=dict(recipe), id=identity, resume="allow")
     with replaced(known) as temporary:
         temporary.write_text(json.dumps({"id": opened.id}) + "\n", encoding="utf-8")

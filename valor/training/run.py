@@ -332,12 +332,18 @@ def _compile(parser: HybridParser, device: torch.device) -> None:
 def _test_set(
     recipe: Recipe, data: Path, dataset: DataSet, names: tuple[str, ...] | None
 ) -> tuple[Split, ClipSet] | None:
-    """The test split with its features, or None where a part of it is not there."""
+    """The test split with its features, or None where a part of it is not there; damaged tables are refused."""
+    if dataset.split_for("test") not in dataset.splits:
+        return None
     try:
         split = dataset.read_split(data, dataset.split_for("test"), names)
+    except FileNotFoundError as error:
+        _LOG.info("the test split will not be scored: %s", error)
+        return None
+    try:
         return split, read_clip_set(data, split, recipe.features)
     except (FileNotFoundError, ValueError) as error:
-        _LOG.info("the test split will not be scored: %s", error)
+        _LOG.warning("the test split will not be scored: %s", error)
         return None
 
 

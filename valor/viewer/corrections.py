@@ -53,6 +53,7 @@ from valor.data.tables import (
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import LockedError, locked, replaced
+from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
 
@@ -234,7 +235,7 @@ class Corrections:
 def read_journal(path: Path) -> dict[str, Correction]:
     """The latest state of every clip; lines that are torn or no corrections are passed over with a warning."""
     current: dict[str, Correction] = {}
-    if not path.is_file():
+    if not stands(path):
         return current
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not line.strip():
@@ -306,7 +307,7 @@ def _merged(spans: list[list[float]]) -> list[list[float]]:
 def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
     """NAME.corrections beside the first source, or beside the annotation folder."""
     first = named_source(sources[0])[1] if sources else data
-    whole = (first or Path("viewer")).resolve()
+    whole = Path(os.path.realpath(first or "viewer"))
     name = whole.name if whole.is_dir() else whole.stem
     return whole.parent / f"{name}.corrections"
 

@@ -4,6 +4,7 @@ Every source becomes a system with its marks by clip (`Gathered`); then all syst
 each clip on one grid. A parse may come from anyone, so its times and names are checked a second time.
 """
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ import numpy.typing as npt
 from valor.data.datasets import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.parse_file import Parse, read_parse
-from valor.data.prediction_files import is_parse, read_any_predictions
+from valor.data.prediction_files import parse_files, read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
+from valor.data.provenance import of_labels
 from valor.data.tables import LLP_SEGMENTS, Split
 from valor.eval.decide import PostProcessing, gate_probs, spread_thresholds
 from valor.eval.events import MODALITIES, FloatArray
@@ -117,8 +119,8 @@ def _gather(named: list[tuple[str | None, Path]], wanted: _Wanted, known: dict[s
     """Every system once; parses of one system are gathered wherever they stand."""
     systems: dict[str, Gathered] = {}
     for name, path in named:
-        files = _parse_files(path)
-        if files is None:
+        files = parse_files(path)
+        if not files:
             own = name or _own_name(path)
             spare = own if own not in systems else f"{own} ({len(systems) + 1})"
             systems[spare] = _of_predictions(spare, path, wanted)
@@ -134,15 +136,8 @@ def _gather(named: list[tuple[str | None, Path]], wanted: _Wanted, known: dict[s
     return list(systems.values())
 
 
-def _parse_files(path: Path) -> list[Path] | None:
-    """Parse files of a path: itself, or those in a folder that holds any; None for another kind of input."""
-    if path.is_dir():
-        return [file for file in sorted(path.glob("*.json")) if is_parse(file)] or None
-    return [path] if path.suffix == ".json" and is_parse(path) else None
-
-
 def _own_name(path: Path) -> str:
-    whole = path.resolve()
+    whole = Path(os.path.realpath(path))  # `resolve` fails at a loop of links
     if whole.is_file() and whole.stem in ("predictions", "pseudo_labels") and whole.parent.name:
         whole = whole.parent
     return name_of(whole) if whole.is_dir() else whole.name.partition(".")[0]
@@ -158,6 +153,7 @@ def _of_predictions(name: str, path: Path, wanted: _Wanted) -> Gathered:
     """A run, pseudo labels, or predictions of any format."""
     labels, seconds = path / FILE_NAME if path.is_dir() else path, wanted.dataset.seconds
     if labels.is_file() and labels.name == FILE_NAME:
+        name = of_labels(labels).marked(name)
         table = read_pseudo_labels(labels)
         predictions = Predictions(clip_ids=table.clip_ids, class_names=table.class_names, predicted=table.marked)
         return _gathered(System(name=name, kind="labels"), predictions, None, seconds)
@@ -171,6 +167,7 @@ def _of_predictions(name: str, path: Path, wanted: _Wanted) -> Gathered:
             segment_seconds=seconds,
             rounding="nearest",
         )
+    name = predictions.provenance.marked(name)
     if predictions.predicted is not None:
         return _gathered(System(name=name), predictions, None, seconds)
     rule = wanted.options.rule(predictions) or PostProcessing(gate=gate_of(predictions))
