@@ -341,11 +341,25 @@ def _build_from_folder(name: OpenClipName) -> tuple[torch.nn.Module, Path]:
     except Exception as error:  # hub, network and file errors share no base class
         if scheme == "hf-hub":
             raise unreachable(str(name), name.model, error) from error
-        raise ValueError(
-            f"{place}: not a model folder of open_clip ({error}); it needs a config and weights"
-        ) from error
+        return _fill_wrapped(name, Path(place), error)
     found = open_clip.factory._find_checkpoint_in_dir(Path(place))
     return network, Path(found)
+
+
+def _fill_wrapped(name: OpenClipName, folder: Path, error: Exception) -> tuple[torch.nn.Module, Path]:
+    """The network of a folder which open_clip could not fill, from weights as other training scripts save them."""
+    import open_clip
+
+    no_model = ValueError(f"{folder}: not a model folder of open_clip ({error}); it needs a config and weights")
+    found = open_clip.factory._find_checkpoint_in_dir(folder)
+    if not found:
+        raise no_model from error
+    try:
+        return _fill(name, Path(found), from_hub=False), Path(found)
+    except ValueError:  # says what was found
+        raise
+    except Exception:
+        raise no_model from error
 
 
 def _tokenizer(name: OpenClipName, *, stand_in: bool = False) -> Tokenize:

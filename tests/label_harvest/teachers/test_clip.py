@@ -371,6 +371,17 @@ def test_a_folder_with_its_configuration(tmp_path):
         load_open_clip(parse_name(f"open_clip:local-dir:{tmp_path}"), checkpoint=tmp_path / "w.pt")
 
 
+def test_a_folder_with_weights_of_another_training_script(tmp_path):
+    network = write_folder(tmp_path, weights=False)
+    state = {f"model._orig_mod.{name}": tensor for name, tensor in network.state_dict().items()}
+    torch.save({"pytorch-lightning_version": "2.5.0", "state_dict": state}, tmp_path / "open_clip_pytorch_model.bin")
+    loaded = load_open_clip(parse_name(f"open_clip:local-dir:{tmp_path}"))
+    assert torch.equal(loaded.network.visual.proj, network.visual.proj)
+    torch.save({"state_dict": {"fc.weight": torch.ones(2)}}, tmp_path / "open_clip_pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"not the weights of this network: .* 1 left over .'fc.weight'."):
+        load_open_clip(parse_name(f"open_clip:local-dir:{tmp_path}"))
+
+
 def test_a_folder_without_weights_is_no_random_network(tmp_path):
     write_folder(tmp_path, weights=False)
     with pytest.raises(ValueError, match="not a model folder of open_clip"):
