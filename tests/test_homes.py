@@ -40,6 +40,11 @@ HOMES = {
             "valor/video/formats/tables.py",
         },
     ),
+    "progress bars": (r"\btqdm\b", {"label_harvest/progress.py"}),
+    "lists of class names taken apart": (
+        r"names?\w*\.split\(\",|labels\.split\(\",|typed\.split\(\",|cell\.split\(\",",
+        {"valor/data/names.py", "valor/cli/options.py"},  # the second of fields whose names hold no comma
+    ),
     "who made labels, and with which weights": (
         r"\"random_weights\"\]|get\(\"random_weights|== \"random\"|\"SIMULATED",
         {"valor/data/provenance.py", "valor/data/label_file.py", "valor/video/trained.py"},  # builds teachers anew
@@ -80,6 +85,9 @@ def test_it_stands_in_its_home_alone(what: str) -> None:
         ("how JSON, arrays and weights from elsewhere are read", "record = json.load(file)"),
         ("comma-separated cells, none of them a formula", "table = csv.writer(file)"),
         ("comma-separated cells, none of them a formula", "frame.to_csv(index=False)"),
+        ("progress bars", "from tqdm import tqdm"),
+        ("lists of class names taken apart", 'for name in class_names.split(","):'),
+        ("lists of class names taken apart", 'tags = cell.split(",")'),
         ("who made labels, and with which weights", 'told["random_weights"]'),
         ("who made labels, and with which weights", 'identity["weights"] == "random"'),
     ],

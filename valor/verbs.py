@@ -46,7 +46,8 @@ def harvest(
         videos: Folder of the media files.
         store: Folder of the evidence store; made if absent.
         teachers: Which, and where their weights are; None for CLIP ViT-L/14 and CLAP 630k-fusion.
-        classes: `llp`, or a vocabulary file; None for that of the data set the manifest lies in.
+        classes: `llp`, a vocabulary file or names with commas between; None for those of the data set the manifest lies
+            in, or of the store.
         options: Grid, workers, limits, decoder; None for the defaults, on the grid of the data set.
         progress: Whether to show a progress bar on stderr.
 
@@ -62,7 +63,7 @@ def harvest(
     from valor.teachers import TeacherChoice, build_teachers, known_store
 
     table = place_of(manifest)
-    vocabulary = vocabulary_of(classes, table.parent)
+    vocabulary = vocabulary_of(classes, table.parent, store=place_of(store))
     clips = read_manifest(table, class_names(vocabulary))
     choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions(grid=grid_of(table.parent))
     where = (clips, Path(videos).absolute(), place_of(store))
@@ -115,12 +116,16 @@ def train(
     Returns:
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
+    from valor.data.datasets import dataset_of
     from valor.training.options import TrainOptions
-    from valor.training.recipes import Recipe, find_recipe, override
+    from valor.training.recipes import Recipe, find_recipe, for_classes, override
     from valor.training.seeds import Training, train_seeds
 
     typed = [f"{name}={value}" for name, value in changes.items()] if isinstance(changes, Mapping) else list(changes)
-    chosen = override(recipe if isinstance(recipe, Recipe) else find_recipe(recipe), typed)
+    if not isinstance(recipe, Recipe):
+        count = len(options.get("names") or dataset_of(data).names_in(data))
+        recipe = for_classes(find_recipe(recipe), recipe, count)
+    chosen = override(recipe, typed)
     folder = Path(out) if out else Path("runs") / chosen.name
     settings = TrainOptions(labels=Path(labels) if labels else None, **options)
     results = tuple(train_seeds(chosen, Path(data), folder, settings))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.datasets import vocabulary_of
+from valor.data.datasets import vocabulary_of_store
+from valor.data.names import join_names
 from valor.data.prediction_files import read_any_predictions
 from valor.data.tables import Split
 from valor.data.thresholds import Calibration, read_thresholds, write_calibration
@@ -32,11 +33,14 @@ def add(commands: Commands) -> Parser:
         "  event-f    the same for events\n"
         "  clip-f     thresholds of a parser's gate: is the class in the clip?\n"
         "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
+        "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
+        "that nothing is found on keeps the threshold of its vocabulary or of --keep, else gets the highest found.\n\n"
         "Choose on val, score on test. A file made on test says so, for ever.",
+        "valor calibrate store --criterion tag-rate --out thresholds.json\n"
         "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json",
     )
     command.add_argument("source", type=Path, metavar="SOURCE", help="predictions, or a store of evidence")
-    add_truth(command)
+    add_truth(command, required=False)
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="thresholds (JSON)")
     command.add_argument(
         "--criterion", default="segment-f", choices=tuple(CRITERIA), help="what is asked for (segment-f)"
@@ -63,13 +67,19 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    split = read_truth(cli, cli.source, dense=False)
     # a store, or the fingerprint folder within one
     is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
-    found = _of_store(cli, split) if is_store else _of_predictions(cli, split)
+    if (cli.annotations is None) != (cli.split is None):
+        raise ValueError("--annotations DIR and --split say together what thresholds are found on; give both")
+    if cli.annotations is None and not (is_store and cli.criterion == "tag-rate"):
+        raise ValueError(
+            "--annotations DIR and --split say what thresholds are found on; only a store has tags of its own, for "
+            "--criterion tag-rate"
+        )
+    found = _of_store(cli) if is_store else _of_predictions(cli, read_truth(cli, cli.source, dense=False))
     write_calibration(cli.out, found)
     say(_table(found))
-    clips = f"{found.provenance['clips']:,} of {found.provenance['clips_expected']:,} {cli.split} clips"
+    clips = f"{found.provenance['clips']:,} of {found.provenance['clips_expected']:,} {cli.split or 'stored'} clips"
     say(f"\n{found.applies_to} by {cli.criterion} on {clips}")
     if found.provenance.get("note"):
         say(f"note: {found.provenance['note']}")
@@ -94,18 +104,25 @@ def _of_predictions(cli: argparse.Namespace, split: Split) -> Calibration:
     )
 
 
-def _of_store(cli: argparse.Namespace, split: Split) -> Calibration:
-    teachers = store_manifest(cli.source)["teachers"]
+STORED = "store"
+"""What the clips of a store are called in a file of thresholds, where no table says which split they are."""
+
+
+def _of_store(cli: argparse.Namespace) -> Calibration:
+    manifest = store_manifest(cli.source)
+    teachers, held = manifest["teachers"], manifest["class_names"]
+    beside = (cli.annotations, cli.source.resolve().parent)
+    classes = vocabulary_of_store(held, cli.classes, *beside, where=str(cli.source))
+    split = None
+    if cli.annotations is not None:
+        cli.classes = cli.classes or join_names(held) + "," * (len(held) == 1)
+        split = read_truth(cli, cli.source, dense=False)
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
-    kept = _kept_thresholds(cli, store, vocabulary_of(cli.classes, cli.annotations))
-    missing = [role for role in roles if role not in kept]
-    if missing:
-        raise ValueError(
-            f"there are no thresholds of {' and '.join(missing)} to start from; give them with --keep FILE"
-        )
-    fallback = {role: kept[role] for role in roles}
+    split = split or Split(STORED, store.clip_ids, store.class_names, store.weak_labels)
+    kept = _kept_thresholds(cli, store, classes)
+    fallback = {role: kept.get(role, np.full(len(classes), np.nan)) for role in roles}
     return calibrate_store(store, split, fallback, criterion=cli.criterion, present_share=cli.present_share)
 
 
@@ -115,10 +132,13 @@ def _kept_thresholds(
     """What classes keep that nothing is found on: the file given, else what belongs to these teachers or classes."""
     if cli.keep:
         return read_thresholds(cli.keep, len(classes))
+    own = thresholds_of(classes)
+    if any(np.isnan(thresholds).any() for thresholds in own.values()):
+        return own
     try:
         return default_thresholds(store, classes)
     except ValueError:  # teachers nobody has thresholds for yet, which is why they are calibrated
-        return thresholds_of(classes)
+        return own
 
 
 def _table(found: Calibration) -> str:

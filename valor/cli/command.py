@@ -70,14 +70,17 @@ _SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     "quiet": ("--quiet", {"action": "store_true", "help": "no progress and no notes, only results and errors"}),
     "classes": (
         "--classes",
-        {"metavar": "NAME|FILE", "help": "class vocabulary: llp or a JSON file (the data set's)"},
+        {
+            "metavar": "NAME|FILE|NAMES",
+            "help": "llp, a JSON file, or names with commas between (those of the data set or of the store)",
+        },
     ),
     "names": (
         "--classes",
         {
             "metavar": "NAME|FILE|NAMES",
-            "help": "llp, a JSON file, or names with commas between (the data set's; of LLP, classes.json beside the "
-            "tables)",
+            "help": "llp, a JSON file, or names with commas between (the data set's; of LLP, classes.json or the store "
+            "beside the tables)",
         },
     ),
     "truth": ("--truth", {"metavar": "VERSION", "help": "version of the annotations (the newest; LLP: v2024, v2020)"}),

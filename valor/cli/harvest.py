@@ -124,10 +124,12 @@ def run(cli: argparse.Namespace) -> int:
     if cli.engine == "ray" and cli.decode_workers is not None:
         raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
     allowed = read_allowance(cli.allow_failures)
+    if cli.log_json is not None and not cli.log_json.absolute().parent.is_dir():
+        raise ValueError(f"--log-json {cli.log_json}: its folder is not there; make it first")
     check_decoder(cli.decoder)
     typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
     options = HARVEST.read(cli, **typed, grid=grid_of(cli.manifest.parent))
-    classes = vocabulary_of(cli.classes, cli.manifest.parent)
+    classes = vocabulary_of(cli.classes, cli.manifest.parent, store=cli.store)
     manifest = read_manifest(cli.manifest, class_names(classes))
     choice = TEACHERS.read(cli)
     known = known_store(choice, classes, options)

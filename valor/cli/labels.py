@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LABELS = Fields(
     LabelOptions,
     thresholds="--thresholds FILE",
-    classes="--classes NAME|FILE",
+    classes="--classes NAME|FILE|NAMES",
     export=Option("--export", {"action": "store", "choices": ("npy",)}),
     folded="--folded",
     overwrite="--overwrite",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from valor.data.parse_file import Parse, write_parse
 from valor.data.thresholds import apply_calibration, read_calibration
+from valor.data.vocabulary import is_file
 from valor.eval.decide import GATES, PostProcessing
 from valor.eval.figures.style import THEMES, Style
 from valor.label_harvest.media.process import DecodeLimits
@@ -175,10 +176,8 @@ def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dic
 
 def _read(cli: argparse.Namespace) -> dict[str, Path]:
     """By option, what is read besides media."""
-    from valor.video.zero_shot import is_vocabulary_file
-
     read = {"--checkpoint": cli.checkpoint, "--thresholds": cli.thresholds}
-    if cli.zero_shot is not None and is_vocabulary_file(cli.zero_shot):
+    if cli.zero_shot is not None and is_file(cli.zero_shot):
         read["--zero-shot"] = Path(cli.zero_shot)
     weights = {
         f"--teacher-checkpoint {role}": Path(path) for role, path in _checkpoints(cli.teacher_checkpoint).items()

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from valor.scoring.system import ScoredSystem
 
 
-def add_truth(command: Parser) -> None:
+def add_truth(command: Parser, *, required: bool = True) -> None:
     """Options that name the truth."""
     command.add_argument(
-        "--annotations", type=Path, required=True, metavar="DIR", help="folder of the annotation tables"
+        "--annotations", type=Path, required=required, metavar="DIR", help="folder of the annotation tables"
     )
     command.add_argument(
-        "--split", required=True, metavar="NAME", help="split that was predicted, as val or test of LLP"
+        "--split", required=required, metavar="NAME", help="split that was predicted, as val or test of LLP"
     )
     add_shared(command, "truth", "names")
 

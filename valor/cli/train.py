@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from valor.data.vocabulary import class_names, read_vocabulary
+from valor.data.datasets import dataset_of
 from valor.training.methods.methods import METHODS
 from valor.training.options import TRACKERS, TrainOptions
-from valor.training.recipes import RECIPES, find_recipe, override
+from valor.training.recipes import RECIPES, find_recipe, for_classes, override
 
 from .command import DONE, Commands, add_shared, new_command, score_text
 from .options import Fields, Option, Parser
@@ -46,15 +46,15 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
     TRAIN.add(command, "seeds", "test")
     add_shared(command, "changes")
-    command.add_argument("--classes", metavar="NAME|FILE", help="class vocabulary: llp or a JSON file (the data set's)")
+    add_shared(command, "names")
     TRAIN.add(command, "device", "deterministic", "compiled", "trackers", "allow_random_teachers")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    recipe = override(find_recipe(cli.recipe), cli.changes)
-    names = class_names(read_vocabulary(cli.classes)) if cli.classes else None
+    names = dataset_of(cli.data).names_in(cli.data, cli.classes)
+    recipe = override(for_classes(find_recipe(cli.recipe), cli.recipe, len(names)), cli.changes)
     options = TRAIN.read(cli, names=names, progress=not cli.quiet)
     from valor.training.log import spoken
     from valor.training.seeds import train_seeds

@@ -277,6 +277,11 @@ def _read_features(source: Path, store: Path | None, kind: str, split: Split) ->
         kept = store_manifest(store)["teachers"].get("audio", {}).get("maps", ())
         kind = _FOLDED if any(entry.startswith("folded") for entry in kept) else _MAP
     evidence = read_store(store, names=(kind,))
+    if strange := [name for name in split.class_names if name not in evidence.class_names]:
+        raise ValueError(
+            f"{store}: {', '.join(strange[:5])}{', ...' if strange[5:] else ''} is no class of the store, which has "
+            f"{', '.join(evidence.class_names[:5])}, ...; take its classes, or harvest with these"
+        )
     array = torch.from_numpy(evidence.arrays[kind])
     if kind == _MAP:
         array = fold_clap_map(array.float())

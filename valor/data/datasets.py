@@ -44,6 +44,9 @@ from .vocabulary import (
     named_classes,
     read_class_names,
     read_vocabulary,
+    refuse_other_classes,
+    stored_classes,
+    vocabulary_file,
 )
 
 DATASET_FILE = "dataset.json"
@@ -120,9 +123,10 @@ class DataSet:
 
         Args:
             folder: The data folder.
-            typed: As `read_class_names` takes; None for those of the data set, and of LLP for a `classes.json` there.
+            typed: As `read_class_names` takes; None for those of the data set, and of LLP for a `classes.json` there or
+                what the store there knows.
         """
-        return self.names if typed is None and self.name != "llp" else read_class_names(typed, Path(folder))
+        return self.names if typed is None and self.name != "llp" else read_class_names(typed, place_of(folder))
 
     def read_split(
         self, folder: Path | str, split: str, names: Sequence[str] | None = None, *, truth_version: str | None = None
@@ -233,17 +237,46 @@ def _known(name: object, path: Place) -> DataSet:
     return DATASETS[name]
 
 
-def vocabulary_of(typed: str | None, *folders: Place | None) -> tuple[EventClass, ...]:
+def vocabulary_of(typed: str | None, *folders: Place | None, store: Place | None = None) -> tuple[EventClass, ...]:
     """Classes with their captions and thresholds.
 
     Args:
-        typed: A vocabulary by name or file.
-        folders: Where nothing is typed, the first of these that holds a `dataset.json` says it; none does of LLP.
+        typed: A vocabulary, see `read_vocabulary`.
+        folders: Where nothing is typed, the first of these that holds a `dataset.json` or a `classes.json` says it.
+        store: Where they do not, the evidence there does, with the captions its teachers read.
+
+    Raises:
+        ValueError: None of these can be read, or the store has evidence of several vocabularies.
     """
     if typed:
         return read_vocabulary(typed)
-    said = (folder for folder in folders if folder is not None and (folder / DATASET_FILE).is_file())
-    return next((dataset_of(folder) for folder in said), LLP).classes
+    for folder in folders:
+        if folder is not None and stands(folder / DATASET_FILE):
+            return dataset_of(folder).classes
+        if folder is not None and stands(folder / CLASSES_FILE):
+            return vocabulary_file(folder / CLASSES_FILE)
+    return LLP_CLASSES if store is None else stored_classes(store)
+
+
+def vocabulary_of_store(
+    held: Sequence[str], typed: str | None, *folders: Place | None, where: str
+) -> tuple[EventClass, ...]:
+    """The vocabulary of a store, which knows its classes.
+
+    Args:
+        held: Names of its classes.
+        typed: A vocabulary, for its thresholds.
+        folders: Where nothing is typed, the first of these that is of these classes has their thresholds.
+        where: The store, for messages.
+
+    Raises:
+        ValueError: What was typed is of other classes; names them.
+    """
+    if typed:
+        refuse_other_classes(class_names(classes := read_vocabulary(typed)), held, where)
+        return classes
+    said = (vocabulary_of(None, folder) for folder in folders)
+    return next((classes for classes in said if class_names(classes) == tuple(held)), named_classes(held))
 
 
 def grid_of(folder: Place) -> Grid:
@@ -314,11 +347,4 @@ def _classes(held: object, path: Place) -> tuple[EventClass, ...]:
     """Classes of a description: a file of them or of their names beside it, or the names themselves."""
     if isinstance(held, list):
         return named_classes(as_names(held, f"{path}: classes"))
-    file = path.parent / as_text(held, f"{path}: classes")
-    try:
-        listed = loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        listed = None  # read_vocabulary says what is wrong
-    if isinstance(listed, list) and listed and all(isinstance(name, str) for name in listed):
-        return named_classes(as_names(listed, str(file)))
-    return read_vocabulary(str(file))
+    return vocabulary_file(path.parent / as_text(held, f"{path}: classes"))

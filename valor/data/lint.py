@@ -14,12 +14,12 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
 
 from .datasets import LLP, DataSet
+from .names import name_splitter
 from .tables import (
     EVENT_COLUMNS,
     WEAK_COLUMNS,
     plain_seconds,
     table_rows,
-    tags_in,
 )
 from .vocabulary import did_you_mean
 
@@ -258,9 +258,10 @@ def _rows(path: Path, columns: Sequence[str], notes: _Notes) -> Iterator[tuple[i
 def _read_tags(path: Path, class_names: Sequence[str], notes: _Notes) -> dict[str, _Tags]:
     """The tags of each clip of a split."""
     tags: dict[str, _Tags] = {}
+    names_in = name_splitter(class_names)
     for line, (clip_id, labels) in _rows(path, WEAK_COLUMNS, notes):
         where = (path.name, line)
-        names = tags_in(labels)
+        names = names_in(labels)
         if not names:
             notes.add("no-tags", where, clip_id, "no tag")
         for name, count in Counter(names).items():

@@ -438,7 +438,7 @@ def write_prediction_tables(
             for clip_id, marks in zip(clip_ids, predicted[:, :, m], strict=True)
             for event in events_of(np.asarray(marks), segment_seconds)
         ]
-        write_rows(table, PREDICTION_COLUMNS, rows, names=[*clip_ids, *class_names])
+        write_rows(table, PREDICTION_COLUMNS, rows, clip_ids=clip_ids, class_names=class_names)
     write_clip_list(files.clips, clip_ids)
 
 

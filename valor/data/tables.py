@@ -10,6 +10,7 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     The last column may be called event_label as well. Tables of tags may have further columns with names of their own;
     a table of events may not, since such a column may say that the row is of the other modality.
     Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
+    Of tags, a name that itself holds a comma stands in double quotes or as it is, see `valor.data.names`.
     Clip names count letter by letter, and an accent is the same composed with its letter or behind it (NFC, NFD).
     Times are plain decimal numbers: 3, 1.5, 1e1, but neither 1_0 nor the digits of other scripts.
 
@@ -46,6 +47,8 @@ from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest, composed
 from valor.label_harvest.strict_json import MOST_SECONDS, plain_number
+
+from .names import join_names, name_splitter
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 """File of the clip-level tags of each split."""
@@ -180,11 +183,6 @@ def seconds_text(time: float) -> str:
     return f"{time:.6f}".rstrip("0").rstrip(".")
 
 
-def tags_in(cell: str) -> list[str]:
-    """The class names a cell of tags lists, repeated ones included."""
-    return [name for name in (name.strip() for name in cell.split(",")) if name]
-
-
 def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table as text.
 
@@ -198,26 +196,37 @@ def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join("\t".join(cells) + "\n" for cells in table)
 
 
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]], *, names: Iterable[str]) -> None:
+def write_rows(
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    clip_ids: Iterable[str] = (),
+    class_names: Iterable[str] = (),
+) -> None:
     """Write a table, whole or not at all.
 
     Args:
         path: file to write.
         columns: the header.
         rows: cells as text.
-        names: the clip and class names among the cells.
+        clip_ids: the clips among the cells.
+        class_names: the classes among the cells; their names may hold commas.
 
     Raises:
-        ValueError: A name holds what separates cells, tags or rows.
+        ValueError: A name holds what separates cells or rows, or a clip a comma.
     """
-    for name in names:
-        if not name or name != name.strip() or re.search(r"[\t\r\n,]", name):
-            raise ValueError(
-                f"names in an annotation table hold no tab, comma, line break or outer space, got {name!r}"
-            )
+    _check_names(clip_ids, class_names)
     text = table_text(columns, rows)
     with replaced(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _check_names(clip_ids: Iterable[str], class_names: Iterable[str]) -> None:
+    for name, forbidden in (*((name, ",") for name in clip_ids), *((name, "") for name in class_names)):
+        if not name or name != name.strip() or re.search(rf"[\t\r\n{forbidden}]", name):
+            told = f"no tab,{' comma,' if forbidden else ''} line break or outer space"
+            raise ValueError(f"names in an annotation table hold {told}, got {name!r}")
 
 
 def read_clip_list(path: Path) -> tuple[str, ...]:
@@ -349,16 +358,16 @@ def read_weak_table(path: Place | str, class_names: Sequence[str]) -> tuple[tupl
         FileNotFoundError: There is no such file.
     """
     path = place_of(path)
-    class_index = {name: index for index, name in enumerate(class_names)}
+    class_index, names_in = {name: index for index, name in enumerate(class_names)}, name_splitter(class_names)
     tags: dict[str, list[int]] = {}
     unknown: dict[str, int] = {}
     for line, (clip_id, labels) in _annotation_rows(path, WEAK_COLUMNS):
         if clip_id in tags:
             raise ValueError(f"{path}:{line}: clip {clip_id!r} stands here a second time; keep one row for each clip")
-        for name in tags_in(labels):
+        for name in names_in(labels):
             if name not in class_index:
                 unknown.setdefault(name, line)
-        tags[clip_id] = [class_index[name] for name in tags_in(labels) if name in class_index]
+        tags[clip_id] = [class_index[name] for name in names_in(labels) if name in class_index]
     if unknown:
         raise _unknown_class(f"{path}:{next(iter(unknown.values()))}", list(unknown), class_names)
     if not tags:
@@ -437,7 +446,7 @@ def write_weak_table(
         path: file to write, replaced as a whole.
         clip_ids: N unique names.
         weak_labels: bool [N, C].
-        class_names: C names without tabs, commas or line breaks.
+        class_names: C names without tabs or line breaks.
 
     Raises:
         ValueError: The lengths do not belong together, or a name would break the table.
@@ -447,11 +456,14 @@ def write_weak_table(
             f"weak_labels must be bool [clips, classes] ({len(clip_ids)}, {len(class_names)}), "
             f"got {weak_labels.dtype} {weak_labels.shape}"
         )
-    rows = [
-        (clip_id, ",".join(class_names[index] for index in np.flatnonzero(tags).tolist()))
-        for clip_id, tags in zip(clip_ids, weak_labels, strict=True)
-    ]
-    write_rows(Path(path), WEAK_COLUMNS, rows, names=[*clip_ids, *class_names])
+    _check_names((), class_names)
+    names_in, rows = name_splitter(class_names), []
+    for clip_id, tags in zip(clip_ids, weak_labels, strict=True):
+        names = [class_names[index] for index in np.flatnonzero(tags).tolist()]
+        if names_in(cell := join_names(names)) != names:
+            raise ValueError(f"the tags {names} would be read back as {names_in(cell)}; rename one of the classes")
+        rows.append((clip_id, cell))
+    write_rows(Path(path), WEAK_COLUMNS, rows, clip_ids=clip_ids, class_names=class_names)
 
 
 def write_event_table(path: Path | str, rows: Iterable[tuple[str, int, int, str]]) -> None:
@@ -471,9 +483,9 @@ def write_event_table(path: Path | str, rows: Iterable[tuple[str, int, int, str]
             raise ValueError(
                 f"an event row needs whole seconds with 0 <= onset < offset, got {row}; round the event first"
             )
-    names = [name for clip_id, _, _, class_name in rows for name in (clip_id, class_name)]
     cells = [(clip_id, str(int(onset)), str(int(offset)), class_name) for clip_id, onset, offset, class_name in rows]
-    write_rows(Path(path), EVENT_COLUMNS, cells, names=names)
+    clip_ids, class_names = ({row[column] for row in cells} for column in (0, 3))
+    write_rows(Path(path), EVENT_COLUMNS, cells, clip_ids=sorted(clip_ids), class_names=sorted(class_names))
 
 
 def _mark_events(track: BoolArray, path: Path, clip_ids: Sequence[str], class_names: Sequence[str]) -> None:

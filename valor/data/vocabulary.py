@@ -2,12 +2,15 @@
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from valor.label_harvest.places.place import place_of, stands
+from valor.label_harvest.places.place import Place, matching, place_of, stands
 from valor.label_harvest.strict_json import as_list, as_object, loads
+
+from .names import split_names
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,11 @@ class EventClass:
     """The caption whose similarity to a frame says the class is visible; of several the embeddings are averaged."""
     audio_prompt: str | tuple[str, ...]
     """The caption whose similarity to a second of sound says the class is audible; of several likewise."""
-    visual_threshold: float
-    """Label threshold of the visual teacher, in its logits (scale * cosine); a label needs more than this."""
-    audio_threshold: float
-    """Label threshold of the audio teacher, in its logits; a label needs more than this."""
+    visual_threshold: float | None = None
+    """Label threshold of CLIP, in its logits (scale * cosine); a label needs more than this. None where nobody knows
+    one yet: a harvest needs none, and `valor calibrate` makes them."""
+    audio_threshold: float | None = None
+    """Label threshold of CLAP, in its logits, likewise."""
 
     def __post_init__(self) -> None:
         """Refuse texts that are none or blank, and thresholds that are no numbers."""
@@ -37,6 +41,8 @@ class EventClass:
                 raise TypeError(f"{name} must be text, got {given!r}")
         for name in ("visual_threshold", "audio_threshold"):
             number = getattr(self, name)
+            if number is None:
+                continue
             if not isinstance(number, int | float) or isinstance(number, bool) or not math.isfinite(number):
                 raise TypeError(f"{name} of {self.name} must be a number, got {number!r}")
 
@@ -101,6 +107,8 @@ VOCABULARIES: dict[str, tuple[EventClass, ...]] = {"llp": LLP_CLASSES}
 
 CLASSES_FILE = "classes.json"
 """File beside annotation tables that names their classes, where they are not those of LLP."""
+STORE = "store"
+"""Folder beside annotation tables that holds the evidence of their clips."""
 
 
 def class_names(classes: tuple[EventClass, ...]) -> tuple[str, ...]:
@@ -114,77 +122,160 @@ def prompts(classes: tuple[EventClass, ...], role: str) -> tuple[str | tuple[str
 
 
 PLAIN_VISUAL, PLAIN_AUDIO = 20.0, 6.0
-"""Thresholds of classes of which only the name is known: the highest of LLP's, a cosine of 0.20 for CLIP."""
+"""What stands in for thresholds of CLIP and CLAP that nobody knows: the highest of LLP's, a cosine of 0.20 for CLIP."""
 
 
-def named_classes(names: Sequence[str]) -> tuple[EventClass, ...]:
-    """Classes made of mere names.
+def named_class(name: str) -> EventClass:
+    """The class of a mere name: LLP's where it has one of this name, else with captions made of the name.
 
-    A name that is one of LLP's gets LLP's captions, any other "A photo of NAME." and "This is a sound of NAME".
-
-    Raises:
-        ValueError: No name, or one twice.
+    >>> named_class("glass_breaking").audio_prompt
+    'This is a sound of glass breaking'
     """
-    known = {entry.name: entry for entry in LLP_CLASSES}
-    return tuple(known.get(name) or _named(name) for name in _unique(list(names), "classes"))
-
-
-def _named(name: str) -> EventClass:
+    known = next((entry for entry in LLP_CLASSES if entry.name == name), None)
     words = name.replace("_", " ")
-    return EventClass(name, f"A photo of {words}.", f"This is a sound of {words}", PLAIN_VISUAL, PLAIN_AUDIO)
+    return known or EventClass(name, f"A photo of {words}.", f"This is a sound of {words}")
 
 
-def read_vocabulary(name_or_path: str) -> tuple[EventClass, ...]:
-    """Read a vocabulary by name (`llp`) or from a JSON file holding a list of EventClass fields.
+def read_vocabulary(typed: str) -> tuple[EventClass, ...]:
+    """Read a vocabulary: by name (`llp`), from a JSON file, or of names with commas between (`valor.data.names`).
 
-    A prompt is a text or a list of texts.
+    The file holds a list of names, or of objects with `name` and whatever else of EventClass is to be other than what
+    `named_class` makes of it. A prompt is a text or a list of texts.
 
     Raises:
-        ValueError: Neither a known name nor a file of that form, or two classes share a name.
+        ValueError: None of these, or two classes share a name.
     """
-    if name_or_path in VOCABULARIES:
-        return VOCABULARIES[name_or_path]
-    path = place_of(name_or_path)
+    if typed in VOCABULARIES:
+        return VOCABULARIES[typed]
+    if "," in typed and "://" not in typed and not is_file(typed):
+        return tuple(map(named_class, _unique(split_names(typed), typed)))
+    return vocabulary_file(place_of(typed))
+
+
+def vocabulary_file(path: Place) -> tuple[EventClass, ...]:
+    """Read a vocabulary from a file, see `read_vocabulary`.
+
+    Raises:
+        ValueError: There is no such file, it is of another form, or two classes share a name.
+    """
     if not path.is_file():
         raise ValueError(
-            f"classes must be one of {', '.join(VOCABULARIES)} or a JSON file of classes, got {name_or_path!r}, "
-            "which is no file"
+            f"classes must be one of {', '.join(VOCABULARIES)} or a JSON file of classes, got {str(path)!r}, "
+            "which is no file; names of classes have commas between"
         )
     try:
         entries = as_list(loads(path.read_text(encoding="utf-8")), "the file")
-        classes = tuple(EventClass(**as_object(entry, "a class")) for entry in entries)
+        classes = tuple(_entry(entry) for entry in entries)
     except (ValueError, TypeError) as error:
         raise ValueError(
-            f"{path}: expected a JSON list of objects with name, visual_prompt, audio_prompt, visual_threshold and "
-            f"audio_threshold, got {error}"
+            f"{path}: expected a JSON list of names, or of objects with name and, where they are known, visual_prompt, "
+            f"audio_prompt, visual_threshold and audio_threshold, got {error}"
         ) from error
     _unique(list(class_names(classes)), str(path))
     return classes
 
 
-def read_class_names(typed: str | None, folder: Path) -> tuple[str, ...]:
-    """Names of the classes of annotation tables, for what needs neither captions nor thresholds.
+def _entry(entry: object) -> EventClass:
+    """A class as it stands in a file."""
+    if isinstance(entry, str):
+        return named_class(entry.strip())
+    given = as_object(entry, "a class")
+    if not isinstance(name := given.get("name"), str):
+        raise TypeError(f"name must be text, got {name!r}")
+    captions = named_class(name)
+    made = {"visual_prompt": captions.visual_prompt, "audio_prompt": captions.audio_prompt}
+    return EventClass(**{**made, **given})
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is the path of a file; many names in a row are longer than a path may be."""
+    try:
+        return place_of(text).is_file()
+    except OSError:
+        return False
+
+
+def named_classes(names: Sequence[str]) -> tuple[EventClass, ...]:
+    """The vocabulary of a list of names in their order, see `named_class`.
+
+    Raises:
+        ValueError: No name, or one twice.
+    """
+    return tuple(map(named_class, _unique(list(names), "classes")))
+
+
+def stored_classes(*stores: Place, captions: bool = True) -> tuple[EventClass, ...]:
+    """The classes of the evidence in a store, with the captions its teachers read; LLP's where there is none.
 
     Args:
-        typed: A vocabulary by name, a JSON file of classes or of their names, or names with commas between; None for
-            the file `classes.json` beside the tables, or LLP's classes where there is none.
+        stores: Stores, or folders of them, that need not be there.
+        captions: Whether more than the names will be used.
+
+    Raises:
+        ValueError: There is evidence of several vocabularies.
+    """
+    from valor.label_harvest.store.store import store_manifest
+
+    held = set()
+    for path in (
+        path for store in stores for at in ("manifest.json", "*/manifest.json") for path in matching(store, at)
+    ):
+        with suppress(ValueError):  # of others, or damaged: whoever reads it will say so
+            held.add(_classes_in(store_manifest(path.parent)))
+    if len(held if captions else {class_names(classes) for classes in held}) > 1:
+        raise ValueError(f"{stores[0]}: holds evidence of several vocabularies; say which with classes=FILE")
+    return next(iter(held), LLP_CLASSES)
+
+
+def _classes_in(manifest: Mapping[str, Any]) -> tuple[EventClass, ...]:
+    """The classes of a store with the captions its teachers read."""
+    teachers, names = manifest["teachers"], manifest["class_names"]
+    visual, audio = ((teachers.get(role) or {}).get("prompts") for role in ("visual", "audio"))
+    classes = []
+    for index, name in enumerate(names):
+        known = named_class(name)
+        seen, heard = (held[index] if held and len(held) == len(names) else None for held in (visual, audio))
+        own = EventClass(name, seen or known.visual_prompt, heard or known.audio_prompt)
+        same = (own.visual_prompt, own.audio_prompt) == (known.visual_prompt, known.audio_prompt)
+        classes.append(known if same else own)
+    return tuple(classes)
+
+
+def refuse_other_classes(names: Sequence[str], held: Sequence[str], where: str) -> None:
+    """Refuse classes that are not those of a store, by name.
+
+    Raises:
+        ValueError: They differ, or stand in another order.
+    """
+    if tuple(names) == tuple(held):
+        return
+    strange, lacking = ([name for name in one if name not in other] for one, other in ((names, held), (held, names)))
+    told = [f"{_some(part)} {what}" for part, what in ((strange, "not among them"), (lacking, "missing")) if part]
+    raise ValueError(
+        f"{where}: the classes are not those of the store ({_some(held)}): "
+        f"{'; '.join(told) or 'they stand in another order'}; leave `classes` out, or give those it was harvested with"
+    )
+
+
+def _some(names: Sequence[str], most: int = 5) -> str:
+    """The first names of a list, and that there are more."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def read_class_names(typed: str | None, folder: Place) -> tuple[str, ...]:
+    """Names of the classes of annotation tables.
+
+    Args:
+        typed: As for `read_vocabulary`; None for the file `classes.json` beside the tables, else for what the store in
+            their folder knows, or LLP's.
         folder: Folder of the tables.
 
     Raises:
         ValueError: None of these, or a name stands there twice.
     """
-    beside = folder / CLASSES_FILE
-    typed = typed or (str(beside) if stands(beside) else "llp")
-    if "," in typed:
-        return _unique([name.strip() for name in typed.split(",") if name.strip()], typed)
-    if typed not in VOCABULARIES and Path(typed).is_file():
-        try:
-            held = loads(Path(typed).read_text(encoding="utf-8"))
-        except ValueError:
-            held = None  # read_vocabulary says what is wrong
-        if isinstance(held, list) and held and all(isinstance(name, str) and name.strip() for name in held):
-            return _unique(held, typed)
-    return class_names(read_vocabulary(typed))
+    if typed is None and not stands(folder / CLASSES_FILE):
+        return class_names(stored_classes(folder / STORE, folder, captions=False))
+    return class_names(read_vocabulary(typed) if typed is not None else vocabulary_file(folder / CLASSES_FILE))
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

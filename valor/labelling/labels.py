@@ -9,7 +9,7 @@ import numpy as np
 from valor.data.label_file import FILE_NAME, PseudoLabels, write_label_facts, write_pseudo_labels
 from valor.data.provenance import told_by
 from valor.data.thresholds import read_thresholds
-from valor.data.vocabulary import LLP_CLASSES, EventClass
+from valor.data.vocabulary import LLP_CLASSES, PLAIN_AUDIO, PLAIN_VISUAL, EventClass
 from valor.eval.events import MODALITIES
 from valor.label_harvest.pseudo_labels import judges_of, label_store
 from valor.label_harvest.store.store import EvidenceStore
@@ -19,10 +19,10 @@ PUBLISHED_TEACHERS = {"visual": "clip", "audio": "clap"}
 
 
 def thresholds_of(classes: tuple[EventClass, ...]) -> dict[str, np.ndarray]:
-    """Label thresholds of a vocabulary: float64 [C] logits for `audio` and for `visual`."""
+    """Label thresholds of a vocabulary: float64 [C] logits for `audio` and for `visual`, NaN where it has none."""
     return {
-        "audio": np.array([event_class.audio_threshold for event_class in classes]),
-        "visual": np.array([event_class.visual_threshold for event_class in classes]),
+        "audio": np.array([event_class.audio_threshold for event_class in classes], float),
+        "visual": np.array([event_class.visual_threshold for event_class in classes], float),
     }
 
 
@@ -35,7 +35,7 @@ def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...])
     """The label thresholds that belong to the teachers of a store, which may be of one modality alone.
 
     Those of the vocabulary were chosen for the logits of CLIP and CLAP and mean nothing for another teacher's; the
-    demo's teachers come with their own.
+    demo's teachers come with their own. Of CLIP and CLAP, a class without one has the strictest published one.
 
     Args:
         manifest: Of the store.
@@ -48,7 +48,9 @@ def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...])
     if not names:
         raise ValueError("the store holds features alone; labels need a teacher that judges: harvest with one")
     if names.items() <= PUBLISHED_TEACHERS.items():
-        return {role: thresholds for role, thresholds in thresholds_of(classes).items() if role in names}
+        held = {role: thresholds for role, thresholds in thresholds_of(classes).items() if role in names}
+        plain = {"visual": PLAIN_VISUAL, "audio": PLAIN_AUDIO}
+        return {role: np.where(np.isnan(thresholds), plain[role], thresholds) for role, thresholds in held.items()}
     if all(name == f"demo-{role}" for role, name in names.items()) and classes == LLP_CLASSES:
         from valor.label_harvest.teachers.demo import WEIGHTS  # with torch, which other stores do without
 
@@ -56,7 +58,7 @@ def thresholds_for(manifest: Mapping[str, Any], classes: tuple[EventClass, ...])
         return {role: thresholds for role, thresholds in own.items() if role in names}
     raise ValueError(
         f"there are no label thresholds for the teachers {', '.join(sorted(names.values()))} and these classes; "
-        "give them with thresholds=FILE"
+        "`valor calibrate STORE --criterion tag-rate --out FILE` makes them of the tags; give them with thresholds=FILE"
     )
 
 

@@ -5,7 +5,7 @@ replace or remove; any other file that is in the way, such as a published featur
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valor.data.datasets import dataset_of, vocabulary_of
+from valor.data.datasets import dataset_of, vocabulary_of_store
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, UNDER_WAY, PseudoLabels, read_pseudo_labels, write_label_facts
+from valor.data.names import join_names
 from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds, threshold_origin
-from valor.data.vocabulary import class_names
+from valor.data.vocabulary import PLAIN_AUDIO, PLAIN_VISUAL, EventClass
 from valor.eval.figures.style import to_png
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place
@@ -119,16 +120,33 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
 
 def _read_rules(path: Place, options: LabelOptions) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:
     """(manifest of the store, thresholds by role, where they are from)."""
-    classes = vocabulary_of(options.classes, options.against, path.resolve().parent)
     manifest = store_manifest(path)
-    if class_names(classes) != tuple(manifest["class_names"]):
-        other = repr(options.classes) if options.classes else f"the {len(classes)} from {classes[0].name} on"
-        raise ValueError(f"{path}: the store is of other classes than {other}; pass classes=FILE")
+    beside = (options.against, path.resolve().parent)
+    classes = vocabulary_of_store(manifest["class_names"], options.classes, *beside, where=str(path))
     if options.thresholds is None:
-        thresholds, unverified = thresholds_for(manifest, classes), _unverified(path, manifest)
+        try:
+            thresholds = thresholds_for(manifest, classes)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        unverified = _unverified(path, manifest) | _plain(path, classes, thresholds)
         judges = [str(manifest["teachers"][role]["teacher"]) for role in judging_roles(manifest)]
         return manifest, thresholds, {"default_for": judges} | unverified
     return manifest, read_thresholds(options.thresholds, len(classes)), threshold_origin(options.thresholds)
+
+
+def _plain(path: Place, classes: Sequence[EventClass], roles: Collection[str]) -> dict[str, list[str]]:
+    """The classes without thresholds of their own, named aloud: the strictest published ones stand in."""
+    names = [one.name for one in classes if any(getattr(one, f"{role}_threshold", 0) is None for role in roles)]
+    if names:
+        logger.warning(
+            "%s: %s have no thresholds of their own and take the strictest published ones, %g of CLIP and %g of CLAP; "
+            "`valor calibrate` finds theirs",
+            path,
+            join_names(names[:5]) + ", ..." * (len(names) > 5),
+            PLAIN_VISUAL,
+            PLAIN_AUDIO,
+        )
+    return {"without_thresholds": names} if names else {}
 
 
 def _unverified(path: Place, manifest: Mapping[str, Any]) -> dict[str, list[str]]:

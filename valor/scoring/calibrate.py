@@ -15,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from valor.data.names import join_names
 from valor.data.prediction_files import parse_files, table_files
 from valor.data.predictions import Predictions, align, gate_of, on_truth, told_segments
 from valor.data.tables import Split
 from valor.data.thresholds import ROLES, Calibration
+from valor.data.vocabulary import refuse_other_classes
 from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
 from valor.eval.decide import PostProcessing, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
@@ -105,7 +107,8 @@ def calibrate_store(
         store: evidence with the similarity arrays read.
         split: the clips; those of the store that are in it and whose evidence is complete are used.
         fallback: float [C] by role, `audio`, `visual` or both, or `fused` alone (whose labels go to both
-            modalities): what classes keep that have nothing to be found on, such as the thresholds of the vocabulary.
+            modalities): what classes keep that have nothing to be found on, such as the thresholds of the vocabulary;
+            NaN where there is none: such a class gets the highest threshold that was found.
         criterion: a key of CRITERIA but clip-f: teachers have no gate.
         present_share: for tag-rate, the share of tagged clips in which a class is heard, and seen; their mean for a
             fused teacher.
@@ -119,8 +122,7 @@ def calibrate_store(
     roles = tuple(fallback)
     if roles not in (MODALITIES, *((role,) for role in ROLES)) or not set(roles) <= set(store.roles):
         raise ValueError(f"thresholds are found for audio, visual or both, or for fused, got {roles} of {store.roles}")
-    if store.class_names != split.class_names:
-        raise ValueError("the store is of other classes than the split; choose the vocabulary it was harvested with")
+    refuse_other_classes(split.class_names, store.class_names, f"the split {split.name!r}")
     complete = complete_clips(store, roles)
     wanted = set(split.clip_ids)
     used = [n for n, clip_id in enumerate(store.clip_ids) if complete[n] and clip_id in wanted]
@@ -226,11 +228,15 @@ def _calibration(
 ) -> Calibration:
     """Fill what could not be found, and say so."""
     thresholds = np.where(np.isnan(choice.thresholds), np.stack(list(kept.values())), choice.thresholds)
+    unknown = np.isnan(thresholds)
+    if unknown.all(axis=1).any():
+        raise ValueError("no class has anything to find a threshold on, and none had one before; tag clips with them")
+    thresholds = np.where(unknown, np.nanmax(thresholds, axis=1, keepdims=True), thresholds)
     f_scores = [[None if np.isnan(f) else f for f in row] for row in choice.f_scores.tolist()]
-    for role, row in zip(kept, choice.thresholds, strict=True):
-        names = [class_names[index] for index in np.flatnonzero(np.isnan(row)).tolist()]
-        if names:
-            provenance[f"{role}_kept"] = ", ".join(names)
+    for role, lost, guessed in zip(kept, np.isnan(choice.thresholds), unknown, strict=True):
+        for key, rows in ((f"{role}_kept", lost & ~guessed), (f"{role}_highest", guessed)):
+            if names := [class_names[index] for index in np.flatnonzero(rows).tolist()]:
+                provenance[key] = join_names(names)
     return Calibration(
         applies_to=applies_to,
         class_names=tuple(class_names),

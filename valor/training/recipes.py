@@ -170,6 +170,11 @@ def find_recipe(name: str) -> Recipe:
     raise ValueError(f"recipe must be one of {', '.join(RECIPES)} or a recipe.json, got {name!r}")
 
 
+def for_classes(recipe: Recipe, name: str, count: int) -> Recipe:
+    """A recipe that was found by its name, for so many classes; one that was read says itself for how many it is."""
+    return replace(recipe, parser=replace(recipe.parser, num_classes=count)) if name in RECIPES else recipe
+
+
 def recipe_to_json(recipe: Recipe) -> dict[str, Any]:
     """Turn a recipe into JSON values, every option spelled out."""
     return asdict(recipe)

@@ -109,14 +109,16 @@ def read_run_sets(
         data: Folder of the annotation tables and the features.
         labels: Folder of pseudo labels; None for the published layout in `data`.
         dataset: What `data` holds; None for what its `dataset.json` says, or LLP.
-        names: The classes of the tables; None for those of the data set.
+        names: The classes of the tables; None for those of the data set, or what lies beside the tables.
         allow_random_teachers: Accept labels and features of teachers with random weights.
         test: Also read the test split, if all of it is there; what is missing is logged and is no error.
     """
     labels = (labels or data) if recipe.fit.pseudo_label_weight else None
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels)
-    dataset = dataset or dataset_of(data)
+    if dataset is None:
+        dataset = dataset_of(data)
+        names = names or dataset.names_in(data)
     splits = {role: dataset.read_split(data, dataset.split_for(role), names) for role in ("train", "val")}
     train, val = (
         read_clip_set(data, splits[name], recipe.features, labels=wanted)

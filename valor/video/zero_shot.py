@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from valor.data.names import split_names
 from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import (
     PLAIN_AUDIO,
@@ -26,6 +27,7 @@ from valor.data.vocabulary import (
     VOCABULARIES,
     EventClass,
     class_names,
+    is_file,
     named_classes,
     prompts,
     read_vocabulary,
@@ -140,45 +142,34 @@ def load_zero_shot(
 def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bool]:
     """(classes, whether their thresholds are meant for this): a vocabulary, or classes made of mere names.
 
-    A name that is one of LLP's gets LLP's captions, any other "A photo of NAME." and "This is a sound of NAME".
-
     Raises:
         ValueError: No class, or one twice.
 
     >>> [entry.audio_prompt for entry in read_classes("Dog, glass_breaking")[0]]
     ['This is a sound of dog', 'This is a sound of glass breaking']
     """
-    if isinstance(names, str) and (names in VOCABULARIES or is_vocabulary_file(names)):
+    if isinstance(names, str) and (names in VOCABULARIES or is_file(names)):
         return read_vocabulary(names), names not in VOCABULARIES
-    given = names.split(",") if isinstance(names, str) else list(names)
+    given = split_names(names) if isinstance(names, str) else list(names)
     wanted = [name.strip() for name in given if name.strip()]
     if not wanted or len(set(wanted)) < len(wanted):
         raise ValueError(f"name at least one class to look for, and none twice, got {wanted or 'none'}")
     return named_classes(wanted), False
 
 
-def is_vocabulary_file(text: str) -> bool:
-    """Whether a text is the path of a file; many names in a row are longer than a path may be."""
-    try:
-        return Path(text).is_file()
-    except OSError:
-        return False
-
-
 def _thresholds(classes: tuple[EventClass, ...], teachers: Sequence[Teacher], *, own: bool) -> dict[str, np.ndarray]:
-    """Thresholds of a vocabulary, or the defaults of the teachers."""
-    if own:
-        return {role: np.array([getattr(entry, f"{role}_threshold") for entry in classes]) for role in MODALITIES}
+    """Thresholds of a vocabulary, and where it has none the defaults of the teachers."""
     limits = {}
     for teacher in teachers:
+        known = [getattr(entry, f"{teacher.role}_threshold") if own else None for entry in classes]
         identity = teacher.identity()
         limit = 0.0 if identity["logit_bias"] else DEFAULT_THRESHOLDS.get(str(identity["teacher"]))
-        if limit is None:
+        if limit is None and None in known:
             raise ValueError(
                 f"there is no default threshold for the teacher {identity['teacher']}; give one for each class in a "
                 "vocabulary file or with thresholds=FILE, which `valor calibrate` can make"
             )
-        limits[teacher.role] = np.full(len(classes), limit)
+        limits[teacher.role] = np.array([limit if threshold is None else threshold for threshold in known])
     return limits
 
 

@@ -441,8 +441,9 @@ def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
             for e in found
             if e.modality == modality
         ]
-        names = {name for row in rows for name in (row[0], row[3])}
-        write_rows(folder / f"{modality}.tsv", PREDICTION_COLUMNS, rows, names=names)
+        clip_ids, class_names = ({row[column] for row in rows} for column in (0, 3))
+        path = folder / f"{modality}.tsv"
+        write_rows(path, PREDICTION_COLUMNS, rows, clip_ids=sorted(clip_ids), class_names=sorted(class_names))
     write_clip_list(folder / CLIP_LIST, events)
 
 

@@ -203,6 +203,7 @@ def test_notes_results_and_errors_are_kept_in_a_file(world, tmp_path):
     assert "valor harvest: " in added and "cannot be listed" in added
     assert "cannot be listed" not in typed(*world, "--plan").err  # nothing is kept after the command
     assert typed(*world, "--log", tmp_path / "no" / "log").code == 2
+    assert "its folder is not there" in typed(*world, "--log-json", tmp_path / "no" / "log").complaint()
     assert (
         typed(*world, "--log-every", "-1").complaint().startswith("valor harvest: --log-every must be from 0 to 86400")
     )

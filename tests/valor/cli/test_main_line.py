@@ -84,7 +84,7 @@ def test_clips_that_fail_are_listed_and_change_the_code(line):
         ["gone-------_0_10", "missing"],
         ["torn-------_7_17", "undecodable"],
     ]
-    assert "harvest: 100%" in done.err and "failed=2" in done.err and "Traceback" not in done.err
+    assert re.fullmatch(r"[0-9.]+ clips/s, bound by .+\n", done.err)  # no progress bar, which is for a terminal
     assert [line.harvests[split].code for split in ("val", "test")] == [0, 0]
 
 
@@ -180,7 +180,7 @@ def test_labels_of_other_classes_are_refused(line, tmp_path):
     classes = [{"name": "Dog", "visual_prompt": "a", "audio_prompt": "b", "visual_threshold": 1, "audio_threshold": 2}]
     (tmp_path / "classes.json").write_text(json.dumps(classes))
     done = typed("labels", line.store, "--out", tmp_path / "l", "--classes", tmp_path / "classes.json")
-    assert "the store is of other classes than" in done.complaint() and "pass --classes FILE" in done.err
+    assert "the classes are not those of the store" in done.complaint() and "leave --classes out" in done.err
 
 
 def test_labels_are_scored_against_annotations(line, tmp_path):
@@ -278,7 +278,7 @@ def test_seeds_make_a_run_folder_each(line, labels, tmp_path):
 def test_quiet_training_is_silent_on_stderr(line, labels, tmp_path, capfd):
     given = ("--data", line.data, "--out", tmp_path / "run", *SMALL, *BRIEF, "--labels", labels)
     loud = typed("train", "demo-tags-only", *given, "--set", "features.missing=drop")
-    assert "clip/s" in loud.err and "leaving these clips out" in loud.err
+    assert "leaving these clips out" in loud.err
     kept = [clip for clip in SPLITS["train"] if clip in WHOLE]
     data = write_tables(tmp_path / "whole")
     weak_labels = np.array([[index in TAGS[clip] for index in range(25)] for clip in kept])

@@ -5,7 +5,17 @@ from dataclasses import asdict
 
 import pytest
 
-from valor.data.vocabulary import LLP_CLASSES, EventClass, class_names, prompts, read_class_names, read_vocabulary
+from tests.helpers.toy_store import row_of, write_toy_store
+from valor.data.datasets import vocabulary_of, vocabulary_of_store
+from valor.data.vocabulary import (
+    LLP_CLASSES,
+    EventClass,
+    class_names,
+    prompts,
+    read_class_names,
+    read_vocabulary,
+)
+from valor.label_harvest.store.store import fingerprint, store_manifest
 
 DOG = {
     "name": "Dog",
@@ -59,12 +69,13 @@ def test_a_class_may_have_several_prompts(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "message"), [
-    ("{", "expected a JSON list of objects with name, visual_prompt, .*, got Expecting"),
-    (b"\xff\xfe\x00", "expected a JSON list of objects with name"),
-    ("7", "expected a JSON list of objects"),
-    ({"Dog": DOG}, "expected a JSON list of objects"),
-    (["Dog"], "expected a JSON list of objects"),
-    ([{"name": "Dog"}], "missing 4 required positional arguments: 'visual_prompt'"),
+    ("{", "expected a JSON list of names, or of objects with name and, where .*, got Expecting"),
+    (b"\xff\xfe\x00", "expected a JSON list of names, or of objects with name"),
+    ("7", "expected a JSON list of names"),
+    ({"Dog": DOG}, "expected a JSON list of names"),
+    ([7], "expected a JSON list of names"),
+    (["Dog", " "], "name must be text, got ''"),
+    ([{"visual_prompt": "Dog"}], "name must be text, got None"),
     ([DOG | {"threshold": 3}], "unexpected keyword argument 'threshold'"),
     ([DOG | {"visual_prompt": 3}], "visual_prompt must be text, got 3"),
     ([DOG | {"visual_prompt": []}], r"visual_prompt must be text, got \(\)"),
@@ -113,3 +124,65 @@ def test_names_of_classes_that_are_none_are_refused(tmp_path):
             read_class_names(None, tmp_path)
     with pytest.raises(ValueError, match="Dog,Dog: class names must be unique"):
         read_class_names("Dog,Dog", tmp_path)
+
+
+def test_thresholds_and_captions_may_be_left_out(tmp_path):
+    path = tmp_path / "classes.json"
+    path.write_text(json.dumps(["Glass_breaking", {"name": "Siren", "audio_prompt": "A siren"}, "Speech"]))
+    glass, siren, speech = read_vocabulary(str(path))
+    assert glass == EventClass("Glass_breaking", "A photo of Glass breaking.", "This is a sound of Glass breaking")
+    assert siren == EventClass("Siren", "A photo of Siren.", "A siren") and siren.visual_threshold is None
+    assert speech == LLP_CLASSES[0]
+
+
+def test_names_are_a_vocabulary_and_may_hold_commas(tmp_path):
+    wanted = ("Cry, baby", "Dog")
+    assert class_names(read_vocabulary('"Cry, baby",Dog')) == wanted
+    assert read_class_names(' "Cry, baby" , Dog', tmp_path) == wanted
+    (tmp_path / "classes.json").write_text(json.dumps(wanted))
+    assert read_class_names(None, tmp_path) == wanted
+    assert class_names(vocabulary_of(None, tmp_path)) == wanted
+    assert class_names(vocabulary_of("a,b", tmp_path)) == ("a", "b")
+
+
+def test_a_store_beside_tables_says_their_classes(tmp_path):
+    write_toy_store(tmp_path / "store", {0: [row_of("a")]})
+    held = tuple(store_manifest(tmp_path / "store")["class_names"])
+    assert read_class_names(None, tmp_path) == held == read_class_names(None, tmp_path / "store")
+    (tmp_path / "store" / "other").mkdir()
+    (tmp_path / "store" / "other" / "manifest.json").write_text("{}")
+    assert read_class_names(None, tmp_path) == held
+    (tmp_path / "classes.json").write_text('["Wren"]')
+    assert read_class_names(None, tmp_path) == ("Wren",)
+
+
+def test_other_classes_than_those_of_a_store_are_refused_by_name(tmp_path):
+    assert vocabulary_of_store(class_names(LLP_CLASSES), None, where="s") == LLP_CLASSES
+    assert class_names(vocabulary_of_store(["Dog", "Cow"], None, None, tmp_path, where="s")) == ("Dog", "Cow")
+    for typed, told in (
+        ("Dog,Hen", r"not those of the store \(Dog, Cow\): Hen not among them; Cow missing; leave"),
+        ("Cow,Dog", "they stand in another order"),
+        ("llp", "Speech, Car, Cheering, Cat, Frying_.food. and 19 more not among them"),
+    ):
+        with pytest.raises(ValueError, match=f"^s: the classes are .*{told}"):
+            vocabulary_of_store(["Dog", "Cow"], typed, where="s")
+    (tmp_path / "classes.json").write_text('[{"name": "Dog", "visual_threshold": 3}, "Cow"]')
+    assert vocabulary_of_store(["Dog", "Cow"], None, None, tmp_path, where="s")[0].visual_threshold == 3
+
+
+def test_a_store_keeps_the_captions_it_was_harvested_with(tmp_path):
+    """So that a second harvest into it, without a word on classes, goes on in it."""
+    folder = write_toy_store(tmp_path / "store", {0: [row_of("a")]})
+    manifest = json.loads((folder / "manifest.json").read_text())
+    for number, prompts_ in enumerate((["one", "two"], ["three", "four"])):
+        covered = {key: manifest[key] for key in ("format", "class_names", "grid", "teachers")}
+        covered["teachers"] = {role: {**held, "prompts": prompts_} for role, held in covered["teachers"].items()}
+        other = tmp_path / f"store/{number}"
+        other.mkdir()
+        (other / "manifest.json").write_text(json.dumps({**covered, "fingerprint": fingerprint(covered)}))
+    alone = vocabulary_of(None, tmp_path, store=tmp_path / "store/0")
+    assert [entry.audio_prompt for entry in alone] == ["one", "two"]
+    assert read_class_names(None, tmp_path) == tuple(manifest["class_names"])
+    assert vocabulary_of(None, tmp_path, store=tmp_path / "none") == LLP_CLASSES == vocabulary_of(None, tmp_path)
+    with pytest.raises(ValueError, match="store: holds evidence of several vocabularies; say which with classes=FILE"):
+        vocabulary_of(None, tmp_path, store=tmp_path / "store")

@@ -272,7 +272,7 @@ def test_stores_that_do_not_fit_are_refused(store, split):
     for roles in (("visual", "audio"), ("audio", "fused"), ("smell",), ()):
         with pytest.raises(ValueError, match="thresholds are found for audio, visual or both, or for fused, got"):
             calibrate_store(store, split, dict.fromkeys(roles, np.zeros(C)))
-    with pytest.raises(ValueError, match="the store is of other classes than the split"):
+    with pytest.raises(ValueError, match="the split 'val': the classes are not those of the store .* another order"):
         calibrate_store(store, replace(split, class_names=CLASSES[::-1]), FALLBACK)
     with pytest.raises(ValueError, match="no clip of the split 'val' has complete evidence in this store"):
         calibrate_store(store, replace(split, clip_ids=tuple(f"x{n}" for n in range(N))), FALLBACK)
@@ -294,3 +294,16 @@ def test_the_golden_probabilities_score_no_less_per_class_when_calibrated(shared
     after = f_of(decisions(held, apply_calibration(calibration))[0], split.truth)
     assert (after >= before).all() and after.mean() > before.mean()
     assert len(calibration.thresholds["audio"]) == 25
+
+
+def test_a_class_that_never_had_a_threshold_gets_the_highest_that_was_found(store, split):
+    split.truth[..., 1] = False
+    kept = {"audio": np.array([1.0, np.nan, np.nan]), "visual": np.array([np.nan, 2.5, np.nan])}
+    calibration = calibrate_store(store, split, kept)
+    heard, seen = calibration.thresholds["audio"], calibration.thresholds["visual"]
+    assert heard[1] == max(heard[0], heard[2]) and calibration.provenance["audio_highest"] == "Speech"
+    assert seen[1] == 2.5 and calibration.provenance["visual_kept"] == "Speech"
+    assert "audio_kept" not in calibration.provenance and "visual_highest" not in calibration.provenance
+    split.truth[:] = False
+    with pytest.raises(ValueError, match="no class has anything to find a threshold on, and none had one before"):
+        calibrate_store(store, split, dict.fromkeys(("audio", "visual"), np.full(C, np.nan)))

@@ -7,6 +7,7 @@ from valor.parsers.options import PARSERS
 from valor.training.recipes import (
     RECIPES,
     find_recipe,
+    for_classes,
     override,
     read_recipe,
     recipe_from_json,
@@ -119,3 +120,10 @@ def test_names_of_tables_are_names_of_folders(name):
 def test_unknown_recipe_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"recipe must be one of .*valor, valor\+, .*got 'volar'"):
         find_recipe("volar")
+
+
+def test_a_recipe_by_name_is_for_as_many_classes_as_there_are(tmp_path):
+    assert for_classes(find_recipe("demo"), "demo", 5).parser.num_classes == 5
+    write_recipe(tmp_path / "recipe.json", find_recipe("demo"))
+    read = find_recipe(str(tmp_path))
+    assert for_classes(read, str(tmp_path), 5) == read

@@ -17,6 +17,7 @@ def test_names_become_classes():
     assert classes[0] == next(entry for entry in LLP_CLASSES if entry.name == "Dog")
     assert classes[1].visual_prompt == "A photo of glass breaking."
     assert read_classes("llp") == (LLP_CLASSES, False)
+    assert [entry.name for entry in read_classes('Dog,"Cry, baby"')[0]] == ["Dog", "Cry, baby"]
     for wrong in ("", " , ", "Dog,Dog"):
         with pytest.raises(ValueError, match="at least one class to look for, and none twice"):
             read_classes(wrong)

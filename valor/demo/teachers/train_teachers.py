@@ -25,7 +25,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from valor.data.vocabulary import LLP_CLASSES, class_names, prompts
 from valor.demo.audio.sounds import sample_sound
@@ -34,6 +33,7 @@ from valor.eval.events import BoolArray
 from valor.label_harvest.arrays import read_npz
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.teachers.demo import TinyNetwork, frame_pictures, shrink_frames, sound_pictures
 
 from .captions import draw_captions
@@ -148,7 +148,9 @@ def draw_classes(rng: np.random.Generator) -> np.ndarray:
 def collect(stream: str, samples: Iterable[tuple[np.ndarray, np.ndarray]], count: int) -> Pool:
     """Stack rendered samples."""
     labels, pictures = np.zeros((count, len(LLP_CLASSES)), bool), []
-    for row, (picture, classes) in enumerate(tqdm(samples, f"rendering {stream} samples", count)):
+    for row, (picture, classes) in enumerate(
+        progress_bar(samples, desc=f"rendering {stream} samples", total=count, unit="sample")
+    ):
         pictures.append(picture)
         labels[row, classes] = True
     return Pool(np.stack(pictures), labels)
@@ -264,7 +266,9 @@ def train_network(network: TinyNetwork, samples: Samples, options: TeacherOption
     )
     network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     losses = []
-    bar = tqdm(batches(len(samples.labels), options, steps), f"training {network.role}", steps)
+    bar = progress_bar(
+        batches(len(samples.labels), options, steps), desc=f"training {network.role}", total=steps, unit="step"
+    )
     for batch in bar:
         pictures = disturb(pictures_of(samples, batch))
         captions = draw_captions(LLP_CLASSES, network.role, rng)
