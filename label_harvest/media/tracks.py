@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _TRACK = re.compile(r"0|[1-9][0-9]{0,2}|[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 """A position, or a language tag."""
+_SHOWN = 8
+"""Tracks that a message lists before it only counts; a broadcast may hold a hundred."""
 
 
 def check_track(track: str | None) -> None:
@@ -69,4 +71,10 @@ def chosen_track(container: "av.container.InputContainer", track: str) -> "av.Au
     if len(found) == 1:
         return found[0]
     wrong = f"{len(found)} audio tracks are {track}, choose by position" if found else f"no audio track {track}"
-    raise MediaError(f"{wrong}; it has {', '.join(audio_tracks(container))}")
+    raise MediaError(f"{wrong}; it has {listed_tracks(audio_tracks(container))}")
+
+
+def listed_tracks(tracks: tuple[str, ...]) -> str:
+    """The tracks of a file in a message."""
+    more = f" and {len(tracks) - _SHOWN} more" if len(tracks) > _SHOWN else ""
+    return ", ".join(tracks[:_SHOWN]) + more

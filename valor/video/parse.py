@@ -30,6 +30,7 @@ from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
+from valor.label_harvest.media.tracks import listed_tracks
 from valor.label_harvest.media.windows import Window, num_segments, read_windows, window_starts
 from valor.label_harvest.progress import Bar
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
@@ -321,9 +322,8 @@ def _notes(survey: MediaSurvey, found: Sequence[str]) -> tuple[str, ...]:
             f"ends at {survey.seconds:.1f} s of the {survey.promised_seconds:.1f} s its header says; was it cut off?"
         )
     if len(survey.audio_tracks) > 1:
-        notes.append(
-            f"has several audio tracks ({', '.join(survey.audio_tracks)}); track {survey.audio_track} was heard"
-        )
+        tracks = listed_tracks(survey.audio_tracks)
+        notes.append(f"has several audio tracks ({tracks}); track {survey.audio_track} was heard")
     for note in notes:
         _LOG.warning("%s: %s", survey.path.name, note)
     return tuple(notes)

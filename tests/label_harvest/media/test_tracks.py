@@ -10,7 +10,7 @@ from valor.label_harvest.media.decode_pool import DecodePool
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import DirectReader
-from valor.label_harvest.media.tracks import check_track
+from valor.label_harvest.media.tracks import check_track, listed_tracks
 
 LEVELS = (0.05, 0.2, 0.4)
 
@@ -59,6 +59,11 @@ def test_a_track_that_is_not_there_lists_those_that_are(film, track, said):
     for read in (DirectReader().survey, lambda path, track: read_clip(path, grid=GRID, track=track)):
         with pytest.raises(MediaError, match=f"film.mkv: {said}.*; {tracks}"):
             read(film, track)
+
+
+def test_of_many_tracks_some_are_listed():
+    assert listed_tracks(tuple("abcdefgh")) == "a, b, c, d, e, f, g, h"
+    assert listed_tracks(tuple("abcdefghij")) == "a, b, c, d, e, f, g, h and 2 more"
 
 
 def test_where_there_is_no_sound_there_is_none_to_choose(tmp_path):
