@@ -14,6 +14,12 @@ SHARED = Path(os.environ.get("VALOR_SHARED", ROOT.parent / "shared"))
 """Reference material beside the checkout: golden vectors, the LLP tables, sample clips. Never part of the project."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole modules marked slow come first, so that no process is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of reference material; tests that need it skip where it is absent."""

@@ -1,18 +1,12 @@
-"""The whole line on small worlds: the gain, the control, what is cached, what a kill costs."""
+"""The whole line on a small world: the gain, the control, what is cached."""
 
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import ROOT
 from valor.data.predictions import align, decisions
 from valor.demo.picture import typical_row, write_demo_picture
 from valor.demo.report import SHOWN_CLIPS, clip_gains, report_document, shown_rows, type_av_gains, write_report
@@ -137,28 +131,6 @@ def test_the_control_moves_scores_and_nothing_else(finished: tuple[Path, DemoRes
         rows = [store.clip_ids.index(clip_id) for clip_id in split.clip_ids]
         inside = store.arrays["audio.similarity"][rows].sum(dtype=np.float64)
         assert np.isclose(shuffled.arrays["audio.similarity"][rows].sum(dtype=np.float64), inside)
-
-
-def test_killed_runs_end_with_the_scores_of_an_undisturbed_one(tmp_path: Path) -> None:
-    options = ["--clips", "60", "--seeds", "1", "--quiet"]
-
-    def start(out: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "valor", "demo", "--out", str(tmp_path / out), *options]
-        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True)
-
-    assert start("whole").wait(300) == 0
-    for sign in ("data/videos/*.mp4", "data/store/*/manifest.json", "runs/valor/seed-0/last.safetensors"):
-        process = start("killed")
-        while not list((tmp_path / "killed").glob(sign)):
-            assert process.poll() is None, f"the run ended before {sign}"
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert start("killed").wait(300) == 0
-    whole, killed = (
-        json.loads((tmp_path / out / "scores.json").read_text(encoding="utf-8")) for out in ("whole", "killed")
-    )
-    assert killed["rows"] == whole["rows"]
 
 
 def test_another_world_is_refused(finished: tuple[Path, DemoResult]) -> None:
