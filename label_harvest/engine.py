@@ -213,7 +213,7 @@ def read_row(row: KnownClip, path: Path | None, read: Callable[[], ClipMedia] | 
     """
     if read is None or path is None:
         return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
-    found: dict[str, object] = {"file": path.name, "file_bytes": _size(path)}
+    found = file_facts(path)
     try:
         media = read()
     except MediaError as error:
@@ -221,12 +221,13 @@ def read_row(row: KnownClip, path: Path | None, read: Callable[[], ClipMedia] | 
     return ShardRow(row.clip_id, media.status, media.message, row.tags, {**found, **media.provenance}), media
 
 
-def _size(path: Path) -> int | None:
-    """Bytes of a file, by which a later run sees that it was replaced."""
+def file_facts(path: Path) -> dict[str, object]:
+    """Name of a file, and its bytes, by which a later run sees that it was replaced."""
     try:
-        return path.stat().st_size
+        size: int | None = path.stat().st_size
     except OSError:
-        return None
+        size = None
+    return {"file": path.name, "file_bytes": size}
 
 
 class _Ahead(Generic[S, T]):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .inputs import CHANGED, Scope
-from .media.clip import FAILURES, STATUSES, Grid
+from .media.clip import CLIP, FAILURES, LENGTHS, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
 from .media.process import DecodeLimits, usable_cores
 from .media.tracks import check_track
@@ -37,6 +37,7 @@ from .store.shards import (
 from .store.share import WHOLE, Share, list_lock, remove_leftovers, write_lock
 from .store.store import describe, open_store
 from .teachers.teacher import NEEDS, Teacher
+from .whole import WholeEngine
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +74,10 @@ class HarvestOptions:
     audio_track: str | None = None
     """Which of several audio tracks of a clip is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language,
     such as eng (the one FFmpeg plays); a store is of one choice."""
+    length: str = CLIP
+    """How much of a clip is read: its first ten segments (clip), all of it (whole), or all of it in windows that
+    overlap by half (windows); a store is of one choice. Of what is cut off, the status and the end of the run say how
+    much it was."""
     retry: tuple[str, ...] = ()
     """Clips with these statuses are read again, and with `CHANGED` those whose file has another size now. Missing ones
     always are, once their file has come. What cannot be read this time keeps the evidence it has."""
@@ -91,6 +96,10 @@ class HarvestOptions:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         check_track(self.audio_track)
+        if self.length not in LENGTHS:
+            raise ValueError(f"length must be one of {', '.join(LENGTHS)}, got {self.length!r}")
+        if self.length != CLIP and self.decoder != PYAV:
+            raise ValueError(f"{self.decoder} reads clips of one length alone; choose decoder={PYAV} or length={CLIP}")
         if not 0 <= self.log_every <= LONGEST_SECONDS:
             raise ValueError(f"log_every must be from 0 to {LONGEST_SECONDS:g} s, got {self.log_every:g}")
         if not self.limits.seconds <= LONGEST_SECONDS:
@@ -195,14 +204,16 @@ def harvest(
             store holds a clip with other tags.
         OSError: The disk is full, or decoding processes do not work on this machine.
     """
-    options, engine = options or HarvestOptions(), engine or LocalEngine(teachers)
+    options = options or HarvestOptions()
+    engine = engine or _engine_here(teachers, options)
     started = time.monotonic()
     check_decoder(options.decoder)
     grid = _grid_of(options.grid, teachers)
     paths = find_media(videos, manifest.clip_ids) if media is None else media
     identities = {teacher.role: teacher.identity() for teacher in teachers}
     reading = {"decoder": options.decoder, "audio_track": options.audio_track and options.audio_track.lower()}
-    wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, **reading)
+    length = options.length
+    wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, **reading, length=length)
     folder = open_store(store, wanted)
     facts = {"share": str(options.share), "store": str(folder)}
     with write_lock(folder, options.share), Progress(options.log_json, facts, every=options.log_every) as said:
@@ -238,6 +249,13 @@ def harvest(
         logger.info("%.2f clips/s, %s", _num_clips(plans) / seconds, engine.clock)
     skipped = len(rows) - _num_clips(plans)
     return HarvestReport(folder, rows, skipped, seconds, engine.clock)
+
+
+def _engine_here(teachers: Sequence[Teacher], options: HarvestOptions) -> Engine:
+    """Who decodes and judges in this process."""
+    if options.length == CLIP:
+        return LocalEngine(teachers)
+    return WholeEngine(teachers, length=options.length, windows_per_batch=options.clips_per_batch)
 
 
 def _grid_of(grid: Grid, teachers: Sequence[Teacher]) -> Grid:
@@ -355,7 +373,8 @@ class _Run:
         for plan in plans:
             batches = list(plan.batches(self.options.clips_per_batch))
             old = None if plan.again is None else read_shard(self.folder, plan.index)
-            begun[plan.index] = ShardEvidence(plan, self.teachers, self.options.grid.num_segments, old, len(batches))
+            segments = self.options.grid.num_segments if self.options.length == CLIP else None
+            begun[plan.index] = ShardEvidence(plan, self.teachers, segments, old, len(batches))
             for positions in batches:
                 rows = tuple(plan.rows[position] for position in positions)
                 yield Batch(plan.index, positions, rows, tuple(self.paths[row.clip_id] for row in rows))

@@ -4,6 +4,7 @@ The folder of videos, the store and the room on its disk are all known without t
 holds is known in part: classes, grid, decoder, the names of teachers, their prompts, and the weights that are a file.
 """
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .disk import file_sha256
-from .media.clip import FAILURES, Grid, MediaError
+from .media.clip import CLIP, FAILURES, Grid, MediaError
 from .media.decoders import PYAV
 from .places.place import Place, free_bytes, matching, place_of, refuse_unwritable
 from .store.manifest import HarvestManifest, find_media
@@ -20,7 +21,7 @@ from .store.origins import read_origins
 from .store.plan import ShardPlan, named_as_in_store, new_shards, replaced_files, shards_to_mend
 from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
 from .store.share import WHOLE, Share, write_lock
-from .store.store import decoder_of, differences
+from .store.store import decoder_of, differences, length_of
 
 CHANGED = "changed"
 """Asks for the clips whose file has another size now than when it was read."""
@@ -39,6 +40,7 @@ class KnownStore:
     """By role, the part of each identity that is known."""
     decoder: str = PYAV
     audio_track: str | None = None
+    length: str = CLIP
     weight_files: Mapping[str, Path] = field(default_factory=dict)
     """By role, weights that were given as a file."""
     clip_bytes: int | None = None
@@ -52,6 +54,7 @@ class KnownStore:
         told += differences({name: found.get("grid", {}).get(name) for name in grid}, grid, ".grid")
         told += differences(decoder_of(found), self.decoder, ".decoder")
         told += differences(found.get("audio_track"), self.audio_track and self.audio_track.lower(), ".audio_track")
+        told += differences(length_of(found), self.length, ".length")
         theirs = found.get("teachers", {})
         told += differences(sorted(theirs), sorted(self.teachers), ".teachers")
         for role, known in self.teachers.items():
@@ -225,7 +228,7 @@ class HarvestPlan:
     longer: int
     """How many of these go on behind the grid, where nothing is read."""
     read_seconds: float
-    """What the grid lets be read of them at most."""
+    """What is read of them at most: what the grid holds, or all."""
     clip_bytes: float | None
     """What a clip takes: of finished shards, else as the teachers' names say; None where neither is known."""
     free: int | None
@@ -280,8 +283,8 @@ def plan_harvest(
         shards=len(plans),
         media_seconds=seconds,
         headers=headers,
-        longer=longer,
-        read_seconds=len(files) * known.grid.seconds,
+        longer=longer if known.length == CLIP else 0,
+        read_seconds=len(files) * known.grid.seconds if known.length == CLIP else math.inf,
         clip_bytes=measured or known.clip_bytes,
         free=free_bytes(place_of(store)),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.label_harvest.harvest import HarvestOptions
 from valor.label_harvest.inputs import KnownStore
+from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, check_teacher
 from valor.label_harvest.teachers.teacher import LongCaptionError, as_json, captions_of
 
@@ -112,14 +113,18 @@ def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options:
         teachers[role] = identity
     files = {role: Path(path) for role, path in choice.checkpoints.items() if Path(path).is_file()}
     everybody = [*names.values(), *extractors.values()]
+    fixed = options.length == CLIP
+    if choice.raw_maps and not fixed:
+        raise ValueError(f"raw maps are of clips of one length; leave raw_maps out or harvest with length={CLIP}")
     return KnownStore(
         class_names=class_names(classes),
         grid=options.grid,
         decoder=options.decoder,
         audio_track=options.audio_track,
+        length=options.length,
         teachers=teachers,
         weight_files=files,
-        clip_bytes=_clip_bytes(choice, everybody, len(classes), options.grid.num_segments),
+        clip_bytes=_clip_bytes(choice, everybody, len(classes), options.grid.num_segments) if fixed else None,
     )
 
 

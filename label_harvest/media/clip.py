@@ -63,13 +63,18 @@ def _check_positive(**counts: int) -> None:
             raise ValueError(f"{name} must be at least 1, got {count}; there is nothing to choose from")
 
 
-STATUSES = ("ok", "still", "silent", "short", "no_audio", "no_video", "undecodable", "timeout", "missing")
+STATUSES = ("ok", "still", "cut", "silent", "short", "no_audio", "no_video", "undecodable", "timeout", "missing")
 """What can be said of a clip, mildest first; a clip with several troubles carries the last one that applies."""
-FAILURES = STATUSES[2:]
+FAILURES = STATUSES[3:]
 """Statuses that make a run end with a failure: some evidence of the clip is absent or speaks of silence.
 
-A `still` clip (a photograph under a sound) has whole evidence and is only pointed out.
+A `still` clip (a photograph under a sound) and one that is `cut` to the grid have whole evidence and are only pointed
+out.
 """
+
+CLIP, WHOLE, WINDOWS = "clip", "whole", "windows"
+LENGTHS = (CLIP, WHOLE, WINDOWS)
+"""How much of a clip is harvested, see whole.py."""
 
 UNREAD = "unread_seconds"
 """In the provenance of the streams of a clip that is longer than the grid: seconds of the file that were not read."""

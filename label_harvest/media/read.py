@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .clip import STATUSES, ClipMedia, Grid, MediaError
+from .clip import STATUSES, UNREAD, ClipMedia, Grid, MediaError
 from .frames import DecodedClip, Sound, decode_clip
 from .resample import resample
 
@@ -46,6 +46,9 @@ def finish_clip(decoded: DecodedClip, *, grid: Grid, name: str) -> ClipMedia:
     """
     picture, sound = decoded.picture, decoded.sound
     troubles = [("no_video", "no video stream")] if picture is None else list(picture.troubles)
+    unread = [stream.provenance.get(UNREAD) for stream in (picture, sound) if stream is not None]
+    if unread and unread[0]:
+        troubles.append(("cut", f"the {unread[0]} s behind the {grid.seconds:g} s of the grid were not read"))
     waveform, heard = None, None
     if sound is None:
         troubles.append(("no_audio", "no audio stream"))

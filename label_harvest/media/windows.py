@@ -257,3 +257,59 @@ def _dropped(held: np.ndarray, first: int, begin: int) -> tuple[np.ndarray, int]
     """What is held from sample `begin` on, and the number of its first sample; `held` begins with sample `first`."""
     passed = min(len(held), begin - first)
     return held[passed:], first + passed
+
+
+def window_weights(num_segments: int) -> np.ndarray:
+    """float64 [T], how much each segment of a window counts.
+
+    >>> window_weights(10).tolist()
+    [1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 4.0, 3.0, 2.0, 1.0]
+    """
+    position = np.arange(num_segments, dtype=np.float64)
+    return np.minimum(position, num_segments - 1 - position) + 1
+
+
+class Merger:
+    """What was found in overlapping windows -> what there is in each segment of the whole media, without seams.
+
+    A segment that lies in several windows gets their weighted mean. The weight of a window falls linearly from its
+    middle to its ends (`window_weights`): where one window takes over from the next, it does so gradually, and what is
+    far from the edge of a window, where a network knows its surroundings best, counts most. A segment in one window
+    only, such as every one of a clip, keeps its value to the bit. Takes as much memory as the result.
+    """
+
+    def __init__(self, num_segments: int, shape: tuple[int, ...]) -> None:
+        """Begin with nothing.
+
+        Args:
+            num_segments: Of the whole media.
+            shape: What there is in a segment, such as (M, C) probabilities.
+        """
+        self._sums = np.zeros((num_segments, *shape))
+        self._weights = np.zeros((num_segments, *shape))
+        self._only = np.full((num_segments, *shape), np.nan, np.float32)
+        self._counts = np.zeros((num_segments, *shape), np.int32)
+
+    def add(self, start: int, values: np.ndarray) -> None:
+        """Add a window.
+
+        Args:
+            start: Its first segment.
+            values: float [T, ...], NaN where there is nothing to add; what lies beyond the end is left out.
+        """
+        there = slice(start, start + len(values))
+        kept = values[: len(self._sums) - start]
+        known = ~np.isnan(kept)
+        weights = window_weights(len(values))[: len(kept)].reshape(-1, *[1] * (kept.ndim - 1))
+        weights = np.where(known, weights, 0)
+        self._sums[there] += np.where(known, kept, 0) * weights
+        self._weights[there] += weights
+        self._counts[there] += known
+        self._only[there] = np.where(known, kept, self._only[there])
+
+    def result(self) -> np.ndarray:
+        """float32 [segments, ...], NaN where nothing was added."""
+        with np.errstate(invalid="ignore"):
+            means = (self._sums / self._weights).astype(np.float32)
+        merged: np.ndarray = np.where(self._counts == 1, self._only, means)
+        return merged

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..media.clip import FAILURES, STATUSES
+from ..media.clip import CLIP, FAILURES, STATUSES
 from ..places.place import Place, each, matching, place_of, rename, sync_folder
 from ..teachers.teacher import NEEDS
 from .listing import (
@@ -37,27 +37,30 @@ from .shards import (
     Marker,
     NewerMarkerError,
     ShardRow,
+    clip_slices,
     damaged_numbers,
     failures_table,
     finish_rewrites,
     known_clips,
     marker_paths,
+    num_rows,
     read_marker,
     read_markers,
     read_shard,
+    rows_of_clips,
     seal_marker,
     unclaimed_arrays,
     write_failures,
     write_shard,
 )
 from .share import remove_leftovers, write_lock
-from .store import decoder_of, open_store, store_folder, store_manifest
+from .store import decoder_of, length_of, open_store, store_folder, store_manifest
 
 DAMAGED = "damaged"
 """Folder inside a store where `repair_store` puts shards that cannot be trusted; nothing reads it."""
 _WITHOUT = {"waveform": "no_audio", "frames": "no_video", "slots": "no_video"}
 """Status of a clip that lacks a stream."""
-_WHOLE = ("ok", "still", "silent")
+_WHOLE = ("ok", "still", "cut", "silent")
 """Statuses with which a clip has all evidence."""
 
 
@@ -136,7 +139,11 @@ def _problems(rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], manife
             yield f"{row.clip_id} has the unknown tags {sorted(set(row.tags) - classes)}"
     if len({composed(row.clip_id) for row in rows}) != len(rows):
         yield "a clip occurs twice"
-    shape = (len(rows), manifest["grid"]["num_segments"], len(classes))
+    slices, total = clip_slices(rows), num_rows(rows)
+    if (length_of(manifest) != CLIP) != (slices is not None):
+        yield f"its clips must {'' if slices is None else 'not '}say how many segments they have"
+        return
+    shape = (total, len(classes)) if slices else (total, manifest["grid"]["num_segments"], len(classes))
     for role in [role for role, identity in manifest["teachers"].items() if "prompts" in identity]:
         similarity = arrays.get(f"{role}.similarity")
         if similarity is None or similarity.dtype != np.float32 or similarity.shape != shape:
@@ -144,25 +151,25 @@ def _problems(rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], manife
             yield f"{role}.similarity must be float32 {list(shape)}, got {found}"
     for name, array in arrays.items():
         role = name.partition(".")[0]
-        if role not in manifest["teachers"] or len(array) != len(rows) or array.dtype.kind != "f":
-            yield f"{name} must be an array of a teacher with {len(rows)} rows, got {array.dtype} {list(array.shape)}"
+        if role not in manifest["teachers"] or len(array) != total or array.dtype.kind != "f":
+            yield f"{name} must be an array of a teacher with {total} rows, got {array.dtype} {list(array.shape)}"
         else:
             yield from _absence_problems(name, array, rows)
 
 
 def _absence_problems(name: str, array: np.ndarray, rows: Sequence[ShardRow]) -> Iterator[str]:
     """Where evidence is there that should not be, or the other way round."""
-    parts = array.reshape(*array.shape[:2], -1)
-    absent = np.isnan(parts).all(axis=2)
-    torn = np.isnan(parts).any(axis=2) & ~absent
-    infinite = np.isinf(parts).any(axis=(1, 2))
+    slices = clip_slices(rows) or [slice(n, n + 1) for n in range(len(rows))]
     without = (*(_WITHOUT[stream] for stream in NEEDS.get(name.partition(".")[0], ())), *UNREAD)
-    for position, row in enumerate(rows):
-        if infinite[position] or torn[position].any():
-            yield f"{row.clip_id}: {name} is {'infinite' if infinite[position] else 'absent in part of a segment'}"
-        elif row.status in without and not absent[position].all():
+    for row, place in zip(rows, slices, strict=True):
+        segments = array[place].reshape(-1, array.shape[-1])
+        nan, infinite = np.isnan(segments), bool(np.isinf(segments).any())
+        absent = nan.all(axis=1)
+        if infinite or (nan.any(axis=1) & ~absent).any():
+            yield f"{row.clip_id}: {name} is {'infinite' if infinite else 'absent in part of a segment'}"
+        elif row.status in without and not absent.all():
             yield f"{row.clip_id}: {name} is there although the clip is {row.status}"
-        elif row.status in _WHOLE and absent[position].any():
+        elif row.status in _WHOLE and absent.any():
             yield f"{row.clip_id}: {name} is absent although the clip is {row.status}"
 
 
@@ -330,7 +337,7 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
             if shard.folder != target:
                 kept = shard.at_home(homes)
                 rows, arrays = read_shard(shard.folder, shard.index)
-                write_shard(target, number, _rows_of(arrays, kept), [rows[n] for n in kept])
+                write_shard(target, number, _rows_of(arrays, rows, kept), [rows[n] for n in kept])
         markers = read_markers(target)
         clips = list(known_clips(markers))
         write_failures(target, [clip for clip in clips if clip.status in FAILURES])
@@ -435,7 +442,11 @@ def _evidence(shard: _Shard) -> dict[str, _ClipEvidence]:
     return {
         composed(row.clip_id): (
             json.dumps({**vars(row), "clip_id": composed(row.clip_id)}, sort_keys=True),
-            {name: array[n].tobytes() for name, array in arrays.items() if not np.isnan(array[n]).all()},
+            {
+                name: held.tobytes()
+                for name, array in arrays.items()
+                if not np.isnan(held := rows_of_clips(array, rows, [n])).all()
+            },
         )
         for n, row in enumerate(rows)
     }
@@ -472,7 +483,7 @@ def _clips_at_home(shard: _Shard, homes: Mapping[str, tuple[Place, int]]) -> tup
     return tuple(shard.marker.clips[n].clip_id for n in shard.at_home(homes))
 
 
-def _rows_of(arrays: Mapping[str, np.ndarray], kept: Sequence[int]) -> dict[str, np.ndarray]:
-    """Some rows of each array; a feature without a number in them is left out, as a harvest leaves it out."""
-    some = {name: array[kept] for name, array in arrays.items()}
+def _rows_of(arrays: Mapping[str, np.ndarray], rows: Sequence[ShardRow], kept: Sequence[int]) -> dict[str, np.ndarray]:
+    """Some clips of each array; a feature without a number in them is left out, as a harvest leaves it out."""
+    some = {name: rows_of_clips(array, rows, kept) for name, array in arrays.items()}
     return {name: array for name, array in some.items() if name.endswith(".similarity") or not np.isnan(array).all()}

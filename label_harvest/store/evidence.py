@@ -13,7 +13,7 @@ import numpy as np
 from ..media.clip import ClipMedia
 from ..teachers.teacher import NEEDS, Evidence, StagedTeacher, Teacher
 from .plan import UNREAD, ShardPlan
-from .shards import ShardRow
+from .shards import ShardRow, clip_slices, num_rows, rows_of_clips
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class ShardEvidence:
         self,
         plan: ShardPlan,
         teachers: Sequence[Teacher],
-        num_segments: int,
+        num_segments: int | None,
         old: OldShard | None,
         batches: int,
     ) -> None:
@@ -41,7 +41,7 @@ class ShardEvidence:
         Args:
             plan: What is to be made.
             teachers: One per role.
-            num_segments: T of the grid.
+            num_segments: T of the grid; None for clips of any length.
             old: The shard as it is, None for one that is made from nothing.
             batches: How many will come.
         """
@@ -83,15 +83,19 @@ class ShardEvidence:
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays of the shard, [n, ...] by name; NaN where a clip has no evidence."""
         arrays: dict[str, np.ndarray] = {}
+        slices = None if self._num_segments else clip_slices(self.rows)
         for teacher in self._teachers:
-            answers = self._answers[teacher.role]
-            arrays.update(_stack(teacher, [answers.get(n) for n in range(len(self.rows))], self._num_segments))
+            answers = [self._answers[teacher.role].get(n) for n in range(len(self.rows))]
+            stacked = _joined(teacher, answers, slices) if slices else _stack(teacher, answers, self._num_segments or 0)
+            arrays.update(stacked)
         kept = sorted(self._kept)
         for name, old in self._old.items() if kept else ():
-            if name not in arrays and not np.isnan(old[kept]).all():
-                arrays[name] = np.full(old.shape, np.nan, old.dtype)
+            known = rows_of_clips(old, self._was, kept)
+            if name not in arrays and not np.isnan(known).all():
+                arrays[name] = np.full((num_rows(self.rows), *old.shape[1:]), np.nan, old.dtype)
             if name in arrays:
-                arrays[name][kept] = old[kept]
+                places = np.concatenate([np.arange(num_rows(self.rows))[slices[n]] for n in kept]) if slices else kept
+                arrays[name][places] = known
         return arrays
 
     def differs(self, arrays: Mapping[str, np.ndarray]) -> bool:
@@ -222,3 +226,22 @@ def _stack(teacher: Teacher, answers: Sequence[Evidence | None], num_segments: i
                 arrays[name] = np.full((len(answers), *array.shape), np.nan, np.float16)
             arrays[name][row] = array
     return arrays
+
+
+def _joined(teacher: Teacher, answers: Sequence[Evidence | None], slices: Sequence[slice]) -> dict[str, np.ndarray]:
+    """The same of clips of any length: one row per segment, the clips one after another."""
+    found = [{} if answer is None else dict(answer.features) for answer in answers]
+    widths = {name: array.shape[1] for features in found for name, array in features.items()}
+    prompts = teacher.identity().get("prompts")
+    dtypes: dict[str, type[np.floating]] = dict.fromkeys(widths, np.float16)
+    if isinstance(prompts, Sequence):
+        widths, dtypes = {"similarity": len(prompts), **widths}, {"similarity": np.float32, **dtypes}
+        for features, answer in zip(found, answers, strict=True):
+            if answer is not None and answer.similarity is not None:
+                features["similarity"] = answer.similarity
+    rows = slices[-1].stop
+    arrays = {name: np.full((rows, width), np.nan, dtypes[name]) for name, width in widths.items()}
+    for place, features in zip(slices, found, strict=True):
+        for name, array in features.items():
+            arrays[name][place] = array
+    return {f"{teacher.role}.{name}": array for name, array in arrays.items()}

@@ -42,6 +42,8 @@ _METADATA = "__metadata__"
 """What safetensors calls what a file says beside its arrays."""
 _DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}
 """What safetensors calls the numbers of a store."""
+SEGMENTS = "segments"
+"""In the provenance of a clip of a store of clips of any length: how many segments it has, rows of each array."""
 _LONGEST_HEADER = 2**26
 """Bytes; a safetensors header that claims more is damaged."""
 
@@ -114,7 +116,8 @@ def write_shard(folder: Place, index: int, arrays: Mapping[str, np.ndarray], row
     Args:
         folder: From `open_store`, under `write_lock`.
         index: Number of the shard.
-        arrays: float [n, ...] by name, one row per clip.
+        arrays: float [n, ...] by name, one row per clip; of clips of any length one row per segment, those of a clip
+            after those of the one before it.
         rows: The n clips.
 
     Raises:
@@ -123,8 +126,8 @@ def write_shard(folder: Place, index: int, arrays: Mapping[str, np.ndarray], row
     from safetensors.numpy import save
 
     for name, array in arrays.items():
-        if len(array) != len(rows):
-            raise ValueError(f"{name} must have {len(rows)} rows, one per clip, got {list(array.shape)}")
+        if len(array) != num_rows(rows):
+            raise ValueError(f"{name} must have {num_rows(rows)} rows, one per clip, got {list(array.shape)}")
     whole = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
     payload = save(whole, {_CLIP_IDS: json.dumps([row.clip_id for row in rows])})
     marker = marker_bytes(rows, {name: array_sha256(array) for name, array in whole.items()}, payload)
@@ -137,6 +140,29 @@ def write_shard(folder: Place, index: int, arrays: Mapping[str, np.ndarray], row
     else:
         write_atomic(path, payload)
         write_atomic(done, marker)
+
+
+def clip_slices(rows: Sequence[ShardRow]) -> list[slice] | None:
+    """Where the rows of each clip lie in the arrays of a shard; None where each clip has one row."""
+    counts = [row.provenance.get(SEGMENTS) for row in rows]
+    if None in counts or not counts:
+        return None
+    ends = np.cumsum([int(str(count)) for count in counts]).tolist()
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def num_rows(rows: Sequence[ShardRow]) -> int:
+    """How many rows the arrays of these clips have."""
+    slices = clip_slices(rows)
+    return len(rows) if slices is None else slices[-1].stop
+
+
+def rows_of_clips(array: np.ndarray, rows: Sequence[ShardRow], clips: Sequence[int]) -> np.ndarray:
+    """What an array of a shard has of some of its clips, in the order given."""
+    slices = clip_slices(rows)
+    if slices is None:
+        return array[list(clips)]
+    return np.concatenate([array[slices[n]] for n in clips]) if len(clips) else array[:0]
 
 
 def seal_marker(folder: Place, index: int) -> None:
@@ -298,9 +324,9 @@ def _check_of_rows(
             f"{path}: its arrays are of other clips than its done-marker; harvest again or repair the store"
         )
     for name, array in arrays.items():
-        if len(array) != len(rows):
+        if len(array) != num_rows(rows):
             raise ValueError(
-                f"{path}: {name} must have one row for each of the {len(rows)} clips of its done-marker, got "
+                f"{path}: {name} must have the {num_rows(rows)} rows of the clips of its done-marker, got "
                 f"{list(array.shape)}; harvest again or repair the store"
             )
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..media.clip import CLIP
 from ..media.decoders import PYAV
 from ..places.place import Place, matching, place_of, sync_folder, write_atomic
 from .listing import listed, lost_clips, lost_shards, refuse_gaps
@@ -31,6 +32,7 @@ from .manifest import composed
 from .shards import (
     FORMAT_VERSION,
     KnownClip,
+    clip_slices,
     held_arrays,
     marker_paths,
     read_json,
@@ -57,10 +59,20 @@ class EvidenceStore:
     manifest: dict[str, Any]
     held: tuple[str, ...] = ()
     """Names of all arrays there are, read or not."""
+    segments: np.ndarray | None = None
+    """int64 [N], how many segments each clip has; what lies behind is NaN. None where all have those of the grid."""
 
     def __post_init__(self) -> None:
         """Compose the names of the clips; the store keeps them as they were given."""
         object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
+
+    @property
+    def valid(self) -> np.ndarray | None:
+        """Bool [N, T], the segments that are there; None where all are."""
+        if self.segments is None:
+            return None
+        valid: np.ndarray = np.arange(self.segments.max(initial=1)) < self.segments[:, None]
+        return valid
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -93,6 +105,7 @@ def describe(
     *,
     decoder: str | None = None,
     audio_track: str | None = None,
+    length: str = CLIP,
 ) -> dict[str, Any]:
     """The manifest of a store: what the fingerprint covers, and the fingerprint itself.
 
@@ -103,6 +116,7 @@ def describe(
             class, a feature extractor holds none of these.
         decoder: Name of the library that decodes; `pyav` is not written down, as in stores older than the choice.
         audio_track: Which audio track is heard; None, for the best one, is not written down either.
+        length: How much of a clip is read; `clip` is not written down either.
 
     Raises:
         ValueError: There is no teacher, or one has other than one prompt per class.
@@ -121,7 +135,11 @@ def describe(
         "grid": dict(grid),
         "teachers": {role: dict(identity) for role, identity in teachers.items()},
     }
-    choices = {"decoder": None if decoder == PYAV else decoder, "audio_track": audio_track}
+    choices = {
+        "decoder": None if decoder == PYAV else decoder,
+        "audio_track": audio_track,
+        "length": None if length == CLIP else length,
+    }
     covered |= {name: choice for name, choice in choices.items() if choice is not None}
     return {**covered, "fingerprint": fingerprint(covered)}
 
@@ -129,6 +147,11 @@ def describe(
 def decoder_of(manifest: Mapping[str, object]) -> str:
     """Name of the library that decoded the clips of a store."""
     return str(manifest.get("decoder", PYAV))
+
+
+def length_of(manifest: Mapping[str, object]) -> str:
+    """How much of the clips of a store was read, one of `LENGTHS`; but for `clip` they have any number of segments."""
+    return str(manifest.get("length", CLIP))
 
 
 def track_of(manifest: Mapping[str, object]) -> str:
@@ -141,7 +164,7 @@ def open_store(root: str | Place, manifest: dict[str, Any]) -> Place:
 
     Raises:
         ValueError: The root is no folder that can be written, the folder holds another manifest, or the root holds
-            what another decoder, or another audio track, gave of the same teachers, classes and grid.
+            what another decoder, audio track or length gave of the same teachers, classes and grid.
     """
     root = place_of(root)
     inside = (root / "manifest.json").is_file()
@@ -167,10 +190,11 @@ def open_store(root: str | Place, manifest: dict[str, Any]) -> Place:
 
 
 def _refuse_other_reading(root: Place, manifest: Mapping[str, object]) -> None:
-    """Refuse to begin beside, or go on in, evidence that differs in its decoder or its audio track alone."""
+    """Refuse to begin beside, or go on in, evidence that differs in its decoder, audio track or length alone."""
 
     def rest(of: Mapping[str, object]) -> dict[str, Any]:
-        return {key: value for key, value in of.items() if key not in ("decoder", "audio_track", "fingerprint")}
+        ours = ("decoder", "audio_track", "length", "fingerprint")
+        return {key: value for key, value in of.items() if key not in ours}
 
     wanted = json.loads(to_json(manifest))
     for path in [*matching(root, "manifest.json"), *matching(root, "*/manifest.json")]:
@@ -188,6 +212,11 @@ def _refuse_other_reading(root: Place, manifest: Mapping[str, object]) -> None:
             raise ValueError(
                 f"{path.parent}: is of {track_of(found)} audio track, got audio_track={wanted.get('audio_track')}; "
                 "choose the same to resume, or another `store`"
+            )
+        if length_of(found) != length_of(wanted):
+            raise ValueError(
+                f"{path.parent}: was harvested with length={length_of(found)}, got length={length_of(wanted)}; give "
+                f"length={length_of(found)} to resume, or another `store`"
             )
 
 
@@ -245,6 +274,7 @@ def read_store(path: str | Place, *, names: Sequence[str] | None = None) -> Evid
         arrays={name: _joined(shards, name) for name in held if names is None or name in names},
         manifest=shards[0].manifest,
         held=held,
+        segments=np.concatenate([_counts(shard) for shard in shards]) if shards[0].segments is not None else None,
     )
 
 
@@ -274,7 +304,7 @@ def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Ite
         )  # fmt: skip
     for marker in markers:
         rows, arrays = read_shard(folder, int(marker.stem), names)
-        clips = [row.known for row in rows]
+        clips, slices = [row.known for row in rows], clip_slices(rows)
         found.append(listed(int(marker.stem), [clip.clip_id for clip in clips]))
         yield EvidenceStore(
             clip_ids=tuple(clip.clip_id for clip in clips),
@@ -282,9 +312,10 @@ def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Ite
             weak_labels=_weak_labels(marker, clips, manifest["class_names"]),
             statuses=tuple(clip.status for clip in clips),
             messages=tuple(clip.message for clip in clips),
-            arrays=arrays,
+            arrays={name: _padded(array, slices) for name, array in arrays.items()} if slices else arrays,
             manifest=manifest,
             held=held_arrays(folder, int(marker.stem)),
+            segments=np.array([place.stop - place.start for place in slices]) if slices else None,
         )
     if missing := lost_clips(known, found):
         raise ValueError(lost_shards(folder, missing))
@@ -299,7 +330,7 @@ def store_manifest(path: str | Place) -> dict[str, Any]:
     folder = store_folder(place_of(path))
     manifest = read_json(folder / "manifest.json")
     covered = {key: manifest.get(key) for key in ("format", "class_names", "grid", "teachers")}
-    covered |= {name: manifest[name] for name in ("decoder", "audio_track") if name in manifest}
+    covered |= {name: manifest[name] for name in ("decoder", "audio_track", "length") if name in manifest}
     if manifest.get("format") != FORMAT_VERSION or manifest.get("fingerprint") != fingerprint(covered):
         raise ValueError(f"{folder}: manifest.json does not match its fingerprint; it was edited or is newer")
     return manifest
@@ -321,13 +352,33 @@ def store_folder(path: Place) -> Place:
 def _joined(shards: Sequence[EvidenceStore], name: str) -> np.ndarray:
     """[N, ...] of all shards, which give theirs up; one in which nobody had the array adds NaN rows."""
     example = next(shard.arrays[name] for shard in shards if name in shard.arrays)
-    joined = np.empty((sum(len(shard.clip_ids) for shard in shards), *example.shape[1:]), example.dtype)
+    longest = max(shard.arrays[name].shape[1] for shard in shards if name in shard.arrays)
+    joined = np.empty((sum(len(shard.clip_ids) for shard in shards), longest, *example.shape[2:]), example.dtype)
     start = 0
     for shard in shards:
         stop = start + len(shard.clip_ids)
-        joined[start:stop] = shard.arrays.pop(name, np.nan)
+        array = shard.arrays.pop(name, None)
+        held = 0 if array is None else array.shape[1]
+        if array is not None:
+            joined[start:stop, :held] = array
+        joined[start:stop, held:] = np.nan
         start = stop
     return joined
+
+
+def _padded(array: np.ndarray, slices: Sequence[slice]) -> np.ndarray:
+    """[n, T, ...] of clips that lie one after another, T the most segments any has; what is not there is NaN."""
+    longest = max(1, *(place.stop - place.start for place in slices))
+    padded = np.full((len(slices), longest, *array.shape[1:]), np.nan, array.dtype)
+    for row, place in enumerate(slices):
+        padded[row, : place.stop - place.start] = array[place]
+    return padded
+
+
+def _counts(shard: EvidenceStore) -> np.ndarray:
+    """Segments of the clips of a shard."""
+    assert shard.segments is not None  # a store of clips of any length says it of each
+    return shard.segments
 
 
 def _weak_labels(marker: Place, clips: Sequence[KnownClip], class_names: Sequence[str]) -> np.ndarray:

@@ -77,7 +77,7 @@ POISON: dict[str, tuple[Callable[[Path], object], str]] = {
     "short_9_2": (clip(video=video(seconds=9.25), sound=sound(seconds=9.2)), "short"),
     "short_sound": (clip(sound=sound(seconds=4.0)), "short"),
     "long_10_03": (clip(video=video(seconds=10.03, rate=25), sound=sound(seconds=10.03)), "ok"),
-    "long_13": (clip(video=video(seconds=13.0), sound=sound(seconds=13.0)), "ok"),
+    "long_13": (clip(video=video(seconds=13.0), sound=sound(seconds=13.0)), "cut"),
     "mono": (clip(sound=sound(channels=1)), "ok"),
     "stereo_44100": (clip(sound=sound(channels=2, rate=44100)), "ok"),
     "surround": (clip(sound=sound(channels=6, rate=48000)), "ok"),

@@ -88,9 +88,10 @@ def main() -> None:
     cli.add_argument("--share", default="1/1")
     cli.add_argument("--seconds", type=float, default=0.0)
     cli.add_argument("--workers", type=int, default=2)
+    cli.add_argument("--length", default="clip")
     typed = cli.parse_args()
     clip_ids = sorted(path.stem for path in typed.videos.iterdir())
-    options = replace(OPTIONS, decode_workers=typed.workers, share=read_share(typed.share))
+    options = replace(OPTIONS, decode_workers=typed.workers, share=read_share(typed.share), length=typed.length)
     toy_harvest(clip_ids, typed.videos, typed.store, options=options, seconds=typed.seconds)
 
 

@@ -14,6 +14,7 @@ from valor.data.tables import read_manifest
 from valor.data.vocabulary import class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
 from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest
+from valor.label_harvest.media.clip import CLIP, LENGTHS
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
@@ -46,6 +47,7 @@ HARVEST = Fields(
     HarvestOptions,
     decoder=Option("--decoder", {"choices": tuple(DECODERS)}),
     audio_track="--audio-track N|LANG",
+    length=Option("--length", {"choices": LENGTHS}),
     shard_size="--shard-clips N",
     decode_workers="--workers N",
     clips_per_batch=Option(
@@ -94,7 +96,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of the media files")
     command.add_argument("--store", type=any_place, required=True, metavar="DIR", help="folder of the evidence")
     TEACHERS.add(command)
-    HARVEST.add(command, "decoder", "audio_track")
+    HARVEST.add(command, "length", "decoder", "audio_track")
     add_shared(command, "classes")
     HARVEST.add(command, "shard_size", "decode_workers", "clips_per_batch")
     LIMITS.add(command)
@@ -123,6 +125,8 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
     if cli.engine == "ray" and cli.decode_workers is not None:
         raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
+    if cli.engine == "ray" and cli.length != CLIP:
+        raise ValueError(f"--engine ray harvests clips of one length; leave it out, or give --length {CLIP}")
     allowed = read_allowance(cli.allow_failures)
     if cli.log_json is not None and not cli.log_json.absolute().parent.is_dir():
         raise ValueError(f"--log-json {cli.log_json}: its folder is not there; make it first")

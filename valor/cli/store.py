@@ -7,12 +7,13 @@ from datetime import timedelta
 from functools import partial
 
 from valor.data.tables import read_manifest
+from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.listing import lost_numbers, lost_shards, read_list
 from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.status import StoreStatus, store_status
-from valor.label_harvest.store.store import decoder_of, store_folder, store_manifest, track_of
+from valor.label_harvest.store.store import decoder_of, length_of, store_folder, store_manifest, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Parser, any_place
@@ -89,6 +90,8 @@ def _show(path: Place, cli: argparse.Namespace) -> int:
     for role, identity in sorted(manifest["teachers"].items()):
         say(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}")
     say(f"  grid         {grid['num_segments']} segments of {grid['segment_seconds']} s, {grid['sample_rate']} Hz")
+    if length_of(manifest) != CLIP:
+        say(f"  length       {length_of(manifest)}: clips of any number of segments")
     say(f"  decoder      {decoder_of(manifest)}")
     say(f"  audio track  {track_of(manifest)}")
     say(f"  classes      {len(manifest['class_names'])}")

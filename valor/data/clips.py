@@ -212,6 +212,7 @@ def read_clip_set(
     """
     clips, absent = len(split.clip_ids), set[str]()
     parts: dict[str, Tensor] = {}
+    counts: dict[str, Tensor] = {}
     for stream in STREAMS:
         kind = getattr(features, stream)
         if kind is not None:
@@ -219,10 +220,12 @@ def read_clip_set(
             is_half = found.tensor.dtype == torch.float16  # float32 would add nothing to it
             keeps_half = is_half or features.precision == "float16"
             parts[stream] = found.tensor.half() if keeps_half else found.tensor.float()
+            counts |= {} if found.segments is None else {stream: found.segments}
             absent |= _missing(found, f"{kind} features", features.missing)
     if labels is not None:
         found = _read_labels(Path(labels), split)
         parts["pseudo_labels"] = found.tensor
+        counts |= {} if found.segments is None else {"pseudo_labels": found.segments}
         absent |= _missing(found, "pseudo labels", features.missing)
     if split.truth is not None:
         parts["truth"] = torch.from_numpy(split.truth)
@@ -234,6 +237,9 @@ def read_clip_set(
         raise ValueError(f"no clip of the split {split.name!r} has all its features and labels under {source}")
     if len(kept) < clips:
         parts = {name: tensor[kept] for name, tensor in parts.items()}
+    if counts:
+        held = {name: count[kept] for name, count in counts.items()}
+        parts = _of_any_length(parts, held, [split.clip_ids[row] for row in kept])
     return ClipSet(
         clip_ids=tuple(split.clip_ids[row] for row in kept),
         class_names=split.class_names,
@@ -241,6 +247,33 @@ def read_clip_set(
         metrics=split.metrics,
         **parts,
     )
+
+
+def _of_any_length(
+    parts: dict[str, Tensor], counts: Mapping[str, Tensor], clip_ids: Sequence[str]
+) -> dict[str, Tensor]:
+    """Parts of clips of any length, padded to the longest with zeros, and `valid`.
+
+    Args:
+        parts: By the names of ClipSet.
+        counts: int64 [N], how many segments each clip has in those parts that say so; the others have T of each.
+        clip_ids: The N clips.
+    """
+    timed = {name: tensor for name, tensor in parts.items() if name != "weak_labels"}
+    first = next(iter(counts))
+    segments = counts[first]
+    for name, tensor in timed.items():
+        held = counts.get(name, torch.full_like(segments, tensor.shape[1]))
+        if name != "truth" and (other := (held != segments).nonzero().flatten().tolist()):
+            raise ValueError(
+                f"{len(other)} clips have other numbers of segments in {name} than in {first}, such as "
+                f"{clip_ids[other[0]]} ({int(held[other[0]])} and {int(segments[other[0]])}); take both of one harvest"
+            )
+    longest = int(segments.max())
+    for name, tensor in timed.items():
+        padding = tensor.new_zeros(len(tensor), max(longest - tensor.shape[1], 0), *tensor.shape[2:])
+        parts[name] = torch.cat([tensor, padding], dim=1)[:, :longest]
+    return {**parts, "valid": torch.arange(longest) < segments[:, None]}
 
 
 def _moved(held: Batch | ClipSet, device: torch.device | str) -> dict[str, Any]:
@@ -286,8 +319,15 @@ def _read_features(source: Path, store: Path | None, kind: str, split: Split) ->
     if kind == _MAP:
         array = fold_clap_map(array.float())
     picked, found = _align(array, evidence.clip_ids, split)
-    found &= picked.isfinite().flatten(1).all(dim=1)
-    return _clip_arrays(torch.where(found[:, None, None], picked, 0), found, split, f"the store {store}")
+    finite = picked.isfinite().all(dim=2)
+    if evidence.valid is None or evidence.segments is None:
+        found &= finite.all(dim=1)
+        return _clip_arrays(torch.where(found[:, None, None], picked, 0), found, split, f"the store {store}")
+    segments, _ = _align(torch.from_numpy(evidence.segments), evidence.clip_ids, split)
+    valid = torch.arange(picked.shape[1]) < segments[:, None]
+    found &= (finite | ~valid).all(dim=1) & (segments > 0)
+    filled = torch.where((found[:, None] & valid)[..., None], picked, 0)
+    return replace(_clip_arrays(filled, found, split, f"the store {store}"), segments=segments)
 
 
 def _read_labels(path: Path, split: Split) -> ClipArrays:
@@ -301,7 +341,10 @@ def _read_labels(path: Path, split: Split) -> ClipArrays:
             f"{len(table.class_names)} classes ({', '.join(table.class_names[:5])}, ...); label again"
         )
     labels, found = _align(torch.from_numpy(table.labels), table.clip_ids, split)
-    return _clip_arrays(labels, found, split, str(path))
+    arrays = _clip_arrays(labels, found, split, str(path))
+    if table.segments is None:
+        return arrays
+    return replace(arrays, segments=_align(torch.from_numpy(table.segments), table.clip_ids, split)[0])
 
 
 def _align(array: Tensor, clip_ids: Sequence[str], split: Split) -> tuple[Tensor, Tensor]:

@@ -72,6 +72,8 @@ class ClipArrays:
     """Clips nothing was found for."""
     where: str
     """What was looked through, for messages."""
+    segments: Tensor | None = None
+    """int64 [N], how many of the T segments each clip has; None where all have T."""
 
 
 def read_feature_files(root: Path, kind: str, split: Split) -> ClipArrays:

@@ -8,10 +8,12 @@ The label file holds
     pseudo_probs    float16 [N, T, M, C] in 0..1, soft labels
 and, where no teacher decided for a modality, so that its labels say nothing
     absent          unicode [1], its name
+and, of clips of any length, which are padded to the longest with segments in which nothing is marked
+    segments        int64 [N], how many segments each clip has
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +39,7 @@ LABEL_FACTS = "labels.json"
 UNDER_WAY = "under_way"
 """Key of `labels.json` while the files beside it are being written."""
 
-_HARD, _SOFT, _ABSENT = "pseudo_labels", "pseudo_probs", "absent"
+_HARD, _SOFT, _ABSENT, _SEGMENTS = "pseudo_labels", "pseudo_probs", "absent", "segments"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,18 @@ class PseudoLabels:
     """bool [N, T, M, C]; soft labels are float in 0..1."""
     absent: tuple[str, ...] = ()
     """Modalities that no teacher decided for: nothing is marked in them, and that means nothing."""
+    segments: npt.NDArray[np.integer] | None = None
+    """int [N], how many of the T segments each clip has; None where all have T."""
+
+    @property
+    def valid(self) -> npt.NDArray[np.bool_] | None:
+        """Bool [N, T], the segments that are there; None where all are."""
+        return None if self.segments is None else np.arange(self.labels.shape[1]) < self.segments[:, None]
+
+    def by_clip(self) -> Iterator[npt.NDArray[Any]]:
+        """The labels of each clip, [its segments, M, C]."""
+        counts = [self.labels.shape[1]] * len(self.labels) if self.segments is None else self.segments.tolist()
+        return (clip[:count] for clip, count in zip(self.labels, counts, strict=True))
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -89,6 +103,19 @@ class PseudoLabels:
         if len(set(self.clip_ids)) != len(self.clip_ids):
             raise ValueError(f"clip_ids must be unique, got {len(self.clip_ids) - len(set(self.clip_ids))} duplicates")
         self._check_absent()
+        self._check_segments()
+
+    def _check_segments(self) -> None:
+        if self.segments is None:
+            return
+        clips, most = self.labels.shape[:2]
+        held = self.segments
+        if held.shape != (clips,) or held.dtype.kind not in "iu" or not ((held >= 1) & (held <= most)).all():
+            raise ValueError(
+                f"segments must be {clips} whole numbers from 1 to {most}, got {held.dtype} {list(held.shape)}"
+            )
+        if self.valid is not None and self.labels[~self.valid].any():
+            raise ValueError("labels must mark nothing behind the end of a clip; run `valor labels` again")
 
     def _check_absent(self) -> None:
         if not self.modalities or not set(self.absent) <= set(MODALITIES):
@@ -121,6 +148,7 @@ def write_pseudo_labels(
     labels: npt.NDArray[np.bool_] | npt.NDArray[np.floating],
     *,
     absent: Sequence[str] = (),
+    segments: npt.NDArray[np.integer] | None = None,
 ) -> None:
     """Write a pseudo-label file, whole or not at all. Soft labels are kept as float16.
 
@@ -130,17 +158,20 @@ def write_pseudo_labels(
         class_names: C names, in the order of the class axis.
         labels: bool [N, T, M, C], or float in 0..1.
         absent: Modalities that no teacher decided for.
+        segments: int [N], of clips of any length.
 
     Raises:
         ValueError: The name does not end in .npz, or the labels do not fit the names.
     """
     if Path(path).suffix != ".npz":
         raise ValueError(f"{path}: a pseudo-label file is named *.npz")
-    table = PseudoLabels(tuple(clip_ids), tuple(class_names), labels, tuple(absent))
+    table = PseudoLabels(tuple(clip_ids), tuple(class_names), labels, tuple(absent), segments)
     stored = {_SOFT: table.labels.astype(np.float16)} if table.soft else {_HARD: table.labels}
     names = {"clip_ids": np.array(table.clip_ids), "classes": np.array(table.class_names)}
     if table.absent:
         names[_ABSENT] = np.array(table.absent)
+    if table.segments is not None:
+        names[_SEGMENTS] = table.segments.astype(np.int64)
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **stored)
 
@@ -160,7 +191,7 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
     try:
-        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT))
+        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS))
         held = _SOFT if _SOFT in arrays and _HARD not in arrays else _HARD
         ids, classes, labels = (arrays[name] for name in ("clip_ids", "classes", held))
         absent = arrays[_ABSENT].astype(str).tolist() if _ABSENT in arrays else ()
@@ -169,7 +200,8 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
             if held == _HARD:
                 kind, other = ("bool", "soft labels go under pseudo_probs")
             raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
-        return PseudoLabels(tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist()), labels, tuple(absent))
+        names = tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist())
+        return PseudoLabels(*names, labels, tuple(absent), arrays.get(_SEGMENTS))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "

@@ -379,7 +379,7 @@ def export_labels(labels: PseudoLabels, out: Path, *, overwrite: bool = False, p
     names = file_names(labels.clip_ids)
     for modality in labels.modalities:
         m = MODALITIES.index(modality)
-        arrays = (clip[:, m].astype(np.int64) for clip in labels.labels)
+        arrays = (clip[:, m].astype(np.int64) for clip in labels.by_clip())
         bar = f"export {LABEL_FOLDERS[m]}" if progress else None
         _write_all(out / LABEL_FOLDERS[m], names, arrays, label=bar, overwrite=overwrite)
     return len(names) * len(labels.modalities)
@@ -525,7 +525,8 @@ def export_store(
     shards = read_shards(store, names=tuple(plan.features.values()))
     for shard in progress_bar(shards, desc="export features", unit="shard", enabled=progress):
         for folder, array in plan.features.items():
-            for clip_id, rows in zip(shard.clip_ids, shard.arrays.get(array, ()), strict=False):
+            for n, (clip_id, rows) in enumerate(zip(shard.clip_ids, shard.arrays.get(array, ()), strict=False)):
+                rows = rows if shard.segments is None else rows[: shard.segments[n]]
                 if clip_id in name_of and np.isfinite(rows).all():
                     write_array(out / folder / name_of[clip_id], rows.astype(np.float32), overwrite=True)
                     files[folder] += 1

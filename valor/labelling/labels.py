@@ -69,8 +69,10 @@ def judging_roles(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 
 def complete_clips(store: EvidenceStore, roles: Iterable[str]) -> np.ndarray:
     """Which clips of a store have evidence of these teachers in every segment: bool [N]."""
-    evidence = [store.arrays[f"{role}.similarity"] for role in roles]
-    complete: np.ndarray = np.all([np.isfinite(array).all(axis=(1, 2)) for array in evidence], axis=0)
+    known = [np.isfinite(store.arrays[f"{role}.similarity"]).all(axis=2) for role in roles]
+    if store.valid is not None and store.segments is not None:
+        known = [there | ~store.valid for there in known] + [store.segments[:, None] > 0]
+    complete: np.ndarray = np.all([there.all(axis=1) for there in known], axis=0)
     return complete
 
 
@@ -102,7 +104,9 @@ def label_clips(
     clip_ids = tuple(store.clip_ids[n] for n in np.flatnonzero(complete))
     left_out = {store.clip_ids[n]: store.statuses[n] for n in np.flatnonzero(~complete)}
     absent = tuple(modality for modality in MODALITIES if modality not in judges)
-    return PseudoLabels(clip_ids, store.class_names, labels[complete], absent), left_out
+    segments = None if store.segments is None else store.segments[complete]
+    labels = labels[complete] if segments is None else labels[complete, : segments.max()]
+    return PseudoLabels(clip_ids, store.class_names, labels, absent, segments), left_out
 
 
 def write_label_folder(
@@ -127,7 +131,14 @@ def write_label_folder(
 
 def write_labels(folder: Path, labels: PseudoLabels) -> None:
     """Write the label file of a folder."""
-    write_pseudo_labels(folder / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels, absent=labels.absent)
+    write_pseudo_labels(
+        folder / FILE_NAME,
+        labels.clip_ids,
+        labels.class_names,
+        labels.labels,
+        absent=labels.absent,
+        segments=labels.segments,
+    )
 
 
 def provenance_of(

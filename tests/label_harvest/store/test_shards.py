@@ -89,7 +89,7 @@ def test_rows_and_arrays_of_an_older_shard_must_be_as_many(folder):
     content = json.loads((folder / "00000.json").read_text())
     del content["rows"][1]
     (folder / "00000.json").write_bytes(to_json(content))
-    with pytest.raises(ValueError, match=r"must have one row for each of the 2 clips of its done-marker, got \[3, 3, "):
+    with pytest.raises(ValueError, match=r"must have the 2 rows of the clips of its done-marker, got \[3, 3, "):
         read_shard(folder, 0)
 
 

@@ -135,7 +135,7 @@ def test_clips_that_are_longer_than_the_grid_are_said_with_what_was_not_read(wor
     (folder,) = (tmp_path / "store").iterdir()
     expected = "2 clips are longer than the grid of 10 s: the 23 s behind it were not read, such as 3 s of a"
     assert first.code == 0 and first.out.splitlines() == [
-        f"5 clips (5 ok), 0 of them cached before; wrote {folder}", expected,
+        f"5 clips (3 ok, 2 cut), 0 of them cached before; wrote {folder}", expected,
     ]  # fmt: skip
     again = typed(*world)  # from the store
     assert again.out.splitlines()[1] == expected

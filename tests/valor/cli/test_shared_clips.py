@@ -45,7 +45,7 @@ def test_every_clip_is_accounted_for(harvested) -> None:
     assert done.code == 3
     store = read_store(folder / "store")
     found = dict(zip(store.clip_ids, store.statuses, strict=True))
-    statuses = ("ok", "ok", "no_audio", "undecodable", "missing")
+    statuses = ("ok", "cut", "no_audio", "undecodable", "missing")
     assert found == dict(zip(CLIPS, statuses, strict=True))
     for clip_id in ("av1_video", "corrupted", "never_seen"):
         assert clip_id in done.out

@@ -19,12 +19,13 @@ from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.streams import DirectReader
+from valor.label_harvest.media.windows import Merger, window_weights
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.teachers.build import build_teacher
 from valor.training.checkpoint import read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import recipe_from_json
-from valor.video.parse import Merger, ParseOptions, parse_media, window_weights
+from valor.video.parse import ParseOptions, parse_media
 from valor.video.trained import load_system
 from valor.video.zero_shot import load_zero_shot
 
