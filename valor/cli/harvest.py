@@ -87,9 +87,10 @@ def add(commands: Commands) -> Parser:
         "features go to a store under a fingerprint of everything that changes them; thresholds are applied later, by\n"
         "`valor labels`.\n\n"
         "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
-        "undisturbed run had made, to the byte. A clip gets a status: ok, still, silent, short, no_audio, no_video,\n"
-        "undecodable, timeout (decoding hung) or missing. Missing clips are read once their file is there. A file\n"
-        "dataset.json beside MANIFEST says the classes and the grid of another data set than LLP (docs/extend.md).",
+        "undisturbed run had made, to the byte. A clip gets a status: ok, still, cut (to the ten seconds of --length\n"
+        "clip), silent, short, no_audio, no_video, undecodable, timeout (decoding hung) or missing. Missing clips are\n"
+        "read once their file is there. A file dataset.json beside MANIFEST says the classes and the grid of another\n"
+        "data set than LLP (docs/extend.md).",
         "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")
