@@ -252,7 +252,7 @@ def read_clip_set(
 def _of_any_length(
     parts: dict[str, Tensor], counts: Mapping[str, Tensor], clip_ids: Sequence[str]
 ) -> dict[str, Tensor]:
-    """Parts of clips of any length, padded to the longest with zeros, and `valid`.
+    """Parts of clips of any length, padded to the longest with zeros, and `valid`: what is annotated and harvested.
 
     Args:
         parts: By the names of ClipSet.
@@ -264,7 +264,7 @@ def _of_any_length(
     segments = counts[first]
     for name, tensor in timed.items():
         held = counts.get(name, torch.full_like(segments, tensor.shape[1]))
-        if name != "truth" and (other := (held != segments).nonzero().flatten().tolist()):
+        if name not in ("truth", "valid") and (other := (held != segments).nonzero().flatten().tolist()):
             raise ValueError(
                 f"{len(other)} clips have other numbers of segments in {name} than in {first}, such as "
                 f"{clip_ids[other[0]]} ({int(held[other[0]])} and {int(segments[other[0]])}); take both of one harvest"
@@ -273,7 +273,8 @@ def _of_any_length(
     for name, tensor in timed.items():
         padding = tensor.new_zeros(len(tensor), max(longest - tensor.shape[1], 0), *tensor.shape[2:])
         parts[name] = torch.cat([tensor, padding], dim=1)[:, :longest]
-    return {**parts, "valid": torch.arange(longest) < segments[:, None]}
+    harvested = torch.arange(longest) < segments[:, None]
+    return {**parts, "valid": parts["valid"] & harvested if "valid" in parts else harvested}
 
 
 def _moved(held: Batch | ClipSet, device: torch.device | str) -> dict[str, Any]:
