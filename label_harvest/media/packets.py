@@ -151,9 +151,10 @@ class Recording:
     def is_damaged(self, packet: "AnyPacket") -> bool:
         """Whether FFmpeg marks a packet as damaged, and more is wrong with it than that the file ends in it.
 
-        A last packet of plain samples is good as far as it reaches.
+        A last packet of plain samples is good as far as it reaches. In a program stream, where nothing else is marked,
+        the last one may hold many frames, of which the decoder finds the good ones.
         """
-        if not packet.is_corrupt:
+        if not packet.is_corrupt or self.container.format.name == "mpeg":
             return False
         return self.is_broadcast or not packet.stream.codec_context.name.startswith("pcm_")
 

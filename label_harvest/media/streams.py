@@ -77,9 +77,13 @@ class _Damage:
         """When it does, in seconds from the start of the clock."""
         self._stream, self._media = stream, media
         self._behind = set[int | None]()
+        self._damaged: int | None = None
 
     def frames_of(self, packet: "Packet[Any] | None", *, unusable: bool) -> Iterator[Any]:
         """The good frames that come out for a packet, None for the end of all packets.
+
+        Pictures come out in another order than packets go in: one that was decoded before the damage is good, whenever
+        it is shown, and what comes of the damaged packet itself is none.
 
         Raises:
             MediaError: A frame comes out that is made of what follows damage.
@@ -101,7 +105,9 @@ class _Damage:
                 self._note(frame.pts)
             elif self.begins is None:
                 yield frame
-            elif frame.pts in self._behind or self._at(frame.pts) >= self.begins:
+            elif frame.pts is not None and frame.pts == self._damaged:
+                continue
+            elif frame.pts in self._behind or (self._stream.type == "audio" and self._at(frame.pts) >= self.begins):
                 when = f" at {self.begins:.2f} s" if self.begins < math.inf else ""
                 raise MediaError(f"damaged {self._stream.type}{when}; fetch it again or leave it out")
             else:
@@ -109,7 +115,7 @@ class _Damage:
 
     def _note(self, pts: int | None) -> None:
         if self.begins is None:
-            self.begins = self._at(pts)
+            self.begins, self._damaged = self._at(pts), pts
 
     def _at(self, pts: int | None) -> float:
         return math.inf if pts is None else self._media.at(pts, base_of(self._stream))
@@ -370,7 +376,6 @@ def frames_at(
         EndsError: The video is damaged from some time on, and all pictures before are given.
         MediaError: The video is damaged in the middle, has no timestamps, or ends early for no known reason.
     """
-    short = None
     with recording(path) as media:
         stream, beside = media.stream("video"), [media.stream("audio", track)]
         assert stream is not None, "the survey says that there is a video"
@@ -381,12 +386,12 @@ def frames_at(
         try:
             for frame in shown_at(stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=False):
                 yield pictures.of(frame)
-        except EndsError as error:
+        except EndsError:
             if stream.index not in media.ends:
                 raise
-            short = error
-    if short is not None:
-        raise EndsError(f"{path.name}: {short}", short.end)
+        end = media.ends.get(stream.index)
+    if end is not None:
+        raise EndsError(f"{path.name}: its video is damaged from {end:.1f} s on", end)
 
 
 def sound_of(

@@ -192,6 +192,8 @@ def _picture_windows(
         try:
             for index, image in zip(wanted, images, strict=False):  # none come any more behind an end
                 last = held[index] = image
+            if taken == len(cutoffs):
+                next(images, None)  # whether it ends there
         except EndsError as error:
             found.ends(1, error.end, f"its video is damaged from {error.end:.1f} s on, where it ends")
             if not found.has(1, start):

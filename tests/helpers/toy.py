@@ -1,9 +1,10 @@
 """Small media files, tiny networks and fake teachers that tests make for themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,25 @@ def write_toy_clip(
         for stream, _ in encoders:
             container.mux(stream.encode(None))
     return path
+
+
+def remuxed(
+    source: Path,
+    target: Path,
+    *,
+    change: Callable[[Any], bool] | None = None,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """A copy of a file without encoding anew, after `change` of every packet, which says whether it is kept."""
+    import av
+
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options or {}) as new:
+        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
+        for packet in old.demux():
+            if packet.size and (change is None or change(packet)):
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+    return target
 
 
 def frame_number(image: np.ndarray) -> int:

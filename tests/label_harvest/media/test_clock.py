@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
+from tests.helpers.toy import ToySound, ToyVideo, frame_number, remuxed, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.clock import TimeLine
 from valor.label_harvest.media.decode_pool import pack, unpack
@@ -165,17 +165,6 @@ def test_recordings_behind_one_another_are_one(tmp_path, suffix, video, sound):
         assert max(abs(number - want) for number, want in zip(numbers, wanted, strict=True)) <= rate
         assert clip.provenance["video"]["clock_restarts"] == [pytest.approx(4.0, abs=0.1)]
     assert clip.status in ("short", "no_video")
-
-
-def remuxed(source, target, *, change):
-    """A copy of a file after `change` of every packet, which says whether it is kept."""
-    with av.open(str(source)) as old, av.open(str(target), "w") as new:
-        streams = {stream.index: new.add_stream_from_template(stream) for stream in old.streams}
-        for packet in old.demux():
-            if packet.size and change(packet):
-                packet.stream = streams[packet.stream_index]
-                new.mux(packet)
-    return target
 
 
 def test_sound_that_overlaps_is_left_out(tmp_path):

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
+from tests.helpers.toy import ToySound, ToyVideo, frame_number, remuxed, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.stream_reader import ProcessReader
@@ -55,17 +55,63 @@ def test_rubbish_behind_the_last_frame_ends_the_sound_with_a_note(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "codec"), [(".aac", "aac"), (".ac3", "ac3"), (".flac", "flac"), (".mp3", "libmp3lame"), (".mkv", "aac")]
+    ("suffix", "codec"),
+    [
+        (".aac", "aac"),
+        (".ac3", "ac3"),
+        (".eac3", "eac3"),
+        (".flac", "flac"),
+        (".mp3", "libmp3lame"),
+        (".mkv", "aac"),
+        (".wv", "wavpack"),
+        (".tta", "tta"),
+        (".caf", "pcm_s16le"),
+    ],
 )
 def test_a_recording_that_ends_within_a_packet_is_kept_up_to_there(tmp_path, suffix, codec):
     sound = ToySound(codec=codec, waveform=np.random.default_rng(0).uniform(-0.5, 0.5, (1, 480000)))
     path = changed(write_toy_clip(tmp_path / f"cut{suffix}", sound=sound), lambda data: data[: len(data) * 6 // 10])
     survey = survey_media(path)
-    assert survey.audio_seconds == pytest.approx(6, abs=0.3)
+    assert survey.audio_seconds == pytest.approx(6, abs=0.3 if suffix != ".tta" else 1)
     heard = heard_in(path)
     assert heard[:5] == [True] * 5 and heard[7:] == [False] * 3
     clip = read_clip(path, grid=GRID)
     assert clip.waveform is None and "s of audio, the grid has 10.0 s" in clip.message
+
+
+CUTS = {
+    "ts": (".ts", "libx264", "aac", {}),
+    "mkv": (".mkv", "libx264", "aac", {}),
+    "flv": (".flv", "libx264", "aac", {}),
+    "hevc": (".mkv", "libx265", "aac", {}),
+    "program_stream": (".mpg", "mpeg1video", "mp2", {}),
+    "vob": (".vob", "mpeg2video", "ac3", {}),
+    "asf": (".asf", "msmpeg4", "libmp3lame", {}),
+    "mxf": (".mxf", "mpeg2video", "pcm_s16le", {}),
+    "moov_first": (".mp4", "libx264", "aac", {"movflags": "faststart"}),
+    "fragments": (".mp4", "libx264", "aac", {"movflags": "frag_every_frame+empty_moov+default_base_moof"}),
+}
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_a_recording_that_was_cut_is_kept_up_to_its_last_good_frame(tmp_path, name):
+    suffix, video, sound, options = CUTS[name]
+    rate = 25 if video.startswith("mpeg") else 10
+    heard = ToySound(seconds=5, codec=sound)
+    path = tmp_path / f"cut{suffix}"
+    write_toy_clip(path, video=ToyVideo(seconds=5, rate=rate, codec=video, noise=True, b_frames=2), sound=heard)
+    if options:
+        path = remuxed(path, tmp_path / f"again{suffix}", options=options)
+    whole = path.read_bytes()
+    for place in range(570, 620, 10):  # wherever it is cut
+        path.write_bytes(whole[: len(whole) * place // 1000])
+        survey = survey_media(path)
+        assert survey.video_seconds == pytest.approx(3, abs=0.8)
+        (window,) = read_windows(survey, GRID, hop=5)
+        clip = read_clip(path, grid=GRID)
+        assert window.present[:2].all() and not window.present[4:].any()
+        assert clip.status == "short" and clip.frames_present[:2].all() and not clip.frames_present[4:].any()
+        assert abs(frame_number(clip.frames[1][:20]) - 1.2 * rate) < 0.4 * rate
 
 
 def without_its_end(data, place=0.6):
