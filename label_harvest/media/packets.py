@@ -179,6 +179,14 @@ class Recording:
         return time - self.clock, time + length - self.clock
 
 
+def tag_bytes(start: bytes) -> int:
+    """Length of the tag of an MP3 that begins so, 0 for none: ID3v2 before the first frame, ID3v1 behind the last."""
+    if start.startswith(b"ID3") and len(start) >= 10:
+        footer = 10 * bool(start[5] & 16)
+        return 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(start[6:10]))) + footer
+    return 128 * start.startswith(b"TAG")
+
+
 @contextmanager
 def recording(path: Path) -> Iterator[Recording]:
     """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names it, see `opened`."""

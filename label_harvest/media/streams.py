@@ -16,7 +16,7 @@ import numpy as np
 
 from .clip import EndsError, Grid, MediaError
 from .holes import GAP_SECONDS
-from .packets import Recording, base_of, frame_seconds, no_tick, recording, seconds_of
+from .packets import Recording, base_of, frame_seconds, no_tick, recording, seconds_of, tag_bytes
 from .pixels import uprighted
 from .process import usable_cores
 from .survey import MediaSurvey, survey_media
@@ -78,6 +78,7 @@ class _Damage:
         self._stream, self._media = stream, media
         self._behind = set[int | None]()
         self._damaged: int | None = None
+        self._tag = 0  # bytes left of a tag among packets of MP3
 
     def frames_of(self, packet: "Packet[Any] | None", *, unusable: bool) -> Iterator[Any]:
         """The good frames that come out for a packet, None for the end of all packets.
@@ -88,30 +89,47 @@ class _Damage:
         Raises:
             MediaError: A frame comes out that is made of what follows damage.
         """
-        import av
-
         pts = None if packet is None else packet.pts
         if self.begins is not None:
             self._behind.add(pts)
-        try:
-            frames = [] if unusable else self._stream.codec_context.decode(packet)  # type: ignore[attr-defined]
-        except av.error.InvalidDataError:
-            beside = self._at(pts) - self._media.holes.get(self._stream.index, -math.inf) < _BESIDE_SECONDS
-            unusable, frames = self._stream.type == "video" or not beside, []
-        if unusable:
+        frames = None if unusable else self._frames_of(packet)
+        if frames is None:
             self._note(pts)
-        for frame in frames:
+        for frame in frames or ():
             if frame.is_corrupt:
                 self._note(frame.pts)
             elif self.begins is None:
                 yield frame
-            elif frame.pts is not None and frame.pts == self._damaged:
-                continue
-            elif frame.pts in self._behind or (self._stream.type == "audio" and self._at(frame.pts) >= self.begins):
+            elif self._is_behind(frame):
                 when = f" at {self.begins:.2f} s" if self.begins < math.inf else ""
                 raise MediaError(f"damaged {self._stream.type}{when}; fetch it again or leave it out")
-            else:
+            elif frame.pts is None or frame.pts != self._damaged:
                 yield frame
+
+    def _frames_of(self, packet: "Packet[Any] | None") -> "list[Any] | None":
+        """What a packet decodes to, None where it is damaged."""
+        import av
+
+        if self._tag > 0 and packet is not None:
+            self._tag -= packet.size
+            return []
+        try:
+            return self._stream.codec_context.decode(packet)  # type: ignore[attr-defined, no-any-return]
+        except av.error.InvalidDataError:
+            if packet is None or self._stream.type == "video":
+                return None
+            if self._stream.codec_context.name.startswith("mp3") and (size := tag_bytes(bytes(packet))):
+                self._tag = size - packet.size
+                return []
+            hole = self._media.holes.get(self._stream.index, -math.inf)
+            return [] if self._at(packet.pts) - hole < _BESIDE_SECONDS else None
+
+    def _is_behind(self, frame: Any) -> bool:  # noqa: ANN401 - of a picture or of sound
+        """Whether a frame is made of what follows the damage."""
+        if frame.pts is not None and frame.pts == self._damaged:
+            return False
+        late = self._stream.type == "audio" and self.begins is not None and self._at(frame.pts) >= self.begins
+        return frame.pts in self._behind or late
 
     def _note(self, pts: int | None) -> None:
         if self.begins is None:

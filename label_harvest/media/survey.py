@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .clip import MediaError
 from .holes import Reach, Span, Tally, unseen
-from .packets import Recording, base_of, no_tick, recording
+from .packets import Recording, base_of, no_tick, recording, tag_bytes
 from .pixels import pixel_shape, stored_shape
 from .rates import FrameTimes
 from .tracks import audio_tracks, track_of
@@ -200,11 +200,8 @@ def _says_length(path: Path) -> bool:
     """Whether the first frame of an MP3 is one that counts the others, behind tags that may hold a picture."""
     with path.open("rb") as file:
         start = file.read(10)
-        while start.startswith(b"ID3"):
-            size = 0
-            for byte in start[6:10]:  # seven bits each
-                size = size << 7 | byte & 127
-            file.seek(size + 10 * bool(start[5] & 16), 1)
+        while size := tag_bytes(start):
+            file.seek(size - 10, 1)
             start = file.read(10)
         start += file.read(_FIRST_FRAME)
     return any(tag in start for tag in (b"Xing", b"Info", b"VBRI"))

@@ -167,6 +167,18 @@ def test_recordings_behind_one_another_are_one(tmp_path, suffix, video, sound):
     assert clip.status in ("short", "no_video")
 
 
+def test_tags_between_mp3s_behind_one_another_are_no_damage(tmp_path):
+    first, second = (write_part(tmp_path / f"{n}.mp3", n, video=None, sound="libmp3lame") for n in range(2))
+    picture = np.random.default_rng(0).bytes(5000)  # whose bytes look like frames now and then
+    tag = b"ID3\x04\0\0" + bytes((0, 0, len(picture) >> 7, len(picture) & 127)) + picture
+    path = tmp_path / "joined.mp3"
+    path.write_bytes(first + b"TAG" + bytes(125) + tag + second)
+    assert survey_media(path).seconds == pytest.approx(8, abs=1)
+    heard = sum(len(samples) for _, samples in sound_of(path, 12.0)) / 16000
+    assert heard == pytest.approx(8.2, abs=0.8)
+    assert np.abs(loudness(path, 4) - np.arange(1, 5)).max() < 0.35
+
+
 def test_sound_that_overlaps_is_left_out(tmp_path):
     write_part(tmp_path / "piece.mkv", 0, video=None, seconds=1)
     path, last = tmp_path / "joined.mkv", -1
