@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import valor.training.train
-from benchmarks import decoders, feeding, harvest, memory, scores, step, teachers, test_command
+from benchmarks import decoders, feeding, harvest, media_kinds, memory, scores, step, teachers, test_command
 from tests.helpers.typed import typed
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
@@ -55,6 +55,17 @@ def test_feeding(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(feeding, "EPOCHS", 1)
     said = say(monkeypatch, capsys, feeding, "--clips", 20, "--files", 2, "--folder", tmp_path)
     assert "VALOR++: clap, clip, r2plus1d" in said and "clips/s" in said
+
+
+def test_media_kinds(monkeypatch, capsys, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{media_kinds._MARK}\nold\n{media_kinds._MARK}\nbehind\n", encoding="utf-8")
+    said = say(monkeypatch, capsys, media_kinds, "--only", "FLAC, ", "--write", page)
+    rows = [line.split(" | ") for line in said.splitlines()[2:]]
+    assert [row[0].removeprefix("| ") for row in rows] == [name for name in media_kinds.KINDS if "FLAC, " in name]
+    right = {row[0]: row[3] for row in rows}
+    assert right["| FLAC, two behind one another"] == "– / 10 of 10"
+    assert page.read_text(encoding="utf-8") == f"before\n{media_kinds._MARK}\n\n{said}\n{media_kinds._MARK}\nbehind\n"
 
 
 def test_memory(monkeypatch, tmp_path):

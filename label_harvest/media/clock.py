@@ -66,6 +66,18 @@ class TimeLine:
         self._waiting: list[AnyPacket] = []
         self._suspects: dict[int, list[AnyPacket]] = {}
 
+    def goes_on(self, packet: "AnyPacket") -> bool:
+        """Whether a packet is simply the next one of its stream, as nearly all are; if so, it can go out."""
+        place, dts = self._places.get(packet.stream_index), packet.dts
+        if place is None or dts is None or self._waiting or (self._broadcast and (self._suspects or packet.is_corrupt)):
+            return False
+        time = dts * place.seconds
+        if not place.last - RESTART_SECONDS <= time <= min(place.limit, place.last + _WRAP_SECONDS / 2):
+            return False
+        place.last, place.after = time, dts + (packet.duration or 0)
+        self._move(packet, place)
+        return True
+
     def take(self, packet: "AnyPacket") -> "list[AnyPacket]":
         """The packets that can go out now that this one has come.
 
@@ -160,11 +172,13 @@ class TimeLine:
 
     def _move(self, packet: "AnyPacket", place: _Place) -> None:
         """Give a packet its times on the time line, and note when it ends."""
-        if shift := round(self._shifts[place.part] / place.seconds):
+        if place.part and (shift := round(self._shifts[place.part] / place.seconds)):
             packet.pts = None if packet.pts is None else packet.pts + shift
             packet.dts = None if packet.dts is None else packet.dts + shift
-        if (heard := self._heard_at(packet, place)) < math.inf:
-            place.end = max(place.end, heard + (packet.duration or 0) * place.seconds)
+        pts = packet.pts
+        ticks = packet.dts if pts is None else pts
+        if ticks is not None:
+            place.end = max(place.end, (ticks + (packet.duration or 0)) * place.seconds)
 
 
 def _timed(packet: "AnyPacket", place: _Place) -> int | None:

@@ -90,12 +90,26 @@ def _known_damage(path: Path, error: Exception) -> str:
     return ""
 
 
-def _boxes(file: BinaryIO) -> set[bytes]:
+def is_followed(path: Path) -> bool:
+    """Whether another MP4 or WAV was put behind this one, of which FFmpeg reads nothing."""
+    with path.open("rb") as file:
+        start = file.read(12)
+        if start[4:8] == b"ftyp":
+            return _boxes(file).count(b"ftyp") > 1
+        size = int.from_bytes(start[4:8], "little")
+        if start[:4] != b"RIFF" or start[8:] != b"WAVE" or not size:
+            return False
+        file.seek(8 + size + size % 2)
+        behind = file.read(12)
+        return (behind[:4], behind[8:]) == (b"RIFF", b"WAVE")
+
+
+def _boxes(file: BinaryIO) -> list[bytes]:
     """The kinds of the outermost boxes of an MP4 file."""
-    kinds, place = set[bytes](), 0
+    kinds, place = list[bytes](), 0
     while file.seek(place) == place and len(head := file.read(16)) >= 8:
         size = int.from_bytes(head[:4])
-        kinds.add(head[4:8])
+        kinds.append(head[4:8])
         size = int.from_bytes(head[8:16]) if size == 1 else size
         if size < 8:  # up to the end of the file, or damaged
             break

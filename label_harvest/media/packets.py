@@ -126,7 +126,10 @@ class Recording:
         for packet in self._readable(streams):
             tick()
             if packet.size or (packet.pts is not None and packet.stream.type == "video"):
-                yield from line.take(packet)
+                if line.goes_on(packet):
+                    yield packet
+                else:
+                    yield from line.take(packet)
         yield from line.rest()
 
     def _readable(self, streams: "Sequence[Stream]") -> "Iterator[AnyPacket]":

@@ -63,6 +63,8 @@ class FrameTimes:
             return found
         steps = np.diff(times)
         usual = float(np.median(steps))
+        if usual <= 0 or round(float(times[-1] - times[0]) / usual) < len(times):  # as many as there should be
+            return found
         if np.mean(np.abs(steps - usual) <= 0.1 * usual) < _EVEN_SHARE:
             return found
         for place in np.flatnonzero((steps > 1.5 * usual) & (steps <= HOLE_SECONDS)).tolist():

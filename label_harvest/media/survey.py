@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .clip import MediaError
 from .holes import Reach, Span, Tally, unseen
+from .open import is_followed
 from .packets import Recording, base_of, no_tick, recording, tag_bytes
 from .pixels import pixel_shape, stored_shape
 from .rates import FrameTimes
@@ -133,7 +134,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track:
             audio_tracks=audio_tracks(media.container),
             video_holes=_unseen(media, shown, heard),
             audio_holes=tuple(heard.reach.holes) if heard else (),
-            notes=_notes(media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
+            notes=_notes(path, media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
         raise MediaError(f"{path.name}: {_without_times(path, media_name)}")
@@ -148,11 +149,14 @@ def _unseen(media: Recording, shown: "_Spans | None", heard: "_Spans | None") ->
     return tuple(unseen(shown.reach, heard.reach if heard else None, media))
 
 
-def _notes(media: Recording, shown: "_Spans | None", heard: "_Spans | None", lost: Tally) -> tuple[str, ...]:
+def _notes(
+    path: Path, media: Recording, shown: "_Spans | None", heard: "_Spans | None", lost: Tally
+) -> tuple[str, ...]:
     """What is damaged or odd, of the streams and of the file.
 
     Args:
-        media: The file, read to its end.
+        path: The file.
+        media: The same, read to its end.
         shown: Its pictures, where there are any.
         heard: Its sound, where there is any.
         lost: Frames of an even video that are missing; only packets of broadcasts get lost.
@@ -163,6 +167,8 @@ def _notes(media: Recording, shown: "_Spans | None", heard: "_Spans | None", los
             f"its video lacks frames: {lost.said()}; the last picture stays, and those that follow may be wrong"
         )
     notes += [f"there is no picture from {start:.1f} s to {end:.1f} s" for start, end in _unseen(media, shown, heard)]
+    if is_followed(path):
+        notes.append("another file was put behind it, which is not read; take them apart")
     if media.restarts:
         where = ", ".join(f"{start - media.clock:.1f}" for start in media.restarts[:_MOST_SAID])
         more = f" and {len(media.restarts) - _MOST_SAID} times more" if len(media.restarts) > _MOST_SAID else ""

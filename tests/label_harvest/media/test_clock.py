@@ -167,6 +167,15 @@ def test_recordings_behind_one_another_are_one(tmp_path, suffix, video, sound):
     assert clip.status in ("short", "no_video")
 
 
+@pytest.mark.parametrize(("suffix", "sound"), [(".mp4", "aac"), (".wav", "pcm_s16le")])
+def test_a_file_behind_another_of_which_nothing_is_read_is_said(tmp_path, suffix, sound):
+    part = write_part(tmp_path / f"a{suffix}", 0, video=None, sound=sound)
+    (tmp_path / f"joined{suffix}").write_bytes(part * 2)
+    assert survey_media(tmp_path / f"a{suffix}").notes == ()
+    (note,) = survey_media(tmp_path / f"joined{suffix}").notes
+    assert note == "another file was put behind it, which is not read; take them apart"
+
+
 def test_tags_between_mp3s_behind_one_another_are_no_damage(tmp_path):
     first, second = (write_part(tmp_path / f"{n}.mp3", n, video=None, sound="libmp3lame") for n in range(2))
     picture = np.random.default_rng(0).bytes(5000)  # whose bytes look like frames now and then
