@@ -286,11 +286,13 @@ def test_clips_of_any_length_are_scored_as_long_as_they_last(split, predictions)
     lengths = np.arange(N) % 4 + 6
     valid = np.arange(T) < lengths[:, None]
     truth = split.truth & valid[:, :, None, None]
-    longer = replace(split, truth=truth, valid=valid)
+    beyond = {"beyond": lambda judged: 100 * judged.predicted[~judged.valid].mean()}
+    longer = replace(split, truth=truth, valid=valid, metrics=beyond)
     for held in (predictions, replace(predictions, valid=valid)):
         scores, _ = score_predictions(held, longer, PostProcessing(gate="none", segment_threshold=0.0))
         cut = [score(np.ones((1, n, 2, C), bool), truth[k : k + 1, :n]).per_clip[0] for k, n in enumerate(lengths)]
         np.testing.assert_array_equal(scores.per_clip, cut)
+        assert scores.figures == {"beyond": 0.0}
     early = np.arange(T) < 3
     short = replace(predictions, valid=np.broadcast_to(early, (N, T)))  # what it calls missing is nothing found
     cut = replace(predictions, segment_probs=predictions.segment_probs * early[:, None, None])
