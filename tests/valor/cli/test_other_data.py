@@ -16,7 +16,8 @@ from valor.data.label_file import read_pseudo_labels
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions
 from valor.data.tables import write_event_table, write_weak_table
-from valor.label_harvest.store.shards import ShardRow, write_shard
+from valor.label_harvest.store.listing import write_list
+from valor.label_harvest.store.shards import ShardRow, read_markers, write_shard
 from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.store import describe, open_store, read_store
 from valor.label_harvest.teachers.build import TEACHERS
@@ -86,6 +87,7 @@ def write_store(root):
     folder = open_store(root, describe(BIRDS, {"num_segments": 5, "segment_seconds": 1.0}, roles))
     with write_lock(folder):
         write_shard(folder, 0, arrays, rows)
+        write_list(folder, read_markers(folder))
 
 
 def tags_of(clip):
