@@ -10,7 +10,7 @@ from typing import Any
 from valor.label_harvest.places.place import Place, matching, place_of, stands
 from valor.label_harvest.strict_json import as_list, as_object, loads
 
-from .names import split_names
+from .names import join_names, split_names
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,9 @@ def refuse_other_classes(names: Sequence[str], held: Sequence[str], where: str) 
 
 def _some(names: Sequence[str], most: int = 5) -> str:
     """The first names of a list, and that there are more."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return ", ".join(join_names([name]) for name in names[:most]) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
 
 
 def read_class_names(typed: str | None, folder: Place) -> tuple[str, ...]:

@@ -214,6 +214,28 @@ def test_default_thresholds_of_weights_nobody_vouches_for_are_said_aloud(world, 
         assert told == {"default_for": ["clip"]} | ({"unverified": ["visual"]} if said else {})
 
 
+def test_classes_without_thresholds_take_the_strictest_published_ones_and_are_named(tmp_path, caplog):
+    names = ("Dog", "Horn, car")
+    card = JUDGE | {"teacher": "clip", "prompts": list(names), "logit_scale": 100.0, "logit_bias": 0.0}
+    store = open_store(tmp_path, describe(names, {"num_segments": 10, "segment_seconds": 1.0}, {"visual": card}))
+    similarity = np.tile(np.array([0.15, 0.15], np.float32), (1, 10, 1))  # above the 14 of Dog, below 20
+    write_shard(store, 0, {"visual.similarity": similarity}, [ShardRow("a", "ok", "", names)])
+    report = make_labels(store, tmp_path / "labels", LabelOptions(), progress=False)
+    assert report.labels.labels[0, :, 1].all(axis=0).tolist() == [True, False]
+    assert '"Horn, car" have no thresholds of their own and take the strictest published ones, 20 of' in caplog.text
+    told = json.loads((tmp_path / "labels" / "labels.json").read_text())
+    assert told["thresholds_from"]["without_thresholds"] == ["Horn, car"] and told["thresholds"]["visual"] == [14, 20]
+    caplog.clear()
+    (tmp_path / "own.json").write_text('["Dog", {"name": "Horn, car", "visual_threshold": 14}]')
+    options = LabelOptions(classes=str(tmp_path / "own.json"))
+    assert make_labels(store, tmp_path / "labels", options, progress=False).labels.labels[0, :, 1].all()
+    assert "strictest" not in caplog.text
+    with pytest.raises(
+        ValueError, match=r'not those of the store \(Dog, "Horn, car"\): Cat not among them; Dog missing'
+    ):
+        make_labels(store, tmp_path / "labels", LabelOptions(classes='Cat,"Horn, car"'), progress=False)
+
+
 @pytest.mark.parametrize(("options", "message"), [
     ({"margin": -1.0}, "a margin must be a positive number of logits, got -1"),
     ({"temperature": 0.0}, "temperature must be a positive number"),
