@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import re
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from valor.__main__ import main
 from valor.cli.options import named_files
 from valor.cli.terminal import shown
 from valor.data.label_file import PseudoLabels
@@ -219,6 +221,29 @@ def test_files_whose_names_begin_with_a_dash_are_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-hK3l_abcde.mp4").touch()
     assert named_files(["parse", "-hK3l_abcde.mp4", "--out", "-h"]) == ["parse", "./-hK3l_abcde.mp4", "--out", "-h"]
+
+
+def test_folders_whose_names_begin_with_a_dash_are_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-films").mkdir()
+    (tmp_path / "-5").mkdir()
+    typed = ["parse", "-films", "-h", "--threshold", "-5", "--quiet"]
+    assert named_files(typed) == ["parse", "./-films", *typed[2:]]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("parse -hK3l_abcde", "there is no file -hK3l_abcde; one whose name begins with a dash is typed ./-hK3l_abcde"),
+        ("parse a.mp4 --out -o2", "argument --out: a value that begins with a dash is typed --out=-o2"),
+        ("plot timeline p.npz --clip -M8q_0_10", "a value that begins with a dash is typed --clip=-M8q_0_10"),
+        ("parse a.mp4 -out x", r"unrecognized arguments: -out \(did you mean --out\?\)"),
+    ],
+)
+def test_what_begins_with_a_dash_and_is_nothing_is_refused_with_what_to_type(capsys, words, said):
+    with pytest.raises(SystemExit):
+        main(words.split())
+    assert re.search(said, capsys.readouterr().err)
 
 
 def test_quotes_in_names_come_back(tmp_path):

@@ -88,12 +88,16 @@ class Parser(argparse.ArgumentParser):
 
     def _refuse_unknown(self, typed: Sequence[str]) -> None:
         """Refuse an option that there is not where others are like it; argparse has words for the rest."""
-        known = [option for action in self._added for option in action.option_strings]
-        for word in typed:
+        known = {option: action for action in self._added for option in action.option_strings}
+        for before, word in zip(["", *typed], typed, strict=False):
             name = word.partition("=")[0]
             if name == "--":
                 return
-            if name not in known and re.fullmatch(r"-(?![\d.e]+$)[^-].*\.\w+", word):
+            if name not in known and _DASHED.fullmatch(word):
+                if before in known and known[before].nargs != 0:
+                    self.error(f"argument {before}: a value that begins with a dash is typed {before}={word}")
+                if similar := get_close_matches(f"-{name}", known, n=1, cutoff=0.8):
+                    self.error(f"unrecognized arguments: {name} (did you mean {similar[0]}?)")
                 self.error(f"there is no file {word}; one whose name begins with a dash is typed ./{word}")
             if name.startswith("--") and name not in known and " " not in name:
                 begun = [option for option in known if option.startswith(name)]
@@ -161,7 +165,8 @@ def _plain(kind: type[int] | type[float]) -> Callable[[str], int | float]:
     return read
 
 
-_OPTION = re.compile("-[A-Za-z]")
+_DASHED = re.compile(r"-(?![\d.e+-]+$)[^-].+")
+"""A word that is neither an option, which has one letter or two dashes, nor a number."""
 
 
 def named_files(typed: Sequence[str]) -> list[str]:
@@ -170,9 +175,9 @@ def named_files(typed: Sequence[str]) -> list[str]:
 
 
 def _is_file_like_an_option(word: str) -> bool:
-    if not word.startswith("-") or word in ("-", "--") or _OPTION.fullmatch(word):
-        return False
-    return "." in word and Path(word).is_file()
+    if _DASHED.fullmatch(word):
+        return Path(word).exists()
+    return word.startswith("--") and "." in word and Path(word).is_file()
 
 
 class Fields(Generic[T]):
