@@ -116,4 +116,4 @@ def _array(file: IO[bytes], size: int) -> Array:
 def _fault(error: BaseException) -> str:
     """What happened, without numpy's advice to unpickle what nobody vouches for."""
     strange = "allow_pickle" in str(error) or "magic string" in str(error)
-    return "it holds Python objects or is no .npy file" if strange else str(error)
+    return "it holds Python objects or is no .npy file" if strange else str(error) or "it is damaged"

@@ -11,6 +11,8 @@ from typing import Any, NoReturn, TypeVar
 
 MOST_BYTES = 2**30
 """No file of this project comes near a gibibyte of JSON."""
+MOST_LEVELS = 50
+"""Of lists and objects in one another; Python reads some thousands, how many depends on its version."""
 MOST_DIGITS = 300
 """No whole number in these files has more; a float of more digits is beyond every float anyway."""
 
@@ -23,7 +25,7 @@ def loads(text: str | bytes) -> Any:  # noqa: ANN401
 
     Raises:
         ValueError: It is no JSON, names a key twice in one object, holds NaN, an infinity or a number beyond every
-            float, is nested deeper than Python goes, or is absurdly long.
+            float, is nested deeper than any such file, or is absurdly long.
 
     Example:
         >>> loads('{"a": [1, 2.5, null]}')
@@ -36,9 +38,9 @@ def loads(text: str | bytes) -> Any:  # noqa: ANN401
     if len(text) > MOST_BYTES:
         raise ValueError(f"{len(text):,} bytes of JSON, more than the {MOST_BYTES:,} any such file has")
     if isinstance(text, bytes):
-        text = text.decode("utf-8-sig")
+        text = text.decode("utf-8")
     try:
-        return json.loads(
+        value = json.loads(
             text.removeprefix("\ufeff"),
             object_pairs_hook=_once,
             parse_constant=_refused,
@@ -46,7 +48,18 @@ def loads(text: str | bytes) -> Any:  # noqa: ANN401
             parse_int=_whole,
         )
     except RecursionError:
-        raise ValueError("lists or objects nested deeper than any such file has") from None
+        raise _too_deep() from None
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        holders = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, dict | list)]
+        if not holders:
+            return value
+        level = [inner for holder in holders for inner in holder if isinstance(inner, dict | list)]
+    raise _too_deep()
+
+
+def _too_deep() -> ValueError:
+    return ValueError("lists or objects nested deeper than any such file has")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

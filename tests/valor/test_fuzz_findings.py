@@ -1,11 +1,14 @@
 """What mangled inputs once got away with, each by name: links, optional files, archives, names, and lost parts."""
 
 import json
+import os
 import shutil
 import zipfile
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.helpers.fuzz_worlds import NAMES, write_store, write_world
 from tests.helpers.toy_parse import toy_parse
@@ -14,20 +17,22 @@ from valor.cli.terminal import brief
 from valor.data.archives import unpack
 from valor.data.datasets import dataset_of
 from valor.data.label_file import PseudoLabels, read_label_facts
-from valor.data.parse_file import write_parse
+from valor.data.parse_file import read_parse, write_parse
 from valor.data.prediction_files import read_any_predictions, read_prediction_tables
-from valor.data.predictions import Predictions, read_predictions, write_predictions
+from valor.data.predictions import Predictions, read_predictions, score_predictions, write_predictions
 from valor.data.provenance import Provenance, of_folder
 from valor.data.published_files import export_labels
-from valor.data.tables import read_event_table, read_weak_table
+from valor.data.tables import Split, read_event_table, read_weak_table
 from valor.data.thresholds import read_calibration, read_thresholds
 from valor.data.vocabulary import read_class_names
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.arrays import read_npy
 from valor.label_harvest.store.check import merge_stores
 from valor.label_harvest.store.store import read_store
+from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.features import read_whitening
 from valor.scoring.compare import compare
+from valor.training.log import read_training_log
 from valor.viewer.corrections import read_journal
 
 
@@ -269,3 +274,76 @@ def test_probabilities_beyond_every_float_are_refused_without_a_warning(tmp_path
     with pytest.raises(ValueError, match="must be probabilities in 0..1"):
         read_any_predictions(tmp_path / "a.json", ())
     assert not recwarn.list
+
+
+@settings(max_examples=25, deadline=None, database=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1))
+def test_what_is_left_out_counts_as_nothing_found(seed):
+    """Whatever segments are said not to exist, the ten figures are those of predictions that mark nothing there."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random((3, 10, 2, 2)) < 0.3
+    split = Split("test", ("x", "y", "z"), ("Dog", "Cat"), np.ones((3, 2), bool), truth, "v2024", "ab" * 32)
+    marks, valid = rng.random(truth.shape) < rng.random(), rng.random((3, 10)) < rng.random()
+    held = {"clip_ids": split.clip_ids, "class_names": split.class_names}
+    hidden = score_predictions(Predictions(**held, predicted=marks, valid=valid), split)[0]
+    nothing = score_predictions(Predictions(**held, predicted=marks & valid[:, :, None, None]), split)[0]
+    assert (hidden.segment, hidden.event) == (nothing.segment, nothing.event)
+    assert all(0 <= figure <= 100 for level in (hidden.segment, hidden.event) for figure in vars(level).values())
+
+
+def test_nesting_is_judged_alike_by_every_python():
+    assert loads("[" * 50 + "]" * 50)
+    for text in ("[" * 51 + "]" * 51, '{"a":' * 60 + "1" + "}" * 60, "[" * 200_000):
+        with pytest.raises(ValueError, match="nested deeper than any such file has"):
+            loads(text)
+
+
+@pytest.mark.parametrize("number", [0x110000, 0xD800, 2**32 - 1])
+def test_text_of_what_is_no_letter_is_refused(tmp_path, number):
+    path = tmp_path / "a.npy"
+    np.save(path, np.array(["Dog", "Cat"]))
+    content = bytearray(path.read_bytes())
+    content[-4:] = number.to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="its text holds what is no letter"):
+        read_npy(path)
+
+
+def test_a_parse_whose_rule_is_of_other_classes_is_refused(tmp_path):
+    write_parse(tmp_path / "a.json", toy_parse())
+    record = json.loads((tmp_path / "a.json").read_text())
+    record["decision"]["clip_threshold"] = [0.5] * 7
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="clip_threshold must be one number, 2 for the classes"):
+        read_parse(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"epoch": 0}, "epoch: expected a whole number from 1"), ({"epoch": 1}, "epoch 1 after epoch 1"),
+    ({"epoch": "2"}, "epoch: expected a whole number"), ({"selected": 1}, "selected must be true or false"),
+    ({"grad_norm": -1}, "grad_norm: expected a number from 0"),
+])  # fmt: skip
+def test_a_training_log_is_of_epochs_that_go_on(tmp_path, change, message):
+    figures = dict.fromkeys(("audio", "visual", "audio_visual", "type_av", "event_av"), 50.0)
+    first = {"epoch": 1, "loss": {"weak": 1.0}, "val": {"segment": figures, "event": figures}, "grad_norm": 1.0,
+             "learning_rate": 0.1, "selected": True}  # fmt: skip
+    second = first | {"epoch": 2} | change
+    (tmp_path / "log.jsonl").write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    with pytest.raises(ValueError, match=message):
+        read_training_log(tmp_path)
+
+
+def test_a_recipe_nobody_can_read_names_no_figure(toy_run, tmp_path):
+    run = shutil.copytree(toy_run, tmp_path / "run")
+    (run / "recipe.json").write_text("{")
+    assert "recipe.json: expected the recipe of the run" in typed("plot", "training", run).complaint()
+
+
+def test_damaged_test_tables_end_a_training_before_it_begins(published, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(published, data, copy_function=os.link)
+    content = (data / "AVVP_test_pd.csv").read_bytes()
+    (data / "AVVP_test_pd.csv").unlink()
+    (data / "AVVP_test_pd.csv").write_bytes(content[:-3])
+    done = typed("train", "valor", "--data", data, "--out", tmp_path / "run")
+    assert done.code == 2 and "AVVP_test_pd.csv:3: unknown class" in done.err and not (tmp_path / "run").exists()

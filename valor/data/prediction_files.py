@@ -305,7 +305,7 @@ def _read_object(path: Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such prediction file; `valor predict` writes one")
     try:
-        table = loads(path.read_text(encoding="utf-8-sig"))
+        table = loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: expected predictions as JSON, which could not be read ({error})") from error
     if not isinstance(table, dict) or table.get("format") != PREDICTIONS_FORMAT:
