@@ -158,11 +158,13 @@ class TimeLine:
         waiting, self._waiting = self._waiting, []
         kinds = {packet.stream_index: packet.stream.type for packet in waiting}
         first = min(self._places[index].start for index in kinds)
-        needed = list[float]()
+        needed, wanted = -math.inf, -math.inf
         for index, place in self._places.items():
-            spare = _LEAD_SECONDS if kinds.get(index) != "video" and "video" in kinds.values() else 0.0
-            needed.append(place.end - (place.start if place.start < math.inf else first) - spare)
-        self._shifts.append(max(needed))
+            shift = place.end - (place.start if place.start < math.inf else first)
+            wanted = max(wanted, shift)
+            if kinds.get(index) == "video":
+                needed = shift
+        self._shifts.append(needed if wanted - needed <= _LEAD_SECONDS else wanted)
         self._starts.append(first + self._shifts[-1])
         for packet in waiting:
             self._move(packet, self._places[packet.stream_index])

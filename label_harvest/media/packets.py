@@ -123,8 +123,11 @@ class Recording:
     def _on_time_line(self, streams: "Sequence[Stream]", tick: Callable[[], None]) -> "Iterator[AnyPacket]":
         """All packets that hold or repeat something, with the times of one clock that never starts again."""
         line = TimeLine(self.restarts, broadcast=self.is_broadcast)
+        theora = {stream.index for stream in streams if stream.codec_context.name == "theora"}
         for packet in self._readable(streams):
             tick()
+            if packet.stream_index in theora and _is_header(packet):
+                continue
             if packet.size or (packet.pts is not None and packet.stream.type == "video"):
                 if line.goes_on(packet):
                     yield packet
@@ -188,6 +191,20 @@ def tag_bytes(start: bytes) -> int:
         footer = 10 * bool(start[5] & 16)
         return 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(start[6:10]))) + footer
     return 128 * start.startswith(b"TAG")
+
+
+def _is_header(packet: "AnyPacket") -> bool:
+    """Whether a packet of Theora is no picture, but a header of another file that was put behind this one.
+
+    Raises:
+        MediaError: Its pictures are made otherwise than those before, which the decoder cannot change to.
+    """
+    data = bytes(packet)
+    if not data or not data[0] & 0x80:
+        return False
+    if data[0] != 0x81 and data not in (packet.stream.codec_context.extradata or b""):  # all but the comments
+        raise MediaError("another Theora video follows in it, of other headers; take the files apart")
+    return True
 
 
 @contextmanager
