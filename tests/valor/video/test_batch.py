@@ -134,7 +134,8 @@ def test_unknown_formats_are_refused():
         BatchOptions(formats=("png", "mp3"))
 
 
-def test_progress_is_shown_in_seconds_of_media(system, folder, capfd):
+def test_progress_is_shown_in_seconds_of_media(system, folder, capfd, monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.progress._is_terminal", lambda: True)
     found = list(parse_all(system, find_inputs([str(folder / "one.mp4")]), BatchOptions(), progress=True))
     assert found[0].parse is not None
     assert "0/0 s of media" in capfd.readouterr().err  # before the length is known
