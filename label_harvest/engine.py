@@ -6,16 +6,17 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from .fetch import FetchingPool
 from .media.clip import ClipMedia, Grid, MediaError
 from .media.decode_pool import DecodePool
 from .media.decoders import DECODERS, PYAV
 from .media.process import DecodeLimits
+from .places.elsewhere import Media, media_bytes
 from .store.evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
 from .store.shards import KnownClip, ShardRow
 from .teachers.teacher import Teacher
@@ -38,7 +39,7 @@ class Batch:
     """Their places in the shard."""
     rows: tuple[KnownClip, ...]
     """What is known of them."""
-    paths: tuple[Path | None, ...]
+    paths: tuple[Media | None, ...]
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,11 @@ class Decoding:
     audio_track: str | None = None
     """Which audio track is heard, by position or language; None for the best one."""
 
-    def pool(self, workers: int) -> DecodePool:
-        """So many processes that decode like this."""
+    def pool(self, workers: int) -> FetchingPool:
+        """So many processes that decode like this, and threads that fetch what they decode."""
         function = None if self.decoder == PYAV else DECODERS[self.decoder]
-        return DecodePool(workers, self.limits, slots=self.slots, decode=function, track=self.audio_track)
+        pool = DecodePool(workers, self.limits, slots=self.slots, decode=function, track=self.audio_track)
+        return FetchingPool(pool, workers)
 
 
 class Engine(Protocol):
@@ -170,7 +172,7 @@ class _Prepared:
 
 
 def _decoded(
-    pool: DecodePool, batches: Iterator[Batch], decoding: Decoding, clock: Clock, stop: threading.Event
+    pool: FetchingPool, batches: Iterator[Batch], decoding: Decoding, clock: Clock, stop: threading.Event
 ) -> Iterator[tuple[Batch, list[ReadClip]]]:
     """Batches as soon as all their clips are decoded: one that hangs holds up its batch and no other.
 
@@ -203,7 +205,7 @@ def _pending(futures: Sequence[Future[ClipMedia] | None]) -> list[Future[ClipMed
     return [future for future in futures if future is not None and not future.done()]
 
 
-def read_row(row: KnownClip, path: Path | None, read: Callable[[], ClipMedia] | None) -> ReadClip:
+def read_row(row: KnownClip, path: Media | None, read: Callable[[], ClipMedia] | None) -> ReadClip:
     """What became of one clip; trouble becomes the status of its row.
 
     Args:
@@ -213,21 +215,23 @@ def read_row(row: KnownClip, path: Path | None, read: Callable[[], ClipMedia] | 
     """
     if read is None or path is None:
         return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
-    found = file_facts(path)
+    facts = file_facts(path)
     try:
         media = read()
     except MediaError as error:
-        return ShardRow(row.clip_id, error.status, str(error), row.tags, found), None
-    return ShardRow(row.clip_id, media.status, media.message, row.tags, {**found, **media.provenance}), media
+        return ShardRow(row.clip_id, error.status, str(error), row.tags, file_facts(path, facts)), None
+    found = {**file_facts(path, facts), **media.provenance}
+    return ShardRow(row.clip_id, media.status, media.message, row.tags, found), media
 
 
-def file_facts(path: Path) -> dict[str, object]:
-    """Name of a file, and its bytes, by which a later run sees that it was replaced."""
-    try:
-        size: int | None = path.stat().st_size
-    except OSError:
-        size = None
-    return {"file": path.name, "file_bytes": size}
+def file_facts(media: Media, before: Mapping[str, object] | None = None) -> dict[str, object]:
+    """Name of a file, and its bytes, by which a later run sees that it was replaced.
+
+    Args:
+        media: Where it is.
+        before: What was known before it was read; the size of some media is known only once they were fetched.
+    """
+    return dict(before) if before and before["file_bytes"] else {"file": media.name, "file_bytes": media_bytes(media)}
 
 
 class _Ahead(Generic[S, T]):

@@ -16,11 +16,12 @@ from .media.clip import CLIP, FAILURES, LENGTHS, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
 from .media.process import DecodeLimits, usable_cores
 from .media.tracks import check_track
+from .places.elsewhere import Media
 from .places.place import Place
 from .progress import LINE_SECONDS, Progress
 from .store.evidence import ShardEvidence
 from .store.listing import write_list
-from .store.manifest import HarvestManifest, find_media
+from .store.manifest import HarvestManifest
 from .store.origins import write_origins
 from .store.plan import ShardPlan, check_tags, damaged_shards, named_as_in_store, replaced_files
 from .store.shards import (
@@ -36,6 +37,7 @@ from .store.shards import (
 )
 from .store.share import WHOLE, Share, list_lock, remove_leftovers, write_lock
 from .store.store import describe, open_store
+from .store.videos import Videos, find_clips, listable
 from .teachers.teacher import NEEDS, Teacher
 from .whole import WholeEngine
 
@@ -172,14 +174,14 @@ class HarvestReport:
 
 def harvest(
     manifest: HarvestManifest,
-    videos: str | Path,
+    videos: Videos,
     store: str | Place,
     teachers: Sequence[Teacher],
     *,
     options: HarvestOptions | None = None,
     progress: bool = True,
     engine: Engine | None = None,
-    media: Mapping[str, Path | None] | None = None,
+    media: Mapping[str, Media | None] | None = None,
 ) -> HarvestReport:
     """Decode every clip once, let every teacher judge it, and cache the answers.
 
@@ -189,7 +191,7 @@ def harvest(
 
     Args:
         manifest: Clips and their tags.
-        videos: Folder of media files, see `find_media`.
+        videos: Where the media lie, one place or several, see `find_clips`.
         store: Folder of evidence stores; the fingerprint of the teachers and the grid names the one inside.
         teachers: One per role; either an audio and a visual one, only one of these, or a fused one beside or instead.
         options: None for the defaults.
@@ -209,7 +211,7 @@ def harvest(
     started = time.monotonic()
     check_decoder(options.decoder)
     grid = _grid_of(options.grid, teachers)
-    paths = find_media(videos, manifest.clip_ids) if media is None else media
+    paths = find_clips(videos, manifest.clip_ids, manifest.paths) if media is None else media
     identities = {teacher.role: teacher.identity() for teacher in teachers}
     reading = {"decoder": options.decoder, "audio_track": options.audio_track and options.audio_track.lower()}
     length = options.length
@@ -232,7 +234,7 @@ def harvest(
         mine = {index: marker.clips for index, marker in markers.items() if options.share.holds(index)}
         # clips of another manifest that share a shard with clips to be read again
         if strangers := [row.clip_id for plan in plans for row in plan.rows if row.clip_id not in paths]:
-            paths = {**paths, **find_media(videos, strangers)}
+            paths = {**paths, **find_clips(listable(videos), strangers)}
         run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
         _start(said, plans, mine, manifest, folder, bar=progress)
         made = run.make(plans, said)
@@ -273,7 +275,7 @@ def _plan(
     manifest: HarvestManifest,
     folder: Place,
     markers: Mapping[int, Marker],
-    paths: Mapping[str, Path | None],
+    paths: Mapping[str, Media | None],
     options: HarvestOptions,
 ) -> list[ShardPlan]:
     """The shards this run has to make, in the order of their numbers."""
@@ -282,7 +284,7 @@ def _plan(
     return options.scope.shards(manifest, folder, markers, paths, damaged=damaged, replaced=replaced)
 
 
-def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Path | None], retry: Sequence[str]) -> list[KnownClip]:
+def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Media | None], retry: Sequence[str]) -> list[KnownClip]:
     """Clips whose file was replaced; where they are not asked for, also a word on them."""
     replaced = replaced_files(mine, paths)
     unasked = [row.clip_id for row in replaced if row.status not in retry]
@@ -324,7 +326,7 @@ class _Run:
     """What the steps of one run share."""
 
     folder: Place
-    paths: Mapping[str, Path | None]
+    paths: Mapping[str, Media | None]
     teachers: Sequence[Teacher]
     options: HarvestOptions
     """With the grid the teachers need."""

@@ -13,15 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from .disk import file_sha256
+from .fetch import fetched
 from .media.clip import CLIP, FAILURES, Grid, MediaError
 from .media.decoders import PYAV
+from .places.elsewhere import Media
 from .places.place import Place, free_bytes, matching, place_of, refuse_unwritable
-from .store.manifest import HarvestManifest, find_media
+from .store.manifest import HarvestManifest
 from .store.origins import read_origins
 from .store.plan import ShardPlan, named_as_in_store, new_shards, replaced_files, shards_to_mend
 from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
 from .store.share import WHOLE, Share, write_lock
 from .store.store import decoder_of, differences, length_of
+from .store.videos import Videos, find_clips, roots_of, some_names
 
 CHANGED = "changed"
 """Asks for the clips whose file has another size now than when it was read."""
@@ -75,8 +78,8 @@ class KnownStore:
 
 
 def check_inputs(
-    manifest: HarvestManifest, videos: str | Path, store: str | Place, known: KnownStore, *, share: Share = WHOLE
-) -> dict[str, Path | None]:
+    manifest: HarvestManifest, videos: Videos, store: str | Place, known: KnownStore, *, share: Share = WHOLE
+) -> dict[str, Media | None]:
     """Look at all that a harvest needs but its teachers; nothing is written.
 
     Args:
@@ -87,16 +90,16 @@ def check_inputs(
         share: Of the run.
 
     Returns:
-        The file of each clip, see `find_media`.
+        The file of each clip, see `find_clips`.
 
     Raises:
         ValueError: The videos cannot be listed or hold no clip of the manifest, the store cannot be written, is of
             others or is being written, or there is too little room for it.
     """
-    media = find_media(videos, manifest.clip_ids)
+    media = find_clips(videos, manifest.clip_ids, manifest.paths)
     folders = _folders_of(place_of(store), known)
     if not any(media.values()) and not any(_clips_held(folder, manifest) for folder in folders):
-        raise ValueError(_none_found(Path(videos), manifest))
+        raise ValueError(_none_found(videos, manifest))
     for folder in folders:
         with write_lock(folder, share):
             pass
@@ -128,12 +131,13 @@ def _clips_held(folder: Place, manifest: HarvestManifest) -> int:
     return sum(clip.clip_id in wanted for clip in known_clips(markers))
 
 
-def _none_found(videos: Path, manifest: HarvestManifest) -> str:
-    names = sorted(entry.name for entry in videos.iterdir())
-    held = f"names there are {', '.join(names[:3])}{', ...' if names[3:] else ''}" if names else "it is empty"
+def _none_found(videos: Videos, manifest: HarvestManifest) -> str:
+    names, where = some_names(videos), ", ".join(map(str, roots_of(videos)))
+    held = f"names there are {', '.join(names)}" if names else "it is empty"
+    such, path = f"{manifest.clip_ids[0]}.*", manifest.paths[0]
     return (
-        f"{videos}: none of the {len(manifest.clip_ids):,} clips of the manifest is in this folder, such as "
-        f"{manifest.clip_ids[0]}.*; {held}; give the folder whose files are named like the clips"
+        f"{where}: none of the {len(manifest.clip_ids):,} clips of the manifest is in this folder, such as "
+        f"{path or such}; {held}; give the folder {'its paths begin in' if path else 'whose files are named like them'}"
     )
 
 
@@ -177,7 +181,7 @@ class Scope:
         manifest: HarvestManifest,
         folder: Place,
         markers: Mapping[int, Marker],
-        media: Mapping[str, Path | None],
+        media: Mapping[str, Media | None],
         *,
         damaged: Sequence[ShardPlan] = (),
         replaced: Sequence[KnownClip] = (),
@@ -242,7 +246,7 @@ class HarvestPlan:
 
 
 def plan_harvest(
-    manifest: HarvestManifest, videos: str | Path, store: str | Place, known: KnownStore, scope: Scope
+    manifest: HarvestManifest, videos: Videos, store: str | Place, known: KnownStore, scope: Scope
 ) -> HarvestPlan:
     """What a run would do; nothing is loaded and nothing is written. Whether shards are whole is not looked at.
 
@@ -259,7 +263,7 @@ def plan_harvest(
     folder = max(held, key=ours, default=None)
     markers = held[folder] if folder else {}
     manifest = named_as_in_store(manifest, markers)
-    wanted, media = set(manifest.clip_ids), find_media(videos, manifest.clip_ids)
+    wanted, media = set(manifest.clip_ids), find_clips(videos, manifest.clip_ids, manifest.paths)
     replaced = replaced_files(markers, media) if CHANGED in scope.retry else []
     plans = scope.shards(manifest, folder or place_of(store), markers, media, replaced=replaced)
     again = {plan.rows[n].clip_id for plan in plans if plan.again is not None for n in plan.again}
@@ -290,15 +294,15 @@ def plan_harvest(
     )
 
 
-def _media_seconds(files: Sequence[Path], grid: Grid) -> tuple[float | None, int, int]:
+def _media_seconds(files: Sequence[Media], grid: Grid) -> tuple[float | None, int, int]:
     """(seconds of all files, headers looked at, how many of these are longer than the grid)."""
     from .media.packets import recording
     from .media.survey import promised_seconds
 
     step = max(1, -(-len(files) // _MOST_HEADERS))
     looked, found = files[::step], []
-    for path in looked:
-        with suppress(MediaError), recording(path) as media:
+    for one in looked:
+        with suppress(MediaError), fetched(one) as path, recording(path) as media:
             if (seconds := promised_seconds(path, media)) is not None:
                 found.append(seconds)
     longer = sum(seconds > grid.seconds + grid.tolerance_seconds for seconds in found)

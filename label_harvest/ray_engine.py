@@ -14,10 +14,11 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any, cast
 
 from .engine import Batch, Clock, Decoding, Judged, read_row
-from .media.decode_pool import DecodePool
+from .fetch import FetchingPool
 from .media.process import usable_cores
 from .store.evidence import Answers, ReadClip, judge_batch, prepare_batch
 from .teachers.teacher import Teacher
@@ -349,14 +350,14 @@ def _decode(batch: Batch, decoding: Decoding) -> list[ReadClip]:
     pool = _pool(decoding)
     clips = []
     for row, path in zip(batch.rows, batch.paths, strict=True):
-        if path is not None and not path.is_file():
+        if isinstance(path, Path) and not path.is_file():
             raise OSError(f"{path}: not to be seen on a node; give a path that all nodes see")
         clips.append(read_row(row, path, pool.submit(path, decoding.grid).result if path else None))
     return clips
 
 
 @lru_cache(maxsize=1)
-def _pool(decoding: Decoding) -> DecodePool:
+def _pool(decoding: Decoding) -> FetchingPool:
     """The decoding process of this worker of the cluster, which ends with it."""
     return decoding.pool(1)
 

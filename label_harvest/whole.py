@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from .engine import Batch, Clock, Decoding, Judged, file_facts
+from .fetch import fetched
 from .media.clip import STATUSES, WHOLE, Grid, MediaError
 from .media.frames import STILL_LEVELS
 from .media.read import SILENCE_PEAK
@@ -31,6 +32,7 @@ from .media.stream_reader import ProcessReader
 from .media.streams import DirectReader, MediaReader
 from .media.survey import MediaSurvey
 from .media.windows import Merger, Window, num_segments, read_windows, window_starts
+from .places.elsewhere import Media
 from .store.evidence import Answers, judge_batch, prepare_batch
 from .store.shards import SEGMENTS, KnownClip, ShardRow
 from .teachers.teacher import NEEDS, Evidence, Teacher
@@ -55,7 +57,7 @@ class _Clip:
     """One clip under way: its windows come from a thread, its evidence is joined in another."""
 
     row: KnownClip
-    path: Path | None
+    media: Media | None
     windows: "queue.Queue[Any]"
     """A survey, then windows, then None; or the error that ended it."""
 
@@ -114,10 +116,10 @@ class WholeEngine:
     def _judge(self, clip: _Clip, decoding: Decoding) -> tuple[ShardRow, dict[str, Evidence]]:
         """What became of one clip, and what each teacher says of it."""
         known = clip.row
-        if clip.path is None:
+        if clip.media is None:
             message = "no file of this name among the videos"
             return ShardRow(known.clip_id, "missing", message, known.tags, {SEGMENTS: 0}), {}
-        facts: dict[str, object] = {**file_facts(clip.path), SEGMENTS: 0}
+        facts: dict[str, object] = {**file_facts(clip.media), SEGMENTS: 0}
         try:
             windows = _received(clip.windows, self.clock)
             survey = next(windows)
@@ -132,9 +134,10 @@ class WholeEngine:
                 for n, window in enumerate(some):
                     joined.add(window, {role: found[n] for role, found in answers.items()})
         except MediaError as error:
+            facts |= file_facts(clip.media, facts)
             return ShardRow(known.clip_id, error.status, str(error), known.tags, facts), {}
         status, message = joined.status()
-        facts.update(joined.facts())
+        facts |= {**file_facts(clip.media, facts), **joined.facts()}
         return ShardRow(known.clip_id, status, message, known.tags, facts), joined.evidence()
 
 
@@ -171,9 +174,11 @@ class _Reading:
         if self._stop.is_set():
             return
         try:
-            for item in self._items(clip.path) if clip.path else ():
-                if not self._put(clip, item):
-                    return
+            if clip.media is not None:
+                with fetched(clip.media) as path:
+                    for item in self._items(path):
+                        if not self._put(clip, item):
+                            return
             self._put(clip, None)
         except BaseException as error:
             self._put(clip, error)

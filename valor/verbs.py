@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from valor.eval.decide import PostProcessing
     from valor.eval.scores import Scores
     from valor.label_harvest.harvest import HarvestOptions, HarvestReport
+    from valor.label_harvest.store.videos import Videos
     from valor.labelling.make import LabelReport
     from valor.scoring.compare import Comparison
     from valor.teachers import TeacherChoice
@@ -32,7 +33,7 @@ Pathlike = Path | str
 def harvest(
     manifest: Pathlike,
     *,
-    videos: Pathlike,
+    videos: "Videos",
     store: Pathlike,
     teachers: "TeacherChoice | None" = None,
     classes: str | None = None,
@@ -43,7 +44,7 @@ def harvest(
 
     Args:
         manifest: Tab-separated `filename event_labels`, such as LLP's own tables.
-        videos: Folder of the media files.
+        videos: Folder of the media files, or several, with all below; see `label_harvest/store/videos.py`.
         store: Folder of the evidence store; made if absent.
         teachers: Which, and where their weights are; None for CLIP ViT-L/14 and CLAP 630k-fusion.
         classes: `llp`, a vocabulary file or names with commas between; None for those of the data set the manifest lies
@@ -66,7 +67,7 @@ def harvest(
     vocabulary = vocabulary_of(classes, table.parent, store=place_of(store))
     clips = read_manifest(table, class_names(vocabulary))
     choice, options = teachers or TeacherChoice(), options or stage.HarvestOptions(grid=grid_of(table.parent))
-    where = (clips, Path(videos).absolute(), place_of(store))
+    where = (clips, videos, place_of(store))
     media = check_inputs(*where, known_store(choice, vocabulary, options), share=options.share)
     built = build_teachers(choice, vocabulary)
     return stage.harvest(*where, built, options=options, progress=progress, media=media)

@@ -14,7 +14,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.util import find_spec
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, overload
 
 T = TypeVar("T")
@@ -158,7 +158,8 @@ class ObjectPath:
             FileNotFoundError: There is none.
         """
         known = self._known()
-        return next((str(known[name]) for name in _VERSIONS if known.get(name)), "")
+        found = next((known[name] for name in _VERSIONS if known.get(name)), "")
+        return str(found.timestamp() if isinstance(found, datetime) else found)  # listings of some say it otherwise
 
     @property
     def modified(self) -> float:
@@ -239,6 +240,14 @@ class ObjectPath:
         if mode != "rb":
             raise ValueError(f"an object is opened for reading (rb), got {mode!r}")
         return io.BufferedReader(_Pieces(self), _WINDOW)
+
+    def copy_to(self, path: Path) -> None:
+        """Copy it to a file of a disk.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        self._asked(lambda: filesystem(self.scheme).get_file(self.key, str(path)))
 
     def put(self, payload: bytes, *, new: bool = False) -> None:
         """Write it, whole or not at all.

@@ -7,13 +7,12 @@ shards as one undisturbed run does. Arrays that are there without a marker keep 
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
-from pathlib import Path
 
 import numpy as np
 
+from ..places.elsewhere import Media, media_bytes
 from ..places.place import Place
 from .manifest import HarvestManifest, composed
 from .shards import KnownClip, Marker, damaged_numbers, known_clips
@@ -139,7 +138,7 @@ def damaged_shards(manifest: HarvestManifest, markers: Mapping[int, Marker], fol
 
 def shards_to_mend(
     markers: Mapping[int, Marker],
-    paths: Mapping[str, Path | None],
+    paths: Mapping[str, Media | None],
     damaged: Sequence[ShardPlan],
     statuses: Sequence[str],
     clip_ids: Set[str] = frozenset(),
@@ -165,7 +164,7 @@ def shards_to_mend(
     return plans
 
 
-def replaced_files(markers: Mapping[int, Marker], paths: Mapping[str, Path | None]) -> list[KnownClip]:
+def replaced_files(markers: Mapping[int, Marker], paths: Mapping[str, Media | None]) -> list[KnownClip]:
     """Clips whose file has another size now than when it was read; of those without a file nothing is said.
 
     Args:
@@ -174,9 +173,8 @@ def replaced_files(markers: Mapping[int, Marker], paths: Mapping[str, Path | Non
     """
     replaced = []
     for row in known_clips(markers):
-        path = paths.get(row.clip_id)
-        if path is not None and row.file_bytes is not None:
-            with suppress(OSError):
-                if path.stat().st_size != row.file_bytes:
-                    replaced.append(row)
+        media = paths.get(row.clip_id)
+        size = None if media is None or row.file_bytes is None else media_bytes(media)
+        if size is not None and size != row.file_bytes:
+            replaced.append(row)
     return replaced

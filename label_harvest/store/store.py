@@ -26,12 +26,13 @@ import numpy as np
 
 from ..media.clip import CLIP
 from ..media.decoders import PYAV
-from ..places.place import Place, matching, place_of, sync_folder, write_atomic
+from ..places.place import Place, each, matching, place_of, sync_folder, write_atomic
 from .listing import listed, lost_clips, lost_shards, refuse_gaps
 from .manifest import composed
 from .shards import (
     FORMAT_VERSION,
     KnownClip,
+    ShardRow,
     clip_slices,
     held_arrays,
     marker_paths,
@@ -302,8 +303,11 @@ def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Ite
             "%s: its list of shards is not there: the harvest has not ended, or the list was lost, and with it which "
             "shards there should be; run the harvest to its end, or `valor store repair`", folder,
         )  # fmt: skip
-    for marker in markers:
-        rows, arrays = read_shard(folder, int(marker.stem), names)
+
+    def read(marker: Place) -> tuple[list[ShardRow], dict[str, np.ndarray], tuple[str, ...]]:
+        return *read_shard(folder, int(marker.stem), names), held_arrays(folder, int(marker.stem))
+
+    for marker, (rows, arrays, held) in zip(markers, each(read, markers), strict=True):
         clips, slices = [row.known for row in rows], clip_slices(rows)
         found.append(listed(int(marker.stem), [clip.clip_id for clip in clips]))
         yield EvidenceStore(
@@ -314,7 +318,7 @@ def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Ite
             messages=tuple(clip.message for clip in clips),
             arrays={name: _padded(array, slices) for name, array in arrays.items()} if slices else arrays,
             manifest=manifest,
-            held=held_arrays(folder, int(marker.stem)),
+            held=held,
             segments=np.array([place.stop - place.start for place in slices]) if slices else None,
         )
     if missing := lost_clips(known, found):

@@ -19,11 +19,12 @@ from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
 from valor.label_harvest.store.share import read_share
+from valor.label_harvest.store.videos import roots_of
 from valor.label_harvest.teachers.teacher import PRECISIONS
 from valor.teachers import TeacherChoice, build_teachers, known_store
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
-from .options import Fields, Option, Parser, any_place
+from .options import Fields, Option, Parser, any_place, media_place
 from .terminal import say
 
 MOST_LISTED = 100
@@ -83,9 +84,11 @@ def add(commands: Commands) -> Parser:
         commands,
         "harvest",
         "MANIFEST is a tab-separated table `filename event_labels`, such as AVVP_train.csv. The media of a row is\n"
-        "<filename>.* in --videos, or <first 11 characters>.* for names like LLP's (4O9rI-FpqLg_10_20). Scores and\n"
-        "features go to a store under a fingerprint of everything that changes them; thresholds are applied later, by\n"
-        "`valor labels`.\n\n"
+        "<filename>.* in --videos or below, or <first 11 characters>.* for names like LLP's (4O9rI-FpqLg_10_20); in a\n"
+        "tar, the member of that key (WebDataset). A further column `path` says where it is instead: below --videos,\n"
+        "absolute, an address, or shard.tar/clip.mp4. Scores and features go to a store under a fingerprint of all\n"
+        "that changes them; thresholds are applied later, by `valor labels`. MANIFEST and --store may be s3:// or gs://\n"
+        "(docs/store.md).\n\n"
         "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
         "undisturbed run had made, to the byte. A clip gets a status: ok, still, cut (to the ten seconds of --length\n"
         "clip), silent, short, no_audio, no_video, undecodable, timeout (decoding hung) or missing. Missing clips are\n"
@@ -94,7 +97,15 @@ def add(commands: Commands) -> Parser:
         "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")
-    command.add_argument("--videos", type=Path, required=True, metavar="DIR", help="folder of the media files")
+    command.add_argument(
+        "--videos",
+        type=media_place,
+        required=True,
+        action="append",
+        metavar="DIR",
+        help="folder of the media files and tars, searched with all below it, or s3://, gs://; http(s):// for paths in "
+        "MANIFEST; may be given several times",
+    )
     command.add_argument("--store", type=any_place, required=True, metavar="DIR", help="folder of the evidence")
     TEACHERS.add(command)
     HARVEST.add(command, "length", "decoder", "audio_track")
@@ -138,7 +149,7 @@ def run(cli: argparse.Namespace) -> int:
     manifest = read_manifest(cli.manifest, class_names(classes))
     choice = TEACHERS.read(cli)
     known = known_store(choice, classes, options)
-    where = (manifest, cli.videos.absolute(), cli.store)
+    where = (manifest, roots_of(cli.videos), cli.store)
     if cli.plan:
         plan = plan_harvest(*where, known, options.scope)
         _say_plan(plan)

@@ -29,7 +29,7 @@ from types import NoneType, UnionType
 from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
 from valor.label_harvest.places.objects import ObjectPath, refuse_absent_library
-from valor.label_harvest.places.place import Place, place_of
+from valor.label_harvest.places.place import WEB, Place, place_of, scheme_of
 from valor.label_harvest.strict_json import plain_number
 
 from .terminal import shown
@@ -134,6 +134,11 @@ def any_place(typed: str) -> Place:
     if isinstance(found, ObjectPath) and found.scheme == "memory":
         raise argparse.ArgumentTypeError("memory:// is gone when the command ends, give a local path or s3:// or gs://")
     return found
+
+
+def media_place(typed: str) -> Place | str:
+    """Where media lie: a path, an address in an object store, or one of the web."""
+    return typed if scheme_of(typed) in WEB else any_place(typed)
 
 
 def _local_text(typed: str) -> str:

@@ -7,7 +7,8 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     Quotes are letters like any other, in what is read and in what is written.
     Cells behind the last column are passed over where they are empty, and so are rows of nothing but empty cells: a
     spreadsheet leaves such. A row with fewer cells than columns, or with more that are not empty, is refused.
-    The last column may be called event_label as well. Tables of tags may have further columns with names of their own;
+    The last column may be called event_label as well. Tables of tags may have further columns with names of their own
+    (of which `path` says where the media of a clip lie, when it is harvested);
     a table of events may not, since such a column may say that the row is of the other modality.
     Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
     Of tags, a name that itself holds a comma stands in double quotes or as it is, see `valor.data.names`.
@@ -79,6 +80,9 @@ WEAK_COLUMNS = ("filename", "event_labels")
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
 PREDICTION_COLUMNS = ("filename", "onset", "offset", "event_label")
 """As DCASE calls them; what is read may call the last column either way."""
+
+PATH_COLUMN = "path"
+"""A further column of tables of tags: where the media of a clip lie."""
 
 CLIP_LIST = "clips.txt"
 """Beside tables of predicted events: every clip that was parsed, one a line."""
@@ -399,9 +403,20 @@ def read_manifest(path: Place | str, class_names: Sequence[str]) -> HarvestManif
     except FileNotFoundError as error:
         raise ValueError(f"{path}: the manifest cannot be read; there is no such file") from error
     try:
-        return HarvestManifest(clip_ids, tuple(class_names), weak_labels)
+        return HarvestManifest(clip_ids, tuple(class_names), weak_labels, _paths_of(place_of(path), clip_ids))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def _paths_of(path: Place, clip_ids: Sequence[str]) -> tuple[str, ...]:
+    """What the column `path` of a table of tags says of its clips; nothing where there is no such column."""
+    rows = read_rows(path)
+    header = [cell.strip() for cell in next(rows, (0, []))[1]]
+    if PATH_COLUMN not in header[len(WEAK_COLUMNS) :]:
+        return ()
+    column = header.index(PATH_COLUMN)
+    found = {cells[0]: cells[column].strip() if column < len(cells) else "" for _, cells in rows}
+    return tuple(found[clip_id] for clip_id in clip_ids)
 
 
 def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple[str, int, int, int]]:

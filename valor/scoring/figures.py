@@ -19,7 +19,8 @@ from valor.eval.intervals import class_intervals
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.pixels import in_shape, pixel_shape
 from valor.label_harvest.media.read import read_clip
-from valor.label_harvest.store.manifest import composed, find_media
+from valor.label_harvest.store.manifest import composed
+from valor.label_harvest.store.videos import find_media
 from valor.labelling.quality import LabelQuality
 
 from .system import ScoredSystem

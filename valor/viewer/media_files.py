@@ -9,7 +9,7 @@ from operator import or_
 from pathlib import Path
 from typing import BinaryIO
 
-from valor.label_harvest.store.manifest import find_media
+from valor.label_harvest.store.videos import find_media
 
 TYPES = {
     ".mp4": "video/mp4",

@@ -1,7 +1,7 @@
 import pytest
 
 from tests.helpers.toy_s3 import fresh_prefix, s3_server
-from valor.label_harvest.places import lease, objects
+from valor.label_harvest.places import elsewhere, lease, objects
 
 
 @pytest.fixture(scope="package")
@@ -26,3 +26,4 @@ def hasty(monkeypatch):
     monkeypatch.setattr(lease, "SILENCE_SECONDS", 0.6)
     monkeypatch.setattr(lease, "LOOK_SECONDS", 0.02)
     monkeypatch.setattr(objects, "WAITS", [])
+    monkeypatch.setattr(elsewhere, "WAITS", [])

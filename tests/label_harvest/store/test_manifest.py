@@ -5,7 +5,8 @@ import unicodedata
 import numpy as np
 import pytest
 
-from valor.label_harvest.store.manifest import HarvestManifest, find_media, media_id
+from valor.label_harvest.store.manifest import HarvestManifest, media_id
+from valor.label_harvest.store.videos import find_media
 
 CLASSES = ("Speech", "Dog", "Cat")
 

@@ -148,7 +148,8 @@ def test_wrong_inputs_are_refused_before_a_teacher_is_loaded(world, tmp_path, mo
     wrong = list(world)
     wrong[wrong.index("--videos") + 1] = tmp_path / "nofolder"
     assert "the folder of videos cannot be listed" in typed(*wrong).complaint()
-    wrong[wrong.index("--videos") + 1] = tmp_path
+    (tmp_path / "empty").mkdir()
+    wrong[wrong.index("--videos") + 1] = tmp_path / "empty"
     assert "none of the 5 clips of the manifest is in this folder" in typed(*wrong).complaint()
     assert "no such checkpoint of the visual" in typed(*world, "--checkpoint", "visual=no.pt").complaint()
     assert not (tmp_path / "store").exists()

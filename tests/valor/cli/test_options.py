@@ -332,7 +332,7 @@ def test_every_option_takes_plain_numbers_alone(typed):
             kind(typed)
 
 
-LOCAL, ELSEWHERE = ("local_path", "_local_text"), ("any_place",)
+LOCAL, ELSEWHERE = ("local_path", "_local_text"), ("any_place", "media_place")
 
 
 def _paths(of=LOCAL):
@@ -389,6 +389,7 @@ def test_stores_and_tables_may_lie_in_object_stores(monkeypatch):
     monkeypatch.setattr(objects, "find_spec", lambda name: name)
     accepting = {(words[0], action.dest) for words, action in _paths(ELSEWHERE)}
     assert accepting >= {("harvest", "store"), ("harvest", "manifest"), ("labels", "store"), ("labels", "compare")}
+    assert ("harvest", "videos") in accepting
     assert accepting >= {("store", "stores"), ("store", "out"), ("store", "manifest")}
     for words, action in _paths(ELSEWHERE):
         for address in ("s3://bucket/a", "gs://bucket/a", "file:///tmp/a"):
@@ -411,6 +412,14 @@ def test_other_addresses_are_refused_there_too(address, told, capsys, monkeypatc
         with pytest.raises(SystemExit) as ended:
             build_argument_parser(words[0]).parse_args(_typed(words, action, address))
         assert ended.value.code == 2 and told in capsys.readouterr().err, (words, action.dest)
+
+
+def test_media_may_lie_on_the_web_and_nothing_else_may(capsys):
+    typed = ["harvest", "m.csv", "--videos", "https://host/v", "--videos", "v", "--store", "st"]
+    assert build_argument_parser("harvest").parse_args(typed).videos == ["https://host/v", Path("v")]
+    with pytest.raises(SystemExit):
+        build_argument_parser("harvest").parse_args([*typed[:-1], "https://host/st"])
+    assert "media can be read from https://, and nothing else" in capsys.readouterr().err
 
 
 def test_an_object_store_without_its_library_is_refused_before_anything_is_loaded(capsys, monkeypatch):

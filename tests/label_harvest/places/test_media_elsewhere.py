@@ -1,0 +1,178 @@
+"""The same clips from a folder, nested ones, tars, an object store and the web: the same store, to the byte."""
+
+import functools
+import http.server
+import shutil
+import tarfile
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.toy import write_toy_world
+from tests.helpers.toy_harvest import OPTIONS, manifest_of, store_digests, toy_harvest, toy_teachers
+from tests.helpers.toy_s3 import fresh_prefix
+from valor.label_harvest.harvest import harvest
+from valor.label_harvest.inputs import KnownStore, Scope, check_inputs, plan_harvest
+from valor.label_harvest.places import objects
+from valor.label_harvest.places.objects import ObjectPath, UnreachableError
+from valor.label_harvest.places.place import place_of
+
+CLIPS = tuple(f"clip{number:02d}" for number in range(6))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = write_toy_world(tmp_path_factory.mktemp("media") / "videos", CLIPS, seconds=2.0)
+    (folder / f"{CLIPS[3]}.mkv").write_bytes(b"torn")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(videos, tmp_path_factory):
+    return store_digests(toy_harvest(CLIPS, videos, tmp_path_factory.mktemp("local") / "store").folder.parent)
+
+
+@pytest.fixture(scope="module")
+def tars(videos, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tars")
+    for number in range(2):
+        with tarfile.open(folder / f"{number}.tar", "w") as tar:
+            for clip in CLIPS[number::2]:
+                tar.add(videos / f"{clip}.mkv", f"part/{clip}.mkv")
+                tar.add(__file__, f"part/{clip}.json")
+    return folder
+
+
+def upload(folder: Path, prefix: str) -> str:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            (place_of(prefix) / str(path.relative_to(folder))).put(path.read_bytes())
+    return prefix
+
+
+def harvested(videos, store, paths=(), **changes):
+    manifest = replace(manifest_of(*CLIPS), paths=tuple(paths))
+    options = replace(OPTIONS, **changes)
+    return harvest(manifest, videos, store, toy_teachers(), options=options, progress=False)
+
+
+def left_behind() -> list[Path]:
+    return list(Path(tempfile.gettempdir()).glob("valor-media-*"))
+
+
+@pytest.fixture
+def web(videos):
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(videos))
+    handler.func.log_message = lambda *args: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_nested_folders_and_tars(videos, tars, expected, tmp_path):
+    for number, clip in enumerate(CLIPS):
+        (tmp_path / "nested" / str(number % 3)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(videos / f"{clip}.mkv", tmp_path / "nested" / str(number % 3))
+    for name, place in (("nested", tmp_path / "nested"), ("tars", tars)):
+        harvested(place, tmp_path / name / "store")
+        assert store_digests(tmp_path / name / "store") == expected, name
+    harvested(tars, tmp_path / "paths", [f"{number % 2}.tar/part/{clip}.mkv" for number, clip in enumerate(CLIPS)])
+    assert store_digests(tmp_path / "paths") == expected
+    harvested(tars, tmp_path / "inline", decode_workers=0)
+    assert store_digests(tmp_path / "inline") == expected
+    assert not left_behind()
+
+
+def test_object_stores(prefix, videos, tars, expected, tmp_path):
+    upload(videos, f"{prefix}/v")
+    upload(tars, f"{prefix}/t")
+    harvested(f"{prefix}/v", f"{prefix}/store")
+    assert store_digests(place_of(f"{prefix}/store")) == expected
+    harvested(f"{prefix}/t", tmp_path / "store")
+    assert store_digests(tmp_path / "store") == expected
+    harvested([], tmp_path / "named", [f"{prefix}/v/{clip}.mkv" for clip in CLIPS])
+    assert store_digests(tmp_path / "named") == expected
+    assert not left_behind()
+
+
+def test_the_web(web, expected, tmp_path):
+    harvested(web, tmp_path / "store", [f"{clip}.mkv" for clip in CLIPS])
+    assert store_digests(tmp_path / "store") == expected
+    report = harvested(web, tmp_path / "other", [f"{clip}.mkv" for clip in (*CLIPS[:5], "none")])
+    assert (report.rows[5].status, report.rows[4].status) == ("missing", "ok")
+
+
+def test_web_that_refuses_or_is_not_there_costs_its_clips(web, tmp_path, hasty):
+    paths = [f"http://127.0.0.1:9/{clip}.mkv" for clip in CLIPS[:2]] + [f"{web}/{clip}.mkv" for clip in CLIPS[2:]]
+    report = harvested([], tmp_path / "store", paths)
+    assert [row.status for row in report.rows[:3]] == ["undecodable", "undecodable", "ok"]
+    assert "cannot be fetched" in report.rows[0].message
+
+
+def test_what_goes_or_changes_while_a_run_is_at_it_costs_its_clip(videos, expected, tmp_path, monkeypatch):
+    prefix = upload(videos, fresh_prefix("memory"))
+    real = ObjectPath.copy_to
+
+    def copy_to(self, path):
+        if self.name == f"{CLIPS[0]}.mkv":
+            self.unlink()
+        real(self, path)
+        if self.name == f"{CLIPS[1]}.mkv":
+            self.put(path.read_bytes() + b"more")
+
+    monkeypatch.setattr(ObjectPath, "copy_to", copy_to)
+    report = harvested(prefix, tmp_path / "store")
+    assert [row.status for row in report.rows[:3]] == ["missing", "undecodable", "ok"]
+    assert "changed while it was read" in report.rows[1].message
+    monkeypatch.undo()
+    upload(videos, prefix)
+    harvested(prefix, tmp_path / "store", retry=("undecodable",))
+    assert store_digests(tmp_path / "store") == expected
+
+
+def test_a_lost_connection_to_media_ends_the_run_and_not_the_clips(s3, videos, expected, tmp_path, hasty):
+    prefix = upload(videos, fresh_prefix("s3"))
+    real, count = ObjectPath.copy_to, []
+
+    def copy_to(self, path):
+        count.append(self)
+        if len(count) == 4:
+            s3.cut()
+        real(self, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ObjectPath, "copy_to", copy_to)
+        try:
+            with pytest.raises(UnreachableError, match="cannot be reached"):
+                harvested(prefix, tmp_path / "store")
+        finally:
+            s3.mend()
+    harvested(prefix, tmp_path / "store")
+    assert store_digests(tmp_path / "store") == expected and not left_behind()
+
+
+def test_a_plan_and_a_check_look_at_them_too(videos, tars, tmp_path, monkeypatch):
+    prefix = upload(tars, fresh_prefix("memory"))
+    teachers = {teacher.role: {} for teacher in toy_teachers()}
+    known = KnownStore(class_names=("Dog", "Cat"), grid=OPTIONS.grid, teachers=teachers)
+    manifest = manifest_of(*CLIPS, "gone")
+    plan = plan_harvest(manifest, prefix, f"{prefix}/store", known, Scope(shard_size=4))
+    assert (plan.new, plan.missing, plan.shards, plan.free) == (7, ("gone",), 2, None)
+    assert plan.headers and plan.media_seconds > 10
+    assert check_inputs(manifest, [tars, prefix + "/none"], f"{prefix}/store", known)["gone"] is None
+    with pytest.raises(ValueError, match=r"none of the 1 clips of the manifest is in this folder, such as gone"):
+        check_inputs(manifest_of("gone"), prefix, tmp_path, known)
+    monkeypatch.setattr(objects, "WAITS", [])
+    with pytest.raises(ValueError, match="addresses of the web cannot be listed"):
+        check_inputs(manifest, "http://127.0.0.1:9/x", tmp_path, known)
+
+
+def test_clips_of_any_length_come_from_tars_too(videos, tars, tmp_path):
+    for name, place in (("folder", videos), ("tars", tars)):
+        harvested(place, tmp_path / name, length="whole")
+    assert store_digests(tmp_path / "folder") == store_digests(tmp_path / "tars") and not left_behind()
