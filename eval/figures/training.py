@@ -233,7 +233,10 @@ def _name_ends(axes: "Axes", lines: Sequence[_Line], height: float, colours: The
     """Write the name of each line at its end, moved apart where lines end close together."""
     points = 72 * height
     to_axes = axes.transData + axes.transAxes.inverted()
-    ends = [float(to_axes.transform((line.drawn[0][-1], line.drawn[1][-1]))[1]) for line in lines]
+    with np.errstate(invalid="ignore", divide="ignore"):  # no number, or none that a logarithmic axis has
+        heights = [to_axes.transform(np.stack(line.drawn, axis=1).astype(float))[:, 1] for line in lines]
+    known = [drawn[np.isfinite(drawn)] for drawn in heights]
+    ends = [float(np.clip(drawn[-1], 0, 1)) if drawn.size else 0.0 for drawn in known]
     places = _spread([points * end for end in ends], _LINE_GAP, points)
     for line, end, place in zip(lines, ends, places, strict=True):
         axes.annotate(

@@ -16,7 +16,7 @@ from tests.helpers.typed import typed
 from valor.cli.terminal import brief
 from valor.data.archives import unpack
 from valor.data.datasets import dataset_of
-from valor.data.label_file import PseudoLabels, read_label_facts
+from valor.data.label_file import PseudoLabels, read_label_facts, read_pseudo_labels
 from valor.data.parse_file import read_parse, write_parse
 from valor.data.prediction_files import read_any_predictions, read_prediction_tables
 from valor.data.predictions import Predictions, read_predictions, score_predictions, write_predictions
@@ -347,3 +347,23 @@ def test_damaged_test_tables_end_a_training_before_it_begins(published, tmp_path
     (data / "AVVP_test_pd.csv").write_bytes(content[:-3])
     done = typed("train", "valor", "--data", data, "--out", tmp_path / "run")
     assert done.code == 2 and "AVVP_test_pd.csv:3: unknown class" in done.err and not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_stops_is_named_where_it_ended(tmp_path):
+    figures = dict.fromkeys(("audio", "visual", "audio_visual", "type_av", "event_av"), 50.0)
+    rest = {"val": {"segment": figures, "event": figures}, "grad_norm": 1.0, "learning_rate": 0.1, "selected": True}
+    lines = [{"epoch": 1, "loss": {"total": 1.0, "weak": 2.0, "odd": -1.0}}, {"epoch": 2, "loss": {"total": 1.0}}]
+    (tmp_path / "log.jsonl").write_text("".join(f"{json.dumps(line | rest)}\n" for line in lines))
+    assert typed("plot", "training", tmp_path, "--out", tmp_path / "p.png").code == 0
+
+
+def test_names_of_labels_are_one_row_of_text(tmp_path):
+    arrays = {
+        "clip_ids": np.array([["x"]]),
+        "classes": np.array(["Dog"]),
+        "pseudo_labels": np.ones((1, 10, 2, 1), bool),
+    }
+    for names in (np.array([["x"]]), np.array([7])):
+        np.savez(tmp_path / "l.npz", **(arrays | {"clip_ids": names}))
+        with pytest.raises(ValueError, match="clip_ids must be one row of text"):
+            read_pseudo_labels(tmp_path / "l.npz")

@@ -194,6 +194,9 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
         arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS))
         held = _SOFT if _SOFT in arrays and _HARD not in arrays else _HARD
         ids, classes, labels = (arrays[name] for name in ("clip_ids", "classes", held))
+        for name, row in (("clip_ids", ids), ("classes", classes)):
+            if row.ndim != 1 or row.dtype.kind not in "US":
+                raise ValueError(f"{name} must be one row of text, got {row.dtype} {row.shape}")
         absent = arrays[_ABSENT].astype(str).tolist() if _ABSENT in arrays else ()
         if np.issubdtype(labels.dtype, np.floating) != (held == _SOFT):
             kind, other = ("float", "hard labels go under pseudo_labels")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_SELECTION = "segment.type_av"
-_HIGHEST = 1e300
+_HIGHEST = 1e100
 """No loss and no norm of gradients comes near."""
 _UNTRAINED = "`valor train` writes one line an epoch there"
 
