@@ -12,60 +12,23 @@ Convention
     `with_audio_visual`). Apply the clip gate before, with `gated_probs`, where the parser has one.
 
 Proposals
-    A parser gives a probability per segment, while average precision wants events with a score each. The rule here, per
-    clip, modality and class: proposals are the maximal runs of segments whose probability reaches a threshold, for each
-    of several thresholds (0.1, 0.2, ..., 0.9 by default). Runs that several thresholds agree on are one proposal.
-    The score of a proposal is its contrast: the mean probability of its segments less the mean probability of its
-    surroundings, a quarter of its length on either side, at least one segment, as far as the clip goes; nothing
-    around it counts as 0. Contrast lets a run with clear borders outrank the runs within and around it; the mean
-    alone would put the single highest segment first. It lies in -1..1 and falls short of the probability on purpose.
-    Nothing is suppressed: runs within runs all stay, and those beyond the first that finds a true event are false
-    alarms, mostly far down the ranking.
-    Proposals of other systems can be matched as well: a `Proposals` is nothing but columns.
-
-Source of the score: the outer-inner contrast of Shou et al., "AutoLoc: weakly-supervised temporal action localization
-in untrimmed videos", ECCV 2018, in common use for scoring proposals that thresholds cut.
+    Probabilities of segments become events with a score as `proposals.py` says; here they lie on whole segments. Events
+    in seconds are ranked by `detection.py`, as UnAV-100 publishes it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .breakdown import mean_defined, ratio
-from .decide import check_pair, check_probs
+from .decide import check_pair
 from .events import BoolArray, CountArray, Float64Array, FloatArray, Positions, Runs
-from .scores import BLOCK
-
-THRESHOLDS = tuple(tenths / 10 for tenths in range(1, 10))
-"""Where probabilities are cut into runs: 0.1, 0.2, ..., 0.9."""
+from .proposals import THRESHOLDS, ProposalRule, Proposals, proposals_of
 
 MIN_IOUS = tuple(tenths / 10 for tenths in range(1, 10))
 """The overlaps of event mAP: 0.1, 0.2, ..., 0.9, as UnAV-100 reports it."""
-
-SCORE_DECIMALS = 9
-"""Contrasts are rounded to this, so that those equal but for the order of summation stay equal and enter together."""
-
-
-@dataclass(frozen=True, eq=False)
-class Proposals:
-    """Events with a score, one row each, in no particular order."""
-
-    clip: CountArray
-    """int64 [P], position on the axis N."""
-    modality: CountArray
-    """int64 [P], position on the axis M."""
-    class_index: CountArray
-    """int64 [P], position on the axis C."""
-    start: CountArray
-    """int64 [P], first segment."""
-    stop: CountArray
-    """int64 [P], the segment after the last."""
-    score: Float64Array
-    """float64 [P], higher is surer; of any range."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,7 +100,7 @@ def segment_precision(
         order = np.argsort(-probs, axis=1)
         lane = np.repeat(np.arange(num_classes), order.shape[1])
         place = order.ravel()
-        per_class[modality] = _area(lane, probs[lane, place], true[lane, place], np.count_nonzero(true, axis=1))
+        per_class[modality] = area_of(lane, probs[lane, place], true[lane, place], np.count_nonzero(true, axis=1))
     return SegmentPrecision(per_class=per_class)
 
 
@@ -178,7 +141,7 @@ def event_precision(
         [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]
     """
     check_pair(segment_probs, truth, valid)
-    proposals = proposals_of(segment_probs, valid=valid, thresholds=thresholds)
+    proposals = proposals_of(segment_probs, ProposalRule(thresholds=tuple(thresholds)), valid=valid)
     return precision_of_proposals(proposals, truth, valid=valid, min_ious=min_ious)
 
 
@@ -194,12 +157,12 @@ def precision_of_proposals(
     lane = proposals.modality * num_classes + proposals.class_index
     order = np.lexsort((-proposals.score, lane))
     lane, scores = lane[order], proposals.score[order]
-    areas = [_area(lane, scores, hits, num_true, envelope=True) for hits in found[order].T]
+    areas = [area_of(lane, scores, hits, num_true, envelope=True) for hits in found[order].T]
     per_class = np.reshape(areas, (len(min_ious), num_modalities, num_classes))
     return EventPrecision(min_ious=tuple(min_ious), per_class=per_class)
 
 
-def _area(
+def area_of(
     lane: CountArray,
     scores: FloatArray,
     hits: BoolArray,
@@ -245,90 +208,6 @@ def _best_from_here(values: Float64Array, lane: CountArray, num_lanes: int) -> F
     return np.asarray(distinct[best], dtype=np.float64)
 
 
-def proposals_of(
-    segment_probs: FloatArray, *, valid: BoolArray | None = None, thresholds: Sequence[float] = THRESHOLDS
-) -> Proposals:
-    """Cut probabilities into scored events by the rule above.
-
-    Args:
-        segment_probs: float [N, T, M, C], any modalities.
-        valid: bool [N, T], True where a segment exists; None for clips of one length.
-        thresholds: probabilities above 0 to cut at; reaching one means >=.
-
-    Returns:
-        Every distinct run, scored by its contrast.
-
-    Raises:
-        ValueError: An array or a threshold is no probability, there is no threshold, or `valid` does not fit.
-
-    Example:
-        >>> found = proposals_of(np.array([0.2, 0.6, 0.7]).reshape(1, 3, 1, 1), thresholds=(0.1, 0.5, 0.6))
-        >>> [(start, stop, round(score, 2)) for start, stop, score in zip(
-        ...     found.start.tolist(), found.stop.tolist(), found.score.tolist(), strict=True)]
-        [(0, 3, 0.5), (1, 3, 0.45)]
-    """
-    check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
-    if not thresholds or not all(0 < threshold <= 1 for threshold in thresholds):
-        raise ValueError(f"thresholds must be at least one probability above 0, got {tuple(thresholds)}")
-    if valid is not None and (valid.dtype != np.bool_ or valid.shape != segment_probs.shape[:2]):
-        raise ValueError(
-            f"valid must be bool [clips, segments] {segment_probs.shape[:2]}, got {valid.dtype} {valid.shape}"
-        )
-    lasts = np.ones(segment_probs.shape[:2], dtype=np.bool_) if valid is None else valid
-    blocks = []
-    for start in range(0, max(len(lasts), 1), BLOCK):
-        clips = slice(start, start + BLOCK)
-        columns = _block_proposals(segment_probs[clips], lasts[clips], thresholds)
-        blocks.append((columns[0] + start, *columns[1:]))
-    return Proposals(*(np.concatenate(column) for column in zip(*blocks, strict=True)))
-
-
-def _block_proposals(probs: FloatArray, valid: BoolArray, thresholds: Sequence[float]) -> tuple[Any, ...]:
-    """Find the columns of the proposals of some clips, float [N, T, M, C]."""
-    stride = probs.shape[1] + 1
-    probs = np.where(valid[:, :, np.newaxis, np.newaxis], probs, 0)
-    clip, modality, class_index = np.nonzero(probs.max(axis=1) >= min(thresholds))
-    tracks = probs[clip, :, modality, class_index]  # [K, T]
-    runs = [Runs.of(tracks >= threshold) for threshold in thresholds]
-    keys = [run.start * stride + run.length for run in runs]
-    start, length = np.divmod(np.unique(np.concatenate(keys)), stride)
-    track, segment = np.divmod(start, stride)
-    score = _contrast(tracks, valid[clip], start, length)
-    return clip[track], modality[track], class_index[track], segment, segment + length, score
-
-
-def _contrast(tracks: FloatArray, valid: BoolArray, start: Positions, length: Positions) -> Float64Array:
-    """Compute the mean of runs less the mean around them.
-
-    Args:
-        tracks: float [K, T], zero where not valid.
-        valid: bool [K, T].
-        start: int [P], positions of the first segments, as in `Runs`.
-        length: int [P], in segments.
-
-    Returns:
-        float64 [P] in -1..1.
-    """
-    stride = tracks.shape[1] + 1
-    stop, clip_start = start + length, start - start % stride
-    margin = np.maximum(1, np.rint(length / 4).astype(np.intp))
-    first, last = np.maximum(start - margin, clip_start), np.minimum(stop + margin, clip_start + stride - 1)
-    around = _sums(tracks, first, start) + _sums(tracks, stop, last)
-    num_around = _sums(valid, first, start) + _sums(valid, stop, last)
-    contrast = _sums(tracks, start, stop) / length - around / np.maximum(num_around, 1)
-    return contrast.round(SCORE_DECIMALS)
-
-
-def _sums(tracks: npt.NDArray[Any], first: Positions, last: Positions) -> Float64Array:
-    """Add up tracks [K, T] from positions `first` up to, not including, `last`: float64 [P]."""
-    line = np.pad(tracks.astype(np.float64), ((0, 0), (0, 1))).ravel()  # so that a stop is a place too
-    ends = np.column_stack([first, last]).ravel()
-    sums = np.zeros(len(first))
-    if ends.size:
-        np.copyto(sums, np.add.reduceat(line, ends)[::2], where=last > first)
-    return sums
-
-
 def found_events(
     proposals: Proposals, truth: BoolArray, *, min_ious: Sequence[float], valid: BoolArray | None = None
 ) -> BoolArray:
@@ -367,12 +246,12 @@ def found_events(
     found = np.zeros((len(row), len(min_ious)), dtype=np.bool_)
     taken = np.zeros((len(runs.start), len(min_ious)), dtype=np.bool_)
     overlaps = [Fraction(str(float(min_iou))) for min_iou in min_ious]
-    for turn in _turns(row[order]):
+    for turn in turns_of(row[order]):
         found[order[turn]] = _take(proposals, order[turn], row[order[turn]], runs, overlaps, taken)
     return found
 
 
-def _turns(row: Positions) -> list[Positions]:
+def turns_of(row: Positions) -> list[Positions]:
     """Deal ascending rows into turns: the first of every row, then the second of every row, and so on."""
     starts = np.flatnonzero(np.r_[True, row[1:] != row[:-1]]) if row.size else np.empty(0, dtype=np.intp)
     nth = np.arange(row.size) - np.repeat(starts, np.diff(np.r_[starts, row.size]))

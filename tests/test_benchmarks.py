@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import valor.training.train
-from benchmarks import decoders, feeding, harvest, media_kinds, memory, scores, step, teachers, test_command
+from benchmarks import decoders, detection, feeding, harvest, media_kinds, memory, scores, step, teachers, test_command
 from tests.helpers.typed import typed
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
@@ -48,6 +48,11 @@ def test_scores(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(scores, name, partial(getattr(scores, name), resamples=20))
     said = say(monkeypatch, capsys, scores, "--repeats", 1, "--annotations", tmp_path / "none")
     assert "SIMULATED truth" in said and "24 clips" in said and "ten figures equal" in said
+
+
+def test_detection(monkeypatch, capsys):
+    said = say(monkeypatch, capsys, detection, "--clips", 6, "--each", 5, "--repeats", 1)
+    assert "SIMULATED: 6 clips" in said and "(equal, 0e+00)" in said and "(as many kept)" in said
 
 
 def test_feeding(monkeypatch, capsys, tmp_path):

@@ -10,16 +10,14 @@ from tests.helpers.plain_precision import plain_average_precision, plain_found, 
 from tests.helpers.plain_scores import runs
 from valor.eval.average_precision import (
     MIN_IOUS,
-    THRESHOLDS,
-    Proposals,
     event_precision,
     found_events,
     precision_of_proposals,
-    proposals_of,
     segment_precision,
 )
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import probs_with_audio_visual
+from valor.eval.proposals import THRESHOLDS, ProposalRule, Proposals, proposals_of
 
 
 def lasting(truth, valid):
@@ -224,7 +222,7 @@ def test_contrast_puts_the_run_with_clear_borders_first():
 def test_blocks_join_without_a_seam(monkeypatch):
     probs = np.random.default_rng(0).random((25, 10, 2, 3))
     whole = proposals_of(probs)
-    monkeypatch.setattr("valor.eval.average_precision.BLOCK", 10)
+    monkeypatch.setattr("valor.eval.proposals.BLOCK", 10)
     parts = proposals_of(probs)
     orders = [np.lexsort((p.stop, p.start, p.class_index, p.modality, p.clip)) for p in (whole, parts)]
     for name in ("clip", "modality", "class_index", "start", "stop", "score"):
@@ -242,7 +240,7 @@ def test_wrong_input_is_refused_proposals():
     probs, truth = np.full((2, 10, 2, 3), 0.5), np.zeros((2, 10, 2, 3), dtype=bool)
     for thresholds in ((), (0.0, 0.5), (1.5,)):
         with pytest.raises(ValueError, match="thresholds must be at least one probability above 0"):
-            proposals_of(probs, thresholds=thresholds)
+            proposals_of(probs, ProposalRule(thresholds=thresholds))
     for min_ious in ((), (0.0,), (1.5,)):
         with pytest.raises(ValueError, match="min_ious must be at least one overlap above 0 and at most 1"):
             found_events(proposals_of(probs), truth, min_ious=min_ious)

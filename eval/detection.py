@@ -1,0 +1,343 @@
+"""Mean average precision of events in seconds, equal to the script UnAV-100 is published with, and soft-NMS.
+
+Convention
+    Detections of all clips compete per class, surest first. Each takes, of the true events of its clip and class that
+    none has taken, the one it overlaps most, if that overlap reaches the threshold; otherwise it is a false alarm. One
+    whose best event is taken may take the next one. AP is the area under the envelope of precision over recall, on
+    every point. mAP is the mean over the classes with a true event; one without detections scores 0. The quoted
+    average is the mean of mAP over the nine thresholds, although tables often print five of them.
+
+What the published script leaves to chance or to its numbers, and what is done here
+    Thresholds are the floats of 0.1, 0.2, ..., 0.9 as numpy spaces them (`TIOUS`): an overlap of exactly 0.3 or 0.7
+    misses, one of exactly 0.1, 0.2, 0.4, 0.5, 0.6, 0.8 or 0.9 hits.
+    Equal scores: the later row comes first, or with `later_first=False` the earlier one; published, what an unstable
+    sort gives. Equal overlaps: the later true event is taken.
+    Detections that last for nothing, or end before they start, are refused: published, some count as hits.
+    Detections of a class without a true event play no part: published, they may land in another class.
+    True events of one clip and class within a millisecond of each other at both ends are one.
+
+`average_precision.py` ranks events on whole segments of audio and visual alike, where equal scores enter together; the
+two agree where no score and no overlap is tied.
+
+Source: Geng et al., "Dense-localizing audio-visual events in untrimmed videos", CVPR 2023; the ActivityNet benchmark,
+Caba Heilbron et al., CVPR 2015. Soft-NMS: Bodla et al., ICCV 2017, in one dimension.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from .average_precision import area_of, turns_of
+from .breakdown import mean_defined
+from .events import BoolArray, CountArray, Float64Array, FloatArray, Positions
+
+TIOUS = tuple(np.linspace(0.1, 0.9, 9).tolist())
+"""The overlaps UnAV-100 is published at, as floats."""
+
+SAME = 1e-3
+"""Seconds within which two true events are one."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Happenings:
+    """Events in seconds, one row each, of any clips: what detections and true events have in common."""
+
+    clip: CountArray
+    """int64 [P], which clip; those of detections and truth are numbered alike."""
+    class_index: CountArray
+    """int64 [P], position on the axis C."""
+    onset: Float64Array
+    """float64 [P], seconds from the start of the clip."""
+    offset: Float64Array
+    """float64 [P], where it ends."""
+
+    def __post_init__(self) -> None:
+        """Refuse columns of unlike length, and times no event has."""
+        columns = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if len({array.shape for array in columns.values()}) != 1 or self.clip.ndim != 1:
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in columns.items())
+            raise ValueError(f"columns of events must be of one length, got {shapes}")
+        for name in ("clip", "class_index"):
+            if not np.issubdtype(columns[name].dtype, np.integer):
+                raise ValueError(f"{name} must be whole numbers, got {columns[name].dtype}")
+        bad = np.flatnonzero(~(np.isfinite(self.onset) & np.isfinite(self.offset) & (self.onset < self.offset)))
+        if bad.size:
+            row = bad[0]
+            raise ValueError(
+                f"events must last for something, got {bad.size} that do not, first row {row}: "
+                f"{self.onset[row]:g} to {self.offset[row]:g} s"
+            )
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.clip)
+
+    def at(self, rows: Positions | BoolArray) -> Self:
+        """Some of the rows."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrueEvents(Happenings):
+    """What was annotated."""
+
+    def of_clips(self, clips: Sequence[int]) -> "TrueEvents":
+        """The events of some clips, renumbered in their order."""
+        wanted = np.asarray(clips, dtype=np.int64)
+        place = np.full(max(int(self.clip.max(initial=-1)), int(wanted.max(initial=-1))) + 1, -1)
+        place[wanted] = np.arange(len(wanted))
+        kept = self.at(place[self.clip] >= 0)
+        return replace(kept, clip=place[kept.clip])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detections(Happenings):
+    """What a system found."""
+
+    score: FloatArray
+    """float [P], higher is surer; of any range."""
+
+    def __post_init__(self) -> None:
+        """Refuse scores that rank nothing."""
+        super().__post_init__()
+        if not np.isfinite(self.score).all():
+            raise ValueError("scores of detections must be finite")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DetectionPrecision:
+    """Average precision of detections."""
+
+    min_ious: tuple[float, ...]
+    """The K overlaps."""
+    per_class: Float64Array
+    """float64 [K, C] in 0..1; NaN for a class without a true event."""
+
+    @property
+    def mean(self) -> Float64Array:
+        """float64 [K] in 0..1, mAP at each overlap."""
+        return mean_defined(self.per_class)
+
+    @property
+    def average(self) -> float:
+        """The mean of `mean` over the overlaps."""
+        return float(self.mean.mean())
+
+
+def detection_precision(
+    detections: Detections,
+    truth: TrueEvents,
+    num_classes: int,
+    *,
+    min_ious: Sequence[float] = TIOUS,
+    later_first: bool = True,
+) -> DetectionPrecision:
+    """Rank detections against the true events of a split.
+
+    Args:
+        detections: Of the same clips; those of clips without a true event are false alarms.
+        truth: Every event of the split.
+        num_classes: C.
+        min_ious: The K overlaps a detection needs.
+        later_first: Whether of equal scores the later row comes first.
+
+    Returns:
+        AP of each overlap and class.
+
+    Raises:
+        ValueError: A class is none of the C, or an overlap is none.
+
+    Example:
+        Of two true events one is found a second late, and one false alarm is surer:
+
+        >>> rows = {"clip": np.array([0, 0]), "class_index": np.array([0, 0])}
+        >>> truth = TrueEvents(**rows, onset=np.array([0.0, 20.0]), offset=np.array([10.0, 30.0]))
+        >>> found = Detections(**rows, onset=np.array([1.0, 40.0]), offset=np.array([11.0, 50.0]),
+        ...                    score=np.array([0.8, 0.9]))
+        >>> detection_precision(found, truth, 1, min_ious=(0.8, 0.9)).mean.tolist()
+        [0.25, 0.0]
+    """
+    for name, happenings in (("detections", detections), ("truth", truth)):
+        if len(happenings) and not 0 <= happenings.class_index.min() <= happenings.class_index.max() < num_classes:
+            raise ValueError(f"classes of {name} must be from 0 to {num_classes - 1}")
+    truth = merged(truth)
+    count = np.arange(len(detections))
+    ties = -count if later_first else count
+    order = np.lexsort((ties, -detections.score, detections.class_index))
+    ranked = detections.at(order)
+    found = found_detections(ranked, truth, min_ious)
+    num_true = np.bincount(truth.class_index, minlength=num_classes)
+    columns = [area_of(ranked.class_index, -count.astype(float), hits, num_true, envelope=True) for hits in found.T]
+    return DetectionPrecision(min_ious=tuple(min_ious), per_class=np.stack(columns))
+
+
+def merged(truth: TrueEvents) -> TrueEvents:
+    """Leave out true events of a clip and class that start and end where an earlier row does."""
+    order = np.lexsort((np.arange(len(truth)), truth.onset, truth.class_index, truth.clip))
+    rows, kept = truth.at(order), np.ones(len(truth), dtype=np.bool_)
+    near = (np.diff(rows.clip) == 0) & (np.diff(rows.class_index) == 0) & (np.diff(rows.onset) <= SAME)
+    for later in np.flatnonzero(near) + 1:  # hardly any
+        for earlier in range(later - 1, -1, -1):
+            if not near[earlier]:
+                break
+            both = sorted((order[earlier], order[later]))
+            close = abs(rows.onset[later] - rows.onset[earlier]), abs(rows.offset[later] - rows.offset[earlier])
+            if max(close) <= SAME and kept[both[0]]:
+                kept[both[1]] = False
+    return truth.at(kept)
+
+
+def found_detections(ranked: Detections, truth: TrueEvents, min_ious: Sequence[float] = TIOUS) -> BoolArray:
+    """Say which detections find a true event; each of these is found once.
+
+    Args:
+        ranked: In the order in which they choose.
+        truth: As merged.
+        min_ious: K overlaps, each judged apart from the others.
+
+    Returns:
+        bool [P, K].
+
+    Raises:
+        ValueError: An overlap is outside 0..1.
+    """
+    if not min_ious or not all(0 < min_iou <= 1 for min_iou in min_ious):
+        raise ValueError(f"min_ious must be at least one overlap above 0 and at most 1, got {tuple(min_ious)}")
+    found = np.zeros((len(ranked), len(min_ious)), dtype=np.bool_)
+    detection, event, iou, row = _pairs(ranked, truth, min(min_ious))
+    enough = iou[:, np.newaxis] >= np.asarray(min_ious)
+    taken = np.zeros((len(truth), len(min_ious)), dtype=np.bool_)
+    first = np.flatnonzero(np.r_[True, detection[1:] != detection[:-1]]) if detection.size else np.empty(0, dtype=int)
+    last = np.r_[first[1:], len(detection)].astype(int)
+    by_row = np.argsort(row[first], kind="stable")
+    for turn in turns_of(row[first][by_row]):
+        chosen = by_row[turn]
+        hit = np.zeros((len(chosen), len(min_ious)), dtype=np.bool_)
+        for nth in range(int((last - first)[chosen].max())):  # the best event, then the next best
+            pair = np.minimum(first[chosen] + nth, last[chosen] - 1)
+            takes = enough[pair] & ~taken[event[pair]] & ~hit & (first[chosen] + nth < last[chosen])[:, np.newaxis]
+            taken[event[pair]] |= takes
+            hit |= takes
+        found[detection[first[chosen]]] = hit
+    return found
+
+
+def _pairs(
+    ranked: Detections, truth: TrueEvents, min_iou: float
+) -> tuple[Positions, Positions, Float64Array, Positions]:
+    """Every detection beside the true events it overlaps enough, the best first, of equal ones the later first.
+
+    Returns:
+        Detection and event of each pair, their overlap, and a number of their clip and class.
+    """
+    clips = int(max(ranked.clip.max(initial=0), truth.clip.max(initial=0))) + 1
+    of_truth, of_ranked = (part.class_index * clips + part.clip for part in (truth, ranked))
+    by_row = np.argsort(of_truth, kind="stable")
+    low, high = (np.searchsorted(of_truth[by_row], of_ranked, side=side) for side in ("left", "right"))
+    count = high - low
+    detection = np.repeat(np.arange(len(ranked)), count)
+    nth = np.arange(len(detection)) - np.repeat(np.cumsum(count) - count, count)
+    event = by_row[low[detection] + nth]
+    shared = np.minimum(ranked.offset[detection], truth.offset[event])
+    shared = (shared - np.maximum(ranked.onset[detection], truth.onset[event])).clip(0)
+    lasts = ranked.offset[detection] - ranked.onset[detection] + (truth.offset[event] - truth.onset[event])
+    iou = shared / (lasts - shared)
+    kept = np.flatnonzero(iou >= min_iou)
+    kept = kept[np.lexsort((-event[kept], -iou[kept], detection[kept]))]
+    return detection[kept], event[kept], iou[kept], of_ranked[detection[kept]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nms:
+    """How detections of a clip and class that say the same are put down; as UnAV-100's network does it."""
+
+    sigma: float = 0.4
+    """Scores of others fall by exp(-iou^2 / sigma)."""
+    min_score: float = 0.001
+    """Those that fall below it are left out; the surest of a class stays whatever its score."""
+    most: int = 100
+    """Kept of a class, and then of a clip."""
+    per_class: bool = True
+    """Whether classes leave each other alone."""
+    hard_iou: float | None = None
+    """Overlap from which others are left out instead; None for falling scores."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would keep nothing or divide by nothing."""
+        if self.sigma <= 0 or self.most < 1 or not (self.hard_iou is None or 0 < self.hard_iou <= 1):
+            raise ValueError(f"sigma and most must be above 0 and hard_iou in 0..1 or None, got {self}")
+
+
+_LENGTH = np.float32(1e-6)
+"""Added to lengths, as published."""
+
+_CELLS = 2**20
+"""Detections looked at in one go."""
+
+
+def suppressed(detections: Detections, nms: Nms | None = None) -> Detections:
+    """Let the surest detections of a clip put down those that overlap them.
+
+    Args:
+        detections: Of any clips and classes.
+        nms: How; None for UnAV-100's.
+
+    Returns:
+        What is left of each clip, with the scores it is left with, surest first; clips in ascending order. Computed in
+        float32, as published.
+    """
+    nms = nms or Nms()
+    if nms.hard_iou is not None:
+        detections = detections.at(detections.score > nms.min_score)
+    num_classes = int(detections.class_index.max(initial=0)) + 1
+    group = detections.clip * num_classes + detections.class_index if nms.per_class else detections.clip
+    order = np.argsort(group, kind="stable")
+    _, first, count = np.unique(group[order], return_index=True, return_counts=True)
+    rows, scores = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.float32)]
+    by_size = np.argsort(count, kind="stable")
+    while by_size.size:
+        width = int(count[by_size[-1]])
+        many = max(1, _CELLS // width)
+        block, by_size = by_size[-many:], by_size[:-many]
+        place = first[block, np.newaxis] + np.minimum(np.arange(width), count[block, np.newaxis] - 1)
+        there = np.arange(width) < count[block, np.newaxis]
+        kept, fallen = _put_down(detections, order[place], there, nms)
+        rows.append(kept)
+        scores.append(fallen)
+    row, score = np.concatenate(rows), np.concatenate(scores)
+    kept_ones = replace(detections.at(row), score=score)
+    ranked = kept_ones.at(np.lexsort((row, -score, kept_ones.clip)))
+    _, first, count = np.unique(ranked.clip, return_index=True, return_counts=True)
+    return ranked.at(np.arange(len(ranked)) - np.repeat(first, count) < nms.most)
+
+
+def _put_down(detections: Detections, rows: Positions, there: BoolArray, nms: Nms) -> tuple[Positions, FloatArray]:
+    """One pick of every group at a time: rows int [G, n] of detections, `there` where a group has one."""
+    onset, offset = (getattr(detections, name).astype(np.float32)[rows] for name in ("onset", "offset"))
+    scores = np.where(there, detections.score.astype(np.float32)[rows], np.float32(-np.inf))
+    length = offset - onset + _LENGTH
+    kept, left, groups = [], [], np.arange(len(rows))
+    for _ in range(min(nms.most, rows.shape[1])):
+        best = scores.argmax(axis=1)
+        at = np.arange(len(best)), best
+        going = np.isfinite(scores[at])
+        if not going.all():
+            groups, best = groups[going], best[going]
+            onset, offset, length, scores = onset[going], offset[going], length[going], scores[going]
+            at = np.arange(len(best)), best
+        if not groups.size:
+            break
+        kept.append(rows[groups, best])
+        left.append(scores[at])
+        scores[at] = -np.inf
+        shared = np.minimum(offset, offset[at][:, np.newaxis]) - np.maximum(onset, onset[at][:, np.newaxis])
+        shared = np.maximum(shared, np.float32(0))
+        iou = shared / (length + length[at][:, np.newaxis] - shared)
+        if nms.hard_iou is None:
+            scores *= np.exp(-(iou**2) / np.float32(nms.sigma))
+            scores[scores < np.float32(nms.min_score)] = -np.inf
+        else:
+            scores[iou >= np.float32(nms.hard_iou)] = -np.inf
+    return np.concatenate(kept), np.concatenate(left)
