@@ -293,7 +293,7 @@ KINDS = {**_HEALTHY, **_FAULTY, **_CLOCKS}
 def parsed(path: Path) -> tuple[str, str, str, str]:
     """Seconds of picture and of sound, how many seconds are right, notes."""
     survey = survey_media(path)
-    pictures, sounds, notes = dict[int, float](), dict[int, float](), list(survey.notes)
+    pictures, sounds, notes = dict[int, float](), dict[int, float](), [*survey.notes, *survey.oddities]
     for window in read_windows(survey, GRID, hop=1):
         notes += window.notes
         for place in range(1 if window.start else 0, SECONDS):  # pictures are taken from the middle of others

@@ -78,6 +78,11 @@ class Reach:
         self._end = self._placed = math.nan
 
     @property
+    def lost(self) -> bool:
+        """Whether its gaps are what got lost on its way."""
+        return self._media.is_broadcast and self.gaps.count > 0
+
+    @property
     def end(self) -> float:
         """When the last packet ends, in seconds from the start of the clock."""
         return 0.0 if math.isnan(self._end) else self._end

@@ -77,7 +77,9 @@ class MediaSurvey:
     audio_holes: tuple[Span, ...] = ()
     """The same of the sound."""
     notes: tuple[str, ...] = ()
-    """What is damaged and where, in words."""
+    """What is damaged or missing and where, in words."""
+    oddities: tuple[str, ...] = ()
+    """What is odd in its times, in words, though nothing is missing."""
 
     @property
     def seconds(self) -> float:
@@ -135,6 +137,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track:
             video_holes=_unseen(media, shown, heard),
             audio_holes=tuple(heard.reach.holes) if heard else (),
             notes=_notes(path, media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
+            oddities=_oddities(media, heard),
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
         raise MediaError(f"{path.name}: {_without_times(path, media_name)}")
@@ -152,7 +155,7 @@ def _unseen(media: Recording, shown: "_Spans | None", heard: "_Spans | None") ->
 def _notes(
     path: Path, media: Recording, shown: "_Spans | None", heard: "_Spans | None", lost: Tally
 ) -> tuple[str, ...]:
-    """What is damaged or odd, of the streams and of the file.
+    """What is damaged or missing, of the streams and of the file.
 
     Args:
         path: The file.
@@ -169,14 +172,24 @@ def _notes(
     notes += [f"there is no picture from {start:.1f} s to {end:.1f} s" for start, end in _unseen(media, shown, heard)]
     if is_followed(path):
         notes.append("another file was put behind it, which is not read; take them apart")
-    if media.restarts:
-        where = ", ".join(f"{start - media.clock:.1f}" for start in media.restarts[:_MOST_SAID])
-        more = f" and {len(media.restarts) - _MOST_SAID} times more" if len(media.restarts) > _MOST_SAID else ""
-        notes.append(f"its clock starts again at {where} s{more}; what follows is taken to go on from there")
     if media.unread:
         end = max(found.end for found in (shown, heard) if found)
         notes.append(f"cannot be read beyond {end:.1f} s; it was cut off or is damaged there")
     return tuple(notes)
+
+
+def _oddities(media: Recording, heard: "_Spans | None") -> tuple[str, ...]:
+    """What is odd in the times, though all that was recorded is there."""
+    odd: list[str] = []
+    if heard and heard.reach.gaps.count and not media.is_broadcast:
+        odd.append(f"its audio has gaps: {heard.reach.gaps.said()}; silence is heard there")
+    if heard and heard.reach.overlaps.count:
+        odd.append(f"its audio overlaps itself: {heard.reach.overlaps.said()}; what overlaps is left out")
+    if media.restarts:
+        where = ", ".join(f"{start - media.clock:.1f}" for start in media.restarts[:_MOST_SAID])
+        more = f" and {len(media.restarts) - _MOST_SAID} times more" if len(media.restarts) > _MOST_SAID else ""
+        odd.append(f"its clock starts again at {where} s{more}; what follows is taken to go on from there")
+    return tuple(odd)
 
 
 def _without_times(path: Path, format_name: str) -> str:
@@ -273,10 +286,8 @@ class _Spans:
         more = f" and {len(middle) - 1} more packets, the last at {middle[-1]:.2f} s" if len(middle) > 1 else ""
         notes = [f"its {kind} is damaged at {middle[0]:.2f} s{more}; {bridge}"] if middle else []
         if kind == "audio":
-            if self.reach.gaps.count and not middle:
+            if self.reach.lost and not middle:
                 notes.append(f"its audio has gaps: {self.reach.gaps.said()}; silence is heard there")
-            if self.reach.overlaps.count:
-                notes.append(f"its audio overlaps itself: {self.reach.overlaps.said()}; what overlaps is left out")
             notes += [f"there is no sound from {start:.1f} s to {end:.1f} s" for start, end in self.reach.holes]
         return [*notes, *([ends] if ends else [])]
 

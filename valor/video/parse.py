@@ -261,7 +261,7 @@ def modified_at(facts: os.stat_result) -> float:
 
 def _notes(survey: MediaSurvey, found: Sequence[str]) -> tuple[str, ...]:
     """What is odd about a file that could be parsed, as its packets say and as was found while decoding it."""
-    notes = [*survey.notes, *found]
+    notes = [*survey.notes, *survey.oddities, *found]
     if survey.missing_seconds > CUT_OFF_SECONDS:
         notes.append(
             f"ends at {survey.seconds:.1f} s of the {survey.promised_seconds:.1f} s its header says; was it cut off?"
