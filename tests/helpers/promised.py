@@ -116,9 +116,9 @@ FACTS: dict[str, Fits] = {
 }
 NAMES: dict[str, Fits] = {"[]": text}
 VOCABULARY: dict[str, Fits] = {
-    "[]": never, "[].name": text, "[].visual_prompt": lambda value: text(value) or value == ["x", "y"],
-    "[].audio_prompt": lambda value: text(value) or value == ["x", "y"], "[].audio_prompt[]": text,
-    "[].visual_threshold": number(-1e308, 1e308), "[].audio_threshold": number(-1e308, 1e308),
+    "[]": text, "[].name": text, "[].visual_prompt": lambda value: value is None or text(value) or value == ["x", "y"],
+    "[].audio_prompt": lambda value: value is None or text(value) or value == ["x", "y"], "[].audio_prompt[]": text,
+    "[].visual_threshold": or_null(number(-1e308, 1e308)), "[].audio_threshold": or_null(number(-1e308, 1e308)),
 }  # fmt: skip
 DATASET: dict[str, Fits] = {
     ".name": text, ".title": text, ".classes": never, ".segments": whole(1, 100_000), ".tags": never,
