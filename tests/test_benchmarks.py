@@ -10,7 +10,19 @@ import pytest
 import torch
 
 import valor.training.train
-from benchmarks import decoders, detection, feeding, harvest, media_kinds, memory, scores, step, teachers, test_command
+from benchmarks import (
+    decoders,
+    detection,
+    feeding,
+    harvest,
+    large_store,
+    media_kinds,
+    memory,
+    scores,
+    step,
+    teachers,
+    test_command,
+)
 from tests.helpers.typed import typed
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
@@ -135,3 +147,8 @@ def test_decoders(monkeypatch, capsys):
     )
     assert outcomes.endswith("torn: pyav tried, 400 wrong bytes: pyav tried; one wrong byte: 0 of 1 refused")
     assert re.fullmatch("decord +not installed", absent)
+
+
+def test_large_store(monkeypatch, capsys):
+    said = say(monkeypatch, capsys, large_store, "--clips", 8, "--shards", 2, "--tars", 1, "--requests", 2)
+    assert "merge two halves" in said and "find in tars" in said and "GET" in said.splitlines()[-1]

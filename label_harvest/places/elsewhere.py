@@ -10,7 +10,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -109,15 +109,15 @@ class StoredObject(Elsewhere):
 
     def fetch(self, path: Path) -> None:
         """See `Elsewhere`."""
-        before = self.path.version, self.path.num_bytes
+        before = signature(self.path)
         self.path.copy_to(path)
-        now = ObjectPath(self.path.url)
-        if before != (now.version, now.num_bytes) or path.stat().st_size != now.num_bytes:
+        now = self.path.looked_at()
+        if before != signature(now) or path.stat().st_size != now.num_bytes:
             raise ChangedError(f"{self}: changed while it was read, or since the run began")
         self._num_bytes = now.num_bytes
 
 
-@dataclass
+@dataclass(slots=True)
 class TarMember(Elsewhere):
     """A member of a tar."""
 
@@ -151,7 +151,7 @@ class TarMember(Elsewhere):
             while left and (piece := source.read(min(left, 2**23))):
                 left -= len(piece)
                 sink.write(piece)
-        now = self.tar if isinstance(self.tar, Path) else ObjectPath(self.tar.url)
+        now = self.tar if isinstance(self.tar, Path) else self.tar.looked_at()
         if left or signature(now) != self.version:
             raise ChangedError(f"{self}: its tar changed since its members were listed")
 
@@ -163,13 +163,16 @@ def tar_members(tar: Place) -> tuple[list[TarMember], str]:
         FileNotFoundError: There is no such tar.
     """
     version = signature(tar)
-    members = list[TarMember]()
+    members, known = list[TarMember](), dict[str, TarMember]()
     with tar.open("rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as index:
                 while (info := index.next()) is not None:
                     if info.isreg() and not info.issparse():
-                        members.append(TarMember(tar, info.name, info.offset_data, info.size, version))
+                        known[info.name] = TarMember(tar, info.name, info.offset_data, info.size, version)
+                        members.append(known[info.name])
+                    elif info.islnk() and info.linkname in known:  # its bytes stand there once, under another name
+                        members.append(replace(known[info.linkname], member=info.name))
                     index.members.clear()  # type: ignore[attr-defined]
                 end = index.offset
         except tarfile.ReadError as error:

@@ -174,6 +174,14 @@ class ObjectPath:
             when = datetime.fromisoformat(when)
         return when.timestamp() if isinstance(when, datetime) else float(when or 0)
 
+    def looked_at(self) -> "ObjectPath":
+        """The same, with what is known of it now.
+
+        Raises:
+            FileNotFoundError: There is none.
+        """
+        return ObjectPath(self.url, ObjectPath(self.url)._known())
+
     def _known(self) -> Mapping[str, Any]:
         found = self.facts or self._info()
         if found is None:

@@ -130,7 +130,8 @@ def signature(path: Place) -> tuple[object, ...]:
     if isinstance(path, Path):
         status = path.stat()
         return status.st_mtime_ns, status.st_size, status.st_ino
-    return path.version, path.num_bytes
+    known = path if path.facts else path.looked_at()
+    return known.version, known.num_bytes
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from valor.labelling.labels import default_thresholds, thresholds_of
 from valor.scoring.calibrate import CRITERIA, calibrate_predictions, calibrate_store, sources_of
 
 from .command import DONE, Commands, new_command
-from .options import Parser
+from .options import Parser, any_place
 from .scored import add_rounding, add_rule, add_truth, read_truth, typed_rule
 from .terminal import say
 
@@ -39,7 +39,7 @@ def add(commands: Commands) -> Parser:
         "valor calibrate store --criterion tag-rate --out thresholds.json\n"
         "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json",
     )
-    command.add_argument("source", type=Path, metavar="SOURCE", help="predictions, or a store of evidence")
+    command.add_argument("source", type=any_place, metavar="SOURCE", help="predictions, or a store of evidence")
     add_truth(command, required=False)
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="thresholds (JSON)")
     command.add_argument(
@@ -69,6 +69,8 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     # a store, or the fingerprint folder within one
     is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
+    if not is_store and not isinstance(cli.source, Path):
+        raise ValueError(f"{cli.source}: no store of evidence lies there, and predictions are read from a disk alone")
     if (cli.annotations is None) != (cli.split is None):
         raise ValueError("--annotations DIR and --split say together what thresholds are found on; give both")
     if cli.annotations is None and not (is_store and cli.criterion == "tag-rate"):

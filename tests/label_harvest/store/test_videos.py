@@ -126,6 +126,16 @@ def test_a_tar_that_changes_is_noticed(tmp_path):
         content(found["a"])
 
 
+def test_a_hard_link_in_a_tar_is_the_file_it_is_of(tmp_path):
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for name in ("a.mp4", "b.mp4"):
+            info = tarfile.TarInfo(name)
+            payload = b"" if name == "b.mp4" else b"bytes"
+            info.size, info.type, info.linkname = len(payload), tarfile.LNKTYPE if not payload else b"0", "a.mp4"
+            tar.addfile(info, io.BytesIO(payload))
+    assert content(find_clips(tmp_path, ["b"])["b"]) == "bytes"
+
+
 def test_paths_of_a_table(tmp_path):
     put(tmp_path / "one", "deep/x.mp4", "both.mp4")
     put(tmp_path / "two", "both.mp4", "y.mp4")

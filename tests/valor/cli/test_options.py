@@ -377,6 +377,8 @@ def _typed(words, action, address):
     typed = [*words, f"{action.option_strings[0]}={address}"] if action.option_strings else [*words, address]
     if words == ("store",):
         typed = [*words, "show", address] if not action.option_strings else [*typed, "merge", "a"]
+    if words == ("calibrate",):
+        typed += ["--annotations", "a", "--out", "t.json"]
     if words == ("labels",):
         typed += ["--out", "l"] if not action.option_strings else ["a", "--out", "l"]
     if words == ("harvest",):
@@ -390,7 +392,7 @@ def test_stores_and_tables_may_lie_in_object_stores(monkeypatch):
     accepting = {(words[0], action.dest) for words, action in _paths(ELSEWHERE)}
     assert accepting >= {("harvest", "store"), ("harvest", "manifest"), ("labels", "store"), ("labels", "compare")}
     assert ("harvest", "videos") in accepting
-    assert accepting >= {("store", "stores"), ("store", "out"), ("store", "manifest")}
+    assert accepting >= {("calibrate", "source"), ("store", "stores"), ("store", "out"), ("store", "manifest")}
     for words, action in _paths(ELSEWHERE):
         for address in ("s3://bucket/a", "gs://bucket/a", "file:///tmp/a"):
             cli = build_argument_parser(words[0]).parse_args(_typed(words, action, address))
