@@ -357,11 +357,12 @@ class DirectReader:
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
         seconds, track = survey.video_seconds or 0.0, _track_of(survey)
-        return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, track=track)
+        return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, track=track, joined=survey.joined)
 
     def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
-        return sound_of(survey.path, survey.seconds, tick=self.tick, track=_track_of(survey))
+        track, joined = _track_of(survey), survey.joined
+        return sound_of(survey.path, survey.seconds, tick=self.tick, track=track, joined=joined)
 
 
 def _track_of(survey: MediaSurvey) -> str | None:
@@ -376,6 +377,7 @@ def frames_at(
     *,
     tick: Callable[[], None] = no_tick,
     track: str | None = None,
+    joined: bool = True,
 ) -> Iterator[np.ndarray]:
     """The pictures of a file at many times, see `shown_at`; what lies behind the last time is not decoded.
 
@@ -386,6 +388,7 @@ def frames_at(
         grid: Its tolerance says how much earlier the video may end than its packets say.
         tick: Called for every packet.
         track: Which audio stream is heard with it, see `Recording.stream`.
+        joined: Whether the clock may start again.
 
     Yields:
         uint8 [H, W, 3] RGB upright, all of the size of the first; the same array where the frame is the same.
@@ -395,7 +398,7 @@ def frames_at(
         MediaError: The video is damaged in the middle, has no timestamps, or ends early for no known reason.
     """
     with recording(path) as media:
-        stream, beside = media.stream("video"), [media.stream("audio", track)]
+        stream, beside = media.stream("video"), [media.stream("audio", track)] if joined else []
         assert stream is not None, "the survey says that there is a video"
         stream.codec_context.thread_count = min(usable_cores(), _THREADS)
         packets = media.packets([stream], beside=beside, damaged=True, tick=tick)
@@ -413,7 +416,12 @@ def frames_at(
 
 
 def sound_of(
-    path: Path, seconds: float, *, tick: Callable[[], None] = no_tick, track: str | None = None
+    path: Path,
+    seconds: float,
+    *,
+    tick: Callable[[], None] = no_tick,
+    track: str | None = None,
+    joined: bool = True,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file from the start of the container's clock, as it lies there, up to its last good frame.
 
@@ -422,6 +430,7 @@ def sound_of(
         seconds: When the media ends; neither sound nor silence for gaps in the timestamps reaches much further.
         tick: Called for every packet.
         track: Which audio stream, see `Recording.stream`.
+        joined: Whether the clock may start again.
 
     Yields:
         (samples per second, which stay the same; float32 [n] mono).
@@ -430,7 +439,7 @@ def sound_of(
         MediaError: The sound is damaged or changes its rate.
     """
     with recording(path) as media:
-        stream, beside = media.stream("audio", track), [media.stream("video")]
+        stream, beside = media.stream("audio", track), [media.stream("video")] if joined else []
         assert stream is not None, "the survey says that there is sound"
         packets = bridged(media.packets([stream], beside=beside, damaged=True, tick=tick), media)
         rate, pieces = heard(decoded(stream, packets, media), seconds + 2)

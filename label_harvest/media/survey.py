@@ -76,6 +76,8 @@ class MediaSurvey:
     """Stretches between its start and its end in which there is no picture, in seconds from the start of the clock."""
     audio_holes: tuple[Span, ...] = ()
     """The same of the sound."""
+    joined: bool = False
+    """Whether its clock starts again, so no stream is to be read without the other."""
     notes: tuple[str, ...] = ()
     """What is damaged or missing and where, in words."""
     oddities: tuple[str, ...] = ()
@@ -137,6 +139,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track:
             video_holes=_unseen(media, shown, heard),
             audio_holes=tuple(heard.reach.holes) if heard else (),
             notes=_notes(path, media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
+            joined=bool(media.restarts),
             oddities=_oddities(media, heard),
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
