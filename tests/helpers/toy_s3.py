@@ -91,7 +91,7 @@ def s3_server() -> Iterator[Cuttable]:
     try:
         from valor.label_harvest.places.objects import filesystem
 
-        filesystem("s3").mkdir("toy")
+        filesystem("s3").makedirs("toy", exist_ok=True)  # servers of one process share their buckets
         yield way
     finally:
         os.environ.clear()

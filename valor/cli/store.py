@@ -8,6 +8,7 @@ from functools import partial
 
 from valor.data.tables import read_manifest
 from valor.label_harvest.media.clip import CLIP
+from valor.label_harvest.places.objects import UnreachableError
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.listing import lost_numbers, lost_shards, read_list
@@ -68,7 +69,7 @@ def _each(act: Callable[[Place], int], stores: list[Place]) -> int:
     for store in stores:
         try:
             codes.append(act(store))
-        except ValueError as error:
+        except (ValueError, UnreachableError) as error:
             refused.append(str(error))
     if refused:
         raise ValueError("\n".join(refused))

@@ -7,6 +7,7 @@ import pytest
 from tests.helpers.toy import FakeTeacher, write_toy_world
 from tests.helpers.toy_harvest import store_digests
 from tests.helpers.toy_s3 import fresh_prefix, s3_server
+from tests.helpers.toy_store import row_of, write_toy_store
 from tests.helpers.typed import typed
 from valor import teachers as harvest_teachers
 from valor.data.label_file import FILE_NAME
@@ -109,3 +110,10 @@ def test_what_cannot_be_reached_is_one_sentence(s3, elsewhere, local, tmp_path, 
     finally:
         s3.mend()
     assert not (tmp_path / "l").exists()
+
+
+def test_a_store_that_cannot_be_reached_does_not_hide_others(s3, tmp_path, monkeypatch):
+    monkeypatch.setattr(objects, "WAITS", [])
+    write_toy_store(tmp_path / "store", {0: [row_of("a")]})
+    done = typed("store", "verify", "s3://none-such/store", tmp_path / "store")
+    assert done.code == 2 and "1 clips in 1 shards, whole" in done.out and "there is no bucket none-such" in done.err
