@@ -185,8 +185,8 @@ def test_statuses(tmp_path, video, sound, status):
     assert (media.frames is None) == (video is None) and (media.waveform is None) == (sound is None)
 
 
-def test_failures_are_all_statuses_but_ok_and_still():
-    assert set(STATUSES) - set(FAILURES) == {"ok", "still"}
+def test_failures_are_all_statuses_but_ok_still_and_cut():
+    assert set(STATUSES) - set(FAILURES) == {"ok", "still", "cut"}
 
 
 def test_a_missing_file_says_so(tmp_path):
