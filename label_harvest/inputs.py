@@ -80,7 +80,7 @@ class KnownStore:
 def check_inputs(
     manifest: HarvestManifest, videos: Videos, store: str | Place, known: KnownStore, *, share: Share = WHOLE
 ) -> dict[str, Media | None]:
-    """Look at all that a harvest needs but its teachers; nothing is written.
+    """Look at all that a harvest needs but its teachers; nothing is written, but for a trace in an object store.
 
     Args:
         manifest: The clips.
@@ -100,6 +100,7 @@ def check_inputs(
     folders = _folders_of(place_of(store), known)
     if not any(media.values()) and not any(_clips_held(folder, manifest) for folder in folders):
         raise ValueError(_none_found(videos, manifest))
+    refuse_unwritable(place_of(store), probe=True)
     for folder in folders:
         with write_lock(folder, share):
             pass

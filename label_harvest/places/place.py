@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 from ..disk import file_sha256 as disk_sha256
 from ..disk import is_locked as disk_is_locked
@@ -150,8 +151,13 @@ def locked(path: Place, busy: str, *, shared: bool = False, wait: bool = False, 
         yield
 
 
-def refuse_unwritable(store: Place) -> None:
-    """Refuse a place where no store can be made; of objects it is known that the bucket can be read.
+def refuse_unwritable(store: Place, *, probe: bool = False) -> None:
+    """Refuse a place where no store can be made.
+
+    Args:
+        store: The place; nothing need be there.
+        probe: Also write an object and remove it, since nothing else tells whether that is allowed; on a disk the
+            system says so.
 
     Raises:
         ValueError: It is a file, or in a folder that may not be written.
@@ -160,6 +166,10 @@ def refuse_unwritable(store: Place) -> None:
     if isinstance(store, ObjectPath):
         if store.is_file():
             raise ValueError(f"{store}: the store cannot be written (it is an object); give another prefix")
+        if probe:
+            trace = store / f".probe-{uuid4().hex}"
+            trace.put(b"")
+            trace.unlink(missing_ok=True)
         return
     there = next(path for path in (store, *store.absolute().parents) if path.exists())
     trouble = "is a file" if not there.is_dir() else "" if os.access(there, os.W_OK | os.X_OK) else "may not be written"

@@ -156,6 +156,10 @@ def test_a_lost_connection_to_media_ends_the_run_and_not_the_clips(s3, videos, e
     assert store_digests(tmp_path / "store") == expected and not left_behind()
 
 
+def _refuse(*args, **kwargs):
+    raise PermissionError("not allowed to write")
+
+
 def test_a_plan_and_a_check_look_at_them_too(videos, tars, tmp_path, monkeypatch):
     prefix = upload(tars, fresh_prefix("memory"))
     teachers = {teacher.role: {} for teacher in toy_teachers()}
@@ -168,6 +172,12 @@ def test_a_plan_and_a_check_look_at_them_too(videos, tars, tmp_path, monkeypatch
     with pytest.raises(ValueError, match=r"none of the 1 clips of the manifest is in this folder, such as gone"):
         check_inputs(manifest_of("gone"), prefix, tmp_path, known)
     monkeypatch.setattr(objects, "WAITS", [])
+    assert [path.name for path in place_of(f"{prefix}/store").iterdir()] == []
+    with monkeypatch.context() as patch:
+        patch.setattr(objects.filesystem("memory"), "pipe_file", _refuse)
+        with pytest.raises(UnreachableError, match="access was refused"):
+            check_inputs(manifest, prefix, f"{prefix}/store", known)
+        assert plan_harvest(manifest, prefix, f"{prefix}/store", known, Scope(shard_size=4)).new == 7
     with pytest.raises(ValueError, match="addresses of the web cannot be listed"):
         check_inputs(manifest, "http://127.0.0.1:9/x", tmp_path, known)
 

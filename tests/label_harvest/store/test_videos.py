@@ -106,6 +106,10 @@ def test_damaged_tars_give_what_is_before_the_damage_and_a_word(tmp_path, caplog
     assert "its 1 files before that are used, clips in the rest are missing; fetch it again" in caplog.text
     (tmp_path / "0.tar").write_bytes(whole + whole)
     assert "goes on behind its end mark" in tar_members(tmp_path / "0.tar")[1]
+    torn = whole[:1024] + b"x" * 512 + whole[1536:]  # the header of the second member
+    (tmp_path / "0.tar").write_bytes(torn)
+    members, fault = tar_members(tmp_path / "0.tar")
+    assert [one.member for one in members] == ["a.mp4"] and fault == "is damaged at byte 1024"
     (tmp_path / "0.tar").write_bytes(b"no tar" * 200)
     assert tar_members(tmp_path / "0.tar")[0] == [] and tar_members(tmp_path / "0.tar")[1]
     (tmp_path / "0.tar").write_bytes(whole)
