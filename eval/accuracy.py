@@ -44,7 +44,7 @@ from .metrics import Judged, Metric
 from .scores import f_scores
 
 Labels: TypeAlias = npt.NDArray[np.int64]
-"""int64 [N, T], a class 0 to C - 1 for each segment, or C for background."""
+"""int64 [N, T], a class 0 to C - 1 for each segment, or C for background; [N] of clips."""
 
 
 def labels_by_score(scores: npt.NDArray[Any]) -> Labels:
@@ -213,20 +213,25 @@ def is_partial(truth: Labels, num_classes: int, *, valid: BoolArray | None = Non
     return partial
 
 
-def clip_class_labels(judged: Judged) -> Labels:
-    """Label segments with the one class of their clip where it is marked as audible and as visible.
+def clip_classes(judged: Judged) -> Labels:
+    """Choose one class for each clip, int64 [N].
 
     The class of a clip is the one it holds most likely (`clip_probs`), else the one with the highest mean probability,
     else, of decisions, the one that is audible and visible for longest. Of equals the first is taken.
     """
-    both = _seen_and_heard(judged.predicted)  # [N, T, C]
     if judged.clip_probs is not None:
         of_clip = judged.clip_probs
     elif judged.segment_probs is not None:
         of_clip = _cleared(judged.segment_probs, judged.valid).sum(axis=(1, 2))
     else:
-        of_clip = both.sum(axis=1)
-    chosen = of_clip.argmax(axis=-1)
+        of_clip = _seen_and_heard(judged.predicted).sum(axis=1)
+    chosen: Labels = of_clip.argmax(axis=-1)
+    return chosen
+
+
+def clip_class_labels(judged: Judged) -> Labels:
+    """Label segments with the one class of their clip where it is marked as audible and as visible."""
+    both, chosen = _seen_and_heard(judged.predicted), clip_classes(judged)  # [N, T, C]
     is_on = np.take_along_axis(both, chosen[:, np.newaxis, np.newaxis], axis=2)[..., 0]
     labels: Labels = np.where(is_on, chosen[:, np.newaxis], both.shape[-1])
     return labels

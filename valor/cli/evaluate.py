@@ -1,6 +1,7 @@
 """`valor evaluate`."""
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,15 +58,17 @@ def run(cli: argparse.Namespace) -> int:
     from valor.data.predictions import write_scores_json
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
     from valor.scoring.layout import Evaluation, full_report
+    from valor.scoring.system import anchor_scores
 
     split = read_truth(cli, cli.predictions)
     system = read_system(cli.predictions, cli, split)
+    anchors = anchor_scores(system, split.metrics) if cli.anchors else []
     evaluation = Evaluation(
         system=system,
         split=cli.split,
         truth_version=split.truth_version or "",
-        anchors=_anchors(system) if cli.anchors else (),
-        sections=_sections(cli, system, split),
+        anchors=anchors,
+        sections=_sections(cli, system, split, anchors),
     )
     if cli.json:
         write_scores_json(cli.json, full_report(evaluation))
@@ -75,16 +78,9 @@ def run(cli: argparse.Namespace) -> int:
     return DONE
 
 
-def _anchors(system: "ScoredSystem") -> "list[tuple[str, Scores]]":
-    """What parses nothing, scored on the clips of the system."""
-    from valor.eval.scores import nothing_predicted, score, tags_copied
-
-    copied = tags_copied(system.weak_labels, system.truth.shape[1])
-    marks = {"nothing predicted": nothing_predicted(system.truth), "tags copied": copied}
-    return [(name, score(marked, system.truth, valid=system.valid)) for name, marked in marks.items()]
-
-
-def _sections(cli: argparse.Namespace, system: "ScoredSystem", split: "Split") -> "list[Section]":
+def _sections(
+    cli: argparse.Namespace, system: "ScoredSystem", split: "Split", anchors: "Sequence[tuple[str, Scores]]"
+) -> "list[Section]":
     from valor.scoring.system import (
         class_sections,
         detail_sections,
@@ -93,7 +89,7 @@ def _sections(cli: argparse.Namespace, system: "ScoredSystem", split: "Split") -
         interval_section,
     )
 
-    sections = [figure_section(system)] if system.scores.figures else []
+    sections = [figure_section(system, anchors)] if system.scores.figures else []
     sections += [interval_section(system)] if cli.interval else []
     if cli.against:
         other = read_system(cli.against, cli, split)

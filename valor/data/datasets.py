@@ -1,7 +1,8 @@
 """Data sets as values: vocabulary, splits, tables, grid, metrics, published rows; and which one a data folder holds.
 
-A data folder is of LLP unless a file `dataset.json` in it says otherwise: {"dataset": NAME}, a key of DATASETS, or a
-description of tables in LLP's columns (see `valor.data.tables`):
+A data folder is of LLP unless a file `dataset.json` in it says otherwise, or it holds the files of a data set known by
+name as published (`found_by`). The file is {"dataset": NAME}, a key of DATASETS, or a description of tables in LLP's
+columns (see `valor.data.tables`):
 
     {"name": "birds", "title": "Birds of the garden", "classes": "classes.json", "segments": 10,
      "tags": {"train": "train.tsv", "dev": "dev.tsv", "test": "test.tsv"},
@@ -14,11 +15,12 @@ which one the kept epoch is chosen on (val) and which one is scored (test), wher
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from valor.eval.accuracy import ONE_EVENT_METRICS
 from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
@@ -26,6 +28,7 @@ from valor.label_harvest.places.objects import ObjectPath
 from valor.label_harvest.places.place import Place, place_of, stands
 from valor.label_harvest.strict_json import as_list, as_names, as_object, as_text, as_whole, loads
 
+from .ave import ANNOTATIONS, AVE_CLASSES, AVE_LAYOUT, Found, ave_defects, read_ave
 from .tables import (
     LLP_LAYOUT,
     LLP_SEGMENTS,
@@ -84,6 +87,10 @@ class DataSet:
     """File of published rows, in the form of LLP's `published_scores.json`; None where there are none."""
     reader: Callable[["DataSet", Path, str, tuple[str, ...], str], Split] | None = None
     """Reads a split from (data set, folder, split, class names, truth version); None for tables in LLP's columns."""
+    defects: Callable[[Path, tuple[str, ...]], Iterable[Found]] | None = None
+    """Lists for `valor lint` what is wrong in a folder, by class names, where the data set has a reader of its own."""
+    found_by: tuple[str, ...] = ()
+    """Files that say, all of them, that a folder without a `dataset.json` is of this data set."""
 
     def __post_init__(self) -> None:
         """Refuse what no reader could read."""
@@ -202,19 +209,33 @@ LLP = DataSet(
 )
 """Look, Listen, and Parse: Tian et al., ECCV 2020."""
 
-DATASETS: dict[str, DataSet] = {"llp": LLP}
+AVE = DataSet(
+    name="ave",
+    title="AVE",
+    classes=AVE_CLASSES,
+    layout=AVE_LAYOUT,
+    sizes={"train": 3_339, "val": 402, "test": 402},
+    metrics=ONE_EVENT_METRICS,
+    published=Path(__file__).with_name("published_ave.json"),
+    reader=read_ave,
+    defects=ave_defects,
+    found_by=(ANNOTATIONS, "test_order.h5"),
+)
+"""Audio-visual event localisation: Tian et al., ECCV 2018; see `valor.data.ave`."""
+
+DATASETS: dict[str, DataSet] = {"llp": LLP, "ave": AVE}
 """The data sets known by name."""
 
 
 def dataset_of(folder: Place | str) -> DataSet:
-    """The data set a folder holds: what its `dataset.json` says, or LLP.
+    """The data set a folder holds: what its `dataset.json` says, one whose files lie there, or LLP.
 
     Raises:
-        ValueError: The file names a data set nobody knows, or describes none.
+        ValueError: The file names a data set nobody knows, or describes none; without it, files of several lie there.
     """
     path = place_of(folder) / DATASET_FILE
     if not stands(path):
-        return LLP
+        return _found_in(path.parent)
     try:
         held = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         if strangers := sorted(set(held) - {*_KEYS, "dataset"}):
@@ -226,6 +247,21 @@ def dataset_of(folder: Place | str) -> DataSet:
             f'{path}: expected {{"dataset": NAME}} or a description with {", ".join(_KEYS)}, failed at: {error}'
         ) from error
     return _known(held["dataset"], path) if "dataset" in held else _described(held, path)
+
+
+def _found_in(folder: Place) -> DataSet:
+    """The data set whose published files lie in a folder that says nothing."""
+    found = [
+        known for known in DATASETS.values() if known.found_by and all(stands(folder / file) for file in known.found_by)
+    ]
+    if found and stands(folder / LLP_LAYOUT.tags["test"]):
+        found.append(LLP)
+    if len(found) > 1:
+        raise ValueError(
+            f"{folder}: holds files of {' and '.join(known.name for known in found)}; say which with a file "
+            f'{DATASET_FILE}: {{"dataset": NAME}}'
+        )
+    return found[0] if found else LLP
 
 
 def _known(name: object, path: Place) -> DataSet:
@@ -242,7 +278,8 @@ def vocabulary_of(typed: str | None, *folders: Place | None, store: Place | None
 
     Args:
         typed: A vocabulary, see `read_vocabulary`.
-        folders: Where nothing is typed, the first of these that holds a `dataset.json` or a `classes.json` says it.
+        folders: Where nothing is typed, the first of these that holds a `dataset.json`, the files of another data set
+            than LLP, or a `classes.json` says it.
         store: Where they do not, the evidence there does, with the captions its teachers read.
 
     Raises:
@@ -251,7 +288,7 @@ def vocabulary_of(typed: str | None, *folders: Place | None, store: Place | None
     if typed:
         return read_vocabulary(typed)
     for folder in folders:
-        if folder is not None and stands(folder / DATASET_FILE):
+        if folder is not None and (stands(folder / DATASET_FILE) or dataset_of(folder) is not LLP):
             return dataset_of(folder).classes
         if folder is not None and stands(folder / CLASSES_FILE):
             return vocabulary_file(folder / CLASSES_FILE)

@@ -48,8 +48,10 @@ DEFECTS: dict[str, Defect] = {
     "columns": Defect("row with another number of columns", "refused", "refused"),
     "unknown-class": Defect("unknown class", "refused", "refused"),
     "time": Defect("time that is no whole second from 0 on", "refused", "refused"),
+    "bad-times": Defect("event that is reversed or ends beyond its clip", "refused", "refused"),
     "repeated-clip": Defect("clip with a second row of tags", "refused", "refused"),
     "two-splits": Defect("clip in two splits", "read in both: a parser is tested on what it learned from"),
+    "second-row": Defect("clip with a second row in its split, of another class", "both read, the second as CLIP+2"),
     "same-media": Defect("clips of one media id", "both read; the published files of one overwrite the other's"),
     "no-tags": Defect("clip without tags", "read as it is", "note"),
     "repeated-tag": Defect("tag given twice", "counts once"),
@@ -66,6 +68,7 @@ DEFECTS: dict[str, Defect] = {
     "no-rows": Defect("clip without any row", "scored as a clip in which nothing is heard (or seen)", "note"),
     "no-events": Defect("clip with rows that mark nothing", "scored as a clip in which nothing is heard (or seen)"),
     "tags-differ": Defect("tags other than the classes of the rows", "scored as they stand; tags play no part"),
+    "labels-differ": Defect("published labels that are not those of the annotation", "the annotation is read"),
     "tags-unmarked": Defect("tag whose rows mark nothing", "scored as they stand; tags play no part", "note"),
 }
 """Every kind of finding, in the order of a report."""
@@ -133,7 +136,7 @@ def lint_folder(
     Args:
         folder: folder of the tables.
         class_names: every class the tables may name; None for those of the data set.
-        dataset: what the folder holds. Of one with a reader of its own it is said whether that reads each split.
+        dataset: what the folder holds. Of one with a reader of its own, its `defects`, and whether it reads each split.
         truth_version: which event tables to look at; None for the first.
 
     Returns:
@@ -176,14 +179,18 @@ def lint_folder(
 
 
 def _read_by_its_own(folder: Path, names: Sequence[str], dataset: DataSet, version: str) -> LintReport:
-    """What the reader of a data set refuses."""
+    """What a data set with a reader of its own knows to be wrong, and what its reader refuses."""
     notes, clips = _Notes(), {}
+    for kind, file, line, clip_id, message in dataset.defects(folder, tuple(names)) if dataset.defects else ():
+        notes.add(kind, (file, line), clip_id, message)
     for split in dataset.splits:
         try:
             clips[split] = len(dataset.read_split(folder, split, names, truth_version=version or None).clip_ids)
         except (OSError, ValueError) as error:
             notes.add("refused-split", (split, None), None, str(error))
-    return LintReport(folder, tuple(notes.findings), clips)
+    order = list(DEFECTS)
+    found = sorted(notes.findings, key=lambda finding: order.index(finding.kind))
+    return LintReport(folder, tuple(found), clips)
 
 
 def to_text(report: LintReport, *, limit: int = 3) -> str:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 SELECTION = "segment Type@AV"
 """How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
 
+ON_TEST = "test accuracy"
+"""The selection of published rows whose code keeps the epoch that is best on what it reports."""
+
 PUBLISHED = "published_scores.json"
 """LLP's file of published rows: figures with their sources, and the legend of every word used in it."""
 _LOG = logging.getLogger(__name__)
@@ -502,7 +505,8 @@ def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tupl
     notes = [f"left out for another {why}: {', '.join(names)}" for why, names in left_out.items()]
     if any("truth" in why for why in left_out) and published.dataset == "llp":
         notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
-    kept.sort(key=lambda row: GROUPS.index(row.group) if row.group in GROUPS else 1)
+    order = GROUPS if published.dataset == "llp" else tuple(published.features)
+    kept.sort(key=lambda row: order.index(row.group) if row.group in order else 1)
     return kept, [*notes, *["mix=True shows what was left out, each row with its own rule"] * bool(left_out)]
 
 
@@ -546,8 +550,10 @@ def _legend(rows: Sequence[TableRow], known: Published) -> list[str]:
     digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
     named = [f"{versions[digest]} {digest[:12]}" if digest in versions else digest[:12] for digest in digests]
     notes.append(f"truth: {', '.join(named) or 'not stated'}")
-    chosen = dict.fromkeys(row.selection for row in rows if row.selection)
+    chosen = dict.fromkeys(row.selection for row in rows if row.selection and row.selection != ON_TEST)
     notes.append(f"epoch chosen on validation by: {'; '.join(chosen) or 'not stated'}")
+    if on_test := [row.name for row in rows if row.selection == ON_TEST]:
+        notes.append(f"epoch that is best on the test split itself, and so flattered: {'; '.join(on_test)}")
     notes += [f"{row.name}: {_coverage(row)}" for row in rows if row.clips != row.clips_expected]
     return notes
 

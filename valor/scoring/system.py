@@ -5,7 +5,7 @@ classes, intervals, overlaps, durations, probabilities.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,16 @@ import pandas as pd
 
 from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions, told_segments
 from valor.data.tables import Split
+from valor.eval.accuracy import clip_classes
 from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line
+from valor.eval.metrics import Judged, Metric, figures_of
 from valor.eval.reliability import reliability
-from valor.eval.scores import FIGURES, LEVELS, Scores
+from valor.eval.scores import FIGURES, LEVELS, Scores, nothing_predicted, score, tags_copied
 
 THREE = (*MODALITIES, "audio_visual")
 """The modality axis where audio-visual is one of them."""
@@ -128,12 +130,59 @@ OWN_FIGURES = "figures"
 """Key of the section of the data set's own metrics, and of the same in a score file."""
 
 
-def figure_section(system: ScoredSystem) -> Section:
-    """The figures of the data set's own metrics."""
+def figure_section(system: ScoredSystem, anchors: Sequence[tuple[str, Scores]] = ()) -> Section:
+    """The figures of the data set's own metrics, and of what parses nothing."""
+    columns = {"value": system.scores.figures} | {name: scores.figures for name, scores in anchors}
     rows = [
-        {"figure": name, "value": np.nan if value is None else value} for name, value in system.scores.figures.items()
+        {"figure": name} | {title: _number(held.get(name)) for title, held in columns.items()}
+        for name in system.scores.figures
     ]
     return Section(OWN_FIGURES, f"Figures of {system.report['dataset']}, in percent", _frame(rows))
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def anchor_scores(system: ScoredSystem, metrics: Mapping[str, Metric]) -> list[tuple[str, Scores]]:
+    """What knows nothing, or only what is in a clip and not when, scored on the clips of a system.
+
+    Args:
+        system: What was scored.
+        metrics: The data set's own. Where it has some, the class most clips have and the one class that the system
+            itself holds most likely, each copied to all segments, stand there too.
+
+    Returns:
+        Names and scores with figures: nothing predicted, tags copied, and so on.
+    """
+    length, classes = system.truth.shape[1], system.truth.shape[3]
+    marks = {
+        "nothing predicted": nothing_predicted(system.truth),
+        "tags copied": tags_copied(system.weak_labels, length),
+    }
+    if metrics:
+        one_each = np.eye(classes, dtype=np.bool_)
+        commonest = np.full(len(system.truth), system.weak_labels.sum(axis=0).argmax())
+        marks["commonest class copied"] = tags_copied(one_each[commonest], length)
+        held = system.predictions
+        if held.clip_probs is not None or held.segment_probs is not None:
+            judged = Judged(
+                predicted=system.predicted,
+                truth=system.truth,
+                weak_labels=system.weak_labels,
+                valid=system.valid,
+                segment_probs=held.segment_probs,
+                clip_probs=held.clip_probs,
+            )
+            marks["its own class copied"] = tags_copied(one_each[clip_classes(judged)], length)
+    found = []
+    for name, marked in marks.items():
+        if system.valid is not None:
+            marked = marked & system.valid[:, :, np.newaxis, np.newaxis]
+        scores = score(marked, system.truth, valid=system.valid)
+        judged = Judged(predicted=marked, truth=system.truth, weak_labels=system.weak_labels, valid=system.valid)
+        found.append((name, replace(scores, figures=figures_of(judged, metrics))))
+    return found
 
 
 def interval_section(system: ScoredSystem) -> Section:
