@@ -86,12 +86,6 @@ class Breakdown:
         """float64 [4] in 0..1, the mean of `f` over the classes that have one: every class weighs the same."""
         return mean_defined(self.f)
 
-    @property
-    def micro_f(self) -> Float64Array:
-        """float64 [4] in 0..1, F of counts added over clips and classes: every segment or event weighs the same."""
-        counts = self.counts.sum(axis=1)
-        return ratio(2 * counts[..., 0], 2 * counts[..., 0] + counts[..., 1] + counts[..., 2])
-
     def rows(self, class_names: Sequence[str]) -> list[dict[str, str | int | float]]:
         """List one row for each modality and class, ratios in percent, ready for a data frame.
 
@@ -138,7 +132,7 @@ def breakdown(
 
     Source:
         Counts as in counts.py. Sums before ratios and ratios before means: Mesaros et al., "Metrics for polyphonic
-        sound event detection", Applied Sciences 2016 (instance-based `micro_f`, class-based `macro_f`).
+        sound event detection", Applied Sciences 2016 (class-based `macro_f`).
 
     Example:
         One class over four segments, heard `####`, predicted `##..`:

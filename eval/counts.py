@@ -42,9 +42,6 @@ from .events import (
     unpacked,
 )
 
-COUNTS = ("hits", "false_alarms", "misses")
-"""The last axis of every count array."""
-
 
 def with_audio_visual(marks: BoolArray) -> BoolArray:
     """Add what is audible and visible at once as a third modality.

@@ -40,12 +40,6 @@ class Reliability:
         gap = np.where(self.statements, np.abs(self.probability - self.frequency), 0.0)
         return ratio((gap * self.statements).sum(axis=1), self.statements.sum(axis=1))
 
-    @property
-    def largest_error(self) -> Float64Array:
-        """float64 [M] in 0..1, the widest gap of any bin; zero where there is no statement."""
-        gaps: Float64Array = np.where(self.statements, np.abs(self.probability - self.frequency), 0.0)
-        return np.asarray(gaps.max(axis=1), dtype=np.float64)
-
 
 def reliability(
     segment_probs: FloatArray,

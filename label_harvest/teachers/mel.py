@@ -77,13 +77,6 @@ def repeated_log_mel(
     return decibels.reshape(*piece.shape[:-1], *decibels.shape[-2:])
 
 
-def repeat_pad(piece: torch.Tensor, num_samples: int) -> torch.Tensor:
-    """Repeat [..., n] as often as it fits, then fill with silence: 48,000 samples 10 times, 48,001 only 9 times."""
-    times = num_samples // piece.shape[-1]
-    repeated = piece.repeat(*(1 for _ in piece.shape[:-1]), times)
-    return functional.pad(repeated, (0, num_samples - repeated.shape[-1]))
-
-
 @lru_cache(maxsize=16)
 def _distinct_windows(num_piece: int, num_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
     """The windows of a repeated piece that differ.

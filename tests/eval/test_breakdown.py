@@ -88,12 +88,12 @@ def test_the_two_means_of_a_class_differ_as_documented():
     assert np.isnan(table.f[1, 0]) and np.isnan(table.macro_f[1]) and table.clips[1, 0] == 0
 
 
-def test_macro_and_micro_means_differ_as_documented():
+def test_the_macro_mean_is_of_the_classes_that_occur():
     predicted, truth = np.zeros((2, 1, 4, 2, 3), dtype=bool)
     truth[0, :, 0, 0] = predicted[0, :, 0, 0] = True  # four hits
     truth[0, 0, 0, 1] = True  # a miss; class 2 never occurs
     table = breakdown(predicted, truth)
-    assert table.macro_f[0] == 0.5 and table.micro_f[0] == pytest.approx(8 / 9)
+    assert table.macro_f[0] == 0.5
 
 
 def test_blocks_join_without_a_seam(monkeypatch):

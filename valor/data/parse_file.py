@@ -13,7 +13,7 @@ of the file are those of the parse.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -173,10 +173,6 @@ class Parse:
         name = Path(self.media.path).name
         rows = [(name, e.modality, e.class_name, e.onset, e.offset, e.prob) for e in self.events]
         return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], float))
-
-    def decided_by(self, decision: PostProcessing) -> "Parse":
-        """The same probabilities under another rule; nothing is computed again."""
-        return replace(self, decision=decision)
 
     def _reaches(self, probs: FloatArray, threshold: str) -> npt.NDArray[np.bool_]:
         limits = spread_thresholds(threshold, getattr(self.decision, threshold), probs.shape[1:])

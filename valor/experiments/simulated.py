@@ -11,7 +11,6 @@ them may stand beside a published one. So whatever is made here, and whatever is
 """
 
 import hashlib
-import json
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -37,7 +36,6 @@ from valor.data.tables import (
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES, BoolArray
-from valor.label_harvest.disk import replaced
 from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
 
@@ -192,11 +190,6 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
     if other:
         wanted, there = (", ".join(f"{key}={facts.get(key)}" for key in other) for facts in (identity, found))
         raise ValueError(f"{out} holds another simulation: expected {wanted}, got {there}; remove it to make it anew")
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def _digest(data: Path) -> str:

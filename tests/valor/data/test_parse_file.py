@@ -94,8 +94,8 @@ def test_events_are_runs_on_the_clock_of_the_container():
 
 def test_the_gate_and_the_thresholds_decide():
     parse = toy_parse()
-    assert not parse.decided_by(PostProcessing(clip_threshold=0.8)).events
-    strict = parse.decided_by(PostProcessing(gate="none", segment_threshold=((0.9,), (1.0,))))
+    assert not replace(parse, decision=PostProcessing(clip_threshold=0.8)).events
+    strict = replace(parse, decision=PostProcessing(gate="none", segment_threshold=((0.9,), (1.0,))))
     assert {event.modality for event in strict.events} == {"audio"} and all(
         event.prob >= 0.9 for event in strict.events
     )

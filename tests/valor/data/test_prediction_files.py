@@ -48,7 +48,7 @@ def short(parse, segments):
 
 
 def test_probabilities_come_undecided_and_decide_to_the_same_events(tmp_path):
-    strict = toy_parse().decided_by(PostProcessing(segment_threshold=0.9, clip_threshold=0.7))
+    strict = replace(toy_parse(), decision=PostProcessing(segment_threshold=0.9, clip_threshold=0.7))
     folder = folder_of(tmp_path, one=strict, two=short(strict, 7), deaf=toy_parse(visual=False))
     (folder / "one.csv").write_text("filename", encoding="ascii")
     found = read_any_predictions(folder, ("Speech", "Glass_breaking"))
@@ -87,7 +87,7 @@ def test_parses_that_do_not_go_together_are_refused(tmp_path):
         (
             (replace(toy_parse(), class_names=("Speech", "Dog")), "same classes"),
             (replace(toy_parse(), segment_seconds=0.5), "same segments of one length"),
-            (toy_parse().decided_by(PostProcessing(gate="none")), "same one gate"),
+            (replace(toy_parse(), decision=PostProcessing(gate="none")), "same one gate"),
         )
     ):
         with pytest.raises(ValueError, match=f"need the {said}"):

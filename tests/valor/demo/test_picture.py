@@ -36,7 +36,7 @@ def result(tmp_path_factory):
     weak = truth.any(axis=(1, 2))
     predicted = {"tags-only": weak[:, None, None] & np.ones_like(truth), "valor": truth}
     return DemoResult(
-        world=World(folder=folder, videos=folder / "videos", plans=(PLAN,), rendered=1, cached=0),
+        world=World(folder=folder, videos=folder / "videos", plans=(PLAN,)),
         test=Split("test", clip_ids, CLASSES, weak, truth),
         scores={},
         predictions={

@@ -45,10 +45,6 @@ class World:
     folder: Path
     videos: Path
     plans: tuple[ClipPlan, ...]
-    rendered: int
-    """Clips this call has made."""
-    cached: int
-    """Clips that were already there."""
 
 
 def render_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
@@ -151,7 +147,7 @@ def build_world(
     with progress_bar(total=len(plans), initial=cached, desc="render", unit="clip", enabled=progress) as bar:
         for _ in _render_all(todo, seed, workers):
             bar.update()
-    return World(folder, videos, plans, len(todo), cached)
+    return World(folder, videos, plans)
 
 
 def _render_all(todo: Sequence[tuple[ClipPlan, Path]], seed: int, workers: int) -> Iterator[None]:

@@ -99,7 +99,6 @@ def test_no_partial_file_is_left_under_the_clips_name(tmp_path, monkeypatch):
 
 def test_a_world_has_llps_tables_and_a_file_per_clip(world):
     assert {path.name for path in world.videos.iterdir()} == {f"{media_id(plan.clip_id)}.mp4" for plan in world.plans}
-    assert (world.rendered, world.cached) == (7, 0)
     for split in SIZES:
         chosen = [plan for plan in world.plans if plan.split == split]
         truth, weak_labels = world_arrays(chosen)
@@ -120,8 +119,7 @@ def test_a_second_call_renders_only_what_is_missing(world, caplog):
     before = lost.read_bytes()
     lost.unlink()
     with caplog.at_level("INFO"):
-        again = build_world(world.folder, SIZES, seed=1, workers=1, progress=False)
-    assert (again.rendered, again.cached) == (1, 6)
+        build_world(world.folder, SIZES, seed=1, workers=1, progress=False)
     assert "6 of 7 clips are already there" in caplog.text
     assert lost.read_bytes() == before
 

@@ -232,7 +232,7 @@ def test_clock_zero_and_what_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_parse_without_events_is_written_too(tmp_path, name):
-    assert written(tmp_path, [toy_parse().decided_by(PostProcessing(clip_threshold=1.0))], name) is not None
+    assert written(tmp_path, [replace(toy_parse(), decision=PostProcessing(clip_threshold=1.0))], name) is not None
 
 
 @pytest.mark.parametrize("name", ["a\x1bb.mp4", "a\x00.mp4", "a\ud800b.mp4", "a\ufffe.mp4", "a\n\t\x85 & <b>.mp4"])
