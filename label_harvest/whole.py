@@ -25,9 +25,19 @@ import numpy as np
 
 from .engine import Batch, Clock, Decoding, Judged, file_facts
 from .fetch import fetched
-from .media.clip import STATUSES, WHOLE, Grid, MediaError
-from .media.frames import STILL_LEVELS
-from .media.read import SILENCE_PEAK
+from .media.clip import (
+    NO_AUDIO,
+    NO_VIDEO,
+    STILL,
+    WHOLE,
+    Grid,
+    MediaError,
+    all_equal,
+    lacks_segments,
+    short_by_note,
+    silence,
+    status_of,
+)
 from .media.stream_reader import ProcessReader
 from .media.streams import DirectReader, MediaReader
 from .media.survey import MediaSurvey
@@ -272,31 +282,30 @@ class _Joined:
         if window.clip.frames is not None:
             frames = window.clip.frames[window.valid & window.present[:, 1]]
             if self._still and len(frames):
-                first = frames[0].astype(np.int16) if self._first is None else self._first
-                self._still = all(np.abs(frame.astype(np.int16) - first).max() <= STILL_LEVELS for frame in frames)
+                first = frames[0].copy() if self._first is None else self._first
+                self._still = all_equal(frames, first)
                 self._first = first
         if window.clip.waveform is not None:
             self._peak = max(self._peak, float(np.abs(window.clip.waveform).max()))
 
     def status(self) -> tuple[str, str]:
         """The worst trouble of the clip, and all of them in words."""
-        troubles = [] if self._first is None or not self._still else [("still", "all frames equal")]
+        troubles = [] if self._first is None or not self._still else [STILL]
         heard, seen = bool(self._present[:, 0].any()), bool(self._present[:, 1].any())
-        if heard and self._peak < SILENCE_PEAK:
-            troubles.append(("silent", f"audio peaks at {self._peak:.1e} of full scale"))
+        if heard:
+            troubles += silence(self._peak)
         for modality, what in enumerate(("sound", "picture")):
             lacking = np.flatnonzero(~self._present[:, modality])
             if len(lacking) and self._present[:, modality].any():
                 seconds = len(lacking) * self.grid.segment_seconds
                 first = lacking[0] * self.grid.segment_seconds
-                troubles.append(("short", f"no {what} in {seconds:g} s, from {first:g} s on"))
-        troubles += [("short", note) for note in (*self.survey.notes, *self._notes)]
+                troubles.append(lacks_segments(what, seconds, first))
+        troubles += [short_by_note(note) for note in (*self.survey.notes, *self._notes)]
         if not seen:
-            troubles.append(("no_video", "no video stream"))
+            troubles.append(NO_VIDEO)
         if not heard:
-            troubles.append(("no_audio", "no audio stream"))
-        status = max((status for status, _ in troubles), key=STATUSES.index, default="ok")
-        return status, "; ".join(dict.fromkeys(message for _, message in troubles))
+            troubles.append(NO_AUDIO)
+        return status_of(troubles)
 
     def facts(self) -> dict[str, object]:
         """What was read, as JSON values."""

@@ -40,6 +40,10 @@ HOMES = {
             "valor/video/formats/tables.py",
         },
     ),
+    "when a clip is still, silent or short": (
+        r"\"(still|silent|short)\", |STILL_LEVELS|SILENCE_PEAK|all frames equal",
+        {"label_harvest/media/clip.py", "label_harvest/store/check.py"},  # the second names statuses of whole evidence
+    ),
     "progress bars": (r"\btqdm\b", {"label_harvest/progress.py"}),
     "lists of class names taken apart": (
         r"names?\w*\.split\(\",|labels\.split\(\",|typed\.split\(\",|cell\.split\(\",",
@@ -85,6 +89,10 @@ def test_it_stands_in_its_home_alone(what: str) -> None:
         ("how JSON, arrays and weights from elsewhere are read", "record = json.load(file)"),
         ("comma-separated cells, none of them a formula", "table = csv.writer(file)"),
         ("comma-separated cells, none of them a formula", "frame.to_csv(index=False)"),
+        (
+            "when a clip is still, silent or short",
+            'found = ("short", f"no sound in {seconds} s")',
+        ),
         ("progress bars", "from tqdm import tqdm"),
         ("lists of class names taken apart", 'for name in class_names.split(","):'),
         ("lists of class names taken apart", 'tags = cell.split(",")'),

@@ -1,8 +1,10 @@
-"""What is known of one clip on its grid: the grid, the frames, the waveform, and the statuses; nothing is read here.
+"""What is known of one clip on its grid: the grid, the frames, the waveform, and what is wrong; nothing is read here.
 
-The index rules of the published label generator: which frame, which samples; pure and exact.
+The index rules of the published label generator: which frame, which samples; pure and exact. What is wrong with a clip
+is a list of troubles, each a status and a message; when a clip is still, silent or short is decided here alone.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +73,60 @@ FAILURES = STATUSES[3:]
 A `still` clip (a photograph under a sound) and one that is `cut` to the grid have whole evidence and are only pointed
 out.
 """
+
+Trouble = tuple[str, str]
+"""A status and what is to be said of it."""
+STILL: Trouble = ("still", "all frames equal")
+NO_VIDEO: Trouble = ("no_video", "no video stream")
+NO_AUDIO: Trouble = ("no_audio", "no audio stream")
+
+STILL_LEVELS = 2
+"""Largest difference of any pixel, in levels of 255, between the frames of a clip called still (codec noise)."""
+SILENCE_PEAK = 1e-4
+"""Largest absolute sample of a waveform called silent (-80 dB of full scale)."""
+
+
+def all_equal(frames: Iterable[np.ndarray], first: np.ndarray) -> bool:
+    """Whether frames uint8 [H, W, 3] show what the first one shows, codec noise apart."""
+    return all(np.abs(frame.astype(np.int16) - first).max() <= STILL_LEVELS for frame in frames)
+
+
+def silence(peak: float) -> list[Trouble]:
+    """The trouble of sound with this largest absolute sample, if it is one."""
+    return [("silent", f"audio peaks at {peak:.1e} of full scale")] if peak < SILENCE_PEAK else []
+
+
+def ends_early(what: str, seconds: float, grid: "Grid", *, damaged: bool) -> Trouble:
+    """The trouble of a stream, video or audio, that ends before the grid does, where its rest is damaged or not."""
+    rest = "; the rest is damaged" if damaged else ""
+    return "short", f"{seconds:.1f} s of {what}, the grid has {grid.seconds:.1f} s{rest}"
+
+
+def has_hole(what: str, start: float, end: float) -> Trouble:
+    """The trouble of a stretch, in seconds, without a picture or sound."""
+    return "short", f"no {what} from {start:.1f} s to {end:.1f} s"
+
+
+def lacks_segments(what: str, seconds: float, first: float) -> Trouble:
+    """The trouble of a clip of any length that has no picture or sound for so many seconds in all."""
+    return "short", f"no {what} in {seconds:g} s, from {first:g} s on"
+
+
+def short_by_note(note: str) -> Trouble:
+    """The trouble of a clip whose reading left this note."""
+    return "short", note
+
+
+def cut_to_grid(unread: object, grid: "Grid") -> Trouble:
+    """The trouble of a clip that is cut to the grid."""
+    return "cut", f"the {unread} s behind the {grid.seconds:g} s of the grid were not read"
+
+
+def status_of(troubles: Sequence[Trouble]) -> tuple[str, str]:
+    """The worst status, and all troubles in words."""
+    status = max((status for status, _ in troubles), key=STATUSES.index, default="ok")
+    return status, "; ".join(dict.fromkeys(message for _, message in troubles))
+
 
 CLIP, WHOLE, WINDOWS = "clip", "whole", "windows"
 LENGTHS = (CLIP, WHOLE, WINDOWS)

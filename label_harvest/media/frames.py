@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .clip import Grid, MediaError, frame_indices
+from .clip import STILL, Grid, MediaError, Trouble, all_equal, ends_early, frame_indices, has_hole
 from .h264 import needed_packets
 from .holes import GAP_SECONDS, Reach, Span, unseen
 from .packets import Recording, base_of, recording
@@ -45,8 +45,6 @@ SPARE_SECONDS = 1.0
 """Packets are read so far past the grid and its tolerance."""
 SLOT_PIXELS = 1280 * 720
 """Larger slots are scaled down to about so many pixels, since a clip has eight times as many of them as of frames."""
-STILL_LEVELS = 2
-"""Largest difference of any pixel, in levels of 255, between the frames of a clip called still (codec noise)."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ class Picture:
     """bool [T], False where the video ended before the segment (its frame repeats the last one)."""
     provenance: dict[str, object]
     """What was read, as JSON values."""
-    troubles: tuple[tuple[str, str], ...]
-    """(status, message) of what is not whole."""
+    troubles: tuple[Trouble, ...]
+    """What is not whole."""
     slots: np.ndarray | None = None
     """uint8 [grid.num_slots, h, w, 3] RGB, the frame of every slot, where asked for; see `slot_image`."""
 
@@ -125,15 +123,14 @@ def make_picture(
     present[0] = True
     troubles = []
     if not present.all():
-        rest = "; the rest is damaged" if facts.cut else ""
-        troubles.append(("short", f"{facts.seconds:.1f} s of video, the grid has {grid.seconds:.1f} s{rest}"))
+        troubles.append(ends_early("video", facts.seconds, grid, damaged=facts.cut))
     times = (places + 0.5) / grid.frame_rate
     for start, end in facts.holes:
         if (hidden := present & (times > start) & (times < end)).any():
             present &= ~hidden
-            troubles.append(("short", f"no picture from {start:.1f} s to {end:.1f} s"))
-    if all(np.abs(frame.astype(np.int16) - frames[0]).max() <= STILL_LEVELS for frame in frames[1:]):
-        troubles.append(("still", "all frames equal"))
+            troubles.append(has_hole("picture", start, end))
+    if all_equal(frames[1:], frames[0]):
+        troubles.append(STILL)
     provenance: dict[str, object] = {
         "stream": facts.stream,
         "codec": facts.codec,

@@ -9,12 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from .clip import STATUSES, UNREAD, ClipMedia, Grid, MediaError
+from .clip import (
+    NO_AUDIO,
+    NO_VIDEO,
+    UNREAD,
+    ClipMedia,
+    Grid,
+    MediaError,
+    Trouble,
+    cut_to_grid,
+    ends_early,
+    has_hole,
+    silence,
+    status_of,
+)
 from .frames import DecodedClip, Sound, decode_clip
 from .resample import resample
-
-SILENCE_PEAK = 1e-4
-"""Largest absolute sample of a waveform called silent (-80 dB of full scale)."""
 
 
 def read_clip(path: str | Path, *, grid: Grid, slots: bool = False, track: str | None = None) -> ClipMedia:
@@ -45,45 +55,44 @@ def finish_clip(decoded: DecodedClip, *, grid: Grid, name: str) -> ClipMedia:
         MediaError: The sound has a rate that cannot be resampled.
     """
     picture, sound = decoded.picture, decoded.sound
-    troubles = [("no_video", "no video stream")] if picture is None else list(picture.troubles)
+    troubles = [NO_VIDEO] if picture is None else list(picture.troubles)
     unread = [stream.provenance.get(UNREAD) for stream in (picture, sound) if stream is not None]
     if unread and unread[0]:
-        troubles.append(("cut", f"the {unread[0]} s behind the {grid.seconds:g} s of the grid were not read"))
+        troubles.append(cut_to_grid(unread[0], grid))
     waveform, heard = None, None
     if sound is None:
-        troubles.append(("no_audio", "no audio stream"))
+        troubles.append(NO_AUDIO)
     else:
         try:
             waveform, heard, trouble = _on_grid(sound, grid)
         except MediaError as error:
             raise MediaError(f"{name}: {error}", error.status) from error
         troubles += trouble
+    status, message = status_of(troubles)
     return ClipMedia(
         frames=picture.frames if picture else None,
         waveform=waveform,
         grid=grid,
-        status=max((status for status, _ in troubles), key=STATUSES.index, default="ok"),
-        message="; ".join(message for _, message in troubles),
+        status=status,
+        message=message,
         provenance={"video": picture.provenance if picture else None, "audio": heard},
         frames_present=picture.present if picture else None,
         slots=picture.slots if picture else None,
     )
 
 
-def _on_grid(sound: Sound, grid: Grid) -> tuple[np.ndarray | None, dict[str, object], list[tuple[str, str]]]:
+def _on_grid(sound: Sound, grid: Grid) -> tuple[np.ndarray | None, dict[str, object], list[Trouble]]:
     """(waveform, provenance, troubles): resample, and cut or fill to exactly the samples of the grid."""
     waveform = resample(sound.samples, sound.rate, grid.sample_rate)
     seconds = len(sound.samples) / sound.rate
     missing = grid.num_samples - len(waveform)
     holes = [hole for hole in sound.holes if min(hole[1], grid.seconds) - hole[0] > grid.tolerance_seconds]
-    short = [("short", f"no sound from {start:.1f} s to {end:.1f} s") for start, end in holes]
+    short = [has_hole("sound", start, end) for start, end in holes]
     if missing > grid.tolerance_seconds * grid.sample_rate:
-        rest = "; the rest is damaged" if "damaged_from" in sound.provenance else ""
-        short.append(("short", f"{seconds:.1f} s of audio, the grid has {grid.seconds:.1f} s{rest}"))
+        short.append(ends_early("audio", seconds, grid, damaged="damaged_from" in sound.provenance))
     if short:
         return None, sound.provenance, short
     waveform = np.pad(waveform[: grid.num_samples], (0, max(missing, 0)))
     peak = float(np.abs(waveform).max())
     change = {"filled_samples" if missing > 0 else "cut_samples": abs(missing), "peak": round(peak, 6)}
-    silent = [("silent", f"audio peaks at {peak:.1e} of full scale")] if peak < SILENCE_PEAK else []
-    return waveform, {**sound.provenance, **change}, silent
+    return waveform, {**sound.provenance, **change}, silence(peak)
