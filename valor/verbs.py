@@ -15,6 +15,7 @@ from valor.video.parse import parse as parse  # the eighth verb
 if TYPE_CHECKING:
     import numpy as np
 
+    from valor.data.datasets import DataSet
     from valor.data.predictions import Predictions
     from valor.eval.decide import PostProcessing
     from valor.eval.scores import Scores
@@ -117,14 +118,14 @@ def train(
     Returns:
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
-    from valor.data.datasets import dataset_of
+    from valor.data.datasets import chosen_dataset
     from valor.training.options import TrainOptions
     from valor.training.recipes import Recipe, find_recipe, for_classes, override
     from valor.training.seeds import Training, train_seeds
 
     typed = [f"{name}={value}" for name, value in changes.items()] if isinstance(changes, Mapping) else list(changes)
     if not isinstance(recipe, Recipe):
-        count = len(options.get("names") or dataset_of(data).names_in(data))
+        count = len(options.get("names") or chosen_dataset(options.get("dataset"), data).names_in(data))
         recipe = for_classes(find_recipe(recipe), recipe, count)
     chosen = override(recipe, typed)
     folder = Path(out) if out else Path("runs") / chosen.name
@@ -133,7 +134,14 @@ def train(
     return Training(recipe=chosen, folder=folder, seeds=results)
 
 
-def predict(run: Pathlike, *, data: Pathlike, split: str | None = None, device: str = "auto") -> "Predictions":
+def predict(
+    run: Pathlike,
+    *,
+    data: Pathlike,
+    split: str | None = None,
+    device: str = "auto",
+    dataset: "DataSet | str | None" = None,
+) -> "Predictions":
     """Parse a split with the kept weights of a run.
 
     Args:
@@ -141,14 +149,16 @@ def predict(run: Pathlike, *, data: Pathlike, split: str | None = None, device: 
         data: Folder of annotation tables and features.
         split: Name of the split; None for the one the data set is scored on, `test`.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+        dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
 
     Returns:
         Probabilities [N, T, M, C]; `to_frame()` lists the events of the usual decision.
     """
-    from valor.data.datasets import dataset_of
+    from valor.data.datasets import chosen_dataset
     from valor.training.run import predict_run
 
-    return predict_run(Path(run), Path(data), split or dataset_of(data).split_for("test"), device=device)
+    known = chosen_dataset(dataset, data)
+    return predict_run(Path(run), Path(data), split or known.split_for("test"), device=device, dataset=known)
 
 
 def score(
@@ -159,6 +169,7 @@ def score(
     rule: "PostProcessing | None" = None,
     truth_version: str | None = None,
     classes: str | None = None,
+    dataset: "DataSet | str | None" = None,
 ) -> "Scores":
     """Score predictions against the truth: the ten F-scores, and the figures of the data set's own metrics.
 
@@ -169,6 +180,7 @@ def score(
         rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
         truth_version: Of the annotations, of LLP `v2024` or `v2020`; None for the newest.
         classes: Vocabulary of the tables; None for the data set's, of LLP for classes.json beside them.
+        dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
 
     Returns:
         `segment` and `event` with five figures each, in percent; `to_frame()` is the two lines of the table.
@@ -182,14 +194,14 @@ def score(
 
     if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
         return scorer.score(np.asarray(predictions), np.asarray(truth))
-    from valor.data.datasets import dataset_of
+    from valor.data.datasets import chosen_dataset
     from valor.data.prediction_files import read_any_predictions
     from valor.data.predictions import Predictions, score_predictions
     from valor.data.tables import LLP_SEGMENTS
 
-    dataset = dataset_of(truth)
-    names = dataset.names_in(truth, classes)
-    scored = dataset.read_split(truth, split or dataset.split_for("test"), names, truth_version=truth_version)
+    known = chosen_dataset(dataset, truth)
+    names = known.names_in(truth, classes)
+    scored = known.read_split(truth, split or known.split_for("test"), names, truth_version=truth_version)
     if not isinstance(predictions, Predictions):
         predictions = read_any_predictions(
             Path(predictions),

@@ -55,7 +55,7 @@ TAKE_OWN_PARTS = (
     *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate"),
     *("lint", "table", "view", "import", "export", "doctor"),
 )
-"""Commands that run a file of the user's own first."""
+"""Commands that run a file of the user's own first; so does every kind of `plot`, which has options of its own."""
 
 
 def command_module(name: str) -> ModuleType:

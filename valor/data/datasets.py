@@ -264,10 +264,25 @@ def _found_in(folder: Place) -> DataSet:
     return found[0] if found else LLP
 
 
-def _known(name: object, path: Place) -> DataSet:
+def chosen_dataset(dataset: DataSet | str | None, folder: Place | str) -> DataSet:
+    """The data set that was given, or the one a folder holds.
+
+    Args:
+        dataset: One, or its name, a key of `DATASETS`; None for what the folder says, see `dataset_of`.
+        folder: The data folder.
+
+    Raises:
+        ValueError: Nobody knows the name, or as for `dataset_of`.
+    """
+    if dataset is None:
+        return dataset_of(folder)
+    return dataset if isinstance(dataset, DataSet) else _known(dataset, "`dataset`")
+
+
+def _known(name: object, where: Place | str) -> DataSet:
     if not isinstance(name, str) or name not in DATASETS:
         raise ValueError(
-            f"{path}: the data set must be one of {', '.join(DATASETS)}, got {name!r}; one of your own is known once "
+            f"{where}: the data set must be one of {', '.join(DATASETS)}, got {name!r}; one of your own is known once "
             "the file that defines it is loaded"
         )
     return DATASETS[name]

@@ -150,8 +150,8 @@ class TrainOptions:
     """Trainings, from the recipe's own seed upwards; several go into RUN/seed-<seed> each."""
     labels: Path | None = None
     """Folder of pseudo labels (the published layout among the data)."""
-    dataset: DataSet | None = None
-    """What the data folder holds; None for what its `dataset.json` says, or LLP."""
+    dataset: DataSet | str | None = None
+    """What the data folder holds, or the name of it; None for what its `dataset.json` says, or LLP."""
     names: tuple[str, ...] | None = None
     """The classes of the tables; None for those of the data set."""
     device: str = "auto"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from valor.data.clips import ClipSet, read_clip_set
-from valor.data.datasets import DataSet, dataset_of
+from valor.data.datasets import DataSet, chosen_dataset
 from valor.data.feature_options import FeatureOptions
 from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
@@ -60,7 +60,7 @@ def train_run(  # noqa: PLR0913, what a run is
     out: Path,
     *,
     labels: Path | None = None,
-    dataset: DataSet | None = None,
+    dataset: DataSet | str | None = None,
     names: tuple[str, ...] | None = None,
     device: str = "auto",
     allow_random_teachers: bool = False,
@@ -75,7 +75,7 @@ def train_run(  # noqa: PLR0913, what a run is
         out: The run folder.
         labels: Folder of pseudo labels; None for the published layout in `data`. Not read where the recipe has no use
             for them.
-        dataset: What `data` holds; None for what its `dataset.json` says, or LLP.
+        dataset: What `data` holds, or the name of it; None for what its `dataset.json` says, or LLP.
         names: The classes of the tables, in the order of the class axis; None for those of the data set.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         allow_random_teachers: Accept labels and features of teachers with random weights.
@@ -97,7 +97,7 @@ def read_run_sets(
     data: Path,
     *,
     labels: Path | None = None,
-    dataset: DataSet | None = None,
+    dataset: DataSet | str | None = None,
     names: tuple[str, ...] | None = None,
     allow_random_teachers: bool = False,
     test: bool = False,
@@ -108,7 +108,7 @@ def read_run_sets(
         recipe: Says which features, and whether labels are wanted.
         data: Folder of the annotation tables and the features.
         labels: Folder of pseudo labels; None for the published layout in `data`.
-        dataset: What `data` holds; None for what its `dataset.json` says, or LLP.
+        dataset: What `data` holds, or the name of it; None for what its `dataset.json` says, or LLP.
         names: The classes of the tables; None for those of the data set, or what lies beside the tables.
         allow_random_teachers: Accept labels and features of teachers with random weights.
         test: Also read the test split, if all of it is there; what is missing is logged and is no error.
@@ -116,16 +116,16 @@ def read_run_sets(
     labels = (labels or data) if recipe.fit.pseudo_label_weight else None
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels)
+    known = chosen_dataset(dataset, data)
     if dataset is None:
-        dataset = dataset_of(data)
-        names = names or dataset.names_in(data)
-    splits = {role: dataset.read_split(data, dataset.split_for(role), names) for role in ("train", "val")}
+        names = names or known.names_in(data)
+    splits = {role: known.read_split(data, known.split_for(role), names) for role in ("train", "val")}
     train, val = (
         read_clip_set(data, splits[name], recipe.features, labels=wanted)
         for name, wanted in (("train", labels), ("val", None))
     )
     _check_widths(recipe, train)
-    tested = _test_set(recipe, data, dataset, names) if test else None
+    tested = _test_set(recipe, data, known, names) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
     return RunSets(train=train, val=val, test=tested, provenance=of_run(recipe.features, data, used, labels))
 
@@ -184,7 +184,7 @@ def predict_run(
     split: str | Split,
     *,
     device: str = "auto",
-    dataset: DataSet | None = None,
+    dataset: DataSet | str | None = None,
     own: OwnParts = NOTHING_OWN,
 ) -> Predictions:
     """Parse a split with the selected weights of a run, on the features its recipe names.
@@ -194,13 +194,13 @@ def predict_run(
         data: Folder of the annotation tables and the features.
         split: Name of a split, as `test`, or a split read before.
         device: As in `train_run`.
-        dataset: As in `train_run`.
+        dataset: As in `train_run`; a run does not know the one it was trained with.
         own: What the run was trained with that was given as objects.
     """
     refuse_several_seeds(run)
     parser, card = read_checkpoint(run, own=own)
-    dataset = dataset or dataset_of(data)
-    wanted = dataset.read_split(data, split, card.class_names) if isinstance(split, str) else split
+    known = chosen_dataset(dataset, data)
+    wanted = known.read_split(data, split, card.class_names) if isinstance(split, str) else split
     if wanted.class_names != card.class_names:
         raise ValueError(
             f"{run}: the parser was trained for other classes than the split {wanted.name!r} has: "

@@ -84,11 +84,12 @@ def test_the_named_teachers_exist_and_have_the_role():
     "lint d --strict",
     "calibrate p.npz --annotations a --split val --criterion event-f --out t.json",
     "table a b=c --published --baseline a --mix --format json",
-    "plot timeline a b=c --annotations a --split test --clip c --videos v --theme dark --out t.svg",
-    "plot classes a --annotations a --split test --level event --no-interval --width column",
-    "plot curves a --annotations a --split val",
-    "plot labels a b --annotations a --split test",
-    "plot confusion a --annotations a --split test --modality audio",
+    "plot timeline a b=c --annotations a --split test --clip c --videos v --theme dark --out t.svg --with own.py",
+    "plot classes a --annotations a --split test --level event --no-interval --width column --with own.py",
+    "plot curves a --annotations a --split val --with own.py",
+    "plot labels a b --annotations a --split test --with own.py",
+    "plot confusion a --annotations a --split test --modality audio --with own.py --with more.py",
+    "plot training a --with own.py",
     "doctor",
 ])  # fmt: skip
 def test_what_the_documentation_promises_is_understood(line):

@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+import valor
 from tests.conftest import ROOT
 from tests.helpers.toy_line import SPLITS, TABLES, write_tables, write_videos
 from tests.helpers.typed import typed
 from valor.data.datasets import DATASETS
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions
-from valor.data.tables import read_split
+from valor.data.tables import read_manifest, read_split
+from valor.data.vocabulary import LLP_CLASSES, prompts
 from valor.experiments.options import SimulationOptions
 from valor.experiments.simulated import simulate
+from valor.label_harvest.harvest import harvest
 from valor.label_harvest.store.store import read_store
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.parsers.build import build_parser
@@ -28,7 +31,13 @@ from valor.training.own import use_file
 from valor.training.recipes import RECIPES, find_recipe, override
 from valor.training.run import predict_run, train_run
 
-BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", (ROOT / "docs/extend.md").read_text(), re.S))
+PAGE = (ROOT / "docs/extend.md").read_text()
+BLOCKS = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.S))
+LINES = {
+    section.partition("\n")[0]: re.findall(r"`([\w.]+\([^`]*\))`", section.rpartition("\nFrom Python")[2])
+    for section in PAGE.split("\n## ")[1:]
+}
+"""What is typed in Python, by the heading it stands under."""
 CHANGES = ["parser.hidden_width=16", "parser.feedforward_width=8", "parser.num_heads=2", "parser.num_layers=1"]
 CHANGES += ["fit.epochs=2", "fit.warmup_epochs=1", "features.motion=none", "parser.motion_width=0"]
 SMALL = [word for change in CHANGES for word in ("--set", change)]
@@ -147,7 +156,21 @@ def test_a_teacher_of_ones_own_harvests(own):
     assert refused.code == 2 and "loudness is none of ours" in refused.err
 
 
-def test_a_data_set_of_ones_own_is_trained_on_and_scored(data, own):
+def test_a_teacher_of_ones_own_is_passed_to_a_harvest(own):
+    """The line of the page as it stands."""
+    folder = write_tables(own / "toy")
+    write_videos(folder / "videos")
+    space = {"harvest": harvest, "videos": folder / "videos", "store": folder / "store"}
+    space |= {"manifest": read_manifest(folder / TABLES["val"], DATASETS["llp"].names)}
+    space |= {"prompts": prompts(LLP_CLASSES, "audio")}
+    exec(BLOCKS["loudness.py"], space)  # noqa: S102, as a notebook would
+    (line,) = LINES["A teacher"]
+    assert eval(line, space).counts == {"ok": 2}  # noqa: S307, ours
+    assert read_store(folder / "store").clip_ids == SPLITS["val"]
+
+
+def write_songs(data, own):
+    """A folder of songs with the clips and features of the data, without `dataset.json`."""
     songs = own / "songs"
     shutil.copytree(data / "packed", songs / "packed")
     shutil.copy(data / "pseudo_labels.npz", songs)
@@ -157,6 +180,11 @@ def test_a_data_set_of_ones_own_is_trained_on_and_scored(data, own):
                 zip(given.clip_ids, given.weak_labels, strict=True)}  # fmt: skip
         events = {clip: {name: [[0, 5]] for name in names} for clip, names in tags.items()}
         (songs / f"{split}.json").write_text(json.dumps(events))
+    return songs
+
+
+def test_a_data_set_of_ones_own_is_trained_on_and_scored(data, own):
+    songs = write_songs(data, own)
     (songs / "dataset.json").write_text('{"dataset": "songs"}')
     assert _train(songs, own, "songs.py").code == 0
     scores = json.loads((own / "run/scores.json").read_text())
@@ -169,7 +197,35 @@ def test_a_data_set_of_ones_own_is_trained_on_and_scored(data, own):
     DATASETS.pop("songs")
     LOADED.clear()
     lost = typed("predict", own / "run", "--data", songs, "--out", own / "p.npz")
-    assert lost.code == 2 and "the data set must be one of llp, got 'songs'" in lost.err
+    assert lost.code == 2 and "the data set must be one of llp, ave, got 'songs'" in lost.err
+    on = ("--annotations", songs, "--split", "test", "--with", own / "songs.py", "--out", own / "c.png")
+    drawn = typed("plot", "confusion", own / "run/predictions.npz", *on)
+    assert drawn.code == 0 and (own / "c.png").is_file(), drawn
+
+
+def test_a_data_set_that_is_an_object_is_given_at_each_step(data, own):
+    """The lines of the page as they stand, in their order."""
+    songs, out = write_songs(data, own), own / "run"
+    space = {"train_run": train_run, "predict_run": predict_run, "valor": valor, "folder": songs, "out": out}
+    space |= {"recipe": override(RECIPES["valor++"], CHANGES)}
+    exec(BLOCKS["songs.py"], space)  # noqa: S102, as a notebook would
+    lines = LINES["A data set"]
+    assert [line.partition("(")[0] for line in lines] == [
+        *("train_run", "predict_run", "valor.train", "valor.predict", "valor.score", "SONGS.read_split")
+    ]
+    said = {}
+    for line in lines:
+        said[line] = eval(line, space)  # noqa: S307, ours
+        space["predictions"] = said[line] if "predict(" in line else space.get("predictions")
+    fit, predictions, trained, again, scores, split = said.values()
+    assert fit.best_epoch in (1, 2) and split.dataset == "songs"
+    assert predictions.clip_ids == again.clip_ids == split.clip_ids
+    assert np.array_equal(predictions.segment_probs, again.segment_probs)
+    assert scores.segment == trained.seeds[0].test.segment
+    with pytest.raises(ValueError, match="`dataset`: the data set must be one of llp, ave, got 'songs'"):
+        valor.predict(out, data=songs, dataset="songs")
+    DATASETS["songs"] = space["SONGS"]
+    assert valor.score(predictions, songs, dataset="songs").segment == scores.segment
 
 
 def test_from_python_the_objects_are_passed(data, own):
