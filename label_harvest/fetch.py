@@ -1,5 +1,6 @@
 """Media from elsewhere are brought here while others are decoded; files of a disk are decoded as they are."""
 
+import errno
 import os
 import shutil
 import socket
@@ -115,8 +116,9 @@ def fetch(media: Elsewhere, path: Path) -> None:
     """Bring media to a file.
 
     Raises:
-        MediaError: There is none, or it changed meanwhile.
+        MediaError: There is none, it changed meanwhile, or it cannot be read.
         UnreachableError: The object store cannot be reached.
+        OSError: The disk is full.
     """
     try:
         media.fetch(path)
@@ -126,3 +128,9 @@ def fetch(media: Elsewhere, path: Path) -> None:
         raise MediaError(f"{media.name}: {str(error).partition(': ')[2]}; run again once it is at rest") from error
     except UnfetchedError as error:
         raise MediaError(f"{media.name}: {str(error).rpartition(': ')[2]}; try again later") from error
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OSError(
+                f"{path.parent}: no room to fetch {media.name}; make some, or set TMPDIR"
+            ) from error
+        raise MediaError(f"{media.name}: cannot be read ({error.strerror or error}); fetch it again") from error

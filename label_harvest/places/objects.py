@@ -307,17 +307,19 @@ class ObjectPath:
 
     def _asked(self, ask: Callable[[], T]) -> T:
         """An answer of the backend, asked for again where the connection was lost."""
+        filesystem(self.scheme)  # whose library may be missing, which is no answer
         for wait in (*WAITS, None):
             try:
                 return ask()
             except FileNotFoundError as error:
                 self._refuse_no_bucket(error)
                 raise
-            except (FileExistsError, ValueError):
+            except FileExistsError:
                 raise
             except Exception as error:  # of libraries that are not imported here, and of many kinds
-                refused = isinstance(error, PermissionError) or getattr(error, "errno", None) == errno.EINVAL
-                if refused or "Credential" in type(error).__name__:
+                if getattr(error, "errno", None) == errno.ENOSPC:  # of the disk it is copied to
+                    raise
+                if _is_refused(error):
                     raise UnreachableError(
                         f"{self.url}: access was refused ({_said(error)}); look at the credentials and what they allow"
                     ) from error
@@ -345,6 +347,15 @@ class ObjectPath:
 
 _BUCKETS: set[str] = set()
 """Those that are known to be there."""
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether an error says that asking again is of no use, in the words of any of the backends."""
+    if isinstance(error, PermissionError | ValueError) or getattr(error, "errno", None) == errno.EINVAL:
+        return True
+    if getattr(error, "code", None) in (400, 401, 403) or str(error).startswith("Forbidden"):  # as gcsfs has it
+        return True
+    return any(word in type(error).__name__ for word in ("Credential", "RefreshError"))
 
 
 def _said(error: BaseException) -> str:

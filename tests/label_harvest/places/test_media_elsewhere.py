@@ -1,12 +1,15 @@
 """The same clips from a folder, nested ones, tars, an object store and the web: the same store, to the byte."""
 
+import errno
 import functools
 import http.server
+import os
 import shutil
 import tarfile
 import tempfile
 import threading
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -14,11 +17,15 @@ import pytest
 from tests.helpers.toy import write_toy_world
 from tests.helpers.toy_harvest import OPTIONS, manifest_of, store_digests, toy_harvest, toy_teachers
 from tests.helpers.toy_s3 import fresh_prefix
+from valor.label_harvest.fetch import fetched
 from valor.label_harvest.harvest import harvest
 from valor.label_harvest.inputs import KnownStore, Scope, check_inputs, plan_harvest
+from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.places import objects
+from valor.label_harvest.places.elsewhere import TarMember
 from valor.label_harvest.places.objects import ObjectPath, UnreachableError
 from valor.label_harvest.places.place import place_of
+from valor.label_harvest.store.videos import find_clips
 
 CLIPS = tuple(f"clip{number:02d}" for number in range(6))
 
@@ -154,6 +161,20 @@ def test_a_lost_connection_to_media_ends_the_run_and_not_the_clips(s3, videos, e
             s3.mend()
     harvested(prefix, tmp_path / "store")
     assert store_digests(tmp_path / "store") == expected and not left_behind()
+
+
+def test_a_full_disk_ends_the_run_and_a_tar_that_cannot_be_read_its_clip(tars, tmp_path, monkeypatch):
+    codes = chain([errno.EIO], repeat(errno.ENOSPC))
+
+    def fail(self, path):
+        raise OSError(code := next(codes), os.strerror(code))
+
+    member = find_clips(tars, CLIPS[:1])[CLIPS[0]]
+    monkeypatch.setattr(TarMember, "fetch", fail)
+    with pytest.raises(MediaError, match=r"clip00.mkv: cannot be read \(Input/output error\)"), fetched(member):
+        pass
+    with pytest.raises(OSError, match=r"no room to fetch clip0..mkv; make some, or set TMPDIR"):
+        harvested(tars, tmp_path / "store")
 
 
 def _refuse(*args, **kwargs):

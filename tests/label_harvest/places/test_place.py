@@ -120,6 +120,24 @@ def test_refused_credentials_are_neither_damage_nor_absence(s3, monkeypatch):
     assert not issubclass(UnreachableError, OSError | ValueError)
 
 
+class RefreshError(Exception):
+    """As google.auth has one."""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError("Forbidden: toy/x"), ValueError("Bad Request"), OSError(22, "Bad Request"), RefreshError("expired")],
+)
+def test_what_is_refused_is_not_asked_for_again(error, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(objects, "WAITS", [1000.0])
+    monkeypatch.setattr(objects.filesystem("memory"), "cat_file", refuse)
+    with pytest.raises(UnreachableError, match=r"memory://toy/x: access was refused"):
+        place_of("memory://toy/x").read_bytes()
+
+
 def test_a_lost_connection_is_tried_again_and_then_said(s3, monkeypatch):
     path = place_of("s3://toy/lost")
     path.put(b"x")
