@@ -130,7 +130,5 @@ def fetch(media: Elsewhere, path: Path) -> None:
         raise MediaError(f"{media.name}: {str(error).rpartition(': ')[2]}; try again later") from error
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise OSError(
-                f"{path.parent}: no room to fetch {media.name}; make some, or set TMPDIR"
-            ) from error
+            raise OSError(f"{path.parent}: no room to fetch {media.name}; make some, or set TMPDIR") from error
         raise MediaError(f"{media.name}: cannot be read ({error.strerror or error}); fetch it again") from error
