@@ -24,6 +24,7 @@ TRIES = int(os.environ.get("VALOR_FUZZ", "0"))
 FEW = {
     "evaluate": 16,
     "lint": 8,
+    "ave": 10,
     "table": 16,
     "calibrate": 8,
     "calibrate-store": 8,

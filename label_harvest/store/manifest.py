@@ -51,13 +51,14 @@ def media_id(clip_id: str) -> str:
     """Return the name a clip's media and feature files go by.
 
     An LLP clip is named by the eleven characters of its YouTube id and the seconds it was cut at; its files go by the
-    id alone, which is unique over all splits. Any other clip keeps its name.
+    id alone, which is unique over all splits. Of AVE, the second event of a video is a clip VIDEO+2, whose files are
+    those of the video. Any other clip keeps its name.
 
     Example:
-        >>> media_id("4O9rI-FpqLg_10_20"), media_id("demo-00017")
-        ('4O9rI-FpqLg', 'demo-00017')
+        >>> media_id("4O9rI-FpqLg_10_20"), media_id("-ccciEuH9FE+2"), media_id("demo-00017")
+        ('4O9rI-FpqLg', '-ccciEuH9FE', 'demo-00017')
     """
-    return clip_id[:11] if re.fullmatch(r".{11}_\d+_\d+", clip_id) else clip_id
+    return clip_id[:11] if re.fullmatch(r".{11}(_\d+_\d+|\+\d+)", clip_id) else clip_id
 
 
 def check_clip_id(clip_id: str) -> None:

@@ -19,6 +19,7 @@ from tests.helpers.fuzz_worlds import (
     write_viewed,
     write_world,
 )
+from tests.helpers.toy_ave import write_ave_world
 from tests.helpers.typed import typed
 from valor.data.archives import unpack
 from valor.data.label_file import read_label_facts, read_pseudo_labels
@@ -140,6 +141,13 @@ EVALUATE = Kind("evaluate", write_world, (
 LINT = Kind("lint", write_world, (
     Case("lint {in}/data --classes {in}/own/classes.json", ("data/*.csv",)),
     Case("lint {in}/data --strict --classes {in}/own/classes.json", ("data/*.csv", "own/classes.json")),
+))  # fmt: skip
+
+
+AVE = Kind("ave", write_ave_world, (
+    Case("lint {in}/ave", ("ave/*.txt", "ave/*.h5")),
+    Case("evaluate {in}/guess.npz --annotations {in}/ave --split test --anchors --json {out}/s.json",
+        ("ave/*.txt", "ave/*.h5"), read_scores),
 ))  # fmt: skip
 
 
@@ -323,6 +331,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         EVALUATE,
         LINT,
+        AVE,
         TABLE,
         CALIBRATE,
         CALIBRATE_STORE,

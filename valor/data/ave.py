@@ -13,7 +13,8 @@ Rules, all of them those of the published loaders:
     among those of the vocabulary are refused with file and line. Names of classes hold commas and no `&`.
     46 rows are of a video that has a row already, with another class and the same times. Within a split the first of
     them, in the order of Annotations.txt, goes by the name of the video and another by VIDEO+2: a prediction has to be
-    of one of the two. Across splits they are left as they are, so that 18 videos of val and test were trained on.
+    of one of the two. Features and media of both are those of the video. Across splits they are left as they are, so
+    that 18 videos of val and test were trained on.
 Background is no class here, but the absence of all; published arrays with 29 columns have it as the last one.
 
 The class order is that of the first appearance in Annotations.txt, which is that of the published labels. Another

@@ -2,29 +2,20 @@
 
 import json
 
-import numpy as np
 import pytest
 
-from tests.helpers.toy_ave import ROWS, write_ave
+from tests.helpers.toy_ave import ROWS, write_ave, write_guess
 from tests.helpers.typed import typed
 from valor.data.datasets import AVE
-from valor.data.predictions import Predictions, write_predictions
 from valor.scoring.compare import ON_TEST, read_published
 
 
 @pytest.fixture(scope="module")
 def scored(tmp_path_factory):
-    """The test clips of the small AVE: one class copied everywhere, certain of the bark and wrong about the bell."""
+    """The small AVE and predictions of its test clips: right about the bark and wrong about the bell."""
     folder = write_ave(tmp_path_factory.mktemp("ave"))
-    split = AVE.read_split(folder, "test")
-    probs = np.full((2, 10, 2, 28), 0.1, np.float32)
-    probs[0, :, :, 2] = probs[1, :, :, 2] = 0.9
     file = folder.parent / "guess.npz"
-    clip_probs = probs.mean(axis=(1, 2))
-    held = Predictions(
-        clip_ids=split.clip_ids, class_names=split.class_names, segment_probs=probs, clip_probs=clip_probs
-    )
-    write_predictions(file, held)
+    write_guess(file, folder)
     return folder, file
 
 

@@ -7,8 +7,10 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.toy_ave import ORDERS, ROWS, write_ave, write_hdf5, write_labels
+from tests.helpers.toy_run import write_npy
 from valor.data.ave import AVE_NAMES
 from valor.data.datasets import AVE, LLP, dataset_of, vocabulary_of
+from valor.data.feature_files import find_feature_files
 from valor.data.hdf5 import read_hdf5
 from valor.data.lint import lint_folder
 from valor.eval.accuracy import ONE_EVENT_METRICS
@@ -101,6 +103,14 @@ def test_a_row_is_a_clip_and_the_second_of_a_video_has_a_name_of_its_own(tmp_pat
     assert labels_of(train).tolist()[2] == [28, 28, 1, 1, 1, 1, 28, 28, 28, 28]
     assert not val.truth.any() and val.weak_labels[0, 2]  # an event without length is a tag
     assert test.clip_ids == ("eeeeeeeeeee", "ddddddddddd") and test.truth[0, 5:, :, 0].all()
+
+
+def test_both_clips_of_a_video_have_its_features(tmp_path):
+    split = AVE.read_split(write_ave(tmp_path), "train")
+    for video in ("aaaaaaaaaaa", "bbbbbbbbbbb"):
+        write_npy(tmp_path / "feats/vggish", video, np.ones((10, 128), np.float32))
+    paths, missing = find_feature_files(tmp_path, "vggish", split)
+    assert not missing and [paths[row].stem for row in range(3)] == ["bbbbbbbbbbb", "aaaaaaaaaaa", "bbbbbbbbbbb"]
 
 
 def test_rows_may_stand_in_files_of_splits_under_a_header(tmp_path):
