@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .events import BoolArray, FloatArray
+from .detection import TrueEvents
+from .events import BoolArray, Float64Array, FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,6 +27,10 @@ class Judged:
     """float [N, C], whether the class is in the clip; None where the predictions do not say."""
     segment_seconds: float = 1.0
     """Length of a segment."""
+    events: TrueEvents | None = None
+    """The truth in seconds; None where it lies on segments."""
+    clip_seconds: Float64Array | None = None
+    """float64 [N], how long each clip is; None where its segments say it."""
 
 
 Metric: TypeAlias = Callable[[Judged], float | None]

@@ -82,6 +82,7 @@ def _sections(
     cli: argparse.Namespace, system: "ScoredSystem", split: "Split", anchors: "Sequence[tuple[str, Scores]]"
 ) -> "list[Section]":
     from valor.scoring.system import (
+        ceiling_section,
         class_sections,
         detail_sections,
         difference_section,
@@ -90,6 +91,7 @@ def _sections(
     )
 
     sections = [figure_section(system, anchors)] if system.scores.figures else []
+    sections += [ceiling_section(system, split)] if split.events is not None else []
     sections += [interval_section(system)] if cli.interval else []
     if cli.against:
         other = read_system(cli.against, cli, split)

@@ -39,6 +39,7 @@ from .tables import (
     read_split,
     read_weak_table,
 )
+from .unav import UNAV_FILE, UNAV_LAYOUT, UNAV_METRICS, UNAV_NAMES, UNAV_SIZES, read_unav, unav_defects
 from .vocabulary import (
     CLASSES_FILE,
     LLP_CLASSES,
@@ -223,7 +224,29 @@ AVE = DataSet(
 )
 """Audio-visual event localisation: Tian et al., ECCV 2018; see `valor.data.ave`."""
 
-DATASETS: dict[str, DataSet] = {"llp": LLP, "ave": AVE}
+UNAV = DataSet(
+    name="unav",
+    title="UnAV-100",
+    classes=named_classes(UNAV_NAMES),
+    layout=UNAV_LAYOUT,
+    roles={"val": "validation"},
+    sizes=UNAV_SIZES,
+    segments=None,
+    metrics=UNAV_METRICS,
+    published=Path(__file__).with_name("published_unav.json"),
+    reader=read_unav,
+    defects=unav_defects,
+    found_by=(UNAV_FILE,),
+)
+"""Dense audio-visual events in untrimmed videos: Geng et al., CVPR 2023; see `valor.data.unav`."""
+
+UNAV_FINER = [
+    replace(UNAV, name=f"unav-{part}", title=f"UnAV-100 on {part} s", seconds=part, published=None, found_by=())
+    for part in (0.5, 0.25)
+]
+"""The same on shorter segments, by which mAP can rise further."""
+
+DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (LLP, AVE, UNAV, *UNAV_FINER)}
 """The data sets known by name."""
 
 

@@ -65,6 +65,13 @@ DEFECTS: dict[str, Defect] = {
     "outside-tags": Defect(
         "event of a class its clip is not tagged with", "counts: tags are no bound on the truth", "note"
     ),
+    "size": Defect("split of another size than published", "read as it is", "note"),
+    "overlap-seconds": Defect(
+        "event in seconds that begins before one of its class ends", "two events of mAP, one on segments", "note"
+    ),
+    "one-on-segments": Defect(
+        "two events of a class with no segment of a second between them", "two events of mAP, one on segments", "note"
+    ),
     "no-rows": Defect("clip without any row", "scored as a clip in which nothing is heard (or seen)", "note"),
     "no-events": Defect("clip with rows that mark nothing", "scored as a clip in which nothing is heard (or seen)"),
     "tags-differ": Defect("tags other than the classes of the rows", "scored as they stand; tags play no part"),

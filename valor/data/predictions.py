@@ -388,6 +388,8 @@ def score_predictions(
         segment_probs=judged.segment_probs,
         clip_probs=judged.clip_probs,
         segment_seconds=split.segment_seconds,
+        events=None if split.events is None else split.events.of_clips(rows),
+        clip_seconds=None if split.clip_seconds is None else split.clip_seconds[rows],
     )
     scores = replace(scores, figures=figures_of(held, split.metrics))
     report = scores.to_dict() | {

@@ -42,7 +42,8 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.eval.events import MODALITIES, BoolArray
+from valor.eval.detection import TrueEvents
+from valor.eval.events import MODALITIES, BoolArray, Float64Array
 from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place, place_of
@@ -297,6 +298,10 @@ class Split:
     """Length of a segment."""
     metrics: Mapping[str, Metric] = field(default_factory=dict, hash=False, repr=False)
     """Figures of the data set beside the ten F-scores, by name."""
+    events: TrueEvents | None = None
+    """The truth in seconds, where it does not lie on segments; its clips are positions on the axis N."""
+    clip_seconds: Float64Array | None = None
+    """float64 [N], how long each clip is, where a last segment may end beyond it."""
 
     def __post_init__(self) -> None:
         """Compose the names of the clips, by which everything is matched, and refuse one that stands twice."""

@@ -13,6 +13,7 @@ import pandas as pd
 
 from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions, told_segments
 from valor.data.tables import Split
+from valor.data.unav import ceilings
 from valor.eval.accuracy import clip_classes
 from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
@@ -132,7 +133,8 @@ OWN_FIGURES = "figures"
 
 def figure_section(system: ScoredSystem, anchors: Sequence[tuple[str, Scores]] = ()) -> Section:
     """The figures of the data set's own metrics, and of what parses nothing."""
-    columns = {"value": system.scores.figures} | {name: scores.figures for name, scores in anchors}
+    said = {name: scores.figures for name, scores in anchors if set(scores.figures.values()) != {None}}
+    columns = {"value": system.scores.figures} | said
     rows = [
         {"figure": name} | {title: _number(held.get(name)) for title, held in columns.items()}
         for name in system.scores.figures
@@ -183,6 +185,23 @@ def anchor_scores(system: ScoredSystem, metrics: Mapping[str, Metric]) -> list[t
         judged = Judged(predicted=marked, truth=system.truth, weak_labels=system.weak_labels, valid=system.valid)
         found.append((name, replace(scores, figures=figures_of(judged, metrics))))
     return found
+
+
+def ceiling_section(system: ScoredSystem, split: Split) -> Section:
+    """What the true tags alone and the truth on segments score, where the truth is in seconds."""
+    assert split.events is not None and split.clip_seconds is not None  # or there is nothing beside the segments
+    row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
+    rows = [row_of[clip_id] for clip_id in system.predictions.clip_ids]
+    found = ceilings(
+        split.events.of_clips(rows), split.clip_seconds[rows], split.segment_seconds, len(split.class_names)
+    )
+    frame = [
+        {"of": name}
+        | {f"{t:.1f}": 100 * at for t, at in zip(of.min_ious, of.mean.tolist(), strict=True)}
+        | {"mean": 100 * of.average}
+        for name, of in found.items()
+    ]
+    return Section("ceilings", "mAP of the truth itself, where little or nothing is predicted", _frame(frame))
 
 
 def interval_section(system: ScoredSystem) -> Section:
