@@ -62,7 +62,7 @@ def run(cli: argparse.Namespace) -> int:
 
     split = read_truth(cli, cli.predictions)
     system = read_system(cli.predictions, cli, split)
-    anchors = anchor_scores(system, split.metrics) if cli.anchors else []
+    anchors = anchor_scores(system, split) if cli.anchors else []
     evaluation = Evaluation(
         system=system,
         split=cli.split,

@@ -21,7 +21,7 @@ from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line
-from valor.eval.metrics import Judged, Metric, figures_of
+from valor.eval.metrics import Judged, figures_of
 from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores, nothing_predicted, score, tags_copied
 
@@ -146,13 +146,13 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def anchor_scores(system: ScoredSystem, metrics: Mapping[str, Metric]) -> list[tuple[str, Scores]]:
+def anchor_scores(system: ScoredSystem, split: Split) -> list[tuple[str, Scores]]:
     """What knows nothing, or only what is in a clip and not when, scored on the clips of a system.
 
     Args:
         system: What was scored.
-        metrics: The data set's own. Where it has some, the class most clips have and the one class that the system
-            itself holds most likely, each copied to all segments, stand there too.
+        split: What it was scored on. Where its data set has metrics of its own, the class most clips have and the one
+            class that the system itself holds most likely, each copied to all segments, stand there too.
 
     Returns:
         Names and scores with figures: nothing predicted, tags copied, and so on.
@@ -162,7 +162,7 @@ def anchor_scores(system: ScoredSystem, metrics: Mapping[str, Metric]) -> list[t
         "nothing predicted": nothing_predicted(system.truth),
         "tags copied": tags_copied(system.weak_labels, length),
     }
-    if metrics:
+    if split.metrics:
         one_each = np.eye(classes, dtype=np.bool_)
         commonest = np.full(len(system.truth), system.weak_labels.sum(axis=0).argmax())
         marks["commonest class copied"] = tags_copied(one_each[commonest], length)
@@ -182,8 +182,14 @@ def anchor_scores(system: ScoredSystem, metrics: Mapping[str, Metric]) -> list[t
         if system.valid is not None:
             marked = marked & system.valid[:, :, np.newaxis, np.newaxis]
         scores = score(marked, system.truth, valid=system.valid)
-        judged = Judged(predicted=marked, truth=system.truth, weak_labels=system.weak_labels, valid=system.valid)
-        found.append((name, replace(scores, figures=figures_of(judged, metrics))))
+        judged = Judged(
+            predicted=marked,
+            truth=system.truth,
+            weak_labels=system.weak_labels,
+            valid=system.valid,
+            segment_seconds=split.segment_seconds,
+        )
+        found.append((name, replace(scores, figures=figures_of(judged, split.metrics))))
     return found
 
 

@@ -16,7 +16,14 @@ from valor.eval.breakdown import breakdown
 from valor.eval.decide import PRESETS, PostProcessing
 from valor.eval.intervals import bootstrap, compare
 from valor.eval.scores import score
-from valor.scoring.system import class_sections, detail_sections, difference_section, interval_section, score_system
+from valor.scoring.system import (
+    anchor_scores,
+    class_sections,
+    detail_sections,
+    difference_section,
+    interval_section,
+    score_system,
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +52,19 @@ def test_differences_of_other_clips_are_refused(systems):
     shuffled = replace(good, predictions=replace(good.predictions, clip_ids=good.predictions.clip_ids[::-1]))
     with pytest.raises(ValueError, match="good and poor must be predictions of the same clips, got 24 and 24"):
         difference_section(shuffled, poor)
+
+
+def test_what_knows_nothing_is_judged_by_the_metrics_of_the_data_set(systems, tmp_path):
+    plain = anchor_scores(systems[0], write_toy_scores(tmp_path).split)
+    assert [name for name, _ in plain] == ["nothing predicted", "tags copied"] and not plain[0][1].figures
+    metrics = {"length": lambda held: 100 * held.segment_seconds, "marked": lambda held: 100 * held.predicted.mean()}
+    split = replace(write_toy_scores(tmp_path).split, metrics=metrics, segment_seconds=0.5)
+    found = {name: scores.figures for name, scores in anchor_scores(systems[0], split)}
+    assert list(found) == ["nothing predicted", "tags copied", "commonest class copied", "its own class copied"]
+    assert {figures["length"] for figures in found.values()} == {50}
+    one_of_all = pytest.approx(100 / len(NAMES))
+    assert found["commonest class copied"]["marked"] == found["its own class copied"]["marked"] == one_of_all
+    assert found["nothing predicted"]["marked"] == 0
 
 
 def test_classes_have_counts_ratios_and_a_mean_in_every_modality(systems):
