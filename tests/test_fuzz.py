@@ -25,6 +25,7 @@ FEW = {
     "evaluate": 16,
     "lint": 8,
     "ave": 10,
+    "unav": 10,
     "table": 16,
     "calibrate": 8,
     "calibrate-store": 8,

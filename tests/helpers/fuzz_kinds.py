@@ -20,6 +20,7 @@ from tests.helpers.fuzz_worlds import (
     write_world,
 )
 from tests.helpers.toy_ave import write_ave_world
+from tests.helpers.toy_unav import write_unav_world
 from tests.helpers.typed import typed
 from valor.data.archives import unpack
 from valor.data.label_file import read_label_facts, read_pseudo_labels
@@ -148,6 +149,12 @@ AVE = Kind("ave", write_ave_world, (
     Case("lint {in}/ave", ("ave/*.txt", "ave/*.h5")),
     Case("evaluate {in}/guess.npz --annotations {in}/ave --split test --anchors --json {out}/s.json",
         ("ave/*.txt", "ave/*.h5"), read_scores),
+))  # fmt: skip
+
+UNAV = Kind("unav", write_unav_world, (
+    Case("lint {in}/unav", ("unav/unav*.json",)),
+    Case("evaluate {in}/found.npz --annotations {in}/unav --split test --json {out}/s.json", ("unav/unav*.json",),
+        read_scores),
 ))  # fmt: skip
 
 
@@ -332,6 +339,7 @@ KINDS: dict[str, Kind] = {
         EVALUATE,
         LINT,
         AVE,
+        UNAV,
         TABLE,
         CALIBRATE,
         CALIBRATE_STORE,

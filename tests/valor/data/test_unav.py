@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.helpers.toy_unav import CAT, DOG, event, toy, written
 from tests.helpers.typed import typed
 from valor.data.datasets import DATASETS, UNAV, UNAV_FINER, dataset_of
 from valor.data.predictions import Predictions, score_predictions, write_predictions
 from valor.data.unav import (
-    UNAV_FILE,
     UNAV_NAMES,
     UNAV_SIZES,
     ceilings,
@@ -25,32 +25,6 @@ from valor.eval.detection import TrueEvents, detection_precision
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import score, tags_copied
 from valor.scoring.compare import read_published
-
-DOG, CAT = "dog barking", "cat meowing"
-
-
-def event(name, onset, offset):
-    return {"segment": [onset, offset], "label": name, "label_id": UNAV_NAMES.index(name)}
-
-
-def video(subset, duration, *events):
-    return {"subset": subset, "duration": duration, "annotations": list(events)}
-
-
-def toy():
-    return {
-        "aaaaaaaaaa1": video("train", 12, event(DOG, 1, 3.5)),
-        "aaaaaaaaaa2": video("test", 10.4, event(DOG, 0.2, 2.9), event(CAT, 2.5, 4), event(DOG, 3.3, 10.4)),
-        "aaaaaaaaaa3": video("Validation", 20, event(CAT, 0, 20)),
-        "aaaaaaaaaa4": video("test", 4, event(CAT, 1.25, 2.75)),
-    }
-
-
-def written(folder, database, said="unav"):
-    folder.mkdir(exist_ok=True)
-    (folder / UNAV_FILE).write_text(json.dumps({"version": "unav100", "database": database}))
-    (folder / "dataset.json").write_text(json.dumps({"dataset": said}))
-    return folder
 
 
 @pytest.fixture
