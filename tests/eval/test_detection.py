@@ -66,6 +66,13 @@ def test_an_overlap_of_exactly_the_threshold_hits_but_for_two():
     assert hits == [1, 1, 0, 1, 1, 1, 0, 1, 1]
 
 
+@pytest.mark.parametrize(("second", "found"), [((0.0, 4.0), 1.0), ((6.0, 10.0), 0.5)])
+def test_of_equal_overlaps_the_later_true_event_is_taken(second, found):
+    truth = TrueEvents(**columns([(0, 0, (0.0, 4.0)), (0, 0, (6.0, 10.0))]))
+    rows = [(0, 0, (2.0, 8.0), 0.9), (0, 0, second, 0.5)]
+    assert detection_precision(detections(rows), truth, 1, min_ious=(0.2,)).average == found
+
+
 def test_true_events_a_millisecond_apart_are_one():
     near = [(0, 0, (1.0, 2.0)), (0, 0, (1.0005, 2.0005)), (0, 1, (1.0, 2.0)), (0, 0, (1.0, 2.5))]
     assert len(merged(TrueEvents(**columns(near)))) == 3
