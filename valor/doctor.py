@@ -98,7 +98,9 @@ def _decoders() -> list[Finding]:
             continue
         what = " ".join(filter(None, (version, trouble[0])))
         found.append(
-            Finding("note", f"decoder {name}", f"{what} (optional)", f"{trouble[1]}, for `valor harvest --decoder`")
+            Finding(
+                "note", f"decoder {name}", f"{what} (optional)", f"{trouble[1]}, for `valor harvest --decoder {name}`"
+            )
         )
     return found
 
@@ -186,7 +188,7 @@ def _features(folder: Path) -> list[Finding]:
     there = {finding.subject.removeprefix("features ") for finding in found if finding.state == "ok"}
     lacking = [f"{what} ({' or '.join(kinds)})" for what, kinds in TRAINED_ON.items() if not there.intersection(kinds)]
     if lacking and not packed and not stores:
-        remedy = f"`valor download features --out {folder}`, or `valor harvest --features` of the media"
+        remedy = f"`valor download features --out {folder}`, or `valor harvest --features NAMES` of the media"
         found.append(Finding("missing", "features", f"none of {' and none of '.join(lacking)}", remedy))
     found.append(Finding("ok" if stores else "note", "evidence store", f"{len(stores)} in {folder / 'store'}"))
     return found

@@ -529,7 +529,7 @@ def _tell(origin: WeightsOrigin, teacher: str, role: str) -> None:
         return
     logger.warning(
         "%s: UNVERIFIED weights for %s: no published sha256 is known to be theirs, and published thresholds and scores "
-        "are not for others. The file has sha256 %s; if it is the one you mean, `valor harvest --sha256 %s=%s` pins it",
+        "are not for others. The file has sha256 %s; if it is the one you mean, harvest with `pins` %s=%s",
         origin.file,
         teacher or "a teacher",
         origin.file_sha256,

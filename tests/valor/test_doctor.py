@@ -109,7 +109,7 @@ def test_optional_decoders_are_tried(monkeypatch):
     lacking(monkeypatch, "decord")
     found = by_subject(examine())
     assert (found["decoder decord"].state, found["decoder decord"].found) == ("note", "not installed (optional)")
-    assert found["decoder decord"].remedy == "pip install it, for `valor harvest --decoder`"
+    assert found["decoder decord"].remedy == "pip install it, for `valor harvest --decoder decord`"
     trouble["decord"] = ("cannot be loaded (why)", "install it again")
     assert by_subject(examine())["decoder decord"].found == "cannot be loaded (why) (optional)"
     monkeypatch.setattr("valor.label_harvest.media.decoders.decoder_trouble", lambda _: None)

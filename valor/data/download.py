@@ -294,13 +294,13 @@ def _notes(what: str, out: Path) -> tuple[str, ...]:
     """What is there now, what is not, and the next command."""
     if what == "checkpoints":
         found = sorted((out / "models").rglob("*.pt")) + sorted((out / "models").rglob("*.pth"))
-        return tuple(f"next: valor import checkpoint '{path}' --out RUN" for path in found)
+        return tuple(f"next: `valor import checkpoint '{path}' --out RUN`" for path in found)
     folders = LABEL_FOLDERS if what == "labels" else [files.folder for files in FEATURE_FILES.values()]
     absent = [folder for folder in folders if not (out / folder).is_dir()]
     notes = [f"not there: {', '.join(absent)}"] * bool(absent)
     if any(folder.startswith("feats/") for folder in absent):
         notes.append(CLASSIC_FEATURES.format(folder=out))
-    return (*notes, f"next: valor import {what} '{out}'")
+    return (*notes, f"next: `valor import {what} '{out}'`")
 
 
 def _fetch_all(files: Sequence[RemoteFile], out: Path, options: FetchOptions) -> Downloaded:

@@ -92,7 +92,7 @@ def apply_calibration(calibration: Calibration, rule: PostProcessing | None = No
     if calibration.applies_to == "labels":
         raise ValueError(
             "these thresholds are for the logits of teachers and cannot decide a parser's probabilities; "
-            "give them to `valor labels --thresholds`, and calibrate on predictions for this"
+            "give them to `valor labels STORE --thresholds FILE`, and calibrate on predictions for this"
         )
     rule = rule or calibration.rule or PostProcessing()
     rows = tuple(calibration.thresholds.get(modality, ()) for modality in MODALITIES)

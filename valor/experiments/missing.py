@@ -59,11 +59,11 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
                 held = set(read_packed_card(data, kind, split).clip_ids)
             else:
                 held = _stems(data / FEATURE_FILES[kind].folder)
-            download = f"valor download features --out {data}"
+            download = f"`valor download features --out {data}`"
             remedy = download if kind in ON_THE_HUB else CLASSIC_FEATURES.format(folder=data)
             found += _counted(kind, split, clips, held, remedy)
         if split == "train" and recipe.fit.pseudo_label_weight:
-            found += _counted("labels", split, clips, _names_with_labels(data), f"valor download labels --out {data}")
+            found += _counted("labels", split, clips, _names_with_labels(data), f"`valor download labels --out {data}`")
     return found
 
 
@@ -88,7 +88,7 @@ def _annotations(data: Path, split: str) -> Missing | None:
     tables = (LLP.layout.tags[split], *(LLP.layout.events["v2024"] if split != "train" else ()))
     if all((data / table).is_file() for table in tables):
         return None
-    remedy = f"valor download annotations --out {data}"
+    remedy = f"`valor download annotations --out {data}`"
     return Missing(what="annotations", split=split, clips=LLP.sizes[split], missing=LLP.sizes[split], remedy=remedy)
 
 

@@ -156,7 +156,7 @@ def _unverified(path: Place, manifest: Mapping[str, Any]) -> dict[str, list[str]
     if roles:
         logger.warning(
             "%s: the thresholds are those of the published weights, and the %s weights are not known to be these; pin "
-            "them at the next harvest (`valor harvest --sha256`), or choose thresholds with `valor calibrate`",
+            "them by their sha256 at the next harvest, or choose thresholds with `valor calibrate`",
             path,
             " and ".join(roles),
         )

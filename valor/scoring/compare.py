@@ -392,7 +392,7 @@ def _read_scores(path: Path) -> TableRow:
             dataset=_text_of(report, "dataset", "llp") or "llp",
         )
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: expected the scores `valor evaluate --json` writes, got {error}") from error
+        raise ValueError(f"{path}: expected the scores of `valor evaluate`, got {error}") from error
 
 
 def _text_of(report: Record, name: str, otherwise: str | None = None) -> str | None:

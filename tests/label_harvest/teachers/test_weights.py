@@ -242,7 +242,7 @@ def test_unknown_weights_are_warned_of_with_the_way_to_pin_them(tmp_path, caplog
     origin = check_weights(path, "1" * 64, teacher="laion:630k-fusion", role="audio")
     assert origin == WeightsOrigin("w.safetensors", file_sha256(path), "1" * 64, "unverified")
     assert "UNVERIFIED weights for laion:630k-fusion" in caplog.text and file_sha256(path) in caplog.text
-    assert f"--sha256 audio={'1' * 64}" in caplog.text
+    assert f"`pins` audio={'1' * 64}" in caplog.text
     caplog.clear()
     assert check_weights(path, "1" * 64, pin="1" * 12).checked == "pinned"
     assert check_weights(path, "1" * 64, fetched=True).checked == "known"
@@ -408,7 +408,7 @@ def test_a_copy_that_could_be_openais_is_loaded_with_a_warning(tmp_path, as_tiny
     model = load_open_clip(parse_name(OPENAI), checkpoint=save_clip(tmp_path / "copy.safetensors", network))
     assert model.origin.checked == "unverified" and model.origin.weights == model.weights
     assert f"copy.safetensors: UNVERIFIED weights for {OPENAI}" in caplog.text
-    assert f"--sha256 visual={model.weights}" in caplog.text
+    assert f"`pins` visual={model.weights}" in caplog.text
 
 
 def test_other_tags_and_folders_promise_nothing_of_openais():
@@ -448,7 +448,7 @@ def test_a_trained_copy_of_a_laion_checkpoint_is_loaded_with_a_warning(tmp_path,
     monkeypatch.setattr("valor.label_harvest.teachers.clap_models._tokenizer", lambda *_: None)
     torch.save(laion_names(trained()), tmp_path / "w.pt")
     model = load_clap("laion:630k", checkpoint=tmp_path / "w.pt")
-    assert model.origin.checked == "unverified" and f"--sha256 audio={model.weights}" in caplog.text
+    assert model.origin.checked == "unverified" and f"`pins` audio={model.weights}" in caplog.text
 
 
 def test_a_known_file_is_not_asked_what_it_shows(tmp_path, monkeypatch, as_tiny):

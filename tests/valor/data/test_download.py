@@ -147,7 +147,7 @@ def test_checkpoints_go_where_the_published_layout_has_them(tmp_path):
     assert sorted(done.fetched) == [
         "models/model_VALOR+/checkpoint_best.pt", "models/model_VALOR/checkpoint_best.pt"]  # fmt: skip
     assert (tmp_path / "models/model_VALOR+/checkpoint_best.pt").read_bytes() == b"two"
-    assert done.notes[0].startswith("next: valor import checkpoint '") and len(done.notes) == 2
+    assert done.notes[0].startswith("next: `valor import checkpoint '") and len(done.notes) == 2
 
 
 def test_offline_checks_and_unpacks_what_was_carried_along(features_hub, published, tmp_path, monkeypatch):

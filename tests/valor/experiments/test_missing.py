@@ -77,9 +77,9 @@ def test_the_table_says_what_gets_each_part_once(tmp_path):
     lines = text.splitlines()
     assert lines[0].split() == ["missing", "split", "clips", "without"]
     assert lines[1].split() == ["annotations", "train", "10,000", "10,000"]
-    assert text.count(f"annotations: valor download annotations --out {tmp_path}") == 1
-    assert text.count(f"clap, clip: valor download features --out {tmp_path}") == 1
-    assert "r2plus1d: the classic features" in text and f"labels: valor download labels --out {tmp_path}" in text
+    assert text.count(f"annotations: `valor download annotations --out {tmp_path}`") == 1
+    assert text.count(f"clap, clip: `valor download features --out {tmp_path}`") == 1
+    assert "r2plus1d: the classic features" in text and f"labels: `valor download labels --out {tmp_path}`" in text
     one = missing_table([Missing(what="labels", split="train", clips=10, missing=3, remedy="ask")])
     assert one.splitlines()[1:] == ["labels  train        10        3", "labels: ask"]
 

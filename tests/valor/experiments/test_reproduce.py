@@ -184,7 +184,7 @@ def test_what_is_missing_is_listed_per_split_with_what_gets_it(tmp_path):
     for line in (
         "annotations  test      1,200    1,200",
         "clap         train    10,000   10,000",
-        f"labels: valor download labels --out {tmp_path}",
+        f"labels: `valor download labels --out {tmp_path}`",
     ):
         assert line in done.err
     assert not (tmp_path / "run").exists()

@@ -236,7 +236,7 @@ def test_the_notes_say_rule_truth_selection_and_coverage(tmp_path):
 
 @pytest.mark.parametrize(("content", "message"), [
     (None, "expected a score file, a folder with scores.json or one with seed-"),
-    ("{", "expected the scores `valor evaluate --json` writes"),
+    ("{", "expected the scores of `valor evaluate`"),
     ("[1]", "expected the scores"),
     ('{"rows": []}', "scores need 'clips'"),
     (b"\xff\xfe\x00", "expected the scores"),
@@ -266,7 +266,7 @@ def test_a_summary_of_seeds_is_a_row_like_its_seeds(tmp_path):
     write_run(tmp_path / "valor" / "seed-1", 50.0)
     write_run(tmp_path / "valor" / "seed-2", 51.0)
     assert read_run(tmp_path / "valor").figures[0] == 50.5  # the seeds themselves, where they are there
-    with pytest.raises(ValueError, match="expected the scores `valor evaluate --json` writes, got scores need"):
+    with pytest.raises(ValueError, match="expected the scores of `valor evaluate`, got scores need"):
         read_run(write_run(tmp_path / "torn", sd={"segment": {}}))
 
 
