@@ -212,11 +212,7 @@ def harvest(
     check_decoder(options.decoder)
     grid = _grid_of(options.grid, teachers)
     paths = find_clips(videos, manifest.clip_ids, manifest.paths) if media is None else media
-    identities = {teacher.role: teacher.identity() for teacher in teachers}
-    reading = {"decoder": options.decoder, "audio_track": options.audio_track and options.audio_track.lower()}
-    length = options.length
-    wanted = describe(manifest.class_names, dataclasses.asdict(grid), identities, **reading, length=length)
-    folder = open_store(store, wanted)
+    folder = _store_for(manifest.class_names, grid, teachers, options, store)
     facts = {"share": str(options.share), "store": str(folder)}
     with write_lock(folder, options.share), Progress(options.log_json, facts, every=options.log_every) as said:
         remove_leftovers(folder, options.share)
@@ -238,11 +234,7 @@ def harvest(
         run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
         _start(said, plans, mine, manifest, folder, bar=progress)
         made = run.make(plans, said)
-        with list_lock(folder):
-            markers = there.read()
-            write_failures(folder, [row for row in known_clips(markers) if row.status in FAILURES])
-            write_origins(folder, teachers)
-            write_list(folder, markers)
+        _write_lists(folder, there, teachers)
         found = {row.clip_id: row for rows in {**mine, **made}.values() for row in rows}
         rows = tuple(found[clip_id] for clip_id in manifest.clip_ids if clip_id in found)
         said.end({"clips": len(rows), "by_status": dict(Counter(row.status for row in rows).most_common())})
@@ -269,6 +261,32 @@ def _grid_of(grid: Grid, teachers: Sequence[Teacher]) -> Grid:
     if len(rates) > 1:
         raise ValueError(f"teachers must hear at one sample rate, got {sorted(rates)} Hz; harvest into two stores")
     return dataclasses.replace(grid, sample_rate=rates.pop()) if rates else grid
+
+
+def _store_for(
+    class_names: Sequence[str], grid: Grid, teachers: Sequence[Teacher], options: HarvestOptions, store: str | Place
+) -> Place:
+    """The fingerprint folder of what changes evidence, opened or made in a folder of stores."""
+    return open_store(
+        store,
+        describe(
+            class_names,
+            dataclasses.asdict(grid),
+            {teacher.role: teacher.identity() for teacher in teachers},
+            decoder=options.decoder,
+            audio_track=options.audio_track and options.audio_track.lower(),
+            length=options.length,
+        ),
+    )
+
+
+def _write_lists(folder: Place, there: Markers, teachers: Sequence[Teacher]) -> None:
+    """Write what stands beside the shards: which clips failed, where weights come from, and which shards there are."""
+    with list_lock(folder):
+        markers = there.read()
+        write_failures(folder, [row for row in known_clips(markers) if row.status in FAILURES])
+        write_origins(folder, teachers)
+        write_list(folder, markers)
 
 
 def _plan(
