@@ -37,7 +37,7 @@ _CHECKSUMS = ("flac", "tta", "wavpack")
 """Codecs every frame of which carries a checksum that encoders get right."""
 
 
-def no_tick() -> None:
+def ignore_tick() -> None:
     """What is called for every packet where nobody wants to know how reading gets on."""
 
 
@@ -91,7 +91,7 @@ class Recording:
         beside: "Sequence[Stream | None]" = (),
         until: float = math.inf,
         damaged: bool = False,
-        tick: Callable[[], None] = no_tick,
+        tick: Callable[[], None] = ignore_tick,
     ) -> "Iterator[AnyPacket]":
         """The packets of some streams in the order of the file, empty ones only where they repeat a picture.
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from .clip import EndsError, Grid, MediaError
 from .holes import GAP_SECONDS
-from .packets import Recording, base_of, frame_seconds, no_tick, recording, seconds_of, tag_bytes
+from .packets import Recording, base_of, frame_seconds, ignore_tick, recording, seconds_of, tag_bytes
 from .pixels import uprighted
 from .process import usable_cores
 from .survey import MediaSurvey, survey_media
@@ -347,7 +347,7 @@ class MediaReader(Protocol):
 class DirectReader:
     """Reads in this process, without limits."""
 
-    tick: Callable[[], None] = no_tick
+    tick: Callable[[], None] = ignore_tick
     """Called for every packet, to show that decoding gets on."""
 
     def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
@@ -375,7 +375,7 @@ def frames_at(
     seconds: float,
     grid: Grid,
     *,
-    tick: Callable[[], None] = no_tick,
+    tick: Callable[[], None] = ignore_tick,
     track: str | None = None,
     joined: bool = True,
 ) -> Iterator[np.ndarray]:
@@ -419,7 +419,7 @@ def sound_of(
     path: Path,
     seconds: float,
     *,
-    tick: Callable[[], None] = no_tick,
+    tick: Callable[[], None] = ignore_tick,
     track: str | None = None,
     joined: bool = True,
 ) -> Iterator[tuple[int, np.ndarray]]:

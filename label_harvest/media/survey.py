@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .clip import MediaError
 from .holes import Reach, Span, Tally, unseen
 from .open import is_followed
-from .packets import Recording, base_of, no_tick, recording, tag_bytes
+from .packets import Recording, base_of, ignore_tick, recording, tag_bytes
 from .pixels import pixel_shape, stored_shape
 from .rates import FrameTimes
 from .tracks import audio_tracks, track_of
@@ -94,7 +94,7 @@ class MediaSurvey:
         return max(0.0, (self.promised_seconds or 0.0) - self.seconds)
 
 
-def survey_media(path: str | Path, *, tick: Callable[[], None] = no_tick, track: str | None = None) -> MediaSurvey:
+def survey_media(path: str | Path, *, tick: Callable[[], None] = ignore_tick, track: str | None = None) -> MediaSurvey:
     """Look through a file from start to end without decoding it.
 
     Args:

@@ -206,8 +206,9 @@ class ClapTeacher:
 
 def quantise(waveform: np.ndarray) -> np.ndarray:
     """Round float32 [...] through int16 as the published pipeline does: clip, scale, truncate toward zero."""
-    whole = (np.clip(waveform, -1.0, 1.0).astype(np.float32) * np.float32(32767.0)).astype(np.int16)
-    return whole.astype(np.float32) / np.float32(32767.0)
+    largest = np.float32(np.iinfo(np.int16).max)  # 32767
+    whole = (np.clip(waveform, -1.0, 1.0).astype(np.float32) * largest).astype(np.int16)
+    return whole.astype(np.float32) / largest
 
 
 def _segments(clip: ClipMedia) -> torch.Tensor:

@@ -172,12 +172,15 @@ def shrink_frames(frames: Tensor) -> Tensor:
 
 def frame_pictures(shrunk: Tensor) -> Tensor:
     """Bring shrunk frames [B, 3, 48, 64] from [0, 255] to about [-2, 2]."""
-    return (shrunk - 127.5) / 64
+    return (shrunk - 127.5) / 64  # the middle of 0..255, and a quarter of its width
 
 
 def mel_filters() -> Tensor:
-    """Triangles that sum the bins of a spectrum into mel bands: float32 [FFT_SIZE / 2 + 1, MEL_BANDS]."""
-    lowest, highest = 2595 * np.log10(1 + np.array([50.0, 14500.0]) / 700)
+    """Triangles that sum the bins of a spectrum into mel bands: float32 [FFT_SIZE / 2 + 1, MEL_BANDS].
+
+    The mel scale is HTK's: 2595 * log10(1 + hertz / 700).
+    """
+    lowest, highest = 2595 * np.log10(1 + np.array([50.0, 14500.0]) / 700)  # the band in Hz, well below SAMPLE_RATE / 2
     mel = np.linspace(lowest, highest, MEL_BANDS + 2)
     edges = 700 * (10 ** (mel / 2595) - 1)
     hertz = np.fft.rfftfreq(FFT_SIZE, 1 / SAMPLE_RATE)[:, None]

@@ -56,13 +56,13 @@ def run(cli: argparse.Namespace) -> int:
     names = dataset_of(cli.data).names_in(cli.data, cli.classes)
     recipe = override(for_classes(find_recipe(cli.recipe), cli.recipe, len(names)), cli.changes)
     options = TRAIN.read(cli, names=names, progress=not cli.quiet)
-    from valor.training.log import spoken
+    from valor.training.log import figure_title
     from valor.training.seeds import train_seeds
 
     out = cli.out or Path("runs") / recipe.name
     results = []
     for result in train_seeds(recipe, cli.data, out, options):
-        score = f"validation {spoken(recipe.fit.select_by)} {result.fit.val_score:.2f}"
+        score = f"validation {figure_title(recipe.fit.select_by)} {result.fit.val_score:.2f}"
         say(f"seed {result.seed}: selected epoch {result.fit.best_epoch} with {score}; wrote {result.folder}")
         results.append(result)
     for split in ("val", "test"):

@@ -1,6 +1,6 @@
 """What a person may want to look at before training on labels; each is a table beside them.
 
-near_thresholds.csv    labels that hang by a thread: logits so near their threshold that rounding, or another
+near_thresholds.csv    labels near their threshold: logits so close to it that rounding, or another
 precision, could flip them
 flips.csv              labels that differ between two stores of the same clips, such as one in float32 and one in
 bfloat16

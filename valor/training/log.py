@@ -116,7 +116,7 @@ def write_training_picture(run: Path, *, name: str | None = None, suffix: str = 
     return path
 
 
-def spoken(select_by: str) -> str:
+def figure_title(select_by: str) -> str:
     """A validation figure as tables say it: segment.type_av is "segment Type@AV"."""
     level, _, figure = select_by.partition(".")
     if select_by.startswith(OWN_FIGURE):

@@ -22,7 +22,7 @@ from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.disk import replaced
 
 from .checkpoint import read_checkpoint
-from .log import read_training_log, spoken, tracking, write_training_picture
+from .log import figure_title, read_training_log, tracking, write_training_picture
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import OWN_FIGURE, TrainOptions
 from .predict import predict_split
@@ -203,7 +203,7 @@ def _score_test(
     predictions = replace(predict_split(parser.to(pick_device(device)), clips), provenance=sets.provenance)
     rule = Methods(recipe.methods, own.methods).decision(VALOR_RULE)
     _, report = score_predictions(predictions, split, rule, allow_subset=recipe.features.missing == "drop")
-    report["selection"] = spoken(recipe.fit.select_by)
+    report["selection"] = figure_title(recipe.fit.select_by)
     if write or not (folder / PREDICTIONS).is_file():
         write_predictions(folder / PREDICTIONS, predictions)
     if write or not (folder / SCORES).is_file():

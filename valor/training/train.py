@@ -101,7 +101,7 @@ class FitState:
         self.train = self.methods.clips(self.given)
         self.methods.use_labels(self.train)
 
-    def go_on(self, extra: Mapping[str, Tensor]) -> None:
+    def resume_with(self, extra: Mapping[str, Tensor]) -> None:
         """Take back what the methods had when a run was stopped."""
         self.methods.load(extra)
         self.renew_clips()
@@ -257,7 +257,7 @@ def _start(run: FitState, folder: _Folder) -> Progress:
     state, out, card = Progress(), folder.path, folder.card
     if (out / LAST).is_file():
         state, extra = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=folder.identity)
-        run.go_on(extra)
+        run.resume_with(extra)
         if not state.files and state.epoch < run.options.epochs:
             raise ValueError(
                 f"{out / LAST}: of a version that wrote no checksums; nothing tells whether it is as it was written: "
@@ -425,7 +425,7 @@ def _check_files(out: Path, state: Progress) -> None:
 
 
 def _beside(out: Path, epochs: int) -> dict[str, str]:
-    """sha256 of what lies beside a resume point after some epochs; of the log, of what is not the clock's."""
+    """sha256 of what lies beside a resume point after some epochs; of the log, without the times in it."""
     found = {name: file_sha256(out / name) for name in (RECIPE, BEST) if (out / name).is_file()}
     digest = hashlib.sha256()
     for line in (out / LOG).read_text(encoding="utf-8").splitlines()[:epochs]:

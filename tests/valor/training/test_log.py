@@ -18,10 +18,10 @@ from tests.conftest import ROOT
 from valor.cli.arguments import build_argument_parser
 from valor.training.log import (
     draw_training,
+    figure_title,
     flat,
     read_training_log,
     seed_folders,
-    spoken,
     tracking,
     write_training_picture,
 )
@@ -226,6 +226,6 @@ def test_runs_selected_by_different_figures_are_not_drawn_together(tmp_path):
 
 
 def test_a_selection_is_said_as_tables_say_it():
-    assert [spoken(key) for key in ("segment.type_av", "event.event_av", "segment.audio")] == [
+    assert [figure_title(key) for key in ("segment.type_av", "event.event_av", "segment.audio")] == [
         *("segment Type@AV", "event Event@AV", "segment A"),
     ]

@@ -68,7 +68,7 @@ class Jomold(Method[JomoldOptions]):
     published = "JoMoLD"
 
     def __init__(self, options: JomoldOptions) -> None:
-        """Doubt nothing yet."""
+        """Keep the options; labels are looked at when training begins."""
         super().__init__(options)
         self.ratios: Tensor | None = None
         """float64 [M, C] of `noise_ratios`, once the labels were looked at."""

@@ -89,7 +89,7 @@ def changed_methods(methods: Mapping[str, Any], changes: Mapping[str, Any]) -> d
 
 
 def unknown_method(name: str) -> str:
-    """What to say of a method nobody knows."""
+    """The message for a name that is no method."""
     return (
         f"unknown method {name!r}; known are {', '.join(METHODS)}; a method of your own is known once the file that "
         "defines it is loaded"

@@ -43,7 +43,7 @@ class Uwav(Method[UwavOptions]):
     published = "UWAV"
 
     def __init__(self, options: UwavOptions) -> None:
-        """Know no labels yet."""
+        """Keep the options; labels are looked at when training begins."""
         super().__init__(options)
         self.balance: Tensor | None = None
         """float [M, 2] of `balance_weights`."""

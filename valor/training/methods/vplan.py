@@ -51,7 +51,7 @@ class Vplan(Method[VplanOptions]):
     published = "VPLAN"
 
     def __init__(self, options: VplanOptions) -> None:
-        """Doubt nothing yet."""
+        """Keep the options; labels are looked at when training begins."""
         super().__init__(options)
         self.flipped: Tensor | None = None
         """bool [N, T, M, C] of `abnormal_labels`, once the labels were looked at."""

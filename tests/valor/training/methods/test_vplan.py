@@ -123,7 +123,7 @@ def test_a_run_that_goes_on_has_what_the_stopped_one_had():
     state.before_epoch(3)
     state.methods.after_step(build_parser(TINY, seed=3))
     held = {name: tensor.clone() for name, tensor in state.methods.state().items()}
-    again.go_on(held)
+    again.resume_with(held)
     assert again.methods.state().keys() == held.keys() >= {"vplan.noise", "average.steps"}
     assert all(torch.equal(tensor, again.methods.state()[name]) for name, tensor in held.items())
     assert torch.equal(again.train.pseudo_labels, state.train.pseudo_labels)
