@@ -44,6 +44,7 @@ HOMES = {
         r"\"(still|silent|short)\", |STILL_LEVELS|SILENCE_PEAK|all frames equal",
         {"label_harvest/media/clip.py", "label_harvest/store/check.py"},  # the second names statuses of whole evidence
     ),
+    "NAME=PATH taken apart": (r"name, \w+, rest = \w+\.partition\(\"=\"\)", {"valor/data/names.py"}),
     "progress bars": (r"\btqdm\b", {"label_harvest/progress.py"}),
     "lists of class names taken apart": (
         r"names?\w*\.split\(\",|labels\.split\(\",|typed\.split\(\",|cell\.split\(\",",
@@ -93,6 +94,7 @@ def test_it_stands_in_its_home_alone(what: str) -> None:
             "when a clip is still, silent or short",
             'found = ("short", f"no sound in {seconds} s")',
         ),
+        ("NAME=PATH taken apart", 'name, _, rest = typed.partition("=")'),
         ("progress bars", "from tqdm import tqdm"),
         ("lists of class names taken apart", 'for name in class_names.split(","):'),
         ("lists of class names taken apart", 'tags = cell.split(",")'),

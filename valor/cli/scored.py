@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.datasets import dataset_of
+from valor.data.names import named_source
 from valor.data.prediction_files import parse_files, read_any_predictions
 from valor.data.predictions import Predictions, gate_of
 from valor.data.segment_grid import ROUNDINGS
@@ -154,10 +155,9 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
 
 def named_path(typed: str) -> tuple[str, Path]:
     """Take NAME=PATH apart; a path alone is called by what it holds: the file's name, or that of its run folder."""
-    name, mark, rest = typed.partition("=")
-    if mark and rest and not Path(typed).exists():
-        return name, Path(rest)
-    path = Path(typed)
+    name, path = named_source(typed)
+    if name is not None:
+        return name, path
     whole = Path(os.path.realpath(path))  # `resolve` fails at a loop of links
     if whole.is_file() and whole.stem in ("predictions", "pseudo_labels") and whole.parent.name:
         whole = whole.parent

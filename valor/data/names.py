@@ -1,4 +1,4 @@
-"""Lists of class names, as tables hold them and as they are typed: the one reader and writer of both.
+"""Names that are typed: NAME=PATH, and lists of class names, which tables hold too; the one reader and writer of both.
 
     Dog,"Baby cry, infant cry",Siren          three names
 
@@ -8,9 +8,16 @@ Where the names that may occur are known, such a name may also stand as it is: t
 
 import re
 from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*,(?:[^"]|"")*)"\s*(?:,|$)')
 """A name in quotes, and what ends it."""
+
+
+def named_source(typed: str) -> tuple[str | None, Path]:
+    """Take NAME=PATH apart; None for the name where it is a path alone, such as that of a file with = in its name."""
+    name, mark, rest = typed.partition("=")
+    return (name, Path(rest)) if mark and rest and not Path(typed).exists() else (None, Path(typed))
 
 
 def split_names(text: str) -> list[str]:

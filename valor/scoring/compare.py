@@ -17,6 +17,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
+from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
@@ -333,9 +334,7 @@ def read_run(run: str | Path) -> TableRow:
     Raises:
         ValueError: There is no score file, one is damaged, or seeds were not scored alike.
     """
-    typed = str(run)
-    name, _, rest = typed.partition("=")
-    path = Path(rest) if rest and not Path(typed).exists() else Path(typed)
+    name, path = named_source(str(run))
     files = [path] if path.is_file() else sorted(path.glob("seed-*/scores.json"))  # of which scores.json is a summary
     unscored = sorted(seed.name for seed in path.glob("seed-*") if seed / "scores.json" not in files)
     if files and unscored:
@@ -349,8 +348,8 @@ def read_run(run: str | Path) -> TableRow:
     rows = [_read_scores(file) for file in files]
     _refuse_mixture(rows)
     provenance = reduce(or_, (row.provenance for row in rows))
-    title = name if path != Path(typed) else path.stem if path.is_file() else Path(os.path.realpath(path)).name
-    title = provenance.marked(title)
+    own = path.stem if path.is_file() else Path(os.path.realpath(path)).name
+    title = provenance.marked(own if name is None else name)
     if len(rows) == 1:
         return replace(rows[0], name=title)
     columns = list(zip(*(row.figures for row in rows), strict=True))

@@ -40,6 +40,7 @@ import numpy.typing as npt
 
 from valor.data.datasets import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
+from valor.data.names import named_source
 from valor.data.predictions import Predictions, write_predictions
 from valor.data.tables import (
     CLIP_LIST,
@@ -58,7 +59,6 @@ from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
 
 from .documents import Clip, Document, Marks, System
-from .sources import named_source
 
 _LOG = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from valor.data.datasets import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
+from valor.data.names import named_source
 from valor.data.parse_file import Parse, read_parse
 from valor.data.prediction_files import parse_files, read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
@@ -99,12 +100,6 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         dataset=dataset,
         notes=tuple(notes),
     )
-
-
-def named_source(typed: str) -> tuple[str | None, Path]:
-    """Take NAME=PATH apart."""
-    name, mark, rest = typed.partition("=")
-    return (name, Path(rest)) if mark and rest and not Path(typed).exists() else (None, Path(typed))
 
 
 def _split_ids(wanted: _Wanted) -> dict[str, str]:
