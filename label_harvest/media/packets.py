@@ -103,10 +103,14 @@ class Recording:
             tick: Called for every packet, to show that reading gets on.
 
         Raises:
-            MediaError: A packet is damaged, or encrypted, so no decoder can make the right frames of it.
+            MediaError: A packet is damaged, or encrypted, so no decoder can make the right frames of it, or a stream
+                becomes one of another kind.
         """
         bases = {stream.index: base_of(stream) for stream in streams}
-        for packet in self._on_time_line([*streams, *(stream for stream in beside if stream is not None)], tick):
+        played = [*streams, *(stream for stream in beside if stream is not None)]
+        kinds = [stream.type for stream in played]
+        for packet in self._on_time_line(played, tick):
+            _refuse_changed(played, kinds)
             if not damaged and self.is_damaged(packet):
                 raise MediaError(f"damaged {packet.stream.type}{self._when(packet)}; fetch it again or leave it out")
             if packet.has_sidedata("encryption_info"):
@@ -119,6 +123,7 @@ class Recording:
                     return
             else:
                 yield packet
+        _refuse_changed(played, kinds)
 
     def _on_time_line(self, streams: "Sequence[Stream]", tick: Callable[[], None]) -> "Iterator[AnyPacket]":
         """All packets that hold or repeat something, with the times of one clock that never starts again."""
@@ -183,6 +188,14 @@ class Recording:
         if length > HOLE_SECONDS and stream.type == "audio" and stream.codec_context.name in _SHORT_FRAMES:
             length = 0.0
         return time - self.clock, time + length - self.clock
+
+
+def _refuse_changed(streams: "Sequence[Stream]", kinds: Sequence[str]) -> None:
+    for stream, kind in zip(streams, kinds, strict=True):
+        if stream.type != kind:
+            raise MediaError(
+                f"its {kind} stream turns into {stream.type}: another file was put behind; take them apart"
+            )
 
 
 def tag_bytes(start: bytes) -> int:

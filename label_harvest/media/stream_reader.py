@@ -6,9 +6,9 @@ which may last for hours, but on standing still: packets must go through it. Wha
 
     {"stream": "survey", "path": ..., "track": ...}         -> survey: what `survey_media` finds
     {"stream": "frames", "survey": ..., "cutoffs": ..., "grid": ...}, then {"stream": "frames"} for the next piece
-                                                            -> piece: distinct images and the order they come in
+                                                            -> piece: distinct images, their order, what was lost so far
     {"stream": "sound", "survey": ...}, then {"stream": "sound"}
-                                                            -> piece: samples at the rate of the file
+                                                            -> piece: samples at the rate of the file, and the same
 """
 
 import logging
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from .clip import EndsError, Grid, MediaError
+from .holes import Tally
 from .process import (
     Beat,
     ChildProcess,
@@ -36,7 +37,7 @@ from .process import (
     shared_memory,
     unusable,
 )
-from .streams import DirectReader, MediaReader
+from .streams import DirectReader, Lost, MediaReader
 from .survey import MediaSurvey
 
 logger = logging.getLogger(__name__)
@@ -72,6 +73,7 @@ class ProcessReader:
         self._arrived: dict[str, list[Message]] = {}
         self._path = Path()
         self._reached: dict[str, float] = {}
+        self.lost: Lost = {}
 
     def __enter__(self) -> "ProcessReader":
         """The process starts when it is needed."""
@@ -89,7 +91,7 @@ class ProcessReader:
             OSError: Decoding processes do not work on this machine.
         """
         self._leave()
-        self._path, self._reached = path, {}
+        self._path, self._reached, self.lost = path, {}, {}
         self._ask({"stream": "survey", "path": str(path), "track": track})
         return survey_from(self._next("survey")["survey"])
 
@@ -147,6 +149,7 @@ class ProcessReader:
             if "end" in message:
                 raise EndsError(message["message"], message["end"])
             raise MediaError(message["message"], message["status"])
+        self.lost |= {kind: Tally(**tally) for kind, tally in message.get("lost", {}).items()}
         return message
 
     def _receive(self) -> Message:
@@ -222,9 +225,9 @@ class StreamService:
         """What comes next of a stream."""
         if request["stream"] == "survey":
             return self._survey(Path(request["path"]), request.get("track")), None
-        if request["stream"] == "sound":
-            return self._sound(request)
-        return self._frames(request)
+        message, arrays = self._sound(request) if request["stream"] == "sound" else self._frames(request)
+        lost = {kind: asdict(tally) for kind, tally in self._reader.lost.items()}
+        return {**message, "lost": lost}, arrays
 
     def _survey(self, path: Path, track: str | None) -> Message:
         self.name = path.name

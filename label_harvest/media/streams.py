@@ -7,7 +7,7 @@ for media of the length of the grid the same comes out of both, to the bit.
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from .clip import EndsError, Grid, MediaError
-from .holes import GAP_SECONDS
-from .packets import Recording, base_of, frame_seconds, ignore_tick, recording, seconds_of, tag_bytes
+from .holes import GAP_SECONDS, Tally
+from .packets import HOLE_SECONDS, Recording, base_of, frame_seconds, ignore_tick, recording, seconds_of, tag_bytes
 from .pixels import uprighted
 from .process import usable_cores
 from .survey import MediaSurvey, survey_media
@@ -41,7 +41,13 @@ Timed = tuple[float | None, Any]
 """A decoded frame and when it is shown or heard, in seconds from the start of the clock; None where it does not say."""
 
 
-def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", media: Recording) -> Iterator[Timed]:
+Lost = dict[str, Tally]
+"""By kind of stream, what could not be decoded and was bridged."""
+
+
+def decoded(
+    stream: "Stream", packets: "Iterable[Packet[Any]]", media: Recording, lost: Lost | None = None
+) -> Iterator[Timed]:
     """Frames of a stream in the order in which they are shown, up to the last good one.
 
     Where nothing good follows damage, the stream ends there, and `Recording.ends` says when. The time is counted in the
@@ -49,10 +55,16 @@ def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", media: Recording
     An empty packet repeats what is shown; a decoder would take it for the end. Where such packets are the last ones,
     the last frame comes once more.
 
+    Args:
+        stream: Which one.
+        packets: Its packets.
+        media: Whose it is.
+        lost: Takes what was bridged; without it nothing is, and damage with good frames behind it is an error.
+
     Raises:
-        MediaError: Damage, and frames made of what follows it.
+        MediaError: Damage that is not bridged, and frames made of what follows it.
     """
-    base, damage = base_of(stream), _Damage(stream, media)
+    base, damage = base_of(stream), _Damage(stream, media, lost)
     time, frame, end, repeated = None, None, 0.0, -math.inf
     for packet in chain(packets, [None]):
         if packet is not None and packet.size == 0:
@@ -62,6 +74,7 @@ def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", media: Recording
             time = None if frame.pts is None else media.at(frame.pts, base)
             end = max(end, (time or 0.0) + _frame_length(frame, stream))
             yield time, frame
+    damage.end(any_good=frame is not None)
     if damage.begins is not None:
         media.ends[stream.index] = end
     elif time is not None and repeated > time:
@@ -69,13 +82,22 @@ def decoded(stream: "Stream", packets: "Iterable[Packet[Any]]", media: Recording
 
 
 class _Damage:
-    """Decodes packets until damage, and then only to see that nothing good follows."""
+    """Decodes packets until damage, and then only to see that nothing good follows.
 
-    def __init__(self, stream: "Stream", media: Recording) -> None:
-        """Know no damage yet."""
+    Where damage is bridged, this holds of the last damage alone: what a broadcast lost on its way, and what comes
+    before the first good frame of a stream that begins within one, is left out, pictures up to the next key frame.
+    """
+
+    def __init__(self, stream: "Stream", media: Recording, lost: Lost | None) -> None:
+        """Know no damage yet; `lost` as in `decoded`."""
         self.begins: float | None = None
         """When it does, in seconds from the start of the clock."""
-        self._stream, self._media = stream, media
+        self._stream, self._media, self._lost = stream, media, lost
+        self._good = False  # whether a good frame has come out
+        self._open: float | None = None  # when bridged damage begins behind which nothing good has come yet
+        self._waiting = False  # for the next key frame
+        self._from = -math.inf  # earlier frames are left out, in ticks
+        self._error: Exception | None = None
         self._behind = set[int | None]()
         self._damaged: int | None = None
         self._tag = 0  # bytes left of a tag among packets of MP3
@@ -90,6 +112,8 @@ class _Damage:
             MediaError: A frame comes out that is made of what follows damage.
         """
         pts = None if packet is None else packet.pts
+        if self._is_left_out(packet):
+            return
         if self.begins is not None:
             self._behind.add(pts)
         frames = None if unusable else self._frames_of(packet)
@@ -99,7 +123,7 @@ class _Damage:
             if frame.is_corrupt:
                 self._note(frame.pts)
             elif self.begins is None:
-                yield frame
+                yield from self._taken(frame)
             elif self._is_behind(frame):
                 when = f" at {self.begins:.2f} s" if self.begins < math.inf else ""
                 raise MediaError(f"damaged {self._stream.type}{when}; fetch it again or leave it out")
@@ -115,7 +139,10 @@ class _Damage:
             return []
         try:
             return self._stream.codec_context.decode(packet)  # type: ignore[attr-defined, no-any-return]
-        except av.error.InvalidDataError:
+        except (av.error.BlockingIOError, av.error.MemoryError):
+            raise
+        except av.error.FFmpegError as error:  # of what is no sound decoders say many things
+            self._error = self._error or error
             if packet is None or self._stream.type == "video":
                 return None
             if self._stream.codec_context.name.startswith("mp3") and (size := tag_bytes(bytes(packet))):
@@ -131,8 +158,45 @@ class _Damage:
         late = self._stream.type == "audio" and self.begins is not None and self._at(frame.pts) >= self.begins
         return frame.pts in self._behind or late
 
-    def _note(self, pts: int | None) -> None:
+    def _is_left_out(self, packet: "Packet[Any] | None") -> bool:
+        """Whether a packet builds on bridged damage, as all do up to the next key frame of a video."""
+        if self._waiting and packet is not None and packet.is_keyframe:
+            self._waiting, self._from = False, -math.inf if packet.pts is None else packet.pts
+        return self._waiting and packet is not None
+
+    def _taken(self, frame: Any) -> Iterator[Any]:  # noqa: ANN401 - of a picture or of sound
+        """A frame again, if it is good, so that what is open was a gap."""
+        if self._from > -math.inf and (frame.pts is None or frame.pts < self._from):
+            return
+        self._from, self._good = -math.inf, True
+        if self._open is not None and self._lost is not None:
+            start, self._open = max(0.0, self._open), None
+            seconds = max(0.0, self._at(frame.pts) - start) if frame.pts is not None and start < math.inf else 0.0
+            if seconds > HOLE_SECONDS and self._stream.type == "audio":
+                raise MediaError(f"damaged audio at {start:.2f} s; fetch it again or leave it out")
+            self._lost.setdefault(self._stream.type, Tally()).add(start if start < math.inf else 0.0, seconds)
+        yield frame
+
+    def end(self, *, any_good: bool) -> None:
+        """No frame comes any more: what is open is the end.
+
+        Raises:
+            FFmpegError: Why there never was a frame.
+        """
+        import av
+
         if self.begins is None:
+            self.begins = self._open
+        if self._error and not any_good and not isinstance(self._error, av.error.InvalidDataError):
+            raise self._error
+
+    def _note(self, pts: int | None) -> None:
+        begins_within = not self._good and self._media.container.format.name != "flac"  # whose times are wrong then
+        if self._lost is not None and (self._media.is_broadcast or begins_within):
+            self._open = self._at(pts) if self._open is None else self._open
+            if self._stream.type == "video":
+                self._waiting, self._from = True, math.inf
+        elif self.begins is None:
             self.begins, self._damaged = self._at(pts), pts
 
     def _at(self, pts: int | None) -> float:
@@ -333,6 +397,10 @@ def mono_of(samples: np.ndarray) -> np.ndarray:
 class MediaReader(Protocol):
     """Whoever reads a recording, piece by piece: `DirectReader`, or `stream_reader.ProcessReader`."""
 
+    @property
+    def lost(self) -> Lost:
+        """What could not be decoded so far of the file surveyed last, and was bridged."""
+
     def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
         """See `survey_media`."""
 
@@ -349,20 +417,24 @@ class DirectReader:
 
     tick: Callable[[], None] = ignore_tick
     """Called for every packet, to show that decoding gets on."""
+    lost: Lost = field(default_factory=dict, compare=False)
+    """What could not be decoded so far of the file surveyed last, and was bridged."""
 
     def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
         """See `survey_media`."""
+        self.lost.clear()
         return survey_media(path, tick=self.tick, track=track)
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
         seconds, track = survey.video_seconds or 0.0, _track_of(survey)
-        return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, track=track, joined=survey.joined)
+        joined, lost = survey.joined, self.lost
+        return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, track=track, joined=joined, lost=lost)
 
     def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
         track, joined = _track_of(survey), survey.joined
-        return sound_of(survey.path, survey.seconds, tick=self.tick, track=track, joined=joined)
+        return sound_of(survey.path, survey.seconds, tick=self.tick, track=track, joined=joined, lost=self.lost)
 
 
 def _track_of(survey: MediaSurvey) -> str | None:
@@ -378,6 +450,7 @@ def frames_at(
     tick: Callable[[], None] = ignore_tick,
     track: str | None = None,
     joined: bool = True,
+    lost: Lost | None = None,
 ) -> Iterator[np.ndarray]:
     """The pictures of a file at many times, see `shown_at`; what lies behind the last time is not decoded.
 
@@ -389,6 +462,7 @@ def frames_at(
         tick: Called for every packet.
         track: Which audio stream is heard with it, see `Recording.stream`.
         joined: Whether the clock may start again.
+        lost: Takes what was bridged.
 
     Yields:
         uint8 [H, W, 3] RGB upright, all of the size of the first; the same array where the frame is the same.
@@ -402,14 +476,15 @@ def frames_at(
         assert stream is not None, "the survey says that there is a video"
         stream.codec_context.thread_count = min(usable_cores(), _THREADS)
         packets = media.packets([stream], beside=beside, damaged=True, tick=tick)
-        frames = decoded(stream, bridged(packets, media), media)
+        frames = decoded(stream, bridged(packets, media), media, {} if lost is None else lost)
         pictures = Pictures(KEPT_PIXELS)
         try:
             for frame in shown_at(stream, frames, cutoffs, seconds=seconds, grid=grid, to_end=False):
                 yield pictures.of(frame)
-        except EndsError:
-            if stream.index not in media.ends:
+        except EndsError as error:
+            if stream.index not in media.ends and stream.index not in media.holes:
                 raise
+            media.ends.setdefault(stream.index, error.end)  # no key frame comes behind what was left out
         end = media.ends.get(stream.index)
     if end is not None:
         raise EndsError(f"{path.name}: its video is damaged from {end:.1f} s on", end)
@@ -422,6 +497,7 @@ def sound_of(
     tick: Callable[[], None] = ignore_tick,
     track: str | None = None,
     joined: bool = True,
+    lost: Lost | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file from the start of the container's clock, as it lies there, up to its last good frame.
 
@@ -431,6 +507,7 @@ def sound_of(
         tick: Called for every packet.
         track: Which audio stream, see `Recording.stream`.
         joined: Whether the clock may start again.
+        lost: Takes what was bridged.
 
     Yields:
         (samples per second, which stay the same; float32 [n] mono).
@@ -442,7 +519,7 @@ def sound_of(
         stream, beside = media.stream("audio", track), [media.stream("video")] if joined else []
         assert stream is not None, "the survey says that there is sound"
         packets = bridged(media.packets([stream], beside=beside, damaged=True, tick=tick), media)
-        rate, pieces = heard(decoded(stream, packets, media), seconds + 2)
+        rate, pieces = heard(decoded(stream, packets, media, {} if lost is None else lost), seconds + 2)
         position = 0
         for piece in pieces:
             yield rate, mono_of(piece)

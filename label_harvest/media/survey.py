@@ -116,8 +116,14 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = ignore_tick, tr
         if video is not None and video.codec_context.width * video.codec_context.height > MOST_PIXELS:
             size = f"{video.codec_context.width} x {video.codec_context.height}"
             raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
-        times = FrameTimes()
+        times, known = FrameTimes(), _kinds(media.container)
+        tracks = audio_tracks(media.container)
         spans = _stream_spans(media, [stream for stream in (video, audio) if stream is not None], tick, times)
+        later = [
+            kind for index, kind in _kinds(media.container).items() if index not in known and kind in ("audio", "video")
+        ]
+        if audio is None and "audio" in known.values():
+            later.append("audio")
         shown, heard = (spans.get(stream.index) if stream else None for stream in (video, audio))
         promised = float(video.average_rate) if video and video.average_rate else None
         rate, even = times.rate(base_of(video), promised, media.clock) if video else (None, None)
@@ -135,10 +141,13 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = ignore_tick, tr
             video_start=shown.start if shown else 0.0,
             audio_start=heard.start if heard else 0.0,
             audio_track=track_of(media.container, audio),
-            audio_tracks=audio_tracks(media.container),
+            audio_tracks=tracks,
             video_holes=_unseen(media, shown, heard),
             audio_holes=tuple(heard.reach.holes) if heard else (),
-            notes=_notes(path, media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
+            notes=(
+                *_notes(path, media, shown, heard, times.lost(base_of(video), media.clock) if video else Tally()),
+                *(f"it has another {kind} stream that begins later, which is not read" for kind in later),
+            ),
             joined=bool(media.restarts),
             oddities=_oddities(media, heard),
         )
@@ -147,6 +156,11 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = ignore_tick, tr
     if survey.seconds > MOST_SECONDS:
         raise MediaError(f"{path.name}: its timestamps reach {survey.seconds / 3600:.0f} hours; convert the file")
     return survey
+
+
+def _kinds(container: "av.container.InputContainer") -> dict[int, str]:
+    """By index of the stream, whether it is video, audio or another, as far as the file has been read."""
+    return {stream.index: stream.type for stream in container.streams}
 
 
 def _unseen(media: Recording, shown: "_Spans | None", heard: "_Spans | None") -> tuple[Span, ...]:
@@ -267,7 +281,7 @@ class _Spans:
             try:
                 frames = context.decode(packet)  # type: ignore[attr-defined]
                 whole = not any(frame.is_corrupt for frame in frames)
-            except av.error.InvalidDataError:
+            except av.error.FFmpegError:  # as in streams.py
                 whole = False
             good, bad = good or whole, None if whole else bad or (start, end)
         if good and bad:

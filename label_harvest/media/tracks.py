@@ -43,7 +43,7 @@ def _language(stream: "av.AudioStream") -> str:
 
 def _kind(stream: "av.AudioStream") -> tuple[str, ...]:
     context = stream.codec_context
-    if context is None:
+    if context is None or context.type != "audio":  # a stream of a broadcast may change what it is
         return ("of an unknown codec",)
     channels = context.channels
     return context.name, f"{channels} channel{'s' if channels > 1 else ''}" if channels else ""

@@ -25,7 +25,7 @@ from .clip import ClipMedia, EndsError, Grid, MediaError, frame_indices
 from .frames import slot_image
 from .holes import Span, left_of
 from .resample import sound_at
-from .streams import DirectReader, MediaReader
+from .streams import DirectReader, Lost, MediaReader
 from .survey import MediaSurvey
 
 LEAST_SHARE = 0.1
@@ -106,7 +106,19 @@ def read_windows(
         padding = grid.num_segments - len(here)
         clip = ClipMedia(picture[0], waveform, grid, slots=picture[1])
         valid = np.arange(grid.num_segments) < len(here)
+        if start == starts[-1]:
+            found.notes += lost_notes(reader.lost)
         yield Window(start, clip, np.pad(here, ((0, padding), (0, 0))), valid, found.said())
+
+
+def lost_notes(lost: Lost) -> list[str]:
+    """What is to be said of what was bridged."""
+    stays = {"audio": "silence is heard there", "video": "the last good picture stays until the next whole one"}
+    return [
+        f"its {kind} cannot be decoded: {tally.said()}; {stays[kind]}"
+        for kind, tally in sorted(lost.items())
+        if tally.count
+    ]
 
 
 @dataclass
