@@ -37,15 +37,16 @@ Thresholds = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 class PostProcessing:
     """How probabilities become decisions. The defaults are those of HAN and VALOR.
 
-    Thresholds may be given as numbers, lists or arrays; they are kept as floats and tuples of floats.
+    Thresholds may be given as numbers, lists or arrays: one number, [C], or [M] rows of one number or of C. They are
+    kept as floats and tuples of floats.
     """
 
     segment_threshold: Thresholds = 0.5
-    """A segment is marked from this probability on: one number, [C], or [M] rows of one number or of C."""
+    """A segment is marked from this probability on."""
     gate: str | tuple[str, ...] = "clip"
     """Which clip-level probability a class must reach as well: clip, modality or none; or one for each modality."""
     clip_threshold: Thresholds = 0.5
-    """The gate opens from this probability on, in the same forms; without meaning for the gate none.
+    """The gate opens from this probability on; without meaning for the gate none.
 
     An empty row says that the thresholds of that modality are yet to be given.
     """

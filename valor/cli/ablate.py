@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from valor.demo.options import DemoOptions
 from valor.experiments.options import AblateOptions
 from valor.experiments.rows import GROUPS
 
@@ -46,7 +47,8 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--data", type=Path, metavar="DIR", help="a demo's data/ or LLP's (a demo world in OUT/data)")
     command.add_argument("--out", type=Path, default=Path("ablation"), metavar="DIR", help="runs and table (ablation)")
     ABLATION.add(command, "seeds", "groups", "jobs")
-    command.add_argument("--clips", type=int, metavar="N", help="clips of a demo world that is made here (700)")
+    usual = DemoOptions.clips
+    command.add_argument("--clips", type=int, metavar="N", help=f"clips of a demo world that is made here ({usual})")
     ABLATION.add(command, "search", "changes")
     return command
 

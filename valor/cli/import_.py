@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.datasets import dataset_of
-from valor.data.feature_options import FEATURE_KINDS, PRECISIONS
+from valor.data.feature_options import FEATURE_KINDS, PACKED, PRECISIONS
 from valor.data.vocabulary import class_names, read_vocabulary
-from valor.parsers.options import NORM_ORDERS
+from valor.parsers.options import NORM_ORDERS, ParserOptions
 
 from .command import DONE, Commands, add_shared, new_command
 from .options import Parser
@@ -41,11 +41,16 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--annotations", type=Path, metavar="DIR", help="annotation tables (SOURCE)")
     command.add_argument("--splits", metavar="LIST", help="splits, separated by commas (all)")
     command.add_argument("--kinds", metavar="LIST", help=f"feature kinds (those there of {KINDS_HELP})")
-    command.add_argument("--precision", choices=PRECISIONS, help="of packed features (float16)")
+    command.add_argument("--precision", choices=PRECISIONS, help=f"of packed features ({PACKED})")
     command.add_argument("--allow-missing", action="store_true", help="go on without clips that have no file")
     command.add_argument("--allow-untagged", action="store_true", help="accept labels outside the clip's tags")
-    command.add_argument("--norm-order", choices=NORM_ORDERS, help="of the checkpoint, which cannot tell (post)")
-    command.add_argument("--heads", type=int, metavar="N", help="attention heads of the checkpoint (8; 1 of HAN)")
+    usual = ParserOptions
+    command.add_argument(
+        "--norm-order", choices=NORM_ORDERS, help=f"of the checkpoint, which cannot tell ({usual.norm_order})"
+    )
+    command.add_argument(
+        "--heads", type=int, metavar="N", help=f"attention heads of the checkpoint ({usual.num_heads}; 1 of HAN)"
+    )
     add_shared(command, "classes")
     command.also(class_names="--classes")
     return command
@@ -88,7 +93,7 @@ def _features(cli: argparse.Namespace) -> int:
         if others:
             say(f"{kind}: {len(others):,} files belong to no clip of these splits, such as {others[0]}")
     refuse_missing(coverage, allow_missing=cli.allow_missing)
-    options = {"precision": cli.precision or "float16", "allow_missing": cli.allow_missing, "progress": not cli.quiet}
+    options = {"precision": cli.precision or PACKED, "allow_missing": cli.allow_missing, "progress": not cli.quiet}
     for kind in kinds:
         for split in splits:
             card = import_features(cli.source, split, kind, out=out, **options)
@@ -121,7 +126,7 @@ def _checkpoint(cli: argparse.Namespace) -> int:
         cli.source,
         cli.out,
         class_names=class_names(read_vocabulary(cli.classes or "llp")),
-        norm_order=cli.norm_order or "post",
+        norm_order=cli.norm_order or ParserOptions.norm_order,
         num_heads=cli.heads,
     )
     parser, features = recipe.parser, recipe.features

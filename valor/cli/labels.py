@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.label_file import LABEL_FACTS
-from valor.labelling.options import LabelOptions
+from valor.labelling.options import SOFT_TEMPERATURE, LabelOptions
 from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
@@ -58,7 +58,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--soft", action="store_true", help="probabilities sigmoid((logit - threshold) / temperature) instead of labels"
     )
-    command.add_argument("--temperature", type=float, metavar="LOGITS", help="of soft labels (1)")
+    command.add_argument("--temperature", type=float, metavar="LOGITS", help=f"of soft labels ({SOFT_TEMPERATURE:g})")
     LABELS.add(command, *LABELS.names[1:])
     command.also(raw_maps="--raw-maps")
     return command
@@ -66,11 +66,11 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    if cli.soft and cli.export:
-        raise ValueError("the published layout holds labels of 0 and 1; give either --soft or --export")
     if cli.temperature is not None and not cli.soft:
         raise ValueError("--temperature is for soft labels; add --soft")
-    temperature = 1.0 if cli.temperature is None else cli.temperature
+    if cli.temperature is None:
+        cli.flags = {**cli.flags, "temperature": "--soft"}  # which alone says that there is one
+    temperature = SOFT_TEMPERATURE if cli.temperature is None else cli.temperature
     options = LABELS.read(cli, temperature=temperature if cli.soft else None, export=cli.export is not None)
     from valor.labelling.make import make_labels
 

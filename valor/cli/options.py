@@ -216,19 +216,22 @@ class Fields(Generic[T]):
             kind["help"] = _help(docs.get(name) or name.replace("_", " "), default)
             command.add_argument(flag, dest=name, **(kind | more))
 
+    def typed(self, cli: argparse.Namespace) -> dict[str, Any]:
+        """By field, what was typed or has a default on the command line."""
+        typed = {name: getattr(cli, name, None) for name in self._options}
+        return {
+            name: _value(self._known[name], self._options[name].spelled.split()[0], value)
+            for name, value in typed.items()
+            if value is not None
+        }
+
     def read(self, cli: argparse.Namespace, **given: Any) -> T:  # noqa: ANN401
         """The dataclass as it was typed; what is not typed has its default, what is given here stands.
 
         Raises:
             ValueError: The dataclass refuses a value.
         """
-        typed = {name: getattr(cli, name, None) for name in self._options if name not in given}
-        values = {
-            name: _value(self._known[name], self._options[name].spelled.split()[0], value)
-            for name, value in typed.items()
-            if value is not None
-        }
-        return self.of(**values, **given)
+        return self.of(**{**self.typed(cli), **given})
 
 
 def _kind(field: Field[Any]) -> Any:  # noqa: ANN401
@@ -252,8 +255,15 @@ def _value(field: Field[Any], flag: str, typed: Any) -> Any:  # noqa: ANN401
     origin = get_origin(_kind(field))
     if origin is tuple:
         return tuple(name.strip() for name in typed.split(",") if name.strip()) if type(typed) is str else tuple(typed)
-    if origin is None or not issubclass(origin, Mapping):
-        return typed
+    return typed if origin is None or not issubclass(origin, Mapping) else by_role(typed, flag)
+
+
+def by_role(typed: Sequence[str], flag: str) -> dict[str, str]:
+    """ROLE=VALUE typed several times, taken apart.
+
+    Raises:
+        ValueError: An entry is none, or a role is given twice; names the option.
+    """
     found: dict[str, str] = {}
     for entry in typed:
         role, _, value = entry.partition("=")

@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING
 from valor.data.parse_file import Parse, write_parse
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.data.vocabulary import is_file
-from valor.eval.decide import GATES, PostProcessing
+from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import THEMES, Style
+from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.process import DecodeLimits
+from valor.label_harvest.teachers.teacher import ROLES
+from valor.training.options import DEVICES, TrainOptions
 from valor.video.formats.formats import FORMATS, write_events
 from valor.video.formats.timeline import CLOCKS
-from valor.video.options import BatchOptions, ParseOptions, ZeroShotOptions
+from valor.video.options import DEFAULT_TEACHERS, BatchOptions, ParseOptions, ZeroShotOptions
 from valor.video.picture import write_picture
 from valor.viewer.options import SourceOptions
 from valor.viewer.page import write_page
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Fields, Option, Parser, typed_words
+from .options import Fields, Option, Parser, by_role, typed_words
+from .scored import RULE, add_thresholds
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -41,8 +45,15 @@ PARSING = Fields(ParseOptions, hop="--hop N", audio_track="--audio-track N|LANG"
 ZERO_SHOT = Fields(ZeroShotOptions, temperature=Option("--temperature L", {"default": None}))
 LIMITS = Fields(
     DecodeLimits,
-    seconds=Option("--decode-timeout S", {"help": "seconds decoding may stand still (60); 0 decodes without limits"}),
-    memory=Option("--decode-memory MIB", {"help": "memory decoding may take (4096)"}),
+    seconds=Option(
+        "--decode-timeout S",
+        {"help": f"seconds decoding may stand still ({DecodeLimits.seconds:g}); 0 decodes without limits"},
+    ),
+    memory=Option("--decode-memory MIB", {"help": f"memory decoding may take ({DecodeLimits.memory})"}),
+)
+DEVICE = Fields(
+    TrainOptions,
+    device=Option("--device", {"choices": DEVICES, "help": f"where the parser runs ({TrainOptions.device})"}),
 )
 
 
@@ -71,12 +82,14 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--teacher-checkpoint", action="append", default=[], metavar="ROLE=PATH", help="local weights of a teacher"
     )
-    command.add_argument("--audio", metavar="NAME", help="who listens with --zero-shot (clap-630k-fusion)")
-    command.add_argument("--visual", metavar="NAME", help="who looks with --zero-shot (clip-vit-l14)")
-    command.add_argument("--window", type=int, default=10, metavar="N", help="segments of a window (10)")
+    for role, does in (("audio", "listens"), ("visual", "looks")):
+        usual = DEFAULT_TEACHERS[role]
+        command.add_argument(f"--{role}", metavar="NAME", help=f"who {does} with --zero-shot ({usual})")
+    segments = Grid.num_segments
+    command.add_argument("--window", type=int, default=segments, metavar="N", help=f"segments of a window ({segments})")
     PARSING.add(command)
     LIMITS.add(command)
-    command.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"), help="for the parser (auto)")
+    DEVICE.add(command)
     command.also(checkpoints="--teacher-checkpoint", teacher_checkpoints="--teacher-checkpoint")
     return command
 
@@ -95,11 +108,9 @@ def _add_outputs(command: Parser) -> None:
 
 def _add_rule(command: Parser) -> None:
     """How probabilities become events."""
-    command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
-    command.add_argument("--gate", choices=GATES, help="probability that must also pass 0.5 (clip; none alone)")
-    command.add_argument("--thresholds", type=Path, metavar="FILE", help="thresholds of `valor calibrate`")
+    RULE.add(command)
+    add_thresholds(command)
     ZERO_SHOT.add(command)
-    command.also(segment_threshold="--threshold")
 
 
 def run(cli: argparse.Namespace) -> int:
@@ -152,7 +163,7 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError(f"--window must be at least 1, got {cli.window}")
     if all(media.problem for media in inputs):
         raise ValueError("nothing to parse: " + "; ".join(f"{media.path}: {media.problem}" for media in inputs))
-    alone = [f"--{name}" for name in files if name in ("json", "png", "audacity", "elan", "webvtt")]
+    alone = [f"--{name}" for name in files if name in ("json", "png") or name in FORMATS and not FORMATS[name].many]
     if len(inputs) > 1 and alone:
         raise ValueError(
             f"{', '.join(alone)} is for one VIDEO, got {len(inputs)}; use --out DIR and --formats for several"
@@ -204,12 +215,10 @@ def _system(cli: argparse.Namespace) -> "ParsingSystem":
 
 
 def _checkpoints(given: list[str]) -> dict[str, str]:
-    found = {}
-    for entry in given:
-        role, _, path = entry.partition("=")
-        if role not in ("visual", "audio", "fused") or not path:
-            raise ValueError(f"--teacher-checkpoint must be visual=PATH or audio=PATH, got {entry!r}")
-        found[role] = path
+    found = by_role(given, "--teacher-checkpoint")
+    for role in found:
+        if role not in ROLES:
+            raise ValueError(f"--teacher-checkpoint must be visual=PATH or audio=PATH, got {role}={found[role]}")
     return found
 
 
@@ -229,8 +238,7 @@ def _options(cli: argparse.Namespace, files: dict[str, Path]) -> BatchOptions:
 
 def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> PostProcessing:
     """What was typed, over the rule of the system."""
-    typed = {"segment_threshold": cli.threshold, "gate": cli.gate}
-    rule = replace(system.default_rule, **{name: value for name, value in typed.items() if value is not None})
+    rule = replace(system.default_rule, **RULE.typed(cli))
     if cli.thresholds and cli.zero_shot is None:
         return apply_calibration(read_calibration(cli.thresholds, system.class_names), rule)
     return rule

@@ -17,10 +17,24 @@ from valor.eval.decide import GATES, PRESETS, PostProcessing, preset
 from valor.label_harvest.store.manifest import media_id
 
 from .command import add_shared
-from .options import Parser
+from .options import Fields, Option, Parser
 
 if TYPE_CHECKING:
     from valor.scoring.system import ScoredSystem
+
+RULE = Fields(
+    PostProcessing,
+    gate=Option(
+        "--gate",
+        {
+            "choices": GATES,
+            "default": None,  # not typed: as what is decided says
+            "help": f"probability that must also reach {PostProcessing.clip_threshold} (the first there is of clip, "
+            "modality, none)",
+        },
+    ),
+    segment_threshold=Option("--threshold P", {"default": None}),
+)
 
 
 def add_truth(command: Parser, *, required: bool = True) -> None:
@@ -46,13 +60,7 @@ def add_rule(command: Parser) -> None:
     command.add_argument(
         "--preset", choices=PRESETS, help="post-processing of a published system (cmpae needs --thresholds)"
     )
-    command.add_argument(
-        "--gate",
-        choices=GATES,
-        help="probability that must also pass 0.5 (default: what the file holds, none if it holds none)",
-    )
-    command.add_argument("--threshold", type=float, metavar="P", help="segment threshold, inclusive (0.5)")
-    command.also(segment_threshold="--threshold")
+    RULE.add(command)
     command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
 
 
@@ -179,10 +187,10 @@ def typed_rule(cli: argparse.Namespace, predictions: Predictions) -> PostProcess
     """The rule of --gate and --threshold; None where neither was typed and the predictions' own gate decides."""
     held = (predictions.predicted, predictions.clip_probs, predictions.modality_probs)
     ungated = all(array is None for array in held)
-    if not cli.gate and cli.threshold is None:
+    asked = RULE.typed(cli)
+    if not asked:
         ruled = cli.preset or getattr(cli, "thresholds", None)
         return PostProcessing(gate="none") if ungated and not ruled else None
     if cli.preset:
         raise ValueError("--preset says gate and threshold already; leave --gate and --threshold out")
-    asked = {"segment_threshold": cli.threshold, "gate": cli.gate or ("none" if ungated else gate_of(predictions))}
-    return PostProcessing(**{name: value for name, value in asked.items() if value is not None})
+    return PostProcessing(**{"gate": "none" if ungated else gate_of(predictions), **asked})

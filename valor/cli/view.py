@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.viewer.documents import Document
-from valor.viewer.options import SourceOptions
+from valor.viewer.options import HOST, SourceOptions
 from valor.viewer.page import write_page
 
 from .command import DONE, Commands, new_command
@@ -54,7 +54,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--no-embed", dest="embed", action="store_false", help="link media from --out, however small")
     command.add_argument("--corrections", type=Path, metavar="DIR", help="where corrections go (SOURCE.corrections)")
-    command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on (127.0.0.1)")
+    command.add_argument("--host", default=HOST, metavar="ADDRESS", help=f"address to listen on ({HOST})")
     command.add_argument("--port", type=int, default=0, metavar="N", help="port to listen on (one for each folder)")
     command.add_argument("--no-browser", action="store_true", help="only print the address")
     add_rule(command)

@@ -8,6 +8,8 @@ FEATURE_KINDS = ("vggish", "res152", "r2plus1d", "clap", "clip")
 """The published kinds; `valor.data.feature_files` has a reader for each."""
 PRECISIONS = ("float32", "float16")
 """How features can be kept in memory."""
+PACKED = "float16"
+"""How published features are packed unless the other is asked for."""
 MISSING = ("refuse", "drop")
 """What can be done about clips without features or pseudo labels."""
 

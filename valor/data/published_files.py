@@ -43,6 +43,7 @@ from .feature_files import (
     read_feature_file,
     read_label_files,
 )
+from .feature_options import PACKED
 from .label_file import FILE_NAME, PseudoLabels, write_pseudo_labels
 from .packed import PRECISIONS, PackedCard, packed_cards, read_packed, write_packed
 from .provenance import of_folder, of_labels, pass_mark, told_by
@@ -149,7 +150,7 @@ def import_features(
     kind: str,
     *,
     out: Path | None = None,
-    precision: str = "float16",
+    precision: str = PACKED,
     allow_missing: bool = False,
     progress: bool = True,
 ) -> PackedCard:

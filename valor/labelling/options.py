@@ -5,6 +5,9 @@ from pathlib import Path
 
 from valor.label_harvest.places.place import Place
 
+SOFT_TEMPERATURE = 1.0
+"""Of soft labels unless another is asked for, in logits."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:

@@ -33,7 +33,12 @@ _SOME = 3
 
 
 def import_checkpoint(
-    path: Path, out: Path, *, class_names: Sequence[str], norm_order: str = "post", num_heads: int | None = None
+    path: Path,
+    out: Path,
+    *,
+    class_names: Sequence[str],
+    norm_order: str = ParserOptions.norm_order,
+    num_heads: int | None = None,
 ) -> Recipe:
     """Turn a published checkpoint into a run folder that `valor predict` can use.
 
@@ -142,7 +147,7 @@ def infer_options(
             motion_width=widths["motion"][1],
             hidden_width=widths["audio"][0],
             num_layers=len({match[1] for name in state if (match := _LAYER.match(name))}),
-            num_heads=num_heads or (1 if han else 8),
+            num_heads=num_heads or (1 if han else ParserOptions.num_heads),
             feedforward_width=_matrix(ours["encoder.layers.0.widen.weight"])[0],
             num_classes=_matrix(ours["classifier.weight"])[0],
             norm_order=norm_order,

@@ -28,6 +28,7 @@ from valor.parsers.options import ParserOptions
 
 from .checkpoint import CheckpointCard, git_revision, read_checkpoint
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
+from .options import DEVICES
 from .predict import predict_split
 from .recipes import Recipe, features_from_json, recipe_to_json
 from .run_folder import LAST, RECIPE, refuse_several_seeds
@@ -230,7 +231,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         ValueError: Another name, or a GPU is asked for and there is none.
     """
-    if name not in ("auto", "cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+    if name not in DEVICES or (name == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"device must be auto, cpu, or cuda where there is a GPU, got {name!r}")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 

@@ -7,6 +7,9 @@ from pathlib import Path
 from valor.data.predictions import Predictions
 from valor.eval.decide import PostProcessing
 
+HOST = "127.0.0.1"
+"""Where the viewer listens unless another address is asked for: reached from this machine alone."""
+
 Rule = Callable[[Predictions], PostProcessing | None]
 
 

@@ -30,6 +30,7 @@ from valor.label_harvest.strict_json import loads
 from .corrections import BusyError, ConflictError, Corrections
 from .documents import Document
 from .media_files import media_type, open_media
+from .options import HOST
 from .page import build_page, pack_clip
 
 _LOG = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class ViewerServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, site: ViewerSite, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, site: ViewerSite, *, host: str = HOST, port: int = 0) -> None:
         """Listen, not yet answering.
 
         Raises:

@@ -98,7 +98,7 @@ def test_what_the_documentation_promises_is_understood(line):
 
 def test_what_is_not_typed_has_the_documented_value():
     cli = build_argument_parser().parse_args("evaluate p.npz --annotations a --split test".split())
-    assert (cli.truth, cli.gate, cli.threshold, cli.subset, cli.json) == (None, None, None, False, None)
+    assert (cli.truth, cli.gate, cli.segment_threshold, cli.subset, cli.json) == (None, None, None, False, None)
     cli = build_argument_parser().parse_args("predict r --data d --out p.npz".split())
     assert cli.split is None  # both are the data set's to say
 

@@ -321,6 +321,14 @@ def _actions():
                     yield words, action
 
 
+@pytest.mark.parametrize("option", ["--gate", "--threshold", "--device"])
+def test_an_option_of_several_commands_has_one_default(option):
+    """And, but for the device, one help: a rule is the same whatever it decides."""
+    found = [action for parser in commands().values() for action in parser._actions if option in action.option_strings]
+    assert len(found) > 2 and len({action.default for action in found}) == 1
+    assert option == "--device" or len({(action.dest, action.help) for action in found}) == 1
+
+
 @pytest.mark.parametrize("typed", ["1_0", "\u0661\u0660", "\uff11\uff10", "1_0.5", "ten", ""])
 def test_every_option_takes_plain_numbers_alone(typed):
     kinds = {action.type for _, action in _actions()}

@@ -142,7 +142,10 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         (["a.mp4"], "give either --checkpoint RUN or --zero-shot NAMES"),
         (["a.mp4", "--checkpoint", "x", "--zero-shot", "Dog"], "give either"),
         (["none.mp4", "--checkpoint", "x"], "nothing to parse: none.mp4: no such file"),
-        (["a.mp4", "b.mp4", "--checkpoint", "x", "--elan", "o.eaf"], "--elan is for one VIDEO, got 2"),
+        *(
+            (["a.mp4", "b.mp4", "--checkpoint", "x", f"--{name}", "o"], f"--{name} is for one VIDEO, got 2")
+            for name in ("json", "png", *(name for name, kept in FORMATS.items() if not kept.many))
+        ),
         (["a.mp4", "--checkpoint", "x", "--png", "o.gif"], "--png must end in .png or .svg"),
         (["a.mp4", "--checkpoint", "x", "--html", "o.txt"], "--html must end in .html"),
         (["a.mp4", "--checkpoint", "x", "--csv", "a.mp4"], "--csv a.mp4 would overwrite the VIDEO"),
@@ -166,6 +169,7 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         (["a.mp4", "--checkpoint", "x", "--audio", "clap"], "are for --zero-shot"),
         (["a.mp4", "--checkpoint", "x"], "no such checkpoint"),
         (["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "eyes=f"], "must be visual=PATH or audio=PATH"),
+        (["a.mp4", "--checkpoint", "x", *("--teacher-checkpoint", "audio=f") * 2], "must be ROLE=VALUE, once for each"),
     ],
 )
 def test_wrong_use_is_said(tmp_path, monkeypatch, capsys, typed, said):
