@@ -56,7 +56,7 @@ def test_training_runs_on_imported_features_and_labels_alone(data, tmp_path):
     for table in data.glob("*.csv"):
         shutil.copy(table, packed)
     small = [f"--set=parser.{name}={getattr(SMALL, name)}" for name in ("hidden_width", "num_heads", "num_layers")]
-    once = ("--set=fit.epochs=1", "--set=fit.warmup_epochs=0", "--quiet")
+    once = ("--set=fit.epochs=1", "--set=fit.warmup_epochs=0", "--no-test", "--quiet")
     out = well(typed("train", "valor++", "--data", packed, "--out", tmp_path / "run", *small, *once))
     assert "selected epoch 1" in out and (tmp_path / "run/best.safetensors").is_file()
     well(typed("export", "checkpoint", tmp_path / "run", "--out", tmp_path / "checkpoint_best.pt", "--quiet"))
