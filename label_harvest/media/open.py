@@ -15,6 +15,18 @@ _NAME_OTHERS = frozenset(("applehttp", "concat", "dash", "hls", "imf", "mlv", "r
 """Formats of FFmpeg whose files name or imply other files or addresses, which it would open."""
 _FIRST_BYTES = {b"#EXTM3U": "a playlist", b"ffconcat version": "a playlist", b"v=0\r\n": "a session description"}
 """How such files begin."""
+_FIRSTS = (
+    b"ftyp",  # MP4, behind the size of the box
+    b"\x1aE\xdf\xa3",  # Matroska and WebM
+    b"FLV\x01",
+    b"TTA1",
+    b"FORM",  # AIFF
+    b"caff",
+    bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c"),  # ASF
+)
+"""How files begin of which FFmpeg may read but the first, where several lie behind one another."""
+_BLOCK = 2**20
+"""Bytes looked through at once."""
 _LONGEST_START = 512
 """Bytes among which a DASH playlist says that it is one."""
 
@@ -90,18 +102,34 @@ def _known_damage(path: Path, error: Exception) -> str:
     return ""
 
 
-def is_followed(path: Path) -> bool:
-    """Whether another MP4 or WAV was put behind this one, of which FFmpeg reads nothing."""
+def is_followed(path: Path, read: int) -> bool:
+    """Whether another file of the kind was put behind this one, of which FFmpeg reads nothing.
+
+    Args:
+        path: The file.
+        read: Where its last packet ends, in bytes from its start.
+    """
     with path.open("rb") as file:
-        start = file.read(12)
-        if start[4:8] == b"ftyp":
-            return _boxes(file).count(b"ftyp") > 1
+        start = file.read(16)
+        if (begins := next((first for first in _FIRSTS if first in (start[: len(first)], start[4:8])), None)) and read:
+            file.seek(read)
+            return _holds(file, begins)
         size = int.from_bytes(start[4:8], "little")
-        if start[:4] != b"RIFF" or start[8:] != b"WAVE" or not size:
+        if start[:4] != b"RIFF" or start[8:12] != b"WAVE" or not size:
             return False
         file.seek(8 + size + size % 2)
         behind = file.read(12)
         return (behind[:4], behind[8:]) == (b"RIFF", b"WAVE")
+
+
+def _holds(file: BinaryIO, wanted: bytes) -> bool:
+    """Whether the rest of a file holds some bytes."""
+    kept = b""
+    while block := file.read(_BLOCK):
+        if wanted in kept + block:
+            return True
+        kept = block[-len(wanted) :]
+    return False
 
 
 def _boxes(file: BinaryIO) -> list[bytes]:

@@ -187,7 +187,7 @@ def _notes(
             f"its video lacks frames: {lost.said()}; the last picture stays, and those that follow may be wrong"
         )
     notes += [f"there is no picture from {start:.1f} s to {end:.1f} s" for start, end in _unseen(media, shown, heard)]
-    if is_followed(path):
+    if is_followed(path, max((found.read for found in (shown, heard) if found), default=0)):
         notes.append("another file was put behind it, which is not read; take them apart")
     if media.unread:
         end = max(found.end for found in (shown, heard) if found)
@@ -259,12 +259,16 @@ class _Spans:
     reach: Reach
     start: float = math.inf
     end: float = 0.0
+    read: int = 0
+    """Where the last packet ends, in bytes from the start of the file."""
     damage: list[tuple[float, float]] = field(default_factory=list)
     last: "deque[tuple[AnyPacket, float, float]]" = field(default_factory=lambda: deque(maxlen=_LAST_PACKETS))
 
     def add(self, span: tuple[float, float], packet: "AnyPacket", *, damaged: bool) -> None:
         """Take the next packet."""
         self.reach.add(span)
+        if packet.pos is not None and packet.pos >= 0:
+            self.read = max(self.read, packet.pos + packet.size)
         if damaged:
             self.damage.append(span)
             return

@@ -80,3 +80,15 @@ def test_a_stream_that_becomes_another_is_refused_and_one_that_begins_later_is_n
             refused(path)
     path.write_bytes(picture + both)
     assert survey_media(path).notes == ("it has another audio stream that begins later, which is not read",)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [(".mkv", "aac"), (".flv", "aac"), (".tta", "tta"), (".aiff", "pcm_s16be"), (".caf", "pcm_s16le")],
+)
+def test_a_file_put_behind_another_is_read_or_noted(tmp_path, suffix, codec):
+    path = write_toy_clip(tmp_path / f"a{suffix}", sound=ToySound(seconds=1, rate=44100, codec=codec))
+    assert survey_media(path).notes == ()
+    path.write_bytes(path.read_bytes() * 3)
+    survey = survey_media(path)
+    assert survey.audio_seconds > 2.9 or any("another file was put behind it" in note for note in survey.notes)
