@@ -138,6 +138,7 @@ def write_labels(folder: Path, labels: PseudoLabels) -> None:
         labels.labels,
         absent=labels.absent,
         segments=labels.segments,
+        described=True,
     )
 
 
