@@ -272,7 +272,7 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
         KeyError: A key is missing.
     """
     record = as_object(record, "the file")
-    if (record.get("format"), record.get("version")) != (FORMAT, VERSION):
+    if (record.get("format"), record.get("version")) != (FORMAT, VERSION) or record["version"] is True:
         found = f"{record.get('format')!r} version {record.get('version')!r}"
         raise ValueError(f"expected {FORMAT!r} version {VERSION}, got {found}")
     held = as_object(record["segment_probs"], "segment_probs")
@@ -281,7 +281,8 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
     if known is None:
         raise ValueError("segment_probs must hold audio, visual or both, got neither")
     filled = [np.full(known.shape, np.nan, np.float32) if track is None else track for track in tracks]
-    gate = record["gate_probs"]
+    gate, system = record["gate_probs"], as_object(record["system"], "system")
+    as_flag(system.get("zero_shot", False), "system: zero_shot")
     if len({track.shape for track in filled}) > 1:
         raise ValueError(f"segment_probs: audio and visual are of other sizes, {[track.shape for track in filled]}")
     return Parse(
@@ -291,7 +292,7 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
         segment_probs=np.stack(filled, axis=1),
         gate_probs=None if gate is None else _probs(gate, "gate_probs", axes=3),
         decision=PostProcessing.from_dict(record["decision"]),
-        system=as_object(record["system"], "system"),
+        system=system,
         notes=tuple(as_text(note, "notes", blank=True) for note in as_list(record.get("notes", []), "notes")),
     )
 

@@ -57,6 +57,8 @@ def test_the_document_describes_every_key():
     ("change", "said"),
     [
         ({"version": 2}, "version 1"),
+        ({"version": True}, "version 1"),
+        ({"system": {"zero_shot": "yes"}}, "zero_shot must be true or false"),
         ({"segment_probs": {"audio": None, "visual": None}}, "got neither"),
         ({"classes": ["Speech"]}, "segment_probs must be"),
         ({"decision": None}, "could not be read"),
