@@ -18,8 +18,9 @@ from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.label_harvest.harvest import HarvestOptions, harvest
+from valor.label_harvest.store.listing import write_list
 from valor.label_harvest.store.manifest import HarvestManifest
-from valor.label_harvest.store.shards import ShardRow, write_shard
+from valor.label_harvest.store.shards import ShardRow, read_markers, write_shard
 from valor.label_harvest.store.store import describe, open_store
 
 
@@ -57,6 +58,7 @@ def world(tmp_path_factory):
     write_shard(
         folder, 0, arrays, [ShardRow(clip, "ok", "", own) for clip, own in zip(split.clip_ids, tags, strict=True)]
     )
+    write_list(folder, read_markers(folder))
     (data / "half.json").write_text(json.dumps({role: [5.0] * len(names) for role in teachers}))
     return data
 
