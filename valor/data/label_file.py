@@ -8,12 +8,11 @@ The label file holds
     pseudo_probs    float16 [N, T, M, C] in 0..1, soft labels
 and, where no teacher decided for a modality, so that its labels say nothing
     absent          unicode [1], its name
-and, where a labels.json was written with it
-    described_in    unicode [1], that name
 and, of clips of any length, which are padded to the longest with segments in which nothing is marked
     segments        int64 [N], how many segments each clip has
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +23,10 @@ import numpy.typing as npt
 
 from valor.eval.events import MODALITIES, event_frame, plain_marks
 from valor.label_harvest.arrays import read_npz
-from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
-from valor.label_harvest.strict_json import as_flag, as_object
-
-from .seal import sealed_json, unsealed
+from valor.label_harvest.strict_json import as_flag, as_object, loads
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,11 +38,6 @@ LABEL_FACTS = "labels.json"
 
 UNDER_WAY = "under_way"
 """Key of `labels.json` while the files beside it are being written."""
-
-_KIND, _BELONGS = "valor labels", "pseudo_labels_sha256"
-"""What `labels.json` calls itself, and its key for the label file it is of."""
-_DESCRIBED = "described_in"
-"""Array of a label file beside which there must be a `labels.json`: that name."""
 
 _HARD, _SOFT, _ABSENT, _SEGMENTS = "pseudo_labels", "pseudo_probs", "absent", "segments"
 
@@ -157,7 +149,6 @@ def write_pseudo_labels(
     *,
     absent: Sequence[str] = (),
     segments: npt.NDArray[np.integer] | None = None,
-    described: bool = False,
 ) -> None:
     """Write a pseudo-label file, whole or not at all. Soft labels are kept as float16.
 
@@ -168,7 +159,6 @@ def write_pseudo_labels(
         labels: bool [N, T, M, C], or float in 0..1.
         absent: Modalities that no teacher decided for.
         segments: int [N], of clips of any length.
-        described: Whether a `labels.json` belongs beside it, without which it is then refused.
 
     Raises:
         ValueError: The name does not end in .npz, or the labels do not fit the names.
@@ -182,18 +172,15 @@ def write_pseudo_labels(
         names[_ABSENT] = np.array(table.absent)
     if table.segments is not None:
         names[_SEGMENTS] = table.segments.astype(np.int64)
-    if described:
-        names[_DESCRIBED] = np.array([LABEL_FACTS])
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **stored)
 
 
-def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels:
+def read_pseudo_labels(path: Path | str) -> PseudoLabels:
     """Read a pseudo-label file; nothing in it is ever unpickled.
 
     Args:
         path: The file, or the folder that holds it as pseudo_labels.npz.
-        alone: Do not ask whether the `labels.json` beside it is there and of this file.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -204,7 +191,7 @@ def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
     try:
-        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS, _DESCRIBED))
+        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS))
         held = _SOFT if _SOFT in arrays and _HARD not in arrays else _HARD
         ids, classes, labels = (arrays[name] for name in ("clip_ids", "classes", held))
         for name, row in (("clip_ids", ids), ("classes", classes)):
@@ -217,29 +204,18 @@ def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels
                 kind, other = ("bool", "soft labels go under pseudo_probs")
             raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
         names = tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist())
-        table = PseudoLabels(*names, labels, tuple(absent), arrays.get(_SEGMENTS))
+        return PseudoLabels(*names, labels, tuple(absent), arrays.get(_SEGMENTS))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "
             f"be read ({error}); run `valor labels` again"
         ) from error
-    if not alone and path.name == FILE_NAME and read_label_facts(path) is None and _DESCRIBED in arrays:
-        raise ValueError(
-            f"{path}: the {LABEL_FACTS} that was written beside it, which says who made these labels, is gone; restore "
-            "it, or make the labels again"
-        )
-    return table
 
 
 def write_label_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `labels.json` of a label folder: who made its labels, whether random weights did, and what is left out.
-
-    It names the sha256 of the label file beside it, so it is written after that one.
-    """
-    file = folder / FILE_NAME
-    belongs = {_BELONGS: file_sha256(file)} if file.is_file() and not facts.get(UNDER_WAY) else {}
+    """Write `labels.json` of a label folder: who made its labels, whether random weights did, and what is left out."""
     with replaced(folder / LABEL_FACTS) as temporary:
-        temporary.write_text(sealed_json({**belongs, **facts}, _KIND, indent=1), encoding="utf-8")
+        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def read_label_facts(labels: Path) -> dict[str, Any] | None:
@@ -255,8 +231,7 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
     if not stands(path):
         return None
     try:
-        told = unsealed(path.read_bytes(), _KIND)
-        digest = told.pop(_BELONGS, None)
+        told = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         as_flag(told.get("random_weights"), "random_weights")
         for teacher, identity in as_object(told.get("teachers", {}), "teachers").items():
             as_object(identity, f"teachers: {teacher}")
@@ -266,19 +241,7 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path}: expected what `valor labels` wrote, got {error}; make the labels again") from error
     if told.get(UNDER_WAY):
         raise ValueError(f"{path}: `valor labels` was interrupted while it wrote these labels; run it again")
-    _refuse_other_file(path, digest)
     return told
-
-
-def _refuse_other_file(facts: Path, digest: object) -> None:
-    """Refuse a label file that `labels.json` is not of; None, of an older version, accepts any."""
-    file = facts.with_name(FILE_NAME)
-    if digest is None or (file.is_file() and file_sha256(file) == digest):
-        return
-    what = (
-        f"is of another {FILE_NAME} than the one beside it" if file.is_file() else f"is of {FILE_NAME}, which is gone"
-    )
-    raise ValueError(f"{facts}: {what}; restore what belongs together, or make the labels again")
 
 
 def refuse_soft(labels: PseudoLabels) -> None:

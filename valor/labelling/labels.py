@@ -138,7 +138,6 @@ def write_labels(folder: Path, labels: PseudoLabels) -> None:
         labels.labels,
         absent=labels.absent,
         segments=labels.segments,
-        described=True,
     )
 
 
