@@ -55,7 +55,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.score_file import write_scores_json
+    from valor.data.predictions import write_scores_json
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
     from valor.scoring.layout import Evaluation, full_report
     from valor.scoring.system import anchor_scores

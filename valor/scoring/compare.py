@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
 from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
-from valor.data.score_file import read_scores_json
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
@@ -369,7 +368,7 @@ def read_run(run: str | Path) -> TableRow:
 def _read_scores(path: Path) -> TableRow:
     """One score file as a row."""
     try:
-        report = read_scores_json(path)
+        report = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         as_flag(report.get("simulated", False), "simulated")
         scores = TenScores.from_dict(report)
         spread = None

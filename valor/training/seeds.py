@@ -15,8 +15,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from valor.data.predictions import score_predictions, write_predictions
-from valor.data.score_file import write_scores_json
+from valor.data.predictions import score_predictions, write_predictions, write_scores_json
 from valor.eval.figures.style import to_png
 from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
@@ -30,7 +29,6 @@ from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from .run_folder import BEST, PICTURE, PREDICTIONS, SCORES
-from .scored import damaged_predictions, damaged_scores, refuse_damaged
 from .train import VALOR_RULE, FitResult
 
 if TYPE_CHECKING:
@@ -174,8 +172,6 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
         )
         trained = fit.resumed_from < recipe.fit.epochs
         report = _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else None
-        if report is None and not trained:
-            refuse_damaged(folder)
         if report is not None and trained:
             track({"epoch": recipe.fit.epochs, "test": {level: report[level] for level in LEVELS}})
     log = read_training_log(folder)
@@ -198,8 +194,8 @@ def _score_test(
 ) -> dict[str, Any]:
     """Predict and score the test split with the kept weights.
 
-    Predictions and scores are written if `write` or where they are missing or damaged: a user may have scored a
-    finished run by another rule, which a second start must not undo.
+    Predictions and scores are written if `write` or where they are missing: a user may have scored a finished run by
+    another rule, which a second start must not undo.
     """
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
@@ -208,9 +204,9 @@ def _score_test(
     rule = Methods(recipe.methods, own.methods).decision(VALOR_RULE)
     _, report = score_predictions(predictions, split, rule, allow_subset=recipe.features.missing == "drop")
     report["selection"] = figure_title(recipe.fit.select_by)
-    if write or damaged_predictions(folder):
+    if write or not (folder / PREDICTIONS).is_file():
         write_predictions(folder / PREDICTIONS, predictions)
-    if write or damaged_scores(folder):
+    if write or not (folder / SCORES).is_file():
         write_scores_json(folder / SCORES, report)
     return report
 
