@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from .fetch import FetchingPool
 from .media.clip import ClipMedia, Grid, MediaError
@@ -234,6 +234,17 @@ def file_facts(media: Media, before: Mapping[str, object] | None = None) -> dict
     return dict(before) if before and before["file_bytes"] else {"file": media.name, "file_bytes": media_bytes(media)}
 
 
+def put_unless(stop: threading.Event, into: "queue.Queue[Any]", item: object) -> bool:
+    """Put an item into a full queue as soon as there is room, unless nobody wants it any more; whether it was put."""
+    while not stop.is_set():
+        try:
+            into.put(item, timeout=_LOOK_SECONDS)
+        except queue.Full:
+            continue
+        return True
+    return False
+
+
 class _Ahead(Generic[S, T]):
     """Works on the items of an iterator in threads, ahead of who asks for what comes of them, in whatever order."""
 
@@ -277,23 +288,13 @@ class _Ahead(Generic[S, T]):
             torch.set_num_threads(1)  # here alone: another team of threads would take the cores from the network
         try:
             while (item := self._next()) is not None:
-                if not self._put((self._work(item), None)):
+                if not put_unless(self._stop, self._queue, (self._work(item), None)):
                     return
-            self._put((None, None))
+            put_unless(self._stop, self._queue, (None, None))
         except BaseException as error:
-            self._put((None, error))
+            put_unless(self._stop, self._queue, (None, error))
 
     def _next(self) -> S | None:
         """One more item, None when there are none."""
         with self._asking:
             return next(self._items, None)
-
-    def _put(self, entry: tuple[T | None, BaseException | None]) -> bool:
-        """Whether somebody will take it."""
-        while not self._stop.is_set():
-            try:
-                self._queue.put(entry, timeout=_LOOK_SECONDS)
-            except queue.Full:
-                continue
-            return True
-        return False

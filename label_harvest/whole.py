@@ -8,7 +8,6 @@ A clip as long as the grid is one window, so that its evidence is the same in al
 a process that can be killed; memory does not grow with the length of a clip but for its evidence.
 """
 
-import logging
 import queue
 import threading
 import time
@@ -23,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Batch, Clock, Decoding, Judged, file_facts
+from .engine import Batch, Clock, Decoding, Judged, file_facts, put_unless
 from .fetch import fetched
 from .media.clip import (
     NO_AUDIO,
@@ -43,18 +42,13 @@ from .media.streams import DirectReader, MediaReader
 from .media.survey import MediaSurvey
 from .media.windows import Merger, Window, num_segments, read_windows, window_starts
 from .places.elsewhere import Media
+from .pseudo_labels import MODALITIES
 from .store.evidence import Answers, judge_batch, prepare_batch
 from .store.shards import SEGMENTS, KnownClip, ShardRow
 from .teachers.teacher import NEEDS, Evidence, Teacher
 
-logger = logging.getLogger(__name__)
-
 MOST_SEGMENTS = 43_200
 """Half a day of seconds; the evidence of more is not one row of a table."""
-_MODALITIES = ("audio", "visual")
-"""Of `Window.present`."""
-_WAIT_SECONDS = 0.5
-"""How often a thread that waits looks whether it should stop."""
 
 
 def hop_of(length: str, grid: Grid) -> int:
@@ -187,11 +181,11 @@ class _Reading:
             if clip.media is not None:
                 with fetched(clip.media) as path:
                     for item in self._items(path):
-                        if not self._put(clip, item):
+                        if not put_unless(self._stop, clip.windows, item):
                             return
-            self._put(clip, None)
+            put_unless(self._stop, clip.windows, None)
         except BaseException as error:
-            self._put(clip, error)
+            put_unless(self._stop, clip.windows, error)
 
     def close(self) -> None:
         """End the processes."""
@@ -221,16 +215,6 @@ class _Reading:
         reader: MediaReader = self._held.reader
         return reader
 
-    def _put(self, clip: _Clip, item: object) -> bool:
-        """Whether somebody will take it."""
-        while not self._stop.is_set():
-            try:
-                clip.windows.put(item, timeout=_WAIT_SECONDS)
-            except queue.Full:
-                continue
-            return True
-        return False
-
 
 @dataclass
 class _Joined:
@@ -249,7 +233,7 @@ class _Joined:
     def __post_init__(self) -> None:
         """Begin with nothing."""
         self.segments = num_segments(self.survey.seconds, self.grid)
-        self._present = np.zeros((self.segments, len(_MODALITIES)), bool)
+        self._present = np.zeros((self.segments, len(MODALITIES)), bool)
         self._next = 0
 
     def add(self, window: Window, answers: dict[str, Evidence | None]) -> None:
@@ -331,4 +315,4 @@ class _Joined:
 
 def _track(need: str) -> int:
     """The column of `Window.present` of a stream a teacher needs."""
-    return _MODALITIES.index("audio" if need == "waveform" else "visual")
+    return MODALITIES.index("audio" if need == "waveform" else "visual")
