@@ -1,6 +1,7 @@
 """Fixtures all tests share: where the reference material is, and small deterministic arrays."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side: one thread each, set before torch is there to read it
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started from a script with `&`: children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("VALOR_SHARED", ROOT.parent / "shared"))
