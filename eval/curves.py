@@ -204,6 +204,42 @@ def best_thresholds(
     return ThresholdChoice(thresholds, best, support)
 
 
+def lowest_best_cut(scores: FloatArray, truth: BoolArray) -> tuple[float, float]:
+    """Find the cut of one class as UWAV does: everything above it is marked, and F is the highest.
+
+    Candidates lie halfway between neighbouring scores, and at -inf, which marks all. Of equally good cuts the lowest is
+    taken, where `best_thresholds` takes the highest and writes it short; without anything true it is -inf as well.
+
+    Args:
+        scores: float [K], logits of all segments; -inf where the class may not be marked, as it is no tag of the clip.
+        truth: bool [K].
+
+    Returns:
+        The cut, and its F in 0..1, NaN where nothing is true. Of equal scores a cut may part some.
+
+    Raises:
+        ValueError: The arrays are not of one length of at least 1, or a score is NaN.
+
+    Source:
+        Lai et al., CVPR 2025 (UWAV), and its code. Equal to the golden `uwav_threshold`, but where scores are equal.
+
+    Example:
+        >>> lowest_best_cut(np.array([0.9, 0.6, 0.4, 0.2]), np.array([True, True, False, False]))
+        (0.5, 1.0)
+    """
+    if scores.ndim != 1 or scores.shape != truth.shape or not scores.size or np.isnan(scores).any():
+        raise ValueError(f"scores and truth must be [segments] without NaN, got {scores.shape} and {truth.shape}")
+    order = np.argsort(scores, kind="stable")
+    marked = np.arange(len(scores), 0, -1)  # by the cut below each score
+    hits = np.cumsum(truth[order][::-1])[::-1]
+    if not truth.any():
+        return -np.inf, np.nan
+    f = 2 * hits / (marked + truth.sum())
+    at = int(f.argmax())
+    cut = -np.inf if at == 0 else (scores[order[at]] + scores[order[at - 1]]) / 2
+    return float(cut), float(f[at])
+
+
 def rate_thresholds(scores: FloatArray, rates: Float64Array, *, inclusive: bool = True) -> Float64Array:
     """Find the threshold of each modality and class that marks a given share of the scores, or the nearest to it.
 

@@ -1,7 +1,4 @@
-"""Process pools whose processes end with the one that started them, however that ends.
-
-Media is decoded in processes of another kind, which may crash or hang: `media/process.py`.
-"""
+"""Processes that are ended with the one that started them, however that ends."""
 
 import multiprocessing
 import os
@@ -18,7 +15,7 @@ def end_with_parent(then: Callable[..., object] | None = None, *arguments: Any) 
 
     Args:
         then: What else to do first in such a process.
-        *arguments: Its arguments.
+        *arguments: Of it.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

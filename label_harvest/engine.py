@@ -38,7 +38,7 @@ class Batch:
     positions: range
     """Their places in the shard."""
     rows: tuple[KnownClip, ...]
-    """Manifest rows of the clips."""
+    """What is known of them."""
     paths: tuple[Media | None, ...]
 
 

@@ -207,11 +207,11 @@ class Scope:
 
 @dataclass(frozen=True, kw_only=True)
 class HarvestPlan:
-    """What a run of this share would do."""
+    """What a run would do, of its share."""
 
     share: Share
     clips: int
-    """Clips of the whole manifest."""
+    """Of the whole manifest."""
     folder: Place | None
     """The fingerprint folder the run goes on in; None of a new one."""
     alike: int

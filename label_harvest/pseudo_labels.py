@@ -54,8 +54,9 @@ def pseudo_probs(
         temperature: In logits; the larger, the nearer to 1/2 all labels are.
 
     Returns:
-        float32 [..., T, C]: sigmoid((logit - threshold) / temperature) for tagged classes, 0 for others and where there
-        is no evidence. Above 1/2 exactly where `pseudo_labels` labels, up to rounding.
+        float32 [..., T, C], or float64 of logits that are: sigmoid((logit - threshold) / temperature) for tagged
+        classes, 0 for others and where there is no evidence. Above 1/2 exactly where `pseudo_labels` labels, up to
+        rounding.
 
     Raises:
         ValueError: As for `pseudo_labels`, or the temperature is not positive.
@@ -73,7 +74,28 @@ def pseudo_probs(
         raise ValueError(f"temperature must be a positive number of logits, got {temperature}")
     above = (logits.astype(np.float64) - thresholds) / temperature
     probs = 0.5 * (1 + np.tanh(0.5 * above))  # the sigmoid, which overflows nowhere in this form
-    return np.where(weak_labels[..., None, :] & ~np.isnan(logits), probs, 0).astype(np.float32)
+    kept = np.where(weak_labels[..., None, :] & ~np.isnan(logits), probs, 0)
+    return kept.astype(np.float64 if logits.dtype == np.float64 else np.float32)
+
+
+def lowest_instead(logits: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Thresholds for soft labels where some are -inf, so that all segments of tagged clips are labelled.
+
+    A threshold of -inf becomes the lowest logit of the class, in all the clips given, minus 1: the published soft
+    labels of a clip depend on the batch it comes in.
+
+    Args:
+        logits: float [..., T, C]; NaN where there is no evidence.
+        thresholds: float [C].
+
+    Returns:
+        float [C].
+
+    Source:
+        The code of UWAV, Lai et al., CVPR 2025. Equal to what the golden `uwav_han_ave` was trained on.
+    """
+    lowest = np.nanmin(logits.reshape(-1, logits.shape[-1]), axis=0)
+    return np.where(np.isneginf(thresholds), lowest - 1, thresholds)
 
 
 def _check(logits: np.ndarray, weak_labels: np.ndarray, thresholds: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import torch
 from .cpu.products import Dense
 from .hybrid import HybridParser, Stem
 from .options import ENCODERS, OWN, POOLINGS, Builder, ParserOptions
+from .perceptron import Passed, Perceptron
 
 
 def build_parser(
@@ -77,6 +78,13 @@ def _known(kinds: Mapping[str, Builder], kind: str, name: str) -> Builder:
 
 def _build_stem(options: ParserOptions) -> Stem:
     width = options.hidden_width
+    if options.stem == "perceptron":
+        seen = options.visual_width + options.motion_width
+        heard = Perceptron((options.audio_width, 2 * width, width))
+        if not options.motion_width:
+            return Stem(heard, Passed(options.visual_width))
+        fusion = Perceptron((seen, *[2 * width] * (options.fusion_layers - 1), width))
+        return Stem(heard, Passed(options.visual_width), Passed(options.motion_width), fusion)
     audio, visual = Dense(options.audio_width, width), Dense(options.visual_width, width)
     if not options.motion_width:
         return Stem(audio, visual)

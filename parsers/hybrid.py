@@ -6,12 +6,13 @@ Shape legend: B clips of a batch, T segments, M modalities (audio, visual), C cl
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
 from .options import ParserOptions
+from .perceptron import Passed, Perceptron
 from .pooling import PooledProbs
 
 MODALITIES = ("audio", "visual")
@@ -53,13 +54,17 @@ class ParserOutput:
             )
 
 
+Projection: TypeAlias = nn.Linear | Perceptron | Passed
+"""What a stem is made of."""
+
+
 class Stem(nn.Module):
     """Brings each feature kind to the width of the encoder; appearance and motion become one visual stream."""
 
     def __init__(
-        self, audio: nn.Linear, visual: nn.Linear, motion: nn.Linear | None = None, fusion: nn.Linear | None = None
+        self, audio: Projection, visual: Projection, motion: Projection | None = None, fusion: Projection | None = None
     ) -> None:
-        """Take the projections; motion and fusion come together or not at all.
+        """Take the projections, each of which knows its input width; motion and fusion come together or not at all.
 
         Raises:
             ValueError: Only one of motion and fusion is given.

@@ -24,6 +24,9 @@ NORM_ORDERS = ("post", "pre")
 UPDATE_ORDERS = ("audio-first", "together")
 """Which audio the visual stream attends to: the updated one, or that before the layer."""
 
+STEMS = ("linear", "perceptron")
+"""How features are brought to the width of the encoder, see `valor.parsers.build`."""
+
 OWN = "own:"
 """How the name of a part begins that was given to `valor.parsers.build.build_parser` as an object."""
 
@@ -58,6 +61,13 @@ class ParserOptions:
     """A key of POOLINGS: `attentive`, `linear-softmax` or `max`, see valor.parsers.pooling."""
     encoder: str = "hybrid"
     """A key of ENCODERS: `hybrid`, see valor.parsers.attention."""
+    stem: str = "linear"
+    """`linear`: every input through a layer of its own, and one that joins appearance and motion. `perceptron`, as UWAV
+    has it: audio through two layers, appearance and motion joined as they are."""
+    fusion_layers: int = 1
+    """Layers that join appearance and motion in a `perceptron` stem."""
+    head_layers: int = 1
+    """Layers of each head of attentive pooling."""
 
     def __post_init__(self) -> None:
         """Refuse options no parser can be built from."""
@@ -70,7 +80,17 @@ class ParserOptions:
             raise ValueError(f"num_heads must divide hidden_width {self.hidden_width}, got {self.num_heads}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
+        if self.stem == "perceptron" and not self.motion_width and self.visual_width != self.hidden_width:
+            raise ValueError(
+                "a perceptron stem without a motion stream takes visual features as they are: hidden_width must be "
+                f"visual_width {self.visual_width}, got {self.hidden_width}"
+            )
+        if self.stem == "linear" and self.fusion_layers != 1:
+            raise ValueError(f"fusion_layers is an option of stem=perceptron, got {self.fusion_layers} of a linear one")
+        if self.head_layers != 1 and self.pooling != "attentive":
+            raise ValueError(f"head_layers is an option of pooling=attentive, got {self.head_layers} of {self.pooling}")
         choices: dict[str, tuple[str, ...]] = {
+            "stem": STEMS,
             "norm_order": NORM_ORDERS,
             "update_order": UPDATE_ORDERS,
             "pooling": tuple(POOLINGS),
@@ -100,7 +120,7 @@ def _hybrid(options: ParserOptions) -> "nn.Module":
 def _attentive(options: ParserOptions) -> "nn.Module":
     from .pooling import AttentiveMilPooling
 
-    return AttentiveMilPooling(options.hidden_width, options.num_classes)
+    return AttentiveMilPooling(options.hidden_width, options.num_classes, options.head_layers)
 
 
 def _linear_softmax(options: ParserOptions) -> "nn.Module":

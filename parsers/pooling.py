@@ -9,6 +9,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from .cpu.products import Dense
+from .perceptron import Perceptron
 
 
 class PooledProbs(NamedTuple):
@@ -31,11 +32,12 @@ class AttentiveMilPooling(nn.Module):
         Tian et al., ECCV 2020, section 3.3.
     """
 
-    def __init__(self, width: int, num_classes: int) -> None:
-        """Make the two attention heads."""
+    def __init__(self, width: int, num_classes: int, head_layers: int = 1) -> None:
+        """Make the two attention heads; layers before the last are twice as wide as the features."""
         super().__init__()
-        self.temporal_attention = Dense(width, num_classes)
-        self.modality_attention = Dense(width, num_classes)
+        widths = (width, *[2 * width] * (head_layers - 1), num_classes)
+        self.temporal_attention = Perceptron(widths) if head_layers > 1 else Dense(width, num_classes)
+        self.modality_attention = Perceptron(widths) if head_layers > 1 else Dense(width, num_classes)
 
     def forward(self, features: Tensor, segment_probs: Tensor, valid: Tensor | None = None) -> PooledProbs:
         """Pool.

@@ -1,6 +1,7 @@
-"""Parameter names of the published networks and ours: VALOR's, and those of HAN of 2020, which add parts nothing uses.
+"""Names of the published state dicts and ours: which tensor of one is which of the other. Nothing is computed here.
 
-Weights go over unchanged; parts that only the published code carries are filled with what training leaves in them.
+Names of the state dict of HAN as published in 2020: those of VALOR's, with parts that nothing uses. Names of UWAV's
+(CVPR 2025): those of VALOR's, with `layers.N` in the heads, the audio stem and the fusion, also where there is one.
 """
 
 import re
@@ -36,11 +37,12 @@ _LAYER_MODULES = {
 }
 _LAYER = re.compile(r"hat_encoder\.layers\.(\d+)\.(.+)")
 _OUR_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)")
+_STACKED = re.compile(r"(fc_a|fc_fusion|fc_frame_att|fc_av_att)(\.layers\.\d+)\.(weight|bias)")
+_OUR_STACKED = re.compile(
+    r"(stem\.audio|stem\.fusion|pooling\.temporal_attention|pooling\.modality_attention)(\.layers\.\d+)\.(weight|bias)"
+)
+_HEADS = ("pooling.temporal_attention", "pooling.modality_attention")
 _FINAL_NORMS = ("hat_encoder.final_norm_a", "hat_encoder.final_norm_v")
-_TRIALS = ("audio_encoder", "visual_encoder", "cmt_encoder")
-"""Encoders of earlier trials, which HAN's code builds and never runs."""
-_CLOSING = ("hat_encoder.norm1", "hat_encoder.norm2")
-"""Two closing norms of HAN's code that are never run either."""
 
 
 def our_name(published: str) -> str:
@@ -58,6 +60,8 @@ def our_name(published: str) -> str:
     layer = _LAYER.fullmatch(published)
     if layer:
         return f"encoder.layers.{layer[1]}.{_rename(layer[2], _LAYER_MODULES, _LAYER_PARAMETERS)}"
+    if stacked := _STACKED.fullmatch(published):
+        return f"{_MODULES[stacked[1]]}{stacked[2]}.{stacked[3]}"
     return _rename(published, _MODULES)
 
 
@@ -68,6 +72,8 @@ def published_name(ours: str) -> str:
         return (
             f"hat_encoder.layers.{layer[1]}.{_rename(layer[2], _inverse(_LAYER_MODULES), _inverse(_LAYER_PARAMETERS))}"
         )
+    if stacked := _OUR_STACKED.fullmatch(ours):
+        return f"{_inverse(_MODULES)[stacked[1]]}{stacked[2]}.{stacked[3]}"
     return _rename(ours, _inverse(_MODULES))
 
 
@@ -85,18 +91,23 @@ def from_published(state: Mapping[str, Tensor], *, norm_order: str = "post") -> 
     Raises:
         KeyError: A name the published network does not have.
     """
-    return {
+    ours = {
         our_name(name): tensor
         for name, tensor in state.items()
         if norm_order == "pre" or not name.startswith(_FINAL_NORMS)
     }
+    for head in _HEADS:  # of one layer, which UWAV's names count all the same
+        if f"{head}.layers.0.weight" in ours and f"{head}.layers.1.weight" not in ours:
+            ours |= {f"{head}.{kind}": ours.pop(f"{head}.layers.0.{kind}") for kind in ("weight", "bias")}
+    return ours
 
 
 def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Turn one of our state dicts into a published one.
 
     Args:
-        state: Our names to tensors, of a parser with a motion stream and attentive pooling.
+        state: Our names to tensors, of a parser with a motion stream and attentive pooling; with a perceptron stem it
+            gets UWAV's names, else VALOR's.
 
     Returns:
         Published names to the same tensors. The closing norms a post-norm network carries unused are there, at their
@@ -105,8 +116,11 @@ def to_published(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         KeyError: A name `our_name` never gives.
     """
-    published = {published_name(name): tensor for name, tensor in state.items()}
-    bias = state["stem.audio.bias"]
+    uwav = "stem.audio.layers.0.weight" in state
+    single = [head for head in _HEADS if uwav and f"{head}.weight" in state]
+    counted = {f"{head}.{kind}": f"{head}.layers.0.{kind}" for head in single for kind in ("weight", "bias")}
+    published = {published_name(counted.get(name, name)): tensor for name, tensor in state.items()}
+    bias = state["encoder.layers.0.attention_norm.bias"]
     for norm in _FINAL_NORMS:
         published.setdefault(f"{norm}.weight", torch.ones_like(bias))
         published.setdefault(f"{norm}.bias", torch.zeros_like(bias))
@@ -127,19 +141,24 @@ def _inverse(table: Mapping[str, str]) -> dict[str, str]:
     return {value: key for key, value in table.items()}
 
 
+_UNUSED = ("audio_encoder.", "visual_encoder.", "cmt_encoder.", "hat_encoder.norm1.", "hat_encoder.norm2.")
+"""Built by the published network, which never runs them: three encoders of earlier trials, two closing norms."""
+_CLOSING = ("hat_encoder.norm1", "hat_encoder.norm2")
+_TRIALS = ("audio_encoder", "visual_encoder", "cmt_encoder")
+
+
 def is_han(state: Mapping[str, Tensor]) -> bool:
     """Whether a published state dict is of HAN's code, by the closing norms only it has under these names."""
     return f"{_CLOSING[0]}.weight" in state
 
 
 def used_by_han(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out what the network never runs; the names that stay are those `our_name` knows.
+    """Leave out what the network never runs; the names that stay are those `valor.parsers.published` knows.
 
     Source:
         Names and unused parts: `nets/net_audiovisual.py` of the repository YapengTian/AVVP-ECCV20.
     """
-    unused = tuple(f"{part}." for part in (*_TRIALS, *_CLOSING))
-    return {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
+    return {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)}
 
 
 def to_published_han(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

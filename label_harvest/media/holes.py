@@ -38,7 +38,7 @@ class Tally:
     longest: float = 0.0
 
     def add(self, when: float, seconds: float) -> None:
-        """Count one more, of some seconds, at a time in seconds."""
+        """Once more."""
         self.first = min(self.first, when)
         self.count += 1
         self.seconds += seconds

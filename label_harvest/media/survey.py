@@ -293,7 +293,7 @@ class _Spans:
             self.damage.append(bad)
 
     def notes(self, kind: str) -> list[str]:
-        """One sentence for each kind of damage that was met."""
+        """What is to be said of its damage."""
         ends = next(
             (
                 f"its {kind} is damaged from {self.end:.1f} s on, where it ends"

@@ -130,7 +130,7 @@ class TeacherInput:
     prepared: object
     """As the teacher prepared it, or the clips themselves."""
     num_clips: int
-    """Clips of the whole batch."""
+    """Of the whole batch."""
 
 
 def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> list[TeacherInput]:

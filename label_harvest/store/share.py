@@ -27,7 +27,7 @@ class Share:
             )
 
     def __str__(self) -> str:
-        """The share as it is typed: index/count."""
+        """As it is typed."""
         return f"{self.index}/{self.count}"
 
     @property

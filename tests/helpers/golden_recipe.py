@@ -61,9 +61,43 @@ def weights(shapes: Mapping[str, tuple[int, ...]], seed: int = WEIGHT_SEED) -> d
     return {name: torch.from_numpy(_weight(published_name(name), shape, seed)) for name, shape in shapes.items()}
 
 
+AVE_WEIGHT_SEED, AVE_BATCH_SEED = 20270, 20271
+"""Of the golden set of AVE and UnAV-100."""
+
+
+def published_weights(shapes: Mapping[str, tuple[int, ...]], seed: int = AVE_WEIGHT_SEED) -> dict[str, Tensor]:
+    """float32 weights for parameters under their published names."""
+    return {name: torch.from_numpy(_weight(name, shape, seed)) for name, shape in shapes.items()}
+
+
+def ave_input(kind: str, tag: str, shape: tuple[int, ...], lo: float, hi: float) -> Tensor:
+    """float32 features of the golden set of AVE and UnAV-100."""
+    return torch.from_numpy(uniform(AVE_BATCH_SEED, f"in:{kind}:{tag}", shape, lo, hi).astype(np.float32))
+
+
+def gradient_difference(found: Mapping[str, Tensor], stored: Mapping, told: Mapping, seed: int = PROBE_SEED) -> float:
+    """The largest difference of gradients, by published names, from what is stored of them.
+
+    Args:
+        found: Gradients.
+        stored: Whole gradients of small parameters, by name.
+        told: l2, sum, absmax and dot_probe of each, or None for a parameter without.
+        seed: Of the probe.
+    """
+    differences = [np.abs(found[name].numpy() - held).max() for name, held in stored.items()]
+    for name, facts in told.items():
+        if facts is None:
+            continue
+        grad = found[name]
+        probe = torch.from_numpy(uniform(seed, f"probe:{name}", tuple(grad.shape), -1, 1).astype(np.float32))
+        own = {"l2": grad.norm(), "sum": grad.sum(), "absmax": grad.abs().max(), "dot_probe": (grad * probe).sum()}
+        differences += [abs(value.item() - facts[key]) for key, value in own.items()]
+    return float(max(differences))
+
+
 def _weight(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
-    if len(shape) == 2:
-        lo, hi = -1 / np.sqrt(shape[-1]), 1 / np.sqrt(shape[-1])
+    if len(shape) >= 2:
+        lo, hi = -1 / np.sqrt(np.prod(shape[1:])), 1 / np.sqrt(np.prod(shape[1:]))
     elif "norm" in name and name.endswith("weight"):
         lo, hi = 0.8, 1.2
     else:

@@ -78,13 +78,13 @@ class DemoResult:
     world: World
     test: Split
     scores: dict[str, list[Scores]]
-    """Test scores of each arm, one per seed."""
+    """By arm, one per seed."""
     predictions: dict[str, Predictions]
-    """Test predictions of the first seed of each arm."""
+    """By arm, of the first seed."""
     anchors: dict[str, Scores]
     """`nothing` predicted, and `tags-copied` to every second of both modalities."""
     label_quality: dict[str, LabelQuality]
-    """How good the pseudo labels of each arm are."""
+    """By arm, of its pseudo labels."""
     seconds: float
     """Wall time of this run; cached stages cost next to nothing."""
 

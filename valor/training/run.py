@@ -114,7 +114,7 @@ def read_run_sets(
         allow_random_teachers: Accept labels and features of teachers with random weights.
         test: Also read the test split, if all of it is there; what is missing is logged and is no error.
     """
-    labels = (labels or data) if recipe.fit.pseudo_label_weight else None
+    labels = labels_of(recipe, data, labels)
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels)
     known = chosen_dataset(dataset, data)
@@ -129,6 +129,12 @@ def read_run_sets(
     tested = _test_set(recipe, data, known, names) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
     return RunSets(train=train, val=val, test=tested, provenance=of_run(recipe.features, data, used, labels))
+
+
+def labels_of(recipe: Recipe, data: Path, labels: Path | None = None) -> Path | None:
+    """Where a recipe reads pseudo labels; None where it has no use for them."""
+    wanted = recipe.fit.pseudo_label_weight and not Methods(recipe.methods).bring_labels
+    return (labels or data) if wanted else None
 
 
 def train_on(

@@ -207,8 +207,8 @@ def fit(  # noqa: PLR0913, what a training is
             not all there, or another training is writing into it.
         TrainingError: The loss is not finite, names epoch, step and clips; or the parser after an epoch is not.
     """
-    _check_sets(train, val, options)
     methods = Methods() if methods is None else methods
+    _check_sets(train, val, options, methods)
     identity = _identity(parser, train, val, options, methods)
     run = new_state(parser, train, options, methods)
     described = {"parser": asdict(options_of(parser)), "fit": asdict(options), "methods": methods.to_json()}
@@ -469,8 +469,8 @@ def _identity(
     return dict(json.loads(json.dumps(identity)))  # as the resume point will hold it
 
 
-def _check_sets(train: ClipSet, val: ClipSet, options: FitOptions) -> None:
-    if options.pseudo_label_weight and train.pseudo_labels is None:
+def _check_sets(train: ClipSet, val: ClipSet, options: FitOptions, methods: Methods) -> None:
+    if options.pseudo_label_weight and train.pseudo_labels is None and not methods.bring_labels:
         raise ValueError(
             "training needs pseudo labels, got a training set without; make them (valor labels) and pass them, or "
             "train on clip tags alone with fit.pseudo_label_weight=0"

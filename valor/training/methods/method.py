@@ -135,6 +135,8 @@ class Method(Generic[Opt]):
     """A frozen dataclass. Its defaults are what a recipe has that names one option only."""
     excludes: ClassVar[tuple[str, ...]] = ()
     """Methods it cannot be together with."""
+    brings_labels: ClassVar[bool] = False
+    """Whether it has labels of its own (`clips`) in the place of pseudo labels, which then are not read."""
     published: ClassVar[str | None] = None
     """Its row of published scores, by the name of the method in published_scores.json."""
 

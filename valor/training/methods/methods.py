@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ..override import updated
+from .avel import Avel
 from .average import Average
 from .gates import Gates
 from .jomold import Jomold
 from .method import Charge, Method, Plan, Run
+from .supervised import Supervised
 from .uwav import Uwav
 from .vplan import Vplan
 
@@ -33,6 +35,8 @@ METHODS: dict[str, type[Method[Any]]] = {
     "vplan": Vplan,
     "average": Average,
     "gates": Gates,
+    "supervised": Supervised,
+    "avel": Avel,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 
@@ -158,6 +162,11 @@ class Methods:
     def networks(self) -> tuple[str, ...]:
         """Names of those that change the network, which a checkpoint cannot be read without."""
         return tuple(name for name, method in self.by_name.items() if type(method).network is not Method.network)
+
+    @property
+    def bring_labels(self) -> bool:
+        """Whether one of them has labels of its own."""
+        return any(method.brings_labels for method in self)
 
     def check(self, plan: Plan) -> None:
         for method in self:
