@@ -18,7 +18,8 @@ import numpy as np
 
 from benchmarks.machine import processor
 from tests.helpers.plain_detection import plain_map, plain_soft_nms
-from valor.eval.detection import TIOUS, Detections, Nms, TrueEvents, detection_precision, suppressed
+from valor.eval.detection import TIOUS, Detections, TrueEvents, detection_precision
+from valor.eval.soft_nms import Nms, soft_nms
 
 CLASSES = 100
 LONGEST = 60.0
@@ -98,9 +99,9 @@ def main() -> None:
     left = plain_suppressed(said, Nms())
     slow = time.perf_counter() - start
     nms = Nms(most=len(found))
-    if (count := len(suppressed(found, nms))) != len(left):
+    if (count := len(soft_nms(found, nms))) != len(left):
         raise SystemExit(f"the two sides keep {count} and {len(left)} detections; nothing was measured")
-    fast = seconds(lambda: suppressed(found, nms), typed.repeats)
+    fast = seconds(lambda: soft_nms(found, nms), typed.repeats)
     show("soft-NMS", slow, fast, "as many kept")
 
 

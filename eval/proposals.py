@@ -17,7 +17,7 @@ How sure they are (`SCORES`)
     mean, peak: the mean and the highest probability of their segments.
 
 Nothing is suppressed here: runs within runs all stay, and those beyond the first that finds a true event are false
-alarms, mostly far down the ranking. `soft_nms` of `detection.py` puts them further down.
+alarms, mostly far down the ranking. `soft_nms.py` puts them further down.
 
 Source: the outer-inner contrast of Shou et al., "AutoLoc: weakly-supervised temporal action localization in untrimmed
 videos", ECCV 2018; growing runs by the share they mark, Zhao et al., "Temporal action detection with structured segment

@@ -1,4 +1,7 @@
-"""Processes that are ended with the one that started them, however that ends."""
+"""Process pools whose processes end with the one that started them, however that ends.
+
+Media is decoded in processes of another kind, which may crash or hang: `media/process.py`.
+"""
 
 import multiprocessing
 import os
@@ -15,7 +18,7 @@ def end_with_parent(then: Callable[..., object] | None = None, *arguments: Any) 
 
     Args:
         then: What else to do first in such a process.
-        *arguments: Of it.
+        *arguments: Its arguments.
     """
     parent = multiprocessing.parent_process()
     if parent is not None:

@@ -38,7 +38,7 @@ class Batch:
     positions: range
     """Their places in the shard."""
     rows: tuple[KnownClip, ...]
-    """What is known of them."""
+    """Manifest rows of the clips."""
     paths: tuple[Media | None, ...]
 
 

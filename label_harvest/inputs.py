@@ -207,11 +207,11 @@ class Scope:
 
 @dataclass(frozen=True, kw_only=True)
 class HarvestPlan:
-    """What a run would do, of its share."""
+    """What a run of this share would do."""
 
     share: Share
     clips: int
-    """Of the whole manifest."""
+    """Clips of the whole manifest."""
     folder: Place | None
     """The fingerprint folder the run goes on in; None of a new one."""
     alike: int

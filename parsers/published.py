@@ -1,7 +1,8 @@
-"""Names of the published state dicts and ours: which tensor of one is which of the other. Nothing is computed here.
+"""Parameter names of the published networks and ours: VALOR's, and those of HAN of 2020, which add parts nothing uses.
 
-Names of the state dict of HAN as published in 2020: those of VALOR's, with parts that nothing uses. Names of UWAV's
-(CVPR 2025): those of VALOR's, with `layers.N` in the heads, the audio stem and the fusion, also where there is one.
+Weights go over unchanged; parts that only the published code carries are filled with what training leaves in them.
+Names of UWAV's (CVPR 2025) are VALOR's, with `layers.N` in the heads, the audio stem and the fusion, also where there is
+one layer.
 """
 
 import re
@@ -43,6 +44,10 @@ _OUR_STACKED = re.compile(
 )
 _HEADS = ("pooling.temporal_attention", "pooling.modality_attention")
 _FINAL_NORMS = ("hat_encoder.final_norm_a", "hat_encoder.final_norm_v")
+_TRIALS = ("audio_encoder", "visual_encoder", "cmt_encoder")
+"""Encoders of earlier trials, which HAN's code builds and never runs."""
+_CLOSING = ("hat_encoder.norm1", "hat_encoder.norm2")
+"""Two closing norms of HAN's code that are never run either."""
 
 
 def our_name(published: str) -> str:
@@ -141,24 +146,19 @@ def _inverse(table: Mapping[str, str]) -> dict[str, str]:
     return {value: key for key, value in table.items()}
 
 
-_UNUSED = ("audio_encoder.", "visual_encoder.", "cmt_encoder.", "hat_encoder.norm1.", "hat_encoder.norm2.")
-"""Built by the published network, which never runs them: three encoders of earlier trials, two closing norms."""
-_CLOSING = ("hat_encoder.norm1", "hat_encoder.norm2")
-_TRIALS = ("audio_encoder", "visual_encoder", "cmt_encoder")
-
-
 def is_han(state: Mapping[str, Tensor]) -> bool:
     """Whether a published state dict is of HAN's code, by the closing norms only it has under these names."""
     return f"{_CLOSING[0]}.weight" in state
 
 
 def used_by_han(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Leave out what the network never runs; the names that stay are those `valor.parsers.published` knows.
+    """Leave out what the network never runs; the names that stay are those `our_name` knows.
 
     Source:
         Names and unused parts: `nets/net_audiovisual.py` of the repository YapengTian/AVVP-ECCV20.
     """
-    return {name: tensor for name, tensor in state.items() if not name.startswith(_UNUSED)}
+    unused = tuple(f"{part}." for part in (*_TRIALS, *_CLOSING))
+    return {name: tensor for name, tensor in state.items() if not name.startswith(unused)}
 
 
 def to_published_han(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ class _Place:
     """How far a stream has come, in seconds."""
 
     seconds: float
-    """Of a tick."""
+    """Seconds per tick of the time stamps."""
     part: int
     last: float = math.nan
     """When its last packet was to be decoded, on the clock of the container."""

@@ -58,7 +58,7 @@ class Picture:
     provenance: dict[str, object]
     """What was read, as JSON values."""
     troubles: tuple[Trouble, ...]
-    """What is not whole."""
+    """Damage, holes and ends before the clip's, in the order they were met."""
     slots: np.ndarray | None = None
     """uint8 [grid.num_slots, h, w, 3] RGB, the frame of every slot, where asked for; see `slot_image`."""
 

@@ -38,7 +38,7 @@ class Tally:
     longest: float = 0.0
 
     def add(self, when: float, seconds: float) -> None:
-        """Once more."""
+        """Count one more, of some seconds, at a time in seconds."""
         self.first = min(self.first, when)
         self.count += 1
         self.seconds += seconds

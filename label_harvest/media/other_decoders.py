@@ -55,7 +55,7 @@ class VideoOutline:
     """What the packets of a video stream say."""
 
     index: int
-    """Of the stream in its file."""
+    """Number of the stream in its file."""
     codec: str
     stamps: np.ndarray
     """float64 [n] ascending, when each frame is shown, in seconds from the start of the container's clock."""
@@ -68,7 +68,7 @@ class SoundOutline:
     """What the packets of an audio stream say."""
 
     index: int
-    """Of the stream in its file."""
+    """Number of the stream in its file."""
     codec: str
     rate: int
     """Samples per second."""

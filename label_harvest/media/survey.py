@@ -293,7 +293,7 @@ class _Spans:
             self.damage.append(bad)
 
     def notes(self, kind: str) -> list[str]:
-        """What is to be said of its damage."""
+        """One sentence for each kind of damage that was met."""
         ends = next(
             (
                 f"its {kind} is damaged from {self.end:.1f} s on, where it ends"

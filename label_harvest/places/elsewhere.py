@@ -215,7 +215,7 @@ class WebFile(Elsewhere):
 
     @property
     def num_bytes(self) -> int | None:
-        """Once it was fetched."""
+        """Size of the file; None before it was fetched."""
         return self._num_bytes
 
     def fetch(self, path: Path) -> None:

@@ -75,7 +75,7 @@ class ObjectPath:
     """What a listing said of it, where it comes from one."""
 
     def __str__(self) -> str:
-        """As it is typed."""
+        """The URL, as it is typed."""
         return self.url
 
     @property

@@ -130,7 +130,7 @@ class TeacherInput:
     prepared: object
     """As the teacher prepared it, or the clips themselves."""
     num_clips: int
-    """Of the whole batch."""
+    """Clips of the whole batch."""
 
 
 def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> list[TeacherInput]:

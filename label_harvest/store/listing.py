@@ -26,10 +26,10 @@ class Listed:
     shard: int
     clips: int
     sha256: str
-    """Of the ids of its clips as JSON."""
+    """Digest of the ids of its clips as JSON."""
 
     def __str__(self) -> str:
-        """As messages name it."""
+        """The shard, as messages name it."""
         return f"{self.shard:05d} ({self.clips} clips)"
 
 

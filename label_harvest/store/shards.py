@@ -94,9 +94,9 @@ class Marker:
     """What the done-marker of a shard says, but for the provenance of its clips."""
 
     clips: tuple[KnownClip, ...]
-    """In the order of the arrays."""
+    """The clips, in the order of the arrays."""
     sha256: str
-    """Of the file of the arrays."""
+    """Digest of the file of the arrays."""
     num_bytes: int
     arrays: Mapping[str, str] = field(default_factory=dict)
     """sha256 of the bytes of each array by its name."""

@@ -27,7 +27,7 @@ class Share:
             )
 
     def __str__(self) -> str:
-        """As it is typed."""
+        """The share as it is typed: index/count."""
         return f"{self.index}/{self.count}"
 
     @property

@@ -18,11 +18,11 @@ _RECENT_SECONDS = 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class StoreStatus:
-    """What is done and what is left."""
+    """How much of a store is done, and what is left."""
 
     folder: Place
     manifest: Mapping[str, Any]
-    """Of the store."""
+    """The manifest of the store."""
     shards: int
     num_bytes: int
     by_status: Mapping[str, int]
@@ -70,7 +70,7 @@ class StoreStatus:
         return (self.left or 0) / (self.clips_per_second or 1.0) if known else None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The same as JSON values."""
         rounded = {"clips_per_second": self.clips_per_second, "seconds_left": self.seconds_left}
         newest = None if self.newest is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.newest))
         return {

@@ -143,7 +143,7 @@ class FrameRule:
     """None for the published squash; `shortest` (and centre crop), `longest` (and padding) or `squash` for a rule of
     open_clip, which resizes with antialiasing."""
     interpolation: str = "bicubic"
-    """Of open_clip's rules."""
+    """Interpolation of open_clip's rules."""
 
     def __call__(self, frames: np.ndarray) -> torch.Tensor:
         """Frames uint8 [N, H, W, 3] RGB -> float32 [N, 3, size, size]."""

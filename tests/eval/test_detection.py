@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.plain_detection import plain_map, plain_soft_nms
-from valor.eval.detection import TIOUS, Detections, Nms, TrueEvents, detection_precision, merged, suppressed
+from valor.eval.detection import TIOUS, Detections, TrueEvents, detection_precision, merged
+from valor.eval.soft_nms import Nms, soft_nms
 
 CLASSES = 3
 times = st.tuples(st.integers(0, 8), st.integers(1, 6)).map(lambda pair: (float(pair[0]), float(sum(pair))))
@@ -82,7 +83,7 @@ def test_true_events_a_millisecond_apart_are_one():
 @given(said_rows, st.sampled_from([Nms(), Nms(sigma=0.8, min_score=0.2), Nms(most=3)]))
 def test_soft_nms_agrees_with_the_plain_reference(said, nms):
     distinct = [(clip, name, span, (n + 1) / 20) for n, (clip, name, span, _) in enumerate(said)]
-    left = suppressed(detections(distinct), nms)
+    left = soft_nms(detections(distinct), nms)
     for clip in {row[0] for row in distinct}:
         plain = []
         for name in range(CLASSES):
@@ -99,9 +100,9 @@ def test_blocks_of_soft_nms_join_without_a_seam(monkeypatch):
     rows = [(int(c), int(k), (float(a), float(a + b)), float(s)) for c, k, a, b, s in zip(
         rng.integers(0, 9, 200), rng.integers(0, 3, 200), rng.random(200), rng.random(200) + 0.1, rng.random(200),
         strict=True)]  # fmt: skip
-    whole = suppressed(detections(rows))
-    monkeypatch.setattr("valor.eval.detection._CELLS", 16)
-    parts = suppressed(detections(rows))
+    whole = soft_nms(detections(rows))
+    monkeypatch.setattr("valor.eval.soft_nms._CELLS", 16)
+    parts = soft_nms(detections(rows))
     for name in ("clip", "class_index", "onset", "offset", "score"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from valor.eval.detection import TIOUS, Detections, Nms, TrueEvents, detection_precision, merged, suppressed
+from valor.eval.detection import TIOUS, Detections, TrueEvents, detection_precision, merged
+from valor.eval.soft_nms import Nms, soft_nms
 
 REFUSED = ("zero_length_prediction", "reversed_prediction")
 """Worlds with detections that last for nothing, which some count as hits; refused here."""
@@ -117,7 +118,7 @@ def test_soft_nms_is_the_published_one(golden, rule):
             )
             twice = replace(found, clip=found.clip + 1)  # clips leave each other alone
             both = [np.concatenate(pair) for pair in zip(columns(found), columns(twice), strict=True)]
-            left = suppressed(Detections(**dict(zip(NAMES, both, strict=True))), RULES[rule])
+            left = soft_nms(Detections(**dict(zip(NAMES, both, strict=True))), RULES[rule])
             for clip in (0, 1):
                 ours = left.at(left.clip == clip)
                 order = np.lexsort((ours.onset, ours.class_index, -ours.score.round(5)))

@@ -62,7 +62,7 @@ class PackedCard:
     missing: tuple[str, ...] = ()
     """Clips of the split that had no file."""
     sha256: str = ""
-    """Of the tensor file."""
+    """Digest of the tensor file."""
 
     @property
     def is_folded(self) -> bool:

@@ -45,7 +45,7 @@ FloatArray = npt.NDArray[np.float32]
 FORMAT, VERSION = "valor-parse", 1
 """What the file calls itself."""
 DECIMALS = 4
-"""Of probabilities."""
+"""Decimals of probabilities."""
 
 SEEN_AS = {"audio": "audible", "visual": "visible"}
 """How a modality is called where people read it."""
@@ -79,7 +79,7 @@ class MediaInfo:
     audio_tracks: tuple[str, ...] = ()
     """All of them in words."""
     sha256: str | None = None
-    """Of the bytes of the file."""
+    """Digest of the bytes of the file."""
     size: int | None = None
     """Bytes of the file."""
     modified: float | None = None

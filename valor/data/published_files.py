@@ -431,7 +431,7 @@ def write_array(path: Path, array: np.ndarray, *, overwrite: bool = False) -> No
 
 @dataclass(frozen=True)
 class ExportPlan:
-    """What is written of a store."""
+    """Which folders of the published layout a store can give."""
 
     features: Mapping[str, str]
     """Array of the store by folder."""
@@ -453,7 +453,7 @@ class ExportedFeatures:
     folder: str
     files: int
     shape: tuple[int, ...]
-    """Of every file, float32."""
+    """Shape of the float32 array in every file."""
 
 
 def plan_export(store: EvidenceStore, labels: PseudoLabels, *, folded: bool = False) -> ExportPlan:

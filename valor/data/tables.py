@@ -275,7 +275,7 @@ class Split:
     """The clips of one split with their tags and, where it was annotated, their dense truth."""
 
     name: str
-    """Of LLP train, val or test."""
+    """Name of the split: of LLP train, val or test."""
     clip_ids: tuple[str, ...]
     """Names of the clips in the order of the table, which is the order of the axis N."""
     class_names: tuple[str, ...]

@@ -33,11 +33,11 @@ from valor.eval.detection import (
     Detections,
     TrueEvents,
     detection_precision,
-    suppressed,
 )
 from valor.eval.events import MODALITIES, BoolArray, Float64Array, Runs
 from valor.eval.metrics import Judged, Metric
 from valor.eval.proposals import ProposalRule, proposals_of
+from valor.eval.soft_nms import soft_nms
 from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 
 from .tables import MOST_SEGMENTS, Layout, Split
@@ -263,9 +263,7 @@ def detections_of(judged: Judged, rule: ProposalRule = RULE) -> Detections | Non
     onset, offset = (np.asarray(end * judged.segment_seconds, float) for end in (found.start, found.stop))
     if judged.clip_seconds is not None:
         offset = np.minimum(offset, judged.clip_seconds[found.clip])
-    return suppressed(
-        Detections(clip=found.clip, class_index=found.class_index, onset=onset, offset=offset, score=score)
-    )
+    return soft_nms(Detections(clip=found.clip, class_index=found.class_index, onset=onset, offset=offset, score=score))
 
 
 def _events_of(judged: Judged) -> TrueEvents:

@@ -78,13 +78,13 @@ class DemoResult:
     world: World
     test: Split
     scores: dict[str, list[Scores]]
-    """By arm, one per seed."""
+    """Test scores of each arm, one per seed."""
     predictions: dict[str, Predictions]
-    """By arm, of the first seed."""
+    """Test predictions of the first seed of each arm."""
     anchors: dict[str, Scores]
     """`nothing` predicted, and `tags-copied` to every second of both modalities."""
     label_quality: dict[str, LabelQuality]
-    """By arm, of its pseudo labels."""
+    """How good the pseudo labels of each arm are."""
     seconds: float
     """Wall time of this run; cached stages cost next to nothing."""
 

@@ -71,7 +71,7 @@ class AblationWorld:
     base: Recipe
     """What every row changes something of."""
     evidence: LabelEvidence
-    """Of the training clips."""
+    """Teacher scores and labels of the training clips."""
     test: Split
     arrays: tuple[str, ...] = ()
     """Feature arrays of the store, where there is one."""

@@ -44,7 +44,7 @@ _SMALLEST = 4
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationOptions:
-    """What is simulated."""
+    """Size and difficulty of a simulated LLP."""
 
     clips: int | None = None
     """Clips of all splits together, shared out as in LLP (11849, which are 0.97 GB for valor++ and 1.27 GB for the
@@ -54,7 +54,7 @@ class SimulationOptions:
     label_errors: float = 0.1
     """Share of the (segment, tag) pairs a simulated teacher gets wrong."""
     precision: str = "float32"
-    """Of the packed features."""
+    """Number format of the packed features."""
     seed: int = 0
 
     def __post_init__(self) -> None:

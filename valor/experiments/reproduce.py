@@ -59,7 +59,7 @@ class Reproduction:
     """One for each seed, scored on `truth_version`."""
     truth_version: str
     provenance: Provenance
-    """Of the features and labels."""
+    """Where the features and labels come from."""
     changes: tuple[str, ...]
     """What was changed of the published recipe."""
     table: Comparison

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVEL_UNITS = {"segment": "segments", "event": "events"}
-"""What is counted at each level."""
+"""Unit of the counts at each level."""
 
 
 def draw_timeline(

@@ -45,9 +45,9 @@ class SeedResult:
     folder: Path
     fit: FitResult
     val: TenScores
-    """Of the kept epoch."""
+    """Validation scores of the kept epoch."""
     test: TenScores | None
-    """Of the kept epoch; None where the test split was not scored."""
+    """Test scores of the kept epoch; None where the test split was not scored."""
     report: Mapping[str, Any] | None
     """What scores.json holds; None where the test split was not scored."""
 

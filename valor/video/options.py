@@ -71,7 +71,7 @@ class BatchOptions:
     clock: str = "container"
     """Whether times are those of the container or begin at zero."""
     style: Style = ON_SCREEN
-    """Of the picture."""
+    """Colours and sizes of the picture."""
     again: bool = False
     """Parse again what is done."""
     sketched: bool = False

@@ -181,7 +181,7 @@ class TrainedSystem:
     teachers: tuple[Teacher, ...]
     grid: Grid
     sha256: str
-    """Of the checkpoint."""
+    """Digest of the checkpoint."""
     default_rule: PostProcessing = PostProcessing()
 
     @property

@@ -13,7 +13,7 @@ from valor.eval.spreadsheet import unformula
 from .timeline import Timeline, refuse_below_zero
 
 COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
-"""Of CSV and TSV."""
+"""Columns of the CSV and TSV files."""
 
 
 def csv_text(timelines: Sequence[Timeline]) -> str:
