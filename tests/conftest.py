@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side: one thread each, set before torch is there to read it
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +17,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started from a script w
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("VALOR_SHARED", ROOT.parent / "shared"))
 """Reference material beside the checkout: golden vectors, the LLP tables, sample clips. Never part of the project."""
+
+
+# No time limits on shared machines; the same examples in every run, other ones with --hypothesis-profile=explore.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("same")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
