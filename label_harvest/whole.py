@@ -40,7 +40,7 @@ from .media.clip import (
 from .media.stream_reader import ProcessReader
 from .media.streams import DirectReader, MediaReader
 from .media.survey import MediaSurvey
-from .media.windows import Merger, Window, num_segments, read_windows, window_starts
+from .media.windows import Merger, Window, read_windows, segments_of, window_starts
 from .places.elsewhere import Media
 from .pseudo_labels import MODALITIES
 from .store.evidence import Answers, judge_batch, prepare_batch
@@ -195,7 +195,7 @@ class _Reading:
     def _items(self, path: Path) -> Iterator[MediaSurvey | Window]:
         reader, grid = self._reader(), self._decoding.grid
         survey = reader.survey(path, self._decoding.audio_track)
-        if (segments := num_segments(survey.seconds, grid)) > MOST_SEGMENTS:
+        if (segments := segments_of(survey, grid)) > MOST_SEGMENTS:
             raise MediaError(
                 f"{path.name}: {survey.seconds / 3600:.1f} h are {segments:,} segments, and a clip may have "
                 f"{MOST_SEGMENTS:,}; cut it"
@@ -232,7 +232,7 @@ class _Joined:
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
-        self.segments = num_segments(self.survey.seconds, self.grid)
+        self.segments = segments_of(self.survey, self.grid)
         self._present = np.zeros((self.segments, len(MODALITIES)), bool)
         self._next = 0
 

@@ -6,6 +6,7 @@ others do, since only then it is known by how much.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ RESTART_SECONDS = 0.5
 """A stream whose packets go back by more than this begins anew; by less, its times are rough, or pieces overlap."""
 _WAIT_SECONDS = 3.0
 """So much of a stream may still come in a file after another one has begun anew."""
-_LEAD_SECONDS = 0.15
+LEAD_SECONDS = 0.15
 """Sound of a part may begin so much before the part before it ends: encoders put a lead before the first sample."""
 _SUSPECTS = 2
 """A packet that is marked as damaged, and the next one, wait to see whether it is a clock that starts again."""
@@ -52,15 +53,19 @@ class _Place:
 class TimeLine:
     """Moves packets whose clock starts again behind what came before."""
 
-    def __init__(self, starts: list[float], *, broadcast: bool) -> None:
+    def __init__(
+        self, starts: list[float], *, broadcast: bool, is_join: "Callable[[AnyPacket], bool]" = lambda _: False
+    ) -> None:
         """Begin with nothing.
 
         Args:
             starts: Takes when the clock starts again, in seconds on the time line.
             broadcast: Whether the format has the clocks of broadcasts, and packets may get lost.
+            is_join: Whether a packet of a broadcast says that another clock begins with it, be it ahead.
         """
         self._starts = starts
         self._broadcast = broadcast
+        self._is_join = is_join
         self._shifts = [0.0]
         self._places: dict[int, _Place] = {}
         self._waiting: list[AnyPacket] = []
@@ -72,7 +77,8 @@ class TimeLine:
         if place is None or dts is None or self._waiting or (self._broadcast and (self._suspects or packet.is_corrupt)):
             return False
         time = dts * place.seconds
-        if not place.last - RESTART_SECONDS <= time <= min(place.limit, place.last + _WRAP_SECONDS / 2):
+        most = place.last + RESTART_SECONDS if self._broadcast else place.limit
+        if not place.last - RESTART_SECONDS <= time <= most or time > place.limit:
             return False
         place.last, place.after = time, dts + (packet.duration or 0)
         self._move(packet, place)
@@ -90,7 +96,7 @@ class TimeLine:
         if ticks is None and packet.stream.codec_context.name == "flac":
             ticks = _timed(packet, place)
         time = place.last if ticks is None else ticks * place.seconds
-        anew = self._is_behind(time, place.last)
+        anew = self._is_behind(time, place.last) or self._is_ahead(packet, time, place)
         out = self._begin_anew(place) if anew else []
         if self._suspects:
             out += self._cleared(index, anew=anew)
@@ -136,6 +142,13 @@ class TimeLine:
     def _is_behind(self, time: float, last: float) -> bool:
         return last - time > RESTART_SECONDS or (self._broadcast and time - last > _WRAP_SECONDS / 2)
 
+    def _is_ahead(self, packet: "AnyPacket", time: float, place: _Place) -> bool:
+        """Whether a packet of a broadcast begins anew on a clock ahead, by its mark or as another stream did."""
+        if not self._broadcast or not time - place.last > RESTART_SECONDS:
+            return False
+        others = [other.last for other in self._places.values() if other.part > place.part]
+        return any(abs(time - last) < time - place.last for last in others) or self._is_join(packet)
+
     def _begin_anew(self, place: _Place) -> "list[AnyPacket]":
         """Let a stream be of the next part; what waited goes out where that is one more."""
         out: list[AnyPacket] = []
@@ -164,7 +177,7 @@ class TimeLine:
             wanted = max(wanted, shift)
             if kinds.get(index) == "video":
                 needed = shift
-        self._shifts.append(needed if wanted - needed <= _LEAD_SECONDS else wanted)
+        self._shifts.append(needed if wanted - needed <= LEAD_SECONDS else wanted)
         self._starts.append(first + self._shifts[-1])
         for packet in waiting:
             self._move(packet, self._places[packet.stream_index])

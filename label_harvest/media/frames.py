@@ -31,7 +31,7 @@ import numpy as np
 
 from .clip import STILL, Grid, MediaError, Trouble, all_equal, ends_early, frame_indices, has_hole
 from .h264 import needed_packets
-from .holes import GAP_SECONDS, Reach, Span, unseen
+from .holes import GAP_SECONDS, Reach, Span, before, unseen
 from .packets import Recording, base_of, recording
 from .streams import Pictures, Timed, decoded, heard, mono_of, shown_at
 
@@ -356,8 +356,16 @@ def _read_frames(video: _Video, grid: Grid, *, all_slots: bool) -> Picture:
             raise _EndsEarlyError(video.media.ends) from None
         raise
     cut = bool(video.media.unread) or video.end is not None
-    facts = VideoFacts(video.stream.index, video.stream.codec_context.name, seconds, num_slots, cut, video.holes)
-    return make_picture(album.frames, album.slots, places, facts, grid)
+    begins = video.media.begins.get(video.stream.index)
+    first = min((span[0] for span in spans if span is not None), default=0.0)
+    late = before(first) if begins is None else [(0.0, begins)] if begins > grid.tolerance_seconds else []
+    facts = VideoFacts(
+        video.stream.index, video.stream.codec_context.name, seconds, num_slots, cut, (*late, *video.holes)
+    )
+    picture = make_picture(album.frames, album.slots, places, facts, grid)
+    if begins is not None:
+        picture.provenance["damaged_until"] = round(begins, 4)
+    return picture
 
 
 def _reach(stream: "Stream", packets: "list[AnyPacket]", media: Recording) -> Reach:
@@ -380,7 +388,9 @@ def _read_sound(
     falls_silent = reach.end - len(samples) / rate > grid.tolerance_seconds
     if media.unread or stream.index in media.ends or falls_silent:
         sound.provenance["damaged_from"] = sound.provenance["seconds"]
-    return replace(sound, holes=tuple(reach.holes))
+    if (begins := media.begins.get(stream.index)) is not None:
+        sound.provenance["damaged_until"] = round(begins, 4)
+    return replace(sound, holes=(*before(reach.start), *reach.holes))
 
 
 def make_sound(samples: np.ndarray, rate: int, *, stream: int, codec: str, channels: int) -> Sound:

@@ -36,9 +36,12 @@ class Tally:
     count: int = 0
     seconds: float = 0.0
     longest: float = 0.0
+    opening: float = 0.0
+    """How long it was the first time."""
 
     def add(self, when: float, seconds: float) -> None:
         """Count one more, of some seconds, at a time in seconds."""
+        self.opening = self.opening if self.count else seconds
         self.first = min(self.first, when)
         self.count += 1
         self.seconds += seconds
@@ -76,6 +79,8 @@ class Reach:
             if context.name in WHOLE_FRAMES and context.sample_rate:
                 self._least = context.frame_size / context.sample_rate
         self._end = self._placed = math.nan
+        self.start = math.inf
+        """When the first packet is shown or heard, in seconds from the start of the clock."""
 
     @property
     def lost(self) -> bool:
@@ -90,6 +95,7 @@ class Reach:
     def add(self, span: Span) -> None:
         """The next packet in the order of the file, when it is shown or heard."""
         start, end = span
+        self.start = min(self.start, start)
         if end - start < _ABOUT * self._least:
             end = start + self._least
         if start - self._end > HOLE_SECONDS:
@@ -147,6 +153,15 @@ def unseen(video: Reach, audio: Reach | None, media: Recording) -> list[Span]:
     silent = audio.holes if audio else []
     both = [(max(one[0], other[0]), min(one[1], other[1])) for one in video.holes for other in silent]
     return [span for span in both if _is_hole(span)]
+
+
+def before(start: float) -> list[Span]:
+    """What a stream that begins then leaves out at the start, where that is a hole.
+
+    >>> before(1.9), before(2.5)
+    ([], [(0.0, 2.5)])
+    """
+    return [(0.0, start)] if _is_hole((0.0, start)) else []
 
 
 def left_of(span: Span, holes: Sequence[Span]) -> float:

@@ -1,7 +1,9 @@
 """The one place where media files are opened: nothing but the file itself is read, whatever it says inside."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -27,31 +29,87 @@ _FIRSTS = (
 """How files begin of which FFmpeg may read but the first, where several lie behind one another."""
 _BLOCK = 2**20
 """Bytes looked through at once."""
+_SEARCHED = 2**16
+"""Bytes at the start of a file among which the recording may begin, behind rubbish."""
+_HEADS = re.compile(
+    rb"fLaC\0\0\0\x22|OggS\0\x02|RIFF....(?:WAVEfmt |AVI LIST)|FORM....AIF[FC]|FLV\x01[\x01\x04\x05]\0\0\0\x09"
+    rb"|\x1aE\xdf\xa3.{,60}(?:matroska|webm)|\0\0\0[\x10-\x80]ftyp|caff\0\x01\0\0desc|wvpk....[\x02-\x10]\x04"
+    rb"|TTA1[\x01-\x03]\0|\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\0\xaa\0\x62\xce\x6c",
+    re.DOTALL,
+)
+"""How recordings begin, so that it is no chance."""
+_ARCHIVES = re.compile(rb"PK\x03\x04|.{257}ustar", re.DOTALL)
+"""How files begin that may hold recordings as they are, of which the first is not meant more than the others."""
+_HEADLESS = ("aac", "ac3", "eac3", "flac", "h264", "hevc", "m4v", "mp3", "mpegvideo")
+"""Formats that FFmpeg takes files for which begin as none."""
 _LONGEST_START = 512
 """Bytes among which a DASH playlist says that it is one."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """The bytes of a file that are read as a recording."""
+
+    begin: int = 0
+    end: int = 0
+    """Where what is whole ends in a fragmented MP4 that was cut within the head of a fragment; 0 for all."""
+
+
+WHOLE = Part()
+
+
 @contextmanager
-def opened(path: Path) -> "Iterator[av.container.InputContainer]":
+def opened(path: Path) -> "Iterator[tuple[av.container.InputContainer, Part]]":
     """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names the file.
 
     A file that names others (a playlist, a list of files to join) is refused before any of them is looked for, and
     FFmpeg may read nothing but files, so that a clip from anywhere can reach neither the network nor another file.
+    Where it can make nothing of a file, the part of it is opened that is a recording, if there is one.
+
+    Yields:
+        The container, and which part of the file it is.
 
     Raises:
         MediaError: The file is missing, a folder, empty, a playlist, or no media file.
     """
-    import av
-
     if path.is_dir():
         raise MediaError(f"{path}: is a folder, expected a media file", "missing")
     if not path.is_file():
         raise MediaError(f"{path}: no such file; check its name and its folder", "missing")
     with media_errors(path):
         refuse_playlists(path)
-        options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
-        with av.open(str(path.absolute()), metadata_errors="replace", options=options) as container:
-            yield container
+        container, part = _opened(path)
+        with container:
+            yield container, part
+
+
+def _opened(path: Path) -> "tuple[av.container.InputContainer, Part]":
+    import av
+
+    options = {"protocol_whitelist": "file,subfile", "format_whitelist": _formats()}
+    place, container = str(path.absolute()), None
+    try:
+        container = av.open(place, metadata_errors="replace", options=options)
+        if container.format.name not in _HEADLESS or (part := _part(path)) == WHOLE:
+            return container, WHOLE
+        container.close()
+    except (av.error.InvalidDataError, av.error.EOFError):
+        if (part := _part(path)) == WHOLE:
+            raise
+    place = f"subfile,,start,{part.begin},end,{part.end},,:{place}"
+    return av.open(place, metadata_errors="replace", options=options), part
+
+
+def _part(path: Path) -> Part:
+    """The part of a file that can be opened, where that is not the whole: behind rubbish, or before a cut."""
+    with path.open("rb") as file:
+        start = file.read(_SEARCHED)
+        if start[4:8] == b"ftyp":
+            file.seek(0)
+            kinds, end = _boxes(file)
+            return Part(end=end) if b"moov" in kinds and b"moof" in kinds else WHOLE
+    found = None if _ARCHIVES.match(start) or start.startswith(b"ID3") else _HEADS.search(start)
+    return Part(begin=found.start()) if found else WHOLE
 
 
 def refuse_playlists(path: Path) -> None:
@@ -97,9 +155,18 @@ def _known_damage(path: Path, error: Exception) -> str:
         start = file.read(8)
         if start.startswith(b"PK\x03\x04"):
             return "is a ZIP archive; unpack it"
-        if start[4:] == b"ftyp" and b"moov" not in _boxes(file):
+        if start[4:] == b"ftyp" and b"moov" not in _boxes(file)[0]:
             return "its index (moov) is missing, so it was cut off or never finished"
     return ""
+
+
+def is_cut(path: Path) -> bool:
+    """Whether a fragmented MP4 ends within a box."""
+    with path.open("rb") as file:
+        if file.read(8)[4:] != b"ftyp":
+            return False
+        kinds, end = _boxes(file)
+        return b"moof" in kinds and end < file.seek(0, 2)
 
 
 def is_followed(path: Path, read: int) -> bool:
@@ -132,9 +199,10 @@ def _holds(file: BinaryIO, wanted: bytes) -> bool:
     return False
 
 
-def _boxes(file: BinaryIO) -> list[bytes]:
-    """The kinds of the outermost boxes of an MP4 file."""
-    kinds, place = list[bytes](), 0
+def _boxes(file: BinaryIO) -> tuple[list[bytes], int]:
+    """The kinds of the outermost boxes of an MP4 file, and where the last whole one ends."""
+    kinds, place, end = list[bytes](), 0, 0
+    length = file.seek(0, 2)
     while file.seek(place) == place and len(head := file.read(16)) >= 8:
         size = int.from_bytes(head[:4])
         kinds.append(head[4:8])
@@ -142,7 +210,8 @@ def _boxes(file: BinaryIO) -> list[bytes]:
         if size < 8:  # up to the end of the file, or damaged
             break
         place += size
-    return kinds
+        end = place if place <= length else end
+    return kinds, end
 
 
 @lru_cache(maxsize=1)

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 _BROADCAST = ("mpegts", "mpeg")
 """Formats of which any packet may get lost."""
+_SAYS_KEYS = (*_BROADCAST, "flv", "matroska,webm")
+"""Formats that may begin within a group of pictures, of which none can be shown before the next key frame."""
+
+_SYNC_PLACES = (0, 4, 16)
+"""So much behind where FFmpeg says that a packet of a transport stream lies it begins, by its size."""
+_PACKET_HEAD = 22
+"""Bytes from there in which its flags lie."""
 
 HOLE_SECONDS = 2.0
 """A stream that has nothing for longer is not there, see holes.py."""
@@ -57,6 +64,12 @@ class Recording:
     """When the clock started again, in seconds as it then goes on; see clock.py."""
     unread: list[str] = field(default_factory=list)
     """Why the rest of the file could not be read, where it could not."""
+    path: Path = Path()
+    rubbish: int = 0
+    """Bytes of something else at its start."""
+    begins: dict[int, float] = field(default_factory=dict)
+    """By index of the stream, when its first good frame begins, in seconds from the start of the clock, where what
+    comes before cannot be decoded."""
 
     @overload
     def stream(self, kind: Literal["video"]) -> "av.VideoStream | None": ...
@@ -127,10 +140,19 @@ class Recording:
 
     def _on_time_line(self, streams: "Sequence[Stream]", tick: Callable[[], None]) -> "Iterator[AnyPacket]":
         """All packets that hold or repeat something, with the times of one clock that never starts again."""
-        line = TimeLine(self.restarts, broadcast=self.is_broadcast)
+        line = TimeLine(self.restarts, broadcast=self.is_broadcast, is_join=self._is_join)
         theora = {stream.index for stream in streams if stream.codec_context.name == "theora"}
+        keyed = self.container.format.name in _SAYS_KEYS
+        waiting, left_out = {stream.index for stream in streams if keyed and stream.type == "video"}, set[int]()
         for packet in self._readable(streams):
             tick()
+            if waiting and packet.stream_index in waiting:
+                if not packet.is_keyframe:
+                    left_out.add(packet.stream_index)
+                    continue
+                waiting.remove(packet.stream_index)
+                if packet.stream_index in left_out and packet.pts is not None:
+                    self.begins[packet.stream_index] = self.at(packet.pts, base_of(packet.stream))
             if packet.stream_index in theora and _is_header(packet):
                 continue
             if packet.size or (packet.pts is not None and packet.stream.type == "video"):
@@ -138,6 +160,8 @@ class Recording:
                     yield packet
                 else:
                     yield from line.take(packet)
+        for index in waiting & left_out:
+            self.begins[index] = math.inf
         yield from line.rest()
 
     def _readable(self, streams: "Sequence[Stream]") -> "Iterator[AnyPacket]":
@@ -153,6 +177,17 @@ class Recording:
             if not begun:
                 raise
             self.unread.append(str(error))
+
+    def _is_join(self, packet: "AnyPacket") -> bool:
+        """Whether a transport stream says of a packet that another clock begins with it."""
+        if self.container.format.name != "mpegts" or packet.pos is None or packet.pos < 0:
+            return False
+        with self.path.open("rb") as file:
+            file.seek(packet.pos)
+            head = file.read(_PACKET_HEAD)
+        head = next((head[place:] for place in _SYNC_PLACES if head[place : place + 1] == b"G"), b"")  # sync_byte
+        # adaptation_field_control, adaptation_field_length, discontinuity_indicator
+        return len(head) > 5 and bool(head[3] & 0x20 and head[4] and head[5] & 0x80)
 
     @property
     def is_broadcast(self) -> bool:
@@ -223,8 +258,11 @@ def _is_header(packet: "AnyPacket") -> bool:
 @contextmanager
 def recording(path: Path) -> Iterator[Recording]:
     """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names it, see `opened`."""
-    with opened(path) as container:
-        yield Recording(container, (container.start_time or 0) / 1e6)
+    with opened(path) as (container, part):
+        media = Recording(container, (container.start_time or 0) / 1e6, path=path, rubbish=part.begin)
+        if part.end:
+            media.unread.append("what follows is cut")
+        yield media
 
 
 def base_of(stream: "Stream") -> Fraction:

@@ -59,7 +59,8 @@ def decoded(
         stream: Which one.
         packets: Its packets.
         media: Whose it is.
-        lost: Takes what was bridged; without it nothing is, and damage with good frames behind it is an error.
+        lost: Takes what was bridged; without it only what comes before the first good frame is, see
+            `Recording.begins`, and damage with good frames behind it is an error.
 
     Raises:
         MediaError: Damage that is not bridged, and frames made of what follows it.
@@ -114,7 +115,7 @@ class _Damage:
         pts = None if packet is None else packet.pts
         if self._is_left_out(packet):
             return
-        if self.begins is not None:
+        if self.begins is not None and packet is not None:
             self._behind.add(pts)
         frames = None if unusable else self._frames_of(packet)
         if frames is None:
@@ -124,6 +125,8 @@ class _Damage:
                 self._note(frame.pts)
             elif self.begins is None:
                 yield from self._taken(frame)
+            elif packet is None and frame.pts is None:  # what the decoder still held of good packets
+                yield frame
             elif self._is_behind(frame):
                 when = f" at {self.begins:.2f} s" if self.begins < math.inf else ""
                 raise MediaError(f"damaged {self._stream.type}{when}; fetch it again or leave it out")
@@ -169,12 +172,15 @@ class _Damage:
         if self._from > -math.inf and (frame.pts is None or frame.pts < self._from):
             return
         self._from, self._good = -math.inf, True
-        if self._open is not None and self._lost is not None:
+        if self._open is not None:
             start, self._open = max(0.0, self._open), None
             seconds = max(0.0, self._at(frame.pts) - start) if frame.pts is not None and start < math.inf else 0.0
             if seconds > HOLE_SECONDS and self._stream.type == "audio":
                 raise MediaError(f"damaged audio at {start:.2f} s; fetch it again or leave it out")
-            self._lost.setdefault(self._stream.type, Tally()).add(start if start < math.inf else 0.0, seconds)
+            if self._lost is None:
+                self._media.begins[self._stream.index] = max(0.0, start + seconds)
+            else:
+                self._lost.setdefault(self._stream.type, Tally()).add(start if start < math.inf else 0.0, seconds)
         yield frame
 
     def end(self, *, any_good: bool) -> None:
@@ -192,7 +198,7 @@ class _Damage:
 
     def _note(self, pts: int | None) -> None:
         begins_within = not self._good and self._media.container.format.name != "flac"  # whose times are wrong then
-        if self._lost is not None and (self._media.is_broadcast or begins_within):
+        if begins_within or (self._lost is not None and self._media.is_broadcast):
             self._open = self._at(pts) if self._open is None else self._open
             if self._stream.type == "video":
                 self._waiting, self._from = True, math.inf

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .clip import MediaError
+from .clock import LEAD_SECONDS
 from .holes import Reach, Span, Tally, unseen
-from .open import is_followed
+from .open import is_cut, is_followed
 from .packets import Recording, base_of, ignore_tick, recording, tag_bytes
 from .pixels import pixel_shape, stored_shape
 from .rates import FrameTimes
@@ -87,6 +88,15 @@ class MediaSurvey:
     def seconds(self) -> float:
         """Length of the longest stream in seconds."""
         return max(self.video_seconds or 0.0, self.audio_seconds or 0.0)
+
+    @property
+    def lead(self) -> float:
+        """By how much sound begins before the picture, where that is the lead an encoder puts before its first sample.
+
+        What was recorded begins with the picture then.
+        """
+        begins = self.audio_seconds is not None and self.video_start > self.audio_start
+        return self.video_start if begins and self.video_start <= LEAD_SECONDS else 0.0
 
     @property
     def missing_seconds(self) -> float:
@@ -186,10 +196,16 @@ def _notes(
         notes.append(
             f"its video lacks frames: {lost.said()}; the last picture stays, and those that follow may be wrong"
         )
+    if shown and media.begins:
+        notes.append(f"its video begins within a group of pictures, so none can be shown before {shown.start:.1f} s")
+    elif media.begins:
+        notes.append("its video has no key frame, so none of its pictures can be shown")
     notes += [f"there is no picture from {start:.1f} s to {end:.1f} s" for start, end in _unseen(media, shown, heard)]
     if is_followed(path, max((found.read for found in (shown, heard) if found), default=0)):
         notes.append("another file was put behind it, which is not read; take them apart")
-    if media.unread:
+    if media.rubbish:
+        notes.append(f"{media.rubbish:,} bytes of something else lie before it, which are passed over")
+    if media.unread or (not notes and is_cut(path)):
         end = max(found.end for found in (shown, heard) if found)
         notes.append(f"cannot be read beyond {end:.1f} s; it was cut off or is damaged there")
     return tuple(notes)

@@ -59,6 +59,11 @@ def num_segments(seconds: float, grid: Grid) -> int:
     return max(1, math.ceil(seconds / grid.segment_seconds - LEAST_SHARE))
 
 
+def segments_of(survey: MediaSurvey, grid: Grid) -> int:
+    """How many segments a file has, without the lead of its sound."""
+    return num_segments(survey.seconds - survey.lead, grid)
+
+
 def window_starts(segments: int, window: int, hop: int) -> tuple[int, ...]:
     """First segments of the windows over so many segments.
 
@@ -91,7 +96,7 @@ def read_windows(
         ValueError: The hop leaves gaps or does not move.
     """
     reader = reader or DirectReader()
-    segments = num_segments(survey.seconds, grid)
+    segments = segments_of(survey, grid)
     starts = window_starts(segments, grid.num_segments, hop)
     streams = (
         (survey.audio_start, survey.audio_seconds, survey.audio_holes),
@@ -129,6 +134,12 @@ class _Found:
     """bool [segments, M=2]."""
     grid: Grid
     notes: list[str] = field(default_factory=list)
+
+    def begins(self, modality: int, begin: float) -> None:
+        """A stream begins here, in seconds from the start of the clock, since what comes before does not decode."""
+        if begin > self.grid.tolerance_seconds:
+            ends = np.arange(1, len(self.present) + 1) * self.grid.segment_seconds
+            self.present[:-1, modality] &= (ends - begin >= LEAST_SHARE * self.grid.segment_seconds)[:-1]
 
     def ends(self, modality: int, end: float, note: str) -> None:
         """A stream ends here, in seconds from the start of the clock."""
@@ -186,6 +197,8 @@ def _picture_windows(
     chosen = frame_indices(num_slots, length)
     picks = np.arange(max(num_slots, grid.num_slots)) if slots else chosen
     offsets = (picks + 0.5) / grid.frame_rate
+    if abs(survey.seconds - grid.seconds) > grid.tolerance_seconds:  # else equal to a clip to the bit
+        offsets += survey.lead
     shown = [found.has(1, start) for start in starts]
     times = [start * grid.segment_seconds + offsets for start, seen in zip(starts, shown, strict=True) if seen]
     cutoffs, place = np.unique(np.concatenate([np.zeros(0), *times]), return_inverse=True)
@@ -208,9 +221,12 @@ def _picture_windows(
                 next(images, None)  # whether it ends there
         except EndsError as error:
             found.ends(1, error.end, f"its video is damaged from {error.end:.1f} s on, where it ends")
-            if not found.has(1, start):
-                yield None, None
-                continue
+        lost = reader.lost.get("video")
+        if start == starts[0] and lost and lost.first <= survey.video_start:
+            found.begins(1, lost.first + lost.opening)
+        if not found.has(1, start):
+            yield None, None
+            continue
         window = [held.get(index, last) for index in row]
         frames = [window[index] for index in chosen] if slots else window
         padded = np.stack(frames + frames[-1:] * (grid.num_segments - length))

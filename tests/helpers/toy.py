@@ -156,6 +156,8 @@ def _add_sound(container, sound: ToySound) -> tuple:  # noqa: ANN001
 
     layout = {1: "mono", 2: "stereo", 6: "5.1", 7: "6.1", 8: "7.1", 16: "hexadecagonal"}[sound.channels]
     stream = container.add_stream(sound.codec, rate=sound.rate, layout=layout)
+    if sound.codec == "wmav2":
+        stream.codec_context.bit_rate = 128000  # its encoder has no usual one
     if sound.language:
         stream.metadata["language"] = sound.language
     if sound.default:

@@ -26,7 +26,7 @@ from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.tracks import listed_tracks
-from valor.label_harvest.media.windows import Merger, Window, num_segments, read_windows, window_starts
+from valor.label_harvest.media.windows import Merger, Window, read_windows, segments_of, window_starts
 from valor.label_harvest.progress import Bar
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 
@@ -137,7 +137,7 @@ def parse_media(
         raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
     survey = reader.survey(path, options.audio_track)
     hop = options.hop or max(1, system.grid.num_segments // 2)
-    segments = num_segments(survey.seconds, system.grid)
+    segments = segments_of(survey, system.grid)
     shape = (len(MODALITIES), len(system.class_names))
     probs, gates = Merger(segments, shape), Merger(segments, shape)
     moved = _Progress(bar, survey.seconds, len(window_starts(segments, system.grid.num_segments, hop)))

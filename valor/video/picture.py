@@ -14,7 +14,7 @@ from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
 from valor.eval.figures.timeline import DrawnParse, clock_text, parse_figure
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.survey import MediaSurvey
-from valor.label_harvest.media.windows import Window, num_segments
+from valor.label_harvest.media.windows import Window, segments_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +51,7 @@ class MediaSketch:
     def watch(self, survey: MediaSurvey, window: Window) -> None:
         """Take what a window shows and sounds like."""
         if not self.places:
-            self.segments = num_segments(survey.seconds, window.clip.grid)
+            self.segments = segments_of(survey, window.clip.grid)
             self.places = _num_thumbnails(survey)
             self.pixel_shape = survey.pixel_shape
         if window.clip.frames is not None:

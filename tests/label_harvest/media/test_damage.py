@@ -66,6 +66,7 @@ def test_rubbish_behind_the_last_frame_ends_the_sound_with_a_note(tmp_path):
         (".wv", "wavpack"),
         (".tta", "tta"),
         (".caf", "pcm_s16le"),
+        (".asf", "wmav2"),
     ],
 )
 def test_a_recording_that_ends_within_a_packet_is_kept_up_to_there(tmp_path, suffix, codec):

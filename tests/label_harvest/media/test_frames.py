@@ -178,7 +178,7 @@ def test_damage_is_refused_where_a_picked_frame_rests_on_it_and_touches_nothing_
             refused += 1
         else:
             assert_same_picture(decode_clip(spoilt, grid=TEN_SECONDS).picture, expected)
-    assert refused > 5
+    assert refused >= 5
 
 
 @pytest.mark.parametrize("needs", [lambda wanted: sorted(wanted)[:-1], lambda wanted: []])

@@ -1,9 +1,11 @@
 """What was lost on its way, lies around the frames, or comes up late: bridged with a note, or refused with a reason."""
 
+import re
+
 import numpy as np
 import pytest
 
-from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy import ToySound, ToyVideo, remuxed, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.stream_reader import ProcessReader
@@ -61,12 +63,100 @@ def test_raw_sound_ends_with_its_last_good_frame(tmp_path, suffix, codec):
     assert read_clip(path, grid=GRID).waveform is not None
 
 
-def test_sound_that_begins_within_a_frame_begins_with_its_first_good_one(tmp_path):
-    path = write_toy_clip(tmp_path / "a.ac3", sound=ToySound(seconds=5, codec="ac3"))
+@pytest.mark.parametrize(("suffix", "codec"), [(".ac3", "ac3"), (".eac3", "eac3")])
+def test_sound_that_begins_within_a_frame_begins_with_its_first_good_one(tmp_path, suffix, codec):
+    path = write_toy_clip(tmp_path / f"a{suffix}", sound=ToySound(seconds=5, codec=codec))
     path.write_bytes(np.random.default_rng(0).bytes(300) + path.read_bytes())
     window, notes = read(path, DirectReader())
     assert window.present[:, 0].all()
-    assert notes == ("its audio cannot be decoded: 0.03 s at 0.0 s; silence is heard there",)
+    (note,) = notes
+    assert re.fullmatch(r"its audio cannot be decoded: 0\.0[2-6] s at 0\.0 s; silence is heard there", note)
+    clip = read_clip(path, grid=GRID)
+    assert clip.status == "no_video" and 0.02 <= clip.provenance["audio"]["damaged_until"] <= 0.06
+    assert np.abs(clip.waveform - window.clip.waveform).max() < 1e-6
+
+
+def without_key_frames(before):
+    return lambda packet: not packet.is_keyframe or packet.stream.type == "audio" or packet.dts >= before
+
+
+@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
+def test_pictures_that_begin_within_a_group_begin_with_the_next_key_frame(tmp_path, suffix):
+    picture, sound = ToyVideo(seconds=5, rate=25, codec="mpeg2video"), ToySound(seconds=5, codec="mp2")
+    whole = write_toy_clip(tmp_path / f"a{suffix}", video=picture, sound=sound)
+    ticks = 1000 if suffix == ".mkv" else 90000
+    path = remuxed(whole, tmp_path / f"b{suffix}", change=without_key_frames(2 * ticks))
+    window, notes = read(path, DirectReader())
+    begin = survey_media(path).video_start
+    assert 1 < begin < 3
+    assert f"its video begins within a group of pictures, so none can be shown before {begin:.1f} s" in notes
+    assert window.present[:, 1].tolist() == [second + 1 - begin >= 0.1 for second in range(5)]
+    clip = read_clip(path, grid=GRID)
+    assert clip.status == "short" and clip.message == f"no picture from 0.0 s to {begin:.1f} s"
+    assert clip.frames_present.tolist() == [time > begin for time in (0.0625, 1.3125, 2.5625, 3.6875, 4.9375)]
+    never = remuxed(whole, tmp_path / f"c{suffix}", change=without_key_frames(9 * ticks))
+    assert "its video has no key frame, so none of its pictures can be shown" in survey_media(never).notes
+    assert read_clip(never, grid=GRID).status == "no_video"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "video", "sound"),
+    [
+        (".mp4", "mpeg4", "aac"),
+        (".mov", "mpeg4", "pcm_s16le"),
+        (".mkv", "mpeg4", "aac"),
+        (".webm", None, "libopus"),
+        (".avi", "mpeg4", "libmp3lame"),
+        (".flv", None, "aac"),
+        (".asf", None, "libmp3lame"),
+        (".flac", None, "flac"),
+        (".opus", None, "libopus"),
+        (".wav", None, "pcm_s16le"),
+        (".aiff", None, "pcm_s16be"),
+        (".caf", None, "pcm_s16le"),
+        (".tta", None, "tta"),
+        (".wv", None, "wavpack"),
+    ],
+)
+def test_a_recording_behind_rubbish_is_read_from_where_it_begins(tmp_path, suffix, video, sound):
+    picture = ToyVideo(seconds=2, codec=video) if video else None
+    path = write_toy_clip(tmp_path / f"a{suffix}", video=picture, sound=ToySound(seconds=2, codec=sound))
+    whole, _ = read(path, DirectReader())
+    path.write_bytes(np.random.default_rng(0).bytes(777) + path.read_bytes())
+    window, notes = read(path, DirectReader())
+    assert "777 bytes of something else lie before it, which are passed over" in notes
+    assert (window.clip.waveform == whole.clip.waveform).all()
+    assert not video or (window.clip.frames == whole.clip.frames).all()
+    read_clip(path, grid=GRID)
+
+
+@pytest.mark.parametrize("head", [b"PK\x03\x04", bytes(257) + b"ustar\x0000"])
+def test_of_an_archive_no_member_is_read(tmp_path, head):
+    path = write_toy_clip(tmp_path / "a.mp4", sound=ToySound(seconds=1))
+    path.write_bytes(head + bytes(999) + path.read_bytes())
+    with pytest.raises(MediaError, match="cannot be decoded"):
+        survey_media(path)
+
+
+def test_flac_behind_a_tag_begins_with_it(tmp_path):
+    path = write_toy_clip(tmp_path / "a.flac", sound=ToySound(seconds=2, codec="flac"))
+    path.write_bytes(b"ID3\x04\0\0\0\0\x01\0" + bytes(128) + path.read_bytes())
+    assert survey_media(path).notes == () and survey_media(path).seconds == pytest.approx(2)
+
+
+def test_a_fragmented_mp4_that_ends_in_the_head_of_a_fragment_is_kept_up_to_there(tmp_path):
+    picture, sound = ToyVideo(seconds=5, noise=True), ToySound(seconds=5)
+    path = tmp_path / "cut.mp4"
+    write_toy_clip(tmp_path / "a.mp4", video=picture, sound=sound)
+    remuxed(tmp_path / "a.mp4", path, options={"movflags": "frag_every_frame+empty_moov+default_base_moof"})
+    whole = path.read_bytes()
+    head = whole.index(b"moof", len(whole) * 3 // 5) - 4
+    for kept in (3, 9, 20, 60, 110):
+        path.write_bytes(whole[: head + kept])
+        window, notes = read(path, DirectReader())
+        assert window.present[:2].all() and not window.present[4:].any()
+        assert any("cannot be read beyond" in note or "damaged from" in note for note in notes), kept
+        assert read_clip(path, grid=GRID).status == "short"
 
 
 def test_a_stream_that_becomes_another_is_refused_and_one_that_begins_later_is_noted(tmp_path):

@@ -74,7 +74,7 @@ def test_what_other_libraries_open_can_be_looked_at_first(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".ts", ".flv"])
 def test_recordings_are_opened(tmp_path, suffix):
-    with opened(write_toy_clip(tmp_path / f"a{suffix}", video=ToyVideo(seconds=1.0))) as container:
+    with opened(write_toy_clip(tmp_path / f"a{suffix}", video=ToyVideo(seconds=1.0))) as (container, _):
         assert len(container.streams.video) == 1
 
 

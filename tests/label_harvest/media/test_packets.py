@@ -36,6 +36,7 @@ class Packet:
     duration: int | None = None
     is_corrupt: bool = False
     is_discard: bool = False
+    is_keyframe: bool = True
     sides: tuple[str, ...] = field(default=())
 
     @property

@@ -285,3 +285,15 @@ def test_grids_and_clips_check_themselves():
         ClipMedia(np.zeros((9, 2, 2, 3), np.uint8), None, GRID)
     with pytest.raises(ValueError, match=r"waveform must be float32 \[480000\], got float64 \[480000\]"):
         ClipMedia(None, np.zeros(480000), GRID)
+
+
+@pytest.mark.parametrize(("start", "status"), [(1.5, "ok"), (3.0, "short")])
+def test_a_stream_that_begins_much_later_is_not_there_before(tmp_path, start, status):
+    late = {"start": start, "seconds": 10 - start}
+    clip = read_clip(write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(**late), sound=ToySound()), grid=GRID)
+    assert clip.status == status and clip.frames_present.tolist() == [status == "ok" or n >= 3 for n in range(10)]
+    assert clip.message == ("" if status == "ok" else "no picture from 0.0 s to 3.0 s")
+    clip = read_clip(
+        write_toy_clip(tmp_path / "b.mkv", video=ToyVideo(), sound=ToySound(codec="flac", **late)), grid=GRID
+    )
+    assert clip.status == status and clip.message == ("" if status == "ok" else "no sound from 0.0 s to 3.0 s")
