@@ -298,7 +298,7 @@ def plan_harvest(
 def _media_seconds(files: Sequence[Media], grid: Grid) -> tuple[float | None, int, int]:
     """(seconds of all files, headers looked at, how many of these are longer than the grid)."""
     from .media.packets import recording
-    from .media.survey import promised_seconds
+    from .media.promised import promised_seconds
 
     step = max(1, -(-len(files) // _MOST_HEADERS))
     looked, found = files[::step], []

@@ -40,14 +40,19 @@ class _Place:
     part: int
     last: float = math.nan
     """When its last packet was to be decoded, on the clock of the container."""
-    after: int = 0
-    """When its last packet ends, in ticks of the clock of the container."""
-    end: float = -math.inf
-    """When what it holds so far ends, on the time line."""
+    end_ticks: int | None = None
+    """When what it holds so far ends, on the time line, in ticks."""
+    moved: int = 0
+    """By how many ticks its packets are moved."""
     start: float = math.inf
     """When the first packet of a part that waits is shown or heard, on the clock of the container."""
     limit: float = math.inf
     """How far it may go on, on the clock of the container, without beginning anew as another stream has."""
+
+    @property
+    def end(self) -> float:
+        """When what it holds so far ends, on the time line."""
+        return -math.inf if self.end_ticks is None else self.end_ticks * self.seconds
 
 
 class TimeLine:
@@ -74,14 +79,22 @@ class TimeLine:
     def goes_on(self, packet: "AnyPacket") -> bool:
         """Whether a packet is simply the next one of its stream, as nearly all are; if so, it can go out."""
         place, dts = self._places.get(packet.stream_index), packet.dts
-        if place is None or dts is None or self._waiting or (self._broadcast and (self._suspects or packet.is_corrupt)):
+        if place is None or dts is None or self._waiting:
             return False
         time = dts * place.seconds
-        most = place.last + RESTART_SECONDS if self._broadcast else place.limit
-        if not place.last - RESTART_SECONDS <= time <= most or time > place.limit:
+        step = time - place.last
+        if not step >= -RESTART_SECONDS or time > place.limit:
             return False
-        place.last, place.after = time, dts + (packet.duration or 0)
-        self._move(packet, place)
+        if self._broadcast and (step > RESTART_SECONDS or self._suspects or packet.is_corrupt):
+            return False
+        place.last = time
+        if place.moved:
+            self._move(packet, place)
+            return True
+        pts = packet.pts  # as in `_move`, which is left out here for speed
+        end = (dts if pts is None else pts) + (packet.duration or 0)
+        if place.end_ticks is None or end > place.end_ticks:
+            place.end_ticks = end
         return True
 
     def take(self, packet: "AnyPacket") -> "list[AnyPacket]":
@@ -101,8 +114,6 @@ class TimeLine:
         if self._suspects:
             out += self._cleared(index, anew=anew)
         place.last = time
-        if ticks is not None:
-            place.after = ticks + (packet.duration or 0)
         if place.part == len(self._shifts):
             place.start = min(place.start, self._heard_at(packet, place))
             self._waiting.append(packet)
@@ -187,13 +198,14 @@ class TimeLine:
 
     def _move(self, packet: "AnyPacket", place: _Place) -> None:
         """Give a packet its times on the time line, and note when it ends."""
-        if place.part and (shift := round(self._shifts[place.part] / place.seconds)):
-            packet.pts = None if packet.pts is None else packet.pts + shift
-            packet.dts = None if packet.dts is None else packet.dts + shift
-        pts = packet.pts
-        ticks = packet.dts if pts is None else pts
+        if place.part:
+            place.moved = round(self._shifts[place.part] / place.seconds)
+            packet.pts = None if packet.pts is None else packet.pts + place.moved
+            packet.dts = None if packet.dts is None else packet.dts + place.moved
+        ticks = packet.dts if packet.pts is None else packet.pts
         if ticks is not None:
-            place.end = max(place.end, (ticks + (packet.duration or 0)) * place.seconds)
+            end = ticks + (packet.duration or 0)
+            place.end_ticks = end if place.end_ticks is None else max(place.end_ticks, end)
 
 
 def _timed(packet: "AnyPacket", place: _Place) -> int | None:
@@ -208,7 +220,7 @@ def _timed(packet: "AnyPacket", place: _Place) -> int | None:
     scratch: av.AudioCodecContext = av.CodecContext.create("flac", "r")
     scratch.extradata = packet.stream.codec_context.extradata
     packet.is_corrupt = b"fLaC" not in bytes(packet)
-    packet.pts = packet.dts = place.after
+    packet.pts = packet.dts = (place.end_ticks or 0) - place.moved
     try:
         seconds = sum(frame.samples / frame.sample_rate for frame in scratch.decode(packet))
         packet.duration = round(seconds / place.seconds)

@@ -5,7 +5,7 @@ from pathlib import Path
 from .clip import UNREAD, Grid
 from .frames import DecodedClip
 from .packets import recording
-from .survey import promised_seconds
+from .promised import promised_seconds
 
 
 def note_length(clip: DecodedClip, path: Path, grid: Grid) -> DecodedClip:

@@ -5,7 +5,7 @@ other than PyAV all read packets here, so they agree on what a file holds.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -65,6 +65,8 @@ class Recording:
     unread: list[str] = field(default_factory=list)
     """Why the rest of the file could not be read, where it could not."""
     path: Path = Path()
+    _bases: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """By index of the stream, seconds of a tick, which a stream takes long to say."""
     rubbish: int = 0
     """Bytes of something else at its start."""
     begins: dict[int, float] = field(default_factory=dict)
@@ -121,16 +123,17 @@ class Recording:
         """
         bases = {stream.index: base_of(stream) for stream in streams}
         played = [*streams, *(stream for stream in beside if stream is not None)]
-        kinds = [stream.type for stream in played]
+        kinds = {stream.index: stream.type for stream in played}
         for packet in self._on_time_line(played, tick):
-            _refuse_changed(played, kinds)
+            if packet.stream.type != kinds[packet.stream_index]:
+                _refuse_changed(played, kinds)
             if not damaged and self.is_damaged(packet):
                 raise MediaError(f"damaged {packet.stream.type}{self._when(packet)}; fetch it again or leave it out")
             if packet.has_sidedata("encryption_info"):
                 raise MediaError(f"its {packet.stream.type} is encrypted (DRM); fetch a copy without, or leave it out")
             if (base := bases.get(packet.stream_index)) is None:
                 continue
-            if packet.dts is not None and self.at(packet.dts, base) > until:
+            if until < math.inf and packet.dts is not None and self.at(packet.dts, base) > until:
                 del bases[packet.stream_index]
                 if not bases:
                     return
@@ -141,11 +144,13 @@ class Recording:
     def _on_time_line(self, streams: "Sequence[Stream]", tick: Callable[[], None]) -> "Iterator[AnyPacket]":
         """All packets that hold or repeat something, with the times of one clock that never starts again."""
         line = TimeLine(self.restarts, broadcast=self.is_broadcast, is_join=self._is_join)
+        goes_on = line.goes_on
         theora = {stream.index for stream in streams if stream.codec_context.name == "theora"}
         keyed = self.container.format.name in _SAYS_KEYS
         waiting, left_out = {stream.index for stream in streams if keyed and stream.type == "video"}, set[int]()
         for packet in self._readable(streams):
-            tick()
+            if tick is not ignore_tick:
+                tick()
             if waiting and packet.stream_index in waiting:
                 if not packet.is_keyframe:
                     left_out.add(packet.stream_index)
@@ -153,10 +158,10 @@ class Recording:
                 waiting.remove(packet.stream_index)
                 if packet.stream_index in left_out and packet.pts is not None:
                     self.begins[packet.stream_index] = self.at(packet.pts, base_of(packet.stream))
-            if packet.stream_index in theora and _is_header(packet):
+            if theora and packet.stream_index in theora and _is_header(packet):
                 continue
             if packet.size or (packet.pts is not None and packet.stream.type == "video"):
-                if line.goes_on(packet):
+                if goes_on(packet):
                     yield packet
                 else:
                     yield from line.take(packet)
@@ -214,20 +219,21 @@ class Recording:
 
     def span(self, packet: "AnyPacket", stream: "Stream") -> tuple[float, float] | None:
         """When a packet is first and last shown or heard; None where it is not to be, or does not say when."""
-        ticks = packet.pts if packet.pts is not None else packet.dts
-        if ticks is None or packet.is_discard:
+        ticks = packet.pts
+        if ticks is None and (ticks := packet.dts) is None or packet.is_discard:
             return None
-        base = base_of(stream)
-        time = seconds_of(ticks, base)
-        length = seconds_of(packet.duration, base) if packet.duration else frame_seconds(stream)
+        if (base := self._bases.get(stream.index)) is None:
+            base = self._bases[stream.index] = base_of(stream).as_integer_ratio()
+        time, duration = ticks * base[0] / base[1], packet.duration
+        length = duration * base[0] / base[1] if duration else frame_seconds(stream)
         if length > HOLE_SECONDS and stream.type == "audio" and stream.codec_context.name in _SHORT_FRAMES:
             length = 0.0
         return time - self.clock, time + length - self.clock
 
 
-def _refuse_changed(streams: "Sequence[Stream]", kinds: Sequence[str]) -> None:
-    for stream, kind in zip(streams, kinds, strict=True):
-        if stream.type != kind:
+def _refuse_changed(streams: "Sequence[Stream]", kinds: Mapping[int, str]) -> None:
+    for stream in streams:
+        if stream.type != (kind := kinds[stream.index]):
             raise MediaError(
                 f"its {kind} stream turns into {stream.type}: another file was put behind; take them apart"
             )

@@ -66,18 +66,19 @@ def decoded(
         MediaError: Damage that is not bridged, and frames made of what follows it.
     """
     base, damage = base_of(stream), _Damage(stream, media, lost)
-    time, frame, end, repeated = None, None, 0.0, -math.inf
+    time, frame, latest, repeated = None, None, None, -math.inf
     for packet in chain(packets, [None]):
         if packet is not None and packet.size == 0:
             repeated = max(repeated, media.at(packet.pts, base))  # type: ignore[arg-type]
             continue
         for frame in damage.frames_of(packet, unusable=packet is not None and media.is_damaged(packet)):
             time = None if frame.pts is None else media.at(frame.pts, base)
-            end = max(end, (time or 0.0) + _frame_length(frame, stream))
+            if time is not None and (latest is None or time >= latest[0]):
+                latest = time, frame
             yield time, frame
     damage.end(any_good=frame is not None)
     if damage.begins is not None:
-        media.ends[stream.index] = end
+        media.ends[stream.index] = latest[0] + _frame_length(latest[1], stream) if latest else 0.0
     elif time is not None and repeated > time:
         yield repeated, frame
 
@@ -102,6 +103,7 @@ class _Damage:
         self._behind = set[int | None]()
         self._damaged: int | None = None
         self._tag = 0  # bytes left of a tag among packets of MP3
+        self._base = base_of(stream)
 
     def frames_of(self, packet: "Packet[Any] | None", *, unusable: bool) -> Iterator[Any]:
         """The good frames that come out for a packet, None for the end of all packets.
@@ -206,7 +208,7 @@ class _Damage:
             self.begins, self._damaged = self._at(pts), pts
 
     def _at(self, pts: int | None) -> float:
-        return math.inf if pts is None else self._media.at(pts, base_of(self._stream))
+        return math.inf if pts is None else self._media.at(pts, self._base)
 
 
 def bridged(packets: "Iterable[AnyPacket]", media: Recording) -> "Iterator[AnyPacket]":
@@ -255,20 +257,22 @@ def shown_at(
         EndsError: The video ends early.
         MediaError: The video has no frames, or no timestamps.
     """
-    position, last, end, shown = 0, 0.0, 0.0, None
+    position, last, latest, shown = 0, 0.0, None, None
     for time, frame in frames:
         if time is None:
             raise MediaError("video frames without timestamps; convert the file")
         last = time
-        end = max(end, last + _frame_length(frame, stream))
+        if latest is None or last >= latest[0]:
+            latest = last, frame
         while position < len(cutoffs) and last >= cutoffs[position]:
             yield frame if shown is None else shown
             position += 1
         shown = frame
         if position == len(cutoffs) and not to_end:
             return
-    if shown is None:
+    if shown is None or latest is None:
         raise MediaError("no frame of its video decodes; fetch it again or leave it out")
+    end = max(0.0, latest[0] + _frame_length(latest[1], stream))
     if seconds - end > grid.tolerance_seconds:
         said = f"video decodes to {end:.1f} s of the {seconds:.1f} s its packets promise; fetch it again"
         raise EndsError(said, end)

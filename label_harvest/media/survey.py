@@ -11,8 +11,9 @@ from .clip import MediaError
 from .clock import LEAD_SECONDS
 from .holes import Reach, Span, Tally, unseen
 from .open import is_cut, is_followed
-from .packets import Recording, base_of, ignore_tick, recording, tag_bytes
+from .packets import Recording, base_of, ignore_tick, recording
 from .pixels import pixel_shape, stored_shape
+from .promised import RAW_VIDEO, lacks_end, promised_seconds
 from .rates import FrameTimes
 from .tracks import audio_tracks, track_of
 
@@ -31,16 +32,10 @@ _PICTURES = ("image2", "_pipe", "ico", "apng")
 _TEXTS = ("tty", "bin")
 """Formats FFmpeg would read which are texts."""
 
-_RAW_VIDEO = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "av1", "obu", "dirac", "cavsvideo", "h263", "h261", "vc1")
-"""Formats that are nothing but packets of video, without times."""
-_NO_LENGTH = ("aac", "ac3", "eac3", "dts", "dtshd", "loas", "truehd", "mlp", "amr", "amrnb", "amrwb", "mpegts", "mpeg")
-"""Formats without a header that says a length."""
 _MOST_SAID = 5
 """Of more times than this a note says only how many they are."""
 _LAST_PACKETS = 16
 """So many packets of sound at the end of a file are decoded to see whether they can be."""
-_FIRST_FRAME = 2048
-"""Bytes behind the tags of an MP3 among which its first frame lies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +200,7 @@ def _notes(
         notes.append("another file was put behind it, which is not read; take them apart")
     if media.rubbish:
         notes.append(f"{media.rubbish:,} bytes of something else lie before it, which are passed over")
-    if media.unread or (not notes and is_cut(path)):
+    if media.unread or (not notes and (is_cut(path) or lacks_end(path, media))):
         end = max(found.end for found in (shown, heard) if found)
         notes.append(f"cannot be read beyond {end:.1f} s; it was cut off or is damaged there")
     return tuple(notes)
@@ -227,36 +222,10 @@ def _oddities(media: Recording, heard: "_Spans | None") -> tuple[str, ...]:
 
 def _without_times(path: Path, format_name: str) -> str:
     """Why no packet says when it is shown or heard."""
-    if format_name not in _RAW_VIDEO:
+    if format_name not in RAW_VIDEO:
         return "its streams hold no packets with times; fetch it again or leave it out"
     into = f"ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
     return f"is a raw {format_name} stream, which says no times; put it into a container at its rate: {into}"
-
-
-def promised_seconds(path: Path, media: Recording) -> float | None:
-    """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins.
-
-    None where there is no header that says one: FFmpeg guesses it then, from the first bit rate or the last packet.
-    """
-    container = media.container
-    name = container.format.name
-    if not container.duration or container.duration < 0 or name in _NO_LENGTH or name in _RAW_VIDEO:
-        return None
-    if name == "mp3" and not _says_length(path):
-        return None
-    before = max(0.0, media.clock) if container.format.name.startswith("matroska") else 0.0
-    return float(container.duration) / 1e6 - before
-
-
-def _says_length(path: Path) -> bool:
-    """Whether the first frame of an MP3 is one that counts the others, behind tags that may hold a picture."""
-    with path.open("rb") as file:
-        start = file.read(10)
-        while size := tag_bytes(start):
-            file.seek(size - 10, 1)
-            start = file.read(10)
-        start += file.read(_FIRST_FRAME)
-    return any(tag in start for tag in (b"Xing", b"Info", b"VBRI"))
 
 
 def _refuse_other_formats(container: "av.container.InputContainer") -> None:

@@ -1,3 +1,4 @@
+import re
 import struct
 from pathlib import Path
 
@@ -129,3 +130,31 @@ def test_raw_video_is_called_so(tmp_path):
     path = write_toy_clip(tmp_path / "raw.h264", video=ToyVideo(seconds=2))
     with pytest.raises(MediaError, match=r"raw h264 stream, .*: ffmpeg -r 25 -i raw.h264 -c copy raw.mp4"):
         survey_media(path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        (".wav", "pcm_s16le"),
+        (".w64", "pcm_s16le"),
+        (".aiff", "pcm_s16be"),
+        (".caf", "pcm_s16le"),
+        (".avi", "libmp3lame"),
+        (".asf", "wmav2"),
+        (".mka", "flac"),
+    ],
+)
+def test_of_a_file_that_was_cut_the_header_says_how_long_it_was(tmp_path, suffix, codec):
+    path = write_toy_clip(tmp_path / f"a{suffix}", sound=ToySound(seconds=5, codec=codec))
+    assert survey_media(path).missing_seconds < 0.2
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    survey = survey_media(path)
+    assert survey.promised_seconds == pytest.approx(5, abs=0.1) and survey.missing_seconds > 2
+
+
+def test_an_ogg_without_its_last_page_says_so(tmp_path):
+    path = write_toy_clip(tmp_path / "a.opus", sound=ToySound(seconds=5, codec="libopus"))
+    assert survey_media(path).notes == ()
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    (note,) = survey_media(path).notes
+    assert re.fullmatch(r"cannot be read beyond 2\.\d s; it was cut off or is damaged there", note)

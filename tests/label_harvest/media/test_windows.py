@@ -171,3 +171,16 @@ def test_damage_ends_the_reading(tmp_path):
     path.write_bytes(bytes(content))
     with pytest.raises(MediaError, match=r"v\.mp4"):
         windows_of(path)
+
+
+def test_the_lead_of_the_sound_is_no_time_of_its_own(tmp_path):
+    sound = ToySound(seconds=20, rate=12000)
+    path = write_toy_clip(tmp_path / "a.ts", video=ToyVideo(seconds=20), sound=sound)
+    survey = survey_media(path)
+    assert survey.video_start == pytest.approx(1024 / 12000, abs=1e-3) and survey.lead == survey.video_start
+    assert survey.seconds > 20.1
+    windows = list(read_windows(survey, GRID, hop=4))
+    assert [window.start for window in windows] == [0, 4, 8, 12, 16] and windows[-1].valid.all()
+    assert [frame_number(window.clip.frames[0]) for window in windows] == [0, 40, 80, 120, 160]
+    late = write_toy_clip(tmp_path / "b.mkv", video=ToyVideo(seconds=3, start=0.3), sound=ToySound(seconds=3))
+    assert survey_media(late).lead == 0

@@ -1,0 +1,108 @@
+"""How long a file says that it is, where its header says so: FFmpeg guesses it, or makes it fit what is there."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from .packets import Recording, base_of, tag_bytes
+
+if TYPE_CHECKING:
+    import av
+
+RAW_VIDEO = ("h264", "hevc", "vvc", "m4v", "mpegvideo", "av1", "obu", "dirac", "cavsvideo", "h263", "h261", "vc1")
+"""Formats that are nothing but packets of video, without times."""
+_NO_LENGTH = ("aac", "ac3", "eac3", "dts", "dtshd", "loas", "truehd", "mlp", "amr", "amrnb", "amrwb", "mpegts", "mpeg")
+"""Formats without a header that says a length."""
+_COUNTED = ("avi", "caf")
+"""Formats whose header counts the frames of each stream, or its samples."""
+_FIRST_FRAME = 2048
+"""Bytes behind the tags of an MP3 among which its first frame lies."""
+_W64_CHUNK = bytes.fromhex("f3acd3118cd100c04f8edb8a")
+"""How the names of the chunks of a W64 go on behind their four letters."""
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+"""The name of the object of an ASF that says its length."""
+_ASF_HEAD, _OGG_TAIL = 2**16, 2**17
+"""Bytes at the start of an ASF, and at the end of an Ogg, that are looked through; a page has no more than 65,307."""
+
+
+def promised_seconds(path: Path, media: Recording) -> float | None:
+    """The length the header says, in seconds; Matroska says when the last frame ends, whenever the first one begins.
+
+    None where there is no header that says one: FFmpeg guesses it then, from the first bit rate or the last packet.
+    """
+    container = media.container
+    name = container.format.name
+    if name in _NO_LENGTH or name in RAW_VIDEO or (name == "mp3" and not _says_length(path)):
+        return None
+    said = float(container.duration) / 1e6 if container.duration and container.duration > 0 else None
+    if not media.rubbish:
+        said = _written(path, container) or said
+    before = max(0.0, media.clock) if name.startswith("matroska") else 0.0
+    return None if said is None else said - before
+
+
+def _written(path: Path, container: "av.container.InputContainer") -> float | None:
+    """What the header says in formats of which FFmpeg says only what is there."""
+    name = container.format.name
+    if name in _COUNTED:
+        lengths = [stream.frames * float(base_of(stream)) for stream in container.streams if stream.frames]
+        return max(lengths, default=None)
+    with path.open("rb") as file:
+        if name == "wav":
+            return _wave_seconds(file, 4, 4, b"", 2)
+        if name == "w64":
+            return _wave_seconds(file, 16, 8, _W64_CHUNK, 8)
+        return _asf_seconds(file.read(_ASF_HEAD)) if name == "asf" else None
+
+
+def _wave_seconds(file: BinaryIO, letters: int, digits: int, rest: bytes, even: int) -> float | None:
+    """What the chunks of a WAV or W64 say.
+
+    Args:
+        file: At its start.
+        letters: Bytes of the name of a chunk.
+        digits: Bytes of its size, which in a W64 counts name and size as well.
+        rest: What follows the four letters of a name.
+        even: Chunks begin at multiples of this.
+    """
+    length, rate = file.seek(0, 2), 0
+    place = letters + digits + (4 if letters == 4 else letters)  # behind RIFF, its size, and WAVE
+    while file.seek(place) < length and len(head := file.read(letters + digits)) == letters + digits:
+        size = int.from_bytes(head[letters:], "little") - (0 if letters == 4 else len(head))
+        if head[:letters] == b"fmt " + rest:
+            rate = int.from_bytes(file.read(12)[8:], "little")  # nAvgBytesPerSec
+        if head[:letters] == b"data" + rest:
+            unfilled = size <= 0 or size >= 0xFFFFFF00
+            return None if unfilled or not rate or place + len(head) + size <= length else size / rate
+        place += len(head) + max(0, size) + -size % even
+    return None
+
+
+def _asf_seconds(head: bytes) -> float | None:
+    """Play Duration without Preroll of the File Properties Object, unless the Broadcast Flag makes it invalid."""
+    place = head.find(_ASF_PROPERTIES)
+    if place < 0 or len(head) < place + 92 or head[place + 88] & 1:
+        return None
+    play, preroll = (int.from_bytes(head[place + at : place + at + 8], "little") for at in (64, 80))
+    return play / 1e7 - preroll / 1e3 if play else None
+
+
+def _says_length(path: Path) -> bool:
+    """Whether the first frame of an MP3 is one that counts the others, behind tags that may hold a picture."""
+    with path.open("rb") as file:
+        start = file.read(10)
+        while size := tag_bytes(start):
+            file.seek(size - 10, 1)
+            start = file.read(10)
+        start += file.read(_FIRST_FRAME)
+    return any(tag in start for tag in (b"Xing", b"Info", b"VBRI"))
+
+
+def lacks_end(path: Path, media: Recording) -> bool:
+    """Whether the last page of an Ogg is not marked as the last one of its stream."""
+    if media.container.format.name != "ogg":
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, 2) - _OGG_TAIL))
+        tail = file.read()
+    page = tail.rfind(b"OggS\0")
+    return page >= 0 and len(tail) > page + 5 and not tail[page + 5] & 4
