@@ -1,8 +1,8 @@
 """Parameter names of the published networks and ours: VALOR's, and those of HAN of 2020, which add parts nothing uses.
 
 Weights go over unchanged; parts that only the published code carries are filled with what training leaves in them.
-Names of UWAV's (CVPR 2025) are VALOR's, with `layers.N` in the heads, the audio stem and the fusion, also where there is
-one layer.
+Names of UWAV's (CVPR 2025) are VALOR's, with `layers.N` in the heads, the audio stem and the fusion, also where
+there is one layer.
 """
 
 import re
