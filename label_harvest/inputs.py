@@ -24,7 +24,7 @@ from .store.plan import ShardPlan, named_as_in_store, new_shards, replaced_files
 from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
 from .store.share import WHOLE, Share, write_lock
 from .store.store import decoder_of, differences, length_of
-from .store.videos import Videos, find_clips, roots_of, some_names
+from .store.videos import Videos, files_of_no_clip, find_clips, roots_of, some_names
 
 CHANGED = "changed"
 """Asks for the clips whose file has another size now than when it was read."""
@@ -224,6 +224,8 @@ class HarvestPlan:
     """Clips that are in no store, those without a file among them."""
     missing: tuple[str, ...]
     """Clips without a file, in the store or not."""
+    strangers: tuple[str, ...]
+    """Media files, on a disk, that are of no clip."""
     shards: int
     """Files of arrays that are written."""
     media_seconds: float | None
@@ -285,6 +287,7 @@ def plan_harvest(
         again=len(again),
         new=len(new),
         missing=(*(clip_id for clip_id in new if media[clip_id] is None), *lost),
+        strangers=files_of_no_clip([root for root in roots_of(videos) if isinstance(root, Path)], media),
         shards=len(plans),
         media_seconds=seconds,
         headers=headers,

@@ -8,6 +8,7 @@ one clip, and two clips for one file, are named before anything runs.
 
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from .manifest import composed, media_id, some_of
 
 logger = logging.getLogger(__name__)
 
+_SECOND_EVENT = re.compile(r"(?<=^.{11})\+\d+$")
+"""Behind the name of a video, where a clip is a further event of it; see `media_id`."""
 _MEDIA = frozenset(
     ".3g2 .3gp .aac .ac3 .aif .aiff .amr .asf .avi .divx .f4v .flac .flv .m2ts .m4a .m4v .mka .mkv .mov .mp2 .mp3 .mp4 "
     ".mpeg .mpg .mts .mxf .oga .ogg .ogv .opus .rm .rmvb .ts .vob .wav .webm .wma .wmv".split()
@@ -99,6 +102,17 @@ def find_clips(videos: Videos, clip_ids: Sequence[str], paths: Sequence[str] = (
     found = {clip_id: found[clip_id] for clip_id in clip_ids}
     _refuse_shared(index.roots, found)
     return found
+
+
+def files_of_no_clip(videos: Videos, found: Mapping[str, Media | None]) -> tuple[str, ...]:
+    """Names of media files that are there and that no clip was found in."""
+    used = {str(media) for media in found.values() if media is not None}
+    entries = [entry for named in _Index(roots_of(videos)).by_stem().values() for entry in named]
+    return tuple(
+        sorted(
+            name for name, media in entries if str(media) not in used and PurePosixPath(name).suffix.lower() in _MEDIA
+        )
+    )
 
 
 def some_names(videos: Videos, most: int = 3) -> tuple[str, ...]:
@@ -281,12 +295,16 @@ def _by_names(index: _Index, clip_ids: Sequence[str]) -> dict[str, Media | None]
 
 
 def _refuse_shared(roots: Sequence[Root], found: Mapping[str, Media | None]) -> None:
-    """Refuse two clips of one file."""
+    """Refuse two clips of one file, but for the further events of a video, VIDEO+2 beside VIDEO."""
     users = defaultdict(list)
     for clip_id, media in found.items():
         if media is not None:
             users[str(media)].append(clip_id)
-    shared = [f"{PurePosixPath(name).name} ({', '.join(ids)})" for name, ids in users.items() if len(ids) > 1]
+    shared = [
+        f"{PurePosixPath(name).name} ({', '.join(ids)})"
+        for name, ids in users.items()
+        if len({_SECOND_EVENT.sub("", clip_id) for clip_id in ids}) > 1
+    ]
     if shared:
         raise ValueError(
             f"{_told(roots)}: {len(shared)} files stand for two clips: {some_of(shared)}; use whole ids as names"

@@ -1,6 +1,8 @@
 """A folder of AVE in small: six rows, three splits, and plain HDF5 files as h5py writes them."""
 
+import json
 import struct
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,9 @@ import numpy as np
 from valor.data.ave import AVE_NAMES
 from valor.data.datasets import AVE
 from valor.data.predictions import Predictions, write_predictions
+from valor.data.vocabulary import LLP_CLASSES
+from valor.demo.world.render import render_clip
+from valor.demo.world.schedule import ClipPlan, PlannedEvent
 
 ROWS = (
     "Church bell&aaaaaaaaaaa&good&0&10",
@@ -77,3 +82,34 @@ def write_hdf5(path: Path, name: str, array: np.ndarray, *, more: bytes = b"", l
     out[node : node + 24] = b"SNOD\1\0" + struct.pack("<HQQ", 1, 8, header)
     out[header : header + 16 + len(text)] = struct.pack("<BxHII4x", 1, len(messages), 1, len(text)) + text
     path.write_bytes(bytes(out) + held)
+
+
+FILMED = ("Dog", "Chainsaw", "Violin_fiddle")
+"""Classes of the demo world that the small AVE on real files has."""
+
+
+def write_filmed_ave(folder: Path, sizes: dict[str, int], *, seed: int = 0) -> Path:
+    """A small AVE of real files, `videos/<video>.mp4`: one event in each clip, audible and visible for part of it.
+
+    Of the last class only parts are shown; the first video of train has a second row, of another class.
+    """
+    rng, classes = np.random.default_rng(seed), [entry for entry in LLP_CLASSES if entry.name in FILMED]
+    rows, orders, count = [], {}, 0
+    (folder / "videos").mkdir(parents=True)
+    for split, size in sizes.items():
+        orders[split] = list(range(count, count + size))
+        for number in range(count, count + size):
+            video, name = f"film{number:07d}", FILMED[number % len(FILMED)]
+            start, stop = (0, 10) if number % 3 else (int(rng.integers(0, 4)), int(rng.integers(6, 11)))
+            rows.append(f"{name}&{video}&good&{start}&{stop}")
+            events = tuple(PlannedEvent(name, modality, start, stop) for modality in ("audio", "visual"))
+            render_clip(ClipPlan(video, split, events, (name,)), folder / "videos" / f"{video}.mp4", seed)
+        count += size
+    rows.append(f"{FILMED[1]}&film0000000&good&0&2")
+    orders["train"].append(count)
+    write_ave(folder, tuple(rows), orders)
+    held = [asdict(entry) for entry in classes]
+    said = {"dataset": "ave", "name": "filmed", "title": "AVE in small", "classes": "classes.json"}
+    for name, value in (("classes.json", held), ("dataset.json", said)):
+        (folder / name).write_text(json.dumps(value))
+    return folder

@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets import grid_of, vocabulary_of
-from valor.data.tables import read_manifest
+from valor.data.datasets import grid_of, read_any_manifest, vocabulary_of
 from valor.data.vocabulary import class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
 from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest
@@ -93,7 +92,8 @@ def add(commands: Commands) -> Parser:
         "undisturbed run had made, to the byte. A clip gets a status: ok, still, cut (to the ten seconds of --length\n"
         "clip), silent, short, no_audio, no_video, undecodable, timeout (decoding hung) or missing. Missing clips are\n"
         "read once their file is there. A file dataset.json beside MANIFEST says the classes and the grid of another\n"
-        "data set than LLP (docs/extend.md).",
+        "data set than LLP (docs/extend.md); where that has files of its own, as AVE, MANIFEST is its annotation\n"
+        "(Annotations.txt), the order of a split (train_order.h5) or the folder (docs/datasets.md).",
         "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")
@@ -144,9 +144,10 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError(f"--log-json {cli.log_json}: its folder is not there; make it first")
     check_decoder(cli.decoder)
     typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
-    options = HARVEST.read(cli, **typed, grid=grid_of(cli.manifest.parent))
-    classes = vocabulary_of(cli.classes, cli.manifest.parent, store=cli.store)
-    manifest = read_manifest(cli.manifest, class_names(classes))
+    data = cli.manifest if cli.manifest.is_dir() else cli.manifest.parent
+    options = HARVEST.read(cli, **typed, grid=grid_of(data))
+    classes = vocabulary_of(cli.classes, data, store=cli.store)
+    manifest = read_any_manifest(cli.manifest, class_names(classes))
     choice = TEACHERS.read(cli)
     known = known_store(choice, classes, options)
     where = (manifest, roots_of(cli.videos), cli.store)
@@ -207,6 +208,9 @@ def _say_plan(plan: HarvestPlan) -> None:
     say(f"  there    {held:,} {where}{f' ({kept})' if kept else ''}")
     say(f"  to do    {plan.new + plan.again:,}" + (f", {plan.again:,} of them again" if plan.again else ""))
     say(f"  missing  {len(plan.missing):,} without a file{_such_as(plan.missing)}")
+    if plan.strangers:
+        files = "file there is" if len(plan.strangers) == 1 else "files there are"
+        say(f"  others   {len(plan.strangers):,} {files} of no clip of the manifest{_such_as(plan.strangers)}")
     if plan.media_seconds is not None:
         looked = f"by the headers of {plan.headers:,} of the files" if plan.headers else "no file"
         longer = f"; {plan.longer:,} of these are longer than the grid" if plan.longer else ""

@@ -157,6 +157,24 @@ def _read_split_rows(folder: Path, split: str, names: Sequence[str]) -> list[Ave
     return [rows[number] for number in own]
 
 
+def ave_row_numbers(folder: Path, split: str, names: Sequence[str]) -> list[int]:
+    """Which rows of Annotations.txt, from 0 on, the clips of a split are: rows of every published array.
+
+    Raises:
+        ValueError: A row or an order is damaged, or a list of rows has one that is not in the annotation.
+        FileNotFoundError: The annotation or the order is not there.
+    """
+    rows = _sound_rows(folder / ANNOTATIONS, names)
+    number_of = {(row.class_name, row.video, row.start, row.stop): number for number, row in enumerate(rows)}
+    wanted = [(row.class_name, row.video, row.start, row.stop) for row in _read_split_rows(folder, split, names)]
+    if strangers := [row for row in wanted if row not in number_of]:
+        raise ValueError(
+            f"{folder / ANNOTATIONS}: has no row {'&'.join(map(str, strangers[0]))}, which {split} lists, nor "
+            f"{len(strangers) - 1} others; annotation and lists must be of one release"
+        )
+    return [number_of[row] for row in wanted]
+
+
 def _orders_in(folder: Path, split: str) -> list[str]:
     """The split that is read, and the others that are there."""
     return [split, *(other for other in AVE_SPLITS if other != split and (folder / f"{other}_order.h5").is_file())]

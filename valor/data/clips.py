@@ -19,8 +19,9 @@ from valor.eval.metrics import Metric
 from valor.label_harvest.store.store import read_store, store_manifest
 from valor.parsers.folding import fold_clap_map
 
+from .ave_features import read_ave_features
 from .feature_files import ClipArrays, listed, read_feature_files, read_label_files
-from .feature_options import STREAMS, FeatureOptions
+from .feature_options import AVE_KINDS, STREAMS, FeatureOptions
 from .label_file import FILE_NAME, read_pseudo_labels
 from .packed import is_packed, read_packed_features
 from .tables import Split
@@ -302,6 +303,8 @@ def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor |
 
 
 def _read_features(source: Path, store: Path | None, kind: str, split: Split) -> ClipArrays:
+    if kind in AVE_KINDS:
+        return read_ave_features(source, kind, split)
     if "." not in kind:
         read = read_packed_features if is_packed(source, kind, split.name) else read_feature_files
         return read(source, kind, split)

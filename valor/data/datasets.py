@@ -1,7 +1,8 @@
 """Data sets as values: vocabulary, splits, tables, grid, metrics, published rows; and which one a data folder holds.
 
 A data folder is of LLP unless a file `dataset.json` in it says otherwise, or it holds the files of a data set known by
-name as published (`found_by`). The file is {"dataset": NAME}, a key of DATASETS, or a description of tables in LLP's
+name as published (`found_by`). The file is {"dataset": NAME}, a key of DATASETS; or {"dataset": NAME, "name": "mine",
+"classes": ["Wren", "Robin"]} for files of that form with classes of one's own; or a description of tables in LLP's
 columns (see `valor.data.tables`):
 
     {"name": "birds", "title": "Birds of the garden", "classes": "classes.json", "segments": 10,
@@ -20,12 +21,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from valor.eval.accuracy import ONE_EVENT_METRICS
+from valor.eval.events import BoolArray
 from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.places.objects import ObjectPath
 from valor.label_harvest.places.place import Place, place_of, stands
+from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.strict_json import as_list, as_names, as_object, as_text, as_whole, loads
 
 from .ave import ANNOTATIONS, AVE_CLASSES, AVE_LAYOUT, Found, ave_defects, read_ave
@@ -36,6 +41,7 @@ from .tables import (
     Layout,
     Split,
     read_clip_ids,
+    read_manifest,
     read_split,
     read_weak_table,
 )
@@ -261,15 +267,31 @@ def dataset_of(folder: Place | str) -> DataSet:
         return _found_in(path.parent)
     try:
         held = as_object(loads(path.read_text(encoding="utf-8")), "the file")
-        if strangers := sorted(set(held) - {*_KEYS, "dataset"}):
+        formed = {"dataset", "name", "title", "classes"}  # of a known form
+        if strangers := sorted(set(held) - (formed if "dataset" in held else {*_KEYS})):
             raise ValueError(f"the keys {', '.join(strangers)} are unknown")
-        if missing := sorted({"name", "classes", "tags", "events"} - set(held)) if "dataset" not in held else []:
+        wanted = {"name", "classes", "tags", "events"}
+        if "dataset" in held:
+            wanted = {"name", "classes"} if len(held) > 1 else set()
+        if missing := sorted(wanted - set(held)):
             raise ValueError(f"{', '.join(missing)} missing")
     except ValueError as error:
         raise ValueError(
             f'{path}: expected {{"dataset": NAME}} or a description with {", ".join(_KEYS)}, failed at: {error}'
         ) from error
-    return _known(held["dataset"], path) if "dataset" in held else _described(held, path)
+    if "dataset" not in held:
+        return _described(held, path)
+    known = _known(held["dataset"], path)
+    return known if len(held) == 1 else _of_the_form(known, held, path)
+
+
+def _of_the_form(known: DataSet, held: Mapping[str, Any], path: Place) -> DataSet:
+    """A data set in the files of a known one, with classes of its own: no published row is of it."""
+    name = as_text(held["name"], f"{path}: name")
+    if name in DATASETS:
+        raise ValueError(f"{path}: name must be one of your own, since the classes are; {name!r} is that of a data set")
+    title, classes = as_text(held.get("title", name), f"{path}: title"), _classes(held["classes"], path)
+    return replace(known, name=name, title=title, classes=classes, sizes={}, published=None, found_by=())
 
 
 def _found_in(folder: Place) -> DataSet:
@@ -358,6 +380,40 @@ def grid_of(folder: Place) -> Grid:
     """The grid the clips of a data folder are harvested on; LLP's where they are of any length."""
     dataset = dataset_of(folder)
     return Grid(num_segments=dataset.segments or LLP_SEGMENTS, segment_seconds=dataset.seconds)
+
+
+def read_any_manifest(path: Place, names: Sequence[str]) -> HarvestManifest:
+    """Read the clips to harvest and their tags.
+
+    Args:
+        path: A table of tags, see `valor.data.tables`; or a data folder, or the annotation of a data set with a reader
+            of its own, for the clips of all splits; or what says the order of one of its splits.
+        names: The classes.
+
+    Returns:
+        The clips. One that stands in several splits, as some of AVE do, has the tags it has in the first of them,
+        which is that of training: labels are made of those.
+
+    Raises:
+        ValueError: As in `read_manifest`, or a split cannot be read.
+    """
+    if not isinstance(path, Path):
+        return read_manifest(path, names)
+    folder = path if path.is_dir() else path.parent
+    dataset = dataset_of(folder)
+    splits = [split for split in dataset.splits if path.name == dataset.layout.tags[split]]
+    annotations = {table for tables in dataset.layout.events.values() for table in tables}
+    if not path.is_dir() and (dataset.reader is None or not (splits or path.name in annotations)):
+        return read_manifest(path, names)
+    tags: dict[str, BoolArray] = {}
+    for split in splits or dataset.splits:
+        try:
+            clips = dataset.read_clips(folder, split, names)
+        except FileNotFoundError as error:
+            raise ValueError(f"{path}: the clips of {split} cannot be read: {error}") from error
+        for clip_id, row in zip(clips.clip_ids, clips.weak_labels, strict=True):
+            tags.setdefault(clip_id, row)
+    return HarvestManifest(tuple(tags), tuple(names), np.stack(list(tags.values())))
 
 
 def write_description(folder: Path, dataset: DataSet, names: Sequence[str], layout: Layout, segments: int) -> None:

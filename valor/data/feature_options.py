@@ -6,6 +6,8 @@ STREAMS = ("audio", "visual", "motion")
 """The inputs of a parser."""
 FEATURE_KINDS = ("vggish", "res152", "r2plus1d", "clap", "clip")
 """The published kinds; `valor.data.feature_files` has a reader for each."""
+AVE_KINDS = ("ave-vggish", "ave-vgg19")
+"""The kinds published with AVE, one file of all clips each; `valor.data.ave_features` reads them."""
 PRECISIONS = ("float32", "float16")
 """How features can be kept in memory."""
 PACKED = "float16"
@@ -18,8 +20,8 @@ MISSING = ("refuse", "drop")
 class FeatureOptions:
     """Which features each stream of the parser gets.
 
-    A kind is the name of a published one (vggish, res152, r2plus1d, clap, clip) or of an array of the evidence store,
-    `<role>.<feature>`, such as `visual.embedding`.
+    A kind is the name of a published one (vggish, res152, r2plus1d, clap, clip; of AVE ave-vggish, ave-vgg19) or of an
+    array of the evidence store, `<role>.<feature>`, such as `visual.embedding`.
     """
 
     audio: str = "vggish"
@@ -38,9 +40,9 @@ class FeatureOptions:
         """Refuse names nothing can be read for."""
         for stream in STREAMS:
             kind = getattr(self, stream)
-            if kind is not None and "." not in kind and kind not in FEATURE_KINDS:
+            if kind is not None and "." not in kind and kind not in (*FEATURE_KINDS, *AVE_KINDS):
                 raise ValueError(
-                    f"{stream} must be one of {', '.join(FEATURE_KINDS)} or a store array such as "
+                    f"{stream} must be one of {', '.join((*FEATURE_KINDS, *AVE_KINDS))} or a store array such as "
                     f"'visual.embedding', got {kind!r}"
                 )
         if self.precision not in PRECISIONS:

@@ -6,6 +6,7 @@ chunks and compression above all, is refused by name: such a file has to be writ
 """
 
 import math
+import mmap
 import struct
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy.typing as npt
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MOST_BYTES = 1 << 28
-"""Of a file: 256 MB, far above any list of labels; features are not read here."""
+"""Of a file: 256 MB, far above any list of labels; features are opened."""
 
 _ROOT_TREE = 80
 """Where the superblock says where the tree of the root group lies; behind it, where the names lie."""
@@ -48,7 +49,21 @@ def read_hdf5(path: Path, name: str) -> npt.NDArray[Any]:
         raise FileNotFoundError(f"{path}: no such file")
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"{path}: expected an HDF5 file of at most {MOST_BYTES:,} bytes; is it one of features?")
-    held = path.read_bytes()
+    return _read(path, path.read_bytes(), name)
+
+
+def open_hdf5(path: Path, name: str) -> npt.NDArray[Any]:
+    """As `read_hdf5`, of any size: the array lies in the file, and only what is looked at is read."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: expected an HDF5 file, got an empty one; fetch it again")
+    with path.open("rb") as file:
+        return _read(path, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), name)
+
+
+def _read(path: Path, held: bytes | mmap.mmap, name: str) -> npt.NDArray[Any]:
+    """The array of a file whose bytes these are."""
     try:
         return _array(held, _header_of(held, name), name)
     except (struct.error, IndexError, OverflowError) as error:
@@ -61,7 +76,7 @@ class _NotReadError(Exception):
     """What stands in the file is no array of the plain form."""
 
 
-def _header_of(held: bytes, name: str) -> int:
+def _header_of(held: bytes | mmap.mmap, name: str) -> int:
     """Where the header of the array of a name lies."""
     if held[:8] != SIGNATURE:
         raise _NotReadError("expected an HDF5 file, got something else; was it fetched from Git LFS or a web page?")
@@ -78,14 +93,14 @@ def _header_of(held: bytes, name: str) -> int:
     found = []
     for entry in range(entries):
         text, header = struct.unpack_from("<QQ", held, node + 8 + _ENTRY * entry)
-        known = held[texts + text :][:_LONGEST_NAME].partition(b"\0")[0]
+        known = held[texts + text : texts + text + _LONGEST_NAME].partition(b"\0")[0]
         if known == name.encode():
             return int(header)
         found.append(known.decode("utf-8", "replace"))
     raise _NotReadError(f"expected an array {name!r}, found {', '.join(map(repr, found[:5])) or 'none'}")
 
 
-def _array(held: bytes, header: int, name: str) -> npt.NDArray[Any]:
+def _array(held: bytes | mmap.mmap, header: int, name: str) -> npt.NDArray[Any]:
     """The array whose header lies there."""
     messages = _messages(held, header, name)
     if strange := {_FILTERS: "compressed", _CONTINUED: "described in several places"}.get(
@@ -108,7 +123,7 @@ def _array(held: bytes, header: int, name: str) -> npt.NDArray[Any]:
     return np.frombuffer(held, dtype=f"<{letter}{size}", count=math.prod(shape), offset=start).reshape(shape)
 
 
-def _messages(held: bytes, header: int, name: str) -> dict[int, bytes]:
+def _messages(held: bytes | mmap.mmap, header: int, name: str) -> dict[int, bytes]:
     """The first message of each kind in a header of version 1."""
     version, count, length = held[header], *struct.unpack_from("<H4xI", held, header + 2)
     if version != 1:

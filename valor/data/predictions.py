@@ -20,7 +20,7 @@ import json
 import logging
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from valor.label_harvest.arrays import npz_names, read_npz
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import composed
 
+from .anchors import anchor_scores, known_classes
 from .provenance import Provenance
 from .tables import Split
 
@@ -354,6 +355,7 @@ def score_predictions(
     post_processing: PostProcessing | None = None,
     *,
     allow_subset: bool = False,
+    zero_shot: Mapping[str, int] | None = None,
 ) -> tuple[Scores, dict[str, Any]]:
     """Score predictions against the dense truth of a split.
 
@@ -362,11 +364,12 @@ def score_predictions(
         split: val or test, with its truth.
         post_processing: thresholds and gate as in `decisions`.
         allow_subset: score the clips that are there and say how many were expected.
+        zero_shot: class by clip that the teachers hold most likely, for the anchors; None where nobody knows.
 
     Returns:
         The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing;
-        figures, where the data set has metrics of its own; dataset, where it is another than LLP; and simulated where
-        the features were.
+        figures and anchors, where the data set has metrics of its own on segments; dataset, where it is another than
+        LLP; and simulated where the features were.
 
     Raises:
         ValueError: The split has no truth; clips, classes or segments differ; or the post-processing does not fit.
@@ -400,6 +403,10 @@ def score_predictions(
     }
     if split.dataset != "llp":
         report["dataset"] = split.dataset
+    if split.metrics and split.events is None:
+        classes = known_classes(zero_shot or {}, aligned.clip_ids)
+        found = anchor_scores(held, split, zero_shot=classes)
+        report["anchors"] = {name: of.to_dict() for name, of in found.items()}
     if len(aligned.clip_ids) < len(split.clip_ids):
         left_out = [clip_id for clip_id in split.clip_ids if clip_id not in set(aligned.clip_ids)]
         _LOG.warning("the score leaves out %s", _listed("clips", left_out))

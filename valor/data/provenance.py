@@ -22,7 +22,7 @@ from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.store import store_manifest
 
-from .feature_options import FeatureOptions
+from .feature_options import AVE_KINDS, FeatureOptions
 from .label_file import FILE_NAME, read_label_facts
 from .tables import Split
 
@@ -185,6 +185,8 @@ def _features(kind: str, data: Path, splits: Sequence[Split]) -> dict[str, Any]:
         manifest = store_manifest(_store_of(data))
         teacher = _teachers(manifest["teachers"]).get(kind.partition(".")[0])
         return {"kind": kind, "from": "evidence store", "fingerprint": manifest["fingerprint"], "teacher": teacher}
+    if kind in AVE_KINDS:
+        return {"kind": kind, "from": "published files of AVE"}
     packed: dict[str, Any] = {}
     for split in splits:
         if is_packed(data, kind, split.name):

@@ -16,21 +16,20 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from valor.data.anchors import OWN_CLASS, ZERO_SHOT
 from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
 from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
+from valor.training.run_folder import ON_TEST, ON_TEST_SCORES
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SELECTION = "segment Type@AV"
 """How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
-
-ON_TEST = "test accuracy"
-"""The selection of published rows whose code keeps the epoch that is best on what it reports."""
 
 PUBLISHED = "published_scores.json"
 """LLP's file of published rows: figures with their sources, and the legend of every word used in it."""
@@ -199,12 +198,14 @@ class TableRow:
     metrics: tuple[str, ...] = ()
     """Names of the figures behind the ten."""
     dataset: str = "llp"
+    anchors: Mapping[str, TenScores] = field(default_factory=dict, hash=False)
+    """What knows nothing of when, scored on the same clips, by name."""
 
     @property
     def may_be_best(self) -> bool:
         """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
         known = self.confidence != "recalled" and self.clips == self.clips_expected
-        return known and self.group != "reference"
+        return known and self.group != "reference" and not (self.group == "run" and self.selection == ON_TEST)
 
     @property
     def rule(self) -> str:
@@ -283,6 +284,7 @@ def compare(
             none of the rows, or published rows are wanted beside simulated ones.
     """
     rows = [read_run(run) for run in runs]
+    on_test = {row.name: found for run, row in zip(runs, rows, strict=True) if (found := _chosen_on_test(run, row))}
     twice = sorted({row.name for row in rows if sum(other.name == row.name for other in rows) > 1})
     if twice or not rows:
         raise ValueError(f"runs need names of their own and at least one, got {twice or 'none'}; write NAME=RUN")
@@ -295,6 +297,13 @@ def compare(
         added, left_out = _published_beside(rows[0], published, mix=mix)
         rows += added
         notes += left_out
+    rows = [one for row in rows for one in (row, on_test.get(row.name) if row.group == "run" else None) if one]
+    beside = _anchor_rows(rows)
+    rows += beside
+    if beside and not any(row.name.endswith(ZERO_SHOT) for row in beside):
+        notes.append(
+            f"{ZERO_SHOT}: not known; it needs the teachers' evidence of the scored clips, store/ of their data"
+        )
     metrics = tuple(dict.fromkeys(name for row in rows for name in row.metrics))
     rows = [_with_metrics(row, metrics) for row in rows]
     groups = {} if published is None or published.dataset == "llp" else published.features
@@ -334,12 +343,54 @@ def read_run(run: str | Path) -> TableRow:
     Raises:
         ValueError: There is no score file, one is damaged, or seeds were not scored alike.
     """
+    return _row_of(run, "scores.json")
+
+
+def _chosen_on_test(run: str | Path, row: TableRow) -> TableRow | None:
+    """The row of the epochs that are best on the test split itself, where a run folder holds their scores."""
+    _, path = named_source(str(run))
+    files = [path / ON_TEST_SCORES, *path.glob(f"seed-*/{ON_TEST_SCORES}")]
+    if sum(file.is_file() for file in files) != row.seeds:
+        return None
+    found = _row_of(run, ON_TEST_SCORES)
+    return replace(found, name=f"{row.name}, epoch chosen on test", note="chosen on what it reports, as some codes do")
+
+
+def _anchor_rows(rows: Sequence[TableRow]) -> list[TableRow]:
+    """What knows nothing of when, for a data set with figures of its own: of the first run that has each."""
+    first = rows[0]
+    found: dict[str, TableRow] = {}
+    for row in rows:
+        alike = (row.truth_sha256, row.clips) == (first.truth_sha256, first.clips)
+        for name, scores in row.anchors.items() if alike and row.metrics and row.group == "run" else ():
+            if name != OWN_CLASS and name not in found:
+                found[name] = replace(
+                    first,
+                    name=row.provenance.marked(name),
+                    group="reference",
+                    figures=(figures := _figures(scores)),
+                    spread=(None,) * len(figures),
+                    metrics=tuple(scores.figures),
+                    seeds=1,
+                    selection=None,
+                    post_processing=None,
+                    confidence="computed",
+                    sources=("the truth it is scored on",),
+                    note="",
+                )
+    return list(found.values())
+
+
+def _row_of(run: str | Path, file_name: str) -> TableRow:
+    """As `read_run`, of the score files of a name."""
     name, path = named_source(str(run))
-    files = [path] if path.is_file() else sorted(path.glob("seed-*/scores.json"))  # of which scores.json is a summary
-    unscored = sorted(seed.name for seed in path.glob("seed-*") if seed / "scores.json" not in files)
+    files = (
+        [path] if path.is_file() else sorted(path.glob(f"seed-*/{file_name}"))
+    )  # of which the file in the folder itself is a summary
+    unscored = sorted(seed.name for seed in path.glob("seed-*") if seed / file_name not in files)
     if files and unscored:
-        _LOG.warning("%s: the row leaves out %s, which have no scores.json", path, ", ".join(unscored))
-    files = files or ([path / "scores.json"] if (path / "scores.json").is_file() else [])
+        _LOG.warning("%s: the row leaves out %s, which have no %s", path, ", ".join(unscored), file_name)
+    files = files or ([path / file_name] if (path / file_name).is_file() else [])
     if not files:
         raise ValueError(
             f"{path}: expected a score file, a folder with scores.json or one with seed-*/scores.json; "
@@ -388,10 +439,17 @@ def _read_scores(path: Path) -> TableRow:
             clips_sha256=_text_of(report, "clips_sha256"),
             provenance=told_by(report),
             metrics=tuple(scores.figures),
+            anchors=_anchors_of(report),
             dataset=_text_of(report, "dataset", "llp") or "llp",
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected the scores of `valor evaluate`, got {error}") from error
+
+
+def _anchors_of(report: Record) -> dict[str, TenScores]:
+    """The anchors of a score file, which have the same figures as the system."""
+    held = as_object(report.get("anchors", {}), "anchors")
+    return {name: TenScores.from_dict(as_object(figures, f"anchors: {name}")) for name, figures in held.items()}
 
 
 def _text_of(report: Record, name: str, otherwise: str | None = None) -> str | None:

@@ -5,25 +5,26 @@ classes, intervals, overlaps, durations, probabilities.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from valor.data import anchors
+from valor.data.anchors import known_classes
 from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions, told_segments
 from valor.data.tables import Split
 from valor.data.unav import ceilings
-from valor.eval.accuracy import clip_classes
 from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line
-from valor.eval.metrics import Judged, figures_of
+from valor.eval.metrics import Judged
 from valor.eval.reliability import reliability
-from valor.eval.scores import FIGURES, LEVELS, Scores, nothing_predicted, score, tags_copied
+from valor.eval.scores import FIGURES, LEVELS, Scores
 
 THREE = (*MODALITIES, "audio_visual")
 """The modality axis where audio-visual is one of them."""
@@ -146,51 +147,31 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def anchor_scores(system: ScoredSystem, split: Split) -> list[tuple[str, Scores]]:
-    """What knows nothing, or only what is in a clip and not when, scored on the clips of a system.
+def anchor_scores(
+    system: ScoredSystem, split: Split, *, zero_shot: Mapping[str, int] | None = None
+) -> list[tuple[str, Scores]]:
+    """What knows nothing of when, on the clips of a system; see `valor.data.anchors`.
 
     Args:
         system: What was scored.
-        split: What it was scored on. Where its data set has metrics of its own, the class most clips have and the one
-            class that the system itself holds most likely, each copied to all segments, stand there too.
+        split: What it was scored on.
+        zero_shot: Of `zero_shot_classes`.
 
     Returns:
         Names and scores with figures: nothing predicted, tags copied, and so on.
     """
-    length, classes = system.truth.shape[1], system.truth.shape[3]
-    marks = {
-        "nothing predicted": nothing_predicted(system.truth),
-        "tags copied": tags_copied(system.weak_labels, length),
-    }
-    if split.metrics:
-        one_each = np.eye(classes, dtype=np.bool_)
-        commonest = np.full(len(system.truth), system.weak_labels.sum(axis=0).argmax())
-        marks["commonest class copied"] = tags_copied(one_each[commonest], length)
-        held = system.predictions
-        if held.clip_probs is not None or held.segment_probs is not None:
-            judged = Judged(
-                predicted=system.predicted,
-                truth=system.truth,
-                weak_labels=system.weak_labels,
-                valid=system.valid,
-                segment_probs=held.segment_probs,
-                clip_probs=held.clip_probs,
-            )
-            marks["its own class copied"] = tags_copied(one_each[clip_classes(judged)], length)
-    found = []
-    for name, marked in marks.items():
-        if system.valid is not None:
-            marked = marked & system.valid[:, :, np.newaxis, np.newaxis]
-        scores = score(marked, system.truth, valid=system.valid)
-        judged = Judged(
-            predicted=marked,
-            truth=system.truth,
-            weak_labels=system.weak_labels,
-            valid=system.valid,
-            segment_seconds=split.segment_seconds,
-        )
-        found.append((name, replace(scores, figures=figures_of(judged, split.metrics))))
-    return found
+    held = system.predictions
+    judged = Judged(
+        predicted=system.predicted,
+        truth=system.truth,
+        weak_labels=system.weak_labels,
+        valid=system.valid,
+        segment_probs=held.segment_probs,
+        clip_probs=held.clip_probs,
+        segment_seconds=split.segment_seconds,
+    )
+    classes = known_classes(zero_shot or {}, held.clip_ids)
+    return list(anchors.anchor_scores(judged, split, zero_shot=classes).items())
 
 
 def ceiling_section(system: ScoredSystem, split: Split) -> Section:

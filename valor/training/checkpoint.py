@@ -27,6 +27,7 @@ from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
 from .methods.methods import NOTHING_OWN, Methods, OwnParts, from_old_names
+from .options import FitOptions
 from .run_folder import BEST, RECIPE
 
 _LOG = logging.getLogger(__name__)
@@ -306,6 +307,7 @@ def _brought_up_to_date(identity: Mapping[str, Any]) -> dict[str, Any]:
         return dict(identity)
     parser = {**asdict(ParserOptions()), **identity["parser options"]}
     fit, old = from_old_names(identity["fit options"])
+    fit = {**asdict(FitOptions()), **fit}
     methods = identity.get("methods") or Methods.from_json(old).to_json()
     return {**identity, "parser options": parser, "fit options": fit, "methods": methods}
 

@@ -85,6 +85,9 @@ class FitOptions:
     of the data set."""
     select_tie: str = "first"
     """Which of several equally good epochs is kept: the `first`, as VALOR's code does, or the `last`, as HAN's."""
+    also_on_test: bool = False
+    """Whether every epoch is scored on the test split as well, so that the one best there, which some public codes of
+    AVE report, can stand in tables beside the one chosen on validation. It has no part in the training."""
     seed: int = 1000
     """Of dropout and, with the parser's own options, of the batch order."""
 

@@ -82,14 +82,21 @@ def _typed(value: Any, wanted: Any, name: str) -> Any:  # noqa: ANN401, as JSON 
         return value
     if float in accepted and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in accepted)
+    words = {type(None): "none", bool: "on or off"}
+    names = " or ".join(words.get(kind, kind.__name__) for kind in accepted)
     raise ValueError(f"{name} must be {names}, got {value!r}")
+
+
+_SWITCHES = {"on": True, "true": True, "off": False, "false": False}
+"""How an option that is on or off is typed."""
 
 
 def _parsed(text: str, accepted: tuple[type, ...]) -> Any:  # noqa: ANN401, as JSON knows it
     """Read typed text: none where it is allowed, then a number, else the text itself."""
     if type(None) in accepted and text.lower() in ("none", "null"):
         return None
+    if bool in accepted and text.lower() in _SWITCHES:
+        return _SWITCHES[text.lower()]
     for kind in (int, float):
         if str not in accepted:
             try:

@@ -8,12 +8,13 @@ import logging
 import os
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from valor.data.anchors import zero_shot_classes
 from valor.data.clips import ClipSet, read_clip_set
 from valor.data.datasets import DataSet, chosen_dataset
 from valor.data.feature_options import FeatureOptions
@@ -53,6 +54,8 @@ class RunSets:
     """Where it came from."""
     test: tuple[Split, ClipSet] | None = None
     """What the finished parser is scored on, where that was asked for and is there."""
+    zero_shot: Mapping[str, int] = field(default_factory=dict)
+    """The class the teachers hold most likely in test clips, where there is evidence of them."""
 
 
 def train_run(  # noqa: PLR0913, what a run is
@@ -128,7 +131,9 @@ def read_run_sets(
     _check_widths(recipe, train)
     tested = _test_set(recipe, data, known, names) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
-    return RunSets(train=train, val=val, test=tested, provenance=of_run(recipe.features, data, used, labels))
+    zero_shot = zero_shot_classes(data, tested[0]) if tested and tested[0].metrics else {}
+    provenance = of_run(recipe.features, data, used, labels)
+    return RunSets(train=train, val=val, test=tested, provenance=provenance, zero_shot=zero_shot)
 
 
 def labels_of(recipe: Recipe, data: Path, labels: Path | None = None) -> Path | None:
@@ -177,6 +182,7 @@ def train_on(
         },
         progress=progress,
         on_epoch=on_epoch,
+        test=sets.test[1].to(where) if sets.test and recipe.fit.also_on_test else None,
     )
     if result.resumed_from == recipe.fit.epochs:
         _LOG.info("%s: trained before, nothing to do", out)

@@ -15,6 +15,12 @@ LOG, RECIPE = "log.jsonl", "recipe.json"
 PREDICTIONS, SCORES = "predictions.npz", "scores.json"
 """Probabilities and scores of the test split, once it is scored; of a folder of seeds, their mean and deviation."""
 
+ON_TEST_SCORES = "chosen-on-test.json"
+"""Scores of the epoch that is best on the test split itself, where every epoch was scored on it."""
+
+ON_TEST = "test accuracy"
+"""How score files and published rows say that their epoch was chosen so."""
+
 PICTURE = "training.png"
 """Losses, validation scores and learning rate over the epochs."""
 

@@ -4,7 +4,9 @@
     RUN/seed-<seed>/    several seeds: a run folder each
     RUN/scores.json     several seeds: mean and sample standard deviation, as `valor table RUN` shows them
 
-The test split has no part in training or selection: the kept epoch is chosen on val, then test is scored once.
+The test split has no part in training or selection: the kept epoch is chosen on val, then test is scored once. With
+fit.also_on_test every epoch is scored on it as well, and a run folder has chosen-on-test.json, the scores of the epoch
+that is best there: never those of a run, and marked wherever they are shown.
 """
 
 import logging
@@ -20,6 +22,7 @@ from valor.eval.figures.style import to_png
 from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.strict_json import loads
 
 from .checkpoint import read_checkpoint
 from .log import figure_title, read_training_log, tracking, write_training_picture
@@ -28,8 +31,8 @@ from .options import OWN_FIGURE, TrainOptions
 from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
-from .run_folder import BEST, PICTURE, PREDICTIONS, SCORES
-from .train import VALOR_RULE, FitResult
+from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PICTURE, PREDICTIONS, SCORES
+from .train import ALSO_TEST, VALOR_RULE, FitResult, figure_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,6 +175,8 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
         )
         trained = fit.resumed_from < recipe.fit.epochs
         report = _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else None
+        if report is not None and recipe.fit.also_on_test and (found := _best_on_test(folder, recipe, report)):
+            write_scores_json(folder / ON_TEST_SCORES, found)
         if report is not None and trained:
             track({"epoch": recipe.fit.epochs, "test": {level: report[level] for level in LEVELS}})
     log = read_training_log(folder)
@@ -202,13 +207,30 @@ def _score_test(
     parser, _ = read_checkpoint(folder / BEST, own=own)
     predictions = replace(predict_split(parser.to(pick_device(device)), clips), provenance=sets.provenance)
     rule = Methods(recipe.methods, own.methods).decision(VALOR_RULE)
-    _, report = score_predictions(predictions, split, rule, allow_subset=recipe.features.missing == "drop")
+    _, report = score_predictions(
+        predictions, split, rule, allow_subset=recipe.features.missing == "drop", zero_shot=sets.zero_shot
+    )
     report["selection"] = figure_title(recipe.fit.select_by)
     if write or not (folder / PREDICTIONS).is_file():
         write_predictions(folder / PREDICTIONS, predictions)
     if write or not (folder / SCORES).is_file():
         write_scores_json(folder / SCORES, report)
     return report
+
+
+def _best_on_test(folder: Path, recipe: Recipe, report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The score file of the epoch that is best on the test split, by the figure that chooses on val."""
+    lines = [loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
+    scored = [TenScores.from_dict(line[ALSO_TEST]) for line in lines if ALSO_TEST in line]
+    if len(scored) < len(lines):
+        _LOG.warning(
+            "%s: only %d of %d epochs were scored on test, so none is the best", folder, len(scored), len(lines)
+        )
+        return None
+    figures = [figure_of(one, recipe.fit.select_by) for one in scored]
+    at = max(range(len(figures)), key=lambda epoch: (figures[epoch], -epoch))
+    same = {key: value for key, value in report.items() if key not in (*LEVELS, "figures", "anchors")}
+    return {**same, **scored[at].to_dict(), "selection": ON_TEST, "epoch": at + 1}
 
 
 def _levels(scores: Sequence[TenScores], statistic: Any) -> dict[str, Any]:  # noqa: ANN401, of floats

@@ -18,7 +18,7 @@ from torch import Tensor
 from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.metrics import Judged, figures_of
-from valor.eval.scores import Scores, score
+from valor.eval.scores import Scores, TenScores, score
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
@@ -41,6 +41,9 @@ from .options import OWN_FIGURE, FitOptions, NotFiniteError, TrainingError, lear
 from .predict import predict_split
 from .run_folder import BEST, LAST, LOG, RECIPE, run_lock
 from .step import Step, build_optimiser, set_learning_rate, train_step
+
+ALSO_TEST = "also_on_test"
+"""Key of the log for the scores of the test split after an epoch."""
 
 VALOR_RULE = PostProcessing()
 """Both thresholds 0.5, the gate the predicted clip label."""
@@ -179,6 +182,7 @@ def fit(  # noqa: PLR0913, what a training is
     recipe: Mapping[str, Any] | None = None,
     progress: bool = True,
     on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
+    test: ClipSet | None = None,
 ) -> FitResult:
     """Train a parser, or go on with a run that was stopped.
 
@@ -198,6 +202,7 @@ def fit(  # noqa: PLR0913, what a training is
         progress: Whether to show a progress bar on stderr.
         on_epoch: Called with each line of the log once the epoch is safe on disk, for curves drawn elsewhere. Epochs
             an earlier, stopped run has done are in `log.jsonl`.
+        test: With truth: scored after every epoch, for the log alone; None for no such set.
 
     Returns:
         The selected epoch, its score and where its weights are.
@@ -229,7 +234,7 @@ def fit(  # noqa: PLR0913, what a training is
             total=options.epochs * len(train), initial=done, desc="train", unit="clip", enabled=progress
         ) as bar:
             while state.epoch < options.epochs:
-                state, record = _next_epoch(run, val, state, folder, bar)
+                state, record = _next_epoch(run, val, state, folder, bar, test)
                 if on_epoch:
                     on_epoch(record)
     return FitResult(
@@ -277,7 +282,7 @@ def _start(run: FitState, folder: _Folder) -> Progress:
 
 
 def _next_epoch(
-    run: FitState, val: ClipSet, state: Progress, folder: _Folder, bar: Bar
+    run: FitState, val: ClipSet, state: Progress, folder: _Folder, bar: Bar, test: ClipSet | None
 ) -> tuple[Progress, dict[str, Any]]:
     """Train, validate, select and write the next epoch; returns the progress with it and its line of the log."""
     epoch, methods, selected_by = state.epoch + 1, run.methods, run.options.select_by
@@ -292,8 +297,10 @@ def _next_epoch(
         "val": scores.to_dict(),
         "selected": selected,
         "selected_by": selected_by,
-        "val_score": _figure(scores, selected_by),
+        "val_score": figure_of(scores, selected_by),
     }
+    if test is not None:
+        record[ALSO_TEST] = _validated(run, test, epoch).to_dict()
     _append(folder.path / LOG, record)
     state = replace(state, files=_beside(folder.path, epoch))
     write_resume_point(
@@ -313,7 +320,7 @@ def _next_epoch(
     return state, record
 
 
-def _figure(scores: Scores, name: str) -> float:
+def figure_of(scores: TenScores, name: str) -> float:
     """The figure an option such as `segment.type_av` or `figures.accuracy` names."""
     if name.startswith(OWN_FIGURE):
         own = scores.figures[name.removeprefix(OWN_FIGURE)]
@@ -326,7 +333,7 @@ def _figure(scores: Scores, name: str) -> float:
 
 def _select(state: Progress, epoch: int, scores: Scores, run: FitState) -> tuple[Progress, bool]:
     """Whether this epoch is kept, as a rule the best so far, and the progress with it."""
-    value, best = _figure(scores, run.options.select_by), state.best_score
+    value, best = figure_of(scores, run.options.select_by), state.best_score
     selected = best is None or value > best or (value == best and run.options.select_tie == "last")
     selected = run.methods.selected(scores, selected)
     if selected:

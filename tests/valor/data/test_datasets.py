@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.helpers.toy_ave import write_ave
 from tests.helpers.toy_line import NAMES, write_tables
-from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
+from valor.data.datasets import AVE, DATASETS, LLP, DataSet, dataset_of, read_any_manifest
 from valor.data.tables import Split, read_split, write_event_table, write_weak_table
 
 BIRDS = ("Wren", "Robin")
@@ -108,3 +109,35 @@ def test_events_beyond_the_end_of_a_clip_are_refused(tmp_path):
     songs = DataSet(name="songs", title="Songs", classes=LLP.classes[:3], segments=None, reader=read)
     with pytest.raises(ValueError, match="songs: 1 clips have events beyond their end, such as b"):
         songs.read_split(tmp_path, "val")
+
+
+def test_files_of_a_known_form_may_be_of_classes_of_ones_own(tmp_path):
+    write_ave(tmp_path, ("Wren&aaaaaaaaaaa&good&0&4", "Robin&bbbbbbbbbbb&good&2&6"), {"train": [0], "test": [1]})
+    said = {"dataset": "ave", "name": "birds", "classes": ["Wren", "Robin"]}
+    (tmp_path / "dataset.json").write_text(json.dumps(said))
+    birds = dataset_of(tmp_path)
+    assert (birds.name, birds.title, birds.names, birds.published) == ("birds", "birds", ("Wren", "Robin"), None)
+    assert birds.read_split(tmp_path, "test").truth[0, 2:6, :, 1].all()
+    for changed, message in (
+        ({"name": "ave"}, "'ave' is that of a data set"),
+        ({"tags": {}}, "the keys tags are unknown"),
+    ):
+        (tmp_path / "dataset.json").write_text(json.dumps(said | changed))
+        with pytest.raises(ValueError, match=message):
+            dataset_of(tmp_path)
+    (tmp_path / "dataset.json").write_text(json.dumps({"dataset": "ave", "classes": ["Wren"]}))
+    with pytest.raises(ValueError, match="name missing"):
+        dataset_of(tmp_path)
+
+
+def test_a_clip_of_several_splits_is_harvested_with_its_tags_of_training(tmp_path):
+    rows = ("Bark&aaaaaaaaaaa&good&0&4", "Cat&aaaaaaaaaaa&good&0&4", "Goat&bbbbbbbbbbb&good&0&4")
+    write_ave(tmp_path, rows, {"test": [0], "train": [1], "val": [2]})
+    for path in (tmp_path, tmp_path / "Annotations.txt"):
+        found = read_any_manifest(path, AVE.names)
+        assert found.clip_ids == ("aaaaaaaaaaa", "bbbbbbbbbbb")
+        assert [AVE.names[row.argmax()] for row in found.weak_labels] == ["Cat", "Goat"]
+    assert read_any_manifest(tmp_path / "test_order.h5", AVE.names).weak_labels[0, AVE.names.index("Bark")]
+    (tmp_path / "val_order.h5").unlink()
+    with pytest.raises(ValueError, match="the clips of val cannot be read: .*val_order.h5: no such file"):
+        read_any_manifest(tmp_path, AVE.names)
