@@ -1,11 +1,14 @@
 """What a large table and a store of many shards cost: time and memory of each step, with evidence of tiny width.
 
     python -m benchmarks.large_store [--clips 100000] [--shards 1000] [--tars 0] [--requests 0]
+    python -m benchmarks.large_store --tiny 1000,10000
 
 Clips are not decoded: shards are written with numbers of four dimensions, so that what is measured is the work that
 grows with clips and shards, not with the width of the evidence. Every step runs in a process of its own, whose peak of
 memory is told above that of one that only imported the same. `--tars N` also puts the clips, as members of 1 kB, into N
-tars and finds them there. `--requests N` counts what a store of N shards asks of an object store.
+tars and finds them there. `--requests N` counts what a store of N shards asks of an object store. `--tiny N,M` does
+none of that, but harvests N, then M real files (1 s, 32 x 32, sound), links to one in nested folders, with two decoding
+processes and teachers that answer at once: all that is not a network.
 """
 
 import argparse
@@ -23,12 +26,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import processor
+from tests.helpers.toy import FakeTeacher, ToySound, ToyVideo, write_toy_clip
 from valor.data.tables import read_manifest
+from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.inputs import KnownStore, Scope, plan_harvest
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.places import objects
 from valor.label_harvest.store.check import merge_stores, verify_store
 from valor.label_harvest.store.listing import write_list
+from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.store.shards import ShardRow, read_markers, write_failures, write_shard
 from valor.label_harvest.store.status import store_status
 from valor.label_harvest.store.store import describe, open_store, read_shards
@@ -92,7 +98,8 @@ def _told(step: Callable[[], object] | None, sender) -> None:
     if step is not None:
         step()
     after = resource.getrusage(resource.RUSAGE_SELF)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    decoders = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime + decoders.ru_utime + decoders.ru_stime
     sender.send((time.perf_counter() - began, cpu, after.ru_maxrss / 1024))
 
 
@@ -106,6 +113,26 @@ def measured(step: Callable[[], object] | None) -> tuple[float, float, float]:
     found = receiver.recv()
     process.join()
     return found
+
+
+def harvest_tiny(folder: Path, clips: int) -> None:
+    """Harvest links to one tiny file, a hundred in a folder, then the same line again, which finds them done."""
+    grid = Grid(num_segments=2, segment_seconds=0.5, tolerance_seconds=0.1)
+    one = write_toy_clip(
+        folder / "one.mkv", video=ToyVideo(seconds=1.0, width=32, height=32), sound=ToySound(seconds=1)
+    )
+    ids = clip_ids(clips)
+    for number, clip_id in enumerate(ids):
+        place = folder / "videos" / f"{number // 1000:03d}" / f"{number // 100:04d}"
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{clip_id}.mkv").hardlink_to(one)
+    tags = np.ones((clips, len(CLASSES)), bool)
+    teachers = [FakeTeacher("visual"), FakeTeacher("audio", sample_rate=8000)]
+    options = HarvestOptions(grid=grid, decode_workers=2)
+    where = (HarvestManifest(tuple(ids), CLASSES, tags), folder / "videos", folder / "store", teachers)
+    for _ in range(2):
+        counts = harvest(*where, options=options, progress=False).counts
+        assert counts == {"ok": clips}, counts
 
 
 def counted_requests(clips: int, shards: int) -> dict[str, Counter]:
@@ -141,7 +168,15 @@ def main() -> None:
     cli.add_argument("--shards", type=int, default=1000)
     cli.add_argument("--tars", type=int, default=0)
     cli.add_argument("--requests", type=int, default=0, metavar="SHARDS", help="count requests of so many shards")
+    cli.add_argument("--tiny", default="", metavar="N,M", help="harvest so many tiny files, and nothing else")
     typed = cli.parse_args()
+    if typed.tiny:
+        print(processor())
+        for clips in map(int, typed.tiny.split(",")):
+            with tempfile.TemporaryDirectory(prefix="valor-tiny-") as place:
+                seconds, cpu, peak = measured(lambda at=Path(place), n=clips: harvest_tiny(at, n))
+            print(f"{clips:,} clips: {seconds:.0f} s, {1000 * cpu / clips:.1f} ms of a core a clip, {peak:.0f} MiB")
+        return
     folder = Path(tempfile.mkdtemp(prefix="valor-large-"))
     print(f"{typed.clips:,} clips, {typed.shards:,} shards; {processor()}")
     try:

@@ -113,12 +113,14 @@ def train(
         out: Run folder; None for runs/RECIPE.
         changes: Options of the recipe, as {"fit.epochs": 5} or ["fit.epochs=5"].
         labels: Folder of pseudo labels; None for the published layout among the data.
-        options: Fields of `valor.training.options.TrainOptions`, such as `seeds=5` or `device="cpu"`.
+        options: Fields of `valor.training.options.TrainOptions`, such as `seeds=5`, or `store=` for features that lie
+            in an evidence store elsewhere.
 
     Returns:
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
     from valor.data.datasets import chosen_dataset
+    from valor.label_harvest.places.place import place_of
     from valor.training.options import TrainOptions
     from valor.training.recipes import Recipe, find_recipe, for_classes, override
     from valor.training.seeds import Training, train_seeds
@@ -129,6 +131,8 @@ def train(
         recipe = for_classes(find_recipe(recipe), recipe, count)
     chosen = override(recipe, typed)
     folder = Path(out) if out else Path("runs") / chosen.name
+    if options.get("store"):
+        options["store"] = place_of(options["store"])
     settings = TrainOptions(labels=Path(labels) if labels else None, **options)
     results = tuple(train_seeds(chosen, Path(data), folder, settings))
     return Training(recipe=chosen, folder=folder, seeds=results)
@@ -139,6 +143,7 @@ def predict(
     *,
     data: Pathlike,
     split: str | None = None,
+    store: Pathlike | None = None,
     device: str = "auto",
     dataset: "DataSet | str | None" = None,
 ) -> "Predictions":
@@ -148,6 +153,7 @@ def predict(
         run: A run folder.
         data: Folder of annotation tables and features.
         split: Name of the split; None for the one the data set is scored on, `test`.
+        store: Evidence store of the features; None for `store/` among the data.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
 
@@ -155,10 +161,12 @@ def predict(
         Probabilities [N, T, M, C]; `to_frame()` lists the events of the usual decision.
     """
     from valor.data.datasets import chosen_dataset
+    from valor.label_harvest.places.place import place_of
     from valor.training.run import predict_run
 
-    known = chosen_dataset(dataset, data)
-    return predict_run(Path(run), Path(data), split or known.split_for("test"), device=device, dataset=known)
+    known, place = chosen_dataset(dataset, data), None if store is None else place_of(store)
+    named = split or known.split_for("test")
+    return predict_run(Path(run), Path(data), named, store=place, device=device, dataset=known)
 
 
 def score(

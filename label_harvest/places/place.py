@@ -211,17 +211,17 @@ def modified(path: Place) -> float:
     return path.stat().st_mtime if isinstance(path, Path) else path.modified
 
 
-def each(work: Callable[[Place], T], paths: Iterable[Place]) -> Iterator[T]:
+def each(work: Callable[[Place], T], paths: Iterable[Place], *, at_once: int = _AT_ONCE) -> Iterator[T]:
     """What comes of each file, in their order; objects are asked for many at a time."""
     paths = list(paths)
     if not paths or isinstance(paths[0], Path):
         yield from map(work, paths)
         return
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="objects") as threads:
+    with ThreadPoolExecutor(at_once, thread_name_prefix="objects") as threads:
         waiting = deque[Future[T]]()
         for path in paths:
             waiting.append(threads.submit(work, path))
-            if len(waiting) == _AT_ONCE:
+            if len(waiting) == at_once:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

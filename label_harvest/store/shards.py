@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from ..media.clip import UNREAD
 from ..places.place import Place, each, file_sha256, matching, rename, signature, write_atomic
 from ..strict_json import as_list, as_text, loads
+from .manifest import composed
 from .share import WHOLE
 
 logger = logging.getLogger(__name__)
@@ -254,7 +255,7 @@ def _fits(arrays: Place, marker: Place) -> bool:
 
 
 def read_shard(
-    folder: Place, index: int, names: Sequence[str] | None = None
+    folder: Place, index: int, names: Sequence[str] | None = None, *, clip_ids: Container[str] | None = None
 ) -> tuple[list[ShardRow], dict[str, np.ndarray]]:
     """Rows and arrays of one finished shard.
 
@@ -262,6 +263,7 @@ def read_shard(
         folder: The store.
         index: Number of the shard.
         names: Arrays to read, None for all. Of some, only their bytes are read and checked; of all, the whole file.
+        clip_ids: Clips that are wanted, composed; where the shard has none of them, no array is read.
 
     Raises:
         ValueError: Its marker cannot be read, the bytes are not those of its marker, or its arrays are of other clips.
@@ -270,6 +272,8 @@ def read_shard(
     done = path.with_suffix(".json")
     for place in [place for place in (done, _next_marker(done)) if place.is_file()]:
         marker, rows = read_marker_rows(place)
+        if clip_ids is not None and not any(composed(row.clip_id) in clip_ids for row in rows):
+            names = ()
         whole = names is None or marker.checksum is None
         found = _read_whole(path, marker) if whole else _read_some(path, marker, names or ())
         if found is not None:

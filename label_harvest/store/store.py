@@ -17,9 +17,9 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,9 @@ from .shards import (
 )
 
 logger = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+"""Shards of an object store whose arrays are read at the same time: their memory, where a store is larger than it."""
 
 
 @dataclass(frozen=True)
@@ -244,47 +247,61 @@ def differences(found: object, wanted: object, place: str = "") -> list[str]:
     return [f"{place[1:]} is {short[0]} in the store and {short[1]} here"]
 
 
-def read_store(path: str | Place, *, names: Sequence[str] | None = None) -> EvidenceStore:
+def read_store(
+    path: str | Place, *, names: Sequence[str] | None = None, clip_ids: Collection[str] | None = None
+) -> EvidenceStore:
     """Read a store.
 
     Args:
         path: The store, holding exactly one fingerprint folder, or such a folder.
         names: Arrays to read (`"visual.similarity"`), None for all; of the others not a byte is read.
+        clip_ids: Clips to keep, None for all. Arrays of shards that have none of them are not read, and no more than
+            what is kept and some shards is in memory.
 
     Returns:
-        All clips in the order of their shards.
+        The clips in the order of their shards.
 
     Raises:
         ValueError: No store, several fingerprints, a shard that is gone or whose bytes are not those of its marker, a
             clip that occurs twice, a tag that is no class, or an array that no shard has.
     """
     folder = store_folder(place_of(path))
-    shards = list(read_shards(folder, names=names))
-    clip_ids = tuple(clip_id for shard in shards for clip_id in shard.clip_ids)
-    _check_unique(folder, clip_ids)
+    wanted = None if clip_ids is None else frozenset(map(composed, clip_ids))
+    shards, there = list[EvidenceStore](), list[str]()
+    for shard in read_shards(folder, names=names, clip_ids=wanted):
+        there += shard.clip_ids
+        shards.append(shard if wanted is None else _picked(shard, wanted))
+    _check_unique(folder, there)
     held = tuple(sorted({name for shard in shards for name in shard.held}))
     absent = sorted(set(names or ()) - set(held))
     if absent:
         raise ValueError(f"{folder}: no shard holds {', '.join(absent)}; ask for arrays of its teachers")
     return EvidenceStore(
-        clip_ids=clip_ids,
+        clip_ids=tuple(clip_id for shard in shards for clip_id in shard.clip_ids),
         class_names=shards[0].class_names,
         weak_labels=np.concatenate([shard.weak_labels for shard in shards]),
         statuses=tuple(status for shard in shards for status in shard.statuses),
         messages=tuple(message for shard in shards for message in shard.messages),
-        arrays={name: _joined(shards, name) for name in held if names is None or name in names},
+        arrays={
+            name: _joined(shards, name)
+            for name in held
+            if (names is None or name in names) and any(name in shard.arrays for shard in shards)
+        },
         manifest=shards[0].manifest,
         held=held,
         segments=np.concatenate([_counts(shard) for shard in shards]) if shards[0].segments is not None else None,
     )
 
 
-def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Iterator[EvidenceStore]:
+def read_shards(
+    path: str | Place, *, names: Sequence[str] | None = None, clip_ids: Collection[str] | None = None
+) -> Iterator[EvidenceStore]:
     """Read a store shard by shard, so that no more than one has to be held.
 
     Args:
         path: The store, holding exactly one fingerprint folder, or such a folder.
         names: As of `read_store`; one that a shard does not hold is left out of it.
+        clip_ids: As of `read_store`, composed; of shards that have none of them the arrays are left out.
 
     Yields:
         The clips of one shard each, in the order of the shards.
@@ -305,9 +322,10 @@ def read_shards(path: str | Place, *, names: Sequence[str] | None = None) -> Ite
         )  # fmt: skip
 
     def read(marker: Place) -> tuple[list[ShardRow], dict[str, np.ndarray], tuple[str, ...]]:
-        return *read_shard(folder, int(marker.stem), names), held_arrays(folder, int(marker.stem))
+        index = int(marker.stem)
+        return *read_shard(folder, index, names, clip_ids=clip_ids), held_arrays(folder, index)
 
-    for marker, (rows, arrays, held) in zip(markers, each(read, markers), strict=True):
+    for marker, (rows, arrays, held) in zip(markers, each(read, markers, at_once=_AT_ONCE), strict=True):
         clips, slices = [row.known for row in rows], clip_slices(rows)
         found.append(listed(int(marker.stem), [clip.clip_id for clip in clips]))
         yield EvidenceStore(
@@ -351,6 +369,20 @@ def store_folder(path: Place) -> Place:
         listed = ", ".join(folder.name for folder in folders)
         raise ValueError(f"{path}: holds evidence of several fingerprints ({listed}); give one of these folders")
     raise ValueError(f"{path}: expected an evidence store (with a manifest.json), got none; run the harvest first")
+
+
+def _picked(shard: EvidenceStore, clip_ids: Collection[str]) -> EvidenceStore:
+    """Some clips of a shard."""
+    rows = [row for row, clip_id in enumerate(shard.clip_ids) if clip_id in clip_ids]
+    return replace(
+        shard,
+        clip_ids=tuple(shard.clip_ids[row] for row in rows),
+        weak_labels=shard.weak_labels[rows],
+        statuses=tuple(shard.statuses[row] for row in rows),
+        messages=tuple(shard.messages[row] for row in rows),
+        arrays={name: array[rows] for name, array in shard.arrays.items()},
+        segments=None if shard.segments is None else shard.segments[rows],
+    )
 
 
 def _joined(shards: Sequence[EvidenceStore], name: str) -> np.ndarray:

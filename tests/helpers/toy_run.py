@@ -49,7 +49,7 @@ def write_npy(folder: Path, clip_id: str, array: np.ndarray) -> None:
     np.save(folder / f"{clip_id[:11]}.npy", array)
 
 
-def write_toy_store(root: Path, *, weights: str = "ab" * 32) -> None:
+def write_toy_store(root: Path, *, weights: str = "ab" * 32, shard_clips: int = len(CLIPS)) -> None:
     """A store as a harvest leaves it."""
     rng = np.random.default_rng(2)
     teachers = {
@@ -62,7 +62,10 @@ def write_toy_store(root: Path, *, weights: str = "ab" * 32) -> None:
     }
     folder = open_store(root, describe(NAMES, {"num_segments": 10}, teachers))
     with write_lock(folder):
-        write_shard(folder, 0, arrays, [ShardRow(clip_id, "ok", "", ("Dog",)) for clip_id in CLIPS])
+        for index, start in enumerate(range(0, len(CLIPS), shard_clips)):
+            held = slice(start, start + shard_clips)
+            rows = [ShardRow(clip_id, "ok", "", ("Dog",)) for clip_id in CLIPS[held]]
+            write_shard(folder, index, {name: array[held] for name, array in arrays.items()}, rows)
 
 
 def write_labels(folder: Path, *, random: bool = False) -> Path:

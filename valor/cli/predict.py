@@ -6,7 +6,7 @@ from pathlib import Path
 from valor.data.datasets import dataset_of
 
 from .command import DONE, Commands, new_command
-from .options import Parser
+from .options import Parser, any_place
 from .terminal import say
 
 
@@ -26,6 +26,9 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("run", type=Path, metavar="RUN", help="run folder of `valor train`")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
+    command.add_argument(
+        "--store", type=any_place, metavar="STORE", help="evidence store of the features (`store/` among the data)"
+    )
     command.add_argument("--split", metavar="NAME", help="split to predict (test, or what the data set scores)")
     command.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="predictions (.npz, .json, .audio.tsv or a folder)"
@@ -42,7 +45,7 @@ def run(cli: argparse.Namespace) -> int:
 
     dataset = dataset_of(cli.data)
     split = cli.split or dataset.split_for("test")
-    predictions = predict_run(cli.run, cli.data, split, dataset=dataset)
+    predictions = predict_run(cli.run, cli.data, split, store=cli.store, dataset=dataset)
     write_any_predictions(cli.out, predictions, segment_seconds=dataset.seconds)
     say(f"{len(predictions.clip_ids)} clips; wrote {cli.out}")
     return DONE

@@ -9,12 +9,13 @@ from valor.training.options import TRACKERS, TrainOptions
 from valor.training.recipes import RECIPES, find_recipe, for_classes, override
 
 from .command import DONE, Commands, add_shared, new_command, score_text
-from .options import Fields, Option, Parser
+from .options import Fields, Option, Parser, any_place
 from .terminal import say
 
 TRAIN = Fields(
     TrainOptions,
     labels="--labels DIR",
+    store=Option("--store STORE", {"type": any_place}),
     seeds="--seeds N",
     test=Option("--no-test", {"help": "leave the test split alone"}),
     device="--device NAME",
@@ -42,7 +43,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see above), a recipe.json or a run folder")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
-    TRAIN.add(command, "labels")
+    TRAIN.add(command, "labels", "store")
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
     TRAIN.add(command, "seeds", "test")
     add_shared(command, "changes")

@@ -16,12 +16,13 @@ import torch
 from torch import Tensor
 
 from valor.eval.metrics import Metric
-from valor.label_harvest.store.store import read_store, store_manifest
+from valor.label_harvest.places.place import Place, place_of
+from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
 from valor.parsers.folding import fold_clap_map
 
 from .ave_features import read_ave_features
 from .feature_files import ClipArrays, listed, read_feature_files, read_label_files
-from .feature_options import AVE_KINDS, STREAMS, FeatureOptions
+from .feature_options import AVE_KINDS, STREAMS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_pseudo_labels
 from .packed import is_packed, read_packed_features
 from .tables import Split
@@ -190,7 +191,7 @@ def read_clip_set(
     features: FeatureOptions,
     *,
     labels: Path | str | None = None,
-    store: Path | str | None = None,
+    store: Place | str | None = None,
 ) -> ClipSet:
     """Read the features and pseudo labels of a split.
 
@@ -201,7 +202,8 @@ def read_clip_set(
         features: Which features.
         labels: A folder with `pseudo_labels.npz` or with the published `CLAP|CLIP/segment_pseudo_labels`, or such an
             .npz file; None reads no pseudo labels.
-        store: Evidence store of the kinds with a dot in their name; None for `store/` in the source, or the source.
+        store: Evidence store of the kinds with a dot in their name, on a disk or in an object store; None for `store/`
+            in the source, or the source. Of its shards those that hold clips of the split are read, one by one.
 
     Returns:
         The clips in the order of the split.
@@ -214,15 +216,16 @@ def read_clip_set(
     clips, absent = len(split.clip_ids), set[str]()
     parts: dict[str, Tensor] = {}
     counts: dict[str, Tensor] = {}
-    for stream in STREAMS:
-        kind = getattr(features, stream)
-        if kind is not None:
-            found = _read_features(Path(source), Path(store) if store else None, kind, split)
-            is_half = found.tensor.dtype == torch.float16  # float32 would add nothing to it
-            keeps_half = is_half or features.precision == "float16"
-            parts[stream] = found.tensor.half() if keeps_half else found.tensor.float()
-            counts |= {} if found.segments is None else {stream: found.segments}
-            absent |= _missing(found, f"{kind} features", features.missing)
+    kinds = {stream: kind for stream in STREAMS if (kind := getattr(features, stream)) is not None}
+    where = evidence_in(Path(source), place_of(store) if store else None)
+    evidence = _read_evidence(where, sorted({kind for kind in kinds.values() if "." in kind}), split)
+    for stream, kind in kinds.items():
+        found = evidence[kind] if "." in kind else _read_files(Path(source), kind, split)
+        is_half = found.tensor.dtype == torch.float16  # float32 would add nothing to it
+        keeps_half = is_half or features.precision == "float16"
+        parts[stream] = found.tensor.half() if keeps_half else found.tensor.float()
+        counts |= {} if found.segments is None else {stream: found.segments}
+        absent |= _missing(found, f"{kind} features", features.missing)
     if labels is not None:
         found = _read_labels(Path(labels), split)
         parts["pseudo_labels"] = found.tensor
@@ -302,36 +305,48 @@ def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor |
     return into.copy_(flat.index_select(0, rows).view(into.shape))
 
 
-def _read_features(source: Path, store: Path | None, kind: str, split: Split) -> ClipArrays:
+def _read_files(source: Path, kind: str, split: Split) -> ClipArrays:
     if kind in AVE_KINDS:
         return read_ave_features(source, kind, split)
-    if "." not in kind:
-        read = read_packed_features if is_packed(source, kind, split.name) else read_feature_files
-        return read(source, kind, split)
-    if store is None:
-        store = source / "store" if (source / "store").is_dir() else source
-    if kind in (_MAP, _FOLDED):  # whichever the store keeps; a folded one was folded by the matrix used here
+    read = read_packed_features if is_packed(source, kind, split.name) else read_feature_files
+    return read(source, kind, split)
+
+
+def _read_evidence(store: Place, kinds: Sequence[str], split: Split) -> dict[str, ClipArrays]:
+    """What a store has of the clips of a split, by kind."""
+    if not kinds:
+        return {}
+    named = {kind: kind for kind in kinds}
+    if named.keys() & {_MAP, _FOLDED}:  # whichever the store keeps; a folded one was folded by the matrix used here
         kept = store_manifest(store)["teachers"].get("audio", {}).get("maps", ())
-        kind = _FOLDED if any(entry.startswith("folded") for entry in kept) else _MAP
-    evidence = read_store(store, names=(kind,))
+        is_folded = any(entry.startswith("folded") for entry in kept)
+        named = {kind: (_FOLDED if is_folded else _MAP) if kind in (_MAP, _FOLDED) else kind for kind in kinds}
+    evidence = read_store(store, names=sorted(set(named.values())), clip_ids=split.clip_ids)
     if strange := [name for name in split.class_names if name not in evidence.class_names]:
         raise ValueError(
             f"{store}: {', '.join(strange[:5])}{', ...' if strange[5:] else ''} is no class of the store, which has "
             f"{', '.join(evidence.class_names[:5])}, ...; take its classes, or harvest with these"
         )
-    array = torch.from_numpy(evidence.arrays[kind])
-    if kind == _MAP:
+    return {kind: _of_evidence(evidence, name, split, f"the store {store}") for kind, name in named.items()}
+
+
+def _of_evidence(evidence: EvidenceStore, name: str, split: Split, where: str) -> ClipArrays:
+    """An array of a store in the order of a split; a clip without it, or with NaN in a segment it has, is missing."""
+    if name not in evidence.arrays:  # no shard with clips of the split has it
+        return ClipArrays(torch.zeros(len(split.clip_ids), 1, 1), split.clip_ids, where)
+    array = torch.from_numpy(evidence.arrays[name])
+    if name == _MAP:
         array = fold_clap_map(array.float())
     picked, found = _align(array, evidence.clip_ids, split)
     finite = picked.isfinite().all(dim=2)
-    if evidence.valid is None or evidence.segments is None:
+    if evidence.segments is None:
         found &= finite.all(dim=1)
-        return _clip_arrays(torch.where(found[:, None, None], picked, 0), found, split, f"the store {store}")
+        return _clip_arrays(picked.masked_fill_(~found[:, None, None], 0), found, split, where)
     segments, _ = _align(torch.from_numpy(evidence.segments), evidence.clip_ids, split)
     valid = torch.arange(picked.shape[1]) < segments[:, None]
     found &= (finite | ~valid).all(dim=1) & (segments > 0)
-    filled = torch.where((found[:, None] & valid)[..., None], picked, 0)
-    return replace(_clip_arrays(filled, found, split, f"the store {store}"), segments=segments)
+    filled = picked.masked_fill_(~(found[:, None] & valid)[..., None], 0)
+    return replace(_clip_arrays(filled, found, split, where), segments=segments)
 
 
 def _read_labels(path: Path, split: Split) -> ClipArrays:
@@ -353,6 +368,8 @@ def _read_labels(path: Path, split: Split) -> ClipArrays:
 
 def _align(array: Tensor, clip_ids: Sequence[str], split: Split) -> tuple[Tensor, Tensor]:
     """Rows of the array in the order of the split, and bool [N], which of them there are; others repeat row 0."""
+    if tuple(clip_ids) == split.clip_ids:
+        return array, torch.ones(len(clip_ids), dtype=torch.bool)
     row_of = {clip_id: row for row, clip_id in enumerate(clip_ids)}
     rows = torch.tensor([row_of.get(clip_id, -1) for clip_id in split.clip_ids])
     return array[rows.clamp_min(0)], rows >= 0

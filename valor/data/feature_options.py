@@ -1,6 +1,9 @@
 """Which features a parser is given, as a value: nothing here waits for torch."""
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from valor.label_harvest.places.place import Place
 
 STREAMS = ("audio", "visual", "motion")
 """The inputs of a parser."""
@@ -14,6 +17,11 @@ PACKED = "float16"
 """How published features are packed unless the other is asked for."""
 MISSING = ("refuse", "drop")
 """What can be done about clips without features or pseudo labels."""
+
+
+def evidence_in(data: Path, store: Place | None) -> Place:
+    """Where evidence of a harvest is read from: the store that is given, else `store/` in the data folder, or that."""
+    return store or (data / "store" if (data / "store").is_dir() else data)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from valor.label_harvest.disk import file_sha256, replaced
-from valor.label_harvest.places.place import stands
+from valor.label_harvest.places.place import Place, stands
 from valor.label_harvest.store.store import store_manifest
 
-from .feature_options import AVE_KINDS, FeatureOptions
+from .feature_options import AVE_KINDS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts
 from .tables import Split
 
@@ -106,13 +106,16 @@ def of_labels(labels: Path) -> Provenance:
     return told_by(read_label_facts(labels) or {})
 
 
-def of_features(features: FeatureOptions, data: Path, splits: Sequence[Split]) -> Provenance:
+def of_features(
+    features: FeatureOptions, data: Path, splits: Sequence[Split], store: Place | None = None
+) -> Provenance:
     """What the features of some splits say of themselves: their folder, their cards, their store.
 
     Args:
         features: Which kinds.
         data: Folder of the annotation tables and the features.
         splits: Those that are read; none asks the folder and the store alone.
+        store: Where evidence of a harvest is read from, see `evidence_in`.
 
     Raises:
         ValueError: As in `of_labels`, where the kinds are those exported with labels.
@@ -129,18 +132,22 @@ def of_features(features: FeatureOptions, data: Path, splits: Sequence[Split]) -
     if kinds & EXPORTED_KINDS:
         found |= Provenance(random_teachers=of_labels(data).random_teachers)
     if any("." in kind for kind in kinds):
-        found |= told_by(store_manifest(_store_of(data)))
+        found |= told_by(store_manifest(evidence_in(data, store)))
     return found
 
 
-def of_run(features: FeatureOptions, data: Path, splits: Sequence[Split], labels: Path | None) -> Provenance:
+def of_run(
+    features: FeatureOptions, data: Path, splits: Sequence[Split], labels: Path | None, store: Place | None = None
+) -> Provenance:
     """What is known of all a run learns from and is scored on; arguments as in `describe_data`."""
-    found = of_features(features, data, splits) | (Provenance() if labels is None else of_labels(labels))
-    sources = {"simulated": found.simulated} | describe_data(features, data, splits, labels)
+    found = of_features(features, data, splits, store) | (Provenance() if labels is None else of_labels(labels))
+    sources = {"simulated": found.simulated} | describe_data(features, data, splits, labels, store)
     return Provenance(simulated=found.simulated, random_teachers=found.random_teachers, sources=sources)
 
 
-def describe_data(features: FeatureOptions, data: Path, splits: Sequence[Split], labels: Path | None) -> dict[str, Any]:
+def describe_data(
+    features: FeatureOptions, data: Path, splits: Sequence[Split], labels: Path | None, store: Place | None = None
+) -> dict[str, Any]:
     """Say where features, labels and truth of a run come from, as JSON values.
 
     Args:
@@ -148,10 +155,12 @@ def describe_data(features: FeatureOptions, data: Path, splits: Sequence[Split],
         data: Folder of the annotation tables and the features.
         splits: Those that are used.
         labels: Folder of the pseudo labels, or None.
+        store: Where evidence of a harvest is read from, see `evidence_in`.
     """
     kinds = {stream: getattr(features, stream) for stream in ("audio", "visual", "motion")}
+    evidence = evidence_in(data, store)
     return {
-        "features": {stream: _features(kind, data, splits) for stream, kind in kinds.items() if kind},
+        "features": {stream: _features(kind, data, splits, evidence) for stream, kind in kinds.items() if kind},
         "labels": None if labels is None else describe_labels(labels),
         "truth": {
             split.name: {"version": split.truth_version, "sha256": split.truth_sha256}
@@ -176,13 +185,13 @@ def describe_labels(labels: Path) -> dict[str, Any]:
     return facts
 
 
-def _features(kind: str, data: Path, splits: Sequence[Split]) -> dict[str, Any]:
+def _features(kind: str, data: Path, splits: Sequence[Split], evidence: Place) -> dict[str, Any]:
     """Where one kind is read from; the same choice as in `valor.data.clips`."""
     from .feature_files import FEATURE_FILES
     from .packed import is_packed, read_packed_card
 
     if "." in kind:
-        manifest = store_manifest(_store_of(data))
+        manifest = store_manifest(evidence)
         teacher = _teachers(manifest["teachers"]).get(kind.partition(".")[0])
         return {"kind": kind, "from": "evidence store", "fingerprint": manifest["fingerprint"], "teacher": teacher}
     if kind in AVE_KINDS:
@@ -206,10 +215,6 @@ def _teachers(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str
         role: {name: value for name, value in identity.items() if not isinstance(value, (list, dict))}
         for role, identity in identities.items()
     }
-
-
-def _store_of(data: Path) -> Path:
-    return data / "store" if (data / "store").is_dir() else data
 
 
 def write_mark(folder: Path, facts: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from valor.data.datasets import DataSet
 from valor.eval.scores import FIGURES, LEVELS
+from valor.label_harvest.places.place import Place
 
 OPTIMISERS = ("adamw", "adam")
 SCHEDULES = ("cosine", "step")
@@ -156,6 +157,8 @@ class TrainOptions:
     """Trainings, from the recipe's own seed upwards; several go into RUN/seed-<seed> each."""
     labels: Path | None = None
     """Folder of pseudo labels (the published layout among the data)."""
+    store: Place | None = None
+    """Evidence store of the features, on a disk or in an object store (`store/` among the data)."""
     dataset: DataSet | str | None = None
     """What the data folder holds, or the name of it; None for what its `dataset.json` says, or LLP."""
     names: tuple[str, ...] | None = None

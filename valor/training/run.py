@@ -22,6 +22,7 @@ from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
 from valor.data.tables import Split
+from valor.label_harvest.places.place import Place
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
@@ -101,6 +102,7 @@ def read_run_sets(
     data: Path,
     *,
     labels: Path | None = None,
+    store: Place | None = None,
     dataset: DataSet | str | None = None,
     names: tuple[str, ...] | None = None,
     allow_random_teachers: bool = False,
@@ -112,6 +114,7 @@ def read_run_sets(
         recipe: Says which features, and whether labels are wanted.
         data: Folder of the annotation tables and the features.
         labels: Folder of pseudo labels; None for the published layout in `data`.
+        store: Evidence store of the features; None for `store/` in `data`, or `data` itself.
         dataset: What `data` holds, or the name of it; None for what its `dataset.json` says, or LLP.
         names: The classes of the tables; None for those of the data set, or what lies beside the tables.
         allow_random_teachers: Accept labels and features of teachers with random weights.
@@ -119,20 +122,20 @@ def read_run_sets(
     """
     labels = labels_of(recipe, data, labels)
     if not allow_random_teachers:
-        _refuse_random_teachers(recipe.features, data, labels)
+        _refuse_random_teachers(recipe.features, data, labels, store)
     known = chosen_dataset(dataset, data)
     if dataset is None:
         names = names or known.names_in(data)
     splits = {role: known.read_split(data, known.split_for(role), names) for role in ("train", "val")}
     train, val = (
-        read_clip_set(data, splits[name], recipe.features, labels=wanted)
+        read_clip_set(data, splits[name], recipe.features, labels=wanted, store=store)
         for name, wanted in (("train", labels), ("val", None))
     )
     _check_widths(recipe, train)
-    tested = _test_set(recipe, data, known, names) if test else None
+    tested = _test_set(recipe, data, known, names, store) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
     zero_shot = zero_shot_classes(data, tested[0]) if tested and tested[0].metrics else {}
-    provenance = of_run(recipe.features, data, used, labels)
+    provenance = of_run(recipe.features, data, used, labels, store)
     return RunSets(train=train, val=val, test=tested, provenance=provenance, zero_shot=zero_shot)
 
 
@@ -197,6 +200,7 @@ def predict_run(
     split: str | Split,
     *,
     device: str = "auto",
+    store: Place | None = None,
     dataset: DataSet | str | None = None,
     own: OwnParts = NOTHING_OWN,
 ) -> Predictions:
@@ -207,6 +211,7 @@ def predict_run(
         data: Folder of the annotation tables and the features.
         split: Name of a split, as `test`, or a split read before.
         device: As in `train_run`.
+        store: As in `read_run_sets`; a run does not know that either.
         dataset: As in `train_run`; a run does not know the one it was trained with.
         own: What the run was trained with that was given as objects.
     """
@@ -221,10 +226,10 @@ def predict_run(
             "vocabulary, or train a parser for this one"
         )
     features = features_from_json(card.recipe)
-    clips = read_clip_set(data, wanted, features)
-    refuse_other_features(run, options_of(parser), card, clips, data)
+    clips = read_clip_set(data, wanted, features, store=store)
+    refuse_other_features(run, options_of(parser), card, clips, data, store)
     predictions = predict_split(parser.to(pick_device(device)), clips)
-    return replace(predictions, provenance=told_by(card.recipe) | of_features(features, data, [wanted]))
+    return replace(predictions, provenance=told_by(card.recipe) | of_features(features, data, [wanted], store))
 
 
 def marked_recipe(recipe: Recipe, sets: RunSets) -> Recipe:
@@ -287,7 +292,9 @@ def note_other_runtime(begun: Mapping[str, Any], now: Mapping[str, Any]) -> None
         _LOG.info("going on with a run that other code began (%s): what changed in between is in the result", code)
 
 
-def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCard, clips: ClipSet, data: Path) -> None:
+def refuse_other_features(
+    run: Path, options: ParserOptions, card: CheckpointCard, clips: ClipSet, data: Path, store: Place | None = None
+) -> None:
     """Refuse features that are not of the kind, width and teacher a parser was trained on.
 
     Args:
@@ -296,6 +303,7 @@ def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCar
         card: Of its checkpoint. One that does not say where its features came from is believed.
         clips: What it is to parse.
         data: Where they were read from.
+        store: Where evidence of a harvest was read from, if not from there.
 
     Raises:
         ValueError: Widths or teachers differ; names the run, the stream and both.
@@ -310,7 +318,7 @@ def refuse_other_features(run: Path, options: ParserOptions, card: CheckpointCar
                 f"{data} have {found}; use the features it was trained on, or train a parser on these"
             )
     trained = card.recipe.get("run", {}).get("sources", {}).get("features", {})
-    for stream, now in describe_data(features, data, (), None)["features"].items():
+    for stream, now in describe_data(features, data, (), None, store)["features"].items():
         then = (trained.get(stream) or {}).get("teacher")
         there = now.get("teacher")
         if then and there and any(then.get(name) != there.get(name) for name in _IDENTITY):
@@ -345,7 +353,7 @@ def _compile(parser: HybridParser, device: torch.device) -> None:
 
 
 def _test_set(
-    recipe: Recipe, data: Path, dataset: DataSet, names: tuple[str, ...] | None
+    recipe: Recipe, data: Path, dataset: DataSet, names: tuple[str, ...] | None, store: Place | None
 ) -> tuple[Split, ClipSet] | None:
     """The test split with its features, or None where a part of it is not there; damaged tables are refused."""
     if dataset.split_for("test") not in dataset.splits:
@@ -356,7 +364,7 @@ def _test_set(
         _LOG.info("the test split will not be scored: %s", error)
         return None
     try:
-        return split, read_clip_set(data, split, recipe.features)
+        return split, read_clip_set(data, split, recipe.features, store=store)
     except (FileNotFoundError, ValueError) as error:
         _LOG.warning("the test split will not be scored: %s", error)
         return None
@@ -379,9 +387,9 @@ def _check_widths(recipe: Recipe, train: ClipSet) -> None:
         raise ValueError(f"the recipe {recipe.name!r} does not fit these features; set {' '.join(wrong)}")
 
 
-def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path | None) -> None:
+def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path | None, store: Place | None) -> None:
     """Refuse labels and features that random weights made, unless they were asked for."""
-    random_features = of_features(features, data, ()).random_teachers
+    random_features = of_features(features, data, (), store).random_teachers
     random_labels = labels is not None and of_labels(labels).random_teachers
     if random_features or random_labels:
         what = " and ".join(["features"] * random_features + ["labels"] * random_labels)

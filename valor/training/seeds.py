@@ -113,6 +113,7 @@ def train_seeds(
         recipe,
         data,
         labels=options.labels,
+        store=options.store,
         dataset=options.dataset,
         names=options.names,
         allow_random_teachers=options.allow_random_teachers,

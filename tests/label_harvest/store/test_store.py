@@ -104,6 +104,21 @@ def test_what_is_not_asked_for_is_not_read(folder):
         read_store(folder)
 
 
+def test_of_shards_without_a_wanted_clip_no_array_is_read(folder):
+    whole = read_store(folder, names=["visual.embedding"])
+    path = folder / "00001.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    store = read_store(folder, names=["visual.embedding"], clip_ids=["b", "none"])
+    assert store.clip_ids == ("b",) and store.weak_labels.tolist() == [[False, True]] and store.statuses == ("ok",)
+    assert (store.arrays["visual.embedding"] == whole.arrays["visual.embedding"][1:2]).all()
+    with pytest.raises(ValueError, match="00001.safetensors: its bytes are not those"):
+        read_store(folder, names=["visual.embedding"], clip_ids=["b", "c"])
+    write_shard(folder, 1, arrays_of(1), rows_of("b"))
+    write_list(folder, read_markers(folder))
+    with pytest.raises(ValueError, match="1 clips occur twice, such as b"):
+        read_store(folder, names=["visual.embedding"], clip_ids=["a"])
+
+
 def test_a_tag_that_is_no_class_is_said(folder):
     write_shard(folder, 2, arrays_of(1), [ShardRow("d", "ok", "", ("Cow",))])
     with pytest.raises(ValueError, match="00002.json: d has the tag 'Cow', which is no class of the store"):

@@ -6,6 +6,8 @@ import pytest
 
 from tests.helpers.toy import FakeTeacher, write_toy_world
 from tests.helpers.toy_harvest import store_digests
+from tests.helpers.toy_run import SMALL, write_labels, write_tables
+from tests.helpers.toy_run import write_toy_store as write_run_store
 from tests.helpers.toy_s3 import fresh_prefix, s3_server
 from tests.helpers.toy_store import row_of, write_toy_store
 from tests.helpers.typed import typed
@@ -80,6 +82,57 @@ def test_the_line_from_harvest_to_labels(elsewhere, local, tmp_path):
     assert "labels that differ" in compared.out
     here, there = ((tmp_path / name / FILE_NAME).read_bytes() for name in ("here", "there"))
     assert here == there
+
+
+@pytest.fixture(scope="module")
+def trained(s3, tmp_path_factory):
+    """Tables, labels and a store of five shards, there and here, and a run trained from here."""
+    folder = tmp_path_factory.mktemp("train")
+    for name in ("data", "labels"):
+        (folder / name).mkdir()
+    write_tables(folder / "data")
+    write_labels(folder / "labels")
+    write_run_store(folder / "store", shard_clips=3)
+    prefix = fresh_prefix("s3")
+    for path in (folder / "store").rglob("*.*"):
+        (place_of(prefix) / str(path.relative_to(folder / "store"))).put(path.read_bytes())
+    done = typed(*train_line(folder, folder / "store", folder / "here"))
+    assert done.code == 0, done.err
+    return folder, prefix
+
+
+def train_line(folder, store, out):
+    changes = [f"--set={change}" for change in (*SMALL, "parser.audio_width=5", "parser.visual_width=6")]
+    line = ("train", "demo", "--data", folder / "data", "--labels", folder / "labels", "--store", store)
+    return (*line, "--out", out, "--quiet", *changes)
+
+
+def test_training_and_predictions_from_there_are_those_from_here(trained, tmp_path):
+    folder, prefix = trained
+    done = typed(*train_line(folder, prefix, tmp_path / "run"))
+    assert done.code == 0, done.err
+    for name in ("best.safetensors", "predictions.npz", "scores.json"):
+        assert (tmp_path / "run" / name).read_bytes() == (folder / "here" / name).read_bytes(), name
+    written = []
+    for store in (folder / "store", prefix):
+        line = ("predict", folder / "here", "--data", folder / "data", "--split", "val", "--store", store)
+        assert typed(*line, "--out", tmp_path / "val.json").code == 0
+        written.append((tmp_path / "val.json").read_bytes())
+    assert written[0] == written[1]
+
+
+def test_a_connection_lost_while_features_are_read_leaves_nothing_half_written(s3, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(objects, "WAITS", [])
+    folder, prefix = trained
+    predicted = ("predict", folder / "here", "--data", folder / "data", "--store", prefix, "--out", tmp_path / "p.npz")
+    for line, out in ((train_line(folder, prefix, tmp_path / "run"), "run"), (predicted, "p.npz")):
+        s3.after = 12_000
+        try:
+            complaint = typed(*line).complaint()
+        finally:
+            s3.mend()
+        assert complaint.startswith(f"valor {line[0]}: s3://") and "cannot be reached" in complaint
+        assert not (tmp_path / out).exists()
 
 
 @pytest.mark.parametrize("way", ["bucket", "access", "connection"])

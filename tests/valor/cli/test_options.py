@@ -392,6 +392,8 @@ def _typed(words, action, address):
     if words == ("harvest",):
         typed += [] if action.dest == "manifest" else ["m.csv"]
         typed += [f"--{name}=x" for name in ("videos", "store") if name != action.dest]
+    if words in (("train",), ("predict",)):
+        typed += ["valor", "--data=d", "--out=o"]
     return typed
 
 
@@ -399,7 +401,7 @@ def test_stores_and_tables_may_lie_in_object_stores(monkeypatch):
     monkeypatch.setattr(objects, "find_spec", lambda name: name)
     accepting = {(words[0], action.dest) for words, action in _paths(ELSEWHERE)}
     assert accepting >= {("harvest", "store"), ("harvest", "manifest"), ("labels", "store"), ("labels", "compare")}
-    assert ("harvest", "videos") in accepting
+    assert accepting >= {("harvest", "videos"), ("train", "store"), ("predict", "store")}
     assert accepting >= {("calibrate", "source"), ("store", "stores"), ("store", "out"), ("store", "manifest")}
     for words, action in _paths(ELSEWHERE):
         for address in ("s3://bucket/a", "gs://bucket/a", "file:///tmp/a"):
