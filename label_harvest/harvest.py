@@ -37,6 +37,7 @@ from .store.shards import (
 )
 from .store.share import WHOLE, Share, list_lock, remove_leftovers, write_lock
 from .store.store import describe, open_store
+from .store.tars import TarIndex
 from .store.videos import Videos, find_clips, listable
 from .teachers.teacher import NEEDS, Teacher
 from .whole import WholeEngine
@@ -211,7 +212,8 @@ def harvest(
     started = time.monotonic()
     check_decoder(options.decoder)
     grid = _grid_of(options.grid, teachers)
-    paths = find_clips(videos, manifest.clip_ids, manifest.paths) if media is None else media
+    tars = TarIndex(store, keep=True)
+    paths = find_clips(videos, manifest.clip_ids, manifest.paths, tars=tars) if media is None else media
     folder = _store_for(manifest.class_names, grid, teachers, options, store)
     facts = {"share": str(options.share), "store": str(folder)}
     with write_lock(folder, options.share), Progress(options.log_json, facts, every=options.log_every) as said:
@@ -230,7 +232,7 @@ def harvest(
         mine = {index: marker.clips for index, marker in markers.items() if options.share.holds(index)}
         # clips of another manifest that share a shard with clips to be read again
         if strangers := [row.clip_id for plan in plans for row in plan.rows if row.clip_id not in paths]:
-            paths = {**paths, **find_clips(listable(videos), strangers)}
+            paths = {**paths, **find_clips(listable(videos), strangers, tars=tars)}
         run = _Run(folder, paths, teachers, dataclasses.replace(options, grid=grid), engine)
         _start(said, plans, mine, manifest, folder, bar=progress)
         made = run.make(plans, said)

@@ -24,6 +24,7 @@ from .store.plan import ShardPlan, named_as_in_store, new_shards, replaced_files
 from .store.shards import KnownClip, Marker, Markers, known_clips, read_json, unclaimed_arrays
 from .store.share import WHOLE, Share, write_lock
 from .store.store import decoder_of, differences, length_of
+from .store.tars import TarIndex
 from .store.videos import Videos, files_of_no_clip, find_clips, roots_of, some_names
 
 CHANGED = "changed"
@@ -80,7 +81,9 @@ class KnownStore:
 def check_inputs(
     manifest: HarvestManifest, videos: Videos, store: str | Place, known: KnownStore, *, share: Share = WHOLE
 ) -> dict[str, Media | None]:
-    """Look at all that a harvest needs but its teachers; nothing is written, but for a trace in an object store.
+    """Look at all that a harvest needs but its teachers.
+
+    Nothing is written, but for a trace in an object store, and beside the store what the tars of one hold.
 
     Args:
         manifest: The clips.
@@ -96,11 +99,11 @@ def check_inputs(
         ValueError: The videos cannot be listed or hold no clip of the manifest, the store cannot be written, is of
             others or is being written, or there is too little room for it.
     """
-    media = find_clips(videos, manifest.clip_ids, manifest.paths)
     folders = _folders_of(place_of(store), known)
+    refuse_unwritable(place_of(store), probe=True)
+    media = find_clips(videos, manifest.clip_ids, manifest.paths, tars=TarIndex(store, keep=True))
     if not any(media.values()) and not any(_clips_held(folder, manifest) for folder in folders):
         raise ValueError(_none_found(videos, manifest))
-    refuse_unwritable(place_of(store), probe=True)
     for folder in folders:
         with write_lock(folder, share):
             pass
@@ -266,7 +269,8 @@ def plan_harvest(
     folder = max(held, key=ours, default=None)
     markers = held[folder] if folder else {}
     manifest = named_as_in_store(manifest, markers)
-    wanted, media = set(manifest.clip_ids), find_clips(videos, manifest.clip_ids, manifest.paths)
+    wanted = set(manifest.clip_ids)
+    media = find_clips(videos, manifest.clip_ids, manifest.paths, tars=TarIndex(store))
     replaced = replaced_files(markers, media) if CHANGED in scope.retry else []
     plans = scope.shards(manifest, folder or place_of(store), markers, media, replaced=replaced)
     again = {plan.rows[n].clip_id for plan in plans if plan.again is not None for n in plan.again}

@@ -19,6 +19,8 @@ from urllib.parse import unquote, urlsplit
 from .objects import WAITS, ObjectPath
 from .place import Place, signature
 
+_PIECE = 2**25
+"""Bytes of a member that are asked for at a time."""
 _BLOCK = 512
 """Bytes of a tar's header, and what its members are filled up to."""
 _PADDING = 2**20
@@ -144,16 +146,26 @@ class TarMember(Elsewhere):
         return self.size
 
     def fetch(self, path: Path) -> None:
-        """See `Elsewhere`."""
-        with self.tar.open("rb") as source, path.open("wb") as sink:
-            source.seek(self.offset)
-            left = self.size
-            while left and (piece := source.read(min(left, 2**23))):
+        """See `Elsewhere`; of an object, in one request."""
+        left = self.size
+        with path.open("wb") as sink:
+            for piece in self._pieces():
                 left -= len(piece)
                 sink.write(piece)
-        now = self.tar if isinstance(self.tar, Path) else self.tar.looked_at()
-        if left or signature(now) != self.version:
+        if left or (isinstance(self.tar, Path) and signature(self.tar) != self.version):
             raise ChangedError(f"{self}: its tar changed since its members were listed")
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The bytes; those of an object only while it is what it was, those of a file whatever it has become."""
+        stop = self.offset + self.size
+        if isinstance(self.tar, Path):
+            with self.tar.open("rb") as source:
+                source.seek(self.offset)
+                for start in range(self.offset, stop, _PIECE):
+                    yield source.read(min(_PIECE, stop - start))
+            return
+        for start in range(self.offset, stop, _PIECE):
+            yield self.tar.read_unchanged(start, min(start + _PIECE, stop)) or b""
 
 
 def tar_members(tar: Place) -> tuple[list[TarMember], str]:
@@ -162,6 +174,7 @@ def tar_members(tar: Place) -> tuple[list[TarMember], str]:
     Raises:
         FileNotFoundError: There is no such tar.
     """
+    tar = tar if isinstance(tar, Path) or tar.facts else tar.looked_at()
     version = signature(tar)
     members, known = list[TarMember](), dict[str, TarMember]()
     with tar.open("rb") as file:

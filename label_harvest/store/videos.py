@@ -8,17 +8,19 @@ one clip, and two clips for one file, are named before anything runs.
 
 import logging
 import os
+import random
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
-from ..places.elsewhere import Elsewhere, Media, StoredObject, TarMember, WebFile, tar_members
+from ..places.elsewhere import Elsewhere, Media, StoredObject, TarMember, WebFile
 from ..places.objects import ObjectPath
 from ..places.place import WEB, Place, each, place_of, scheme_of
 from .manifest import composed, media_id, some_of
+from .tars import TarIndex
 
 logger = logging.getLogger(__name__)
 
@@ -80,13 +82,16 @@ def find_media(videos: str | Path, clip_ids: Sequence[str]) -> dict[str, Path | 
     return {clip_id: media if isinstance(media, Path) else None for clip_id, media in found.items()}
 
 
-def find_clips(videos: Videos, clip_ids: Sequence[str], paths: Sequence[str] = ()) -> dict[str, Media | None]:
+def find_clips(
+    videos: Videos, clip_ids: Sequence[str], paths: Sequence[str] = (), *, tars: TarIndex | None = None
+) -> dict[str, Media | None]:
     """Find the media of each clip, wherever it is.
 
     Args:
         videos: Where they lie.
         clip_ids: The clips.
         paths: What a table says of each, see `HarvestManifest.paths`; without, all are found by their names.
+        tars: Knows the members of tars; None reads their headers.
 
     Returns:
         Media by clip id, None where there is none. What lies behind an address is taken to be there.
@@ -95,7 +100,7 @@ def find_clips(videos: Videos, clip_ids: Sequence[str], paths: Sequence[str] = (
         ValueError: A folder cannot be listed, a clip has two candidates, or two clips would share a file.
         UnreachableError: An object store cannot be reached.
     """
-    index = _Index(roots_of(videos))
+    index = _Index(roots_of(videos), members=tars or TarIndex())
     named = {clip_id: path for clip_id, path in zip(clip_ids, paths, strict=bool(paths)) if path}
     found = _by_names(index, [clip_id for clip_id in clip_ids if clip_id not in named])
     found |= {clip_id: index.at(path) for clip_id, path in named.items()}
@@ -130,6 +135,7 @@ class _Index:
 
     roots: Sequence[Root]
     tars: bool = True
+    members: TarIndex = field(default_factory=TarIndex)
     _by_stem: dict[str, list[tuple[str, Media]]] | None = None
     _by_path: dict[int, dict[str, Media]] = field(default_factory=dict)
     _members: dict[str, dict[str, TarMember]] = field(default_factory=dict)
@@ -207,14 +213,16 @@ class _Index:
                 yield name, media
         if packed and self.tars:
             logger.warning("%s: compressed tars are not looked into, such as %s; unpack them once", root, packed[0])
-        for place, _ in zip(tars, each(self._members_of, tars), strict=True):
+        first = random.randrange(len(tars)) if tars else 0  # of tasks that begin together, each notes others
+        deque(each(self._members_of, tars[first:] + tars[:first]), maxlen=0)
+        for place in tars:
             yield from ((f"{place.name}/{member}", media) for member, media in self._members_of(place).items())
 
     def _members_of(self, tar: Place) -> Mapping[str, TarMember]:
         """The members of a tar by their path; a tar that is damaged gives those before the damage, and a word."""
         if str(tar) not in self._members:
             try:
-                members, fault = tar_members(tar)
+                members, fault = self.members.members(tar)
             except FileNotFoundError:
                 members, fault = [], "no such tar"
             except OSError as error:

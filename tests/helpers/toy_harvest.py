@@ -58,13 +58,13 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def store_digests(store: Place) -> dict[str, str]:
-    """sha256 of every file of a store, on a disk or elsewhere, but for the locks that a disk keeps."""
+    """sha256 of every file of a store, on a disk or elsewhere, but for the lock a disk keeps and the notes on tars."""
     files = store.rglob("*") if isinstance(store, Path) else store.below()
     held = {str(path).removeprefix(f"{store}/"): path for path in files if path.is_file()}
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, path in sorted(held.items())
-        if path.name != ".lock"
+        if path.name != ".lock" and path.parent.name != ".tars"
     }
 
 

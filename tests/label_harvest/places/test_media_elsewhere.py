@@ -8,6 +8,7 @@ import shutil
 import tarfile
 import tempfile
 import threading
+from collections import Counter
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -20,11 +21,12 @@ from tests.helpers.toy_s3 import fresh_prefix
 from valor.label_harvest.fetch import fetched
 from valor.label_harvest.harvest import harvest
 from valor.label_harvest.inputs import KnownStore, Scope, check_inputs, plan_harvest
-from valor.label_harvest.media.clip import MediaError
+from valor.label_harvest.media.clip import STATUSES, MediaError
 from valor.label_harvest.places import objects
-from valor.label_harvest.places.elsewhere import TarMember
+from valor.label_harvest.places.elsewhere import ChangedError, TarMember
 from valor.label_harvest.places.objects import ObjectPath, UnreachableError
 from valor.label_harvest.places.place import place_of
+from valor.label_harvest.store.tars import TarIndex
 from valor.label_harvest.store.videos import find_clips
 
 CLIPS = tuple(f"clip{number:02d}" for number in range(6))
@@ -201,6 +203,66 @@ def test_a_plan_and_a_check_look_at_them_too(videos, tars, tmp_path, monkeypatch
         assert plan_harvest(manifest, prefix, f"{prefix}/store", known, Scope(shard_size=4)).new == 7
     with pytest.raises(ValueError, match="addresses of the web cannot be listed"):
         check_inputs(manifest, "http://127.0.0.1:9/x", tmp_path, known)
+
+
+@pytest.fixture
+def asked(s3, monkeypatch):
+    """Requests to S3, by kind and key, as they are sent."""
+    from fsspec.asyn import sync_wrapper
+    from s3fs import S3FileSystem
+
+    found, real = Counter(), S3FileSystem._call_s3
+
+    async def counted(self, method, *more, **words):
+        found[method, words.get("Key", "").rpartition("/")[2]] += 1
+        return await real(self, method, *more, **words)
+
+    monkeypatch.setattr(S3FileSystem, "_call_s3", counted)
+    monkeypatch.setattr(S3FileSystem, "call_s3", sync_wrapper(counted))
+    return found
+
+
+def test_of_a_tar_that_is_known_each_clip_is_one_request(s3, asked, tars, expected, tmp_path):
+    prefix, store = upload(tars, fresh_prefix("s3")), fresh_prefix("s3")
+    harvested(prefix, store)
+    notes = sorted(place_of(f"{store}/.tars").iterdir())
+    assert len(notes) == 2
+    asked.clear()
+    report = harvested(prefix, store, retry=STATUSES)  # every clip again
+    assert report.skipped == 0 and store_digests(place_of(store)) == expected
+    for name in ("0.tar", "1.tar"):
+        of_tar = {method: count for (method, key), count in asked.items() if key == name}
+        assert of_tar == {"get_object": 3}, of_tar
+    assert [asked["get_object", note.name] for note in notes] == [1, 1]
+    asked.clear()
+    harvested([], tmp_path / "store", [f"{prefix}/{n % 2}.tar/part/{clip}.mkv" for n, clip in enumerate(CLIPS)])
+    assert store_digests(tmp_path / "store") == expected and (tmp_path / "store/.tars").is_dir()
+
+
+def test_a_note_on_a_tar_that_is_damaged_or_old_is_of_no_use(prefix, tars, expected, tmp_path):
+    upload(tars, prefix)
+    store = f"{prefix}/store"
+    for spoil in ("nothing", "flip", "tar"):
+        notes = list(place_of(f"{store}/.tars").iterdir())
+        assert len(notes) == (0 if spoil == "nothing" else 2)
+        if spoil == "flip":
+            for note in notes:
+                note.put(note.read_bytes().replace(b"clip00", b"clip09"))
+        if spoil == "tar":  # its members are others, under the same address
+            (place_of(prefix) / "0.tar").put((tars / "0.tar").read_bytes() + bytes(10_240))
+        assert find_clips(prefix, CLIPS, tars=TarIndex(place_of(store), keep=True)) == find_clips(prefix, CLIPS)
+    assert len(list(place_of(f"{store}/.tars").iterdir())) == 3
+
+
+def test_a_tar_that_changes_after_it_was_noted_is_no_evidence(prefix, tars, tmp_path):
+    upload(tars, prefix)
+    members = find_clips(f"{prefix}", CLIPS, tars=TarIndex(place_of(f"{prefix}/store"), keep=True))
+    (place_of(prefix) / "0.tar").put((tars / "1.tar").read_bytes())
+    with pytest.raises(ChangedError, match="its tar changed since its members were listed"):
+        members[CLIPS[0]].fetch(tmp_path / "clip")
+    (place_of(prefix) / "1.tar").unlink()
+    with pytest.raises(FileNotFoundError):
+        members[CLIPS[1]].fetch(tmp_path / "clip")
 
 
 def test_clips_of_any_length_come_from_tars_too(videos, tars, tmp_path):
