@@ -7,6 +7,7 @@ backends put it in place at the end of its upload. Listings are asked for anew e
 import errno
 import io
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ def filesystem(scheme: str) -> Any:  # noqa: ANN401
         ValueError: Its library is not installed.
     """
     refuse_absent_library(scheme)
+    if scheme == "gs":  # gcsfs asks what kind of bucket it is before everything, and warns where it may not know
+        os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     import fsspec  # type: ignore[import-untyped]
 
     return fsspec.filesystem(scheme, **_OPTIONS.get(scheme, {}))

@@ -1,5 +1,6 @@
 import pytest
 
+from tests.helpers.toy_gcs import gcs_server
 from tests.helpers.toy_s3 import fresh_prefix, s3_server
 from valor.label_harvest.places import elsewhere, lease, objects
 
@@ -11,11 +12,18 @@ def s3():
         yield way
 
 
-@pytest.fixture(params=["memory", "s3"])
+@pytest.fixture(scope="package")
+def gs():
+    """A server of GCS."""
+    with gcs_server():
+        yield
+
+
+@pytest.fixture(params=["memory", "s3", "gs"])
 def prefix(request):
     """An address of each kind at which nothing lies."""
-    if request.param == "s3":
-        request.getfixturevalue("s3")
+    if request.param != "memory":
+        request.getfixturevalue(request.param)
     return fresh_prefix(request.param)
 
 

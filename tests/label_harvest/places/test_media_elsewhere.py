@@ -69,7 +69,7 @@ def harvested(videos, store, paths=(), **changes):
 
 
 def left_behind() -> list[Path]:
-    return list(Path(tempfile.gettempdir()).glob("valor-media-*"))
+    return list(Path(tempfile.gettempdir()).glob(f"valor-media-*-{os.getpid()}-*"))
 
 
 @pytest.fixture
