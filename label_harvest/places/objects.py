@@ -355,15 +355,26 @@ class ObjectPath:
                 if getattr(error, "errno", None) == errno.ENOSPC:  # of the disk it is copied to
                     raise
                 if _is_refused(error):
-                    raise UnreachableError(
-                        f"{self.url}: access was refused ({_said(error)}); look at the credentials and what they allow"
-                    ) from error
+                    told = f"{self.url}: access was refused ({self._reason(error)})"
+                    raise UnreachableError(f"{told}; look at the credentials and what they allow") from error
                 if wait is None:
                     raise UnreachableError(
                         f"{self.url}: cannot be reached ({_said(error)}); what is finished is kept, run again"
                     ) from error
             time.sleep(wait)
         raise AssertionError("the last try returns or raises")
+
+    def _reason(self, error: Exception) -> str:
+        """Why access was refused; asked by a listing where a HEAD failed, to which no backend gives reasons."""
+        said = _said(error)
+        if said.endswith(("Bad Request", "Forbidden")):
+            try:
+                filesystem(self.scheme).ls(self.key.partition("/")[0], detail=False)
+            except FileNotFoundError:
+                return said
+            except Exception as other:
+                return _said(other)
+        return said
 
     def _refuse_no_bucket(self, error: FileNotFoundError) -> None:
         bucket = self.key.partition("/")[0]

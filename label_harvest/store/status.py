@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +122,44 @@ def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> 
         clips_per_second=_rate(written, modified(folder / "manifest.json")),
         newest=max(times.values(), default=None),
     )
+
+
+_GAUGES: dict[str, tuple[str, Callable[[StoreStatus], float | None]]] = {
+    "clips_wanted": ("Clips of the table.", lambda status: status.clips),
+    "clips_left": ("Clips of the table that are in no shard yet.", lambda status: status.left),
+    "clips_per_second": ("Rate of all shares together.", lambda status: status.clips_per_second),
+    "seconds_left": ("Until the rest is done at this rate.", lambda status: status.seconds_left),
+    "shards": ("Finished shards.", lambda status: status.shards),
+    "bytes": ("Size of the arrays of finished shards.", lambda status: status.num_bytes),
+    "shares_running": ("Shares that are at work.", lambda status: len(status.running)),
+    "shares_stopped": ("Shares that were killed.", lambda status: len(status.stopped)),
+    "newest_shard_timestamp_seconds": ("When the newest shard was written.", lambda status: status.newest),
+}
+
+
+def prometheus_text(statuses: Sequence[StoreStatus]) -> str:
+    """Stores as gauges in Prometheus' text format; what is not known of a store is left out."""
+
+    def sample(name: str, of: StoreStatus, value: float, **labels: str) -> str:
+        named = {"store": str(of.folder), **labels}
+        told = ",".join(f'{key}="{_escaped(text)}"' for key, text in named.items())
+        return f"valor_store_{name}{{{told}}} {value:.15g}"
+
+    def head(name: str, told: str) -> list[str]:
+        return [f"# HELP valor_store_{name} {told}", f"# TYPE valor_store_{name} gauge"]
+
+    lines = head("clips", "Clips in finished shards, by what became of them.")
+    for status in statuses:
+        lines += [sample("clips", status, count, status=which) for which, count in status.by_status.items()]
+    for name, (told, value) in _GAUGES.items():
+        known = [(status, found) for status in statuses if (found := value(status)) is not None]
+        lines += head(name, told) if known else []
+        lines += [sample(name, status, found) for status, found in known]
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
 def _rate(written: Sequence[tuple[float, int]], began: float) -> float | None:

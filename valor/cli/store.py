@@ -5,15 +5,16 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 from valor.data.tables import read_manifest
 from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.places.objects import UnreachableError
-from valor.label_harvest.places.place import Place
+from valor.label_harvest.places.place import Place, write_atomic
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.listing import lost_numbers, lost_shards, read_list
 from valor.label_harvest.store.shards import marker_paths
-from valor.label_harvest.store.status import StoreStatus, store_status
+from valor.label_harvest.store.status import StoreStatus, prometheus_text, store_status
 from valor.label_harvest.store.store import decoder_of, length_of, store_folder, store_manifest, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
@@ -46,6 +47,9 @@ def add(commands: Commands) -> Parser:
         metavar="FILE",
         help="table of all clips: says what is left and when it is done (show)",
     )
+    command.add_argument(
+        "--prometheus", type=Path, metavar="FILE", help="also write gauges for Prometheus' textfile collector (show)"
+    )
     command.add_argument("--json", action="store_true", help="one line of JSON for each store (show)")
     command.add_argument("--out", type=any_place, metavar="DIR", help="folder of the united store (merge)")
     return command
@@ -57,10 +61,16 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--out DIR says where `merge` writes, and belongs to no other action")
     if cli.action == "merge":
         return _merge(cli.stores, cli.out)
-    if cli.action != "show" and (cli.json or cli.manifest):
-        raise ValueError("--json and --manifest are for `show`; leave them out")
-    actions: dict[str, Callable[[Place], int]] = {"show": partial(_show, cli=cli), "verify": _verify, "repair": _repair}
-    return _each(actions[cli.action], cli.stores)
+    if cli.action != "show" and (cli.json or cli.manifest or cli.prometheus):
+        raise ValueError("--json, --manifest and --prometheus are for `show`; leave them out")
+    shown = list[StoreStatus]()
+    show = partial(_show, cli=cli, shown=shown)
+    actions: dict[str, Callable[[Place], int]] = {"show": show, "verify": _verify, "repair": _repair}
+    try:
+        return _each(actions[cli.action], cli.stores)
+    finally:
+        if cli.prometheus:  # of a store that cannot be looked at there is nothing, which is what an alert asks for
+            write_atomic(cli.prometheus, prometheus_text(shown).encode())
 
 
 def _each(act: Callable[[Place], int], stores: list[Place]) -> int:
@@ -76,12 +86,13 @@ def _each(act: Callable[[Place], int], stores: list[Place]) -> int:
     return max(codes)
 
 
-def _show(path: Place, cli: argparse.Namespace) -> int:
+def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int:
     """Print what a store holds and how far it is, without reading its arrays."""
     clip_ids = None
     if cli.manifest:
         clip_ids = read_manifest(cli.manifest, store_manifest(store_folder(path))["class_names"]).clip_ids
     status = store_status(path, clip_ids)
+    shown.append(status)
     if cli.json:
         say(json.dumps(status.to_dict()))
         return DONE

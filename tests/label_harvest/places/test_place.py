@@ -1,5 +1,6 @@
 """Addresses, and objects as files."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -136,6 +137,23 @@ def test_what_is_refused_is_not_asked_for_again(error, monkeypatch):
     monkeypatch.setattr(objects.filesystem("memory"), "cat_file", refuse)
     with pytest.raises(UnreachableError, match=r"memory://toy/x: access was refused"):
         place_of("memory://toy/x").read_bytes()
+
+
+def test_what_a_head_does_not_say_a_listing_does(monkeypatch):
+    files = objects.filesystem("memory")
+
+    def refuse(code, said):
+        def raising(*args, **kwargs):
+            raise OSError(code, said)
+
+        return raising
+
+    monkeypatch.setattr(files, "info", refuse(errno.EINVAL, "Bad Request"), raising=False)
+    with pytest.raises(UnreachableError, match=r"refused \(\[Errno 22\] Bad Request\); look at the credentials"):
+        ObjectPath("memory://bucket/a").exists()  # whose bucket may be listed
+    monkeypatch.setattr(files, "ls", refuse(errno.EINVAL, "The provided token has expired."), raising=False)
+    with pytest.raises(UnreachableError, match=r"refused \(\[Errno 22\] The provided token has expired.\); look at"):
+        ObjectPath("memory://bucket/a").exists()
 
 
 def test_a_lost_connection_is_tried_again_and_then_said(s3, monkeypatch):

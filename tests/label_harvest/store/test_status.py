@@ -1,13 +1,15 @@
 """How far a store is, asked while others write to it."""
 
 import os
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.helpers.toy_store import row_of, write_toy_store
 from valor.label_harvest.disk import is_locked
 from valor.label_harvest.store.share import Share, write_lock
-from valor.label_harvest.store.status import store_status
+from valor.label_harvest.store.status import prometheus_text, store_status
 
 
 @pytest.fixture
@@ -34,6 +36,23 @@ def test_without_one_it_says_what_is_there(store):
     assert (status.clips, status.left, status.others, status.done) == (None, None, 0, 3)
     status = store_status(store, ["a", "x"])
     assert (status.clips, status.left, status.others, status.done) == (2, 1, 4, 1)
+
+
+def test_the_same_as_gauges(store):
+    lines = prometheus_text([store_status(store, [*"abcdefgh"]), store_status(store)]).splitlines()
+    at = f'store="{store}"'
+    assert lines[:4] == [
+        "# HELP valor_store_clips Clips in finished shards, by what became of them.",
+        "# TYPE valor_store_clips gauge",
+        f'valor_store_clips{{{at},status="ok"}} 2',
+        f'valor_store_clips{{{at},status="no_audio"}} 1',
+    ]
+    assert f"valor_store_newest_shard_timestamp_seconds{{{at}}} 2000000000" in lines
+    assert lines.count(f"valor_store_clips_left{{{at}}} 3") == 1  # of the one with a table
+    assert len({line for line in lines if line.startswith("# TYPE")}) == sum(line[:6] == "# TYPE" for line in lines)
+    assert not [line for line in lines if "None" in line or "seconds_left" in line]
+    strange = replace(store_status(store), folder=Path('a"b\\c\nd'))
+    assert r'{store="a\"b\\c\nd"} 3' in prometheus_text([strange])
 
 
 def test_who_is_at_work_is_told_from_who_was_killed(store):

@@ -57,6 +57,13 @@ def test_a_store_that_cannot_be_used_does_not_keep_the_others_from_their_turn(st
     assert done.code == 2 and "gone: expected an evidence store" in done.err and "Traceback" not in done.err
 
 
+def test_gauges_go_into_a_file_also_where_one_of_the_stores_is_gone(store, tmp_path):
+    done = typed("store", "show", store, tmp_path / "gone", "--prometheus", tmp_path / "valor.prom")
+    assert done.code == 2 and "gone: expected an evidence store" in done.err
+    assert f'valor_store_shards{{store="{store}' in (tmp_path / "valor.prom").read_text()
+    assert "are for `show`" in typed("store", "verify", store, "--prometheus", tmp_path / "v").complaint()
+
+
 def test_merge_unites(store, tmp_path):
     write_toy_store(tmp_path / "other", {0: [row_of("a"), row_of("b", "no_audio")], 7: [row_of("d")]})
     done = typed("store", "merge", store, tmp_path / "other", "--out", tmp_path / "union")
