@@ -1,4 +1,4 @@
-"""Some sixty kinds of media, healthy and not, and what a parse's survey and the harvest's clip reader say of each.
+"""Some hundred kinds of media, healthy and not, and what a parse's survey and the harvest's clip reader say of each.
 
     python -m benchmarks.media_kinds [--folder DIR] [--only WORD] [--write docs/media.md]
 
@@ -12,7 +12,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class Kind:
     """Of the bytes of the file."""
     repeats: int = 1
     """So many files behind one another."""
+    ahead: float = 0.0
+    """By how much the clock of each of them is ahead of the one before, in seconds."""
 
 
 def level(second: int) -> int:
@@ -75,6 +77,13 @@ def write_media(path: Path, kind: Kind) -> None:
     Raises:
         av.error.FFmpegError, av.codec.codec.UnknownCodecError, ValueError: There is no such encoder here.
     """
+    data = b"".join(
+        _encoded(path, replace(kind, start=kind.start + number * kind.ahead)) for number in range(kind.repeats)
+    )
+    path.write_bytes(kind.change(data) if kind.change else data)
+
+
+def _encoded(path: Path, kind: Kind) -> bytes:
     with av.open(str(path), "w", options=dict(kind.muxing)) as container:
         encoders = []
         if kind.video:
@@ -86,8 +95,7 @@ def write_media(path: Path, kind: Kind) -> None:
             _mux(container, stream.encode(frame), kind)
         for stream in {id(stream): stream for _, _, stream in frames}.values():
             _mux(container, stream.encode(None), kind)
-    data = path.read_bytes() * kind.repeats
-    path.write_bytes(kind.change(data) if kind.change else data)
+    return path.read_bytes()
 
 
 def _mux(container: Any, packets: Any, kind: Kind) -> None:
@@ -143,6 +151,28 @@ def damaged(data: bytes) -> bytes:
 
 def one_byte(data: bytes) -> bytes:
     return data[: len(data) // 2] + bytes([data[len(data) // 2] ^ 0x55]) + data[len(data) // 2 + 1 :]
+
+
+def rubbish(size: int) -> bytes:
+    """Bytes that are none of a recording."""
+    return np.random.default_rng(2).bytes(size)
+
+
+def rubbish_before(data: bytes) -> bytes:
+    return rubbish(1000) + data
+
+
+def rubbish_behind(data: bytes) -> bytes:
+    return data + rubbish(5000)
+
+
+def begun_late(data: bytes) -> bytes:
+    return data[1000:]
+
+
+def cut_in_a_head(data: bytes) -> bytes:
+    """A fragmented MP4 that ends in the head of a fragment."""
+    return data[: data.index(b"moof", len(data) * _PARTS[1] // 100) + 20]
 
 
 def nulls_behind(data: bytes) -> bytes:
@@ -207,12 +237,15 @@ def fast_clock(packet: Any) -> bool:
 
 AV = {"video": "libx264", "sound": "aac"}
 FRAGMENTS = (("movflags", "frag_every_frame+empty_moov+default_base_moof"),)
+BY_KEYS = (("movflags", "frag_keyframe+empty_moov+default_base_moof"),)
+MARKED = (("mpegts_flags", "initial_discontinuity"),)
 FAST = (("movflags", "faststart"),)
 _HEALTHY = {
     "MP4, H.264 + AAC": Kind(suffix=".mp4", **AV),
     "MP4, H.264 with B-frames": Kind(suffix=".mp4", b_frames=2, **AV),
     "MP4, index first": Kind(suffix=".mp4", muxing=FAST, **AV),
     "MP4, fragmented": Kind(suffix=".mp4", muxing=FRAGMENTS, **AV),
+    "MP4, fragmented by key frames": Kind(suffix=".mp4", muxing=BY_KEYS, **AV),
     "MOV, MPEG-4 + PCM": Kind(suffix=".mov", video="mpeg4", sound="pcm_s16le"),
     "MP4, HEVC + AAC": Kind(suffix=".mp4", video="libx265", sound="aac"),
     "MKV, H.264 + FLAC": Kind(suffix=".mkv", video="libx264", sound="flac"),
@@ -222,6 +255,9 @@ _HEALTHY = {
     "AVI, Motion JPEG + PCM": Kind(suffix=".avi", video="mjpeg", sound="pcm_s16le"),
     "FLV, H.264 + AAC": Kind(suffix=".flv", **AV),
     "TS, H.264 + AAC": Kind(suffix=".ts", **AV),
+    "M2TS, H.264 + AAC": Kind(suffix=".m2ts", **AV),
+    "NUT, H.264 + AAC": Kind(suffix=".nut", **AV),
+    "3GP, H.264 + AAC": Kind(suffix=".3gp", **AV),
     "MPEG-PS, MPEG-1 + MP2": Kind(suffix=".mpg", video="mpeg1video", sound="mp2", rate=25),
     "VOB, MPEG-2 + AC-3": Kind(suffix=".vob", video="mpeg2video", sound="ac3", rate=25),
     "MXF, MPEG-2 + PCM": Kind(suffix=".mxf", video="mpeg2video", sound="pcm_s16le", rate=25),
@@ -237,11 +273,20 @@ _HEALTHY = {
     "TTA": Kind(suffix=".tta", sound="tta"),
     "WAV": Kind(suffix=".wav", sound="pcm_s16le"),
     "CAF": Kind(suffix=".caf", sound="pcm_s16le"),
+    "AIFF": Kind(suffix=".aiff", sound="pcm_s16be"),
+    "W64": Kind(suffix=".w64", sound="pcm_s16le"),
+    "AU": Kind(suffix=".au", sound="pcm_s16be"),
+    "WMA": Kind(suffix=".wma", sound="wmav2"),
+    "ALAC": Kind(suffix=".m4a", sound="alac"),
+    "raw H.264": Kind(suffix=".h264", video="libx264"),
+    "raw HEVC": Kind(suffix=".hevc", video="libx265"),
     "DTS": Kind(suffix=".dts", sound="dca"),
     "MP4, eight channels": Kind(suffix=".mp4", video="libx264", sound="aac", channels=8),
 }
 _FAULTY = {
     "MP4, index first, cut": Kind(suffix=".mp4", muxing=FAST, change=cut, **AV),
+    "MP4, fragmented, cut": Kind(suffix=".mp4", muxing=BY_KEYS, change=cut, **AV),
+    "MP4, fragmented, cut in the head of one": Kind(suffix=".mp4", muxing=BY_KEYS, change=cut_in_a_head, **AV),
     "MP4, cut before its index": Kind(suffix=".mp4", change=cut, **AV),
     "MP4, fetched in part": Kind(suffix=".mp4", change=fetched_in_part, **AV),
     "MKV with B-frames, cut": Kind(suffix=".mkv", b_frames=2, change=cut, **AV),
@@ -259,8 +304,40 @@ _FAULTY = {
     "WavPack, cut": Kind(suffix=".wv", sound="wavpack", change=cut),
     "TTA, cut": Kind(suffix=".tta", sound="tta", change=cut),
     "CAF, cut": Kind(suffix=".caf", sound="pcm_s16le", change=cut),
+    "WAV, cut": Kind(suffix=".wav", sound="pcm_s16le", change=cut),
+    "W64, cut": Kind(suffix=".w64", sound="pcm_s16le", change=cut),
+    "AIFF, cut": Kind(suffix=".aiff", sound="pcm_s16be", change=cut),
+    "WMA, cut": Kind(suffix=".wma", sound="wmav2", change=cut),
+    "Opus, cut": Kind(suffix=".opus", sound="libopus", change=cut),
+    "WebM, cut": Kind(suffix=".webm", video="libvpx", sound="libopus", change=cut),
+    "NUT, cut": Kind(suffix=".nut", change=cut, **AV),
+    "M2TS, cut": Kind(suffix=".m2ts", change=cut, **AV),
+    "GIF, cut": Kind(suffix=".gif", video="gif", change=cut),
     "WAV through a pipe": Kind(suffix=".wav", sound="pcm_s16le", change=unsized),
     "MP3, zeros behind it": Kind(suffix=".mp3", sound="libmp3lame", change=nulls_behind),
+    "MP3, rubbish behind it": Kind(suffix=".mp3", sound="libmp3lame", change=rubbish_behind),
+    "AAC, rubbish behind it": Kind(suffix=".aac", sound="aac", change=rubbish_behind),
+    "AC-3, rubbish behind it": Kind(suffix=".ac3", sound="ac3", change=rubbish_behind),
+    "FLAC, rubbish behind it": Kind(suffix=".flac", sound="flac", change=rubbish_behind),
+    "MP4, rubbish behind it": Kind(suffix=".mp4", change=rubbish_behind, **AV),
+    "MKV, rubbish behind it": Kind(suffix=".mkv", change=rubbish_behind, **AV),
+    "TS, rubbish behind it": Kind(suffix=".ts", change=rubbish_behind, **AV),
+    "MP4, rubbish before it": Kind(suffix=".mp4", change=rubbish_before, **AV),
+    "MKV, rubbish before it": Kind(suffix=".mkv", change=rubbish_before, **AV),
+    "AVI, rubbish before it": Kind(suffix=".avi", video="mpeg4", sound="libmp3lame", change=rubbish_before),
+    "FLV, rubbish before it": Kind(suffix=".flv", change=rubbish_before, **AV),
+    "TS, rubbish before it": Kind(suffix=".ts", change=rubbish_before, **AV),
+    "WAV, rubbish before it": Kind(suffix=".wav", sound="pcm_s16le", change=rubbish_before),
+    "FLAC, rubbish before it": Kind(suffix=".flac", sound="flac", change=rubbish_before),
+    "Opus, rubbish before it": Kind(suffix=".opus", sound="libopus", change=rubbish_before),
+    "MP3, rubbish before it": Kind(suffix=".mp3", sound="libmp3lame", change=rubbish_before),
+    "AAC, rubbish before it": Kind(suffix=".aac", sound="aac", change=rubbish_before),
+    "MP3, begun within a frame": Kind(suffix=".mp3", sound="libmp3lame", change=begun_late),
+    "AAC, begun within a frame": Kind(suffix=".aac", sound="aac", change=begun_late),
+    "AC-3, begun within a frame": Kind(suffix=".ac3", sound="ac3", change=begun_late),
+    "FLAC, begun within a frame": Kind(suffix=".flac", sound="flac", change=begun_late),
+    "TS, begun within a group of pictures": Kind(suffix=".ts", change=begun_late, **AV),
+    "MPEG-PS, begun within a group": Kind(suffix=".mpg", video="mpeg1video", sound="mp2", rate=25, change=begun_late),
     "MP4, damaged in the middle": Kind(suffix=".mp4", change=damaged, **AV),
     "MKV, damaged in the middle": Kind(suffix=".mkv", change=damaged, **AV),
     "FLAC, one byte wrong": Kind(suffix=".flac", sound="flac", change=one_byte),
@@ -273,6 +350,8 @@ _CLOCKS = {
     "TS, clock wraps": Kind(suffix=".ts", edit=later(-1, 2**33 / 90000 - 4), **AV),
     "TS, two behind one another": Kind(suffix=".ts", repeats=2, **AV),
     "TS, four behind one another": Kind(suffix=".ts", repeats=4, **AV),
+    "TS, two, the second an hour ahead, marked": Kind(suffix=".ts", repeats=2, ahead=3600, muxing=MARKED, **AV),
+    "TS, two, the second 30 s ahead, not marked": Kind(suffix=".ts", repeats=2, ahead=30, **AV),
     "MPEG-PS, two behind one another": Kind(suffix=".mpg", video="mpeg1video", sound="mp2", rate=25, repeats=2),
     "MKV, two behind one another": Kind(suffix=".mkv", repeats=2, **AV),
     "Opus, two behind one another": Kind(suffix=".opus", sound="libopus", repeats=2),
@@ -282,6 +361,8 @@ _CLOCKS = {
     "MP4, two behind one another": Kind(suffix=".mp4", repeats=2, **AV),
     "TS, a hole of a minute": Kind(suffix=".ts", edit=later(3, 60), **AV),
     "MKV, a hole of a minute": Kind(suffix=".mkv", edit=later(3, 60), **AV),
+    "MKV, the picture begins at 3 s": Kind(suffix=".mkv", edit=without(-1, 3, ("video",)), **AV),
+    "MKV, the sound begins at 3 s": Kind(suffix=".mkv", edit=without(-1, 3, ("audio",)), **AV),
     "MKV, sound away for a second": Kind(suffix=".mkv", edit=without(2, 3, ("audio",)), **AV),
     "MKV, the last frame held": Kind(suffix=".mkv", edit=held, **AV),
     "MKV, frames left out": Kind(suffix=".mkv", edit=without(2.1, 4, ("video",)), **AV),

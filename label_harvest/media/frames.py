@@ -261,7 +261,7 @@ def _first_window(
             source = _Video(video, held[video.index], media, all_frames, ends.get(video.index), holes)
             picture = _read_frames(source, grid, all_slots=slots)
         if audio and reach:
-            if media.is_broadcast and reach.gaps.longest > GAP_SECONDS:
+            if media.loses and reach.gaps.longest > GAP_SECONDS:
                 raise MediaError(f"lost sound at {reach.gaps.first:.2f} s; fetch it again or leave it out")
             sound = _read_sound(audio, held[audio.index], reach, media, grid)
         restarts = [round(start - media.clock, 4) for start in media.restarts]

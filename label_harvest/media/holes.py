@@ -85,7 +85,7 @@ class Reach:
     @property
     def lost(self) -> bool:
         """Whether its gaps are what got lost on its way."""
-        return self._media.is_broadcast and self.gaps.count > 0
+        return self._media.loses and self.gaps.count > 0
 
     @property
     def end(self) -> float:

@@ -5,6 +5,7 @@ other than PyAV all read packets here, so they agree on what a file holds.
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _BROADCAST = ("mpegts", "mpeg")
 """Formats of which any packet may get lost."""
+_LOSES = (*_BROADCAST, "ogg", "asf")
+"""Formats in which sound has no gaps: what is damaged is not there at all."""
 _SAYS_KEYS = (*_BROADCAST, "flv", "matroska,webm")
 """Formats that may begin within a group of pictures, of which none can be shown before the next key frame."""
 
@@ -40,6 +43,10 @@ WHOLE_FRAMES = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3")
 """Codecs whose packets decode to whole frames, however short the container says that they are."""
 _SHORT_FRAMES = (*WHOLE_FRAMES, "opus", "vorbis")
 """Codecs whose packets are never as long as a hole: where a container says so, sound is missing behind them."""
+_PLAIN = re.compile(r"pcm_[suf](8|16|24|32|64)")
+"""Codecs that are the samples themselves, of so many bits."""
+_LONGER_SECONDS = 0.05
+"""A packet of plain samples that says it lasts for so much longer than they do fills up for others."""
 _CHECKSUMS = ("flac", "tta", "wavpack")
 """Codecs every frame of which carries a checksum that encoders get right."""
 
@@ -65,8 +72,8 @@ class Recording:
     unread: list[str] = field(default_factory=list)
     """Why the rest of the file could not be read, where it could not."""
     path: Path = Path()
-    _bases: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """By index of the stream, seconds of a tick, which a stream takes long to say."""
+    _measures: dict[int, tuple[int, int, float]] = field(default_factory=dict)
+    """By index of the stream, seconds of a tick as a ratio and of a byte of plain samples, which take long to ask."""
     rubbish: int = 0
     """Bytes of something else at its start."""
     begins: dict[int, float] = field(default_factory=dict)
@@ -199,6 +206,11 @@ class Recording:
         """Whether any packet may have got lost on its way."""
         return self.container.format.name in _BROADCAST
 
+    @property
+    def loses(self) -> bool:
+        """Whether a gap in its sound is what got lost or was damaged."""
+        return self.container.format.name in _LOSES
+
     def is_damaged(self, packet: "AnyPacket") -> bool:
         """Whether FFmpeg marks a packet as damaged, and more is wrong with it than that the file ends in it.
 
@@ -222,10 +234,13 @@ class Recording:
         ticks = packet.pts
         if ticks is None and (ticks := packet.dts) is None or packet.is_discard:
             return None
-        if (base := self._bases.get(stream.index)) is None:
-            base = self._bases[stream.index] = base_of(stream).as_integer_ratio()
-        time, duration = ticks * base[0] / base[1], packet.duration
-        length = duration * base[0] / base[1] if duration else frame_seconds(stream)
+        if (measure := self._measures.get(stream.index)) is None:
+            measure = self._measures[stream.index] = (*base_of(stream).as_integer_ratio(), _byte_seconds(stream))
+        over, under, byte = measure
+        time, duration = ticks * over / under, packet.duration
+        length = duration * over / under if duration else frame_seconds(stream)
+        if byte and length - packet.size * byte > _LONGER_SECONDS:
+            length = packet.size * byte
         if length > HOLE_SECONDS and stream.type == "audio" and stream.codec_context.name in _SHORT_FRAMES:
             length = 0.0
         return time - self.clock, time + length - self.clock
@@ -280,6 +295,15 @@ def base_of(stream: "Stream") -> Fraction:
 def seconds_of(ticks: int, base: Fraction) -> float:
     """So many ticks in seconds, rounded once."""
     return ticks * base.numerator / base.denominator
+
+
+def _byte_seconds(stream: "Stream") -> float:
+    """How long a byte of plain samples lasts, 0 of all else."""
+    if (plain := _PLAIN.match(stream.codec_context.name)) is None:
+        return 0.0
+    context: av.AudioCodecContext = stream.codec_context  # type: ignore[assignment]
+    rate = context.channels * context.sample_rate
+    return 8 / (int(plain[1]) * rate) if rate else 0.0
 
 
 def frame_seconds(stream: "Stream") -> float:

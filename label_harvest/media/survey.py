@@ -209,7 +209,7 @@ def _notes(
 def _oddities(media: Recording, heard: "_Spans | None") -> tuple[str, ...]:
     """What is odd in the times, though all that was recorded is there."""
     odd: list[str] = []
-    if heard and heard.reach.gaps.count and not media.is_broadcast:
+    if heard and heard.reach.gaps.count and not media.loses:
         odd.append(f"its audio has gaps: {heard.reach.gaps.said()}; silence is heard there")
     if heard and heard.reach.overlaps.count:
         odd.append(f"its audio overlaps itself: {heard.reach.overlaps.said()}; what overlaps is left out")

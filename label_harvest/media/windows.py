@@ -237,6 +237,8 @@ def _num_slots(survey: MediaSurvey, grid: Grid, segments: int) -> int:
     """Frame slots of a window: those of the grid, or of a single window as many as its video lasts."""
     seconds = survey.video_seconds or 0.0
     wanted = min(segments, grid.num_segments) * grid.segment_seconds
+    if segments < grid.num_segments:  # the rest of a segment that does not count is in no other
+        seconds = min(seconds, wanted)
     tolerance = grid.tolerance_seconds if segments >= grid.num_segments else grid.segment_seconds
     if segments <= grid.num_segments and abs(seconds - wanted) <= tolerance:
         return max(1, round(seconds * grid.frame_rate))

@@ -214,3 +214,13 @@ def test_a_lost_packet_of_a_broadcast_is_bridged_in_a_parse_and_refused_in_a_har
     assert (np.diff(loudness[[0, 1, 2, 3, 5, 7, 8]]) > 0.03).all()
     with pytest.raises(MediaError, match=r"one-packet-lost.ts: damaged audio at 4\.61 s"):
         read_clip(path, grid=GRID)
+
+
+def test_plain_samples_last_as_long_as_there_are_some(tmp_path):
+    sound = ToySound(seconds=5, rate=8000, codec="pcm_s16le")
+    path = write_toy_clip(tmp_path / "a.mov", video=ToyVideo(seconds=5, codec="mpeg4"), sound=sound)
+    assert survey_media(path).audio_seconds == pytest.approx(5)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: whole.rindex(b"udta") - 4 - 20])  # the places of the last pieces of sound are not there
+    assert survey_media(path).audio_seconds < 4.9
+    assert np.count_nonzero(next(read_windows(survey_media(path), GRID, hop=5)).clip.waveform) < 4.9 * 8000

@@ -54,6 +54,19 @@ def test_of_a_broadcast_any_packet_of_its_pictures_may_get_lost(tmp_path):
         assert window.present[:, 1].all() and any("its video" in note for note in notes)
 
 
+@pytest.mark.parametrize(("suffix", "codec"), [(".opus", "libopus"), (".asf", "libmp3lame")])
+def test_a_gap_in_sound_that_has_none_is_what_was_damaged(tmp_path, suffix, codec):
+    path = write_toy_clip(tmp_path / f"a{suffix}", sound=ToySound(seconds=5, codec=codec, waveform=NOISE))
+    data = bytearray(path.read_bytes())
+    for place in range(len(data) // 2, len(data) // 2 + (4000 if suffix == ".asf" else 1)):
+        data[place] ^= 0x55
+    path.write_bytes(data)
+    (note,) = read(path, DirectReader())[1]
+    assert re.fullmatch(r"its audio has gaps: \d\.\d\d s at \d\.\d s; silence is heard there", note)
+    with pytest.raises(MediaError, match=r"lost sound at \d\.\d\d s"):
+        read_clip(path, grid=GRID)
+
+
 @pytest.mark.parametrize(("suffix", "codec"), [(".ac3", "ac3"), (".eac3", "eac3"), (".aac", "aac")])
 def test_raw_sound_ends_with_its_last_good_frame(tmp_path, suffix, codec):
     path = write_toy_clip(tmp_path / f"a{suffix}", sound=ToySound(seconds=5, codec=codec))

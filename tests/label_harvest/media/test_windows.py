@@ -184,3 +184,10 @@ def test_the_lead_of_the_sound_is_no_time_of_its_own(tmp_path):
     assert [frame_number(window.clip.frames[0]) for window in windows] == [0, 40, 80, 120, 160]
     late = write_toy_clip(tmp_path / "b.mkv", video=ToyVideo(seconds=3, start=0.3), sound=ToySound(seconds=3))
     assert survey_media(late).lead == 0
+
+
+def test_pictures_of_short_media_are_of_their_segments(tmp_path):
+    path = write_toy_clip(tmp_path / "a.mkv", video=ToyVideo(seconds=2.07, rate=100))
+    (window,) = read_windows(survey_media(path), GRID, hop=4)
+    assert window.valid.tolist() == [True, True, False, False]
+    assert frame_number(window.clip.frames[1]) < 200
