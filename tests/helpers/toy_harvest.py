@@ -21,7 +21,9 @@ CLASSES = ("Dog", "Cat")
 GRID = Grid(num_segments=4, segment_seconds=0.5, tolerance_seconds=0.1)
 CLIPS = tuple("abcdefghij")
 """Three shards, of four, four and two clips."""
-OPTIONS = HarvestOptions(grid=GRID, shard_size=4, clips_per_batch=2, decode_workers=2)
+OPTIONS = HarvestOptions(grid=GRID, shard_size=4, clips_per_batch=2, decode_workers=0)
+"""Decoded here: where that is not what is tested, processes only cost their start."""
+IN_PROCESSES = replace(OPTIONS, decode_workers=2)
 
 
 @dataclass

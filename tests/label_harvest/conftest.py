@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.toy import write_toy_world
-from tests.helpers.toy_harvest import CLIPS, digests, toy_harvest
+from tests.helpers.toy_harvest import CLIPS, IN_PROCESSES, digests, toy_harvest
 
 
 @pytest.fixture(scope="session")
@@ -18,5 +18,5 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Digests of the store of one run over all of them."""
     store = tmp_path_factory.mktemp("undisturbed")
-    assert toy_harvest(CLIPS, videos, store).counts == {"ok": 10}
+    assert toy_harvest(CLIPS, videos, store, options=IN_PROCESSES).counts == {"ok": 10}
     return digests(store)

@@ -14,7 +14,7 @@ from valor.label_harvest.teachers.teacher import Evidence
 
 CLASSES = ("Dog", "Cat")
 GRID = Grid(num_segments=4, segment_seconds=0.5, tolerance_seconds=0.1)
-OPTIONS = HarvestOptions(grid=GRID, shard_size=2, clips_per_batch=2)
+OPTIONS = HarvestOptions(grid=GRID, shard_size=2, clips_per_batch=2, decode_workers=0)
 CLIPS = ("a", "b", "c", "d", "e")
 
 
@@ -27,8 +27,8 @@ def teachers():
     return [FakeTeacher("visual"), FakeTeacher("audio", sample_rate=8000)]
 
 
-def run(clip_ids, videos, store, *, made=None):
-    return harvest(manifest_of(*clip_ids), videos, store, made or teachers(), options=OPTIONS, progress=False)
+def run(clip_ids, videos, store, *, made=None, options=OPTIONS):
+    return harvest(manifest_of(*clip_ids), videos, store, made or teachers(), options=options, progress=False)
 
 
 def files_of(folder):
@@ -64,7 +64,7 @@ def test_broken_clips_become_rows_and_absent_evidence(videos, tmp_path):
     (folder / "torn.mp4").write_bytes((videos / "a.mkv").read_bytes()[:100])
     (folder / "whole.mkv").write_bytes((videos / "a.mkv").read_bytes())
     clips = ("mute", "blind", "half", "torn", "gone", "whole")
-    report = run(clips, folder, tmp_path / "store")
+    report = run(clips, folder, tmp_path / "store", options=dataclasses.replace(OPTIONS, decode_workers=2))
     statuses = ("no_audio", "no_video", "short", "undecodable", "missing", "ok")
     assert tuple(row.status for row in report.rows) == statuses
     assert [row.clip_id for row in report.failures] == list(clips[:-1])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.helpers.toy_harvest import CLIPS, OPTIONS, digests, finished, some_of, toy_harvest
+from tests.helpers.toy_harvest import CLIPS, IN_PROCESSES, OPTIONS, digests, finished, some_of, toy_harvest
 from tests.helpers.toy_store import age_marker, age_shard
 from tests.label_harvest.media.test_decode_pool import says
 from valor.label_harvest import disk as store_files
@@ -81,24 +81,24 @@ def stop_at(step: int, monkeypatch: pytest.MonkeyPatch, how: BaseException) -> N
 @pytest.mark.parametrize("how", [StoppedError(), OSError(errno.ENOSPC, "No space left on device")])
 def test_a_stop_at_any_step_of_writing_loses_nothing(videos, tmp_path, monkeypatch, how):
     """The second half of the steps rewrites finished shards, for clips that were missing at first."""
-    options, clips, stopped = dataclasses.replace(OPTIONS, decode_workers=0), CLIPS[:6], 0
-    toy_harvest(clips, videos, tmp_path / "undisturbed", options=options)
+    clips, stopped = CLIPS[:6], 0
+    toy_harvest(clips, videos, tmp_path / "undisturbed")
     undisturbed = digests(tmp_path / "undisturbed")
     for step in range(100):
         store, partly = tmp_path / f"store{step}", some_of(videos, tmp_path / f"videos{step}", "b", "f")
         with monkeypatch.context() as patch:
             stop_at(step, patch, how)
             try:
-                toy_harvest(clips, partly, store, options=options)
+                toy_harvest(clips, partly, store)
                 os.link(videos / "b.mkv", partly / "b.mkv")
                 os.link(videos / "f.mkv", partly / "f.mkv")
-                toy_harvest(clips, partly, store, options=options)
+                toy_harvest(clips, partly, store)
             except (StoppedError, OSError, ValueError) as error:
                 stopped += 1
                 assert isinstance(error, StoppedError) or "cannot be written (No space left on device)" in str(error)
         half = [path for path in store.rglob("0*.json") if path.stem.isdecimal()] and read_store(store)
         assert not half or set(half.statuses) <= {"ok", "missing"}
-        assert toy_harvest(clips, videos, store, options=options).counts == {"ok": 6}
+        assert toy_harvest(clips, videos, store).counts == {"ok": 6}
         assert digests(store) == undisturbed, step
         if stopped <= step:
             break
@@ -213,7 +213,7 @@ def test_a_hanging_decoder_holds_up_its_batch_alone(videos, tmp_path, monkeypatc
     stuck = some_of(videos, tmp_path / "videos", "a", "b")
     says(stuck, "a", "hang", ".mkv")
     says(stuck, "b", "crash", ".mkv")
-    options = dataclasses.replace(OPTIONS, limits=DecodeLimits(seconds=1.5))
+    options = dataclasses.replace(IN_PROCESSES, limits=DecodeLimits(seconds=1.5))
     report = toy_harvest(CLIPS, stuck, tmp_path / "store", options=options)
     assert report.counts == {"ok": 8, "timeout": 1, "undecodable": 1}
     assert [row.message for row in report.failures] == [
@@ -325,7 +325,7 @@ def test_a_full_disk_loses_nothing(videos, undisturbed, small_disk):
     with pytest.raises(
         OSError, match=r"cannot be written \(No space left on device\); make room or give another folder"
     ):
-        toy_harvest(CLIPS, videos, small_disk / "store")
+        toy_harvest(CLIPS, videos, small_disk / "store", options=IN_PROCESSES)
     assert not list(small_disk.rglob("*.tmp"))
     (small_disk / "ballast").unlink()
     report = toy_harvest(CLIPS, videos, small_disk / "store")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from tests.helpers.toy_harvest import GRID, OPTIONS, digests, some_of, toy_harvest, toy_teachers
+from tests.helpers.toy_harvest import GRID, IN_PROCESSES, OPTIONS, digests, some_of, toy_harvest, toy_teachers
 from tests.helpers.typed import typed
 from valor.data.clips import read_clip_set
 from valor.data.feature_options import FeatureOptions
@@ -46,7 +46,7 @@ def videos(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def whole(videos, tmp_path_factory) -> Path:
     store = tmp_path_factory.mktemp("whole")
-    report = toy_harvest("abcdef", videos, store, options=WHOLE)
+    report = toy_harvest("abcdef", videos, store, options=replace(IN_PROCESSES, length="whole"))
     assert report.counts == {"ok": 3, "short": 1, "no_audio": 1, "missing": 1}
     return store
 
@@ -85,7 +85,7 @@ def test_evidence_is_that_of_the_windows(videos, tmp_path, length):
 
 
 def test_workers_batches_and_order_change_no_byte(videos, whole, tmp_path):
-    toy_harvest("abcdef", videos, tmp_path / "none", options=replace(WHOLE, decode_workers=0))
+    toy_harvest("abcdef", videos, tmp_path / "none", options=WHOLE)
     assert digests(tmp_path / "none") == digests(whole)
 
 

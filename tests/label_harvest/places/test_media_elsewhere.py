@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.toy import write_toy_world
-from tests.helpers.toy_harvest import OPTIONS, manifest_of, store_digests, toy_harvest, toy_teachers
+from tests.helpers.toy_harvest import IN_PROCESSES, manifest_of, store_digests, toy_harvest, toy_teachers
 from tests.helpers.toy_s3 import fresh_prefix
 from valor.label_harvest.fetch import fetched
 from valor.label_harvest.harvest import harvest
@@ -64,7 +64,7 @@ def upload(folder: Path, prefix: str) -> str:
 
 def harvested(videos, store, paths=(), **changes):
     manifest = replace(manifest_of(*CLIPS), paths=tuple(paths))
-    options = replace(OPTIONS, **changes)
+    options = replace(IN_PROCESSES, **changes)
     return harvest(manifest, videos, store, toy_teachers(), options=options, progress=False)
 
 
@@ -90,7 +90,8 @@ def test_nested_folders_and_tars(videos, tars, expected, tmp_path):
     for name, place in (("nested", tmp_path / "nested"), ("tars", tars)):
         harvested(place, tmp_path / name / "store")
         assert store_digests(tmp_path / name / "store") == expected, name
-    harvested(tars, tmp_path / "paths", [f"{number % 2}.tar/part/{clip}.mkv" for number, clip in enumerate(CLIPS)])
+    paths = [f"{number % 2}.tar/part/{clip}.mkv" for number, clip in enumerate(CLIPS)]
+    harvested(tars, tmp_path / "paths", paths, decode_workers=0)
     assert store_digests(tmp_path / "paths") == expected
     harvested(tars, tmp_path / "inline", decode_workers=0)
     assert store_digests(tmp_path / "inline") == expected
@@ -100,11 +101,11 @@ def test_nested_folders_and_tars(videos, tars, expected, tmp_path):
 def test_object_stores(prefix, videos, tars, expected, tmp_path):
     upload(videos, f"{prefix}/v")
     upload(tars, f"{prefix}/t")
-    harvested(f"{prefix}/v", f"{prefix}/store")
+    harvested(f"{prefix}/v", f"{prefix}/store", decode_workers=0)
     assert store_digests(place_of(f"{prefix}/store")) == expected
     harvested(f"{prefix}/t", tmp_path / "store")
     assert store_digests(tmp_path / "store") == expected
-    harvested([], tmp_path / "named", [f"{prefix}/v/{clip}.mkv" for clip in CLIPS])
+    harvested([], tmp_path / "named", [f"{prefix}/v/{clip}.mkv" for clip in CLIPS], decode_workers=0)
     assert store_digests(tmp_path / "named") == expected
     assert not left_behind()
 
@@ -140,7 +141,7 @@ def test_what_goes_or_changes_while_a_run_is_at_it_costs_its_clip(videos, expect
     assert "changed while it was read" in report.rows[1].message
     monkeypatch.undo()
     upload(videos, prefix)
-    harvested(prefix, tmp_path / "store", retry=("undecodable",))
+    harvested(prefix, tmp_path / "store", retry=("undecodable",), decode_workers=0)
     assert store_digests(tmp_path / "store") == expected
 
 
@@ -186,7 +187,7 @@ def _refuse(*args, **kwargs):
 def test_a_plan_and_a_check_look_at_them_too(videos, tars, tmp_path, monkeypatch):
     prefix = upload(tars, fresh_prefix("memory"))
     teachers = {teacher.role: {} for teacher in toy_teachers()}
-    known = KnownStore(class_names=("Dog", "Cat"), grid=OPTIONS.grid, teachers=teachers)
+    known = KnownStore(class_names=("Dog", "Cat"), grid=IN_PROCESSES.grid, teachers=teachers)
     manifest = manifest_of(*CLIPS, "gone")
     plan = plan_harvest(manifest, prefix, f"{prefix}/store", known, Scope(shard_size=4))
     assert (plan.new, plan.missing, plan.shards, plan.free) == (7, ("gone",), 2, None)
@@ -267,5 +268,5 @@ def test_a_tar_that_changes_after_it_was_noted_is_no_evidence(prefix, tars, tmp_
 
 def test_clips_of_any_length_come_from_tars_too(videos, tars, tmp_path):
     for name, place in (("folder", videos), ("tars", tars)):
-        harvested(place, tmp_path / name, length="whole")
+        harvested(place, tmp_path / name, length="whole", decode_workers=2 * (place is tars))
     assert store_digests(tmp_path / "folder") == store_digests(tmp_path / "tars") and not left_behind()

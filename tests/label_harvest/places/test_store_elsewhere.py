@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.toy import write_toy_world
-from tests.helpers.toy_harvest import OPTIONS, store_digests, toy_harvest
+from tests.helpers.toy_harvest import IN_PROCESSES, OPTIONS, store_digests, toy_harvest
 from tests.helpers.toy_s3 import fresh_prefix
 from tests.helpers.toy_store import row_of, write_toy_store
 from valor.label_harvest.disk import LockedError
@@ -105,7 +105,7 @@ def test_a_lost_connection_ends_the_run_and_leaves_the_store_whole(s3, videos, l
     for size in (3_000, 8_000, 20_000):
         s3.after = size
         try:
-            toy_harvest(CLIPS, videos, prefix)
+            toy_harvest(CLIPS, videos, prefix, options=IN_PROCESSES)
         except UnreachableError as error:
             lost += 1
             assert "run again" in str(error)
