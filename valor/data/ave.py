@@ -120,7 +120,7 @@ def read_ave(dataset: object, folder: Path, split: str, names: tuple[str, ...], 
         ValueError: A row or an order is damaged; says file and line.
         FileNotFoundError: The annotation or the order is not there.
     """
-    rows = _read_split_rows(folder, split, names)
+    rows = read_split_rows(folder, split, names)
     truth = np.zeros((len(rows), AVE_SECONDS, len(MODALITIES), len(names)), dtype=np.bool_)
     weak_labels = np.zeros((len(rows), len(names)), dtype=np.bool_)
     for number, row in enumerate(rows):
@@ -140,7 +140,7 @@ def _clip_ids(rows: Sequence[AveRow]) -> tuple[str, ...]:
     return tuple(named[row.line] for row in rows)
 
 
-def _read_split_rows(folder: Path, split: str, names: Sequence[str]) -> list[AveRow]:
+def read_split_rows(folder: Path, split: str, names: Sequence[str]) -> list[AveRow]:
     """The rows of a split in its order."""
     order, listed = folder / f"{split}_order.h5", folder / f"{split}Set.txt"
     if not order.is_file() and listed.is_file():
@@ -166,7 +166,7 @@ def ave_row_numbers(folder: Path, split: str, names: Sequence[str]) -> list[int]
     """
     rows = _sound_rows(folder / ANNOTATIONS, names)
     number_of = {(row.class_name, row.video, row.start, row.stop): number for number, row in enumerate(rows)}
-    wanted = [(row.class_name, row.video, row.start, row.stop) for row in _read_split_rows(folder, split, names)]
+    wanted = [(row.class_name, row.video, row.start, row.stop) for row in read_split_rows(folder, split, names)]
     if strangers := [row for row in wanted if row not in number_of]:
         raise ValueError(
             f"{folder / ANNOTATIONS}: has no row {'&'.join(map(str, strangers[0]))}, which {split} lists, nor "
@@ -281,7 +281,7 @@ def _splits_compared(folder: Path, names: Sequence[str]) -> Iterator[Found]:
     splits: dict[str, list[AveRow]] = {}
     for split in AVE_SPLITS:
         try:
-            splits[split] = _read_split_rows(folder, split, names)
+            splits[split] = read_split_rows(folder, split, names)
         except (OSError, ValueError):
             return  # the reader says why
     first: dict[str, tuple[str, AveRow]] = {}

@@ -1,18 +1,20 @@
-"""What a recipe needs and a data folder of LLP has not, split by split, and which command gets it."""
+"""What a recipe needs and a data folder of LLP or AVE has not, split by split, and which command gets it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from valor.data.datasets import LLP, dataset_of
+from valor.data.datasets import AVE, LLP, ROLES, dataset_of
 from valor.data.download import CLASSIC_FEATURES
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
-from valor.data.feature_options import FeatureOptions
+from valor.data.feature_options import STREAMS, FeatureOptions
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.packed import is_packed, read_packed_card
 from valor.data.tables import Split
 from valor.label_harvest.store.manifest import media_id
 from valor.training.recipes import Recipe
+from valor.training.run import labels_of
 
 ON_THE_HUB = ("clap", "clip")
 """Kinds that `valor download features` fetches."""
@@ -65,6 +67,59 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
         if split == "train" and recipe.fit.pseudo_label_weight:
             found += _counted("labels", split, clips, _names_with_labels(data), f"`valor download labels --out {data}`")
     return found
+
+
+def prepare_ave(data: Path, recipe: Recipe) -> None:
+    """See that a folder of AVE holds the features and labels a recipe needs; which clips lack some, training says.
+
+    Raises:
+        FileNotFoundError: A table, the store or the labels are not there; says which commands make them.
+        ValueError: The folder holds another data set, or a table is damaged.
+    """
+    dataset = dataset_of(data)
+    if dataset.reader is not AVE.reader:
+        raise ValueError(
+            f"{data}: holds {dataset.title}, and {recipe.name} is a row of AVE; give the folder of its annotation"
+        )
+    for role in ROLES:
+        dataset.read_clips(data, dataset.split_for(role))
+    kinds = [kind for kind in (recipe.features.audio, recipe.features.visual, recipe.features.motion) if kind]
+    lacking = []
+    if any("." in kind for kind in kinds) and not (data / "store").is_dir():
+        where = data / "store"
+        plain = f"`valor harvest {data} --videos DIR --store {where}`"
+        with_motion = f"`valor harvest {data} --videos DIR --store {where} --features r2plus1d`"
+        lacking.append(f"evidence: {with_motion if any(kind.startswith('r2plus1d.') for kind in kinds) else plain}")
+    labels = labels_of(recipe, data)
+    if (
+        labels
+        and not (labels / FILE_NAME).is_file()
+        and not all((labels / folder).is_dir() for folder in LABEL_FOLDERS)
+    ):
+        found = f"`valor calibrate {data / 'store'} --annotations {data} --split val --out thresholds.json`"
+        lacking.append(
+            f"labels: {found}, then `valor labels {data / 'store'} --thresholds thresholds.json --out {data}`"
+        )
+    if lacking:
+        raise FileNotFoundError(f"{data} does not hold all that {recipe.name!r} needs\n" + "\n".join(lacking))
+
+
+def without_store(recipe: Recipe) -> Recipe:
+    """The recipe on the published kinds of the same networks, which can be simulated, in place of a harvest's."""
+    kinds = {stream: _PUBLISHED_KINDS.get(getattr(recipe.features, stream)) for stream in STREAMS}
+    changed: dict[str, Any] = {stream: kind for stream, kind in kinds.items() if kind}
+    widths: dict[str, Any] = {f"{stream}_width": FEATURE_FILES[kind].shape[1] for stream, kind in changed.items()}
+    features, parser = replace(recipe.features, **changed), replace(recipe.parser, **widths)
+    return replace(recipe, features=features, parser=parser)
+
+
+_PUBLISHED_KINDS = {
+    "audio.map": "clap",
+    "audio.embedding": "clap",
+    "visual.embedding": "clip",
+    "r2plus1d.features": "r2plus1d",
+}
+"""The published kind nearest to one of the store."""
 
 
 def needed_kinds(features: FeatureOptions) -> tuple[str, ...]:

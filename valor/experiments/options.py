@@ -2,14 +2,25 @@
 
 from dataclasses import dataclass
 
-from valor.data.datasets import LLP
+from valor.data.datasets import AVE, LLP, DataSet
 from valor.data.feature_options import PRECISIONS
 from valor.data.provenance import MARK
 
 from .rows import GROUPS, rows_of
 
 PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han": "HAN"}
-"""The rows that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
+"""The rows of LLP that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
+
+AVE_ROWS: dict[str, str | None] = {"ave-weak": "HAN", "ave-valor": "VALOR", "ave-uwav": "UWAV", "ave-full": None}
+"""Those of AVE, on features that are harvested; None where no published row is of the same features."""
+
+ROWS = (*PUBLISHED_AS, *AVE_ROWS)
+"""All rows that can be reproduced."""
+
+
+def dataset_of_row(row: str) -> DataSet:
+    """The data set a row is of."""
+    return AVE if row in AVE_ROWS else LLP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +58,8 @@ class SimulationOptions:
     """Size and difficulty of a simulated LLP."""
 
     clips: int | None = None
-    """Clips of all splits together, shared out as in LLP (11849, which are 0.97 GB for valor++ and 1.27 GB for the
-    others)."""
+    """Clips of all splits together, shared out as in the data set (of LLP 11849, which are 0.97 GB for valor++ and
+    1.27 GB for the others; of AVE 4143)."""
     signal: float = 2.0
     """How far an event moves its segment's features along the direction of its class, in deviations of the noise."""
     label_errors: float = 0.1
@@ -72,8 +83,8 @@ class SimulationOptions:
         """Name of the folder the simulation is made in."""
         return MARK if self.clips is None else f"{MARK}-{self.clips}-clips"
 
-    def split_sizes(self) -> dict[str, int]:
+    def split_sizes(self, dataset: DataSet = LLP) -> dict[str, int]:
         """Clips of each split."""
-        share = 1 if self.clips is None else self.clips / sum(LLP.sizes.values())
-        sizes = {split: max(_SMALLEST, round(size * share)) for split, size in LLP.sizes.items()}
+        share = 1 if self.clips is None else self.clips / sum(dataset.sizes.values())
+        sizes = {split: max(_SMALLEST, round(size * share)) for split, size in dataset.sizes.items()}
         return sizes if self.clips is None else sizes | {"train": self.clips - sizes["val"] - sizes["test"]}

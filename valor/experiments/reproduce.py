@@ -2,12 +2,14 @@
 
     OUT/seed-<seed>/            a run folder each, the published seed first
     OUT/scores.json             their mean and standard deviation on the truth as corrected in 2024
-    OUT/reproduction/           scores on the truth the comparison is made on
+    OUT/reproduction/           of LLP, scores on the truth the comparison is made on
     OUT/reproduction.{txt,md,csv,json}
 
-The published figures are of the truth of 2020, so that is compared on where its table is there. A reproduction from
-simulated features says SIMULATED in the names of its result files and rows, in the recipe and in every score file, and
-stands beside no published figure.
+The published figures of LLP are of the truth of 2020, so that is compared on where its table is there. Those of AVE
+are of features nobody published: a row is trained on harvested ones, and stands beside all published rows, with the
+epoch that would be chosen on test below the one chosen on validation. A reproduction from simulated features says
+SIMULATED in the names of its result files and rows, in the recipe and in every score file, and stands beside no
+published figure.
 """
 
 import json
@@ -17,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets import LLP
+from valor.data.datasets import AVE, LLP, ROLES, DataSet, dataset_of
 from valor.data.download import download_annotations, download_from_hub
 from valor.data.fetch_options import FetchOptions
 from valor.data.packed import is_packed
@@ -30,13 +32,16 @@ from valor.eval.scores import TenScores
 from valor.label_harvest.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
 from valor.scoring.layout import FORMATS, to_json
+from valor.training.log import figure_title
 from valor.training.options import TrainOptions
 from valor.training.recipes import Recipe, recipe_to_json
+from valor.training.run import labels_of
 from valor.training.run_folder import PREDICTIONS
 from valor.training.seeds import SeedResult, summary, train_seeds
+from valor.training.train import figure_of
 
-from .missing import ON_THE_HUB, missing_parts, missing_table, needed_kinds
-from .options import PUBLISHED_AS
+from .missing import ON_THE_HUB, missing_parts, missing_table, needed_kinds, prepare_ave
+from .options import AVE_ROWS, PUBLISHED_AS, ROWS, dataset_of_row
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +51,10 @@ PRECISION = "float32"
 RESULT = "reproduction"
 """Name of the files and of the folder of what was found."""
 
+_SIMULATED_NOTE = (
+    f"{MARK}: noise of the shapes of the published features, with a weak class signal. These figures say that the line "
+    "runs, and nothing of the method; published figures are left out because a difference would mean nothing"
+)
 _SUFFIXES = {"text": ".txt", "markdown": ".md", "csv": ".csv"}
 
 
@@ -53,7 +62,10 @@ _SUFFIXES = {"text": ".txt", "markdown": ".md", "csv": ".csv"}
 class Reproduction:
     """A row, its runs, and the table they make."""
 
-    published: PublishedRow
+    row: str
+    """Its name, that of a recipe."""
+    published: PublishedRow | None
+    """None where no published row is of the same features."""
     recipe: Recipe
     results: tuple[SeedResult, ...]
     """One for each seed, scored on `truth_version`."""
@@ -68,19 +80,21 @@ class Reproduction:
     def title(self) -> str:
         """What the result is called."""
         changed = f", changed: {', '.join(self.changes)}" if self.changes else ""
-        return self.provenance.marked(f"{self.published.method} reproduced{changed}")
+        name = self.published.method if self.published and self.row in PUBLISHED_AS else self.row
+        return self.provenance.marked(f"{name} reproduced{changed}")
 
 
-def published_row_of(row: str, published: Published | None = None) -> PublishedRow:
-    """The published figures of a row that can be reproduced.
+def published_row_of(row: str, published: Published | None = None) -> PublishedRow | None:
+    """The published figures of a row that can be reproduced; None where none are of its features.
 
     Raises:
         ValueError: There is no such row.
     """
-    if row not in PUBLISHED_AS:
-        raise ValueError(f"a row to reproduce is one of {', '.join(PUBLISHED_AS)}, got {row!r}")
-    known = published or read_published()
-    return next(entry for entry in known.rows if entry.method == PUBLISHED_AS[row])
+    if row not in ROWS:
+        raise ValueError(f"a row to reproduce is one of {', '.join(ROWS)}, got {row!r}")
+    method = (PUBLISHED_AS | AVE_ROWS)[row]
+    known = published or read_published(dataset_of_row(row))
+    return next((entry for entry in known.rows if entry.method == method), None)
 
 
 def fetch_parts(data: Path, recipe: Recipe, options: FetchOptions) -> None:
@@ -100,7 +114,7 @@ def fetch_parts(data: Path, recipe: Recipe, options: FetchOptions) -> None:
 
 
 def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
-    """See that a data folder holds all a recipe needs, and pack features that lie there as files.
+    """See that a data folder holds all a recipe needs, and pack features of LLP that lie there as files.
 
     Args:
         data: The data folder.
@@ -111,6 +125,8 @@ def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
         FileNotFoundError: Something is missing; lists what, per split, and what gets it.
         ValueError: A file is damaged.
     """
+    if recipe.name in AVE_ROWS:
+        return prepare_ave(data, recipe)
     drops = recipe.features.missing == "drop"
     lacking = missing_parts(data, recipe, LLP.names)
     if drops:  # training leaves out the clips that lack something, as long as some are left
@@ -139,7 +155,7 @@ def reproduce(
     """Train a row over its seeds, score it on test, and compare; simulated features are never compared.
 
     Args:
-        row: A key of PUBLISHED_AS.
+        row: One of ROWS.
         recipe: The recipe of that name, perhaps with changes; its seed is trained first.
         data: Data folder with all the recipe needs.
         out: Gets the runs and the result; runs that are done are found done.
@@ -149,31 +165,61 @@ def reproduce(
     Raises:
         ValueError: The row is unknown, or as in `valor.training.seeds.train_seeds`.
     """
-    known = read_published()
+    dataset = LLP if row in PUBLISHED_AS else dataset_of(data)
+    known = read_published(LLP if row in PUBLISHED_AS else AVE)
     entry = published_row_of(row, known)
-    splits = [LLP.read_clips(data, name, options.names) for name in LLP.splits]
-    labels = of_labels(options.labels or data) if recipe.fit.pseudo_label_weight else Provenance()
-    provenance = of_features(recipe.features, data, splits) | labels
-    simulated = provenance.simulated
+    splits = [dataset.read_clips(data, dataset.split_for(role), options.names) for role in ROLES]
+    labels = labels_of(recipe, data, options.labels)
+    provenance = of_features(recipe.features, data, splits) | (of_labels(labels) if labels else Provenance())
     recipe = replace(recipe, name=provenance.marked(recipe.name))
     results = []
     folder = out if options.seeds > 1 else out / f"seed-{recipe.fit.seed}"
     for result in train_seeds(recipe, data, folder, options):
-        _LOG.info("%s: test segment Type@AV %.1f", result.folder, result.test.segment.type_av if result.test else 0)
+        by = figure_of(result.test, recipe.fit.select_by) if result.test else 0
+        _LOG.info("%s: test %s %.1f", result.folder, figure_title(recipe.fit.select_by), by)
         results.append(result)
-    version = compared_truth(data)
-    test = LLP.read_split(data, "test", options.names, truth_version=version)
-    scored = tuple(_scored_again(result, test, entry, simulated=simulated) for result in results)
-    table = _compare(_score_files(scored, recipe, out / RESULT), entry, known, simulated=simulated)
+    if row in PUBLISHED_AS:
+        assert entry is not None  # of every row of LLP
+        version = compared_truth(data)
+        test = LLP.read_split(data, "test", options.names, truth_version=version)
+        results = [_scored_again(result, test, entry, simulated=provenance.simulated) for result in results]
+        files = _score_files(results, recipe, out / RESULT)
+        table = _compare(files, entry, known, simulated=provenance.simulated)
+        notes = _notes(table, version, simulated=provenance.simulated)
+    else:
+        version = next(iter(dataset.layout.events))
+        table = _compare_ave(results, recipe, folder, entry, None if dataset is not AVE else known)
+        notes = [_SIMULATED_NOTE] if provenance.simulated else _ave_notes(dataset, table)
     return Reproduction(
+        row=row,
         published=entry,
         recipe=recipe,
-        results=scored,
+        results=tuple(results),
         truth_version=version,
         provenance=provenance,
         changes=tuple(changes),
-        table=replace(table, notes=(*table.notes, *_notes(table, version, simulated=simulated))),
+        table=replace(table, notes=(*table.notes, *notes)),
     )
+
+
+def _compare_ave(
+    results: Sequence[SeedResult], recipe: Recipe, folder: Path, entry: PublishedRow | None, known: Published | None
+) -> Comparison:
+    """The first seed and all of them, with the epochs chosen on test, beside every published row."""
+    files = [f"{recipe.name}, seed {results[0].seed}={results[0].folder}"]
+    if len(results) > 1:
+        files.append(f"{recipe.name}={folder}")
+    if known is None or results[0].report is None or results[0].report.get("simulated"):
+        return compare(files, mix=True)
+    return compare(files, known, baseline=entry.title if entry else None, mix=True)
+
+
+def _ave_notes(dataset: DataSet, table: Comparison) -> list[str]:
+    if dataset is not AVE:
+        return [f"of {dataset.title}, and not of AVE itself: published figures are left out"]
+    told = "no features of AVE were published for CLIP, CLAP and R(2+1)D: these are harvested, and the recipe is ours"
+    recalled = table.baseline is not None and table.baseline.confidence == "recalled"
+    return [told, *["no source of the published figures was seen: the differences are a hint only"] * recalled]
 
 
 def compared_truth(data: Path) -> str:
@@ -227,11 +273,7 @@ def _compare(files: Sequence[str], entry: PublishedRow, known: Published, *, sim
 def _notes(table: Comparison, version: str, *, simulated: bool) -> list[str]:
     """What keeps the figures from being what they seem."""
     if simulated:
-        return [
-            f"{MARK}: noise of the shapes of the published features, with a weak class signal. These figures say that "
-            "the line runs, and nothing of the method; published figures are left out because a difference would mean "
-            "nothing"
-        ]
+        return [_SIMULATED_NOTE]
     notes = [] if version == "v2020" else ["scored on the truth of 2024, published on that of 2020, which is not here"]
     if table.baseline is not None and table.baseline.confidence == "recalled":
         notes.append("no source of the published figures was seen: the differences are a hint only")
@@ -242,7 +284,7 @@ def _json(found: Reproduction) -> dict[str, Any]:
     return {
         "title": found.title,
         "simulated": found.provenance.simulated,
-        "published_as": found.published.title,
+        "published_as": found.published.title if found.published else None,
         "seeds": [result.seed for result in found.results],
         "truth": found.truth_version,
         "changes": list(found.changes),

@@ -5,7 +5,8 @@ them may stand beside a published one. So whatever is made here, and whatever is
 
     OUT/SIMULATED/ or OUT/SIMULATED-<n>-clips/
         SIMULATED.json          what it was made from
-        AVVP_*.csv              LLP's tables, whole or thinned out, or invented ones where there are none
+        AVVP_*.csv              LLP's tables, whole or thinned out, or invented ones where there are none; of AVE
+                                trainSet.txt, valSet.txt, testSet.txt, likewise
         packed/                 the features, as `valor import features` packs the published ones
         pseudo_labels.npz       for the training clips, with labels.json
 """
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.data.datasets import LLP
+from valor.data.datasets import AVE, LLP, DataSet
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
 from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
 from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
@@ -40,6 +41,7 @@ from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
 
 from .options import SimulationOptions
+from .simulated_ave import AVE_LISTS, AVE_TABLES, write_ave_lists
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,14 +52,23 @@ _BLOCK = 256
 """Clips drawn at a time."""
 
 
-def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: Path, *, progress: bool = True) -> Path:
+def simulate(
+    data: Path,
+    kinds: Sequence[str],
+    options: SimulationOptions,
+    out: Path,
+    *,
+    dataset: DataSet = LLP,
+    progress: bool = True,
+) -> Path:
     """Make simulated features, and labels for the training clips; what is there already is used again.
 
     Args:
-        data: Folder that may hold the annotation tables of LLP; nothing is written there.
+        data: Folder that may hold the annotation tables of the data set; nothing is written there.
         kinds: Keys of FEATURE_FILES.
         options: Sizes, signal and seed.
         out: Folder that gets a folder of its own for what is simulated.
+        dataset: LLP or AVE.
         progress: Whether to show a progress bar on stderr.
 
     Returns:
@@ -70,11 +81,18 @@ def simulate(data: Path, kinds: Sequence[str], options: SimulationOptions, out: 
     if unknown:
         raise ValueError(f"only the published kinds {', '.join(FEATURE_FILES)} are simulated, got {', '.join(unknown)}")
     out = out / options.folder
-    has_tables = all((data / name).is_file() for name in _tables())
-    _claim(out, {"simulated": True, **asdict(options), "tables": _digest(data) if has_tables else MARK})
-    if not all((out / name).is_file() for name in _tables()):
-        (_copy_tables if has_tables else _invent_tables)(data, out, options)
-    splits = [LLP.read_split(out, split) for split in LLP.splits]
+    tables, written = (AVE_TABLES, AVE_LISTS) if dataset is AVE else (_tables(), _tables())
+    has_tables = all((data / name).is_file() for name in tables)
+    about = {} if dataset is LLP else {"dataset": dataset.name}
+    _claim(
+        out, {"simulated": True, **asdict(options), **about, "tables": _digest(data, tables) if has_tables else MARK}
+    )
+    if not all((out / name).is_file() for name in written):
+        if dataset is AVE:
+            write_ave_lists(data if has_tables else None, out, options)
+        else:
+            (_copy_tables if has_tables else _invent_tables)(data, out, options)
+    splits = [dataset.read_split(out, split) for split in dataset.splits]
     todo = [(kind, split) for kind in kinds for split in splits if not is_packed(out, kind, split.name)]
     total = sum(len(split.clip_ids) for _, split in todo)
     with progress_bar(total=total, desc=f"{MARK} features", unit="clip", enabled=progress) as bar:
@@ -134,7 +152,7 @@ def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: Ba
     events = segment_events(split, options.seed)[:, :, MODALITY_OF[kind]]  # [N, T, C]
     directions = np.random.default_rng([options.seed, number]).standard_normal((events.shape[-1], width), np.float32)
     directions *= options.signal / np.linalg.norm(directions, axis=1, keepdims=True)
-    rng = np.random.default_rng([options.seed, number, list(LLP.layout.tags).index(split.name)])
+    rng = np.random.default_rng([options.seed, number, ("train", "val", "test").index(split.name)])
     for first in range(0, len(events), _BLOCK):
         block = events[first : first + _BLOCK]
         features = rng.standard_normal((*block.shape[:2], width), np.float32)
@@ -192,10 +210,10 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
         raise ValueError(f"{out} holds another simulation: expected {wanted}, got {there}; remove it to make it anew")
 
 
-def _digest(data: Path) -> str:
+def _digest(data: Path, tables: Sequence[str]) -> str:
     """The tables of a folder by what they say, wherever the folder lies."""
     digest = hashlib.sha256()
-    for name in _tables():
+    for name in tables:
         digest.update(hashlib.sha256((data / name).read_bytes()).digest())
     return digest.hexdigest()
 
