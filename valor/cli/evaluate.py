@@ -58,7 +58,7 @@ def add(commands: Commands) -> Parser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.data.anchors import zero_shot_classes
-    from valor.data.predictions import write_scores_json
+    from valor.data.score_file import write_scores_json
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
     from valor.scoring.layout import Evaluation, full_report
     from valor.scoring.system import anchor_scores
@@ -77,7 +77,7 @@ def run(cli: argparse.Namespace) -> int:
         sections=_sections(cli, system, split, anchors),
     )
     if cli.json:
-        write_scores_json(cli.json, full_report(evaluation))
+        write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
     write_or_print({name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}, cli)
     if cli.json:
         print_note(f"wrote {cli.json}", cli)

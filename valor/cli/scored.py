@@ -138,6 +138,7 @@ def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tupl
 def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSystem":
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.data.provenance import of_folder
+    from valor.scoring.compare import FLATTERED
     from valor.scoring.system import score_system
     from valor.training.run_folder import BEST, refuse_several_seeds
 
@@ -158,7 +159,10 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
             use_scores=cli.use_scores,
         )
     predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
-    return score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
+    system = score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
+    if cli.thresholds and read_calibration(cli.thresholds, split.class_names).was_found_on(split):
+        return replace(system, report=system.report | {FLATTERED: True})
+    return system
 
 
 def named_path(typed: str) -> tuple[str, Path]:

@@ -23,7 +23,7 @@ from valor.parsers.folding import fold_clap_map
 from .ave_features import read_ave_features
 from .feature_files import ClipArrays, listed, read_feature_files, read_label_files
 from .feature_options import AVE_KINDS, STREAMS, FeatureOptions, evidence_in
-from .label_file import FILE_NAME, read_pseudo_labels
+from .label_file import FILE_NAME, read_label_facts, read_pseudo_labels
 from .packed import is_packed, read_packed_features
 from .tables import Split
 
@@ -351,6 +351,7 @@ def _of_evidence(evidence: EvidenceStore, name: str, split: Split, where: str) -
 
 def _read_labels(path: Path, split: Split) -> ClipArrays:
     if path.is_dir() and not (path / FILE_NAME).is_file():
+        read_label_facts(path)  # which refuses labels whose file is gone
         return read_label_files(path, split)
     table = read_pseudo_labels(path)
     table.refuse_absent(str(path))

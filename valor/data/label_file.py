@@ -8,11 +8,12 @@ The label file holds
     pseudo_probs    float16 [N, T, M, C] in 0..1, soft labels
 and, where no teacher decided for a modality, so that its labels say nothing
     absent          unicode [1], its name
+and, where a labels.json was written with it
+    described_in    unicode [1], that name
 and, of clips of any length, which are padded to the longest with segments in which nothing is marked
     segments        int64 [N], how many segments each clip has
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +24,12 @@ import numpy.typing as npt
 
 from valor.eval.events import MODALITIES, event_frame, plain_marks
 from valor.label_harvest.arrays import read_npz
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
-from valor.label_harvest.strict_json import as_flag, as_object, loads
+from valor.label_harvest.strict_json import as_flag, as_object, as_text
+
+from .seal import sealed_json, unsealed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +41,11 @@ LABEL_FACTS = "labels.json"
 
 UNDER_WAY = "under_way"
 """Key of `labels.json` while the files beside it are being written."""
+
+_KIND, _BELONGS = "valor labels", "pseudo_labels_sha256"
+"""What `labels.json` calls itself, and its key for the label file it is of."""
+_DESCRIBED = "described_in"
+"""Array of a label file beside which there must be a `labels.json`: that name."""
 
 _HARD, _SOFT, _ABSENT, _SEGMENTS = "pseudo_labels", "pseudo_probs", "absent", "segments"
 
@@ -149,6 +157,7 @@ def write_pseudo_labels(
     *,
     absent: Sequence[str] = (),
     segments: npt.NDArray[np.integer] | None = None,
+    described: bool = False,
 ) -> None:
     """Write a pseudo-label file, whole or not at all. Soft labels are kept as float16.
 
@@ -159,6 +168,7 @@ def write_pseudo_labels(
         labels: bool [N, T, M, C], or float in 0..1.
         absent: Modalities that no teacher decided for.
         segments: int [N], of clips of any length.
+        described: Whether a `labels.json` belongs beside it, without which it is then refused.
 
     Raises:
         ValueError: The name does not end in .npz, or the labels do not fit the names.
@@ -172,26 +182,33 @@ def write_pseudo_labels(
         names[_ABSENT] = np.array(table.absent)
     if table.segments is not None:
         names[_SEGMENTS] = table.segments.astype(np.int64)
+    if described:
+        names[_DESCRIBED] = np.array([LABEL_FACTS])
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **stored)
 
 
-def read_pseudo_labels(path: Path | str) -> PseudoLabels:
+def read_pseudo_labels(path: Path | str, *, alone: bool = False) -> PseudoLabels:
     """Read a pseudo-label file; nothing in it is ever unpickled.
+
+    Where a `labels.json` was written with it, it must lie beside it and be of it. A file that was written without one,
+    by whatever program, is taken as it is, unless a `labels.json` beside it names another.
 
     Args:
         path: The file, or the folder that holds it as pseudo_labels.npz.
+        alone: Do not ask whether the `labels.json` beside it is there and of this file.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The file is damaged, holds pickled arrays, or is not in the layout above.
+        ValueError: The file is damaged, holds pickled arrays, is not in the layout above, or not what `labels.json` is
+            of.
     """
     path = Path(path)
     path = path / FILE_NAME if path.is_dir() else path
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such pseudo-label file; `valor labels` writes one")
     try:
-        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS))
+        arrays = read_npz(path, ("clip_ids", "classes", _HARD, _SOFT, _ABSENT, _SEGMENTS, _DESCRIBED))
         held = _SOFT if _SOFT in arrays and _HARD not in arrays else _HARD
         ids, classes, labels = (arrays[name] for name in ("clip_ids", "classes", held))
         for name, row in (("clip_ids", ids), ("classes", classes)):
@@ -204,34 +221,51 @@ def read_pseudo_labels(path: Path | str) -> PseudoLabels:
                 kind, other = ("bool", "soft labels go under pseudo_probs")
             raise ValueError(f"{held} must be {kind}, got {labels.dtype}; {other}")
         names = tuple(ids.astype(str).tolist()), tuple(classes.astype(str).tolist())
-        return PseudoLabels(*names, labels, tuple(absent), arrays.get(_SEGMENTS))
+        table = PseudoLabels(*names, labels, tuple(absent), arrays.get(_SEGMENTS))
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{path}: expected the plain arrays clip_ids, classes and pseudo_labels or pseudo_probs, which could not "
             f"be read ({error}); run `valor labels` again"
         ) from error
+    if alone or path.name != FILE_NAME:
+        return table
+    facts = read_label_facts(path)
+    if _DESCRIBED in arrays and (facts is None or _BELONGS not in facts):
+        got = "none" if facts is None else "one that names no label file"
+        raise ValueError(
+            f"{path}: expected beside it the {LABEL_FACTS} it was written with, which says who made these labels, got "
+            f"{got}; restore it, make the labels again, or give the file another name to use it alone"
+        )
+    return table
 
 
 def write_label_facts(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write `labels.json` of a label folder: who made its labels, whether random weights did, and what is left out."""
+    """Write `labels.json` of a label folder: who made its labels, whether random weights did, and what is left out.
+
+    It names the sha256 of the label file beside it, so it is written after that one.
+    """
+    file = folder / FILE_NAME
+    belongs = {_BELONGS: file_sha256(file)} if file.is_file() and not facts.get(UNDER_WAY) else {}
     with replaced(folder / LABEL_FACTS) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(sealed_json({**belongs, **facts}, _KIND, indent=1), encoding="utf-8")
 
 
 def read_label_facts(labels: Path) -> dict[str, Any] | None:
-    """What `labels.json` says of labels; None where there is none.
+    """What `labels.json` says of labels; None where there is none, or where it is of another file than the given one.
 
     Args:
         labels: Their folder, or a file in it.
 
     Raises:
-        ValueError: It is damaged, or says that its labels are still being written.
+        ValueError: It is damaged, is of another `pseudo_labels.npz` than lies beside it, or says that its labels are
+            still being written.
     """
     path = (labels if labels.is_dir() else labels.parent) / LABEL_FACTS
     if not stands(path):
         return None
     try:
-        told = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        told = unsealed(path.read_bytes(), _KIND)
+        digest = as_text(told[_BELONGS], _BELONGS) if _BELONGS in told else None
         as_flag(told.get("random_weights"), "random_weights")
         for teacher, identity in as_object(told.get("teachers", {}), "teachers").items():
             as_object(identity, f"teachers: {teacher}")
@@ -241,7 +275,19 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path}: expected what `valor labels` wrote, got {error}; make the labels again") from error
     if told.get(UNDER_WAY):
         raise ValueError(f"{path}: `valor labels` was interrupted while it wrote these labels; run it again")
-    return told
+    if digest is None:  # of an older version, or written by hand
+        return told
+    file = path.with_name(FILE_NAME)
+    found = file_sha256(labels if labels.is_file() else file) if labels.is_file() or file.is_file() else None
+    if found == digest:
+        return told
+    if labels.is_file() and labels.name != FILE_NAME:  # labels of somebody's own in this folder
+        return None
+    got = f"one of {found:.12}..." if found else "none"
+    raise ValueError(
+        f"{path}: expected beside it the {FILE_NAME} of sha256 {digest:.12}..., got {got}; restore what belongs "
+        f"together, make the labels again or, where the labels are your own, take {LABEL_FACTS} away"
+    )
 
 
 def refuse_soft(labels: PseudoLabels) -> None:

@@ -16,7 +16,6 @@ M is (audio, visual). Clips and classes may stand in any order: they are matched
 """
 
 import hashlib
-import json
 import logging
 import zipfile
 from collections import Counter
@@ -412,12 +411,6 @@ def score_predictions(
         _LOG.warning("the score leaves out %s", _listed("clips", left_out))
         report["clips_sha256"] = hashlib.sha256("\n".join(sorted(aligned.clip_ids)).encode()).hexdigest()
     return scores, report
-
-
-def write_scores_json(path: Path | str, report: dict[str, Any]) -> None:
-    """Write the score file of `score_predictions`, percentages as unrounded floats, whole or not at all."""
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def gate_of(predictions: Predictions) -> str:

@@ -258,8 +258,8 @@ def import_labels(
         "random_weights": False,
         "left_out": {clip_id: "missing" for row in coverages for clip_id in row.missing},
     }
+    write_pseudo_labels(out / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels, described=True)
     write_label_facts(out, provenance)
-    write_pseudo_labels(out / FILE_NAME, labels.clip_ids, labels.class_names, labels.labels)
     return labels, coverages
 
 

@@ -34,6 +34,8 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 
+from .tables import Split
+
 APPLIES_TO = {
     "segment_threshold": "score >= threshold",
     "clip_threshold": "score >= threshold",
@@ -73,6 +75,15 @@ class Calibration:
                 f"thresholds must be {len(self.class_names)} numbers, one for each class, "
                 f"for some of {', '.join(ROLES)}, got {lengths or 'none'}"
             )
+
+    def was_found_on(self, split: Split) -> bool:
+        """Whether the thresholds say that they were chosen on this split, with whatever version of its truth."""
+        told = self.provenance
+        if told.get("split") != split.name:
+            return False
+        versions = (told.get("truth_version"), split.truth_version)
+        digests = (told.get("truth_sha256"), split.truth_sha256)
+        return None in digests or digests[0] == digests[1] or versions[0] != versions[1]
 
 
 def apply_calibration(calibration: Calibration, rule: PostProcessing | None = None) -> PostProcessing:

@@ -18,8 +18,8 @@ from valor.data.predictions import (
     read_predictions,
     score_predictions,
     write_predictions,
-    write_scores_json,
 )
+from valor.data.score_file import write_scores_json
 from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import prompts
@@ -39,6 +39,7 @@ from valor.labelling.quality import LabelQuality, label_quality
 from valor.training.recipes import RECIPES
 from valor.training.run import predict_run, train_run, with_seed
 from valor.training.run_folder import LOG
+from valor.training.scored import damaged_predictions
 
 from .options import DemoOptions
 
@@ -236,7 +237,7 @@ def _train_and_predict(data: Path, home: Path, arm: str, seed: int) -> bool:
     recipe = with_seed(RECIPES[ARMS[arm].recipe], seed)
     labels = home / "labels" / arm if ARMS[arm].teachers else None
     result = train_run(recipe, data, run, labels=labels, device="cpu", progress=False)
-    cached = result.resumed_from == recipe.fit.epochs and (run / PREDICTIONS).is_file()
+    cached = result.resumed_from == recipe.fit.epochs and not damaged_predictions(run)
     if not cached:
         write_predictions(run / PREDICTIONS, predict_run(run, data, "test", device="cpu"))
     return cached

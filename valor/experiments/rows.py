@@ -111,8 +111,8 @@ def make_labels(name: str, evidence: LabelEvidence) -> npt.NDArray[Any]:
 def write_label_source(folder: Path, name: str, evidence: LabelEvidence) -> Path:
     """Write the labels of a source into a label folder, with what they are; returns the folder."""
     labels = make_labels(name, evidence)
+    write_pseudo_labels(folder / FILE_NAME, evidence.clip_ids, evidence.class_names, labels, described=True)
     write_label_facts(folder, {"source": name, "random_weights": evidence.provenance.random_teachers, "left_out": {}})
-    write_pseudo_labels(folder / FILE_NAME, evidence.clip_ids, evidence.class_names, labels)
     return folder
 
 

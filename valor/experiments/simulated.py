@@ -24,7 +24,7 @@ from torch import Tensor
 
 from valor.data.datasets import AVE, LLP, DataSet
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
-from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
+from valor.data.label_file import FILE_NAME, LABEL_FACTS, write_label_facts, write_pseudo_labels
 from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.provenance import MARK, MARK_FILE, write_mark
 from valor.data.tables import (
@@ -98,7 +98,7 @@ def simulate(
     with progress_bar(total=total, desc=f"{MARK} features", unit="clip", enabled=progress) as bar:
         for kind, split in todo:
             _write_features(out, kind, split, options, bar)
-    if not (out / FILE_NAME).is_file():
+    if not all((out / name).is_file() for name in (FILE_NAME, LABEL_FACTS)):  # written in this order
         _write_labels(out, splits[0], options)
     _LOG.warning("%s: the features and labels are %s; scores on them mean nothing", out, MARK)
     return out
@@ -167,8 +167,8 @@ def _write_labels(out: Path, train: Split, options: SimulationOptions) -> None:
     wrong = np.random.default_rng([options.seed, 2]).random(events.shape, np.float32) < options.label_errors
     labels = (events ^ wrong) & train.weak_labels[:, None, None]
     provenance = {"simulated": True, "random_weights": False, "label_errors": options.label_errors, "left_out": {}}
+    write_pseudo_labels(out / FILE_NAME, train.clip_ids, train.class_names, labels, described=True)
     write_label_facts(out, provenance)
-    write_pseudo_labels(out / FILE_NAME, train.clip_ids, train.class_names, labels)
 
 
 def _copy_tables(data: Path, out: Path, options: SimulationOptions) -> None:

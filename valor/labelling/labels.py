@@ -6,11 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.label_file import FILE_NAME, PseudoLabels, write_label_facts, write_pseudo_labels
+from valor.data.label_file import (
+    FILE_NAME,
+    LABEL_FACTS,
+    UNDER_WAY,
+    PseudoLabels,
+    write_label_facts,
+    write_pseudo_labels,
+)
 from valor.data.provenance import told_by
 from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES, PLAIN_AUDIO, PLAIN_VISUAL, EventClass
 from valor.eval.events import MODALITIES
+from valor.label_harvest.places.place import stands
 from valor.label_harvest.pseudo_labels import judges_of, label_store
 from valor.label_harvest.store.store import EvidenceStore
 
@@ -124,13 +132,15 @@ def write_label_folder(
         What `label_clips` gives.
     """
     labels, left_out = label_clips(store, thresholds, temperature=temperature)
+    facts = provenance_of(store.manifest, thresholds, left_out, temperature=temperature)
+    write_label_facts(folder, facts | {UNDER_WAY: True})
     write_labels(folder, labels)
-    write_label_facts(folder, provenance_of(store.manifest, thresholds, left_out, temperature=temperature))
+    write_label_facts(folder, facts)
     return labels, left_out
 
 
 def write_labels(folder: Path, labels: PseudoLabels) -> None:
-    """Write the label file of a folder."""
+    """Write the label file of a folder; it belongs to the `labels.json` that is there, if one is."""
     write_pseudo_labels(
         folder / FILE_NAME,
         labels.clip_ids,
@@ -138,6 +148,7 @@ def write_labels(folder: Path, labels: PseudoLabels) -> None:
         labels.labels,
         absent=labels.absent,
         segments=labels.segments,
+        described=stands(folder / LABEL_FACTS),
     )
 
 

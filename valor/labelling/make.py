@@ -332,7 +332,7 @@ def open_label_folder(
     own: set[Path] = set()
     if same or overwrite:
         with suppress(OSError, ValueError):
-            stems |= {media_id(clip_id) for clip_id in read_pseudo_labels(path).clip_ids}
+            stems |= {media_id(clip_id) for clip_id in read_pseudo_labels(path, alone=True).clip_ids}
         own = {path / name for name in (*_ALWAYS, *_names(record, FILES))}
         own |= {path / folder / f"{stem}.npy" for folder in _names(record, FOLDERS) for stem in stems}
     wanted = [path / name for name in (*_ALWAYS, *files)]

@@ -20,6 +20,7 @@ from valor.data.anchors import OWN_CLASS, ZERO_SHOT
 from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
 from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
+from valor.data.score_file import read_scores_json
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 SELECTION = "segment Type@AV"
 """How `valor train` chooses the epoch of a run: by the highest validation figure of this name."""
+
+FLATTERED = "chosen_on_scored_split"
+"""Key of a score file, true where the thresholds were chosen on the split that is scored."""
 
 PUBLISHED = "published_scores.json"
 """LLP's file of published rows: figures with their sources, and the legend of every word used in it."""
@@ -200,6 +204,8 @@ class TableRow:
     dataset: str = "llp"
     anchors: Mapping[str, TenScores] = field(default_factory=dict, hash=False)
     """What knows nothing of when, scored on the same clips, by name."""
+    flattered: bool = False
+    """Whether its thresholds were chosen on the split it is scored on."""
 
     @property
     def may_be_best(self) -> bool:
@@ -413,13 +419,14 @@ def _row_of(run: str | Path, file_name: str) -> TableRow:
         spread=tuple(stdev(held) if all_there else None for held, all_there in zip(known, whole, strict=True)),
         seeds=len(rows),
         provenance=provenance,
+        flattered=any(row.flattered for row in rows),
     )
 
 
 def _read_scores(path: Path) -> TableRow:
     """One score file as a row."""
     try:
-        report = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+        report = read_scores_json(path)
         as_flag(report.get("simulated", False), "simulated")
         scores = TenScores.from_dict(report)
         spread = None
@@ -441,6 +448,7 @@ def _read_scores(path: Path) -> TableRow:
             metrics=tuple(scores.figures),
             anchors=_anchors_of(report),
             dataset=_text_of(report, "dataset", "llp") or "llp",
+            flattered=as_flag(report.get(FLATTERED, False), FLATTERED),
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected the scores of `valor evaluate`, got {error}") from error
@@ -611,6 +619,8 @@ def _legend(rows: Sequence[TableRow], known: Published) -> list[str]:
     notes.append(f"epoch chosen on validation by: {'; '.join(chosen) or 'not stated'}")
     if on_test := [row.name for row in rows if row.selection == ON_TEST]:
         notes.append(f"epoch that is best on the test split itself, and so flattered: {'; '.join(on_test)}")
+    if chosen_here := [row.name for row in rows if row.flattered]:
+        notes.append(f"thresholds chosen on the very split that is scored, and so flattered: {'; '.join(chosen_here)}")
     notes += [f"{row.name}: {_coverage(row)}" for row in rows if row.clips != row.clips_expected]
     return notes
 

@@ -26,7 +26,7 @@ from valor.eval.tables import (
     score_table,
 )
 
-from .compare import Comparison, TableRow, figure_names
+from .compare import FLATTERED, Comparison, TableRow, figure_names
 from .system import OWN_FIGURES, ScoredSystem, Section
 
 WIDTH = len(FIGURES)
@@ -280,7 +280,8 @@ class Evaluation:
         report = self.system.report
         covered = f"{report['clips']:,} of {report['clips_expected']:,} {self.split} clips"
         rule = rule_text(report["post_processing"])
-        return f"{covered}, truth {self.truth_version} {report['truth_sha256'][:12]}, {rule}"
+        flattered = "; thresholds chosen on this very split, and so flattered" * report.get(FLATTERED, False)
+        return f"{covered}, truth {self.truth_version} {report['truth_sha256'][:12]}, {rule}{flattered}"
 
 
 def evaluation_to_text(evaluation: Evaluation) -> str:

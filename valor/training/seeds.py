@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
-from valor.data.predictions import score_predictions, write_predictions, write_scores_json
+from valor.data.predictions import score_predictions, write_predictions
+from valor.data.score_file import write_scores_json
 from valor.eval.figures.style import to_png
 from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
@@ -32,6 +33,7 @@ from .predict import predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PICTURE, PREDICTIONS, SCORES
+from .scored import damaged_predictions, damaged_scores, refuse_damaged
 from .train import ALSO_TEST, VALOR_RULE, FitResult, figure_of
 
 if TYPE_CHECKING:
@@ -178,6 +180,8 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
         report = _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else None
         if report is not None and recipe.fit.also_on_test and (found := _best_on_test(folder, recipe, report)):
             write_scores_json(folder / ON_TEST_SCORES, found)
+        if report is None and not trained:
+            refuse_damaged(folder)
         if report is not None and trained:
             track({"epoch": recipe.fit.epochs, "test": {level: report[level] for level in LEVELS}})
     log = read_training_log(folder)
@@ -200,8 +204,8 @@ def _score_test(
 ) -> dict[str, Any]:
     """Predict and score the test split with the kept weights.
 
-    Predictions and scores are written if `write` or where they are missing: a user may have scored a finished run by
-    another rule, which a second start must not undo.
+    Predictions and scores are written if `write` or where they are missing or damaged: a user may have scored a
+    finished run by another rule, which a second start must not undo.
     """
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
@@ -212,9 +216,9 @@ def _score_test(
         predictions, split, rule, allow_subset=recipe.features.missing == "drop", zero_shot=sets.zero_shot
     )
     report["selection"] = figure_title(recipe.fit.select_by)
-    if write or not (folder / PREDICTIONS).is_file():
+    if write or damaged_predictions(folder):
         write_predictions(folder / PREDICTIONS, predictions)
-    if write or not (folder / SCORES).is_file():
+    if write or damaged_scores(folder):
         write_scores_json(folder / SCORES, report)
     return report
 

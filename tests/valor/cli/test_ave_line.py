@@ -7,6 +7,7 @@ import pytest
 from tests.helpers.toy_ave import ROWS, write_ave, write_guess
 from tests.helpers.typed import typed
 from valor.data.datasets import AVE
+from valor.data.score_file import read_scores_json, write_scores_json
 from valor.scoring.compare import ON_TEST, read_published
 
 
@@ -36,8 +37,8 @@ def test_evaluate_prints_the_figures_of_ave_beside_what_knows_nothing(scored, tm
 def test_the_table_has_the_published_rows_with_their_sources(scored, tmp_path):
     folder, file = scored
     typed("evaluate", file, "--annotations", folder, "--split", "test", "--json", tmp_path / "ours.json")
-    scores = json.loads((tmp_path / "ours.json").read_text()) | {"clips": 402, "clips_expected": 402}
-    (tmp_path / "ours.json").write_text(json.dumps(scores))
+    scores = read_scores_json(tmp_path / "ours.json") | {"clips": 402, "clips_expected": 402}
+    write_scores_json(tmp_path / "ours.json", scores)
     done = typed("table", tmp_path / "ours.json", "--published", "--format", "markdown")
     assert done.code == 0, done.err
     for name, accuracy, source in (
@@ -47,7 +48,7 @@ def test_the_table_has_the_published_rows_with_their_sources(scored, tmp_path):
         (line,) = [line for line in done.out.splitlines() if line.startswith(f"| {name} |")]
         assert f"| {accuracy} |" in line and line.endswith(f"| {source} |")
     assert "best on the test split itself, and so flattered: CMRAN; " in done.out
-    (tmp_path / "ours.json").write_text(json.dumps(scores | {"selection": "figures.accuracy"}))
+    write_scores_json(tmp_path / "ours.json", scores | {"selection": "figures.accuracy"})
     done = typed("table", tmp_path / "ours.json", "--published")
     assert "left out for another selection: CMRAN, PSP, CMBS, " in done.out
 

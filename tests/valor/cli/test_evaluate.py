@@ -88,6 +88,22 @@ def test_calibrated_thresholds_are_applied(toy, tmp_path):
     assert figures_of(report) == figures_of(score(marked, toy.split.truth).to_dict())
 
 
+def test_thresholds_chosen_on_the_split_that_is_scored_are_said_to_flatter(toy, tmp_path):
+    test, val = (("--annotations", toy.data, "--split", split) for split in ("test", "val"))
+    assert typed("calibrate", toy.good, *test, "--out", tmp_path / "t.json").code == 0
+    assert typed("calibrate", toy.good.with_stem("good-val"), *val, "--out", tmp_path / "v.json").code == 0
+    for name, flattered in (("t", True), ("v", False)):
+        chosen = ("--thresholds", tmp_path / f"{name}.json")
+        done = typed("evaluate", toy.good, *toy.on, *chosen, "--json", tmp_path / name / "scores.json")
+        assert ("thresholds chosen on this very split, and so flattered" in done.out) is flattered
+        assert evaluated(toy, *chosen).get("chosen_on_scored_split", False) is flattered
+        table = typed("table", tmp_path / name).out
+        assert ("chosen on the very split that is scored, and so flattered: t" in table) is flattered
+    hand = json.loads((tmp_path / "t.json").read_text()) | {"truth_sha256": "of other tables"}
+    (tmp_path / "h.json").write_text(json.dumps(hand))
+    assert "chosen_on_scored_split" not in evaluated(toy, "--thresholds", tmp_path / "h.json")
+
+
 def test_cmpae_with_calibrated_gates(toy, tmp_path):
     val = ("--annotations", toy.data, "--split", "val", "--preset", "cmpae", "--criterion", "clip-f")
     assert typed("calibrate", toy.good.with_stem("good-val"), *val, "--out", tmp_path / "t.json").code == 0

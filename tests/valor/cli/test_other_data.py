@@ -15,6 +15,7 @@ from valor.data.datasets import DATASETS, LLP, dataset_of
 from valor.data.label_file import read_pseudo_labels
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions
+from valor.data.score_file import read_scores_json
 from valor.data.tables import write_event_table, write_weak_table
 from valor.label_harvest.store.listing import write_list
 from valor.label_harvest.store.shards import ShardRow, read_markers, write_shard
@@ -191,7 +192,7 @@ def test_published_rows_are_those_of_the_data_set(birds, tmp_path):
     assert done.code == 0 and "Ears (FIELD 2020)" in done.out and "published, seen through glass" in done.out, done
     assert list(verbs.table(birds / "run", published=True, data=data).to_frame().index) == ["run", "Ears (FIELD 2020)"]
     other = tmp_path / "llp.json"
-    other.write_text(json.dumps(json.loads((birds / "run/scores.json").read_text()) | {"dataset": "llp"}))
+    other.write_text(json.dumps(read_scores_json(birds / "run/scores.json") | {"dataset": "llp"}))
     assert "data set birds and llp" in typed("table", birds / "run", other).complaint()
     assert "no published row may stand beside" in typed("table", other, "--published").complaint()
 

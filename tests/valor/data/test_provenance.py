@@ -12,6 +12,7 @@ import torch
 from tests.helpers.toy_run import NAMES, SMALL, SPLITS, write_labels, write_tables, write_toy_store
 from tests.helpers.typed import typed
 from valor.data.feature_options import FeatureOptions
+from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.data.packed import PackedCard, write_packed
 from valor.data.predictions import read_predictions
 from valor.data.provenance import (
@@ -180,6 +181,8 @@ def test_packed_features_and_labels_say_so_without_the_mark_of_their_folder(trai
     assert typed("predict", run, "--data", moved, "--out", tmp_path / "p.npz").code == 0
     assert "SIMULATED p" in typed("evaluate", tmp_path / "p.npz", *on).out
     (moved / "labels.json").unlink()
+    held = read_pseudo_labels(moved, alone=True)  # of an older version, which says nothing of labels.json
+    write_pseudo_labels(moved / "pseudo_labels.npz", held.clip_ids, held.class_names, held.labels)
     sets = [part for change in SMALL for part in ("--set", change)]
     again = ("train", "valor", "--data", moved, "--labels", moved, "--out", tmp_path / "t2", "--no-test", "--quiet")
     assert typed(*again, "--device", "cpu", *sets).code == 0

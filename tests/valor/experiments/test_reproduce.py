@@ -9,6 +9,7 @@ import valor.experiments.reproduce
 from tests.helpers.typed import typed
 from valor.data.download import Downloaded, FetchOptions
 from valor.data.feature_files import FEATURE_FILES
+from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.data.packed import read_packed, read_packed_card
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
@@ -40,6 +41,8 @@ def data(tmp_path_factory):
     made = simulate(folder, ("vggish", "res152", "r2plus1d"), SimulationOptions(clips=60), folder, progress=False)
     (made / "SIMULATED.json").unlink()
     (made / "labels.json").unlink()
+    held = read_pseudo_labels(made, alone=True)
+    write_pseudo_labels(made / "pseudo_labels.npz", held.clip_ids, held.class_names, held.labels)
     for card in (made / "packed").glob("*.json"):
         card.write_text(card.read_text(encoding="utf-8").replace("SIMULATED", "extracted"), encoding="utf-8")
     return made
@@ -162,7 +165,8 @@ def test_an_exported_simulation_is_still_one(tmp_path):
         assert (out / words[0] / "SIMULATED.json").read_bytes() == (made / "SIMULATED.json").read_bytes()
     for table in made.glob("AVVP_*.csv"):
         (out / "features" / table.name).write_bytes(table.read_bytes())
-    (out / "features/pseudo_labels.npz").write_bytes((made / "pseudo_labels.npz").read_bytes())
+    held = read_pseudo_labels(made)
+    write_pseudo_labels(out / "features/pseudo_labels.npz", held.clip_ids, held.class_names, held.labels)
     visual = ("features.visual=r2plus1d", "parser.visual_width=512")
     recipe = override(RECIPE, [*visual, "features.motion=none", "parser.motion_width=0"])
     prepare(out / "features", recipe, progress=False)

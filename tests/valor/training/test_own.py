@@ -14,6 +14,7 @@ from tests.conftest import ROOT
 from tests.helpers.toy_line import SPLITS, TABLES, write_tables, write_videos
 from tests.helpers.typed import typed
 from valor.data.datasets import DATASETS
+from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions
 from valor.data.tables import read_manifest, read_split
@@ -173,7 +174,8 @@ def write_songs(data, own):
     """A folder of songs with the clips and features of the data, without `dataset.json`."""
     songs = own / "songs"
     shutil.copytree(data / "packed", songs / "packed")
-    shutil.copy(data / "pseudo_labels.npz", songs)
+    held = read_pseudo_labels(data)
+    write_pseudo_labels(songs / "pseudo_labels.npz", held.clip_ids, held.class_names, held.labels)
     for split in ("train", "val", "test"):
         given = read_split(data, split, DATASETS["llp"].names)
         tags = {clip: [given.class_names[c] for c in np.flatnonzero(of)] for clip, of in

@@ -12,6 +12,7 @@ import valor.training.run
 from tests.helpers.toy_run import FROM_STORE, NAMES, SPLITS, write_labels, write_toy_store
 from tests.helpers.toy_run import write_tables as write_all_tables
 from valor.data.predictions import read_predictions, score_predictions
+from valor.data.score_file import read_scores_json, write_scores_json
 from valor.data.tables import read_split
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.training import training_figure
@@ -44,7 +45,7 @@ def two(data, tmp_path_factory):
 
 
 def scores_of(path) -> dict:
-    return json.loads(path.read_text())
+    return read_scores_json(path)
 
 
 def test_several_seeds_have_a_run_folder_each_with_test_scores_and_a_picture(two):
@@ -107,7 +108,7 @@ def test_the_seeds_of_a_folder_speak_before_their_summary(two, tmp_path):
     out = shutil.copytree(two[0], tmp_path / "toy")
     report = scores_of(out / "seed-4" / "scores.json")
     report["segment"]["audio"] += 10
-    (out / "seed-4" / "scores.json").write_text(json.dumps(report))
+    write_scores_json(out / "seed-4" / "scores.json", report)
     assert read_run(out).figures[0] == pytest.approx(scores_of(out / "scores.json")["segment"]["audio"] + 5)
 
 
