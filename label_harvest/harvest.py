@@ -20,7 +20,7 @@ from .places.elsewhere import Media
 from .places.place import Place
 from .progress import LINE_SECONDS, Progress
 from .store.evidence import ShardEvidence
-from .store.listing import write_list
+from .store.listing import has_lost_list, write_list
 from .store.manifest import HarvestManifest
 from .store.origins import write_origins
 from .store.plan import ShardPlan, check_tags, damaged_shards, named_as_in_store, replaced_files
@@ -226,7 +226,7 @@ def harvest(
         paths = dict(zip(manifest.clip_ids, files, strict=True))
         check_tags(manifest, markers)
         with list_lock(folder):
-            if not (folder / LIST).is_file():
+            if not (folder / LIST).is_file() and not has_lost_list(folder, markers):  # a lost one once all is there
                 write_list(folder, markers)
         plans = _plan(manifest, folder, markers, paths, options)
         mine = {index: marker.clips for index, marker in markers.items() if options.share.holds(index)}

@@ -21,8 +21,10 @@ from .listing import (
     GUARDED,
     Listed,
     ShardList,
+    has_lost_list,
     listed,
     lost_clips,
+    lost_list,
     lost_numbers,
     lost_shards,
     read_list,
@@ -328,7 +330,10 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
     with write_lock(target):
         remove_leftovers(target)
         finish_rewrites(target)
-        read_list(target)
+        if has_lost_list(target, before := read_markers(target)):
+            raise ValueError(lost_list(target))
+        if read_list(target) is None:
+            write_list(target, before)
         shards = [_Shard(target, index, marker) for index, marker in _whole(target)] + given
         homes = _first_homes(shards)
         repeated = _check_repeated(shards, homes)
@@ -393,8 +398,11 @@ def _whole(folder: Place) -> list[tuple[int, Marker]]:
 
 
 def _refuse_lost(folder: Place) -> None:
-    """Refuse a store that has lost shards."""
-    found = [listed(n, [clip.clip_id for clip in marker.clips]) for n, marker in read_markers(folder).items()]
+    """Refuse a store that has lost shards, or the list of them."""
+    markers = read_markers(folder)
+    if has_lost_list(folder, markers):
+        raise ValueError(lost_list(folder))
+    found = [listed(n, [clip.clip_id for clip in marker.clips]) for n, marker in markers.items()]
     if missing := lost_clips(read_list(folder), found):
         raise ValueError(lost_shards(folder, missing))
 

@@ -1,8 +1,10 @@
 """`shards.json` of a store: which shards finished runs left, so that one that is gone is missed, marker and all.
 
 It names each shard by its number, the number of its clips and the sha256 of their ids. A shard that is there and not
-listed is of a run that was killed or is at work, and counts; one that is listed and not there has been lost. Stores of
-older versions have no list: of them only a gap in the numbers tells, and `valor store repair` makes the list.
+listed is of a run that was killed or is at work, and counts; one that is listed and not there has been lost. A new
+store has an empty list before its first shard, and every marker says that there is one: where a marker does and there
+is none, it has been lost. Markers of older versions say nothing of a list: of their stores only a gap in the numbers
+tells, and `valor store repair` makes the list.
 """
 
 import hashlib
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from ..places.place import Place, stands, write_atomic
-from .shards import LIST, Marker, is_sealed, marker_paths, parse_json, sealed, unclaimed_arrays
+from .shards import LIST, Marker, is_sealed, marker_paths, parse_json, read_markers, sealed, unclaimed_arrays
 
 VERSION = 1
 """Raised whenever the list says something else."""
@@ -121,6 +123,26 @@ def lost_clips(known: ShardList | None, found: Iterable[Listed]) -> list[str]:
     """Shards of the list whose clips are in no shard that was found, as messages name them."""
     digests = {entry.sha256 for entry in found}
     return [str(entry) for entry in (known.shards if known else ()) if entry.sha256 not in digests]
+
+
+def has_lost_list(folder: Place, markers: Mapping[int, Marker] | None = None) -> bool:
+    """Whether the list of a store is gone; stores of older versions, whose markers name none, had none.
+
+    Args:
+        folder: The store.
+        markers: Its markers, where they are known.
+    """
+    if stands(folder / LIST):
+        return False
+    return any(marker.is_listed for marker in (read_markers(folder) if markers is None else markers).values())
+
+
+def lost_list(folder: Place) -> str:
+    """The sentence on a list that is gone."""
+    return (
+        f"{folder}: its list of shards ({LIST}) is gone, and with it which shards there should be; run the harvest to "
+        "its end, or `valor store repair` to go on with what is there"
+    )
 
 
 def lost_shards(folder: Place, missing: Sequence[str]) -> str:

@@ -27,20 +27,21 @@ import numpy as np
 from ..media.clip import CLIP
 from ..media.decoders import PYAV
 from ..places.place import Place, each, matching, place_of, sync_folder, write_atomic
-from .listing import listed, lost_clips, lost_shards, refuse_gaps
+from .listing import has_lost_list, listed, lost_clips, lost_list, lost_shards, refuse_gaps, write_list
 from .manifest import composed
 from .shards import (
     FORMAT_VERSION,
+    LIST,
     KnownClip,
     ShardRow,
     clip_slices,
     held_arrays,
     marker_paths,
     read_json,
-    read_markers,
     read_shard,
     to_json,
 )
+from .share import list_lock
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +181,9 @@ def open_store(root: str | Place, manifest: dict[str, Any]) -> Place:
             _warn_of_others(root)
             write_atomic(folder / "manifest.json", to_json(manifest))
             sync_folder(root)
+            with list_lock(folder):
+                if not (folder / LIST).is_file() and not marker_paths(folder):
+                    write_list(folder, {})
     except OSError as error:
         reason = error.strerror or error
         raise ValueError(f"{root}: the store cannot be written ({reason}); give another folder") from error
@@ -307,7 +311,8 @@ def read_shards(
         The clips of one shard each, in the order of the shards.
 
     Raises:
-        ValueError: As of `read_store`, but for clips that occur twice and arrays that no shard has.
+        ValueError: As of `read_store`, but for clips that occur twice and arrays that no shard has; the list of shards
+            is gone.
     """
     folder = store_folder(place_of(path))
     manifest = store_manifest(folder)
@@ -315,11 +320,8 @@ def read_shards(
     markers = marker_paths(folder)
     if not markers:
         raise ValueError(f"{folder}: no finished shard; run the harvest first")
-    if known is None and any(marker.is_listed for marker in read_markers(folder).values()):
-        logger.warning(
-            "%s: its list of shards is not there: the harvest has not ended, or the list was lost, and with it which "
-            "shards there should be; run the harvest to its end, or `valor store repair`", folder,
-        )  # fmt: skip
+    if known is None and has_lost_list(folder):
+        raise ValueError(lost_list(folder))
 
     def read(marker: Place) -> tuple[list[ShardRow], dict[str, np.ndarray], tuple[str, ...]]:
         index = int(marker.stem)

@@ -218,12 +218,21 @@ def test_a_store_that_lost_a_shard_is_not_shown_as_whole(store):
     assert done.code == 3 and "1 shards are gone or have lost their marker, such as 00001" in done.out
 
 
-def test_a_lost_list_of_shards_is_said(store, caplog):
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_lost_list_of_shards_is_refused_until_it_is_repaired(store, tmp_path, shard):
     read_store(store)
-    assert not caplog.text
     shard_of(store, "shards.json").unlink()
+    if shard:  # and with it the last shard, of which nothing else would tell
+        last = max(store.glob("*/0*.json"))
+        for path in (last, last.with_suffix(".safetensors")):
+            path.unlink()
+    for use in (lambda: read_store(store), lambda: merge_stores([store], tmp_path / "union")):
+        with pytest.raises(ValueError, match=r"its list of shards \(shards.json\) is gone, .* `valor store repair`"):
+            use()
+    shown = typed("store", "show", store)
+    assert shown.code == 3 and "its list of shards (shards.json) is gone" in shown.out
+    assert typed("store", "repair", store).code == 0
     read_store(store)
-    assert "its list of shards is not there" in caplog.text
 
 
 def test_a_merge_that_is_refused_leaves_nothing(store, tmp_path):

@@ -12,7 +12,7 @@ from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.places.objects import UnreachableError
 from valor.label_harvest.places.place import Place, write_atomic
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
-from valor.label_harvest.store.listing import lost_numbers, lost_shards, read_list
+from valor.label_harvest.store.listing import has_lost_list, lost_list, lost_numbers, lost_shards, read_list
 from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.status import StoreStatus, prometheus_text, store_status
 from valor.label_harvest.store.store import decoder_of, length_of, store_folder, store_manifest, track_of
@@ -116,11 +116,14 @@ def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int
         others = f"; {status.others:,} clips of the store are not in it" if status.others else ""
         say(f"  of the table {said} of {status.clips:,}{others}")
     _say_runs(status)
-    known = read_list(status.folder)  # before a run has ended there is none, and gaps are its shards to come
+    known = read_list(status.folder)
     present = [int(marker.stem) for marker in marker_paths(status.folder)]
-    if missing := lost_numbers(status.folder, known, present) if known else []:
-        say(f"  {lost_shards(status.folder, missing)}")
-    return FAILURES_LISTED if missing else DONE
+    missing = lost_numbers(status.folder, known, present) if known else []  # gaps may be shards to come
+    faults = [lost_shards(status.folder, missing)] if missing else []
+    faults += [lost_list(status.folder)] if has_lost_list(status.folder) else []
+    for fault in faults:
+        say(f"  {fault}")
+    return FAILURES_LISTED if faults else DONE
 
 
 def _say_runs(status: StoreStatus) -> None:
