@@ -1,5 +1,6 @@
 """What every part of the project does with files alike: write them whole or not at all, hash them, and lock them."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -68,15 +69,34 @@ def replaced(path: Path | str, *, flush: bool = True, make_folders: bool = True)
     beginning = os.fsencode(f".{path.name}")[: _LONGEST_NAME - len(ending)]
     temporary = path.with_name(os.fsdecode(beginning) + ending)
     try:
-        yield temporary
-        if flush:
-            _sync(temporary)
+        with _named(path):
+            yield temporary
+            if flush:
+                _sync(temporary)
         os.replace(temporary, path)
         if flush:
             sync_folder(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a disk says that takes no more, whoever writes and without a name."""
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Have an error of the disk name the file that was to be written, and not hide behind one of who wrote it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        cause: BaseException | None = error
+        while cause is not None and not (isinstance(cause, OSError) and cause.errno in _FULL):
+            cause = cause.__context__  # a zip file that cannot be closed, after what kept it from being written
+        if not isinstance(cause, OSError):
+            raise
+        raise OSError(cause.errno, cause.strerror or os.strerror(cause.errno or 0), str(path)) from error
 
 
 _KINDS = {
@@ -119,9 +139,10 @@ def _poured(path: Path, opened: Path | None = None) -> Iterator[Path]:
     """A temporary file elsewhere, whose content goes into a FIFO, device or open file, which stays what it is."""
     with tempfile.TemporaryDirectory(prefix="valor-") as folder:
         temporary = Path(folder) / (path.name or "output")
-        yield temporary
-        with temporary.open("rb") as source, _sink(path, opened) as sink:
-            shutil.copyfileobj(source, sink)
+        with _named(path):
+            yield temporary
+            with temporary.open("rb") as source, _sink(path, opened) as sink:
+                shutil.copyfileobj(source, sink)
 
 
 def _sink(path: Path, opened: Path | None) -> BinaryIO:

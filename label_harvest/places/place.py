@@ -35,6 +35,8 @@ Place = Path | ObjectPath
 WEB = ("http", "https")
 """Where media may lie, and nothing is written."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_ONE_SLASH = re.compile(r"([a-z][a-z0-9+.-]+):/(?!/)", re.IGNORECASE)
+"""What would become a folder called after the scheme; one letter is a drive of Windows."""
 _AT_ONCE = 32
 """Objects that are asked for at the same time: each takes tens of milliseconds, nearly all of it waiting."""
 
@@ -57,6 +59,11 @@ def place_of(where: str | Place) -> Place:
     if not isinstance(where, str):
         return where
     scheme = scheme_of(where)
+    if single := _ONE_SLASH.match(where):
+        raise ValueError(
+            f"{where!r:.200}: an address has two slashes behind {single[0][:-1]} (as {single[1]}://BUCKET/PATH); give "
+            f"./{where:.100} for a folder of that name"
+        )
     if not scheme:
         return Path(where)
     if scheme == "file":

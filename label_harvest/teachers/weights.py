@@ -160,6 +160,8 @@ def _check_whole(path: Path) -> None:
             if claimed > _MOST_UNPACKED * size or twice:
                 what = "holds two parts of one name" if twice else f"has {size:,} bytes and claims {claimed:,}"
                 raise ValueError(f"{path}: the file {what}; {_AGAIN}")
+            if damaged := archive.testzip():  # which no loader looks at
+                raise ValueError(f"{path}: the checksum of its part {damaged:.80} differs, it is damaged; {_AGAIN}")
 
 
 def _read_pickle(path: Path) -> object:

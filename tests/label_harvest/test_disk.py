@@ -3,14 +3,19 @@
 Files appear whole or not at all.
 """
 
+import errno
 import hashlib
 import os
+import re
+import shutil
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import zipfile
 
+import numpy as np
 import pytest
 
 from valor.label_harvest import disk as store_files
@@ -51,6 +56,34 @@ def recorded(monkeypatch) -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc names what is flushed")
+@pytest.mark.parametrize("fifo", [False, True])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_takes_no_more_is_said_with_the_file(tmp_path, monkeypatch, code, fifo):
+    """Also where the writer hides it: an archive that is not written whole cannot be closed."""
+    path = tmp_path / "p.npz"
+    if fifo:
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    else:
+        path.write_bytes(b"before")
+
+    def full(*_given, **_named):
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zipfile.ZipExtFile if fifo else zipfile._ZipWriteFile, "write", full, raising=False)
+        if fifo:
+            patched.setattr(shutil, "copyfileobj", full)
+        told = re.escape(f"{os.strerror(code)}: '{path}'")
+        with pytest.raises(OSError, match=told) as caught, replaced(path) as held, held.open("wb") as file:
+            np.savez_compressed(file, a=np.arange(1000))
+    assert caught.value.errno == code
+    if fifo:
+        os.close(reader)
+    else:
+        assert path.read_bytes() == b"before" and [file.name for file in tmp_path.iterdir()] == ["p.npz"]
+
+
 def test_a_file_is_on_the_disk_before_its_name_and_its_name_before_what_follows(tmp_path, monkeypatch):
     folder = tmp_path / "here"
     folder.mkdir()

@@ -107,7 +107,8 @@ class Parser(argparse.ArgumentParser):
 
 _PATHS = re.compile(r"\b(DIR|FILE|PATH|RUNS?|SOURCES?|STORE|PREDICTIONS|LABELS|VIDEO|MANIFEST|RECIPE|OUT)\b")
 """What stands for a path in the help of an option, alone or as in NAME=PATH."""
-_SCHEME = re.compile(r"(?:[^=/]*=)?([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:[^=/]*=)?([a-z][a-z0-9+.-]+://?)", re.IGNORECASE)
+"""What an address of something else begins with, also one of whose two slashes was lost."""
 
 
 def local_path(typed: str) -> Path:
@@ -143,7 +144,7 @@ def media_place(typed: str) -> Place | str:
 
 def _local_text(typed: str) -> str:
     if match := _SCHEME.match(typed):
-        raise argparse.ArgumentTypeError(f"{match[1]}:// is not supported, give a local path; got {typed!r:.200}")
+        raise argparse.ArgumentTypeError(f"{match[1]} is not supported, give a local path; got {typed!r:.200}")
     return typed
 
 

@@ -13,7 +13,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -100,7 +100,7 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Unpack
             an encrypted file, or far more than its size; nothing has been written then, except for damage inside a
             member of a zip, which shows when it is read.
     """
-    with _members(archive) as members:
+    with _members(archive) as members, _without_empty_folders() as made:
         _check(archive, folder, members)
         picked = [member for member in members if wanted(member.path)]
         written = 0
@@ -110,6 +110,8 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Unpack
                 raise ValueError(f"{target}: a link in {folder} leads out of it; remove the link")
             if _is_there(target, member):
                 continue
+            if not target.parent.exists():
+                made += [place for place in reversed((target.parent, *target.parent.parents)) if not place.exists()]
             # Not flushed: there are thousands, and a second run writes again what a power cut left empty.
             with member.open() as source, replaced(target, flush=False) as temporary, temporary.open("wb") as file:
                 shutil.copyfileobj(source, file, _BLOCK)
@@ -117,6 +119,19 @@ def unpack(archive: Path, folder: Path, wanted: Callable[[str], bool]) -> Unpack
                     raise ValueError(f"{archive}: {member.path} ends early; delete the archive and fetch it again")
             written += 1
     return Unpacked(written, len(picked) - written)
+
+
+@contextmanager
+def _without_empty_folders() -> Iterator[list[Path]]:
+    """Remove the folders that the block says it made, where it fails and nothing is in them."""
+    made: list[Path] = []
+    try:
+        yield made
+    except BaseException:
+        for place in reversed(made):
+            with suppress(OSError):
+                place.rmdir()
+        raise
 
 
 @contextmanager

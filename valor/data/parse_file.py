@@ -11,10 +11,12 @@ of the file are those of the parse.
 """
 
 import json
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
+from itertools import zip_longest
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -46,6 +48,8 @@ FORMAT, VERSION = "valor-parse", 1
 """What the file calls itself."""
 DECIMALS = 4
 """Decimals of probabilities."""
+
+_LOG = logging.getLogger(__name__)
 
 SEEN_AS = {"audio": "audible", "visual": "visible"}
 """How a modality is called where people read it."""
@@ -265,10 +269,10 @@ def parse_to_json(parse: Parse) -> dict[str, Any]:
 
 
 def parse_from_json(record: Mapping[str, Any]) -> Parse:
-    """A parse from its JSON values; events are derived again, those in the file are not looked at.
+    """A parse from its JSON values; events are derived again, and those of the file, if it has any, must be these.
 
     Raises:
-        ValueError: It is no parse, or its parts do not fit.
+        ValueError: It is no parse, its parts do not fit, or its events are not those of its arrays.
         KeyError: A key is missing.
     """
     record = as_object(record, "the file")
@@ -285,7 +289,7 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
     as_flag(system.get("zero_shot", False), "system: zero_shot")
     if len({track.shape for track in filled}) > 1:
         raise ValueError(f"segment_probs: audio and visual are of other sizes, {[track.shape for track in filled]}")
-    return Parse(
+    parse = Parse(
         media=_media(record["media"]),
         class_names=as_names(record["classes"], "classes"),
         segment_seconds=as_number(record["segment_seconds"], "segment_seconds", _SHORTEST, MOST_SECONDS),
@@ -295,6 +299,51 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
         system=system,
         notes=tuple(as_text(note, "notes", blank=True) for note in as_list(record.get("notes", []), "notes")),
     )
+    if told := as_list(record.get("events", []), "events"):
+        _refuse_other_events(told, parse)
+    elif parse.events and "events" in record:
+        _LOG.warning("%s: lists no events; those of its probabilities are taken", parse.media.name)
+    return parse
+
+
+_SAME_TIME, _SAME_PROB = 1.5e-6, 2.01 * 10.0**-DECIMALS
+"""How far an event of the file may be off from the one its arrays give: times have six decimals, probabilities of
+events and of segments four."""
+
+
+def _refuse_other_events(events: Sequence[object], parse: Parse) -> None:
+    """Refuse events that were changed by hand, or belong to other arrays: nobody could tell which of the two count."""
+    told = [_told_event(event) for event in events]
+    for one, other in zip_longest(*(sorted(held, key=_class_and_time) for held in (told, parse.events))):
+        if one is None or other is None or not _is_same(one, other):
+            got, expected = ("none" if event is None else " ".join(str(event).split()) for event in (one, other))
+            raise ValueError(
+                f"events: expected those of segment_probs and the decision, among them {expected}, got {got}; correct "
+                "events in `valor view`, or take the key events out, and they are made of the arrays again"
+            )
+
+
+def _told_event(value: object) -> ParsedEvent:
+    event = as_object(value, "an event")
+    onset, offset = (as_number(event[key], f"events: {key}", -MOST_SECONDS, 2 * MOST_SECONDS) for key in _TIMES)
+    name, modality = (as_text(event[key], f"events: {key}") for key in ("class", "modality"))
+    if modality not in MODALITIES:
+        raise ValueError(f"events: expected one of {', '.join(MODALITIES)}, got {modality!r:.80}")
+    prob = as_number(event["prob"], "events: prob", 0, 1)
+    return ParsedEvent(class_name=name, modality=modality, onset=onset, offset=offset, prob=prob)
+
+
+_TIMES = ("onset", "offset")
+
+
+def _class_and_time(event: ParsedEvent) -> tuple[str, str, float]:
+    return event.class_name, event.modality, event.onset
+
+
+def _is_same(one: ParsedEvent, other: ParsedEvent) -> bool:
+    far = max(abs(getattr(one, name) - getattr(other, name)) for name in _TIMES)
+    named = (one.class_name, one.modality) == (other.class_name, other.modality)
+    return named and far <= _SAME_TIME and abs(one.prob - other.prob) <= _SAME_PROB
 
 
 _SHORTEST = 1e-3

@@ -12,8 +12,10 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     a table of events may not, since such a column may say that the row is of the other modality.
     Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
     Of tags, a name that itself holds a comma stands in double quotes or as it is, see `valor.data.names`.
-    Clip names count letter by letter, and an accent is the same composed with its letter or behind it (NFC, NFD).
-    Times are plain decimal numbers: 3, 1.5, 1e1, but neither 1_0 nor the digits of other scripts.
+    Clip names count letter by letter, and an accent is the same composed with its letter or behind it (NFC, NFD). White
+    space around one, visible or not (U+0085, U+2028, the separators from U+001C on), is refused, in lists of clips too.
+    Times are decimal numbers without a sign: 3, 1.5, and 1e-05 as programs write it, but neither +5 nor -0, 1_0 or the
+    digits of other scripts. Spaces around one count for nothing.
 
 An annotation folder is laid out as LLP's, and class names are spelled as the vocabulary does:
 
@@ -48,7 +50,7 @@ from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest, composed
-from valor.label_harvest.strict_json import MOST_SECONDS, plain_number
+from valor.label_harvest.strict_json import MOST_SECONDS
 
 from .names import join_names, name_splitter
 
@@ -154,7 +156,9 @@ def table_rows(path: Place, columns: Sequence[str]) -> Iterator[TableRow]:
         cells = _without_empty(found, len(columns))
         if any("\0" in cell for cell in cells):
             yield TableRow(line, tuple(found), f"expected text, got a zero byte in {found!r:.200}; is it damaged?")
-        elif cells[0].strip() and len(columns) <= len(cells) <= more:
+        elif cells[0] and cells[0] != cells[0].strip():
+            yield TableRow(line, tuple(found), f"expected a clip without white space around it, got {cells[0]!r:.200}")
+        elif cells[0] and len(columns) <= len(cells) <= more:
             yield TableRow(line, (composed(cells[0]), *cells[1 : len(columns)]))
         else:
             hint = "; put a tab behind the clip, also where it has no tags" if len(cells) < len(columns) == 2 else ""
@@ -176,11 +180,14 @@ def checked_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, tup
 
 def plain_seconds(cell: str) -> float | None:
     """The time a cell holds; None if it is no number from 0 to MOST_SECONDS, written plainly."""
-    try:
-        seconds = plain_number(cell, float)
-    except ValueError:
+    if _TIME.fullmatch(plain := cell.strip(" ")) is None:
         return None
-    return seconds if 0 <= seconds <= MOST_SECONDS else None
+    seconds = float(plain)
+    return seconds if seconds <= MOST_SECONDS else None
+
+
+_TIME = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+"""A time as it may be written."""
 
 
 def seconds_text(time: float) -> str:
@@ -238,14 +245,16 @@ def read_clip_list(path: Path) -> tuple[str, ...]:
     """Read the names of a list, one a line, blank lines passed over.
 
     Raises:
-        ValueError: It is no text, or a clip stands in it twice.
+        ValueError: It is no text, a clip stands in it twice, or white space around one.
         FileNotFoundError: There is no such file.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: expected a list of clips, one a line, got something else ({error})") from error
-    names = [composed(name) for name in (line.strip() for line in lines) if name]
+    names = [composed(name) for name in (line.removesuffix("\r") for line in lines) if name.strip()]
+    if spaced := next((name for name in names if name != name.strip()), None):
+        raise ValueError(f"{path}: expected clips without white space around them, got {spaced!r:.200}")
     check_unique(names, str(path))
     return tuple(names)
 

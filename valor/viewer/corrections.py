@@ -27,6 +27,7 @@ import math
 import os
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -140,6 +141,22 @@ class Corrections:
                 "choose another with corrections=DIR"
             )
         self.current = read_journal(folder / JOURNAL)
+        self._say_unknown()
+
+    def _say_unknown(self) -> None:
+        """Name the corrections that the page cannot show, and so drops."""
+        known, clips, lost = set(self.document.class_names), [], Counter[str]()
+        for clip_id, correction in self.current.items():
+            names = [event.class_name for event in correction.events or () if event.class_name not in known]
+            clips += [clip_id] if names else []
+            lost.update(names)
+        if lost:
+            named = ", ".join(f"{name} ({count})" for name, count in sorted(lost.items()))
+            _LOG.warning(
+                "%s: %d corrected events in %d clips, such as %s, are of classes that are not shown, %.300s: the page "
+                "leaves them out, no table is written of these clips, and saving one of them drops its events; open "
+                "it with all of these classes", self.folder / JOURNAL, lost.total(), len(clips), clips[0], named,
+            )  # fmt: skip
 
     def repair(self) -> None:
         """Write again what is made from the journal: a crash may have come between it and the tables."""
@@ -198,7 +215,9 @@ class Corrections:
             journal = self._held.enter_context(locked(path, busy))
         except LockedError as error:
             raise BusyError(str(error)) from None
-        self.current = read_journal(path)
+        before, self.current = self.current, read_journal(path)
+        if self.current != before:
+            self._say_unknown()
         self._journal = journal
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             self._write(b"\n")  # what a crash tore stays a line of its own
@@ -355,20 +374,23 @@ def write_correction_files(folder: Path, document: Document, corrected: Mapping[
 def all_events(document: Document, corrected: Mapping[str, Events], notes: Notes) -> dict[str, Events]:
     """Corrected events, and of clips that nobody touched their annotation, in the order of the document.
 
-    Clips that were corrected in another document of the same folder come last, or into `notes` where they have classes
-    that this document does not know.
+    Clips that were corrected in another document of the same folder come last. Those that were corrected with classes
+    that this document does not know come into `notes` alone.
     """
-    events = {}
+    events, known = {}, set(document.class_names)
+    strange = {clip_id for clip_id, found in corrected.items() if not {event.class_name for event in found} <= known}
     for clip in document.clips:
+        if clip.clip_id in strange:
+            continue
         if clip.clip_id in corrected:
             events[clip.clip_id] = corrected[clip.clip_id]
         elif clip.truth is not None:
             events[clip.clip_id] = events_of_mask(clip.truth, document.class_names, clip.segment_seconds)
     for clip_id, found in corrected.items():
-        if {event.class_name for event in found} <= set(document.class_names):
-            events.setdefault(clip_id, found)
-        else:
+        if clip_id in strange:
             notes[clip_id] = "corrected with other classes than are shown; it stays in the journal alone"
+        else:
+            events.setdefault(clip_id, found)
     return events
 
 
@@ -448,10 +470,15 @@ def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
 
 
 def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events], notes: Notes) -> None:
-    """Corrected clips as labels, and the others of pseudo labels as they were; none for clips of unlike length."""
+    """Corrected clips as labels, and the others of pseudo labels as they were; none for clips of unlike length.
+
+    What was corrected with classes that are not shown has been noted, and is no label.
+    """
     labels = next((row for row, system in enumerate(document.systems) if system.kind == "labels"), None)
     masks = {}
     for clip in document.clips:
+        if clip.clip_id in notes:
+            continue
         if clip.clip_id in corrected:
             masks[clip.clip_id] = mask_of_events(corrected[clip.clip_id], clip, document.class_names)
         elif labels is not None and (marks := clip.marks[labels]) is not None:

@@ -13,6 +13,7 @@ from valor.label_harvest.places.place import each, matching, place_of, rename, s
 
 
 def test_a_path_stays_a_path_and_an_address_of_a_file_becomes_one():
+    assert place_of("./gs:/b") == Path("gs:/b") and place_of("C:/b") == Path("C:/b")
     assert place_of("a/b") == Path("a/b") and place_of(Path("s3:/x")) == Path("s3:/x")
     assert place_of("file:///tmp/a%20b") == Path("/tmp/a b")
     assert str(place_of("S3://bucket//a/b/")) == "s3://bucket/a/b"
@@ -26,6 +27,7 @@ def test_a_path_stays_a_path_and_an_address_of_a_file_becomes_one():
         ("http://a/b", "media can be read from http://, and nothing else"),
         ("file://host/tmp", "three slashes"),
         ("s3://", "name the bucket"),
+        ("gs:/b/c", r"two slashes behind gs: \(as gs://BUCKET/PATH\); give ./gs:/b/c for a folder of that name"),
         ("s3://b/../c", "and no .."),
     ],
 )

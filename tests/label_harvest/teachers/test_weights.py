@@ -196,6 +196,17 @@ def test_an_archive_that_claims_more_than_it_has_or_a_part_twice_is_refused(tmp_
         read_state(tmp_path / "w.pt")
 
 
+def test_a_changed_bit_in_a_part_of_a_torch_file_is_refused_by_name(tmp_path):
+    path = tmp_path / "w.pt"
+    torch.save({"a": torch.arange(64.0)}, path)
+    whole = path.read_bytes()
+    at = whole.index(torch.arange(64.0).numpy().tobytes()) + 17
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    assert torch.load(path, weights_only=True)["a"].shape == (64,)  # which says nothing
+    with pytest.raises(ValueError, match=r"w\.pt: the checksum of its part w/data/0 differs, it is damaged; fetch"):
+        read_state(path)
+
+
 def test_files_without_tensors_and_missing_files_are_refused(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "w.pt")
     with pytest.raises(ValueError, match="expected a state dict of tensors, got dict without any"):

@@ -422,8 +422,10 @@ def test_stores_and_tables_may_lie_in_object_stores(monkeypatch):
     ("address", "told"),
     [
         ("ftp://a/b", "ftp:// is not supported, give a local path or one of s3://, gs://"),
+        ("ftp:/a/b", "an address has two slashes behind ftp:"),
         ("memory://a", "memory:// is gone when the command ends"),
         ("s3://", "name the bucket"),
+        ("s3:/bucket/a", "give ./s3:/bucket/a for a folder of that name"),
     ],
 )
 def test_other_addresses_are_refused_there_too(address, told, capsys, monkeypatch):

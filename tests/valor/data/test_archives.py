@@ -186,6 +186,20 @@ def test_damage_inside_a_member_leaves_no_half_file(tmp_path):
     assert contents(tmp_path / "out") == {}
 
 
+def test_a_damaged_zip_leaves_no_folder_that_it_made(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"CLIP/features/a.npy": bytes(range(256)) * 40})
+    with zipfile.ZipFile(path) as archive:
+        at = archive.getinfo("CLIP/features/a.npy").header_offset + 100
+    whole = path.read_bytes()
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :])
+    (tmp_path / "mine").mkdir()
+    for out in (tmp_path / "out", tmp_path / "mine"):
+        with pytest.raises(ValueError, match=r"a\.zip: a damaged archive"):
+            unpack(path, out, everything)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "mine"]
+    assert not list((tmp_path / "mine").iterdir())
+
+
 def test_names():
     assert is_archive("CLIP.zip") and is_archive("x.TAR.GZ") and not is_archive("checkpoint_best.pt")
     assert safe_path("a/b/c.npy") == "a/b/c.npy"

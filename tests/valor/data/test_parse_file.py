@@ -79,6 +79,41 @@ def test_missing_and_broken_files(tmp_path):
         read_parse(tmp_path / "half.json")
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"onset": 0.002}, "among them .* got "),
+        ({"prob": 0.1}, "among them "),
+        ({"class": "Dog", "modality": "smell"}, "expected one of audio, visual, got"),
+        ({"onset": "1"}, "events: onset"),
+        (None, "among them .* got "),
+    ],
+)
+def test_events_that_are_not_those_of_the_arrays_are_refused(tmp_path, caplog, change, said):
+    path = tmp_path / "p.json"
+    write_parse(path, toy_parse())
+    record = json.loads(path.read_text("utf-8"))
+    if change is None:
+        record["events"].pop()
+    elif "onset" in change and isinstance(change["onset"], float):
+        record["events"][0]["onset"] += change["onset"]
+    else:
+        record["events"][0] |= change
+    path.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(ValueError, match=said):
+        read_parse(path)
+    made = read_parse_without(path, record)
+    assert made.events and "lists no events" not in caplog.text
+    path.write_text(json.dumps(record | {"events": []}), encoding="utf-8")
+    assert read_parse(path).events == made.events and "lists no events" in caplog.text
+
+
+def read_parse_without(path, record):
+    """As a user makes events anew: the key is taken out."""
+    path.write_text(json.dumps({key: value for key, value in record.items() if key != "events"}), encoding="utf-8")
+    return read_parse(path)
+
+
 def test_events_are_runs_on_the_clock_of_the_container():
     parse = toy_parse(start=1.4)
     marked = parse.segment_probs >= 0.5

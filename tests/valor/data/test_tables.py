@@ -316,7 +316,9 @@ def test_a_manifest_names_what_is_wrong_with_it(tmp_path):
         read_manifest(plain(tmp_path / "t.csv", "filename\tevent_labels\n../a\tDog\n"), CLASSES)
 
 
-@pytest.mark.parametrize("cell", ["1_0", "\u0661", "\uff13", "", "x", "-1", "inf", "nan", "1e999"])
+@pytest.mark.parametrize(
+    "cell", ["1_0", "\u0661", "\uff13", "", "x", "-1", "-0", "+5", "inf", "nan", "1e999", "3\x1c", "1e", "."]
+)
 def test_times_are_plain_numbers(tmp_path, cell):
     assert plain_seconds(cell) is None
     path = plain(tmp_path / "audio.tsv", EVENTS.replace("\t3\t", f"\t{cell}\t"))
@@ -324,6 +326,34 @@ def test_times_are_plain_numbers(tmp_path, cell):
         read_event_table(path, CLASSES)
     with pytest.raises(ValueError, match=r"audio.tsv:2: expected seconds from the start"):
         read_prediction_tables(tmp_path, CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("cell", "time"), [("3", 3), ("3.", 3), (".5", 0.5), (" 1.50 ", 1.5), ("1e1", 10), ("1e-05", 1e-5)]
+)
+def test_times_as_programs_write_them(cell, time):
+    assert plain_seconds(cell) == time
+
+
+@pytest.mark.parametrize("space", [" ", "\x1c", "\x85", "\u2028", "\u00a0"])
+@pytest.mark.parametrize("name", ["clip-1{}", "{}clip-1"])
+def test_white_space_around_a_clip_is_refused_by_every_reader(tmp_path, name, space):
+    named = name.format(space)
+    tags = plain(tmp_path / "t.csv", CLIPS.replace("clip-1", named))
+    events = plain(tmp_path / "e.tsv", EVENTS.replace("clip-1", named))
+    readers = (
+        lambda: read_weak_table(tags, CLASSES),
+        lambda: read_manifest(tags, CLASSES),
+        lambda: read_clip_ids(tags),
+    )
+    for read in (*readers, lambda: read_event_table(events, CLASSES)):
+        with pytest.raises(ValueError, match="expected a clip without white space around it, got"):
+            read()
+    (tmp_path / "clips.txt").write_text(f"{named}\n\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="expected clips without white space around them, got"):
+        read_clip_list(tmp_path / "clips.txt")
+    (tmp_path / "clips.txt").write_bytes(b"clip-1\r\n \r\n")
+    assert read_clip_list(tmp_path / "clips.txt") == ("clip-1",)
 
 
 def test_times_read_back():

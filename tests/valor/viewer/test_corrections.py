@@ -297,6 +297,20 @@ def test_a_line_torn_by_a_crash_costs_that_line_alone(held, caplog):
     assert read_journal(held.folder / JOURNAL)["a_clip"].revision == 2
 
 
+def test_corrections_with_classes_that_are_not_shown_are_counted_and_named(held, caplog):
+    held.save(message(EVENT))
+    held.close()
+    line = {"clip": "a_clip", "events": [["Whale", "audio", 0.0, 1.0], EVENT, ["Whale", "visual", 0.0, 2.0]]}
+    with (held.folder / JOURNAL).open("a") as journal:
+        journal.write(json.dumps(line | {"checked": False, "revision": 2}) + "\n")
+    again = Corrections(held.folder, toy_document())
+    assert "2 corrected events in 1 clips, such as a_clip, are of classes that are not shown, Whale (2)" in caplog.text
+    again.repair()
+    assert "a_clip" in again.notes and "a_clip" not in (held.folder / "AVVP_test_pd.csv").read_text()
+    again.close()
+    assert len(read_journal(held.folder / JOURNAL)["a_clip"].events) == 3
+
+
 @pytest.mark.parametrize("line", [
     '{"clip": {"a": 1}, "revision": 2, "checked": true, "events": []}',
     '{"clip": "a_clip", "revision": "2", "checked": true, "events": []}',
