@@ -129,7 +129,7 @@ def test_the_command_itself_ends_cleanly_and_goes_on(videos, tmp_path, how):
     if how == signal.SIGINT:
         assert run.returncode == 130 and b"Traceback" not in err, err
         assert b"interrupted; run the same command again to go on" in err
-    done = typed("harvest", *given, "--store", tmp_path / "one", "--quiet")
+    done = typed("harvest", *given, "--store", tmp_path / "one", "--quiet", "--workers", "0")
     assert done.code == 3 and "22 clips (" in done.out
-    typed("harvest", *given, "--store", tmp_path / "two", "--quiet")
+    typed("harvest", *given, "--store", tmp_path / "two", "--quiet", "--workers", "0")
     assert digests(tmp_path / "one") == digests(tmp_path / "two")

@@ -15,6 +15,8 @@ from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.media import decode_pool, decoders
 
 CLIPS = ("a", "b", "c", "d", "e")
+HERE = ("--workers", "0")
+"""Where decoding is not what is tested: starting its processes takes longer."""
 
 
 @pytest.fixture
@@ -49,16 +51,16 @@ def test_counts_failures_and_the_folder_are_said(world, tmp_path):
 
 def test_many_failures_are_left_to_the_file(world, monkeypatch):
     monkeypatch.setattr(command, "MOST_LISTED", 0)
-    assert "no file of this name" not in typed(*world, "--quiet").out
+    assert "no file of this name" not in typed(*world, *HERE, "--quiet").out
 
 
 def test_a_share_says_which(world, tmp_path):
-    done = typed(*world, "--shard", "2/3", "--quiet")
+    done = typed(*world, *HERE, "--shard", "2/3", "--quiet")
     assert done.code == 0 and done.out.startswith("2 clips of share 2/3 of 5 (2 ok), 0 of them cached before; wrote ")
-    assert typed(*world, "--shard", "4/4", "--quiet").out.startswith(
+    assert typed(*world, *HERE, "--shard", "4/4", "--quiet").out.startswith(
         "0 clips of share 4/4 of 5 (none in this share), 0"
     )
-    assert typed(*world, "--quiet").out.startswith("5 clips (4 ok, 1 missing), 2 of them cached before")
+    assert typed(*world, *HERE, "--quiet").out.startswith("5 clips (4 ok, 1 missing), 2 of them cached before")
 
 
 def test_a_decoder_that_is_not_there_is_refused_before_anything_is_read_or_written(world, tmp_path, monkeypatch):
@@ -177,7 +179,7 @@ def test_some_failures_may_be_allowed(world, tmp_path):
         ("20%", 0, "no more than --allow-failures 20% (1)"),
         ("19.9%", 3, "more than --allow-failures 19.9% (0)"),
     ):
-        done = typed(*world, "--allow-failures", allowed, "--quiet")
+        done = typed(*world, *HERE, "--allow-failures", allowed, "--quiet")
         assert done.code == code and "1 clips failed; they are listed" in done.out
         assert said == "no_file" or done.out.splitlines()[-1] == said
         assert typed(*world, "--allow-failures", allowed, "--plan").code == code
@@ -229,7 +231,7 @@ def test_what_failed_in_shares_is_read_again_by_one_command(world, tmp_path):
 
 
 def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
-    typed(*world, "--shard", "1/3", "--quiet")
+    typed(*world, *HERE, "--shard", "1/3", "--quiet")
     done = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv", "--json")
     told = json.loads(done.out)
     assert (done.code, done.out.count("\n")) == (0, 1)

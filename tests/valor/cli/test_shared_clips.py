@@ -13,6 +13,7 @@ from valor.data.label_file import read_pseudo_labels
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.store.store import read_store
+from valor.label_harvest.teachers.clap_models import LaionCheckpoint
 from valor.parsers.build import build_parser
 from valor.training.predict import predict_split
 from valor.training.recipes import RECIPES
@@ -35,8 +36,11 @@ def harvested(shared: Path, tmp_path_factory: pytest.TempPathFactory):
     (folder / "clips.csv").write_text(f"filename\tevent_labels\n{rows}\n", encoding="utf-8")
     random = ("--checkpoint", "visual=random", "--checkpoint", "audio=random")
     options = ("--videos", shared / "clips", "--store", folder / "store", "--raw-maps", *random)
-    with pytest.MonkeyPatch.context() as patch:  # 2 of the 24 layers: test_clip.py runs them all
-        patch.setitem(open_clip.factory._MODEL_CONFIGS["ViT-L-14-quickgelu"]["vision_cfg"], "layers", 2)
+    with pytest.MonkeyPatch.context() as patch:  # 2 of up to 24 layers: test_clip.py and test_clap.py run them all
+        for part in ("vision_cfg", "text_cfg"):
+            patch.setitem(open_clip.factory._MODEL_CONFIGS["ViT-L-14-quickgelu"][part], "layers", 2)
+        few = {"layer_norm_eps": 1e-5, "num_hidden_layers": 2}
+        patch.setattr(LaionCheckpoint, "config", {"audio_config": {"enable_fusion": True}, "text_config": few})
         return folder, typed("harvest", folder / "clips.csv", *options, "--quiet")
 
 
