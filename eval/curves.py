@@ -221,7 +221,8 @@ def lowest_best_cut(scores: FloatArray, truth: BoolArray) -> tuple[float, float]
         ValueError: The arrays are not of one length of at least 1, or a score is NaN.
 
     Source:
-        Lai et al., CVPR 2025 (UWAV), and its code. Equal to the golden `uwav_threshold`, but where scores are equal.
+        Lai et al., CVPR 2025 (UWAV), and its code. Equal to the golden `uwav_threshold` and `uwav_labels`, but where
+        scores are equal.
 
     Example:
         >>> lowest_best_cut(np.array([0.9, 0.6, 0.4, 0.2]), np.array([True, True, False, False]))
@@ -231,10 +232,12 @@ def lowest_best_cut(scores: FloatArray, truth: BoolArray) -> tuple[float, float]
         raise ValueError(f"scores and truth must be [segments] without NaN, got {scores.shape} and {truth.shape}")
     order = np.argsort(scores, kind="stable")
     marked = np.arange(len(scores), 0, -1)  # by the cut below each score
-    hits = np.cumsum(truth[order][::-1])[::-1]
+    hits = np.cumsum(truth[order][::-1])[::-1].astype(np.float32)
     if not truth.any():
         return -np.inf, np.nan
-    f = 2 * hits / (marked + truth.sum())
+    precision, recall = hits / marked.astype(np.float32), hits / hits[0]
+    # In float32 and in this order, as published: of nearly equal cuts the last bit decides which is ahead.
+    f = 2 * precision * recall / np.where(hits > 0, precision + recall, 1)
     at = int(f.argmax())
     cut = -np.inf if at == 0 else (scores[order[at]] + scores[order[at - 1]]) / 2
     return float(cut), float(f[at])

@@ -9,7 +9,8 @@ Convention
         or a pair of these, one for audio and one for visual.
     The gate is a prediction of the parser, never the given tags.
     A threshold is one number, one per class, or one row per modality, of one number or one per class. It is compared
-    in the precision of the probabilities, so that a stored 0.45 reaches 0.45.
+    in the precision of the probabilities, so that a stored 0.45 reaches 0.45. Some published systems compare otherwise
+    (`COMPARISONS`), which tells only where a probability is its threshold.
     Two rules of equal values are equal, whatever their names. Scores under different rules are not comparable, so a
     score file keeps the record of its rule (`to_dict`) and a table prints it (`rule_text`).
     Where one probability must stand for two, for segment and gate (`gated_probs`) or for both modalities
@@ -28,6 +29,10 @@ from .events import MODALITIES, BoolArray, Float64Array, FloatArray
 
 GATES = ("clip", "modality", "none")
 """What a class must pass besides the segment threshold."""
+
+COMPARISONS = ("reach", "reach-double", "exceed")
+"""How a probability is held against a threshold: >= in the precision of the probability; >= in float64, where the
+float32 next to 0.45 does not reach 0.45 (thresholds that are an array of float64); or >."""
 
 Thresholds = float | tuple[float, ...] | tuple[tuple[float, ...], ...]
 """One for all; [C]; or [M] rows of one number or of C."""
@@ -50,25 +55,31 @@ class PostProcessing:
 
     An empty row says that the thresholds of that modality are yet to be given.
     """
+    comparison: str | tuple[str, ...] = "reach"
+    """How segments and gate are compared: reach, reach-double or exceed; or one for each modality."""
     preset: str | None = field(default=None, compare=False)
     """Name of the preset this is, for the record; two rules of equal values are equal whatever their names."""
 
     def __post_init__(self) -> None:
         """Refuse unknown gates and thresholds that are no probabilities."""
-        gates = tuple(self.gate) if isinstance(self.gate, list | tuple) else (self.gate,)
-        if not gates or any(gate not in GATES for gate in gates):
-            raise ValueError(f"gate must be one of {', '.join(GATES)}, got {self.gate!r:.80}")
+        for name, known in (("gate", GATES), ("comparison", COMPARISONS)):
+            value = getattr(self, name)
+            held = tuple(value) if isinstance(value, list | tuple) else (value,)
+            if not held or any(one not in known for one in held):
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r:.80}")
+            object.__setattr__(self, name, held[0] if len(set(held)) == 1 else held)
         if self.preset is not None and not isinstance(self.preset, str):
             raise ValueError(f"preset must be a name, got {self.preset!r:.80}")
-        object.__setattr__(self, "gate", gates[0] if len(set(gates)) == 1 else gates)
         for name in ("segment_threshold", "clip_threshold"):
             object.__setattr__(self, name, _plain(name, getattr(self, name)))
         if isinstance(self.segment_threshold, tuple) and () in self.segment_threshold:
             raise ValueError("segment_threshold must be whole, got a row without a number")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record a score file keeps: the three values as JSON knows them, and the name if it is a preset."""
+        """Return the record a score file keeps: the values as JSON knows them, and the name if it is a preset."""
         record = {name: _listed(getattr(self, name)) for name in ("segment_threshold", "gate", "clip_threshold")}
+        if self.comparison != "reach":
+            record["comparison"] = _listed(self.comparison)
         return record if self.preset is None else record | {"preset": self.preset}
 
     @staticmethod
@@ -81,12 +92,14 @@ class PostProcessing:
         needed = ("segment_threshold", "gate", "clip_threshold")
         if not isinstance(record, Mapping) or any(name not in record for name in needed):
             raise ValueError(f"a rule needs segment_threshold, gate and clip_threshold, got {record!r:.200}")
-        gate = record["gate"]
-        if isinstance(gate, list | tuple) and len(gate) != len(MODALITIES):
-            raise ValueError(
-                f"gate must be one for all or one for each of {len(MODALITIES)} modalities, got {gate!r:.80}"
-            )
-        return PostProcessing(**{name: record[name] for name in needed}, preset=record.get("preset"))
+        values = {name: record[name] for name in needed} | {"comparison": record.get("comparison", "reach")}
+        for name in ("gate", "comparison"):
+            value = values[name]
+            if isinstance(value, list | tuple) and len(value) != len(MODALITIES):
+                raise ValueError(
+                    f"{name} must be one for all or one for each of {len(MODALITIES)} modalities, got {value!r:.80}"
+                )
+        return PostProcessing(**values, preset=record.get("preset"))
 
 
 def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
@@ -118,6 +131,12 @@ def _listed(value: Any) -> Any:  # noqa: ANN401
 HAN_RULE = PostProcessing(preset="han")
 """Both thresholds 0.5 with the clip gate: what HAN, VALOR and this project report."""
 
+CMPAE_VISUAL_GATES = (
+    *(0.70, 0.40, 0.70, 0.30, 0.30, 0.70, 0.70, 0.60, 0.55, 0.70, 0.50, 0.70, 0.70),
+    *(0.70, 0.45, 0.45, 0.60, 0.55, 0.40, 0.55, 0.65, 0.40, 0.55, 0.70, 0.30),
+)
+"""Of the trained network CMPAE's authors give away, for the 25 classes of LLP; they lie in their repository."""
+
 PRESETS: dict[str, PostProcessing] = {
     "han": HAN_RULE,
     "valor": PostProcessing(preset="valor"),
@@ -125,20 +144,30 @@ PRESETS: dict[str, PostProcessing] = {
     "cmpae": PostProcessing(
         segment_threshold=0.25,
         gate="modality",
-        clip_threshold=((0.45,), ()),  # visual: per class, tuned on val between 0.25 and 0.70, never published
+        clip_threshold=((0.45,), ()),  # visual: per class, chosen on val for each trained network, from 0.25 to 0.70
+        comparison=("reach", "reach-double"),
         preset="cmpae",
+    ),
+    "cmpae-2023": PostProcessing(
+        segment_threshold=0.25,
+        gate="modality",
+        clip_threshold=((0.45,), CMPAE_VISUAL_GATES),
+        comparison=("reach", "reach-double"),
+        preset="cmpae-2023",
     ),
     "coleaf": PostProcessing(segment_threshold=0.25, gate="modality", clip_threshold=0.52, preset="coleaf"),
     "mm-cse": PostProcessing(gate=("clip", "modality"), preset="mm-cse"),
+    "nrep": PostProcessing(segment_threshold=0.25, gate="modality", clip_threshold=0.45, preset="nrep"),
+    "uwav": PostProcessing(comparison="exceed", preset="uwav"),
 }
 """The post-processing of published systems, from their code. Scores under different ones are not comparable.
 
 MGN uses that of han, LSLD that of jomold.
 """
 
-NOT_PUBLISHED = (
-    "needs the thresholds of the visual gate, one per class: they were tuned on val and are not published; "
-    "give them, or a file of `valor calibrate --criterion clip-f`"
+OF_ITS_OWN = (
+    "needs the thresholds of the visual gate, one per class, which are chosen on val for each trained network; "
+    "give them, or a file of `valor calibrate --criterion clip-f` (those of the published network are in cmpae-2023)"
 )
 """Why the preset cmpae is no whole rule by itself."""
 
@@ -163,7 +192,7 @@ def preset(name: str, *, visual_clip_thresholds: Sequence[float] | None = None) 
     if is_complete(rule) and visual_clip_thresholds is None:
         return rule
     if is_complete(rule) or visual_clip_thresholds is None:
-        known = "is complete and takes no thresholds" if is_complete(rule) else NOT_PUBLISHED
+        known = "is complete and takes no thresholds" if is_complete(rule) else OF_ITS_OWN
         raise ValueError(f"the preset {name} {known}")
     return fill(rule, [(), visual_clip_thresholds])
 
@@ -199,9 +228,10 @@ def rule_text(record: Mapping[str, Any]) -> str:
     if record["segment_threshold"] is None:
         return "decisions as predicted" + rounded
     gate = record["gate"] if isinstance(record["gate"], str) else " and ".join(record["gate"])
-    opened = "" if gate == "none" else f" >= {_range(record['clip_threshold'])}"
+    sign = ">" if record.get("comparison") == "exceed" else ">="
+    opened = "" if gate == "none" else f" {sign} {_range(record['clip_threshold'])}"
     name = f"{record['preset']}: " if record.get("preset") else ""
-    return f"{name}segments >= {_range(record['segment_threshold'])}, gate {gate}{opened}{rounded}"
+    return f"{name}segments {sign} {_range(record['segment_threshold'])}, gate {gate}{opened}{rounded}"
 
 
 def _range(thresholds: Any) -> str:  # noqa: ANN401
@@ -249,7 +279,12 @@ def decide(
     """
     check_probs("segment_probs", segment_probs, ("clips", "segments", "modalities", "classes"))
     limits = spread_thresholds("segment_threshold", options.segment_threshold, segment_probs.shape[2:])
-    marked: BoolArray = segment_probs >= limits.astype(segment_probs.dtype)
+    how = comparisons(options, segment_probs.shape[2])
+    marked: BoolArray = (
+        _passes(segment_probs, limits, how[0])
+        if len(set(how)) == 1
+        else np.stack([_passes(segment_probs[:, :, m], limits[m], how[m]) for m in range(len(limits))], axis=2)
+    )
     is_open = open_gates(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, options=options)
     if is_open is not None:
         marked &= is_open[:, np.newaxis]
@@ -281,11 +316,33 @@ def open_gates(
         return None
     gated = gate_probs(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, gate=options.gate)
     limits = spread_thresholds("clip_threshold", options.clip_threshold, segment_probs.shape[2:])
+    how = comparisons(options, segment_probs.shape[2])
     is_open = np.ones((len(segment_probs), *limits.shape), dtype=np.bool_)
     for modality, probs in enumerate(gated):
         if probs is not None:
-            is_open[:, modality] = probs >= limits[modality].astype(probs.dtype)
+            is_open[:, modality] = _passes(probs, limits[modality], how[modality])
     return is_open
+
+
+def comparisons(options: PostProcessing, num_modalities: int) -> tuple[str, ...]:
+    """Say how the probabilities of each modality are compared.
+
+    Raises:
+        ValueError: The rule has another number of comparisons than there are modalities.
+    """
+    how = options.comparison
+    found = (how,) * num_modalities if isinstance(how, str) else how
+    if len(found) != num_modalities:
+        raise ValueError(f"comparison must be one for all or one for each of {num_modalities} modalities, got {how!r}")
+    return found
+
+
+def _passes(probs: FloatArray, limits: Float64Array, how: str) -> BoolArray:
+    """Hold probabilities [.., C] against thresholds [C]."""
+    if how == "reach-double":
+        return np.asarray(probs.astype(np.float64) >= limits)
+    limits_as_probs = limits.astype(probs.dtype)
+    return np.asarray(probs > limits_as_probs if how == "exceed" else probs >= limits_as_probs)
 
 
 def gate_probs(
@@ -351,7 +408,7 @@ def spread_thresholds(name: str, thresholds: Thresholds, shape: tuple[int, ...])
     """
     rows = thresholds if isinstance(thresholds, tuple) else (thresholds,)
     if any(row == () for row in rows):
-        raise ValueError(f"{name}: this rule {NOT_PUBLISHED}")
+        raise ValueError(f"{name}: this rule {OF_ITS_OWN}")
     spread = np.empty(shape)
     try:
         if isinstance(rows[0], tuple) and len(rows) != shape[0]:

@@ -1,6 +1,7 @@
 """The hybrid attention encoder: every segment looks along its own stream and across to the other one."""
 
 import copy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -130,6 +131,11 @@ class HybridLayer(nn.Module):
         heard = self._update(audio, visual, valid)
         return heard, self._update(visual, heard if self.update_order == "audio-first" else audio, valid)
 
+    def along(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Update one stream without any other: the layer without its cross-attention, float [B, T, D]."""
+        query = self.attention_norm(x) if self.norm_order == "pre" else x
+        return self._close(x + self._drop(self.self_attention(query, None, valid)))
+
     def weights(self) -> LayerWeights:
         """The parameters, in the order of `valor.parsers.cpu.fused`."""
         along, across = self.self_attention, self.cross_attention
@@ -150,7 +156,10 @@ class HybridLayer(nn.Module):
         query = self.attention_norm(x) if self.norm_order == "pre" else x
         across = self._drop(self.cross_attention(query, other, valid))
         along = self._drop(self.self_attention(query, None, valid))
-        x = x + across + along  # [B, T, D]
+        return self._close(x + across + along)
+
+    def _close(self, x: Tensor) -> Tensor:
+        """What follows the attentions, float [B, T, D]."""
         if self.norm_order == "pre":
             return x + self._feed_forward(self.feedforward_norm(x))
         x = self.attention_norm(x)
@@ -197,3 +206,10 @@ class HybridEncoder(nn.Module):
         for layer in self.layers:
             audio, visual = layer(audio, visual, valid)
         return self.audio_norm(audio), self.visual_norm(visual)
+
+    def along(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
+        """Encode the stream of modality 0 or 1 with the same weights, but without cross-attention; float [B, T, D]."""
+        for layer in self.layers:
+            stream = cast(HybridLayer, layer).along(stream, valid)
+        closed: Tensor = (self.visual_norm if modality else self.audio_norm)(stream)
+        return closed

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import cast
 
 import torch
 
 from .cpu.products import Dense
-from .hybrid import HybridParser, Stem
-from .options import ENCODERS, OWN, POOLINGS, Builder, ParserOptions
-from .perceptron import Passed, Perceptron
+from .hybrid import HybridParser
+from .options import ENCODERS, NETWORKS, OWN, POOLINGS, STEMS, Builder, ParserOptions
 
 
 def build_parser(
@@ -34,6 +34,10 @@ def build_parser(
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return build_parser(options, encoder=encoder, pooling=pooling)
+    if (whole := NETWORKS[options.network]) is not None:
+        if encoder or pooling or (options.encoder, options.pooling) != (ParserOptions.encoder, ParserOptions.pooling):
+            raise ValueError(f"the network {options.network!r} brings its own encoder and pooling; leave them out")
+        return cast(HybridParser, whole(options))
     make_encoder = encoder or _known(ENCODERS, "encoder", options.encoder)
     make_pooling = pooling or _known(POOLINGS, "pooling", options.pooling)
     named = replace(
@@ -44,8 +48,9 @@ def build_parser(
     width = options.hidden_width
     classifier = Dense(width, options.num_classes)
     pool = make_pooling(named)
-    stem = _build_stem(options)
-    return HybridParser(stem, make_encoder(named), classifier, pool, options=named)
+    stem = STEMS[options.stem](options)
+    dropout = options.visual_dropout
+    return HybridParser(stem, make_encoder(named), classifier, pool, visual_dropout=dropout, options=named)
 
 
 def options_of(parser: HybridParser) -> ParserOptions:
@@ -59,7 +64,7 @@ def options_of(parser: HybridParser) -> ParserOptions:
             "this parser was put together from parts by hand, and nothing says how to build it again; build it with "
             "valor.parsers.build.build_parser, or give HybridParser its options"
         )
-    return parser.options
+    return cast(ParserOptions, parser.options)
 
 
 def own_name(builder: Builder) -> str:
@@ -74,18 +79,3 @@ def _known(kinds: Mapping[str, Builder], kind: str, name: str) -> Builder:
             f"built; give it again ({kind}=), or under its name in a file of your own parts"
         )
     return kinds[name]
-
-
-def _build_stem(options: ParserOptions) -> Stem:
-    width = options.hidden_width
-    if options.stem == "perceptron":
-        seen = options.visual_width + options.motion_width
-        heard = Perceptron((options.audio_width, 2 * width, width))
-        if not options.motion_width:
-            return Stem(heard, Passed(options.visual_width))
-        fusion = Perceptron((seen, *[2 * width] * (options.fusion_layers - 1), width))
-        return Stem(heard, Passed(options.visual_width), Passed(options.motion_width), fusion)
-    audio, visual = Dense(options.audio_width, width), Dense(options.visual_width, width)
-    if not options.motion_width:
-        return Stem(audio, visual)
-    return Stem(audio, visual, Dense(options.motion_width, width), Dense(2 * width, width))

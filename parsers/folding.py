@@ -16,8 +16,11 @@ CLAP_TOKENS = 64
 """Tokens of a HTSAT map: two frequency halves (slow index) by 32 time steps (fast index)."""
 CLAP_SEGMENTS = 10
 """Segments a HTSAT map of one ten-second clip is folded to."""
-_HALVES = 2
-_TIME_STEPS = CLAP_TOKENS // _HALVES
+CLAP_HALVES = 2
+"""Frequency halves of a HTSAT map."""
+MAP_ROWS = -(-CLAP_TOKENS // CLAP_SEGMENTS)
+"""Tokens that `lay_clap_map` lays into a segment."""
+_TIME_STEPS = CLAP_TOKENS // CLAP_HALVES
 _UPSAMPLING = 32
 _SHARPNESS = -0.75
 
@@ -36,8 +39,19 @@ def clap_pool_matrix(dtype: torch.dtype = torch.float64) -> Tensor:
         The audio stem of VALOR++ (NeurIPS 2023): bicubic x32 along time, mean over the two halves, ten overlapping
         means over [floor(102.4 i), ceil(102.4 (i + 1))). Equal to the golden matrix to 1e-15.
     """
-    over_time = _window_means(_TIME_STEPS * _UPSAMPLING, CLAP_SEGMENTS) @ _bicubic_upsampling(_TIME_STEPS, _UPSAMPLING)
-    return (over_time / _HALVES).repeat(1, _HALVES).to(dtype)
+    return (clap_window_means() @ clap_upsampling() / CLAP_HALVES).repeat(1, CLAP_HALVES).to(dtype)
+
+
+@cache
+def clap_upsampling(dtype: torch.dtype = torch.float64) -> Tensor:
+    """Weights that turn the 32 time steps of one frequency half into 1,024 places, float [1024, 32]; rows sum to 1."""
+    return _bicubic_upsampling(_TIME_STEPS, _UPSAMPLING).to(dtype)
+
+
+@cache
+def clap_window_means(dtype: torch.dtype = torch.float64) -> Tensor:
+    """Weights that turn the 1,024 places of a half into ten segments, float [10, 1024]; rows sum to 1."""
+    return _window_means(_TIME_STEPS * _UPSAMPLING, CLAP_SEGMENTS).to(dtype)
 
 
 def fold_clap_map(tokens: Tensor) -> Tensor:
@@ -76,6 +90,29 @@ def fold_frames(frames: Tensor, num_segments: int) -> Tensor:
             f"got {tuple(frames.shape)}"
         )
     return frames.reshape(*frames.shape[:-2], num_segments, -1, frames.shape[-1]).mean(dim=-2)
+
+
+def lay_clap_map(tokens: Tensor) -> Tensor:
+    """Lay the tokens of HTSAT maps into ten rows as they are, for networks that cannot take them folded.
+
+    Args:
+        tokens: float [..., 64, D].
+
+    Returns:
+        float [..., 10, 7 D]: row i holds the tokens 7 i to 7 i + 6, which are not those of second i; zeros follow the
+        last token. `valor.parsers.stems` takes them out again.
+    """
+    if tokens.dim() < 2 or tokens.shape[-2] != CLAP_TOKENS:
+        raise ValueError(f"an audio map must be float [..., {CLAP_TOKENS}, D], got {tuple(tokens.shape)}")
+    padded = torch.nn.functional.pad(tokens, (0, 0, 0, CLAP_SEGMENTS * MAP_ROWS - CLAP_TOKENS))
+    return padded.reshape(*tokens.shape[:-2], CLAP_SEGMENTS, MAP_ROWS * tokens.shape[-1])
+
+
+def lay_frames(frames: Tensor, num_segments: int) -> Tensor:
+    """Lay the frames of each segment side by side: float [..., T * F, D] to [..., T, F * D]."""
+    if frames.dim() < 2 or num_segments < 1 or frames.shape[-2] == 0 or frames.shape[-2] % num_segments:
+        raise ValueError(f"frames must be float [..., T * F, D] with T = {num_segments}, got {tuple(frames.shape)}")
+    return frames.reshape(*frames.shape[:-2], num_segments, -1)
 
 
 def _bicubic_upsampling(steps: int, factor: int) -> Tensor:

@@ -6,12 +6,12 @@ Shape legend: B clips of a batch, T segments, M modalities (audio, visual), C cl
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
-from .options import ParserOptions
+from .cpu.dropout import drop
 from .perceptron import Passed, Perceptron
 from .pooling import PooledProbs
 
@@ -33,7 +33,7 @@ class ParserOutput:
     modality_probs: Tensor
     """float [B, M, C] in [0, 1], pooled over the segments of one modality."""
     features: Tensor
-    """float [B, T, M, D], the encoded streams the logits were read off."""
+    """float [B, T, M, D], the encoded streams the logits were read off, before any dropout of theirs."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong to one batch."""
@@ -77,6 +77,11 @@ class Stem(nn.Module):
         self.motion = motion
         self.fusion = fusion
 
+    def input_widths(self) -> dict[str, int | None]:
+        """Features per segment each input must have; None where there is no such input."""
+        layers = {"audio": self.audio, "visual": self.visual, "motion": self.motion}
+        return {name: None if layer is None else layer.in_features for name, layer in layers.items()}
+
     def forward(self, audio: Tensor, visual: Tensor, motion: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Project.
 
@@ -105,19 +110,24 @@ class HybridParser(nn.Module):
 
     def __init__(
         self,
-        stem: Stem,
+        stem: nn.Module,
         encoder: nn.Module,
         classifier: nn.Linear,
         pooling: nn.Module,
         *,
-        options: ParserOptions | None = None,
+        visual_dropout: float = 0.0,
+        options: Any = None,
     ) -> None:
-        """Take the parts, and the options they were made from.
+        """Take the parts, and the options they were made from (`valor.parsers.options.ParserOptions`).
 
         `valor.parsers.build.build_parser` makes both. Without options a parser answers, and cannot be saved.
         """
         super().__init__()
         self.options = options
+        self.crossed = True
+        """Whether `forward` lets each stream look at the other; a method may switch that off for a time."""
+        self.visual_dropout = visual_dropout
+        """Probability of dropout on the visual stream before the heads."""
         self.stem = stem
         self.encoder = encoder
         self.classifier = classifier
@@ -141,12 +151,46 @@ class HybridParser(nn.Module):
         Raises:
             ValueError: The inputs do not fit one another or the parser.
         """
+        if not self.crossed:
+            return self.answer_alone(audio, visual, motion, valid)
+        heard, seen = self.encoder(*self.streams(audio, visual, motion, valid), valid)  # [B, T, D] each
+        return self._answer(heard, seen, valid)
+
+    def answer_alone(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> ParserOutput:
+        """Parse as `forward` does, with each stream encoded by itself: the same weights without cross-attention.
+
+        Raises:
+            ValueError: As `forward`, or the encoder has no method `along`.
+        """
+        streams = self.streams(audio, visual, motion, valid)
+        heard, seen = self.encoded_alone(streams, valid)
+        return self._answer(heard, seen, valid)
+
+    def streams(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Audio and visual stream of the encoder, float [B, T, D] each; arguments and errors as in `forward`."""
         self._check(audio, visual, motion, valid)
-        heard, seen = self.encoder(*self.stem(audio, visual, motion), valid)  # [B, T, D] each
+        return cast(tuple[Tensor, Tensor], self.stem(audio, visual, motion))
+
+    def encoded_alone(self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Both streams encoded without cross-attention, float [B, T, D] each."""
+        along = getattr(self.encoder, "along", None)
+        if along is None:
+            raise ValueError("this encoder cannot encode a stream without the other; it needs a method `along`")
+        return along(streams[0], 0, valid), along(streams[1], 1, valid)
+
+    def _answer(self, heard: Tensor, seen: Tensor, valid: Tensor | None) -> ParserOutput:
+        """Heads and pooling on the encoded streams [B, T, D]."""
         features = torch.stack((heard, seen), dim=2)  # [B, T, M, D]
-        logits = self.classifier(features)  # [B, T, M, C]
+        shown = features
+        if self.training and self.visual_dropout:
+            shown = torch.stack((heard, drop(seen, self.visual_dropout, training=True)), dim=2)
+        logits = self.classifier(shown)  # [B, T, M, C]
         probs = logits.sigmoid()
-        pooled = cast(PooledProbs, self.pooling(features, probs, valid))
+        pooled = cast(PooledProbs, self.pooling(shown, probs, valid))
         return ParserOutput(logits, probs, pooled.clip, pooled.modality, features)
 
     def encode_alone(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
@@ -160,14 +204,12 @@ class HybridParser(nn.Module):
         return cast(tuple[Tensor, Tensor], self.encoder(stream, stream, valid))[modality]
 
     def _check(self, audio: Tensor, visual: Tensor, motion: Tensor | None, valid: Tensor | None) -> None:
-        for name, given, projection in (
-            ("audio", audio, self.stem.audio),
-            ("visual", visual, self.stem.visual),
-            ("motion", motion, self.stem.motion),
-        ):
-            if given is None or projection is None:
+        widths = cast(Stem, self.stem).input_widths()
+        for name, given in (("audio", audio), ("visual", visual), ("motion", motion)):
+            width = widths[name]
+            if given is None or width is None:
                 continue  # the stem refuses a mismatch
-            expected = (*audio.shape[:2], projection.in_features)
+            expected = (*audio.shape[:2], width)
             if tuple(given.shape) != expected:
                 raise ValueError(
                     f"{name} features must be [clips, segments, features] = {expected}, got {tuple(given.shape)}; "

@@ -9,6 +9,7 @@ from torch.nn import functional
 from .hybrid import ParserOutput
 
 _SMALLEST_PROB = 1e-7
+_CONTRAST_TEMPERATURE = 0.2
 
 
 class LossTerms(NamedTuple):
@@ -121,6 +122,52 @@ def pseudo_label_loss(
     if valid is not None:
         segment_logits, pseudo_labels = segment_logits[valid], pseudo_labels[valid]  # [valid segments, C]
     return functional.binary_cross_entropy_with_logits(segment_logits, pseudo_labels, weight=weights)
+
+
+def contrast_loss(audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Whether what is heard in a second is more like what is seen in it than like what is seen in others of the clip.
+
+    Args:
+        audio: float [B, T, D], encoded.
+        visual: float [B, T, D].
+        valid: bool [B, T], True where a segment exists; None when all do.
+
+    Returns:
+        Scalar, the mean over clips and segments of `choice_loss` of the cosines over 0.2.
+
+    Source:
+        Codes of JoMoLD, ECCV 2022, CMPAE and NREP.
+    """
+    logits = similarities(audio, visual)  # [B, T, T]
+    right = torch.arange(audio.shape[1], device=audio.device).expand(audio.shape[:2])  # [B, T]
+    if valid is None:
+        return choice_loss(logits, right)
+    return choice_loss(logits.masked_fill(~valid[:, None], float("-inf"))[valid], right[valid])
+
+
+def similarities(audio: Tensor, visual: Tensor) -> Tensor:
+    """Cosines over 0.2 of each second heard with each second seen of the same clip, float [B, T, T]."""
+    cosines = functional.normalize(audio, dim=-1) @ functional.normalize(visual, dim=-1).transpose(1, 2)
+    return cosines / _CONTRAST_TEMPERATURE
+
+
+def choice_loss(logits: Tensor, right: Tensor, smoothing: float = 0.1) -> Tensor:
+    """The negative logarithm of the probability of the right one among several, a share of it taken from the others.
+
+    The share is inside the logarithm: -log((1 - smoothing) p_right + smoothing / (S - 1) * sum of the others).
+
+    Args:
+        logits: float [..., S].
+        right: int64 [...].
+        smoothing: What the others have together.
+
+    Returns:
+        Scalar, the mean.
+    """
+    probs = logits.softmax(dim=-1)
+    chosen = probs.gather(-1, right[..., None])[..., 0]
+    others = max(logits.shape[-1] - 1, 1)
+    return -((1 - smoothing) * chosen + smoothing / others * (probs.sum(dim=-1) - chosen)).log().mean()
 
 
 def loss_terms(

@@ -8,6 +8,9 @@ method alone(stream [B, T, D], modality 0 or 1, valid) -> [B, T, D].
 A pooling is called with (features [B, T, M, D], segment_probs [B, T, M, C], valid [B, T] or None) and answers
 `valor.parsers.pooling.PooledProbs`.
 
+A stem brings the features of a clip to the streams of the encoder, see `valor.parsers.stems`. A network is the whole: a
+module below `valor.parsers.hybrid.HybridParser` that may have other parts and answer more than ParserOutput.
+
 Each has a name in a dict below, with the function that builds it from the options.
 """
 
@@ -18,16 +21,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-    from .blocks import Sizes
-
 NORM_ORDERS = ("post", "pre")
 """Where a layer normalises: after each residual sum, or the query before it."""
 
 UPDATE_ORDERS = ("audio-first", "together")
 """Which audio the visual stream attends to: the updated one, or that before the layer."""
-
-STEMS = ("linear", "perceptron")
-"""How features are brought to the width of the encoder, see `valor.parsers.build`."""
 
 OWN = "own:"
 """How the name of a part begins that was given to `valor.parsers.build.build_parser` as an object."""
@@ -46,7 +44,7 @@ class ParserOptions:
     hidden_width: int = 512
     """Width of the encoder."""
     num_layers: int = 1
-    """Layers of the encoder; of `mtcn`, how often its one layer is applied."""
+    """Hybrid attention layers."""
     num_heads: int = 8
     """Attention heads; divides hidden_width."""
     feedforward_width: int = 1024
@@ -62,73 +60,66 @@ class ParserOptions:
     pooling: str = "attentive"
     """A key of POOLINGS: `attentive`, `linear-softmax` or `max`, see valor.parsers.pooling."""
     encoder: str = "hybrid"
-    """A key of ENCODERS: `hybrid`, see valor.parsers.attention; `uavm`, `mbt`, `joint`, `tcaf`, `mtcn` or `sft`, see
-    valor.parsers.encoders."""
-    fusion_layer: int = 0
-    """Layers of each stream by itself, before those it shares (`uavm`) or in which the streams meet (`mbt`, `sft`)."""
-    num_latents: int = 4
-    """Vectors that the streams of `mbt` exchange; 0 lets each look at all of the other."""
-    max_segments: int = 10
-    """Positions that `uavm`, `mbt`, `mtcn` and `sft` learn; longer clips are refused."""
+    """A key of ENCODERS: `hybrid`, see valor.parsers.attention."""
     stem: str = "linear"
-    """`linear`: every input through a layer of its own, and one that joins appearance and motion. `perceptron`, as UWAV
-    has it: audio through two layers, appearance and motion joined as they are."""
+    """A key of STEMS. `linear`: every input through a layer of its own, and one that joins appearance and motion.
+    `perceptron`, as UWAV has it: audio through two layers, appearance and motion joined as they are. `elu`, as NREP and
+    CMPAE have it: an ELU behind every layer."""
     fusion_layers: int = 1
     """Layers that join appearance and motion in a `perceptron` stem."""
     head_layers: int = 1
     """Layers of each head of attentive pooling."""
+    network: str = "hybrid"
+    """A key of NETWORKS: `hybrid`; `for-against`, NREP's; or `presence`, CMPAE's."""
+    visual_frames: int = 1
+    """Frames visual_width is made of, which the stem `elu` projects one by one; 8 for ResNet-152 with
+    features.unfolded."""
+    audio_map: bool = False
+    """Whether audio features are whole HTSAT maps (features.unfolded, audio_width 5376), which the stem `elu` bends
+    before it folds them."""
+    visual_dropout: float = 0.0
+    """Probability in [0, 1) of dropout on the visual stream between encoder and heads."""
 
     def __post_init__(self) -> None:
         """Refuse options no parser can be built from."""
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("motion_width", "fusion_layer", "num_latents") else 1
+            least = 0 if field.name == "motion_width" else 1
             if field.type is int and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{field.name} must be a whole number of at least {least}, got {value!r}")
         if self.hidden_width % self.num_heads:
             raise ValueError(f"num_heads must divide hidden_width {self.hidden_width}, got {self.num_heads}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        if self.stem == "perceptron" and not self.motion_width and self.visual_width != self.hidden_width:
-            raise ValueError(
-                "a perceptron stem without a motion stream takes visual features as they are: hidden_width must be "
-                f"visual_width {self.visual_width}, got {self.hidden_width}"
-            )
-        if self.stem == "linear" and self.fusion_layers != 1:
-            raise ValueError(f"fusion_layers is an option of stem=perceptron, got {self.fusion_layers} of a linear one")
-        if self.head_layers != 1 and self.pooling != "attentive":
-            raise ValueError(f"head_layers is an option of pooling=attentive, got {self.head_layers} of {self.pooling}")
+        for name in ("dropout", "visual_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         choices: dict[str, tuple[str, ...]] = {
-            "stem": STEMS,
             "norm_order": NORM_ORDERS,
             "update_order": UPDATE_ORDERS,
             "pooling": tuple(POOLINGS),
             "encoder": tuple(ENCODERS),
+            "network": tuple(NETWORKS),
+            "stem": tuple(STEMS),
         }
         for name, known in choices.items():
             value = getattr(self, name)
             is_own = name in ("pooling", "encoder") and isinstance(value, str) and value.startswith(OWN)
             if value not in known and not is_own:
                 raise ValueError(f"{name} must be one of {known}, got {value!r}")
-        self._check_encoder()
+        self._check_stem()
 
-    def _check_encoder(self) -> None:
-        """Refuse what the encoder makes nothing of; one of somebody's own may use any option."""
-        for field in fields(self):
-            users = OF_ENCODERS.get(field.name)
-            if users is None or self.encoder in users or self.encoder not in _OURS:
-                continue
-            if (value := getattr(self, field.name)) != field.default:
-                raise ValueError(
-                    f"{field.name} is an option of encoder={' or '.join(users)}, got {value!r} of {self.encoder}"
-                )
-        if self.fusion_layer > self.num_layers:
-            raise ValueError(f"fusion_layer must be at most num_layers {self.num_layers}, got {self.fusion_layer}")
-        if self.encoder == "mbt" and self.num_latents and self.num_layers - self.fusion_layer == 1:
+    def _check_stem(self) -> None:
+        """Refuse options of another stem or pooling."""
+        if self.stem == "perceptron" and not self.motion_width and self.visual_width != self.hidden_width:
             raise ValueError(
-                "encoder=mbt exchanges nothing in one fused layer, whose latents are written and never read: "
-                f"num_layers must be fusion_layer, or at least 2 more, got {self.num_layers} and {self.fusion_layer}"
+                "a perceptron stem without a motion stream takes visual features as they are: hidden_width must be "
+                f"visual_width {self.visual_width}, got {self.hidden_width}"
             )
+        if self.stem != "perceptron" and self.fusion_layers != 1:
+            raise ValueError(f"fusion_layers is an option of stem=perceptron, got {self.fusion_layers} of {self.stem}")
+        if self.head_layers != 1 and self.pooling != "attentive":
+            raise ValueError(f"head_layers is an option of pooling=attentive, got {self.head_layers} of {self.pooling}")
+        if self.stem != "elu" and (self.visual_frames > 1 or self.audio_map):
+            raise ValueError("visual_frames and audio_map are for the stem elu; others take features folded")
 
 
 def _hybrid(options: ParserOptions) -> "nn.Module":
@@ -143,61 +134,6 @@ def _hybrid(options: ParserOptions) -> "nn.Module":
         update_order=options.update_order,
     )
     return HybridEncoder(layer, options.num_layers)
-
-
-def _sizes(options: ParserOptions) -> "Sizes":
-    """Of the blocks that the other encoders are made of."""
-    from .blocks import Sizes
-
-    return Sizes(options.hidden_width, options.num_heads, options.feedforward_width, dropout=options.dropout)
-
-
-def _uavm(options: ParserOptions) -> "nn.Module":
-    from .encoders.uavm import UavmEncoder
-
-    shared = options.num_layers - options.fusion_layer
-    return UavmEncoder(
-        _sizes(options), own_layers=options.fusion_layer, shared_layers=shared, max_segments=options.max_segments
-    )
-
-
-def _mbt(options: ParserOptions) -> "nn.Module":
-    from .encoders.mbt import MbtEncoder
-
-    return MbtEncoder(
-        _sizes(options),
-        options.num_layers,
-        fusion_layer=options.fusion_layer,
-        num_latents=options.num_latents,
-        max_segments=(options.max_segments, options.max_segments),
-    )
-
-
-def _joint(options: ParserOptions) -> "nn.Module":
-    from .encoders.joint import JointEncoder
-
-    return JointEncoder(_sizes(options), options.num_layers)
-
-
-def _tcaf(options: ParserOptions) -> "nn.Module":
-    from .encoders.tcaf import TcafEncoder
-
-    return TcafEncoder(_sizes(options), options.num_layers)
-
-
-def _mtcn(options: ParserOptions) -> "nn.Module":
-    from .encoders.mtcn import MtcnEncoder
-
-    return MtcnEncoder(_sizes(options), options.num_layers, max_segments=options.max_segments)
-
-
-def _sft(options: ParserOptions) -> "nn.Module":
-    from .encoders.sft import SftEncoder
-
-    after = options.num_layers - options.fusion_layer
-    return SftEncoder(
-        _sizes(options), layers_before=options.fusion_layer, layers_after=after, max_segments=options.max_segments
-    )
 
 
 def _attentive(options: ParserOptions) -> "nn.Module":
@@ -218,34 +154,65 @@ def _max(options: ParserOptions) -> "nn.Module":
     return MaxPooling()
 
 
+def _linear_stem(options: ParserOptions) -> "nn.Module":
+    from .cpu.products import Dense
+    from .hybrid import Stem
+
+    width = options.hidden_width
+    audio, visual = Dense(options.audio_width, width), Dense(options.visual_width, width)
+    if not options.motion_width:
+        return Stem(audio, visual)
+    return Stem(audio, visual, Dense(options.motion_width, width), Dense(2 * width, width))
+
+
+def _perceptron_stem(options: ParserOptions) -> "nn.Module":
+    from .hybrid import Stem
+    from .perceptron import Passed, Perceptron
+
+    width, seen = options.hidden_width, options.visual_width + options.motion_width
+    heard = Perceptron((options.audio_width, 2 * width, width))
+    if not options.motion_width:
+        return Stem(heard, Passed(options.visual_width))
+    fusion = Perceptron((seen, *[2 * width] * (options.fusion_layers - 1), width))
+    return Stem(heard, Passed(options.visual_width), Passed(options.motion_width), fusion)
+
+
+def _elu_stem(options: ParserOptions) -> "nn.Module":
+    from .stems import EluStem
+
+    widths = (options.audio_width, options.visual_width, options.motion_width)
+    return EluStem(*widths, options.hidden_width, visual_frames=options.visual_frames, audio_map=options.audio_map)
+
+
+def _for_against(options: ParserOptions) -> "nn.Module":
+    from .nrep import ForAgainstParser
+
+    parts = (STEMS[options.stem](options), _hybrid(options), options.hidden_width, options.num_classes)
+    return ForAgainstParser(*parts, visual_dropout=options.visual_dropout, options=options)
+
+
+def _presence(options: ParserOptions) -> "nn.Module":
+    from .cmpae import PresenceParser
+
+    parts = (STEMS[options.stem](options), _hybrid(options), options.hidden_width, options.num_classes)
+    return PresenceParser(*parts, visual_dropout=options.visual_dropout, options=options)
+
+
 Builder = Callable[[ParserOptions], "nn.Module"]
 """Makes one part of a parser, with fresh weights."""
 
-ENCODERS: dict[str, Builder] = {
-    "hybrid": _hybrid,
-    "uavm": _uavm,
-    "mbt": _mbt,
-    "joint": _joint,
-    "tcaf": _tcaf,
-    "mtcn": _mtcn,
-    "sft": _sft,
-}
+ENCODERS: dict[str, Builder] = {"hybrid": _hybrid}
 """What mixes the two streams, by its name in `ParserOptions.encoder`."""
-
-_OURS = tuple(ENCODERS)
-"""Those that are not somebody's own."""
-
-OF_ENCODERS: dict[str, tuple[str, ...]] = {
-    "norm_order": ("hybrid",),
-    "update_order": ("hybrid",),
-    "fusion_layer": ("uavm", "mbt", "sft"),
-    "num_latents": ("mbt",),
-    "max_segments": ("uavm", "mbt", "mtcn", "sft"),
-}
-"""Options that only some encoders make something of."""
 
 POOLINGS: dict[str, Builder] = {"attentive": _attentive, "linear-softmax": _linear_softmax, "max": _max}
 """What makes clip probabilities of those of segments, by its name in `ParserOptions.pooling`."""
+
+STEMS: dict[str, Builder] = {"linear": _linear_stem, "perceptron": _perceptron_stem, "elu": _elu_stem}
+"""What brings features to the streams of the encoder, by its name in `ParserOptions.stem`."""
+
+NETWORKS: dict[str, Builder | None] = {"hybrid": None, "for-against": _for_against, "presence": _presence}
+"""Whole networks by their name in `ParserOptions.network`; None for the one that is put together of stem, encoder,
+classifier and pooling."""
 
 _VALOR_PP = ParserOptions(audio_width=768, visual_width=768, hidden_width=256, num_layers=4)
 

@@ -7,6 +7,7 @@ there is one layer.
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -36,7 +37,7 @@ _LAYER_MODULES = {
     "norm1": "attention_norm",
     "norm2": "feedforward_norm",
 }
-_LAYER = re.compile(r"hat_encoder\.layers\.(\d+)\.(.+)")
+_LAYER = re.compile(r"(\w+)\.layers\.(\d+)\.(.+)")
 _OUR_LAYER = re.compile(r"encoder\.layers\.(\d+)\.(.+)")
 _STACKED = re.compile(r"(fc_a|fc_fusion|fc_frame_att|fc_av_att)(\.layers\.\d+)\.(weight|bias)")
 _OUR_STACKED = re.compile(
@@ -50,11 +51,69 @@ _CLOSING = ("hat_encoder.norm1", "hat_encoder.norm2")
 """Two closing norms of HAN's code that are never run either."""
 
 
-def our_name(published: str) -> str:
+@dataclass(frozen=True)
+class PublishedNames:
+    """How the code of one method calls the parts of its network."""
+
+    modules: Mapping[str, str]
+    """Its modules and ours."""
+    encoder: str = "hat_encoder"
+    """Its encoder, whose layers are called alike in all."""
+    unused: tuple[str, ...] = ()
+    """How names begin of what it builds and never runs."""
+    known_by: str = ""
+    """A parameter that no other network has."""
+
+
+_ELU_STEM = {f"{part}.0": ours for part, ours in _MODULES.items() if ours.startswith("stem.")}
+VALOR_NAMES = PublishedNames(_MODULES)
+"""HAN's, VALOR's and UWAV's; JoMoLD's network is HAN's."""
+
+METHOD_NAMES: dict[str, PublishedNames] = {
+    "nrep": PublishedNames(
+        {
+            **_ELU_STEM,
+            "fc_sl_fore.0": "classifier",
+            "fc_sl_back.0": "against",
+            "fc_frame_att": "pooling",
+            "fc_a_sl.0": "joint_audio",
+            "fc_v_sl.0": "joint_visual",
+            "fc_joint_sl.0": "joint_head",
+            "fc_temporal_att": "joint_time",
+        },
+        encoder="inter_encoder",
+        unused=("inter_encoder.norm1.", "inter_encoder.norm2."),
+        known_by="fc_sl_fore.0.weight",
+    ),
+    "cmpae": PublishedNames(
+        {
+            **_ELU_STEM,
+            "fc_prob": "classifier",
+            "fc_prob_beta": "absence",
+            "fc_frame_att": "pooling",
+            "v2a.0": "for_audio",
+            "a2v.0": "for_visual",
+            "classifier1.0": "whole",
+            "classifier2": "whole_head",
+        },
+        unused=("hat_encoder.norm1.", "hat_encoder.norm2.", "fc_global."),
+        known_by="fc_prob_beta.weight",
+    ),
+}
+"""Of methods whose network is another."""
+
+
+def method_of(state: Mapping[str, Tensor]) -> str | None:
+    """The key of METHOD_NAMES a published state dict is of; None for a network of HAN's and VALOR's parts."""
+    return next((method for method, names in METHOD_NAMES.items() if names.known_by in state), None)
+
+
+def our_name(published: str, names: PublishedNames = VALOR_NAMES) -> str:
     """Our name of a published parameter.
 
     Args:
         published: For example `hat_encoder.layers.0.cm_attn.in_proj_weight`.
+        names: Whose code it is of.
 
     Returns:
         For example `encoder.layers.0.cross_attention.in_weight`.
@@ -63,32 +122,34 @@ def our_name(published: str) -> str:
         KeyError: No parameter of the published network has this name.
     """
     layer = _LAYER.fullmatch(published)
-    if layer:
-        return f"encoder.layers.{layer[1]}.{_rename(layer[2], _LAYER_MODULES, _LAYER_PARAMETERS)}"
+    if layer and layer[1] == names.encoder:
+        return f"encoder.layers.{layer[2]}.{_rename(layer[3], _LAYER_MODULES, _LAYER_PARAMETERS)}"
     if stacked := _STACKED.fullmatch(published):
-        return f"{_MODULES[stacked[1]]}{stacked[2]}.{stacked[3]}"
-    return _rename(published, _MODULES)
+        return f"{names.modules[stacked[1]]}{stacked[2]}.{stacked[3]}"
+    return _rename(published, names.modules)
 
 
-def published_name(ours: str) -> str:
+def published_name(ours: str, names: PublishedNames = VALOR_NAMES) -> str:
     """Published name of one of our parameters: the inverse of `our_name`, with the same errors."""
     layer = _OUR_LAYER.fullmatch(ours)
     if layer:
-        return (
-            f"hat_encoder.layers.{layer[1]}.{_rename(layer[2], _inverse(_LAYER_MODULES), _inverse(_LAYER_PARAMETERS))}"
-        )
+        inner = _rename(layer[2], _inverse(_LAYER_MODULES), _inverse(_LAYER_PARAMETERS))
+        return f"{names.encoder}.layers.{layer[1]}.{inner}"
     if stacked := _OUR_STACKED.fullmatch(ours):
-        return f"{_inverse(_MODULES)[stacked[1]]}{stacked[2]}.{stacked[3]}"
-    return _rename(ours, _inverse(_MODULES))
+        return f"{_inverse(names.modules)[stacked[1]]}{stacked[2]}.{stacked[3]}"
+    return _rename(ours, _inverse(names.modules))
 
 
-def from_published(state: Mapping[str, Tensor], *, norm_order: str = "post") -> dict[str, Tensor]:
+def from_published(
+    state: Mapping[str, Tensor], *, norm_order: str = "post", names: PublishedNames = VALOR_NAMES
+) -> dict[str, Tensor]:
     """Turn a published state dict into one of ours.
 
     Args:
         state: Published names to tensors.
         norm_order: Of the parser it is for. With `post` the two closing norms, which the published post-norm network
             carries without using them, are left out.
+        names: Whose code it is of; what that builds and never runs is left out.
 
     Returns:
         Our names to the same tensors, to be loaded with `load_state_dict`.
@@ -97,9 +158,9 @@ def from_published(state: Mapping[str, Tensor], *, norm_order: str = "post") -> 
         KeyError: A name the published network does not have.
     """
     ours = {
-        our_name(name): tensor
+        our_name(name, names): tensor
         for name, tensor in state.items()
-        if norm_order == "pre" or not name.startswith(_FINAL_NORMS)
+        if not name.startswith(names.unused) and (norm_order == "pre" or not name.startswith(_FINAL_NORMS))
     }
     for head in _HEADS:  # of one layer, which UWAV's names count all the same
         if f"{head}.layers.0.weight" in ours and f"{head}.layers.1.weight" not in ours:

@@ -11,6 +11,8 @@ from hypothesis.extra import numpy as hnp
 from tests.helpers.drawn import probable
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import (
+    CMPAE_VISUAL_GATES,
+    COMPARISONS,
     GATES,
     HAN_RULE,
     PRESETS,
@@ -127,13 +129,38 @@ def test_a_threshold_of_one_class_reaches_itself_in_any_precision(dtype):
     assert decide(np.broadcast_to(values, (2, 4, 2, 3)), clip_probs=np.stack([values] * 2), options=options).all()
 
 
+def test_a_probability_is_compared_as_the_rule_says():
+    edge = np.array([0.45, np.nextafter(np.float32(0.45), 1)], dtype=np.float32)  # the first lies below 0.45
+    probs = np.broadcast_to(edge, (1, 3, 2, 2))
+    marked = {}
+    for how in COMPARISONS:
+        rule = PostProcessing(segment_threshold=0.45, clip_threshold=0.45, comparison=how)
+        marked[how] = [decide(probs, clip_probs=edge[None], options=rule)[0, 0, 0].tolist()]
+        marked[how] += [decide(np.ones_like(probs), clip_probs=edge[None], options=rule)[0, 0, 1].tolist()]
+    assert marked == {
+        "reach": [[True, True]] * 2, "reach-double": [[False, True]] * 2, "exceed": [[False, True]] * 2
+    }  # fmt: skip
+    exact = np.full((1, 1, 2, 1), 0.5)
+    each = PostProcessing(comparison=("exceed", "reach"), gate="none")
+    assert decide(exact, options=each).ravel().tolist() == [False, True]
+    record = json.loads(json.dumps(each.to_dict()))
+    assert record["comparison"] == ["exceed", "reach"] and PostProcessing.from_dict(record) == each
+    assert "comparison" not in HAN_RULE.to_dict()
+    with pytest.raises(ValueError, match="comparison must be one of reach, reach-double, exceed, got 'above'"):
+        PostProcessing(comparison="above")
+    with pytest.raises(ValueError, match="comparison must be one for all or one for each of 2 modalities"):
+        PostProcessing.from_dict(record | {"comparison": ["reach"] * 3})
+    with pytest.raises(ValueError, match="comparison must be one for all or one for each of 1 modalities"):
+        decide(exact[:, :, :1], options=each)
+
+
 def test_the_presets_decide_by_the_gate_of_their_modality():
     segment_probs = np.full((1, 1, 2, 1), 0.5)
     clip_probs, modality_probs = np.array([[0.6]]), np.array([[[0.4], [0.4]]])
     decided = {
         name: decide(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, options=rule).ravel().tolist()
         for name, rule in PRESETS.items()
-        if name != "cmpae"
+        if not name.startswith("cmpae")  # one has thresholds yet to be given, the other those of 25 classes
     }
     assert decided == {
         "han": [True, True],
@@ -141,6 +168,8 @@ def test_the_presets_decide_by_the_gate_of_their_modality():
         "jomold": [False, False],
         "coleaf": [False, False],
         "mm-cse": [True, False],
+        "nrep": [False, False],
+        "uwav": [False, False],
     }
     with pytest.raises(ValueError, match="clip_threshold: this rule needs the thresholds of the visual gate"):
         decide(segment_probs, modality_probs=modality_probs, options=PRESETS["cmpae"])
@@ -165,7 +194,7 @@ def test_the_presets_are_those_of_the_published_code():
     values = {
         name: (rule.segment_threshold, rule.gate, rule.clip_threshold)
         for name, rule in PRESETS.items()
-        if name != "cmpae"
+        if not name.startswith("cmpae")
     }
     assert values == {
         "han": (0.5, "clip", 0.5),
@@ -173,7 +202,11 @@ def test_the_presets_are_those_of_the_published_code():
         "jomold": (0.5, "modality", 0.5),
         "coleaf": (0.25, "modality", 0.52),
         "mm-cse": (0.5, ("clip", "modality"), 0.5),
+        "nrep": (0.25, "modality", 0.45),
+        "uwav": (0.5, "clip", 0.5),
     }
+    published = PRESETS["cmpae-2023"]
+    assert published.clip_threshold == ((0.45,), CMPAE_VISUAL_GATES) and len(CMPAE_VISUAL_GATES) == 25
     assert all(rule.preset == name for name, rule in PRESETS.items())
     cmpae = preset("cmpae", visual_clip_thresholds=VISUAL)
     assert (cmpae.segment_threshold, cmpae.gate, cmpae.preset) == (0.25, "modality", "cmpae")
@@ -182,12 +215,12 @@ def test_the_presets_are_those_of_the_published_code():
 
 def test_what_was_not_published_must_be_given_and_nothing_else():
     with pytest.raises(
-        ValueError, match="the preset cmpae needs the thresholds of the visual gate, .* are not published"
+        ValueError, match="the preset cmpae needs the thresholds of the visual gate, .* for each trained network"
     ):
         preset("cmpae")
     with pytest.raises(ValueError, match="the preset jomold is complete and takes no thresholds"):
         preset("jomold", visual_clip_thresholds=VISUAL)
-    with pytest.raises(ValueError, match="a preset is one of han, valor, jomold, cmpae, coleaf, mm-cse, got 'HAN'"):
+    with pytest.raises(ValueError, match="a preset is one of han, valor, jomold, cmpae, .*, got 'HAN'"):
         preset("HAN")
     assert [name for name, rule in PRESETS.items() if not is_complete(rule)] == ["cmpae"]
     filled = fill(PRESETS["cmpae"], [[0.9] * 25, VISUAL])
@@ -236,6 +269,7 @@ def test_a_rule_is_said_in_one_line():
     cmpae = preset("cmpae", visual_clip_thresholds=VISUAL)
     assert rule_text(cmpae.to_dict()) == "cmpae: segments >= 0.25, gate modality >= 0.25 to 0.7 by class"
     assert rule_text(PRESETS["mm-cse"].to_dict()) == "mm-cse: segments >= 0.5, gate clip and modality >= 0.5"
+    assert rule_text(PRESETS["uwav"].to_dict()) == "uwav: segments > 0.5, gate clip > 0.5"
     made = {"segment_threshold": None, "gate": "as predicted", "clip_threshold": None}
     assert rule_text(made) == "decisions as predicted"
     assert rule_text(made | {"rounding": "cover"}) == "decisions as predicted, times rounded (cover)"

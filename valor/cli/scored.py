@@ -58,7 +58,9 @@ def add_features(command: Parser) -> None:
 def add_rule(command: Parser) -> None:
     """Options that say how probabilities become decisions."""
     command.add_argument(
-        "--preset", choices=PRESETS, help="post-processing of a published system (cmpae needs --thresholds)"
+        "--preset",
+        choices=PRESETS,
+        help="post-processing of a published system (cmpae needs --thresholds, cmpae-2023 has the published ones)",
     )
     RULE.add(command)
     command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")

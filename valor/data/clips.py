@@ -7,7 +7,7 @@ parts are all there get through.
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from torch import Tensor
 from valor.eval.metrics import Metric
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
-from valor.parsers.folding import fold_clap_map
+from valor.parsers.folding import fold_clap_map, lay_clap_map
 
 from .ave_features import read_ave_features
-from .feature_files import ClipArrays, listed, read_feature_files, read_label_files
+from .feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
 from .feature_options import AVE_KINDS, STREAMS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts, read_pseudo_labels
 from .packed import is_packed, read_packed_features
@@ -218,9 +218,11 @@ def read_clip_set(
     counts: dict[str, Tensor] = {}
     kinds = {stream: kind for stream in STREAMS if (kind := getattr(features, stream)) is not None}
     where = evidence_in(Path(source), place_of(store) if store else None)
-    evidence = _read_evidence(where, sorted({kind for kind in kinds.values() if "." in kind}), split)
+    evidence = _read_evidence(
+        where, sorted({kind for kind in kinds.values() if "." in kind}), split, unfolded=features.unfolded
+    )
     for stream, kind in kinds.items():
-        found = evidence[kind] if "." in kind else _read_files(Path(source), kind, split)
+        found = evidence[kind] if "." in kind else _read_files(Path(source), kind, split, features)
         is_half = found.tensor.dtype == torch.float16  # float32 would add nothing to it
         keeps_half = is_half or features.precision == "float16"
         parts[stream] = found.tensor.half() if keeps_half else found.tensor.float()
@@ -305,14 +307,22 @@ def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor |
     return into.copy_(flat.index_select(0, rows).view(into.shape))
 
 
-def _read_files(source: Path, kind: str, split: Split) -> ClipArrays:
+def _read_files(source: Path, kind: str, split: Split, features: FeatureOptions) -> ClipArrays:
     if kind in AVE_KINDS:
         return read_ave_features(source, kind, split)
+    if features.unfolded and FEATURE_FILES[kind].lay is not None:
+        try:
+            return read_feature_files(source, kind, split, unfolded=True)
+        except FileNotFoundError as error:
+            packed = "; what was packed is folded" if is_packed(source, kind, split.name) else ""
+            raise FileNotFoundError(f"{error}{packed}, and features.unfolded=true needs the files") from error
     read = read_packed_features if is_packed(source, kind, split.name) else read_feature_files
     return read(source, kind, split)
 
 
-def _read_evidence(store: Place, kinds: Sequence[str], split: Split) -> dict[str, ClipArrays]:
+def _read_evidence(
+    store: Place, kinds: Sequence[str], split: Split, *, unfolded: bool = False
+) -> dict[str, ClipArrays]:
     """What a store has of the clips of a split, by kind."""
     if not kinds:
         return {}
@@ -320,6 +330,8 @@ def _read_evidence(store: Place, kinds: Sequence[str], split: Split) -> dict[str
     if named.keys() & {_MAP, _FOLDED}:  # whichever the store keeps; a folded one was folded by the matrix used here
         kept = store_manifest(store)["teachers"].get("audio", {}).get("maps", ())
         is_folded = any(entry.startswith("folded") for entry in kept)
+        if unfolded and is_folded:
+            raise ValueError(f"{store}: keeps audio maps folded, and features.unfolded=true needs them whole")
         named = {kind: (_FOLDED if is_folded else _MAP) if kind in (_MAP, _FOLDED) else kind for kind in kinds}
     evidence = read_store(store, names=sorted(set(named.values())), clip_ids=split.clip_ids)
     if strange := [name for name in split.class_names if name not in evidence.class_names]:
@@ -327,16 +339,19 @@ def _read_evidence(store: Place, kinds: Sequence[str], split: Split) -> dict[str
             f"{store}: {', '.join(strange[:5])}{', ...' if strange[5:] else ''} is no class of the store, which has "
             f"{', '.join(evidence.class_names[:5])}, ...; take its classes, or harvest with these"
         )
-    return {kind: _of_evidence(evidence, name, split, f"the store {store}") for kind, name in named.items()}
+    where, bring = f"the store {store}", lay_clap_map if unfolded else fold_clap_map
+    return {kind: _of_evidence(evidence, name, split, where, bring) for kind, name in named.items()}
 
 
-def _of_evidence(evidence: EvidenceStore, name: str, split: Split, where: str) -> ClipArrays:
+def _of_evidence(
+    evidence: EvidenceStore, name: str, split: Split, where: str, bring: Callable[[Tensor], Tensor]
+) -> ClipArrays:
     """An array of a store in the order of a split; a clip without it, or with NaN in a segment it has, is missing."""
     if name not in evidence.arrays:  # no shard with clips of the split has it
         return ClipArrays(torch.zeros(len(split.clip_ids), 1, 1), split.clip_ids, where)
     array = torch.from_numpy(evidence.arrays[name])
     if name == _MAP:
-        array = fold_clap_map(array.float())
+        array = bring(array.float())
     picked, found = _align(array, evidence.clip_ids, split)
     finite = picked.isfinite().all(dim=2)
     if evidence.segments is None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from valor.label_harvest.arrays import read_npy
 from valor.label_harvest.store.manifest import composed, media_id
-from valor.parsers.folding import fold_clap_map, fold_frames
+from valor.parsers.folding import fold_clap_map, fold_frames, lay_clap_map, lay_frames
 
 from .tables import Split
 
@@ -37,13 +37,25 @@ class FeatureFiles:
     """Rows and features of a file."""
     fold: Callable[[Tensor], Tensor] | None = None
     """Turns [..., rows, D] into [..., 10, D]; None where a row is a segment already."""
+    lay: Callable[[Tensor], Tensor] | None = None
+    """Turns [..., rows, D] into [..., 10, k D] with nothing averaged; None where a row is a segment already."""
+
+    def width(self, *, unfolded: bool = False) -> int:
+        """Numbers of a segment, D or k D."""
+        rows, features = self.shape
+        return features * (-(-rows // SEGMENTS) if unfolded else 1)
 
 
 FEATURE_FILES: dict[str, FeatureFiles] = {
     "vggish": FeatureFiles("feats/vggish", (SEGMENTS, 128)),
-    "res152": FeatureFiles("feats/res152", (80, 2048), lambda frames: fold_frames(frames, SEGMENTS)),
+    "res152": FeatureFiles(
+        "feats/res152",
+        (80, 2048),
+        lambda frames: fold_frames(frames, SEGMENTS),
+        lambda frames: lay_frames(frames, SEGMENTS),
+    ),
     "r2plus1d": FeatureFiles("feats/r2plus1d_18", (SEGMENTS, 512)),
-    "clap": FeatureFiles("CLAP/features", (64, 768), fold_clap_map),
+    "clap": FeatureFiles("CLAP/features", (64, 768), fold_clap_map, lay_clap_map),
     "clip": FeatureFiles("CLIP/features", (SEGMENTS, 768)),
 }
 """The published feature kinds."""
@@ -76,27 +88,29 @@ class ClipArrays:
     """int64 [N], how many of the T segments each clip has; None where all have T."""
 
 
-def read_feature_files(root: Path, kind: str, split: Split) -> ClipArrays:
+def read_feature_files(root: Path, kind: str, split: Split, *, unfolded: bool = False) -> ClipArrays:
     """Read one kind of published features.
 
     Args:
         root: Folder that holds `feats/`, `CLIP/` and `CLAP/`.
         kind: A key of FEATURE_FILES.
         split: Whose clips.
+        unfolded: Average nothing.
 
     Returns:
-        float32 [N, 10, D].
+        float32 [N, 10, D]; of an unfolded kind of more than ten rows [N, 10, k D].
 
     Raises:
         FileNotFoundError: The folder of this kind is not there.
         ValueError: A file is damaged, pickled, or holds something else.
     """
     paths, missing = find_feature_files(root, kind, split)
-    tensor = torch.zeros(len(split.clip_ids), SEGMENTS, FEATURE_FILES[kind].shape[1])
+    tensor = torch.zeros(len(split.clip_ids), SEGMENTS, FEATURE_FILES[kind].width(unfolded=unfolded))
     found = sorted(paths)
     for start in range(0, len(found), _CHUNK):
         rows = found[start : start + _CHUNK]
-        tensor[rows] = fold_features(np.stack([read_feature_file(paths[row], kind) for row in rows]), kind)
+        arrays = np.stack([read_feature_file(paths[row], kind) for row in rows])
+        tensor[rows] = fold_features(arrays, kind, unfolded=unfolded)
     return ClipArrays(tensor, missing, str(root / FEATURE_FILES[kind].folder))
 
 
@@ -131,10 +145,11 @@ def read_feature_file(path: Path, kind: str) -> np.ndarray:
     return array.astype(np.float32, copy=False)
 
 
-def fold_features(arrays: np.ndarray, kind: str) -> Tensor:
-    """Bring features of clips, float32 [n, rows, D], to one row per segment, float32 [n, 10, D]."""
-    fold, tensor = FEATURE_FILES[kind].fold, torch.from_numpy(arrays)
-    return fold(tensor) if fold else tensor
+def fold_features(arrays: np.ndarray, kind: str, *, unfolded: bool = False) -> Tensor:
+    """Bring features of clips, float32 [n, rows, D], to one row per segment, float32 [n, 10, D] or [n, 10, k D]."""
+    files, tensor = FEATURE_FILES[kind], torch.from_numpy(arrays)
+    bring = files.lay if unfolded else files.fold
+    return bring(tensor) if bring else tensor
 
 
 def read_label_files(root: Path, split: Split) -> ClipArrays:

@@ -41,6 +41,9 @@ class FeatureOptions:
     precision: str = "float32"
     """How features are kept in memory: `float32` as they are read, which is half for a store that was packed in half,
     `float16` rounded to half. A batch is float32 either way."""
+    unfolded: bool = False
+    """Keep HTSAT maps and ResNet-152 frames as they are, for networks that bend them before they average: rows of a map
+    are then 5376 numbers, of frames 16384, 7 and 8 times the memory. Of published files, not of packed ones."""
     missing: str = "refuse"
     """What to do about clips without features or pseudo labels: `refuse`, or `drop` them with a warning."""
 

@@ -144,6 +144,8 @@ class Parse:
                 raise ValueError(f"{name} must be probabilities in 0..1, got {known.min()} to {known.max()}")
         if not isinstance(self.decision.gate, str):
             raise ValueError(f"a parse has one gate for both modalities, got {self.decision.gate}")
+        if self.decision.comparison != "reach":
+            raise ValueError(f"segments of a parse reach their thresholds (>=), got {self.decision.comparison}")
         gated = self.decision.gate != "none"
         for name in ("segment_threshold", "clip_threshold")[: 1 + gated]:
             spread_thresholds(name, getattr(self.decision, name), shape[1:])

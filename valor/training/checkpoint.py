@@ -26,7 +26,7 @@ from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
-from .methods.methods import NOTHING_OWN, Methods, OwnParts, from_old_names
+from .methods.methods import METHODS, NOTHING_OWN, Methods, OwnParts, from_old_names
 from .options import FitOptions
 from .run_folder import BEST, RECIPE
 
@@ -308,7 +308,8 @@ def _brought_up_to_date(identity: Mapping[str, Any]) -> dict[str, Any]:
     parser = {**asdict(ParserOptions()), **identity["parser options"]}
     fit, old = from_old_names(identity["fit options"])
     fit = {**asdict(FitOptions()), **fit}
-    methods = identity.get("methods") or Methods.from_json(old).to_json()
+    methods = dict(identity.get("methods") or Methods.from_json(old).to_json())
+    methods |= Methods.from_json(methods, only=[name for name in methods if name in METHODS]).to_json()
     return {**identity, "parser options": parser, "fit options": fit, "methods": methods}
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from valor.eval.tables import FIGURE_TITLES
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import as_flag, as_number, as_object, as_text, as_whole, loads
 
-from .options import OWN_FIGURE
+from .options import MEAN, OWN_FIGURE
 from .run_folder import LOG, PICTURE, RECIPE
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def write_training_picture(run: Path, *, name: str | None = None, suffix: str = 
 
 def figure_title(select_by: str) -> str:
     """A validation figure as tables say it: segment.type_av is "segment Type@AV"."""
+    if select_by == MEAN:
+        return "mean of all figures"
     level, _, figure = select_by.partition(".")
     if select_by.startswith(OWN_FIGURE):
         return figure
@@ -126,14 +129,17 @@ def figure_title(select_by: str) -> str:
 
 def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
     """One line of the log, numbers checked."""
+    losses = {name: as_number(value, name, -_HIGHEST, _HIGHEST) for name, value in record["loss"].items()}
+    ten = {
+        f"{level}.{figure}": as_number(record["val"][level][figure], figure, 0, 100 + 1e-9)
+        for level in LEVELS
+        for figure in FIGURES
+    }
     return {
         "epoch": as_whole(record["epoch"], "epoch", 1),
-        "losses": {name: as_number(value, name, -_HIGHEST, _HIGHEST) for name, value in record["loss"].items()},
-        "scores": {
-            f"{level}.{figure}": as_number(record["val"][level][figure], figure, 0, 100 + 1e-9)
-            for level in LEVELS
-            for figure in FIGURES
-        }
+        "losses": losses,
+        "scores": ten
+        | {MEAN: fmean(ten.values())}
         | {
             f"{OWN_FIGURE}{name}": float("nan") if value is None else as_number(value, name, 0, 100 + 1e-9)
             for name, value in record["val"].get("figures", {}).items()

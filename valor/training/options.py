@@ -19,7 +19,10 @@ TIES = ("first", "last")
 OWN_FIGURE = "figures."
 """Before the name of a metric of the data set, where `select_by` says it."""
 
-_FIGURES = tuple(f"{level}.{figure}" for level in LEVELS for figure in FIGURES)
+MEAN = "mean"
+"""The mean of all ten figures, where `select_by` says it."""
+
+_FIGURES = (*(f"{level}.{figure}" for level in LEVELS for figure in FIGURES), MEAN)
 _CHOICES = {
     "optimiser": OPTIMISERS,
     "schedule": SCHEDULES,
@@ -82,8 +85,8 @@ class FitOptions:
     visual_smoothing: float = 0.1
     """The same for visual tags; HAN has 0.1."""
     select_by: str = "segment.type_av"
-    """Validation figure the kept epoch is best in: level.figure of `valor.eval.scores`, or figures.NAME of a metric
-    of the data set."""
+    """Validation figure the kept epoch is best in: level.figure of `valor.eval.scores`, figures.NAME of a metric of the
+    data set, or mean, that of all ten."""
     select_tie: str = "first"
     """Which of several equally good epochs is kept: the `first`, as VALOR's code does, or the `last`, as HAN's."""
     also_on_test: bool = False

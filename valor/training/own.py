@@ -5,6 +5,8 @@ The file is an ordinary Python module. It may hold any of these dicts, and what 
     METHODS     valor.training.methods.methods      name -> class below Method
     ENCODERS    valor.parsers.options               name -> function of ParserOptions
     POOLINGS    valor.parsers.options               name -> function of ParserOptions
+    STEMS       valor.parsers.options               name -> function of ParserOptions
+    NETWORKS    valor.parsers.options               name -> function of ParserOptions
     TEACHERS    label_harvest.teachers.build        name -> (role, function of the prompts)
     DATASETS    valor.data.datasets                 name -> DataSet
     RECIPES     valor.training.recipes              name -> Recipe
@@ -20,7 +22,7 @@ from valor.data.datasets import DATASETS, DataSet
 from valor.data.own_files import LOADED, OwnFile, run_file
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.label_harvest.teachers.teacher import ROLES
-from valor.parsers.options import ENCODERS, POOLINGS
+from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
 
 from .methods.method import Method
 from .methods.methods import METHODS
@@ -35,6 +37,8 @@ _KINDS: dict[str, tuple[dict[str, Any], Callable[[Any], bool], str]] = {
     "METHODS": (METHODS, lambda part: isinstance(part, type) and issubclass(part, Method), "classes below Method"),
     "ENCODERS": (ENCODERS, callable, "functions of ParserOptions"),
     "POOLINGS": (POOLINGS, callable, "functions of ParserOptions"),
+    "STEMS": (STEMS, callable, "functions of ParserOptions"),
+    "NETWORKS": (NETWORKS, callable, "functions of ParserOptions"),
     "TEACHERS": (TEACHERS, _is_teacher, f"pairs of a role ({', '.join(ROLES)}) and a function of the prompts"),
     "DATASETS": (DATASETS, lambda part: isinstance(part, DataSet), "DataSets"),
     "RECIPES": (RECIPES, lambda part: isinstance(part, Recipe), "Recipes"),

@@ -177,7 +177,7 @@ def _features_of(options: ParserOptions, source: str) -> FeatureOptions:
             known = ", ".join(f"{FEATURE_FILES[kind].shape[1]} ({kind})" for kind in kinds)
             raise ValueError(f"{source}: the {stream} stream takes features of width {width}; published are {known}")
         found[stream] = matching[0]
-    return FeatureOptions(**found)
+    return FeatureOptions(audio=found["audio"], visual=found["visual"], motion=found["motion"])
 
 
 def _matrix(tensor: Tensor) -> tuple[int, int]:

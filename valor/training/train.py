@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.metrics import Judged, figures_of
-from valor.eval.scores import Scores, TenScores, score
+from valor.eval.scores import FIGURES, LEVELS, Scores, TenScores, score
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
@@ -37,7 +38,7 @@ from .checkpoint import (
     write_resume_point,
 )
 from .methods.methods import NO_METHODS, Methods
-from .options import OWN_FIGURE, FitOptions, NotFiniteError, TrainingError, learning_rate
+from .options import MEAN, OWN_FIGURE, FitOptions, NotFiniteError, TrainingError, learning_rate
 from .predict import predict_split
 from .run_folder import BEST, LAST, LOG, RECIPE, run_lock
 from .step import Step, build_optimiser, set_learning_rate, train_step
@@ -88,6 +89,8 @@ class FitState:
     """The training set with the labels it came with."""
     train: ClipSet
     """The training set in use: other labels or other clips, where a method says so."""
+    initial: Mapping[str, Tensor] = field(default_factory=dict)
+    """The weights a part of the training may begin with again, where a method has parts."""
 
     @property
     def judged(self) -> HybridParser:
@@ -104,6 +107,11 @@ class FitState:
         self.train = self.methods.clips(self.given)
         self.methods.use_labels(self.train)
 
+    def restart(self) -> None:
+        """Give the parser its initial weights back, and the optimiser its beginnings."""
+        self.parser.load_state_dict(self.initial)
+        self.optimiser.state.clear()
+
     def resume_with(self, extra: Mapping[str, Tensor]) -> None:
         """Take back what the methods had when a run was stopped."""
         self.methods.load(extra)
@@ -113,7 +121,8 @@ class FitState:
 def new_state(parser: HybridParser, train: ClipSet, options: FitOptions, methods: Methods = NO_METHODS) -> FitState:
     """The state of a run before its first epoch."""
     optimiser, order = build_optimiser(parser, options), batch_order_generator(options_of(parser), options.seed)
-    run = FitState(parser, optimiser, order, options, methods, train, train)
+    initial = {name: tensor.clone() for name, tensor in parser.state_dict().items()} if methods.has_parts else {}
+    run = FitState(parser, optimiser, order, options, methods, train, train, initial)
     methods.start(run)
     run.renew_clips()
     return run
@@ -242,7 +251,7 @@ def fit(  # noqa: PLR0913, what a training is
         val_type_av=state.best_type_av or 0.0,
         checkpoint=folder.path / BEST,
         resumed_from=resumed_from,
-        selected_by=options.select_by,
+        selected_by=methods.select_by(options.select_by, options.epochs),
         val_score=state.best_score or 0.0,
     )
 
@@ -285,13 +294,17 @@ def _next_epoch(
     run: FitState, val: ClipSet, state: Progress, folder: _Folder, bar: Bar, test: ClipSet | None
 ) -> tuple[Progress, dict[str, Any]]:
     """Train, validate, select and write the next epoch; returns the progress with it and its line of the log."""
-    epoch, methods, selected_by = state.epoch + 1, run.methods, run.options.select_by
+    epoch, methods = state.epoch + 1, run.methods
+    selected_by = methods.select_by(run.options.select_by, epoch)
+    if methods.part(epoch, run.options.epochs).start == epoch:
+        state = replace(state, best_epoch=0, best_score=None, best_type_av=None)
     run.before_epoch(epoch)
     record = _train_epoch(run, epoch, bar)
     scores = _validated(run, val, epoch)
     state, selected = _select(state, epoch, scores, run)
     if selected:
         card = replace(folder.card, epoch=epoch, val_type_av=state.best_type_av, val_score=state.best_score)
+        card = replace(card, selected_by=selected_by)
         write_checkpoint(folder.path / BEST, methods.kept(run.judged), card)
     record |= {
         "val": scores.to_dict(),
@@ -327,13 +340,15 @@ def figure_of(scores: TenScores, name: str) -> float:
         if own is None:
             raise ValueError(f"select_by={name}: the metric is not defined on the validation clips; select by another")
         return own
+    if name == MEAN:
+        return fmean(getattr(getattr(scores, level), figure) for level in LEVELS for figure in FIGURES)
     level, figure = name.split(".")
     return float(getattr(getattr(scores, level), figure))
 
 
 def _select(state: Progress, epoch: int, scores: Scores, run: FitState) -> tuple[Progress, bool]:
     """Whether this epoch is kept, as a rule the best so far, and the progress with it."""
-    value, best = figure_of(scores, run.options.select_by), state.best_score
+    value, best = figure_of(scores, run.methods.select_by(run.options.select_by, epoch)), state.best_score
     selected = best is None or value > best or (value == best and run.options.select_tie == "last")
     selected = run.methods.selected(scores, selected)
     if selected:
@@ -358,7 +373,9 @@ def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
     """One pass over the training clips; returns its line of the log."""
     train, methods = run.train, run.methods
     device = next(run.parser.parameters()).device
-    rate = methods.learning_rate(learning_rate(epoch, run.options), epoch)
+    part = methods.part(epoch, run.options.epochs)
+    scheduled = learning_rate(epoch - part.start + 1, replace(run.options, epochs=len(part)))
+    rate = methods.learning_rate(scheduled, epoch)
     set_learning_rate(run.optimiser, rate)
     run.parser.train()
     sums, waited, start, taken = _Sums(), 0.0, time.perf_counter(), None

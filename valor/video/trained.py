@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, ro
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map
-from valor.parsers.hybrid import HybridParser
+from valor.parsers.hybrid import HybridParser, Stem
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import features_from_json
@@ -97,6 +97,11 @@ def _parse_both(parser: HybridParser, features: WindowFeatures, class_names: tup
 
 def _parse_one(parser: HybridParser, features: WindowFeatures, modality: int) -> WindowProbs:
     """With one stream in the place of both; the probability of the clip is then that of the modality."""
+    if parser.options is not None and parser.options.network != "hybrid":
+        raise ValueError(
+            f"a parser of the network {parser.options.network} needs sound and a picture, got one of them alone; parse "
+            "with a run of the network hybrid, or with the teachers"
+        )
     device = next(parser.parameters()).device
     valid = None if features.valid.all() else features.valid.to(device)
     with torch.inference_mode():
@@ -116,15 +121,12 @@ def _stem(parser: HybridParser, features: WindowFeatures, modality: int, device:
     """The projected stream of a modality; the other one is filled with zeros, which go nowhere."""
     batch, segments = features.valid.shape
     inputs: list[Tensor | None] = []
-    for given, layer in zip(
-        (features.audio, features.visual, features.motion),
-        (parser.stem.audio, parser.stem.visual, parser.stem.motion),
-        strict=True,
-    ):
-        if layer is None:
+    for name, width in cast(Stem, parser.stem).input_widths().items():
+        given = getattr(features, name)
+        if width is None:
             inputs.append(None)
         elif given is None:
-            inputs.append(torch.zeros(batch, segments, layer.in_features, device=device))
+            inputs.append(torch.zeros(batch, segments, width, device=device))
         else:
             inputs.append(given.float().to(device))
     streams: tuple[Tensor, Tensor] = parser.stem(*inputs)

@@ -25,7 +25,7 @@ from valor.label_harvest.harvest import harvest
 from valor.label_harvest.store.store import read_store
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.parsers.build import build_parser
-from valor.parsers.options import ENCODERS, POOLINGS
+from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.methods import METHODS, OwnParts
 from valor.training.own import use_file
@@ -47,7 +47,7 @@ SMALL = [word for change in CHANGES for word in ("--set", change)]
 @pytest.fixture(autouse=True)
 def _nothing_stays():
     """Each test begins with our parts alone."""
-    dicts = (METHODS, ENCODERS, POOLINGS, TEACHERS, DATASETS, RECIPES)
+    dicts = (METHODS, ENCODERS, POOLINGS, STEMS, NETWORKS, TEACHERS, DATASETS, RECIPES)
     held, threads = [dict(of) for of in dicts], torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -119,6 +119,7 @@ def test_a_run_folder_tells_everything_about_itself(toy_run):
         "visual": "res152",
         "motion": "r2plus1d",
         "precision": "float32",
+        "unfolded": False,
         "missing": "refuse",
     }
     best = max(log, key=lambda record: record["val"]["segment"]["type_av"])

@@ -8,9 +8,11 @@ several methods each gets what the one before it gave. The order of a run:
     network     once the parser is built, and again whenever a checkpoint is read
     start       before the first epoch; then `load`, where a stopped run goes on
     clips       the training set of the coming epochs, at the start and after `before_epoch` has said so; `use_labels`
+    part        of every epoch: where a new part of the training begins, the schedule and what is kept begin anew
     before_epoch, learning_rate
     batch, charge, after_step       of every step; `charge` comes between the forward pass and the losses
-    judged, decision, selected, kept        after every epoch: what is validated, by which rule, and what is kept
+    judged, decision, select_by, selected, kept     after every epoch: what is validated, by which rule and figure, and
+                what is kept
     state       with the resume point
 
 Random numbers come from torch's global generator, which the resume point holds, so that a stopped run goes on to the
@@ -73,6 +75,9 @@ class Run(Protocol):
     @property
     def judged(self) -> HybridParser:
         """The parser that is validated."""
+
+    def restart(self) -> None:
+        """Give the parser its initial weights back, and the optimiser its beginnings."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +175,18 @@ class Method(Generic[Opt]):
     def use_labels(self, train: ClipSet) -> None:
         """Take from the training set in use what a step needs of it as a whole."""
 
+    def part(self, epoch: int, epochs: int) -> range:
+        """The epochs, counted from 1, of the part of the training that an epoch belongs to.
+
+        In each part the schedule begins anew, and the epochs compete with one another alone: what is kept at the end is
+        of the last part.
+
+        Args:
+            epoch: The epoch.
+            epochs: Those of the whole training.
+        """
+        return range(1, epochs + 1)
+
     def before_epoch(self, run: Run, epoch: int) -> bool:
         """Look at the training before an epoch, counted from 1.
 
@@ -200,6 +217,10 @@ class Method(Generic[Opt]):
     def decision(self, rule: PostProcessing) -> PostProcessing:
         """How probabilities become events, in validation and where the trained parser is scored."""
         return rule
+
+    def select_by(self, figure: str, epoch: int) -> str:
+        """The validation figure an epoch is kept by, as `FitOptions.select_by` names it."""
+        return figure
 
     def selected(self, scores: Scores, selected: bool) -> bool:  # noqa: FBT001, what was decided so far
         """Whether an epoch with these validation scores is kept."""

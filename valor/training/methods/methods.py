@@ -190,6 +190,16 @@ class Methods:
         for method in self:
             method.use_labels(train)
 
+    def part(self, epoch: int, epochs: int) -> range:
+        whole = range(1, epochs + 1)
+        parts = [part for method in self if (part := method.part(epoch, epochs)) != whole]
+        return parts[0] if parts else whole
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether one of them trains in parts."""
+        return any(type(method).part is not Method.part for method in self)
+
     def before_epoch(self, run: Run, epoch: int) -> bool:
         return any([method.before_epoch(run, epoch) for method in self])  # a list: each is asked
 
@@ -221,6 +231,11 @@ class Methods:
         for method in self:
             rule = method.decision(rule)
         return rule
+
+    def select_by(self, figure: str, epoch: int) -> str:
+        for method in self:
+            figure = method.select_by(figure, epoch)
+        return figure
 
     def selected(self, scores: Scores, selected: bool) -> bool:  # noqa: FBT001, as in Method
         for method in self:

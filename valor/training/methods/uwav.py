@@ -1,7 +1,8 @@
-"""UWAV's losses: classes a clip has weigh more in the segment losses, and encoded segments are mixed.
+"""UWAV: classes a clip has weigh more in the segment losses, encoded segments are mixed, and decisions are strict.
 
-Lai et al., CVPR 2025. Of the whole method these are the parts that change the loss; soft labels come from
-`valor labels --soft`.
+Lai et al., CVPR 2025. Its soft labels are of a generator trained on densely labelled clips of other classes
+(`valor.training.generator`), or of any teachers (`valor labels --soft`); its network is five hybrid layers behind the
+stem `perceptron`, as the recipe `uwav` has them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from valor.data.clips import ClipSet
+    from valor.eval.decide import PostProcessing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,9 @@ class UwavOptions:
     mixup_rounded_up: bool = False
     """Mix labels of 1 wherever soft labels are above 0, as UWAV does on AVE (80.6 there, and 80.3 without)."""
 
+    strict: bool = False
+    """Whether probabilities must exceed their thresholds, as there, where reaching them is the rule elsewhere."""
+
     def __post_init__(self) -> None:
         """Refuse strengths that are none."""
         for name in ("class_balance", "mixup_alpha", "mixup_weight"):
@@ -39,7 +44,7 @@ class UwavOptions:
 
 
 class Uwav(Method[UwavOptions]):
-    """Re-weighting and mix-up."""
+    """Re-weighting, mix-up, and the strict decision."""
 
     Options = UwavOptions
     published = "UWAV"
@@ -48,12 +53,12 @@ class Uwav(Method[UwavOptions]):
         """Keep the options; labels are looked at when training begins."""
         super().__init__(options)
         self.balance: Tensor | None = None
-        """float [M, 2] of `balance_weights`."""
+        """float64 [M, 2] of `balance_weights`."""
 
     @classmethod
     def on(cls) -> UwavOptions:
         """As published."""
-        return UwavOptions(class_balance=0.5, mixup_alpha=1.7)
+        return UwavOptions(class_balance=0.5, mixup_alpha=1.7, strict=True)
 
     def check(self, plan: Plan) -> None:
         """Refuse a training without pseudo labels."""
@@ -75,11 +80,16 @@ class Uwav(Method[UwavOptions]):
             import torch
 
             is_tagged = (charge.weak_labels > 1 / 2)[:, None, None]  # [B, 1, 1, C]
-            tagged, other = self.balance[:, :, None].unbind(1)  # [M, 1] each
+            logits = charge.output.segment_logits
+            tagged, other = self.balance.to(logits)[:, :, None].unbind(1)  # [M, 1] each
             charge = replace(charge, segment_weights=torch.where(is_tagged, tagged, other))  # [B, 1, M, C]
         if self.options.mixup_alpha and charge.pseudo_labels is not None:
             charge = charge.plus("mixed", self.options.mixup_weight, self._mixed)
         return charge
+
+    def decision(self, rule: PostProcessing) -> PostProcessing:
+        """Strictly."""
+        return replace(rule, comparison="exceed", preset=None) if self.options.strict else rule
 
     def _mixed(self, charge: Charge) -> Tensor:
         assert charge.pseudo_labels is not None  # asked before the term was added
@@ -100,7 +110,7 @@ def balance_weights(pseudo_labels: Tensor, strength: float, valid: Tensor | None
         valid: bool [N, T], True where a segment exists; None when all do.
 
     Returns:
-        float32 [M, 2]: for each modality the weight of a tagged class, and of any other.
+        float64 [M, 2]: for each modality the weight of a tagged class, and of any other.
 
     Source:
         UWAV, section 4.4, equations 17 to 19, W 0.5; what is tagged decides, not what the pseudo
@@ -111,8 +121,8 @@ def balance_weights(pseudo_labels: Tensor, strength: float, valid: Tensor | None
 
     labelled = pseudo_labels if pseudo_labels.dtype == torch.bool else pseudo_labels > 1 / 2
     labelled = labelled.flatten(0, 1) if valid is None else labelled[valid]  # [segments, M, C]
-    found = labelled.sum(dim=(0, 2)) / len(labelled)  # [M]
-    return weights_by_frequency(found, pseudo_labels.shape[-1], strength).float()
+    found = labelled.sum(dim=(0, 2)).double() / len(labelled)  # [M]
+    return weights_by_frequency(found, pseudo_labels.shape[-1], strength)
 
 
 def weights_by_frequency(found: Tensor, num_classes: int, strength: float) -> Tensor:

@@ -1,20 +1,30 @@
 """JoMoLD's rule against its definition, written out clip by clip."""
 
+import json
 import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from tests.helpers.toy_features import TINY, toy_clip_set
+from tests.helpers.toy_features import TINY, WIDTH, toy_clip_set
+from valor.data.provenance import Provenance
 from valor.parsers.build import build_parser
 from valor.parsers.losses import loss_terms
+from valor.training.checkpoint import read_checkpoint, read_tensors
 from valor.training.methods.jomold import Jomold, JomoldOptions, lost_tags, noise_ratios
 from valor.training.methods.methods import Methods
 from valor.training.methods.uwav import Uwav, UwavOptions
 from valor.training.options import FitOptions
+from valor.training.recipes import RECIPES, override
+from valor.training.run import RunSets, train_on
 from valor.training.step import build_optimiser, train_step
 from valor.training.train import new_state
+
+TINY_SHAPE = {
+    "audio_width": WIDTH, "visual_width": WIDTH, "motion_width": 0, "hidden_width": 16, "feedforward_width": 16,
+    "num_classes": TINY.num_classes,
+}  # fmt: skip
 
 
 def plain_ratios(probs, tags, strengths):
@@ -137,3 +147,49 @@ def test_labels_are_looked_at_once_after_the_warm_up():
     off = Jomold(JomoldOptions(warmup_epochs=2, visual=0.0))
     off.before_epoch(run, 3)
     assert not off.ratios[1].any() and torch.equal(off.ratios[0], ratios[0])
+
+
+def _stop_after(epoch):
+    def stopping(record):
+        if record["epoch"] == epoch:
+            raise KeyboardInterrupt
+
+    return stopping
+
+
+def test_an_estimator_comes_first_and_a_stopped_run_ends_with_the_same_bytes(tmp_path):
+    sets = RunSets(train=toy_clip_set(24, seed=1), val=toy_clip_set(10, seed=2), provenance=Provenance())
+    features = replace(RECIPES["jomold"].features, motion=None)
+    parser = replace(RECIPES["jomold"].parser, **TINY_SHAPE)
+    fit = replace(RECIPES["jomold"].fit, epochs=4, batch_size=8, learning_rate=1e-2, visual_smoothing=0.1)
+    options = JomoldOptions(estimator_epochs=2, audio=0.9, visual=1.2)
+    recipe = replace(RECIPES["jomold"], features=features, parser=parser, fit=fit, methods={"jomold": options})
+    result = train_on(recipe, sets, tmp_path / "whole", device="cpu", progress=False)
+    assert result.best_epoch > 2 and result.selected_by == "event.audio"
+    log = [json.loads(line) for line in (tmp_path / "whole/log.jsonl").read_text().splitlines()]
+    assert list(log[0]["loss"]) == ["audio_tags", "visual_tags", "clip_tags", "contrast", "total"]
+    weights = [(1, 1, 1, 1)] * 2 + [(2, 1, 1, 1)] * 2
+    for line, held in zip(log, weights, strict=True):
+        *terms, total = line["loss"].values()
+        assert total == pytest.approx(sum(w * term for w, term in zip(held, terms, strict=True)), rel=1e-5)
+    tensors = read_tensors(tmp_path / "whole/last.safetensors")[0]
+    assert tensors["extra.jomold.noise"].any() and not any("estimator" in name for name in tensors)
+    for epoch in (1, 2, 3):  # while the estimator is in training, between the two, and after
+        folder = tmp_path / f"stopped-{epoch}"
+        with pytest.raises(KeyboardInterrupt):
+            train_on(recipe, sets, folder, device="cpu", progress=False, on_epoch=_stop_after(epoch))
+        train_on(recipe, sets, folder, device="cpu", progress=False)
+        assert (folder / "last.safetensors").read_bytes() == (tmp_path / "whole/last.safetensors").read_bytes()
+    assert read_checkpoint(tmp_path / "whole")[0].crossed
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    (["fit.pseudo_label_weight=1"], "trains on clip tags alone, got pseudo_label_weight=1; set it to 0"),
+    (["methods.average=on"], r"methods\.average runs through both parts of methods\.jomold"),
+    (["fit.epochs=25"], "needs more epochs than the warm-up of 0, got 25 of the estimator and 25 in all"),
+    (["methods.jomold.estimator_epochs=-1"], "estimator_epochs must be a whole number of at least 0, got -1"),
+    (["methods.jomold.ratio_warmup=-1"], "ratio_warmup must not be negative, got -1"),
+])  # fmt: skip
+def test_an_estimator_that_cannot_work_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        override(RECIPES["jomold"], changes)

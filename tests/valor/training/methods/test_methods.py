@@ -21,7 +21,7 @@ from valor.training.methods.method import Charge, Method, NoOptions
 from valor.training.methods.methods import METHODS, RENAMED, Methods, OwnParts, from_old_names
 from valor.training.methods.uwav import UwavOptions
 from valor.training.methods.vplan import VplanOptions
-from valor.training.options import FitOptions
+from valor.training.options import FitOptions, learning_rate
 from valor.training.recipes import RECIPES, Recipe, override, recipe_from_json, recipe_to_json
 from valor.training.run import RunSets, train_on
 from valor.training.train import fit
@@ -39,10 +39,10 @@ def _one_thread():
 
 
 @pytest.mark.parametrize(("changes", "methods"), [
-    (["methods.uwav=on"], {"uwav": UwavOptions(class_balance=0.5, mixup_alpha=1.7)}),
+    (["methods.uwav=on"], {"uwav": UwavOptions(class_balance=0.5, mixup_alpha=1.7, strict=True)}),
     (["methods.uwav.mixup_alpha=1.7"], {"uwav": UwavOptions(mixup_alpha=1.7)}),
     (["methods.uwav.mixup_weight=2", "methods.uwav=on"],
-     {"uwav": UwavOptions(class_balance=0.5, mixup_alpha=1.7, mixup_weight=2.0)}),
+     {"uwav": UwavOptions(class_balance=0.5, mixup_alpha=1.7, mixup_weight=2.0, strict=True)}),
     (["methods.gates=on", "methods.jomold=on"], {"jomold": JomoldOptions(), "gates": GatesOptions(gate="modality")}),
     (["methods.vplan.visual=3", "fit.epochs=20"], {"vplan": VplanOptions(visual=3.0)}),
 ])  # fmt: skip
@@ -108,7 +108,7 @@ def test_the_old_names_are_still_read_and_say_what_they_are_called_now(changes, 
 def test_the_old_names_change_what_is_on():
     recipe = override(VALOR, ["methods.vplan=on", "methods.average=on", "methods.uwav=on"])
     changed = override(recipe, ["fit.denoise_visual=3", "fit.ema_decay=0", "fit.mixup_alpha=0"]).methods
-    assert changed == {"uwav": UwavOptions(class_balance=0.5), "vplan": VplanOptions(visual=3.0)}
+    assert changed == {"uwav": UwavOptions(class_balance=0.5, strict=True), "vplan": VplanOptions(visual=3.0)}
     assert override(recipe, ["fit.denoise=jomold"]).methods.keys() == {"uwav", "jomold", "average"}
     with pytest.raises(
         ValueError, match=r"fit\.denoise_audio is now methods\.jomold\.audio or methods\.vplan\.audio; "
@@ -269,6 +269,53 @@ def test_every_hook_is_asked_in_its_place(tmp_path):
     assert read_tensors(tmp_path / "last.safetensors")[0]["extra.own:Seen.epochs"] == 3
     described = json.loads((tmp_path / "recipe.json").read_text())
     assert described["methods"] == {"own:Seen": {"flip": True}}
+
+
+class InTwo(Method[NoOptions]):
+    """Begins again after two epochs, and keeps by another figure from then on."""
+
+    def __init__(self) -> None:
+        super().__init__(NoOptions())
+        self.beginnings: list[bool] = []
+
+    def part(self, epoch, epochs):
+        return range(1, 3) if epoch < 3 else range(3, epochs + 1)
+
+    def select_by(self, figure, epoch):
+        return figure if epoch < 3 else "event.visual"
+
+    def before_epoch(self, run, epoch):
+        if self.part(epoch, run.options.epochs).start == epoch > 1:
+            run.restart()
+            self.beginnings.append(all(torch.equal(w, run.initial[n]) for n, w in run.parser.state_dict().items()))
+        return False
+
+
+def test_a_training_in_parts_begins_again_with_each(tmp_path):
+    fit_options = replace(SHORT, epochs=5, warmup_epochs=1)
+    method = InTwo()
+    recipe = replace(_recipe(), fit=fit_options)
+    result = train_on(recipe, _sets(), tmp_path / "a", device="cpu", progress=False, own=OwnParts(methods=(method,)))
+    log = [json.loads(line) for line in (tmp_path / "a/log.jsonl").read_text().splitlines()]
+    assert method.beginnings == [True]
+    assert [line["selected_by"] for line in log] == ["segment.type_av"] * 2 + ["event.visual"] * 3
+    assert log[2]["selected"] and result.best_epoch > 2 and result.selected_by == "event.visual"
+    parts = [(epochs, epoch) for epochs in (2, 3) for epoch in range(1, epochs + 1)]
+    rates = [learning_rate(epoch, replace(fit_options, epochs=epochs)) for epochs, epoch in parts]
+    assert [line["learning_rate"] for line in log] == rates
+    assert log[0]["loss"]["weak"] == pytest.approx(log[2]["loss"]["weak"], rel=0.2) and log[2]["loss"] != log[0]["loss"]
+    assert read_checkpoint(tmp_path / "a")[1].selected_by == "event.visual"
+
+    def stopping(record):
+        if record["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    own = lambda: OwnParts(methods=(InTwo(),))  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        train_on(recipe, _sets(), tmp_path / "b", device="cpu", progress=False, on_epoch=stopping, own=own())
+    train_on(recipe, _sets(), tmp_path / "b", device="cpu", progress=False, own=own())
+    held = [(tmp_path / run / "last.safetensors").read_bytes() for run in "ab"]
+    assert held[0] == held[1]
 
 
 def test_a_network_of_a_method_is_built_again_when_its_checkpoint_is_read(tmp_path):
