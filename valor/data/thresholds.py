@@ -175,7 +175,7 @@ def read_calibration(path: Path | str, class_names: Sequence[str]) -> Calibratio
 def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.float64]]:
     """Read label thresholds from JSON: `{"audio": [C numbers], "visual": [...]}`, or `{"fused": [...]}`.
 
-    Keys that hold no list are left alone, so a file of `valor calibrate` is read as well.
+    Other keys that hold no list are left alone, so a file of `valor calibrate` is read as well.
 
     Raises:
         ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
@@ -184,6 +184,9 @@ def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.fl
         table = _read_told(path)
         applies_to = table.get("applies_to", "labels")
         lists = {role: values for role, values in table.items() if isinstance(values, list)}
+        for role in ROLES:
+            if lists and role in table:
+                as_list(table[role], role)
         thresholds = {role: np.array(_numbers(values, role)) for role, values in lists.items()}
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: expected JSON {{"audio": [numbers], "visual": [numbers]}}, got {error}') from error

@@ -168,3 +168,12 @@ def test_a_file_that_is_no_thresholds_is_refused_by_name(tmp_path, content, mess
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ValueError, match=f"{path}: .*{message}"):
         read_thresholds(path, 3)
+
+
+def test_a_role_without_a_list_is_refused(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_text('{"audio": [0.5], "visual": null, "note": "kept"}')
+    with pytest.raises(ValueError, match="visual"):
+        read_thresholds(path, 1)
+    path.write_text('{"audio": [0.5], "note": "kept"}')
+    assert read_thresholds(path, 1)["audio"].tolist() == [0.5]
