@@ -98,10 +98,10 @@ def read_windows(
     reader = reader or DirectReader()
     segments = segments_of(survey, grid)
     starts = window_starts(segments, grid.num_segments, hop)
-    streams = (
-        (survey.audio_start, survey.audio_seconds, survey.audio_holes),
-        (survey.video_start, survey.video_seconds, survey.video_holes),
-    )
+    lead = survey.lead  # what is heard at the end of a stretch is as much late
+    ends = tuple(None if end is None else end - lead for end in (survey.audio_seconds, survey.video_seconds))
+    holes = tuple(tuple((start - lead, end) for start, end in of) for of in (survey.audio_holes, survey.video_holes))
+    streams = ((survey.audio_start, ends[0], holes[0]), (survey.video_start, ends[1], holes[1]))
     present = np.stack([_covered(start, end, holes, segments, grid) for start, end, holes in streams], axis=1)
     found = _Found(present, grid)
     pictures = _picture_windows(reader, survey, grid, starts, found, slots=slots)

@@ -191,3 +191,12 @@ def test_pictures_of_short_media_are_of_their_segments(tmp_path):
     (window,) = read_windows(survey_media(path), GRID, hop=4)
     assert window.valid.tolist() == [True, True, False, False]
     assert frame_number(window.clip.frames[1]) < 200
+
+
+def test_sound_that_is_late_by_its_lead_is_in_no_segment_behind_a_stretch(tmp_path):
+    sound = ToySound(seconds=2, rate=12000)
+    path = write_toy_clip(tmp_path / "a.ts", video=ToyVideo(seconds=2), sound=sound)
+    survey = survey_media(path)
+    assert survey.lead > 0.08 and survey.audio_seconds > 2.05
+    (window,) = read_windows(survey, GRID, hop=4)
+    assert window.present.sum(axis=0).tolist() == [2, 2]
