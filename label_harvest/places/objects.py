@@ -61,8 +61,11 @@ def filesystem(scheme: str) -> Any:  # noqa: ANN401
         ValueError: Its library is not installed.
     """
     refuse_absent_library(scheme)
-    if scheme == "gs":  # gcsfs asks what kind of bucket it is before everything, and warns where it may not know
+    for name in ("aiobotocore", "botocore") if scheme == "s3" else ():  # they tell where credentials were found
+        logging.getLogger(name).setLevel(logging.WARNING)
+    if scheme == "gs":  # gcsfs asks what kind of bucket it is before everything, and logs what is raised anyway
         os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+        logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
     import fsspec  # type: ignore[import-untyped]
 
     return fsspec.filesystem(scheme, **_OPTIONS.get(scheme, {}))
@@ -343,7 +346,8 @@ class ObjectPath:
     def _asked(self, ask: Callable[[], T]) -> T:
         """An answer of the backend, asked for again where the connection was lost."""
         filesystem(self.scheme)  # whose library may be missing, which is no answer
-        for wait in (*WAITS, None):
+        waits = [] if self.scheme == "gs" else WAITS  # gcsfs tries six times by itself, for half a minute
+        for wait in (*waits, None):
             try:
                 return ask()
             except FileNotFoundError as error:

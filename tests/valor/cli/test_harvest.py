@@ -246,4 +246,5 @@ def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
     }.items() <= told.items()
     said = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv").out
     assert "  of the table 2 done, 0 failed, 0 missing, 3 left of 5\n" in said
-    assert "--json and --manifest are for `show`" in typed("store", "verify", tmp_path / "store", "--json").complaint()
+    refused = typed("store", "verify", tmp_path / "store", "--json").complaint()
+    assert "--json, --manifest and --prometheus are for `show`" in refused
