@@ -388,7 +388,7 @@ def _clips_of(metadata: object) -> tuple[str, ...] | None:
     if text is None:
         return None
     try:
-        return tuple(as_text(name, _CLIP_IDS) for name in as_list(loads(text), _CLIP_IDS))
+        return tuple(as_text(name, _CLIP_IDS) for name in as_list(loads(as_text(text, _CLIP_IDS)), _CLIP_IDS))
     except (TypeError, ValueError):
         return ()
 

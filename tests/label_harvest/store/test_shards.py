@@ -15,6 +15,7 @@ from valor.label_harvest.store import shards as markers
 from valor.label_harvest.store.shards import (
     Markers,
     NewerMarkerError,
+    _clips_of,
     held_arrays,
     known_clips,
     read_json,
@@ -206,3 +207,9 @@ def test_what_is_no_object_is_said(tmp_path, text, told):
         read_json(tmp_path / "manifest.json")
     with pytest.raises(ValueError, match="absent.json: cannot be read"):
         read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("held", [{}, [], 1, "x", '{"a": 1}', "[1]"])
+def test_metadata_that_names_no_clips_names_nobody(held):
+    assert _clips_of({"clip_ids": held}) == ()
+    assert _clips_of({"clip_ids": '["a"]'}) == ("a",) and _clips_of({}) is _clips_of(held) is None
