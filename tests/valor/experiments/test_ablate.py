@@ -12,6 +12,7 @@ import pytest
 
 import valor.experiments.ablate
 from tests.helpers.toy_ablation import SMALL, toy_data, toy_options
+from tests.helpers.toy_demo import cheapen
 from tests.helpers.typed import typed
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.tables import read_split
@@ -226,7 +227,8 @@ def test_llp_without_labels_or_features_lists_what_is_missing(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_demo_world_is_made_once_and_found_again(tmp_path):
+def test_a_demo_world_is_made_once_and_found_again(tmp_path, monkeypatch):
+    cheapen(monkeypatch)
     made = open_world(None, tmp_path, clips=50, progress=False)
     assert made.name == "demo" and made.data == tmp_path / "data"
     assert "30 train, 6 val, 14 test clips" in made.title

@@ -1,0 +1,16 @@
+"""The demo made cheap: fewer pictures a second than its world has, and everything in this process, which has torch."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import valor.demo.run
+from valor.demo.world import render
+
+
+def cheapen(patch: pytest.MonkeyPatch) -> None:
+    """Two pictures a second in place of eight, and no processes: what both give is seen in test_render.py and
+    test_run_kills.py."""
+    patch.setattr(render, "FRAME_RATE", 2)
+    for module in (render, valor.demo.run):
+        patch.setattr(module, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
