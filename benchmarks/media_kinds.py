@@ -350,7 +350,7 @@ _CLOCKS = {
     "TS, clock wraps": Kind(suffix=".ts", edit=later(-1, 2**33 / 90000 - 4), **AV),
     "TS, two behind one another": Kind(suffix=".ts", repeats=2, **AV),
     "TS, four behind one another": Kind(suffix=".ts", repeats=4, **AV),
-    "TS, two, the second an hour ahead, marked": Kind(suffix=".ts", repeats=2, ahead=3600, muxing=MARKED, **AV),
+    "TS, two, the second 30 s ahead, marked": Kind(suffix=".ts", repeats=2, ahead=30, muxing=MARKED, **AV),
     "TS, two, the second 30 s ahead, not marked": Kind(suffix=".ts", repeats=2, ahead=30, **AV),
     "MPEG-PS, two behind one another": Kind(suffix=".mpg", video="mpeg1video", sound="mp2", rate=25, repeats=2),
     "MKV, two behind one another": Kind(suffix=".mkv", repeats=2, **AV),

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
+    from .blocks import Sizes
+
 NORM_ORDERS = ("post", "pre")
 """Where a layer normalises: after each residual sum, or the query before it."""
 
@@ -44,7 +46,7 @@ class ParserOptions:
     hidden_width: int = 512
     """Width of the encoder."""
     num_layers: int = 1
-    """Hybrid attention layers."""
+    """Layers of the encoder; of `mtcn`, how often its one layer is applied."""
     num_heads: int = 8
     """Attention heads; divides hidden_width."""
     feedforward_width: int = 1024
@@ -60,7 +62,14 @@ class ParserOptions:
     pooling: str = "attentive"
     """A key of POOLINGS: `attentive`, `linear-softmax` or `max`, see valor.parsers.pooling."""
     encoder: str = "hybrid"
-    """A key of ENCODERS: `hybrid`, see valor.parsers.attention."""
+    """A key of ENCODERS: `hybrid`, see valor.parsers.attention; `uavm`, `mbt`, `joint`, `tcaf`, `mtcn` or `sft`, see
+    valor.parsers.encoders."""
+    fusion_layer: int = 0
+    """Layers of each stream by itself, before those it shares (`uavm`) or in which the streams meet (`mbt`, `sft`)."""
+    num_latents: int = 4
+    """Vectors that the streams of `mbt` exchange; 0 lets each look at all of the other."""
+    max_segments: int = 10
+    """Positions that `uavm`, `mbt`, `mtcn` and `sft` learn; longer clips are refused."""
     stem: str = "linear"
     """A key of STEMS. `linear`: every input through a layer of its own, and one that joins appearance and motion.
     `perceptron`, as UWAV has it: audio through two layers, appearance and motion joined as they are. `elu`, as NREP and
@@ -84,7 +93,7 @@ class ParserOptions:
         """Refuse options no parser can be built from."""
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name == "motion_width" else 1
+            least = 0 if field.name in ("motion_width", "fusion_layer", "num_latents") else 1
             if field.type is int and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{field.name} must be a whole number of at least {least}, got {value!r}")
         if self.hidden_width % self.num_heads:
@@ -105,6 +114,7 @@ class ParserOptions:
             is_own = name in ("pooling", "encoder") and isinstance(value, str) and value.startswith(OWN)
             if value not in known and not is_own:
                 raise ValueError(f"{name} must be one of {known}, got {value!r}")
+        self._check_encoder()
         self._check_stem()
 
     def _check_stem(self) -> None:
@@ -121,6 +131,24 @@ class ParserOptions:
         if self.stem != "elu" and (self.visual_frames > 1 or self.audio_map):
             raise ValueError("visual_frames and audio_map are for the stem elu; others take features folded")
 
+    def _check_encoder(self) -> None:
+        """Refuse what the encoder makes nothing of; one of somebody's own may use any option."""
+        for field in fields(self):
+            users = OF_ENCODERS.get(field.name)
+            if users is None or self.encoder in users or self.encoder not in _OURS:
+                continue
+            if (value := getattr(self, field.name)) != field.default:
+                raise ValueError(
+                    f"{field.name} is an option of encoder={' or '.join(users)}, got {value!r} of {self.encoder}"
+                )
+        if self.fusion_layer > self.num_layers:
+            raise ValueError(f"fusion_layer must be at most num_layers {self.num_layers}, got {self.fusion_layer}")
+        if self.encoder == "mbt" and self.num_latents and self.num_layers - self.fusion_layer == 1:
+            raise ValueError(
+                "encoder=mbt exchanges nothing in one fused layer, whose latents are written and never read: "
+                f"num_layers must be fusion_layer, or at least 2 more, got {self.num_layers} and {self.fusion_layer}"
+            )
+
 
 def _hybrid(options: ParserOptions) -> "nn.Module":
     from .attention import HybridEncoder, HybridLayer
@@ -134,6 +162,61 @@ def _hybrid(options: ParserOptions) -> "nn.Module":
         update_order=options.update_order,
     )
     return HybridEncoder(layer, options.num_layers)
+
+
+def _sizes(options: ParserOptions) -> "Sizes":
+    """Of the blocks that the other encoders are made of."""
+    from .blocks import Sizes
+
+    return Sizes(options.hidden_width, options.num_heads, options.feedforward_width, dropout=options.dropout)
+
+
+def _uavm(options: ParserOptions) -> "nn.Module":
+    from .encoders.uavm import UavmEncoder
+
+    shared = options.num_layers - options.fusion_layer
+    return UavmEncoder(
+        _sizes(options), own_layers=options.fusion_layer, shared_layers=shared, max_segments=options.max_segments
+    )
+
+
+def _mbt(options: ParserOptions) -> "nn.Module":
+    from .encoders.mbt import MbtEncoder
+
+    return MbtEncoder(
+        _sizes(options),
+        options.num_layers,
+        fusion_layer=options.fusion_layer,
+        num_latents=options.num_latents,
+        max_segments=(options.max_segments, options.max_segments),
+    )
+
+
+def _joint(options: ParserOptions) -> "nn.Module":
+    from .encoders.joint import JointEncoder
+
+    return JointEncoder(_sizes(options), options.num_layers)
+
+
+def _tcaf(options: ParserOptions) -> "nn.Module":
+    from .encoders.tcaf import TcafEncoder
+
+    return TcafEncoder(_sizes(options), options.num_layers)
+
+
+def _mtcn(options: ParserOptions) -> "nn.Module":
+    from .encoders.mtcn import MtcnEncoder
+
+    return MtcnEncoder(_sizes(options), options.num_layers, max_segments=options.max_segments)
+
+
+def _sft(options: ParserOptions) -> "nn.Module":
+    from .encoders.sft import SftEncoder
+
+    after = options.num_layers - options.fusion_layer
+    return SftEncoder(
+        _sizes(options), layers_before=options.fusion_layer, layers_after=after, max_segments=options.max_segments
+    )
 
 
 def _attentive(options: ParserOptions) -> "nn.Module":
@@ -201,8 +284,28 @@ def _presence(options: ParserOptions) -> "nn.Module":
 Builder = Callable[[ParserOptions], "nn.Module"]
 """Makes one part of a parser, with fresh weights."""
 
-ENCODERS: dict[str, Builder] = {"hybrid": _hybrid}
+ENCODERS: dict[str, Builder] = {
+    "hybrid": _hybrid,
+    "uavm": _uavm,
+    "mbt": _mbt,
+    "joint": _joint,
+    "tcaf": _tcaf,
+    "mtcn": _mtcn,
+    "sft": _sft,
+}
 """What mixes the two streams, by its name in `ParserOptions.encoder`."""
+
+_OURS = tuple(ENCODERS)
+"""Those that are not somebody's own."""
+
+OF_ENCODERS: dict[str, tuple[str, ...]] = {
+    "norm_order": ("hybrid",),
+    "update_order": ("hybrid",),
+    "fusion_layer": ("uavm", "mbt", "sft"),
+    "num_latents": ("mbt",),
+    "max_segments": ("uavm", "mbt", "mtcn", "sft"),
+}
+"""Options that only some encoders make something of."""
 
 POOLINGS: dict[str, Builder] = {"attentive": _attentive, "linear-softmax": _linear_softmax, "max": _max}
 """What makes clip probabilities of those of segments, by its name in `ParserOptions.pooling`."""

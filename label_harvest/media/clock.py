@@ -6,7 +6,6 @@ others do, since only then it is known by how much.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -58,19 +57,15 @@ class _Place:
 class TimeLine:
     """Moves packets whose clock starts again behind what came before."""
 
-    def __init__(
-        self, starts: list[float], *, broadcast: bool, is_join: "Callable[[AnyPacket], bool]" = lambda _: False
-    ) -> None:
+    def __init__(self, starts: list[float], *, broadcast: bool) -> None:
         """Begin with nothing.
 
         Args:
             starts: Takes when the clock starts again, in seconds on the time line.
             broadcast: Whether the format has the clocks of broadcasts, and packets may get lost.
-            is_join: Whether a packet of a broadcast says that another clock begins with it, be it ahead.
         """
         self._starts = starts
         self._broadcast = broadcast
-        self._is_join = is_join
         self._shifts = [0.0]
         self._places: dict[int, _Place] = {}
         self._waiting: list[AnyPacket] = []
@@ -85,7 +80,7 @@ class TimeLine:
         step = time - place.last
         if not step >= -RESTART_SECONDS or time > place.limit:
             return False
-        if self._broadcast and (step > RESTART_SECONDS or self._suspects or packet.is_corrupt):
+        if self._broadcast and (step > _WRAP_SECONDS / 2 or self._suspects or packet.is_corrupt):
             return False
         place.last = time
         if place.moved:
@@ -109,7 +104,7 @@ class TimeLine:
         if ticks is None and packet.stream.codec_context.name == "flac":
             ticks = _timed(packet, place)
         time = place.last if ticks is None else ticks * place.seconds
-        anew = self._is_behind(time, place.last) or self._is_ahead(packet, time, place)
+        anew = self._is_behind(time, place.last)
         out = self._begin_anew(place) if anew else []
         if self._suspects:
             out += self._cleared(index, anew=anew)
@@ -152,13 +147,6 @@ class TimeLine:
 
     def _is_behind(self, time: float, last: float) -> bool:
         return last - time > RESTART_SECONDS or (self._broadcast and time - last > _WRAP_SECONDS / 2)
-
-    def _is_ahead(self, packet: "AnyPacket", time: float, place: _Place) -> bool:
-        """Whether a packet of a broadcast begins anew on a clock ahead, by its mark or as another stream did."""
-        if not self._broadcast or not time - place.last > RESTART_SECONDS:
-            return False
-        others = [other.last for other in self._places.values() if other.part > place.part]
-        return any(abs(time - last) < time - place.last for last in others) or self._is_join(packet)
 
     def _begin_anew(self, place: _Place) -> "list[AnyPacket]":
         """Let a stream be of the next part; what waited goes out where that is one more."""

@@ -203,7 +203,7 @@ def _boxes(file: BinaryIO) -> tuple[list[bytes], int]:
     """The kinds of the outermost boxes of an MP4 file, and where the last whole one ends."""
     kinds, place, end = list[bytes](), 0, 0
     length = file.seek(0, 2)
-    while file.seek(place) == place and len(head := file.read(16)) >= 8:
+    while place < length and file.seek(place) == place and len(head := file.read(16)) >= 8:
         size = int.from_bytes(head[:4])
         kinds.append(head[4:8])
         size = int.from_bytes(head[8:16]) if size == 1 else size

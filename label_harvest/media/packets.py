@@ -32,11 +32,6 @@ _LOSES = (*_BROADCAST, "ogg", "asf")
 _SAYS_KEYS = (*_BROADCAST, "flv", "matroska,webm")
 """Formats that may begin within a group of pictures, of which none can be shown before the next key frame."""
 
-_SYNC_PLACES = (0, 4, 16)
-"""So much behind where FFmpeg says that a packet of a transport stream lies it begins, by its size."""
-_PACKET_HEAD = 22
-"""Bytes from there in which its flags lie."""
-
 HOLE_SECONDS = 2.0
 """A stream that has nothing for longer is not there, see holes.py."""
 WHOLE_FRAMES = ("aac", "mp3", "mp3float", "mp2", "mp2float", "ac3", "eac3")
@@ -71,7 +66,6 @@ class Recording:
     """When the clock started again, in seconds as it then goes on; see clock.py."""
     unread: list[str] = field(default_factory=list)
     """Why the rest of the file could not be read, where it could not."""
-    path: Path = Path()
     _measures: dict[int, tuple[int, int, float]] = field(default_factory=dict)
     """By index of the stream, seconds of a tick as a ratio and of a byte of plain samples, which take long to ask."""
     rubbish: int = 0
@@ -150,7 +144,7 @@ class Recording:
 
     def _on_time_line(self, streams: "Sequence[Stream]", tick: Callable[[], None]) -> "Iterator[AnyPacket]":
         """All packets that hold or repeat something, with the times of one clock that never starts again."""
-        line = TimeLine(self.restarts, broadcast=self.is_broadcast, is_join=self._is_join)
+        line = TimeLine(self.restarts, broadcast=self.is_broadcast)
         goes_on = line.goes_on
         theora = {stream.index for stream in streams if stream.codec_context.name == "theora"}
         keyed = self.container.format.name in _SAYS_KEYS
@@ -189,17 +183,6 @@ class Recording:
             if not begun:
                 raise
             self.unread.append(str(error))
-
-    def _is_join(self, packet: "AnyPacket") -> bool:
-        """Whether a transport stream says of a packet that another clock begins with it."""
-        if self.container.format.name != "mpegts" or packet.pos is None or packet.pos < 0:
-            return False
-        with self.path.open("rb") as file:
-            file.seek(packet.pos)
-            head = file.read(_PACKET_HEAD)
-        head = next((head[place:] for place in _SYNC_PLACES if head[place : place + 1] == b"G"), b"")  # sync_byte
-        # adaptation_field_control, adaptation_field_length, discontinuity_indicator
-        return len(head) > 5 and bool(head[3] & 0x20 and head[4] and head[5] & 0x80)
 
     @property
     def is_broadcast(self) -> bool:
@@ -280,7 +263,7 @@ def _is_header(packet: "AnyPacket") -> bool:
 def recording(path: Path) -> Iterator[Recording]:
     """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names it, see `opened`."""
     with opened(path) as (container, part):
-        media = Recording(container, (container.start_time or 0) / 1e6, path=path, rubbish=part.begin)
+        media = Recording(container, (container.start_time or 0) / 1e6, rubbish=part.begin)
         if part.end:
             media.unread.append("what follows is cut")
         yield media

@@ -18,6 +18,8 @@ _FIRST_FRAME = 2048
 """Bytes behind the tags of an MP3 among which its first frame lies."""
 _W64_CHUNK = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 """How the names of the chunks of a W64 go on behind their four letters."""
+_MOST_CHUNKS = 1000
+"""So many chunks of a WAV or W64 are looked at for the one of its samples."""
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """The name of the object of an ASF that says its length."""
 _ASF_HEAD, _OGG_TAIL = 2**16, 2**17
@@ -66,7 +68,12 @@ def _wave_seconds(file: BinaryIO, letters: int, digits: int, rest: bytes, even: 
     """
     length, rate = file.seek(0, 2), 0
     place = letters + digits + (4 if letters == 4 else letters)  # behind RIFF, its size, and WAVE
-    while file.seek(place) < length and len(head := file.read(letters + digits)) == letters + digits:
+    for _ in range(_MOST_CHUNKS):
+        if place >= length:
+            return None
+        file.seek(place)
+        if len(head := file.read(letters + digits)) < letters + digits:
+            return None
         size = int.from_bytes(head[letters:], "little") - (0 if letters == 4 else len(head))
         if head[:letters] == b"fmt " + rest:
             rate = int.from_bytes(file.read(12)[8:], "little")  # nAvgBytesPerSec

@@ -279,7 +279,10 @@ def read_store(
     held = tuple(sorted({name for shard in shards for name in shard.held}))
     absent = sorted(set(names or ()) - set(held))
     if absent:
-        raise ValueError(f"{folder}: no shard holds {', '.join(absent)}; ask for arrays of its teachers")
+        raise ValueError(
+            f"{folder}: no shard holds {', '.join(absent)}; it holds {', '.join(held)}: ask for these, or harvest with "
+            "the teachers that make the others"
+        )
     return EvidenceStore(
         clip_ids=tuple(clip_id for shard in shards for clip_id in shard.clip_ids),
         class_names=shards[0].class_names,

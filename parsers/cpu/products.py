@@ -62,7 +62,7 @@ def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
 
 class _Dense(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         ctx.save_for_backward(rows, weight)
         return linear(rows, weight, bias).view(*x.shape[:-1], -1)
@@ -73,16 +73,16 @@ class _Dense(torch.autograd.Function):
         rows, weight = ctx.saved_tensors
         to_rows = grad.reshape(-1, grad.shape[-1])
         to_x = linear(to_rows, weight.t()).view(*grad.shape[:-1], -1) if ctx.needs_input_grad[0] else None
-        return to_x, weight_gradient(to_rows, rows), to_rows.sum(0)
+        return to_x, weight_gradient(to_rows, rows), to_rows.sum(0) if ctx.needs_input_grad[2] else None
 
 
-def dense(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Compute x W^T + b, with autograd.
 
     Args:
         x: float [..., K].
         weight: float [N, K].
-        bias: float [N].
+        bias: float [N], or None.
 
     Returns:
         float [..., N]; its gradient can be taken once, not twice.

@@ -64,7 +64,9 @@ def test_an_encoder_and_a_pooling_of_ones_own_are_passed_as_objects():
     assert torch.equal(output.modality_probs, output.segment_probs[:, 0])
     again = build_parser(own, encoder=build_twins, pooling=build_first)
     again.load_state_dict(parser.state_dict())
-    with pytest.raises(ValueError, match=r"the encoder 'own:build_twins' is not among hybrid: .*give it again"):
+    with pytest.raises(
+        ValueError, match=r"the encoder 'own:build_twins' is not among hybrid, uavm, .*: .*give it again"
+    ):
         build_parser(replace(own, pooling="max"))
 
 
@@ -72,7 +74,7 @@ def test_an_encoder_of_ones_own_has_a_name_once_it_is_in_the_dict(monkeypatch):
     monkeypatch.setitem(ENCODERS, "twins", build_twins)
     parser = build_parser(replace(TINY, encoder="twins"), seed=0)
     assert isinstance(parser.encoder, Twins) and options_of(parser).encoder == "twins"
-    with pytest.raises(ValueError, match=r"encoder must be one of \('hybrid', 'twins'\), got 'twin'"):
+    with pytest.raises(ValueError, match=r"encoder must be one of \('hybrid', .*'twins'\), got 'twin'"):
         ParserOptions(encoder="twin")
 
 
@@ -110,7 +112,15 @@ def test_seed_leaves_the_global_generator_alone():
     ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1\.0"),
     ({"norm_order": "both"}, r"norm_order must be one of \('post', 'pre'\), got 'both'"),
     ({"pooling": "mean"}, r"pooling must be one of .*got 'mean'"),
-    ({"encoder": "mbt"}, r"encoder must be one of \('hybrid',\), got 'mbt'"),
+    ({"encoder": "mtb"}, r"encoder must be one of \('hybrid', 'uavm', .*\), got 'mtb'"),
+    ({"encoder": "mbt", "norm_order": "pre"}, "norm_order is an option of encoder=hybrid, got 'pre' of mbt"),
+    ({"encoder": "joint", "update_order": "together"}, "update_order is an option of encoder=hybrid, got 'together'"),
+    ({"fusion_layer": 1}, "fusion_layer is an option of encoder=uavm or mbt or sft, got 1 of hybrid"),
+    ({"encoder": "tcaf", "num_latents": 2}, "num_latents is an option of encoder=mbt, got 2 of tcaf"),
+    ({"encoder": "joint", "max_segments": 12}, "max_segments is an option of encoder=uavm or mbt or .*got 12 of joint"),
+    ({"encoder": "uavm", "fusion_layer": 2}, "fusion_layer must be at most num_layers 1, got 2"),
+    ({"encoder": "sft", "fusion_layer": -1}, "fusion_layer must be a whole number of at least 0, got -1"),
+    ({"encoder": "mbt"}, "exchanges nothing in one fused layer, .*at least 2 more, got 1 and 0"),
     ({"encoder": 1}, "encoder must be one of .*got 1"),
 ])  # fmt: skip
 def test_impossible_options_are_refused(change, message):

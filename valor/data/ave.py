@@ -144,7 +144,9 @@ def read_split_rows(folder: Path, split: str, names: Sequence[str]) -> list[AveR
     """The rows of a split in its order."""
     order, listed = folder / f"{split}_order.h5", folder / f"{split}Set.txt"
     if not order.is_file() and listed.is_file():
-        return _sound_rows(listed, names)
+        own_rows = _sound_rows(listed, names)
+        _refuse_listed_twice(folder, split, own_rows, names)
+        return own_rows
     rows = _sound_rows(folder / ANNOTATIONS, names)
     orders = {other: _read_order(folder / f"{other}_order.h5", len(rows)) for other in _orders_in(folder, split)}
     own = orders.pop(split)
@@ -157,6 +159,26 @@ def read_split_rows(folder: Path, split: str, names: Sequence[str]) -> list[AveR
     return [rows[number] for number in own]
 
 
+def _refuse_listed_twice(folder: Path, split: str, rows: Sequence[AveRow], names: Sequence[str]) -> None:
+    """Refuse lists of rows, in place of orders, in which a row stands in two splits."""
+    own = {_said(row): row.line for row in rows}
+    for other in AVE_SPLITS:
+        path = folder / f"{other}Set.txt"
+        if other == split or not path.is_file():
+            continue
+        theirs = {_said(row) for row in read_rows(path, names) if isinstance(row, AveRow)}
+        if shared := [row for row in own if row in theirs]:
+            raise ValueError(
+                f"{folder / f'{split}Set.txt'}:{own[shared[0]]}: {len(shared)} rows stand in {path.name} as well, such "
+                f"as {'&'.join(map(str, shared[0]))}; splits must not overlap"
+            )
+
+
+def _said(row: AveRow) -> tuple[str, str, int, int]:
+    """What a row says, wherever it stands."""
+    return row.class_name, row.video, row.start, row.stop
+
+
 def ave_row_numbers(folder: Path, split: str, names: Sequence[str]) -> list[int]:
     """Which rows of Annotations.txt, from 0 on, the clips of a split are: rows of every published array.
 
@@ -165,8 +187,8 @@ def ave_row_numbers(folder: Path, split: str, names: Sequence[str]) -> list[int]
         FileNotFoundError: The annotation or the order is not there.
     """
     rows = _sound_rows(folder / ANNOTATIONS, names)
-    number_of = {(row.class_name, row.video, row.start, row.stop): number for number, row in enumerate(rows)}
-    wanted = [(row.class_name, row.video, row.start, row.stop) for row in read_split_rows(folder, split, names)]
+    number_of = {_said(row): number for number, row in enumerate(rows)}
+    wanted = [_said(row) for row in read_split_rows(folder, split, names)]
     if strangers := [row for row in wanted if row not in number_of]:
         raise ValueError(
             f"{folder / ANNOTATIONS}: has no row {'&'.join(map(str, strangers[0]))}, which {split} lists, nor "

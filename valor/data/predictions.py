@@ -55,6 +55,9 @@ _LOG = logging.getLogger(__name__)
 
 _SIMULATED = "simulated"
 
+BACKGROUND = "background"
+"""What other codes call one more class, which no data set has here."""
+
 SHOWN = 5
 """How many names an error lists before it only counts."""
 
@@ -461,6 +464,8 @@ def _check_same(kind: str, got: Sequence[str], expected: Sequence[str], *, missi
     if missing or extra:
         hint = "; is this the right split, or is a subset meant (then say so)?" if kind == "clips" else ""
         hint += " Clips in which nothing was found must be there as well." if hint and missing else ""
+        if kind == "classes" and [name.lower() for name in extra] == [BACKGROUND]:
+            hint = f"; leave {extra[0]} out: where no class is marked is background"
         found = " and ".join(filter(None, (_listed("missing", missing), _listed("extra", extra))))
         raise ValueError(f"the predictions must cover the {len(wanted)} {kind} of the split, got {found}{hint}")
 

@@ -158,3 +158,16 @@ def test_an_ogg_without_its_last_page_says_so(tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     (note,) = survey_media(path).notes
     assert re.fullmatch(r"cannot be read beyond 2\.\d s; it was cut off or is damaged there", note)
+
+
+def test_sizes_beyond_every_file_are_no_length(tmp_path):
+    wave = write_toy_clip(tmp_path / "a.w64", sound=ToySound(seconds=1, codec="pcm_s16le"))
+    data = bytearray(wave.read_bytes())
+    place = data.index(b"data\xf3") + 16
+    data[place : place + 8] = b"\xff" * 8
+    wave.write_bytes(data)
+    with pytest.raises(MediaError, match="cannot be decoded"):
+        survey_media(wave)
+    film = write_toy_clip(tmp_path / "a.mp4", sound=ToySound(seconds=1))
+    film.write_bytes(film.read_bytes() + b"\0\0\0\1moof" + b"\xff" * 8)
+    assert survey_media(film).seconds == pytest.approx(1, abs=0.1)

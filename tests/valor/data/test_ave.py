@@ -13,6 +13,7 @@ from valor.data.datasets import AVE, LLP, dataset_of, vocabulary_of
 from valor.data.feature_files import find_feature_files
 from valor.data.hdf5 import read_hdf5
 from valor.data.lint import lint_folder
+from valor.data.predictions import Predictions, score_predictions
 from valor.eval.accuracy import ONE_EVENT_METRICS
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import nothing_predicted, tags_copied
@@ -178,3 +179,26 @@ def test_published_labels_are_compared_with_the_annotation(tmp_path):
     write_hdf5(folder / "mil_labels.h5", "avadataset", np.eye(29, dtype=np.float32)[[0, 1, 5, 2, 3, 0]])
     (found,) = lint_folder(folder, dataset=AVE).of("labels-differ")
     assert str(found) == "mil_labels.h5: ddddddddddd: row 4 has other labels than line 5 of Annotations.txt"
+
+
+def test_lists_of_rows_that_overlap_are_refused(tmp_path):
+    write_ave(tmp_path)
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}_order.h5").unlink()
+    (tmp_path / "trainSet.txt").write_text("\n".join(ROWS[:4]))
+    (tmp_path / "testSet.txt").write_text(ROWS[5] + "\n" + ROWS[1])
+    with pytest.raises(ValueError, match=r"testSet.txt:2: 1 rows stand in trainSet.txt as well, such as Male "):
+        AVE.read_split(tmp_path, "test")
+    (tmp_path / "testSet.txt").write_text(ROWS[5])
+    assert AVE.read_split(tmp_path, "test").clip_ids == ("eeeeeeeeeee",)
+
+
+def test_predictions_with_a_class_of_background_are_refused_with_what_to_do(tmp_path):
+    split = AVE.read_split(write_ave(tmp_path), "test")
+    probs = np.full((2, 10, 2, 29), 0.1, np.float32)
+    names = (*AVE_NAMES, "background")
+    predictions = Predictions(
+        clip_ids=split.clip_ids, class_names=names, segment_probs=probs, clip_probs=probs[:, 0, 0]
+    )
+    with pytest.raises(ValueError, match=r"1 extra \(background\); leave background out: where no class is marked"):
+        score_predictions(predictions, split)

@@ -1,0 +1,1 @@
+"""Encoders beside the hybrid one, a file each; with it what the published network has around the encoder."""
