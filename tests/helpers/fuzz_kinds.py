@@ -23,6 +23,8 @@ from tests.helpers.toy_ave import write_ave_world
 from tests.helpers.toy_unav import write_unav_world
 from tests.helpers.typed import typed
 from valor.data.archives import unpack
+from valor.data.ave_features import read_ave_features
+from valor.data.datasets import AVE as AVE_DATA
 from valor.data.label_file import read_label_facts, read_pseudo_labels
 from valor.data.packed import read_packed
 from valor.data.prediction_files import read_any_predictions
@@ -145,10 +147,22 @@ LINT = Kind("lint", write_world, (
 ))  # fmt: skip
 
 
+DEMO = "--visual demo-visual --audio demo-audio"
+
+
+def features_read(inputs: Path, out: Path) -> object:
+    """The features of a split as numbers."""
+    split = AVE_DATA.read_split(inputs / "ave", "train")
+    return read_ave_features(inputs / "ave", "ave-vggish", split).tensor.numpy().tobytes()
+
+
 AVE = Kind("ave", write_ave_world, (
     Case("lint {in}/ave", ("ave/*.txt", "ave/*.h5")),
     Case("evaluate {in}/guess.npz --annotations {in}/ave --split test --anchors --json {out}/s.json",
         ("ave/*.txt", "ave/*.h5"), read_scores),
+    Case(f"harvest {{in}}/ave/Annotations.txt --videos {{in}}/ave --store {{out}}/store {DEMO} --plan",
+        ("ave/*.txt", "ave/*_order.h5", "ave/*.json")),
+    Case("read {in}/ave/audio_feature.h5", ("ave/audio_feature.h5", "ave/train_order.h5"), call=features_read),
 ))  # fmt: skip
 
 UNAV = Kind("unav", write_unav_world, (

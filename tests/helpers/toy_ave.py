@@ -36,9 +36,10 @@ def write_ave(folder: Path, rows: tuple[str, ...] = ROWS, orders: dict[str, list
 
 
 def write_ave_world(root: Path) -> None:
-    """A folder `ave` that says what it is, with published labels, and predictions of its test clips."""
+    """A folder `ave` that says what it is, with published labels and features, and predictions of its test clips."""
     folder = write_ave(root / "ave")
     write_labels(folder)
+    write_hdf5(folder / "audio_feature.h5", "avadataset", np.random.default_rng(0).random((len(ROWS), 10, 128)))
     (folder / "dataset.json").write_text('{"dataset": "ave"}')
     write_guess(root / "guess.npz", folder)
 

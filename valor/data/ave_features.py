@@ -2,6 +2,7 @@
 
     audio_feature.h5     avadataset [4143, 10, 128], VGGish                    kind ave-vggish
     visual_feature.h5    avadataset [4143, 10, 7, 7, 512], VGG-19, 7.7 GB      kind ave-vgg19
+    audio_feature_noisy.h5, visual_feature_noisy.h5      the same of 178 clips of no event, for training alone
 
 Only the rows of a split are read. The places of a picture come one after the other, 25,088 numbers for each second: the
 training split takes 3.4 GB in memory, half of that with features.precision=float16.
@@ -9,9 +10,12 @@ training split takes 3.4 GB in memory, half of that with features.precision=floa
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from .ave import AVE_SECONDS, ave_row_numbers
 from .feature_files import ClipArrays
@@ -52,8 +56,36 @@ def read_ave_features(root: Path, kind: str, split: Split) -> ClipArrays:
             f"{root / file}: expected floats [rows of Annotations.txt, {AVE_SECONDS}, {', '.join(map(str, shape))}], "
             f"got {held.dtype} {list(held.shape)}; features and annotation must be of one release"
         )
-    tensor = torch.empty(len(rows), AVE_SECONDS, math.prod(shape))
+    return ClipArrays(_of_rows(held, rows, root / file), (), str(root / file))
+
+
+def read_background(root: Path, kind: str) -> Tensor:
+    """The features of the clips of no event, float32 [178, 10, D]; arguments and errors as in `read_ave_features`."""
+    file, shape = AVE_FILES[kind]
+    path = root / file.replace(".h5", "_noisy.h5")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path}: no such file, which has features of background clips; train without them: "
+            "features.background_clips=off"
+        )
+    held = open_hdf5(path, "avadataset")
+    if held.shape[1:] != (AVE_SECONDS, *shape) or held.dtype.kind != "f" or not len(held):
+        raise ValueError(
+            f"{path}: expected floats [clips, {AVE_SECONDS}, {', '.join(map(str, shape))}], got {held.dtype} "
+            f"{list(held.shape)}; fetch it again"
+        )
+    return _of_rows(held, list(range(len(held))), path)
+
+
+def _of_rows(held: npt.NDArray[Any], rows: list[int], path: Path) -> Tensor:
+    """Rows of an array as float32 [rows, 10, D], a few at a time."""
+    width = math.prod(held.shape[2:])
+    tensor = torch.empty(len(rows), AVE_SECONDS, width)
     for start in range(0, len(rows), _CHUNK):
-        part = held[rows[start : start + _CHUNK]].astype(np.float32).reshape(-1, AVE_SECONDS, math.prod(shape))
+        with np.errstate(over="ignore"):
+            part = held[rows[start : start + _CHUNK]].astype(np.float32).reshape(-1, AVE_SECONDS, width)
+        if not np.isfinite(part).all():
+            row = rows[start + int((~np.isfinite(part)).any(axis=(1, 2)).argmax())]
+            raise ValueError(f"{path}: expected finite floats, got others in row {row} (from 0 on); fetch it again")
         tensor[start : start + _CHUNK] = torch.from_numpy(part)
-    return ClipArrays(tensor, (), str(root / file))
+    return tensor

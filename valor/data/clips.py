@@ -20,7 +20,7 @@ from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
 from valor.parsers.folding import fold_clap_map, lay_clap_map
 
-from .ave_features import read_ave_features
+from .ave_features import read_ave_features, read_background
 from .feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
 from .feature_options import AVE_KINDS, STREAMS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts, read_pseudo_labels
@@ -253,6 +253,38 @@ def read_clip_set(
         metrics=split.metrics,
         **parts,
     )
+
+
+def with_background(train: ClipSet, source: Path | str, features: FeatureOptions) -> ClipSet:
+    """A training set with the clips of no event behind it that were published with AVE's features, where it wants them.
+
+    Args:
+        train: The clips of the training split.
+        source: Folder of the features.
+        features: Those of the training set; says whether.
+
+    Raises:
+        FileNotFoundError: A file of theirs is not there.
+        ValueError: One is damaged, or they are not as many in each.
+    """
+    if not features.background_clips:
+        return train
+    parts = {stream: read_background(Path(source), getattr(features, stream)) for stream in ("audio", "visual")}
+    counts = {len(part) for part in parts.values()}
+    if len(counts) > 1:
+        raise ValueError(
+            f"{source}: background clips must be as many in each file, got {sorted(counts)}; fetch them again"
+        )
+    (count,) = counts
+    held = {name: getattr(train, name) for name in ("weak_labels", "pseudo_labels", "truth", "valid")}
+    for name, tensor in held.items():
+        if tensor is not None:
+            parts[name] = (torch.ones if name == "valid" else torch.zeros)(count, *tensor.shape[1:], dtype=tensor.dtype)
+    tensors: dict[str, Any] = {
+        name: torch.cat([getattr(train, name), part.to(getattr(train, name).dtype)]) for name, part in parts.items()
+    }
+    names = tuple(f"background-{number:03d}" for number in range(count))
+    return replace(train, clip_ids=(*train.clip_ids, *names), **tensors)
 
 
 def _of_any_length(

@@ -44,6 +44,8 @@ class FeatureOptions:
     unfolded: bool = False
     """Keep HTSAT maps and ResNet-152 frames as they are, for networks that bend them before they average: rows of a map
     are then 5376 numbers, of frames 16384, 7 and 8 times the memory. Of published files, not of packed ones."""
+    background_clips: bool = False
+    """Whether the clips of no event that were published with AVE's features are trained on as well."""
     missing: str = "refuse"
     """What to do about clips without features or pseudo labels: `refuse`, or `drop` them with a warning."""
 
@@ -56,6 +58,11 @@ class FeatureOptions:
                     f"{stream} must be one of {', '.join((*FEATURE_KINDS, *AVE_KINDS))} or a store array such as "
                     f"'visual.embedding', got {kind!r}"
                 )
+        if self.background_clips and not {self.audio, self.visual} <= set(AVE_KINDS):
+            raise ValueError(
+                f"background_clips are of the features {' and '.join(AVE_KINDS)} alone, "
+                f"got {self.audio} and {self.visual}"
+            )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
         if self.missing not in MISSING:

@@ -9,6 +9,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -169,7 +170,7 @@ def infer_options(
 
 def _features_of(options: ParserOptions, source: str) -> FeatureOptions:
     """The published feature kinds of these widths."""
-    found = {}
+    found: dict[str, Any] = {}
     for stream, kinds in _STREAM_KINDS.items():
         width = getattr(options, f"{stream}_width")
         matching = [kind for kind in kinds if FEATURE_FILES[kind].shape[1] == width]

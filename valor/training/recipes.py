@@ -114,7 +114,7 @@ _AVE = Recipe(
 )
 _AVEL = Recipe(
     name="avel-weak",
-    features=FeatureOptions(audio="ave-vggish", visual="ave-vgg19", motion=None),
+    features=FeatureOptions(audio="ave-vggish", visual="ave-vgg19", motion=None, background_clips=True),
     parser=ParserOptions(visual_width=49 * 512, motion_width=0, hidden_width=8, feedforward_width=8, num_classes=28),
     fit=FitOptions(
         epochs=250,
@@ -248,6 +248,7 @@ RECIPES: dict[str, Recipe] = {
     "avel-full": replace(
         _AVEL,
         name="avel-full",
+        features=replace(_AVEL.features, background_clips=False),
         fit=replace(_AVEL.fit, epochs=300, pseudo_label_weight=1.0),
         methods={"supervised": METHODS["supervised"].on(), "avel": METHODS["avel"].on()},
         note="The network of AVE's own paper with every second labelled. Published: accuracy 72.7.",

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from valor.data.anchors import zero_shot_classes
-from valor.data.clips import ClipSet, read_clip_set
+from valor.data.clips import ClipSet, read_clip_set, with_background
 from valor.data.datasets import DataSet, chosen_dataset
 from valor.data.feature_options import FeatureOptions
 from valor.data.own_files import described_own
@@ -131,6 +131,7 @@ def read_run_sets(
         read_clip_set(data, splits[name], recipe.features, labels=wanted, store=store)
         for name, wanted in (("train", labels), ("val", None))
     )
+    train = with_background(train, data, recipe.features)
     _check_widths(recipe, train)
     tested = _test_set(recipe, data, known, names, store) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))

@@ -1,12 +1,16 @@
 """The features published with AVE: rows of the annotation, whatever the split and its order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.helpers.toy_ave import ORDERS, write_ave, write_hdf5
 from tests.helpers.typed import typed
 from valor.data.ave_features import AVE_FILES, read_ave_features
+from valor.data.clips import read_clip_set, with_background
 from valor.data.datasets import AVE
+from valor.data.feature_options import FeatureOptions
 
 
 @pytest.fixture
@@ -16,6 +20,7 @@ def folder(tmp_path):
     for file, shape in AVE_FILES.values():
         numbers = np.arange(60, dtype=np.float64).reshape(6, 10, *[1] * len(shape))
         write_hdf5(data / file, "avadataset", np.broadcast_to(numbers, (6, 10, *shape)))
+        write_hdf5(data / file.replace(".h5", "_noisy.h5"), "avadataset", np.full((2, 10, *shape), -1.0))
     return data
 
 
@@ -34,6 +39,26 @@ def test_the_network_of_2018_trains_on_them(folder, tmp_path, recipe):
     done = typed("train", recipe, "--data", folder, "--out", tmp_path / "run", *changes)
     assert done.code == 0, done.err
     assert "validation accuracy_per_second" in done.out and (tmp_path / "run" / "chosen-on-test.json").is_file()
+
+
+def test_clips_of_no_event_are_trained_on_as_background(folder):
+    options = FeatureOptions(audio="ave-vggish", visual="ave-vgg19", motion=None, background_clips=True)
+    train = read_clip_set(folder, AVE.read_split(folder, "train"), options)
+    more = with_background(train, folder, options)
+    assert more.clip_ids == (*train.clip_ids, "background-000", "background-001") and (more.audio[-2:] == -1).all()
+    assert not more.weak_labels[-2:].any() and not more.truth[-2:].any()
+    assert with_background(train, folder, replace(options, background_clips=False)) is train
+    write_hdf5(folder / "audio_feature_noisy.h5", "avadataset", np.full((3, 10, 128), np.nan))
+    with pytest.raises(ValueError, match="audio_feature_noisy.h5: expected finite floats, got others in row 0"):
+        with_background(train, folder, options)
+    write_hdf5(folder / "audio_feature_noisy.h5", "avadataset", np.zeros((3, 10, 128)))
+    with pytest.raises(ValueError, match=r"as many in each file, got \[2, 3\]"):
+        with_background(train, folder, options)
+    (folder / "visual_feature_noisy.h5").unlink()
+    with pytest.raises(FileNotFoundError, match="train without them: features.background_clips=off"):
+        with_background(train, folder, options)
+    with pytest.raises(ValueError, match="background_clips are of the features ave-vggish and ave-vgg19 alone"):
+        FeatureOptions(background_clips=True)
 
 
 def test_features_of_another_release_and_lists_of_other_rows_are_refused(folder):

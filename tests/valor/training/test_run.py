@@ -120,6 +120,7 @@ def test_a_run_folder_tells_everything_about_itself(toy_run):
         "motion": "r2plus1d",
         "precision": "float32",
         "unfolded": False,
+        "background_clips": False,
         "missing": "refuse",
     }
     best = max(log, key=lambda record: record["val"]["segment"]["type_av"])
