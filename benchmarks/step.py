@@ -12,6 +12,8 @@ The last columns count the floating-point operations of the matrix products a st
 backward to every weight and every feature but the input), and say what share of a rate this machine reaches on a
 product alone they were done at: of torch.mm, which plain networks use, and of the faster operator of
 valor.parsers.cpu.products.
+
+Below stand the other encoders (`parser.encoder`) at the size of VALOR++, beside the hybrid one.
 """
 
 import argparse
@@ -19,6 +21,8 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +33,7 @@ from valor.data.clips import Batch
 from valor.parsers.build import build_parser
 from valor.parsers.cpu.products import linear
 from valor.parsers.folding import fold_clap_map, fold_frames
-from valor.parsers.options import PARSERS, ParserOptions
+from valor.parsers.options import ENCODERS, OF_ENCODERS, PARSERS, ParserOptions
 from valor.training.options import FitOptions
 from valor.training.step import build_optimiser, train_step
 
@@ -178,6 +182,21 @@ def product_rate(product: Callable[[Tensor, Tensor], Tensor]) -> float:
     return best
 
 
+def encoder_steps() -> tuple[dict[str, Callable[[], object]], dict[str, float]]:
+    """A step with each encoder at the size of VALOR++, half of its layers before fusion where it has such; and the
+    weights of the encoders, in millions."""
+    base, fit = PARSERS["valor++"], FitOptions()
+    batch = folded(raw_batch(base))
+    steps: dict[str, Callable[[], object]] = {}
+    weights = {}
+    for name in ENCODERS:
+        before = {"fusion_layer": base.num_layers // 2} if name in OF_ENCODERS["fusion_layer"] else {}
+        parser = build_parser(replace(base, encoder=name, **before))
+        steps[name] = partial(train_step, parser, batch, build_optimiser(parser, fit), fit)
+        weights[name] = sum(p.numel() for p in parser.encoder.parameters()) / 1e6
+    return steps, weights
+
+
 def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--steps", type=int, default=8, metavar="N", help="steps that count (8)")
@@ -202,6 +221,11 @@ def main() -> None:
             f"{name:20} {plain:10.3f}{pooled:10.3f}{ours:10.3f}{plain / ours:9.1f}x{pooled / ours:9.2f}x"
             f"{BATCH / ours:10.0f}{operations / 1e9:10.1f}{shares}"
         )
+    steps, weights = encoder_steps()
+    seconds = median_seconds(steps, arguments.steps)
+    print("".join(["\nencoders of valor++  ", *(f"{column:>12}" for column in ("seconds", "to hybrid", "M weights"))]))
+    for name, took in seconds.items():
+        print(f"{name:20} {took:12.3f}{took / seconds['hybrid']:11.2f}x{weights[name]:12.2f}")
 
 
 if __name__ == "__main__":

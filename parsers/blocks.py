@@ -122,7 +122,7 @@ class Block(nn.Module):
         self.dropout = sizes.dropout
         self.attention = SelfAttention(sizes, qkv_bias=kind.qkv_bias)
         self.attention_norm = nn.LayerNorm(width, eps=kind.norm_eps, elementwise_affine=kind.norms != "plain")
-        self.feedforward_norm = self.attention_norm if kind.norms == "one" else nn.LayerNorm(width, eps=kind.norm_eps)
+        self.feedforward_norm = None if kind.norms == "one" else nn.LayerNorm(width, eps=kind.norm_eps)
         self.widen, self.narrow = Dense(width, sizes.feedforward_width), Dense(sizes.feedforward_width, width)
 
     def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
@@ -131,12 +131,13 @@ class Block(nn.Module):
 
     def attend(self, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same, with the attention weights [B, H, N, N]."""
+        second = self.feedforward_norm or self.attention_norm
         gathered, weights = self.attention(x if self.kind.post else self.attention_norm(x), keep)
         x = x + self._drop(gathered)
         if self.kind.post:
             x = self.attention_norm(x)
-            return self.feedforward_norm(x + self._feed_forward(x)), weights
-        return x + self._feed_forward(self.feedforward_norm(x)), weights
+            return second(x + self._feed_forward(x)), weights
+        return x + self._feed_forward(second(x)), weights
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         inner = self._drop(ACTIVATIONS[self.kind.activation](self.widen(x)))  # [B, N, F]

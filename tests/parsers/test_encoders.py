@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.encoders import CONTENDERS, told
 from tests.helpers.toy_features import TINY
 from valor.parsers.blocks import Sizes
 from valor.parsers.build import build_parser, options_of
@@ -208,3 +209,10 @@ def test_mtcn_has_one_layer_however_often_it_is_applied():
     counts = {layers: sum(p.numel() for p in build_parser(replace(OPTIONS["mtcn"], num_layers=layers)).parameters())
               for layers in (1, 4)}  # fmt: skip
     assert counts[1] == counts[4]
+
+
+@pytest.mark.parametrize(("name", "fuses"), [("mbt", True), ("joint", True), ("tcaf", True), ("uavm", False)])
+def test_what_neither_stream_says_alone_is_learned_where_streams_meet_and_nowhere_else(name, fuses):
+    options = replace(CONTENDERS[name], hidden_width=16, num_heads=2, feedforward_width=32)
+    share = told(options, "clips", steps=60, seed=0, segments=3)
+    assert share > 0.95 if fuses else 0.35 < share < 0.65

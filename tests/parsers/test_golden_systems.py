@@ -301,8 +301,7 @@ def _tcaf(held):
         names[f"{ours}.attention.in_weight"] = (joined, *(f"{theirs}.attn.to_{part}.weight" for part in "qkv"))
         names |= both(f"{ours}.attention.out_projection", f"{theirs}.attn.to_out.0")
         names |= both(f"{ours}.widen", f"{theirs}.ff.net.0") | both(f"{ours}.narrow", f"{theirs}.ff.net.3")
-        for norm in ("attention_norm", "feedforward_norm"):  # one and the same
-            names |= both(f"{ours}.{norm}", f"{theirs}.norm")
+        names |= both(f"{ours}.attention_norm", f"{theirs}.norm")
     load(network, names, below(held, "weight"))
     return network, names
 

@@ -35,6 +35,7 @@ def add(commands: Commands) -> Parser:
         "  teacher    one fused teacher, one teacher alone, one teacher for both modalities; VALOR has two\n"
         "  features   what the parser sees\n"
         "  layers     depth of the parser\n"
+        "  encoder    two layers of six other encoders; of the hybrid one, see the second row of layers\n"
         "  beyond     later ideas, each alone: soft labels, class balance, mix-up, gates, denoising, weight average\n"
         "  combined   several of them at once; --search tries all pairs and adds to the best while validation rises\n\n"
         "Without --data it renders and harvests a demo world in OUT/data as `valor demo` does. DIR may also be the\n"

@@ -128,6 +128,7 @@ GROUPS = {
     "teacher": "Teacher",
     "features": "Features",
     "layers": "Layers",
+    "encoder": "Encoder",
     "beyond": "Beyond the paper",
     "combined": "Combinations",
 }
@@ -154,6 +155,12 @@ BASES: dict[str, Recipe] = {
 _GUIDED = ("fit.pseudo_label_weight=0", "fit.guided_weight=1")
 _NO_SMOOTHING = ("fit.audio_smoothing=0", "fit.visual_smoothing=0")
 _DEMO, _LLP = ("demo",), ("llp",)
+
+
+def _encoder(name: str, fusion_layer: int = 0) -> tuple[str, ...]:
+    """Two layers of another encoder, to be compared with the row of two hybrid ones."""
+    changes = ("parser.num_layers=2", f"parser.encoder={name}")
+    return (*changes, f"parser.fusion_layer={fusion_layer}") if fusion_layer else changes
 
 
 @dataclass(frozen=True)
@@ -229,6 +236,13 @@ ROWS: tuple[AblationRow, ...] = (
     AblationRow("1 layer", "layers", changes=("parser.num_layers=1",)),
     AblationRow("2 layers", "layers", changes=("parser.num_layers=2",)),
     AblationRow("4 layers", "layers", changes=("parser.num_layers=4",)),
+    #
+    AblationRow("UAVM, which fuses nothing", "encoder", changes=_encoder("uavm", 1)),
+    AblationRow("MBT, four latents between the streams", "encoder", changes=_encoder("mbt", 0)),
+    AblationRow("joint block over both streams", "encoder", changes=_encoder("joint")),
+    AblationRow("TCaF, across and not along", "encoder", changes=_encoder("tcaf")),
+    AblationRow("MTCN, one layer twice", "encoder", changes=_encoder("mtcn")),
+    AblationRow("SFT, fused after a layer", "encoder", changes=_encoder("sft", 1)),
     #
     AblationRow("soft labels", "beyond", "soft"),
     AblationRow("class balance", "beyond", changes=("methods.uwav.class_balance=0.5",)),

@@ -26,6 +26,7 @@ from valor.experiments.rows import (
     rows_of,
     write_label_source,
 )
+from valor.parsers.options import ENCODERS
 from valor.training.methods.uwav import Uwav
 
 # One clip of three segments and three classes, tagged with the first two.
@@ -124,6 +125,13 @@ def test_groups_are_picked_with_the_base_and_by_world():
     assert {row.group for row in rows_of(tuple(GROUPS), "demo")} == set(GROUPS)
     with pytest.raises(ValueError, match="groups of rows are base, labels.*got layer"):
         rows_of(("layer",), "demo")
+
+
+def test_there_is_a_row_for_every_encoder():
+    bases = [base for name, base in BASES.items()]
+    found = {row.recipe(base).parser.encoder for row in rows_of(("encoder",), "demo") for base in bases}
+    assert found == set(ENCODERS)
+    assert combined(BY_NAME["MTCN, one layer twice"], BY_NAME["4 layers"]) is None
 
 
 def test_rows_are_combined_in_one_order_with_the_changes_of_both():

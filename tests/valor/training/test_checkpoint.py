@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import ROOT
 from tests.helpers.toy_features import CLASSES, TINY
 from valor.parsers.build import build_parser, options_of
+from valor.parsers.options import ENCODERS
 from valor.training.checkpoint import CheckpointCard, git_revision, read_checkpoint, write_checkpoint
 from valor.training.run_folder import run_lock
 
@@ -45,6 +47,26 @@ def test_round_trip_needs_nothing_but_the_file(path):
     assert options_of(parser) == TINY and not parser.training
     expected = build_parser(TINY, seed=4).state_dict()
     assert all(torch.equal(tensor, expected[key]) for key, tensor in parser.state_dict().items())
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_every_encoder_comes_back_from_its_checkpoint(tmp_path, encoder):
+    shape = replace(TINY, encoder=encoder, num_layers=2)
+    written = build_parser(shape, seed=4)
+    write_checkpoint(tmp_path / "best.safetensors", written, CARD)
+    parser, _ = read_checkpoint(tmp_path)
+    inputs = torch.rand(2, 5, 6), torch.rand(2, 5, 6)
+    assert options_of(parser) == shape
+    assert torch.equal(parser(*inputs).clip_probs, written.eval()(*inputs).clip_probs)
+
+
+def test_one_written_before_there_were_other_encoders_is_read(path):
+    def forget(header):
+        for name in ("encoder", "fusion_layer", "num_latents", "max_segments"):
+            del header["parser"][name]
+
+    _rewrite(path, forget)
+    assert options_of(read_checkpoint(path)[0]) == TINY
 
 
 def test_run_folder_stands_for_its_best_epoch(path):

@@ -17,7 +17,7 @@ import torch
 import valor.training.train
 from tests.conftest import ROOT
 from tests.helpers.toy_features import TINY, toy_clip_set
-from valor.parsers.build import build_parser
+from valor.parsers.build import build_parser, options_of
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.average import AverageOptions
 from valor.training.methods.methods import Methods
@@ -96,9 +96,11 @@ def test_best_checkpoint_scores_as_the_log_says(tmp_path):
     assert recipe["fit"]["learning_rate"] == 3e-3
 
 
-def test_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
+@pytest.mark.parametrize("encoder", ["hybrid", "mbt", "tcaf"])
+def test_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, encoder):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    _fit(whole)
+    shape = replace(TINY, dropout=0.3, encoder=encoder, num_layers=2)
+    _fit(whole, parser=build_parser(shape, seed=3))
     real, steps = valor.training.train.train_step, iter(range(100))
 
     def interrupted(*args):
@@ -108,11 +110,14 @@ def test_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch):
 
     monkeypatch.setattr(valor.training.train, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _fit(stopped)
+        _fit(stopped, parser=build_parser(shape, seed=3))
     monkeypatch.undo()
     torch.rand(3)  # whatever happened to the global generator in between
-    result = _fit(stopped)
+    with pytest.raises(ValueError, match="belongs to a run with other initial weights, parser options"):
+        _fit(stopped, parser=build_parser(replace(shape, encoder="joint"), seed=3))
+    result = _fit(stopped, parser=build_parser(shape, seed=3))
     assert result.resumed_from == 2
+    assert options_of(read_checkpoint(stopped)[0]) == shape
     for name in ("best.safetensors", "last.safetensors"):
         assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
     assert _without_clock(_log(stopped)) == _without_clock(_log(whole))

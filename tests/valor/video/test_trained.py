@@ -53,6 +53,21 @@ def test_one_stream_is_parsed_without_the_other(motion, modality):
     assert np.array_equal(found.clip, found.modality[:, modality])
 
 
+@pytest.mark.parametrize("encoder", ["uavm", "mbt", "joint", "tcaf", "mtcn", "sft"])
+@pytest.mark.parametrize("modality", [0, 1])
+def test_one_stream_is_parsed_as_its_encoder_would_have_it(encoder, modality):
+    valid = torch.tensor([[True, True, True, True, True], [True, True, True, False, False]])
+    parser, (audio, visual, _, _) = parser_of(encoder=encoder), features_of()
+    given = (audio, None) if modality == 0 else (None, visual)
+    found = parse_windows(parser, WindowFeatures(*given, None, valid), NAMES)
+    with torch.inference_mode():
+        stream = parser.stem(audio, visual)[modality]
+        expected = parser.classifier(parser.encoder.alone(stream, modality, valid)).sigmoid().numpy()
+    assert np.array_equal(found.segment[:, :, modality], expected)
+    beside = parse_windows(parser, WindowFeatures(audio, visual, None, valid), NAMES).segment[:, :, modality]
+    assert np.allclose(beside, expected, atol=1e-6) is (encoder == "uavm")
+
+
 def test_the_answer_does_not_depend_on_weights_of_the_missing_stream():
     """What the stem makes of the absent modality is garbage: any change of it must leave the answer alone."""
     parser, (audio, _, _, valid) = parser_of(), features_of()
