@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import logging
 import os
 import re
@@ -79,6 +80,23 @@ def replaced(path: Path | str, *, flush: bool = True, make_folders: bool = True)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, value: object, *, indent: int | None = 1, ensure_ascii: bool = True) -> None:
+    """Write a value as JSON in UTF-8, whole or not at all (`replaced`).
+
+    Args:
+        path: File to write.
+        value: Objects, lists, text, finite numbers, booleans and None.
+        indent: Spaces a level; None for one line.
+        ensure_ascii: Whether letters beyond ASCII are escaped.
+
+    Raises:
+        ValueError: It holds NaN or Infinity, which no other program reads.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+    with replaced(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from valor.label_harvest import disk as store_files
-from valor.label_harvest.disk import LockedError, file_sha256, locked, rename, replaced, write_atomic
+from valor.label_harvest.disk import LockedError, file_sha256, locked, rename, replaced, write_atomic, write_json
 
 
 def test_a_file_appears_when_its_block_ends_well(tmp_path):
@@ -28,6 +28,15 @@ def test_a_file_appears_when_its_block_ends_well(tmp_path):
         temporary.write_text("whole")
         assert temporary.parent == path.parent and not path.exists()
     assert path.read_text() == "whole" and [entry.name for entry in path.parent.iterdir()] == ["file.txt"]
+
+
+def test_json_is_whole_and_holds_no_nan(tmp_path):
+    path = tmp_path / "facts.json"
+    write_json(path, {"name": "Fünf", "share": 0.5}, ensure_ascii=False)
+    assert path.read_bytes() == '{\n "name": "Fünf",\n "share": 0.5\n}\n'.encode()
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"share": float("nan")})
+    assert "Fünf" in path.read_text(encoding="utf-8") and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_failed_block_leaves_what_was_there(tmp_path):

@@ -15,7 +15,6 @@ which one the kept epoch is chosen on (val) and which one is scored (test), wher
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 from valor.eval.accuracy import ONE_EVENT_METRICS
 from valor.eval.events import BoolArray
 from valor.eval.metrics import Metric
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import write_json
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.places.objects import ObjectPath
 from valor.label_harvest.places.place import Place, place_of, stands
@@ -440,8 +439,7 @@ def write_description(folder: Path, dataset: DataSet, names: Sequence[str], layo
     }
     classes = [asdict(one) for one in dataset.classes] if tuple(names) == dataset.names else list(names)
     for name, held in ((CLASSES_FILE, classes), (DATASET_FILE, described)):
-        with replaced(folder / name) as temporary:
-            temporary.write_text(json.dumps(held, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        write_json(folder / name, held, ensure_ascii=False)
 
 
 def _described(held: Mapping[str, Any], path: Place) -> DataSet:

@@ -12,7 +12,6 @@ import errno
 import fnmatch
 import hashlib
 import io
-import json
 import logging
 import os
 import time
@@ -35,7 +34,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, tho
     enable_progress_bars,
 )
 
-from valor.label_harvest.disk import file_sha256, rename, replaced
+from valor.label_harvest.disk import file_sha256, rename, write_json
 from valor.label_harvest.strict_json import as_list, as_object, as_text, as_whole, loads
 
 from .archives import is_archive, safe_path, unpack
@@ -219,8 +218,7 @@ def _listing(source: Source, revision: str, out: Path, options: FetchOptions, si
     kept = out / ARCHIVES / f"{source.repository.rpartition('/')[2]}.{revision.replace('/', '-')}.json"
     if not options.offline:
         files = list_repository(source, revision, site, options)
-        with replaced(kept) as temporary:
-            temporary.write_text(json.dumps([asdict(file) for file in files], indent=1) + "\n", encoding="utf-8")
+        write_json(kept, [asdict(file) for file in files])
         return files
     if not kept.is_file():
         raise DownloadError(

@@ -12,13 +12,12 @@ Two things take all meaning from a score, and whatever is made from them says so
 are behind a run. They are there for somebody who asks, and are not read again.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.disk import file_sha256, replaced, write_json
 from valor.label_harvest.places.place import Place, stands
 from valor.label_harvest.store.store import store_manifest
 
@@ -224,8 +223,7 @@ def write_mark(folder: Path, facts: Mapping[str, Any]) -> None:
         folder: The folder.
         facts: What was simulated, as JSON values.
     """
-    with replaced(folder / MARK_FILE) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / MARK_FILE, facts)
 
 
 def pass_mark(source: Path, out: Path, facts: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """From nothing to an F-score table: render the world, harvest it, train three parsers over seeds, score, report."""
 
-import json
 import logging
 import time
 from collections.abc import Mapping
@@ -27,7 +26,7 @@ from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
 from valor.label_harvest.children import end_with_parent
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import write_json
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.progress import progress_bar
@@ -147,8 +146,7 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
         label_quality=quality,
         seconds=time.perf_counter() - started,
     )
-    with replaced(home / "scores.json") as temporary:
-        temporary.write_text(json.dumps(result.to_dict(), indent=1) + "\n", encoding="utf-8")
+    write_json(home / "scores.json", result.to_dict())
     return result
 
 

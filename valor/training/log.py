@@ -18,7 +18,7 @@ from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
 from valor.eval.figures.training import LoggedRun, training_figure
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.strict_json import as_flag, as_number, as_object, as_text, as_whole, loads
 
 from .options import MEAN, OWN_FIGURE
@@ -229,8 +229,7 @@ def wandb_tracker(run: Path, recipe: Mapping[str, Any]) -> Iterator[Report]:
     identity = loads(known.read_text(encoding="utf-8"))["id"] if known.is_file() else None
     name = "/".join(Path(os.path.realpath(run)).parts[-2:])
     opened = wandb.init(project="valor-avvp", name=name, dir=str(run), config=dict(recipe), id=identity, resume="allow")
-    with replaced(known) as temporary:
-        temporary.write_text(json.dumps({"id": opened.id}) + "\n", encoding="utf-8")
+    write_json(known, {"id": opened.id}, indent=None)
 
     def report(record: Mapping[str, Any]) -> None:
         opened.log(flat(record), step=int(record["epoch"]))

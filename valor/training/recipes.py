@@ -4,7 +4,6 @@ Cost is that of one training at LLP size (10,000 clips) on 2 CPU cores, scores a
 split: segment-level audio, visual, audio-visual, Type@AV, Event@AV, then the same five at event level.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -13,7 +12,7 @@ from typing import Any
 
 from valor.data.feature_options import FeatureOptions
 from valor.data.own_files import note_own
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import write_json
 from valor.label_harvest.strict_json import loads
 from valor.parsers.options import PARSERS, ParserOptions
 
@@ -324,8 +323,7 @@ def features_from_json(values: Mapping[str, Any]) -> FeatureOptions:
 
 def write_recipe(path: Path | str, recipe: Recipe) -> None:
     """Write a recipe as JSON, whole or not at all."""
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(recipe_to_json(recipe), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(path, recipe_to_json(recipe), indent=2)
 
 
 def read_recipe(path: Path | str) -> Recipe:

@@ -20,7 +20,7 @@ from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import FIGURES, LEVELS, Scores, TenScores, score
-from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.disk import file_sha256, replaced, write_json
 from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
@@ -281,8 +281,7 @@ def _start(run: FitState, folder: _Folder) -> Progress:
     else:
         about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}
         description = {**card.recipe, "run": about}
-        with replaced(out / RECIPE) as temporary:
-            temporary.write_text(json.dumps(description, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(out / RECIPE, description, indent=2)
     log = out / LOG
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
     with replaced(log) as temporary:  # without the epochs after the resume point, which will be run again

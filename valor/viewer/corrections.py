@@ -54,7 +54,7 @@ from valor.data.tables import (
 )
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
-from valor.label_harvest.disk import LockedError, locked, replaced
+from valor.label_harvest.disk import LockedError, locked, write_json
 from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
@@ -448,8 +448,7 @@ def _write_tables(folder: Path, document: Document, events: Mapping[str, Events]
     for row, found in enumerate(events.values()):
         tags[row, [document.class_names.index(event.class_name) for event in found]] = True
     write_weak_table(folder / layout.tags[document.split], list(events), tags, document.class_names)
-    with replaced(folder / CLASSES_FILE) as temporary:
-        temporary.write_text(json.dumps(document.class_names, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / CLASSES_FILE, document.class_names, ensure_ascii=False, indent=None)
     longest = max(clip.num_segments for clip in document.clips)
     write_description(folder, document.dataset, document.class_names, layout, longest)
 

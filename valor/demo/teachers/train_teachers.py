@@ -10,7 +10,6 @@ thresholds found there are in `demo_thresholds.json`.
 """
 
 import argparse
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -32,7 +31,7 @@ from valor.demo.pictures.looks import sample_image
 from valor.eval.events import BoolArray
 from valor.label_harvest.arrays import read_npz
 from valor.label_harvest.children import end_with_parent
-from valor.label_harvest.disk import file_sha256, replaced
+from valor.label_harvest.disk import file_sha256, replaced, write_json
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.teachers.demo import TinyNetwork, frame_pictures, shrink_frames, sound_pictures
 
@@ -376,12 +375,6 @@ def provenance(
         "prompts": list(prompts(LLP_CLASSES, role)),
         "classes": per_class,
     }
-
-
-def write_json(path: Path, content: dict[str, object]) -> None:
-    """Write a JSON file, whole or not at all."""
-    with replaced(path) as draft:
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,7 +18,7 @@ from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
 from valor.demo.pictures.looks import Scene, arrange
 from valor.label_harvest.children import end_with_parent
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.strict_json import loads
@@ -186,8 +186,7 @@ def _claim_folder(folder: Path, identity: dict[str, object]) -> None:
         raise ValueError(
             f"{folder}: expected a new folder or one with a world.json, got videos without it; choose another"
         )
-    with replaced(path) as temporary:
-        temporary.write_text(json.dumps(identity, indent=2) + "\n", encoding="utf-8")
+    write_json(path, identity, indent=2)
 
 
 def write_tables(folder: Path, plans: Sequence[ClipPlan]) -> None:
