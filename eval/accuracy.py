@@ -25,8 +25,9 @@ What accuracy does not say
         boundary_f: the same where both ends have to be right to the second.
 
 Difference from the published scripts
-    None in any label. UWAV adds 1e-8 to the number of segments (2.5e-10 of a percent on 4,020 segments); DG-SCT
-    averages the accuracies of batches, so that the clips of a short last one count for more (`mean_of_batches`).
+    None in any label of the golden `ave_argmax`, `ave_gate` and `ave_tracks`, nor in the accuracies of `ave_acc`. UWAV
+    adds 1e-8 to the number of segments (2.5e-10 of a percent on 4,020 segments); DG-SCT averages the accuracies of
+    batches, so that the clips of a short last one count for more (`mean_of_batches`).
 
 Source
     Tian et al., "Audio-visual event localization in unconstrained videos", ECCV 2018, and the codes named above.

@@ -1,4 +1,8 @@
-"""Layers one after the other, each segment by itself, and an input that goes on as it is."""
+"""Layers one after the other, each segment by itself, and an input that goes on as it is.
+
+The stem and the heads of UWAV's parser are made of these (`ParserOptions.stem`, `fusion_layers`, `head_layers`), which
+then equals the golden `uwav_han_ave` and `uwav_han_variant`.
+"""
 
 from collections.abc import Sequence
 

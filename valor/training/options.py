@@ -131,8 +131,9 @@ def learning_rate(epoch: int, options: FitOptions) -> float:
     """Step size of an epoch, counted from 1: a linear warm-up, then the schedule.
 
     Source:
-        cosine: VALOR code, NeurIPS 2023; equal to the golden schedule. step: HAN code, ECCV 2020 (torch's StepLR,
-        stepped after each epoch: epochs 1 to 10 at the full rate, 11 to 20 at a tenth, and so on).
+        cosine: VALOR code, NeurIPS 2023; equal to the golden schedule, and with UWAV's epochs and rates to the golden
+        `uwav_schedule`. step: HAN code, ECCV 2020 (torch's StepLR, stepped after each epoch: epochs 1 to 10 at the full
+        rate, 11 to 20 at a tenth, and so on).
     """
     warmup = options.warmup_epochs
     if epoch < warmup:
