@@ -16,6 +16,7 @@ from benchmarks import (
     feeding,
     harvest,
     large_store,
+    lengths,
     media_kinds,
     memory,
     scores,
@@ -65,6 +66,12 @@ def test_scores(monkeypatch, capsys, tmp_path):
 def test_detection(monkeypatch, capsys):
     said = say(monkeypatch, capsys, detection, "--clips", 6, "--each", 5, "--repeats", 1)
     assert "SIMULATED: 6 clips" in said and "(equal, 0e+00)" in said and "(as many kept)" in said
+
+
+def test_lengths(monkeypatch, capsys):
+    monkeypatch.setattr(lengths, "LONGEST", 12)
+    said = say(monkeypatch, capsys, lengths, "--clips", 6, "--batch", 2, "--segments", 24, "--only", "bounded")
+    assert said.startswith("bounded") and "% padding" in said and "MiB at the peak" in said
 
 
 def test_feeding(monkeypatch, capsys, tmp_path):

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from valor.eval.detection import TrueEvents
+from valor.eval.events import Float64Array
 from valor.eval.metrics import Metric
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
@@ -82,6 +84,10 @@ class ClipSet:
     """Length of a segment."""
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     """Figures of the data set beside the ten F-scores, by name."""
+    events: TrueEvents | None = None
+    """The truth in seconds, where it does not lie on segments; its clips are positions on the axis N."""
+    clip_seconds: Float64Array | None = None
+    """float64 [N], how long each clip is, where a last segment may end beyond it."""
 
     def __post_init__(self) -> None:
         """Refuse tensors that do not belong together, and numbers no network can learn from."""
@@ -134,8 +140,15 @@ class ClipSet:
         """Return the number of clips, N."""
         return len(self.clip_ids)
 
+    @property
+    def segments(self) -> Tensor | None:
+        """int64 [N], up to which segment each clip reaches; None for clips of one length."""
+        if self.valid is None:
+            return None
+        return (self.valid.cpu() * torch.arange(1, self.valid.shape[1] + 1)).amax(dim=1)
+
     def batch(self, rows: Tensor, *, into: Batch | None = None) -> Batch:
-        """Take some clips.
+        """Take some clips, up to the last segment that one of them has.
 
         Args:
             rows: int64 [B], which.
@@ -144,12 +157,15 @@ class ClipSet:
                 precision: 0.30 ms of one core against 0.34).
         """
         where = rows.to(self.audio.device)
-        old = into if into is not None and into.audio.shape[0] == len(rows) else None
-        taken: dict[str, Any] = {
-            name: _taken(getattr(self, name), where, getattr(old, name, None))
-            for name in (*STREAMS, "weak_labels", "pseudo_labels")
-        }
         valid = None if self.valid is None else self.valid[where]
+        longest = self.audio.shape[1] if valid is None else int(valid.any(dim=0).nonzero().max()) + 1
+        old = into if into is not None and into.audio.shape[:2] == (len(rows), longest) else None
+        taken: dict[str, Any] = {
+            name: _taken(getattr(self, name), where, getattr(old, name, None), longest)
+            for name in (*STREAMS, "pseudo_labels")
+        }
+        taken["weak_labels"] = _taken(self.weak_labels, where, getattr(old, "weak_labels", None))
+        valid = None if valid is None else valid[:, :longest]
         return Batch(clip_ids=tuple(self.clip_ids[row] for row in rows.tolist()), valid=valid, **taken)
 
     def take(self, rows: Sequence[int]) -> "ClipSet":
@@ -158,7 +174,10 @@ class ClipSet:
         tensors: dict[str, Any] = {
             name: value[list(rows)] for name, value in picked.items() if isinstance(value, Tensor)
         }
-        return replace(self, clip_ids=tuple(self.clip_ids[row] for row in rows), **tensors)
+        events = None if self.events is None else self.events.of_clips(rows)
+        seconds = None if self.clip_seconds is None else self.clip_seconds[list(rows)]
+        clip_ids = tuple(self.clip_ids[row] for row in rows)
+        return replace(self, clip_ids=clip_ids, events=events, clip_seconds=seconds, **tensors)
 
     def to(self, device: torch.device | str) -> "ClipSet":
         """Move every tensor to a device."""
@@ -182,6 +201,8 @@ class ClipSet:
             if isinstance(value, Tensor):
                 digest.update(f"{entry.name} {value.dtype} {tuple(value.shape)}".encode())
                 digest.update(value.contiguous().cpu().numpy().data)
+        if self.events is not None:
+            digest.update(repr(self.events.onset.tolist() + self.events.offset.tolist()).encode())
         return digest.hexdigest()
 
 
@@ -251,6 +272,8 @@ def read_clip_set(
         class_names=split.class_names,
         segment_seconds=split.segment_seconds,
         metrics=split.metrics,
+        events=None if split.events is None else split.events.of_clips(kept),
+        clip_seconds=None if split.clip_seconds is None else split.clip_seconds[kept],
         **parts,
     )
 
@@ -326,10 +349,19 @@ def _all_finite(tensor: Tensor) -> bool:
     return all(bool(block.isfinite().all()) for block in torch.split(tensor, _BLOCK))
 
 
-def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None) -> Tensor | None:
-    """Rows of a tensor [N, ...] as float32, each copied in one piece, which is faster than indexing."""
+def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None, longest: int | None = None) -> Tensor | None:
+    """Rows of a tensor [N, ...] as float32, each copied in one piece, which is faster than indexing.
+
+    Args:
+        tensor: Whole clips.
+        rows: Which.
+        into: Memory to write to.
+        longest: How much of the second axis; None for all of it.
+    """
     if tensor is None:
         return None
+    if longest is not None and longest < tensor.shape[1]:
+        return tensor[:, :longest][rows].float()
     flat = tensor.flatten(1)
     if into is None:
         return flat.index_select(0, rows).float().view(len(rows), *tensor.shape[1:])

@@ -54,6 +54,9 @@ class FitOptions:
     """Passes over the training clips."""
     batch_size: int = 64
     """Clips per step; the last, smaller batch of an epoch is kept."""
+    batch_segments: int | None = None
+    """The most segments of a step, padding included, where clips are of unlike length: fewer clips where they are long,
+    so that memory is bounded. None never looks at it."""
     learning_rate: float = 1e-4
     """Step size at the end of the warm-up."""
     min_learning_rate: float = 1e-6
@@ -105,6 +108,8 @@ class FitOptions:
             if not isinstance(getattr(self, name), int) or getattr(self, name) < value:
                 raise ValueError(f"{name} must be a whole number of at least {value}, got {getattr(self, name)!r}")
         self._check_ranges()
+        if self.batch_segments is not None and (not isinstance(self.batch_segments, int) or self.batch_segments < 1):
+            raise ValueError(f"batch_segments must be a whole number of at least 1, or none, got {self.batch_segments}")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
             raise ValueError(f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}")
 

@@ -27,6 +27,7 @@ from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import OWN, ParserOptions
 
+from .batches import batches_of
 from .checkpoint import (
     CheckpointCard,
     Progress,
@@ -176,6 +177,8 @@ def validate(parser: HybridParser, val: ClipSet, rule: PostProcessing = VALOR_RU
         segment_probs=predictions.segment_probs,
         clip_probs=predictions.clip_probs,
         segment_seconds=val.segment_seconds,
+        events=val.events,
+        clip_seconds=val.clip_seconds,
     )
     return replace(score(predicted, truth, valid=predictions.valid), figures=figures_of(judged, val.metrics))
 
@@ -378,7 +381,8 @@ def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
     set_learning_rate(run.optimiser, rate)
     run.parser.train()
     sums, waited, start, taken = _Sums(), 0.0, time.perf_counter(), None
-    for step, rows in enumerate(torch.split(epoch_order(len(train), run.order), run.options.batch_size), start=1):
+    batches = batches_of(epoch_order(len(train), run.order), train.segments, run.options, run.order)
+    for step, rows in enumerate(batches, start=1):
         asked = time.perf_counter()
         taken = train.batch(rows, into=taken)
         batch = taken.to(device)
