@@ -24,7 +24,7 @@ from valor.data.provenance import Provenance, of_folder
 from valor.data.published_files import export_labels
 from valor.data.tables import Split, read_event_table, read_weak_table
 from valor.data.thresholds import read_calibration, read_thresholds
-from valor.data.vocabulary import read_class_names
+from valor.data.vocabulary import read_class_names, read_vocabulary
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.arrays import read_npy
 from valor.label_harvest.store.check import merge_stores
@@ -376,3 +376,10 @@ def test_names_of_labels_are_one_row_of_text(tmp_path):
         np.savez(tmp_path / "l.npz", **(arrays | {"clip_ids": names}))
         with pytest.raises(ValueError, match="clip_ids must be one row of text"):
             read_pseudo_labels(tmp_path / "l.npz")
+
+
+@pytest.mark.parametrize("entry", ['"\\ud800"', '{"name": "Car", "audio_prompt": "\\ud800"}'])
+def test_half_a_character_is_no_name_and_no_caption(tmp_path, entry):
+    (tmp_path / "classes.json").write_text(f'["Dog", {entry}]')
+    with pytest.raises(ValueError, match="got half a character"):
+        read_vocabulary(str(tmp_path / "classes.json"))

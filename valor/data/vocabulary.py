@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from valor.label_harvest.places.place import Place, matching, place_of, stands
-from valor.label_harvest.strict_json import as_list, as_object, loads
+from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
 
 from .names import join_names, split_names
 
@@ -39,6 +39,8 @@ class EventClass:
             texts = given if isinstance(given, tuple) and name != "name" else (given,)
             if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
                 raise TypeError(f"{name} must be text, got {given!r}")
+            for text in texts:
+                as_text(text, name)  # no half of a character, which no tokenizer and no file takes
         for name in ("visual_threshold", "audio_threshold"):
             number = getattr(self, name)
             if number is None:
