@@ -178,7 +178,7 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
         )
         trained = fit.resumed_from < recipe.fit.epochs
         report = _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else None
-        if report is not None and recipe.fit.also_on_test and (found := _best_on_test(folder, recipe, report)):
+        if report is not None and recipe.fit.also_on_test and (found := best_on_test(folder, recipe, report)):
             write_scores_json(folder / ON_TEST_SCORES, found)
         if report is None and not trained:
             refuse_damaged(folder)
@@ -223,7 +223,7 @@ def _score_test(
     return report
 
 
-def _best_on_test(folder: Path, recipe: Recipe, report: Mapping[str, Any]) -> dict[str, Any] | None:
+def best_on_test(folder: Path, recipe: Recipe, report: Mapping[str, Any]) -> dict[str, Any] | None:
     """The score file of the epoch that is best on the test split, by the figure that chooses on val."""
     lines = [loads(line) for line in (folder / LOG).read_text(encoding="utf-8").splitlines()]
     scored = [TenScores.from_dict(line[ALSO_TEST]) for line in lines if ALSO_TEST in line]

@@ -8,7 +8,11 @@ from tests.helpers.toy_ave import ROWS, write_ave, write_guess
 from tests.helpers.typed import typed
 from valor.data.datasets import AVE
 from valor.data.score_file import read_scores_json, write_scores_json
-from valor.scoring.compare import ON_TEST, read_published
+from valor.eval.scores import FIGURES, LEVELS
+from valor.scoring.compare import compare, read_published
+from valor.training.recipes import RECIPES
+from valor.training.run_folder import ON_TEST
+from valor.training.seeds import best_on_test
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +74,29 @@ def test_lint_lists_what_is_wrong_and_refuses_what_no_rule_covers(tmp_path):
     assert "Annotations.txt:3: bbbbbbbbbbb: Female speech, woman speaking; line 2, Male speech" in done.out
     done = typed("lint", write_ave(tmp_path / "late", rows=(*ROWS[:5], "Church bell&eeeeeeeeeee&good&5&12")))
     assert done.code == 3 and "event that is reversed or ends beyond its clip: 1   [bad-times] refused" in done.out
+
+
+def test_of_epochs_the_one_that_is_best_on_test_is_shown_below_and_never_the_best(scored, tmp_path):
+    folder, file = scored
+    typed("evaluate", file, "--annotations", folder, "--split", "test", "--json", tmp_path / "run" / "scores.json")
+    report = read_scores_json(tmp_path / "run" / "scores.json")
+    best = {**report, "selection": ON_TEST, "figures": {name: 100.0 for name in report["figures"]}}
+    del best["anchors"]
+    write_scores_json(tmp_path / "run" / "chosen-on-test.json", best)
+    found = compare([tmp_path / "run", f"twin={tmp_path / 'run'}"])
+    names = [row.name for row in found.rows]
+    assert names[:4] == ["run", "run, epoch chosen on test", "twin", "twin, epoch chosen on test"]
+    assert found.rows[1].figures[10] == 100 and found.best(10) == 50
+    assert any("flattered: run, epoch chosen on test" in note for note in found.notes)
+    assert any(note.startswith("zero-shot class copied: not known") for note in found.notes)
+
+
+@pytest.mark.parametrize(("accuracies", "epoch"), [([20.0, 60.0, 40.0], 2), ([60.0, 20.0, 60.0], 1)])
+def test_the_epoch_that_is_best_on_test_is_the_first_of_the_highest(accuracies, epoch, tmp_path):
+    ten = {level: dict.fromkeys(FIGURES, 1.0) for level in LEVELS}
+    lines = [{"also_on_test": {**ten, "clips": 2, "figures": {"accuracy": figure}}} for figure in accuracies]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = best_on_test(tmp_path, RECIPES["ave-weak"], {"clips_expected": 2, "figures": {"accuracy": 1.0}})
+    assert (found["epoch"], found["figures"]["accuracy"], found["clips_expected"]) == (epoch, 60, 2)
+    (tmp_path / "log.jsonl").write_text(json.dumps({"epoch": 1}) + "\n" + json.dumps(lines[0]) + "\n")
+    assert best_on_test(tmp_path, RECIPES["ave-weak"], {}) is None

@@ -8,6 +8,7 @@ from tests.helpers.toy_ave import write_ave
 from tests.helpers.typed import typed
 from valor.data.clips import read_clip_set
 from valor.data.datasets import AVE, dataset_of
+from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.experiments.missing import prepare_ave, without_store
 from valor.experiments.options import AVE_ROWS, SimulationOptions
 from valor.experiments.reproduce import published_row_of, reproduce, write_reproduction
@@ -31,6 +32,8 @@ def data(tmp_path_factory):
     made = simulate(folder, KINDS, SimulationOptions(clips=40), folder, dataset=AVE, progress=False)
     for mark in ("SIMULATED.json", "labels.json"):
         (made / mark).unlink()
+    held = read_pseudo_labels(made, alone=True)
+    write_pseudo_labels(made / "pseudo_labels.npz", held.clip_ids, held.class_names, held.labels)
     for card in (made / "packed").glob("*.json"):
         card.write_text(card.read_text(encoding="utf-8").replace("SIMULATED", "extracted"), encoding="utf-8")
     return made
