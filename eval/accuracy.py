@@ -39,7 +39,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .counts import event_counts, with_audio_visual
+from .counts import event_counts, segment_counts, with_audio_visual
 from .events import BoolArray, FloatArray
 from .metrics import Judged, Metric
 from .scores import f_scores
@@ -204,6 +204,58 @@ def label_event_f(
     counts = event_counts(found, true, valid=valid, min_iou=min_iou).sum(axis=(0, 1, 2))
     (f,), (marked,) = f_scores(counts[np.newaxis])
     return 100 * float(f) if marked else None
+
+
+def labels_of_first_agreement(
+    agreed: BoolArray, clip_labels: npt.NDArray[np.int64], num_classes: int
+) -> tuple[Labels, Labels]:
+    """Labels of OV-AVEL's decision without training, see `valor.label_harvest.agreement`.
+
+    Args:
+        agreed: bool [N, T], whether sound and picture say the same in a segment.
+        clip_labels: int64 [N], the class of each clip, or C for background.
+        num_classes: C.
+
+    Returns:
+        int64 [N, T] of which accuracy is taken; and those of which its F is: there the segments that agree in a clip
+        that is background all the same have no label at all, -1.
+    """
+    labels = np.where(agreed, clip_labels[:, np.newaxis], num_classes)
+    return labels, np.where(agreed & (labels == num_classes), -1, labels)
+
+
+def mean_clip_f(labels: Labels, truth: Labels, num_classes: int, *, events: bool = False) -> float:
+    """F of each clip, the mean over the classes that are labelled or true in it, background among them; in percent.
+
+    Args:
+        labels: int [N, T], C for background, -1 for a segment without any label.
+        truth: int [N, T].
+        num_classes: C.
+        events: Whether runs are counted that overlap by half, and not segments.
+
+    Returns:
+        The mean over clips.
+
+    Raises:
+        ValueError: The shapes differ, or there is no segment.
+
+    Source:
+        OV-AVEL, CVPR 2025, and its code, where the F of segments is in float32.
+
+    Example:
+        One of two seconds of the event, and two of three of background:
+
+        >>> round(mean_clip_f(np.array([[0, 0, 1, 1, 1]]), np.array([[0, 1, 1, 1, 0]]), 1), 1)
+        58.3
+    """
+    _exists(labels, truth, None)
+    classes = np.arange(num_classes + 1)
+    found, true = (held[:, :, np.newaxis, np.newaxis] == classes for held in (labels, truth))  # [N, T, M=1, C + 1]
+    counts = (event_counts if events else segment_counts)(found, true)[:, 0]
+    per_class, present = f_scores(counts)
+    kind = np.float64 if events else np.float32
+    per_clip = per_class.astype(kind).sum(axis=1) / np.maximum(present.sum(axis=1), 1).astype(kind)
+    return 100 * float(per_clip.astype(np.float64).mean())
 
 
 def is_partial(truth: Labels, num_classes: int, *, valid: BoolArray | None = None) -> BoolArray:

@@ -23,6 +23,7 @@ from fractions import Fraction
 import numpy as np
 
 from .breakdown import mean_defined, ratio
+from .counts import with_audio_visual
 from .decide import check_pair
 from .events import BoolArray, CountArray, Float64Array, FloatArray, Positions, Runs
 from .proposals import THRESHOLDS, ProposalRule, Proposals, proposals_of
@@ -65,7 +66,7 @@ class EventPrecision:
 
 
 def segment_precision(
-    segment_probs: FloatArray, truth: BoolArray, *, valid: BoolArray | None = None
+    segment_probs: FloatArray, truth: BoolArray, *, valid: BoolArray | None = None, envelope: bool = False
 ) -> SegmentPrecision:
     """Rank all segments of each modality and class by probability and average the precision over their recall.
 
@@ -73,6 +74,7 @@ def segment_precision(
         segment_probs: float [N, T, M, C], any modalities.
         truth: bool [N, T, M, C], same axes.
         valid: bool [N, T], True where a segment exists; None for clips of one length.
+        envelope: take at every point the best precision there or later, as PASCAL VOC does from 2010 on.
 
     Returns:
         AP of each modality and class, and mAP of each modality.
@@ -100,8 +102,35 @@ def segment_precision(
         order = np.argsort(-probs, axis=1)
         lane = np.repeat(np.arange(num_classes), order.shape[1])
         place = order.ravel()
-        per_class[modality] = area_of(lane, probs[lane, place], true[lane, place], np.count_nonzero(true, axis=1))
+        num_true = np.count_nonzero(true, axis=1)
+        per_class[modality] = area_of(lane, probs[lane, place], true[lane, place], num_true, envelope=envelope)
     return SegmentPrecision(per_class=per_class)
+
+
+def lfav_precision(segment_probs: FloatArray, truth: BoolArray, *, valid: BoolArray | None = None) -> SegmentPrecision:
+    """AP of audio, visual and audio-visual seconds as LFAV (long-form videos, any number of segments) reports it.
+
+    Args:
+        segment_probs: float [N, T, M=2, C], audio then visual.
+        truth: bool [N, T, M=2, C], same axes.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+
+    Returns:
+        AP of three modalities, in the order audio, visual, audio-visual.
+
+    Raises:
+        ValueError: As for `segment_precision`.
+
+    Source:
+        LFAV, 2023, and its code. A second is audio-visual with the product of both probabilities (not their minimum),
+        and precision is that of PASCAL VOC. There a class without truth divides by zero, and equal scores have no
+        order; here such a class has no AP, and equal scores enter together. Its F-scores are those of `scores.py`, per
+        clip; the last second of an event of its tables is part of the event.
+    """
+    check_pair(segment_probs, truth, valid)
+    both = segment_probs.prod(axis=2, keepdims=True)
+    probs = np.concatenate([segment_probs, both], axis=2)
+    return segment_precision(probs, with_audio_visual(truth), valid=valid, envelope=True)
 
 
 def event_precision(

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from .counts import check_marks, event_counts, segment_counts, with_audio_visual
 from .events import BoolArray, CountArray, Float64Array, Positions, Runs, match_events, overlap_fraction
-from .scores import BLOCK, LEVELS, PER_CLIP, LevelScores, check_clips, clip_means, f_scores, score
+from .scores import BLOCK, LEVELS, PER_CLIP, LevelScores, Scores, check_clips, clip_means, f_scores, score
 
 OVERLAPS = (0.5, 0.6, 0.7, 0.8, 0.9)
 """The overlaps events are scored at unless others are asked for: the published one and stricter ones."""
@@ -283,6 +283,31 @@ def exclusive_scores(
         for level, (audible, visible) in zip(LEVELS, means, strict=True)
     }
     return ExclusiveScores(**figures, clips=len(per_clip), per_clip=per_clip)
+
+
+def exclusive_ten(
+    predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = None, min_iou: float = 0.5
+) -> Scores:
+    """The ten figures with what is audible only in the place of audio, and visible only in that of visual.
+
+    Arguments and errors as in `exclusive_scores`. Audio-visual stays what it is, and the event figure pools the events
+    of the two exclusive modalities.
+
+    Source:
+        The code of CoLeaF, ECCV 2024, which keeps the epoch in which the mean of these ten is highest.
+    """
+    check_clips(predicted, truth, valid)
+    pair = [
+        np.concatenate([exclusive_marks(marks), with_audio_visual(marks)[:, :, 2:]], axis=2)
+        for marks in (predicted, truth)
+    ]
+    num_clips, _, _, num_classes = predicted.shape
+    clip = np.repeat(np.arange(num_clips), num_classes)
+    levels = []
+    for counts in (segment_counts(*pair, valid=valid), event_counts(*pair, valid=valid, min_iou=min_iou)):
+        pooled = np.concatenate([counts, counts[:, :1] + counts[:, 1:2]], axis=1).swapaxes(1, 2)  # [N, C, PER_CLIP, 3]
+        levels.append(clip_means(pooled.reshape(num_clips * num_classes, -1, 3), clip, num_clips))
+    return Scores.of_clips(np.stack(levels, axis=1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

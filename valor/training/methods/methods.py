@@ -14,6 +14,7 @@ from .average import Average
 from .gates import Gates
 from .jomold import Jomold
 from .method import Charge, Method, Plan, Run
+from .mug import Mug
 from .supervised import Supervised
 from .uwav import Uwav
 from .vplan import Vplan
@@ -36,6 +37,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "average": Average,
     "gates": Gates,
     "supervised": Supervised,
+    "mug": Mug,
     "avel": Avel,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
