@@ -79,13 +79,15 @@ class TowerBlock(Protocol):
 class TwoStreams(nn.Module):
     """Adapters beside every block of a tower; the tower itself is not part of it, and nothing of it is trained."""
 
-    def __init__(self, width: int, num_blocks: int, *, reduction: int = 8, num_latents: int = 2) -> None:
+    def __init__(
+        self, width: int, num_blocks: int, *, reduction: int = 8, num_latents: int = 2, groups: int = 2
+    ) -> None:
         """Make four adapters for each block, with closed gates."""
         super().__init__()
 
         def adapters() -> nn.ModuleList:
-            made = (Adapter(width, reduction=reduction, num_latents=num_latents) for _ in range(num_blocks))
-            return nn.ModuleList(made)
+            shape = {"reduction": reduction, "num_latents": num_latents, "groups": groups}
+            return nn.ModuleList(Adapter(width, **shape) for _ in range(num_blocks))  # type: ignore[arg-type]
 
         self.audio_attention, self.visual_attention = adapters(), adapters()
         self.audio_layers, self.visual_layers = adapters(), adapters()

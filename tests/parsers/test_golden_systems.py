@@ -141,12 +141,13 @@ def test_uavm(of_file, case):
 def _mbt(held, case):
     sizes, own = config(held), config(held, f"{case}/config")
     lengths = held["input/audio"].shape[1], held["input/visual"].shape[1]
+    published = below(held, f"{case}/weight")
     shared = bool(own["share_encoder"])
     encoder = MbtEncoder(
         Sizes(sizes["width"], sizes["heads"], sizes["mlp_width"]),
         sizes["layers"],
         fusion_layer=own["fusion_layer"],
-        num_latents=own["bottlenecks"],
+        num_latents=own["bottlenecks"] if "bottleneck" in published else 0,
         max_segments=lengths,
         shared=shared,
     )
@@ -156,13 +157,13 @@ def _mbt(held, case):
         "positions.0.table": "posembed_input_spectrogram/pos_embedding",
         "positions.1.table": "posembed_input/pos_embedding",
     }
-    if own["bottlenecks"]:
+    if "bottleneck" in published:
         names["latents"] = "bottleneck"
     for layer in range(sizes["layers"]):
         names |= flax_block(f"stacks.0.{layer}", f"encoderblock_{layer}" + ("" if shared else "_spectrogram"))
         if not shared:
             names |= flax_block(f"stacks.1.{layer}", f"encoderblock_{layer}")
-    load(encoder, names, below(held, f"{case}/weight"))
+    load(encoder, names, published)
     return encoder, names
 
 
@@ -649,7 +650,7 @@ class TinyBlock(nn.Module):
 class TinyTower(nn.Module):
     """A vision transformer as small as the golden one, with adapters and classifier."""
 
-    def __init__(self, sizes, hidden, classes) -> None:
+    def __init__(self, sizes, groups, hidden, classes) -> None:
         super().__init__()
         width, patches = sizes["width"], (sizes["image"] // sizes["patch"]) ** 2
         self.summary = nn.Parameter(torch.zeros(width))
@@ -657,7 +658,8 @@ class TinyTower(nn.Module):
         self.patches = nn.Conv2d(3, width, sizes["patch"], sizes["patch"])
         self.blocks = nn.ModuleList(TinyBlock(width, sizes["heads"]) for _ in range(sizes["depth"]))
         self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.adapters = TwoStreams(width, sizes["depth"], reduction=sizes["reduction"], num_latents=sizes["tokens"])
+        shape = {"reduction": sizes["reduction"], "num_latents": sizes["tokens"], "groups": groups}
+        self.adapters = TwoStreams(width, sizes["depth"], **shape)
         self.head = SegmentHead(width, hidden, classes)
 
     def embed(self, images):
@@ -683,7 +685,8 @@ def test_the_tower_of_lavish(of_file):
     held = of_file("lavish")
     case = "tower_eval"
     sizes, published = config(held, f"{case}/config"), below(held, f"{case}/weight")
-    tower = TinyTower(sizes, *(published[f"{name}.bias"].numel() for name in ("mlp_class", "mlp_class_2")))
+    groups = sizes["width"] // published["audio_adapter_blocks_p1.0.down_sampler.weight"].shape[1]
+    tower = TinyTower(sizes, groups, *(published[f"{name}.bias"].numel() for name in ("mlp_class", "mlp_class_2")))
     names: Names = {
         "summary": "ViT.v.cls_token",
         "positions": "ViT.v.pos_embed",
@@ -709,7 +712,7 @@ def test_the_tower_of_lavish(of_file):
     got = {"cls_audio_then_visual": torch.cat((audio, visual), dim=1), "probs": probs, "loss_bce": loss}
     assert_equal(got, below(held, f"{case}/output"))
     assert_gradients(tower, names, below(held, f"{case}/grad"))
-    fresh = TwoStreams(sizes["width"], sizes["depth"], reduction=sizes["reduction"], num_latents=sizes["tokens"])
+    fresh = TwoStreams(sizes["width"], sizes["depth"], reduction=sizes["reduction"], groups=groups)
     tower.adapters = fresh.double().eval()
     images = held[f"{case}/input/frames"].flatten(0, 1)
     alone = tower.embed(images)

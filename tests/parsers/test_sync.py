@@ -1,0 +1,20 @@
+import torch
+
+from valor.parsers.blocks import Sizes
+from valor.parsers.sync import AxisPositions, OffsetNetwork
+
+
+def test_positions_of_a_grid_are_put_together_of_its_axes():
+    positions = AxisPositions((2, 3), (1, 2))
+    with torch.no_grad():
+        positions.axes[0].copy_(torch.tensor([[10.0], [20.0]]))
+        positions.axes[1].copy_(torch.tensor([[1.0, -1], [2, -2], [3, -3]]))
+    assert positions()[:, 0].tolist() == [10, 10, 10, 20, 20, 20]
+    assert positions()[:, 1].tolist() == [1, 2, 3, 1, 2, 3]
+    positions.order = (1, 0)
+    assert positions()[4].tolist() == [2, -2, 20]
+
+
+def test_an_offset_is_chosen_among_as_many_as_there_are():
+    network = OffsetNetwork(Sizes(12, 2, 24), 1, 5, visual_shape=(2, 2, 2), audio_shape=(1, 6))
+    assert network(torch.rand(3, 8, 12), torch.rand(3, 6, 12)).shape == (3, 5)
