@@ -124,7 +124,7 @@ def our_name(published: str, names: PublishedNames = VALOR_NAMES) -> str:
     layer = _LAYER.fullmatch(published)
     if layer and layer[1] == names.encoder:
         return f"encoder.layers.{layer[2]}.{_rename(layer[3], _LAYER_MODULES, _LAYER_PARAMETERS)}"
-    if stacked := _STACKED.fullmatch(published):
+    if names is VALOR_NAMES and (stacked := _STACKED.fullmatch(published)):
         return f"{names.modules[stacked[1]]}{stacked[2]}.{stacked[3]}"
     return _rename(published, names.modules)
 
@@ -135,7 +135,7 @@ def published_name(ours: str, names: PublishedNames = VALOR_NAMES) -> str:
     if layer:
         inner = _rename(layer[2], _inverse(_LAYER_MODULES), _inverse(_LAYER_PARAMETERS))
         return f"{names.encoder}.layers.{layer[1]}.{inner}"
-    if stacked := _OUR_STACKED.fullmatch(ours):
+    if names is VALOR_NAMES and (stacked := _OUR_STACKED.fullmatch(ours)):
         return f"{_inverse(names.modules)[stacked[1]]}{stacked[2]}.{stacked[3]}"
     return _rename(ours, _inverse(names.modules))
 

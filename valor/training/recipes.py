@@ -16,7 +16,6 @@ from valor.label_harvest.disk import write_json
 from valor.label_harvest.strict_json import loads
 from valor.parsers.options import PARSERS, ParserOptions
 
-from .methods.jomold import JomoldOptions
 from .methods.methods import METHODS, RENAMED, Methods, changed_methods, from_old_names, in_order, note_renamed
 from .options import FitOptions
 from .override import tree_of, updated
@@ -90,6 +89,8 @@ _STEP_FIT = FitOptions(
     seed=6,
 )
 """How JoMoLD and, with other numbers, CMPAE and NREP are trained."""
+
+_UWAV_FIT = FitOptions(epochs=80, learning_rate=1e-4, min_learning_rate=5e-6, weight_decay=1e-4, beta1=0.9, seed=20000)
 
 _DEMO = Recipe(
     name="demo",
@@ -186,9 +187,61 @@ RECIPES: dict[str, Recipe] = {
         name="jomold",
         parser=_HAN_PARSER_DROPPED,
         fit=_STEP_FIT,
-        methods={"jomold": JomoldOptions(estimator_epochs=25)},
+        methods={"jomold": METHODS["jomold"].Options(estimator_epochs=25)},
         note="JoMoLD as published in 2022, on clip tags alone, in two parts of 25 epochs: its noise estimator, "
         "then its training. 61.3 63.8 57.2 60.8 59.9 / 53.9 59.9 49.6 54.5 52.5. 4.6 M weights, 1.1 GB of features.",
+    ),
+    "cmpae": Recipe(
+        name="cmpae",
+        features=FeatureOptions(unfolded=True),
+        parser=replace(_HAN_PARSER_DROPPED, network="presence", stem="elu", visual_width=8 * 2048, visual_frames=8),
+        fit=replace(_STEP_FIT, epochs=20, select_by="mean", seed=0),
+        methods={"cmpae": METHODS["cmpae"].on()},
+        note="CMPAE as published in 2023, on clip tags and the noise ratios it ships: 64.2 66.4 59.2 63.3 62.8 / "
+        "56.6 63.7 51.8 57.4 55.7, behind visual gates chosen on val (`valor calibrate --preset cmpae`). 7.1 GB of "
+        "features.",
+    ),
+    "nrep": Recipe(
+        name="nrep",
+        features=FeatureOptions(audio="clap", visual="clip", unfolded=True),
+        parser=replace(
+            _HAN_PARSER_DROPPED,
+            network="for-against",
+            stem="elu",
+            audio_width=7 * 768,
+            audio_map=True,
+            visual_width=768,
+        ),
+        fit=replace(_STEP_FIT, epochs=20, pseudo_label_weight=1.0, select_by="event.event_av"),
+        methods={"nrep": METHODS["nrep"].on()},
+        note="NREP as published, two networks of 10 epochs each: 70.2 70.9 64.4 68.5 68.8 / 62.8 67.3 57.6 62.6 61.1. "
+        "2.5 GB of features.",
+    ),
+    "uwav": Recipe(
+        name="uwav",
+        parser=ParserOptions(num_layers=5, num_heads=16, feedforward_width=2048, stem="perceptron"),
+        fit=_UWAV_FIT,
+        methods={"uwav": METHODS["uwav"].on()},
+        note="UWAV as published in 2025, with soft labels of its generator: 64.2 70.0 63.4 65.9 63.9 "
+        "/ 58.6 66.7 57.5 60.9 57.4. 23 M weights.",
+    ),
+    "uwav++": Recipe(
+        name="uwav++",
+        features=FeatureOptions(audio="audio.embedding", visual="visual.embedding", motion=None),
+        parser=ParserOptions(
+            audio_width=512,
+            visual_width=768,
+            motion_width=0,
+            hidden_width=768,
+            num_layers=5,
+            num_heads=16,
+            feedforward_width=2048,
+            stem="perceptron",
+        ),
+        fit=_UWAV_FIT,
+        methods={"uwav": METHODS["uwav"].on()},
+        note="UWAV on embeddings of CLAP and CLIP; its script is not public: 68.9 72.3 65.6 68.9 68.3 / 63.5 "
+        "68.7 59.6 63.9 62.4.",
     ),
     "han-weak": replace(
         _VALOR,

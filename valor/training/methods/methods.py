@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ..override import updated
 from .avel import Avel
 from .average import Average
+from .cmpae import Cmpae
 from .gates import Gates
 from .jomold import Jomold
 from .method import Charge, Method, Plan, Run
 from .mug import Mug
+from .nrep import Nrep
 from .supervised import Supervised
 from .uwav import Uwav
 from .vplan import Vplan
@@ -39,6 +41,8 @@ METHODS: dict[str, type[Method[Any]]] = {
     "supervised": Supervised,
     "mug": Mug,
     "avel": Avel,
+    "nrep": Nrep,
+    "cmpae": Cmpae,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 
