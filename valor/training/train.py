@@ -113,6 +113,12 @@ class FitState:
         self.parser.load_state_dict(self.initial)
         self.optimiser.state.clear()
 
+    def left_by(self, folder: str) -> Mapping[str, Tensor]:
+        """What methods left in the resume point of another run, by `NAME.KEY`; nothing where there is none."""
+        path = Path(folder) / LAST
+        held = read_tensors(path)[0] if path.is_file() else {}
+        return {name.removeprefix("extra."): tensor for name, tensor in held.items() if name.startswith("extra.")}
+
     def resume_with(self, extra: Mapping[str, Tensor]) -> None:
         """Take back what the methods had when a run was stopped."""
         self.methods.load(extra)

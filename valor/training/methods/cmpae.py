@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ..run_folder import LAST
 from .jomold import LosingTags, clip_loss, contrast, steps_of, tag_loss
 from .method import Charge, Method, Plan, Run
 
@@ -98,7 +96,7 @@ class Cmpae(Method[CmpaeOptions]):
 
     def start(self, run: Run) -> None:
         """Read the ratios."""
-        ratios = read_ratios(self.options.ratios)
+        ratios = read_ratios(self.options.ratios, run)
         classes = len(run.given.class_names)
         if ratios.shape[1] != classes:
             raise ValueError(
@@ -147,25 +145,24 @@ def mutual(charge: Charge, *, teaches_clip: bool) -> Tensor:
     return mutual_loss(clip, modality, charge.weak_labels, teaches_clip=teaches_clip)
 
 
-def read_ratios(source: str) -> Tensor:
+def read_ratios(source: str, run: Run) -> Tensor:
     """Noise ratios, float64 [M, C].
 
     Args:
         source: `published`, or a run folder of `methods.jomold` with an estimator.
+        run: Knows how to read one.
 
     Raises:
-        ValueError: The run has none yet, or is none.
+        ValueError: There is no such run, or its estimator is still in training.
     """
     import torch
 
     if source == PUBLISHED:
         return torch.tensor(PUBLISHED_RATIOS, dtype=torch.float64)
-    from ..checkpoint import read_tensors
-
-    path = Path(source) / LAST
-    if not path.is_file():
-        raise ValueError(f"methods.cmpae.ratios={source}: no run of methods.jomold lies there; train one first")
-    ratios = read_tensors(path)[0].get("extra.jomold.noise")
+    ratios = run.left_by(source).get("jomold.noise")
     if ratios is None:
-        raise ValueError(f"{path}: holds no noise ratios; train methods.jomold to the end of its estimator's epochs")
+        raise ValueError(
+            f"methods.cmpae.ratios={source}: no run of methods.jomold lies there that has noise ratios; train one to the "
+            "end of its estimator's epochs first"
+        )
     return ratios

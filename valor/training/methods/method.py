@@ -79,6 +79,9 @@ class Run(Protocol):
     def restart(self) -> None:
         """Give the parser its initial weights back, and the optimiser its beginnings."""
 
+    def left_by(self, folder: str) -> Mapping[str, Tensor]:
+        """What methods left in the resume point of another run, by `NAME.KEY`; nothing where there is none."""
+
 
 @dataclass(frozen=True)
 class Term:
