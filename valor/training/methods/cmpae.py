@@ -162,7 +162,7 @@ def read_ratios(source: str, run: Run) -> Tensor:
     ratios = run.left_by(source).get("jomold.noise")
     if ratios is None:
         raise ValueError(
-            f"methods.cmpae.ratios={source}: no run of methods.jomold lies there that has noise ratios; train one to the "
-            "end of its estimator's epochs first"
+            f"methods.cmpae.ratios={source}: no run of methods.jomold lies there that has noise ratios; train one to "
+            "the end of its estimator's epochs first"
         )
     return ratios

@@ -41,7 +41,7 @@ def test_it_trains_on_the_ratios_of_a_run_and_goes_on_with_the_same_bytes(ratios
     (["parser.network=hybrid"], "methods.cmpae needs parser.network=presence, got hybrid"),
     (["fit.pseudo_label_weight=1"], "trains on clip tags alone, got pseudo_label_weight=1; set it to 0"),
     (["methods.jomold=on", "fit.guided_weight=1"], "exclude one another; switch one of them off"),
-    (["methods.cmpae.ratios=nowhere"], "ratios=nowhere: no run of methods.jomold lies there that has noise ratios; train one"),
+    (["methods.cmpae.ratios=nowhere"], "ratios=nowhere: no run of methods.jomold lies there that has noise ratios"),
     (["methods.cmpae.ratio_warmup=-1"], "ratio_warmup must not be negative, got -1"),
     ([], "methods.cmpae.ratios=published are of LLP's 25 classes, got 3; name a run folder of methods.jomold"),
 ])  # fmt: skip
