@@ -69,7 +69,7 @@ class Cmpae(Method[CmpaeOptions]):
     """Its losses, and the decision while it is trained."""
 
     Options = CmpaeOptions
-    excludes = ("uwav", "jomold", "vplan", "supervised", "avel", "nrep")
+    excludes = ("uwav", "jomold", "vplan", "supervised", "avel", "nrep", "mug")
     published = "CMPAE"
 
     def __init__(self, options: CmpaeOptions) -> None:

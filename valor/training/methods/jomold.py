@@ -126,6 +126,11 @@ class Jomold(Method[JomoldOptions]):
             )
         if "average" in plan.methods:
             raise ValueError("methods.average runs through both parts of methods.jomold; switch one of them off")
+        if "mug" in plan.methods:
+            raise ValueError(
+                "methods.jomold.estimator_epochs contrasts sound and picture of one scene, which clips of methods.mug "
+                "are not; switch one of them off"
+            )
         shorter = min(first, plan.fit.epochs - first)
         if shorter <= plan.fit.warmup_epochs * (plan.fit.warmup_epochs > 0):
             raise ValueError(

@@ -72,7 +72,7 @@ class Nrep(Method[NrepOptions]):
     """Two networks, their losses, and the decision by beliefs."""
 
     Options = NrepOptions
-    excludes = ("uwav", "jomold", "vplan", "average", "supervised", "avel")
+    excludes = ("uwav", "jomold", "vplan", "average", "supervised", "avel", "mug")
     published = "NREP"
 
     def __init__(self, options: NrepOptions) -> None:
