@@ -62,12 +62,13 @@ def _changed_value(value: Any, rng: random.Random) -> tuple[Any, str]:
     if isinstance(value, bool):
         near["turned round"] = not value
     elif isinstance(value, int | float):
+        scaled = value or 1  # 0 stays 0 whatever it is multiplied by
         near |= {
             "one more": value + 1,
-            "negative": -value,
-            "million fold": value * 1e6,
+            "negative": -scaled,
+            "million fold": scaled * 1e6,
             "half more": value + 0.5,
-            "halved": value / 2,
+            "halved": scaled / 2,
         }
         near |= {"one less": value - 1, "bool": bool(value)}
     elif isinstance(value, str):

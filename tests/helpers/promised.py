@@ -217,6 +217,8 @@ def _must_json(file: str, what: str) -> str:
     place, _, change = what.rpartition(": ")
     if schema is None or "; " in what or place in ("text", "bytes", "file", "lines moved"):
         return ""
+    if change in SAME_JSON:
+        return ""
     if file.startswith("parses/") and place in (".format", "$"):
         return "seen"  # as no parse, passed over with a warning
     if change in NO_JSON and change != "half a letter":
