@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .detection import TrueEvents
+from .detection import Detections, TrueEvents
 from .events import BoolArray, Float64Array, FloatArray
 
 
@@ -31,6 +31,8 @@ class Judged:
     """The truth in seconds; None where it lies on segments."""
     clip_seconds: Float64Array | None = None
     """float64 [N], how long each clip is; None where its segments say it."""
+    detections: Detections | None = None
+    """Events in seconds, where the predictions name them; None where they follow from probabilities."""
 
 
 Metric: TypeAlias = Callable[[Judged], float | None]

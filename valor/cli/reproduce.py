@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from valor.data.datasets import dataset_of
+from valor.data.datasets import DATASETS, dataset_of
 from valor.data.fetch_options import FetchOptions
-from valor.experiments.options import AVE_ROWS, ROWS, SimulationOptions, dataset_of_row
+from valor.experiments.options import AVE_ROWS, HARVESTED_ROWS, ROWS, UNAV_ROWS, SimulationOptions, dataset_of_row
 from valor.training.options import TrainOptions
 from valor.training.recipes import find_recipe, for_classes, override
 
@@ -28,7 +28,8 @@ def add(commands: Commands) -> Parser:
         "and the mean over seeds beside the published ones, with differences. OUT gets the runs and\n"
         "reproduction.{txt,md,csv,json}. Run it again to go on where it stopped. What is missing is listed per split,\n"
         "with what gets it. The rows ave-... are of AVE, on features and labels harvested of its media: below\n"
-        "the epoch chosen on validation stands the one chosen on test, as in some public codes (docs/datasets.md).\n\n"
+        "the epoch chosen on validation stands the one chosen on test, as in some public codes (docs/datasets.md).\n"
+        "The rows unav-... are of UnAV-100, beside what the true tags alone and the truth on segments score.\n\n"
         "--simulated runs the whole row on noise of the published shapes and sizes with a weak class signal, made in\n"
         "OUT. It shows that the line runs and how long it takes; its figures mean nothing: the result,\n"
         "its files and rows, and the score files say SIMULATED.",
@@ -56,16 +57,18 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if cli.simulated and cli.download or cli.clips is not None and not cli.simulated:
         raise ValueError("--simulated needs no --download, and --clips is for --simulated alone; leave one out")
-    if cli.row in AVE_ROWS and cli.download:
+    of = dataset_of_row(cli.row)
+    if cli.row in HARVESTED_ROWS and cli.download:
         raise ValueError(
-            f"nothing of AVE can be fetched, and {cli.row} trains on a harvest of its media: leave --download out"
+            f"nothing of {of.title} can be fetched, and {cli.row} trains on a harvest of its media: leave "
+            "--download out"
         )
     recipe = find_recipe(cli.row)
     if cli.row in AVE_ROWS and cli.simulated:
         from valor.experiments.missing import without_store
 
         recipe = without_store(recipe)
-    elif cli.row in AVE_ROWS:
+    elif cli.row in HARVESTED_ROWS and not cli.simulated:
         recipe = for_classes(recipe, cli.row, len(dataset_of(cli.data).names))
     recipe = override(recipe, cli.changes)
     options = TRAIN.read(cli, progress=not cli.quiet)
@@ -79,7 +82,9 @@ def run(cli: argparse.Namespace) -> int:
         from valor.experiments.missing import needed_kinds
         from valor.experiments.simulated import simulate
 
-        kinds, of = needed_kinds(recipe.features), dataset_of_row(cli.row)
+        if cli.row in UNAV_ROWS and (finer := dataset_of(cli.data)).reader is of.reader and finer.name in DATASETS:
+            of = finer  # on shorter segments
+        kinds = needed_kinds(recipe.features)
         data = simulate(cli.data, kinds, SIMULATION.read(cli), out, dataset=of, progress=not cli.quiet)
     elif cli.download:
         fetch_parts(data, recipe, FetchOptions(offline=asked_offline(), progress=not cli.quiet))
@@ -87,7 +92,7 @@ def run(cli: argparse.Namespace) -> int:
         prepare(data, recipe, progress=not cli.quiet)
     except FileNotFoundError as error:
         hint = "--simulated runs the row on features of the same shapes that mean nothing"
-        fetch = "" if cli.row in AVE_ROWS else "--download fetches what can be fetched; "
+        fetch = "" if cli.row in HARVESTED_ROWS else "--download fetches what can be fetched; "
         raise FileNotFoundError(f"{error}\n{fetch}{hint}") from error
     found = reproduce(cli.row, recipe, data, out, options, changes=cli.changes)
     say(f"{found.title}\n\n{to_text(found.table)}\n")

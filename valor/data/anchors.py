@@ -8,12 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.eval.accuracy import clip_classes
+from valor.eval.detection import Detections
 from valor.eval.events import BoolArray
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
 from valor.label_harvest.store.store import read_store, store_manifest
 
 from .tables import Split
+from .unav import ceiling_detections
 
 OWN_CLASS = "its own class copied"
 """The anchor that is of one system."""
@@ -51,6 +53,28 @@ def anchor_scores(judged: Judged, split: Split, *, zero_shot: Classes | None = N
         if judged.clip_probs is not None or judged.segment_probs is not None:
             marks[OWN_CLASS] = tags_copied(one_each[clip_classes(judged)], length)
     return {name: _scored(marked, judged, split) for name, marked in marks.items()}
+
+
+def event_anchors(judged: Judged, split: Split) -> dict[str, Scores]:
+    """Score what says little or nothing of when, where the truth is in seconds: see `unav.ceiling_detections`.
+
+    Args:
+        judged: A system on the clips that are scored, with their truth in seconds.
+        split: What it is scored on.
+    """
+    assert judged.events is not None and judged.clip_seconds is not None  # asked by whoever calls
+    found = ceiling_detections(judged.events, judged.clip_seconds, judged.segment_seconds)
+    return {name: _scored(_marked(of, judged), replace(judged, detections=of), split) for name, of in found.items()}
+
+
+def _marked(found: Detections, judged: Judged) -> BoolArray:
+    """The segments that detections touch, in both modalities."""
+    marks = np.zeros_like(judged.truth)
+    first = np.floor(found.onset / judged.segment_seconds + 1e-9).astype(int)
+    last = np.ceil(found.offset / judged.segment_seconds - 1e-9).astype(int)
+    for clip, name, start, stop in zip(found.clip, found.class_index, first, last, strict=True):
+        marks[clip, start:stop, :, name] = True
+    return marks
 
 
 def _scored(marked: BoolArray, judged: Judged, split: Split) -> Scores:

@@ -34,7 +34,7 @@ from valor.label_harvest.arrays import npz_names, read_npz
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import composed
 
-from .anchors import anchor_scores, known_classes
+from .anchors import anchor_scores, event_anchors, known_classes
 from .provenance import Provenance
 from .tables import Split
 
@@ -409,6 +409,8 @@ def score_predictions(
         classes = known_classes(zero_shot or {}, aligned.clip_ids)
         found = anchor_scores(held, split, zero_shot=classes)
         report["anchors"] = {name: of.to_dict() for name, of in found.items()}
+    elif held.events is not None and held.clip_seconds is not None and split.metrics:
+        report["anchors"] = {name: of.to_dict() for name, of in event_anchors(held, split).items()}
     if len(aligned.clip_ids) < len(split.clip_ids):
         left_out = [clip_id for clip_id in split.clip_ids if clip_id not in set(aligned.clip_ids)]
         _LOG.warning("the score leaves out %s", _listed("clips", left_out))

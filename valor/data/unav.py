@@ -248,13 +248,13 @@ RULE = ProposalRule()
 
 
 def detections_of(judged: Judged, rule: ProposalRule = RULE) -> Detections | None:
-    """The events probabilities propose, in seconds; None for decisions.
+    """The events that predictions name, or that their probabilities propose, in seconds; None for decisions.
 
     Audio-visual segments are as probable as the less probable modality. The score of a proposal is that of the rule
     times the probability of its class in the clip, where there is one; soft-NMS as published follows.
     """
-    if judged.segment_probs is None:
-        return None
+    if judged.detections is not None or judged.segment_probs is None:
+        return judged.detections
     both = probs_with_audio_visual(judged.segment_probs)[:, :, len(MODALITIES) :]
     found = proposals_of(both, rule, valid=judged.valid)
     score = found.score
@@ -357,21 +357,25 @@ def truth_on_segments(events: TrueEvents, clip_seconds: Float64Array, seconds: f
     return Detections(**found, score=_any_order(int(kept.sum())))
 
 
-def ceilings(
-    events: TrueEvents, clip_seconds: Float64Array, segment_seconds: float, num_classes: int
-) -> dict[str, DetectionPrecision]:
+def ceiling_detections(events: TrueEvents, clip_seconds: Float64Array, segment_seconds: float) -> dict[str, Detections]:
     """What stands beside every figure of mAP: the true tags alone, and the truth on segments.
 
     Args:
         events: The truth of the clips that are scored.
         clip_seconds: float64 [N], how long these are.
         segment_seconds: Length of a segment.
-        num_classes: C.
     """
     grid = f"truth on {segment_seconds:g} s"
-    rows = {
+    return {
         "true tags, whole clips": tags_as_events(events, clip_seconds),
         f"{grid}, outer": truth_on_segments(events, clip_seconds, segment_seconds, outer=True),
         f"{grid}, nearest": truth_on_segments(events, clip_seconds, segment_seconds, outer=False),
     }
+
+
+def ceilings(
+    events: TrueEvents, clip_seconds: Float64Array, segment_seconds: float, num_classes: int
+) -> dict[str, DetectionPrecision]:
+    """The precision of `ceiling_detections` among C classes."""
+    rows = ceiling_detections(events, clip_seconds, segment_seconds)
     return {name: detection_precision(found, events, num_classes) for name, found in rows.items()}

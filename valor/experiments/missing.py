@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets import AVE, LLP, ROLES, dataset_of
+from valor.data.datasets import LLP, ROLES, DataSet, dataset_of
 from valor.data.download import CLASSIC_FEATURES
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
 from valor.data.feature_options import STREAMS, FeatureOptions
@@ -69,17 +69,20 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
     return found
 
 
-def prepare_ave(data: Path, recipe: Recipe) -> None:
-    """See that a folder of AVE holds the features and labels a recipe needs; which clips lack some, training says.
+def prepare_harvested(data: Path, recipe: Recipe, of: DataSet) -> None:
+    """See that a folder of AVE or UnAV-100 holds the features and labels a recipe needs.
+
+    Which clips lack some, training says.
 
     Raises:
         FileNotFoundError: A table, the store or the labels are not there; says which commands make them.
         ValueError: The folder holds another data set, or a table is damaged.
     """
     dataset = dataset_of(data)
-    if dataset.reader is not AVE.reader:
+    if dataset.reader is not of.reader:
         raise ValueError(
-            f"{data}: holds {dataset.title}, and {recipe.name} is a row of AVE; give the folder of its annotation"
+            f"{data}: holds {dataset.title}, and {recipe.name} is a row of {of.title}; give the folder of its "
+            "annotation"
         )
     for role in ROLES:
         dataset.read_clips(data, dataset.split_for(role))
@@ -87,16 +90,17 @@ def prepare_ave(data: Path, recipe: Recipe) -> None:
     lacking = []
     if any("." in kind for kind in kinds) and not (data / "store").is_dir():
         where = data / "store"
-        plain = f"`valor harvest {data} --videos DIR --store {where}`"
-        with_motion = f"`valor harvest {data} --videos DIR --store {where} --features r2plus1d`"
-        lacking.append(f"evidence: {with_motion if any(kind.startswith('r2plus1d.') for kind in kinds) else plain}")
+        motion = " --features r2plus1d" if any(kind.startswith("r2plus1d.") for kind in kinds) else ""
+        whole = " --length whole" if dataset.segments is None else ""
+        lacking.append(f"evidence: `valor harvest {data} --videos DIR --store {where}{motion}{whole}`")
     labels = labels_of(recipe, data)
     if (
         labels
         and not (labels / FILE_NAME).is_file()
         and not all((labels / folder).is_dir() for folder in LABEL_FOLDERS)
     ):
-        found = f"`valor calibrate {data / 'store'} --annotations {data} --split val --out thresholds.json`"
+        val = dataset.split_for("val")
+        found = f"`valor calibrate {data / 'store'} --annotations {data} --split {val} --out thresholds.json`"
         lacking.append(
             f"labels: {found}, then `valor labels {data / 'store'} --thresholds thresholds.json --out {data}`"
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from valor.data.datasets import AVE, LLP, DataSet
+from valor.data.datasets import AVE, LLP, UNAV, DataSet
 from valor.data.feature_options import PRECISIONS
 from valor.data.provenance import MARK
 
@@ -14,12 +14,20 @@ PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han
 AVE_ROWS: dict[str, str | None] = {"ave-weak": "HAN", "ave-valor": "VALOR", "ave-uwav": "UWAV", "ave-full": None}
 """Those of AVE, on features that are harvested; None where no published row is of the same features."""
 
-ROWS = (*PUBLISHED_AS, *AVE_ROWS)
+UNAV_ROWS: dict[str, str | None] = dict.fromkeys(("unav-weak", "unav-valor", "unav-windows", "unav-full"))
+"""Those of UnAV-100, likewise; no published row is of such features."""
+
+HARVESTED_ROWS = AVE_ROWS | UNAV_ROWS
+"""Those whose features nobody published."""
+
+ROWS = (*PUBLISHED_AS, *HARVESTED_ROWS)
 """All rows that can be reproduced."""
 
 
 def dataset_of_row(row: str) -> DataSet:
     """The data set a row is of."""
+    if row in UNAV_ROWS:
+        return UNAV
     return AVE if row in AVE_ROWS else LLP
 
 
@@ -59,7 +67,7 @@ class SimulationOptions:
 
     clips: int | None = None
     """Clips of all splits together, shared out as in the data set (of LLP 11849, which are 0.97 GB for valor++ and
-    1.27 GB for the others; of AVE 4143)."""
+    1.27 GB for the others; of AVE 4143, of UnAV-100 10790)."""
     signal: float = 2.0
     """How far an event moves its segment's features along the direction of its class, in deviations of the noise."""
     label_errors: float = 0.1
@@ -87,4 +95,6 @@ class SimulationOptions:
         """Clips of each split."""
         share = 1 if self.clips is None else self.clips / sum(dataset.sizes.values())
         sizes = {split: max(_SMALLEST, round(size * share)) for split, size in dataset.sizes.items()}
-        return sizes if self.clips is None else sizes | {"train": self.clips - sizes["val"] - sizes["test"]}
+        if self.clips is None:
+            return sizes
+        return sizes | {"train": self.clips - sum(size for split, size in sizes.items() if split != "train")}

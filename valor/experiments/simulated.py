@@ -6,8 +6,9 @@ them may stand beside a published one. So whatever is made here, and whatever is
     OUT/SIMULATED/ or OUT/SIMULATED-<n>-clips/
         SIMULATED.json          what it was made from
         AVVP_*.csv              LLP's tables, whole or thinned out, or invented ones where there are none; of AVE
-                                trainSet.txt, valSet.txt, testSet.txt, likewise
-        packed/                 the features, as `valor import features` packs the published ones
+                                trainSet.txt, valSet.txt, testSet.txt, of UnAV-100 its file, likewise
+        packed/                 the features, as `valor import features` packs the published ones; of UnAV-100 store/,
+                                as `valor harvest` leaves them
         pseudo_labels.npz       for the training clips, with labels.json
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.data.datasets import AVE, LLP, DataSet
+from valor.data.datasets import AVE, LLP, UNAV, DataSet
 from valor.data.feature_files import FEATURE_FILES, SEGMENTS
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, write_label_facts, write_pseudo_labels
 from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
@@ -42,6 +43,7 @@ from valor.label_harvest.strict_json import loads
 
 from .options import SimulationOptions
 from .simulated_ave import AVE_LISTS, AVE_TABLES, write_ave_lists
+from .simulated_unav import UNAV_LISTS, UNAV_TABLES, write_unav_evidence, write_unav_file
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ def simulate(
         kinds: Keys of FEATURE_FILES.
         options: Sizes, signal and seed.
         out: Folder that gets a folder of its own for what is simulated.
-        dataset: LLP or AVE.
+        dataset: LLP, AVE or UnAV-100, whose evidence is that of `simulated_unav`, whatever the kinds.
         progress: Whether to show a progress bar on stderr.
 
     Returns:
@@ -81,18 +83,29 @@ def simulate(
     if unknown:
         raise ValueError(f"only the published kinds {', '.join(FEATURE_FILES)} are simulated, got {', '.join(unknown)}")
     out = out / options.folder
-    tables, written = (AVE_TABLES, AVE_LISTS) if dataset is AVE else (_tables(), _tables())
+    tables: tuple[str, ...]
+    written: tuple[str, ...]
+    if is_unav := dataset.reader is UNAV.reader:
+        tables, written = UNAV_TABLES, UNAV_LISTS
+    else:
+        tables, written = (AVE_TABLES, AVE_LISTS) if dataset is AVE else (_tables(), _tables())
     has_tables = all((data / name).is_file() for name in tables)
     about = {} if dataset is LLP else {"dataset": dataset.name}
     _claim(
         out, {"simulated": True, **asdict(options), **about, "tables": _digest(data, tables) if has_tables else MARK}
     )
     if not all((out / name).is_file() for name in written):
-        if dataset is AVE:
+        if is_unav:
+            write_unav_file(data if has_tables else None, out, options, dataset)
+        elif dataset is AVE:
             write_ave_lists(data if has_tables else None, out, options)
         else:
             (_copy_tables if has_tables else _invent_tables)(data, out, options)
     splits = [dataset.read_split(out, split) for split in dataset.splits]
+    if is_unav:
+        write_unav_evidence(out, splits, options, progress=progress)
+        _LOG.warning("%s: the features and labels are %s; scores on them mean nothing", out, MARK)
+        return out
     todo = [(kind, split) for kind in kinds for split in splits if not is_packed(out, kind, split.name)]
     total = sum(len(split.clip_ids) for _, split in todo)
     with progress_bar(total=total, desc=f"{MARK} features", unit="clip", enabled=progress) as bar:

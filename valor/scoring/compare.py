@@ -306,7 +306,8 @@ def compare(
     rows = [one for row in rows for one in (row, on_test.get(row.name) if row.group == "run" else None) if one]
     beside = _anchor_rows(rows)
     rows += beside
-    if beside and not any(row.name.endswith(ZERO_SHOT) for row in beside):
+    copied = [row.name for row in beside if row.name.endswith("copied")]
+    if copied and not any(name.endswith(ZERO_SHOT) for name in copied):
         notes.append(
             f"{ZERO_SHOT}: not known; it needs the teachers' evidence of the scored clips, store/ of their data"
         )

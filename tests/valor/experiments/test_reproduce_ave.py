@@ -9,7 +9,7 @@ from tests.helpers.typed import typed
 from valor.data.clips import read_clip_set
 from valor.data.datasets import AVE, dataset_of
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
-from valor.experiments.missing import prepare_ave, without_store
+from valor.experiments.missing import prepare_harvested, without_store
 from valor.experiments.options import AVE_ROWS, SimulationOptions
 from valor.experiments.reproduce import published_row_of, reproduce, write_reproduction
 from valor.experiments.simulated import simulate
@@ -100,4 +100,4 @@ def test_what_is_missing_is_named_with_the_commands_that_make_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such annotation"):
         (data / "Annotations.txt").unlink()
         (data / "dataset.json").write_text('{"dataset": "ave"}')
-        prepare_ave(data, RECIPES["ave-weak"])
+        prepare_harvested(data, RECIPES["ave-weak"], AVE)

@@ -20,6 +20,7 @@ from .nrep import Nrep
 from .supervised import Supervised
 from .uwav import Uwav
 from .vplan import Vplan
+from .windows import Windows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "gates": Gates,
     "supervised": Supervised,
     "mug": Mug,
+    "windows": Windows,
     "avel": Avel,
     "nrep": Nrep,
     "cmpae": Cmpae,
