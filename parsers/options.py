@@ -79,7 +79,7 @@ class ParserOptions:
     head_layers: int = 1
     """Layers of each head of attentive pooling."""
     network: str = "hybrid"
-    """A key of NETWORKS: `hybrid`; `for-against`, NREP's; or `presence`, CMPAE's."""
+    """A key of NETWORKS: `hybrid`; `for-against`, NREP's; `presence`, CMPAE's; or `class-wise`, MM-CSE's."""
     visual_frames: int = 1
     """Frames visual_width is made of, which the stem `elu` projects one by one; 8 for ResNet-152 with
     features.unfolded."""
@@ -281,6 +281,12 @@ def _presence(options: ParserOptions) -> "nn.Module":
     return PresenceParser(*parts, visual_dropout=options.visual_dropout, options=options)
 
 
+def _class_wise(options: ParserOptions) -> "nn.Module":
+    from .class_wise import ClassWiseParser
+
+    return ClassWiseParser(STEMS[options.stem](options), options.hidden_width, options.num_classes, options)
+
+
 Builder = Callable[[ParserOptions], "nn.Module"]
 """Makes one part of a parser, with fresh weights."""
 
@@ -313,7 +319,12 @@ POOLINGS: dict[str, Builder] = {"attentive": _attentive, "linear-softmax": _line
 STEMS: dict[str, Builder] = {"linear": _linear_stem, "perceptron": _perceptron_stem, "elu": _elu_stem}
 """What brings features to the streams of the encoder, by its name in `ParserOptions.stem`."""
 
-NETWORKS: dict[str, Builder | None] = {"hybrid": None, "for-against": _for_against, "presence": _presence}
+NETWORKS: dict[str, Builder | None] = {
+    "hybrid": None,
+    "for-against": _for_against,
+    "presence": _presence,
+    "class-wise": _class_wise,
+}
 """Whole networks by their name in `ParserOptions.network`; None for the one that is put together of stem, encoder,
 classifier and pooling."""
 

@@ -36,8 +36,8 @@ class AttentiveMilPooling(nn.Module):
         """Make the two attention heads; layers before the last are twice as wide as the features."""
         super().__init__()
         widths = (width, *[2 * width] * (head_layers - 1), num_classes)
-        self.temporal_attention = Perceptron(widths) if head_layers > 1 else Dense(width, num_classes)
-        self.modality_attention = Perceptron(widths) if head_layers > 1 else Dense(width, num_classes)
+        self.temporal_attention: nn.Module = Perceptron(widths) if head_layers > 1 else Dense(width, num_classes)
+        self.modality_attention: nn.Module = Perceptron(widths) if head_layers > 1 else Dense(width, num_classes)
 
     def forward(self, features: Tensor, segment_probs: Tensor, valid: Tensor | None = None) -> PooledProbs:
         """Pool.

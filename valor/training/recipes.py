@@ -252,6 +252,17 @@ RECIPES: dict[str, Recipe] = {
         note="UWAV on embeddings of CLAP and CLIP; its script is not public: 68.9 72.3 65.6 68.9 68.3 / 63.5 "
         "68.7 59.6 63.9 62.4.",
     ),
+    "mm-cse": Recipe(
+        name="mm-cse",
+        features=FeatureOptions(audio="clap", visual="clip"),
+        parser=replace(PARSERS["valor++"], network="class-wise", feedforward_width=512),
+        fit=replace(
+            _PLUS_PLUS.fit, learning_rate=1e-4, min_learning_rate=0.0, warmup_epochs=0, schedule="step", seed=87
+        ),
+        methods={"mm-cse": METHODS["mm-cse"].on()},
+        note="MM-CSE: features of each class in each second. Its training script is not public; rate and schedule are "
+        "the defaults of its options. Its published row was not seen.",
+    ),
     "han-weak": replace(
         _VALOR,
         name="han-weak",

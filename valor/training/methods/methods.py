@@ -15,6 +15,7 @@ from .cmpae import Cmpae
 from .gates import Gates
 from .jomold import Jomold
 from .method import Charge, Method, Plan, Run
+from .mmcse import MmCse
 from .mug import Mug
 from .nrep import Nrep
 from .supervised import Supervised
@@ -45,6 +46,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "avel": Avel,
     "nrep": Nrep,
     "cmpae": Cmpae,
+    "mm-cse": MmCse,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 
