@@ -25,7 +25,7 @@ import valor
 from valor.eval.scores import score      # ours
 from valor.label_harvest.pseudo_labels import MODALITIES
 from valor.parsers.options import PARSERS
-from valor.scoring.compare import read_published
+from valor.scoring.published import read_published
 
 mask = np.ones((2, 10, 2, 3), bool)
 assert score(mask, mask).segment.type_av == 100.0 and MODALITIES == ("audio", "visual")

@@ -240,7 +240,8 @@ def table(
     Returns:
         The rows and the notes under them; `to_frame()` has a row for each.
     """
-    from valor.scoring.compare import compare, published_of, read_published
+    from valor.scoring.compare import compare, published_of
+    from valor.scoring.published import read_published
 
     typed = [str(run) for run in runs]
     known = published_of(typed, None if data is None else Path(data)) if published else read_published()

@@ -36,8 +36,9 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.scoring.compare import compare, published_of, read_published
+    from valor.scoring.compare import compare, published_of
     from valor.scoring.layout import FORMATS as LAYOUTS
+    from valor.scoring.published import read_published
 
     if cli.data and not cli.published:
         raise ValueError("--data says whose published rows are added; give --published too")

@@ -32,8 +32,9 @@ from valor.data.tables import Split
 from valor.eval.decide import PRESETS
 from valor.eval.scores import TenScores
 from valor.label_harvest.disk import replaced
-from valor.scoring.compare import SELECTION, Comparison, Published, PublishedRow, compare, read_published
+from valor.scoring.compare import SELECTION, Comparison, compare
 from valor.scoring.layout import FORMATS, to_json
+from valor.scoring.published import Published, PublishedRow, read_published
 from valor.training.log import figure_title
 from valor.training.options import TrainOptions
 from valor.training.recipes import Recipe, recipe_to_json

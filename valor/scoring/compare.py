@@ -1,8 +1,7 @@
 """Runs side by side, and beside published rows: what is read of each, and what may stand beside what.
 
-A row of a run comes from its score files, a published row from the file of its data set; those of its figures that
-cannot be right are told. Rows that were scored by another rule, on another truth or with another choice of the epoch
-stand together only when asked to.
+A row of a run comes from its score files, a published row from `published.py`. Rows that were scored by another rule,
+on another truth or with another choice of the epoch stand together only when asked to.
 """
 
 import json
@@ -17,14 +16,16 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.data.anchors import OWN_CLASS, ZERO_SHOT
-from valor.data.datasets import DATASETS, LLP, DataSet, dataset_of
+from valor.data.datasets import DATASETS, dataset_of
 from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.data.score_file import read_scores_json
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
-from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
+from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole
 from valor.training.run_folder import ON_TEST, ON_TEST_SCORES
+
+from .published import Figures, Published, PublishedRow, read_published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,8 +36,6 @@ SELECTION = "segment Type@AV"
 FLATTERED = "chosen_on_scored_split"
 """Key of a score file, true where the thresholds were chosen on the split that is scored."""
 
-PUBLISHED = "published_scores.json"
-"""LLP's file of published rows: figures with their sources, and the legend of every word used in it."""
 _LOG = logging.getLogger(__name__)
 
 GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
@@ -44,91 +43,6 @@ GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "referen
 
 Record = dict[str, Any]
 """The post-processing of a score file."""
-
-ROUNDING = 0.1
-"""How far Type@AV printed with one decimal may lie from the mean of A, V and AV printed so: 0.05 for itself and 0.05
-for the mean of three."""
-
-Figures = tuple[float | None, ...]
-"""Ten figures in percent, segment level then event level, each in the order of FIGURES, and behind them those of the
-data set's own metrics; None where none was seen."""
-
-TYPE_AV = tuple(level * len(FIGURES) + FIGURES.index("type_av") for level in range(len(LEVELS)))
-"""Where Type@AV stands among the ten."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PublishedRow:
-    """One row of a published table on the test split of a data set."""
-
-    method: str
-    venue: str | None
-    year: int | None
-    features: str
-    """classic, clip+clap, training-free, not stated, or reference for what parses nothing."""
-    figures: Figures
-    sources: tuple[str, ...]
-    """Where the figures were read; the data file says what each key means."""
-    confidence: str
-    """seen, second-hand, recalled or computed."""
-    post_processing: str | None
-    """A preset of valor.eval.decide, a rule of the data file, or None where no source says."""
-    selection: str | None
-    """The validation figure the epoch was chosen by, or None where no source says."""
-    truth: str | None
-    """v2020, v2024 or None where no source says."""
-    clips: int = 1200
-    """How many of the clips of the split were scored."""
-    note: str = ""
-    metrics: tuple[str, ...] = ()
-    """Names of the figures behind the ten."""
-
-    @property
-    def title(self) -> str:
-        """The method with its venue and year, as far as known."""
-        where = " ".join(str(part) for part in (self.venue, self.year) if part)
-        return f"{self.method} ({where})" if where else self.method
-
-    @property
-    def impossible(self) -> tuple[int, ...]:
-        """Positions of Type@AV figures that are not the mean of their A, V and AV within rounding."""
-        return tuple(position for position in TYPE_AV if not _is_mean(self.figures, position))
-
-
-@dataclass(frozen=True)
-class Published:
-    """All published rows, and the hash of each version of the truth they name."""
-
-    rows: tuple[PublishedRow, ...]
-    truths: Mapping[str, str]
-    """sha256 of the event tables of LLP by version, as in a score file."""
-    rules: Mapping[str, str]
-    """Rules that are no presets, in words."""
-    clips: int = 1200
-    """Clips of the split."""
-    dataset: str = "llp"
-    features: Mapping[str, str] = field(default_factory=dict)
-    """What the features of rows are, in words."""
-
-
-def read_published(dataset: DataSet = LLP) -> Published:
-    """Read the published rows of a data set.
-
-    Raises:
-        ValueError: It has none, or its file is not of the form of LLP's published_scores.json.
-    """
-    path = dataset.published
-    if path is None:
-        raise ValueError(f"there are no published rows of {dataset.title}; name a file of them in its description")
-    try:
-        table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
-        clips = as_whole(table["clips"], "clips", 1)
-        rows = tuple(_row(as_object(entry, "a row"), clips) for entry in as_list(table["rows"], "rows"))
-        words = {name: dict(as_object(table.get(name, {}), name)) for name in ("truths", "rules", "features")}
-        name = as_text(table["dataset"], "dataset")
-        return Published(rows, words["truths"], words["rules"], clips, name, words["features"])
-    except (OSError, UnicodeDecodeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected published scores as in {PUBLISHED}, failed at {error!r}") from error
 
 
 def published_of(runs: Sequence[str | Path], data: Path | None = None) -> Published:
@@ -150,25 +64,6 @@ def published_of(runs: Sequence[str | Path], data: Path | None = None) -> Publis
     if name not in DATASETS:
         raise ValueError(f"{runs[0]}: was scored on {name}, which is not known here; give its data=DIR")
     return read_published(DATASETS[name])
-
-
-def _row(entry: dict[str, Any], clips: int) -> PublishedRow:
-    fields = {"clips": clips, **entry}
-    figures: list[float | None] = []
-    for level in LEVELS:
-        five = fields.pop(level, None) or [None] * len(FIGURES)
-        if len(five) != len(FIGURES):
-            raise ValueError(f"{entry['method']}: expected {len(FIGURES)} figures at {level} level, got {five}")
-        figures += [None if figure is None else as_number(figure, level, 0, 100) for figure in five]
-    own = as_object(fields.pop("figures", {}), "figures")
-    figures += [None if figure is None else as_number(figure, name, 0, 100) for name, figure in own.items()]
-    return PublishedRow(figures=tuple(figures), metrics=tuple(own), sources=tuple(fields.pop("sources")), **fields)
-
-
-def _is_mean(figures: Figures, position: int) -> bool:
-    """Whether the Type@AV at a position is the mean of the three figures before it, or that cannot be told."""
-    known = [figure for figure in figures[position - 3 : position + 1] if figure is not None]
-    return len(known) < 4 or abs(known[3] - sum(known[:3]) / 3) <= ROUNDING + 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)

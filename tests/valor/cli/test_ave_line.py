@@ -9,7 +9,8 @@ from tests.helpers.typed import typed
 from valor.data.datasets import AVE
 from valor.data.score_file import read_scores_json, write_scores_json
 from valor.eval.scores import FIGURES, LEVELS
-from valor.scoring.compare import compare, read_published
+from valor.scoring.compare import compare
+from valor.scoring.published import read_published
 from valor.training.recipes import RECIPES
 from valor.training.run_folder import ON_TEST
 from valor.training.seeds import best_on_test

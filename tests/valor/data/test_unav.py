@@ -24,7 +24,7 @@ from valor.data.unav import (
 from valor.eval.detection import TrueEvents, detection_precision
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import score, tags_copied
-from valor.scoring.compare import read_published
+from valor.scoring.published import read_published
 
 
 @pytest.fixture

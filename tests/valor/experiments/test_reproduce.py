@@ -24,7 +24,7 @@ from valor.experiments.reproduce import (
 )
 from valor.experiments.simulated import SimulationOptions, simulate
 from valor.label_harvest.store.manifest import media_id
-from valor.scoring.compare import read_published
+from valor.scoring.published import read_published
 from valor.training.recipes import RECIPES, override
 from valor.training.seeds import TrainOptions
 

@@ -13,7 +13,7 @@ from valor.experiments.missing import prepare_harvested, without_store
 from valor.experiments.options import AVE_ROWS, SimulationOptions
 from valor.experiments.reproduce import published_row_of, reproduce, write_reproduction
 from valor.experiments.simulated import simulate
-from valor.scoring.compare import read_published
+from valor.scoring.published import read_published
 from valor.training.options import TrainOptions
 from valor.training.recipes import RECIPES, override
 

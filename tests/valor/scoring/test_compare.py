@@ -17,7 +17,8 @@ from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.decide import PRESETS
 from valor.eval.scores import FIGURES, LEVELS, nothing_predicted, score, tags_copied
-from valor.scoring.compare import Published, PublishedRow, compare, published_row, read_published, read_run
+from valor.scoring.compare import compare, published_row, read_run
+from valor.scoring.published import Published, PublishedRow, read_published
 
 PUBLISHED = read_published()
 FILE = {"dataset": "llp", "clips": 9}

@@ -16,7 +16,7 @@ from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.valor.scoring.test_compare import write_run
 from valor.data.predictions import read_predictions
 from valor.eval.scores import nothing_predicted, score
-from valor.scoring.compare import compare, read_published
+from valor.scoring.compare import compare
 from valor.scoring.layout import (
     EVALUATION_FORMATS,
     FORMATS,
@@ -32,6 +32,7 @@ from valor.scoring.layout import (
     to_markdown,
     to_text,
 )
+from valor.scoring.published import read_published
 from valor.scoring.system import Section, class_sections, score_system
 
 

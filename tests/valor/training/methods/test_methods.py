@@ -12,7 +12,7 @@ from valor.data.provenance import Provenance
 from valor.eval.decide import PostProcessing
 from valor.parsers.build import build_parser
 from valor.parsers.hybrid import HybridParser
-from valor.scoring.compare import read_published
+from valor.scoring.published import read_published
 from valor.training.checkpoint import read_checkpoint, read_tensors
 from valor.training.methods.average import AverageOptions
 from valor.training.methods.gates import GatesOptions
