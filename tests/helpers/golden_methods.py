@@ -88,7 +88,7 @@ class Golden:
         seed = int(self.arrays["seed_weights"])
         state = module.state_dict()
         drawn = {
-            ours: _weight(published_name(ours, names), tuple(tensor.shape), seed, prefix)
+            ours: weight(published_name(ours, names), tuple(tensor.shape), seed, prefix)
             for ours, tensor in state.items()
         }
         module.load_state_dict(drawn)
@@ -144,7 +144,8 @@ def _probe(name: str, shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 @cache
-def _weight(name: str, shape: tuple[int, ...], seed: int, prefix: str) -> Tensor:
+def weight(name: str, shape: tuple[int, ...], seed: int, prefix: str = "") -> Tensor:
+    """A parameter of the recipe, by its published name."""
     if len(shape) > 1:
         reach = 1 / np.sqrt(np.prod(shape[1:]))
         lo, hi = -reach, reach

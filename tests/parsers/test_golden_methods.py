@@ -6,10 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from tests.helpers.golden_methods import Golden, largest
+from tests.helpers.golden_methods import Golden, largest, weight
+from tests.helpers.golden_recipe import uniform
 from valor.parsers.build import build_parser
 from valor.parsers.evidence import belief, doubt, expected_prob, mutual_loss, pair_loss
+from valor.parsers.generator import (
+    AUDIO_SCALE,
+    VISUAL_SCALE,
+    Generator,
+    from_published_generator,
+    generator_loss,
+)
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import choice_loss, similarities
 from valor.parsers.options import ParserOptions
@@ -159,3 +168,102 @@ def test_cmpae_evidence_and_mutual_loss(shared, dtype):
                 grad = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
                 assert largest(grad, golden[f"grad64__{parity}__{name}"]) < 1e-12, (parity, name)
     assert np.isfinite(loss.item())
+
+
+GENERATOR_TOLERANCE = {torch.float32: 2e-6, torch.float64: 1e-12}
+
+
+def _towers(state: dict[str, Tensor], num_heads: int, dtype: torch.dtype) -> list[Generator]:
+    """Both generators of a published state dict, whose sizes they have, without dropout."""
+    found = []
+    for modality, scale in (("audio", AUDIO_SCALE), ("visual", VISUAL_SCALE)):
+        own = from_published_generator(state)[modality]
+        generator = Generator(
+            own["stem.layers.0.weight"].shape[1],
+            own["end.layers.1.weight"].shape[0],
+            scale,
+            width=own["stem.layers.1.weight"].shape[0],
+            num_layers=len({name.split(".")[1] for name in own if name.startswith("layers.")}),
+            num_heads=num_heads,
+            feedforward_width=own["layers.0.widen.weight"].shape[0],
+            dropout=0.0,
+        )
+        generator.load_state_dict(own)
+        found.append(generator.to(dtype))
+    return found
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_uwav_generator_with_padded_clips(shared, dtype):
+    golden = _golden(shared, "uwav_generator_small")
+    state = {name[3:]: golden.tensor(name) for name in golden.arrays if name.startswith("w__")}
+    towers = _towers(state, 4, dtype)
+    embeddings = [golden.tensor(f"in__{name}", dtype) for name in ("clap", "clip")]
+    texts = [golden.tensor(f"in__event_{letter}", dtype) for letter in "av"]
+    valid = torch.arange(embeddings[0].shape[1]) < golden.tensor("in__duration")[:, None]
+    logits = [tower(x, text, valid) for tower, x, text in zip(towers, embeddings, texts, strict=True)]
+    prefix, tolerance = OUTPUT_TOLERANCE[dtype]
+    for letter, tower, x, text, found in zip("av", towers, embeddings, texts, logits, strict=True):
+        assert largest(found[valid], golden[f"{prefix}__logits_{letter}"][valid.numpy()]) < tolerance
+        whole = tower(x[:1], text)
+        assert largest(whole, golden[f"{prefix}__logits_{letter}_clip0_unmasked"]) < tolerance
+    loss = generator_loss(*logits, golden.tensor("in__truth", dtype), valid)
+    name = "loss64__av" if dtype == torch.float64 else "loss__av"
+    assert loss.item() == pytest.approx(float(golden[name]), rel=GENERATOR_TOLERANCE[dtype])
+    loss.backward()
+    _check_generator_gradients(golden, towers, state, double=dtype == torch.float64)
+    if dtype == torch.float64:
+        _check_generator_step(golden, towers, state)
+
+
+def _published_gradients(towers: list[Generator], names: list[str]) -> dict[str, Tensor]:
+    """Gradients by published name, found by asking where a marked tensor goes."""
+    found = {}
+    for name in names:
+        mapped = from_published_generator({name: torch.zeros(())})
+        (modality, ours), *_ = [(key, next(iter(held))) for key, held in mapped.items() if held]
+        found[name] = dict(towers[modality == "visual"].named_parameters())[ours]
+    return found
+
+
+def _check_generator_gradients(golden: Golden, towers: list[Generator], state: dict, *, double: bool) -> None:
+    suffix, parameters = "_64" if double else "", _published_gradients(towers, list(state))
+    norms, dots = (golden.figures(f"grad_{kind}{suffix}") for kind in ("norm", "dot"))
+    total = float(golden[f"grad_total{suffix}"])
+    for name, parameter in parameters.items():
+        grad = parameter.grad.double()
+        assert abs(grad.norm().item() - norms[name]) < (1e-13 if double else 5e-5) * total, name
+        assert abs((grad * golden.probe(name, grad)).sum().item() - dots[name]) < (1e-10 if double else 1e-2), name
+        if double:
+            assert largest(parameter.grad, golden[f"grad64__{name}"]) < 1e-12, name
+    every = torch.stack([parameter.grad.double().norm() for parameter in parameters.values()]).norm().item()
+    assert every == pytest.approx(total, rel=1e-12 if double else 5e-4)
+
+
+def _check_generator_step(golden: Golden, towers: list[Generator], state: dict[str, Tensor]) -> None:
+    """One step of its optimiser, behind the clipping of its gradients."""
+    parameters = _published_gradients(towers, list(state))
+    optimiser = torch.optim.AdamW(parameters.values(), lr=1e-4, betas=(0.5, 0.999), weight_decay=1e-3)
+    norm = torch.nn.utils.clip_grad_norm_(parameters.values(), 2.0)
+    assert norm.item() == pytest.approx(float(golden["clip_norm_64"]), rel=1e-12)
+    optimiser.step()
+    lengths, dots = golden.figures("step_l2_64"), golden.figures("step_dot_64")
+    for name, parameter in parameters.items():
+        change = parameter.detach() - state[name].double()
+        assert abs(change.norm().item() - lengths[name]) < 1e-9, name
+        assert abs((change * golden.probe(name, change)).sum().item() - dots[name]) < 1e-9, name
+
+
+def test_uwav_generator_of_published_size(shared):
+    golden = _golden(shared, "uwav_generator_full")
+    seeds = {name: int(golden[f"seed_{name}"]) for name in ("weights", "inputs")}
+    shapes = [tuple(map(int, shape.decode().split("x"))) for shape in golden["param_shapes"]]
+    names = [name.decode() for name in golden["param_names"]]
+    state = {name: weight(name, shape, seeds["weights"]) for name, shape in zip(names, shapes, strict=True)}
+    for dtype in PRECISIONS:
+        prefix, tolerance = OUTPUT_TOLERANCE[dtype]
+        for tower, letter, kind in zip(_towers(state, 16, dtype), "av", ("clap", "clip"), strict=True):
+            x = golden.feature(kind, "gen", 2, dtype)
+            drawn = uniform(seeds["inputs"], f"e{letter}:full", (25, x.shape[-1]), -1, 1).astype(np.float32)
+            texts = torch.from_numpy(drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).to(dtype)
+            assert largest(tower(x, texts), golden[f"{prefix}__logits_{letter}"]) < tolerance, letter
