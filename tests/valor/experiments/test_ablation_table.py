@@ -13,6 +13,7 @@ from tests.helpers.toy_ablation import toy_data, toy_options
 from valor.eval.scores import Scores
 from valor.experiments.ablate import Ablation, RowResult, difference, open_world
 from valor.experiments.ablation_table import (
+    PANELS,
     SHOWN_COMBINATIONS,
     dot_rows,
     draw_ablation,
@@ -23,7 +24,7 @@ from valor.experiments.ablation_table import (
     winner_line,
     write_ablation,
 )
-from valor.experiments.rows import ROWS, combined
+from valor.experiments.rows import GROUPS, ROWS, combined
 
 BY_NAME = {row.name: row for row in ROWS}
 
@@ -141,3 +142,7 @@ def test_all_forms_are_written_whole(found, tmp_path):
     ]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert all(path.stat().st_size > 500 for path in paths)
+
+
+def test_every_group_has_its_place_in_the_figure_in_the_order_of_the_table():
+    assert [name for panel in PANELS for name in panel] == [name for name in GROUPS if name != "base"]
