@@ -10,6 +10,7 @@ from valor.eval.decide import PRESETS, PostProcessing, decide, preset
 from valor.eval.scores import FIGURES, LEVELS, score
 from valor.parsers.cmpae import TOLD
 from valor.parsers.evidence import belief
+from valor.scoring.calibrate import table_gates
 
 
 def _check(golden: Golden, marked: np.ndarray, prefix: str = "", scores: str | None = "scores") -> None:
@@ -74,3 +75,10 @@ def test_cmpae(shared):
     tuned = preset("cmpae", visual_clip_thresholds=golden["gates_v"].tolist())
     marked = decide(segments, modality_probs=gates, options=tuned)
     _check(golden, marked, "class_gates__", scores="scores_gates")
+
+
+def test_cmpae_chooses_its_gates(shared):
+    golden = Golden(shared, "cmpae_decision")
+    segments, gates = cmpae_probs(golden)
+    found = table_gates(segments, golden["truth"] > 0, PRESETS["cmpae"], 1, modality_probs=gates)
+    assert [gate for gate, _ in found] == pytest.approx(golden["chosen_gates_v"].tolist(), abs=1e-9)

@@ -32,6 +32,7 @@ def add(commands: Commands) -> Parser:
         "  segment-f  the highest segment-level F of each class, counts added over clips\n"
         "  event-f    the same for events\n"
         "  clip-f     thresholds of a parser's gate: is the class in the clip?\n"
+        "  event-table  the same gate, as CMPAE chooses it: the whole table's event-level F, class after class\n"
         "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
         "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
         "that nothing is found on keeps the threshold of its vocabulary or of --keep, else gets the highest found.\n\n"

@@ -10,6 +10,7 @@ conditions. A class without anything to be found on keeps the threshold it had.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from valor.data.tables import Split
 from valor.data.thresholds import ROLES, Calibration
 from valor.data.vocabulary import refuse_other_classes
 from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
-from valor.eval.decide import PostProcessing, gate_probs, is_complete, open_gates, spread_thresholds
+from valor.eval.decide import PostProcessing, decide, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
+from valor.eval.scores import score
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.store.store import EvidenceStore
 from valor.labelling.labels import complete_clips
@@ -32,9 +34,18 @@ CRITERIA = {
     "segment-f": "the highest segment-level F of each class, its counts added over clips",
     "event-f": "the highest event-level F of each class, its counts added over clips",
     "clip-f": "thresholds of a parser's gate: the highest F of saying whether a class is in a clip",
+    "event-table": "thresholds of a parser's gate, of 0.25 to 0.70: the highest event-level figure of the table",
     "tag-rate": "no dense labels needed: each class found in as many clips as its tags let expect",
 }
 """What may be asked for."""
+
+OF_GATES = ("clip-f", "event-table")
+"""Those that find thresholds of the gate, which teachers do not have."""
+
+GATES_TRIED = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+"""Of event-table, as CMPAE tries them."""
+GATE_OF_OTHERS = 0.45
+"""What the other classes have meanwhile where the rule lacks gates, as there."""
 
 ON_TEST = "chosen on the test split: scores on that split with these thresholds are not those of unseen clips"
 """The note a file made on test carries."""
@@ -55,7 +66,7 @@ def calibrate_predictions(
     Args:
         predictions: probabilities, clips and classes in any order.
         split: the clips, with dense truth for all criteria but tag-rate.
-        criterion: a key of CRITERIA. clip-f finds thresholds of the gate, the others of the segments behind it.
+        criterion: a key of CRITERIA. Those of OF_GATES find thresholds of the gate, the others of the segments behind.
         rule: the post-processing whose other thresholds are held fixed; None for both 0.5 and the gate whose
             probabilities are there.
         present_share: for tag-rate, the share of tagged clips in which a class is heard, and seen.
@@ -76,14 +87,15 @@ def calibrate_predictions(
     rule = rule or PostProcessing(gate=gate_of(held))
     shape = held.segment_probs.shape[2:]
     rows = _rows_of(split, held.clip_ids)
-    if criterion == "clip-f":
-        choice = _best_gate(held, split, rows, rule)
+    if criterion in OF_GATES:
+        find = _best_gate if criterion == "clip-f" else _best_table
+        choice = find(held, split, rows, rule)
         kept = spread_thresholds("clip_threshold", rule.clip_threshold if is_complete(rule) else 0.5, shape)
     else:
         choice = _best_segments(held, split, rows, rule, criterion, present_share)
         kept = spread_thresholds("segment_threshold", rule.segment_threshold, shape)
     return _calibration(
-        "clip_threshold" if criterion == "clip-f" else "segment_threshold",
+        "clip_threshold" if criterion in OF_GATES else "segment_threshold",
         choice,
         dict(zip(MODALITIES, kept, strict=True)),
         split.class_names,
@@ -109,7 +121,7 @@ def calibrate_store(
         fallback: float [C] by role, `audio`, `visual` or both, or `fused` alone (whose labels go to both
             modalities): what classes keep that have nothing to be found on, such as the thresholds of the vocabulary;
             NaN where there is none: such a class gets the highest threshold that was found.
-        criterion: a key of CRITERIA but clip-f: teachers have no gate.
+        criterion: a key of CRITERIA but those of OF_GATES: teachers have no gate.
         present_share: for tag-rate, the share of tagged clips in which a class is heard, and seen; their mean for a
             fused teacher.
         sources: fingerprints for the file beside that of the store.
@@ -118,7 +130,7 @@ def calibrate_store(
         ValueError: The store is of other classes or teachers, none of its clips is complete and in the split, or the
             split has no dense truth.
     """
-    _check_criterion(criterion, split, [name for name in CRITERIA if name != "clip-f"])
+    _check_criterion(criterion, split, [name for name in CRITERIA if name not in OF_GATES])
     roles = tuple(fallback)
     if roles not in (MODALITIES, *((role,) for role in ROLES)) or not set(roles) <= set(store.roles):
         raise ValueError(f"thresholds are found for audio, visual or both, or for fused, got {roles} of {store.roles}")
@@ -202,6 +214,70 @@ def _best_gate(held: Predictions, split: Split, rows: Sequence[int], rule: PostP
     in_either = np.broadcast_to(present.any(axis=1, keepdims=True), present.shape)
     truth = np.where((np.array(gates) == "clip")[:, np.newaxis], in_either, present)
     return best_thresholds(np.stack(held_probs, axis=1)[:, np.newaxis], truth[:, np.newaxis])
+
+
+def _best_table(held: Predictions, split: Split, rows: Sequence[int], rule: PostProcessing) -> ThresholdChoice:
+    """Gate thresholds as CMPAE finds them: see `table_gates`."""
+    if rule.gate == "none" or held.segment_probs is None:
+        raise ValueError(f"event-table finds thresholds of a gate, and the gate is {rule.gate}; choose another")
+    truth = _truth(split)[rows]
+    _check_segments(held.segment_probs.shape, truth.shape)
+    probs = {"clip_probs": held.clip_probs, "modality_probs": held.modality_probs}
+    found = [table_gates(held.segment_probs, truth, rule, m, valid=held.valid, **probs) for m in range(len(MODALITIES))]
+    gates, figures = (np.array([[pair[of] for pair in row] for row in found]) for of in (0, 1))
+    return ThresholdChoice(gates, figures / 100, truth.any(axis=1).sum(axis=0))
+
+
+def table_gates(
+    segment_probs: np.ndarray,
+    truth: np.ndarray,
+    rule: PostProcessing,
+    modality: int,
+    *,
+    clip_probs: np.ndarray | None = None,
+    modality_probs: np.ndarray | None = None,
+    valid: np.ndarray | None = None,
+) -> list[tuple[float, float]]:
+    """Try the gates of one class after the other, while all others keep theirs, on the event-level F of a modality.
+
+    Args:
+        segment_probs: float [N, T, M, C].
+        truth: bool [N, T, M, C].
+        rule: What is held fixed; where it lacks gates, 0.45 is.
+        modality: 0 or 1.
+        clip_probs: float [N, C], for the gate clip.
+        modality_probs: float [N, M, C], for the gate modality.
+        valid: bool [N, T]; None for clips of one length.
+
+    Returns:
+        For each class the gate of GATES_TRIED with the highest figure, of equals the highest gate, and that figure.
+
+    Source:
+        CMPAE code, CVPR 2023; equal to the golden `cmpae_decision`.
+    """
+    held = rule.clip_threshold if is_complete(rule) else GATE_OF_OTHERS
+    limits = spread_thresholds("clip_threshold", held, segment_probs.shape[2:])
+    given = {"clip_probs": clip_probs, "modality_probs": modality_probs}
+    marked = decide(segment_probs, **given, options=replace(rule, clip_threshold=_rows(limits), preset=None))
+    tried = []
+    for gate in reversed(GATES_TRIED):
+        every = limits.copy()
+        every[modality] = gate
+        tried.append(decide(segment_probs, **given, options=replace(rule, clip_threshold=_rows(every), preset=None)))
+    found = []
+    for index in range(segment_probs.shape[3]):
+        figures = []
+        for other in tried:
+            changed = marked.copy()
+            changed[:, :, modality, index] = other[:, :, modality, index]
+            figures.append(getattr(score(changed, truth, valid=valid).event, MODALITIES[modality]))
+        best = int(np.argmax(figures))
+        found.append((GATES_TRIED[-1 - best], figures[best]))
+    return found
+
+
+def _rows(limits: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in limits.tolist())
 
 
 def _at_tag_rate(

@@ -104,8 +104,9 @@ def test_thresholds_chosen_on_the_split_that_is_scored_are_said_to_flatter(toy, 
     assert "chosen_on_scored_split" not in evaluated(toy, "--thresholds", tmp_path / "h.json")
 
 
-def test_cmpae_with_calibrated_gates(toy, tmp_path):
-    val = ("--annotations", toy.data, "--split", "val", "--preset", "cmpae", "--criterion", "clip-f")
+@pytest.mark.parametrize("criterion", ["clip-f", "event-table"])
+def test_cmpae_with_calibrated_gates(toy, tmp_path, criterion):
+    val = ("--annotations", toy.data, "--split", "val", "--preset", "cmpae", "--criterion", criterion)
     assert typed("calibrate", toy.good.with_stem("good-val"), *val, "--out", tmp_path / "t.json").code == 0
     record = evaluated(toy, "--preset", "cmpae", "--thresholds", tmp_path / "t.json")["post_processing"]
     assert record["preset"] == "cmpae" and record["segment_threshold"] == 0.25
