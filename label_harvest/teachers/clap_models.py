@@ -16,17 +16,9 @@ import torch
 
 from ..strict_json import as_object, loads
 from .mel import HIGHEST_HZ, HOP_SAMPLES, LOWEST_HZ, NUM_BANDS, WINDOW_SAMPLES
+from .published_weights import WeightsOrigin, check_weights
 from .teacher import LongCaptionError
-from .weights import (
-    RANDOM,
-    WeightsOrigin,
-    build_random,
-    check_weights,
-    load_exactly,
-    read_state,
-    state_digest,
-    unreachable,
-)
+from .weights import RANDOM, build_random, load_exactly, read_state, state_digest, unreachable
 
 LAION_REPOSITORY = "lukewys/laion_clap"
 """Where LAION's checkpoints lie on the hub."""

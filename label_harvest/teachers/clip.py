@@ -21,18 +21,9 @@ from torch.nn import functional
 
 from ..media.clip import ClipMedia
 from .precision import cast_input, cast_network, chosen_device
+from .published_weights import WeightsOrigin, check_weights
 from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of
-from .weights import (
-    RANDOM,
-    WeightsOrigin,
-    build_random,
-    check_weights,
-    is_script,
-    load_exactly,
-    read_state,
-    state_digest,
-    unreachable,
-)
+from .weights import RANDOM, build_random, is_script, load_exactly, read_state, state_digest, unreachable
 
 PREFIX = "open_clip:"
 """What a teacher's name begins with that names a model of open_clip."""

@@ -30,8 +30,9 @@ from ..media.clip import ClipMedia, audio_segments
 from ..media.frames import SLOT_PIXELS
 from ..media.resample import resample
 from .precision import cast_network, chosen_device
+from .published_weights import check_weights
 from .teacher import Evidence, stream_of
-from .weights import RANDOM, build_random, check_weights, load_exactly, read_state, state_digest, unreachable
+from .weights import RANDOM, build_random, load_exactly, read_state, state_digest, unreachable
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 """Pictures or spectrograms in, features [B, D] out."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.toy import FakeTeacher
 from valor.label_harvest.store.origins import read_origins, write_origins
-from valor.label_harvest.teachers.weights import WeightsOrigin
+from valor.label_harvest.teachers.published_weights import WeightsOrigin
 
 UNKNOWN = WeightsOrigin("a.pt", "f" * 64, "a" * 64, "unverified")
 

@@ -21,21 +21,18 @@ from tests.label_harvest.teachers.test_clap import laion_names, small
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
 from valor.label_harvest.disk import file_sha256
-from valor.label_harvest.teachers import weights as published_weights
+from valor.label_harvest.teachers import published_weights
 from valor.label_harvest.teachers.clap_models import LAION_CHECKPOINTS, LAION_PREFIX, load_clap
 from valor.label_harvest.teachers.clip import load_open_clip, parse_name
-from valor.label_harvest.teachers.weights import (
+from valor.label_harvest.teachers.published_weights import (
     PUBLISHED_FILES,
     PublishedFile,
     WeightsOrigin,
     check_trained,
     check_weights,
-    is_script,
     published_file,
-    read_script_weights,
-    read_state,
-    state_digest,
 )
+from valor.label_harvest.teachers.weights import is_script, read_script_weights, read_state, state_digest
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
