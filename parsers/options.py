@@ -79,13 +79,16 @@ class ParserOptions:
     head_layers: int = 1
     """Layers of each head of attentive pooling."""
     network: str = "hybrid"
-    """A key of NETWORKS: `hybrid`; `for-against`, NREP's; `presence`, CMPAE's; or `class-wise`, MM-CSE's."""
+    """A key of NETWORKS: `hybrid`; `for-against`, NREP's; `presence`, CMPAE's; `class-wise`, MM-CSE's; or
+    `label-queries`, LEAP's, where num_layers are levels of its encoder."""
     visual_frames: int = 1
     """Frames visual_width is made of, which the stem `elu` projects one by one; 8 for ResNet-152 with
     features.unfolded."""
     audio_map: bool = False
     """Whether audio features are whole HTSAT maps (features.unfolded, audio_width 5376), which the stem `elu` bends
     before it folds them."""
+    label_width: int = 300
+    """Numbers of a label vector of the network label-queries; 300 of GloVe."""
     visual_dropout: float = 0.0
     """Probability in [0, 1) of dropout on the visual stream between encoder and heads."""
 
@@ -287,6 +290,12 @@ def _class_wise(options: ParserOptions) -> "nn.Module":
     return ClassWiseParser(STEMS[options.stem](options), options.hidden_width, options.num_classes, options)
 
 
+def _label_queries(options: ParserOptions) -> "nn.Module":
+    from .leap import LabelQueryParser
+
+    return LabelQueryParser(STEMS[options.stem](options), options)
+
+
 Builder = Callable[[ParserOptions], "nn.Module"]
 """Makes one part of a parser, with fresh weights."""
 
@@ -324,6 +333,7 @@ NETWORKS: dict[str, Builder | None] = {
     "for-against": _for_against,
     "presence": _presence,
     "class-wise": _class_wise,
+    "label-queries": _label_queries,
 }
 """Whole networks by their name in `ParserOptions.network`; None for the one that is put together of stem, encoder,
 classifier and pooling."""

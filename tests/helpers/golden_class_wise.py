@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from .golden_methods import Golden, _weight
+from .golden_methods import Golden, weight
 
 LAYER = {
     "along.in_weight": "SECM_1.attn.in_proj_weight",
@@ -71,7 +71,7 @@ def fill(golden: Golden, parser: nn.Module) -> None:
     seed = int(golden["seed_weights"])
     for name, parameter in parser.named_parameters():
         for theirs, part in published(name, parameter.data):
-            part.copy_(_weight(theirs, tuple(part.shape), seed, ""))
+            part.copy_(weight(theirs, tuple(part.shape), seed))
 
 
 class Published(nn.Module):

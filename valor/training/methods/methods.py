@@ -14,6 +14,7 @@ from .average import Average
 from .cmpae import Cmpae
 from .gates import Gates
 from .jomold import Jomold
+from .leap import Leap
 from .method import Charge, Method, Plan, Run
 from .mmcse import MmCse
 from .mug import Mug
@@ -47,6 +48,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "nrep": Nrep,
     "cmpae": Cmpae,
     "mm-cse": MmCse,
+    "leap": Leap,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 

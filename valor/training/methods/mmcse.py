@@ -52,6 +52,7 @@ class MmCse(Method[MmCseOptions]):
     """The losses and the decision."""
 
     Options = MmCseOptions
+    excludes = ("uwav", "jomold", "vplan", "avel", "nrep", "cmpae")
 
     def check(self, plan: Plan) -> None:
         """Refuse another network, and a training without labels of seconds."""
