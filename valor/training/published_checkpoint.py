@@ -20,7 +20,16 @@ from valor.label_harvest.disk import replaced
 from valor.label_harvest.teachers.weights import load_exactly, read_state
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.options import ParserOptions
-from valor.parsers.published import from_published, is_han, to_published, to_published_han, used_by_han
+from valor.parsers.published import (
+    METHOD_NAMES,
+    VALOR_NAMES,
+    from_published,
+    is_han,
+    method_of,
+    to_published,
+    to_published_han,
+    used_by_han,
+)
 
 from .checkpoint import CheckpointCard, git_revision, read_checkpoint, write_checkpoint
 from .recipes import Recipe, recipe_to_json, write_recipe
@@ -68,9 +77,9 @@ def import_checkpoint(
             "pass `class_names` of the one it was trained for"
         )
     parser = build_parser(options, seed=0)
-    load_exactly(
-        parser, from_published(used_by_han(state) if is_han(state) else state, norm_order=norm_order), str(path)
-    )
+    names = METHOD_NAMES.get(method_of(state) or "", VALOR_NAMES)
+    used = used_by_han(state) if is_han(state) else state
+    load_exactly(parser, from_published(used, norm_order=norm_order, names=names), str(path))
     recipe = Recipe(
         name=out.name,
         features=_features_of(options, str(path)),
@@ -136,6 +145,8 @@ def infer_options(
         ValueError: A tensor is missing, left over, no matrix, not finite, or contradicts what was said.
     """
     _refuse_bad_numbers(state, source)
+    if method := method_of(state):
+        return _of_method(state, method, source)
     han = is_han(state)
     if han:
         state = used_by_han(state)
@@ -168,17 +179,48 @@ def infer_options(
     return options
 
 
+def _of_method(state: Mapping[str, Tensor], method: str, source: str) -> ParserOptions:
+    """Options of the network of NREP or CMPAE; of NREP's two checkpoints each is one network."""
+    try:
+        ours = from_published(state, names=METHOD_NAMES[method])
+        heard, seen = (_matrix(ours[f"stem.{name}.weight"])[1] for name in ("audio", "visual"))
+        is_map, frames = heard == FEATURE_FILES["clap"].shape[1], 8 if seen == FEATURE_FILES["res152"].shape[1] else 1
+        return ParserOptions(
+            audio_width=FEATURE_FILES["clap"].width(unfolded=True) if is_map else heard,
+            audio_map=is_map,
+            visual_width=frames * seen,
+            visual_frames=frames,
+            motion_width=_matrix(ours["stem.motion.weight"])[1],
+            hidden_width=_matrix(ours["stem.audio.weight"])[0],
+            num_layers=1,
+            num_heads=1,
+            feedforward_width=_matrix(ours["encoder.layers.0.widen.weight"])[0],
+            num_classes=_matrix(ours["classifier.weight"])[0],
+            update_order="together",
+            network=_NETWORKS[method],
+            stem="elu",
+            visual_dropout=0.5,
+        )
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{source}: expected the state dict of {method}'s published network ({error})") from error
+
+
+_NETWORKS = {"nrep": "for-against", "cmpae": "presence"}
+"""`ParserOptions.network` of a method whose checkpoints are read."""
+
+
 def _features_of(options: ParserOptions, source: str) -> FeatureOptions:
     """The published feature kinds of these widths."""
     found: dict[str, Any] = {}
+    unfolded = options.stem == "elu"
     for stream, kinds in _STREAM_KINDS.items():
         width = getattr(options, f"{stream}_width")
-        matching = [kind for kind in kinds if FEATURE_FILES[kind].shape[1] == width]
+        matching = [kind for kind in kinds if FEATURE_FILES[kind].width(unfolded=unfolded) == width]
         if not matching:
             known = ", ".join(f"{FEATURE_FILES[kind].shape[1]} ({kind})" for kind in kinds)
             raise ValueError(f"{source}: the {stream} stream takes features of width {width}; published are {known}")
         found[stream] = matching[0]
-    return FeatureOptions(audio=found["audio"], visual=found["visual"], motion=found["motion"])
+    return FeatureOptions(audio=found["audio"], visual=found["visual"], motion=found["motion"], unfolded=unfolded)
 
 
 def _matrix(tensor: Tensor) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from valor.data.clips import read_clip_set
 from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.feature_options import FeatureOptions
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
+from valor.data.published_files import import_features
 from valor.parsers.folding import clap_pool_matrix
 
 PLUS_PLUS = FeatureOptions(audio="clap", visual="clip")
@@ -47,6 +48,24 @@ def test_published_features_are_folded_and_in_the_order_of_the_split(published):
     audio = read_clip_set(published, split, PLUS_PLUS).audio
     expected = clap_pool_matrix(torch.float32) @ _raw(published, "clap", split.clip_ids[0])
     assert torch.allclose(audio[0], expected, atol=1e-6)
+
+
+def test_features_are_read_unfolded_for_networks_that_bend_them_first(published):
+    clip_ids = toy_split().clip_ids
+    clips = read_clip_set(published, toy_split(), FeatureOptions(audio="clap", unfolded=True))
+    assert clips.widths()["audio_width"] == 7 * 768 and clips.widths()["visual_width"] == 8 * 2048
+    tokens, frames = _raw(published, "clap", clip_ids[1]), _raw(published, "res152", clip_ids[1])
+    assert torch.equal(clips.audio[1].reshape(70, 768)[:64], tokens) and not clips.audio[1, 9, 768:].any()
+    assert torch.equal(clips.visual[1].reshape(80, 2048), frames)
+    assert torch.equal(clips.motion[1], _raw(published, "r2plus1d", clip_ids[1]))
+    import_features(published, toy_split(), "res152", progress=False)
+    again = read_clip_set(published, toy_split(), FeatureOptions(unfolded=True))
+    assert torch.equal(again.visual, clips.visual), "what was packed is folded, and passed over"
+    (published / "feats/res152").rename(published / "away")
+    with pytest.raises(
+        FileNotFoundError, match=r"what was packed is folded, and features.unfolded=true needs the files"
+    ):
+        read_clip_set(published, toy_split(), FeatureOptions(unfolded=True))
 
 
 def test_published_labels_are_audio_then_visual(published):

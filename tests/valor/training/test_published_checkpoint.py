@@ -15,7 +15,7 @@ from tests.helpers.typed import typed
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.parsers.build import build_parser
 from valor.parsers.options import PARSERS, ParserOptions
-from valor.parsers.published import to_published, used_by_han
+from valor.parsers.published import METHOD_NAMES, published_name, to_published, used_by_han
 from valor.training.checkpoint import CheckpointCard, read_checkpoint, write_checkpoint
 from valor.training.published_checkpoint import export_checkpoint, import_checkpoint
 from valor.training.recipes import read_recipe
@@ -276,3 +276,26 @@ def test_the_command_reads_han(han_state, tmp_path):
     path = save(han_state, tmp_path / "MMIL_Net.pt")
     done = typed("import", "checkpoint", path, "--out", tmp_path / "run", "--quiet")
     assert done.code == 0 and done.out.startswith("1 post-norm layer of width 512 on vggish, res152 and r2plus1d ")
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "widths"),
+    [("nrep", "for-against", {"audio_width": 5376, "audio_map": True, "visual_width": 768}),
+     ("cmpae", "presence", {"visual_width": 16384, "visual_frames": 8})],
+)  # fmt: skip
+def test_checkpoints_of_nrep_and_cmpae_are_read(tmp_path, name, network, widths):
+    sizes = {"hidden_width": 16, "num_heads": 1, "feedforward_width": 12, "update_order": "together"}
+    options = ParserOptions(network=network, stem="elu", visual_dropout=0.5, **sizes, **widths)
+    parser, names = build_parser(options, seed=3), METHOD_NAMES[name]
+    state = {published_name(key, names): tensor for key, tensor in parser.state_dict().items()}
+    for unused in names.unused:  # norms and a head that are built and never run
+        state[f"{unused}weight" if unused.startswith(names.encoder) else f"{unused}0.weight"] = torch.ones(16)
+    torch.save(state, tmp_path / "net.pt")
+    recipe = import_checkpoint(tmp_path / "net.pt", tmp_path / "run", class_names=NAMES)
+    read = read_checkpoint(tmp_path / "run")[0]
+    assert recipe.parser == options and recipe.features.unfolded and recipe.parser.network == network
+    assert all(torch.equal(tensor, parser.state_dict()[key]) for key, tensor in read.state_dict().items())
+    del state[next(iter(state))]
+    torch.save(state, tmp_path / "cut.pt")
+    with pytest.raises(ValueError, match="cut.pt"):
+        import_checkpoint(tmp_path / "cut.pt", tmp_path / "other", class_names=NAMES)
