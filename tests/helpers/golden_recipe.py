@@ -70,6 +70,20 @@ def published_weights(shapes: Mapping[str, tuple[int, ...]], seed: int = AVE_WEI
     return {name: torch.from_numpy(_weight(name, shape, seed)) for name, shape in shapes.items()}
 
 
+def localiser_weights(shapes: Mapping[str, tuple[int, ...]], seed: int = AVE_WEIGHT_SEED) -> dict[str, Tensor]:
+    """The same of UnAV-100's network, whose scalars, scales and norms of channels are drawn by their shape."""
+    found = published_weights(shapes, seed)
+    for name, shape in shapes.items():
+        lo, hi = -0.1, 0.1
+        if shape == () or name.endswith("weight"):
+            lo, hi = 0.8, 1.2
+        elif name.endswith("scale"):
+            lo, hi = 0.5, 1.0
+        if shape == () or (len(shape) == 3 and shape[0] == shape[2] == 1):
+            found[name] = torch.from_numpy(uniform(seed, f"w:{name}", shape, lo, hi).astype(np.float32))
+    return found
+
+
 def ave_input(kind: str, tag: str, shape: tuple[int, ...], lo: float, hi: float) -> Tensor:
     """float32 features of the golden set of AVE and UnAV-100."""
     return torch.from_numpy(uniform(AVE_BATCH_SEED, f"in:{kind}:{tag}", shape, lo, hi).astype(np.float32))
