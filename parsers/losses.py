@@ -124,13 +124,14 @@ def pseudo_label_loss(
     return functional.binary_cross_entropy_with_logits(segment_logits, pseudo_labels, weight=weights)
 
 
-def contrast_loss(audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> Tensor:
+def contrast_loss(audio: Tensor, visual: Tensor, valid: Tensor | None = None, weights: Tensor | None = None) -> Tensor:
     """Whether what is heard in a second is more like what is seen in it than like what is seen in others of the clip.
 
     Args:
         audio: float [B, T, D], encoded.
         visual: float [B, T, D].
         valid: bool [B, T], True where a segment exists; None when all do.
+        weights: float [B, T], what each segment counts; the mean is over all of them nevertheless. None for 1 each.
 
     Returns:
         Scalar, the mean over clips and segments of `choice_loss` of the cosines over 0.2.
@@ -141,8 +142,9 @@ def contrast_loss(audio: Tensor, visual: Tensor, valid: Tensor | None = None) ->
     logits = similarities(audio, visual)  # [B, T, T]
     right = torch.arange(audio.shape[1], device=audio.device).expand(audio.shape[:2])  # [B, T]
     if valid is None:
-        return choice_loss(logits, right)
-    return choice_loss(logits.masked_fill(~valid[:, None], float("-inf"))[valid], right[valid])
+        return choice_loss(logits, right, weights=weights)
+    kept = None if weights is None else weights[valid]
+    return choice_loss(logits.masked_fill(~valid[:, None], float("-inf"))[valid], right[valid], weights=kept)
 
 
 def similarities(audio: Tensor, visual: Tensor) -> Tensor:
@@ -151,7 +153,7 @@ def similarities(audio: Tensor, visual: Tensor) -> Tensor:
     return cosines / _CONTRAST_TEMPERATURE
 
 
-def choice_loss(logits: Tensor, right: Tensor, smoothing: float = 0.1) -> Tensor:
+def choice_loss(logits: Tensor, right: Tensor, smoothing: float = 0.1, *, weights: Tensor | None = None) -> Tensor:
     """The negative logarithm of the probability of the right one among several, a share of it taken from the others.
 
     The share is inside the logarithm: -log((1 - smoothing) p_right + smoothing / (S - 1) * sum of the others).
@@ -160,6 +162,7 @@ def choice_loss(logits: Tensor, right: Tensor, smoothing: float = 0.1) -> Tensor
         logits: float [..., S].
         right: int64 [...].
         smoothing: What the others have together.
+        weights: float [...], what each counts; None for 1 each.
 
     Returns:
         Scalar, the mean.
@@ -167,7 +170,8 @@ def choice_loss(logits: Tensor, right: Tensor, smoothing: float = 0.1) -> Tensor
     probs = logits.softmax(dim=-1)
     chosen = probs.gather(-1, right[..., None])[..., 0]
     others = max(logits.shape[-1] - 1, 1)
-    return -((1 - smoothing) * chosen + smoothing / others * (probs.sum(dim=-1) - chosen)).log().mean()
+    losses = -((1 - smoothing) * chosen + smoothing / others * (probs.sum(dim=-1) - chosen)).log()
+    return (losses if weights is None else losses * weights).mean()
 
 
 def loss_terms(

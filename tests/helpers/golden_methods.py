@@ -94,14 +94,20 @@ class Golden:
         module.load_state_dict(drawn)
 
     def compare_gradients(
-        self, module: nn.Module, names: PublishedNames | None, *, stem: str = "", suffix: str = ""
+        self,
+        module: nn.Module,
+        names: PublishedNames | None,
+        *,
+        stem: str = "",
+        suffix: str = "",
+        key: str = "param_names",
     ) -> None:
         """Hold the gradients of a network against grad_norm, grad_dot and grad_total of a run.
 
         Without names, its parameters are called as they are there.
         """
         double = suffix == "_64"
-        norms, dots = self.figures(f"{stem}grad_norm{suffix}"), self.figures(f"{stem}grad_dot{suffix}")
+        norms, dots = self.figures(f"{stem}grad_norm{suffix}", key), self.figures(f"{stem}grad_dot{suffix}", key)
         total = float(self.arrays[f"{stem}grad_total{suffix}"])
         left = {name for name, norm in norms.items() if not np.isnan(norm)}
         sums = 0.0
@@ -122,10 +128,16 @@ class Golden:
         assert np.sqrt(sums) == pytest.approx(total, rel=1e-12 if double else 5e-4)
 
     def compare_step(
-        self, module: nn.Module, before: Mapping[str, Tensor], names: PublishedNames | None, *, stem: str = ""
+        self,
+        module: nn.Module,
+        before: Mapping[str, Tensor],
+        names: PublishedNames | None,
+        *,
+        stem: str = "",
+        key: str = "param_names",
     ) -> None:
         """Hold the change of each parameter of a float64 run against step_l2 and step_dot."""
-        lengths, dots = self.figures(f"{stem}step_l2_64"), self.figures(f"{stem}step_dot_64")
+        lengths, dots = self.figures(f"{stem}step_l2_64", key), self.figures(f"{stem}step_dot_64", key)
         for ours, parameter in module.named_parameters():
             name = ours if names is None else published_name(ours, names)
             change = parameter.detach().double() - before[ours].double()

@@ -210,6 +210,15 @@ RECIPES: dict[str, Recipe] = {
         "56.6 63.7 51.8 57.4 55.7, behind visual gates chosen on val (`valor calibrate --preset cmpae`). 7.1 GB of "
         "features.",
     ),
+    "coleaf": Recipe(
+        name="coleaf",
+        features=FeatureOptions(unfolded=True),
+        parser=replace(_HAN_PARSER_DROPPED, network="presence", stem="elu", visual_width=8 * 2048, visual_frames=8),
+        fit=replace(_STEP_FIT, epochs=10, select_by="figures.exclusive_mean", seed=1),
+        methods={"coleaf": METHODS["coleaf"].on()},
+        note="CoLeaF as published in 2024, on clip tags and the noise ratios it ships, with two reference networks: "
+        "64.2 64.4 59.3 62.6 62.5 / 57.6 63.2 54.2 57.9 55.6. 7.1 GB of features.",
+    ),
     "nrep": Recipe(
         name="nrep",
         features=FeatureOptions(audio="clap", visual="clip", unfolded=True),

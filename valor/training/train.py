@@ -231,6 +231,7 @@ def fit(  # noqa: PLR0913, what a training is
         TrainingError: The loss is not finite, names epoch, step and clips; or the parser after an epoch is not.
     """
     methods = Methods() if methods is None else methods
+    val = replace(val, metrics={**val.metrics, **methods.metrics()})
     _check_sets(train, val, options, methods)
     identity = _identity(parser, train, val, options, methods)
     run = new_state(parser, train, options, methods)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from valor.data.clips import Batch, ClipSet
     from valor.data.feature_options import FeatureOptions
     from valor.eval.decide import PostProcessing
+    from valor.eval.metrics import Metric
     from valor.eval.scores import Scores
     from valor.parsers.hybrid import HybridParser, ParserOutput
     from valor.parsers.options import ParserOptions
@@ -220,6 +221,10 @@ class Method(Generic[Opt]):
     def decision(self, rule: PostProcessing) -> PostProcessing:
         """How probabilities become events, in validation and where the trained parser is scored."""
         return rule
+
+    def metrics(self) -> Mapping[str, Metric]:
+        """Figures of its own, by name, that validation gives and an epoch may be kept by (`figures.NAME`)."""
+        return {}
 
     def select_by(self, figure: str, epoch: int) -> str:
         """The validation figure an epoch is kept by, as `FitOptions.select_by` names it."""

@@ -12,6 +12,7 @@ from ..override import updated
 from .avel import Avel
 from .average import Average
 from .cmpae import Cmpae
+from .coleaf import Coleaf
 from .gates import Gates
 from .jomold import Jomold
 from .leap import Leap
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from valor.data.clips import Batch, ClipSet
     from valor.eval.decide import PostProcessing
+    from valor.eval.metrics import Metric
     from valor.eval.scores import Scores
     from valor.parsers.hybrid import HybridParser
     from valor.parsers.options import Builder
@@ -49,6 +51,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "cmpae": Cmpae,
     "mm-cse": MmCse,
     "leap": Leap,
+    "coleaf": Coleaf,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 
@@ -243,6 +246,9 @@ class Methods:
         for method in self:
             rule = method.decision(rule)
         return rule
+
+    def metrics(self) -> dict[str, Metric]:
+        return {name: metric for method in self for name, metric in method.metrics().items()}
 
     def select_by(self, figure: str, epoch: int) -> str:
         for method in self:
