@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -45,7 +46,12 @@ NEVER = {
 }
 
 FLOOR_OF = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders}
-GRAPH = import_graph(ROOT)
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Who imports whom; seconds, which a process that only collects this file has no use for."""
+    return import_graph(ROOT)
 
 
 def folder_of(module: str) -> str:
@@ -88,7 +94,7 @@ def foreign_names(package: str, tree: ast.AST) -> list[str]:
 def test_arrows_go_down(package: str) -> None:
     ours = {module: path for module, path in modules_of(ROOT).items() if module.split(".")[0] == package}
     assert ours, f"no source files in {package}"
-    assert not [arrow for module in ours if module != "valor" for arrow in wrong_arrows(module, GRAPH[module])]
+    assert not [arrow for module in ours if module != "valor" for arrow in wrong_arrows(module, graph()[module])]
     assert not {module: found for module, path in ours.items() if (found := foreign_names(package, tree_of(path)))}
 
 
@@ -115,7 +121,7 @@ def test_arrows_go_down(package: str) -> None:
     ],
 )
 def test_a_planted_arrow_up_is_found(module: str, planted: str) -> None:
-    known = {*GRAPH, *(plain_name(f"valor.{name}") for name in GRAPH)}
+    known = {*graph(), *(plain_name(f"valor.{name}") for name in graph())}
     assert module in known
     assert wrong_arrows(module, imports_of(module, ast.parse(planted), known))
 
@@ -140,7 +146,7 @@ def test_a_planted_foreign_name_is_found(package: str, planted: str) -> None:
 def test_harmless_imports_pass() -> None:
     harmless = ast.parse("from valor.eval.scores import score\nimport torch\nmodel.eval()\n")
     assert not foreign_names("valor", harmless)
-    assert not wrong_arrows("valor.scoring.system", imports_of("valor.scoring.system", harmless, GRAPH))
+    assert not wrong_arrows("valor.scoring.system", imports_of("valor.scoring.system", harmless, graph()))
 
 
 def test_modalities_are_one_order() -> None:
@@ -153,21 +159,21 @@ def test_modalities_are_one_order() -> None:
 
 def test_no_rings_between_modules() -> None:
     """A module may not reach itself through imports, those inside functions counted."""
-    for start in GRAPH:
+    for start in graph():
         seen: set[str] = set()
-        stack = list(GRAPH[start])
+        stack = list(graph()[start])
         while stack:
             here = stack.pop()
             assert here != start, f"{start} imports itself through {sorted(seen)}"
             if here not in seen:
                 seen.add(here)
-                stack += GRAPH[here]
+                stack += graph()[here]
 
 
 def test_rooms_are_in_no_circle() -> None:
     """Folders, and the files at the top of a package, stand above one another as the modules do."""
-    arrows: dict[str, set[str]] = {room_of(name): set() for name in GRAPH}
-    for name, imported in GRAPH.items():
+    arrows: dict[str, set[str]] = {room_of(name): set() for name in graph()}
+    for name, imported in graph().items():
         here = room_of(name)
         arrows[here] |= {room_of(other) for other in imported} - {here}
     assert max(floors_of(arrows).values()) > 5

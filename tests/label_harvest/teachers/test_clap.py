@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import ClapFeatureExtractor
 
 from tests.helpers.toy import toy_media
 from tests.label_harvest.teachers.test_clap_models import say
@@ -68,6 +67,7 @@ def tiny_teacher(network=None, *, prompts=PROMPTS, precision="float32", maps=Non
 
 @pytest.mark.parametrize("fusion", [True, False])
 def test_equal_to_transformers_own_front_end_and_model(fusion):
+    from transformers import ClapFeatureExtractor
 
     media = toy_media(grid=Grid(num_segments=2, segment_seconds=5.0))
     media.waveform[:240000] = 0.3 * np.sin(np.arange(240000) ** 1.5 / 3000)  # a rising tone, then noise

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from transformers import ClapFeatureExtractor
 
 from valor.label_harvest.teachers.clap_models import (
     LAION_CHECKPOINTS,
@@ -70,6 +69,8 @@ def test_another_front_end_is_refused(tmp_path, file, name, value, told):
 
 
 def test_what_transformers_writes_itself_is_understood(tmp_path):
+    from transformers import ClapFeatureExtractor
+
     ClapFeatureExtractor(frequency_min=50, truncation="rand_trunc").save_pretrained(tmp_path)
     check_front_end(tmp_path, fusion=False)
     with pytest.raises(ValueError, match="truncation must be 'fusion', got 'rand_trunc'"):

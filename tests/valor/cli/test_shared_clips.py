@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 
 from tests.helpers.typed import typed
@@ -31,6 +30,8 @@ CLIPS = {
 
 @pytest.fixture(scope="module")
 def harvested(shared: Path, tmp_path_factory: pytest.TempPathFactory):
+    import open_clip  # here and not above: seconds, which whoever only collects this file has no use for
+
     folder = tmp_path_factory.mktemp("real")
     rows = "\n".join(f"{clip_id}\t{tags}" for clip_id, tags in CLIPS.items())
     (folder / "clips.csv").write_text(f"filename\tevent_labels\n{rows}\n", encoding="utf-8")

@@ -7,8 +7,6 @@ What a run computes with.
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -37,6 +35,7 @@ from valor.parsers.build import build_parser
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.recipes import RECIPES, find_recipe, override, recipe_to_json
 from valor.training.run import (
+    make_deterministic,
     note_other_runtime,
     pick_device,
     predict_run,
@@ -316,17 +315,23 @@ def test_facts_name_versions_threads_and_device():
     assert (facts["device"], facts["cuda"], facts["deterministic"]) == ("cpu", None, False)
 
 
-def test_deterministic_mode_refuses_what_cannot_repeat_and_sets_the_workspace():
-    code = (
-        "import os, torch; from valor.training.run import make_deterministic, runtime_facts; make_deterministic()\n"
-        "assert runtime_facts(torch.device('cpu'))['deterministic'] and not torch.backends.cudnn.benchmark\n"
-        "print(os.environ['CUBLAS_WORKSPACE_CONFIG'])\n"
-        "os.environ['CUBLAS_WORKSPACE_CONFIG'] = ':16:8'; make_deterministic()\n"
-        "print(os.environ['CUBLAS_WORKSPACE_CONFIG'])"
-    )
-    clean = {name: value for name, value in os.environ.items() if name != "CUBLAS_WORKSPACE_CONFIG"}
-    said = subprocess.check_output([sys.executable, "-c", code], env=clean, text=True)
-    assert said.split() == [":4096:8", ":16:8"]
+@pytest.fixture
+def deterministic_afterwards_as_before(monkeypatch):
+    before = torch.are_deterministic_algorithms_enabled()
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.mark.usefixtures("deterministic_afterwards_as_before")
+def test_deterministic_mode_refuses_what_cannot_repeat_and_sets_the_workspace(monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+    make_deterministic()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    make_deterministic()
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert runtime_facts(torch.device("cpu"))["deterministic"] and not torch.backends.cudnn.benchmark
 
 
 def test_another_machine_is_noted_by_what_changes_bits(caplog):

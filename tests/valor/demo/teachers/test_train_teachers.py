@@ -32,6 +32,13 @@ def pools():
     return render_pools(TINY, None)
 
 
+@pytest.fixture(scope="module")
+def shipped(pools, tmp_path_factory):
+    """Where the whole line wrote its teachers, and its losses."""
+    out = tmp_path_factory.mktemp("shipped")
+    return out, train_teachers(pools, out, TINY)
+
+
 @pytest.mark.parametrize("stream", ["visual", "audio"])
 def test_a_few_steps_lower_the_loss(pools, stream):
     torch.manual_seed(0)
@@ -51,23 +58,22 @@ def test_training_ties_pictures_to_the_captions_of_their_own_classes(pools):
     assert right > 1.5 and right > 3 * abs(wrong), (right, wrong)
 
 
-def test_the_whole_line_ships_loadable_teachers(pools, tmp_path):
-    losses = train_teachers(pools, tmp_path, TINY)
+def test_the_whole_line_ships_loadable_teachers(shipped):
+    folder, losses = shipped
     assert set(losses) == set(ROLES)
-    thresholds = json.loads((tmp_path / "demo_thresholds.json").read_text())
+    thresholds = json.loads((folder / "demo_thresholds.json").read_text())
     for role in ROLES:
-        facts = json.loads((tmp_path / f"demo_{role}.json").read_text())
-        teacher = build_tiny(role, prompts(LLP_CLASSES, role), tmp_path / f"demo_{role}.safetensors")
+        facts = json.loads((folder / f"demo_{role}.json").read_text())
+        teacher = build_tiny(role, prompts(LLP_CLASSES, role), folder / f"demo_{role}.safetensors")
         assert teacher.identity()["weights"] == facts["sha256"]
         assert facts["options"]["steps"] == TINY.steps and facts["made_by"].endswith("train_teachers")
         assert thresholds[role] == [row["threshold"] for row in facts["classes"].values()]
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert not list(folder.glob(".*.tmp"))
 
 
-def test_shipped_weights_answer_as_the_network_did(pools, tmp_path):
-    train_teachers(pools, tmp_path, TINY)
+def test_shipped_weights_answer_as_the_network_did(pools, shipped):
     samples = single_samples(pools["visual"][:32], "visual")
-    loaded = build_tiny("visual", prompts(LLP_CLASSES, "visual"), tmp_path / "demo_visual.safetensors").network
+    loaded = build_tiny("visual", prompts(LLP_CLASSES, "visual"), shipped[0] / "demo_visual.safetensors").network
     torch.manual_seed(0)
     network = TinyNetwork("visual")
     train_network(network, single_samples(pools["visual"][: TINY.samples], "visual"), TINY, TINY.steps)
