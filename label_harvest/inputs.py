@@ -304,14 +304,13 @@ def plan_harvest(
 
 def _media_seconds(files: Sequence[Media], grid: Grid) -> tuple[float | None, int, int]:
     """(seconds of all files, headers looked at, how many of these are longer than the grid)."""
-    from .media.packets import recording
-    from .media.promised import promised_seconds
+    from .media.promised import header_seconds
 
     step = max(1, -(-len(files) // _MOST_HEADERS))
     looked, found = files[::step], []
     for one in looked:
-        with suppress(MediaError), fetched(one) as path, recording(path) as media:
-            if (seconds := promised_seconds(path, media)) is not None:
+        with suppress(MediaError), fetched(one) as path:
+            if (seconds := header_seconds(path)) is not None:
                 found.append(seconds)
     longer = sum(seconds > grid.seconds + grid.tolerance_seconds for seconds in found)
     return (sum(found) / len(found) * len(files) if found else None), len(looked), longer

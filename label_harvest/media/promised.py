@@ -1,9 +1,11 @@
 """How long a file says that it is, where its header says so: FFmpeg guesses it, or makes it fit what is there."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from .packets import Recording, base_of, tag_bytes
+from .clip import MediaError
+from .packets import Recording, base_of, recording, tag_bytes
 
 if TYPE_CHECKING:
     import av
@@ -24,6 +26,13 @@ _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """The name of the object of an ASF that says its length."""
 _ASF_HEAD, _OGG_TAIL = 2**16, 2**17
 """Bytes at the start of an ASF, and at the end of an Ogg, that are looked through; a page has no more than 65,307."""
+
+
+def header_seconds(path: Path) -> float | None:
+    """As `promised_seconds`, of a file that is opened for it; None also where it cannot be read."""
+    with suppress(MediaError), recording(path) as media:
+        return promised_seconds(path, media)
+    return None
 
 
 def promised_seconds(path: Path, media: Recording) -> float | None:

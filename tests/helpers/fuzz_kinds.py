@@ -13,6 +13,7 @@ from tests.helpers.fuzz_worlds import (
     SMALL,
     write_archives,
     write_imported,
+    write_listing,
     write_media,
     write_store,
     write_trained,
@@ -25,6 +26,7 @@ from tests.helpers.typed import typed
 from valor.data.archives import unpack
 from valor.data.ave_features import read_ave_features
 from valor.data.datasets import AVE as AVE_DATA
+from valor.data.datasets import dataset_of
 from valor.data.label_file import read_label_facts, read_pseudo_labels
 from valor.data.packed import read_packed
 from valor.data.prediction_files import read_any_predictions
@@ -169,6 +171,19 @@ UNAV = Kind("unav", write_unav_world, (
     Case("lint {in}/unav", ("unav/unav*.json",)),
     Case("evaluate {in}/found.npz --annotations {in}/unav --split test --json {out}/s.json", ("unav/unav*.json",),
         read_scores),
+))  # fmt: skip
+
+
+def read_made(out: Path) -> None:
+    """The splits of a data folder that was made of mangled tables."""
+    dataset = dataset_of(out / "yard")
+    for split in dataset.splits:
+        dataset.read_split(out / "yard", split)
+
+
+LISTING = Kind("new-dataset", write_listing, (
+    Case("new-dataset {out}/yard {in}/clips.csv --rows {in}/rows.tsv", ("clips.csv", "rows.tsv"), read_made),
+    Case("new-dataset {out}/yard {in}/clips.csv --classes {in}/classes.json", ("clips.csv", "classes.json"), read_made),
 ))  # fmt: skip
 
 
@@ -354,6 +369,7 @@ KINDS: dict[str, Kind] = {
         LINT,
         AVE,
         UNAV,
+        LISTING,
         TABLE,
         CALIBRATE,
         CALIBRATE_STORE,

@@ -114,6 +114,21 @@ def write_world(folder: Path) -> None:
     (folder / "own" / "dataset.json").write_text(json.dumps(own))
 
 
+def write_listing(folder: Path) -> None:
+    """What a data set of one's own begins with."""
+    (folder / "clips.csv").write_text(
+        'path,tags,split\na.mp4,Dog,train\nb.mp4,"Dog,""Horn, loud""",train\nin/c.mp4,Wren,val\nd.mp4,Dog,test\n'
+    )
+    rows = (
+        "path onset offset class modality",
+        "in/c.mp4 0 2.5 Wren both",
+        "d.mp4 3 4 Dog audio",
+        "d.mp4 1 9 Dog visual",
+    )
+    (folder / "rows.tsv").write_text("".join(row.replace(" ", "\t") + "\n" for row in rows))
+    (folder / "classes.json").write_text(json.dumps(["Dog", "Wren", {"name": "Horn, loud", "audio_threshold": 2.5}]))
+
+
 def write_store(folder: Path) -> None:
     """A store with a shard a split, and what `labels` needs beside it."""
     write_tables(folder / "data")

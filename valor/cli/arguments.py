@@ -24,6 +24,7 @@ Beside the harvest:
 
 One's own media:
 
+  new-dataset  a table of clips and tags -> a data folder that everything else takes
   parse      any video or recording to a timeline: JSON, a picture, tables, and other tools' formats
 
 Around the scores:
@@ -60,7 +61,7 @@ TAKE_OWN_PARTS = (
 
 def command_module(name: str) -> ModuleType:
     """The module of a command: `add` gives its help and options, `run` does it."""
-    return import_module(f"valor.cli.{'import_' if name == 'import' else name}")
+    return import_module(f"valor.cli.{'import_' if name == 'import' else name.replace('-', '_')}")
 
 
 def build_argument_parser(only: str | None = None) -> Parser:

@@ -30,6 +30,7 @@ COMMANDS = {
     "table": "runs side by side, and beside published rows",
     "plot": "timelines, classes, threshold curves, labels, confusion and trainings as figures",
     "calibrate": "thresholds per class and modality from a split",
+    "new-dataset": "a data set of one's own from a table of clips and tags",
     "lint": "defects of annotation tables, and what is done about each",
     "parse": "any video or recording to a timeline",
     "view": "clips playing beside their timeline, and corrections",

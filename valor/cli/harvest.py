@@ -92,8 +92,8 @@ def add(commands: Commands) -> Parser:
         "undisturbed run had made, to the byte. A clip gets a status: ok, still, cut (to the ten seconds of --length\n"
         "clip), silent, short, no_audio, no_video, undecodable, timeout (decoding hung) or missing. Missing clips are\n"
         "read once their file is there. A file dataset.json beside MANIFEST says the classes and the grid of another\n"
-        "data set than LLP (docs/extend.md); where that has files of its own, as AVE, MANIFEST is its annotation\n"
-        "(Annotations.txt), the order of a split (train_order.h5) or the folder (docs/datasets.md).",
+        "data set than LLP (docs/extend.md). MANIFEST may be the data folder, for all its clips; where a data set has\n"
+        "files of its own, as AVE, its annotation (Annotations.txt) or the order of a split (train_order.h5).",
         "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")

@@ -385,8 +385,8 @@ def read_any_manifest(path: Place, names: Sequence[str]) -> HarvestManifest:
     """Read the clips to harvest and their tags.
 
     Args:
-        path: A table of tags, see `valor.data.tables`; or a data folder, or the annotation of a data set with a reader
-            of its own, for the clips of all splits; or what says the order of one of its splits.
+        path: A table of tags, see `valor.data.tables`; or a data folder, for the clips of all splits; of a data set
+            with a reader of its own, its annotation likewise, or what says the order of one of its splits.
         names: The classes.
 
     Returns:
@@ -405,6 +405,8 @@ def read_any_manifest(path: Place, names: Sequence[str]) -> HarvestManifest:
     if not path.is_dir() and (dataset.reader is None or not (splits or path.name in annotations)):
         return read_manifest(path, names)
     tags: dict[str, BoolArray] = {}
+    if dataset.reader is None:
+        return _of_all_splits([read_manifest(path / table, names) for table in dataset.layout.tags.values()])
     for split in splits or dataset.splits:
         try:
             clips = dataset.read_clips(folder, split, names)
@@ -413,6 +415,16 @@ def read_any_manifest(path: Place, names: Sequence[str]) -> HarvestManifest:
         for clip_id, row in zip(clips.clip_ids, clips.weak_labels, strict=True):
             tags.setdefault(clip_id, row)
     return HarvestManifest(tuple(tags), tuple(names), np.stack(list(tags.values())))
+
+
+def _of_all_splits(manifests: Sequence[HarvestManifest]) -> HarvestManifest:
+    """The clips of several tables, as the first that has each says."""
+    found = dict[str, tuple[BoolArray, str]]()
+    for one in manifests:
+        for clip_id, row, path in zip(one.clip_ids, one.weak_labels, one.paths, strict=True):
+            found.setdefault(clip_id, (row, path))
+    tags, paths = zip(*found.values(), strict=True)
+    return HarvestManifest(tuple(found), manifests[0].class_names, np.stack(tags), paths)
 
 
 def write_description(folder: Path, dataset: DataSet, names: Sequence[str], layout: Layout, segments: int) -> None:
@@ -454,7 +466,7 @@ def _described(held: Mapping[str, Any], path: Place) -> DataSet:
     roles = {role: as_text(split, f"{path}: roles") for role, split in given.items()}
     annotated: tuple[str, ...] = (roles.get("val", "val"), roles.get("test", "test"))
     if "annotated" in held:
-        annotated = as_names(held["annotated"], f"{path}: annotated")
+        annotated = () if held["annotated"] == [] else as_names(held["annotated"], f"{path}: annotated")
         if strangers := [split for split in annotated if split not in tags]:
             raise ValueError(f"{path}: annotated must be of the splits {', '.join(tags)}, got {', '.join(strangers)}")
     published = path.parent / as_text(held["published"], f"{path}: published") if "published" in held else None

@@ -108,22 +108,32 @@ class TableRow:
     """What is wrong with the number of cells."""
 
 
-def read_rows(path: Place) -> Iterator[tuple[int, list[str]]]:
+def read_rows(path: Place, *, commas: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of every row that is not blank, the header first; no row is judged.
 
+    Args:
+        path: The table.
+        commas: Whether these separate cells, as other programs write, and double quotes hold a cell together.
+
     Raises:
-        ValueError: The file is no tab-separated UTF-8 text, or cannot be read.
+        ValueError: The file is no UTF-8 text so separated, or cannot be read.
         FileNotFoundError: There is no such file.
     """
+    line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+            if commas:
+                reader = csv.reader(file, strict=True)
+            else:
+                reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             for cells in reader:
+                line = reader.line_num
                 if any(cell.strip() for cell in cells):
-                    yield reader.line_num, cells
+                    yield line, cells
     except (UnicodeDecodeError, csv.Error) as error:
+        kind, where = ("comma-separated", f"{path}, below line {line}") if commas else ("tab-separated", path)
         raise ValueError(
-            f"{path}: expected tab-separated UTF-8 text, got something else ({error}); is it a binary file?"
+            f"{where}: expected {kind} UTF-8 text, got something else ({error}); is it a binary file?"
         ) from error
     except FileNotFoundError:
         raise
@@ -467,7 +477,11 @@ def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple
 
 
 def write_weak_table(
-    path: Path | str, clip_ids: Sequence[str], weak_labels: BoolArray, class_names: Sequence[str]
+    path: Path | str,
+    clip_ids: Sequence[str],
+    weak_labels: BoolArray,
+    class_names: Sequence[str],
+    paths: Sequence[str] = (),
 ) -> None:
     """Write a table of clips and their tags.
 
@@ -476,6 +490,7 @@ def write_weak_table(
         clip_ids: N unique names.
         weak_labels: bool [N, C].
         class_names: C names without tabs or line breaks.
+        paths: where the media of each clip lie, for the column `path`; without, there is no such column.
 
     Raises:
         ValueError: The lengths do not belong together, or a name would break the table.
@@ -486,13 +501,16 @@ def write_weak_table(
             f"got {weak_labels.dtype} {weak_labels.shape}"
         )
     _check_names((), class_names)
-    names_in, rows = name_splitter(class_names), []
+    names_in, rows = name_splitter(class_names), list[tuple[str, ...]]()
     for clip_id, tags in zip(clip_ids, weak_labels, strict=True):
         names = [class_names[index] for index in np.flatnonzero(tags).tolist()]
         if names_in(cell := join_names(names)) != names:
             raise ValueError(f"the tags {names} would be read back as {names_in(cell)}; rename one of the classes")
         rows.append((clip_id, cell))
-    write_rows(Path(path), WEAK_COLUMNS, rows, clip_ids=clip_ids, class_names=class_names)
+    columns, cells = (*WEAK_COLUMNS, *[PATH_COLUMN] * bool(paths)), rows
+    if paths:
+        cells = [(*row, where) for row, where in zip(rows, paths, strict=True)]
+    write_rows(Path(path), columns, cells, clip_ids=clip_ids, class_names=class_names)
 
 
 def write_event_table(path: Path | str, rows: Iterable[tuple[str, int, int, str]]) -> None:

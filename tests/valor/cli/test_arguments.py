@@ -26,7 +26,7 @@ def test_every_command_has_a_parser_and_a_function():
 def test_the_help_of_the_whole_teaches_the_stages_in_order():
     done = typed("--help")
     assert (done.code, done.err) == (0, "")
-    lines = [re.match(r"  (\w+)  +\w", line) for line in done.out.splitlines()]
+    lines = [re.match(r"  (\w[\w-]*)  +\w", line) for line in done.out.splitlines()]
     taught = [match[1] for match in lines if match]
     assert taught[:5] == ["harvest", "labels", "train", "predict", "evaluate"]
     assert sorted(taught) == sorted(COMMANDS)
