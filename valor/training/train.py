@@ -232,6 +232,7 @@ def fit(  # noqa: PLR0913, what a training is
     """
     methods = Methods() if methods is None else methods
     val = replace(val, metrics={**val.metrics, **methods.metrics()})
+    test = None if test is None else replace(test, metrics={**test.metrics, **methods.metrics()})
     _check_sets(train, val, options, methods)
     identity = _identity(parser, train, val, options, methods)
     run = new_state(parser, train, options, methods)

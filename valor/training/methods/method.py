@@ -11,8 +11,8 @@ several methods each gets what the one before it gave. The order of a run:
     part        of every epoch: where a new part of the training begins, the schedule and what is kept begin anew
     before_epoch, learning_rate
     batch, charge, after_step       of every step; `charge` comes between the forward pass and the losses
-    judged, decision, select_by, selected, kept     after every epoch: what is validated, by which rule and figure, and
-                what is kept
+    judged, decision, metrics, select_by, selected, kept    after every epoch: what is validated, by which rule and
+                figure, and what is kept
     state       with the resume point
 
 Random numbers come from torch's global generator, which the resume point holds, so that a stopped run goes on to the

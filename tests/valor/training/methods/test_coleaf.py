@@ -1,5 +1,7 @@
 """CoLeaF: a step of its three networks in each part of its training against the golden vectors, and a training."""
 
+import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -9,15 +11,20 @@ from torch import nn
 
 from tests.helpers.golden_coleaf import anchor, references, theirs
 from tests.helpers.golden_methods import Golden
+from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.data.clips import Batch
+from valor.parsers.build import build_parser
 from valor.parsers.published import METHOD_NAMES
 from valor.training.methods import coleaf
 from valor.training.methods.coleaf import Coleaf, ColeafOptions
 from valor.training.methods.jomold import JomoldOptions, LosingTags
+from valor.training.methods.method import Method, NoOptions
 from valor.training.methods.methods import Methods
+from valor.training.options import FitOptions
 from valor.training.recipes import RECIPES, override
 from valor.training.run import train_on
 from valor.training.step import build_optimiser, train_step
+from valor.training.train import fit
 
 from .test_nrep import sets, small, stop_after
 
@@ -122,3 +129,19 @@ def test_a_stopped_run_goes_on_with_the_same_bytes_and_is_kept_by_exclusive_even
 def test_what_cannot_work_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         override(RECIPES["coleaf"], changes)
+
+
+class Share(Method[NoOptions]):
+    """Brings a figure."""
+
+    def metrics(self):
+        return {"share": lambda judged: 100 * float(judged.predicted.mean())}
+
+
+def test_a_figure_a_method_brings_is_of_validation_and_of_test(tmp_path):
+    clips = toy_clip_set(4)
+    options = FitOptions(epochs=1, warmup_epochs=0, select_by="figures.share")
+    parser = build_parser(replace(TINY, **clips.widths()), seed=0)
+    result = fit(parser, clips, clips, options, tmp_path, methods=Methods(own=(Share(NoOptions()),)), test=clips)
+    line = json.loads((tmp_path / "log.jsonl").read_text())
+    assert line["val"]["figures"]["share"] == line["also_on_test"]["figures"]["share"] == result.val_score
