@@ -68,6 +68,7 @@ from valor.label_harvest.strict_json import (
     loads,
 )
 
+from .detection_file import RESULTS, detections_in
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance
@@ -101,6 +102,7 @@ def read_any_predictions(
 
     Args:
         path: .npz, .json, a folder of parses or of tables, or either table of a pair.
+            JSON may be that of published detections, see `detection_file.py`, where the clips are given.
         class_names: every class, in the order wanted on the class axis; an .npz file brings its own.
         clip_ids: clips of the split they are for; parses are called by these where their media goes by such a name.
         num_segments: T of every clip of tables, and of JSON that does not say.
@@ -123,6 +125,8 @@ def read_any_predictions(
     if path.suffix == ".npz":
         return read_predictions(path)
     if path.suffix == ".json":
+        if clip_ids and RESULTS in (table := _read_object(path, RESULTS)):
+            return detections_in(path, table, class_names, clip_ids, grid)
         return read_prediction_json(path, class_names, grid, use_scores=use_scores)
     if path.is_dir() or path.suffix == ".tsv":
         return read_prediction_tables(path, class_names, grid)
@@ -300,14 +304,16 @@ def write_prediction_json(
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
-    """The JSON object of a file that calls itself by our format."""
+def _read_object(path: Path, other: str | None = None) -> Mapping[str, Any]:
+    """The JSON object of a file that calls itself by our format, or holds the key that another is known by."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such prediction file; `valor predict` writes one")
     try:
         table = loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: expected predictions as JSON, which could not be read ({error})") from error
+    if isinstance(table, dict) and "format" not in table and other in table:
+        return table
     if not isinstance(table, dict) or table.get("format") != PREDICTIONS_FORMAT:
         found = f"the format {table.get('format')!r}" if isinstance(table, dict) else type(table).__name__
         raise ValueError(f'{path}: expected a JSON object with "format": "{PREDICTIONS_FORMAT}", got {found:.80}')

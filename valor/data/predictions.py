@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from valor.eval.decide import PostProcessing, check_probs, decide
+from valor.eval.detection import Detections
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame, plain_marks
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, score
@@ -82,6 +83,8 @@ class Predictions:
     """How events between segment borders were moved to them (segment_grid.py); None if none was."""
     segment_seconds: float | None = None
     """What a segment lasts; None where the file does not say."""
+    detections: Detections | None = None
+    """Events in seconds, where the predictions are such; their clips and classes are positions on N and C."""
     provenance: Provenance = field(default_factory=Provenance)
     """What is known of the features they come from, and of what their parser was trained on."""
 
@@ -169,6 +172,8 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
     """
     if Path(path).suffix != ".npz":
         raise ValueError(f"{path}: a prediction file is named *.npz")
+    if predictions.detections is not None:
+        raise ValueError(f"{path}: a prediction file has no place for events in seconds; keep the file they came from")
     arrays = {name: getattr(predictions, name) for name in ARRAYS if getattr(predictions, name) is not None}
     names = {"clip_ids": np.array(predictions.clip_ids), "classes": np.array(predictions.class_names)}
     if predictions.provenance.simulated:
@@ -228,7 +233,11 @@ def align(predictions: Predictions, split: Split, *, allow_subset: bool = False)
         array = getattr(predictions, name)
         if array is not None:
             arrays[name] = array[clips][..., classes] if axes[-1] == "classes" else array[clips]
-    return replace(predictions, clip_ids=clip_ids, class_names=split.class_names, **arrays)
+    found = predictions.detections
+    if found is not None:  # clips and classes are all there, in another order
+        clip, column = np.argsort(clips)[found.clip], np.argsort(classes)[found.class_index]
+        found = replace(found, clip=clip, class_index=column)
+    return replace(predictions, clip_ids=clip_ids, class_names=split.class_names, detections=found, **arrays)
 
 
 def on_truth(
@@ -395,6 +404,7 @@ def score_predictions(
         segment_seconds=split.segment_seconds,
         events=None if split.events is None else split.events.of_clips(rows),
         clip_seconds=None if split.clip_seconds is None else split.clip_seconds[rows],
+        detections=judged.detections,
     )
     scores = replace(scores, figures=figures_of(held, split.metrics))
     report = scores.to_dict() | {
