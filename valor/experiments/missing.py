@@ -90,9 +90,10 @@ def prepare_harvested(data: Path, recipe: Recipe, of: DataSet) -> None:
     lacking = []
     if any("." in kind for kind in kinds) and not (data / "store").is_dir():
         where = data / "store"
-        motion = " --features r2plus1d" if any(kind.startswith("r2plus1d.") for kind in kinds) else ""
-        whole = " --length whole" if dataset.segments is None else ""
-        lacking.append(f"evidence: `valor harvest {data} --videos DIR --store {where}{motion}{whole}`")
+        more = {"features": "r2plus1d"} if any(kind.startswith("r2plus1d.") for kind in kinds) else {}
+        more |= {"length": "whole"} if dataset.segments is None else {}
+        options = "".join(f" --{name} {value}" for name, value in more.items())
+        lacking.append(f"evidence: `valor harvest {data} --videos DIR --store {where}{options}`")
     labels = labels_of(recipe, data)
     if (
         labels
