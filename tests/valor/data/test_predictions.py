@@ -267,6 +267,7 @@ def test_the_record_names_the_preset_and_its_values(predictions, split):
         "segment_threshold": 0.25,
         "gate": "modality",
         "clip_threshold": 0.52,
+        "comparison": ["reach", "reach-double"],
         "preset": "coleaf",
     }
     marked = (both.segment_probs >= np.float32(0.25)) & (both.modality_probs >= np.float32(0.52))[:, None]
