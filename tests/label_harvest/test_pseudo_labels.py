@@ -103,7 +103,7 @@ def test_soft_labels_are_sigmoids_of_tagged_classes(temperature):
         known = weak[n, c] and not np.isnan(logits[n, t, c])
         expected = 1 / (1 + np.exp(-(logits[n, t, c] - thresholds[c]) / temperature)) if known else 0
         assert soft[n, t, c] == pytest.approx(expected, abs=1e-6)
-    assert soft.dtype == np.float32
+    assert soft.dtype == np.float64 and pseudo_probs(logits.astype(np.float32), weak, thresholds).dtype == np.float32
     assert np.array_equal(soft > 0.5, pseudo_labels(logits, weak, thresholds))
 
 

@@ -21,7 +21,7 @@ def test_the_defaults_are_those_of_valor():
 @pytest.mark.parametrize(("change", "message"), [
     ({"optimiser": "sgd"}, "optimiser must be one of adamw, adam, got 'sgd'"),
     ({"schedule": "linear"}, "schedule must be one of cosine, step, got 'linear'"),
-    ({"select_by": "type_av"}, r"select_by must be one of segment\.audio, .*event\.event_av, got 'type_av'"),
+    ({"select_by": "type_av"}, r"select_by must be one of segment\.audio, .*event\.event_av, mean, got 'type_av'"),
     ({"select_tie": "any"}, "select_tie must be one of first, last"),
     ({"step_epochs": 0}, "step_epochs must be a whole number of at least 1, got 0"),
     ({"step_factor": 0.0}, r"step_factor must be positive, got 0\.0"),
