@@ -1,6 +1,6 @@
 """The golden vectors of the later methods (GOLDEN_METHODS.md): arrays, weights by recipe, figures of a gradient."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from valor.data.clips import Batch
 from valor.parsers.folding import fold_clap_map, fold_frames, lay_clap_map, lay_frames
 from valor.parsers.published import PublishedNames, published_name
 
@@ -172,3 +173,11 @@ def largest(got: Tensor, expected: np.ndarray) -> float:
     """The largest difference."""
     assert tuple(got.shape) == expected.shape, (tuple(got.shape), expected.shape)
     return float(np.abs(got.detach().cpu().numpy() - expected).max())
+
+
+def golden_batch(tags: Tensor, features: Sequence[Tensor | None], pseudo_labels: Tensor | None = None) -> Batch:
+    """Clips of all segments, from tags float [B, C] and features of sound, picture and motion."""
+    audio, visual, motion = features
+    assert audio is not None and visual is not None
+    clip_ids = tuple(map(str, range(len(tags))))
+    return Batch(clip_ids, audio, visual, motion, valid=None, weak_labels=tags, pseudo_labels=pseudo_labels)

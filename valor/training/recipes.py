@@ -70,22 +70,27 @@ _VALOR = Recipe(
 
 _HAN_PARSER = ParserOptions(num_heads=1, feedforward_width=512, update_order="together")
 _HAN_PARSER_DROPPED = replace(_HAN_PARSER, visual_dropout=0.5)
-_STEP_FIT = FitOptions(
-    epochs=50,
-    batch_size=128,
-    learning_rate=5e-4,
+_STEPS = FitOptions(
     min_learning_rate=0.0,
     warmup_epochs=0,
     schedule="step",
-    step_epochs=6,
-    step_factor=0.25,
     optimiser="adam",
     weight_decay=0.0,
     beta1=0.9,
     max_grad_norm=None,
+    select_tie="last",
+)
+"""Adam with a rate that falls in steps: what HAN, JoMoLD, LEAP and their kin have in common."""
+
+_STEP_FIT = replace(
+    _STEPS,
+    epochs=50,
+    batch_size=128,
+    learning_rate=5e-4,
+    step_epochs=6,
+    step_factor=0.25,
     pseudo_label_weight=0.0,
     select_by="event.audio",
-    select_tie="last",
     seed=6,
 )
 """How JoMoLD and, with other numbers, CMPAE and NREP are trained."""
@@ -173,20 +178,13 @@ RECIPES: dict[str, Recipe] = {
     "han": Recipe(
         name="han",
         parser=_HAN_PARSER,
-        fit=FitOptions(
+        fit=replace(
+            _STEPS,
             epochs=40,
             batch_size=16,
             learning_rate=3e-4,
-            min_learning_rate=0.0,
-            warmup_epochs=0,
-            schedule="step",
-            optimiser="adam",
-            weight_decay=0.0,
-            beta1=0.9,
-            max_grad_norm=None,
             pseudo_label_weight=0.0,
             guided_weight=1.0,
-            select_tie="last",
             seed=1,
         ),
         note="HAN as published in 2020, on clip tags alone: 60.1 52.9 48.9 54.0 55.4 / 51.3 48.9 43.0 47.7 48.0. "
@@ -277,20 +275,7 @@ RECIPES: dict[str, Recipe] = {
         parser=ParserOptions(
             network="label-queries", hidden_width=512, num_layers=4, feedforward_width=512, dropout=0.2
         ),
-        fit=FitOptions(
-            epochs=30,
-            batch_size=32,
-            learning_rate=1e-4,
-            min_learning_rate=0.0,
-            warmup_epochs=0,
-            schedule="step",
-            optimiser="adam",
-            weight_decay=0.0,
-            beta1=0.9,
-            max_grad_norm=None,
-            select_tie="last",
-            seed=1,
-        ),
+        fit=replace(_STEPS, epochs=30, batch_size=32, learning_rate=1e-4, seed=1),
         methods={"leap": METHODS["leap"].on()},
         note="LEAP as published in 2024, behind the encoder of MM-Pyramid, on VALOR's labels; needs label vectors "
         "(methods.leap.vectors), there of GloVe. Type and Event 64.8 63.6 / 60.2 57.4.",

@@ -83,27 +83,11 @@ class Cmpae(Method[CmpaeOptions]):
         """Refuse another network, pseudo labels, and ratios of other classes."""
         if plan.parser.network != "presence":
             raise ValueError(f"methods.cmpae needs parser.network=presence, got {plan.parser.network}")
-        if plan.fit.pseudo_label_weight:
-            raise ValueError(
-                "methods.cmpae trains on clip tags alone, got pseudo_label_weight="
-                f"{plan.fit.pseudo_label_weight:g}; set it to 0"
-            )
-        if self.options.ratios == PUBLISHED and plan.parser.num_classes != len(PUBLISHED_RATIOS[0]):
-            raise ValueError(
-                f"methods.cmpae.ratios=published are of LLP's {len(PUBLISHED_RATIOS[0])} classes, got "
-                f"{plan.parser.num_classes}; name a run folder of methods.jomold with an estimator"
-            )
+        check_ratios("cmpae", self.options.ratios, plan)
 
     def start(self, run: Run) -> None:
         """Read the ratios."""
-        ratios = read_ratios(self.options.ratios, run)
-        classes = len(run.given.class_names)
-        if ratios.shape[1] != classes:
-            raise ValueError(
-                f"methods.cmpae.ratios={self.options.ratios}: of {ratios.shape[1]} classes, and the training has "
-                f"{classes}; train methods.jomold on these"
-            )
-        self.losing = LosingTags(ratios, self.options.ratio_warmup)
+        self.losing = losing_tags("cmpae", self.options.ratios, self.options.ratio_warmup, run)
 
     def before_epoch(self, run: Run, epoch: int) -> bool:
         """Count its steps."""
@@ -143,6 +127,51 @@ def mutual(charge: Charge, *, teaches_clip: bool) -> Tensor:
     output = cast("PresenceOutput", charge.output)
     clip, modality = (output.clip_probs, output.clip_doubt), (output.modality_probs, output.modality_doubt)
     return mutual_loss(clip, modality, charge.weak_labels, teaches_clip=teaches_clip)
+
+
+def check_ratios(name: str, source: str, plan: Plan) -> None:
+    """Refuse pseudo labels, and published ratios of other classes, in a method that loses tags by noise ratios.
+
+    Args:
+        name: The method, as messages call it.
+        source: As for `read_ratios`.
+        plan: The recipe.
+
+    Raises:
+        ValueError: There are any.
+    """
+    if plan.fit.pseudo_label_weight:
+        raise ValueError(
+            f"methods.{name} trains on clip tags alone, got pseudo_label_weight={plan.fit.pseudo_label_weight:g}; "
+            "set it to 0"
+        )
+    if source == PUBLISHED and plan.parser.num_classes != len(PUBLISHED_RATIOS[0]):
+        raise ValueError(
+            f"methods.{name}.ratios=published are of LLP's {len(PUBLISHED_RATIOS[0])} classes, got "
+            f"{plan.parser.num_classes}; name a run folder of methods.jomold with an estimator"
+        )
+
+
+def losing_tags(name: str, source: str, warmup: float, run: Run) -> LosingTags:
+    """JoMoLD's rule of lost tags with the ratios that a method names.
+
+    Args:
+        name: The method, as messages call it.
+        source: As for `read_ratios`.
+        warmup: Epochs in which the ratios come in.
+        run: The training.
+
+    Raises:
+        ValueError: The ratios are of other classes than the training's, or as for `read_ratios`.
+    """
+    ratios = read_ratios(source, run)
+    classes = len(run.given.class_names)
+    if ratios.shape[1] != classes:
+        raise ValueError(
+            f"methods.{name}.ratios={source}: of {ratios.shape[1]} classes, and the training has {classes}; "
+            "train methods.jomold on these"
+        )
+    return LosingTags(ratios, warmup)
 
 
 def read_ratios(source: str, run: Run) -> Tensor:

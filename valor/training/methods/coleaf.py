@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from .cmpae import PUBLISHED, PUBLISHED_RATIOS, mutual, read_ratios
+from .cmpae import PUBLISHED, check_ratios, losing_tags, mutual
 from .jomold import LosingTags, clip_loss, contrast, steps_of, tag_loss
 from .method import Charge, Method, Plan, Run
 
@@ -85,16 +85,7 @@ class Coleaf(Method[ColeafOptions]):
                 "methods.coleaf needs parser.network=presence on features without whole HTSAT maps, got "
                 f"{plan.parser.network}{' with audio_map' * plan.parser.audio_map}"
             )
-        if plan.fit.pseudo_label_weight:
-            raise ValueError(
-                "methods.coleaf trains on clip tags alone, got pseudo_label_weight="
-                f"{plan.fit.pseudo_label_weight:g}; set it to 0"
-            )
-        if self.options.ratios == PUBLISHED and plan.parser.num_classes != len(PUBLISHED_RATIOS[0]):
-            raise ValueError(
-                f"methods.coleaf.ratios=published are of LLP's {len(PUBLISHED_RATIOS[0])} classes, got "
-                f"{plan.parser.num_classes}; name a run folder of methods.jomold with an estimator"
-            )
+        check_ratios("coleaf", self.options.ratios, plan)
 
     def start(self, run: Run) -> None:
         """Read the ratios, and make the reference networks."""
@@ -102,14 +93,8 @@ class Coleaf(Method[ColeafOptions]):
 
         from valor.parsers.coleaf import ReferenceNet
 
-        ratios = read_ratios(self.options.ratios, run)
         classes = len(run.given.class_names)
-        if ratios.shape[1] != classes:
-            raise ValueError(
-                f"methods.coleaf.ratios={self.options.ratios}: of {ratios.shape[1]} classes, and the training has "
-                f"{classes}; train methods.jomold on these"
-            )
-        self.losing = LosingTags(ratios, self.options.ratio_warmup)
+        self.losing = losing_tags("coleaf", self.options.ratios, self.options.ratio_warmup, run)
         options, device = run.parser.options, next(run.parser.parameters()).device
         visual = (options.visual_width // options.visual_frames, *[options.motion_width] * (options.motion_width > 0))
         given = {"heads": options.num_heads, "feedforward_width": options.feedforward_width}

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from tests.helpers.golden_coleaf import anchor, references, theirs
-from tests.helpers.golden_methods import Golden
+from tests.helpers.golden_methods import Golden, golden_batch
 from tests.helpers.toy_features import TINY, toy_clip_set
-from valor.data.clips import Batch
 from valor.parsers.build import build_parser
 from valor.parsers.published import METHOD_NAMES
 from valor.training.methods import coleaf
@@ -53,15 +52,7 @@ def test_a_step_of_all_three(shared, dtype, epoch, monkeypatch):
     golden = _golden(shared)
     tags = golden.tensor("label", dtype)
     features = [golden.feature(kind, "cln", len(tags), dtype, how="laid") for kind in ("vggish", "res152", "r2plus1d")]
-    batch = Batch(
-        clip_ids=tuple(map(str, range(len(tags)))),
-        audio=features[0],
-        visual=features[1],
-        motion=features[2],
-        valid=None,
-        weak_labels=tags,
-        pseudo_labels=None,
-    )
+    batch = golden_batch(tags, features)
     parser, options, method = anchor(golden, dtype), RECIPES["coleaf"].fit, Coleaf(ColeafOptions())
     method.losing = LosingTags(torch.stack([golden.tensor("ratio_a"), golden.tensor("ratio_v")]), 0.9)
     method.losing.begin(epoch - 1, 1)

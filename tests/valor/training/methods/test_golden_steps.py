@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.helpers.golden_methods import UWAV_NAMES, Golden, largest
+from tests.helpers.golden_methods import UWAV_NAMES, Golden, golden_batch, largest
 from valor.data.clips import Batch
 from valor.eval.curves import lowest_best_cut
 from valor.eval.decide import CMPAE_VISUAL_GATES
@@ -87,15 +87,7 @@ def batch_of(golden: Golden, kinds: tuple[str, ...], tag: str, dtype: torch.dtyp
     tags = golden.tensor("label" if "label" in golden else "weak", dtype)
     features = [golden.feature(kind, tag, len(tags), dtype, how=how) for kind in kinds]
     features += [None] * (3 - len(kinds))
-    return Batch(
-        clip_ids=tuple(map(str, range(len(tags)))),
-        audio=features[0],
-        visual=features[1],
-        motion=features[2],
-        valid=None,
-        weak_labels=tags,
-        pseudo_labels=labels.get("pseudo_labels"),
-    )
+    return golden_batch(tags, features, labels.get("pseudo_labels"))
 
 
 CLASSIC = ("vggish", "res152", "r2plus1d")

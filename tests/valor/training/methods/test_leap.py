@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 from tests.helpers.golden_leap import theirs
-from tests.helpers.golden_methods import Golden, largest, weight
+from tests.helpers.golden_methods import Golden, golden_batch, largest, weight
 from tests.helpers.golden_recipe import uniform
 from tests.helpers.toy_features import TINY, toy_clip_set
-from valor.data.clips import Batch
 from valor.parsers.build import build_parser
 from valor.parsers.leap import LabelDecoder, Pyramid, QueryLayer
 from valor.training.checkpoint import read_checkpoint
@@ -138,15 +137,7 @@ def test_network_losses_and_step(shared, dtype):
         found |= {f"label_{name}": output.queries[:, number] for number, name in enumerate("av")}
     for key, tensor in found.items():
         assert largest(tensor, golden[f"{out}__{key}"]) < tolerance, key
-    batch = Batch(
-        clip_ids=tuple(map(str, range(len(tags)))),
-        audio=features[0],
-        visual=features[1],
-        motion=features[2],
-        valid=None,
-        weak_labels=tags,
-        pseudo_labels=golden.both("labels", dtype),
-    )
+    batch = golden_batch(tags, features, golden.both("labels", dtype))
     options = RECIPES["leap"].fit
     before = {name: held.detach().clone() for name, held in parser.named_parameters()}
     step = train_step(parser, batch, build_optimiser(parser, options), options, Methods(own=(Leap(LeapOptions()),)))

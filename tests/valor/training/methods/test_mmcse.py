@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from tests.helpers.golden_class_wise import LAYER, Published, as_published, fill
-from tests.helpers.golden_methods import Golden, largest
+from tests.helpers.golden_methods import Golden, golden_batch, largest
 from tests.helpers.toy_features import TINY, toy_clip_set
-from valor.data.clips import Batch
 from valor.parsers.build import build_parser
 from valor.parsers.class_wise import ClassEncoder, ClassLayer, ClipMean, MappedAttention
 from valor.parsers.options import ParserOptions
@@ -99,15 +98,7 @@ def test_network_losses_and_step(shared, name, dtype):
     parser = parser.to(dtype)
     tags = golden.tensor("label", dtype)
     features = [golden.feature(kind, name, len(tags), dtype) for kind in kinds]
-    batch = Batch(
-        clip_ids=tuple(map(str, range(len(tags)))),
-        audio=features[0],
-        visual=features[1],
-        motion=features[2],
-        valid=None,
-        weak_labels=tags,
-        pseudo_labels=golden.both("labels", dtype),
-    )
+    batch = golden_batch(tags, features, golden.both("labels", dtype))
     output = parser(*features)
     found = {
         "global_prob": output.clip_probs,
