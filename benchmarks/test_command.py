@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import processor
-from valor.data.feature_files import FEATURE_FILES, SEGMENTS
-from valor.data.packed import PackedCard, write_packed
+from valor.data.features.feature_files import FEATURE_FILES, SEGMENTS
+from valor.data.features.packed import PackedCard, write_packed
 from valor.data.tables import Split, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world.render import write_tables

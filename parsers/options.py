@@ -271,27 +271,27 @@ def _elu_stem(options: ParserOptions) -> "nn.Module":
 
 
 def _for_against(options: ParserOptions) -> "nn.Module":
-    from .nrep import ForAgainstParser
+    from .networks.nrep import ForAgainstParser
 
     parts = (STEMS[options.stem](options), _hybrid(options), options.hidden_width, options.num_classes)
     return ForAgainstParser(*parts, visual_dropout=options.visual_dropout, options=options)
 
 
 def _presence(options: ParserOptions) -> "nn.Module":
-    from .cmpae import PresenceParser
+    from .networks.cmpae import PresenceParser
 
     parts = (STEMS[options.stem](options), _hybrid(options), options.hidden_width, options.num_classes)
     return PresenceParser(*parts, visual_dropout=options.visual_dropout, options=options)
 
 
 def _class_wise(options: ParserOptions) -> "nn.Module":
-    from .class_wise import ClassWiseParser
+    from .networks.class_wise import ClassWiseParser
 
     return ClassWiseParser(STEMS[options.stem](options), options.hidden_width, options.num_classes, options)
 
 
 def _label_queries(options: ParserOptions) -> "nn.Module":
-    from .leap import LabelQueryParser
+    from .networks.leap import LabelQueryParser
 
     return LabelQueryParser(STEMS[options.stem](options), options)
 

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.datasets import dataset_of
+from valor.data.datasets.dataset import dataset_of
 
 NEEDED = (
     "torch",
@@ -172,7 +172,7 @@ def _data(folder: Path) -> list[Finding]:
 
 def _features(folder: Path) -> list[Finding]:
     try:
-        from valor.data.feature_files import FEATURE_FILES
+        from valor.data.features.feature_files import FEATURE_FILES
     except (ImportError, OSError, RuntimeError) as error:
         return [Finding("note", "features", f"cannot be looked at: {error}")]
     found = []

@@ -15,7 +15,7 @@ from valor.video.parse import parse as parse  # the eighth verb
 if TYPE_CHECKING:
     import numpy as np
 
-    from valor.data.datasets import DataSet
+    from valor.data.datasets.dataset import DataSet
     from valor.data.predictions import Predictions
     from valor.eval.decide import PostProcessing
     from valor.eval.scores import Scores
@@ -56,7 +56,7 @@ def harvest(
     Returns:
         A row for each clip with its status; `to_frame()` lists them.
     """
-    from valor.data.datasets import grid_of, vocabulary_of
+    from valor.data.datasets.dataset import grid_of, vocabulary_of
     from valor.data.tables import read_manifest
     from valor.data.vocabulary import class_names
     from valor.label_harvest import harvest as stage
@@ -119,7 +119,7 @@ def train(
     Returns:
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
-    from valor.data.datasets import chosen_dataset
+    from valor.data.datasets.dataset import chosen_dataset
     from valor.label_harvest.places.place import place_of
     from valor.training.options import TrainOptions
     from valor.training.recipes import Recipe, find_recipe, for_classes, override
@@ -160,7 +160,7 @@ def predict(
     Returns:
         Probabilities [N, T, M, C]; `to_frame()` lists the events of the usual decision.
     """
-    from valor.data.datasets import chosen_dataset
+    from valor.data.datasets.dataset import chosen_dataset
     from valor.label_harvest.places.place import place_of
     from valor.training.run import predict_run
 
@@ -202,7 +202,7 @@ def score(
 
     if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
         return scorer.score(np.asarray(predictions), np.asarray(truth))
-    from valor.data.datasets import chosen_dataset
+    from valor.data.datasets.dataset import chosen_dataset
     from valor.data.prediction_files import read_any_predictions
     from valor.data.predictions import Predictions, score_predictions
     from valor.data.tables import LLP_SEGMENTS

@@ -8,8 +8,8 @@ from tests.helpers.golden_methods import Golden, largest
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PRESETS, PostProcessing, decide, preset
 from valor.eval.scores import FIGURES, LEVELS, score
-from valor.parsers.cmpae import TOLD
 from valor.parsers.evidence import belief
+from valor.parsers.networks.cmpae import TOLD
 from valor.scoring.calibrate import table_gates
 
 

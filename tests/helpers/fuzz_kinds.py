@@ -23,12 +23,12 @@ from tests.helpers.fuzz_worlds import (
 from tests.helpers.toy_ave import write_ave_world
 from tests.helpers.toy_unav import write_unav_world
 from tests.helpers.typed import typed
-from valor.data.archives import unpack
-from valor.data.ave_features import read_ave_features
-from valor.data.datasets import AVE as AVE_DATA
-from valor.data.datasets import dataset_of
+from valor.data.datasets.ave_features import read_ave_features
+from valor.data.datasets.dataset import AVE as AVE_DATA
+from valor.data.datasets.dataset import dataset_of
+from valor.data.features.archives import unpack
+from valor.data.features.packed import read_packed
 from valor.data.label_file import read_label_facts, read_pseudo_labels
-from valor.data.packed import read_packed
 from valor.data.prediction_files import read_any_predictions
 from valor.data.thresholds import read_calibration
 from valor.eval.scores import TenScores

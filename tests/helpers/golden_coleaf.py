@@ -3,8 +3,8 @@
 import torch
 
 from valor.parsers.build import build_parser
-from valor.parsers.coleaf import ReferenceNet
 from valor.parsers.hybrid import HybridParser
+from valor.parsers.networks.coleaf import ReferenceNet
 from valor.parsers.options import ParserOptions
 from valor.parsers.published import METHOD_NAMES, published_name
 

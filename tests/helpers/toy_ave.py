@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.ave import AVE_NAMES
-from valor.data.datasets import AVE
+from valor.data.datasets.ave import AVE_NAMES
+from valor.data.datasets.dataset import AVE
 from valor.data.predictions import Predictions, write_predictions
 from valor.data.vocabulary import LLP_CLASSES
 from valor.demo.world.render import render_clip

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.helpers.toy_line import NAMES, SPLITS
-from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.tables import write_weak_table
 from valor.label_harvest.store.manifest import media_id
 

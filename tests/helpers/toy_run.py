@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.label_file import write_pseudo_labels
 from valor.data.tables import write_event_table, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.datasets import UNAV
+from valor.data.datasets.dataset import UNAV
+from valor.data.datasets.unav import UNAV_FILE, UNAV_NAMES
 from valor.data.predictions import Predictions, write_predictions
-from valor.data.unav import UNAV_FILE, UNAV_NAMES
 
 DOG, CAT = "dog barking", "cat meowing"
 

@@ -16,7 +16,7 @@ from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_harvest import GRID, IN_PROCESSES, OPTIONS, digests, some_of, toy_harvest, toy_teachers
 from tests.helpers.typed import typed
 from valor.data.clips import read_clip_set
-from valor.data.feature_options import FeatureOptions
+from valor.data.features.feature_options import FeatureOptions
 from valor.data.label_file import read_pseudo_labels
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, class_names

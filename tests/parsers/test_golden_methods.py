@@ -12,15 +12,15 @@ from tests.helpers.golden_methods import Golden, largest, weight
 from tests.helpers.golden_recipe import uniform
 from valor.parsers.build import build_parser
 from valor.parsers.evidence import belief, doubt, expected_prob, mutual_loss, pair_loss
-from valor.parsers.generator import (
+from valor.parsers.hybrid import HybridParser
+from valor.parsers.losses import choice_loss, similarities
+from valor.parsers.networks.generator import (
     AUDIO_SCALE,
     VISUAL_SCALE,
     Generator,
     from_published_generator,
     generator_loss,
 )
-from valor.parsers.hybrid import HybridParser
-from valor.parsers.losses import choice_loss, similarities
 from valor.parsers.options import ParserOptions
 from valor.parsers.published import METHOD_NAMES
 

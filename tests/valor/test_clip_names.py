@@ -10,7 +10,7 @@ from tests.helpers.toy import write_toy_world
 from tests.helpers.toy_harvest import CLASSES as HARVESTED
 from tests.helpers.toy_harvest import GRID, digests, manifest_of, toy_harvest
 from tests.helpers.toy_viewer import CLASSES, parse_record, write_parse
-from valor.data.feature_files import read_feature_files
+from valor.data.features.feature_files import read_feature_files
 from valor.data.label_file import PseudoLabels
 from valor.data.lint import lint_folder
 from valor.data.prediction_files import (

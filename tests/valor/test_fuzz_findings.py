@@ -14,14 +14,14 @@ from tests.helpers.fuzz_worlds import NAMES, write_store, write_world
 from tests.helpers.toy_parse import toy_parse
 from tests.helpers.typed import typed
 from valor.cli.terminal import brief
-from valor.data.archives import unpack
-from valor.data.datasets import dataset_of
+from valor.data.datasets.dataset import dataset_of
+from valor.data.features.archives import unpack
+from valor.data.features.published_files import export_labels
 from valor.data.label_file import PseudoLabels, read_label_facts, read_pseudo_labels
 from valor.data.parse_file import read_parse, write_parse
 from valor.data.prediction_files import read_any_predictions, read_prediction_tables
 from valor.data.predictions import Predictions, read_predictions, score_predictions, write_predictions
 from valor.data.provenance import Provenance, of_folder
-from valor.data.published_files import export_labels
 from valor.data.tables import Split, read_event_table, read_weak_table
 from valor.data.thresholds import read_calibration, read_thresholds
 from valor.data.vocabulary import read_class_names, read_vocabulary

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from valor.data.fetch_options import FetchOptions
+from valor.data.features.fetch_options import FetchOptions
 
 from .command import DONE, Commands, new_command
 from .options import Fields, Parser, typed_words
@@ -41,7 +41,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.download import asked_offline, download_annotations, download_from_hub
+    from valor.data.features.download import asked_offline, download_annotations, download_from_hub
 
     options = FETCH.read(cli, offline=cli.offline or asked_offline(), progress=not cli.quiet)
     if cli.what == "annotations":

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from valor.data.datasets import dataset_of
+from valor.data.datasets.dataset import dataset_of
 
 from .command import DONE, Commands, new_command
 from .import_ import KINDS_HELP
@@ -43,7 +43,7 @@ def run(cli: argparse.Namespace) -> int:
 
 
 def _features(cli: argparse.Namespace) -> int:
-    from valor.data.published_files import export_features, exportable
+    from valor.data.features.published_files import export_features, exportable
 
     kinds = (cli.kinds or KINDS_HELP).split(",")
     splits = cli.splits.split(",") if cli.splits else dataset_of(cli.source).splits
@@ -55,9 +55,9 @@ def _features(cli: argparse.Namespace) -> int:
 
 
 def _labels(cli: argparse.Namespace) -> int:
+    from valor.data.features.published_files import export_labels
     from valor.data.label_file import read_pseudo_labels
     from valor.data.provenance import of_labels, pass_mark
-    from valor.data.published_files import export_labels
 
     provenance = of_labels(cli.source)
     if provenance.random_teachers:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valor.data.datasets import dataset_of
-from valor.data.feature_options import FEATURE_KINDS, PACKED, PRECISIONS
+from valor.data.datasets.dataset import dataset_of
+from valor.data.features.feature_options import FEATURE_KINDS, PACKED, PRECISIONS
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.parsers.options import NORM_ORDERS, ParserOptions
 
@@ -75,7 +75,7 @@ def run(cli: argparse.Namespace) -> int:
 
 
 def _features(cli: argparse.Namespace) -> int:
-    from valor.data.published_files import (
+    from valor.data.features.published_files import (
         coverage_table,
         feature_coverage,
         files_of_no_clip,
@@ -106,7 +106,7 @@ def _features(cli: argparse.Namespace) -> int:
 
 
 def _labels(cli: argparse.Namespace) -> int:
-    from valor.data.published_files import coverage_table, import_labels
+    from valor.data.features.published_files import coverage_table, import_labels
 
     out = cli.out or cli.source
     labels, coverage = import_labels(

@@ -121,7 +121,7 @@ def _say_export(cli: argparse.Namespace, report: "LabelReport") -> None:
     """Say what was written of the published layout and what it lacks."""
     if report.exported is None or report.plan is None:
         return
-    from valor.data.published_files import unlike_published
+    from valor.data.features.published_files import unlike_published
 
     counted, features = report.exported
     say(f"{counted:,} files of labels in {', '.join(report.plan.labels)}")

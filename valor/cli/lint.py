@@ -4,7 +4,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from valor.data.datasets import dataset_of
+from valor.data.datasets.dataset import dataset_of
 from valor.data.lint import lint_folder, to_text
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command

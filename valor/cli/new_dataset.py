@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from valor.data.new_dataset import GROUPED_BY, NewDataSet, NewDataSetOptions, make_dataset
+from valor.data.datasets.new_dataset import GROUPED_BY, NewDataSet, NewDataSetOptions, make_dataset
 
 from .command import DONE, Commands, new_command
 from .options import Fields, Option, Parser

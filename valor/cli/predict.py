@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from valor.data.datasets import dataset_of
+from valor.data.datasets.dataset import dataset_of
 
 from .command import DONE, Commands, new_command
 from .options import Parser, any_place

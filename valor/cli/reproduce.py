@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from valor.data.datasets import DATASETS, dataset_of
-from valor.data.fetch_options import FetchOptions
+from valor.data.datasets.dataset import DATASETS, dataset_of
+from valor.data.features.fetch_options import FetchOptions
 from valor.experiments.options import AVE_ROWS, HARVESTED_ROWS, ROWS, UNAV_ROWS, SimulationOptions, dataset_of_row
 from valor.training.options import TrainOptions
 from valor.training.recipes import find_recipe, for_classes, override
@@ -72,7 +72,7 @@ def run(cli: argparse.Namespace) -> int:
         recipe = for_classes(recipe, cli.row, len(dataset_of(cli.data).names))
     recipe = override(recipe, cli.changes)
     options = TRAIN.read(cli, progress=not cli.quiet)
-    from valor.data.download import asked_offline
+    from valor.data.features.download import asked_offline
     from valor.data.provenance import Provenance
     from valor.experiments.reproduce import fetch_parts, prepare, reproduce, write_reproduction
     from valor.scoring.layout import to_text

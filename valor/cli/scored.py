@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valor.data.datasets import dataset_of
+from valor.data.datasets.dataset import dataset_of
 from valor.data.names import named_source
 from valor.data.prediction_files import parse_files, read_any_predictions
 from valor.data.predictions import Predictions, gate_of

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from valor.data.datasets import dataset_of
+from valor.data.datasets.dataset import dataset_of
 from valor.training.methods.methods import METHODS
 from valor.training.options import TRACKERS, TrainOptions
 from valor.training.recipes import RECIPES, find_recipe, for_classes, override

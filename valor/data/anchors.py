@@ -14,8 +14,8 @@ from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
 from valor.label_harvest.store.store import read_store, store_manifest
 
+from .datasets.unav import ceiling_detections
 from .tables import Split
-from .unav import ceiling_detections
 
 OWN_CLASS = "its own class copied"
 """The anchor that is of one system."""

@@ -1,8 +1,8 @@
 """A split with its features and labels as whole tensors: what a parser is trained on, and what it parses.
 
-`valor.data.feature_files` reads the published per-clip files, `valor.data.packed` what `valor import` made of them, and
-`valor.label_harvest.store.store` the evidence of a harvest. All end here, on the segment grid, and only clips whose
-parts are all there get through.
+`valor.data.features` reads the published per-clip files (feature_files.py) and what `valor import` made of them
+(packed.py), and `valor.label_harvest.store.store` the evidence of a harvest. All end here, on the segment grid, and
+only clips whose parts are all there get through.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
 from valor.parsers.folding import fold_clap_map, lay_clap_map
 
-from .ave_features import read_ave_features, read_background
-from .feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
-from .feature_options import AVE_KINDS, STREAMS, FeatureOptions, evidence_in
+from .datasets.ave_features import read_ave_features, read_background
+from .features.feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
+from .features.feature_options import AVE_KINDS, STREAMS, FeatureOptions, evidence_in
+from .features.packed import is_packed, read_packed_features
 from .label_file import FILE_NAME, read_label_facts, read_pseudo_labels
-from .packed import is_packed, read_packed_features
 from .tables import Split
 
 _LOG = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from pathlib import Path
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
 
-from .datasets import LLP, DataSet
+from .datasets.dataset import LLP, DataSet
 from .names import name_splitter
 from .tables import (
     EVENT_COLUMNS,

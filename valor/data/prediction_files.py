@@ -68,7 +68,7 @@ from valor.label_harvest.strict_json import (
     loads,
 )
 
-from .detection_file import RESULTS, detections_in
+from .datasets.detection_file import RESULTS, detections_in
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance

@@ -21,7 +21,7 @@ from valor.label_harvest.disk import file_sha256, replaced, write_json
 from valor.label_harvest.places.place import Place, stands
 from valor.label_harvest.store.store import store_manifest
 
-from .feature_options import AVE_KINDS, FeatureOptions, evidence_in
+from .features.feature_options import AVE_KINDS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts
 from .tables import Split
 
@@ -119,8 +119,8 @@ def of_features(
     Raises:
         ValueError: As in `of_labels`, where the kinds are those exported with labels.
     """
-    from .feature_files import FEATURE_FILES  # needs torch, which whoever asks for features has
-    from .packed import is_packed, read_packed_card
+    from .features.feature_files import FEATURE_FILES  # needs torch, which whoever asks for features has
+    from .features.packed import is_packed, read_packed_card
 
     kinds = {kind for kind in (features.audio, features.visual, features.motion) if kind}
     found = of_folder(data)
@@ -172,7 +172,7 @@ def describe_data(
 
 def describe_labels(labels: Path) -> dict[str, Any]:
     """Say who made the pseudo labels of a folder: teachers and thresholds where `labels.json` tells them."""
-    from .feature_files import LABEL_FOLDERS  # needs torch
+    from .features.feature_files import LABEL_FOLDERS  # needs torch
 
     file = labels / FILE_NAME if labels.is_dir() else labels
     if not file.is_file():
@@ -186,8 +186,8 @@ def describe_labels(labels: Path) -> dict[str, Any]:
 
 def _features(kind: str, data: Path, splits: Sequence[Split], evidence: Place) -> dict[str, Any]:
     """Where one kind is read from; the same choice as in `valor.data.clips`."""
-    from .feature_files import FEATURE_FILES
-    from .packed import is_packed, read_packed_card
+    from .features.feature_files import FEATURE_FILES
+    from .features.packed import is_packed, read_packed_card
 
     if "." in kind:
         manifest = store_manifest(evidence)

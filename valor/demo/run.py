@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.datasets import LLP
+from valor.data.datasets.dataset import LLP
 from valor.data.predictions import (
     Predictions,
     read_predictions,

@@ -21,8 +21,8 @@ from statistics import fmean
 
 import numpy as np
 
-from valor.data.datasets import LLP
-from valor.data.feature_files import read_label_files
+from valor.data.datasets.dataset import LLP
+from valor.data.features.feature_files import read_label_files
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions, score_predictions

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets import LLP, ROLES, DataSet, dataset_of
-from valor.data.download import CLASSIC_FEATURES
-from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
-from valor.data.feature_options import STREAMS, FeatureOptions
+from valor.data.datasets.dataset import LLP, ROLES, DataSet, dataset_of
+from valor.data.features.download import CLASSIC_FEATURES
+from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
+from valor.data.features.feature_options import STREAMS, FeatureOptions
+from valor.data.features.packed import is_packed, read_packed_card
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
-from valor.data.packed import is_packed, read_packed_card
 from valor.data.tables import Split
 from valor.label_harvest.store.manifest import media_id
 from valor.training.recipes import Recipe

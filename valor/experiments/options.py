@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from valor.data.datasets import AVE, LLP, UNAV, DataSet
-from valor.data.feature_options import PRECISIONS
+from valor.data.datasets.dataset import AVE, LLP, UNAV, DataSet
+from valor.data.features.feature_options import PRECISIONS
 from valor.data.provenance import MARK
 
 from .rows import GROUPS, rows_of

@@ -20,13 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets import LLP, ROLES, UNAV, DataSet, dataset_of
-from valor.data.download import download_annotations, download_from_hub
-from valor.data.fetch_options import FetchOptions
-from valor.data.packed import is_packed
+from valor.data.datasets.dataset import LLP, ROLES, UNAV, DataSet, dataset_of
+from valor.data.features.download import download_annotations, download_from_hub
+from valor.data.features.fetch_options import FetchOptions
+from valor.data.features.packed import is_packed
+from valor.data.features.published_files import import_features
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.provenance import MARK, Provenance, of_features, of_labels
-from valor.data.published_files import import_features
 from valor.data.score_file import write_scores_json
 from valor.data.tables import Split
 from valor.eval.decide import PRESETS

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.data.datasets import AVE, LLP, UNAV, DataSet
-from valor.data.feature_files import FEATURE_FILES, SEGMENTS
+from valor.data.datasets.dataset import AVE, LLP, UNAV, DataSet
+from valor.data.features.feature_files import FEATURE_FILES, SEGMENTS
+from valor.data.features.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, write_label_facts, write_pseudo_labels
-from valor.data.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.provenance import MARK, MARK_FILE, write_mark
 from valor.data.tables import (
     Split,

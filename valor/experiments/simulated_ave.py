@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.ave import ANNOTATIONS, AVE_NAMES, AVE_SECONDS, AveRow, read_split_rows
-from valor.data.datasets import AVE, DATASET_FILE
+from valor.data.datasets.ave import ANNOTATIONS, AVE_NAMES, AVE_SECONDS, AveRow, read_split_rows
+from valor.data.datasets.dataset import AVE, DATASET_FILE
 from valor.label_harvest.disk import replaced
 
 from .options import SimulationOptions

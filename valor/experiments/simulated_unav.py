@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from valor.data.datasets import DATASET_FILE, DataSet
+from valor.data.datasets.dataset import DATASET_FILE, DataSet
+from valor.data.datasets.unav import UNAV_FILE, UNAV_NAMES
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, write_label_facts, write_pseudo_labels
 from valor.data.provenance import MARK
 from valor.data.tables import Split
-from valor.data.unav import UNAV_FILE, UNAV_NAMES
 from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.media.clip import WHOLE
 from valor.label_harvest.places.place import Place

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valor.data.datasets import dataset_of, vocabulary_of_store
+from valor.data.datasets.dataset import dataset_of, vocabulary_of_store
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, UNDER_WAY, PseudoLabels, read_pseudo_labels, write_label_facts
 from valor.data.names import join_names
 from valor.data.tables import Split
@@ -36,7 +36,7 @@ from .quality import QUALITY_FILE, LabelQuality, draw_label_classes, label_quali
 if TYPE_CHECKING:
     import pandas as pd
 
-    from valor.data.published_files import ExportedFeatures, ExportPlan
+    from valor.data.features.published_files import ExportedFeatures, ExportPlan
 
 FILES, FOLDERS = "files", "exported"
 """Keys of `labels.json`: names of the files beside it, and the folders of the published layout that were written."""
@@ -224,7 +224,7 @@ def _plan(store: EvidenceStore, labels: PseudoLabels, options: LabelOptions) -> 
     """What is exported; clips that go by one file name are refused now."""
     if not options.export:
         return None
-    from valor.data.published_files import file_names, plan_export
+    from valor.data.features.published_files import file_names, plan_export
 
     file_names(labels.clip_ids)
     return plan_export(store, labels, folded=options.folded)
@@ -232,7 +232,7 @@ def _plan(store: EvidenceStore, labels: PseudoLabels, options: LabelOptions) -> 
 
 def _export(out: Path, store: Place, report: LabelReport, plan: "ExportPlan", *, progress: bool) -> LabelReport:
     """Write the published layout."""
-    from valor.data.published_files import export_store
+    from valor.data.features.published_files import export_store
 
     return replace(report, exported=export_store(out, store, report.labels, plan, progress=progress), plan=plan)
 

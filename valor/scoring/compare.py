@@ -16,7 +16,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.data.anchors import OWN_CLASS, ZERO_SHOT
-from valor.data.datasets import DATASETS, dataset_of
+from valor.data.datasets.dataset import DATASETS, dataset_of
 from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.data.score_file import read_scores_json

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from valor.data.datasets import LLP, DataSet
+from valor.data.datasets.dataset import LLP, DataSet
 from valor.eval.scores import FIGURES, LEVELS
 from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 

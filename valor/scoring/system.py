@@ -13,9 +13,9 @@ import pandas as pd
 
 from valor.data import anchors
 from valor.data.anchors import known_classes
+from valor.data.datasets.unav import ceilings
 from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions, told_segments
 from valor.data.tables import Split
-from valor.data.unav import ceilings
 from valor.eval.average_precision import event_precision, segment_precision
 from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, scores_at_overlaps
 from valor.eval.counts import with_audio_visual

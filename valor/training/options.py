@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from valor.data.datasets import DataSet
+from valor.data.datasets.dataset import DataSet
 from valor.eval.scores import FIGURES, LEVELS
 from valor.label_harvest.places.place import Place
 

@@ -8,7 +8,7 @@ The file is an ordinary Python module. It may hold any of these dicts, and what 
     STEMS       valor.parsers.options               name -> function of ParserOptions
     NETWORKS    valor.parsers.options               name -> function of ParserOptions
     TEACHERS    label_harvest.teachers.build        name -> (role, function of the prompts)
-    DATASETS    valor.data.datasets                 name -> DataSet
+    DATASETS    valor.data.datasets.dataset                 name -> DataSet
     RECIPES     valor.training.recipes              name -> Recipe
 
 A name that is taken is refused, and then nothing of the file is added. docs/extend.md has an example of each.
@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets import DATASETS, DataSet
+from valor.data.datasets.dataset import DATASETS, DataSet
 from valor.data.own_files import LOADED, OwnFile, run_file
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.label_harvest.teachers.teacher import ROLES

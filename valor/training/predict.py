@@ -3,7 +3,7 @@
 import torch
 
 from valor.data.clips import ClipSet
-from valor.data.feature_files import listed
+from valor.data.features.feature_files import listed
 from valor.data.predictions import Predictions
 from valor.parsers.hybrid import HybridParser
 

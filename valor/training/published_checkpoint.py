@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from valor.data.feature_files import FEATURE_FILES
-from valor.data.feature_options import FeatureOptions
+from valor.data.features.feature_files import FEATURE_FILES
+from valor.data.features.feature_options import FeatureOptions
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.teachers.weights import load_exactly, read_state
 from valor.parsers.build import build_parser, options_of

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.feature_options import FeatureOptions
+from valor.data.features.feature_options import FeatureOptions
 from valor.data.own_files import note_own
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.strict_json import loads

@@ -16,8 +16,8 @@ import torch
 
 from valor.data.anchors import zero_shot_classes
 from valor.data.clips import ClipSet, read_clip_set, with_background
-from valor.data.datasets import DataSet, chosen_dataset
-from valor.data.feature_options import FeatureOptions
+from valor.data.datasets.dataset import DataSet, chosen_dataset
+from valor.data.features.feature_options import FeatureOptions
 from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from valor.data.clips import ClipSet
-from valor.data.feature_options import FeatureOptions
+from valor.data.features.feature_options import FeatureOptions
 from valor.data.parse_file import FloatArray
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.disk import file_sha256

@@ -39,7 +39,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from valor.data.datasets import write_description
+from valor.data.datasets.dataset import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.names import named_source
 from valor.data.predictions import Predictions, write_predictions

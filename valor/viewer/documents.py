@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from valor.data.datasets import LLP, DataSet
+from valor.data.datasets.dataset import LLP, DataSet
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.scores import PER_CLIP, score
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from valor.data.datasets import LLP, DataSet, dataset_of
+from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.names import named_source
 from valor.data.parse_file import Parse, read_parse

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.toy_ave import ROWS, write_ave, write_guess
 from tests.helpers.typed import typed
-from valor.data.datasets import AVE
+from valor.data.datasets.dataset import AVE
 from valor.data.score_file import read_scores_json, write_scores_json
 from valor.eval.scores import FIGURES, LEVELS
 from valor.scoring.compare import compare

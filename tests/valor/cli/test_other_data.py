@@ -11,7 +11,7 @@ from tests.helpers.toy import ToySound, write_toy_clip
 from tests.helpers.typed import typed
 from tests.valor.training.test_own import BLOCKS
 from valor import verbs
-from valor.data.datasets import DATASETS, LLP, dataset_of
+from valor.data.datasets.dataset import DATASETS, LLP, dataset_of
 from valor.data.label_file import read_pseudo_labels
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions
@@ -234,7 +234,7 @@ def test_what_is_of_llp_alone_refuses_it(birds, tmp_path):
 OWN = """
 import numpy as np
 from pathlib import Path
-from valor.data.datasets import DataSet
+from valor.data.datasets.dataset import DataSet
 from valor.data.tables import Layout, Split
 from valor.data.vocabulary import named_classes
 

@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.toy_ave import write_ave
 from valor.data.anchors import OWN_CLASS, ZERO_SHOT, anchor_scores, known_classes, zero_shot_classes
-from valor.data.datasets import AVE, LLP
+from valor.data.datasets.dataset import AVE, LLP
 from valor.eval.metrics import Judged
 from valor.label_harvest.store.shards import ShardRow, write_shard
 from valor.label_harvest.store.share import write_lock

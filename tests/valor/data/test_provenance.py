@@ -11,9 +11,9 @@ import torch
 
 from tests.helpers.toy_run import NAMES, SMALL, SPLITS, write_labels, write_tables, write_toy_store
 from tests.helpers.typed import typed
-from valor.data.feature_options import FeatureOptions
+from valor.data.features.feature_options import FeatureOptions
+from valor.data.features.packed import PackedCard, write_packed
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
-from valor.data.packed import PackedCard, write_packed
 from valor.data.predictions import read_predictions
 from valor.data.provenance import (
     Provenance,

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from valor.data.feature_files import FEATURE_FILES, LABEL_FOLDERS
-from valor.data.feature_options import FeatureOptions
+from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS
+from valor.data.features.feature_options import FeatureOptions
 from valor.data.label_file import FILE_NAME
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names

@@ -7,10 +7,10 @@ import pytest
 
 import valor.experiments.reproduce
 from tests.helpers.typed import typed
-from valor.data.download import Downloaded, FetchOptions
-from valor.data.feature_files import FEATURE_FILES
+from valor.data.features.download import Downloaded, FetchOptions
+from valor.data.features.feature_files import FEATURE_FILES
+from valor.data.features.packed import read_packed, read_packed_card
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
-from valor.data.packed import read_packed, read_packed_card
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.scores import FIGURES, LEVELS

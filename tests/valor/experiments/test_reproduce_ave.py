@@ -7,7 +7,7 @@ import pytest
 from tests.helpers.toy_ave import write_ave
 from tests.helpers.typed import typed
 from valor.data.clips import read_clip_set
-from valor.data.datasets import AVE, dataset_of
+from valor.data.datasets.dataset import AVE, dataset_of
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.experiments.missing import prepare_harvested, without_store
 from valor.experiments.options import AVE_ROWS, SimulationOptions

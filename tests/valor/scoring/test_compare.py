@@ -12,7 +12,7 @@ from fnmatch import fnmatch
 import pytest
 
 from tests.conftest import ROOT
-from valor.data.datasets import DATASETS, LLP
+from valor.data.datasets.dataset import DATASETS, LLP
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.decide import PRESETS
@@ -84,7 +84,8 @@ def test_the_truths_are_those_of_llp(shared):
 
 
 def test_the_files_travel_with_the_package():
-    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["valor.data"]
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    data = setuptools["package-data"]["valor.data.datasets"]
     published = {dataset.published.name for dataset in DATASETS.values() if dataset.published}
     assert len(published) >= 3 and all(any(fnmatch(name, held) for held in data) for name in published)
 

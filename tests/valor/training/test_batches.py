@@ -9,9 +9,9 @@ import torch
 
 from tests.helpers.toy_features import CLASSES, SEGMENTS, TINY, toy_clip_set
 from valor.data.clips import ClipSet
+from valor.data.datasets.unav import UNAV_METRICS
 from valor.data.predictions import score_predictions
 from valor.data.tables import Split
-from valor.data.unav import UNAV_METRICS
 from valor.eval.decide import PostProcessing
 from valor.eval.detection import TrueEvents
 from valor.parsers.build import build_parser

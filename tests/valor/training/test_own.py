@@ -13,7 +13,7 @@ import valor
 from tests.conftest import ROOT
 from tests.helpers.toy_line import SPLITS, TABLES, write_tables, write_videos
 from tests.helpers.typed import typed
-from valor.data.datasets import DATASETS
+from valor.data.datasets.dataset import DATASETS
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions

@@ -27,7 +27,7 @@ from tests.helpers.toy_run import (
     write_toy_store,
 )
 from tests.helpers.typed import typed
-from valor.data.feature_files import FEATURE_FILES
+from valor.data.features.feature_files import FEATURE_FILES
 from valor.data.label_file import write_pseudo_labels
 from valor.data.tables import read_split
 from valor.parsers.attention import HybridLayer

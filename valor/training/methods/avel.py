@@ -1,4 +1,4 @@
-"""The network and the loss of 2018 that came with AVE: `valor.parsers.avel` on the seam of a method.
+"""The network and the loss of 2018 that came with AVE: `valor.parsers.networks.avel` on the seam of a method.
 
 What is marked is the likeliest of the classes and background in each second, so no clip probability gates it. Without
 `methods.supervised` it is trained on the tags of clips alone, by its highest second; with it on every second.
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from valor.eval.decide import PostProcessing
-    from valor.parsers.avel import AvelOutput
     from valor.parsers.hybrid import HybridParser
+    from valor.parsers.networks.avel import AvelOutput
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ class Avel(Method[AvelOptions]):
 
     def network(self, parser: HybridParser, class_names: tuple[str, ...]) -> HybridParser:
         """The network of 2018 in place of the one the options of the parser describe."""
-        from valor.parsers.avel import AvelParser
         from valor.parsers.build import options_of
+        from valor.parsers.networks.avel import AvelParser
 
         sizes = self.options
         return AvelParser(
@@ -83,7 +83,7 @@ class Avel(Method[AvelOptions]):
 
 def _soft_margin(charge: Charge) -> Tensor:
     """Of each second where there are labels of it, else of the clip."""
-    from valor.parsers.avel import soft_margin, with_background
+    from valor.parsers.networks.avel import soft_margin, with_background
 
     output = cast("AvelOutput", charge.output)
     if charge.pseudo_labels is None:

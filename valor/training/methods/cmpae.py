@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from valor.eval.decide import PostProcessing
-    from valor.parsers.cmpae import PresenceOutput
     from valor.parsers.hybrid import HybridParser
+    from valor.parsers.networks.cmpae import PresenceOutput
 
 PUBLISHED = "published"
 """The ratios of LLP that CMPAE and CoLeaF ship."""

@@ -2,7 +2,7 @@
 
 The anchor is CMPAE's network (`parser.network=presence`). In each step the reference networks step first, each with an
 Adam of its own, and are asked again. With P the smoothed tags a modality has kept (JoMoLD's rule, as in
-`methods.cmpae`), L the sum of `valor.parsers.coleaf.asymmetric_loss`, k the class tokens:
+`methods.cmpae`), L the sum of `valor.parsers.networks.coleaf.asymmetric_loss`, k the class tokens:
 
     audio     L(p, P) + 1.2 L(k, P);  from epoch 4  1/2 L(p, P) + .001 L(k, P) + 1/2 L(p, P where the anchor reaches .5)
     visual    L(p, P) + L(k, P);      from epoch 4  1/2 L(p, P) +              1/2 L(p, P where the anchor reaches .6)
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from valor.eval.decide import PostProcessing
     from valor.eval.metrics import Judged, Metric
-    from valor.parsers.coleaf import ReferenceNet, ReferenceOutput
     from valor.parsers.hybrid import HybridParser
+    from valor.parsers.networks.coleaf import ReferenceNet, ReferenceOutput
 
 FROM_TEACHING, FROM_ANCHOR = 2, 4
 """Epochs from which the anchor is taught, and the reference networks are held to what the anchor finds."""
@@ -91,7 +91,7 @@ class Coleaf(Method[ColeafOptions]):
         """Read the ratios, and make the reference networks."""
         import torch
 
-        from valor.parsers.coleaf import ReferenceNet
+        from valor.parsers.networks.coleaf import ReferenceNet
 
         classes = len(run.given.class_names)
         self.losing = losing_tags("coleaf", self.options.ratios, self.options.ratio_warmup, run)
@@ -207,7 +207,7 @@ class Coleaf(Method[ColeafOptions]):
 
 def reference_loss(told: ReferenceOutput, targets: Tensor, anchor: Tensor, modality: int, epoch: int) -> Tensor:
     """What a reference network is charged with in an epoch; targets and probabilities of the anchor float [B, C]."""
-    from valor.parsers.coleaf import asymmetric_loss
+    from valor.parsers.networks.coleaf import asymmetric_loss
 
     own, tokens = asymmetric_loss(told.probs, targets), asymmetric_loss(told.token_probs, targets)
     if epoch < FROM_ANCHOR:
@@ -228,7 +228,7 @@ def exclusive_mean(judged: Judged) -> float | None:
 def _together(
     modality: int, told: tuple[ReferenceOutput, ReferenceOutput], targets: Tensor
 ) -> Callable[[Charge], Tensor]:
-    from valor.parsers.coleaf import cooccurrence_loss, teacher_probs
+    from valor.parsers.networks.coleaf import cooccurrence_loss, teacher_probs
 
     def take(charge: Charge) -> Tensor:
         own = charge.output.modality_probs[:, modality]
@@ -238,8 +238,8 @@ def _together(
 
 
 def _alike(modality: int, told: tuple[ReferenceOutput, ReferenceOutput]) -> Callable[[Charge], Tensor]:
-    from valor.parsers.coleaf import event_weights
     from valor.parsers.losses import contrast_loss
+    from valor.parsers.networks.coleaf import event_weights
 
     def take(charge: Charge) -> Tensor:
         features = charge.output.features[:, :, modality]

@@ -28,7 +28,7 @@ from .method import Charge, Method, Plan, Run
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from valor.parsers.leap import LabelQueryParser
+    from valor.parsers.networks.leap import LabelQueryParser
 
 NETWORK = "label-queries"
 """What these losses are of."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from valor.data.clips import Batch, ClipSet
-    from valor.data.feature_options import FeatureOptions
+    from valor.data.features.feature_options import FeatureOptions
     from valor.eval.decide import PostProcessing
     from valor.eval.metrics import Metric
     from valor.eval.scores import Scores

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from valor.eval.decide import PostProcessing
-    from valor.parsers.class_wise import ClassWiseOutput
+    from valor.parsers.networks.class_wise import ClassWiseOutput
 
 NETWORK = "class-wise"
 """What these losses are of."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from valor.eval.decide import PostProcessing
     from valor.parsers.hybrid import HybridParser
-    from valor.parsers.nrep import ForAgainstOutput, TwoParsers
+    from valor.parsers.networks.nrep import ForAgainstOutput, TwoParsers
 
 _PAIR_LOSSES = ("softmax", "belief", "log")
 _KEPT = "audio."
@@ -100,7 +100,7 @@ class Nrep(Method[NrepOptions]):
 
     def network(self, parser: HybridParser, class_names: tuple[str, ...]) -> HybridParser:
         """Two of it, with the same weights."""
-        from valor.parsers.nrep import TwoParsers
+        from valor.parsers.networks.nrep import TwoParsers
 
         return TwoParsers([parser, copy.deepcopy(parser)], parser.options)
 

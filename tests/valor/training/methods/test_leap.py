@@ -14,7 +14,7 @@ from tests.helpers.golden_methods import Golden, golden_batch, largest, weight
 from tests.helpers.golden_recipe import uniform
 from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser
-from valor.parsers.leap import LabelDecoder, Pyramid, QueryLayer
+from valor.parsers.networks.leap import LabelDecoder, Pyramid, QueryLayer
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.leap import Leap, LeapOptions, likeness, likeness_target, read_vectors, similarity_loss
 from valor.training.methods.methods import Methods

@@ -12,7 +12,7 @@ from tests.helpers.golden_class_wise import LAYER, Published, as_published, fill
 from tests.helpers.golden_methods import Golden, golden_batch, largest
 from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser
-from valor.parsers.class_wise import ClassEncoder, ClassLayer, ClipMean, MappedAttention
+from valor.parsers.networks.class_wise import ClassEncoder, ClassLayer, ClipMean, MappedAttention
 from valor.parsers.options import ParserOptions
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.methods import Methods

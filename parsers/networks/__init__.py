@@ -1,0 +1,1 @@
+"""Whole networks of later methods and other tasks, a file each."""

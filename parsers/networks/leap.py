@@ -1,0 +1,219 @@
+"""LEAP's network: labels ask the seconds of each modality, behind an encoder of windows that widen.
+
+Shape legend as in `valor.parsers.hybrid`. A layer R lets queries gather from a source that is *not* normalised, and
+ends in a feed-forward block:
+
+    R(q, k):  q = q + att(LN q -> k);  q = q + FF(LN q)
+
+Encoder (MM-Pyramid), levels i = 0, 1, ..., each on the output of the one before, attention within 2^i seconds:
+
+    s = R(x, x);  c = R(x, other), one layer for both modalities;  m = sigmoid(W [s, c]) s + sigmoid(W' [s, c]) c
+    level = relu(conv1(relu(conv3(m, dilation 2^i))) + m)
+
+The levels of one second attend to one another and are added with weights sigmoid(Linear). Decoder, per modality:
+
+    q = q + att(LN q -> seconds);  score = head mean of q k / sqrt(width of a head);  q = q + FF(LN q)
+
+The score of a class in a second is that of the last layer, from a second attention call with the updated query without
+its norm; the probability of the clip is read off the query. Modalities do not exchange in the decoder.
+
+Source:
+    LEAP, ECCV 2024, and its code; encoder of MM-Pyramid, ACM MM 2022. That the last layer's attention is the answer is
+    a comment in the code. Layers that its module keeps as templates, and never runs, are not built.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..cpu.dropout import drop
+from ..cpu.products import Dense
+from ..hybrid import HybridParser, ParserOutput
+
+_FAR = -1e9
+"""What attention scores outside a window are."""
+_WEIGHTS_DROPOUT = 0.5
+"""Dropout of attention weights, in shares of that elsewhere: .1 of .2."""
+_DECODER_LAYERS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class LabelQueryOutput(ParserOutput):
+    """The answer, and the queries it was read off; `clip_probs` are those of the surer modality."""
+
+    queries: Tensor
+    """float [B, M, C, D], after the last layer."""
+
+
+class QueryLayer(nn.Module):
+    """R, see the top of this file."""
+
+    def __init__(self, width: int, num_heads: int, feedforward_width: int, dropout: float = 0.2) -> None:
+        """Make the projections, the feed-forward block and the two norms."""
+        super().__init__()
+        self.num_heads, self.dropout = num_heads, dropout
+        self.query, self.key, self.value, self.out = (Dense(width, width) for _ in range(4))
+        self.widen, self.narrow = Dense(width, feedforward_width), Dense(feedforward_width, width)
+        self.attention_norm, self.feedforward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, source: Tensor, near: Tensor | None = None) -> Tensor:
+        """Update queries float [..., T, D] from a source [..., S, D]; near bool [..., T, S], or None for all."""
+        return self.close(x + self.gathered(x, source, near))
+
+    def gathered(self, x: Tensor, source: Tensor, near: Tensor | None = None) -> Tensor:
+        """What the normalised queries gather."""
+        weights = self.scores(self.attention_norm(x), source, near).softmax(dim=-1)
+        weights = drop(weights, _WEIGHTS_DROPOUT * self.dropout, training=self.training)
+        found = (weights @ self._heads(self.value(source))).transpose(-2, -3).flatten(-2)
+        return self._drop(self.out(found))
+
+    def scores(self, x: Tensor, source: Tensor, near: Tensor | None = None) -> Tensor:
+        """Scaled products of queries and keys, float [..., H, T, S]."""
+        q, k = self._heads(self.query(x)), self._heads(self.key(source))
+        products: Tensor = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        return products if near is None else products.masked_fill(~near.unsqueeze(-3), _FAR)
+
+    def close(self, x: Tensor) -> Tensor:
+        """The feed-forward block."""
+        inner = self._drop(functional.relu(self.widen(self.feedforward_norm(x))))
+        return x + self._drop(self.narrow(inner))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(-2, -3)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return drop(x, self.dropout, training=self.training)
+
+
+class PyramidLevel(nn.Module):
+    """One level of the encoder; lists hold what audio and visual have each."""
+
+    def __init__(self, layer: QueryLayer, reach: int) -> None:
+        """Copy the layer; attention and convolution reach so many seconds."""
+        super().__init__()
+        width, self.reach = layer.query.in_features, reach
+        self.along = nn.ModuleList(copy.deepcopy(layer) for _ in range(2))
+        self.across = copy.deepcopy(layer)
+        self.keep_own = nn.ModuleList(Dense(2 * width, width) for _ in range(2))
+        self.keep_other = nn.ModuleList(Dense(2 * width, width) for _ in range(2))
+        self.wide = nn.ModuleList(nn.Conv1d(width, width, 3, padding=reach, dilation=reach) for _ in range(2))
+        self.narrow = nn.ModuleList(nn.Conv1d(width, width, 1) for _ in range(2))
+
+    def forward(self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Update both streams, float [B, T, D] each, from the old ones; valid bool [B, T]."""
+        place = torch.arange(streams[0].shape[1], device=streams[0].device)
+        near = ((place[:, None] - place).abs() <= self.reach)[None]  # [1, T, T]
+        if valid is not None:
+            near = near & valid[:, None]
+        found = []
+        for own, x in enumerate(streams):
+            s, c = self.along[own](x, x, near), self.across(x, streams[1 - own], near)
+            both = torch.cat((s, c), dim=-1)
+            m = self.keep_own[own](both).sigmoid() * s + self.keep_other[own](both).sigmoid() * c
+            if valid is not None:
+                m = m * valid[..., None]  # as if the clip ended there
+            inner = functional.relu(self.wide[own](m.transpose(1, 2)))
+            found.append(functional.relu(self.narrow[own](inner).transpose(1, 2) + m))
+        return found[0], found[1]
+
+
+class Pyramid(nn.Module):
+    """The encoder."""
+
+    def __init__(self, layer: QueryLayer, num_levels: int) -> None:
+        """Copy the layer; level i reaches 2^i seconds."""
+        super().__init__()
+        if num_levels < 1:
+            raise ValueError(f"num_levels must be at least 1, got {num_levels}")
+        self.levels = nn.ModuleList(PyramidLevel(layer, 2**level) for level in range(num_levels))
+        self.mix = nn.ModuleList(copy.deepcopy(layer) for _ in range(2))
+        self.weigh = nn.ModuleList(Dense(layer.query.in_features, 1) for _ in range(2))
+
+    def forward(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode both streams, float [B, T, D] each; valid bool [B, T]."""
+        held, streams = [], (audio, visual)
+        for level in self.levels:
+            streams = level(streams, valid)
+            held.append(streams)
+        fused = []
+        for own, levels in enumerate(zip(*held, strict=True)):
+            stacked = torch.stack(levels, dim=2)  # [B, T, levels, D]
+            mixed = self.mix[own](stacked, stacked)
+            fused.append((self.weigh[own](mixed).sigmoid() * mixed).sum(dim=2))
+        return fused[0], fused[1]
+
+
+class LabelDecoder(nn.Module):
+    """Labels ask the seconds; all layers of both modalities start as copies of one."""
+
+    def __init__(self, layer: QueryLayer, num_layers: int) -> None:
+        """Copy the layer."""
+        super().__init__()
+        self.layers = nn.ModuleList(nn.ModuleList(copy.deepcopy(layer) for _ in range(num_layers)) for _ in range(2))
+
+    def forward(
+        self, streams: tuple[Tensor, Tensor], labels: Tensor, valid: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Ask.
+
+        Args:
+            streams: float [B, T, D] each, audio and visual.
+            labels: float [B, C, D].
+            valid: bool [B, T], True where a segment exists; None when all do.
+
+        Returns:
+            Scores of the last layer by head, float [B, M, H, C, T], and the queries after each layer, [B, M, C, D].
+        """
+        near = None if valid is None else valid[:, None]
+        scores, steps = [], []
+        for own, stream in enumerate(streams):
+            x, held = labels, []
+            for layer in cast(nn.ModuleList, self.layers[own]):
+                asked = cast(QueryLayer, layer)
+                x = x + asked.gathered(x, stream, near)
+                score = asked.scores(x, stream)
+                x = asked.close(x)
+                held.append(x)
+            scores.append(score)
+            steps.append(held)
+        return torch.stack(scores, dim=1), [torch.stack(pair, dim=1) for pair in zip(*steps, strict=True)]
+
+
+class LabelQueryParser(HybridParser):
+    """See the top of this file."""
+
+    label_vectors: Tensor
+    """float [C, label width], what the labels mean: kept with the weights, not trained."""
+
+    def __init__(self, stem: nn.Module, options: Any) -> None:
+        """Take the stem, and make the rest by the options; label vectors are 0 until they are given."""
+        width = options.hidden_width
+        layer = QueryLayer(width, options.num_heads, options.feedforward_width, options.dropout)
+        encoder, decoder = Pyramid(layer, options.num_layers), LabelDecoder(layer, _DECODER_LAYERS)
+        super().__init__(stem, encoder, Dense(options.label_width, width), decoder, options=options)
+        self.clip_heads = nn.ModuleList(Dense(width, 1) for _ in range(2))
+        self.register_buffer("label_vectors", torch.zeros(options.num_classes, options.label_width))
+
+    def forward(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> LabelQueryOutput:
+        """Parse a batch of clips; arguments as in `HybridParser.forward`."""
+        streams = self.encoder(*self.streams(audio, visual, motion, valid), valid)
+        labels = self.classifier(self.label_vectors).expand(len(audio), -1, -1)  # [B, C, D]
+        scores, steps = self.pooling(streams, labels, valid)
+        logits = scores.mean(dim=2).permute(0, 3, 1, 2)  # [B, T, M, C]
+        queries = steps[-1]
+        clip_logits = torch.stack([head(queries[:, own])[..., 0] for own, head in enumerate(self.clip_heads)], dim=1)
+        modality = clip_logits.sigmoid()  # [B, M, C]
+        features = torch.stack(streams, dim=2)
+        return LabelQueryOutput(logits, logits.sigmoid(), modality.amax(dim=1), modality, features, queries)
+
+    def answer_alone(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> ParserOutput:
+        """Refused: a level knows no stream alone."""
+        raise ValueError("this network cannot encode a stream without the other")

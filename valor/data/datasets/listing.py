@@ -1,0 +1,210 @@
+"""What a data set of one's own begins with: a table of clips and their tags, and one of what is heard and seen when.
+
+    path,tags,split,group                 clips/yard-01.mp4,"Dog,Siren",train,yard
+    path,onset,offset,class,modality      clips/yard-01.mp4,2,4.5,Dog,both
+
+Columns stand in any order; `split` and `group` may be absent, further ones are passed over. Where the header holds a
+tab, tabs separate the cells and quotes are letters, as in all tables here (`valor.data.tables`); else commas do, and a
+cell that holds one stands in double quotes. A clip goes by the name of its file without the ending.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from valor.eval.events import MODALITIES
+from valor.label_harvest.store.manifest import check_clip_id, composed
+
+from ..names import name_splitter, split_names
+from ..tables import plain_seconds, read_rows
+from ..vocabulary import did_you_mean
+
+SPLITS = ("train", "val", "test")
+"""What the column `split` may say."""
+HEARD_AND_SEEN = "both"
+"""In the column `modality`, beside those of MODALITIES."""
+
+_CUT = re.compile(r"(_[0-9]+_[0-9]+|\+[0-9]+)$")
+"""Behind the name of a video, where a clip is a piece of it (VIDEO_10_20) or a further event (VIDEO+2)."""
+
+
+@dataclass(frozen=True)
+class ListedClip:
+    """A row of the table of clips."""
+
+    clip_id: str
+    path: str
+    tags: tuple[str, ...]
+    split: str
+    """Empty where the table has no such column."""
+    group: str
+    """What must not lie on both sides of a split; empty where the table has no such column."""
+    where: str
+    """File and line, for messages."""
+
+    def source(self, group_by: str) -> str:
+        """What the clip was cut from: its group, else by the name or the folder of its file."""
+        folder = str(PurePosixPath(self.path).parent)
+        return self.group or (folder if group_by == "folder" else _CUT.sub("", self.clip_id))
+
+
+@dataclass(frozen=True)
+class ListedRow:
+    """A row of the table of what is heard and seen, in seconds from the start of its clip."""
+
+    clip_id: str
+    class_name: str
+    modalities: tuple[str, ...]
+    onset: float
+    offset: float
+    where: str
+
+
+def read_listing(path: Path, known: Sequence[str] | None = None) -> tuple[ListedClip, ...]:
+    """Read a table of clips and their tags.
+
+    Args:
+        path: The table.
+        known: The classes, where they are known; a tag that is none of them is refused.
+
+    Raises:
+        ValueError: A row is damaged, repeats a clip or a name, or says a split that there is not; names file and line.
+        FileNotFoundError: There is no such file.
+    """
+    names_in = split_names if known is None else name_splitter(known)
+    clips: dict[str, ListedClip] = {}
+    for where, cells in _named_rows(path, ("path", "tags"), ("split", "group")):
+        clip_id = _clip_id(cells["path"], where)
+        if (held := clips.get(clip_id)) is not None:
+            same = "the same file" if held.path == cells["path"] else f"with {held.path}, whose name is the same"
+            raise ValueError(f"{where}: clip {clip_id} stands in {held.where} already, {same}; rename or remove one")
+        tags = tuple(dict.fromkeys(names_in(cells["tags"])))
+        if not tags:
+            raise ValueError(f"{where}: a clip needs a tag, got none for {cells['path']}; tag it or take the row away")
+        for tag in tags if known is not None else ():
+            _refuse_unknown(tag, known or (), where)
+        split = cells.get("split", "")
+        if "split" in cells and split not in SPLITS:
+            raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
+        if "group" in cells and not cells["group"]:
+            raise ValueError(f"{where}: the column group is empty here; name what the clip was cut from in every row")
+        clips[clip_id] = ListedClip(clip_id, cells["path"], tags, split, cells.get("group", ""), where)
+    if not clips:
+        raise ValueError(f"{path}: expected at least one clip under the header, got none; is the file cut off?")
+    return tuple(clips.values())
+
+
+def refuse_split_sources(clips: Sequence[ListedClip], splits: Sequence[str], group_by: str) -> None:
+    """Refuse splits with pieces of one source on both sides.
+
+    Raises:
+        ValueError: There are some; names two clips.
+    """
+    first: dict[str, tuple[str, ListedClip]] = {}
+    for clip, split in zip(clips, splits, strict=True):
+        source = clip.source(group_by)
+        other_split, other = first.setdefault(source, (split, clip))
+        if other_split != split:
+            raise ValueError(
+                f"{clip.where}: {clip.clip_id} is of {source} and in {split}, but {other.clip_id} of the same source "
+                f"is in {other_split} ({other.where}): a parser would be tested on what it learned from; put both into "
+                "one split, or say in a column `group` what the clips were cut from"
+            )
+
+
+def names_by_frequency(clips: Sequence[ListedClip]) -> tuple[str, ...]:
+    """The tags of all clips, the commonest first, those that are equally common by the alphabet.
+
+    Raises:
+        ValueError: Two of them differ in case alone.
+    """
+    counts = Counter(tag for clip in clips for tag in clip.tags)
+    alike: dict[str, str] = {}
+    for name in counts:
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            where = next(clip.where for clip in clips if name in clip.tags)
+            raise ValueError(
+                f"{where}: the classes {other} and {name} differ in case alone; spell them alike, or list both in "
+                "`classes`"
+            )
+    return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
+
+
+def read_listed_rows(path: Path, clips: Sequence[ListedClip], known: Sequence[str]) -> tuple[ListedRow, ...]:
+    """Read a table of what is heard and seen when.
+
+    Args:
+        path: The table.
+        clips: The clips it may name.
+        known: The classes it may name.
+
+    Raises:
+        ValueError: A row is of no clip, of an unknown class or modality, or its times are none; names file and line.
+        FileNotFoundError: There is no such file.
+    """
+    by_path = {clip.path: clip.clip_id for clip in clips}
+    rows = []
+    for where, cells in _named_rows(path, ("path", "onset", "offset", "class", "modality"), ()):
+        if cells["path"] not in by_path:
+            hint = did_you_mean(cells["path"], list(by_path))
+            raise ValueError(
+                f"{where}: {cells['path']} is no path of the table of clips{hint}; they match letter by letter"
+            )
+        _refuse_unknown(cells["class"], known, where)
+        if cells["modality"] not in (*MODALITIES, HEARD_AND_SEEN):
+            raise ValueError(f"{where}: modality must be audio, visual or both, got {cells['modality']!r}")
+        onset, offset = (plain_seconds(cells[name]) for name in ("onset", "offset"))
+        if onset is None or offset is None:
+            raise ValueError(
+                f"{where}: onset and offset must be seconds from the start of the clip, such as 3 or 1.5, got "
+                f"{cells['onset']!r} and {cells['offset']!r}"
+            )
+        if onset >= offset:
+            raise ValueError(f"{where}: an event ends after it begins, got {onset:g} to {offset:g} s; correct the row")
+        modalities = MODALITIES if cells["modality"] == HEARD_AND_SEEN else (cells["modality"],)
+        rows.append(ListedRow(by_path[cells["path"]], cells["class"], tuple(modalities), onset, offset, where))
+    return tuple(rows)
+
+
+def _named_rows(path: Path, needed: Sequence[str], possible: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """(file and line, cells by column) of every row of a table, cells without the spaces around them."""
+    _, header = next(read_rows(path), (0, []))
+    rows = read_rows(path, commas=len(header) <= 1)
+    columns = [name.strip().lower() for name in next(rows, (0, []))[1]]
+    if missing := [name for name in needed if columns.count(name) != 1]:
+        raise ValueError(
+            f"{path}: expected a table with the columns {', '.join(needed)}, separated by commas or tabs, each once; "
+            f"{', '.join(missing)} is not in its header {','.join(columns)!r:.200} just once"
+        )
+    for line, cells in rows:
+        where = f"{path}:{line}"
+        if len(cells) < len(columns) or any(cell.strip() for cell in cells[len(columns) :]):
+            raise ValueError(
+                f"{where}: expected {len(columns)} cells, got {len(cells)}, {cells!r:.200}; a cell that holds a comma "
+                'stands in double quotes: "Dog,Cat"'
+            )
+        found = {name: cells[columns.index(name)].strip() for name in (*needed, *possible) if name in columns}
+        if torn := next((cell for cell in found.values() if not cell.isprintable()), None):
+            raise ValueError(f"{where}: expected plain text in one line, got {torn!r:.200}; is a quote missing?")
+        yield where, found
+
+
+def _clip_id(path: str, where: str) -> str:
+    clip_id = composed(PurePosixPath(path).stem)
+    try:
+        check_clip_id(clip_id)
+        if "," in clip_id:
+            raise ValueError(f"the name of a clip holds no comma, got {clip_id!r}; rename the file")
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    return clip_id
+
+
+def _refuse_unknown(name: str, known: Sequence[str], where: str) -> None:
+    if name not in known:
+        raise ValueError(
+            f"{where}: unknown class {name!r}{did_you_mean(name, known)}; known are {', '.join(known)}; correct the "
+            "row, or list it in `classes`"
+        )

@@ -1,0 +1,451 @@
+"""A data folder of one's own from a table of clips: vocabulary, splits, tables and a description, all read back.
+
+    train.tsv, val.tsv, test.tsv   clips, tags and where their media lie
+    audible.tsv, visible.tsv       what is heard and what is seen, in whole seconds, of the splits that were annotated
+    classes.json, dataset.json     the vocabulary with its captions, and its description (dataset.py)
+
+The folder appears whole or not at all, and one that is there is never changed.
+"""
+
+import hashlib
+import math
+import os
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from valor.eval.events import MODALITIES, BoolArray, events_of
+from valor.label_harvest.disk import rename
+from valor.label_harvest.places.place import scheme_of
+from valor.label_harvest.store.manifest import some_of
+from valor.label_harvest.store.videos import files_of_no_clip, find_clips
+
+from ..lint import DEFECTS, LintReport, lint_folder
+from ..tables import LLP_SEGMENTS, MOST_SEGMENTS, Layout, write_event_table, write_weak_table
+from ..vocabulary import EventClass, class_names, is_file, named_classes, read_vocabulary
+from .dataset import DATASETS, DataSet, dataset_of, write_description
+from .listing import (
+    SPLITS,
+    ListedClip,
+    ListedRow,
+    names_by_frequency,
+    read_listed_rows,
+    read_listing,
+    refuse_split_sources,
+)
+
+EVENT_FILES = ("audible.tsv", "visible.tsv")
+"""Of each modality."""
+VERSION = "v1"
+"""What the truth is called."""
+SHARES = "80,10,10"
+"""Percent of the sources that go into train, val and test, where no column says it."""
+
+_SLACK = 0.5
+"""Seconds an event may end beyond its clip: less is rounded away, and headers of compressed sound are not exact."""
+_SEEDS = 1_000
+"""So many draws are looked at for one that leaves no split empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDataSetOptions:
+    """What a table of clips does not say."""
+
+    split: str | None = None
+    """Percent of train, val and test, drawn source by source, where the table has no column split (80,10,10)."""
+    seed: int = 0
+    """Another one draws other splits."""
+    group_by: str = "video"
+    """What clips were cut from, where the table has no column group: video takes VIDEO_10_20 and VIDEO+2 for pieces of
+    VIDEO, folder all files of a folder."""
+    segments: int | None = None
+    """Seconds of each clip that are looked at (what all last, where that is known; else 10)."""
+    name: str | None = None
+    """What the data set is called (the name of the folder)."""
+    title: str | None = None
+    """What tables and figures call it (its name)."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no data set can have."""
+        if self.segments is not None and not 1 <= self.segments <= MOST_SEGMENTS:
+            raise ValueError(f"segments must be from 1 to {MOST_SEGMENTS:,}, got {self.segments}")
+        if self.group_by not in GROUPED_BY:
+            raise ValueError(f"group_by must be one of {', '.join(GROUPED_BY)}, got {self.group_by!r}")
+
+
+GROUPED_BY = ("video", "folder")
+"""What a source is where nobody names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDataSet:
+    """A data folder that was made."""
+
+    folder: Path
+    dataset: DataSet
+    clips: Mapping[str, int]
+    """Of each split."""
+    counts: Mapping[str, tuple[int, ...]]
+    """By split, how many clips are tagged with each class."""
+    seconds_marked: Mapping[str, tuple[int, int]]
+    """By split with truth, how many seconds are marked as audible and as visible, all classes added."""
+    sources: int
+    known_seconds: tuple[float, ...]
+    """How long the clips are whose headers say so."""
+    without_file: bool
+    """Whether the media were not looked at."""
+    notes: tuple[str, ...]
+    """What a person should know, a sentence each."""
+    was_there: bool
+    """Whether the same data set stood there already."""
+
+
+def make_dataset(
+    folder: Path,
+    table: Path,
+    *,
+    rows: Path | None = None,
+    videos: Path | None = None,
+    classes: str | None = None,
+    options: NewDataSetOptions | None = None,
+) -> NewDataSet:
+    """Make a data folder of a table of clips.
+
+    Args:
+        folder: What is made; nothing may stand there but the same.
+        table: Clips and tags, see `valor.data.datasets.listing`.
+        rows: What is heard and seen when; None for tags alone.
+        videos: Where the media lie, below which paths are relative; None where they are not to be looked at.
+        classes: A vocabulary, see `read_vocabulary`; None for the tags, the commonest first.
+        options: What the tables do not say.
+
+    Raises:
+        ValueError: A table is damaged or contradicts itself or the media, or something else stands at the folder.
+        FileNotFoundError: A table is not there.
+    """
+    options = options or NewDataSetOptions()
+    for one in filter(None, (table, rows)):
+        if not one.is_file():
+            raise FileNotFoundError(f"{one}: no such table; give a file with a row for each clip, or for each event")
+    if videos is not None and not videos.is_dir():
+        raise FileNotFoundError(f"{videos}: no such folder; `videos` says where the media of the clips lie")
+    typed = None if classes is None else read_vocabulary(classes)
+    clips = read_listing(table, None if typed is None else class_names(typed))
+    vocabulary = _vocabulary(classes, typed, clips)
+    splits = splits_of(clips, options)
+    lengths, strangers = _look_at_media(clips, videos)
+    segments = options.segments or _common_length(list(lengths.values()))
+    listed = () if rows is None else read_listed_rows(rows, clips, class_names(vocabulary))
+    truth = lay_on_seconds(listed, class_names(vocabulary), segments, lengths)
+    annotated, notes = _annotated(clips, splits, truth) if rows is not None else ((), [])
+    if "val" not in annotated:
+        notes.append("there is no val with rows: `valor train` chooses the epoch by its truth and refuses without")
+    if strangers:
+        notes.append(f"{len(strangers):,} files in {videos} are of no clip: {some_of(strangers)}")
+    dataset = _dataset(folder, vocabulary, splits, annotated, segments, options)
+    tags, report, was_there = _put(folder, dataset, clips, splits, truth)
+    notes += _lint_notes(report, folder)
+    return NewDataSet(
+        folder=folder,
+        dataset=dataset,
+        clips={split: len(ids) for split, (ids, _) in tags.items()},
+        counts={split: tuple(labels.sum(axis=0).tolist()) for split, (_, labels) in tags.items()},
+        seconds_marked={split: _marked(tags[split][0], truth) for split in dataset.annotated},
+        sources=len({clip.source(options.group_by) for clip in clips}),
+        known_seconds=tuple(lengths.values()),
+        without_file=videos is None,
+        notes=tuple(notes),
+        was_there=was_there,
+    )
+
+
+def _vocabulary(
+    typed: str | None, classes: tuple[EventClass, ...] | None, clips: Sequence[ListedClip]
+) -> tuple[EventClass, ...]:
+    """The classes; those that are mere names have captions, and no threshold before `valor calibrate`."""
+    if typed is not None and classes is not None and ("," not in typed or is_file(typed)):
+        return classes
+    named = classes or named_classes(names_by_frequency(clips))
+    return tuple(replace(one, visual_threshold=None, audio_threshold=None) for one in named)
+
+
+def splits_of(clips: Sequence[ListedClip], options: NewDataSetOptions) -> tuple[str, ...]:
+    """The split of each clip: as the table says, or drawn by a hash of its source.
+
+    A source stays where it is as others come and go.
+
+    Raises:
+        ValueError: A split would be empty, or clips of one source are in several.
+    """
+    said = clips[0].split != ""
+    if said and options.split is not None:
+        raise ValueError(f"{clips[0].where}: the table has a column split; leave `split` out, or take the column away")
+    if said:
+        splits = tuple(clip.split for clip in clips)
+        if "train" not in splits:
+            raise ValueError(f"{clips[0].where}: no clip is in train, here and below; put some there")
+        refuse_split_sources(clips, splits, options.group_by)
+        return splits
+    shares = _shares(options.split or SHARES)
+    sources = {clip.source(options.group_by) for clip in clips}
+    wanted = {split for split, share in zip(SPLITS, shares, strict=True) if share}
+
+    def drawn(seed: int) -> dict[str, str]:
+        return {source: _drawn(source, shares, seed) for source in sources}
+
+    found = drawn(options.seed)
+    if empty := sorted(wanted - set(found.values())):
+        better = next((seed for seed in range(_SEEDS) if wanted == set(drawn(seed).values())), None)
+        hint = "give more clips" if better is None else f"draw with seed={better}"
+        raise ValueError(
+            f"{len(sources)} sources are few: the draw leaves {' and '.join(empty)} without a clip; {hint}, or say it "
+            "in a column split"
+        )
+    return tuple(found[clip.source(options.group_by)] for clip in clips)
+
+
+def _shares(percent: str) -> list[float]:
+    try:
+        shares = [float(part) for part in percent.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) != len(SPLITS) or min(shares) < 0 or not shares[0] or sum(shares) != 100:
+        raise ValueError(
+            f"split must be three percentages of {', '.join(SPLITS)} that make 100, such as {SHARES}, got {percent!r}"
+        )
+    return shares
+
+
+def _drawn(source: str, shares: Sequence[float], seed: int) -> str:
+    digest = hashlib.sha256(f"{seed}:{source}".encode()).digest()
+    place = int.from_bytes(digest[:8]) / 2**64 * 100
+    bounds = np.cumsum(shares)
+    return SPLITS[int(np.searchsorted(bounds, place, side="right"))]
+
+
+def _look_at_media(clips: Sequence[ListedClip], videos: Path | None) -> tuple[dict[str, float], tuple[str, ...]]:
+    """(seconds by clip, where a header says them; files of no clip). A clip without its file is refused."""
+    if videos is None:
+        return {}, ()
+    from valor.label_harvest.media.promised import header_seconds
+
+    found = find_clips(videos, [clip.clip_id for clip in clips], [clip.path for clip in clips])
+    gone = [clip for clip in clips if found[clip.clip_id] is None and not scheme_of(clip.path)]
+    if gone:
+        raise ValueError(
+            f"{gone[0].where}: {gone[0].path} is not in {videos}, one of {len(gone):,} clips without a file "
+            f"({some_of([clip.clip_id for clip in gone])}); put the files there, take the rows away, or leave `videos` "
+            "out"
+        )
+    lengths = {clip_id: header_seconds(media) for clip_id, media in found.items() if isinstance(media, Path)}
+    known = {clip_id: seconds for clip_id, seconds in lengths.items() if seconds is not None}
+    if empty := next((clip for clip in clips if known.get(clip.clip_id, 1) <= 0), None):
+        raise ValueError(f"{empty.where}: {empty.path} lasts no time; take the row away, or put a whole file there")
+    return known, files_of_no_clip(videos, found)
+
+
+def _common_length(lengths: Sequence[float]) -> int:
+    """Seconds of every clip: those all have, or as many as LLP's where nothing is known."""
+    if not lengths:
+        return LLP_SEGMENTS
+    whole = {max(1, math.floor(seconds + 0.5)) for seconds in lengths}
+    if len(whole) > 1:
+        raise ValueError(
+            f"the clips last from {min(lengths):.1f} to {max(lengths):.1f} s; say with `segments` how many seconds of "
+            "each are looked at: what is longer is cut, what is shorter is padded"
+        )
+    return whole.pop()
+
+
+def lay_on_seconds(
+    rows: Sequence[ListedRow], names: Sequence[str], segments: int, lengths: Mapping[str, float]
+) -> dict[str, BoolArray]:
+    """Mark the seconds of events, bool [T, M, C] by clip: from and to the nearest second, one at least.
+
+    Raises:
+        ValueError: An event ends beyond its clip, or beyond the seconds that are looked at; names file and line.
+    """
+    truth: dict[str, BoolArray] = {}
+    for row in rows:
+        end = min(segments, lengths.get(row.clip_id, segments))
+        if row.offset > end + _SLACK:
+            raise ValueError(
+                f"{row.where}: {row.class_name} ends at {row.offset:g} s, but {row.clip_id} at {end:.3g} s; correct "
+                "the row, or say with `segments` that more of each clip is looked at"
+            )
+        start = min(math.floor(row.onset + 0.5), segments - 1)
+        stop = min(max(math.floor(row.offset + 0.5), start + 1), segments)
+        marks = truth.setdefault(row.clip_id, np.zeros((segments, len(MODALITIES), len(names)), np.bool_))
+        for modality in row.modalities:
+            marks[start:stop, MODALITIES.index(modality), names.index(row.class_name)] = True
+    return truth
+
+
+def _annotated(
+    clips: Sequence[ListedClip], splits: Sequence[str], truth: Mapping[str, BoolArray]
+) -> tuple[tuple[str, ...], list[str]]:
+    """(splits all of whose clips have rows, what is to be said of the others).
+
+    Raises:
+        ValueError: Of val or test some have rows and others none: those would be taken for clips of nothing.
+    """
+    annotated, notes = list[str](), list[str]()
+    for split in (split for split in SPLITS if split in splits):
+        own = [clip for clip, its in zip(clips, splits, strict=True) if its == split]
+        bare = [clip for clip in own if clip.clip_id not in truth]
+        if not bare:
+            annotated.append(split)
+        elif len(bare) == len(own):
+            notes += [f"no clip of {split} has rows: it has tags alone"] if split != "train" else []
+        elif split == "train":
+            notes.append(f"{len(bare):,} clips of train have no rows: the rows of the others are left out")
+        else:
+            raise ValueError(
+                f"{bare[0].where}: {bare[0].clip_id} of {split} has tags and no row, and would count as a clip of "
+                f"nothing, one of {len(bare):,} ({some_of([clip.clip_id for clip in bare])}); annotate them, or have a "
+                "column split put them into train"
+            )
+    return tuple(annotated), notes
+
+
+def _dataset(
+    folder: Path,
+    classes: tuple[EventClass, ...],
+    splits: Iterable[str],
+    annotated: tuple[str, ...],
+    segments: int,
+    options: NewDataSetOptions,
+) -> DataSet:
+    name = options.name or folder.absolute().name
+    if name in DATASETS:
+        raise ValueError(f"name must be one of your own, {name!r} is that of a data set; choose another `name`")
+    there = set(splits)
+    tags = {split: f"{split}.tsv" for split in SPLITS if split in there}
+    layout = Layout(tags, {VERSION: EVENT_FILES}, annotated)
+    return DataSet(name=name, title=options.title or name, classes=classes, layout=layout, segments=segments)
+
+
+_Tags = dict[str, tuple[tuple[str, ...], BoolArray]]
+"""By split, its clips and bool [N, C]."""
+
+
+def _put(
+    folder: Path,
+    dataset: DataSet,
+    clips: Sequence[ListedClip],
+    splits: Sequence[str],
+    truth: Mapping[str, BoolArray],
+) -> tuple[_Tags, LintReport, bool]:
+    """Write all files elsewhere, read them back, and move them where they belong, see `_move`."""
+    parent = folder.absolute().parent
+    parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
+    try:
+        tags = _write(made, dataset, clips, splits, truth)
+        return tags, _read_back(made, dataset, tags, clips, truth), _move(made, folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _write(
+    folder: Path,
+    dataset: DataSet,
+    clips: Sequence[ListedClip],
+    splits: Sequence[str],
+    truth: Mapping[str, BoolArray],
+) -> _Tags:
+    """Write all files, and return the tags that were written."""
+    of_split: dict[str, list[ListedClip]] = defaultdict(list)
+    for clip, split in zip(clips, splits, strict=True):
+        of_split[split].append(clip)
+    tags: _Tags = {}
+    for split, file in dataset.layout.tags.items():
+        own = of_split[split]
+        labels = np.array([[name in clip.tags for name in dataset.names] for clip in own], np.bool_)
+        tags[split] = (tuple(clip.clip_id for clip in own), labels)
+        write_weak_table(folder / file, *tags[split], dataset.names, [clip.path for clip in own])
+    scored = [clip_id for split in dataset.annotated for clip_id in tags[split][0]]
+    for modality, file in enumerate(EVENT_FILES):
+        write_event_table(
+            folder / file,
+            [
+                (clip_id, int(event.onset), int(event.offset), dataset.names[event.class_index])
+                for clip_id in scored
+                for event in events_of(truth[clip_id][:, modality])
+            ],
+        )
+    assert dataset.segments is not None
+    write_description(folder, dataset, dataset.names, dataset.layout, dataset.segments)
+    return tags
+
+
+def _read_back(
+    folder: Path, dataset: DataSet, tags: _Tags, clips: Sequence[ListedClip], truth: Mapping[str, BoolArray]
+) -> LintReport:
+    """Read what was written as every command will, and hold it against what was meant.
+
+    Raises:
+        ValueError: It differs, or a reader refuses it: an error of this program, not of the tables.
+    """
+    read = dataset_of(folder)
+    report = lint_folder(folder, read.names, dataset=read)
+    wrong = [str(found) for found in report.findings if DEFECTS[found.kind].stops or found.kind == "two-splits"]
+    if (read.names, read.classes, read.annotated) != (dataset.names, dataset.classes, dataset.annotated):
+        wrong.append("the description reads back as another")
+    for split, (clip_ids, labels) in tags.items() if not wrong else ():
+        found = read.read_split(folder, split)
+        meant = np.stack([truth[clip_id] for clip_id in clip_ids]) if split in dataset.annotated else None
+        same = (
+            found.truth is None if meant is None else np.array_equal([] if found.truth is None else found.truth, meant)
+        )
+        if not same or found.clip_ids != clip_ids or not np.array_equal(found.weak_labels, labels):
+            wrong.append(f"{split} reads back as another")
+    if wrong:
+        table = clips[0].where.rpartition(":")[0]
+        raise ValueError(f"{table}: no readable data set came of it: {wrong[0]}; please report it")
+    return report
+
+
+def _move(made: Path, folder: Path) -> bool:
+    """Put a folder in its place; True where the same data set stood there already.
+
+    Raises:
+        ValueError: Something else stands there.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        differing = sorted(
+            file.name
+            for file in made.iterdir()
+            if not (folder / file.name).is_file() or (folder / file.name).read_bytes() != file.read_bytes()
+        )
+        if differing:
+            raise ValueError(
+                f"{folder}: holds something else than these tables make ({some_of(differing)} differ), and stays as it "
+                "is; give another folder"
+            )
+        return True
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise ValueError(f"{folder}: is no folder, and is left as it is; give another name")
+    umask = os.umask(0)
+    os.umask(umask)
+    made.chmod(0o777 & ~umask)
+    rename(made, folder)
+    return False
+
+
+def _lint_notes(report: LintReport, folder: Path) -> list[str]:
+    kinds: dict[str, int] = defaultdict(int)
+    for finding in report.findings:
+        kinds[DEFECTS[finding.kind].title] += 1
+    told = ", ".join(f"{title} ({count:,})" for title, count in kinds.items())
+    return [f"`valor lint {folder}` lists: {told}"] if kinds else []
+
+
+def _marked(clip_ids: Sequence[str], truth: Mapping[str, BoolArray]) -> tuple[int, int]:
+    audible, visible = sum(truth[clip_id].sum(axis=(0, 2)) for clip_id in clip_ids)
+    return int(audible), int(visible)
