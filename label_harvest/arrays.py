@@ -1,12 +1,16 @@
 """Arrays from elsewhere, in .npy and .npz: one may not claim more bytes than its file has, and nothing is unpickled.
 
-Headers are compared with the bytes that are there before memory is given to an array.
+Headers are compared with the bytes that are there before memory is given to an array. Whatever is a ZIP archive, of
+arrays, weights or features, is opened here.
 """
 
+import lzma
+import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import IO, Any
@@ -16,20 +20,28 @@ import numpy.typing as npt
 
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 """Readers of a .npy header by its version; 3.0 is for names of fields, which no array of numbers has."""
+_ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    RuntimeError,  # encrypted; NotImplementedError: a version, a method or a flag that zipfile does not know
+    struct.error,
+    OverflowError,
+    EOFError,
+    UnicodeDecodeError,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""What zipfile raises at archives that are damaged or something else, where no member lies outside the file."""
 _FAULTS = (
+    *_ZIP_FAULTS,
     ValueError,
     TypeError,
     KeyError,
-    EOFError,
     OSError,
-    RuntimeError,
     MemoryError,
     SyntaxError,
     tokenize.TokenError,
-    zipfile.BadZipFile,
-    zlib.error,
 )
-"""What numpy and zipfile raise at files that are damaged or something else."""
+"""What numpy raises at files that are damaged or something else, and zipfile at archives."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """How numpy packs arrays."""
@@ -68,7 +80,7 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path) as archive:
             held = {info.filename: info for info in archive.infolist()}
             if len(held) < len(archive.infolist()):
                 raise ValueError("two arrays of it have one name")
@@ -91,8 +103,26 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
 
 def npz_names(path: Path) -> tuple[str, ...]:
     """Names of the arrays of a .npz file that can be read."""
-    with zipfile.ZipFile(path) as archive:
+    with opened_zip(path) as archive:
         return tuple(name.removesuffix(".npy") for name in archive.namelist())
+
+
+@contextmanager
+def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a ZIP archive from elsewhere.
+
+    Raises:
+        zipfile.BadZipFile: It is damaged or something else, whatever zipfile made of it, there or inside the block.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = path.stat().st_size
+            for info in archive.infolist():
+                if not 0 <= info.header_offset < size:
+                    raise zipfile.BadZipFile(f"{info.filename[:80]} begins outside of the file")
+            yield archive
+    except _ZIP_FAULTS as error:
+        raise zipfile.BadZipFile(str(error) or type(error).__name__) from error
 
 
 def _array(file: IO[bytes], size: int) -> Array:

@@ -30,6 +30,7 @@ HOMES = {
             "valor/experiments/reproduce.py",
         },
     ),
+    "ZIP archives from elsewhere": (r"zipfile\.ZipFile\(", {"label_harvest/arrays.py"}),
     "comma-separated cells, none of them a formula": (
         r"csv\.writer\(|csv\.DictWriter\(|\.to_csv\(index",
         {
@@ -88,6 +89,7 @@ def test_it_stands_in_its_home_alone(what: str) -> None:
         ("tab-separated rows", 'COLUMNS = ("filename", "event_labels")'),
         ("how JSON, arrays and weights from elsewhere are read", "with np.load(path) as arrays:"),
         ("how JSON, arrays and weights from elsewhere are read", "record = json.load(file)"),
+        ("ZIP archives from elsewhere", "with zipfile.ZipFile(path) as archive:"),
         ("comma-separated cells, none of them a formula", "table = csv.writer(file)"),
         ("comma-separated cells, none of them a formula", "frame.to_csv(index=False)"),
         (

@@ -14,7 +14,6 @@ import warnings
 import zipfile
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from ..arrays import opened_zip
 from .teacher import TeacherUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -143,14 +143,17 @@ def _check_whole(path: Path) -> None:
     if begins_as_zip and not zipfile.is_zipfile(path):  # the list of contents is at the end
         raise ValueError(f"{path}: the file is cut off after {size} bytes; {_AGAIN}")
     if begins_as_zip:
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:  # what is wrong with it, its loader says
-            claimed = sum(info.file_size for info in archive.infolist())
-            twice = len(set(archive.namelist())) < len(archive.namelist())
-            if claimed > _MOST_UNPACKED * size or twice:
-                what = "holds two parts of one name" if twice else f"has {size:,} bytes and claims {claimed:,}"
-                raise ValueError(f"{path}: the file {what}; {_AGAIN}")
-            if damaged := archive.testzip():  # which no loader looks at
-                raise ValueError(f"{path}: the checksum of its part {damaged:.80} differs, it is damaged; {_AGAIN}")
+        try:
+            with opened_zip(path) as archive:
+                claimed = sum(info.file_size for info in archive.infolist())
+                twice = len(set(archive.namelist())) < len(archive.namelist())
+                if claimed > _MOST_UNPACKED * size or twice:
+                    what = "holds two parts of one name" if twice else f"has {size:,} bytes and claims {claimed:,}"
+                    raise ValueError(f"{path}: the file {what}; {_AGAIN}")
+                if damaged := archive.testzip():  # which no loader looks at
+                    raise ValueError(f"{path}: the checksum of its part {damaged:.80} differs, it is damaged; {_AGAIN}")
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{path}: the file is cut off or damaged ({_first_line(error)}); {_AGAIN}") from error
 
 
 def _read_pickle(path: Path) -> object:
@@ -241,7 +244,7 @@ def read_plain_pickle(path: Path) -> object:
     Raises:
         pickle.UnpicklingError: The file names something that is neither a tensor nor a plain value.
     """
-    with zipfile.ZipFile(path) as archive:
+    with opened_zip(path) as archive:
         return _PlainUnpickler(archive).load()
 
 
@@ -252,7 +255,7 @@ def read_script_weights(path: Path) -> dict[str, torch.Tensor]:
         pickle.UnpicklingError: The file names something unknown.
         ValueError: It holds no module.
     """
-    with zipfile.ZipFile(path) as archive:
+    with opened_zip(path) as archive:
         module = _ScriptUnpickler(archive).load()
         if not isinstance(module, _ScriptModule):
             raise ValueError(f"expected a module in the archive, got {type(module).__name__}")
@@ -263,7 +266,7 @@ def is_script(path: Path) -> bool:
     """Whether a file is a TorchScript archive."""
     if not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
+    with opened_zip(path) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from valor.label_harvest.arrays import opened_zip
 from valor.label_harvest.disk import replaced
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -27,7 +28,7 @@ _MOST_MEMBERS = 1_000_000
 """Files in an archive beyond which it is no feature archive; all of LLP in five kinds is 60,000."""
 _MOST_EXPANSION = 200
 """Unpacked over packed size beyond which an archive is taken for a trap; feature files reach 2, label files 40."""
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 _BLOCK = 1 << 20
 _LONGEST_NOTE = 1 << 20
 """Bytes of a note on a tar member, such as a long name, beyond which it is no such note; tarfile reads it whole."""
@@ -139,7 +140,7 @@ def _members(archive: Path) -> Iterator[list[Member]]:
     """The plain files of an archive, their names and kinds checked."""
     try:
         if archive.name.lower().endswith(".zip"):
-            with zipfile.ZipFile(archive) as opened:
+            with opened_zip(archive) as opened:
                 yield _zip_members(archive, opened)
         else:
             with tarfile.open(archive, tarinfo=_Checked) as opened_tar:
