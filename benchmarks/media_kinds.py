@@ -9,6 +9,7 @@ second, and the status of a clip. With --write the table takes the place of the 
 """
 
 import argparse
+import struct
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -59,6 +60,12 @@ class Kind:
     """So many files behind one another."""
     ahead: float = 0.0
     """By how much the clock of each of them is ahead of the one before, in seconds."""
+    tracks: int = 1
+    """Of sound; each is as loud in a second as the one before is in the next."""
+    pixel_shape: Fraction = Fraction(1)
+    """Width by height of a pixel."""
+    marked: str = ""
+    """Where black columns are to be shown that are at the left of the stored pictures: right, top or bottom."""
 
 
 def level(second: int) -> int:
@@ -88,8 +95,7 @@ def _encoded(path: Path, kind: Kind) -> bytes:
         encoders = []
         if kind.video:
             encoders.append(_pictures(container, kind))
-        if kind.sound:
-            encoders.append(_tones(container, kind))
+        encoders += [_tones(container, kind, track) for track in range(kind.tracks if kind.sound else 0)]
         frames = sorted((item for stream in encoders for item in stream), key=lambda item: item[0])
         for _, frame, stream in frames:
             _mux(container, stream.encode(frame), kind)
@@ -109,6 +115,8 @@ def _pictures(container: Any, kind: Kind) -> Iterator[tuple[float, Any, Any]]:
     stream.width, stream.height = 64, 48
     stream.pix_fmt = {"ffv1": "yuv420p", "mjpeg": "yuvj420p", "gif": "rgb8"}.get(kind.video or "", "yuv420p")
     stream.codec_context.time_base = Fraction(1, kind.rate)
+    if kind.pixel_shape != 1:
+        stream.codec_context.sample_aspect_ratio = kind.pixel_shape
     if kind.video == "libx264":
         stream.options = {"preset": "ultrafast", "crf": "10", "bf": str(kind.b_frames), "g": "10"}
     if kind.video == "libx265":
@@ -117,18 +125,19 @@ def _pictures(container: Any, kind: Kind) -> Iterator[tuple[float, Any, Any]]:
     for number in range(SECONDS * kind.rate):
         image = np.full((48, 64, 3), level(number // kind.rate), np.uint8)
         image[:12] = np.roll(noise, number, axis=1)[:12]  # so that every packet holds something
+        image[:, : 8 if kind.marked else 0] = 0
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         frame.pts, frame.time_base = number + round(kind.start * kind.rate), Fraction(1, kind.rate)
         yield number / kind.rate, frame, stream
 
 
-def _tones(container: Any, kind: Kind) -> Iterator[tuple[float, Any, Any]]:
+def _tones(container: Any, kind: Kind, track: int) -> Iterator[tuple[float, Any, Any]]:
     layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[kind.channels]
     rate = 48000 if kind.sound in ("libopus", "ac3", "eac3") or kind.suffix == ".mxf" else _RATE
     stream = container.add_stream(kind.sound, rate=rate, layout=layout)
     stream.codec_context.bit_rate = 64000 * kind.channels
     times = np.arange(SECONDS * rate) / rate
-    loud = np.array([loudness(second) for second in range(SECONDS)])[times.astype(int)]
+    loud = np.array([loudness(second + track) for second in range(SECONDS)])[times.astype(int)]
     wave = loud * np.sin(880 * np.pi * times)
     wave = (32767 * (wave + np.random.default_rng(0).uniform(-0.005, 0.005, len(wave)))).astype(np.int16)
     step = {"aac": 1024, "ac3": 1536, "eac3": 1536, "libmp3lame": 576, "mp2": 576}.get(kind.sound or "", 1600)
@@ -177,6 +186,24 @@ def cut_in_a_head(data: bytes) -> bytes:
 
 def nulls_behind(data: bytes) -> bytes:
     return data + bytes(64)
+
+
+def turned(*matrix: int) -> Change:
+    """An MP4 whose pictures are turned or mirrored by the first four numbers of its display matrix."""
+
+    def change(data: bytes) -> bytes:
+        place = data.index(b"tkhd") + 44
+        a, b, c, d = matrix
+        said = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+        return data[:place] + said + data[place + 36 :]
+
+    return change
+
+
+def without_a_head(data: bytes) -> bytes:
+    """An AVI in which the name of one chunk in the middle is another."""
+    place = data.index(b"00dc", len(data) // 2)
+    return data[:place] + b"\xff\xff" + data[place + 2 :]
 
 
 def unsized(data: bytes) -> bytes:
@@ -281,7 +308,16 @@ _HEALTHY = {
     "raw H.264": Kind(suffix=".h264", video="libx264"),
     "raw HEVC": Kind(suffix=".hevc", video="libx265"),
     "DTS": Kind(suffix=".dts", sound="dca"),
+    "raw Motion JPEG": Kind(suffix=".mjpeg", video="mjpeg"),
     "MP4, eight channels": Kind(suffix=".mp4", video="libx264", sound="aac", channels=8),
+    "MP4, mirrored": Kind(suffix=".mp4", change=turned(-1, 0, 0, 1), marked="right", **AV),
+    "MP4, upside down": Kind(suffix=".mp4", change=turned(-1, 0, 0, -1), marked="right", **AV),
+    "MP4, turned by a quarter": Kind(suffix=".mp4", change=turned(0, 1, -1, 0), marked="top", **AV),
+    "MP4, anamorphic": Kind(suffix=".mp4", pixel_shape=Fraction(16, 11), **AV),
+    "MKV, anamorphic": Kind(suffix=".mkv", pixel_shape=Fraction(16, 11), **AV),
+    "MP4, three audio tracks": Kind(suffix=".mp4", tracks=3, **AV),
+    "MKV, two audio tracks": Kind(suffix=".mkv", tracks=2, **AV),
+    "TS, two audio tracks": Kind(suffix=".ts", tracks=2, **AV),
 }
 _FAULTY = {
     "MP4, index first, cut": Kind(suffix=".mp4", muxing=FAST, change=cut, **AV),
@@ -340,6 +376,21 @@ _FAULTY = {
     "MPEG-PS, begun within a group": Kind(suffix=".mpg", video="mpeg1video", sound="mp2", rate=25, change=begun_late),
     "MP4, damaged in the middle": Kind(suffix=".mp4", change=damaged, **AV),
     "MKV, damaged in the middle": Kind(suffix=".mkv", change=damaged, **AV),
+    "WebM, damaged in the middle": Kind(suffix=".webm", video="libvpx", sound="libopus", change=damaged),
+    "AVI, damaged in the middle": Kind(suffix=".avi", video="mpeg4", sound="libmp3lame", change=damaged),
+    "AVI, one head of a chunk wrong": Kind(suffix=".avi", video="mjpeg", sound="pcm_s16le", change=without_a_head),
+    "FLV, damaged in the middle": Kind(suffix=".flv", change=damaged, **AV),
+    "NUT, damaged in the middle": Kind(suffix=".nut", change=damaged, **AV),
+    "MXF, damaged in the middle": Kind(suffix=".mxf", video="mpeg2video", sound="pcm_s16le", rate=25, change=damaged),
+    "ASF, damaged in the middle": Kind(suffix=".asf", video="msmpeg4", sound="libmp3lame", change=damaged),
+    "TS, damaged in the middle": Kind(suffix=".ts", change=damaged, **AV),
+    "MPEG-PS, damaged in the middle": Kind(suffix=".mpg", video="mpeg1video", sound="mp2", rate=25, change=damaged),
+    "GIF, damaged in the middle": Kind(suffix=".gif", video="gif", change=damaged),
+    "MP3, damaged in the middle": Kind(suffix=".mp3", sound="libmp3lame", change=damaged),
+    "AAC, damaged in the middle": Kind(suffix=".aac", sound="aac", change=damaged),
+    "AC-3, damaged in the middle": Kind(suffix=".ac3", sound="ac3", change=damaged),
+    "Opus, damaged in the middle": Kind(suffix=".opus", sound="libopus", change=damaged),
+    "WAV, damaged in the middle": Kind(suffix=".wav", sound="pcm_s16le", change=damaged),
     "FLAC, one byte wrong": Kind(suffix=".flac", sound="flac", change=one_byte),
     "WavPack, one byte wrong": Kind(suffix=".wv", sound="wavpack", change=one_byte),
     "TS, one packet lost": Kind(suffix=".ts", change=one_packet_lost, **AV),
@@ -371,7 +422,10 @@ _CLOCKS = {
 KINDS = {**_HEALTHY, **_FAULTY, **_CLOCKS}
 
 
-def parsed(path: Path) -> tuple[str, str, str, str]:
+_SIDES = {"right": np.s_[20:, -6:], "top": np.s_[:6, 20:], "bottom": np.s_[-6:, 20:], "": np.s_[:0]}
+
+
+def parsed(path: Path, kind: Kind) -> tuple[str, str, str, str]:
     """Seconds of picture and of sound, how many seconds are right, notes."""
     survey = survey_media(path)
     pictures, sounds, notes = dict[int, float](), dict[int, float](), [*survey.notes, *survey.oddities]
@@ -381,12 +435,19 @@ def parsed(path: Path) -> tuple[str, str, str, str]:
             second = window.start + place
             middle_one = second not in pictures or place <= SECONDS // 2
             if window.present[place, 1] and window.clip.frames is not None and middle_one:
-                pictures[second] = float(window.clip.frames[place, 20:40, 16:-16].mean())
+                image = window.clip.frames[place]
+                misplaced = bool(kind.marked) and image[_SIDES[kind.marked]].mean() > 25
+                pictures[second] = -1.0 if misplaced else float(image[20:36, 16:-16].mean())
             if window.present[place, 0] and window.clip.waveform is not None:
                 middle = window.clip.waveform.reshape(SECONDS, -1)[place, 4000:-4000].astype(float)
                 sounds[second] = float(np.sqrt(2 * (middle**2).mean()))
+    track = survey.audio_track or 0
     right = sum(abs(grey - level(second)) < 20 for second, grey in pictures.items())
-    heard = sum(abs(loud - loudness(second)) < 0.2 * loudness(second) for second, loud in sounds.items())
+    heard = sum(abs(loud / loudness(second + track) - 1) < 0.2 for second, loud in sounds.items())
+    if survey.pixel_shape != 1:
+        notes.append(f"pixels are shown {survey.pixel_shape:.2f} times as wide as high")
+    if len(survey.audio_tracks) > 1:
+        notes.append(f"has {len(survey.audio_tracks)} audio tracks, of which {survey.audio_track} was heard")
     if survey.missing_seconds > 2:
         notes.append(f"ends at {survey.seconds:.1f} s of {survey.promised_seconds:.1f} s")
     said = [f"{right} of {len(pictures)}" if pictures else "–", f"{heard} of {len(sounds)}" if sounds else "–"]
@@ -394,10 +455,10 @@ def parsed(path: Path) -> tuple[str, str, str, str]:
     return (*("–" if length is None else f"{length:.2f}" for length in lengths), " / ".join(said), "; ".join(notes))
 
 
-def row(name: str, path: Path) -> str:
+def row(name: str, path: Path, kind: Kind) -> str:
     """What is said of one file, as a row of the table."""
     try:
-        cells: tuple[str, ...] = parsed(path)
+        cells: tuple[str, ...] = parsed(path, kind)
     except MediaError as error:
         cells = ("", "", "", f"refused: {str(error).removeprefix(path.name + ': ')}")
     try:
@@ -421,7 +482,7 @@ def table(folder: Path, only: str) -> tuple[list[str], list[str]]:
         except (av.error.FFmpegError, ValueError):
             missing.append(name)
             continue
-        lines.append(row(name, path))
+        lines.append(row(name, path, kind))
     return lines, missing
 
 

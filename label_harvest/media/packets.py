@@ -8,11 +8,12 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from .avi import Chain
 from .clip import MediaError
 from .clock import TimeLine
 from .open import opened
@@ -42,6 +43,11 @@ _PLAIN = re.compile(r"pcm_[suf](8|16|24|32|64)")
 """Codecs that are the samples themselves, of so many bits."""
 _LONGER_SECONDS = 0.05
 """A packet of plain samples that says it lasts for so much longer than they do fills up for others."""
+_UNTIMED = (
+    *("h264", "hevc", "vvc", "evc", "av1", "obu", "mjpeg", "mjpeg_2000", "mpjpeg"),
+    *("dnxhd", "h261", "h263", "avs2", "avs3", "apv"),
+)
+"""Formats that are pictures behind one another, at a rate that nothing in them says; FFmpeg takes 25 a second."""
 _CHECKSUMS = ("flac", "tta", "wavpack")
 """Codecs every frame of which carries a checksum that encoders get right."""
 
@@ -73,6 +79,8 @@ class Recording:
     begins: dict[int, float] = field(default_factory=dict)
     """By index of the stream, when its first good frame begins, in seconds from the start of the clock, where what
     comes before cannot be decoded."""
+    chain: Chain | None = None
+    """Of an AVI."""
 
     @overload
     def stream(self, kind: Literal["video"]) -> "av.VideoStream | None": ...
@@ -178,6 +186,10 @@ class Recording:
         try:
             for packet in self.container.demux(*streams):
                 begun = begun or packet.size > 0
+                if self.chain and packet.pos is not None and not self.chain.reaches(packet.pos, packet.size):
+                    raise MediaError(
+                        f"damaged{self._when(packet)}, behind which it goes on; fetch it again or leave it out"
+                    )
                 yield packet
         except av.error.InvalidDataError as error:
             if not begun:
@@ -263,10 +275,24 @@ def _is_header(packet: "AnyPacket") -> bool:
 def recording(path: Path) -> Iterator[Recording]:
     """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names it, see `opened`."""
     with opened(path) as (container, part):
+        if container.format.name in _UNTIMED:
+            raise MediaError(raw_video(path, container.format.name))
         media = Recording(container, (container.start_time or 0) / 1e6, rubbish=part.begin)
         if part.end:
             media.unread.append("what follows is cut")
-        yield media
+        if container.format.name == "avi":
+            media = replace(media, chain=Chain(path, part.begin))
+        try:
+            yield media
+        finally:
+            if media.chain:
+                media.chain.close()
+
+
+def raw_video(path: Path, format_name: str) -> str:
+    """What is wrong with pictures without times."""
+    into = f"ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
+    return f"is a raw {format_name} stream, which says no times; put it into a container at its rate: {into}"
 
 
 def base_of(stream: "Stream") -> Fraction:

@@ -114,7 +114,10 @@ def _says_length(path: Path) -> bool:
 
 
 def lacks_end(path: Path, media: Recording) -> bool:
-    """Whether the last page of an Ogg is not marked as the last one of its stream."""
+    """Whether a file cannot be followed to what marks its end: the last page of an Ogg, the trailer of a GIF."""
+    if media.container.format.name == "gif":
+        with path.open("rb") as file:
+            return not _reaches_trailer(file)
     if media.container.format.name != "ogg":
         return False
     with path.open("rb") as file:
@@ -122,3 +125,24 @@ def lacks_end(path: Path, media: Recording) -> bool:
         tail = file.read()
     page = tail.rfind(b"OggS\0")
     return page >= 0 and len(tail) > page + 5 and not tail[page + 5] & 4
+
+
+def _reaches_trailer(file: BinaryIO) -> bool:
+    """Whether the blocks of a GIF follow one another up to its trailer."""
+    flags = file.read(13)[10:11]
+    file.seek(_colours(flags), 1)
+    while (kind := file.read(1)) in (b"!", b","):
+        if kind == b",":  # an image: place and size, colours, the width of its codes
+            file.seek(_colours(file.read(9)[8:9]) + 1, 1)
+        else:
+            file.seek(1, 1)
+        while size := file.read(1):
+            if size == b"\0":
+                break
+            file.seek(size[0], 1)
+    return kind == b";"
+
+
+def _colours(flags: bytes) -> int:
+    """Bytes of a table of colours of a GIF."""
+    return 3 * 2 ** (1 + (flags[0] & 7)) if flags and flags[0] & 128 else 0

@@ -11,7 +11,7 @@ from .clip import MediaError
 from .clock import LEAD_SECONDS
 from .holes import Reach, Span, Tally, unseen
 from .open import is_cut, is_followed
-from .packets import Recording, base_of, ignore_tick, recording
+from .packets import Recording, base_of, ignore_tick, raw_video, recording
 from .pixels import pixel_shape, stored_shape
 from .promised import RAW_VIDEO, lacks_end, promised_seconds
 from .rates import FrameTimes
@@ -157,7 +157,8 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = ignore_tick, tr
             oddities=_oddities(media, heard),
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
-        raise MediaError(f"{path.name}: {_without_times(path, media_name)}")
+        none = "its streams hold no packets with times; fetch it again or leave it out"
+        raise MediaError(f"{path.name}: {raw_video(path, media_name) if media_name in RAW_VIDEO else none}")
     if survey.seconds > MOST_SECONDS:
         raise MediaError(f"{path.name}: its timestamps reach {survey.seconds / 3600:.0f} hours; convert the file")
     return survey
@@ -218,14 +219,6 @@ def _oddities(media: Recording, heard: "_Spans | None") -> tuple[str, ...]:
         more = f" and {len(media.restarts) - _MOST_SAID} times more" if len(media.restarts) > _MOST_SAID else ""
         odd.append(f"its clock starts again at {where} s{more}; what follows is taken to go on from there")
     return tuple(odd)
-
-
-def _without_times(path: Path, format_name: str) -> str:
-    """Why no packet says when it is shown or heard."""
-    if format_name not in RAW_VIDEO:
-        return "its streams hold no packets with times; fetch it again or leave it out"
-    into = f"ffmpeg -r 25 -i {path.name} -c copy {path.stem}.mp4"
-    return f"is a raw {format_name} stream, which says no times; put it into a container at its rate: {into}"
 
 
 def _refuse_other_formats(container: "av.container.InputContainer") -> None:

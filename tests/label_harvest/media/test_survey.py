@@ -126,10 +126,28 @@ def test_an_mp3_that_counts_no_frames_promises_nothing(tmp_path):
     assert survey_media(path).promised_seconds is None
 
 
-def test_raw_video_is_called_so(tmp_path):
-    path = write_toy_clip(tmp_path / "raw.h264", video=ToyVideo(seconds=2))
-    with pytest.raises(MediaError, match=r"raw h264 stream, .*: ffmpeg -r 25 -i raw.h264 -c copy raw.mp4"):
-        survey_media(path)
+@pytest.mark.parametrize(
+    ("name", "codec", "pixels"),
+    [("h264", "libx264", "yuv420p"), ("hevc", "libx265", "yuv420p"), ("mjpeg", "mjpeg", "yuvj420p")],
+)
+def test_raw_video_is_called_so(tmp_path, name, codec, pixels):
+    path = write_toy_clip(tmp_path / f"raw.{name}", video=ToyVideo(seconds=2, codec=codec, pixels=pixels))
+    for read in (survey_media, lambda path: read_clip(path, grid=Grid())):
+        with pytest.raises(MediaError, match=rf"raw {name} stream, .*: ffmpeg -r 25 -i raw.{name} -c copy raw.mp4"):
+            read(path)
+
+
+@pytest.mark.parametrize("place", [0.4, 0.7])
+def test_a_gif_that_cannot_be_followed_to_its_end_says_so(tmp_path, place):
+    path = write_toy_clip(tmp_path / "v.gif", video=ToyVideo(seconds=5, codec="gif", pixels="rgb8"))
+    whole = path.read_bytes()
+    assert survey_media(path).notes == ()
+    at = round(place * len(whole))
+    ends = [whole[:at], whole[:at] + bytes(300) + whole[at + 300 :]]
+    for content in ends:
+        path.write_bytes(content)
+        (note,) = survey_media(path).notes
+        assert re.fullmatch(r"cannot be read beyond \d\.\d s; it was cut off or is damaged there", note)
 
 
 @pytest.mark.parametrize(
