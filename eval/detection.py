@@ -189,6 +189,26 @@ def merged(truth: TrueEvents) -> TrueEvents:
     return truth.at(kept)
 
 
+def on_segments(detections: Detections, shape: tuple[int, int, int], segment_seconds: float) -> FloatArray:
+    """How sure events make the segments they touch: of several events the surest counts.
+
+    Args:
+        detections: With scores in 0..1.
+        shape: N clips, T segments, C classes.
+        segment_seconds: Length of a segment.
+
+    Returns:
+        float32 [N, T, C], 0 where no event is.
+    """
+    probs = np.zeros(shape, dtype=np.float32)
+    first = np.floor(detections.onset / segment_seconds + 1e-9).astype(int)
+    last = np.ceil(detections.offset / segment_seconds - 1e-9).astype(int)
+    rows = zip(detections.clip, detections.class_index, first, last, detections.score, strict=True)
+    for clip, name, start, stop, score in rows:
+        np.maximum(probs[clip, start:stop, name], score, out=probs[clip, start:stop, name])
+    return probs
+
+
 def found_detections(ranked: Detections, truth: TrueEvents, min_ious: Sequence[float] = TIOUS) -> BoolArray:
     """Say which detections find a true event; each of these is found once.
 

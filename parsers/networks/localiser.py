@@ -21,10 +21,15 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from ..hybrid import HybridParser, ParserOutput, Stem
+from ..perceptron import Passed
+from ..pooling import MaxPooling
 
 LEVELS = 6
 """Time scales; of level l every 2^l-th step is a point."""
@@ -67,6 +72,8 @@ class LocaliserOutput:
     """float [B, T_l, C or 1, 2] each, how far both ends are, in points of the level; never negative."""
     valid: tuple[Tensor, ...]
     """bool [B, T_l] each, where there is a point."""
+    features: Tensor | None = None
+    """float [B, T_0, M, W], both streams at the finest level."""
 
 
 class ChannelNorm(nn.Module):
@@ -286,18 +293,81 @@ class Localiser(nn.Module):
         audio, visual = audio * valid[:, None], visual * valid[:, None]
         table = sines(self.options.width, self.options.table_length, audio.shape[-1]).to(audio)
         heard, seen = self.audio(audio, table, valid), self.visual(visual, table, valid)
-        logits, offsets, places = [], [], []
+        logits, offsets, places, streams = [], [], [], []
         for cross, scale in zip(self.cross, self.scales, strict=True):
             assert isinstance(cross, nn.ModuleDict)
             (seen, kept), (heard, _) = cross["visual"](seen, heard, valid), cross["audio"](heard, seen, valid)
             valid, joined = kept, torch.cat([seen, heard], dim=1)
+            streams.append((heard, seen))
             if self.dependency is not None:
                 joined = self.dependency(joined, valid)
             logits.append(self.classify(joined, valid).transpose(1, 2))
             ends = functional.relu(self.regress(joined, valid) * scale).transpose(1, 2)
             offsets.append(ends.reshape(*ends.shape[:2], -1, 2))
             places.append(valid)
-        return LocaliserOutput(tuple(logits), tuple(offsets), tuple(places))
+        finest = torch.stack(streams[0], dim=1).permute(0, 3, 1, 2)
+        return LocaliserOutput(tuple(logits), tuple(offsets), tuple(places), finest)
+
+
+@dataclass(frozen=True, eq=False)
+class PointOutput(ParserOutput):
+    """A segment is as probable as the surest point at it, of any level; both modalities alike."""
+
+    points: LocaliserOutput
+    """What the points say, which events are read off."""
+
+
+class LocaliserParser(HybridParser):
+    """The network as a parser of this project: its events are those of `PointOutput.points`."""
+
+    most_clips = 16
+    """Clips it answers for at a time: the dependency block holds features of every class."""
+
+    def __init__(self, options: Any, sizes: LocaliserOptions, *, window: int) -> None:
+        """Make it with fresh weights.
+
+        Args:
+            options: `ParserOptions`, whose widths and number of classes are those of the sizes.
+            sizes: Of the network.
+            window: Steps that a feature is made of: the first one is of the seconds around window / 2 steps.
+        """
+        nothing = cast(nn.Linear, nn.Identity())
+        stem = Stem(Passed(sizes.audio_width), Passed(sizes.visual_width))
+        super().__init__(stem, nn.Identity(), nothing, MaxPooling(), options=options)
+        self.localiser = Localiser(sizes)
+        self.window = window
+
+    def forward(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> PointOutput:
+        """Parse a batch of clips; arguments, errors and what may not matter as in HybridParser."""
+        self._check(audio, visual, motion, valid)
+        found, steps = self.localiser(*self.stem(audio, visual, motion), valid), audio.shape[1]
+        levels = [
+            logits.masked_fill(~places[..., None], _NOWHERE).repeat_interleave(2**level, dim=1)[:, :steps]
+            for level, (logits, places) in enumerate(zip(found.logits, found.valid, strict=True))
+        ]
+        surest = torch.stack(levels).amax(dim=0)  # [B, T, C]
+        if valid is not None:
+            surest = surest.masked_fill(~valid[..., None], _NOWHERE)
+        logits, probs = (part[:, :, None].expand(-1, -1, 2, -1) for part in (surest, surest.sigmoid()))
+        of_clip = probs[:, :, 0].amax(dim=1)
+        assert found.features is not None
+        return PointOutput(
+            logits, probs, of_clip, of_clip[:, None].expand(-1, 2, -1), found.features[:, :steps], points=found
+        )
+
+    def encode_alone(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
+        """Refuse: neither stream says anything without the other here.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("the network of UnAV-100 needs sound and picture; clips of one alone are parsed by the others")
+
+
+_NOWHERE = -30.0
+"""The logit where there is no point."""
 
 
 def sines(width: int, length: int, steps: int) -> Tensor:

@@ -181,11 +181,11 @@ def events_of(
     return PointEvents(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def point_rate(step: int, warmup: int, steps: int, *, base: float = 1e-4, least: float = 1e-8) -> float:
+def point_rate(step: float, warmup: int, steps: int, *, base: float = 1e-4, least: float = 1e-8) -> float:
     """The rate of a step, counted from 0: linear from 0 over the warm-up, then half a cosine down.
 
     Args:
-        step: Which.
+        step: Which; a fraction where steps are of unlike size.
         warmup: Steps of the warm-up.
         steps: Of the whole training.
         base: At the end of the warm-up.

@@ -17,7 +17,8 @@ def add(commands: Commands) -> Parser:
         "predict",
         "Writes probabilities for every second, modality and class, and for every clip and class (.npz). Under\n"
         "another name it writes the events they mark, at thresholds of 0.5 and with the gate of the run:\n"
-        "  NAME.json         each event with its mean probability\n"
+        "  NAME.json         each event with its mean probability; of a network that names events in seconds these,\n"
+        "                    as published codes of UnAV-100 write them\n"
         "  FOLDER            audio.tsv and visual.tsv (`filename onset offset event_label`), clips.txt\n"
         "  NAME.audio.tsv    the same side by side: NAME.audio.tsv, NAME.visual.tsv, NAME.clips.txt\n"
         "All of them are what `valor evaluate` reads; only .npz can be decided anew by other thresholds.",

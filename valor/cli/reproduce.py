@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from valor.data.datasets.dataset import DATASETS, dataset_of
+from valor.data.datasets.dataset import DATASETS, UNAV, dataset_of
 from valor.data.features.fetch_options import FetchOptions
-from valor.experiments.options import AVE_ROWS, HARVESTED_ROWS, ROWS, UNAV_ROWS, SimulationOptions, dataset_of_row
+from valor.experiments.options import AVE_ROWS, HARVESTED_ROWS, ROWS, SimulationOptions, dataset_of_row
 from valor.training.options import TrainOptions
 from valor.training.recipes import find_recipe, for_classes, override
 
@@ -82,7 +82,8 @@ def run(cli: argparse.Namespace) -> int:
         from valor.experiments.missing import needed_kinds
         from valor.experiments.simulated import simulate
 
-        if cli.row in UNAV_ROWS and (finer := dataset_of(cli.data)).reader is of.reader and finer.name in DATASETS:
+        finer = dataset_of(cli.data)
+        if of is UNAV and finer.reader is of.reader and finer.name in DATASETS:
             of = finer  # on shorter segments
         kinds = needed_kinds(recipe.features)
         data = simulate(cli.data, kinds, SIMULATION.read(cli), out, dataset=of, progress=not cli.quiet)

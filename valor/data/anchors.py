@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.eval.accuracy import clip_classes
-from valor.eval.detection import Detections
+from valor.eval.detection import Detections, on_segments
 from valor.eval.events import BoolArray
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
@@ -69,12 +69,10 @@ def event_anchors(judged: Judged, split: Split) -> dict[str, Scores]:
 
 def _marked(found: Detections, judged: Judged) -> BoolArray:
     """The segments that detections touch, in both modalities."""
-    marks = np.zeros_like(judged.truth)
-    first = np.floor(found.onset / judged.segment_seconds + 1e-9).astype(int)
-    last = np.ceil(found.offset / judged.segment_seconds - 1e-9).astype(int)
-    for clip, name, start, stop in zip(found.clip, found.class_index, first, last, strict=True):
-        marks[clip, start:stop, :, name] = True
-    return marks
+    clips, segments, modalities, classes = judged.truth.shape
+    sure = replace(found, score=np.ones(len(found)))
+    marks = on_segments(sure, (clips, segments, classes), judged.segment_seconds) > 0
+    return np.repeat(marks[:, :, np.newaxis], modalities, axis=2)
 
 
 def _scored(marked: BoolArray, judged: Judged, split: Split) -> Scores:

@@ -23,8 +23,9 @@ from valor.label_harvest.store.store import EvidenceStore, read_store, store_man
 from valor.parsers.folding import fold_clap_map, lay_clap_map
 
 from .datasets.ave_features import read_ave_features, read_background
+from .datasets.unav_features import read_unav_features
 from .features.feature_files import FEATURE_FILES, ClipArrays, listed, read_feature_files, read_label_files
-from .features.feature_options import AVE_KINDS, STREAMS, FeatureOptions, evidence_in
+from .features.feature_options import AVE_KINDS, STREAMS, UNAV_KINDS, FeatureOptions, evidence_in
 from .features.packed import is_packed, read_packed_features
 from .label_file import FILE_NAME, read_label_facts, read_pseudo_labels
 from .tables import Split
@@ -249,6 +250,8 @@ def read_clip_set(
         parts[stream] = found.tensor.half() if keeps_half else found.tensor.float()
         counts |= {} if found.segments is None else {stream: found.segments}
         absent |= _missing(found, f"{kind} features", features.missing)
+    if set(kinds.values()) == set(UNAV_KINDS):  # sound and picture of these are cut to one length
+        counts = dict.fromkeys(counts, torch.stack([*counts.values()]).amin(dim=0))
     if labels is not None:
         found = _read_labels(Path(labels), split)
         parts["pseudo_labels"] = found.tensor
@@ -330,7 +333,7 @@ def _of_any_length(
                 f"{len(other)} clips have other numbers of segments in {name} than in {first}, such as "
                 f"{clip_ids[other[0]]} ({int(held[other[0]])} and {int(segments[other[0]])}); take both of one harvest"
             )
-    longest = int(segments.max())
+    longest = max(int(segments.max()), *(len(timed[name][0]) for name in ("truth",) if name in timed), 1)
     for name, tensor in timed.items():
         padding = tensor.new_zeros(len(tensor), max(longest - tensor.shape[1], 0), *tensor.shape[2:])
         parts[name] = torch.cat([tensor, padding], dim=1)[:, :longest]
@@ -374,6 +377,8 @@ def _taken(tensor: Tensor | None, rows: Tensor, into: Tensor | None, longest: in
 def _read_files(source: Path, kind: str, split: Split, features: FeatureOptions) -> ClipArrays:
     if kind in AVE_KINDS:
         return read_ave_features(source, kind, split)
+    if kind in UNAV_KINDS:
+        return read_unav_features(source, kind, split)
     if features.unfolded and FEATURE_FILES[kind].lay is not None:
         try:
             return read_feature_files(source, kind, split, unfolded=True)

@@ -68,7 +68,7 @@ from valor.label_harvest.strict_json import (
     loads,
 )
 
-from .datasets.detection_file import RESULTS, detections_in
+from .datasets.detection_file import RESULTS, detections_in, write_detections
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance
@@ -177,6 +177,9 @@ def write_any_predictions(
     path, kind = Path(path), writable_format(path)
     if kind == "npz":
         write_predictions(path, predictions)
+        return
+    if kind == "json" and predictions.detections is not None:
+        write_detections(path, predictions)
         return
     if predictions.valid is not None and not predictions.valid.all():
         raise ValueError(

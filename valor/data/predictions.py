@@ -11,6 +11,8 @@ or
     modality_probs  float [N, M, C] for the gate modality
 and perhaps
     valid           bool [N, T], True where a segment exists
+    detections      float64 [P, 5], events in seconds, of a network that names such: clip and class as positions on N
+                    and C, onset, offset, score
     simulated       bool [], True where the features were simulated, so that no score means anything.
 M is (audio, visual). Clips and classes may stand in any order: they are matched by name.
 """
@@ -54,7 +56,13 @@ ARRAYS = {
 
 _LOG = logging.getLogger(__name__)
 
-_SIMULATED = "simulated"
+_SIMULATED, _DETECTIONS = "simulated", "detections"
+
+_COLUMNS = ("clip", "class", "onset", "offset", "score")
+"""Of `detections`."""
+
+_MOST_ROWS = 2**31
+"""Positions beyond this are of no file; they would not fit into a whole number."""
 
 BACKGROUND = "background"
 """What other codes call one more class, which no data set has here."""
@@ -103,6 +111,16 @@ class Predictions:
             array = getattr(self, name)
             if array is not None:
                 _check_array(name, array, {axis: sizes[axis] for axis in axes})
+        if (found := self.detections) is not None and len(found):
+            inside = [
+                0 <= of.min() <= of.max() < sizes[axis]
+                for of, axis in ((found.clip, "clips"), (found.class_index, "classes"))
+            ]
+            if not all(inside):
+                raise ValueError(
+                    f"detections must be of the {sizes['clips']} clips and {sizes['classes']} classes, got positions "
+                    "outside them"
+                )
         object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
         for kind, names in (("clip_ids", self.clip_ids), ("classes", self.class_names)):
             twice = [name for name, count in Counter(names).items() if count > 1]
@@ -140,13 +158,14 @@ def read_predictions(path: Path | str) -> Predictions:
             f"{path}: expected a prediction file (.npz), got {path.stat().st_size} bytes of something else"
         )
     try:
-        held: dict[str, Any] = dict(read_npz(path, ("clip_ids", "classes", *ARRAYS, _SIMULATED)))
+        known = ("clip_ids", "classes", *ARRAYS, _SIMULATED, _DETECTIONS)
+        held: dict[str, Any] = dict(read_npz(path, known))
         simulated = held.pop(_SIMULATED, np.array(False))
         if simulated.dtype != np.bool_ or simulated.size != 1:
             raise ValueError(f"{_SIMULATED} must be one bool, got {simulated.dtype} {simulated.shape}")
         found = Provenance(simulated=bool(simulated.any()))
         names = ", ".join(npz_names(path)) or "nothing"
-        if strangers := sorted(set(npz_names(path)) - {"clip_ids", "classes", *ARRAYS, _SIMULATED}):
+        if strangers := sorted(set(npz_names(path)) - set(known)):
             _LOG.warning("%s: passes over %s, which no prediction file has", path, _listed("arrays", strangers))
     except ValueError as error:
         raise ValueError(
@@ -155,6 +174,8 @@ def read_predictions(path: Path | str) -> Predictions:
         ) from error
     try:
         axes = {name: _names(name, held.pop(name, None)) for name in ("clip_ids", "classes")}
+        if (rows := held.pop(_DETECTIONS, None)) is not None:
+            held[_DETECTIONS] = _detections_of(rows)
         return Predictions(clip_ids=axes["clip_ids"], class_names=axes["classes"], provenance=found, **held)
     except ValueError as error:
         raise ValueError(f"{path}: {error} (the file holds {names})") from error
@@ -172,12 +193,12 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
     """
     if Path(path).suffix != ".npz":
         raise ValueError(f"{path}: a prediction file is named *.npz")
-    if predictions.detections is not None:
-        raise ValueError(f"{path}: a prediction file has no place for events in seconds; keep the file they came from")
     arrays = {name: getattr(predictions, name) for name in ARRAYS if getattr(predictions, name) is not None}
     names = {"clip_ids": np.array(predictions.clip_ids), "classes": np.array(predictions.class_names)}
     if predictions.provenance.simulated:
         names[_SIMULATED] = np.array(True)
+    if (found := predictions.detections) is not None:
+        arrays[_DETECTIONS] = np.column_stack([found.clip, found.class_index, found.onset, found.offset, found.score])
     with replaced(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **names, **arrays)
 
@@ -456,6 +477,22 @@ def _check_array(name: str, array: np.ndarray, sizes: dict[str, int]) -> None:
             raise ValueError(f"{name} must be bool, got {array.dtype}; probabilities are stored as segment_probs")
     else:
         check_probs(name, array, tuple(sizes))
+
+
+def _detections_of(rows: np.ndarray) -> Detections:
+    """Events in seconds as a prediction file holds them."""
+    if rows.dtype != np.float64 or rows.ndim != 2 or rows.shape[1] != len(_COLUMNS):
+        raise ValueError(
+            f"{_DETECTIONS} must be float64 [events, {len(_COLUMNS)}] ({', '.join(_COLUMNS)}), got {rows.dtype} "
+            f"{rows.shape}"
+        )
+    clip, name, onset, offset, score = rows.T.copy()
+    if not (np.isfinite(rows).all() and (rows[:, :2] == np.floor(rows[:, :2])).all() and (rows[:, :4] >= 0).all()):
+        raise ValueError(f"{_DETECTIONS} must name clips and classes by their positions, and times from 0 on")
+    if not ((score >= 0) & (score <= 1)).all():
+        raise ValueError(f"scores of {_DETECTIONS} must be in 0..1")
+    clip, name = clip.clip(max=_MOST_ROWS).astype(np.int64), name.clip(max=_MOST_ROWS).astype(np.int64)
+    return Detections(clip=clip, class_index=name, onset=onset, offset=offset, score=score)
 
 
 def _names(kind: str, array: np.ndarray | None) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from valor.label_harvest.disk import file_sha256, replaced, write_json
 from valor.label_harvest.places.place import Place, stands
 from valor.label_harvest.store.store import store_manifest
 
-from .features.feature_options import AVE_KINDS, FeatureOptions, evidence_in
+from .features.feature_options import AVE_KINDS, UNAV_KINDS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts
 from .tables import Split
 
@@ -195,6 +195,8 @@ def _features(kind: str, data: Path, splits: Sequence[Split], evidence: Place) -
         return {"kind": kind, "from": "evidence store", "fingerprint": manifest["fingerprint"], "teacher": teacher}
     if kind in AVE_KINDS:
         return {"kind": kind, "from": "published files of AVE"}
+    if kind in UNAV_KINDS:
+        return {"kind": kind, "from": "published files of UnAV-100"}
     packed: dict[str, Any] = {}
     for split in splits:
         if is_packed(data, kind, split.name):

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from valor.data.datasets.dataset import LLP, ROLES, DataSet, dataset_of
+from valor.data.datasets.unav_features import features_folder
 from valor.data.features.download import CLASSIC_FEATURES
 from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
-from valor.data.features.feature_options import STREAMS, FeatureOptions
+from valor.data.features.feature_options import STREAMS, UNAV_KINDS, FeatureOptions
 from valor.data.features.packed import is_packed, read_packed_card
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.tables import Split
@@ -94,6 +95,11 @@ def prepare_harvested(data: Path, recipe: Recipe, of: DataSet) -> None:
         more |= {"length": "whole"} if dataset.segments is None else {}
         options = "".join(f" --{name} {value}" for name, value in more.items())
         lacking.append(f"evidence: `valor harvest {data} --videos DIR --store {where}{options}`")
+    if set(kinds) & set(UNAV_KINDS) and not any(features_folder(data).glob("*_vggish.npy")):
+        lacking.append(
+            f"features: ID_rgb.npy, ID_flow.npy and ID_vggish.npy in {data / 'features'}, linked at "
+            "github.com/ttgeng233/UnAV"
+        )
     labels = labels_of(recipe, data)
     if (
         labels

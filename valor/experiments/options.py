@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from valor.data.datasets.dataset import AVE, LLP, UNAV, DataSet
+from valor.data.datasets.dataset import AVE, LLP, UNAV, UNAV_STEPS, DataSet
 from valor.data.features.feature_options import PRECISIONS
 from valor.data.provenance import MARK
 
@@ -14,11 +14,17 @@ PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han
 AVE_ROWS: dict[str, str | None] = {"ave-weak": "HAN", "ave-valor": "VALOR", "ave-uwav": "UWAV", "ave-full": None}
 """Those of AVE, on features that are harvested; None where no published row is of the same features."""
 
-UNAV_ROWS: dict[str, str | None] = dict.fromkeys(("unav-weak", "unav-valor", "unav-windows", "unav-full"))
-"""Those of UnAV-100, likewise; no published row is of such features."""
+UNAV_ROWS: dict[str, str | None] = {
+    **dict.fromkeys(("unav-weak", "unav-valor", "unav-windows", "unav-full", "unav-localiser-clips")),
+    "unav-localiser": "UnAV",
+}
+"""Those of UnAV-100, likewise; the last is of the features its network was published with."""
+
+ON_STEPS = ("unav-localiser",)
+"""Rows on segments of 0.32 s."""
 
 HARVESTED_ROWS = AVE_ROWS | UNAV_ROWS
-"""Those whose features nobody published."""
+"""Those that are not of LLP."""
 
 ROWS = (*PUBLISHED_AS, *HARVESTED_ROWS)
 """All rows that can be reproduced."""
@@ -27,7 +33,7 @@ ROWS = (*PUBLISHED_AS, *HARVESTED_ROWS)
 def dataset_of_row(row: str) -> DataSet:
     """The data set a row is of."""
     if row in UNAV_ROWS:
-        return UNAV
+        return UNAV_STEPS if row in ON_STEPS else UNAV
     return AVE if row in AVE_ROWS else LLP
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets.dataset import LLP, ROLES, UNAV, DataSet, dataset_of
+from valor.data.datasets.dataset import LLP, ROLES, UNAV, UNAV_STEPS, DataSet, dataset_of
 from valor.data.features.download import download_annotations, download_from_hub
 from valor.data.features.fetch_options import FetchOptions
 from valor.data.features.packed import is_packed
@@ -198,7 +198,7 @@ def reproduce(
     else:
         version = next(iter(dataset.layout.events))
         table = _compare_harvested(results, recipe, folder, entry, None if dataset is not of else known)
-        notes = [_SIMULATED_NOTE] if provenance.simulated else _harvested_notes(dataset, of, table)
+        notes = [_SIMULATED_NOTE] if provenance.simulated else _harvested_notes(row, dataset, of, table)
     return Reproduction(
         row=row,
         published=entry,
@@ -223,12 +223,16 @@ def _compare_harvested(
     return compare(files, known, baseline=entry.title if entry else None, mix=True)
 
 
-def _harvested_notes(dataset: DataSet, of: DataSet, table: Comparison) -> list[str]:
+def _harvested_notes(row: str, dataset: DataSet, of: DataSet, table: Comparison) -> list[str]:
     if dataset is not of:
         return [f"of {dataset.title}, and not of {of.title} itself: published figures are left out"]
+    if row == "unav-localiser-clips":
+        return ["supervised by events, on harvested features: ours. The published rows are of other features"]
     if of is UNAV:
         return [_WEAK_UNAV]
     told = "no features of AVE were published for CLIP, CLAP and R(2+1)D: these are harvested, and the recipe is ours"
+    if of is UNAV_STEPS:
+        told = "supervised by events, on the published features; F is on segments of 0.32 s, in published rows on 1 s"
     recalled = table.baseline is not None and table.baseline.confidence == "recalled"
     return [told, *["no source of the published figures was seen: the differences are a hint only"] * recalled]
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.data.datasets.dataset import AVE, LLP, UNAV, DataSet
+from valor.data.datasets.dataset import AVE, LLP, UNAV, UNAV_STEPS, DataSet
 from valor.data.features.feature_files import FEATURE_FILES, SEGMENTS
 from valor.data.features.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, write_label_facts, write_pseudo_labels
@@ -43,7 +43,7 @@ from valor.label_harvest.strict_json import loads
 
 from .options import SimulationOptions
 from .simulated_ave import AVE_LISTS, AVE_TABLES, write_ave_lists
-from .simulated_unav import UNAV_LISTS, UNAV_TABLES, write_unav_evidence, write_unav_file
+from .simulated_unav import UNAV_LISTS, UNAV_TABLES, write_unav_evidence, write_unav_features, write_unav_file
 
 _LOG = logging.getLogger(__name__)
 
@@ -103,7 +103,8 @@ def simulate(
             (_copy_tables if has_tables else _invent_tables)(data, out, options)
     splits = [dataset.read_split(out, split) for split in dataset.splits]
     if is_unav:
-        write_unav_evidence(out, splits, options, progress=progress)
+        write = write_unav_features if dataset is UNAV_STEPS else write_unav_evidence
+        write(out, splits, options, progress=progress)
         _LOG.warning("%s: the features and labels are %s; scores on them mean nothing", out, MARK)
         return out
     todo = [(kind, split) for kind in kinds for split in splits if not is_packed(out, kind, split.name)]

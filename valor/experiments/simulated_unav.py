@@ -13,6 +13,7 @@ import torch
 
 from valor.data.datasets.dataset import DATASET_FILE, DataSet
 from valor.data.datasets.unav import UNAV_FILE, UNAV_NAMES
+from valor.data.datasets.unav_features import FEATURES, FRAME_RATE, HOP, SUFFIXES, WINDOW
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, write_label_facts, write_pseudo_labels
 from valor.data.provenance import MARK
 from valor.data.tables import Split
@@ -120,6 +121,30 @@ def _write_shard(folder: Place, index: int, split: Split, rows: range, options: 
         tags = tuple(name for name, has in zip(split.class_names, split.weak_labels[row], strict=True) if has)
         written.append(ShardRow(split.clip_ids[row], "ok", "", tags, {SEGMENTS: count}))
     write_shard(folder, index, arrays, written)
+
+
+def write_unav_features(out: Path, splits: list[Split], options: SimulationOptions, *, progress: bool = True) -> None:
+    """Write features of the published form with the classes in them; what is there is used again."""
+    folder = out / FEATURES
+    folder.mkdir(exist_ok=True)
+    total = sum(len(split.clip_ids) for split in splits)
+    with progress_bar(total=total, desc=f"{MARK} features", unit="clip", enabled=progress) as bar:
+        for number, split in enumerate(splits):
+            assert split.truth is not None and split.clip_seconds is not None  # of this data set
+            for row, clip_id in enumerate(split.clip_ids):
+                steps = max(1, int(split.clip_seconds[row] * FRAME_RATE - WINDOW) // HOP + 1)
+                marks = split.truth[row, :steps, 0].astype(np.float32)
+                for ending, width in (part for parts in SUFFIXES.values() for part in parts):
+                    file = folder / f"{clip_id}_{ending}.npy"
+                    if file.is_file():
+                        continue
+                    axes = np.random.default_rng([options.seed, 8, width]).standard_normal((marks.shape[1], width))
+                    axes *= options.signal / np.linalg.norm(axes, axis=1, keepdims=True)
+                    noise = np.random.default_rng([options.seed, 9, number, row, width])
+                    array = (noise.standard_normal((len(marks), width)) + marks @ axes).astype(np.float32)
+                    with replaced(file) as temporary, temporary.open("wb") as opened:
+                        np.save(opened, array, allow_pickle=False)
+                bar.update(1)
 
 
 def _write_labels(out: Path, train: Split, options: SimulationOptions) -> None:

@@ -241,14 +241,14 @@ def write_resume_point(
     Args:
         path: File to write, usually RUN/last.safetensors.
         model: What is trained.
-        optimiser: Over the parameters of the model, in their order.
+        optimiser: Over the parameters of the model.
         order: Generator of the batch order.
         progress: How far the run has come.
         identity: What makes this run this run, as JSON values; must be found again to go on.
         extra: Other tensors the next epoch depends on, by name.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    names = [name for name, _ in model.named_parameters()]
+    names = _in_its_order(optimiser, model)
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{names[index]}|{key}": torch.as_tensor(value) for key, value in state.items()}
     tensors |= {"random.order": order.get_state(), "random.cpu": torch.get_rng_state()}
@@ -317,11 +317,17 @@ def _group(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
+def _in_its_order(optimiser: torch.optim.Optimizer, model: nn.Module) -> list[str]:
+    """Names of the parameters as the groups of an optimiser hold them, which is how it numbers them."""
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [named[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
+
+
 def _optimiser_state(
     tensors: Mapping[str, Tensor], model: nn.Module, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:
     """The stored moments in the form `load_state_dict` wants, options as the optimiser has them."""
-    index = {name: position for position, (name, _) in enumerate(model.named_parameters())}
+    index = {name: position for position, name in enumerate(_in_its_order(optimiser, model))}
     state: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         parameter, key = name.split("|")

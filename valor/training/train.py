@@ -174,19 +174,22 @@ def validate(parser: HybridParser, val: ClipSet, rule: PostProcessing = VALOR_RU
         modality_probs=predictions.modality_probs,
         options=rule,
     )
-    truth = val.truth.cpu().numpy()
+    truth, valid = val.truth.cpu().numpy(), predictions.valid
+    if valid is not None:
+        valid = valid | truth.any(axis=(2, 3))  # what has no feature is scored all the same
     judged = Judged(
         predicted=predicted,
         truth=truth,
         weak_labels=val.weak_labels.cpu().numpy(),
-        valid=predictions.valid,
+        valid=valid,
         segment_probs=predictions.segment_probs,
         clip_probs=predictions.clip_probs,
         segment_seconds=val.segment_seconds,
         events=val.events,
         clip_seconds=val.clip_seconds,
+        detections=predictions.detections,
     )
-    return replace(score(predicted, truth, valid=predictions.valid), figures=figures_of(judged, val.metrics))
+    return replace(score(predicted, truth, valid=valid), figures=figures_of(judged, val.metrics))
 
 
 def fit(  # noqa: PLR0913, what a training is

@@ -1,7 +1,8 @@
-"""Events in seconds as codes of UnAV-100 publish their results: read as predictions of a split.
+"""Events in seconds as codes of UnAV-100 publish their results: read as predictions of a split, and written.
 
     {"version": ..., "results": {VIDEO: [{"label": "dog barking", "segment": [1.5, 9.2], "score": 0.8}, ...]}}
 
+"simulated": true beside them says that the features were, and no score means anything.
 The score may stand under `scores`, which the published evaluator reads while the published writer says `score`. Events
 are audible and visible at once; their scores rank them (mAP). On segments, for F, a segment is as probable as the
 surest event that touches it. Videos of the split that are not named have no events.
@@ -13,11 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from valor.eval.detection import Detections
+from valor.eval.detection import Detections, on_segments
+from valor.label_harvest.disk import write_json
 from valor.label_harvest.store.manifest import composed
-from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text
+from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text
 
 from ..predictions import SHOWN, Predictions
+from ..provenance import Provenance
 from ..segment_grid import SegmentGrid
 from ..vocabulary import did_you_mean
 
@@ -25,6 +28,7 @@ RESULTS = "results"
 """Key by which such a file is known."""
 
 _SCORES = ("score", "scores")
+_SIMULATED = "simulated"
 
 
 def detections_in(
@@ -60,19 +64,35 @@ def detections_in(
     if not rows:
         raise ValueError(f"{path}: expected at least one event, got none")
     clip, name, onset, offset, score = (np.array(column) for column in zip(*rows, strict=True))
-    probs = np.zeros((len(clip_ids), grid.num_segments, 2, len(class_names)), dtype=np.float32)
-    first = np.floor(onset / grid.segment_seconds + 1e-9).astype(int)
-    last = np.ceil(offset / grid.segment_seconds - 1e-9).astype(int)
-    for row, column, start, stop, height in zip(clip, name, first, last, score, strict=True):
-        np.maximum(probs[row, start:stop, :, column], height, out=probs[row, start:stop, :, column])
+    detections = Detections(clip=clip, class_index=name, onset=onset, offset=offset, score=score)
+    probs = on_segments(detections, (len(clip_ids), grid.num_segments, len(class_names)), grid.segment_seconds)
     return Predictions(
         clip_ids=tuple(clip_ids),
         class_names=tuple(class_names),
-        segment_probs=probs,
-        clip_probs=probs.max(axis=(1, 2)),
+        segment_probs=np.repeat(probs[:, :, np.newaxis], 2, axis=2),
+        clip_probs=probs.max(axis=1),
         segment_seconds=grid.segment_seconds,
-        detections=Detections(clip=clip, class_index=name, onset=onset, offset=offset, score=score),
+        detections=detections,
+        provenance=Provenance(simulated=as_flag(table.get(_SIMULATED, False), f"{path}: {_SIMULATED}")),
     )
+
+
+def write_detections(path: Path, predictions: Predictions) -> None:
+    """Write events in seconds as codes of UnAV-100 publish them, whole or not at all; the surest of a video first.
+
+    Raises:
+        ValueError: The predictions name no events in seconds.
+    """
+    found = predictions.detections
+    if found is None:
+        raise ValueError(f"{path}: results are events in seconds, and these predictions name none")
+    results: dict[str, list[dict[str, Any]]] = {clip_id: [] for clip_id in predictions.clip_ids}
+    for row in np.lexsort((-found.score, found.clip)):
+        segment = [float(found.onset[row]), float(found.offset[row])]
+        event = {"label": predictions.class_names[found.class_index[row]], "segment": segment}
+        results[predictions.clip_ids[found.clip[row]]].append({**event, _SCORES[0]: float(found.score[row])})
+    about = {_SIMULATED: True} if predictions.provenance.simulated else {}
+    write_json(path, {"version": "valor", **about, RESULTS: results}, indent=None)
 
 
 def _event(

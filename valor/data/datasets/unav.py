@@ -268,13 +268,16 @@ def detections_of(judged: Judged, rule: ProposalRule = RULE) -> Detections | Non
 
 def _events_of(judged: Judged) -> TrueEvents:
     """The truth in seconds, from segments where nothing says it closer."""
-    if judged.events is not None:
-        return judged.events
-    marks: BoolArray = np.logical_and.reduce(judged.truth, axis=2)  # [N, T, C]
+    return marked_events(judged.truth, judged.segment_seconds) if judged.events is None else judged.events
+
+
+def marked_events(truth: BoolArray, segment_seconds: float) -> TrueEvents:
+    """The runs of segments marked in both modalities, in seconds; truth bool [N, T, M, C]."""
+    marks: BoolArray = np.logical_and.reduce(truth, axis=2)  # [N, T, C]
     clip, name = np.nonzero(marks.any(axis=1))
     runs = Runs.of(marks[clip, :, name])
     start = runs.start % (runs.num_segments + 1)
-    onset, offset = (np.asarray(border * judged.segment_seconds, float) for border in (start, start + runs.length))
+    onset, offset = (np.asarray(border * segment_seconds, float) for border in (start, start + runs.length))
     return TrueEvents(clip=clip[runs.track], class_index=name[runs.track], onset=onset, offset=offset)
 
 

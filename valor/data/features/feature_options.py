@@ -11,6 +11,9 @@ FEATURE_KINDS = ("vggish", "res152", "r2plus1d", "clap", "clip")
 """The published kinds; `valor.data.features.feature_files` has a reader for each."""
 AVE_KINDS = ("ave-vggish", "ave-vgg19")
 """The kinds published with AVE, one file of all clips each; `valor.data.datasets.ave_features` reads them."""
+UNAV_KINDS = ("unav-vggish", "unav-i3d")
+"""The kinds published with UnAV-100; `valor.data.datasets.unav_features` reads them."""
+_KINDS = (*FEATURE_KINDS, *AVE_KINDS, *UNAV_KINDS)
 PRECISIONS = ("float32", "float16")
 """How features can be kept in memory."""
 PACKED = "float16"
@@ -28,7 +31,8 @@ def evidence_in(data: Path, store: Place | None) -> Place:
 class FeatureOptions:
     """Which features each stream of the parser gets.
 
-    A kind is the name of a published one (vggish, res152, r2plus1d, clap, clip; of AVE ave-vggish, ave-vgg19) or of an
+    A kind is the name of a published one (vggish, res152, r2plus1d, clap, clip; of AVE ave-vggish, ave-vgg19; of
+    UnAV-100 unav-vggish, unav-i3d) or of an
     array of the evidence store, `<role>.<feature>`, such as `visual.embedding`.
     """
 
@@ -53,9 +57,9 @@ class FeatureOptions:
         """Refuse names nothing can be read for."""
         for stream in STREAMS:
             kind = getattr(self, stream)
-            if kind is not None and "." not in kind and kind not in (*FEATURE_KINDS, *AVE_KINDS):
+            if kind is not None and "." not in kind and kind not in _KINDS:
                 raise ValueError(
-                    f"{stream} must be one of {', '.join((*FEATURE_KINDS, *AVE_KINDS))} or a store array such as "
+                    f"{stream} must be one of {', '.join(_KINDS)} or a store array such as "
                     f"'visual.embedding', got {kind!r}"
                 )
         if self.background_clips and not {self.audio, self.visual} <= set(AVE_KINDS):

@@ -74,11 +74,11 @@ class WeightAverage:
         TensorFlow's `ExponentialMovingAverage`.
     """
 
-    def __init__(self, parser: HybridParser, decay: float) -> None:
-        """Start at the weights the parser has, on its device."""
+    def __init__(self, parser: HybridParser, decay: float, *, ramp: bool = True) -> None:
+        """Start at the weights the parser has, on its device; without the ramp d is the decay from the first step."""
         self.parser = copy.deepcopy(parser).eval().requires_grad_(False)
         """The parser with the mean weights."""
-        self.decay = decay
+        self.decay, self.ramp = decay, ramp
         self.steps = 0
 
     def update(self, parser: HybridParser) -> None:
@@ -86,7 +86,7 @@ class WeightAverage:
         import torch
 
         self.steps += 1
-        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.ramp else self.decay
         with torch.no_grad():
             torch._foreach_lerp_(list(self.parser.parameters()), list(parser.parameters()), 1 - decay)
 

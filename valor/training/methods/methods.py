@@ -16,6 +16,7 @@ from .coleaf import Coleaf
 from .gates import Gates
 from .jomold import Jomold
 from .leap import Leap
+from .localiser import LocaliserMethod
 from .method import Charge, Method, Plan, Run
 from .mmcse import MmCse
 from .mug import Mug
@@ -52,6 +53,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "mm-cse": MmCse,
     "leap": Leap,
     "coleaf": Coleaf,
+    "localiser": LocaliserMethod,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 

@@ -1,6 +1,7 @@
 """Published results of UnAV-100 as predictions: mAP of their events, F of the segments they touch."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from tests.helpers.toy_unav import CAT, DOG, toy, written
 from tests.helpers.typed import typed
 from valor.data.datasets.dataset import UNAV
-from valor.data.prediction_files import read_any_predictions
-from valor.data.predictions import align, score_predictions, write_predictions
+from valor.data.datasets.detection_file import write_detections
+from valor.data.prediction_files import read_any_predictions, write_any_predictions
+from valor.data.predictions import align, score_predictions
+from valor.data.provenance import Provenance
 from valor.eval.detection import Detections, detection_precision
 
 FOUND = {
@@ -49,13 +52,38 @@ def test_events_are_ranked_as_they_are_and_mark_what_they_touch(folder, tmp_path
         [0.3] * 3 + [0.8] * 7 + [0]
     )
     assert set(report["anchors"]) == {"true tags, whole clips", "truth on 1 s, outer", "truth on 1 s, nearest"}
-    with pytest.raises(ValueError, match="no place for events in seconds"):
-        write_predictions(tmp_path / "found.npz", found)
+
+
+def test_events_are_written_and_read_again(folder, tmp_path):
+    split = UNAV.read_split(folder, "test")
+    found = replace(read(tmp_path / "found.json", split), provenance=Provenance(simulated=True))
+    segments = {"num_segments": split.truth.shape[1], "clip_ids": split.clip_ids}
+    for name in ("again.npz", "again.json"):
+        write_any_predictions(tmp_path / name, found)
+        again = read_any_predictions(tmp_path / name, split.class_names, **segments)
+        assert again.provenance.simulated
+        assert score_predictions(again, split)[0] == score_predictions(found, split)[0]
+    held = json.loads((tmp_path / "again.json").read_text())
+    assert held["results"]["aaaaaaaaaa2"][0] == {"label": DOG, "segment": [3.5, 10], "score": 0.8}
+    rows = np.column_stack([getattr(found.detections, name) for name in ("clip", "class_index", "onset", "offset")])
+    for wrong, said in (
+        ([[0, 500, 1, 2, 0.5]], "detections must be of the 2 clips and 100 classes"),
+        ([[0.5, 0, 1, 2, 0.5]], "clips and classes by their positions"),
+        ([[0, 0, 1, 1, 0.5]], "must last for something"),
+        ([[0, 0, 1, 2, 1.5]], "scores of detections must be in 0..1"),
+        ([[1e300, 0, 1, 2, 0.5]], "detections must be of the 2 clips"),
+        (rows, "detections must be float64 .events, 5."),
+    ):
+        with np.load(tmp_path / "again.npz") as archive:
+            parts = dict(archive) | {"detections": np.array(wrong, dtype=float)}
+        np.savez(tmp_path / "wrong.npz", **parts)
+        with pytest.raises(ValueError, match=f"wrong.npz.*{said}"):
+            read_any_predictions(tmp_path / "wrong.npz", split.class_names)
+    with pytest.raises(ValueError, match="these predictions name none"):
+        write_detections(tmp_path / "none.json", replace(found, detections=None))
 
 
 def test_clips_and_classes_in_another_order_score_the_same(folder, tmp_path):
-    from dataclasses import replace
-
     split = UNAV.read_split(folder, "test")
     other = replace(split, clip_ids=split.clip_ids[::-1], class_names=split.class_names[::-1])
     found = [score_predictions(read(tmp_path / "a.json", one), split)[0] for one in (split, other)]
