@@ -279,5 +279,6 @@ def view(
     corrections = Corrections(corrections_folder(typed, options.get("data")), document)
     if out is None:
         return RunningViewer(document, corrections, open_browser=open_browser)
-    write_page(Path(out), document, embed=embed, corrections=[c.to_dict() for c in corrections.current.values()])
+    held = [correction.to_dict() for correction in corrections.current.values()]
+    write_page(Path(out), document, embed=embed, corrections=held, unshown=corrections.unshown())
     return Path(out)

@@ -80,7 +80,7 @@ def run(cli: argparse.Namespace) -> int:
 
 def _write(cli: argparse.Namespace, document: Document, corrections: "Corrections") -> int:
     held = [correction.to_dict() for correction in corrections.current.values()]
-    for note in write_page(cli.out, document, embed=cli.embed, corrections=held):
+    for note in write_page(cli.out, document, embed=cli.embed, corrections=held, unshown=corrections.unshown()):
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     say(f"{len(document.clips):,} clips, {cli.out.stat().st_size / 1e6:.1f} MB; wrote {cli.out}")
     return DONE

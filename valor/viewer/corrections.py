@@ -141,22 +141,27 @@ class Corrections:
                 "choose another with corrections=DIR"
             )
         self.current = read_journal(folder / JOURNAL)
-        self._say_unknown()
+        self._say_unshown()
 
-    def _say_unknown(self) -> None:
-        """Name the corrections that the page cannot show, and so drops."""
+    def _say_unshown(self) -> None:
+        if unshown := self.unshown():
+            _LOG.warning("%s: %s", self.folder / JOURNAL, unshown)
+
+    def unshown(self) -> str:
+        """Names the corrections that the page cannot show, and so drops; empty without any."""
         known, clips, lost = set(self.document.class_names), [], Counter[str]()
         for clip_id, correction in self.current.items():
             names = [event.class_name for event in correction.events or () if event.class_name not in known]
             clips += [clip_id] if names else []
             lost.update(names)
-        if lost:
-            named = ", ".join(f"{name} ({count})" for name, count in sorted(lost.items()))
-            _LOG.warning(
-                "%s: %d corrected events in %d clips, such as %s, are of classes that are not shown, %.300s: the page "
-                "leaves them out, no table is written of these clips, and saving one of them drops its events; open "
-                "it with all of these classes", self.folder / JOURNAL, lost.total(), len(clips), clips[0], named,
-            )  # fmt: skip
+        if not lost:
+            return ""
+        named = ", ".join(f"{name} ({count})" for name, count in sorted(lost.items()))
+        return (
+            f"{lost.total()} corrected events in {len(clips)} clips, such as {clips[0]}, are of classes that are not "
+            f"shown, {named:.300}: the page leaves them out, no table is written of these clips, and saving one of "
+            "them drops its events; open it with all of these classes"
+        )
 
     def repair(self) -> None:
         """Write again what is made from the journal: a crash may have come between it and the tables."""
@@ -217,7 +222,7 @@ class Corrections:
             raise BusyError(str(error)) from None
         before, self.current = self.current, read_journal(path)
         if self.current != before:
-            self._say_unknown()
+            self._say_unshown()
         self._journal = journal
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             self._write(b"\n")  # what a crash tore stays a line of its own

@@ -71,6 +71,7 @@ def write_page(
     *,
     embed: bool | None = None,
     corrections: list[dict[str, Any]] | None = None,
+    unshown: str = "",
 ) -> list[str]:
     """Write the viewer as one file, whole or not at all.
 
@@ -80,6 +81,7 @@ def write_page(
         embed: Whether media goes into the page; None where all of it is small. What is not embedded is linked by its
             relative path.
         corrections: Corrections made before, as `Correction.to_dict` gives them.
+        unshown: Which of them the page cannot show, as `Corrections.unshown` says.
 
     Returns:
         Notes for the user: how media was dealt with.
@@ -92,7 +94,7 @@ def write_page(
     inside = size <= SMALL_MEDIA if embed is None else embed
     sources = [_source(clip, path.parent, inside=inside) for clip in document.clips]
     boot = {"mode": "file", "media": sources, "corrections": corrections or []}
-    page = build_page(document, boot, clips=[pack_clip(clip) for clip in document.clips])
+    page = build_page(document, boot, clips=[pack_clip(clip) for clip in document.clips], unshown=unshown)
     with replaced(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     if not media:
@@ -123,13 +125,16 @@ def _embedded(path: Path) -> str:
         raise ValueError(f"{path}: this media file cannot be read ({error.strerror or error})") from error
 
 
-def build_page(document: Document, boot: Mapping[str, Any], *, clips: list[dict[str, Any]] | None = None) -> str:
+def build_page(
+    document: Document, boot: Mapping[str, Any], *, clips: list[dict[str, Any]] | None = None, unshown: str = ""
+) -> str:
     """Put the page together.
 
     Args:
         document: What it shows.
         boot: What else the script must know: where clips, media and corrections come from.
         clips: Every clip packed, for a page that stands alone; None where they are fetched one by one.
+        unshown: What stands above the timeline for good: corrections that the page leaves out.
     """
     script = '(() => {\n"use strict";\n' + "".join(_asset(name) for name in SCRIPTS) + "})();\n"
     unplayed = {number: clip.unplayed for number, clip in enumerate(document.clips) if clip.unplayed}
@@ -137,6 +142,7 @@ def build_page(document: Document, boot: Mapping[str, Any], *, clips: list[dict[
         "title": escape(f"{document.title} · VALOR"),
         "csp": escape(content_policy(script, alone=clips is not None)),
         "style": _asset("viewer.css"),
+        "unshown": f'<p class="message" role="note">{escape(unshown)}</p>' if unshown else "",
         "report": "".join(map(section_html, document.report)),
         "index": for_script({**pack_index(document), "unplayed": unplayed, "boot": dict(boot)}),
         "clips": for_script(clips),

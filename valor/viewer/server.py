@@ -82,7 +82,8 @@ class ViewerSite:
                 for number, clip in enumerate(self.document.clips)
             ],
         }
-        return build_page(self.document, boot).encode()
+        unshown = self.corrections.unshown() if self.corrections else ""
+        return build_page(self.document, boot, unshown=unshown).encode()
 
 
 class ViewerServer(ThreadingHTTPServer):

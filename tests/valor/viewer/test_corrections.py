@@ -19,6 +19,7 @@ from valor.data.label_file import read_pseudo_labels
 from valor.data.prediction_files import read_prediction_tables
 from valor.data.predictions import Predictions, read_predictions, write_predictions
 from valor.data.tables import read_split
+from valor.verbs import view
 from valor.viewer.corrections import (
     JOURNAL,
     BusyError,
@@ -30,6 +31,7 @@ from valor.viewer.corrections import (
     whole_seconds,
     write_correction_files,
 )
+from valor.viewer.server import ViewerSite
 from valor.viewer.sources import SourceOptions, read_document
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -297,13 +299,43 @@ def test_a_line_torn_by_a_crash_costs_that_line_alone(held, caplog):
     assert read_journal(held.folder / JOURNAL)["a_clip"].revision == 2
 
 
-def test_corrections_with_classes_that_are_not_shown_are_counted_and_named(held, caplog):
+def with_unknown_classes(held, name="Whale"):
+    """The same corrections, of which some are of a class that is not shown."""
     held.save(message(EVENT))
     held.close()
-    line = {"clip": "a_clip", "events": [["Whale", "audio", 0.0, 1.0], EVENT, ["Whale", "visual", 0.0, 2.0]]}
+    line = {"clip": "a_clip", "events": [[name, "audio", 0.0, 1.0], EVENT, [name, "visual", 0.0, 2.0]]}
     with (held.folder / JOURNAL).open("a") as journal:
         journal.write(json.dumps(line | {"checked": False, "revision": 2}) + "\n")
-    again = Corrections(held.folder, toy_document())
+    return Corrections(held.folder, toy_document())
+
+
+def test_corrections_that_are_not_shown_stand_on_the_page_until_they_are_saved_over(held):
+    again = with_unknown_classes(held, "<b>Whale")
+    said = '<p class="message" role="note">2 corrected events in 1 clips, such as a_clip, are of classes that are not'
+    page = ViewerSite(again.document, again).page().decode()
+    assert said in page and "shown, &lt;b&gt;Whale (2): the page leaves them out" in page and "<b>Whale" not in page
+    again.save(message(EVENT, revision=2))
+    assert 'role="note"' not in ViewerSite(again.document, again).page().decode()
+    again.close()
+
+
+@pytest.mark.parametrize("typed_out", [True, False])
+def test_a_written_page_says_too_which_corrections_it_leaves_out(tmp_path, typed_out):
+    write_parse(tmp_path / "clip.json", parse_record())
+    clip = read_document([str(tmp_path / "clip.json")], SourceOptions()).clips[0].clip_id
+    (tmp_path / "clip.corrections").mkdir()
+    line = {"clip": clip, "revision": 1, "checked": False, "events": [["Whale", "audio", 0.0, 1.0]]}
+    (tmp_path / "clip.corrections" / JOURNAL).write_text(json.dumps(line) + "\n")
+    out = tmp_path / "page.html"
+    if typed_out:
+        assert typed("view", tmp_path / "clip.json", "--out", out).code == 0
+    else:
+        view(tmp_path / "clip.json", out=out)
+    assert '<p class="message" role="note">1 corrected events in 1 clips' in out.read_text()
+
+
+def test_corrections_with_classes_that_are_not_shown_are_counted_and_named(held, caplog):
+    again = with_unknown_classes(held)
     assert "2 corrected events in 1 clips, such as a_clip, are of classes that are not shown, Whale (2)" in caplog.text
     again.repair()
     assert "a_clip" in again.notes and "a_clip" not in (held.folder / "AVVP_test_pd.csv").read_text()
