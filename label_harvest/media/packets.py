@@ -230,7 +230,7 @@ class Recording:
         if ticks is None and (ticks := packet.dts) is None or packet.is_discard:
             return None
         if (measure := self._measures.get(stream.index)) is None:
-            measure = self._measures[stream.index] = (*base_of(stream).as_integer_ratio(), _byte_seconds(stream))
+            measure = self._measures[stream.index] = (*base_of(stream).as_integer_ratio(), byte_seconds(stream))
         over, under, byte = measure
         time, duration = ticks * over / under, packet.duration
         length = duration * over / under if duration else frame_seconds(stream)
@@ -306,7 +306,7 @@ def seconds_of(ticks: int, base: Fraction) -> float:
     return ticks * base.numerator / base.denominator
 
 
-def _byte_seconds(stream: "Stream") -> float:
+def byte_seconds(stream: "Stream") -> float:
     """How long a byte of plain samples lasts, 0 of all else."""
     if (plain := _PLAIN.match(stream.codec_context.name)) is None:
         return 0.0

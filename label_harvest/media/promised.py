@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from .clip import MediaError
-from .packets import Recording, base_of, recording, tag_bytes
+from .packets import Recording, base_of, byte_seconds, recording, tag_bytes
 
 if TYPE_CHECKING:
     import av
@@ -16,12 +16,16 @@ _NO_LENGTH = ("aac", "ac3", "eac3", "dts", "dtshd", "loas", "truehd", "mlp", "am
 """Formats without a header that says a length."""
 _COUNTED = ("avi", "caf")
 """Formats whose header counts the frames of each stream, or its samples."""
+_PLAIN = ("wav", "aiff", "au", "caf", "w64")
+"""Formats that hold plain samples and say how many bytes they are."""
 _FIRST_FRAME = 2048
 """Bytes behind the tags of an MP3 among which its first frame lies."""
 _W64_CHUNK = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 """How the names of the chunks of a W64 go on behind their four letters."""
 _MOST_CHUNKS = 1000
 """So many chunks of a WAV or W64 are looked at for the one of its samples."""
+_UNFILLED = range(0x7E000000, 0x80000100)
+"""Sizes that SoX, recorders and others write who do not know yet how much comes, where they cannot go back."""
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 """The name of the object of an ASF that says its length."""
 _ASF_HEAD, _OGG_TAIL = 2**16, 2**17
@@ -47,8 +51,16 @@ def promised_seconds(path: Path, media: Recording) -> float | None:
     said = float(container.duration) / 1e6 if container.duration and container.duration > 0 else None
     if not media.rubbish:
         said = _written(path, container) or said
-    before = max(0.0, media.clock) if name.startswith("matroska") else 0.0
-    return None if said is None else said - before
+    if said is None or (name in _PLAIN and _is_unfilled(path, container, said)):
+        return None
+    return said - (max(0.0, media.clock) if name.startswith("matroska") else 0.0)
+
+
+def _is_unfilled(path: Path, container: "av.container.InputContainer", said: float) -> bool:
+    """Whether a length is that of a size in the place of one that was not known."""
+    byte = byte_seconds(container.streams.audio[0]) if container.streams.audio else 0.0
+    claimed = round(said / byte) if byte else 0
+    return claimed in _UNFILLED and path.stat().st_size < claimed // 2
 
 
 def _written(path: Path, container: "av.container.InputContainer") -> float | None:

@@ -32,7 +32,7 @@ RANDOM_SEED = 0
 """Seed of random weights."""
 _AGAIN = "fetch the file again"
 _MOST_UNPACKED = 8
-"""Unpacked over packed size of a torch file; torch packs none of it, and weights hardly get smaller."""
+"""Unpacked over packed size of a torch file, and its tensors over its own; torch packs none, weights hardly shrink."""
 Built = TypeVar("Built")
 
 
@@ -60,9 +60,13 @@ def read_state(path: str | Path) -> dict[str, torch.Tensor]:
             "where you trust it: safetensors.torch.save_file(state_dict, 'weights.safetensors')"
         ) from error
     try:
-        return unwrapped(state)
+        tensors = unwrapped(state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    size, claimed = path.stat().st_size, sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+    if claimed > _MOST_UNPACKED * size:  # one element may be shown a billion times
+        raise ValueError(f"{path}: the file has {size:,} bytes and its tensors claim {claimed:,}; {_AGAIN}")
+    return tensors
 
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights")

@@ -28,7 +28,7 @@ def heard_in(path):
     return (np.abs(window.clip.waveform.reshape(10, -1)).max(axis=1) > 0.1).tolist()
 
 
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFF000, 0x7FFFFFFF, 0x80000000])
 def test_a_wav_whose_sizes_were_never_filled_in_is_whole(tmp_path, size):
     path = write_toy_clip(tmp_path / "piped.wav", sound=ToySound(rate=8000, codec="pcm_s16le"))
 
@@ -40,7 +40,24 @@ def test_a_wav_whose_sizes_were_never_filled_in_is_whole(tmp_path, size):
     changed(path, unsized)
     survey = survey_media(path)
     assert survey.audio_seconds == pytest.approx(10, abs=0.01) and survey.notes == ()
-    assert read_clip(path, grid=GRID).waveform is not None
+    assert survey.missing_seconds < 0.1
+    clip = read_clip(path, grid=GRID)
+    assert clip.waveform is not None and "unread" not in str(clip.provenance)
+
+
+def test_an_aiff_whose_sizes_were_never_filled_in_is_whole(tmp_path):
+    path = write_toy_clip(tmp_path / "piped.aiff", sound=ToySound(seconds=5, rate=8000, codec="pcm_s16be"))
+
+    def unsized(data):  # as SoX writes into a pipe
+        for name, behind, size in ((b"COMM", 10, 0x7F000000 // 2), (b"SSND", 4, 0x7F000008), (b"FORM", 4, 0x7F000050)):
+            place = data.index(name) + behind
+            data = data[:place] + size.to_bytes(4) + data[place + 4 :]
+        return data
+
+    changed(path, unsized)
+    survey = survey_media(path)
+    assert survey.audio_seconds == pytest.approx(5, abs=0.01)
+    assert survey.notes == () and survey.missing_seconds < 0.1
 
 
 def test_rubbish_behind_the_last_frame_ends_the_sound_with_a_note(tmp_path):

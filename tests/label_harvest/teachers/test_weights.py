@@ -193,6 +193,14 @@ def test_an_archive_that_claims_more_than_it_has_or_a_part_twice_is_refused(tmp_
         read_state(tmp_path / "w.pt")
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_one_element_that_is_shown_as_terabytes_is_refused(tmp_path, zipped):
+    held = {"a": torch.zeros(1).expand(1 << 40), "n": np.int64(1)} if zipped else {"a": torch.zeros(1).expand(1 << 40)}
+    torch.save(held, tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match=r"w.pt: the file has [\d,]+ bytes and its tensors claim 4,398,046,511,104"):
+        read_state(tmp_path / "w.pt")
+
+
 def test_a_changed_bit_in_a_part_of_a_torch_file_is_refused_by_name(tmp_path):
     path = tmp_path / "w.pt"
     torch.save({"a": torch.arange(64.0)}, path)
