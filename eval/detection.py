@@ -31,7 +31,7 @@ import numpy as np
 
 from .average_precision import area_of, turns_of
 from .breakdown import mean_defined
-from .events import BoolArray, CountArray, Float64Array, FloatArray, Positions
+from .events import BoolArray, CountArray, Float64Array, FloatArray, Positions, Runs
 
 TIOUS = tuple(np.linspace(0.1, 0.9, 9).tolist())
 """The overlaps UnAV-100 is published at, as floats."""
@@ -171,6 +171,25 @@ def detection_precision(
     num_true = np.bincount(truth.class_index, minlength=num_classes)
     columns = [area_of(ranked.class_index, -count.astype(float), hits, num_true, envelope=True) for hits in found.T]
     return DetectionPrecision(min_ious=tuple(min_ious), per_class=np.stack(columns))
+
+
+def events_of_marks(
+    marks: BoolArray, segment_seconds: float = 1.0, clip_seconds: Float64Array | None = None
+) -> TrueEvents:
+    """What is marked on segments as events in seconds: of each clip and class the maximal runs.
+
+    Args:
+        marks: bool [N, T, C].
+        segment_seconds: Length of a segment.
+        clip_seconds: float64 [N], where a clip may end within its last segment; its events end there too.
+    """
+    clip, name = np.nonzero(marks.any(axis=1))
+    runs = Runs.of(marks[clip, :, name])
+    start = runs.start % (runs.num_segments + 1)
+    onset, offset = (np.asarray(border * segment_seconds, float) for border in (start, start + runs.length))
+    if clip_seconds is not None:
+        offset = np.minimum(offset, clip_seconds[clip[runs.track]])
+    return TrueEvents(clip=clip[runs.track], class_index=name[runs.track], onset=onset, offset=offset)
 
 
 def merged(truth: TrueEvents) -> TrueEvents:

@@ -16,6 +16,7 @@ OPTIONS = Fields(
     seed="--seed N",
     group_by=Option("--group-by", {"choices": GROUPED_BY}),
     segments="--segments N",
+    any_length="--any-length",
     name="--name NAME",
     title="--title TEXT",
 )
@@ -26,12 +27,13 @@ def add(commands: Commands) -> Parser:
     command = new_command(
         commands,
         "new-dataset",
-        "FILE is a table with the columns path and tags, and perhaps split (train, val, test) and group, separated by\n"
-        'commas or tabs; several tags are separated by commas, in double quotes: yard-01.mp4,"Dog,Siren". A clip\n'
-        "goes by the name of its file. --rows is a table with the columns path, onset, offset, class and modality\n"
-        "(audio, visual or both), in seconds: the truth of val and test. DIR gets the tables, the vocabulary with its\n"
-        "captions and dataset.json, all read back before the command ends, and is made whole or not at all. What was\n"
-        "cut from one video never lies on both sides of a split. Everything else takes DIR (docs/datasets.md).",
+        "FILE is a table with the columns path and tags, and perhaps split (train, val, test), group and seconds (how\n"
+        "long a clip lasts), separated by commas or tabs; several tags are separated by commas, in double quotes:\n"
+        'yard-01.mp4,"Dog,Siren". A clip goes by the name of its file. --rows is a table with the columns path,\n'
+        "onset, offset, class and modality (audio, visual or both), in seconds: the truth of val and test. DIR gets\n"
+        "the tables, the vocabulary with its captions and dataset.json, all read back before the command ends, and is\n"
+        "made whole or not at all. What was cut from one video never lies on both sides of a split. Everything else\n"
+        "takes DIR (docs/datasets.md).",
         "valor new-dataset yard clips.csv --rows events.csv --videos clips",
     )
     command.add_argument("folder", type=Path, metavar="DIR", help="the data folder that is made")
@@ -86,23 +88,26 @@ def _table(made: NewDataSet) -> str:
 
 def _lengths(made: NewDataSet, clips: int) -> str:
     """How long the clips are, as far as it is known."""
-    grid = f"{made.dataset.segments} s of each are looked at"
-    if made.without_file:
+    whole = made.dataset.segments is None
+    grid = "each is looked at to its end" if whole else f"{made.dataset.segments} s of each are looked at"
+    if made.without_file and not made.known_seconds:
         return f"the media were not looked at, their lengths are not known; {grid}"
     known = made.known_seconds
     if not known:
         return f"no header says how long a clip is; {grid}"
     span = f"{min(known):.1f} to {max(known):.1f} s" if max(known) - min(known) >= 0.05 else f"{known[0]:.1f} s"
     unknown = f", of {clips - len(known):,} it is not known" if len(known) < clips else ""
-    return f"the clips last {span} by their headers{unknown}; {grid}"
+    return f"the clips last {span} by {'the table' if made.without_file else 'their headers'}{unknown}; {grid}"
 
 
 def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
     """What to type next, from the data to a table; as far as the labels where no training can choose its epoch."""
     folder, media = shlex.quote(str(made.folder)), "DIR" if videos is None else shlex.quote(str(videos))
     run_folder = shlex.quote(f"runs/{made.dataset.name}")
+    whole = made.dataset.segments is None
+    recipe = "unav-valor" if whole else "valor-clips"  # raw maps of sound are of clips of one length
     lines = [
-        f"valor harvest {folder} --videos {media} --store {folder}/store",
+        f"valor harvest {folder} --videos {media} --store {folder}/store{' --length whole' if whole else ''}",
         f"valor calibrate {folder}/store --criterion tag-rate --out {folder}/thresholds.json",
         f"valor labels {folder}/store --thresholds {folder}/thresholds.json --out {folder}/labels",
     ]
@@ -112,7 +117,7 @@ def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
     scored = "test" if "test" in made.dataset.annotated else "val"
     return [
         *lines,
-        f"valor train valor-clips --data {folder} --labels {folder}/labels --out {run_folder}",
+        f"valor train {recipe} --data {folder} --labels {folder}/labels --out {run_folder}",
         f"valor evaluate {run_folder} --annotations {folder} --data {folder} --split {scored}",
         f"valor table {run_folder}",
         f"valor view {run_folder} --data {folder} --split {scored} --videos {media} --out {run_folder}.html",

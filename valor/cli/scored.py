@@ -104,7 +104,7 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
     if dense and whole.truth is None:
         known = f"; {' and '.join(dataset.annotated)} have" if dataset.annotated else ""
         raise ValueError(f"--split must be one with dense annotations, which {cli.split} has not{known}")
-    segments = None if dataset.reader else _segments_of(scored, cli, names)
+    segments = None if dataset.segments is None or dataset.reader else _segments_of(scored, cli, names)
     named_by_length = all(media_id(clip_id) != clip_id for clip_id in whole.clip_ids)  # as LLP names its clips
     if segments in (None, dataset.segments) or named_by_length or whole.truth is None:
         return whole

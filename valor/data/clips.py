@@ -262,6 +262,8 @@ def read_clip_set(
     if split.valid is not None:
         parts["valid"] = torch.from_numpy(split.valid)
     parts["weak_labels"] = torch.from_numpy(split.weak_labels)
+    if split.valid is not None:
+        _refuse_one_length({name: parts[name] for name in parts if name not in counts}, split)
     kept = [row for row in range(clips) if split.clip_ids[row] not in absent]
     if not kept:
         raise ValueError(f"no clip of the split {split.name!r} has all its features and labels under {source}")
@@ -311,6 +313,17 @@ def with_background(train: ClipSet, source: Path | str, features: FeatureOptions
     }
     names = tuple(f"background-{number:03d}" for number in range(count))
     return replace(train, clip_ids=(*train.clip_ids, *names), **tensors)
+
+
+def _refuse_one_length(parts: Mapping[str, Tensor], split: Split) -> None:
+    """Refuse features and labels that were made of the first segments of clips which are of any length."""
+    assert split.valid is not None  # of such clips
+    for name, tensor in parts.items():
+        if name in (*STREAMS, "pseudo_labels") and tensor.shape[1] != split.valid.shape[1]:
+            raise ValueError(
+                f"{name} has {tensor.shape[1]} segments of each clip, where the clips of {split.name} are of any "
+                "length; harvest them with length=whole, and label that"
+            )
 
 
 def _of_any_length(

@@ -46,6 +46,7 @@ DEFECTS: dict[str, Defect] = {
     "missing-table": Defect("table is not there", "refused when its split is read", "refused"),
     "no-table": Defect("file is no table of this kind", "refused when its split is read", "refused"),
     "columns": Defect("row with another number of columns", "refused", "refused"),
+    "seconds": Defect("clips of unlike length that do not say how long they last", "refused", "refused"),
     "unknown-class": Defect("unknown class", "refused", "refused"),
     "time": Defect("time that is no whole second from 0 on", "refused", "refused"),
     "bad-times": Defect("event that is reversed or ends beyond its clip", "refused", "refused"),
@@ -160,14 +161,14 @@ def lint_folder(
     class_names = class_names or dataset.names
     if dataset.reader is not None:
         return _read_by_its_own(folder, class_names, dataset, truth_version)
-    event_tables, num_segments = versions[truth_version], dataset.segments
-    assert num_segments is not None  # of tables in LLP's columns
+    event_tables = versions[truth_version]
     names = (*dataset.layout.tags.values(), *event_tables)
     if not any((folder / name).is_file() for name in names):
         raise FileNotFoundError(f"{folder}: no annotation table here; a folder of them holds {', '.join(names)}")
     notes = _Notes()
     tags = {split: _read_tags(folder / name, class_names, notes) for split, name in dataset.layout.tags.items()}
     _compare_splits(tags, notes)
+    ends = _ends(folder, dataset, class_names, notes)
     annotated = {split: tags[split] for split in dataset.annotated}
     known = {clip_id: of for clips in annotated.values() for clip_id, of in clips.items()}
     rows: list[_Row] = []
@@ -176,7 +177,7 @@ def lint_folder(
         if known:
             _find_orphans(of_table, tags, tuple(annotated), notes)
             _compare_with_tags(of_table, known, notes)
-        _compare_rows(of_table, num_segments, notes)
+        _compare_rows(of_table, ends, dataset.segments, notes)
         rows += of_table
     for split in annotated:
         _compare_clips(split, tags[split], rows, event_tables, notes)
@@ -347,7 +348,22 @@ def _compare_with_tags(rows: Iterable[_Row], known: Mapping[str, _Tags], notes: 
             notes.add("outside-tags", row, row.clip_id, f"{row.class_name} is no tag of it, which has {listed}")
 
 
-def _compare_rows(rows: Iterable[_Row], num_segments: int, notes: _Notes) -> None:
+def _ends(folder: Path, dataset: DataSet, class_names: Sequence[str], notes: _Notes) -> Mapping[str, int]:
+    """The number of segments of each clip, where a data set has clips of unlike length."""
+    ends: dict[str, int] = {}
+    for split, name in dataset.layout.tags.items() if dataset.segments is None else ():
+        try:
+            clips = dataset.read_clips(folder, split, class_names)
+        except (OSError, ValueError) as error:
+            if not any(DEFECTS[found.kind].stops and found.file == name for found in notes.findings):
+                notes.add("seconds", (name, None), None, str(error).removeprefix(f"{folder / name}: "))
+            continue
+        assert clips.valid is not None  # of clips of unlike length
+        ends |= dict(zip(clips.clip_ids, clips.valid.sum(axis=1).tolist(), strict=True))
+    return ends
+
+
+def _compare_rows(rows: Iterable[_Row], ends: Mapping[str, int], num_segments: int | None, notes: _Notes) -> None:
     """Length of each row, and how it lies to the others of its clip and class."""
     tracks = defaultdict(list)
     for row in rows:
@@ -355,8 +371,9 @@ def _compare_rows(rows: Iterable[_Row], num_segments: int, notes: _Notes) -> Non
         if not row.marks:
             notes.add("no-length", row, row.clip_id, span)
             continue
-        if row.offset > num_segments:
-            notes.add("beyond-clip", row, row.clip_id, f"{span}, the clip ends at {num_segments}")
+        end = ends.get(row.clip_id, num_segments)
+        if end is not None and row.offset > end:
+            notes.add("beyond-clip", row, row.clip_id, f"{span}, the clip ends at {end}")
         tracks[row.clip_id, row.class_name].append(row)
     for track in tracks.values():
         _compare_neighbours(sorted(track, key=lambda row: (row.onset, row.offset, row.line)), notes)

@@ -8,7 +8,8 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     Cells behind the last column are passed over where they are empty, and so are rows of nothing but empty cells: a
     spreadsheet leaves such. A row with fewer cells than columns, or with more that are not empty, is refused.
     The last column may be called event_label as well. Tables of tags may have further columns with names of their own
-    (of which `path` says where the media of a clip lie, when it is harvested);
+    (of which `path` says where the media of a clip lie, when it is harvested, and `seconds` how long it lasts, where
+    the clips of a data set are of unlike length);
     a table of events may not, since such a column may say that the row is of the other modality.
     Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
     Of tags, a name that itself holds a comma stands in double quotes or as it is, see `valor.data.names`.
@@ -39,15 +40,17 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from valor.eval.detection import TrueEvents
+from valor.eval.detection import TrueEvents, events_of_marks
 from valor.eval.events import MODALITIES, BoolArray, Float64Array
 from valor.eval.metrics import Metric
 from valor.label_harvest.disk import replaced
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest, composed
 from valor.label_harvest.strict_json import MOST_SECONDS
@@ -93,8 +96,14 @@ CLIP_LIST = "clips.txt"
 LLP_SEGMENTS = 10
 """T of LLP: ten segments of one second."""
 
+SECONDS_COLUMN = "seconds"
+"""Another: how long a clip lasts."""
+
 MOST_SEGMENTS = 100_000
 """Of one clip: a day has 86,400 seconds."""
+
+MOST_CELLS = 2**32
+"""Marks of a split on segments: UnAV-100's train split on quarters of a second has 312 million."""
 
 
 @dataclass(frozen=True)
@@ -334,7 +343,7 @@ def read_split(
     class_names: Sequence[str],
     *,
     truth_version: str = "v2024",
-    num_segments: int = LLP_SEGMENTS,
+    num_segments: int | None = LLP_SEGMENTS,
     layout: Layout = LLP_LAYOUT,
 ) -> Split:
     """Read one split of an annotation folder.
@@ -344,11 +353,13 @@ def read_split(
         split: train, val or test.
         class_names: every class the tables may name, in the order wanted on the class axis.
         truth_version: v2024, or v2020 for the audio table as first published.
-        num_segments: T of every clip; a segment lasts one second.
+        num_segments: T of every clip; a segment lasts one second. None for clips that last as long as the column
+            `seconds` of the table of tags says.
         layout: The files.
 
     Returns:
-        The split; its truth is None for train.
+        The split; its truth is None for train. Of clips of unlike length it says which segments each has, and what is
+        heard and seen at once as events in seconds.
 
     Raises:
         ValueError: The split or version is unknown, or a table is not in the layout above; says file and line.
@@ -360,15 +371,78 @@ def read_split(
             f"split must be one of {', '.join(layout.tags)} and truth_version one of {', '.join(layout.events)}, "
             f"got {split!r} and {truth_version!r}"
         )
-    clip_ids, weak_labels = read_weak_table(folder / layout.tags[split], class_names)
+    found = read_clips(folder, split, class_names, any_length=num_segments is None, layout=layout)
     if split not in layout.annotated:
-        return Split(split, clip_ids, tuple(class_names), weak_labels)
-    truth = np.zeros((len(clip_ids), num_segments, len(MODALITIES), len(class_names)), dtype=np.bool_)
+        return found
+    segments = num_segments if found.valid is None else found.valid.shape[1]
+    assert segments is not None  # one of the two says it
+    shape = (len(found.clip_ids), segments, len(MODALITIES), len(class_names))
+    refuse_too_many_marks(shape, f"{folder / layout.tags[split]}: {split}")
+    truth = np.zeros(shape, dtype=np.bool_)
     digest = hashlib.sha256()
     for modality, file_name in enumerate(layout.events[truth_version]):
-        _mark_events(truth[:, :, modality], folder / file_name, clip_ids, class_names)
+        _mark_events(truth[:, :, modality], folder / file_name, found.clip_ids, class_names)
         digest.update((folder / file_name).read_bytes())
-    return Split(split, clip_ids, tuple(class_names), weak_labels, truth, truth_version, digest.hexdigest())
+    if found.valid is not None:
+        truth &= found.valid[:, :, np.newaxis, np.newaxis]
+        at_once: BoolArray = np.logical_and.reduce(truth, axis=2)
+        digest.update(repr((found.clip_ids, found.valid.sum(axis=1).tolist())).encode())
+        found = replace(found, events=events_of_marks(at_once, clip_seconds=found.clip_seconds))
+    return replace(found, truth=truth, truth_version=truth_version, truth_sha256=digest.hexdigest())
+
+
+def read_clips(
+    folder: Path | str, split: str, class_names: Sequence[str], *, any_length: bool = False, layout: Layout = LLP_LAYOUT
+) -> Split:
+    """Read the clips and tags of a split, and where they are of any length, how long each is; no dense truth.
+
+    Raises:
+        ValueError: As in `read_split`.
+        FileNotFoundError: The table is not in the folder.
+    """
+    path = Path(folder) / layout.tags[split]
+    clip_ids, weak_labels = read_weak_table(path, class_names)
+    found = Split(split, clip_ids, tuple(class_names), weak_labels)
+    if not any_length:
+        return found
+    seconds = read_clip_seconds(path, clip_ids)
+    lasts = np.array([segments_of(one, Grid()) for one in seconds.tolist()])
+    return replace(found, valid=np.arange(lasts.max()) < lasts[:, np.newaxis], clip_seconds=seconds)
+
+
+def read_clip_seconds(path: Path, clip_ids: Sequence[str]) -> Float64Array:
+    """How long each clip lasts, float64 [N], as the column `seconds` of a table of tags says.
+
+    Raises:
+        ValueError: There is no such column, or a cell holds no time that a clip lasts; names file and clip.
+    """
+    found = _column(path, SECONDS_COLUMN)
+    if not found:
+        raise ValueError(
+            f"{path}: the clips of this data set are of unlike length (segments: null in its description), and the "
+            f"table has no column {SECONDS_COLUMN} that says how long each lasts; add it, or say a number of segments"
+        )
+    lasts = {clip_id: plain_seconds(found[clip_id]) for clip_id in clip_ids}
+    for clip_id, seconds in lasts.items():
+        if seconds is None or not 0 < seconds <= MOST_SEGMENTS:
+            raise ValueError(
+                f"{path}: {SECONDS_COLUMN} must say how long {clip_id} lasts, more than 0 and at most "
+                f"{MOST_SEGMENTS:,}, got {found[clip_id]!r}"
+            )
+    return np.array(list(lasts.values()), dtype=np.float64)
+
+
+def refuse_too_many_marks(shape: Sequence[int], where: str, seconds: float = 1.0) -> None:
+    """Refuse marks of a split that would not fit into memory, before they are made.
+
+    Raises:
+        ValueError: They are more than MOST_CELLS.
+    """
+    if (cells := np.prod(shape, dtype=float)) > MOST_CELLS:
+        raise ValueError(
+            f"{where} has {cells:,.0f} marks on segments of {seconds:g} s, more than {MOST_CELLS:,}; take longer "
+            "segments, or split it"
+        )
 
 
 def read_weak_table(path: Place | str, class_names: Sequence[str]) -> tuple[tuple[str, ...], BoolArray]:
@@ -427,20 +501,21 @@ def read_manifest(path: Place | str, class_names: Sequence[str]) -> HarvestManif
     except FileNotFoundError as error:
         raise ValueError(f"{path}: the manifest cannot be read; there is no such file") from error
     try:
-        return HarvestManifest(clip_ids, tuple(class_names), weak_labels, _paths_of(place_of(path), clip_ids))
+        paths = _column(place_of(path), PATH_COLUMN)
+        listed = tuple(paths[clip_id] for clip_id in clip_ids) if paths else ()
+        return HarvestManifest(clip_ids, tuple(class_names), weak_labels, listed)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
 
-def _paths_of(path: Place, clip_ids: Sequence[str]) -> tuple[str, ...]:
-    """What the column `path` of a table of tags says of its clips; nothing where there is no such column."""
+def _column(path: Place, name: str) -> Mapping[str, str]:
+    """What a further column of a table of tags says of its clips; nothing where there is no such column."""
     rows = read_rows(path)
     header = [cell.strip() for cell in next(rows, (0, []))[1]]
-    if PATH_COLUMN not in header[len(WEAK_COLUMNS) :]:
-        return ()
-    column = header.index(PATH_COLUMN)
-    found = {cells[0]: cells[column].strip() if column < len(cells) else "" for _, cells in rows}
-    return tuple(found[clip_id] for clip_id in clip_ids)
+    if name not in header[len(WEAK_COLUMNS) :]:
+        return {}
+    column = header.index(name)
+    return {composed(cells[0]): cells[column].strip() if column < len(cells) else "" for _, cells in rows}
 
 
 def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple[str, int, int, int]]:
@@ -482,6 +557,7 @@ def write_weak_table(
     weak_labels: BoolArray,
     class_names: Sequence[str],
     paths: Sequence[str] = (),
+    seconds: Sequence[float] = (),
 ) -> None:
     """Write a table of clips and their tags.
 
@@ -491,6 +567,7 @@ def write_weak_table(
         weak_labels: bool [N, C].
         class_names: C names without tabs or line breaks.
         paths: where the media of each clip lie, for the column `path`; without, there is no such column.
+        seconds: how long each clip lasts, for the column `seconds`; without, there is no such column.
 
     Raises:
         ValueError: The lengths do not belong together, or a name would break the table.
@@ -507,10 +584,12 @@ def write_weak_table(
         if names_in(cell := join_names(names)) != names:
             raise ValueError(f"the tags {names} would be read back as {names_in(cell)}; rename one of the classes")
         rows.append((clip_id, cell))
-    columns, cells = (*WEAK_COLUMNS, *[PATH_COLUMN] * bool(paths)), rows
-    if paths:
-        cells = [(*row, where) for row, where in zip(rows, paths, strict=True)]
-    write_rows(Path(path), columns, cells, clip_ids=clip_ids, class_names=class_names)
+    columns = list(WEAK_COLUMNS)
+    for name, further in ((PATH_COLUMN, paths), (SECONDS_COLUMN, [seconds_text(one) for one in seconds])):
+        if further:
+            columns.append(name)
+            rows = [(*row, cell) for row, cell in zip(rows, further, strict=True)]
+    write_rows(Path(path), columns, rows, clip_ids=clip_ids, class_names=class_names)
 
 
 def write_event_table(path: Path | str, rows: Iterable[tuple[str, int, int, str]]) -> None:

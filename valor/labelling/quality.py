@@ -64,7 +64,9 @@ def label_quality(labels: PseudoLabels, split: Split) -> LabelQuality:
     marked = labels.marked[[row_of[clip_id] for clip_id in split.clip_ids if clip_id in row_of]]
     truth, tagged = split.truth[kept], split.weak_labels[kept]
     valid = None if split.valid is None else split.valid[kept]
-    if valid is not None:
+    if valid is not None:  # labels are as long as the longest clip of all splits
+        padding = np.zeros((len(marked), max(truth.shape[1] - marked.shape[1], 0), *marked.shape[2:]), np.bool_)
+        marked = np.concatenate([marked, padding], axis=1)[:, : truth.shape[1]]
         marked = marked & valid[:, :, None, None]
     hits, false_alarms, misses = np.moveaxis(segment_counts(marked, truth).sum(axis=(0, 2)), -1, 0)
     silent = tagged & ~marked.any(axis=(1, 2))

@@ -79,7 +79,7 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     longest = max((grid[0] for one in gathered for grid in one.grids.values()), default=dataset.segments)
     split = None
     if options.data:
-        laid_out = dataset if dataset.reader else replace(dataset, segments=longest)
+        laid_out = dataset if dataset.reader or dataset.segments is None else replace(dataset, segments=longest)
         split = laid_out.read_split(options.data, wanted.split, names, truth_version=options.truth_version)
     clip_ids = list(dict.fromkeys(clip_id for one in gathered for clip_id in one.marks))
     if split is not None:  # in the order of the table; without any system, all of it

@@ -276,3 +276,9 @@ def test_a_batch_may_be_taken_into_the_memory_of_an_older_one(dtype):
         for name in ("audio", "visual", "weak_labels", "pseudo_labels"):
             assert torch.equal(getattr(taken, name), getattr(fresh, name)), name
         assert (taken.audio.data_ptr() == first.audio.data_ptr()) == (len(rows) == 3)
+
+
+def test_ten_segments_of_clips_of_any_length_are_refused(published):
+    split = replace(toy_split(), truth=None, valid=np.arange(12) < np.array([[12], [7], [11]]))
+    with pytest.raises(ValueError, match="audio has 10 segments of each clip, .* of any length; harvest them with len"):
+        read_clip_set(published, split, FeatureOptions())

@@ -10,6 +10,7 @@ columns (see `valor.data.tables`):
      "events": {"v1": ["heard.tsv", "seen.tsv"]}, "annotated": ["dev", "test"],
      "roles": {"val": "dev"}, "published": "published.json"}
 
+`segments` is null for clips of unlike length: a column `seconds` of the tables of tags says how long each lasts.
 `classes` is a vocabulary file, a file of names, or a list of names. `roles` says which split is trained on (train),
 which one the kept epoch is chosen on (val) and which one is scored (test), where it is not the split of that name.
 """
@@ -39,9 +40,9 @@ from ..tables import (
     Layout,
     Split,
     read_clip_ids,
+    read_clips,
     read_manifest,
     read_split,
-    read_weak_table,
 )
 from ..vocabulary import (
     CLASSES_FILE,
@@ -84,7 +85,7 @@ class DataSet:
     sizes: Mapping[str, int] = field(default_factory=dict, hash=False)
     """Clips of each split as published; empty where nobody counts on it."""
     segments: int | None = LLP_SEGMENTS
-    """T of every clip; None for clips of any length."""
+    """T of every clip; None for clips of any length, of which a reader or the tables of tags say how long each is."""
     seconds: float = 1.0
     """What a segment lasts."""
     metrics: Mapping[str, Metric] = field(default_factory=dict, hash=False)
@@ -100,10 +101,10 @@ class DataSet:
 
     def __post_init__(self) -> None:
         """Refuse what no reader could read."""
-        if self.reader is None and (self.segments is None or self.seconds != 1):
+        if self.reader is None and self.seconds != 1:
             raise ValueError(
-                f"{self.name}: tables in LLP's columns have clips of one length in segments of one second, got "
-                f"segments {self.segments} of {self.seconds:g} s; give the data set a reader of its own"
+                f"{self.name}: tables in LLP's columns have segments of one second, got {self.seconds:g} s; give the "
+                "data set a reader of its own"
             )
         for role, split in self.roles.items():
             if role not in ROLES or split not in self.splits:
@@ -162,7 +163,6 @@ class DataSet:
             raise ValueError(f"truth_version must be one of {', '.join(self.layout.events)}, got {version!r}")
         if self.reader is not None:
             return self._told(_with_digest(self.reader(self, Path(folder), split, named, version), version))
-        assert self.segments is not None  # checked when the data set was made
         return self._told(
             read_split(folder, split, named, truth_version=version, num_segments=self.segments, layout=self.layout)
         )
@@ -173,8 +173,7 @@ class DataSet:
             return self.read_split(folder, split, names)
         self._check_split(split)
         named = tuple(names or self.names)
-        clip_ids, weak_labels = read_weak_table(Path(folder) / self.layout.tags[split], named)
-        return self._told(Split(split, clip_ids, named, weak_labels))
+        return self._told(read_clips(folder, split, named, any_length=self.segments is None, layout=self.layout))
 
     def read_ids(self, folder: Path | str, split: str) -> tuple[str, ...]:
         """The names of the clips of a split, whatever their tags; arguments and errors as in `read_split`."""
@@ -430,7 +429,9 @@ def _of_all_splits(manifests: Sequence[HarvestManifest]) -> HarvestManifest:
     return HarvestManifest(tuple(found), manifests[0].class_names, np.stack(tags), paths)
 
 
-def write_description(folder: Path, dataset: DataSet, names: Sequence[str], layout: Layout, segments: int) -> None:
+def write_description(
+    folder: Path, dataset: DataSet, names: Sequence[str], layout: Layout, segments: int | None
+) -> None:
     """Say in a folder that its tables, in LLP's columns, are of a data set; of LLP nothing has to be said.
 
     Args:
@@ -438,7 +439,7 @@ def write_description(folder: Path, dataset: DataSet, names: Sequence[str], layo
         dataset: What they are of.
         names: The classes of the tables, whose captions are kept where they are those of the data set.
         layout: The tables.
-        segments: T of the longest clip.
+        segments: T of the longest clip; None where the tables say how long each is.
     """
     if dataset.name == "llp":
         return
@@ -476,15 +477,23 @@ def _described(held: Mapping[str, Any], path: Place) -> DataSet:
     if isinstance(published, ObjectPath):
         raise ValueError(f"{path}: published scores are read from a disk; have the description there too")
     name = as_text(held["name"], f"{path}: name")
+    given_segments = held.get("segments", LLP_SEGMENTS)
+    any_length = given_segments is None
     return DataSet(
         name=name,
         title=as_text(held.get("title", name), f"{path}: title"),
         classes=_classes(held["classes"], path),
         layout=Layout(tags, events, annotated),
         roles=roles,
-        segments=as_whole(held.get("segments", LLP_SEGMENTS), f"{path}: segments", 1, MOST_SEGMENTS),
+        segments=None if any_length else as_whole(given_segments, f"{path}: segments", 1, MOST_SEGMENTS),
+        metrics=metrics_of_lengths(any_length=any_length),
         published=published,
     )
+
+
+def metrics_of_lengths(*, any_length: bool) -> Mapping[str, Metric]:
+    """What a described data set is measured by besides F: where its clips are of unlike length, mAP as of UnAV-100."""
+    return UNAV_METRICS if any_length else {}
 
 
 def _classes(held: object, path: Place) -> tuple[EventClass, ...]:

@@ -3,9 +3,9 @@
     path,tags,split,group                 clips/yard-01.mp4,"Dog,Siren",train,yard
     path,onset,offset,class,modality      clips/yard-01.mp4,2,4.5,Dog,both
 
-Columns stand in any order; `split` and `group` may be absent, further ones are passed over. Where the header holds a
-tab, tabs separate the cells and quotes are letters, as in all tables here (`valor.data.tables`); else commas do, and a
-cell that holds one stands in double quotes. A clip goes by the name of its file without the ending.
+Columns stand in any order; `split`, `group` and `seconds` may be absent, further ones are passed over. Where the header
+holds a tab, tabs separate the cells and quotes are letters, as in all tables here (`valor.data.tables`); else commas
+do, and a cell that holds one stands in double quotes. A clip goes by the name of its file without the ending.
 """
 
 import re
@@ -18,7 +18,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..names import name_splitter, split_names
-from ..tables import plain_seconds, read_rows
+from ..tables import MOST_SEGMENTS, plain_seconds, read_rows
 from ..vocabulary import did_you_mean
 
 SPLITS = ("train", "val", "test")
@@ -41,6 +41,8 @@ class ListedClip:
     """Empty where the table has no such column."""
     group: str
     """What must not lie on both sides of a split; empty where the table has no such column."""
+    seconds: float | None
+    """How long it lasts; None where the table has no such column."""
     where: str
     """File and line, for messages."""
 
@@ -75,7 +77,7 @@ def read_listing(path: Path, known: Sequence[str] | None = None) -> tuple[Listed
     """
     names_in = split_names if known is None else name_splitter(known)
     clips: dict[str, ListedClip] = {}
-    for where, cells in _named_rows(path, ("path", "tags"), ("split", "group")):
+    for where, cells in _named_rows(path, ("path", "tags"), ("split", "group", "seconds")):
         clip_id = _clip_id(cells["path"], where)
         if (held := clips.get(clip_id)) is not None:
             same = "the same file" if held.path == cells["path"] else f"with {held.path}, whose name is the same"
@@ -90,7 +92,10 @@ def read_listing(path: Path, known: Sequence[str] | None = None) -> tuple[Listed
             raise ValueError(f"{where}: split must be one of {', '.join(SPLITS)}, got {split!r}")
         if "group" in cells and not cells["group"]:
             raise ValueError(f"{where}: the column group is empty here; name what the clip was cut from in every row")
-        clips[clip_id] = ListedClip(clip_id, cells["path"], tags, split, cells.get("group", ""), where)
+        seconds = plain_seconds(cells["seconds"]) if "seconds" in cells else None
+        if "seconds" in cells and (seconds is None or not 0 < seconds <= MOST_SEGMENTS):
+            raise ValueError(f"{where}: seconds must say how long the clip lasts, got {cells['seconds']!r}")
+        clips[clip_id] = ListedClip(clip_id, cells["path"], tags, split, cells.get("group", ""), seconds, where)
     if not clips:
         raise ValueError(f"{path}: expected at least one clip under the header, got none; is the file cut off?")
     return tuple(clips.values())

@@ -21,6 +21,8 @@ import numpy as np
 
 from valor.eval.events import MODALITIES, BoolArray, events_of
 from valor.label_harvest.disk import rename
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import scheme_of
 from valor.label_harvest.store.manifest import some_of
 from valor.label_harvest.store.videos import files_of_no_clip, find_clips
@@ -28,7 +30,7 @@ from valor.label_harvest.store.videos import files_of_no_clip, find_clips
 from ..lint import DEFECTS, LintReport, lint_folder
 from ..tables import LLP_SEGMENTS, MOST_SEGMENTS, Layout, write_event_table, write_weak_table
 from ..vocabulary import EventClass, class_names, is_file, named_classes, read_vocabulary
-from .dataset import DATASETS, DataSet, dataset_of, write_description
+from .dataset import DATASETS, DataSet, dataset_of, metrics_of_lengths, write_description
 from .listing import (
     SPLITS,
     ListedClip,
@@ -47,7 +49,8 @@ SHARES = "80,10,10"
 """Percent of the sources that go into train, val and test, where no column says it."""
 
 _SLACK = 0.5
-"""Seconds an event may end beyond its clip: less is rounded away, and headers of compressed sound are not exact."""
+"""Seconds an event may end beyond its clip: less is rounded away, and headers of compressed sound are not exact. A
+table and a header that differ by more on the length of a clip do not mean the same file."""
 _SEEDS = 1_000
 """So many draws are looked at for one that leaves no split empty."""
 
@@ -65,6 +68,8 @@ class NewDataSetOptions:
     VIDEO, folder all files of a folder."""
     segments: int | None = None
     """Seconds of each clip that are looked at (what all last, where that is known; else 10)."""
+    any_length: bool = False
+    """Look at each clip to its own end, as its header or a column seconds says (needed where lengths differ)."""
     name: str | None = None
     """What the data set is called (the name of the folder)."""
     title: str | None = None
@@ -74,6 +79,8 @@ class NewDataSetOptions:
         """Refuse what no data set can have."""
         if self.segments is not None and not 1 <= self.segments <= MOST_SEGMENTS:
             raise ValueError(f"segments must be from 1 to {MOST_SEGMENTS:,}, got {self.segments}")
+        if self.segments is not None and self.any_length:
+            raise ValueError("segments says one length for all clips and any_length that each has its own; give one")
         if self.group_by not in GROUPED_BY:
             raise ValueError(f"group_by must be one of {', '.join(GROUPED_BY)}, got {self.group_by!r}")
 
@@ -138,8 +145,9 @@ def make_dataset(
     clips = read_listing(table, None if typed is None else class_names(typed))
     vocabulary = _vocabulary(classes, typed, clips)
     splits = splits_of(clips, options)
-    lengths, strangers = _look_at_media(clips, videos)
-    segments = options.segments or _common_length(list(lengths.values()))
+    headers, strangers = _look_at_media(clips, videos)
+    lengths = _lengths_of(clips, headers, needed=options.any_length)
+    segments = None if options.any_length else options.segments or _common_length(lengths)
     listed = () if rows is None else read_listed_rows(rows, clips, class_names(vocabulary))
     truth = lay_on_seconds(listed, class_names(vocabulary), segments, lengths)
     annotated, notes = _annotated(clips, splits, truth) if rows is not None else ((), [])
@@ -148,7 +156,7 @@ def make_dataset(
     if strangers:
         notes.append(f"{len(strangers):,} files in {videos} are of no clip: {some_of(strangers)}")
     dataset = _dataset(folder, vocabulary, splits, annotated, segments, options)
-    tags, report, was_there = _put(folder, dataset, clips, splits, truth)
+    tags, report, was_there = _put(folder, dataset, clips, splits, truth, lengths)
     notes += _lint_notes(report, folder)
     return NewDataSet(
         folder=folder,
@@ -249,38 +257,68 @@ def _look_at_media(clips: Sequence[ListedClip], videos: Path | None) -> tuple[di
     return known, files_of_no_clip(videos, found)
 
 
-def _common_length(lengths: Sequence[float]) -> int:
+def _lengths_of(clips: Sequence[ListedClip], headers: Mapping[str, float], *, needed: bool) -> dict[str, float]:
+    """Seconds by clip, as the table says, else the header of its media.
+
+    Raises:
+        ValueError: The two disagree; or neither says it of a clip, and it is needed.
+    """
+    lengths = dict(headers)
+    for clip in clips:
+        said, held = clip.seconds, headers.get(clip.clip_id)
+        if said is not None and held is not None and abs(said - held) > _SLACK:
+            raise ValueError(
+                f"{clip.where}: {clip.path} lasts {said:g} s by the table and {held:g} s by its header; correct the "
+                "row, or put the whole file there"
+            )
+        if said is not None:
+            lengths[clip.clip_id] = said
+    if needed and (unknown := [clip for clip in clips if clip.clip_id not in lengths]):
+        raise ValueError(
+            f"{unknown[0].where}: nothing says how long {unknown[0].path} lasts, one of {len(unknown):,} such clips; "
+            "say it in a column seconds, or give `videos` where headers say it"
+        )
+    return lengths
+
+
+def _common_length(lengths: Mapping[str, float]) -> int:
     """Seconds of every clip: those all have, or as many as LLP's where nothing is known."""
     if not lengths:
         return LLP_SEGMENTS
-    whole = {max(1, math.floor(seconds + 0.5)) for seconds in lengths}
+    whole = {max(1, math.floor(seconds + 0.5)) for seconds in lengths.values()}
     if len(whole) > 1:
+        shortest, longest = (of(lengths, key=lengths.__getitem__) for of in (min, max))
         raise ValueError(
-            f"the clips last from {min(lengths):.1f} to {max(lengths):.1f} s; say with `segments` how many seconds of "
-            "each are looked at: what is longer is cut, what is shorter is padded"
+            f"the clips last from {lengths[shortest]:.1f} to {lengths[longest]:.1f} s ({shortest}, {longest}); say "
+            "with `any_length` that each is looked at to its own end, or with `segments` how many seconds of each are: "
+            "what is longer is cut, what is shorter is padded"
         )
     return whole.pop()
 
 
 def lay_on_seconds(
-    rows: Sequence[ListedRow], names: Sequence[str], segments: int, lengths: Mapping[str, float]
+    rows: Sequence[ListedRow], names: Sequence[str], segments: int | None, lengths: Mapping[str, float]
 ) -> dict[str, BoolArray]:
     """Mark the seconds of events, bool [T, M, C] by clip: from and to the nearest second, one at least.
+
+    T is `segments`, or without it what each clip lasts.
 
     Raises:
         ValueError: An event ends beyond its clip, or beyond the seconds that are looked at; names file and line.
     """
     truth: dict[str, BoolArray] = {}
     for row in rows:
-        end = min(segments, lengths.get(row.clip_id, segments))
+        held = segments_of(lengths[row.clip_id], Grid()) if segments is None else segments
+        end = lengths[row.clip_id] if segments is None else min(held, lengths.get(row.clip_id, held))
         if row.offset > end + _SLACK:
+            hint = "" if segments is None else ", or say with `segments` that more of each clip is looked at"
             raise ValueError(
                 f"{row.where}: {row.class_name} ends at {row.offset:g} s, but {row.clip_id} at {end:.3g} s; correct "
-                "the row, or say with `segments` that more of each clip is looked at"
+                f"the row{hint}"
             )
-        start = min(math.floor(row.onset + 0.5), segments - 1)
-        stop = min(max(math.floor(row.offset + 0.5), start + 1), segments)
-        marks = truth.setdefault(row.clip_id, np.zeros((segments, len(MODALITIES), len(names)), np.bool_))
+        start = min(math.floor(row.onset + 0.5), held - 1)
+        stop = min(max(math.floor(row.offset + 0.5), start + 1), held)
+        marks = truth.setdefault(row.clip_id, np.zeros((held, len(MODALITIES), len(names)), np.bool_))
         for modality in row.modalities:
             marks[start:stop, MODALITIES.index(modality), names.index(row.class_name)] = True
     return truth
@@ -318,7 +356,7 @@ def _dataset(
     classes: tuple[EventClass, ...],
     splits: Iterable[str],
     annotated: tuple[str, ...],
-    segments: int,
+    segments: int | None,
     options: NewDataSetOptions,
 ) -> DataSet:
     name = options.name or folder.absolute().name
@@ -327,7 +365,9 @@ def _dataset(
     there = set(splits)
     tags = {split: f"{split}.tsv" for split in SPLITS if split in there}
     layout = Layout(tags, {VERSION: EVENT_FILES}, annotated)
-    return DataSet(name=name, title=options.title or name, classes=classes, layout=layout, segments=segments)
+    metrics = metrics_of_lengths(any_length=segments is None)
+    title = options.title or name
+    return DataSet(name=name, title=title, classes=classes, layout=layout, segments=segments, metrics=metrics)
 
 
 _Tags = dict[str, tuple[tuple[str, ...], BoolArray]]
@@ -340,13 +380,14 @@ def _put(
     clips: Sequence[ListedClip],
     splits: Sequence[str],
     truth: Mapping[str, BoolArray],
+    lengths: Mapping[str, float],
 ) -> tuple[_Tags, LintReport, bool]:
     """Write all files elsewhere, read them back, and move them where they belong, see `_move`."""
     parent = folder.absolute().parent
     parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
     try:
-        tags = _write(made, dataset, clips, splits, truth)
+        tags = _write(made, dataset, clips, splits, truth, lengths)
         return tags, _read_back(made, dataset, tags, clips, truth), _move(made, folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)
@@ -358,6 +399,7 @@ def _write(
     clips: Sequence[ListedClip],
     splits: Sequence[str],
     truth: Mapping[str, BoolArray],
+    lengths: Mapping[str, float],
 ) -> _Tags:
     """Write all files, and return the tags that were written."""
     of_split: dict[str, list[ListedClip]] = defaultdict(list)
@@ -368,7 +410,8 @@ def _write(
         own = of_split[split]
         labels = np.array([[name in clip.tags for name in dataset.names] for clip in own], np.bool_)
         tags[split] = (tuple(clip.clip_id for clip in own), labels)
-        write_weak_table(folder / file, *tags[split], dataset.names, [clip.path for clip in own])
+        seconds = [lengths[clip.clip_id] for clip in own] if dataset.segments is None else []
+        write_weak_table(folder / file, *tags[split], dataset.names, [clip.path for clip in own], seconds)
     scored = [clip_id for split in dataset.annotated for clip_id in tags[split][0]]
     for modality, file in enumerate(EVENT_FILES):
         write_event_table(
@@ -379,7 +422,6 @@ def _write(
                 for event in events_of(truth[clip_id][:, modality])
             ],
         )
-    assert dataset.segments is not None
     write_description(folder, dataset, dataset.names, dataset.layout, dataset.segments)
     return tags
 
@@ -399,10 +441,13 @@ def _read_back(
         wrong.append("the description reads back as another")
     for split, (clip_ids, labels) in tags.items() if not wrong else ():
         found = read.read_split(folder, split)
-        meant = np.stack([truth[clip_id] for clip_id in clip_ids]) if split in dataset.annotated else None
-        same = (
-            found.truth is None if meant is None else np.array_equal([] if found.truth is None else found.truth, meant)
-        )
+        dense = found.truth
+        same = (dense is None) == (split not in dataset.annotated)
+        for row, clip_id in enumerate(clip_ids if same and dense is not None else ()):
+            assert dense is not None
+            meant, held = truth[clip_id], dense[row]
+            same &= np.array_equal(held[: len(meant)], meant) and not held[len(meant) :].any()
+            same &= found.valid is None or int(found.valid[row].sum()) == len(meant)
         if not same or found.clip_ids != clip_ids or not np.array_equal(found.weak_labels, labels):
             wrong.append(f"{split} reads back as another")
     if wrong:

@@ -33,6 +33,7 @@ from valor.eval.detection import (
     Detections,
     TrueEvents,
     detection_precision,
+    events_of_marks,
 )
 from valor.eval.events import MODALITIES, BoolArray, Float64Array, Runs
 from valor.eval.metrics import Judged, Metric
@@ -40,14 +41,11 @@ from valor.eval.proposals import ProposalRule, proposals_of
 from valor.eval.soft_nms import soft_nms
 from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
 
-from ..tables import MOST_SEGMENTS, Layout, Split
+from ..tables import MOST_SEGMENTS, Layout, Split, refuse_too_many_marks
 from ..vocabulary import did_you_mean
 
 UNAV_FILE = "unav100_annotations.json"
 """The file, as published."""
-
-MOST_CELLS = 2**32
-"""Marks of a split on segments: the train split on quarters of a second has 312 million."""
 
 SLACK = 1e-6
 """Seconds by which an event may end beyond its clip, for the rounding of decimals."""
@@ -164,11 +162,7 @@ def read_unav(dataset: Gridded, folder: Path, split: str, names: tuple[str, ...]
     events = _columns(videos)
     lasts = _segments(clip_seconds, dataset.seconds, up=True)
     shape = len(videos), int(lasts.max()), len(MODALITIES), len(names)
-    if (cells := np.prod(shape, dtype=float)) > MOST_CELLS:
-        raise ValueError(
-            f"{folder / UNAV_FILE}: {split} has {cells:,.0f} marks on segments of {dataset.seconds:g} s, more than "
-            f"{MOST_CELLS:,}; take longer segments, or split it"
-        )
+    refuse_too_many_marks(shape, f"{folder / UNAV_FILE}: {split}", dataset.seconds)
     truth = np.zeros(shape, dtype=np.bool_)
     start = _segments(events.onset, dataset.seconds, up=False)
     stop = _segments(events.offset, dataset.seconds, up=True)
@@ -273,12 +267,7 @@ def _events_of(judged: Judged) -> TrueEvents:
 
 def marked_events(truth: BoolArray, segment_seconds: float) -> TrueEvents:
     """The runs of segments marked in both modalities, in seconds; truth bool [N, T, M, C]."""
-    marks: BoolArray = np.logical_and.reduce(truth, axis=2)  # [N, T, C]
-    clip, name = np.nonzero(marks.any(axis=1))
-    runs = Runs.of(marks[clip, :, name])
-    start = runs.start % (runs.num_segments + 1)
-    onset, offset = (np.asarray(border * segment_seconds, float) for border in (start, start + runs.length))
-    return TrueEvents(clip=clip[runs.track], class_index=name[runs.track], onset=onset, offset=offset)
+    return events_of_marks(np.logical_and.reduce(truth, axis=2), segment_seconds)
 
 
 _PRECISION: "WeakKeyDictionary[Judged, DetectionPrecision | None]" = WeakKeyDictionary()

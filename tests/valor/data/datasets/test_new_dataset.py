@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from valor.data.datasets import new_dataset
 from valor.data.datasets.dataset import dataset_of, read_any_manifest
 from valor.data.datasets.listing import read_listing
 from valor.data.datasets.new_dataset import NewDataSetOptions, make_dataset, splits_of
+from valor.data.lint import lint_folder
 
 HORN = "Car horn, honking"
 CLIPS = '''path,tags,split
@@ -267,8 +269,76 @@ def test_media_are_looked_at_before_anything_is_written(tmp_path):
     write_toy_world(videos / "in", ("c",), seconds=4)
     more = f"{clips}in/c.mkv,Dog,train\n"
     with pytest.raises(
-        ValueError, match="the clips last from 2.0 to 4.0 s; say with `segments` how many seconds of each"
+        ValueError,
+        match=r"from 2.0 to 4.0 s \(a, c\); say with `any_length` .*, or with `segments` how many seconds of each",
     ):
         make(tmp_path, more, rows, videos=videos, out="unlike")
     assert make(tmp_path, more, rows, videos=videos, out="three", segments=3).dataset.segments == 3
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["three", "videos", "yard"]
+
+
+UNLIKE = """path,tags,split,seconds
+a.mp4,"Dog,Wren",train,12.3
+b.mp4,Wren,val,23.05
+c.mp4,"Wren,Dog",test,4.6
+d.mp4,Dog,test,31
+"""
+UNLIKE_ROWS = """path,onset,offset,class,modality
+b.mp4,20,23.05,Wren,both
+c.mp4,0,3.5,Wren,both
+c.mp4,4,5,Dog,visual
+d.mp4,2,9,Dog,audio
+d.mp4,5.2,12,Dog,visual
+"""
+
+
+def test_clips_of_unlike_length_last_as_long_as_the_table_says(tmp_path):
+    made = make(tmp_path, UNLIKE, UNLIKE_ROWS, any_length=True)
+    dataset = dataset_of(tmp_path / "yard")
+    assert dataset.segments is None and "mAP mean" in dataset.metrics and made.known_seconds == (12.3, 23.05, 4.6, 31)
+    train, test = (dataset.read_split(tmp_path / "yard", split) for split in ("train", "test"))
+    assert train.valid.sum(axis=1).tolist() == [13] and train.truth is None
+    assert test.valid.shape == (2, 31) and test.valid.sum(axis=1).tolist() == [5, 31]
+    dog, wren = dataset.names.index("Dog"), dataset.names.index("Wren")
+    assert np.flatnonzero(test.truth[0, :, 1, dog]).tolist() == [4]
+    of_second = test.events.at(test.events.clip == 1)  # what is heard and seen at once
+    assert (of_second.onset.tolist(), of_second.offset.tolist()) == ([5], [9]) and of_second.class_index == [dog]
+    (val,) = dataset.read_split(tmp_path / "yard", "val").truth
+    assert np.flatnonzero(val[:, 0, wren]).tolist() == [20, 21, 22]
+    assert make(tmp_path, UNLIKE, UNLIKE_ROWS, any_length=True).was_there
+
+
+def test_unlike_lengths_are_refused_where_nobody_says_so_and_named(tmp_path):
+    with pytest.raises(ValueError, match=r"from 4\.6 to 31\.0 s \(c, d\); say with `any_length` that each"):
+        make(tmp_path, UNLIKE, UNLIKE_ROWS)
+    with pytest.raises(ValueError, match=r"clips\.csv:2: nothing says how long in/yard-01\.mp4 lasts, one of 4 such"):
+        make(tmp_path, any_length=True)
+    with pytest.raises(ValueError, match=r"rows\.csv:4: Dog ends at 9 s, but c at 4\.6 s; correct the row$"):
+        make(tmp_path, UNLIKE, UNLIKE_ROWS.replace("4,5,Dog", "4,9,Dog"), any_length=True)
+    with pytest.raises(ValueError, match=r"clips\.csv:4: seconds must say how long the clip lasts, got '0'"):
+        make(tmp_path, UNLIKE.replace("4.6", "0"), UNLIKE_ROWS, any_length=True)
+    with pytest.raises(ValueError, match="segments says one length for all clips and any_length that each"):
+        NewDataSetOptions(segments=4, any_length=True)
+    assert sorted(os.listdir(tmp_path)) == ["clips.csv", "rows.csv"]
+
+
+def test_a_table_that_lost_its_lengths_is_refused_and_listed(tmp_path):
+    make(tmp_path, UNLIKE, UNLIKE_ROWS, any_length=True)
+    dataset, table = dataset_of(tmp_path / "yard"), tmp_path / "yard/test.tsv"
+    whole = table.read_text()
+    for change, said in (
+        (whole.replace("seconds", "length"), "has no column seconds that says how long each lasts"),
+        (whole.replace("\t31", "\t-3"), "seconds must say how long d lasts, more than 0 and at most 100,000, got '-3'"),
+    ):
+        table.write_text(change)
+        with pytest.raises(ValueError, match=re.escape(said)):
+            dataset.read_split(tmp_path / "yard", "test")
+        report = lint_folder(tmp_path / "yard", dataset=dataset)
+        assert said in report.of("seconds")[0].message
+    table.write_text(whole)
+    events = tmp_path / "yard/visible.tsv"
+    events.write_text(events.read_text() + "c\t3\t9\tWren\n")
+    assert "the clip ends at 5" in lint_folder(tmp_path / "yard", dataset=dataset).of("beyond-clip")[0].message
+    assert (
+        dataset.read_split(tmp_path / "yard", "test").truth[0, :, 1].any(axis=1).tolist() == [True] * 5 + [False] * 26
+    )

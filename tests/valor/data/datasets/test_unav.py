@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_said_with_its_video(tmp_path, database, says):
 def test_a_folder_without_the_file_and_marks_beyond_memory_are_refused(tmp_path, folder, monkeypatch):
     with pytest.raises(FileNotFoundError, match="UnAV-100 is published as this one file"):
         UNAV.read_split(tmp_path, "test")
-    monkeypatch.setattr("valor.data.datasets.unav.MOST_CELLS", 4000)
+    monkeypatch.setattr("valor.data.tables.MOST_CELLS", 4000)
     with pytest.raises(ValueError, match="test has 4,400 marks on segments of 1 s, more than 4,000"):
         UNAV.read_split(folder, "test")
 
