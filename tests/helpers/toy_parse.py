@@ -38,7 +38,7 @@ def write_film(path: Path, seconds: int, events: Sequence[tuple[str, str, int, i
 
     from valor.demo.audio import sounds
     from valor.demo.pictures.looks import Scene, arrange
-    from valor.demo.world.render import FRAME_RATE, _write_streams
+    from valor.demo.world.render import FRAME_RATE, write_streams
 
     rng = np.random.default_rng(seed)
     waveform = sounds.mix([(name, on, off) for name, modality, on, off in events if modality == "audio"], seconds, rng)
@@ -55,7 +55,7 @@ def write_film(path: Path, seconds: int, events: Sequence[tuple[str, str, int, i
             yield scene.expose(image)
 
     with av.open(str(path), "w", format="mp4") as container:
-        _write_streams(container, frames(), waveform)
+        write_streams(container, frames(), waveform)
     return path
 
 

@@ -13,6 +13,9 @@ class DemoOptions:
 
     clips: int = 700
     """Clips in the world, all splits together."""
+    films: int | None = None
+    """In place of the clips, so many untrimmed films of 20 to 120 s with cuts, silence and still pictures, which are a
+    data set of clips of unlike length; 100 take about as long as the clips."""
     seeds: int = 3
     """Trainings per parser."""
     world_seed: int = 2023
@@ -27,6 +30,10 @@ class DemoOptions:
         """Refuse worlds too small to hold every class, and runs without a training."""
         if self.clips < 50:
             raise ValueError(f"clips must be at least 50, so that every split has some, got {self.clips}")
+        if self.films is not None and self.films < 10:
+            raise ValueError(f"films must be at least 10, so that every split has some, got {self.films}")
+        if self.films is not None and self.shuffle_teachers:
+            raise ValueError("shuffle_teachers gives clips the scores of others of their length; leave it or films out")
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
 
@@ -36,5 +43,6 @@ class DemoOptions:
 
     def split_sizes(self) -> dict[str, int]:
         """Clips of each split."""
-        sizes = {split: round(self.clips * share) for split, share in SPLIT_SHARES.items()}
-        return sizes | {"train": self.clips - sizes["val"] - sizes["test"]}
+        count = self.clips if self.films is None else self.films
+        sizes = {split: round(count * share) for split, share in SPLIT_SHARES.items()}
+        return sizes | {"train": count - sizes["val"] - sizes["test"]}

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -21,7 +21,7 @@ from valor.data.predictions import (
 from valor.data.score_file import write_scores_json
 from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds
-from valor.data.vocabulary import prompts
+from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
@@ -35,7 +35,7 @@ from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.build import build_teacher
 from valor.labelling.labels import write_label_folder
 from valor.labelling.quality import LabelQuality, label_quality
-from valor.training.recipes import RECIPES
+from valor.training.recipes import RECIPES, Recipe
 from valor.training.run import predict_run, train_run, with_seed
 from valor.training.run_folder import LOG
 from valor.training.scored import damaged_predictions
@@ -132,10 +132,10 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
     quality = _label(home / "labels", store, splits["test"])
     scores: dict[str, list[Scores]] = {}
     predictions = {}
-    _train_all(data, home, options, progress=progress)
+    train_all(_trainings(home, options.seeds), data, options.workers, progress=progress)
     for arm in ARMS:
-        runs = [_score_run(run_folder(home, arm, seed), splits["test"]) for seed in range(options.seeds)]
-        scores[arm] = [seed_scores for _, seed_scores in runs]
+        runs = [score_run(run_folder(home, arm, seed), splits["test"]) for seed in range(options.seeds)]
+        scores[arm] = [run[1] for run in runs]
         predictions[arm] = runs[0][0]
     result = DemoResult(
         world=world,
@@ -152,18 +152,36 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
 
 def harvest_world(data: Path, splits: Mapping[str, Split], *, progress: bool) -> EvidenceStore:
     """Evidence of the demo's teachers for every clip of the world."""
-    teachers = [build_teacher(f"demo-{role}", prompts(LLP.classes, role)) for role in ROLES]
+    options = HarvestOptions(grid=Grid(), shard_size=128, clips_per_batch=16)
+    return harvest_splits(data / "videos", data / "store", splits, LLP.classes, ROLES, options, progress=progress)
+
+
+def harvest_splits(  # noqa: PLR0913, what a harvest is
+    videos: Path,
+    folder: Path,
+    splits: Mapping[str, Split],
+    classes: tuple[EventClass, ...],
+    roles: Sequence[str],
+    options: HarvestOptions,
+    *,
+    progress: bool,
+) -> EvidenceStore:
+    """Evidence of some of the demo's teachers for every clip of some splits.
+
+    Raises:
+        ValueError: A clip could not be harvested.
+    """
+    teachers = [build_teacher(f"demo-{role}", prompts(classes, role)) for role in roles]
     manifest = HarvestManifest(
         tuple(clip_id for split in splits.values() for clip_id in split.clip_ids),
-        LLP.names,
+        class_names(classes),
         np.concatenate([split.weak_labels for split in splits.values()]),
     )
-    options = HarvestOptions(grid=Grid(), shard_size=128, clips_per_batch=16)
-    report = harvest(manifest, data / "videos", data / "store", teachers, options=options, progress=progress)
+    report = harvest(manifest, videos, folder, teachers, options=options, progress=progress)
     if report.failures:
         raise ValueError(
             f"{len(report.failures)} clips of the demo world could not be harvested, such as "
-            f"{report.failures[0].clip_id} ({report.failures[0].message}); delete {data} and run again"
+            f"{report.failures[0].clip_id} ({report.failures[0].message}); delete {folder.parent} and run again"
         )
     if report.skipped:
         _LOG.info(
@@ -204,49 +222,71 @@ def _label(folder: Path, store: EvidenceStore, test: Split) -> dict[str, LabelQu
     return quality
 
 
-def _train_all(data: Path, home: Path, options: DemoOptions, *, progress: bool) -> None:
-    """Train every arm with every seed, as many at a time as there are workers; runs that are done cost a moment.
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training of a demo."""
+
+    recipe: Recipe
+    """With its seed."""
+    run: Path
+    """The run folder."""
+    labels: Path | None
+    """Of its pseudo labels; None for a training without."""
+
+
+def train_all(trainings: Sequence[Training], data: Path, workers: int, *, progress: bool) -> None:
+    """Train, as many at a time as there are workers; runs that are done cost a moment.
 
     Each training has one thread to itself: small networks gain nothing from a second, and lose much when it must wait.
     """
-    jobs = [(arm, seed) for seed in range(options.seeds) for arm in ARMS]
-    epochs = sum(RECIPES[ARMS[arm].recipe].fit.epochs for arm, _ in jobs)
-    logs = [run_folder(home, *job) / LOG for job in jobs]  # one line an epoch
+    epochs = sum(training.recipe.fit.epochs for training in trainings)
+    logs = [training.run / LOG for training in trainings]  # one line an epoch
     with (
-        ProcessPoolExecutor(options.workers, get_context("spawn"), end_with_parent) as pool,
+        ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool,
         progress_bar(total=epochs, desc="train", unit="epoch", enabled=progress) as bar,
     ):
-        waiting = {pool.submit(_train_and_predict, data, home, *job) for job in jobs}
+        waiting = {pool.submit(_train_and_predict, data, training) for training in trainings}
         cached = 0
         while waiting:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
             bar.update(sum(log.read_bytes().count(b"\n") for log in logs if log.is_file()) - bar.n)
             cached += sum(future.result() for future in done)
     if cached:
-        _LOG.info("%d of %d trainings were there", cached, len(jobs))
+        _LOG.info("%d of %d trainings were there", cached, len(trainings))
 
 
-def _train_and_predict(data: Path, home: Path, arm: str, seed: int) -> bool:
-    """Train one arm with one seed and predict the test split; True when both were there."""
+def _trainings(home: Path, seeds: int) -> list[Training]:
+    """Every arm with every seed."""
+    return [
+        Training(
+            recipe=with_seed(RECIPES[arm.recipe], seed),
+            run=run_folder(home, name, seed),
+            labels=home / "labels" / name if arm.teachers else None,
+        )
+        for seed in range(seeds)
+        for name, arm in ARMS.items()
+    ]
+
+
+def _train_and_predict(data: Path, training: Training) -> bool:
+    """Train once and predict the test split; True when both were there."""
     import torch
 
     torch.set_num_threads(1)
-    run = run_folder(home, arm, seed)
-    recipe = with_seed(RECIPES[ARMS[arm].recipe], seed)
-    labels = home / "labels" / arm if ARMS[arm].teachers else None
-    result = train_run(recipe, data, run, labels=labels, device="cpu", progress=False)
+    recipe, run = training.recipe, training.run
+    result = train_run(recipe, data, run, labels=training.labels, device="cpu", progress=False)
     cached = result.resumed_from == recipe.fit.epochs and not damaged_predictions(run)
     if not cached:
         write_predictions(run / PREDICTIONS, predict_run(run, data, "test", device="cpu"))
     return cached
 
 
-def _score_run(run: Path, test: Split) -> tuple[Predictions, Scores]:
-    """Score the predictions of a run and write them beside it."""
+def score_run(run: Path, test: Split) -> tuple[Predictions, Scores, dict[str, Any]]:
+    """Score the predictions of a run and write what was found, the third, beside it."""
     predictions = read_predictions(run / PREDICTIONS)
     scores, report = score_predictions(predictions, test)
     write_scores_json(run / "scores.json", report)
-    return predictions, scores
+    return predictions, scores, report
 
 
 def run_folder(home: Path, arm: str, seed: int) -> Path:

@@ -15,7 +15,7 @@ from tests.helpers.toy_demo import cheapen
 from valor.data.predictions import align, decisions
 from valor.demo.picture import typical_row, write_demo_picture
 from valor.demo.report import SHOWN_CLIPS, clip_gains, report_document, shown_rows, type_av_gains, write_report
-from valor.demo.run import ARMS, DemoOptions, DemoResult, run_demo, run_folder, shuffled_between_clips
+from valor.demo.run import ARMS, DemoOptions, DemoResult, run_demo, shuffled_between_clips
 from valor.eval.scores import FIGURES, LEVELS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -58,10 +58,10 @@ def test_with_scores_shuffled_between_clips_the_gain_is_gone(
     before = (out / "scores.json").read_bytes()
     trained = valor.demo.run._train_and_predict
 
-    def train(data: Path, home: Path, arm: str, seed: int) -> bool:
-        if arm == "valor":
-            return trained(data, home, arm, seed)
-        shutil.copytree(run_folder(out, arm, seed), run_folder(home, arm, seed))
+    def train(data: Path, training: valor.demo.run.Training) -> bool:
+        if "valor" in training.run.parts:
+            return trained(data, training)
+        shutil.copytree(out / training.run.relative_to(out / "control"), training.run)
         return False
 
     monkeypatch.setattr(valor.demo.run, "_train_and_predict", train)

@@ -3,16 +3,18 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from valor.data.datasets.dataset import DATASET_FILE
 from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
@@ -67,7 +69,7 @@ def render_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
         sound_rng,
     )
     with replaced(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        _write_streams(container, paint_frames(plan, look_rng), waveform)
+        write_streams(container, paint_frames(plan, look_rng), waveform)
 
 
 def paint_frames(plan: ClipPlan, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -85,7 +87,7 @@ def paint_frames(plan: ClipPlan, rng: np.random.Generator) -> Iterator[np.ndarra
         yield scene.expose(image)
 
 
-def _write_streams(container: "OutputContainer", frames: Iterator[np.ndarray], waveform: np.ndarray) -> None:
+def write_streams(container: "OutputContainer", frames: Iterator[np.ndarray], waveform: np.ndarray) -> None:
     """Encode frames and waveform f32 [S] into a video and an audio stream; one thread, so bytes do not vary."""
     import av
 
@@ -134,7 +136,7 @@ def build_world(
         raise ValueError(f"workers must be at least 1 process, got {workers}")
     folder, videos = Path(folder), Path(folder) / "videos"
     plans = sample_world(sizes, seed)
-    _claim_folder(
+    claim_folder(
         folder, {"renderer": RENDERER_VERSION, "seed": seed, "sizes": {s: sizes[s] for s in SPLITS if s in sizes}}
     )
     write_tables(folder, plans)
@@ -145,20 +147,20 @@ def build_world(
     if cached:
         _log.info("%s: %d of %d clips are already there, rendering %d", videos, cached, len(plans), len(todo))
     with progress_bar(total=len(plans), initial=cached, desc="render", unit="clip", enabled=progress) as bar:
-        for _ in _render_all(todo, seed, workers):
+        for _ in render_all([partial(render_clip, plan, path, seed) for plan, path in todo], workers):
             bar.update()
     return World(folder, videos, plans)
 
 
-def _render_all(todo: Sequence[tuple[ClipPlan, Path]], seed: int, workers: int) -> Iterator[None]:
-    """Render every clip, yielding once for each that is done."""
+def render_all(todo: Sequence[Callable[[], None]], workers: int) -> Iterator[None]:
+    """Render everything, yielding once for each that is done."""
     if workers == 1 or len(todo) < 2 * workers:
-        for plan, path in todo:
-            render_clip(plan, path, seed)
+        for job in todo:
+            job()
             yield
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
-        waiting: list[Future[None]] = [pool.submit(render_clip, plan, path, seed) for plan, path in todo]
+        waiting: list[Future[None]] = [pool.submit(job) for job in todo]
         try:
             for done in as_completed(waiting):
                 yield done.result()
@@ -166,7 +168,7 @@ def _render_all(todo: Sequence[tuple[ClipPlan, Path]], seed: int, workers: int) 
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _claim_folder(folder: Path, identity: dict[str, object]) -> None:
+def claim_folder(folder: Path, identity: dict[str, object]) -> None:
     """Write `world.json`, or see that the one there is of this very world."""
     path = folder / "world.json"
     if path.is_file():
@@ -182,9 +184,10 @@ def _claim_folder(folder: Path, identity: dict[str, object]) -> None:
                 "choose another folder, or remove this one to make it anew"
             )
         return
-    if (folder / "videos").is_dir() and any((folder / "videos").iterdir()):
+    others = [name for name in ("videos", DATASET_FILE) if (folder / name).exists()]
+    if others and (others != ["videos"] or any((folder / "videos").iterdir())):
         raise ValueError(
-            f"{folder}: expected a new folder or one with a world.json, got videos without it; choose another"
+            f"{folder}: expected a new folder or one with a world.json, got {others[-1]} without it; choose another"
         )
     write_json(path, identity, indent=2)
 

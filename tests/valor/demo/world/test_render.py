@@ -91,7 +91,7 @@ def test_sound_is_there_exactly_while_it_is_audible(clip):
 
 
 def test_no_partial_file_is_left_under_the_clips_name(tmp_path, monkeypatch):
-    monkeypatch.setattr(render, "_write_streams", lambda *_: 1 / 0)
+    monkeypatch.setattr(render, "write_streams", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         render_clip(PLAN, tmp_path / "abcdefghijk.mp4", seed=3)
     assert list(tmp_path.iterdir()) == []
