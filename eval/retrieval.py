@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .events import FloatArray
+from .events import BoolArray, FloatArray
 
 FIRST = (1, 5, 10)
 """How many answers are looked at."""
@@ -62,3 +62,36 @@ def retrieval_scores(similarity: FloatArray, first: Sequence[int] = FIRST) -> Re
     found = ranks(similarity)
     recall = {count: 100 * float((found < count + 1).mean()) for count in sorted({*FIRST, *first})}
     return RetrievalScores(recall, float(np.median(found)), float(found.mean()))
+
+
+def mean_average_precision(similarity: FloatArray, relevant: BoolArray) -> float:
+    """How high what is relevant stands in whole rankings: the mean over queries of average precision, in percent.
+
+    Items of equal similarity enter together. Queries without a relevant item do not count.
+
+    Args:
+        similarity: float [Q, N], queries by items.
+        relevant: bool [Q, N].
+
+    Returns:
+        NaN where no query counts. By chance it is about the share of relevant items.
+
+    Raises:
+        ValueError: The shapes differ, or not all of it is a number.
+
+    >>> mean_average_precision(np.array([[0.9, 0.5, 0.1]]), np.array([[True, False, True]]))  # (1 + 2/3) / 2
+    83.33333333333333
+    """
+    if similarity.shape != relevant.shape or similarity.ndim != 2 or np.isnan(similarity).any():
+        raise ValueError(
+            f"similarity and relevant must be numbers and bool of one shape, got {similarity.shape}, {relevant.shape}"
+        )
+    found = []
+    for row, right in zip(similarity, relevant, strict=True):
+        if not right.any():
+            continue
+        order = np.argsort(-row, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(row[order]) != 0, True))  # last of each tie
+        hits = np.cumsum(right[order])[ends]
+        found.append(float((np.diff(hits, prepend=0) * hits / (ends + 1)).sum() / hits[-1]))
+    return 100 * float(np.mean(found)) if found else float("nan")

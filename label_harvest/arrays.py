@@ -70,6 +70,24 @@ def read_npy(path: Path) -> Array:
         raise ValueError(_fault(error)) from error
 
 
+def map_npy(path: Path) -> Array:
+    """Map the array of a .npy file into memory, of which only what is used is read.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: Its header is damaged, or claims another size than the file has.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if array.offset + array.nbytes != path.stat().st_size:  # type: ignore[attr-defined]  # of numpy's memmap
+            raise ValueError(f"it has {path.stat().st_size:,} bytes and claims {array.nbytes:,} beside its header")
+    except _FAULTS as error:
+        raise ValueError(_fault(error)) from error
+    return array
+
+
 def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
     """Read those of some arrays that a .npz file holds.
 

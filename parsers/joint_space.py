@@ -116,6 +116,11 @@ class JointSpace(nn.Module):
             vectors[x + y] = mean_direction(both[x], both[y])
         return ClipVectors(vectors, apart, there)
 
+    def alone(self, letter: str, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Find the place of clips by one modality, float [B, N, D_m] and bool [B, N]; float [B, P]."""
+        projected, seen = self._project(letter, tokens, mask, mask.any(dim=1))
+        return self._together(letter, {letter: projected}, {letter: seen})[letter]
+
     def _project(self, letter: str, x: Tensor, mask: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens of width D, and which count: of a clip without any, the masking token in the first place."""
         x = self.token_norms[letter](self.token_units[letter](x))

@@ -9,8 +9,8 @@ from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.label_harvest.harvest import HarvestOptions
 from valor.label_harvest.inputs import KnownStore
 from valor.label_harvest.media.clip import CLIP
-from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, check_teacher
-from valor.label_harvest.teachers.teacher import LongCaptionError, as_json, captions_of
+from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, check_teacher, role_of
+from valor.label_harvest.teachers.teacher import LongCaptionError, Prompts, as_json, captions_of
 
 if TYPE_CHECKING:
     from valor.label_harvest.teachers.teacher import Teacher
@@ -48,6 +48,10 @@ _RANDOM = "random"
 """In place of a checkpoint: seeded random weights."""
 _STORE_NAMES = {"clip-vit-l14": "clip", "clap-630k-fusion": "clap"}
 """What a store calls the published teachers; the demo's keep their names, and of others that is known once loaded."""
+BUILT_AS = {stored: name for name, stored in _STORE_NAMES.items()}
+"""Names that teachers are built by, where a store calls them otherwise."""
+COMPARED = ("teacher", "architecture", "weights", "precision", "preprocessing", "tokenizer")
+"""What must be the same of a teacher for the same features; prompts do not change them."""
 _SEGMENT_WIDTHS = {
     "clip-vit-l14": 768,
     "clap-630k-fusion": 512 + 768,
@@ -196,3 +200,45 @@ def _extractor(choice: TeacherChoice, role: str, name: str) -> "Teacher":
     return build_extractor(
         name, checkpoint=choice.checkpoints.get(role), pin=choice.pins.get(role), precision=precision
     )
+
+
+def teacher_of_store(
+    where: object, role: str, identity: Mapping[str, Any], captions: Prompts, *, checkpoint: str | None = None
+) -> "Teacher":
+    """The teacher that made the features of a store, with captions of one's own, once it is known to be the same.
+
+    Args:
+        where: The store, for messages.
+        role: Of the teacher.
+        identity: What the store says of it.
+        captions: That it reads.
+        checkpoint: A local weight file.
+
+    Raises:
+        ValueError: There is no such teacher, or its weights or whatever else changes features are others.
+        TeacherUnavailableError: Its weights are neither here nor to be fetched.
+    """
+    stored = str(identity.get("teacher"))
+    name = BUILT_AS.get(stored, stored)
+    try:
+        is_right = role_of(name) == role
+    except ValueError:
+        is_right = False
+    if not is_right:
+        raise ValueError(
+            f"{where}: its {role} teacher is {stored}, which is none that can be built here; where it is your own, "
+            "give the file that defines it"
+        )
+    if checkpoint is None and identity.get("weights") == _RANDOM:
+        checkpoint = _RANDOM
+    options = TeacherOptions(precision=str(identity.get("precision", "float32")))
+    teacher = build_teacher(name, captions, checkpoint=checkpoint, options=options)
+    now = teacher.identity()
+    for what in COMPARED:
+        then, there = identity.get(what), now.get(what)
+        if then is not None and there is not None and then != there:
+            raise ValueError(
+                f"{where}: was harvested by the {role} teacher {stored} with {what} {str(then)[:40]}, this one has "
+                f"{str(there)[:40]}; give its weights with `teacher_checkpoints` {role}=FILE"
+            )
+    return teacher

@@ -22,7 +22,7 @@ from ..media.clip import ClipMedia, audio_segments, resample_by_index
 from .clap_models import PRESET, ClapModel, load_clap, store_name
 from .mel import log_mel, repeated_log_mel
 from .precision import cast_input, cast_network, chosen_device
-from .teacher import Evidence, Prompts, all_captions, as_json, class_embeddings, stream_of
+from .teacher import Evidence, Prompts, all_captions, as_json, class_embeddings, stream_of, unit_rows
 
 SAMPLE_RATE = 48000
 """Samples per second CLAP was trained at."""
@@ -169,6 +169,15 @@ class ClapTeacher:
     def encode(self, media: ClipMedia) -> Evidence:
         """See `Teacher.encode`."""
         return self.encode_many([media])[0]
+
+    @property
+    def caption_embeddings(self) -> np.ndarray:
+        """See `SearchedTeacher.caption_embeddings`."""
+        return np.asarray(self._text.cpu().numpy())
+
+    def among_captions(self, embedding: np.ndarray) -> np.ndarray:
+        """See `SearchedTeacher.among_captions`; embeddings lie there already."""
+        return unit_rows(embedding)
 
     def _whole_mels(self, clips: Sequence[ClipMedia]) -> list[torch.Tensor]:
         """Spectrograms [B, 1001, 64] of whole clips, as many at a time as go through the network together."""

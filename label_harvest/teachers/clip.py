@@ -22,7 +22,7 @@ from torch.nn import functional
 from ..media.clip import ClipMedia
 from .precision import cast_input, cast_network, chosen_device
 from .published_weights import WeightsOrigin, check_weights
-from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of
+from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of, unit_rows
 from .weights import RANDOM, build_random, is_script, load_exactly, read_state, state_digest, unreachable
 
 PREFIX = "open_clip:"
@@ -481,6 +481,15 @@ class ClipTeacher:
     def encode(self, media: ClipMedia) -> Evidence:
         """See `Teacher.encode`."""
         return self.encode_many([media])[0]
+
+    @property
+    def caption_embeddings(self) -> np.ndarray:
+        """See `SearchedTeacher.caption_embeddings`."""
+        return np.asarray(self._text.cpu().numpy())
+
+    def among_captions(self, embedding: np.ndarray) -> np.ndarray:
+        """See `SearchedTeacher.among_captions`; embeddings lie there already."""
+        return unit_rows(embedding)
 
 
 def build_clip(

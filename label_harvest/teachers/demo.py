@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..disk import file_sha256
 from ..media.clip import ClipMedia, audio_segments
-from .teacher import Evidence
+from .teacher import Evidence, unit_rows
 from .weights import RANDOM, build_random, read_state
 
 SAMPLE_RATE = 32000
@@ -251,6 +251,16 @@ class TinyTeacher:
     def encode(self, media: ClipMedia) -> Evidence:
         """Score one clip."""
         return self.encode_many([media])[0]
+
+    @property
+    def caption_embeddings(self) -> np.ndarray:
+        """See `SearchedTeacher.caption_embeddings`."""
+        return self.text.numpy()
+
+    @torch.inference_mode()
+    def among_captions(self, embedding: np.ndarray) -> np.ndarray:
+        """See `SearchedTeacher.among_captions`: what is kept is projected as `Head` does it."""
+        return unit_rows(self.network.head.projection(torch.from_numpy(np.asarray(embedding, np.float32))).numpy())
 
     def encode_many(self, clips: Sequence[ClipMedia]) -> list[Evidence]:
         """Score clips together.

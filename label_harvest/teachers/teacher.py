@@ -178,3 +178,21 @@ class StagedTeacher(Teacher, Protocol):
 
     def judge_many(self, prepared: object) -> list[Evidence]:
         """Score what `prepare_many` gave."""
+
+
+@runtime_checkable
+class SearchedTeacher(Teacher, Protocol):
+    """A teacher whose feature `embedding` can be compared with captions, so that its clips can be searched by words."""
+
+    @property
+    def caption_embeddings(self) -> np.ndarray:
+        """Of the prompts, float32 [C, P] of length 1."""
+
+    def among_captions(self, embedding: np.ndarray) -> np.ndarray:
+        """Features as a store keeps them, float [N, D], where captions lie: float32 [N, P] of length 1."""
+
+
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Rows float [N, D] brought to length 1, float32; NaN stays NaN."""
+    rows = np.asarray(rows, np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-8))

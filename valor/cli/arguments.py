@@ -21,6 +21,7 @@ From raw clips to an F-score table, one command a stage:
 Beside the harvest:
 
   store      evidence stores shown, verified, repaired and merged
+  search     words, a sound or a clip -> the seconds of a store that fit, ranked
 
 One's own media:
 
@@ -54,7 +55,7 @@ New here? Start with `valor demo`, then `valor COMMAND --help`.
 
 TAKE_OWN_PARTS = (
     *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate"),
-    *("lint", "table", "view", "import", "export", "doctor"),
+    *("lint", "table", "view", "search", "import", "export", "doctor"),
 )
 """Commands that run a file of the user's own first; so does every kind of `plot`, which has options of its own."""
 

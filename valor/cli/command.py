@@ -23,6 +23,7 @@ COMMANDS = {
     "demo": "the whole line on the embedded world",
     "harvest": "clips and tags to cached evidence",
     "store": "evidence stores: what they hold, whether they are whole, and one from several",
+    "search": "words, a sound or a clip to the seconds of a store that fit",
     "labels": "evidence to pseudo labels",
     "train": "features and labels to a run",
     "predict": "a run on a split",

@@ -30,6 +30,7 @@ from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map
 from valor.parsers.hybrid import HybridParser, Stem
+from valor.teachers import BUILT_AS, COMPARED
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import features_from_json
@@ -137,10 +138,6 @@ _LOG = logging.getLogger(__name__)
 
 STREAMS = {"audio": "audio", "visual": "visual", "motion": "visual"}
 """Modality each stream of features belongs to."""
-_BUILT_AS = {"clip": "clip-vit-l14", "clap": "clap-630k-fusion"}
-"""Names that teachers are built by, where a store calls them otherwise."""
-_COMPARED = ("teacher", "architecture", "weights", "precision", "preprocessing", "tokenizer")
-"""What must be the same of a teacher as at the training; prompts do not change features."""
 
 Evidences = Mapping[str, Sequence[Evidence | None]]
 """By role, what its teacher says of each window; None where the window lacks a stream it needs."""
@@ -321,7 +318,7 @@ def _teacher(
     if name is None:
         name = {"audio": "clap", "visual": "clip", "fused": "demo-fused"}.get(role, role)
         _LOG.warning("%s: does not say which %s teacher it was trained with; taking %s", run, role, name)
-    name = _BUILT_AS.get(name, name)
+    name = BUILT_AS.get(name, name)
     checkpoint = checkpoints.get(role) or ("random" if trained.get("weights") == "random" else None)
     if role in EXTRACTORS.values():
         precision = trained.get("precision", "float32")
@@ -344,7 +341,7 @@ def _options(kinds: Mapping[str, str], trained: Mapping[str, Any]) -> TeacherOpt
 
 def _refuse_another(run: Path, role: str, trained: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Refuse a teacher that is not the one the features of the training came from."""
-    for name in _COMPARED:
+    for name in COMPARED:
         then, there = trained.get(name), now.get(name)
         if then is not None and there is not None and then != there:
             raise ValueError(

@@ -92,7 +92,7 @@ def write_page(
     media = [clip.media for clip in document.clips if clip.media is not None]
     size = sum(file.stat().st_size for file in media)
     inside = size <= SMALL_MEDIA if embed is None else embed
-    sources = [_source(clip, path.parent, inside=inside) for clip in document.clips]
+    sources = [clip.media and source_of(clip.media, path.parent, inside=inside) for clip in document.clips]
     boot = {"mode": "file", "media": sources, "corrections": corrections or []}
     page = build_page(document, boot, clips=[pack_clip(clip) for clip in document.clips], unshown=unshown)
     with replaced(path) as unfinished:
@@ -103,17 +103,15 @@ def write_page(
     return [f"{len(media):,} media {'file' if len(media) == 1 else 'files'}, {size / 1e6:.1f} MB, {how}"]
 
 
-def _source(clip: Clip, beside: Path, *, inside: bool) -> dict[str, str] | None:
-    """Where the page finds the media of a clip."""
-    if clip.media is None:
-        return None
-    kind = media_type(clip.media) or "video/mp4"
+def source_of(media: Path, beside: Path, *, inside: bool) -> dict[str, str]:
+    """Where a page finds a media file: in itself, or by its path from the folder of the page."""
+    kind = media_type(media) or "video/mp4"
     if inside:
-        return {"type": kind, "url": f"data:{kind};base64,{_embedded(clip.media)}"}
+        return {"type": kind, "url": f"data:{kind};base64,{_embedded(media)}"}
     try:
-        relative = Path(os.path.relpath(clip.media, beside.resolve())).as_posix()
+        relative = Path(os.path.relpath(media, beside.resolve())).as_posix()
     except ValueError:  # another drive on Windows
-        return {"type": kind, "url": clip.media.as_uri()}
+        return {"type": kind, "url": media.as_uri()}
     return {"type": kind, "url": quote(relative if relative.startswith("../") else f"./{relative}")}
 
 
@@ -136,22 +134,23 @@ def build_page(
         clips: Every clip packed, for a page that stands alone; None where they are fetched one by one.
         unshown: What stands above the timeline for good: corrections that the page leaves out.
     """
-    script = '(() => {\n"use strict";\n' + "".join(_asset(name) for name in SCRIPTS) + "})();\n"
+    script = '(() => {\n"use strict";\n' + "".join(asset(name) for name in SCRIPTS) + "})();\n"
     unplayed = {number: clip.unplayed for number, clip in enumerate(document.clips) if clip.unplayed}
     parts = {
         "title": escape(f"{document.title} · VALOR"),
         "csp": escape(content_policy(script, alone=clips is not None)),
-        "style": _asset("viewer.css"),
+        "style": asset("viewer.css"),
         "unshown": f'<p class="message" role="note">{escape(unshown)}</p>' if unshown else "",
         "report": "".join(map(section_html, document.report)),
         "index": for_script({**pack_index(document), "unplayed": unplayed, "boot": dict(boot)}),
         "clips": for_script(clips),
         "script": script,
     }
-    return re.sub(r"<!-- slot:(\w+) -->", lambda slot: parts[slot[1]], _asset("viewer.html"))
+    return re.sub(r"<!-- slot:(\w+) -->", lambda slot: parts[slot[1]], asset("viewer.html"))
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A part of the page as it lies beside this file."""
     return (files(__package__) / "web" / name).read_text(encoding="utf-8")
 
 

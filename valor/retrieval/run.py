@@ -1,0 +1,191 @@
+"""A whole search: the store, its teachers, the query, the index where there is one, and what was found."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valor.eval.events import MODALITIES, FloatArray
+from valor.label_harvest.places.place import Place
+from valor.label_harvest.store.store import store_folder, store_manifest
+from valor.label_harvest.teachers.teacher import SearchedTeacher
+
+from .index import Built, build_index, index_folder, open_index
+from .options import LARGE, SearchOptions
+from .queries import media_features, middle, searched_teachers
+from .search import Found, Query, find
+from .seconds import Placer, TeacherPlacer, read_seconds, searchable
+from .space import TEXT, SpacePlacer, read_space
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchResult:
+    """What was found, and how."""
+
+    said: str
+    """What was searched for, in words."""
+    modalities: tuple[str, ...]
+    """What was compared."""
+    found: tuple[Found, ...]
+    seconds: int
+    """Of the store."""
+    clips: int
+    segment_seconds: float
+    """Of a second of the store, which may be another length."""
+    compared: int
+    """Seconds that were scored; fewer than there are where an index named candidates."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values."""
+        rows = [
+            {
+                "rank": rank,
+                "clip_id": one.clip_id,
+                "onset": one.onset,
+                "offset": one.offset,
+                "best": one.best,
+                "score": round(one.score, 4),
+                "cosines": {name: None if value is None else round(value, 4) for name, value in one.cosines.items()},
+            }
+            for rank, one in enumerate(self.found, 1)
+        ]
+        facts = {"seconds": self.seconds, "clips": self.clips, "compared": self.compared}
+        return {"query": self.said, "in": list(self.modalities), **facts, "found": rows}
+
+
+def search_store(store: Place, options: SearchOptions) -> SearchResult:
+    """Search a store.
+
+    Args:
+        store: The store, or the folder of a fingerprint.
+        options: What for, and where.
+
+    Raises:
+        ValueError: The store cannot be searched for it, its index is older than it, or a teacher is not the store's.
+        MediaError: The file to search by cannot be read.
+        FileNotFoundError: There is no such file.
+        TeacherUnavailableError: The weights of a teacher are neither here nor to be fetched.
+    """
+    folder = store_folder(store)
+    manifest = store_manifest(folder)
+    query, placer = _asked(folder, manifest, options)
+    modalities = tuple(query.vectors)
+    index = None
+    if not options.exact:
+        where = _index_place(folder, manifest, placer, options)
+        index = None if where is None else open_index(where, folder, placer)
+    if index is not None:
+        near = index.near(query, options.top)
+        whole = index.seconds
+    else:
+        near = whole = read_seconds(folder, placer, modalities)
+        if len(whole) >= LARGE and not options.exact:
+            _LOG.info(
+                "%s seconds were compared one by one; `valor search index STORE` makes that faster", f"{len(whole):,}"
+            )
+    return SearchResult(
+        said=query.said,
+        modalities=modalities,
+        found=find(near, query, options.top),
+        seconds=len(whole),
+        clips=len(whole.clip_ids),
+        segment_seconds=whole.segment_seconds,
+        compared=len(near),
+    )
+
+
+def index_store(
+    store: Place,
+    *,
+    index: Path | None = None,
+    space: Path | None = None,
+    teacher_checkpoints: Mapping[str, str] | None = None,
+) -> Built:
+    """Make the index of a store, or bring it up to date.
+
+    Args:
+        store: The store, or the folder of a fingerprint.
+        index: Folder of the index; None for the one beside the store.
+        space: That the seconds are brought to; None for where the captions of the teachers lie.
+        teacher_checkpoints: Local weights of the teachers, by role.
+
+    Raises:
+        ValueError: As of `build_index`.
+    """
+    folder = store_folder(store)
+    manifest = store_manifest(folder)
+    placer: Placer
+    if space is not None:
+        placer = read_space(space, manifest)
+    else:
+        judged = searchable(folder, manifest, None, MODALITIES)
+        placer = TeacherPlacer(searched_teachers(folder, manifest, judged, checkpoints=teacher_checkpoints))
+    return build_index(index_folder(folder, manifest, placer, index), folder, placer)
+
+
+def _index_place(folder: Place, manifest: Mapping[str, Any], placer: Placer, options: SearchOptions) -> Path | None:
+    if options.index is None and not isinstance(folder, Path):
+        return None
+    where = index_folder(folder, manifest, placer, options.index)
+    if options.index is not None and not where.is_dir():
+        raise ValueError(f"{where}: no index of this store there; `valor search index STORE --index DIR` makes one")
+    return where
+
+
+def _asked(folder: Place, manifest: Mapping[str, Any], options: SearchOptions) -> tuple[Query, Placer]:
+    """The query, and who brings the store to where it lies."""
+    able = _able(options)
+    modalities = searchable(folder, manifest, options.within, able)
+    if options.space is not None:
+        space = read_space(options.space, manifest)
+        return _in_space(folder, manifest, options, space, modalities), space
+    judged = searchable(folder, manifest, None, MODALITIES)
+    captions = {} if options.text is None else {"captions": (options.text,)}
+    teachers = searched_teachers(folder, manifest, judged, **captions, checkpoints=options.teacher_checkpoints)
+    placer = TeacherPlacer(teachers)
+    if options.text is not None:
+        said, vectors = options.text, {name: teachers[name].caption_embeddings[0] for name in modalities}
+        return Query(said, vectors), placer
+    path, features = _features(manifest, options, {name: teachers[name] for name in modalities})
+    lacking = [name for name in modalities if name not in features]
+    if lacking and options.within is not None:
+        raise ValueError(
+            f"{path}: has no {' and no '.join(lacking)} stream, and that is what is compared; leave it out"
+        )
+    vectors = {name: middle(placer.place(name, rows[None])[0]) for name, rows in features.items()}
+    return Query(f"like {path.name}", vectors), placer
+
+
+def _able(options: SearchOptions) -> Sequence[str]:
+    """What a query can be compared with."""
+    return ("audio",) if options.like_sound is not None and options.space is None else MODALITIES
+
+
+def _features(
+    manifest: Mapping[str, Any], options: SearchOptions, teachers: Mapping[str, SearchedTeacher]
+) -> tuple[Path, dict[str, FloatArray]]:
+    path = options.like or options.like_sound
+    assert path is not None  # the options have one of the three
+    return path, media_features(path, teachers, manifest)
+
+
+def _in_space(
+    folder: Place, manifest: Mapping[str, Any], options: SearchOptions, space: SpacePlacer, modalities: Sequence[str]
+) -> Query:
+    """One vector for all modalities: that of the words, or the middle of what is heard and seen."""
+    checkpoints = options.teacher_checkpoints
+    if options.text is not None:
+        if TEXT not in space.card.in_widths:
+            space.place_text(np.zeros((1, 1, 1)))  # says that it has none
+        teachers = searched_teachers(folder, manifest, MODALITIES, captions=(options.text,), checkpoints=checkpoints)
+        words = np.concatenate([teachers[name].caption_embeddings[0] for name in MODALITIES])
+        return Query(options.text, dict.fromkeys(modalities, space.place_text(words[None, None])[0]))
+    by = ("audio",) if options.like_sound is not None else MODALITIES
+    path, features = _features(manifest, options, searched_teachers(folder, manifest, by, checkpoints=checkpoints))
+    placed = [space.place_query(name, rows) for name, rows in features.items()]
+    return Query(f"like {path.name}", dict.fromkeys(modalities, middle(np.stack(placed))))
