@@ -117,6 +117,12 @@ class ClapTeacher:
         for part in (network.audio_model, network.audio_projection):
             cast_network(part, precision)
 
+    @property
+    def class_vectors(self) -> np.ndarray:
+        """What the captions say, float32 [C, D] of length 1, in the space of the embeddings."""
+        vectors: np.ndarray = self._text.float().cpu().numpy()
+        return vectors
+
     def identity(self) -> dict[str, object]:
         """See `Teacher.identity`."""
         kind, scale = ("fusion", "HTK") if self._model.fusion else ("unfused", "Slaney")

@@ -447,6 +447,12 @@ class ClipTeacher:
         self._logit_bias = 0.0 if bias is None else float(bias)
         cast_network(network.visual, precision)
 
+    @property
+    def class_vectors(self) -> np.ndarray:
+        """What the captions say, float32 [C, D] of length 1, in the space of the embeddings."""
+        vectors: np.ndarray = self._text.float().cpu().numpy()
+        return vectors
+
     def identity(self) -> dict[str, object]:
         """See `Teacher.identity`."""
         return {

@@ -15,6 +15,7 @@ Equal to the golden `uwav_temporal` where segments exist; elsewhere answers mean
 import copy
 import re
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,8 +23,10 @@ from torch.nn import functional
 
 from ..attention import MultiheadAttention
 from ..cpu.products import Dense
+from ..hybrid import HybridParser, ParserOutput, Stem
 from ..losses import log_likelihood
-from ..perceptron import Perceptron
+from ..perceptron import Passed, Perceptron
+from ..pooling import MaxPooling
 
 AUDIO_SCALE, VISUAL_SCALE = 3.2912, 4.6052
 """Logarithms of the scales of CLAP (26.9) and CLIP (100)."""
@@ -82,11 +85,66 @@ class Generator(nn.Module):
         Returns:
             float [B, T, C], logits.
         """
-        x = self.stem(embeddings)
+        return self.judged(self.encoded(embeddings, valid), texts)
+
+    def encoded(self, embeddings: Tensor, valid: Tensor | None = None) -> Tensor:
+        """What it makes of the embeddings along a clip, float [B, T, width]."""
+        x: Tensor = self.stem(embeddings)
         for layer in self.layers:
             x = layer(x, valid)
-        logits: Tensor = self.scale * self.end(x) @ texts.T
+        return x
+
+    def judged(self, encoded: Tensor, texts: Tensor) -> Tensor:
+        """How well what `encoded` gave fits the classes, float [B, T, C]."""
+        logits: Tensor = self.scale * self.end(encoded) @ texts.T
         return logits
+
+
+class GeneratorParser(HybridParser):
+    """Both generators as a parser of this project; the texts of the classes are kept with the weights, not trained.
+
+    Logits are those of each modality. With `together` a segment is as probable as the product of both, in both alike:
+    its truth is of what is audible and visible at once.
+    """
+
+    audio_texts: Tensor
+    """float [C, audio width], a unit vector for each class."""
+    visual_texts: Tensor
+
+    def __init__(self, options: Any, *, together: bool, **sizes: Any) -> None:  # noqa: ANN401, those of Generator
+        """Make both with fresh weights; texts are 0 until they are given."""
+        stem = Stem(Passed(options.audio_width), Passed(options.visual_width))
+        nothing = cast(nn.Linear, nn.Identity())
+        super().__init__(stem, nn.Identity(), nothing, MaxPooling(), options=options)
+        self.together = together
+        self.hear = Generator(options.audio_width, options.audio_width, AUDIO_SCALE, **sizes)
+        self.see = Generator(options.visual_width, options.visual_width, VISUAL_SCALE, **sizes)
+        for modality in ("audio", "visual"):
+            shape = options.num_classes, getattr(options, f"{modality}_width")
+            self.register_buffer(f"{modality}_texts", torch.zeros(shape))
+
+    def forward(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> ParserOutput:
+        """Judge a batch of clips; arguments, errors and what may not matter as in HybridParser."""
+        self._check(audio, visual, motion, valid)
+        self.stem(audio, visual, motion)
+        heard, seen = self.hear.encoded(audio, valid), self.see.encoded(visual, valid)
+        logits = torch.stack([self.hear.judged(heard, self.audio_texts), self.see.judged(seen, self.visual_texts)], 2)
+        probs = logits.sigmoid()
+        if self.together:
+            probs = probs.prod(dim=2, keepdim=True).expand_as(probs)
+        counted = probs if valid is None else probs * valid[:, :, None, None]
+        by_modality = counted.amax(dim=1)  # [B, M, C]
+        return ParserOutput(logits, probs, by_modality.amax(dim=1), by_modality, torch.stack([heard, seen], dim=2))
+
+    def encode_alone(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
+        """Refuse: it labels clips, and parses none.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("a label generator judges stores (`valor store judge`), and parses no media")
 
 
 def generator_loss(audio_logits: Tensor, visual_logits: Tensor, truth: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -101,9 +159,14 @@ def generator_loss(audio_logits: Tensor, visual_logits: Tensor, truth: Tensor, v
     Returns:
         Scalar, the mean over valid segments and classes; a class that a clip has anywhere counts five times.
     """
+    return weighted_loss(audio_logits.sigmoid() * visual_logits.sigmoid(), truth, valid)
+
+
+def weighted_loss(probs: Tensor, truth: Tensor, valid: Tensor | None = None) -> Tensor:
+    """The same of probabilities, float [B, T, C]."""
     counted = torch.ones_like(truth[..., :1]) if valid is None else valid[..., None].to(truth.dtype)
     weights = torch.where((truth * counted).amax(dim=1, keepdim=True) > 0, 5.0, 1.0)
-    losses = -log_likelihood(audio_logits.sigmoid() * visual_logits.sigmoid(), truth)
+    losses = -log_likelihood(probs, truth)
     return (counted * weights * losses).sum() / (counted.sum() * truth.shape[-1])
 
 

@@ -33,6 +33,7 @@ def add(commands: Commands) -> Parser:
         "  event-f    the same for events\n"
         "  clip-f     thresholds of a parser's gate: is the class in the clip?\n"
         "  event-table  the same gate, as CMPAE chooses it: the whole table's event-level F, class after class\n"
+        "  uwav       of a store: segment-f as UWAV cuts its label generator, of equal cuts the lowest\n"
         "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
         "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
         "that nothing is found on keeps the threshold of its vocabulary or of --keep, else gets the highest found.\n\n"

@@ -21,7 +21,7 @@ from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Parser, any_place
 from .terminal import say
 
-ACTIONS = ("show", "verify", "repair", "merge")
+ACTIONS = ("show", "verify", "repair", "merge", "judge")
 """What can be done with stores."""
 
 
@@ -34,10 +34,13 @@ def add(commands: Commands) -> Parser:
         "verify  compares every byte with the checksums, and every array with the statuses; exit code 3 if one is off\n"
         "repair  finishes what was interrupted, gives markers of older versions their checksum, and moves damaged\n"
         "        shards to damaged/; harvest again to make them anew\n"
-        "merge   unites stores of the same teachers in --out, such as those of `valor harvest --shard i/n`",
+        "merge   unites stores of the same teachers in --out, such as those of `valor harvest --shard i/n`\n"
+        "judge   has a label generator (`valor train uwav-generator`) judge the embeddings of a store; --out is a\n"
+        "        store that `valor calibrate` and `valor labels` take",
         "valor store show store --manifest clips.csv --json\n"
         "valor store verify data/store\n"
-        "valor store merge store-1 store-2 store-3 --out store",
+        "valor store merge store-1 store-2 store-3 --out store\n"
+        "valor store judge store --generator runs/generator --vectors vectors --out judged",
     )
     command.add_argument("action", choices=ACTIONS, help="what to do, see above")
     command.add_argument("stores", type=any_place, nargs="+", metavar="STORE", help="folder written by `valor harvest`")
@@ -51,16 +54,29 @@ def add(commands: Commands) -> Parser:
         "--prometheus", type=Path, metavar="FILE", help="also write gauges for Prometheus' textfile collector (show)"
     )
     command.add_argument("--json", action="store_true", help="one line of JSON for each store (show)")
-    command.add_argument("--out", type=any_place, metavar="DIR", help="folder of the united store (merge)")
+    command.add_argument("--out", type=any_place, metavar="DIR", help="folder of the store that is made (merge, judge)")
+    command.add_argument(
+        "--generator", type=Path, metavar="RUN", help="run folder of `valor train uwav-generator` (judge)"
+    )
+    command.add_argument(
+        "--vectors",
+        type=Path,
+        metavar="DIR",
+        help="audio.npy and visual.npy, a vector of each class of the store (judge; those of the run)",
+    )
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    if (cli.out is None) == (cli.action == "merge"):
-        raise ValueError("--out DIR says where `merge` writes, and belongs to no other action")
+    if (cli.out is None) == (cli.action in ("merge", "judge")):
+        raise ValueError("--out DIR says where `merge` and `judge` write, and belongs to no other action")
+    if (cli.generator is None) == (cli.action == "judge") or (cli.vectors and cli.action != "judge"):
+        raise ValueError("--generator RUN says what `judge` judges with; it and --vectors belong to no other action")
     if cli.action == "merge":
         return _merge(cli.stores, cli.out)
+    if cli.action == "judge":
+        return _judge(cli)
     if cli.action != "show" and (cli.json or cli.manifest or cli.prometheus):
         raise ValueError("--json, --manifest and --prometheus are for `show`; leave them out")
     shown = list[StoreStatus]()
@@ -71,6 +87,17 @@ def run(cli: argparse.Namespace) -> int:
     finally:
         if cli.prometheus:  # of a store that cannot be looked at there is nothing, which is what an alert asks for
             write_atomic(cli.prometheus, prometheus_text(shown).encode())
+
+
+def _judge(cli: argparse.Namespace) -> int:
+    """Have a generator judge a store."""
+    if len(cli.stores) > 1:
+        raise ValueError(f"`judge` takes one store, got {len(cli.stores)}; unite them first (`valor store merge`)")
+    from valor.training.judge import judge_store
+
+    clips = judge_store(cli.stores[0], cli.generator, cli.out, vectors=cli.vectors, progress=not cli.quiet)
+    say(f"{clips:,} clips judged; wrote {cli.out}")
+    return DONE
 
 
 def _each(act: Callable[[Place], int], stores: list[Place]) -> int:

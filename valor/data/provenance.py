@@ -80,9 +80,11 @@ def told_by(record: Mapping[str, Any]) -> Provenance:
     held = sources if isinstance(sources, Mapping) else record
     teachers = record.get("teachers")
     identities = teachers.values() if isinstance(teachers, Mapping) else ()
-    is_random = any(isinstance(one, Mapping) and one.get("weights") == "random" for one in identities)
+    known = [one for one in identities if isinstance(one, Mapping)]
+    is_random = any(one.get("weights") == "random" for one in known)
+    is_simulated = any(bool(one.get("simulated")) for one in known)
     return Provenance(
-        simulated=bool(held.get("simulated")) or str(record.get("source", "")).startswith(MARK),
+        simulated=bool(held.get("simulated")) or is_simulated or str(record.get("source", "")).startswith(MARK),
         random_teachers=bool(held.get("random_weights")) or is_random,
         sources=held if held is not record else {},
     )

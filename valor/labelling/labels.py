@@ -152,6 +152,12 @@ def write_labels(folder: Path, labels: PseudoLabels) -> None:
     )
 
 
+def _extra_data(manifest: Mapping[str, Any], roles: Iterable[str]) -> str:
+    """The labelled data that teachers were trained on, where they say so."""
+    told = (manifest["teachers"][role].get("extra_data") for role in roles)
+    return "; ".join(dict.fromkeys(str(data) for data in told if data))
+
+
 def provenance_of(
     manifest: Mapping[str, Any],
     thresholds: Mapping[str, np.ndarray],
@@ -179,6 +185,8 @@ def provenance_of(
         **({} if origin is None else {"thresholds_from": dict(origin)}),
         **({} if temperature is None else {"soft": {"temperature": temperature}}),
         **({"absent": absent} if absent else {}),
+        **({"extra_data": extra} if (extra := _extra_data(manifest, roles)) else {}),
+        **told_by(manifest).flags,
         "random_weights": told_by(manifest).random_teachers,
         "left_out": dict(left_out),
     }

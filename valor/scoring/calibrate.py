@@ -22,7 +22,7 @@ from valor.data.predictions import Predictions, align, gate_of, on_truth, told_s
 from valor.data.tables import Split
 from valor.data.thresholds import ROLES, Calibration
 from valor.data.vocabulary import refuse_other_classes
-from valor.eval.curves import ThresholdChoice, best_thresholds, rate_thresholds
+from valor.eval.curves import ThresholdChoice, best_thresholds, lowest_best_cut, rate_thresholds
 from valor.eval.decide import PostProcessing, decide, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
 from valor.eval.scores import score
@@ -35,9 +35,13 @@ CRITERIA = {
     "event-f": "the highest event-level F of each class, its counts added over clips",
     "clip-f": "thresholds of a parser's gate: the highest F of saying whether a class is in a clip",
     "event-table": "thresholds of a parser's gate, of 0.25 to 0.70: the highest event-level figure of the table",
+    "uwav": "labels of teachers: the highest segment-level F of each class, of equal cuts the lowest, as UWAV cuts",
     "tag-rate": "no dense labels needed: each class found in as many clips as its tags let expect",
 }
 """What may be asked for."""
+
+OF_LABELS = ("uwav",)
+"""Those that find thresholds of teachers alone."""
 
 OF_GATES = ("clip-f", "event-table")
 """Those that find thresholds of the gate, which teachers do not have."""
@@ -77,7 +81,7 @@ def calibrate_predictions(
         ValueError: The predictions are decisions or do not fit the split, the rule has no gate to calibrate, or the
             split has no dense truth.
     """
-    _check_criterion(criterion, split, CRITERIA)
+    _check_criterion(criterion, split, [name for name in CRITERIA if name not in OF_LABELS])
     held = align(predictions, split, allow_subset=allow_subset)
     if held.segment_probs is None:
         raise ValueError(
@@ -142,6 +146,8 @@ def calibrate_store(
         raise ValueError(f"no clip of the split {split.name!r} has complete evidence in this store; harvest it first")
     rows = _rows_of(split, [store.clip_ids[n] for n in used])
     logits = np.stack([store.logits(role)[used] for role in roles], axis=2)
+    if store.segments is not None:  # which is padded to its longest clip, and the truth to that of the split
+        logits = _padded_to(logits, int(store.segments[used].max()) if split.truth is None else split.truth.shape[1])
     tags, shares = split.weak_labels[rows], np.asarray(present_share, dtype=float)
     if criterion == "tag-rate":
         shares = (
@@ -156,12 +162,43 @@ def calibrate_store(
             logits, tags = np.concatenate([logits, logits]), np.concatenate([tags, tags])
             truth = np.concatenate([truth[:, :, :1], truth[:, :, 1:]])
         _check_segments(logits.shape, truth.shape)
-        eligible = np.broadcast_to(tags[:, np.newaxis, np.newaxis], logits.shape)
-        level = criterion.removesuffix("-f")
-        choice = best_thresholds(logits, truth, eligible=eligible, level=level, inclusive=False)
+        eligible = tags[:, np.newaxis, np.newaxis] & ~np.isneginf(logits)
+        if criterion == "uwav":
+            choice = _lowest_best(logits, truth, eligible)
+        else:
+            level = criterion.removesuffix("-f")
+            choice = best_thresholds(logits, truth, eligible=eligible, level=level, inclusive=False)
     fingerprints = {"store": store.manifest["fingerprint"], **(sources or {})}
     provenance = _provenance(criterion, split, len(rows), fingerprints, present_share)
     return _calibration("labels", choice, fallback, split.class_names, rule=None, provenance=provenance)
+
+
+def _padded_to(logits: np.ndarray, segments: int) -> np.ndarray:
+    """Logits [n, T, ...] of clips of any length on so many segments; -inf where a clip has none."""
+    kept = logits[:, :segments]
+    if not np.isnan(logits[:, segments:]).all():
+        raise ValueError(
+            f"scores must be of the {segments} segments of the annotations, got clips with up to {logits.shape[1]}"
+        )
+    missing = np.full((len(kept), segments - kept.shape[1], *kept.shape[2:]), -np.inf, kept.dtype)
+    return np.concatenate([np.where(np.isnan(kept), -np.inf, kept), missing], axis=1)
+
+
+def _lowest_best(logits: np.ndarray, truth: np.ndarray, eligible: np.ndarray) -> ThresholdChoice:
+    """UWAV's cuts; one of -inf, which labels all that is tagged, is the lowest logit of its class less 1.
+
+    There that logit is the lowest of the clips that are labelled together, here of those the cuts are found on.
+    """
+    shape = logits.shape[2:]
+    found = ThresholdChoice(np.full(shape, np.nan), np.full(shape, np.nan), truth.sum(axis=(0, 1)))
+    for place in np.ndindex(shape):
+        scores, true = logits[:, :, *place], truth[:, :, *place]
+        there = ~np.isneginf(scores)  # segments that exist
+        tagged = np.where(eligible[:, :, *place], scores, -np.inf)
+        cut, f = lowest_best_cut(tagged[there], true[there])
+        found.thresholds[place] = cut if np.isfinite(cut) else scores[there].min() - 1
+        found.f_scores[place] = f
+    return found
 
 
 def sources_of(path: Path | str) -> dict[str, str]:

@@ -280,6 +280,24 @@ RECIPES: dict[str, Recipe] = {
         note="UWAV on embeddings of CLAP and CLIP; its script is not public: 68.9 72.3 65.6 68.9 68.3 / 63.5 "
         "68.7 59.6 63.9 62.4.",
     ),
+    "uwav-generator": Recipe(
+        name="uwav-generator",
+        features=_UNAV.features,
+        parser=ParserOptions(
+            audio_width=512, visual_width=768, motion_width=0, hidden_width=8, feedforward_width=8, num_classes=100
+        ),
+        fit=FitOptions(
+            epochs=80,
+            learning_rate=1e-4,
+            min_learning_rate=1e-5,
+            max_grad_norm=2.0,
+            select_by="segment.audio_visual",
+            batch_segments=4096,
+        ),
+        methods={"generator": METHODS["generator"].on()},
+        note="UWAV's label generator, trained on UnAV-100 with every second labelled; needs vectors of the class names "
+        "(methods.generator.vectors). It labels other stores: `valor store judge`. 93 M weights.",
+    ),
     "mm-cse": Recipe(
         name="mm-cse",
         features=FeatureOptions(audio="clap", visual="clip"),

@@ -75,8 +75,8 @@ def test_merge_unites(store, tmp_path):
     ("words", "complaint"),
     [
         (("verify", "nowhere"), "nowhere: expected an evidence store (with a manifest.json), got none"),
-        (("merge", "store"), "--out DIR says where `merge` writes"),
-        (("show", "store", "--out", "x"), "--out DIR says where `merge` writes"),
+        (("merge", "store"), "--out DIR says where `merge` and `judge` write"),
+        (("show", "store", "--out", "x"), "--out DIR says where `merge` and `judge` write"),
     ],
 )
 def test_wrong_use_is_one_message(words, complaint):

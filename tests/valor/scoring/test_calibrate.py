@@ -252,7 +252,7 @@ def test_only_clips_of_the_split_are_used(store, split):
 def test_what_cannot_be_calibrated_is_refused(predictions, store, split):
     with pytest.raises(ValueError, match="one of segment-f, event-f, clip-f, event-table, tag-rate, got 'f1'"):
         calibrate_predictions(predictions, split, criterion="f1")
-    with pytest.raises(ValueError, match="criterion must be one of segment-f, event-f, tag-rate, got 'clip-f'"):
+    with pytest.raises(ValueError, match="criterion must be one of segment-f, event-f, uwav, tag-rate, got 'clip-f'"):
         calibrate_store(store, split, FALLBACK, criterion="clip-f")
     decided = Predictions(clip_ids=CLIPS, class_names=CLASSES, predicted=split.truth)
     with pytest.raises(ValueError, match="thresholds are found on probabilities, got decisions already made"):

@@ -84,8 +84,8 @@ class Leap(Method[LeapOptions]):
         return charge.plus("similarity", self.options.similarity_weight, _similarity)
 
 
-def read_vectors(source: str, shape: tuple[int, ...]) -> Tensor:
-    """Label vectors, float32 of the shape [C, label width].
+def read_vectors(source: str, shape: tuple[int, ...], *, option: str = "methods.leap.vectors") -> Tensor:
+    """Label vectors, float32 of the shape [C, label width]; `option` names them in messages.
 
     Raises:
         ValueError: There is no such file, or it holds something else.
@@ -97,16 +97,14 @@ def read_vectors(source: str, shape: tuple[int, ...]) -> Tensor:
 
     wanted = f"a .npy file of {shape[0]} label vectors of {shape[1]} numbers, in the order of the classes"
     if not source:
-        raise ValueError(f"methods.leap.vectors must name {wanted}, got none; embed the class names with any encoder")
+        raise ValueError(f"{option} must name {wanted}, got none; embed the class names with any encoder")
     try:
         held = read_npy(Path(source))
     except (FileNotFoundError, ValueError) as error:
-        raise ValueError(f"methods.leap.vectors={source}: needs {wanted}: {error}") from error
+        raise ValueError(f"{option}={source}: needs {wanted}: {error}") from error
     if held.shape != shape or held.dtype.kind not in "fiu" or not np.isfinite(held).all():
-        raise ValueError(
-            f"methods.leap.vectors={source}: needs {wanted}, got {held.dtype} {list(held.shape)}; set "
-            "parser.label_width to the width of the vectors"
-        )
+        hint = "; set parser.label_width to the width of the vectors" if "leap" in option else ""
+        raise ValueError(f"{option}={source}: needs {wanted}, got {held.dtype} {list(held.shape)}{hint}")
     return torch.from_numpy(held.astype(np.float32))
 
 

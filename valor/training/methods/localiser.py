@@ -92,7 +92,7 @@ class LocaliserMethod(Method[LocaliserMethodOptions]):
     Options = LocaliserMethodOptions
     excludes = (
         "uwav", "jomold", "vplan", "average", "gates", "supervised", "mug", "windows", "avel", "nrep", "cmpae",
-        "mm-cse", "leap", "coleaf",
+        "mm-cse", "leap", "coleaf", "generator",
     )  # fmt: skip
     published = "UnAV"
 

@@ -14,6 +14,7 @@ from .average import Average
 from .cmpae import Cmpae
 from .coleaf import Coleaf
 from .gates import Gates
+from .generator import GeneratorMethod
 from .jomold import Jomold
 from .leap import Leap
 from .localiser import LocaliserMethod
@@ -54,6 +55,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "leap": Leap,
     "coleaf": Coleaf,
     "localiser": LocaliserMethod,
+    "generator": GeneratorMethod,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 

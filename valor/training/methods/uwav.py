@@ -1,7 +1,7 @@
 """UWAV: classes a clip has weigh more in the segment losses, encoded segments are mixed, and decisions are strict.
 
 Lai et al., CVPR 2025. Its soft labels are of a generator trained on densely labelled clips of other classes
-(`valor.training.generator`), or of any teachers (`valor labels --soft`); its network is five hybrid layers behind the
+(`valor.training.judge`), or of any teachers (`valor labels --soft`); its network is five hybrid layers behind the
 stem `perceptron`, as the recipe `uwav` has them.
 """
 
