@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from valor.label_harvest.disk import file_sha256
+from valor.label_harvest.media.clip import FAILURES
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.listing import write_list
@@ -101,7 +102,7 @@ def judge_store(
             if int(marker.stem) not in done:
                 _write(target, int(marker.stem), rows, _judged(parser, rows, arrays, manifest))
             bar.update(1)
-    write_failures(target, [row for row in clips if row.status not in ("ok", "still", "silent")])
+    write_failures(target, [row for row in clips if row.status in FAILURES])
     write_list(target, read_markers(target))
     return len(clips)
 
