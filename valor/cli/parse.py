@@ -17,7 +17,7 @@ from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.teachers.teacher import ROLES
 from valor.training.options import DEVICES, TrainOptions
-from valor.video.formats.formats import FORMATS, write_events
+from valor.video.formats.formats import FORMATS, refuse_same_names, write_events
 from valor.video.formats.timeline import CLOCKS
 from valor.video.options import DEFAULT_TEACHERS, BatchOptions, ParseOptions, ZeroShotOptions
 from valor.video.picture import write_picture
@@ -168,6 +168,8 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         raise ValueError(
             f"{', '.join(alone)} is for one VIDEO, got {len(inputs)}; use --out DIR and --formats for several"
         )
+    for name in files.keys() & FORMATS.keys():
+        refuse_same_names(name, [media.path.name for media in inputs if not media.problem])
     _check_files(cli, inputs, files)
 
 

@@ -158,6 +158,11 @@ def test_thresholds_of_a_file(run, media, tmp_path):
             ["a.mp4", "--checkpoint", "x", "--csv", "o.csv", "--formats", "png"],
             "got --csv without --out; add --out DIR",
         ),
+        *(
+            (["a.mp4", "other/a.mp4", "--checkpoint", "x", f"--{name}", "o"], "would take two media for one, 'a")
+            for name, kept in FORMATS.items()
+            if kept.many
+        ),
         (["a.mp4", "--checkpoint", "x", "--temperature", "2"], "--temperature is for --zero-shot"),
         (["a.mp4", "--checkpoint", "x", "--thresholds", "t", "--json", "t"], "written into --thresholds t"),
         (["a.mp4", "--zero-shot", "b.mp4", "--json", "b.mp4"], "written into --zero-shot b.mp4"),
@@ -174,7 +179,8 @@ def test_thresholds_of_a_file(run, media, tmp_path):
 )
 def test_wrong_use_is_said(tmp_path, monkeypatch, capsys, typed, said):
     monkeypatch.chdir(tmp_path)
-    for name in ("a.mp4", "b.mp4"):
+    (tmp_path / "other").mkdir()
+    for name in ("a.mp4", "b.mp4", "other/a.mp4"):
         (tmp_path / name).write_bytes(b"x")
     assert main(["parse", *typed]) == 2
     assert said in capsys.readouterr().err

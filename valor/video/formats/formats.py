@@ -1,5 +1,6 @@
 """The names of all event formats, and how parses are written in one."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from valor.label_harvest.disk import replaced
 
 from .annotation_tools import fiftyone_text, label_studio_config, label_studio_text
 from .elan import elan_text
-from .tables import audacity_text, csv_text, dcase_text, llp_text, rttm_text, tsv_text
+from .tables import audacity_text, clip_of, csv_text, dcase_text, llp_text, rttm_text, tsv_text, unspaced
 from .timeline import Timeline, timeline_of
 from .webvtt import webvtt_text
 
@@ -29,18 +30,24 @@ class EventFormat:
     """Whether one file holds the events of several media."""
     from_start: bool = False
     """Whether the tool counts from the start of the media, so that the clock is not ours to choose."""
+    called: Callable[[str], str] = str
+    """What a media file is called in it, by its own name."""
 
 
 FORMATS: dict[str, EventFormat] = {
     "csv": EventFormat(csv_text, ".csv", "comma-separated events"),
     "tsv": EventFormat(tsv_text, ".tsv", "tab-separated events"),
-    "llp-audio": EventFormat(partial(llp_text, modality="audio"), ".audio.csv", "LLP's table of audible events"),
-    "llp-visual": EventFormat(partial(llp_text, modality="visual"), ".visual.csv", "LLP's table of visible events"),
+    "llp-audio": EventFormat(
+        partial(llp_text, modality="audio"), ".audio.csv", "LLP's table of audible events", called=clip_of
+    ),
+    "llp-visual": EventFormat(
+        partial(llp_text, modality="visual"), ".visual.csv", "LLP's table of visible events", called=clip_of
+    ),
     "dcase": EventFormat(dcase_text, ".dcase.tsv", "audible events as DCASE reads them"),
     "audacity": EventFormat(audacity_text, ".labels.txt", "an Audacity label track", many=False),
     "elan": EventFormat(elan_text, ".eaf", "an ELAN document (.eaf)", many=False),
     "webvtt": EventFormat(webvtt_text, ".vtt", "WebVTT chapters", many=False),
-    "rttm": EventFormat(rttm_text, ".rttm", "audible events in RTTM"),
+    "rttm": EventFormat(rttm_text, ".rttm", "audible events in RTTM", called=unspaced),
     "fiftyone": EventFormat(
         fiftyone_text, ".fiftyone.json", "FiftyOne temporal detections (labels.json)", from_start=True
     ),
@@ -80,7 +87,25 @@ def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container")
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
     kept = FORMATS[name]
+    if kept.many:
+        refuse_same_names(name, [parse.media.name for parse in parses])
     return kept.text([timeline_of(parse, clock="container" if kept.from_start else clock) for parse in parses])
+
+
+def refuse_same_names(name: str, media: Sequence[str]) -> None:
+    """Refuse media that a file of a format would take for one.
+
+    Args:
+        name: A key of `FORMATS`.
+        media: Names of the media whose events would be in the file.
+
+    Raises:
+        ValueError: Two are called the same there.
+    """
+    counts = Counter(map(FORMATS[name].called, media))
+    if twice := sorted(called for called, count in counts.items() if count > 1):
+        what = f"{FORMATS[name].what} would take two media for one, {twice[0]!r:.200}"
+        raise ValueError(f"{what}; rename one, or write a file for each")
 
 
 def _write(path: Path, text: str) -> None:

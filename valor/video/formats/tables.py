@@ -30,7 +30,7 @@ def llp_text(timelines: Sequence[Timeline], modality: str) -> str:
     """One of LLP's two event tables: `filename onset offset event_labels`, with tabs; the name without its ending."""
     _refuse_below_zero(timelines, "LLP's table")
     rows = [
-        (Path(line.media.name).stem, seconds_text(event.onset), seconds_text(event.offset), event.class_name)
+        (clip_of(line.media.name), seconds_text(event.onset), seconds_text(event.offset), event.class_name)
         for line in timelines
         for event in line.events
         if event.modality == modality
@@ -71,8 +71,8 @@ def rttm_text(timelines: Sequence[Timeline]) -> str:
     """What is audible in the ten columns of RTTM, the class in place of the speaker; blanks in names become _."""
     _refuse_below_zero(timelines, "RTTM")
     return "".join(
-        f"SPEAKER {_unspaced(line.media.name)} 1 {event.onset:.3f} {event.offset - event.onset:.3f} <NA> <NA> "
-        f"{_unspaced(event.class_name)} {event.prob:.4f} <NA>\n"
+        f"SPEAKER {unspaced(line.media.name)} 1 {event.onset:.3f} {event.offset - event.onset:.3f} <NA> <NA> "
+        f"{unspaced(event.class_name)} {event.prob:.4f} <NA>\n"
         for line in timelines
         for event in line.events
         if event.modality == "audio"
@@ -97,5 +97,11 @@ def _refuse_below_zero(timelines: Sequence[Timeline], what: str) -> None:
         refuse_below_zero(line, what)
 
 
-def _unspaced(name: str) -> str:
+def clip_of(name: str) -> str:
+    """The clip of LLP that a media file of some name is: without its ending."""
+    return Path(name).stem
+
+
+def unspaced(name: str) -> str:
+    """A name as one column of a table whose columns are set apart by blanks."""
     return re.sub(r"\s", "_", name)

@@ -56,6 +56,24 @@ def test_tables_of_several_media(tmp_path, name, delimiter):
         assert [float(row["prob"]) for row in mine] == pytest.approx([e.prob for e in parse.events], abs=1e-4)
 
 
+@pytest.mark.parametrize("name", [name for name, kept in FORMATS.items() if kept.many])
+@pytest.mark.parametrize(
+    ("one", "other", "by"),
+    [
+        ("a b.mp4", "a b.mp4", tuple(FORMATS)),
+        ("a b.mp4", "a b.mkv", ("llp-audio", "llp-visual")),
+        ("a b.mp4", "a_b.mp4", ("rttm",)),
+    ],
+)
+def test_two_media_are_never_one_in_a_file(tmp_path, name, one, other, by):
+    parses = [toy_parse(name=media, start=0.0) for media in (one, other)]
+    if name in by:
+        with pytest.raises(ValueError, match="would take two media for one, 'a.b.*; rename one, or write a file"):
+            written(tmp_path, parses, name)
+    else:
+        assert written(tmp_path, parses, name)
+
+
 def test_llp_tables_have_their_columns_and_one_modality_each(tmp_path):
     parse = toy_parse(start=0.0)
     for modality, name in (("audio", "llp-audio"), ("visual", "llp-visual")):
