@@ -1,15 +1,22 @@
 """Fixtures all tests share: where the reference material is, and small deterministic arrays."""
 
+import importlib
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes side by side: one thread each, set before torch is there to read it
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # a hundred processes load the same modules: compiled once, not by each
+sys.dont_write_bytecode = False
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started from a script with `&`: children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,10 +32,45 @@ settings.register_profile("same", settings.get_profile("explore"), derandomize=T
 settings.load_profile("same")
 
 
+TEACHERS = (
+    "tests/label_harvest/teachers/",
+    "tests/label_harvest/test_harvest_features.py",
+    "tests/parsers/test_adapters.py",
+    "tests/test_benchmarks.py",
+    "tests/valor/cli/test_shared_clips.py",
+)
+"""Tests of networks of other libraries, whose import takes longer than torch's."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401
+    """A file is run by one process, and all of `TEACHERS` by the same: the other never loads those libraries."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "teachers" if nodeid.startswith(TEACHERS) else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Compiling the tests, with pytest's asserts, is most of collecting them: two processes meet in the middle.
+
+    The second loads modules from the last to the first, and finds those compiled that the first has come to.
+    """
+    if os.environ.get("PYTEST_XDIST_WORKER") == "gw1":
+        given = [Path(name) for name in session.config.args]
+        for path in sorted((path for folder in given for path in folder.rglob("test_*.py")), reverse=True):
+            with suppress(BaseException):  # said where it is collected
+                importlib.import_module(".".join(path.resolve().relative_to(ROOT).with_suffix("").parts))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole modules marked slow come first, so that no process is left alone with one at the end."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    items.sort(key=lambda item: (not item.nodeid.startswith(TEACHERS), item.path not in slow))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Small media files, tiny networks and fake teachers that tests make for themselves."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -68,7 +70,7 @@ def write_toy_clip(
     """Encode a toy clip; pass only what it should hold, several sounds as tracks."""
     import av
 
-    with av.open(str(path), "w") as container:
+    with _scheduled_as_before(), av.open(str(path), "w") as container:
         encoders = []
         if video is not None:
             encoders.append(_add_video(container, video))
@@ -80,6 +82,15 @@ def write_toy_clip(
         for stream, _ in encoders:
             container.mux(stream.encode(None))
     return path
+
+
+@contextmanager
+def _scheduled_as_before() -> Iterator[None]:
+    """SVT-AV1 run by root makes the thread that encodes a real-time one, which nothing else gets past any more."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    yield
+    if os.sched_getscheduler(0) != before[0]:
+        os.sched_setscheduler(0, *before)
 
 
 def remuxed(

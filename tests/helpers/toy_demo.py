@@ -9,8 +9,8 @@ from valor.demo.world import render
 
 
 def cheapen(patch: pytest.MonkeyPatch) -> None:
-    """Two pictures a second in place of eight, and no processes: what both give is seen in test_render.py and
+    """One picture a second in place of eight, and no processes: what both give is seen in test_render.py and
     test_run_kills.py."""
-    patch.setattr(render, "FRAME_RATE", 2)
+    patch.setattr(render, "FRAME_RATE", 1)
     for module in (render, valor.demo.run):
         patch.setattr(module, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))

@@ -21,7 +21,7 @@ from valor.label_harvest.store.check import verify_store
 
 CLIPS = tuple(f"clip{number:02d}" for number in range(22))
 PICTURE = ToyVideo(seconds=2.0, rate=8, width=32, height=32)
-KILLS = 24
+KILLS = 12
 PATIENCE = 80.0
 """Times the longest wait before a kill."""
 
@@ -57,7 +57,7 @@ def kill_something(run: subprocess.Popen, rng: random.Random) -> list[str]:
 
 def enough(killed: list[str]) -> bool:
     """Whether there were kills enough, of both kinds: which kind hits what depends on the speed of the machine."""
-    return len(killed) >= KILLS and killed.count("run") >= 8 and killed.count("decoder") >= 5
+    return len(killed) >= KILLS and killed.count("run") >= 4 and killed.count("decoder") >= 4
 
 
 def test_random_kills_change_nothing(videos, tmp_path):

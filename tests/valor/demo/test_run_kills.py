@@ -25,7 +25,7 @@ from valor.__main__ import main
 from valor.demo.world import render
 from valor.training.recipes import RECIPES
 
-render.FRAME_RATE = 2  # all of this in the processes too, which run this file as well
+render.FRAME_RATE = 1  # all of this in the processes too, which run this file as well
 for name in ("demo", "demo-tags-only"):
     RECIPES[name] = replace(RECIPES[name], fit=replace(RECIPES[name].fit, epochs=6))
 if __name__ == "__main__":
@@ -38,7 +38,7 @@ if __name__ == "__main__":
         run.ProcessPoolExecutor = lambda workers, *given: ProcessPoolExecutor(1, *given)
     sys.exit(main(["demo", *words]))
 """
-"""`valor demo` with two pictures a second and six epochs a training, in two processes, one or none: loading torch takes
+"""`valor demo` with one picture a second and six epochs a training, in two processes, one or none: loading torch takes
 one seconds."""
 
 
