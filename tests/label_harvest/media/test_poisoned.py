@@ -1,5 +1,7 @@
 """A harvest over everything that is wrong with clips: it ends, and says the right thing of every one."""
 
+import os
+
 import av
 import numpy as np
 import pytest
@@ -85,6 +87,11 @@ def test_the_poison_is_what_it_says(poisoned):
             assert container.streams.video[0].codec_context.pix_fmt == pixels
     with av.open(str(videos / "surround.mp4")) as container:
         assert container.streams.audio[0].codec_context.channels == 6
+
+
+def test_this_process_is_scheduled_as_before(poisoned):
+    """An encoder that makes its thread a real-time one would have all other tests wait for this one's."""
+    assert os.sched_getscheduler(0) not in (os.SCHED_FIFO, os.SCHED_RR)
 
 
 def test_a_second_run_changes_nothing(poisoned):

@@ -17,6 +17,7 @@ from valor.demo.picture import typical_row, write_demo_picture
 from valor.demo.report import SHOWN_CLIPS, clip_gains, report_document, shown_rows, type_av_gains, write_report
 from valor.demo.run import ARMS, DemoOptions, DemoResult, run_demo, shuffled_between_clips
 from valor.eval.scores import FIGURES, LEVELS
+from valor.training.recipes import RECIPES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -25,8 +26,14 @@ SMALL = DemoOptions(clips=200, seeds=1)
 
 @pytest.fixture(scope="module", autouse=True)
 def cheap(one_thread: None) -> Iterator[None]:
+    """Networks of half the width, and half as many clips seen in training, in smaller batches."""
     with pytest.MonkeyPatch.context() as patch:
         cheapen(patch)
+        for name in ("demo", "demo-tags-only"):
+            demo = RECIPES[name]
+            parser = replace(demo.parser, hidden_width=128, feedforward_width=256)
+            fit = replace(demo.fit, epochs=16, batch_size=8, learning_rate=2e-3)
+            patch.setitem(RECIPES, name, replace(demo, parser=parser, fit=fit))
         yield
 
 
