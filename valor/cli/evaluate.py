@@ -6,11 +6,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valor.data.datasets.dataset import dataset_of
+
 from .command import DONE, FORMATS, Commands, new_command, print_note, write_or_print
 from .options import Parser
-from .scored import add_features, add_rounding, add_rule, add_scores, add_thresholds, add_truth, read_system, read_truth
+from .scored import (
+    add_features,
+    add_rounding,
+    add_rule,
+    add_scores,
+    add_thresholds,
+    add_truth,
+    named_path,
+    read_system,
+    read_truth,
+)
 
 if TYPE_CHECKING:
+    from valor.data.predictions import Predictions
     from valor.data.tables import Split
     from valor.eval.scores import Scores
     from valor.scoring.system import ScoredSystem, Section
@@ -44,6 +57,11 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--interval", action="store_true", help="95 %% intervals by bootstrap over clips")
     command.add_argument(
         "--against", metavar="PREDICTIONS", help="another system on the same clips: paired differences with intervals"
+    )
+    command.add_argument(
+        "--tuned",
+        action="store_true",
+        help="for a run folder: also by gates and cuts of every class that are best on val, which is parsed for it",
     )
     command.add_argument("--per-class", action="store_true", help="counts, precision, recall and F of every class")
     command.add_argument(
@@ -90,6 +108,7 @@ def _sections(
     from valor.scoring.system import (
         ceiling_section,
         class_sections,
+        decision_section,
         detail_sections,
         difference_section,
         figure_section,
@@ -99,9 +118,34 @@ def _sections(
     sections = [figure_section(system, anchors)] if system.scores.figures else []
     sections += [ceiling_section(system, split)] if split.events is not None else []
     sections += [interval_section(system)] if cli.interval else []
+    if cli.tuned:
+        val = _val_split(cli, split)
+        sections.append(decision_section(system, split, _val_predictions(cli, val), val))
     if cli.against:
         other = read_system(cli.against, cli, split)
         sections.append(difference_section(system, other))
     if cli.per_class:
         sections += class_sections(system, split.class_names, intervals=cli.interval)
     return sections + (detail_sections(system) if cli.details else [])
+
+
+def _val_split(cli: argparse.Namespace, split: "Split") -> "Split":
+    """The split gates and cuts are tuned on, with the classes and the version of the truth of the scored one."""
+    dataset = dataset_of(cli.annotations)
+    name = dataset.split_for("val")
+    return dataset.read_split(cli.annotations, name, split.class_names, truth_version=cli.truth)
+
+
+def _val_predictions(cli: argparse.Namespace, val: "Split") -> "Predictions":
+    """What the parser of a run answers on val."""
+    from valor.training.run import predict_run
+    from valor.training.run_folder import BEST
+
+    path = named_path(cli.predictions)[1]
+    if not (path / BEST).is_file():
+        raise ValueError(
+            f"--tuned parses {val.name} with the parser of a run folder, which {path} is not; of other predictions "
+            f"`valor calibrate PREDICTIONS --annotations {cli.annotations} --split {val.name} --out FILE` finds "
+            "thresholds for --thresholds FILE"
+        )
+    return predict_run(path, cli.data or cli.annotations, val)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.label_file import LABEL_FACTS
-from valor.labelling.options import SOFT_TEMPERATURE, LabelOptions
+from valor.labelling.options import LABEL_RULES, SOFT_TEMPERATURE, LabelOptions
 from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LABELS = Fields(
     LabelOptions,
     thresholds="--thresholds FILE",
+    rule=Option("--rule NAME", {"choices": LABEL_RULES, "metavar": None}),
     classes="--classes NAME|FILE|NAMES",
     export=Option("--export", {"action": "store", "choices": ("npy",)}),
     folded="--folded",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from valor.data.datasets.dataset import DATASETS, UNAV, dataset_of
 from valor.data.features.fetch_options import FetchOptions
-from valor.experiments.options import AVE_ROWS, HARVESTED_ROWS, ROWS, SimulationOptions, dataset_of_row
+from valor.experiments.options import HARVESTED_ROWS, ROWS, SimulationOptions, dataset_of_row
 from valor.training.options import TrainOptions
 from valor.training.recipes import find_recipe, for_classes, override
 
@@ -27,8 +27,10 @@ def add(commands: Commands) -> Parser:
         "on the truth of 2020 where that table is there, as the papers did; prints the figures of the published seed\n"
         "and the mean over seeds beside the published ones, with differences. OUT gets the runs and\n"
         "reproduction.{txt,md,csv,json}. Run it again to go on where it stopped. What is missing is listed per split,\n"
-        "with what gets it. The rows ave-... are of AVE, on features and labels harvested of its media: below\n"
-        "the epoch chosen on validation stands the one chosen on test, as in some public codes (docs/datasets.md).\n"
+        "with what gets it. --list says of the rows of LLP what each claims, sees, rests on and costs; below each run\n"
+        "stands the same by gates and cuts tuned on validation. The rows ave-... are of AVE, on features and labels\n"
+        "harvested of its media: below the epoch chosen on validation stands the one chosen on test, as in some\n"
+        "public codes (docs/datasets.md).\n"
         "The rows unav-... are of UnAV-100, beside what the true tags alone and the truth on segments score.\n\n"
         "--simulated runs the whole row on noise of the published shapes and sizes with a weak class signal, made in\n"
         "OUT. It shows that the line runs and how long it takes; its figures mean nothing: the result,\n"
@@ -38,6 +40,7 @@ def add(commands: Commands) -> Parser:
         "--set fit.warmup_epochs=1",
     )
     command.add_argument("row", choices=ROWS, help="the published row")
+    command.add_argument("--list", action=_ListRows, nargs=0, help="the rows of LLP with what each needs, and end")
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations, features and labels")
     command.add_argument("--out", type=Path, metavar="DIR", help="runs and result (runs/ROW, or runs/SIMULATED-ROW)")
     TRAIN.add(command, "seeds")
@@ -53,6 +56,16 @@ def add(commands: Commands) -> Parser:
     return command
 
 
+class _ListRows(argparse.Action):
+    """Prints the rows and ends."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from valor.experiments.llp_rows import list_rows
+
+        say(list_rows())
+        parser.exit()
+
+
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if cli.simulated and cli.download or cli.clips is not None and not cli.simulated:
@@ -64,7 +77,7 @@ def run(cli: argparse.Namespace) -> int:
             "--download out"
         )
     recipe = find_recipe(cli.row)
-    if cli.row in AVE_ROWS and cli.simulated:
+    if of.reader is not UNAV.reader and cli.simulated:
         from valor.experiments.missing import without_store
 
         recipe = without_store(recipe)
@@ -79,14 +92,17 @@ def run(cli: argparse.Namespace) -> int:
 
     data, out = cli.data, cli.out or Path("runs") / Provenance(simulated=cli.simulated).marked(cli.row, "-")
     if cli.simulated:
-        from valor.experiments.missing import needed_kinds
-        from valor.experiments.simulated import simulate
+        from valor.experiments.missing import needed_kinds, unfolded_kinds
+        from valor.experiments.simulated import simulate, simulated_vectors
 
         finer = dataset_of(cli.data)
         if of is UNAV and finer.reader is of.reader and finer.name in DATASETS:
             of = finer  # on shorter segments
         kinds = needed_kinds(recipe.features)
-        data = simulate(cli.data, kinds, SIMULATION.read(cli), out, dataset=of, progress=not cli.quiet)
+        unfolded = unfolded_kinds(recipe.features)
+        simulation = SIMULATION.read(cli)
+        data = simulate(cli.data, kinds, simulation, out, dataset=of, unfolded=unfolded, progress=not cli.quiet)
+        recipe = simulated_vectors(recipe, data)
     elif cli.download:
         fetch_parts(data, recipe, FetchOptions(offline=asked_offline(), progress=not cli.quiet))
     try:

@@ -142,6 +142,7 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     from valor.data.provenance import of_folder
     from valor.scoring.compare import FLATTERED
     from valor.scoring.system import score_system
+    from valor.training.facts import facts_beside
     from valor.training.run_folder import BEST, refuse_several_seeds
 
     name, path = named_path(str(typed))
@@ -162,9 +163,14 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
         )
     predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
     system = score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
-    if cli.thresholds and read_calibration(cli.thresholds, split.class_names).was_found_on(split):
-        return replace(system, report=system.report | {FLATTERED: True})
-    return system
+    facts, calibration = facts_beside(path), None
+    if cli.thresholds:
+        calibration = read_calibration(cli.thresholds, split.class_names)
+        facts = facts.and_tuned(*calibration.tuned)
+    report = system.report | facts.to_json()
+    if calibration is not None and calibration.was_found_on(split):
+        report[FLATTERED] = True
+    return replace(system, report=report)
 
 
 def named_path(typed: str) -> tuple[str, Path]:

@@ -19,7 +19,8 @@ def add(commands: Commands) -> Parser:
         "truth, or whose epoch was chosen by another figure are not put side by side unless --mix says so: runs are\n"
         "refused, published rows are left out and named. The best of each column is marked; so is a published Type@AV\n"
         "that contradicts its own A, V and AV. Runs on SIMULATED features say so, and no published row stands beside\n"
-        "them. Notes under the table spell the rules out.",
+        "them. Two columns say what a row learned from beside clips and tags, and what of it was chosen on the truth\n"
+        "of validation; the best of rows that differ in these is marked ~. Notes under the table spell the rules out.",
         "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md",
     )
     command.add_argument("runs", nargs="+", metavar="RUN", help="score file or folder; NAME=RUN to call the row NAME")
@@ -28,6 +29,11 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="data of the set whose published rows are added")
     command.add_argument("--baseline", metavar="NAME", help="row the others are compared with: deltas in points")
+    command.add_argument(
+        "--decisions",
+        action="store_true",
+        help="below each run the same predictions with both thresholds 0.5 and with gates and cuts tuned on val",
+    )
     command.add_argument("--mix", action="store_true", help="accept other rules, truths, selections and coverage")
     command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
     command.add_argument("--out", type=Path, metavar="FILE", help="write the table there")
@@ -43,7 +49,8 @@ def run(cli: argparse.Namespace) -> int:
     if cli.data and not cli.published:
         raise ValueError("--data says whose published rows are added; give --published too")
     known = published_of(cli.runs, cli.data) if cli.published else read_published()
-    comparison = compare(cli.runs, known if cli.published else None, baseline=cli.baseline, mix=cli.mix, known=known)
+    beside = known if cli.published else None
+    comparison = compare(cli.runs, beside, baseline=cli.baseline, mix=cli.mix, decisions=cli.decisions, known=known)
     comparison = replace(comparison, notes=tuple(typed_words(note, cli.flags) for note in comparison.notes))
     write_or_print({name: partial(layout, comparison) for name, layout in LAYOUTS.items()}, cli)
     return DONE

@@ -7,6 +7,7 @@ from valor.data.datasets.dataset import dataset_of
 from valor.training.methods.methods import METHODS
 from valor.training.options import TRACKERS, TrainOptions
 from valor.training.recipes import RECIPES, find_recipe, for_classes, override
+from valor.training.run_folder import HALF_SCORES, TUNED_SCORES
 
 from .command import DONE, Commands, add_shared, new_command, score_text
 from .options import Fields, Option, Parser, any_place
@@ -69,7 +70,10 @@ def run(cli: argparse.Namespace) -> int:
     for split in ("val", "test"):
         scores = [found for result in results if (found := getattr(result, split)) is not None]
         if scores:
-            say(f"\n{score_text([(SPLIT_TITLES[split], scores)], [])}")
+            others = {name: [one.decisions[name] for one in results] for name in results[0].decisions}
+            rows = [(SPLIT_TITLES[split], scores)]
+            rows += [(DECISIONS[name], found) for name, found in others.items() if split == "test"]
+            say(f"\n{score_text(rows, [])}")
             for name in scores[0].figures:
                 own = [f"{figure:.1f}" for one in scores if (figure := one.figures[name]) is not None]
                 say(f"{name}: {', '.join(own) or 'not defined'}")
@@ -77,3 +81,5 @@ def run(cli: argparse.Namespace) -> int:
 
 
 SPLIT_TITLES = {"val": "validation", "test": "test"}
+DECISIONS = {TUNED_SCORES: "gates and cuts tuned on val", HALF_SCORES: "both thresholds 0.5"}
+"""How the same test predictions are called by other decisions."""

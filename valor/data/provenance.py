@@ -31,6 +31,10 @@ MARK = "SIMULATED"
 MARK_FILE = f"{MARK}.json"
 """What a data folder of simulated features holds."""
 
+EXTRA, TUNED = "extra_data", "tuned"
+"""Keys of score files, of `run` in recipe.json and labels.json that is not of thresholds: what was learned from beside
+clips and tags, and what was chosen on the truth of val (`valor.training.facts`)."""
+
 EXPORTED_KINDS = {"clap", "clip"}
 """Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
 

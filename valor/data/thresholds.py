@@ -76,6 +76,13 @@ class Calibration:
                 f"for some of {', '.join(ROLES)}, got {lengths or 'none'}"
             )
 
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """What was chosen on the truth of a split; nothing where tags alone said it."""
+        if self.provenance.get("criterion") == "tag-rate":
+            return ()
+        return ({"segment_threshold": "cuts", "clip_threshold": "gates"}.get(self.applies_to, "label cuts"),)
+
     def was_found_on(self, split: Split) -> bool:
         """Whether the thresholds say that they were chosen on this split, with whatever version of its truth."""
         told = self.provenance

@@ -27,6 +27,7 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.provenance import of_folder, of_labels, told_by
+from valor.data.score_file import read_scores_json
 from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds
 from valor.demo.options import DemoOptions
@@ -34,7 +35,7 @@ from valor.demo.run import harvest_world
 from valor.demo.world.render import build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.intervals import Interval, Intervals, compare, seed_interval
-from valor.eval.scores import FIGURES, LEVELS, Scores
+from valor.eval.scores import FIGURES, LEVELS, Scores, TenScores
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
@@ -47,7 +48,7 @@ from valor.training.options import TrainingError, TrainOptions
 from valor.training.own import use_files
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
-from valor.training.run_folder import PREDICTIONS
+from valor.training.run_folder import PREDICTIONS, TUNED_SCORES
 from valor.training.seeds import train_seeds
 from valor.training.train import VALOR_RULE
 
@@ -223,6 +224,8 @@ class RowResult:
     """Validation segment Type@AV of the kept epoch of each seed."""
     scores: tuple[Scores, ...]
     """Of the test split, one for each seed."""
+    tuned: tuple[TenScores, ...] = ()
+    """The same predictions by gates and cuts of every class that are best on val."""
 
     @property
     def val_mean(self) -> float:
@@ -233,6 +236,11 @@ class RowResult:
     def mean_scores(self) -> Scores:
         """Per-clip values averaged over seeds, and the figures they give."""
         return Scores.of_clips(np.mean([scores.per_clip for scores in self.scores], axis=0))
+
+    def tuning(self, level: str, figure: str) -> list[float]:
+        """What tuned gates and cuts alone add to a test figure, for each seed."""
+        fixed = self.figures(level, figure) if self.tuned else []
+        return [float(getattr(getattr(of, level), figure)) - was for of, was in zip(self.tuned, fixed, strict=True)]
 
     def figures(self, level: str, figure: str) -> list[float]:
         """One test figure of each seed."""
@@ -390,7 +398,10 @@ class _Trainer:
             if row.name not in self.failed:
                 val = tuple(found[row.name, seed] for seed in seeds)
                 scores = tuple(self._score(row, seed) for seed in seeds)
-                self.results[row.name] = RowResult(row=row, val=val, scores=scores)
+                files = [self._folder(row, seed) / TUNED_SCORES for seed in seeds]
+                has_all = all(file.is_file() for file in files)
+                tuned = tuple(TenScores.from_dict(read_scores_json(file)) for file in files if has_all)
+                self.results[row.name] = RowResult(row=row, val=val, scores=scores, tuned=tuned)
 
     def _job(self, row: AblationRow, seed: int) -> "_Job":
         if row.labels != NO_LABELS and row.labels not in self.labels:

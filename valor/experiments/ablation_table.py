@@ -60,6 +60,7 @@ def to_csv(found: Ablation) -> str:
     ten = [(level, figure) for level in LEVELS for figure in FIGURES]
     ends = ("delta", "clips.low", "clips.high", "seeds.low", "seeds.high")
     columns = [f"{level}.{figure}{part}" for level, figure in ten for part in ("", ".sd", *(f".{end}" for end in ends))]
+    columns += [f"{level}.{figure}.tuning" for level, figure in ten]
     rows = []
     for result in found.results:
         row, cells = result.row, []
@@ -69,6 +70,7 @@ def to_csv(found: Ablation) -> str:
             cells += [fmean(values), _sd(values), clips and clips.value]
             for interval in (clips, seeds):
                 cells += (None, None) if interval is None else (interval.low, interval.high)
+        cells += [fmean(added) if (added := result.tuning(*of)) else None for of in ten]
         facts = [row.group, row.name, row.labels, " ".join(row.changes), len(result.val)]
         rows.append([*facts, result.val_mean, _sd(result.val), *cells])
     return csv_text(["group", "row", "labels", "changes", "seeds", "val", "val.sd", *columns], rows)
@@ -170,6 +172,7 @@ def notes(found: Ablation) -> list[str]:
         f"Δ: segment Type@AV minus that of {found.base.row.name!r}, with {_intervals_in_words(clips, seeds)}",
         f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out; of {len(found.results) - 1} such rows "
         "one or so would by chance",
+        "tuning: what gates and cuts of every class, chosen on val for each seed, add to the row's own segment Type@AV",
     ]
     if len(found.searched) > 1:
         said.append(f"chosen on validation among {len(found.searched)}: {winner_line(found)}")
@@ -201,7 +204,7 @@ def _cells(found: Ablation, *, spread: Sequence[Any]) -> list[list[str]]:
     """A heading and a line for each row; deviations over seeds stand only with the figures named in `spread`."""
     levels = {"segment": "", "event": "event "}
     titles = [f"{levels[level]}{FIGURE_TITLES[figure]}" for level, figure in SHOWN]
-    lines = [["row", "val", *titles, "Δ", "[over clips]", "(over seeds)"]]
+    lines = [["row", "val", *titles, "Δ", "[over clips]", "(over seeds)", "tuning"]]
     for result in found.results:
         values: dict[Any, Sequence[float]] = {place: result.figures(*place) for place in SHOWN}
         figures = [
@@ -213,7 +216,8 @@ def _cells(found: Ablation, *, spread: Sequence[Any]) -> list[list[str]]:
         if clips is not None:
             star = "*" if found.differences[result.row.name].is_clear(*JUDGED) else ""
             delta = [f"{clips.value:+.1f}{star}", f"[{_range(clips)}]", f"({_range(seeds)})" if seeds else ""]
-        lines.append([result.row.name, *figures, *delta])
+        tuning = result.tuning(*JUDGED)
+        lines.append([result.row.name, *figures, *delta, f"{fmean(tuning):+.1f}" if tuning else ""])
     return lines
 
 
@@ -241,6 +245,8 @@ def _row_to_json(found: Ablation, result: RowResult) -> dict[str, Any]:
         "val": list(result.val),
         **{level: {figure: result.figures(level, figure) for figure in FIGURES} for level in LEVELS},
     }
+    if result.tuned:
+        entry["tuning"] = {f"{level}.{figure}": result.tuning(level, figure) for level in LEVELS for figure in FIGURES}
     if compared is not None:
         entry["over_clips"] = compared.clips.to_dict()
         entry["clear"] = compared.is_clear(*JUDGED)

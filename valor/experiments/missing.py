@@ -58,13 +58,17 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
     for split in LLP.layout.tags:
         clips = LLP.read_clips(data, split, names) if (data / LLP.layout.tags[split]).is_file() else None
         for kind in needed_kinds(recipe.features):
-            if is_packed(data, kind, split):
+            if is_packed(data, kind, split) and kind not in unfolded_kinds(recipe.features):
                 held = set(read_packed_card(data, kind, split).clip_ids)
             else:
                 held = _stems(data / FEATURE_FILES[kind].folder)
             download = f"`valor download features --out {data}`"
             remedy = download if kind in ON_THE_HUB else CLASSIC_FEATURES.format(folder=data)
             found += _counted(kind, split, clips, held, remedy)
+        if any("." in kind for kind in _kinds(recipe.features)) and not (data / "store").is_dir():
+            table = data / LLP.layout.tags[split]
+            harvest = f"`valor harvest {table} --videos DIR --store {data / 'store'}`"
+            found += _counted("evidence", split, clips, set(), harvest)
         if split == "train" and recipe.fit.pseudo_label_weight:
             found += _counted("labels", split, clips, _names_with_labels(data), f"`valor download labels --out {data}`")
     return found
@@ -87,7 +91,7 @@ def prepare_harvested(data: Path, recipe: Recipe, of: DataSet) -> None:
         )
     for role in ROLES:
         dataset.read_clips(data, dataset.split_for(role))
-    kinds = [kind for kind in (recipe.features.audio, recipe.features.visual, recipe.features.motion) if kind]
+    kinds = _kinds(recipe.features)
     lacking = []
     if any("." in kind for kind in kinds) and not (data / "store").is_dir():
         where = data / "store"
@@ -135,8 +139,16 @@ _PUBLISHED_KINDS = {
 
 def needed_kinds(features: FeatureOptions) -> tuple[str, ...]:
     """The published kinds a parser's streams read, in the order of the streams."""
-    kinds = (features.audio, features.visual, features.motion)
-    return tuple(dict.fromkeys(kind for kind in kinds if kind in FEATURE_FILES))
+    return tuple(dict.fromkeys(kind for kind in _kinds(features) if kind in FEATURE_FILES))
+
+
+def unfolded_kinds(features: FeatureOptions) -> tuple[str, ...]:
+    """Those of them that are read as they were published, and so from files alone."""
+    return tuple(kind for kind in needed_kinds(features) if features.unfolded and FEATURE_FILES[kind].lay)
+
+
+def _kinds(features: FeatureOptions) -> list[str]:
+    return [kind for kind in (features.audio, features.visual, features.motion) if kind]
 
 
 def missing_table(parts: Sequence[Missing]) -> str:

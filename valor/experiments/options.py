@@ -6,9 +6,10 @@ from valor.data.datasets.dataset import AVE, LLP, UNAV, UNAV_STEPS, DataSet
 from valor.data.features.feature_options import PRECISIONS
 from valor.data.provenance import MARK
 
+from .llp_rows import LLP_ROWS
 from .rows import GROUPS, rows_of
 
-PUBLISHED_AS = {"valor": "VALOR", "valor+": "VALOR+", "valor++": "VALOR++", "han": "HAN"}
+PUBLISHED_AS: dict[str, str | None] = {name: row.published for name, row in LLP_ROWS.items()}
 """The rows of LLP that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
 
 AVE_ROWS: dict[str, str | None] = {"ave-weak": "HAN", "ave-valor": "VALOR", "ave-uwav": "UWAV", "ave-full": None}

@@ -2,9 +2,10 @@
 
     OUT/seed-<seed>/            a run folder each, the published seed first
     OUT/scores.json             their mean and standard deviation on the truth as corrected in 2024
-    OUT/reproduction/           of LLP, scores on the truth the comparison is made on
+    OUT/reproduction/           of LLP, scores on the truth the comparison is made on, by each decision
     OUT/reproduction.{txt,md,csv,json}
 
+Each row stands there by the decision of its method and by gates and cuts tuned on val (`valor.training.decisions`).
 The published figures of LLP are of the truth of 2020, so that is compared on where its table is there. Those of AVE and
 UnAV-100 are of features nobody published: a row is trained on harvested ones, and stands beside all published rows, of
 AVE with the epoch that would be chosen on test below the one chosen on validation, of UnAV-100 with what the true tags
@@ -26,24 +27,27 @@ from valor.data.features.fetch_options import FetchOptions
 from valor.data.features.packed import is_packed
 from valor.data.features.published_files import import_features
 from valor.data.predictions import read_predictions, score_predictions
-from valor.data.provenance import MARK, Provenance, of_features, of_labels
-from valor.data.score_file import write_scores_json
+from valor.data.provenance import EXTRA, MARK, TUNED, Provenance, of_features, of_labels
+from valor.data.score_file import read_scores_json, write_scores_json
 from valor.data.tables import Split
-from valor.eval.decide import PRESETS
+from valor.eval.decide import PostProcessing
 from valor.eval.scores import TenScores
 from valor.label_harvest.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, compare
 from valor.scoring.layout import FORMATS, to_json
 from valor.scoring.published import Published, PublishedRow, read_published
 from valor.training.log import figure_title
-from valor.training.options import TrainOptions
+from valor.training.methods.leap import read_vectors
+from valor.training.methods.methods import Methods
+from valor.training.options import OWN_FIGURE, TrainOptions
 from valor.training.recipes import Recipe, recipe_to_json
 from valor.training.run import labels_of
-from valor.training.run_folder import PREDICTIONS
+from valor.training.run_folder import HALF_SCORES, PREDICTIONS, SCORES, TUNED_SCORES
 from valor.training.seeds import SeedResult, summary, train_seeds
-from valor.training.train import figure_of
+from valor.training.train import VALOR_RULE, figure_of
 
-from .missing import ON_THE_HUB, missing_parts, missing_table, needed_kinds, prepare_harvested
+from .llp_rows import LLP_ROWS, LlpRow
+from .missing import ON_THE_HUB, missing_parts, missing_table, needed_kinds, prepare_harvested, unfolded_kinds
 from .options import HARVESTED_ROWS, PUBLISHED_AS, ROWS, dataset_of_row
 
 _LOG = logging.getLogger(__name__)
@@ -73,7 +77,7 @@ class Reproduction:
     row: str
     """Its name, that of a recipe."""
     published: PublishedRow | None
-    """None where no published row is of the same features."""
+    """None where no published row is claimed, or none is of the same features."""
     recipe: Recipe
     results: tuple[SeedResult, ...]
     """One for each seed, scored on `truth_version`."""
@@ -93,7 +97,7 @@ class Reproduction:
 
 
 def published_row_of(row: str, published: Published | None = None) -> PublishedRow | None:
-    """The published figures of a row that can be reproduced; None where none are of its features.
+    """The published figures of a row that can be reproduced; None where none are claimed, or of its features.
 
     Raises:
         ValueError: There is no such row.
@@ -131,7 +135,7 @@ def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
 
     Raises:
         FileNotFoundError: Something is missing; lists what, per split, and what gets it.
-        ValueError: A file is damaged.
+        ValueError: A file is damaged, or the label vectors of LEAP are not there.
     """
     if recipe.name in HARVESTED_ROWS:
         return prepare_harvested(data, recipe, dataset_of_row(recipe.name))
@@ -144,8 +148,10 @@ def prepare(data: Path, recipe: Recipe, *, progress: bool = True) -> None:
             f"{data} does not hold all that {recipe.name!r} needs\n{missing_table(lacking)}\n"
             "clips without features are left out with features.missing=drop"
         )
+    if "leap" in recipe.methods:
+        read_vectors(recipe.methods["leap"].vectors, (recipe.parser.num_classes, recipe.parser.label_width))
     for kind in needed_kinds(recipe.features):
-        for name in LLP.splits:
+        for name in LLP.splits if kind not in unfolded_kinds(recipe.features) else ():
             if not is_packed(data, kind, name):
                 split = LLP.read_clips(data, name)
                 import_features(data, split, kind, precision=PRECISION, allow_missing=drops, progress=progress)
@@ -184,17 +190,16 @@ def reproduce(
     results = []
     folder = out if options.seeds > 1 else out / f"seed-{recipe.fit.seed}"
     for result in train_seeds(recipe, data, folder, options):
-        by = figure_of(result.test, recipe.fit.select_by) if result.test else 0
-        _LOG.info("%s: test %s %.1f", result.folder, figure_title(recipe.fit.select_by), by)
+        by = recipe.fit.select_by
+        if result.test and (by.removeprefix(OWN_FIGURE) in result.test.figures or not by.startswith(OWN_FIGURE)):
+            _LOG.info("%s: test %s %.1f", result.folder, figure_title(by), figure_of(result.test, by))
         results.append(result)
     if row in PUBLISHED_AS:
-        assert entry is not None  # of every row of LLP
         version = compared_truth(data)
         test = LLP.read_split(data, "test", options.names, truth_version=version)
-        results = [_scored_again(result, test, entry, simulated=provenance.simulated) for result in results]
-        files = _score_files(results, recipe, out / RESULT)
-        table = _compare(files, entry, known, simulated=provenance.simulated)
-        notes = _notes(table, version, simulated=provenance.simulated)
+        files, results = _scored_on(test, results, recipe, out / RESULT)
+        table = _compare(files, LLP_ROWS[row], known, simulated=provenance.simulated)
+        notes = _notes(row, table, version, simulated=provenance.simulated)
     else:
         version = next(iter(dataset.layout.events))
         table = _compare_harvested(results, recipe, folder, entry, None if dataset is not of else known)
@@ -219,8 +224,8 @@ def _compare_harvested(
     if len(results) > 1:
         files.append(f"{recipe.name}={folder}")
     if known is None or results[0].report is None or results[0].report.get("simulated"):
-        return compare(files, mix=True)
-    return compare(files, known, baseline=entry.title if entry else None, mix=True)
+        return compare(files, mix=True, decisions=True)
+    return compare(files, known, baseline=entry.title if entry else None, mix=True, decisions=True)
 
 
 def _harvested_notes(row: str, dataset: DataSet, of: DataSet, table: Comparison) -> list[str]:
@@ -258,38 +263,71 @@ def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
     return paths
 
 
-def _scored_again(result: SeedResult, test: Split, entry: PublishedRow, *, simulated: bool) -> SeedResult:
-    """The same run scored by the published rule on the truth that is compared on."""
+_DECISIONS = {SCORES: "", HALF_SCORES: ", both thresholds 0.5", TUNED_SCORES: ", tuned"}
+"""Score files of a run folder, and what rows by their decision are called."""
+
+
+def _scored_on(
+    test: Split, results: Sequence[SeedResult], recipe: Recipe, folder: Path
+) -> tuple[list[str], list[SeedResult]]:
+    """Score the runs on another version of the truth, by each of their decisions.
+
+    Returns:
+        The score files of the published seed and of all seeds as NAME=PATH, those by the method's own rule first, and
+        the results by that rule.
+    """
+    files: list[str] = []
+    scored: list[SeedResult] = []
+    for name, words in _DECISIONS.items():
+        if not all((result.folder / name).is_file() for result in results):
+            continue
+        by_rule = [_scored_again(result, test, recipe, name) for result in results]
+        files += _score_files(by_rule, recipe, folder, words, "" if name == SCORES else f"-{Path(name).stem}")
+        scored = scored or by_rule
+    return files, scored
+
+
+def _scored_again(result: SeedResult, test: Split, recipe: Recipe, name: str) -> SeedResult:
+    """The same run scored on the truth that is compared on, by the decision of one of its score files."""
     predictions = read_predictions(result.folder / PREDICTIONS)
-    rule = PRESETS[entry.post_processing or "han"]
+    if name == SCORES:  # which somebody may have written by another rule
+        rule, told = Methods(recipe.methods).decision(VALOR_RULE), dict(result.report or {})
+    else:
+        told = read_scores_json(result.folder / name)
+        rule = PostProcessing.from_dict(told["post_processing"])
     scores, report = score_predictions(predictions, test, rule, allow_subset=True)
-    report |= {"selection": (result.report or {}).get("selection", SELECTION), "simulated": simulated}
+    kept = {key: told[key] for key in (EXTRA, TUNED, "simulated") if key in told}
+    report |= {"selection": told.get("selection", SELECTION), **kept}
     return replace(result, test=TenScores.from_dict(scores.to_dict()), report=report)
 
 
-def _score_files(results: Sequence[SeedResult], recipe: Recipe, folder: Path) -> list[str]:
+def _score_files(results: Sequence[SeedResult], recipe: Recipe, folder: Path, words: str, suffix: str) -> list[str]:
     """Write the scores of the published seed and of all seeds; returns them as NAME=PATH."""
-    files = [(f"{recipe.name}, seed {results[0].seed}", folder / f"seed-{results[0].seed}.json")]
+    files = [(f"{recipe.name}, seed {results[0].seed}{words}", folder / f"seed-{results[0].seed}{suffix}.json")]
     write_scores_json(files[0][1], dict(results[0].report or {}))
     if len(results) > 1:
-        files.append((recipe.name, folder / "all-seeds.json"))
+        files.append((f"{recipe.name}{words}", folder / f"all-seeds{suffix}.json"))
         write_scores_json(files[1][1], summary(results))
     return [f"{name}={path}" for name, path in files]
 
 
-def _compare(files: Sequence[str], entry: PublishedRow, known: Published, *, simulated: bool) -> Comparison:
+def _compare(files: Sequence[str], row: LlpRow, known: Published, *, simulated: bool) -> Comparison:
     """The table: without the published row where the features are simulated."""
     if simulated:
-        return compare(files, known=known)
-    only = Published((entry,), known.truths, known.rules)
-    return compare(files, only, baseline=entry.title, mix=True, known=known)
+        return compare(files, known=known, mix=True)
+    wanted = (row.published, *row.beside)
+    beside = tuple(entry for name in wanted for entry in known.rows if entry.method == name)
+    only = Published(beside, known.truths, known.rules)
+    return compare(files, only, baseline=beside[0].title, mix=True, known=known)
 
 
-def _notes(table: Comparison, version: str, *, simulated: bool) -> list[str]:
+def _notes(row: str, table: Comparison, version: str, *, simulated: bool) -> list[str]:
     """What keeps the figures from being what they seem."""
     if simulated:
         return [_SIMULATED_NOTE]
     notes = [] if version == "v2020" else ["scored on the truth of 2024, published on that of 2020, which is not here"]
+    if LLP_ROWS[row].published is None:
+        notes.append(f"{row} claims no published row ({LLP_ROWS[row].source}); those above are for comparison")
     if table.baseline is not None and table.baseline.confidence == "recalled":
         notes.append("no source of the published figures was seen: the differences are a hint only")
     return notes

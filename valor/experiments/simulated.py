@@ -15,11 +15,13 @@ them may stand beside a published one. So whatever is made here, and whatever is
 import hashlib
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -38,8 +40,11 @@ from valor.data.tables import (
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES, BoolArray
+from valor.label_harvest.disk import replaced
 from valor.label_harvest.progress import Bar, progress_bar
+from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.strict_json import loads
+from valor.training.recipes import Recipe
 
 from .options import SimulationOptions
 from .simulated_ave import AVE_LISTS, AVE_TABLES, write_ave_lists
@@ -61,6 +66,7 @@ def simulate(
     out: Path,
     *,
     dataset: DataSet = LLP,
+    unfolded: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
     """Make simulated features, and labels for the training clips; what is there already is used again.
@@ -71,6 +77,7 @@ def simulate(
         options: Sizes, signal and seed.
         out: Folder that gets a folder of its own for what is simulated.
         dataset: LLP, AVE or UnAV-100, whose evidence is that of `simulated_unav`, whatever the kinds.
+        unfolded: Those of the kinds that are written as they are published, a file for each clip.
         progress: Whether to show a progress bar on stderr.
 
     Returns:
@@ -107,7 +114,9 @@ def simulate(
         write(out, splits, options, progress=progress)
         _LOG.warning("%s: the features and labels are %s; scores on them mean nothing", out, MARK)
         return out
-    todo = [(kind, split) for kind in kinds for split in splits if not is_packed(out, kind, split.name)]
+    _write_files(out, unfolded, splits, options)
+    packed = [kind for kind in kinds if kind not in unfolded]
+    todo = [(kind, split) for kind in packed for split in splits if not is_packed(out, kind, split.name)]
     total = sum(len(split.clip_ids) for _, split in todo)
     with progress_bar(total=total, desc=f"{MARK} features", unit="clip", enabled=progress) as bar:
         for kind, split in todo:
@@ -116,6 +125,18 @@ def simulate(
         _write_labels(out, splits[0], options)
     _LOG.warning("%s: the features and labels are %s; scores on them mean nothing", out, MARK)
     return out
+
+
+def simulated_vectors(recipe: Recipe, data: Path) -> Recipe:
+    """The recipe with noise in the place of label vectors, where it needs such and names none."""
+    options = recipe.methods.get("leap")
+    if options is None or options.vectors:
+        return recipe
+    path = data / "label_vectors.npy"
+    shape = (recipe.parser.num_classes, recipe.parser.label_width)
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.random.default_rng(0).standard_normal(shape, np.float32))
+    return replace(recipe, methods={**recipe.methods, "leap": replace(options, vectors=str(path))})
 
 
 def segment_events(split: Split, seed: int) -> BoolArray:
@@ -160,13 +181,45 @@ def _write_features(out: Path, kind: str, split: Split, options: SimulationOptio
     write_packed_blocks(out, _feature_blocks(kind, split, options, bar), card)
 
 
+def _write_files(out: Path, kinds: Sequence[str], splits: Sequence[Split], options: SimulationOptions) -> None:
+    """Write a file of the published shape for each clip: rows of noise, each with the classes of its segment."""
+    for kind, split in product(kinds, splits):
+        files = FEATURE_FILES[kind]
+        rows, width = files.shape
+        span = rows // 2 if kind == "clap" else rows  # a map has two halves, each along the whole clip
+        segment = np.arange(rows) % span * SEGMENTS // span
+        events = segment_events(split, options.seed)[:, :, MODALITY_OF[kind]]  # [N, T, C]
+        directions = _directions(kind, events.shape[-1], options)
+        (out / files.folder).mkdir(parents=True, exist_ok=True)
+        for number, (clip_id, happens) in enumerate(zip(split.clip_ids, events, strict=True)):
+            path = out / files.folder / f"{media_id(clip_id)}.npy"
+            if not path.is_file():
+                rng = np.random.default_rng([options.seed, *_draws(kind, split), number])
+                noise = rng.standard_normal((rows, width), np.float32)
+                with replaced(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, noise + happens[segment].astype(np.float32) @ directions)
+
+
+def _directions(kind: str, classes: int, options: SimulationOptions) -> npt.NDArray[np.float32]:
+    """What an event adds to the features of its segment, float32 [C, D]."""
+    width = FEATURE_FILES[kind].shape[1]
+    found = np.random.default_rng([options.seed, _draws(kind)[0]]).standard_normal((classes, width), np.float32)
+    found *= options.signal / np.linalg.norm(found, axis=1, keepdims=True)
+    return found
+
+
+def _draws(kind: str, split: Split | None = None) -> list[int]:
+    """What sets the noise of a kind and a split apart from that of others."""
+    number = list(FEATURE_FILES).index(kind)
+    return [number] if split is None else [number, ("train", "val", "test").index(split.name)]
+
+
 def _feature_blocks(kind: str, split: Split, options: SimulationOptions, bar: Bar) -> Iterator[Tensor]:
     """Noise with the classes in it, float [n, T, D] block by block."""
-    number, width = list(FEATURE_FILES).index(kind), FEATURE_FILES[kind].shape[1]
+    width = FEATURE_FILES[kind].shape[1]
     events = segment_events(split, options.seed)[:, :, MODALITY_OF[kind]]  # [N, T, C]
-    directions = np.random.default_rng([options.seed, number]).standard_normal((events.shape[-1], width), np.float32)
-    directions *= options.signal / np.linalg.norm(directions, axis=1, keepdims=True)
-    rng = np.random.default_rng([options.seed, number, ("train", "val", "test").index(split.name)])
+    directions = _directions(kind, events.shape[-1], options)
+    rng = np.random.default_rng([options.seed, *_draws(kind, split)])
     for first in range(0, len(events), _BLOCK):
         block = events[first : first + _BLOCK]
         features = rng.standard_normal((*block.shape[:2], width), np.float32)

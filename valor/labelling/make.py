@@ -30,8 +30,9 @@ from valor.label_harvest.strict_json import loads
 
 from . import review
 from .labels import judging_roles, label_clips, provenance_of, thresholds_for, write_labels
-from .options import LabelOptions
+from .options import THRESHOLDS, LabelOptions
 from .quality import QUALITY_FILE, LabelQuality, draw_label_classes, label_quality, write_class_table
+from .rules import arrays_of, facts_of_rule, label_by_rule
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,14 +100,22 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
             written; nothing was written then but in the last case.
         FileNotFoundError: Annotations to score against are not there.
     """
-    manifest, thresholds, origin = _read_rules(path, options)
-    store = _read_similarities(path, manifest, thresholds)
-    report = _find(store, thresholds, options, note=origin.get("note"))
+    if options.rule == THRESHOLDS:
+        manifest, thresholds, origin = _read_rules(path, options)
+        store = _read_similarities(path, manifest, thresholds)
+        report = _find(store, thresholds, options, note=origin.get("note"))
+        facts = provenance_of(manifest, thresholds, report.left_out, temperature=options.temperature, origin=origin)
+    else:
+        manifest = store_manifest(path)
+        store = read_store(path, names=_readable(manifest, arrays_of(options.rule)))
+        labels, left_out = label_by_rule(store, options.rule)
+        split, quality, picture = _judged(store, labels, options)
+        report = LabelReport(labels=labels, left_out=left_out, note=None, quality=quality, split=split, picture=picture)
+        facts = facts_of_rule(manifest, options.rule, left_out)
     plan = _plan(store, report.labels, options)
     folders = plan.folders if plan else ()
     ours = (manifest["fingerprint"], store.clip_ids)
     place = open_label_folder(out, *ours, report.files, folders, overwrite=options.overwrite)
-    facts = provenance_of(manifest, thresholds, report.left_out, temperature=options.temperature, origin=origin)
     with _writing(out):
         write_label_facts(out, facts | place.record() | {UNDER_WAY: True})
         if plan:
@@ -176,14 +185,7 @@ def _find(
     labels, left_out = label_clips(store, thresholds, temperature=options.temperature)
     limits = review.margins_of(store.manifest, options.margin)
     other = _read_similarities(options.compare, store.manifest, thresholds) if options.compare else None
-    split = _scored_split(store, options) if options.against else None
-    seconds = store.manifest["grid"].get("segment_seconds", 1.0)
-    if split and seconds != split.segment_seconds:
-        raise ValueError(
-            f"{options.against}: annotated on segments of {split.segment_seconds:g} s, and the labels have segments of "
-            f"{seconds:g} s; harvest on the grid of the annotations"
-        )
-    quality = label_quality(labels, split) if split else None
+    split, quality, picture = _judged(store, labels, options)
     return LabelReport(
         labels=labels,
         left_out=left_out,
@@ -193,8 +195,29 @@ def _find(
         disagreements=review.disagreements(store, thresholds) if options.disagreements else None,
         quality=quality,
         split=split,
-        picture=to_png(draw_label_classes(quality, labels.class_names)) if quality and options.picture else None,
+        picture=picture,
     )
+
+
+def _judged(
+    store: EvidenceStore, labels: PseudoLabels, options: LabelOptions
+) -> tuple[Split | None, LabelQuality | None, bytes | None]:
+    """What the labels are scored against, how good they are, and that as a picture, as far as was asked for."""
+    split = _scored_split(store, options) if options.against else None
+    seconds = store.manifest["grid"].get("segment_seconds", 1.0)
+    if split and seconds != split.segment_seconds:
+        raise ValueError(
+            f"{options.against}: annotated on segments of {split.segment_seconds:g} s, and the labels have segments of "
+            f"{seconds:g} s; harvest on the grid of the annotations"
+        )
+    quality = label_quality(labels, split) if split else None
+    picture = to_png(draw_label_classes(quality, labels.class_names)) if quality and options.picture else None
+    return split, quality, picture
+
+
+def _readable(manifest: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Those of some arrays that the teachers of a store made."""
+    return [name for name in names if name.partition(".")[0] in manifest["teachers"]]
 
 
 def _scored_split(store: EvidenceStore, options: LabelOptions) -> Split:

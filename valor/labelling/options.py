@@ -9,6 +9,11 @@ SOFT_TEMPERATURE = 1.0
 """Of soft labels unless another is asked for, in logits."""
 
 
+THRESHOLDS = "thresholds"
+LABEL_RULES = (THRESHOLDS, "competition", "av2a")
+"""The paper's rule, and those of `valor.labelling.rules`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
     """What is asked for besides the labels."""
@@ -16,6 +21,9 @@ class LabelOptions:
     classes: str | None = None
     """Vocabulary whose thresholds are used, by name or as a file (the data set's that `against` or the folder of the
     store holds, else LLP's)."""
+    rule: str = THRESHOLDS
+    """How evidence becomes labels: thresholds, as the paper has it, or a rule of another paper with its own numbers:
+    competition or av2a (docs/methods.md)."""
     thresholds: Path | None = None
     """File of label thresholds, JSON (those that belong to the teachers)."""
     temperature: float | None = None
@@ -41,6 +49,14 @@ class LabelOptions:
 
     def __post_init__(self) -> None:
         """Refuse what does not belong together."""
+        if self.rule not in LABEL_RULES:
+            raise ValueError(f"rule must be one of {', '.join(LABEL_RULES)}, got {self.rule!r}")
+        of_thresholds = ("thresholds", "temperature", "margin", "compare")
+        given = [name for name in of_thresholds if getattr(self, name) is not None] + ["disagreements"] * bool(
+            self.disagreements
+        )
+        if self.rule != THRESHOLDS and given:
+            raise ValueError(f"`{given[0]}` is for labels by thresholds, and rule={self.rule} has none; leave one out")
         if self.temperature is not None and self.export:
             raise ValueError("the published layout holds labels of 0 and 1; give either `temperature` or `export`")
         if self.folded and not self.export:

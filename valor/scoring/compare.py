@@ -22,8 +22,10 @@ from valor.data.provenance import MARK, Provenance, told_by
 from valor.data.score_file import read_scores_json
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
+from valor.eval.tuning import TUNED
 from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole
-from valor.training.run_folder import ON_TEST, ON_TEST_SCORES
+from valor.training.facts import facts_from_json
+from valor.training.run_folder import HALF_SCORES, ON_TEST, ON_TEST_SCORES, TUNED_SCORES
 
 from .published import Figures, Published, PublishedRow, read_published
 
@@ -99,6 +101,10 @@ class TableRow:
     dataset: str = "llp"
     anchors: Mapping[str, TenScores] = field(default_factory=dict, hash=False)
     """What knows nothing of when, scored on the same clips, by name."""
+    extra_data: tuple[str, ...] | None = None
+    """What it learned from beside clips, tags and frozen published networks."""
+    tuned: tuple[str, ...] | None = None
+    """What was chosen on the truth of val."""
     flattered: bool = False
     """Whether its thresholds were chosen on the split it is scored on."""
 
@@ -140,6 +146,11 @@ class Comparison:
         ]
         return max(held) if len(held) > 1 else None
 
+    def is_mixed(self, position: int) -> bool:
+        """Whether the rows that compete for the best of a column differ in extra data or in what was tuned on val."""
+        rows = [row for row in self.rows if row.may_be_best and position not in row.impossible]
+        return len({(row.extra_data, row.tuned) for row in rows if row.figures[position] is not None}) > 1
+
     def to_frame(self) -> "pd.DataFrame":
         """The rows as a table: the name as index, the figures as columns such as `segment.type_av`, then seeds."""
         import pandas as pd
@@ -166,6 +177,7 @@ def compare(
     *,
     baseline: str | None = None,
     mix: bool = False,
+    decisions: bool = False,
     known: Published | None = None,
 ) -> Comparison:
     """Put runs side by side, and beside published rows.
@@ -175,6 +187,7 @@ def compare(
         published: Published rows to add; those of another post-processing, truth or selection are left out and named.
         baseline: Name of the row the others are compared with: a run's, or a published method's.
         mix: Accept rows that differ in post-processing, truth, selection or clips; each row says its own.
+        decisions: Below each run, the same predictions by the other decisions, where its folder holds their scores.
         known: Where the notes look up the hashes of truths and the words of rules; `published` if None.
 
     Returns:
@@ -185,7 +198,11 @@ def compare(
             none of the rows, or published rows are wanted beside simulated ones.
     """
     rows = [read_run(run) for run in runs]
-    on_test = {row.name: found for run, row in zip(runs, rows, strict=True) if (found := _chosen_on_test(run, row))}
+    shown = [ON_TEST_SCORES, *decisions * [HALF_SCORES, TUNED_SCORES]]
+    below = {
+        row.name: [found for name in shown if (found := _scored_otherwise(run, row, name))]
+        for run, row in zip(runs, rows, strict=True)
+    }
     twice = sorted({row.name for row in rows if sum(other.name == row.name for other in rows) > 1})
     if twice or not rows:
         raise ValueError(f"runs need names of their own and at least one, got {twice or 'none'}; write NAME=RUN")
@@ -198,7 +215,7 @@ def compare(
         added, left_out = _published_beside(rows[0], published, mix=mix)
         rows += added
         notes += left_out
-    rows = [one for row in rows for one in (row, on_test.get(row.name) if row.group == "run" else None) if one]
+    rows = [one for row in rows for one in (row, *(below.get(row.name, []) if row.group == "run" else []))]
     beside = _anchor_rows(rows)
     rows += beside
     copied = [row.name for row in beside if row.name.endswith("copied")]
@@ -248,14 +265,22 @@ def read_run(run: str | Path) -> TableRow:
     return _row_of(run, "scores.json")
 
 
-def _chosen_on_test(run: str | Path, row: TableRow) -> TableRow | None:
-    """The row of the epochs that are best on the test split itself, where a run folder holds their scores."""
+_OTHERWISE = {
+    ON_TEST_SCORES: ("epoch chosen on test", "chosen on what it reports, as some codes do"),
+    HALF_SCORES: ("both thresholds 0.5", "the same predictions"),
+    TUNED_SCORES: ("tuned", "the same predictions, gates and cuts of every class chosen on val"),
+}
+"""What the rows of other score files of a run folder are called, and what is said of them."""
+
+
+def _scored_otherwise(run: str | Path, row: TableRow, file_name: str) -> TableRow | None:
+    """The row of another score file of a run folder, where there is one for each seed."""
     _, path = named_source(str(run))
-    files = [path / ON_TEST_SCORES, *path.glob(f"seed-*/{ON_TEST_SCORES}")]
+    files = [path / file_name, *path.glob(f"seed-*/{file_name}")]
     if sum(file.is_file() for file in files) != row.seeds:
         return None
-    found = _row_of(run, ON_TEST_SCORES)
-    return replace(found, name=f"{row.name}, epoch chosen on test", note="chosen on what it reports, as some codes do")
+    what, note = _OTHERWISE[file_name]
+    return replace(_row_of(run, file_name), name=f"{row.name}, {what}", note=note)
 
 
 def _anchor_rows(rows: Sequence[TableRow]) -> list[TableRow]:
@@ -328,6 +353,7 @@ def _read_scores(path: Path) -> TableRow:
         spread = None
         if "sd" in report:
             spread = TenScores.from_dict({**as_object(report["sd"], "sd"), "clips": scores.clips})
+        facts = facts_from_json(report)
         return TableRow(
             name=str(path),
             figures=_figures(scores),
@@ -345,6 +371,8 @@ def _read_scores(path: Path) -> TableRow:
             anchors=_anchors_of(report),
             dataset=_text_of(report, "dataset", "llp") or "llp",
             flattered=as_flag(report.get(FLATTERED, False), FLATTERED),
+            extra_data=facts.extra_data,
+            tuned=facts.tuned,
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected the scores of `valor evaluate`, got {error}") from error
@@ -432,6 +460,8 @@ def _key(row: TableRow) -> str:
             return record
         record = PRESETS[record].to_dict()
     name = (record or {}).get("preset")
+    if name == TUNED:
+        return TUNED  # by the same way for every seed
     if name in PRESETS and not is_complete(PRESETS[name]):
         return str(name)  # its thresholds were tuned by whoever used it
     return json.dumps({key: value for key, value in (record or {}).items() if key != "preset"}, sort_keys=True)
@@ -485,6 +515,8 @@ def published_row(entry: PublishedRow, published: Published) -> TableRow:
         clips=entry.clips,
         clips_expected=published.clips,
         metrics=entry.metrics,
+        extra_data=entry.extra_data,
+        tuned=entry.tuned,
         dataset=published.dataset,
         sources=entry.sources,
         confidence=entry.confidence,
@@ -525,6 +557,8 @@ def _rule_in_full(row: TableRow, known: Published) -> str:
     record = row.post_processing
     if isinstance(record, str) and record not in PRESETS:
         return known.rules.get(record, record)
+    if isinstance(record, dict) and record.get("preset") == TUNED:
+        return "gates and cuts of every class and modality with the highest F on val"
     rule = PRESETS[record].to_dict() if isinstance(record, str) else dict(record or {})
     rule.pop("preset", None)
     tuned = isinstance(record, str) and not is_complete(PRESETS[record])

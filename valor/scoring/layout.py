@@ -46,9 +46,15 @@ OWN_TITLE = "Figures of {dataset}"
 
 MISSING = "–"
 """Stands where nothing was said or nothing is defined."""
+NOTHING = "none"
+"""Stands where it is known that there was none."""
+
+FACT_TITLES = {"extra_data": "extra data", "tuned": "tuned on validation"}
+"""How columns call what a row learned from beside clips and tags, and what of it was chosen on the truth of val."""
 
 MARKS = {
     "*": "* best of its column",
+    "~": "~ best of its column, of rows that differ in extra data or in what was tuned on validation",
     "!": "! Type@AV as printed, which is not the mean of its A, V and AV: copied, not to be compared with",
     "?": "? from memory, no source seen: a hint only",
 }
@@ -118,21 +124,26 @@ def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:
     if is_delta:
         sheet = Sheet(columns=[title, *level.columns], rows=[[_name(row), *line] for row, line in shown], gaps=gaps)
         return sheet.to_text([first, *[width] * len(level.columns)])
+    facts = ["rule", *FACT_TITLES.values()]
     sheet = Sheet(
-        columns=[title, *(f"{figure} " for figure in level.columns), "rule"],  # marks stand below the spaces
-        rows=[[_name(row), *line, row.rule] for row, line in shown],
-        left=(0, len(level.columns) + 1),
+        columns=[title, *(f"{figure} " for figure in level.columns), *facts],  # marks stand below the spaces
+        rows=[[_name(row), *line, *_facts(row)] for row, line in shown],
+        left=(0, *range(len(level.columns) + 1, len(level.columns) + len(facts) + 1)),
         gaps=gaps,
     )
-    return sheet.to_text([first, *[width] * len(level.columns), max(len(row.rule) for row in table.rows)])
+    widths = [max(len(text[n]) for text in (facts, *map(_facts, table.rows))) for n in range(len(facts))]
+    return sheet.to_text([first, *[width] * len(level.columns), *widths])
 
 
 def to_markdown(table: Comparison) -> str:
     """Write a comparison in Markdown: all figures in a line, the best in bold, differences in parentheses."""
     titles = [*(f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()), *table.metrics]
-    rows: list[list[Cell | str]] = [[_name(row), *_figures(table, row), row.rule, _source(row)] for row in table.rows]
-    left = (0, len(titles) + 1, len(titles) + 2)
-    body = Sheet(columns=["system", *titles, "rule", "source"], rows=rows, left=left).to_markdown()
+    rows: list[list[Cell | str]] = [
+        [_name(row), *_figures(table, row), *_facts(row), _source(row)] for row in table.rows
+    ]
+    facts = ["rule", *FACT_TITLES.values(), "source"]
+    left = (0, *range(len(titles) + 1, len(titles) + len(facts) + 1))
+    body = Sheet(columns=["system", *titles, *facts], rows=rows, left=left).to_markdown()
     notes = [text for mark, text in MARKS.items() if mark != "*" and mark in body]
     return "\n".join([body, "", *(f"- {note}" for note in (*notes, *table.notes))])
 
@@ -142,11 +153,18 @@ def to_latex(table: Comparison) -> str:
     rows: list[list[Cell | str]] = []
     for row in table.rows:
         rule = Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))
-        rows.append([_name(row), *_figures(table, row), rule])
+        rows.append([_name(row), *_figures(table, row), rule, *_facts(row)[1:]])
     sheet = Sheet(
-        columns=["System", *[*FIGURE_TITLES.values()] * len(LEVELS), *table.metrics, "Rule"],
+        columns=[
+            "System",
+            *[*FIGURE_TITLES.values()] * len(LEVELS),
+            *table.metrics,
+            "Rule",
+            "Extra data",
+            "Tuned on validation",
+        ],
         rows=rows,
-        left=(0, 2 * WIDTH + len(table.metrics) + 1),
+        left=(0, *range(end := 2 * WIDTH + len(table.metrics) + 1, end + 3)),
         gaps={n: [] for n, row in enumerate(table.rows) if n and row.group != table.rows[n - 1].group},
     )
     return "\n".join([*(f"% {note}" for note in (*MARKS.values(), *table.notes)), sheet.to_latex(LEVEL_SPANS)])
@@ -161,9 +179,10 @@ def to_csv(table: Comparison) -> str:
     for row in table.rows:
         differences = [table.delta(row, position) for position in range(len(deltas))]
         said = [row.rule, *(getattr(row, fact) for fact in FACTS[1:])]
+        said += ["" if held is None else "; ".join(held) or NOTHING for held in (row.extra_data, row.tuned)]
         lists = ["; ".join(row.sources), "; ".join(figures[position] for position in row.impossible)]
         rows.append([row.name, row.group, row.seeds, *row.figures, *row.spread, *differences, *said, *lists])
-    columns = ["system", "group", "seeds", *figures, *spreads, *deltas, *FACTS, "sources", "impossible"]
+    columns = ["system", "group", "seeds", *figures, *spreads, *deltas, *FACTS, *FACT_TITLES, "sources", "impossible"]
     return csv_text(columns, rows)
 
 
@@ -183,6 +202,7 @@ def to_json(table: Comparison) -> str:
             differences = tuple(table.delta(row, position) for position in range(len(row.figures)))
             entry["delta"] = _by_level(table, differences)
         entry |= {fact: getattr(row, fact) for fact in FACTS}
+        entry |= {fact: None if (held := getattr(row, fact)) is None else list(held) for fact in FACT_TITLES}
         names = [f"{LEVELS[place // WIDTH]}.{FIGURES[place % WIDTH]}" for place in row.impossible]
         entry |= {"sources": list(row.sources), "impossible": names}
         rows.append(entry)
@@ -231,7 +251,7 @@ def _mark(table: Comparison, row: TableRow, position: int) -> str:
         return "!"
     figure = row.figures[position]
     is_best = row.may_be_best and figure is not None and round(figure, 1) == table.best(position)
-    return "*" if is_best else ""
+    return ("~" if table.is_mixed(position) else "*") if is_best else ""
 
 
 def _figures(table: Comparison, row: TableRow) -> list[Cell]:
@@ -240,12 +260,19 @@ def _figures(table: Comparison, row: TableRow) -> list[Cell]:
     for position in range(len(row.figures)):
         mark, delta, text = _mark(table, row, position), table.delta(row, position), _plain(row, position)
         after = ("" if mark == "*" else mark) + ("" if delta is None else f" ({_delta(delta)})")
-        cells.append(Cell(text, bold=mark == "*", after=after, latex="--" if text == MISSING else None))
+        cells.append(Cell(text, bold=mark in ("*", "~"), after=after, latex="--" if text == MISSING else None))
     return cells
 
 
 def _delta(delta: float | None) -> str:
     return "" if delta is None else f"{round(delta, 1) + 0.0:+.1f}"  # + 0.0: no -0.0
+
+
+def _facts(row: TableRow) -> list[str]:
+    """The rule, extra data and what was tuned on validation, as columns say them."""
+    unsaid = MISSING if row.group == "reference" else "not stated"
+    words = [unsaid if held is None else ", ".join(held) or NOTHING for held in (row.extra_data, row.tuned)]
+    return [row.rule, *words]
 
 
 def _source(row: TableRow) -> str:

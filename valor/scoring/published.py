@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from valor.data.datasets.dataset import LLP, DataSet
+from valor.data.provenance import EXTRA, TUNED
 from valor.eval.scores import FIGURES, LEVELS
 from valor.label_harvest.strict_json import as_list, as_number, as_object, as_text, as_whole, loads
+from valor.training.facts import facts_from_json
 
 PUBLISHED = "published_scores.json"
 """LLP's file of published rows: figures with their sources, and the legend of every word used in it."""
@@ -46,6 +48,10 @@ class PublishedRow:
     """The validation figure the epoch was chosen by, or None where no source says."""
     truth: str | None
     """v2020, v2024 or None where no source says."""
+    extra_data: tuple[str, ...] | None = None
+    """What it learned from beside clips, tags and frozen published networks; None where no source says."""
+    tuned: tuple[str, ...] | None = None
+    """What was chosen on the truth of val; None where no source says."""
     clips: int = 1200
     """How many of the clips of the split were scored."""
     note: str = ""
@@ -110,7 +116,15 @@ def _row(entry: dict[str, Any], clips: int) -> PublishedRow:
         figures += [None if figure is None else as_number(figure, level, 0, 100) for figure in five]
     own = as_object(fields.pop("figures", {}), "figures")
     figures += [None if figure is None else as_number(figure, name, 0, 100) for name, figure in own.items()]
-    return PublishedRow(figures=tuple(figures), metrics=tuple(own), sources=tuple(fields.pop("sources")), **fields)
+    facts = facts_from_json({key: fields.pop(key, None) for key in (EXTRA, TUNED)})
+    return PublishedRow(
+        figures=tuple(figures),
+        metrics=tuple(own),
+        sources=tuple(fields.pop("sources")),
+        extra_data=facts.extra_data,
+        tuned=facts.tuned,
+        **fields,
+    )
 
 
 def _is_mean(figures: Figures, position: int) -> bool:

@@ -25,6 +25,7 @@ from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare,
 from valor.eval.metrics import Judged
 from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores
+from valor.training.decisions import at_half, decides_at_half, tuned_for
 
 THREE = (*MODALITIES, "audio_visual")
 """The modality axis where audio-visual is one of them."""
@@ -224,6 +225,40 @@ def _ends(found: Intervals, level: str, figure: str) -> dict[str, object]:
     interval = found.of(level, figure)
     row = {"level": level, "figure": figure, "value": interval.value, "low": interval.low, "high": interval.high}
     return row if interval.p_value is None else row | {"p": f"{interval.p_value:.4f}"}
+
+
+def decision_section(system: ScoredSystem, split: Split, val: Predictions, val_split: Split) -> Section:
+    """The same predictions by its own rule, with both thresholds 0.5 where that is another, and tuned on val.
+
+    Args:
+        system: What was scored.
+        split: What it was scored on.
+        val: Predictions of the same system for clips of val.
+        val_split: Their truth.
+
+    Raises:
+        ValueError: Decisions were made elsewhere, or val is the split that is scored.
+    """
+    if val_split.name == split.name:
+        raise ValueError(f"gates and cuts are tuned on {val_split.name} and shown on another split; score test")
+    if system.predictions.segment_probs is None:
+        raise ValueError(f"{system.name}: other decisions need probabilities, these predictions are decisions already")
+    rule = PostProcessing.from_dict(system.report["post_processing"])
+    held = align(val, val_split, allow_subset=True)
+    row_of = {clip_id: row for row, clip_id in enumerate(val_split.clip_ids)}
+    rows = [row_of[clip_id] for clip_id in held.clip_ids]
+    exists = None if val_split.valid is None else val_split.valid[rows]
+    assert val_split.truth is not None  # of val
+    judged = on_truth(held, val_split.truth[rows], exists=exists, segment_seconds=val_split.segment_seconds)
+    rules = {"its own": rule} | ({} if decides_at_half(rule) else {"both thresholds 0.5": at_half(rule)})
+    rules["gates and cuts tuned on val"] = tuned_for(judged, val_split.truth[rows], rule, judged.valid)
+    found = []
+    for name, one in rules.items():
+        scores = score_predictions(system.predictions, split, one, allow_subset=True)[0]
+        for level in LEVELS:
+            figures = {figure: float(getattr(getattr(scores, level), figure)) for figure in FIGURES}
+            found.append({"decision": name, "level": level} | figures)
+    return Section("decisions", "The same predictions by each decision", _frame(found))
 
 
 def class_sections(system: ScoredSystem, class_names: Sequence[str], *, intervals: bool = False) -> list[Section]:

@@ -298,6 +298,13 @@ RECIPES: dict[str, Recipe] = {
         note="UWAV's label generator, trained on UnAV-100 with every second labelled; needs vectors of the class names "
         "(methods.generator.vectors). It labels other stores: `valor store judge`. 93 M weights.",
     ),
+    "mug": replace(
+        _VALOR,
+        name="mug",
+        methods={"mug": METHODS["mug"].on()},
+        note="VALOR with MUG's recombined clips. MUG's own network is not described, so its row is not claimed. 40 "
+        "minutes, twice the features in memory.",
+    ),
     "mm-cse": Recipe(
         name="mm-cse",
         features=FeatureOptions(audio="clap", visual="clip"),

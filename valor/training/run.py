@@ -29,6 +29,7 @@ from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
 from .checkpoint import CheckpointCard, git_revision, read_checkpoint
+from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import DEVICES
 from .predict import predict_split
@@ -55,6 +56,8 @@ class RunSets:
     """Where it came from."""
     test: tuple[Split, ClipSet] | None = None
     """What the finished parser is scored on, where that was asked for and is there."""
+    labels: Path | None = None
+    """The folder of the pseudo labels that were read."""
     zero_shot: Mapping[str, int] = field(default_factory=dict)
     """The class the teachers hold most likely in test clips, where there is evidence of them."""
 
@@ -137,7 +140,7 @@ def read_run_sets(
     used = (*splits.values(), *(tested[:1] if tested else ()))
     zero_shot = zero_shot_classes(data, tested[0]) if tested and tested[0].metrics else {}
     provenance = of_run(recipe.features, data, used, labels, store)
-    return RunSets(train=train, val=val, test=tested, provenance=provenance, zero_shot=zero_shot)
+    return RunSets(train=train, val=val, test=tested, provenance=provenance, labels=labels, zero_shot=zero_shot)
 
 
 def labels_of(recipe: Recipe, data: Path, labels: Path | None = None) -> Path | None:
@@ -182,7 +185,12 @@ def train_on(
         recipe={
             **recipe_to_json(recipe),
             "methods": methods.to_json(),
-            "run": {"runtime": facts, "sources": sets.provenance.sources, **described_own()},
+            "run": {
+                "runtime": facts,
+                "sources": sets.provenance.sources,
+                **facts_of(recipe, methods, sets.labels).to_json(),
+                **described_own(),
+            },
         },
         progress=progress,
         on_epoch=on_epoch,

@@ -18,6 +18,10 @@ PREDICTIONS, SCORES = "predictions.npz", "scores.json"
 ON_TEST_SCORES = "chosen-on-test.json"
 """Scores of the epoch that is best on the test split itself, where every epoch was scored on it."""
 
+TUNED_SCORES, HALF_SCORES = "tuned.json", "at-half.json"
+"""Scores of the same predictions by gates and cuts of every class, tuned on val; and, where the run decides otherwise,
+with both thresholds 0.5."""
+
 ON_TEST = "test accuracy"
 """How score files and published rows say that their epoch was chosen so."""
 

@@ -3,6 +3,8 @@
     RUN/                a single seed: the run folder itself, with predictions.npz and scores.json of the test split
     RUN/seed-<seed>/    several seeds: a run folder each
     RUN/scores.json     several seeds: mean and sample standard deviation, as `valor table RUN` shows them
+    tuned.json          beside predictions.npz: the same predictions by gates and cuts of every class that are best on
+                        val; at-half.json with both thresholds 0.5, where the method decides otherwise
 
 The test split has no part in training or selection: the kept epoch is chosen on val, then test is scored once. With
 fit.also_on_test every epoch is scored on it as well, and a run folder has chosen-on-test.json, the scores of the epoch
@@ -11,7 +13,7 @@ that is best there: never those of a run, and marked wherever they are shown.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
 from statistics import fmean, stdev
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from valor.data.predictions import score_predictions, write_predictions
 from valor.data.score_file import write_scores_json
+from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import to_png
 from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
@@ -26,6 +29,8 @@ from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import loads
 
 from .checkpoint import read_checkpoint
+from .decisions import score_otherwise, tuned_for
+from .facts import facts_of
 from .log import figure_title, read_training_log, tracking, write_training_picture
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import OWN_FIGURE, TrainOptions
@@ -55,6 +60,8 @@ class SeedResult:
     """Test scores of the kept epoch; None where the test split was not scored."""
     report: Mapping[str, Any] | None
     """What scores.json holds; None where the test split was not scored."""
+    decisions: Mapping[str, TenScores] = field(default_factory=dict)
+    """Test scores by the other decisions, by the name of their file, see the top of this file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +184,9 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
             own=own,
         )
         trained = fit.resumed_from < recipe.fit.epochs
-        report = _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else None
+        report, decisions = (
+            _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else (None, {})
+        )
         if report is not None and recipe.fit.also_on_test and (found := best_on_test(folder, recipe, report)):
             write_scores_json(folder / ON_TEST_SCORES, found)
         if report is None and not trained:
@@ -196,13 +205,14 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
         val=TenScores.from_dict(levels | {"clips": len(sets.val), "figures": figures}),
         test=None if report is None else TenScores.from_dict(report),
         report=report,
+        decisions={name: TenScores.from_dict(of) for name, of in decisions.items()},
     )
 
 
 def _score_test(
     recipe: Recipe, sets: RunSets, folder: Path, device: str, own: OwnParts, *, write: bool
-) -> dict[str, Any]:
-    """Predict and score the test split with the kept weights.
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Predict and score the test split with the kept weights; score files, of other decisions by their names.
 
     Predictions and scores are written if `write` or where they are missing or damaged: a user may have scored a
     finished run by another rule, which a second start must not undo.
@@ -210,17 +220,27 @@ def _score_test(
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
     parser, _ = read_checkpoint(folder / BEST, own=own)
-    predictions = replace(predict_split(parser.to(pick_device(device)), clips), provenance=sets.provenance)
-    rule = Methods(recipe.methods, own.methods).decision(VALOR_RULE)
+    parser = parser.to(pick_device(device))
+    predictions = replace(predict_split(parser, clips), provenance=sets.provenance)
+    methods = Methods(recipe.methods, own.methods)
+    rule = methods.decision(VALOR_RULE)
     _, report = score_predictions(
         predictions, split, rule, allow_subset=recipe.features.missing == "drop", zero_shot=sets.zero_shot
     )
     report["selection"] = figure_title(recipe.fit.select_by)
+    report |= facts_of(recipe, methods, sets.labels).to_json()
     if write or damaged_predictions(folder):
         write_predictions(folder / PREDICTIONS, predictions)
     if write or damaged_scores(folder):
         write_scores_json(folder / SCORES, report)
-    return report
+
+    def tune() -> PostProcessing:
+        val = sets.val
+        assert val.truth is not None  # or no epoch could have been chosen
+        valid = None if val.valid is None else val.valid.cpu().numpy()
+        return tuned_for(predict_split(parser, val), val.truth.cpu().numpy(), rule, valid)
+
+    return report, score_otherwise(folder, split, predictions, rule, tune, report, write=write)
 
 
 def best_on_test(folder: Path, recipe: Recipe, report: Mapping[str, Any]) -> dict[str, Any] | None:

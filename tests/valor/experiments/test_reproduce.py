@@ -13,6 +13,7 @@ from valor.data.features.packed import read_packed, read_packed_card
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.eval.decide import PRESETS, is_complete
 from valor.eval.scores import FIGURES, LEVELS
 from valor.experiments.reproduce import (
     PUBLISHED_AS,
@@ -25,8 +26,10 @@ from valor.experiments.reproduce import (
 from valor.experiments.simulated import SimulationOptions, simulate
 from valor.label_harvest.store.manifest import media_id
 from valor.scoring.published import read_published
+from valor.training.methods.methods import METHODS, Methods
 from valor.training.recipes import RECIPES, override
 from valor.training.seeds import TrainOptions
+from valor.training.train import VALOR_RULE
 
 NAMES = class_names(LLP_CLASSES)
 SMALL = ("parser.hidden_width=16", "parser.feedforward_width=16", "fit.epochs=2", "fit.warmup_epochs=1")
@@ -57,16 +60,65 @@ def reproduced(data, tmp_path_factory):
 
 
 def test_every_row_has_a_recipe_and_published_figures():
-    for row in PUBLISHED_AS:
-        assert None not in published_row_of(row).figures
-    assert set(PUBLISHED_AS) - {"han"} <= set(RECIPES)
-    with pytest.raises(ValueError, match="one of valor, valor\\+, valor\\+\\+, han, ave-weak, .*, got 'uwav'"):
-        published_row_of("uwav")
+    for row, method in PUBLISHED_AS.items():
+        entry = published_row_of(row)
+        assert (entry is None) == (method is None) and (entry is None or entry.figures[3] is not None)
+    assert set(PUBLISHED_AS) <= set(RECIPES)
+    named = {method.published for method in METHODS.values()} - {None, "VPLAN"}
+    assert named <= set(PUBLISHED_AS.values()), "every method with a row of its own can be reproduced"
+    with pytest.raises(ValueError, match="one of valor, valor\\+, valor\\+\\+, han, jomold, .*, got 'vplan'"):
+        published_row_of("vplan")
+
+
+def test_a_method_decides_as_its_published_rule_says():
+    for row, method in PUBLISHED_AS.items():
+        entry = published_row_of(row)
+        rule = Methods(RECIPES[row].methods).decision(VALOR_RULE)
+        if method and entry.post_processing and is_complete(PRESETS[entry.post_processing]):
+            assert rule == PRESETS[entry.post_processing], row
+    assert Methods(RECIPES["cmpae"].methods).decision(VALOR_RULE).segment_threshold == 0.25
+
+
+def test_the_rows_are_listed_with_what_they_rest_on():
+    done = typed("reproduce", "--list")
+    assert done.code == 0
+    lines = {line.split()[0]: " ".join(line.split()) for line in done.out.splitlines() if line}
+    assert set(PUBLISHED_AS) <= set(lines)
+    assert "UWAV 65.9 60.9 vggish res152 r2plus1d its code events of UnAV-100 epoch, label cuts" in lines["uwav"]
+    assert "clap clip r2plus1d, unfolded" in lines["nrep"] and lines["mug"].startswith("mug – – –")
+
+
+@pytest.mark.parametrize("row", ["nrep", "leap"])
+def test_a_row_of_another_method_runs_end_to_end_on_simulated_features(row, tmp_path):
+    small = ["parser.hidden_width=16", "parser.feedforward_width=16", "fit.epochs=2", "fit.warmup_epochs=0"]
+    small += {"leap": ["parser.num_heads=2"], "nrep": ["methods.nrep.audio_epochs=1"]}[row]
+    sets = [part for change in small for part in ("--set", change)]
+    line = ("reproduce", row, "--data", tmp_path, "--out", tmp_path / "run", "--simulated", "--clips", "16")
+    done = typed(*line, "--seeds", "1", "--quiet", "--device", "cpu", *sets)
+    assert done.code == 0, done.err
+    assert f"SIMULATED {row}, seed" in done.out and "tuned on val" in done.out and "would mean nothing" in done.out
+    data = tmp_path / "run" / "SIMULATED-16-clips"
+    assert (data / FEATURE_FILES["clap"].folder).is_dir() == (row == "nrep"), "whole maps, and nothing else, as files"
+    table = json.loads((tmp_path / "run" / "SIMULATED-reproduction.json").read_text(encoding="utf-8"))
+    assert [item["group"] for item in table["rows"]] == ["run"] * (3 if row == "nrep" else 2)
+
+
+def test_what_a_row_needs_beside_features_is_asked_for_before_anything_is_trained(tmp_path):
+    kinds = ("vggish", "res152", "r2plus1d")
+    made = simulate(tmp_path, kinds, SimulationOptions(clips=16), tmp_path, progress=False)
+    with pytest.raises(ValueError, match=r"methods\.leap\.vectors must name a \.npy file of 25 label vectors of 300"):
+        prepare(made, RECIPES["leap"], progress=False)
+    with pytest.raises(FileNotFoundError, match=r"res152 +train +8 +8"):
+        prepare(made, RECIPES["cmpae"], progress=False)  # what is packed is folded
+    with pytest.raises(FileNotFoundError, match=r"evidence +test .*\n(.|\n)*evidence: `valor harvest .*train.csv"):
+        prepare(made, RECIPES["uwav++"], progress=False)
 
 
 def test_the_published_seed_and_the_mean_stand_beside_the_published_figures(reproduced):
     out, found = reproduced
-    first, mean, paper = found.table.rows
+    first, mean, *tuned, paper = found.table.rows
+    assert [row.name for row in tuned] == ["valor, seed 1000, tuned", "valor, tuned"]
+    assert (first.tuned, tuned[0].tuned) == (("epoch", "label cuts ?"), ("epoch", "label cuts ?", "gates", "cuts"))
     assert [result.seed for result in found.results] == [1000, 1001]
     assert (first.name, first.seeds, mean.name, mean.seeds) == ("valor, seed 1000", 1, "valor", 2)
     assert paper.figures == published_row_of("valor", read_published()).figures
@@ -92,7 +144,8 @@ def test_a_second_call_trains_nothing_and_finds_the_same(reproduced, data):
 
 def test_one_seed_can_be_followed_by_more(data, tmp_path):
     one = reproduce("valor", RECIPE, data, tmp_path, TrainOptions(seeds=1, device="cpu", picture=False, progress=False))
-    assert [row.name for row in one.table.rows] == ["valor, seed 1000", "VALOR (NeurIPS 2023)"]
+    names = [row.name for row in one.table.rows]
+    assert names == ["valor, seed 1000", "valor, seed 1000, tuned", "VALOR (NeurIPS 2023)"]
     written = (tmp_path / "seed-1000" / "best.safetensors").stat().st_mtime_ns
     reproduce("valor", RECIPE, data, tmp_path, TWO_SEEDS)
     assert (tmp_path / "seed-1000" / "best.safetensors").stat().st_mtime_ns == written
@@ -178,7 +231,8 @@ def test_a_simulated_folder_is_known_for_what_it_is(tmp_path):
     made = simulate(tmp_path, ("vggish", "res152", "r2plus1d"), SimulationOptions(clips=40), tmp_path, progress=False)
     options = TrainOptions(device="cpu", picture=False, progress=False)
     found = reproduce("valor", RECIPE, made, tmp_path / "run", options)
-    assert found.provenance.simulated and [row.name for row in found.table.rows] == ["SIMULATED valor, seed 1000"]
+    names = [row.name for row in found.table.rows]
+    assert found.provenance.simulated and names == ["SIMULATED valor, seed 1000", "SIMULATED valor, seed 1000, tuned"]
 
 
 def test_what_is_missing_is_listed_per_split_with_what_gets_it(tmp_path):

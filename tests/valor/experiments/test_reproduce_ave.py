@@ -49,11 +49,13 @@ def test_both_choices_of_the_epoch_stand_above_all_published_rows_with_their_sou
     options = TrainOptions(seeds=2, device="cpu", picture=False, progress=False)
     found = reproduce("ave-valor", small("ave-valor"), data, tmp_path, options, changes=SMALL)
     names = [row.name for row in found.table.rows]
-    assert names[:4] == [
+    assert names[:6] == [
         "ave-valor, seed 87",
         "ave-valor, seed 87, epoch chosen on test",
+        "ave-valor, seed 87, tuned",
         "ave-valor",
         "ave-valor, epoch chosen on test",
+        "ave-valor, tuned",
     ]
     assert found.table.baseline.name == "VALOR (NeurIPS 2023)"
     held = {row.name: row for row in found.table.rows}

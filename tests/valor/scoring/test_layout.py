@@ -126,11 +126,17 @@ def line_of(text, name):
 
 def test_text_marks_the_best_the_impossible_and_the_remembered(comparison):
     text = to_text(comparison)
-    assert re.findall(r"\d+\.\d(?: ± \d\.\d)?\*?", line_of(text, "mine_1"))[:2] == ["71.0 ± 1.4*", "72.0 ± 1.4"]
-    assert re.search(r"^MA \(CVPR 2021\) +60\.3 +60\.0 +55\.1 +58\.9! +57\.9 +not stated$", text, re.MULTILINE)
-    assert line_of(text, "VALOR+ (NeurIPS 2023) ?").endswith("han")
+    assert re.findall(r"\d+\.\d(?: ± \d\.\d)?~?", line_of(text, "mine_1"))[:2] == ["71.0 ± 1.4~", "72.0 ± 1.4"]
+    assert re.search(
+        r"^MA \(CVPR 2021\) +60\.3 +60\.0 +55\.1 +58\.9! +57\.9 +not stated +not stated +not stated$",
+        text,
+        re.MULTILINE,
+    )
+    assert re.search(r"han +none +epoch, label cuts \?$", line_of(text, "VALOR+ (NeurIPS 2023) ?"))
+    assert line_of(text, "UWAV (CVPR 2025)").endswith("uwav        events of UnAV-100               epoch, label cuts")
+    assert line_of(text, "nothing predicted").split()[-2:] == ["–", "–"]
     assert "\npublished, CLIP + CLAP\nVALOR++" in text and "\nno parser at all\nnothing predicted" in text
-    for note in ("* best of its column", "! Type@AV as printed", "? from memory", "rule nrep: segments >= 0.25"):
+    for note in ("~ best of its column", "! Type@AV as printed", "? from memory", "rule nrep: segments >= 0.25"):
         assert note in text
     assert "Segment level, minus HAN (ECCV 2020)" in text
 
@@ -159,8 +165,10 @@ def test_a_comparison_without_baseline_or_published_rows_is_plain(tmp_path):
 def test_markdown_is_one_table_with_the_best_in_bold(comparison):
     text = to_markdown(comparison)
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {14}
-    assert line_of(text, "| mine_1 (2 seeds)").startswith("| mine_1 (2 seeds) | **71.0 ± 1.4** (+10.9) | 72.0 ± 1.4 (+")
+    assert {line.count("|") for line in table} == {16}
+    assert line_of(text, "| mine_1 (2 seeds)").startswith(
+        "| mine_1 (2 seeds) | **71.0 ± 1.4**~ (+10.9) | 72.0 ± 1.4 (+"
+    )
     assert "58.9!" in line_of(text, "| MA") and "UWAV T1; NREPimg" in line_of(text, "| MA")
     assert "none seen (recalled)" in line_of(text, "| VALOR+ ")
     assert "\n- rule jomold: segments >= 0.5, gate modality >= 0.5" in text
@@ -169,9 +177,9 @@ def test_markdown_is_one_table_with_the_best_in_bold(comparison):
 def test_latex_balances_and_escapes(comparison):
     text = to_latex(comparison)
     rows = [line for line in text.splitlines() if line.endswith(r"\\") and "multicolumn" not in line]
-    assert {line.count("&") for line in rows} == {11}
+    assert {line.count("&") for line in rows} == {13}
     assert text.count("{") == text.count("}")
-    assert r"mine\_1 (2 seeds) & \textbf{71.0\,$\pm$\,1.4} (+10.9)" in text
+    assert r"mine\_1 (2 seeds) & \textbf{71.0\,$\pm$\,1.4}\textasciitilde{} (+10.9)" in text
     assert text.startswith("% ") and text.endswith(r"\end{tabular}")
 
 
@@ -183,6 +191,9 @@ def test_csv_holds_unrounded_figures_and_what_is_known(comparison):
     assert rows["AV2A (CVPR 2025)"]["segment.audio"] == ""
     assert rows["VALOR+ (NeurIPS 2023)"]["confidence"] == "recalled"
     assert rows["HAN (ECCV 2020)"]["truth_sha256"] == KNOWN.truths["v2020"]
+    told = [rows[name]["extra_data"] for name in ("HAN (ECCV 2020)", "UWAV (CVPR 2025)", "MA (CVPR 2021)")]
+    assert told == ["none", "events of UnAV-100", ""]
+    assert rows["NREP (TNNLS)"]["tuned"] == "epoch; cuts; label cuts ?"
 
 
 def test_json_reads_back(comparison):
@@ -193,6 +204,8 @@ def test_json_reads_back(comparison):
     assert rows["VALOR (NeurIPS 2023)"]["segment"]["type_av"] == 62.0
     assert rows["VALOR (NeurIPS 2023)"]["delta"]["segment"]["type_av"] == pytest.approx(8.0)
     assert rows["PPL (CVPR 2024)"]["impossible"] == ["event.type_av"]
+    assert rows["UWAV (CVPR 2025)"]["tuned"] == ["epoch", "label cuts"] and rows["mine_1"]["tuned"] is None
+    assert rows["JoMoLD (ECCV 2022)"]["extra_data"] == [] and rows["PPL (CVPR 2024)"]["extra_data"] is None
 
 
 def test_every_format_has_a_layout_table_layout():

@@ -17,7 +17,7 @@ from valor.data.tables import read_split
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS
-from valor.scoring.compare import read_run
+from valor.scoring.compare import compare, read_run
 from valor.training.checkpoint import read_checkpoint
 from valor.training.recipes import override
 from valor.training.seeds import TrainOptions, summary, train_seeds
@@ -25,7 +25,7 @@ from valor.training.seeds import TrainOptions, summary, train_seeds
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 RECIPE = override(FROM_STORE, ["fit.seed=4"])
-AFTERWARDS = ["recipe.json", "scores.json", "training.png"]
+AFTERWARDS = ["recipe.json", "scores.json", "training.png", "tuned.json"]
 QUIET = {"progress": False, "picture": False}
 
 
@@ -57,6 +57,34 @@ def test_several_seeds_have_a_run_folder_each_with_test_scores_and_a_picture(two
         assert names == ["best.safetensors", "last.safetensors", "log.jsonl", "predictions.npz", *AFTERWARDS]
 
 
+def test_the_other_decision_is_of_the_same_predictions_and_tuned_on_val(two, data):
+    out, results = two
+    split = read_split(data, "test", NAMES)
+    for result in results:
+        tuned = scores_of(result.folder / "tuned.json")
+        rule = PostProcessing.from_dict(tuned["post_processing"])
+        predictions = read_predictions(result.folder / "predictions.npz")
+        assert tuned["segment"] == score_predictions(predictions, split, rule)[1]["segment"]
+        assert tuned["tuned"] == ["epoch", "label cuts ?", "gates", "cuts"]
+        assert result.decisions["tuned.json"].to_dict()["segment"] == tuned["segment"]
+        assert not (result.folder / "at-half.json").exists(), "0.5 is what this method decides by"
+    table = compare([out], decisions=True)
+    assert [row.name for row in table.rows] == ["toy", "toy, tuned"]
+    assert [row.rule for row in table.rows] == ["han", "tuned on val"]
+    assert table.is_mixed(0) and any("tuned on val: gates and cuts" in note for note in table.notes)
+
+
+def test_a_lost_or_damaged_decision_is_made_again(two, data, tmp_path):
+    out = tmp_path / "toy"
+    shutil.copytree(two[0], out)
+    before = (out / "seed-4/tuned.json").read_bytes()
+    (out / "seed-4/tuned.json").unlink()
+    (out / "seed-5/tuned.json").write_text("{", encoding="utf-8")
+    list(train_seeds(RECIPE, data, out, TrainOptions(seeds=2, progress=False, picture=False)))
+    assert (out / "seed-4/tuned.json").read_bytes() == before
+    assert scores_of(out / "seed-5/tuned.json") == scores_of(two[0] / "seed-5/tuned.json")
+
+
 def test_seeds_of_an_earlier_call_are_not_drawn(two, data, tmp_path, monkeypatch):
     out, drawn = tmp_path / "toy", []
     shutil.copytree(two[0], out)
@@ -81,7 +109,8 @@ def test_the_test_split_is_scored_with_the_kept_weights(two, data):
     for result in results:
         predictions = read_predictions(result.folder / "predictions.npz")
         assert predictions.clip_ids == SPLITS["test"]
-        report = score_predictions(predictions, split)[1] | {"selection": "segment Type@AV"}
+        facts = {"extra_data": [], "tuned": ["epoch", "label cuts ?"]}
+        report = score_predictions(predictions, split)[1] | {"selection": "segment Type@AV"} | facts
         assert scores_of(result.folder / "scores.json") == result.report == report
         assert result.test.to_dict() == {key: report[key] for key in (*LEVELS, "clips")}
         kept = [json.loads(line) for line in (result.folder / "log.jsonl").read_text().splitlines()]

@@ -70,6 +70,7 @@ class Cmpae(Method[CmpaeOptions]):
 
     Options = CmpaeOptions
     excludes = ("uwav", "jomold", "vplan", "supervised", "avel", "nrep", "mug")
+    tuned = ("cuts ?",)  # of segments, low ones; how they were chosen is not in its code
     published = "CMPAE"
 
     def __init__(self, options: CmpaeOptions) -> None:

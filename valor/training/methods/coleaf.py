@@ -68,6 +68,7 @@ class Coleaf(Method[ColeafOptions]):
 
     Options = ColeafOptions
     excludes = ("uwav", "jomold", "vplan", "supervised", "avel", "nrep", "cmpae", "mug", "mm-cse", "leap")
+    tuned = ("cuts ?", "gates ?")
     published = "CoLeaF"
 
     def __init__(self, options: ColeafOptions) -> None:

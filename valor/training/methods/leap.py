@@ -56,6 +56,7 @@ class Leap(Method[LeapOptions]):
 
     Options = LeapOptions
     excludes = ("uwav", "jomold", "vplan", "avel", "nrep", "cmpae", "mug", "mm-cse")
+    extra_data = ("label vectors",)
     published = "LEAP, MM-Pyramid encoder"
 
     def check(self, plan: Plan) -> None:

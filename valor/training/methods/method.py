@@ -146,6 +146,10 @@ class Method(Generic[Opt]):
     """Methods it cannot be together with."""
     brings_labels: ClassVar[bool] = False
     """Whether it has labels of its own (`clips`) in the place of pseudo labels, which then are not read."""
+    extra_data: ClassVar[tuple[str, ...]] = ()
+    """What it learns from beside clips and tags of train and frozen published networks, see `valor.training.facts`."""
+    tuned: ClassVar[tuple[str, ...]] = ()
+    """What of it was chosen on the truth of val, beside the epoch and the thresholds of labels."""
     published: ClassVar[str | None] = None
     """Its row of published scores, by the name of the method in published_scores.json."""
 

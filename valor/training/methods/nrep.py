@@ -73,6 +73,7 @@ class Nrep(Method[NrepOptions]):
 
     Options = NrepOptions
     excludes = ("uwav", "jomold", "vplan", "average", "supervised", "avel", "mug")
+    tuned = ("cuts",)
     published = "NREP"
 
     def __init__(self, options: NrepOptions) -> None:

@@ -19,6 +19,7 @@ class Supervised(Method[NoOptions]):
     """The truth in place of pseudo labels."""
 
     brings_labels = True
+    extra_data = ("labels of every second",)
 
     def check(self, plan: Plan) -> None:
         """Refuse a training that has no use for labels of segments."""

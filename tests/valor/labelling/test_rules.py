@@ -1,0 +1,87 @@
+"""Rules of other papers on a store: the same as on the texts themselves, among the tags alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy_store import write_toy_store
+from tests.helpers.typed import typed
+from valor.label_harvest.competition import competition, unit
+from valor.label_harvest.store.shards import ShardRow
+from valor.label_harvest.store.store import EvidenceStore
+from valor.labelling.options import LABEL_RULES, LabelOptions
+from valor.labelling.rules import RULES, facts_of_rule, label_by_rule, texts_from
+
+CLIPS, CLASSES, WIDTH = 12, 6, 16
+
+
+@pytest.fixture
+def evidence():
+    """A store of made-up embeddings and its true texts."""
+    rng = np.random.default_rng(0)
+    arrays, texts = {}, {}
+    for role in ("audio", "visual"):
+        texts[role] = unit(rng.standard_normal((CLASSES, WIDTH)))
+        shown = rng.integers(0, CLASSES, (CLIPS, 10))
+        rows = rng.standard_normal((CLIPS, 10, WIDTH)) / 2 + 2 * texts[role][shown]
+        arrays[f"{role}.embedding"] = rows.astype(np.float32)
+        arrays[f"{role}.similarity"] = (unit(rows) @ texts[role].T).astype(np.float32)
+    tags = rng.random((CLIPS, CLASSES)) < 0.5
+    teachers = {role: {"teacher": f"t-{role}", "logit_scale": 1.0, "logit_bias": 0.0} for role in ("audio", "visual")}
+    manifest = {"fingerprint": "f", "teachers": teachers}
+    names = tuple(f"clip{n}" for n in range(CLIPS))
+    classes = tuple(f"class{n}" for n in range(CLASSES))
+    blank = ("",) * CLIPS
+    return EvidenceStore(names, classes, tags, ("ok",) * CLIPS, blank, arrays, manifest), texts
+
+
+def test_the_texts_follow_from_embeddings_and_similarities(evidence):
+    store, texts = evidence
+    for role, true in texts.items():
+        rows, cosines = store.arrays[f"{role}.embedding"], store.arrays[f"{role}.similarity"]
+        found = texts_from(rows.reshape(-1, WIDTH), cosines.reshape(-1, CLASSES))
+        np.testing.assert_allclose(found, true, atol=1e-4)
+    with pytest.raises(ValueError, match="all 16 directions of an embedding, and 10 seconds are in 10"):
+        texts_from(rows[0], cosines[0])
+
+
+def test_competition_is_that_of_the_true_texts_among_the_tags(evidence):
+    store, texts = evidence
+    labels, left_out = label_by_rule(store, "competition")
+    rows = tuple(store.arrays[f"{role}.embedding"] for role in ("audio", "visual"))
+    decided = competition(rows, (texts["audio"], texts["visual"]))[1]
+    expected = np.stack([of.marked for of in decided], axis=2) & store.weak_labels[:, None, None]
+    assert (labels.labels == expected).mean() > 0.995 and expected.any() and not left_out
+
+
+def test_av2a_labels_tagged_classes_alone_and_leaves_incomplete_clips_out(evidence):
+    store, _ = evidence
+    store.arrays["audio.similarity"][3, 4] = np.nan
+    labels, left_out = label_by_rule(store, "av2a")
+    assert labels.labels.any() and list(left_out) == ["clip3"] and len(labels.clip_ids) == CLIPS - 1
+    kept = [n for n in range(CLIPS) if n != 3]
+    assert not (labels.labels & ~store.weak_labels[kept][:, None, None]).any()
+    told = facts_of_rule(store.manifest, "av2a", left_out)
+    assert told["tuned"] == ["settings of labels"] and told["rule"]["threshold"] == 0.75
+    del store.arrays["visual.embedding"]
+    with pytest.raises(ValueError, match=r"the rule av2a needs the arrays visual\.embedding, which the store has not"):
+        label_by_rule(store, "av2a")
+
+
+def test_every_rule_has_a_name_and_what_is_of_thresholds_is_refused(tmp_path):
+    assert LABEL_RULES == ("thresholds", *RULES)
+    for option in ({"temperature": 2.0}, {"thresholds": tmp_path}, {"disagreements": True}):
+        with pytest.raises(ValueError, match=f"`{next(iter(option))}` is for labels by thresholds, and rule=av2a"):
+            LabelOptions(rule="av2a", **option)
+    done = typed("labels", tmp_path, "--out", tmp_path / "out", "--rule", "nonsense")
+    assert done.code == 2 and "--rule" in done.err
+
+
+def test_a_store_is_labelled_from_the_command_line(tmp_path):
+    rows = [ShardRow(clip, "ok", "", ("Dog",)) for clip in ("a", "b", "c")]
+    write_toy_store(tmp_path / "store", {0: rows})
+    done = typed("labels", tmp_path / "store", "--out", tmp_path / "labels", "--rule", "av2a")
+    assert done.code in (0, 3), done.err
+    told = json.loads((tmp_path / "labels" / "labels.json").read_text(encoding="utf-8"))
+    assert told["rule"]["name"] == "av2a" and told["extra_data"] == [] and "thresholds" not in told
