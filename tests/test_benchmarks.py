@@ -19,6 +19,7 @@ from benchmarks import (
     lengths,
     media_kinds,
     memory,
+    methods,
     scores,
     step,
     teachers,
@@ -53,6 +54,17 @@ def test_step(monkeypatch, capsys):
     said = say(monkeypatch, capsys, step, "--steps", 1, "--threads", 1)
     steps = {line.split()[0] for line in said.splitlines() if line.endswith("x") or "x  " in line}
     assert "GFLOP/s" in said and steps >= {"valor++", "uavm", "sft"}
+
+
+def test_methods(monkeypatch, capsys):
+    monkeypatch.setattr(methods, "BATCH", 2)
+    said = say(monkeypatch, capsys, methods, "--steps", 1, "--threads", 1, "--only", "jomold")
+    assert "ratio" in said and any(line.startswith("jomold ") and "x" in line for line in said.splitlines())
+
+
+def test_every_method_with_a_recipe_of_its_own_has_a_public_step():
+    assert set(methods.PUBLIC) == {"jomold", "cmpae", "coleaf", "nrep", "uwav", "leap", "mm-cse"}
+    assert set(methods.PUBLIC) <= set(methods.RECIPES)
 
 
 def test_scores(monkeypatch, capsys, tmp_path):
