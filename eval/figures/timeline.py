@@ -125,6 +125,8 @@ class DrawnParse:
     segment_seconds: float = 1.0
     start: float = 0.0
     """What the clock says at the first segment, in seconds."""
+    cuts: tuple[float, ...] = ()
+    """Where the film is cut, in seconds from its first segment."""
     frames: npt.NDArray[np.uint8] | None = None
     """uint8 [K, H, W, 3] evenly spaced over the media."""
     spectrogram: npt.NDArray[np.float32] | None = None
@@ -270,6 +272,9 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     axes.set_ylim(num_rows, 0)
     for row, class_index in enumerate(shown):
         _draw_class(axes, row, parse, class_index, colours)
+    for cut in parse.cuts:
+        for drawn in (*above, axes):
+            drawn.axvline(cut, **_CUT, color=colours.ink)
     absent = [bool(np.isnan(parse.probs[:, modality]).all()) for modality in range(len(MODALITIES))]
     for modality in np.flatnonzero(absent) if shown else ():
         for row in range(num_rows):
@@ -284,7 +289,7 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     if not shown:
         said = [word for word, missing in zip(ABSENT, absent, strict=True) if missing]
         _say_instead(axes, ", ".join(["no event", *said]), colours)
-    add_legend(figure, _parse_legend(colours, left_out), title, colours)
+    add_legend(figure, _parse_legend(colours, left_out, has_cuts=bool(parse.cuts)), title, colours)
     settle(figure)
     return figure
 
@@ -324,7 +329,12 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
     axes.set_aspect("auto")
 
 
-def _parse_legend(colours: Theme, left_out: int) -> "list[Artist]":
+_CUT: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (3, 2)), "alpha": 0.6, "zorder": 4}
+"""How a cut is drawn."""
+
+
+def _parse_legend(colours: Theme, left_out: int, *, has_cuts: bool) -> "list[Artist]":
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     audible, visible = (colours.systems[ink] for ink in PARSE_INKS)
@@ -334,6 +344,8 @@ def _parse_legend(colours: Theme, left_out: int) -> "list[Artist]":
         Patch(facecolor=colours.ink, label="audible and visible"),
         Patch(facecolor=audible, alpha=FAINT / 2, label="somewhat probable, no event"),
     ]
+    if has_cuts:
+        entries.append(Line2D([], [], **_CUT, color=colours.ink, label="cut"))
     if left_out:
         entries.append(Patch(alpha=0, label=f"{left_out} more classes are not drawn"))
     return entries

@@ -7,6 +7,8 @@ Conventions
   less than a tenth of a segment does not count.
 * Windows of T segments begin every `hop` segments; the last one ends with the last segment. Shorter media are one
   window, whose rest is padding: the last frame repeated, silence, and `valid` False.
+* Where cuts are given (cuts.py), every shot is a film of its own to these rules: windows begin at cuts and hold nothing
+  of what lies behind the next one.
 * A window is read as `read_clip` reads a file cut there: T frames at the slots of the published rule, the waveform from
   its first sample on. Media of the length of the grid are one window, equal to what `read_clip` gives to the bit.
 * A stream is present in the segments of which it covers at least a tenth; one that begins within the tolerance of the
@@ -22,6 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .clip import ClipMedia, EndsError, Grid, MediaError, frame_indices
+from .cuts import Shot
 from .frames import slot_image
 from .holes import Span, left_of
 from .resample import sound_at
@@ -79,8 +82,44 @@ def window_starts(segments: int, window: int, hop: int) -> tuple[int, ...]:
     return (*range(0, last, hop), last)
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """What a window holds of a media file: segments from `start` up to, not including, `stop`."""
+
+    start: int
+    stop: int
+    shot: Span = (-math.inf, math.inf)
+    """Seconds between which its pictures are taken, those of the shot it lies in."""
+
+
+def stretches(segments: int, grid: Grid, hop: int, shots: Sequence[Shot] = ()) -> tuple[Stretch, ...]:
+    """The windows over a media file of so many segments, shot by shot; without shots it is one.
+
+    Raises:
+        ValueError: The hop leaves gaps or does not move.
+
+    >>> [(window.start, window.stop) for window in stretches(23, Grid(), 5)]
+    [(0, 10), (5, 15), (10, 20), (13, 23)]
+    >>> shots = [Shot(0, 4, (0.0, 3.9)), Shot(4, 16, (4.1, 16.0))]
+    >>> [(window.start, window.stop) for window in stretches(16, Grid(), 5, shots)]
+    [(0, 4), (4, 14), (6, 16)]
+    """
+    window = grid.num_segments
+    return tuple(
+        Stretch(shot.start + first, min(shot.start + first + window, shot.stop), shot.seconds)
+        for shot in shots or [Shot(0, segments)]
+        for first in window_starts(shot.stop - shot.start, window, hop)
+    )
+
+
 def read_windows(
-    survey: MediaSurvey, grid: Grid, *, hop: int, slots: bool = False, reader: MediaReader | None = None
+    survey: MediaSurvey,
+    grid: Grid,
+    *,
+    hop: int,
+    shots: Sequence[Shot] = (),
+    slots: bool = False,
+    reader: MediaReader | None = None,
 ) -> Iterator[Window]:
     """Read a media file window by window, decoding each stream once.
 
@@ -88,6 +127,7 @@ def read_windows(
         survey: Of the file, from `survey_media`.
         grid: T segments of a window, and the rates.
         hop: Segments from one window to the next, at most T.
+        shots: Of the whole file, from `cuts.shots_of`; without any it is taken for one.
         slots: Whether the frames of all slots are wanted, beside one per segment.
         reader: Who decodes, the one that made the survey; None for this process.
 
@@ -97,23 +137,23 @@ def read_windows(
     """
     reader = reader or DirectReader()
     segments = segments_of(survey, grid)
-    starts = window_starts(segments, grid.num_segments, hop)
+    windows = stretches(segments, grid, hop, shots)
     lead = survey.lead  # what is heard at the end of a stretch is as much late
     ends = tuple(None if end is None else end - lead for end in (survey.audio_seconds, survey.video_seconds))
     holes = tuple(tuple((start - lead, end) for start, end in of) for of in (survey.audio_holes, survey.video_holes))
     streams = ((survey.audio_start, ends[0], holes[0]), (survey.video_start, ends[1], holes[1]))
     present = np.stack([_covered(start, end, holes, segments, grid) for start, end, holes in streams], axis=1)
     found = _Found(present, grid)
-    pictures = _picture_windows(reader, survey, grid, starts, found, slots=slots)
-    waveforms = _sound_windows(reader, survey, grid, starts, found)
-    for start, picture, waveform in zip(starts, pictures, waveforms, strict=True):
-        here = present[start : start + grid.num_segments].copy()
+    pictures = _picture_windows(reader, survey, grid, windows, found, slots=slots)
+    waveforms = _sound_windows(reader, survey, grid, windows, found)
+    for window, picture, waveform in zip(windows, pictures, waveforms, strict=True):
+        here = present[window.start : window.stop].copy()
         padding = grid.num_segments - len(here)
         clip = ClipMedia(picture[0], waveform, grid, slots=picture[1])
         valid = np.arange(grid.num_segments) < len(here)
-        if start == starts[-1]:
+        if window is windows[-1]:
             found.notes += lost_notes(reader.lost)
-        yield Window(start, clip, np.pad(here, ((0, padding), (0, 0))), valid, found.said())
+        yield Window(window.start, clip, np.pad(here, ((0, padding), (0, 0))), valid, found.said())
 
 
 def lost_notes(lost: Lost) -> list[str]:
@@ -147,9 +187,9 @@ class _Found:
         self.present[1:, modality] &= (end - starts >= LEAST_SHARE * self.grid.segment_seconds)[1:]
         self.notes.append(note)
 
-    def has(self, modality: int, start: int) -> bool:
-        """Whether there is anything of a stream in the window that begins with this segment."""
-        return bool(self.present[start : start + self.grid.num_segments, modality].any())
+    def has(self, modality: int, window: Stretch) -> bool:
+        """Whether there is anything of a stream in a window."""
+        return bool(self.present[window.start : window.stop, modality].any())
 
     def said(self) -> tuple[str, ...]:
         """What has been found since this was last asked."""
@@ -186,29 +226,24 @@ def _picture_windows(
     reader: MediaReader,
     survey: MediaSurvey,
     grid: Grid,
-    starts: tuple[int, ...],
+    windows: tuple[Stretch, ...],
     found: _Found,
     *,
     slots: bool,
 ) -> Iterator[_Pictures]:
     """Pictures of each window, None where no frame is present; holds the frames of two windows at most."""
-    length = min(len(found.present), grid.num_segments)
-    num_slots = _num_slots(survey, grid, len(found.present))
-    chosen = frame_indices(num_slots, length)
-    picks = np.arange(max(num_slots, grid.num_slots)) if slots else chosen
-    offsets = (picks + 0.5) / grid.frame_rate
-    if abs(survey.seconds - grid.seconds) > grid.tolerance_seconds:  # else equal to a clip to the bit
-        offsets += survey.lead
-    shown = [found.has(1, start) for start in starts]
-    times = [start * grid.segment_seconds + offsets for start, seen in zip(starts, shown, strict=True) if seen]
+    shown = [window for window in windows if found.has(1, window)]
+    segments = len(found.present)
+    times = [_picture_times(survey, grid, window, segments, slots=slots) for window in shown]
     cutoffs, place = np.unique(np.concatenate([np.zeros(0), *times]), return_inverse=True)
+    ends = np.cumsum([len(of) for of in times])[:-1]
+    rows = dict(zip(shown, (of.tolist() for of in np.split(place, ends)), strict=False))
     images: Iterator[np.ndarray] = iter(())
     if times:
         images = reader.frames(survey, cutoffs, grid)
     held, taken, last = dict[int, np.ndarray](), 0, np.zeros((0, 0, 3), np.uint8)
-    rows = iter(place.reshape(-1, len(picks)).tolist())
-    for start, seen in zip(starts, shown, strict=True):
-        row = next(rows) if seen and found.has(1, start) else None
+    for window in windows:
+        row = rows[window] if window in rows and found.has(1, window) else None
         if row is None:
             yield None, None
             continue
@@ -222,44 +257,62 @@ def _picture_windows(
         except EndsError as error:
             found.ends(1, error.end, f"its video is damaged from {error.end:.1f} s on, where it ends")
         lost = reader.lost.get("video")
-        if start == starts[0] and lost and lost.first <= survey.video_start:
+        if window is windows[0] and lost and lost.first <= survey.video_start:
             found.begins(1, lost.first + lost.opening)
-        if not found.has(1, start):
+        if not found.has(1, window):
             yield None, None
             continue
-        window = [held.get(index, last) for index in row]
-        frames = [window[index] for index in chosen] if slots else window
+        pictures = [held.get(index, last) for index in row]
+        length = window.stop - window.start
+        chosen = frame_indices(_num_slots(survey, grid, window, segments), length)
+        frames = [pictures[index] for index in chosen] if slots else pictures
         padded = np.stack(frames + frames[-1:] * (grid.num_segments - length))
-        yield padded, np.stack([slot_image(image) for image in window[: grid.num_slots]]) if slots else None
+        yield padded, np.stack([slot_image(image) for image in pictures[: grid.num_slots]]) if slots else None
 
 
-def _num_slots(survey: MediaSurvey, grid: Grid, segments: int) -> int:
-    """Frame slots of a window: those of the grid, or of a single window as many as its video lasts."""
+def _picture_times(survey: MediaSurvey, grid: Grid, window: Stretch, segments: int, *, slots: bool) -> np.ndarray:
+    """Ascending times in seconds at which the pictures of a window are shown: of its segments, or of all slots."""
+    num_slots = _num_slots(survey, grid, window, segments)
+    chosen = frame_indices(num_slots, window.stop - window.start)
+    picks = np.arange(max(num_slots, grid.num_slots)) if slots else chosen
+    times: np.ndarray = window.start * grid.segment_seconds + (picks + 0.5) / grid.frame_rate
+    if abs(survey.seconds - grid.seconds) > grid.tolerance_seconds:  # else equal to a clip to the bit
+        times = times + survey.lead
+    within: np.ndarray = np.clip(times, *window.shot)
+    return within
+
+
+def _num_slots(survey: MediaSurvey, grid: Grid, window: Stretch, segments: int) -> int:
+    """Frame slots of a window: those of its segments, or of a single window as many as its video lasts."""
+    length = window.stop - window.start
     seconds = survey.video_seconds or 0.0
-    wanted = min(segments, grid.num_segments) * grid.segment_seconds
-    if segments < grid.num_segments:  # the rest of a segment that does not count is in no other
+    wanted = length * grid.segment_seconds
+    if length < grid.num_segments:  # the rest of a segment that does not count is in no other
         seconds = min(seconds, wanted)
-    tolerance = grid.tolerance_seconds if segments >= grid.num_segments else grid.segment_seconds
-    if segments <= grid.num_segments and abs(seconds - wanted) <= tolerance:
+    tolerance = grid.tolerance_seconds if length >= grid.num_segments else grid.segment_seconds
+    if length == segments and abs(seconds - wanted) <= tolerance:
         return max(1, round(seconds * grid.frame_rate))
     return max(1, round(wanted * grid.frame_rate))
 
 
 def _sound_windows(
-    reader: MediaReader, survey: MediaSurvey, grid: Grid, starts: tuple[int, ...], found: _Found
+    reader: MediaReader, survey: MediaSurvey, grid: Grid, windows: tuple[Stretch, ...], found: _Found
 ) -> Iterator[np.ndarray | None]:
     """float32 [S] of each window, filled up with silence, None where no sound is present."""
     blocks: Iterator[np.ndarray] = iter(())
     if found.present[:, 0].any():
         blocks = _named(survey, sound_at(reader.sound(survey), grid.sample_rate))
     held, first, going = np.zeros(0, np.float32), 0, True
-    for start in starts:
-        if not found.has(0, start):
+    for window in windows:
+        if not found.has(0, window):
             yield None
             continue
-        begin = round(start * grid.segment_seconds * grid.sample_rate)
+        begin = round(window.start * grid.segment_seconds * grid.sample_rate)
         held, first = _dropped(held, first, begin)
-        while going and first + len(held) < begin + grid.num_samples:
+        wanted = grid.num_samples
+        if window.stop < len(found.present):  # else all there is, up to the length of a window
+            wanted = round((window.stop - window.start) * grid.segment_seconds * grid.sample_rate)
+        while going and first + len(held) < begin + wanted:
             block = next(blocks, None)
             if block is not None:
                 held, first = _dropped(np.concatenate([held, block]), first, begin)
@@ -268,11 +321,11 @@ def _sound_windows(
             if promised - end > grid.tolerance_seconds:
                 said = f"its audio decodes to {end:.1f} s of the {promised:.1f} s its packets promise, where it ends"
                 found.ends(0, end, said)
-        if not found.has(0, start):
+        if not found.has(0, window):
             yield None
             continue
-        window = held[: grid.num_samples]
-        yield np.pad(window, (0, grid.num_samples - len(window)))
+        sound = held[:wanted]
+        yield np.pad(sound, (0, grid.num_samples - len(sound)))
 
 
 def _named(survey: MediaSurvey, blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:

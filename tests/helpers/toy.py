@@ -47,6 +47,8 @@ class ToyVideo:
     """How the stream holds its pixels."""
     pixel_shape: Fraction = Fraction(1)
     """Width by height of a pixel as it is shown."""
+    images: np.ndarray | None = None
+    """uint8 [frames, height, width, 3], what is seen in place of numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,8 @@ def _add_video(container, video: ToyVideo) -> tuple:  # noqa: ANN001
         number = video.first_number + (0 if video.still else index)
         image = np.empty((video.height, video.width, 3), np.uint8)
         image[:, : video.width // 2], image[:, video.width // 2 :] = 8 + 15 * (number // 16), 8 + 15 * (number % 16)
+        if video.images is not None:
+            image = video.images[index]
         if video.noise:
             half = image[video.height // 2 :]
             half[:] = np.random.default_rng(index).integers(0, 256, half.shape)

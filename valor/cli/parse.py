@@ -19,7 +19,15 @@ from valor.label_harvest.teachers.teacher import ROLES
 from valor.training.options import DEVICES, TrainOptions
 from valor.video.formats.formats import FORMATS, refuse_same_names, write_events
 from valor.video.formats.timeline import CLOCKS
-from valor.video.options import DEFAULT_TEACHERS, BatchOptions, ParseOptions, ZeroShotOptions
+from valor.video.options import (
+    AUTO,
+    DEFAULT_TEACHERS,
+    NONE,
+    BatchOptions,
+    ParseOptions,
+    ZeroShotOptions,
+    read_cuts,
+)
 from valor.video.picture import write_picture
 from valor.viewer.options import SourceOptions
 from valor.viewer.page import write_page
@@ -87,6 +95,13 @@ def add(commands: Commands) -> Parser:
         command.add_argument(f"--{role}", metavar="NAME", help=f"who {does} with --zero-shot ({usual})")
     segments = Grid.num_segments
     command.add_argument("--window", type=int, default=segments, metavar="N", help=f"segments of a window ({segments})")
+    command.add_argument(
+        "--cuts",
+        default=AUTO,
+        metavar="auto|none|FILE",
+        help="no window lies across a cut: looked for in media longer than a window (auto), none, or a file with a "
+        "time in seconds on each line",
+    )
     PARSING.add(command)
     LIMITS.add(command)
     DEVICE.add(command)
@@ -161,6 +176,8 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
         )
     if cli.window < 1:
         raise ValueError(f"--window must be at least 1, got {cli.window}")
+    if cli.cuts not in (AUTO, NONE) and len(inputs) > 1:
+        raise ValueError(f"--cuts FILE is for one VIDEO, got {len(inputs)}; leave it out, or parse them one by one")
     if all(media.problem for media in inputs):
         raise ValueError("nothing to parse: " + "; ".join(f"{media.path}: {media.problem}" for media in inputs))
     alone = [f"--{name}" for name in files if name in ("json", "png") or name in FORMATS and not FORMATS[name].many]
@@ -190,6 +207,8 @@ def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dic
 def _read(cli: argparse.Namespace) -> dict[str, Path]:
     """By option, what is read besides media."""
     read = {"--checkpoint": cli.checkpoint, "--thresholds": cli.thresholds}
+    if cli.cuts not in (AUTO, NONE):
+        read["--cuts"] = Path(cli.cuts)
     if cli.zero_shot is not None and is_file(cli.zero_shot):
         read["--zero-shot"] = Path(cli.zero_shot)
     weights = {
@@ -233,9 +252,18 @@ def _options(cli: argparse.Namespace, files: dict[str, Path]) -> BatchOptions:
         style=STYLE.read(cli),
         again=cli.again or cli.png is not None,
         sketched=cli.png is not None,
-        parsing=PARSING.read(cli, limits=LIMITS.read(cli) if cli.seconds else None),
+        parsing=PARSING.read(cli, cuts=_cuts(cli), limits=LIMITS.read(cli) if cli.seconds else None),
     )
     return replace(options, formats=tuple(name for name in options.formats if name != "json"))
+
+
+def _cuts(cli: argparse.Namespace) -> str | tuple[float, ...]:
+    """How shots are found, or the cuts of a file."""
+    if cli.cuts in (AUTO, NONE):
+        return str(cli.cuts)
+    if not is_file(cli.cuts):
+        raise ValueError(f"--cuts must be {AUTO}, {NONE}, or a file with a time on each line, got {cli.cuts}")
+    return read_cuts(Path(cli.cuts))
 
 
 def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> PostProcessing:

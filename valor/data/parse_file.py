@@ -127,6 +127,8 @@ class Parse:
     """The rule, with one gate for both modalities."""
     system: Mapping[str, Any] = field(default_factory=dict)
     """Who made it, as JSON values: run, checkpoint, recipe, teachers, windows, zero_shot."""
+    cuts: tuple[float, ...] = ()
+    """When the film is cut, in seconds on the clock of the container, ascending: no window lay across."""
     notes: tuple[str, ...] = ()
     """What a reader should know, such as a file that ends early."""
 
@@ -142,6 +144,8 @@ class Parse:
             known = probs[~np.isnan(probs)]
             if known.size and not (known.min() >= 0 and known.max() <= 1):
                 raise ValueError(f"{name} must be probabilities in 0..1, got {known.min()} to {known.max()}")
+        if list(self.cuts) != sorted(self.cuts):
+            raise ValueError(f"cuts must be ascending times in seconds, got {str(self.cuts):.80}")
         if not isinstance(self.decision.gate, str):
             raise ValueError(f"a parse has one gate for both modalities, got {self.decision.gate}")
         if self.decision.comparison != "reach":
@@ -266,6 +270,7 @@ def parse_to_json(parse: Parse) -> dict[str, Any]:
         "gate_probs": None if gate is None else _listed(gate),
         "decision": rule.to_dict(),
         "system": dict(parse.system),
+        "cuts": list(parse.cuts),
         "notes": list(parse.notes),
     }
 
@@ -288,6 +293,7 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
         raise ValueError("segment_probs must hold audio, visual or both, got neither")
     filled = [np.full(known.shape, np.nan, np.float32) if track is None else track for track in tracks]
     gate, system = record["gate_probs"], as_object(record["system"], "system")
+    cuts = as_list(record.get("cuts", []), "cuts")
     as_flag(system.get("zero_shot", False), "system: zero_shot")
     if len({track.shape for track in filled}) > 1:
         raise ValueError(f"segment_probs: audio and visual are of other sizes, {[track.shape for track in filled]}")
@@ -299,6 +305,7 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
         gate_probs=None if gate is None else _probs(gate, "gate_probs", axes=3),
         decision=PostProcessing.from_dict(record["decision"]),
         system=system,
+        cuts=tuple(as_number(time, "cuts", -MOST_SECONDS, 2 * MOST_SECONDS) for time in cuts),
         notes=tuple(as_text(note, "notes", blank=True) for note in as_list(record.get("notes", []), "notes")),
     )
     if told := as_list(record.get("events", []), "events"):

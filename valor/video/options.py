@@ -1,9 +1,11 @@
 """How media are parsed and what becomes of it, as values: nothing here waits for torch."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from valor.data.tables import plain_seconds
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import ON_SCREEN, Style
 from valor.label_harvest.media.process import DecodeLimits
@@ -14,6 +16,9 @@ from .formats.formats import FORMATS
 PICTURES = ("png", "svg")
 """Formats of the picture of a parse."""
 
+
+AUTO, NONE = "auto", "none"
+"""What `ParseOptions.cuts` may be besides times."""
 
 DEFAULT_TEACHERS = {"audio": "clap-630k-fusion", "visual": "clip-vit-l14"}
 """Who listens and who looks unless others are named."""
@@ -41,6 +46,9 @@ class ParseOptions:
     """Thresholds and gate; None for those of the system."""
     windows_per_batch: int = 8
     """Windows that go through the networks together at most."""
+    cuts: str | tuple[float, ...] = AUTO
+    """Where the film is cut, so that no window lies across: `auto` looks for cuts of the picture in media longer than a
+    window, `none` takes the film for one shot; or seconds on the clock of the container, ascending."""
     audio_track: str | None = None
     """Which of several audio tracks is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language, such as
     eng (the one FFmpeg plays)."""
@@ -56,6 +64,29 @@ class ParseOptions:
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         check_track(self.audio_track)
+        if isinstance(self.cuts, str) and self.cuts not in (AUTO, NONE):
+            raise ValueError(f"cuts must be auto, none, or times in seconds, got {self.cuts!r:.80}")
+        if isinstance(self.cuts, tuple) and list(self.cuts) != sorted(set(self.cuts)):
+            raise ValueError("cuts must be times in seconds, ascending, none of them twice")
+
+
+def read_cuts(path: Path) -> tuple[float, ...]:
+    """The cuts of a film: a time in seconds on each line, of which what stands behind a tab or comma is passed over.
+
+    Raises:
+        ValueError: A line holds no time, or times do not ascend; says which.
+    """
+    cuts: list[float] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if not line.strip():
+            continue
+        time = plain_seconds(re.split("[\t,]", line)[0])
+        if time is None or (cuts and time <= cuts[-1]):
+            raise ValueError(
+                f"{path}:{number}: expected a time in seconds, later than the one before, got {line!r:.80}"
+            )
+        cuts.append(time)
+    return tuple(cuts)
 
 
 @dataclass(frozen=True, kw_only=True)

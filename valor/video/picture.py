@@ -55,7 +55,7 @@ class MediaSketch:
             self.places = _num_thumbnails(survey)
             self.pixel_shape = survey.pixel_shape
         if window.clip.frames is not None:
-            self._take_frames(window.start, window.clip.frames)
+            self._take_frames(window.start, window.clip.frames[window.valid])
         if window.clip.waveform is not None:
             self._take_sound(window)
 
@@ -139,6 +139,7 @@ def draw_parse(
         predicted=parse.predicted,
         segment_seconds=parse.segment_seconds,
         start=parse.media.start_time,
+        cuts=tuple(cut - parse.media.start_time for cut in parse.cuts),
         frames=sketch.strip() if sketch else None,
         spectrogram=sketch.spectrogram() if sketch else None,
     )

@@ -66,6 +66,8 @@ class Clip:
     """Container clock of the first sample in seconds."""
     duration: float | None = None
     """Length of the media in seconds; None where only the segments are known."""
+    cuts: tuple[float, ...] = ()
+    """Where the film is cut, in seconds from its first segment."""
     media: Path | None = None
     """A file that may be played."""
     unplayed: str = ""

@@ -192,6 +192,7 @@ def pack_index(document: Document) -> dict[str, Any]:
             "seconds": [clip.segment_seconds for clip in clips],
             "start": [clip.start_time for clip in clips],
             "duration": [clip.duration for clip in clips],
+            "cuts": [list(clip.cuts) for clip in clips],
             "streams": [clip.streams[0] + 2 * clip.streams[1] for clip in clips],
             "tags": [list(clip.tags) for clip in clips],
             "classes": [occurring(clip) for clip in clips],

@@ -283,6 +283,7 @@ def _clip(
         streams=(bool(media.has_audio), bool(media.has_visual)) if media else (True, True),
         start_time=media.start_time if media else 0.0,
         duration=media.duration if media else None,
+        cuts=tuple(round(cut - parsed.media.start_time, 3) for cut in parsed.cuts) if parsed else (),
     )
     own = placed(Path(media.path)) if media and isinstance(media.path, str) and media.path else None
     return _with_media(clip, own), notes

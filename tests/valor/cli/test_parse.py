@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
@@ -192,3 +194,52 @@ def test_clips_of_the_shared_folder(run, shared, tmp_path, capsys):
         pytest.skip("no sample clips")
     assert parse(folder, "--out", tmp_path, run=run) == 3
     assert "corrupted.mp4" in capsys.readouterr().out and len(list(tmp_path.glob("*.json"))) == 3
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """Twelve seconds, cut at 7."""
+    images = np.full((120, 48, 64, 3), (200, 30, 30), np.uint8)
+    images[70:] = (30, 30, 200)
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    return write_toy_clip(path, video=ToyVideo(seconds=12, images=images), sound=ToySound(seconds=12))
+
+
+def test_cuts_are_looked_for_read_or_left_alone(run, film, tmp_path, capsys):
+    listed = tmp_path / "cuts.txt"
+    listed.write_text("1,a door\n\n7\n")
+    found = {}
+    for cuts in ("auto", "none", listed):
+        out = tmp_path / f"{Path(cuts).stem}.json"
+        assert parse(film, "--cuts", cuts, "--json", out, "--html", tmp_path / "o.html", run=run) == 0
+        found[Path(cuts).stem] = read_parse(out)
+    assert '"cuts":[[1.0,7.0]]' in (tmp_path / "o.html").read_text()
+    assert found["auto"].cuts == pytest.approx((7.0,), abs=0.07) and found["none"].cuts == ()
+    assert found["cuts"].cuts == (1.0, 7.0)
+    windows = {name: parsed.system["windows"].get("cuts") for name, parsed in found.items()}
+    assert windows == {"auto": "auto", "none": None, "cuts": [1.0, 7.0]}
+    probs = [parsed.segment_probs for parsed in found.values()]
+    assert not np.array_equal(probs[0], probs[1]) and not np.array_equal(probs[0], probs[2])
+    typed = ("--cuts", listed, "--out", tmp_path / "all")
+    assert parse(film, *typed, "--formats", "png", run=run) == 0 and parse(film, *typed, run=run) == 0
+    assert "parsed before" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("0:07\n", "cuts.txt:1: expected a time in seconds"),
+    ("7\n3\n", "cuts.txt:2: expected a time in seconds, later than the one before, got '3'"),
+    ("7\n12.5\n", "s, got 12.5 s; are they those of another film?"),
+    (None, "--cuts must be auto, none, or a file with a time on each line"),
+])  # fmt: skip
+def test_cuts_that_cannot_be_are_said(run, film, tmp_path, capsys, text, said):
+    path = tmp_path / "cuts.txt"
+    if text is not None:
+        path.write_text(text)
+    assert parse(film, "--cuts", path, "--json", tmp_path / "o.json", run=run) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "o.json").exists()
+
+
+def test_cuts_of_a_file_are_of_one_film(run, film, media, tmp_path, capsys):
+    (tmp_path / "cuts.txt").write_text("7\n")
+    assert parse(film, media, "--cuts", tmp_path / "cuts.txt", run=run) == 2
+    assert "--cuts FILE is for one VIDEO, got 3" in capsys.readouterr().err

@@ -79,11 +79,13 @@ function paint() {
   grid(pen, head, line.height);
   for (const group of line.groups) if (group.bottom + head > top && group.y + head - top < line.height) drawGroup(pen, group, head - top);
   if (!line.groups.length) note(pen, head);
+  cuts(pen, head, line.height);
   pen.restore();
   ruler(pen);
   pen.save();
   clip(pen, line.gutter, RULER, line.width, head);
   drawStrip(pen, RULER, box);
+  cuts(pen, RULER, head);
   pen.restore();
   drawLoop(pen, head);
   placePlayhead(now());
@@ -155,6 +157,22 @@ function grid(pen, top, bottom) {
       if (x >= line.gutter) pen.fillRect(Math.round(x), top, 1, bottom - top);
     }
   } else ticks((_, x) => { if (x >= line.gutter) pen.fillRect(Math.round(x), top, 1, bottom - top); });
+}
+
+// Where the film is cut: no window of the parse lay across.
+function cuts(pen, top, bottom) {
+  pen.save();
+  pen.strokeStyle = color("--soft");
+  pen.setLineDash([4, 3]);
+  pen.beginPath();
+  for (const time of CLIPS.cuts[view.clip]) {
+    const x = Math.round(xOf(time)) + 0.5;
+    if (x < line.gutter || x > line.width) continue;
+    pen.moveTo(x, top);
+    pen.lineTo(x, bottom);
+  }
+  pen.stroke();
+  pen.restore();
 }
 
 function fitted(pen, text, width) {

@@ -1,0 +1,164 @@
+"""Windows that respect cuts: test clips of a demo run, six joined to a film, parsed with and without looking for cuts.
+
+    python -m benchmarks.films --demo demo [--films 32] [--start whole|second|anywhere] [--seeds 0,1,2]
+
+`whole` begins each film with a whole clip, so that cuts lie at multiples of ten seconds; `second` leaves out the first
+0 to 9 seconds of it, `anywhere` any part. Films are lossless in time and otherwise good copies (H.264 at CRF 18, PCM).
+Printed are segment F of the fixed rule at 0.5 over films, beside it what the same clips alone score; cuts that were
+missed or found where none is; and CPU seconds. A segment at a cut has the truth of the shot that has more of it.
+"""
+
+import argparse
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from benchmarks.machine import processor
+from valor.data.datasets.dataset import LLP
+from valor.data.tables import Split
+from valor.eval.scores import score
+from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.read import read_clip
+from valor.label_harvest.store.manifest import media_id
+from valor.video.options import AUTO, NONE, ParseOptions
+from valor.video.parse import parse_media
+from valor.video.trained import TrainedSystem, load_system
+
+CLIPS, SECONDS = 6, 10
+"""Of a film, and of a clip."""
+RATE = 48_000
+NEAR = 0.2
+"""Seconds a cut may be found off its place."""
+
+
+@dataclass(frozen=True)
+class Film:
+    path: Path
+    rows: tuple[int, ...]
+    """Of its clips in the split."""
+    skipped: float
+    """Seconds that the first clip lacks at its start."""
+
+    @property
+    def cuts(self) -> list[float]:
+        return [SECONDS * number - self.skipped for number in range(1, CLIPS)]
+
+    def spread(self, marks: np.ndarray) -> np.ndarray:
+        """bool [segments of the film, M, C] of marks [N, T, M, C] of the clips."""
+        joined = np.concatenate([marks[row] for row in self.rows])
+        segments = math.ceil(len(joined) - self.skipped - 0.1)
+        return joined[[min(int(segment + 0.5 + self.skipped), len(joined) - 1) for segment in range(segments)]]
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--demo", type=Path, required=True, help="folder of a finished `valor demo`")
+    cli.add_argument("--films", type=int, default=32)
+    cli.add_argument("--start", choices=STARTS, default="whole")
+    cli.add_argument("--seeds", default="0,1,2")
+    typed = cli.parse_args()
+    print(f"python -m benchmarks.films {' '.join(sys.argv[1:])}\n{processor()}")
+    split = LLP.read_split(typed.demo / "data", "test")
+    with tempfile.TemporaryDirectory() as folder:
+        films = made(typed.demo / "data" / "videos", split, Path(folder), typed.films, typed.start)
+        for seed in typed.seeds.split(","):
+            system = load_system(typed.demo / "runs" / "valor" / f"seed-{seed}")
+            print(f"seed {seed}")
+            for cuts in (NONE, AUTO):
+                compare(system, films, split, cuts)
+            alone(system, typed.demo / "data" / "videos", films, split)
+
+
+STARTS = {"whole": lambda film, films: 0.0, "second": lambda film, films: float(film % SECONDS),
+          "anywhere": lambda film, films: round(8 * film * SECONDS / films) / 8}  # fmt: skip
+"""Seconds that are left out of a film, by its number and that of all films."""
+
+
+def media(videos: Path, clip_id: str) -> Path:
+    return videos / f"{media_id(clip_id)}.mp4"
+
+
+def made(videos: Path, split: Split, folder: Path, count: int, start: str) -> list[Film]:
+    """Join clips of the split, in its order."""
+    films = []
+    for film in range(count):
+        rows = tuple((film * CLIPS + number) % len(split.clip_ids) for number in range(CLIPS))
+        clips = [read_clip(media(videos, split.clip_ids[row]), grid=Grid(sample_rate=RATE), slots=True) for row in rows]
+        frames = np.concatenate([clip.slots for clip in clips if clip.slots is not None])
+        sound = np.concatenate([clip.waveform for clip in clips if clip.waveform is not None])
+        skipped = STARTS[start](film, count)
+        films.append(Film(folder / f"{film:03d}.mkv", rows, skipped))
+        rate = Grid().frame_rate
+        write(films[-1].path, frames[round(skipped * rate) :], sound[round(skipped * RATE) :], rate)
+    return films
+
+
+def write(path: Path, frames: np.ndarray, sound: np.ndarray, rate: int) -> None:
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("libx264", rate=rate, options={"crf": "18", "preset": "veryfast"})
+        video.height, video.width, video.pix_fmt = *frames.shape[1:3], "yuv420p"
+        audio = file.add_stream("pcm_s16le", rate=RATE, layout="mono")
+        for image in frames:
+            file.mux(video.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+        file.mux(video.encode())
+        samples = (np.clip(sound, -1, 1) * 32767).astype(np.int16)[None]
+        for start in range(0, samples.shape[1], RATE // 10):
+            block = av.AudioFrame.from_ndarray(samples[:, start : start + RATE // 10], "s16", "mono")
+            block.sample_rate, block.pts, block.time_base = RATE, start, Fraction(1, RATE)
+            file.mux(audio.encode(block))
+        file.mux(audio.encode())
+
+
+def compare(system: TrainedSystem, films: Sequence[Film], split: Split, cuts: str) -> None:
+    """Parse the films and say how well."""
+    began = time.process_time()
+    options = ParseOptions(cuts=cuts, limits=None, hashed=False)
+    parses = [parse_media(system, film.path, options) for film in films]
+    seconds = time.process_time() - began
+    told(f"cuts {cuts}", [parse.predicted for parse in parses], films, split)
+    print(f"  {seconds:.1f} CPU s", end="")
+    if cuts == AUTO:
+        pairs = [(film.cuts, parse.cuts) for film, parse in zip(films, parses, strict=True)]
+        missed, wrong = (sum(far(one, other) for one, other in of) for of in (pairs, [(b, a) for a, b in pairs]))
+        print(f"; of {(CLIPS - 1) * len(films)} cuts {missed} missed, {wrong} found where none is", end="")
+    print()
+
+
+def far(cuts: Sequence[float], others: Sequence[float]) -> int:
+    """How many cuts have none of the others near."""
+    return sum(min((abs(cut - other) for other in others), default=math.inf) > NEAR for cut in cuts)
+
+
+def alone(system: TrainedSystem, videos: Path, films: Sequence[Film], split: Split) -> None:
+    """What the clips score, each parsed by itself, laid out as the films are."""
+    rows = sorted({row for film in films for row in film.rows})
+    options = ParseOptions(limits=None, hashed=False)
+    marks = np.zeros((len(split.clip_ids), SECONDS, 2, len(split.class_names)), bool)
+    for row in rows:
+        marks[row] = parse_media(system, media(videos, split.clip_ids[row]), options).predicted
+    told("clips alone", [film.spread(marks) for film in films], films, split)
+    print()
+
+
+def told(name: str, predicted: Sequence[np.ndarray], films: Sequence[Film], split: Split) -> None:
+    assert split.truth is not None
+    truth = [film.spread(split.truth) for film in films]
+    length = max(len(marks) for marks in truth)
+    valid = np.array([[segment < len(marks) for segment in range(length)] for marks in truth])
+    laid = [np.stack([np.resize(m, (length, *m.shape[1:])) & v[:, None, None] for m, v in zip(of, valid, strict=True)])
+            for of in (predicted, truth)]  # fmt: skip
+    segment = score(*laid, valid=valid).segment
+    print(f"  {name:12s} Type@AV {segment.type_av:5.1f}", end="")
+    print(f"  audible {segment.audio:5.1f}  visible {segment.visual:5.1f}", end="")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Where a film is cut, and its shots on the segment grid, so that no window lies across a cut.
+
+Cuts of the picture are PySceneDetect's: its adaptive detector, at its own thresholds, looks at the frames of the even
+grid of slots (eight a second), small. It compares how much hue, saturation and lightness change from one frame to the
+next with how much they change around it, so that a pan or a thing that moves is no cut. A cut is known to half a slot,
+and the pictures of a window keep that far from it.
+
+A cut seldom lies between two segments. The segment it falls in belongs to the shot that has more of it. Neighbours that
+are both short are joined, as far as a window holds them: sound mostly goes on over quick cuts, and networks were
+trained on clips that have some. A short shot beside long ones stays alone, lest it be judged with what is none of it.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import numpy as np
+
+from .clip import EndsError, Grid
+from .holes import Span
+from .streams import MediaReader
+from .survey import MediaSurvey
+
+SHORT_SHARE = 0.5
+"""Shots shorter than this share of a window are joined with short neighbours."""
+_WIDTH = 160
+"""Pixels of the width of the frames that are compared; the detector's thresholds are for frames of about this size."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Segments from `start` up to, not including, `stop`, between two cuts."""
+
+    start: int
+    stop: int
+    seconds: Span = (-math.inf, math.inf)
+    """Between which a picture is one of this shot."""
+
+
+def shots_of(cuts: Sequence[float], segments: int, grid: Grid) -> tuple[Shot, ...]:
+    """The shots of a film, one after the other, without a gap.
+
+    Args:
+        cuts: In seconds from the start of the film, ascending.
+        segments: Of the film.
+        grid: How long a segment and a window are.
+
+    >>> [(shot.start, shot.stop) for shot in shots_of([4.3, 12.6, 13.2], 20, Grid())]
+    [(0, 4), (4, 13), (13, 20)]
+    >>> [(shot.start, shot.stop) for shot in shots_of([3, 6, 9, 12, 13, 30, 31, 40], 50, Grid())]
+    [(0, 9), (9, 13), (13, 30), (30, 31), (31, 40), (40, 50)]
+    >>> shots_of([4.3], 20, Grid())[1].seconds
+    (4.3625, inf)
+    """
+    margin = 0.5 / grid.frame_rate
+    held: dict[int, list[float]] = {}  # cuts by the place between segments they fall on
+    for cut in cuts:
+        if 0 < (place := round(cut / grid.segment_seconds)) < segments:
+            held.setdefault(place, []).append(cut)
+    all_edges, edges = [0, *sorted(held), segments], [0]
+    for before, here, after in zip(all_edges, all_edges[1:], all_edges[2:], strict=False):
+        both_short = max(here - before, after - here) < SHORT_SHARE * grid.num_segments
+        if not both_short or after - edges[-1] > grid.num_segments:
+            edges.append(here)
+    begins = [-math.inf, *(max(held[edge]) + margin for edge in edges[1:])]
+    ends = [*(min(held[edge]) - margin for edge in edges[1:]), math.inf]
+    stops = [*edges[1:], segments]
+    return tuple(Shot(*of) for of in zip(edges, stops, zip(begins, ends, strict=True), strict=True))
+
+
+def find_cuts(survey: MediaSurvey, grid: Grid, reader: MediaReader) -> tuple[float, ...]:
+    """When the picture is cut, in seconds from the start of the film, ascending; decodes it once, to its end.
+
+    Raises:
+        MediaError: The file is damaged; where it ends early for that, there are the cuts before.
+    """
+    if survey.video_seconds is None:
+        return ()
+    slots = np.arange(round((survey.video_seconds - survey.lead) * grid.frame_rate))
+    times = (slots + 0.5) / grid.frame_rate + survey.lead
+    first = np.searchsorted(times, survey.video_start)  # nothing is shown before
+    found = []
+    with suppress(EndsError):
+        for place in cuts_in(reader.frames(survey, times[first:], grid), grid.frame_rate):
+            found.append(float((first + place) / grid.frame_rate))
+    return tuple(found)
+
+
+def cuts_in(images: Iterable[np.ndarray], rate: float) -> Iterator[int]:
+    """Positions of the images that are the first of a shot; the same array again is no new image.
+
+    Args:
+        images: uint8 [H, W, 3] RGB, at an even rate.
+        rate: Images per second.
+    """
+    import cv2
+    from scenedetect.common import FrameTimecode
+    from scenedetect.detectors import AdaptiveDetector
+
+    detector = AdaptiveDetector(min_scene_len=1)
+    last: np.ndarray | None = None
+    small: np.ndarray = np.zeros((0, 0, 3), np.uint8)
+    for place, image in enumerate(images):
+        if image is not last:
+            last, scale = image, min(1.0, _WIDTH / image.shape[1])
+            size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+            small = cv2.resize(image[..., ::-1], size, interpolation=cv2.INTER_AREA)
+        for cut in detector.process_frame(FrameTimecode(place, fps=float(rate)), small):
+            yield cut.frame_num
