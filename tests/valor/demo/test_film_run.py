@@ -15,7 +15,7 @@ from valor.data.datasets.dataset import dataset_of
 from valor.demo.film_report import precision_sheet, rule_sheet, write_film_picture, write_film_report
 from valor.demo.film_run import FILM_ARMS, NOTHING, RULES, WHOLE_FILMS, FilmResult, heard_and_seen, run_films
 from valor.demo.options import DemoOptions
-from valor.demo.world import films
+from valor.demo.world import films, render
 from valor.demo.world.films import FilmEvent, FilmPlan
 from valor.label_harvest.store.store import read_store
 
@@ -28,6 +28,7 @@ TOY = DemoOptions(films=10, seeds=1)
 def cheap(one_thread: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         cheapen(patch)
+        patch.setattr(render, "FRAME_RATE", 2)  # lengths of films are kept to half a second
         for name, value in (("SHORTEST", 9), ("LONGEST", 18), ("SECONDS_BETWEEN", 6)):
             patch.setattr(films, name, value)
         short = {
