@@ -9,8 +9,9 @@ from valor.demo.world import render
 
 
 def cheapen(patch: pytest.MonkeyPatch) -> None:
-    """One picture a second in place of eight, and no processes: what both give is seen in test_render.py and
-    test_run_kills.py."""
+    """One picture a second in place of eight, sound that is quickly encoded, and no processes: what the others give is
+    seen in test_render.py and test_run_kills.py."""
     patch.setattr(render, "FRAME_RATE", 1)
+    patch.setattr(render, "SOUND_CODEC", "flac")
     for module in (render, valor.demo.run):
         patch.setattr(module, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))

@@ -21,7 +21,7 @@ from valor.training.recipes import RECIPES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
-SMALL = DemoOptions(clips=200, seeds=1)
+SMALL = DemoOptions(clips=150, seeds=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -105,7 +105,7 @@ def test_a_second_run_uses_what_is_there_and_says_so(
         again = run_demo(out, SMALL, progress=False)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert again.scores == result.scores
-    for said in ("200 of 200 clips are already there", "200 of 200 clips are cached", "3 of 3 trainings were there"):
+    for said in ("150 of 150 clips are already there", "150 of 150 clips are cached", "3 of 3 trainings were there"):
         assert said in caplog.text
 
 
@@ -167,7 +167,7 @@ def test_the_control_moves_scores_and_nothing_else(finished: tuple[Path, DemoRes
 def test_another_world_is_refused(finished: tuple[Path, DemoResult]) -> None:
     out, _ = finished
     with pytest.raises(ValueError, match="holds another world"):
-        run_demo(out, DemoOptions(clips=201, seeds=1), progress=False)
+        run_demo(out, DemoOptions(clips=151, seeds=1), progress=False)
 
 
 @pytest.mark.parametrize(("field", "value"), [("clips", 10), ("seeds", 0)])

@@ -10,7 +10,7 @@ from fractions import Fraction
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 FRAME_RATE = 8
 """Frames per second of a clip."""
+SOUND_CODEC: Final = "aac"
+"""What the sound of a clip is encoded with."""
 
 RENDERER_VERSION = 2
 """Raised with every change to schedule, looks, sounds or encoding; worlds of two versions never share a folder."""
@@ -95,7 +97,7 @@ def write_streams(container: "OutputContainer", frames: Iterator[np.ndarray], wa
         "libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "24", "threads": "1"}
     )
     video.pix_fmt = "yuv420p"
-    audio = container.add_stream("aac", rate=sounds.SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
+    audio = container.add_stream(SOUND_CODEC, rate=sounds.SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
     audio.bit_rate = 64_000
     for number, pixels in enumerate(frames):
         if number == 0:
