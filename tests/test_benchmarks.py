@@ -85,6 +85,9 @@ def test_lengths(monkeypatch, capsys):
     monkeypatch.setattr(lengths, "LONGEST", 12)
     said = say(monkeypatch, capsys, lengths, "--clips", 6, "--batch", 2, "--segments", 24, "--only", "bounded")
     assert said.startswith("bounded") and "% padding" in said and "MiB at the peak" in said
+    small = {"width": 4, "num_heads": 2, "head_width": 4, "table_length": 32, "dependency": "off"}
+    lengths.measure_localiser("localiser-12", [f"methods.localiser.{name}={value}" for name, value in small.items()])
+    assert "37 features" in capsys.readouterr().out
 
 
 def test_feeding(monkeypatch, capsys, tmp_path):
