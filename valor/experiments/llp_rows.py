@@ -49,6 +49,9 @@ LLP_ROWS: dict[str, LlpRow] = {
     "leap": LlpRow(published="LEAP, MM-Pyramid encoder", source="its code", minutes=60, gigabytes=1.1),
     "mm-cse": LlpRow(published=None, source="its code; training open", beside=("VALOR++",), minutes=60, gigabytes=0.8),
     "mug": LlpRow(published=None, source="a summary; network open", beside=("VALOR", "MUG"), minutes=40, gigabytes=2.2),
+    "ppl": LlpRow(
+        published=None, source="three clauses; all else open", beside=("HAN", "PPL"), minutes=25, gigabytes=1.1
+    ),
 }
 """The rows by name."""
 

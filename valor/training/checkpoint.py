@@ -288,8 +288,11 @@ def read_resume_point(
     stored = _brought_up_to_date(header.get("identity", {}))
     differing = sorted(key for key in {*stored, *identity} if stored.get(key) != identity.get(key))
     if differing:
+        there, here = (", ".join(held.get("methods", {})) or "none" for held in (stored, identity))
+        methods = "methods" if there == here else f"methods ({there} there, {here} here)"
+        named = [methods if key == "methods" else key for key in differing]
         raise ValueError(
-            f"{path}: belongs to a run with other {', '.join(differing)}; continue that run with what it was started "
+            f"{path}: belongs to a run with other {', '.join(named)}; continue that run with what it was started "
             "with, or choose another `out`"
         )
     model.load_state_dict(_group(tensors, "model."))

@@ -332,6 +332,14 @@ RECIPES: dict[str, Recipe] = {
         fit=replace(_VALOR.fit, pseudo_label_weight=0.0, guided_weight=1.0),
         note="VALOR's network and training on clip tags alone, with HAN's guided loss: the baseline of pseudo labels.",
     ),
+    "ppl": replace(
+        _VALOR,
+        name="ppl",
+        fit=replace(_VALOR.fit, pseudo_label_weight=0.0, guided_weight=1.0),
+        methods={"ppl": METHODS["ppl"].on()},
+        note="PPL as far as it is described, on VALOR's network and clip tags alone; its formulas were not to be had, "
+        "so its row is not claimed.",
+    ),
     "han-weak++": replace(
         _PLUS_PLUS,
         name="han-weak++",

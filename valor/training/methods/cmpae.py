@@ -165,7 +165,7 @@ def losing_tags(name: str, source: str, warmup: float, run: Run) -> LosingTags:
     Raises:
         ValueError: The ratios are of other classes than the training's, or as for `read_ratios`.
     """
-    ratios = read_ratios(source, run)
+    ratios = read_ratios(source, run, name)
     classes = len(run.given.class_names)
     if ratios.shape[1] != classes:
         raise ValueError(
@@ -175,12 +175,13 @@ def losing_tags(name: str, source: str, warmup: float, run: Run) -> LosingTags:
     return LosingTags(ratios, warmup)
 
 
-def read_ratios(source: str, run: Run) -> Tensor:
+def read_ratios(source: str, run: Run, name: str = "cmpae") -> Tensor:
     """Noise ratios, float64 [M, C].
 
     Args:
         source: `published`, or a run folder of `methods.jomold` with an estimator.
         run: Knows how to read one.
+        name: The method, as messages call it.
 
     Raises:
         ValueError: There is no such run, or its estimator is still in training.
@@ -192,7 +193,7 @@ def read_ratios(source: str, run: Run) -> Tensor:
     ratios = run.left_by(source).get("jomold.noise")
     if ratios is None:
         raise ValueError(
-            f"methods.cmpae.ratios={source}: no run of methods.jomold lies there that has noise ratios; train one to "
+            f"methods.{name}.ratios={source}: no run of methods.jomold lies there that has noise ratios; train one to "
             "the end of its estimator's epochs first"
         )
     return ratios

@@ -22,6 +22,7 @@ from .method import Charge, Method, Plan, Run
 from .mmcse import MmCse
 from .mug import Mug
 from .nrep import Nrep
+from .ppl import Ppl
 from .supervised import Supervised
 from .uwav import Uwav
 from .vplan import Vplan
@@ -54,6 +55,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "mm-cse": MmCse,
     "leap": Leap,
     "coleaf": Coleaf,
+    "ppl": Ppl,
     "localiser": LocaliserMethod,
     "generator": GeneratorMethod,
 }

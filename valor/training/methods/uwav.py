@@ -65,7 +65,7 @@ class Uwav(Method[UwavOptions]):
         for name in ("class_balance", "mixup_alpha"):
             if getattr(self.options, name) and not plan.fit.pseudo_label_weight:
                 raise ValueError(
-                    f"{name} acts on the pseudo labels, which pseudo_label_weight=0 leaves out, got "
+                    f"methods.uwav.{name} acts on the pseudo labels, which pseudo_label_weight=0 leaves out, got "
                     f"{getattr(self.options, name)}; set it to 0"
                 )
 

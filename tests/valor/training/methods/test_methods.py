@@ -168,7 +168,7 @@ def test_a_run_of_before_goes_on_under_its_old_names(tmp_path):
     write_tensors(stopped / "last.safetensors", tensors, {"format": 1, **header})
     assert train_on(recipe, _sets(), stopped, device="cpu", progress=False).resumed_from == 2
     assert (stopped / "last.safetensors").read_bytes() == (whole / "last.safetensors").read_bytes()
-    with pytest.raises(ValueError, match="belongs to a run with other methods; continue that run"):
+    with pytest.raises(ValueError, match=r"belongs to a run with other methods \(vplan, average there, average here\)"):
         train_on(_recipe(average=AverageOptions(decay=0.9)), _sets(), whole, device="cpu", progress=False)
 
 
