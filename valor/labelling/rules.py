@@ -70,7 +70,7 @@ def facts_of_rule(manifest: dict[str, Any], rule: str, left_out: dict[str, str])
         "store": manifest["fingerprint"],
         "teachers": {role: manifest["teachers"][role] for role in MODALITIES},
         "rule": {"name": rule, **asdict(options)},
-        EXTRA: [],
+        EXTRA: [told for role in MODALITIES if (told := manifest["teachers"][role].get("extra_data"))],
         TUNED: ["settings of labels"] if rule == "av2a" else [],
         "random_weights": told_by(manifest).random_teachers,
         "left_out": dict(left_out),

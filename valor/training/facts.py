@@ -100,13 +100,18 @@ def facts_of(recipe: Recipe, methods: Methods, labels: Path | None) -> Facts:
 def _of_labels(labels: Path) -> Facts:
     """Labels that were thresholded on the truth of val, by nobody knows what, or made otherwise."""
     told = read_label_facts(labels) or {}
-    if EXTRA in told or TUNED in told:
-        return facts_from_json(told)
-    origin = told.get("thresholds_from", {})
+    extra = told.get(EXTRA, [])  # of labels by a trained generator a text
+    return facts_from_json(
+        {EXTRA: [extra] if isinstance(extra, str) else extra, TUNED: told.get(TUNED, _cuts_of(told))}
+    )
+
+
+def _cuts_of(told: Mapping[str, Any]) -> list[str]:
+    """What the thresholds of labels rest on, where labels.json does not say it itself."""
+    origin = as_object(told.get("thresholds_from", {}), "thresholds_from")
     if told.get("simulated") or origin.get("criterion") == "tag-rate":
-        return Facts(extra_data=(), tuned=())
-    seen = origin.get("criterion") is not None
-    return Facts(extra_data=(), tuned=(LABEL_CUTS if seen else LABEL_CUTS + UNSEEN,))
+        return []
+    return [LABEL_CUTS if origin.get("criterion") is not None else LABEL_CUTS + UNSEEN]
 
 
 def _once(words: Sequence[str]) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ def test_methods_and_labels_add_what_they_rest_on(tmp_path):
         ({"thresholds_from": {"criterion": "tag-rate"}}, ((), ("epoch",))),
         ({"thresholds_from": {"default_for": ["clip", "clap"]}}, ((), ("epoch", "label cuts ?"))),
         ({"extra_data": ["events"], "tuned": ["label cuts"]}, (("events",), ("epoch", "label cuts"))),
+        ({"extra_data": "6,000 clips"}, (("6,000 clips",), ("epoch", "label cuts ?"))),
         ({"extra_data": None, "tuned": ["label cuts"]}, (None, ("epoch", "label cuts"))),
         ({"simulated": True}, ((), ("epoch",))),
     ],
