@@ -306,31 +306,31 @@ def _cleared(probs: FloatArray, valid: BoolArray | None) -> FloatArray:
     return probs if valid is None else probs * valid[:, :, np.newaxis, np.newaxis]
 
 
-def _true_labels(judged: Judged) -> Labels | None:
+def true_labels(judged: Judged) -> Labels | None:
     """The truth as labels; None where two classes are audible and visible at once, which accuracy knows no word for."""
     both = _seen_and_heard(judged.truth)
     return None if (both.sum(axis=-1) > 1).any() else labels_by_track(both)
 
 
 def _accuracy(judged: Judged) -> float | None:
-    truth = _true_labels(judged)
+    truth = true_labels(judged)
     return None if truth is None else accuracy(clip_class_labels(judged), truth, valid=judged.valid)
 
 
 def _accuracy_per_second(judged: Judged) -> float | None:
-    truth = _true_labels(judged)
+    truth = true_labels(judged)
     return None if truth is None else accuracy(likeliest_labels(judged), truth, valid=judged.valid)
 
 
 def _accuracy_tracks(judged: Judged) -> float | None:
-    truth, both = _true_labels(judged), _seen_and_heard(judged.predicted)
+    truth, both = true_labels(judged), _seen_and_heard(judged.predicted)
     if truth is None or (both.sum(axis=-1) > 1).any():
         return None
     return accuracy(labels_by_track(both), truth, valid=judged.valid)
 
 
 def _accuracy_partial(judged: Judged) -> float | None:
-    truth = _true_labels(judged)
+    truth = true_labels(judged)
     if truth is None:
         return None
     partial = is_partial(truth, judged.truth.shape[-1], valid=judged.valid)
@@ -341,7 +341,7 @@ def _accuracy_partial(judged: Judged) -> float | None:
 
 
 def _event_f(judged: Judged, min_iou: float = 0.5) -> float | None:
-    truth = _true_labels(judged)
+    truth = true_labels(judged)
     if truth is None:
         return None
     classes = judged.truth.shape[-1]

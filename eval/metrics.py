@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from .detection import Detections, TrueEvents
@@ -33,6 +33,10 @@ class Judged:
     """float64 [N], how long each clip is; None where its segments say it."""
     detections: Detections | None = None
     """Events in seconds, where the predictions name them; None where they follow from probabilities."""
+    modality_tags: BoolArray | None = None
+    """bool [N, M, C], those of the tags that are heard and that are seen; None where nobody says it."""
+    subsets: Mapping[str, BoolArray] = field(default_factory=dict)
+    """Kinds of clips by name, bool [N] each, of which figures are taken apart."""
 
 
 Metric: TypeAlias = Callable[[Judged], float | None]

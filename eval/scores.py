@@ -297,19 +297,19 @@ def tags_copied(weak_labels: BoolArray, num_segments: int) -> BoolArray:
     """Predict every tag of a clip in every segment, as audible and as visible.
 
     Args:
-        weak_labels: bool [N, C], the true clip-level tags (papers call them video-level labels).
+        weak_labels: bool [N, C], the true clip-level tags (papers call them video-level labels); or [N, M=2, C], where
+            it is known which are heard and which are seen.
         num_segments: T of the clips.
 
     Returns:
         bool [N, T, M=2, C].
 
     Raises:
-        ValueError: The tags are not bool [N, C].
+        ValueError: The tags are not bool [N, C] or [N, 2, C].
     """
-    if weak_labels.dtype != np.bool_ or weak_labels.ndim != 2:
+    by_modality = weak_labels[:, np.newaxis] if weak_labels.ndim == 2 else weak_labels
+    if weak_labels.dtype != np.bool_ or by_modality.ndim != 3 or by_modality.shape[1] not in (1, len(MODALITIES)):
         raise ValueError(f"weak_labels must be bool [clips, classes], got {weak_labels.dtype} {weak_labels.shape}")
-    num_clips, num_classes = weak_labels.shape
-    copied = np.broadcast_to(
-        weak_labels[:, np.newaxis, np.newaxis], (num_clips, num_segments, len(MODALITIES), num_classes)
-    )
+    num_clips, _, num_classes = by_modality.shape
+    copied = np.broadcast_to(by_modality[:, np.newaxis], (num_clips, num_segments, len(MODALITIES), num_classes))
     return copied.copy()

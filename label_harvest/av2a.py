@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .pseudo_labels import MODALITIES
+from .store.manifest import MODALITIES
 
 TRACKS = ("combined", "visual", "audio")
 """Order of the rows of `kept_classes`."""

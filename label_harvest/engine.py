@@ -18,7 +18,7 @@ from .media.decoders import DECODERS, PYAV
 from .media.process import DecodeLimits
 from .places.elsewhere import Media, media_bytes
 from .store.evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
-from .store.shards import KnownClip, ShardRow
+from .store.shards import KnownClip, ShardRow, row_of
 from .teachers.teacher import Teacher
 
 logger = logging.getLogger(__name__)
@@ -214,14 +214,14 @@ def read_row(row: KnownClip, path: Media | None, read: Callable[[], ClipMedia] |
         read: Gives its media or raises `MediaError`; None where there is no file.
     """
     if read is None or path is None:
-        return ShardRow(row.clip_id, "missing", "no file of this name among the videos", row.tags), None
+        return row_of(row, "missing", "no file of this name among the videos"), None
     facts = file_facts(path)
     try:
         media = read()
     except MediaError as error:
-        return ShardRow(row.clip_id, error.status, str(error), row.tags, file_facts(path, facts)), None
+        return row_of(row, error.status, str(error), file_facts(path, facts)), None
     found = {**file_facts(path, facts), **media.provenance}
-    return ShardRow(row.clip_id, media.status, media.message, row.tags, found), media
+    return row_of(row, media.status, media.message, found), media
 
 
 def file_facts(media: Media, before: Mapping[str, object] | None = None) -> dict[str, object]:

@@ -8,10 +8,9 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from .store.manifest import MODALITIES
 from .store.store import EvidenceStore
 
-MODALITIES = ("audio", "visual")
-"""Order of the modality axis M; the same tuple stands in `eval` and `parsers`, and a test keeps them equal."""
 _FUSED = "fused"
 """Role of a teacher that hears and sees at once."""
 
@@ -149,7 +148,7 @@ def judges_of(thresholds: Mapping[str, np.ndarray], roles: Collection[str]) -> d
 def label_store(
     store: EvidenceStore, thresholds: Mapping[str, np.ndarray], *, temperature: float | None = None
 ) -> np.ndarray:
-    """Label every clip of a store, each modality by its own teacher.
+    """Label every clip of a store, each modality by its own teacher, and where it has tags of its own by these.
 
     Args:
         store: Evidence of the teachers `judges_of` names.
@@ -165,7 +164,7 @@ def label_store(
     """
     tracks = {}
     for modality, role in judges_of(thresholds, store.roles).items():
-        evidence = (store.logits(role), store.weak_labels, thresholds[role])
+        evidence = (store.logits(role), store.tags_of(modality), thresholds[role])
         if temperature is None:
             tracks[modality] = pseudo_labels(*evidence)
         else:

@@ -42,9 +42,9 @@ from .media.streams import DirectReader, MediaReader
 from .media.survey import MediaSurvey
 from .media.windows import Merger, Window, read_windows, segments_of, window_starts
 from .places.elsewhere import Media
-from .pseudo_labels import MODALITIES
 from .store.evidence import Answers, judge_batch, prepare_batch
-from .store.shards import SEGMENTS, KnownClip, ShardRow
+from .store.manifest import MODALITIES
+from .store.shards import SEGMENTS, KnownClip, ShardRow, row_of
 from .teachers.teacher import NEEDS, Evidence, Teacher
 
 MOST_SEGMENTS = 43_200
@@ -122,7 +122,7 @@ class WholeEngine:
         known = clip.row
         if clip.media is None:
             message = "no file of this name among the videos"
-            return ShardRow(known.clip_id, "missing", message, known.tags, {SEGMENTS: 0}), {}
+            return row_of(known, "missing", message, {SEGMENTS: 0}), {}
         facts: dict[str, object] = {**file_facts(clip.media), SEGMENTS: 0}
         try:
             windows = _received(clip.windows, self.clock)
@@ -139,15 +139,15 @@ class WholeEngine:
                     joined.add(window, {role: found[n] for role, found in answers.items()})
         except MediaError as error:
             facts |= file_facts(clip.media, facts)
-            return ShardRow(known.clip_id, error.status, str(error), known.tags, facts), {}
+            return row_of(known, error.status, str(error), facts), {}
         status, message = joined.status()
         facts |= {**file_facts(clip.media, facts), **joined.facts()}
-        return ShardRow(known.clip_id, status, message, known.tags, facts), joined.evidence()
+        return row_of(known, status, message, facts), joined.evidence()
 
 
 def _placeholder(known: KnownClip) -> ShardRow:
     """The row of a clip of which nothing is known yet: its name, for messages."""
-    return ShardRow(known.clip_id, "ok", "", known.tags)
+    return row_of(known, "ok", "")
 
 
 def _received(windows: "queue.Queue[Any]", clock: Clock) -> Iterator[Any]:

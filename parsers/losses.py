@@ -60,26 +60,29 @@ def smoothed_tags(weak_labels: Tensor, smoothing: tuple[float, float]) -> Tensor
     """What the guided loss holds each modality to.
 
     Args:
-        weak_labels: float [B, C] in [0, 1].
+        weak_labels: float [B, C] in [0, 1]; or [B, M, C], where it is known which tags are heard and which are seen.
         smoothing: Of audio and of visual, in [0, 1]; a tag y becomes (1 - smoothing) * y + smoothing / 2.
 
     Returns:
         float [B, M, C].
     """
-    return torch.stack([(1 - share) * weak_labels + share / 2 for share in smoothing], dim=1)
+    of_modality = (weak_labels, weak_labels) if weak_labels.dim() == 2 else weak_labels.unbind(1)
+    return torch.stack(
+        [(1 - share) * tags + share / 2 for tags, share in zip(of_modality, smoothing, strict=True)], dim=1
+    )
 
 
 def guided_loss(
     modality_probs: Tensor, weak_labels: Tensor, smoothing: tuple[float, float], kept: Tensor | None = None
 ) -> Tensor:
-    """Binary cross-entropy of the pooled probability of each modality with the clip tags, smoothed by modality.
+    """Binary cross-entropy of the pooled probability of each modality with its tags, smoothed by modality.
 
     A tag may be true of one modality alone; smoothing says how little a modality should trust it. Without pseudo labels
     this term is what makes each modality speak for itself.
 
     Args:
         modality_probs: float [B, M, C], M is (audio, visual).
-        weak_labels: float [B, C] in [0, 1].
+        weak_labels: float [B, C] in [0, 1], the tags of the clip; or [B, M, C], those of each modality.
         smoothing: Of audio and of visual, see `smoothed_tags`.
         kept: bool [B, M, C], False where a modality is to have no such tag, a target of 0; None when all stay.
 
@@ -183,6 +186,7 @@ def loss_terms(
     smoothing: tuple[float, float] | None = None,
     kept: Tensor | None = None,
     weights: Tensor | None = None,
+    modality_tags: Tensor | None = None,
 ) -> LossTerms:
     """All terms of one batch.
 
@@ -195,12 +199,15 @@ def loss_terms(
         kept: bool [B, M, C], False where a modality is to have neither the tag nor pseudo labels; None when all stay.
         weights: float, what each segment and class counts in the segment losses, of a shape that broadcasts to
             [B, T, M, C]; None for 1 each.
+        modality_tags: float [B, M, C] in [0, 1], which tags are heard and which are seen, for the guided term; None
+            where nobody says it.
 
     Returns:
         The terms, unweighted.
     """
     weak = weak_loss(output.clip_probs, weak_labels)
-    guided = None if smoothing is None else guided_loss(output.modality_probs, weak_labels, smoothing, kept)
+    tags = weak_labels if modality_tags is None else modality_tags
+    guided = None if smoothing is None else guided_loss(output.modality_probs, tags, smoothing, kept)
     if pseudo_labels is None:
         return LossTerms(weak, None, None, guided)
     if kept is not None:

@@ -151,7 +151,7 @@ def test_harmless_imports_pass() -> None:
 
 def test_modalities_are_one_order() -> None:
     from valor.eval.events import MODALITIES as OF_EVAL
-    from valor.label_harvest.pseudo_labels import MODALITIES as OF_HARVEST
+    from valor.label_harvest.store.manifest import MODALITIES as OF_HARVEST
     from valor.parsers.hybrid import MODALITIES as OF_PARSERS
 
     assert OF_EVAL == OF_PARSERS == OF_HARVEST == ("audio", "visual")

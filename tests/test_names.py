@@ -23,7 +23,7 @@ from label_harvest import note           # the user's label_harvest.py
 import numpy as np
 import valor
 from valor.eval.scores import score      # ours
-from valor.label_harvest.pseudo_labels import MODALITIES
+from valor.label_harvest.store.manifest import MODALITIES
 from valor.parsers.options import PARSERS
 from valor.scoring.published import read_published
 

@@ -131,14 +131,20 @@ def _read(marker: Place) -> tuple[Marker, list[ShardRow], dict[str, np.ndarray]]
         return error
 
 
+def _tag_problems(row: ShardRow, classes: set[str]) -> Iterator[str]:
+    if not classes.issuperset(row.tags):
+        yield f"{row.clip_id} has the unknown tags {sorted(set(row.tags) - classes)}"
+    if row.modality_tags is not None and {*row.modality_tags[0], *row.modality_tags[1]} != set(row.tags):
+        yield f"{row.clip_id} has other tags than those that are heard or seen in it"
+
+
 def _problems(rows: Sequence[ShardRow], arrays: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> Iterator[str]:
     """What contradicts the manifest in one shard whose bytes are those of its marker."""
     classes = set(manifest["class_names"])
     for row in rows:
         if row.status not in STATUSES:
             yield f"{row.clip_id} has the unknown status {row.status!r}"
-        if not classes.issuperset(row.tags):
-            yield f"{row.clip_id} has the unknown tags {sorted(set(row.tags) - classes)}"
+        yield from _tag_problems(row, classes)
     if len({composed(row.clip_id) for row in rows}) != len(rows):
         yield "a clip occurs twice"
     slices, total = clip_slices(rows), num_rows(rows)

@@ -13,7 +13,7 @@ import numpy as np
 from ..media.clip import ClipMedia
 from ..teachers.teacher import NEEDS, Evidence, StagedTeacher, Teacher
 from .plan import UNREAD, ShardPlan
-from .shards import ShardRow, clip_slices, num_rows, rows_of_clips
+from .shards import ShardRow, clip_slices, num_rows, row_of, rows_of_clips
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class ShardEvidence:
         """
         self.plan = plan
         self._was, self._old = old or ([], {})
-        self.rows = [*self._was] or [ShardRow(row.clip_id, row.status, row.message, row.tags) for row in plan.rows]
+        self.rows = [*self._was] or [row_of(row, row.status, row.message) for row in plan.rows]
         self._teachers = teachers
         self._num_segments = num_segments
         self._answers: dict[str, dict[int, Evidence]] = {teacher.role: {} for teacher in teachers}

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MODALITIES = ("audio", "visual")
+"""Order of the modality axis M; the same tuple stands in `eval` and `parsers`, and a test keeps them equal."""
+
 
 @dataclass(frozen=True)
 class HarvestManifest:
@@ -19,6 +22,8 @@ class HarvestManifest:
     """bool [N, C]."""
     paths: tuple[str, ...] = ()
     """Where the media of each clip lie, as the table says it (`videos.py`); empty texts, or none, where it does not."""
+    modality_tags: np.ndarray | None = None
+    """bool [N, M, C], those of the tags that are heard and that are seen; None where nobody says it."""
 
     def __post_init__(self) -> None:
         """Refuse ids that repeat or could leave a folder, and labels of another shape."""
@@ -32,11 +37,45 @@ class HarvestManifest:
             object.__setattr__(self, "paths", ("",) * len(self.clip_ids))
         if len(self.paths) != len(self.clip_ids):
             raise ValueError(f"paths must be one for each of {len(self.clip_ids)} clips, got {len(self.paths)}")
+        if self.modality_tags is not None:
+            check_modality_tags(self.modality_tags, self.weak_labels, self.clip_ids, self.class_names)
         shape = (len(self.clip_ids), len(self.class_names))
         if self.weak_labels.dtype != bool or self.weak_labels.shape != shape:
             raise ValueError(
                 f"weak_labels must be bool {list(shape)}, got {self.weak_labels.dtype} {list(self.weak_labels.shape)}"
             )
+
+
+def check_modality_tags(
+    modality_tags: np.ndarray, weak_labels: np.ndarray, clip_ids: Sequence[str], class_names: Sequence[str]
+) -> None:
+    """Refuse tags of modalities whose union is not the tags of the clip.
+
+    Args:
+        modality_tags: bool [N, M, C], audio then visual.
+        weak_labels: bool [N, C], the tags.
+        clip_ids: N names, for messages.
+        class_names: C names, likewise.
+
+    Raises:
+        ValueError: They are of another shape, or one of a modality is no tag of its clip, or a tag is in neither.
+    """
+    shape = (len(clip_ids), len(MODALITIES), len(class_names))
+    if modality_tags.dtype != bool or modality_tags.shape != shape:
+        raise ValueError(f"modality_tags must be bool {list(shape)}, got {modality_tags.dtype} {modality_tags.shape}")
+    beyond = modality_tags & ~weak_labels[:, None]
+    if beyond.any():
+        clip, modality, index = np.argwhere(beyond)[0].tolist()
+        raise ValueError(
+            f"{clip_ids[clip]}: {class_names[index]} is among its {MODALITIES[modality]} tags and not among "
+            "its tags, which are the union of both; add it there or take it away here"
+        )
+    if (lost := weak_labels & ~modality_tags.any(axis=1)).any():
+        clip, index = np.argwhere(lost)[0].tolist()
+        raise ValueError(
+            f"{clip_ids[clip]}: {class_names[index]} is a tag of it, and neither among its audio tags nor among its "
+            "visual tags; say where it is, or take the tag away"
+        )
 
 
 def composed(name: str) -> str:

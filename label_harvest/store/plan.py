@@ -15,7 +15,7 @@ import numpy as np
 from ..places.elsewhere import Media, media_bytes
 from ..places.place import Place
 from .manifest import HarvestManifest, composed
-from .shards import KnownClip, Marker, damaged_numbers, known_clips
+from .shards import KnownClip, Marker, ModalityTags, damaged_numbers, known_clips
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,12 @@ def check_tags(manifest: HarvestManifest, markers: Mapping[int, Marker]) -> None
     Raises:
         ValueError: A clip is in the store with other tags.
     """
-    wanted = dict(zip(manifest.clip_ids, tags_of(manifest), strict=True))
+    tags = zip(tags_of(manifest), modality_tags_of(manifest), strict=True)
+    wanted = dict(zip(manifest.clip_ids, tags, strict=True))
     changed = [
-        f"{row.clip_id} (store {','.join(row.tags)}; manifest {','.join(wanted[row.clip_id])})"
+        f"{row.clip_id} (store {told_tags(row.tags, row.modality_tags)}; manifest {told_tags(*wanted[row.clip_id])})"
         for row in known_clips(markers)
-        if wanted.get(row.clip_id, row.tags) != row.tags
+        if wanted.get(row.clip_id, own := (row.tags, row.modality_tags)) != own
     ]
     if changed:
         raise ValueError(
@@ -69,12 +70,32 @@ def check_tags(manifest: HarvestManifest, markers: Mapping[int, Marker]) -> None
         )
 
 
+def told_tags(tags: tuple[str, ...], by_modality: ModalityTags | None) -> str:
+    """Tags in words, and what is heard and seen of them, where that is said."""
+    return ",".join(tags) + (
+        "" if by_modality is None else f" heard {','.join(by_modality[0])} seen {','.join(by_modality[1])}"
+    )
+
+
 def tags_of(manifest: HarvestManifest) -> list[tuple[str, ...]]:
     """The tags of each clip; of clips with the same tags, the same tuple."""
-    names, found = manifest.class_names, {}
-    for labels in np.unique(manifest.weak_labels, axis=0):
-        found[labels.tobytes()] = tuple(names[index] for index in np.flatnonzero(labels))
-    return [found[labels.tobytes()] for labels in manifest.weak_labels]
+    return _names_of(manifest.weak_labels, manifest.class_names)
+
+
+def modality_tags_of(manifest: HarvestManifest) -> list[ModalityTags] | list[None]:
+    """The tags of each clip that are heard, and those that are seen; None of each where nobody says it."""
+    if manifest.modality_tags is None:
+        return [None] * len(manifest.clip_ids)
+    heard, seen = (_names_of(manifest.modality_tags[:, m], manifest.class_names) for m in (0, 1))
+    return list(zip(heard, seen, strict=True))
+
+
+def _names_of(labels: np.ndarray, names: Sequence[str]) -> list[tuple[str, ...]]:
+    found = {
+        row.tobytes(): tuple(names[index] for index in np.flatnonzero(row).tolist())
+        for row in np.unique(labels, axis=0)
+    }
+    return [found[row.tobytes()] for row in labels]
 
 
 def new_shards(
@@ -95,8 +116,10 @@ def new_shards(
     unclaimed = unclaimed or {}
     known = {row.clip_id for row in known_clips(markers)}
     rows = [
-        KnownClip(clip_id, "ok", "", tags)
-        for clip_id, tags in zip(manifest.clip_ids, tags_of(manifest), strict=True)
+        KnownClip(clip_id, "ok", "", tags, modality_tags=by_modality)
+        for clip_id, tags, by_modality in zip(
+            manifest.clip_ids, tags_of(manifest), modality_tags_of(manifest), strict=True
+        )
         if clip_id not in known
     ]
     cuts = [tuple(rows[start : start + shard_size]) for start in range(0, len(rows), shard_size)]
@@ -125,7 +148,10 @@ def damaged_shards(manifest: HarvestManifest, markers: Mapping[int, Marker], fol
         others = [row.clip_id for row in marker.clips if row.clip_id not in wanted]
         if not others:
             logger.info("%s: shard %05d is damaged and made again", folder, index)
-            plans.append(ShardPlan(index, tuple(KnownClip(row.clip_id, "ok", "", row.tags) for row in marker.clips)))
+            again = (
+                KnownClip(row.clip_id, "ok", "", row.tags, modality_tags=row.modality_tags) for row in marker.clips
+            )
+            plans.append(ShardPlan(index, tuple(again)))
         elif len(others) == len(marker.clips):
             logger.warning("%s: shard %05d is damaged; harvest the manifest with %s again", folder, index, others[0])
         else:

@@ -21,7 +21,7 @@ import numpy as np
 from ..media.clip import UNREAD
 from ..places.place import Place, each, file_sha256, matching, rename, signature, write_atomic
 from ..strict_json import as_list, as_text, loads
-from .manifest import composed
+from .manifest import MODALITIES, composed
 from .share import WHOLE
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ FORMAT_VERSION = 2
 """Raised whenever the same clip and teachers would give other evidence; part of the fingerprint."""
 MARKER_VERSION = 3
 """Raised whenever a marker says something else. Version 2 had no checksum; it is read, and verifying says so."""
+BY_MODALITY = 4
+"""The version of markers that say what is heard and what is seen in clips; older programs refuse them."""
 _UNGUARDED = 2
 """The version without a checksum."""
 _CHECKSUM = re.compile(rb'"checksum": "([0-9a-f]{64})"')
@@ -49,6 +51,10 @@ _LONGEST_HEADER = 2**26
 """Bytes; a safetensors header that claims more is damaged."""
 
 
+ModalityTags = tuple[tuple[str, ...], tuple[str, ...]]
+"""Tags of a clip that are heard, and those that are seen."""
+
+
 @dataclass(frozen=True)
 class ShardRow:
     """One clip of a shard."""
@@ -58,6 +64,8 @@ class ShardRow:
     message: str
     tags: tuple[str, ...]
     provenance: dict[str, object] = field(default_factory=dict)
+    modality_tags: ModalityTags | None = None
+    """Those of the tags that were heard and those that were seen; None where nobody says it."""
 
     @property
     def known(self) -> "KnownClip":
@@ -67,7 +75,8 @@ class ShardRow:
         streams = (self.provenance.get(name) for name in ("video", "audio"))
         unread = [stream.get(UNREAD) for stream in streams if isinstance(stream, dict)]
         seconds = max((float(one) for one in unread if isinstance(one, int | float)), default=0.0)
-        return KnownClip(self.clip_id, status, self.message, tags, size if isinstance(size, int) else None, seconds)
+        file_bytes = size if isinstance(size, int) else None
+        return KnownClip(self.clip_id, status, self.message, tags, file_bytes, seconds, self.modality_tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,15 @@ class KnownClip:
     """Size of its media file when it was read; None where none was, or where the store is too old to say."""
     unread_seconds: float = 0.0
     """How much of its media lies behind the grid and was not read; 0 too where the store is too old to say."""
+    modality_tags: ModalityTags | None = None
+    """As of `ShardRow`."""
+
+
+def row_of(
+    clip: ShardRow | KnownClip, status: str, message: str, provenance: dict[str, object] | None = None
+) -> ShardRow:
+    """What became of a clip."""
+    return ShardRow(clip.clip_id, status, message, clip.tags, provenance or {}, clip.modality_tags)
 
 
 @lru_cache(maxsize=65536)
@@ -186,15 +204,35 @@ def marker_bytes(rows: Sequence[ShardRow], arrays: Mapping[str, str], payload: b
         arrays: sha256 of the bytes of each array by its name.
         payload: The file of the arrays.
     """
+    by_modality = any(row.modality_tags is not None for row in rows)
     content = {
-        "format": MARKER_VERSION,
+        "format": BY_MODALITY if by_modality else MARKER_VERSION,
         "list": LIST,
         "bytes": len(payload),
         "sha256": hashlib.sha256(payload).hexdigest(),
         "arrays": dict(arrays),
-        "rows": [{**vars(row), "tags": list(row.tags)} for row in rows],
+        "rows": [_written(row) for row in rows],
     }
     return sealed(content)
+
+
+def _written(row: ShardRow) -> dict[str, object]:
+    """A row as JSON holds it; what nobody says of modalities stands nowhere."""
+    held = {**vars(row), "tags": list(row.tags)}
+    if held.pop("modality_tags") is not None:
+        held |= {
+            f"{modality}_tags": list(tags) for modality, tags in zip(MODALITIES, row.modality_tags or (), strict=True)
+        }
+    return held
+
+
+def _row_of(held: Mapping[str, Any]) -> ShardRow:
+    """The row that JSON holds."""
+    keys = [f"{modality}_tags" for modality in MODALITIES]
+    plain = {key: value for key, value in held.items() if key not in keys}
+    heard, seen = (tuple(held[key]) for key in keys) if keys[0] in held else ((), ())
+    by_modality = (_shared(heard), _shared(seen)) if keys[0] in held else None
+    return ShardRow(**{**plain, "tags": tuple(held["tags"]), "modality_tags": by_modality})
 
 
 def sealed(content: Mapping[str, object]) -> bytes:
@@ -411,7 +449,7 @@ def read_marker_rows(path: Place) -> tuple[Marker, list[ShardRow]]:
     content = parse_json(path, payload)
     checksum = _checksum(path, payload, content.get("format"))
     try:
-        rows = [ShardRow(**{**row, "tags": tuple(row["tags"])}) for row in content["rows"]]
+        rows = [_row_of(row) for row in content["rows"]]
         clips = tuple(row.known for row in rows)
         arrays, is_listed = content.get("arrays", {}), content.get("list") == LIST
         return Marker(clips, content["sha256"], content["bytes"], arrays, checksum, is_listed), rows
@@ -424,7 +462,7 @@ def _checksum(path: Place, payload: bytes, version: object) -> str | None:
     found = _CHECKSUM.search(payload)
     if found is None and version == _UNGUARDED:
         return None
-    if isinstance(version, int) and version > MARKER_VERSION:
+    if isinstance(version, int) and version > BY_MODALITY:
         raise NewerMarkerError(f"{path}: written by a newer version of this program ({version}); use that one")
     if found is None:
         raise ValueError(f"{path}: no done-marker of a shard (it has no checksum); the store is damaged")

@@ -28,7 +28,7 @@ from ..media.clip import CLIP
 from ..media.decoders import PYAV
 from ..places.place import Place, each, matching, place_of, sync_folder, write_atomic
 from .listing import has_lost_list, listed, lost_clips, lost_list, lost_shards, refuse_gaps, write_list
-from .manifest import composed
+from .manifest import MODALITIES, composed
 from .shards import (
     FORMAT_VERSION,
     LIST,
@@ -66,6 +66,9 @@ class EvidenceStore:
     """Names of all arrays there are, read or not."""
     segments: np.ndarray | None = None
     """int64 [N], how many segments each clip has; what lies behind is NaN. None where all have those of the grid."""
+    modality_tags: np.ndarray | None = None
+    """bool [N, M, C], those of the tags that are heard and that are seen; None where no clip says it. Of clips that do
+    not, in a store where others do, all tags are both."""
 
     def __post_init__(self) -> None:
         """Compose the names of the clips; the store keeps them as they were given."""
@@ -78,6 +81,13 @@ class EvidenceStore:
             return None
         valid: np.ndarray = np.arange(self.segments.max(initial=1)) < self.segments[:, None]
         return valid
+
+    def tags_of(self, modality: str) -> np.ndarray:
+        """Bool [N, C], the tags of each clip in a modality: all of them, where nobody says it."""
+        if self.modality_tags is None:
+            return self.weak_labels
+        tags: np.ndarray = self.modality_tags[:, MODALITIES.index(modality)]
+        return tags
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -297,7 +307,15 @@ def read_store(
         manifest=shards[0].manifest,
         held=held,
         segments=np.concatenate([_counts(shard) for shard in shards]) if shards[0].segments is not None else None,
+        modality_tags=_joined_tags(shards),
     )
+
+
+def _joined_tags(shards: Sequence[EvidenceStore]) -> np.ndarray | None:
+    """Tags by modality of all shards; of those that say nothing of it, the tags."""
+    if all(shard.modality_tags is None for shard in shards):
+        return None
+    return np.concatenate([np.stack([shard.tags_of(modality) for modality in MODALITIES], axis=1) for shard in shards])
 
 
 def read_shards(
@@ -343,6 +361,7 @@ def read_shards(
             manifest=manifest,
             held=held,
             segments=np.array([place.stop - place.start for place in slices]) if slices else None,
+            modality_tags=_modality_tags(marker, clips, manifest["class_names"]),
         )
     if missing := lost_clips(known, found):
         raise ValueError(lost_shards(folder, missing))
@@ -387,6 +406,7 @@ def _picked(shard: EvidenceStore, clip_ids: Collection[str]) -> EvidenceStore:
         messages=tuple(shard.messages[row] for row in rows),
         arrays={name: array[rows] for name, array in shard.arrays.items()},
         segments=None if shard.segments is None else shard.segments[rows],
+        modality_tags=None if shard.modality_tags is None else shard.modality_tags[rows],
     )
 
 
@@ -424,10 +444,24 @@ def _counts(shard: EvidenceStore) -> np.ndarray:
 
 def _weak_labels(marker: Place, clips: Sequence[KnownClip], class_names: Sequence[str]) -> np.ndarray:
     """Tags of each clip as bool [N, C]."""
+    return _marked(marker, clips, [clip.tags for clip in clips], class_names)
+
+
+def _modality_tags(marker: Place, clips: Sequence[KnownClip], class_names: Sequence[str]) -> np.ndarray | None:
+    """Tags of each clip by modality as bool [N, M, C]; None where no clip says it."""
+    if all(clip.modality_tags is None for clip in clips):
+        return None
+    both = [clip.modality_tags or (clip.tags, clip.tags) for clip in clips]
+    return np.stack([_marked(marker, clips, [tags[m] for tags in both], class_names) for m in (0, 1)], axis=1)
+
+
+def _marked(
+    marker: Place, clips: Sequence[KnownClip], tags: Sequence[Sequence[str]], class_names: Sequence[str]
+) -> np.ndarray:
     index = {name: position for position, name in enumerate(class_names)}
     weak_labels = np.zeros((len(clips), len(class_names)), dtype=bool)
-    for row, clip in enumerate(clips):
-        for tag in clip.tags:
+    for row, (clip, its) in enumerate(zip(clips, tags, strict=True)):
+        for tag in its:
             if tag not in index:
                 raise ValueError(
                     f"{marker}: {clip.clip_id} has the tag {tag!r}, which is no class of the store; see what "

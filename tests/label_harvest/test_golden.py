@@ -9,7 +9,8 @@ import torch
 
 from tests.helpers.golden_recipe import uniform
 from valor.label_harvest.media.clip import audio_segments, frame_indices, resample_by_index
-from valor.label_harvest.pseudo_labels import MODALITIES, pseudo_labels
+from valor.label_harvest.pseudo_labels import pseudo_labels
+from valor.label_harvest.store.manifest import MODALITIES
 from valor.label_harvest.teachers.clap import quantise
 from valor.label_harvest.teachers.clip import IMAGE_MEAN, IMAGE_STD, preprocess
 from valor.label_harvest.teachers.mel import log_mel

@@ -124,7 +124,9 @@ def _of_store(cli: argparse.Namespace) -> Calibration:
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
-    split = split or Split(STORED, store.clip_ids, store.class_names, store.weak_labels)
+    split = split or Split(
+        STORED, store.clip_ids, store.class_names, store.weak_labels, modality_tags=store.modality_tags
+    )
     kept = _kept_thresholds(cli, store, classes)
     fallback = {role: kept.get(role, np.full(len(classes), np.nan)) for role in roles}
     return calibrate_store(store, split, fallback, criterion=cli.criterion, present_share=cli.present_share)

@@ -75,7 +75,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.data.anchors import zero_shot_classes
+    from valor.data.anchors import zero_shot_of
     from valor.data.score_file import write_scores_json
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
     from valor.scoring.layout import Evaluation, full_report
@@ -84,7 +84,7 @@ def run(cli: argparse.Namespace) -> int:
     split = read_truth(cli, cli.predictions)
     system = read_system(cli.predictions, cli, split)
     if cli.anchors or (split.metrics and split.events is None):  # of figures nobody knows what is much
-        anchors = anchor_scores(system, split, zero_shot=zero_shot_classes(cli.data or cli.annotations, split))
+        anchors = anchor_scores(system, split, zero_shot=zero_shot_of(cli.data or cli.annotations, split))
     else:
         anchors = []
     evaluation = Evaluation(

@@ -1,7 +1,7 @@
 """What knows nothing, or only what is in a clip and not when: scored beside a system, on the same clips."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,8 @@ from valor.eval.detection import Detections, on_segments
 from valor.eval.events import BoolArray
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
-from valor.label_harvest.store.store import read_store, store_manifest
+from valor.label_harvest.agreement import first_agreement
+from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
 
 from .datasets.unav import ceiling_detections
 from .tables import Split
@@ -21,12 +22,34 @@ OWN_CLASS = "its own class copied"
 """The anchor that is of one system."""
 ZERO_SHOT = "zero-shot class copied"
 """The anchor that needs the evidence of teachers."""
+ZERO_SHOT_SECONDS = "zero-shot by second"
+"""What the evidence of teachers alone says of each second, where classes are unseen in training."""
+OTHER = "other"
+"""A further class of evidence that stands for everything else: OV-AVEL's text of background."""
 
 Classes = npt.NDArray[np.int64]
 """int64 [N], one class for each clip."""
 
 
-def anchor_scores(judged: Judged, split: Split, *, zero_shot: Classes | None = None) -> dict[str, Scores]:
+@dataclass(frozen=True)
+class ZeroShot:
+    """What teachers say of clips without a tag and without training."""
+
+    classes: Mapping[str, int] = field(default_factory=dict)
+    """The likeliest class by clip, see `zero_shot_classes`."""
+    seconds: Mapping[str, BoolArray] = field(default_factory=dict)
+    """bool [T, C] by clip, see `zero_shot_seconds`."""
+
+    def on(self, clip_ids: tuple[str, ...]) -> tuple[Classes | None, BoolArray | None]:
+        """Classes and marks [N, T, C] in the order of clips; None where one is not known."""
+        complete = bool(clip_ids) and all(clip_id in self.seconds for clip_id in clip_ids)
+        marks = np.stack([self.seconds[clip_id] for clip_id in clip_ids]) if complete else None
+        return known_classes(self.classes, clip_ids), marks
+
+
+def anchor_scores(
+    judged: Judged, split: Split, *, zero_shot: Classes | None = None, by_second: BoolArray | None = None
+) -> dict[str, Scores]:
     """Score what knows nothing of when.
 
     Args:
@@ -35,6 +58,7 @@ def anchor_scores(judged: Judged, split: Split, *, zero_shot: Classes | None = N
             that the system itself holds most likely, and that of the teachers, each copied to all segments, stand there
             too.
         zero_shot: The class that the teachers hold most likely, of each clip that is scored; None where nobody knows.
+        by_second: bool [N, T, C], what they say of each second; None where nobody knows.
 
     Returns:
         Scores with figures by name: nothing predicted, tags copied, and so on.
@@ -42,7 +66,9 @@ def anchor_scores(judged: Judged, split: Split, *, zero_shot: Classes | None = N
     length, classes = judged.truth.shape[1], judged.truth.shape[3]
     marks = {
         "nothing predicted": nothing_predicted(judged.truth),
-        "tags copied": tags_copied(judged.weak_labels, length),
+        "tags copied": tags_copied(
+            judged.weak_labels if judged.modality_tags is None else judged.modality_tags, length
+        ),
     }
     if split.metrics:
         one_each = np.eye(classes, dtype=np.bool_)
@@ -50,6 +76,8 @@ def anchor_scores(judged: Judged, split: Split, *, zero_shot: Classes | None = N
         marks["commonest class copied"] = tags_copied(one_each[commonest], length)
         if zero_shot is not None:
             marks[ZERO_SHOT] = tags_copied(one_each[zero_shot], length)
+        if by_second is not None and by_second.shape == judged.truth[:, :, 0].shape:
+            marks[ZERO_SHOT_SECONDS] = np.repeat(by_second[:, :, np.newaxis], judged.truth.shape[2], axis=2)
         if judged.clip_probs is not None or judged.segment_probs is not None:
             marks[OWN_CLASS] = tags_copied(one_each[clip_classes(judged)], length)
     return {name: _scored(marked, judged, split) for name, marked in marks.items()}
@@ -96,16 +124,8 @@ def zero_shot_classes(folder: Path, split: Split) -> Mapping[str, int]:
     Returns:
         Class by clip, for those clips that have evidence; nothing where there is no store, or one of other classes.
     """
-    store = folder / "store"
-    if not store.is_dir():
-        return {}
-    try:
-        teachers = store_manifest(store)["teachers"]
-        roles = [role for role in ("audio", "visual") if role in teachers] or ["fused"] * ("fused" in teachers)
-        evidence = read_store(store, names=[f"{role}.similarity" for role in roles])
-    except (ValueError, OSError):  # whoever needs the store says what is wrong with it
-        return {}
-    if not roles or evidence.class_names != split.class_names:
+    evidence, roles = _evidence(folder)
+    if evidence is None or evidence.class_names != split.class_names:
         return {}
     means = []
     for role in roles:
@@ -121,6 +141,63 @@ def zero_shot_classes(folder: Path, split: Split) -> Mapping[str, int]:
         for clip_id, row in zip(evidence.clip_ids, together, strict=True)
         if clip_id in wanted and row.any()
     }
+
+
+def _evidence(folder: Path) -> tuple[EvidenceStore | None, list[str]]:
+    """The similarities in the store of a data folder, and the teachers that judge; None where there is none."""
+    store = folder / "store"
+    if not store.is_dir():
+        return None, []
+    try:
+        teachers = store_manifest(store)["teachers"]
+        roles = [role for role in ("audio", "visual") if role in teachers] or ["fused"] * ("fused" in teachers)
+        evidence = read_store(store, names=[f"{role}.similarity" for role in roles])
+    except (ValueError, OSError):  # whoever needs the store says what is wrong with it
+        return None, []
+    return (evidence if roles else None), roles
+
+
+def zero_shot_seconds(folder: Path, split: Split) -> Mapping[str, BoolArray]:
+    """What the teachers say of each second, as OV-AVEL decides without training: see `first_agreement`.
+
+    Where evidence of the sound or the picture is missing they do not agree. A store may have one class more than the
+    data set, called `other`, for all that is none of them.
+
+    Args:
+        folder: A data folder; its evidence lies in `store/`.
+        split: The clips.
+
+    Returns:
+        bool [T, C] by clip, for those clips that have evidence of both teachers; nothing where there is none of both.
+    """
+    evidence, roles = _evidence(folder)
+    if (
+        evidence is None
+        or len(roles) < 2
+        or evidence.class_names
+        not in (
+            split.class_names,
+            (*split.class_names, OTHER),
+        )
+    ):
+        return {}
+    audio, visual = (np.array(evidence.logits(role)) for role in roles)  # [N, T, C]
+    unknown = np.isnan(audio).any(axis=-1) | np.isnan(visual).any(axis=-1)
+    both = np.eye(audio.shape[-1], dtype=audio.dtype)[:2]  # of two classes, so that they disagree
+    audio[unknown], visual[unknown] = both
+    count = len(split.class_names)
+    agreed, classes = first_agreement(audio, visual, count if len(evidence.class_names) > count else None)
+    marks = (agreed & (classes < count)[:, np.newaxis])[..., np.newaxis] & (np.arange(count) == classes[:, np.newaxis])[
+        :, np.newaxis
+    ]
+    wanted = set(split.clip_ids)
+    found = zip(evidence.clip_ids, marks, (~unknown).any(axis=1), strict=True)
+    return {clip_id: of for clip_id, of, told in found if clip_id in wanted and told}
+
+
+def zero_shot_of(folder: Path, split: Split) -> ZeroShot:
+    """What the teachers say of the clips of a split: the likeliest class, and of unseen classes each second too."""
+    return ZeroShot(zero_shot_classes(folder, split), zero_shot_seconds(folder, split) if split.unseen else {})
 
 
 def known_classes(found: Mapping[str, int], clip_ids: tuple[str, ...]) -> Classes | None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from valor.eval.detection import TrueEvents
-from valor.eval.events import Float64Array
+from valor.eval.events import BoolArray, Float64Array
 from valor.eval.metrics import Metric
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
@@ -55,6 +55,8 @@ class Batch:
     """float32 [B, C]."""
     pseudo_labels: Tensor | None
     """float32 [B, T, M, C], None where there are none."""
+    modality_tags: Tensor | None = None
+    """float32 [B, M, C], which tags are heard and which are seen; None where nobody says it."""
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor to a device; what is there already is not copied."""
@@ -89,6 +91,10 @@ class ClipSet:
     """The truth in seconds, where it does not lie on segments; its clips are positions on the axis N."""
     clip_seconds: Float64Array | None = None
     """float64 [N], how long each clip is, where a last segment may end beyond it."""
+    modality_tags: Tensor | None = None
+    """bool [N, M, C], those of the tags that are heard and that are seen; None where nobody says it."""
+    subsets: Mapping[str, BoolArray] = field(default_factory=dict)
+    """Kinds of clips by name, bool [N] each, of which figures are taken apart."""
 
     def __post_init__(self) -> None:
         """Refuse tensors that do not belong together, and numbers no network can learn from."""
@@ -97,7 +103,7 @@ class ClipSet:
                 f"a clip set needs at least one clip and audio [clips, segments, features], got {len(self.clip_ids)} "
                 f"clips and {tuple(self.audio.shape)}"
             )
-        for name in ("weak_labels", "valid", "pseudo_labels", "truth"):
+        for name in ("weak_labels", "valid", "pseudo_labels", "truth", "modality_tags"):
             tensor = getattr(self, name)
             if tensor is not None and tensor.dtype == torch.bool and tensor.numel():
                 held = tensor.view(torch.uint8)  # a mask of 255 called bool would count as 255
@@ -106,6 +112,7 @@ class ClipSet:
         for stream in STREAMS:
             self._check(stream, (clips, segments, None))
         self._check("weak_labels", (clips, classes), torch.bool)
+        self._check("modality_tags", (clips, 2, classes), torch.bool)
         self._check("valid", (clips, segments), torch.bool)
         labels = self.pseudo_labels
         soft = labels if labels is not None and labels.is_floating_point() else None
@@ -137,6 +144,11 @@ class ClipSet:
                 "make these features again, or drop the clips (features.missing=drop)"
             )
 
+    @property
+    def own_tags(self) -> Tensor:
+        """What a modality alone is held to: bool [N, M, C], or the tags of the clip [N, C] where nobody says more."""
+        return self.weak_labels if self.modality_tags is None else self.modality_tags
+
     def __len__(self) -> int:
         """Return the number of clips, N."""
         return len(self.clip_ids)
@@ -165,7 +177,8 @@ class ClipSet:
             name: _taken(getattr(self, name), where, getattr(old, name, None), longest)
             for name in (*STREAMS, "pseudo_labels")
         }
-        taken["weak_labels"] = _taken(self.weak_labels, where, getattr(old, "weak_labels", None))
+        for name in ("weak_labels", "modality_tags"):
+            taken[name] = _taken(getattr(self, name), where, getattr(old, name, None))
         valid = None if valid is None else valid[:, :longest]
         return Batch(clip_ids=tuple(self.clip_ids[row] for row in rows.tolist()), valid=valid, **taken)
 
@@ -178,7 +191,8 @@ class ClipSet:
         events = None if self.events is None else self.events.of_clips(rows)
         seconds = None if self.clip_seconds is None else self.clip_seconds[list(rows)]
         clip_ids = tuple(self.clip_ids[row] for row in rows)
-        return replace(self, clip_ids=clip_ids, events=events, clip_seconds=seconds, **tensors)
+        subsets = {name: of[list(rows)] for name, of in self.subsets.items()}
+        return replace(self, clip_ids=clip_ids, events=events, clip_seconds=seconds, subsets=subsets, **tensors)
 
     def to(self, device: torch.device | str) -> "ClipSet":
         """Move every tensor to a device."""
@@ -257,11 +271,8 @@ def read_clip_set(
         parts["pseudo_labels"] = found.tensor
         counts |= {} if found.segments is None else {"pseudo_labels": found.segments}
         absent |= _missing(found, "pseudo labels", features.missing)
-    if split.truth is not None:
-        parts["truth"] = torch.from_numpy(split.truth)
-    if split.valid is not None:
-        parts["valid"] = torch.from_numpy(split.valid)
-    parts["weak_labels"] = torch.from_numpy(split.weak_labels)
+    said = {name: getattr(split, name) for name in ("truth", "valid", "weak_labels", "modality_tags")}
+    parts |= {name: torch.from_numpy(array) for name, array in said.items() if array is not None}
     if split.valid is not None:
         _refuse_one_length({name: parts[name] for name in parts if name not in counts}, split)
     kept = [row for row in range(clips) if split.clip_ids[row] not in absent]
@@ -279,6 +290,7 @@ def read_clip_set(
         metrics=split.metrics,
         events=None if split.events is None else split.events.of_clips(kept),
         clip_seconds=None if split.clip_seconds is None else split.clip_seconds[kept],
+        subsets={name: of[kept] for name, of in split.subsets.items()},
         **parts,
     )
 
@@ -304,7 +316,8 @@ def with_background(train: ClipSet, source: Path | str, features: FeatureOptions
             f"{source}: background clips must be as many in each file, got {sorted(counts)}; fetch them again"
         )
     (count,) = counts
-    held = {name: getattr(train, name) for name in ("weak_labels", "pseudo_labels", "truth", "valid")}
+    names_of = ("weak_labels", "pseudo_labels", "truth", "valid", "modality_tags")
+    held = {name: getattr(train, name) for name in names_of}
     for name, tensor in held.items():
         if tensor is not None:
             parts[name] = (torch.ones if name == "valid" else torch.zeros)(count, *tensor.shape[1:], dtype=tensor.dtype)
@@ -336,7 +349,7 @@ def _of_any_length(
         counts: int64 [N], how many segments each clip has in those parts that say so; the others have T of each.
         clip_ids: The N clips.
     """
-    timed = {name: tensor for name, tensor in parts.items() if name != "weak_labels"}
+    timed = {name: tensor for name, tensor in parts.items() if name not in ("weak_labels", "modality_tags")}
     first = next(iter(counts))
     segments = counts[first]
     for name, tensor in timed.items():

@@ -19,6 +19,8 @@ from .tables import (
     EVENT_COLUMNS,
     WEAK_COLUMNS,
     plain_seconds,
+    read_modality_tags,
+    read_weak_table,
     table_rows,
 )
 from .vocabulary import did_you_mean
@@ -54,8 +56,21 @@ DEFECTS: dict[str, Defect] = {
     "two-splits": Defect("clip in two splits", "read in both: a parser is tested on what it learned from"),
     "second-row": Defect("clip with a second row in its split, of another class", "both read, the second as CLIP+2"),
     "same-media": Defect("clips of one media id", "both read; the published files of one overwrite the other's"),
+    "modality-tags": Defect("tags of modalities that are not those of the clip", "refused", "refused"),
     "no-tags": Defect("clip without tags", "read as it is", "note"),
     "repeated-tag": Defect("tag given twice", "counts once"),
+    "left-out-tag": Defect("tag that is no class, known to stand in the published tables", "left out"),
+    "spaced-tag": Defect("tag with white space around it", "read without it"),
+    "union-differs": Defect(
+        "tags of both modalities together that are not those of the two", "the tags of the two are read"
+    ),
+    "no-durations": Defect(
+        "events of videos nobody says the length of",
+        "each ends with its last row, and what is marked behind it is not counted as false",
+        "note",
+    ),
+    "one-second": Defect("event that ends in the second in which it starts", "marks that second", "note"),
+    "background": Defect("clip without any second of its class", "read as background, without a tag", "note"),
     "orphan": Defect("events of no annotated clip", "left out: names must match letter by letter"),
     "no-length": Defect("event that ends where or before it starts", "left out: marks nothing"),
     "beyond-clip": Defect("event that ends beyond its clip", "cut at the end of the clip"),
@@ -287,6 +302,14 @@ def _read_tags(path: Path, class_names: Sequence[str], notes: _Notes) -> dict[st
             notes.add("repeated-clip", where, clip_id, f"stands in line {tags[clip_id].line} already")
         else:
             tags[clip_id] = _Tags(path.name, line, frozenset(names) & frozenset(class_names))
+    try:
+        clip_ids, weak_labels = read_weak_table(path, class_names)
+    except (OSError, ValueError):
+        return tags  # as is found above
+    try:
+        read_modality_tags(path, clip_ids, weak_labels, class_names)
+    except ValueError as error:
+        notes.add("modality-tags", (path.name, None), None, str(error).removeprefix(f"{path}: "))
     return tags
 
 

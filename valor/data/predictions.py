@@ -21,7 +21,7 @@ import hashlib
 import logging
 import zipfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ from valor.label_harvest.arrays import npz_names, read_npz
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import composed
 
-from .anchors import anchor_scores, event_anchors, known_classes
+from .anchors import ZeroShot, anchor_scores, event_anchors
 from .provenance import Provenance
 from .tables import Split
 
@@ -254,11 +254,22 @@ def align(predictions: Predictions, split: Split, *, allow_subset: bool = False)
         array = getattr(predictions, name)
         if array is not None:
             arrays[name] = array[clips][..., classes] if axes[-1] == "classes" else array[clips]
+    if split.truth is not None and split.valid is not None and predictions.valid is not None:
+        length = split.truth.shape[1]  # of clips of any length both say how long each is
+        arrays = {
+            name: _of_length(array, length) if "segments" in ARRAYS[name] else array for name, array in arrays.items()
+        }
     found = predictions.detections
     if found is not None:  # clips and classes are all there, in another order
         clip, column = np.argsort(clips)[found.clip], np.argsort(classes)[found.class_index]
         found = replace(found, clip=clip, class_index=column)
     return replace(predictions, clip_ids=clip_ids, class_names=split.class_names, detections=found, **arrays)
+
+
+def _of_length(array: np.ndarray[Any, np.dtype[Any]], length: int) -> np.ndarray[Any, np.dtype[Any]]:
+    """An array [N, T, ...] cut at T segments, or with nothing behind its own."""
+    missing = [(0, 0), (0, max(length - array.shape[1], 0)), *[(0, 0)] * (array.ndim - 2)]
+    return np.pad(array[:, :length], missing)
 
 
 def on_truth(
@@ -387,7 +398,7 @@ def score_predictions(
     post_processing: PostProcessing | None = None,
     *,
     allow_subset: bool = False,
-    zero_shot: Mapping[str, int] | None = None,
+    zero_shot: ZeroShot | None = None,
 ) -> tuple[Scores, dict[str, Any]]:
     """Score predictions against the dense truth of a split.
 
@@ -396,7 +407,7 @@ def score_predictions(
         split: val or test, with its truth.
         post_processing: thresholds and gate as in `decisions`.
         allow_subset: score the clips that are there and say how many were expected.
-        zero_shot: class by clip that the teachers hold most likely, for the anchors; None where nobody knows.
+        zero_shot: what the teachers alone say of the clips, for the anchors; None where nobody knows.
 
     Returns:
         The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing;
@@ -426,6 +437,8 @@ def score_predictions(
         events=None if split.events is None else split.events.of_clips(rows),
         clip_seconds=None if split.clip_seconds is None else split.clip_seconds[rows],
         detections=judged.detections,
+        modality_tags=None if split.modality_tags is None else split.modality_tags[rows],
+        subsets={name: of[rows] for name, of in split.subsets.items()},
     )
     scores = replace(scores, figures=figures_of(held, split.metrics))
     report = scores.to_dict() | {
@@ -437,8 +450,8 @@ def score_predictions(
     if split.dataset != "llp":
         report["dataset"] = split.dataset
     if split.metrics and split.events is None:
-        classes = known_classes(zero_shot or {}, aligned.clip_ids)
-        found = anchor_scores(held, split, zero_shot=classes)
+        classes, seconds = (zero_shot or ZeroShot()).on(aligned.clip_ids)
+        found = anchor_scores(held, split, zero_shot=classes, by_second=seconds)
         report["anchors"] = {name: of.to_dict() for name, of in found.items()}
     elif held.events is not None and held.clip_seconds is not None and split.metrics:
         report["anchors"] = {name: of.to_dict() for name, of in event_anchors(held, split).items()}

@@ -8,8 +8,9 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     Cells behind the last column are passed over where they are empty, and so are rows of nothing but empty cells: a
     spreadsheet leaves such. A row with fewer cells than columns, or with more that are not empty, is refused.
     The last column may be called event_label as well. Tables of tags may have further columns with names of their own
-    (of which `path` says where the media of a clip lie, when it is harvested, and `seconds` how long it lasts, where
-    the clips of a data set are of unlike length);
+    (of which `path` says where the media of a clip lie, when it is harvested, `seconds` how long it lasts, where the
+    clips of a data set are of unlike length, and `audio_tags` and `visual_tags`, which are there together, which of its
+    tags are heard and which are seen: each tag is in one of the two or in both);
     a table of events may not, since such a column may say that the row is of the other modality.
     Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
     Of tags, a name that itself holds a comma stands in double quotes or as it is, see `valor.data.names`.
@@ -52,7 +53,7 @@ from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import Place, place_of
-from valor.label_harvest.store.manifest import HarvestManifest, composed
+from valor.label_harvest.store.manifest import HarvestManifest, check_modality_tags, composed
 from valor.label_harvest.strict_json import MOST_SECONDS
 
 from .names import join_names, name_splitter
@@ -84,11 +85,15 @@ LLP_LAYOUT = Layout(WEAK_TABLES, EVENT_TABLES)
 
 WEAK_COLUMNS = ("filename", "event_labels")
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
+DURATION_COLUMNS = ("filename", "seconds")
 PREDICTION_COLUMNS = ("filename", "onset", "offset", "event_label")
 """As DCASE calls them; what is read may call the last column either way."""
 
 PATH_COLUMN = "path"
 """A further column of tables of tags: where the media of a clip lie."""
+
+MODALITY_COLUMNS = tuple(f"{modality}_tags" for modality in MODALITIES)
+"""Further columns of tables of tags: which of them are heard, and which are seen."""
 
 CLIP_LIST = "clips.txt"
 """Beside tables of predicted events: every clip that was parsed, one a line."""
@@ -330,11 +335,22 @@ class Split:
     """The truth in seconds, where it does not lie on segments; its clips are positions on the axis N."""
     clip_seconds: Float64Array | None = None
     """float64 [N], how long each clip is, where a last segment may end beyond it."""
+    modality_tags: BoolArray | None = None
+    """bool [N, M, C], those of the tags that are heard and that are seen; None where nobody says it."""
+    subsets: Mapping[str, BoolArray] = field(default_factory=dict, hash=False, repr=False)
+    """Kinds of clips by name, bool [N] each, of which figures are taken apart, such as those of unseen classes."""
+    unseen: tuple[str, ...] = ()
+    """Classes that no clip of training has."""
 
     def __post_init__(self) -> None:
-        """Compose the names of the clips, by which everything is matched, and refuse one that stands twice."""
+        """Compose the names of the clips, by which everything is matched, and refuse one that stands twice.
+
+        Tags of modalities whose union is not the tags are refused too.
+        """
         object.__setattr__(self, "clip_ids", tuple(map(composed, self.clip_ids)))
         check_unique(self.clip_ids, f"split {self.name}")
+        if self.modality_tags is not None:
+            check_modality_tags(self.modality_tags, self.weak_labels, self.clip_ids, self.class_names)
 
 
 def read_split(
@@ -402,7 +418,8 @@ def read_clips(
     """
     path = Path(folder) / layout.tags[split]
     clip_ids, weak_labels = read_weak_table(path, class_names)
-    found = Split(split, clip_ids, tuple(class_names), weak_labels)
+    tags = read_modality_tags(path, clip_ids, weak_labels, class_names)
+    found = Split(split, clip_ids, tuple(class_names), weak_labels, modality_tags=tags)
     if not any_length:
         return found
     seconds = read_clip_seconds(path, clip_ids)
@@ -480,6 +497,47 @@ def read_weak_table(path: Place | str, class_names: Sequence[str]) -> tuple[tupl
     return tuple(tags), weak_labels
 
 
+def read_modality_tags(
+    path: Place | str, clip_ids: Sequence[str], weak_labels: BoolArray, class_names: Sequence[str]
+) -> BoolArray | None:
+    """Read which tags of a table are heard and which are seen.
+
+    Args:
+        path: A table of tags.
+        clip_ids: Its clips, from `read_weak_table`.
+        weak_labels: bool [N, C], their tags, likewise.
+        class_names: Those it was read with.
+
+    Returns:
+        bool [N, M, C]; None where the table has no columns for it.
+
+    Raises:
+        ValueError: The table has one of the two columns, a class is unknown, or tags of the modalities are not those of
+            the clip; says file and clip.
+    """
+    path = place_of(path)
+    columns = {name: held for name in MODALITY_COLUMNS if (held := _column(path, name))}
+    if not columns:
+        return None
+    if lacking := [name for name in MODALITY_COLUMNS if name not in columns]:
+        raise ValueError(
+            f"{path}: has a column {' and '.join(columns)} and none {lacking[0]}; tags of modalities need both"
+        )
+    place, names_in = {name: index for index, name in enumerate(class_names)}, name_splitter(class_names)
+    found = np.zeros((len(clip_ids), len(MODALITIES), len(class_names)), dtype=np.bool_)
+    for row, clip_id in enumerate(clip_ids):
+        for modality, name in enumerate(MODALITY_COLUMNS):
+            tags = names_in(columns[name][clip_id])
+            if unknown := [tag for tag in tags if tag not in place]:
+                raise _unknown_class(f"{path}: {name} of {clip_id}", unknown, class_names)
+            found[row, modality, [place[tag] for tag in tags]] = True
+    try:
+        check_modality_tags(found, weak_labels, clip_ids, class_names)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return found
+
+
 def read_clip_ids(path: Path | str) -> tuple[str, ...]:
     """The clips of a table of tags, whatever its vocabulary.
 
@@ -503,9 +561,10 @@ def read_manifest(path: Place | str, class_names: Sequence[str]) -> HarvestManif
     try:
         paths = _column(place_of(path), PATH_COLUMN)
         listed = tuple(paths[clip_id] for clip_id in clip_ids) if paths else ()
-        return HarvestManifest(clip_ids, tuple(class_names), weak_labels, listed)
+        tags = read_modality_tags(path, clip_ids, weak_labels, class_names)
+        return HarvestManifest(clip_ids, tuple(class_names), weak_labels, listed, tags)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
 
 
 def _column(path: Place, name: str) -> Mapping[str, str]:
@@ -558,6 +617,8 @@ def write_weak_table(
     class_names: Sequence[str],
     paths: Sequence[str] = (),
     seconds: Sequence[float] = (),
+    *,
+    modality_tags: BoolArray | None = None,
 ) -> None:
     """Write a table of clips and their tags.
 
@@ -568,6 +629,7 @@ def write_weak_table(
         class_names: C names without tabs or line breaks.
         paths: where the media of each clip lie, for the column `path`; without, there is no such column.
         seconds: how long each clip lasts, for the column `seconds`; without, there is no such column.
+        modality_tags: bool [N, M, C], which tags are heard and which are seen, for columns of their own.
 
     Raises:
         ValueError: The lengths do not belong together, or a name would break the table.
@@ -578,17 +640,25 @@ def write_weak_table(
             f"got {weak_labels.dtype} {weak_labels.shape}"
         )
     _check_names((), class_names)
-    names_in, rows = name_splitter(class_names), list[tuple[str, ...]]()
-    for clip_id, tags in zip(clip_ids, weak_labels, strict=True):
+    if modality_tags is not None:
+        check_modality_tags(modality_tags, weak_labels, clip_ids, class_names)
+    names_in = name_splitter(class_names)
+
+    def cell(tags: BoolArray) -> str:
         names = [class_names[index] for index in np.flatnonzero(tags).tolist()]
-        if names_in(cell := join_names(names)) != names:
-            raise ValueError(f"the tags {names} would be read back as {names_in(cell)}; rename one of the classes")
-        rows.append((clip_id, cell))
-    columns = list(WEAK_COLUMNS)
-    for name, further in ((PATH_COLUMN, paths), (SECONDS_COLUMN, [seconds_text(one) for one in seconds])):
+        if names_in(text := join_names(names)) != names:
+            raise ValueError(f"the tags {names} would be read back as {names_in(text)}; rename one of the classes")
+        return text
+
+    columns, rows = list(WEAK_COLUMNS), list[tuple[str, ...]]()
+    rows += [(clip_id, cell(tags)) for clip_id, tags in zip(clip_ids, weak_labels, strict=True)]
+    by_modality = () if modality_tags is None else modality_tags.swapaxes(0, 1)
+    tracks = [[cell(tags) for tags in track] for track in by_modality]
+    named = ((PATH_COLUMN, paths), (SECONDS_COLUMN, [seconds_text(one) for one in seconds]))
+    for name, further in (*named, *zip(MODALITY_COLUMNS, tracks, strict=False)):
         if further:
             columns.append(name)
-            rows = [(*row, cell) for row, cell in zip(rows, further, strict=True)]
+            rows = [(*row, text) for row, text in zip(rows, further, strict=True)]
     write_rows(Path(path), columns, rows, clip_ids=clip_ids, class_names=class_names)
 
 

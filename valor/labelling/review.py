@@ -105,7 +105,7 @@ def near_labels(store: EvidenceStore, thresholds: Mapping[str, np.ndarray], marg
     decisions = 0
     for modality, role in judges_of(thresholds, store.roles).items():
         logits = store.logits(role)  # [N, T, C]
-        decided = np.isfinite(logits) & store.weak_labels[:, None]
+        decided = np.isfinite(logits) & store.tags_of(modality)[:, None]
         decisions += int(decided.sum())
         if role not in margins:
             continue
@@ -193,14 +193,13 @@ def find_flips(store: EvidenceStore, other: EvidenceStore, thresholds: Mapping[s
     ours = [row for row, clip_id in enumerate(store.clip_ids) if clip_id in row_of]  # rows of clips that both hold
     theirs = [row_of[store.clip_ids[row]] for row in ours]
     _check_comparable(store, other, ours, theirs, judges)
-    tags = store.weak_labels[ours][:, None]
     rows: list[Flip] = []
     shape = (len(judges), len(store.class_names))
     flipped, decisions, largest = np.zeros(shape, np.int64), np.zeros(shape, np.int64), {}
     for m, (modality, role) in enumerate(judges.items()):
         limit = thresholds[role].astype(np.float32)
         pair = np.stack([store.logits(role)[ours], other.logits(role)[theirs]])  # [2, N, T, C]
-        decided = np.isfinite(pair).all(axis=0) & tags
+        decided = np.isfinite(pair).all(axis=0) & store.tags_of(modality)[ours][:, None]
         differs = decided & np.not_equal(*(pair > thresholds[role]))
         flipped[m], decisions[m] = differs.sum(axis=(0, 1)), decided.sum(axis=(0, 1))
         largest[modality] = float(np.abs(pair[0] - pair[1])[decided].max(initial=0.0))
@@ -255,7 +254,11 @@ def _check_comparable(
     lacking = sorted(set(judges.values()) - set(other.roles))
     if lacking:
         raise ValueError(f"the store to compare with has no evidence of {' and '.join(lacking)}; harvest it with both")
-    tagged = np.flatnonzero((store.weak_labels[ours] != other.weak_labels[theirs]).any(axis=1))
+    both = [
+        np.stack([one.tags_of(modality)[rows] for modality in MODALITIES])
+        for one, rows in ((store, ours), (other, theirs))
+    ]
+    tagged = np.flatnonzero(np.not_equal(*both).any(axis=(0, 2)))
     if len(tagged):
         raise ValueError(
             f"{len(tagged)} clips have other tags in the store to compare with, such as "
@@ -322,7 +325,8 @@ def disagreements(store: EvidenceStore, thresholds: Mapping[str, np.ndarray]) ->
             f"thresholds for {', '.join(sorted(thresholds))}"
         )
     margins = np.stack([store.logits(role) - thresholds[role].astype(np.float32) for role in MODALITIES], axis=2)
-    judged = np.isfinite(margins).all(axis=2) & store.weak_labels[:, None]  # [N, T, C]
+    in_both = store.tags_of("audio") & store.tags_of("visual")  # of others one teacher alone is asked
+    judged = np.isfinite(margins).all(axis=2) & in_both[:, None]  # [N, T, C]
     marked = margins > 0
     seconds = store.manifest["grid"]["segment_seconds"]
     found = []

@@ -148,21 +148,22 @@ def calibrate_store(
     logits = np.stack([store.logits(role)[used] for role in roles], axis=2)
     if store.segments is not None:  # which is padded to its longest clip, and the truth to that of the split
         logits = _padded_to(logits, int(store.segments[used].max()) if split.truth is None else split.truth.shape[1])
-    tags, shares = split.weak_labels[rows], np.asarray(present_share, dtype=float)
+    tags, shares = tags_by_modality(split, rows), np.asarray(present_share, dtype=float)
+    of_roles = [MODALITIES.index(role) for role in roles if role in MODALITIES]
     if criterion == "tag-rate":
-        shares = (
-            shares.mean(keepdims=True) if roles == ("fused",) else shares[[MODALITIES.index(role) for role in roles]]
-        )
-        choice = _at_tag_rate(logits.max(axis=1), tags, shares, inclusive=False)
+        fused = roles == ("fused",)
+        shares = shares.mean(keepdims=True) if fused else shares[of_roles]
+        tagged = split.weak_labels[rows, np.newaxis] if fused else tags[:, of_roles]
+        choice = _at_tag_rate(logits.max(axis=1), tagged, shares, inclusive=False)
     else:
         truth = _truth(split)[rows]
         if roles != ("fused",):
-            truth = truth[:, :, [MODALITIES.index(role) for role in roles]]
+            truth, tags = truth[:, :, of_roles], tags[:, of_roles]
         else:  # the same evidence is judged as audio and as visual, clip after clip
-            logits, tags = np.concatenate([logits, logits]), np.concatenate([tags, tags])
+            logits, tags = np.concatenate([logits, logits]), np.concatenate([tags[:, :1], tags[:, 1:]])
             truth = np.concatenate([truth[:, :, :1], truth[:, :, 1:]])
         _check_segments(logits.shape, truth.shape)
-        eligible = tags[:, np.newaxis, np.newaxis] & ~np.isneginf(logits)
+        eligible = tags[:, np.newaxis] & ~np.isneginf(logits)
         if criterion == "uwav":
             choice = _lowest_best(logits, truth, eligible)
         else:
@@ -229,7 +230,7 @@ def _best_segments(
     eligible = eligible if gates is None else eligible & gates[:, np.newaxis]
     if criterion == "tag-rate":
         highest = np.where(eligible, probs, -np.inf).max(axis=1)
-        return _at_tag_rate(highest, split.weak_labels[rows], np.asarray(present_share, dtype=float))
+        return _at_tag_rate(highest, tags_by_modality(split, rows), np.asarray(present_share, dtype=float))
     truth = _truth(split)[rows]  # whole: events where the predictions say that no segment exists are missed
     _check_segments(probs.shape, truth.shape)
     lasts = None if split.valid is None else split.valid[rows]
@@ -320,14 +321,19 @@ def _rows(limits: np.ndarray) -> tuple[tuple[float, ...], ...]:
 def _at_tag_rate(
     scores: np.ndarray, tags: np.ndarray, shares: np.ndarray, *, inclusive: bool = True
 ) -> ThresholdChoice:
-    """Thresholds at which each class is found in as many clips as expected; scores [N, M, C], tags bool [N, C]."""
+    """Thresholds at which each class is found in as many clips as expected; scores and tags bool [N, M, C]."""
     if shares.shape != scores.shape[1:2] or not ((shares >= 0) & (shares <= 1)).all():
         raise ValueError(
             f"present_share must be {scores.shape[1]} shares in 0..1, one per modality, got {shares.tolist()}"
         )
-    rates = tags.mean(axis=0) * shares[:, np.newaxis]
-    support = np.broadcast_to(tags.sum(axis=0), rates.shape)
+    rates, support = tags.mean(axis=0) * shares[:, np.newaxis], tags.sum(axis=0)
     return ThresholdChoice(rate_thresholds(scores, rates, inclusive=inclusive), np.full(rates.shape, np.nan), support)
+
+
+def tags_by_modality(split: Split, rows: Sequence[int]) -> np.ndarray:
+    """The tags of clips in each modality, bool [N, M, C]: those of the clip, where nobody says which are heard."""
+    tags = split.weak_labels[:, np.newaxis] if split.modality_tags is None else split.modality_tags
+    return np.broadcast_to(tags, (len(tags), len(MODALITIES), tags.shape[2]))[list(rows)]
 
 
 def _calibration(

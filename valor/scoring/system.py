@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from valor.data import anchors
-from valor.data.anchors import known_classes
+from valor.data.anchors import ZeroShot
 from valor.data.datasets.unav import ceilings
 from valor.data.predictions import Predictions, align, marks_of, on_truth, score_predictions, told_segments
 from valor.data.tables import Split
@@ -47,6 +47,8 @@ class ScoredSystem:
     scores: Scores
     report: dict[str, Any]
     """What a score file holds."""
+    modality_tags: BoolArray | None = None
+    """bool [N, M, C], which of the tags are heard and which are seen; None where nobody says it."""
 
     @property
     def valid(self) -> BoolArray | None:
@@ -114,6 +116,7 @@ def score_system(
         weak_labels=split.weak_labels[rows],
         scores=scores,
         report=report,
+        modality_tags=None if split.modality_tags is None else split.modality_tags[rows],
     )
 
 
@@ -148,15 +151,13 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def anchor_scores(
-    system: ScoredSystem, split: Split, *, zero_shot: Mapping[str, int] | None = None
-) -> list[tuple[str, Scores]]:
+def anchor_scores(system: ScoredSystem, split: Split, *, zero_shot: ZeroShot | None = None) -> list[tuple[str, Scores]]:
     """What knows nothing of when, on the clips of a system; see `valor.data.anchors`.
 
     Args:
         system: What was scored.
         split: What it was scored on.
-        zero_shot: Of `zero_shot_classes`.
+        zero_shot: Of `zero_shot_of`.
 
     Returns:
         Names and scores with figures: nothing predicted, tags copied, and so on.
@@ -170,9 +171,18 @@ def anchor_scores(
         segment_probs=held.segment_probs,
         clip_probs=held.clip_probs,
         segment_seconds=split.segment_seconds,
+        modality_tags=system.modality_tags,
+        subsets=_subsets(system, split),
     )
-    classes = known_classes(zero_shot or {}, held.clip_ids)
-    return list(anchors.anchor_scores(judged, split, zero_shot=classes).items())
+    classes, seconds = (zero_shot or ZeroShot()).on(held.clip_ids)
+    return list(anchors.anchor_scores(judged, split, zero_shot=classes, by_second=seconds).items())
+
+
+def _subsets(system: ScoredSystem, split: Split) -> dict[str, BoolArray]:
+    """Kinds of clips, in the order of those that were scored."""
+    row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
+    rows = [row_of[clip_id] for clip_id in system.predictions.clip_ids]
+    return {name: of[rows] for name, of in split.subsets.items()}
 
 
 def ceiling_section(system: ScoredSystem, split: Split) -> Section:

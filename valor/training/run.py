@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from valor.data.anchors import zero_shot_classes
+from valor.data.anchors import ZERO_SHOT_SECONDS, ZeroShot, zero_shot_of
 from valor.data.clips import ClipSet, read_clip_set, with_background
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions
@@ -58,7 +58,7 @@ class RunSets:
     """What the finished parser is scored on, where that was asked for and is there."""
     labels: Path | None = None
     """The folder of the pseudo labels that were read."""
-    zero_shot: Mapping[str, int] = field(default_factory=dict)
+    zero_shot: ZeroShot = field(default_factory=ZeroShot)
     """The class the teachers hold most likely in test clips, where there is evidence of them."""
 
 
@@ -134,11 +134,24 @@ def read_run_sets(
         read_clip_set(data, splits[name], recipe.features, labels=wanted, store=store)
         for name, wanted in (("train", labels), ("val", None))
     )
+    if train.modality_tags is not None and not recipe.fit.guided_weight and not recipe.methods:
+        _LOG.warning(
+            "the tags say which are heard and which are seen, of which %s learns by its labels alone; "
+            "fit.guided_weight=1 holds each modality to its own tags",
+            recipe.name,
+        )
+    if splits["train"].unseen:
+        _LOG.warning(
+            "%d classes are unseen in training: a parser of these recipes learns that they do not occur, and what is "
+            "known of them is what the teachers say (%s)",
+            len(splits["train"].unseen),
+            ZERO_SHOT_SECONDS,
+        )
     train = with_background(train, data, recipe.features)
     _check_widths(recipe, train)
     tested = _test_set(recipe, data, known, names, store) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
-    zero_shot = zero_shot_classes(data, tested[0]) if tested and tested[0].metrics else {}
+    zero_shot = zero_shot_of(data, tested[0]) if tested and tested[0].metrics else ZeroShot()
     provenance = of_run(recipe.features, data, used, labels, store)
     return RunSets(train=train, val=val, test=tested, provenance=provenance, labels=labels, zero_shot=zero_shot)
 

@@ -67,7 +67,8 @@ def train_step(
     """
     output = parser(batch.audio, batch.visual, batch.motion, batch.valid)
     pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
-    charge = methods.charge(Charge(parser, batch, output, options, batch.weak_labels, pseudo_labels))
+    given = Charge(parser, batch, output, options, batch.weak_labels, pseudo_labels, modality_tags=batch.modality_tags)
+    charge = methods.charge(given)
     terms, total = charged(charge)
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
@@ -100,6 +101,7 @@ def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:
             smoothing=(options.audio_smoothing, options.visual_smoothing) if options.guided_weight else None,
             kept=charge.kept,
             weights=charge.segment_weights,
+            modality_tags=charge.modality_tags,
         )
         total = total_loss(own, pseudo_label_weight=options.pseudo_label_weight, guided_weight=options.guided_weight)
         terms = {name: term for name, term in own._asdict().items() if term is not None}

@@ -188,6 +188,8 @@ def validate(parser: HybridParser, val: ClipSet, rule: PostProcessing = VALOR_RU
         events=val.events,
         clip_seconds=val.clip_seconds,
         detections=predictions.detections,
+        modality_tags=None if val.modality_tags is None else val.modality_tags.cpu().numpy(),
+        subsets=val.subsets,
     )
     return replace(score(predicted, truth, valid=valid), figures=figures_of(judged, val.metrics))
 

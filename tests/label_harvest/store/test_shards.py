@@ -177,8 +177,8 @@ def test_the_version_before_checksums_is_read_and_no_other_does_without(folder_m
 
 def test_a_newer_marker_is_never_taken_for_damage(folder_markers):
     content = json.loads((folder_markers / "00000.json").read_text())
-    (folder_markers / "00000.json").write_bytes(markers.to_json({**content, "format": 4}))
-    with pytest.raises(NewerMarkerError, match=r"written by a newer version of this program \(4\)"):
+    (folder_markers / "00000.json").write_bytes(markers.to_json({**content, "format": 5}))
+    with pytest.raises(NewerMarkerError, match=r"written by a newer version of this program \(5\)"):
         Markers(folder_markers).read()
 
 

@@ -13,6 +13,7 @@ columns (see `valor.data.tables`):
 `segments` is null for clips of unlike length: a column `seconds` of the tables of tags says how long each lasts.
 `classes` is a vocabulary file, a file of names, or a list of names. `roles` says which split is trained on (train),
 which one the kept epoch is chosen on (val) and which one is scored (test), where it is not the split of that name.
+`unseen` names classes that no clip of training may be tagged with.
 """
 
 import hashlib
@@ -57,6 +58,8 @@ from ..vocabulary import (
     vocabulary_file,
 )
 from .ave import ANNOTATIONS, AVE_CLASSES, AVE_LAYOUT, Found, ave_defects, read_ave
+from .lfav import LFAV_LAYOUT, LFAV_METRICS, LFAV_NAMES, LFAV_SIZES, lfav_defects, read_lfav
+from .ovave import OVAVE_LAYOUT, OVAVE_METRICS, OVAVE_NAMES, OVAVE_SIZES, OVAVE_UNSEEN, ovave_defects, read_ovave
 from .unav import UNAV_FILE, UNAV_LAYOUT, UNAV_METRICS, UNAV_NAMES, UNAV_SIZES, read_unav, unav_defects
 
 DATASET_FILE = "dataset.json"
@@ -65,7 +68,7 @@ DATASET_FILE = "dataset.json"
 ROLES = ("train", "val", "test")
 """What splits are for: trained on, the kept epoch chosen on, scored."""
 
-_KEYS = ("name", "title", "classes", "segments", "tags", "events", "annotated", "roles", "published")
+_KEYS = ("name", "title", "classes", "segments", "tags", "events", "annotated", "roles", "published", "unseen")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,8 @@ class DataSet:
     """Lists for `valor lint` what is wrong in a folder, by class names, where the data set has a reader of its own."""
     found_by: tuple[str, ...] = ()
     """Files that say, all of them, that a folder without a `dataset.json` is of this data set."""
+    unseen: tuple[str, ...] = ()
+    """Classes that no clip of training may have; figures of them stand apart where the data set has such."""
 
     def __post_init__(self) -> None:
         """Refuse what no reader could read."""
@@ -106,6 +111,8 @@ class DataSet:
                 f"{self.name}: tables in LLP's columns have segments of one second, got {self.seconds:g} s; give the "
                 "data set a reader of its own"
             )
+        if strangers := [name for name in self.unseen if name not in self.names]:
+            raise ValueError(f"{self.name}: unseen must be of its classes, got {', '.join(strangers)}")
         for role, split in self.roles.items():
             if role not in ROLES or split not in self.splits:
                 raise ValueError(
@@ -194,7 +201,35 @@ class DataSet:
             if beyond.any():
                 first = split.clip_ids[int(beyond.argmax())]
                 raise ValueError(f"{self.name}: {beyond.sum()} clips have events beyond their end, such as {first}")
-        return replace(split, dataset=self.name, role=role, segment_seconds=self.seconds, metrics=self.metrics)
+        found = replace(
+            split,
+            dataset=self.name,
+            role=role,
+            segment_seconds=self.seconds,
+            metrics=self.metrics,
+            unseen=tuple(name for name in self.unseen if name in split.class_names),
+        )
+        return _with_kinds(found) if found.unseen else found
+
+
+def _with_kinds(split: Split) -> Split:
+    """A split with its clips of seen and of unseen classes, where its reader does not say which they are.
+
+    Raises:
+        ValueError: A clip of training is tagged with an unseen class.
+    """
+    tagged = split.weak_labels[:, [split.class_names.index(name) for name in split.unseen]]
+    if split.role == "train" and tagged.any():
+        clip, index = np.argwhere(tagged)[0].tolist()
+        raise ValueError(
+            f"{split.dataset}: {split.clip_ids[clip]} of {split.name} is tagged with {split.unseen[index]}, which is "
+            f"unseen in training, one of {int(tagged.any(axis=1).sum())} such clips; take them away, or the class out "
+            "of `unseen`"
+        )
+    if split.subsets:
+        return split
+    unseen: BoolArray = np.logical_or.reduce(tagged, axis=1)
+    return replace(split, subsets={"seen": split.weak_labels.any(axis=1) & ~unseen, "unseen": unseen})
 
 
 def _with_digest(split: Split, version: str) -> Split:
@@ -244,6 +279,35 @@ UNAV = DataSet(
 )
 """Dense audio-visual events in untrimmed videos: Geng et al., CVPR 2023; see `valor.data.datasets.unav`."""
 
+LFAV = DataSet(
+    name="lfav",
+    title="LFAV",
+    classes=named_classes(LFAV_NAMES),
+    layout=LFAV_LAYOUT,
+    sizes=LFAV_SIZES,
+    segments=None,
+    metrics=LFAV_METRICS,
+    reader=read_lfav,
+    defects=lfav_defects,
+    found_by=("test/test_audio_weakly.csv", "test/test_visual_weakly.csv"),
+)
+"""Long-form audio-visual videos with tags of each modality: Hou et al., TOMM 2024; see `valor.data.datasets.lfav`."""
+
+OVAVE = DataSet(
+    name="ovave",
+    title="OV-AVEBench",
+    classes=named_classes(OVAVE_NAMES),
+    layout=OVAVE_LAYOUT,
+    sizes=OVAVE_SIZES,
+    metrics=OVAVE_METRICS,
+    published=Path(__file__).with_name("published_ovave.json"),
+    reader=read_ovave,
+    defects=ovave_defects,
+    found_by=("meta_anno_files/ovave_dataset_meta.csv", "meta_anno_files/ovavel_dataset_anno.json"),
+    unseen=OVAVE_UNSEEN,
+)
+"""Audio-visual events of seen and unseen classes: Zhou et al., CVPR 2025; see `valor.data.datasets.ovave`."""
+
 UNAV_FINER = [
     replace(UNAV, name=f"unav-{part}", title=f"UnAV-100 on {part} s", seconds=part, published=None, found_by=())
     for part in (0.5, 0.25)
@@ -253,7 +317,9 @@ UNAV_FINER = [
 UNAV_STEPS = replace(UNAV, name="unav-0.32", title="UnAV-100 on 0.32 s", seconds=0.32, found_by=())
 """The same on the steps of its published features. Published mAP is in seconds, so its rows stand beside it."""
 
-DATASETS: dict[str, DataSet] = {dataset.name: dataset for dataset in (LLP, AVE, UNAV, *UNAV_FINER, UNAV_STEPS)}
+DATASETS: dict[str, DataSet] = {
+    dataset.name: dataset for dataset in (LLP, AVE, UNAV, LFAV, OVAVE, *UNAV_FINER, UNAV_STEPS)
+}
 """The data sets known by name."""
 
 
@@ -406,27 +472,32 @@ def read_any_manifest(path: Place, names: Sequence[str]) -> HarvestManifest:
     annotations = {table for tables in dataset.layout.events.values() for table in tables}
     if not path.is_dir() and (dataset.reader is None or not (splits or path.name in annotations)):
         return read_manifest(path, names)
-    tags: dict[str, BoolArray] = {}
     if dataset.reader is None:
         return _of_all_splits([read_manifest(path / table, names) for table in dataset.layout.tags.values()])
+    manifests = []
     for split in splits or dataset.splits:
         try:
             clips = dataset.read_clips(folder, split, names)
         except FileNotFoundError as error:
             raise ValueError(f"{path}: the clips of {split} cannot be read: {error}") from error
-        for clip_id, row in zip(clips.clip_ids, clips.weak_labels, strict=True):
-            tags.setdefault(clip_id, row)
-    return HarvestManifest(tuple(tags), tuple(names), np.stack(list(tags.values())))
+        tags = clips.modality_tags
+        manifests.append(HarvestManifest(clips.clip_ids, tuple(names), clips.weak_labels, modality_tags=tags))
+    return _of_all_splits(manifests)
 
 
 def _of_all_splits(manifests: Sequence[HarvestManifest]) -> HarvestManifest:
     """The clips of several tables, as the first that has each says."""
-    found = dict[str, tuple[BoolArray, str]]()
+    said = [one.modality_tags is not None for one in manifests]
+    if any(said) and not all(said):
+        raise ValueError("tags of modalities must stand in the tables of all splits that are harvested, or in none")
+    found = dict[str, tuple[BoolArray, str, BoolArray | None]]()
     for one in manifests:
-        for clip_id, row, path in zip(one.clip_ids, one.weak_labels, one.paths, strict=True):
-            found.setdefault(clip_id, (row, path))
-    tags, paths = zip(*found.values(), strict=True)
-    return HarvestManifest(tuple(found), manifests[0].class_names, np.stack(tags), paths)
+        by_modality = [None] * len(one.clip_ids) if one.modality_tags is None else list(one.modality_tags)
+        for clip_id, *held in zip(one.clip_ids, one.weak_labels, one.paths, by_modality, strict=True):
+            found.setdefault(clip_id, tuple(held))
+    tags, paths, by = zip(*found.values(), strict=True)
+    joined = np.stack(by) if all(said) else None
+    return HarvestManifest(tuple(found), manifests[0].class_names, np.stack(tags), paths, joined)
 
 
 def write_description(
@@ -488,6 +559,7 @@ def _described(held: Mapping[str, Any], path: Place) -> DataSet:
         segments=None if any_length else as_whole(given_segments, f"{path}: segments", 1, MOST_SEGMENTS),
         metrics=metrics_of_lengths(any_length=any_length),
         published=published,
+        unseen=as_names(held["unseen"], f"{path}: unseen") if held.get("unseen") else (),
     )
 
 

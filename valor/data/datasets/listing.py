@@ -1,16 +1,19 @@
 """What a data set of one's own begins with: a table of clips and their tags, and one of what is heard and seen when.
 
     path,tags,split,group                 clips/yard-01.mp4,"Dog,Siren",train,yard
+    path,audio_tags,visual_tags           clips/yard-01.mp4,"Dog,Siren",Dog
     path,onset,offset,class,modality      clips/yard-01.mp4,2,4.5,Dog,both
 
-Columns stand in any order; `split`, `group` and `seconds` may be absent, further ones are passed over. Where the header
-holds a tab, tabs separate the cells and quotes are letters, as in all tables here (`valor.data.tables`); else commas
-do, and a cell that holds one stands in double quotes. A clip goes by the name of its file without the ending.
+Columns stand in any order; `split`, `group` and `seconds` may be absent, further ones are passed over. Where it is
+known which tags are heard and which are seen, `audio_tags` and `visual_tags` say it; `tags`, if it is there too, is the
+union of both. Where the header holds a tab, tabs separate the cells and quotes are letters, as in all tables here
+(`valor.data.tables`); else commas do, and a cell that holds one stands in double quotes. A clip goes by the name of its
+file without the ending.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +21,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..names import name_splitter, split_names
-from ..tables import MOST_SEGMENTS, plain_seconds, read_rows
+from ..tables import MODALITY_COLUMNS, MOST_SEGMENTS, plain_seconds, read_rows
 from ..vocabulary import did_you_mean
 
 SPLITS = ("train", "val", "test")
@@ -45,6 +48,8 @@ class ListedClip:
     """How long it lasts; None where the table has no such column."""
     where: str
     """File and line, for messages."""
+    modality_tags: tuple[tuple[str, ...], tuple[str, ...]] | None = None
+    """Those of the tags that are heard, and those that are seen; None where the table does not say it."""
 
     def source(self, group_by: str) -> str:
         """What the clip was cut from: its group, else by the name or the folder of its file."""
@@ -77,12 +82,13 @@ def read_listing(path: Path, known: Sequence[str] | None = None) -> tuple[Listed
     """
     names_in = split_names if known is None else name_splitter(known)
     clips: dict[str, ListedClip] = {}
-    for where, cells in _named_rows(path, ("path", "tags"), ("split", "group", "seconds")):
+    further = ("tags", *MODALITY_COLUMNS, "split", "group", "seconds")
+    for where, cells in _named_rows(path, ("path",), further):
         clip_id = _clip_id(cells["path"], where)
         if (held := clips.get(clip_id)) is not None:
             same = "the same file" if held.path == cells["path"] else f"with {held.path}, whose name is the same"
             raise ValueError(f"{where}: clip {clip_id} stands in {held.where} already, {same}; rename or remove one")
-        tags = tuple(dict.fromkeys(names_in(cells["tags"])))
+        tags, by_modality = _tags_in(cells, names_in, where)
         if not tags:
             raise ValueError(f"{where}: a clip needs a tag, got none for {cells['path']}; tag it or take the row away")
         for tag in tags if known is not None else ():
@@ -95,10 +101,35 @@ def read_listing(path: Path, known: Sequence[str] | None = None) -> tuple[Listed
         seconds = plain_seconds(cells["seconds"]) if "seconds" in cells else None
         if "seconds" in cells and (seconds is None or not 0 < seconds <= MOST_SEGMENTS):
             raise ValueError(f"{where}: seconds must say how long the clip lasts, got {cells['seconds']!r}")
-        clips[clip_id] = ListedClip(clip_id, cells["path"], tags, split, cells.get("group", ""), seconds, where)
+        clips[clip_id] = ListedClip(
+            clip_id, cells["path"], tags, split, cells.get("group", ""), seconds, where, by_modality
+        )
     if not clips:
         raise ValueError(f"{path}: expected at least one clip under the header, got none; is the file cut off?")
     return tuple(clips.values())
+
+
+def _tags_in(
+    cells: Mapping[str, str], names_in: Callable[[str], list[str]], where: str
+) -> tuple[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]] | None]:
+    """(the tags of a row, those that are heard and those that are seen where it says so)."""
+    held = [name for name in MODALITY_COLUMNS if name in cells]
+    if len(held) == 1 or ("tags" not in cells and not held):
+        raise ValueError(
+            f"{where}: the table needs a column tags, or {' and '.join(MODALITY_COLUMNS)} together, and has "
+            f"{', '.join(held) or 'none of them'}"
+        )
+    tags = tuple(dict.fromkeys(names_in(cells.get("tags", ""))))
+    if not held:
+        return tags, None
+    heard, seen = (tuple(dict.fromkeys(names_in(cells[name]))) for name in MODALITY_COLUMNS)
+    union = tuple(dict.fromkeys((*heard, *seen)))
+    if "tags" in cells and set(tags) != set(union):
+        raise ValueError(
+            f"{where}: tags must be those that are heard and those that are seen together, {', '.join(union)}, got "
+            f"{', '.join(tags)}; leave the column tags out, or correct one of the three"
+        )
+    return union, (heard, seen)
 
 
 def refuse_split_sources(clips: Sequence[ListedClip], splits: Sequence[str], group_by: str) -> None:

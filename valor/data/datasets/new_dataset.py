@@ -411,7 +411,8 @@ def _write(
         labels = np.array([[name in clip.tags for name in dataset.names] for clip in own], np.bool_)
         tags[split] = (tuple(clip.clip_id for clip in own), labels)
         seconds = [lengths[clip.clip_id] for clip in own] if dataset.segments is None else []
-        write_weak_table(folder / file, *tags[split], dataset.names, [clip.path for clip in own], seconds)
+        paths, by_modality = [clip.path for clip in own], _modality_tags(own, dataset.names)
+        write_weak_table(folder / file, *tags[split], dataset.names, paths, seconds, modality_tags=by_modality)
     scored = [clip_id for split in dataset.annotated for clip_id in tags[split][0]]
     for modality, file in enumerate(EVENT_FILES):
         write_event_table(
@@ -424,6 +425,12 @@ def _write(
         )
     write_description(folder, dataset, dataset.names, dataset.layout, dataset.segments)
     return tags
+
+
+def _modality_tags(clips: Sequence[ListedClip], names: Sequence[str]) -> BoolArray | None:
+    """Which tags are heard and which are seen, bool [N, M, C]; None where the table does not say it."""
+    said = [clip.modality_tags for clip in clips if clip.modality_tags is not None]
+    return np.array([[[name in tags for name in names] for tags in both] for both in said], np.bool_) if said else None
 
 
 def _read_back(
@@ -448,6 +455,10 @@ def _read_back(
             meant, held = truth[clip_id], dense[row]
             same &= np.array_equal(held[: len(meant)], meant) and not held[len(meant) :].any()
             same &= found.valid is None or int(found.valid[row].sum()) == len(meant)
+        own = [clip for clip in clips if clip.clip_id in set(clip_ids)]
+        by_modality = _modality_tags(sorted(own, key=lambda clip: clip_ids.index(clip.clip_id)), read.names)
+        said = found.modality_tags
+        same &= said is by_modality if said is None or by_modality is None else np.array_equal(said, by_modality)
         if not same or found.clip_ids != clip_ids or not np.array_equal(found.weak_labels, labels):
             wrong.append(f"{split} reads back as another")
     if wrong:

@@ -134,7 +134,7 @@ class Coleaf(Method[ColeafOptions]):
         if self.losing is not None:
             charge = self.losing.charged(charge)
         options, teaches_clip = charge.options, self.step % 2 == 1
-        targets = smoothed_tags(charge.weak_labels, (options.audio_smoothing, options.visual_smoothing))
+        targets = smoothed_tags(charge.own_tags, (options.audio_smoothing, options.visual_smoothing))
         targets = targets if charge.kept is None else targets * charge.kept  # [B, M, C]
         told = self.references(charge, targets)
         charge = replace(charge, has_own_terms=False)

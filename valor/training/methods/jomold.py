@@ -154,7 +154,7 @@ class Jomold(Method[JomoldOptions]):
             from ..predict import predict_split
 
             probs = torch.from_numpy(predict_split(run.judged, run.given).modality_probs)
-            self.ratios = noise_ratios(probs, run.given.weak_labels.cpu(), (self.options.audio, self.options.visual))
+            self.ratios = noise_ratios(probs, run.given.own_tags.cpu(), (self.options.audio, self.options.visual))
         return False
 
     def _before_epoch_of_two(self, run: Run, epoch: int) -> None:
@@ -173,7 +173,7 @@ class Jomold(Method[JomoldOptions]):
             probs = torch.from_numpy(predict_split(run.parser, run.given).modality_probs)
             self.ratios = noise_ratios(
                 probs,
-                run.given.weak_labels.cpu(),
+                run.given.own_tags.cpu(),
                 (self.options.audio, self.options.visual),
                 smoothing=(run.options.audio_smoothing, run.options.visual_smoothing),
                 batch_size=run.options.batch_size,
@@ -193,7 +193,7 @@ class Jomold(Method[JomoldOptions]):
             return charge
         self.ratios = self.ratios.to(charge.weak_labels.device)
         smoothing = (charge.options.audio_smoothing, charge.options.visual_smoothing)
-        kept = ~lost_tags(charge.output.modality_probs, charge.weak_labels, self.ratios, smoothing)
+        kept = ~lost_tags(charge.output.modality_probs, charge.own_tags, self.ratios, smoothing)
         return replace(charge, kept=kept if charge.kept is None else kept & charge.kept)
 
     def kept(self, parser: HybridParser) -> HybridParser:
@@ -253,7 +253,7 @@ class LosingTags:
             alone = charge.parser.answer_alone(batch.audio, batch.visual, batch.motion, batch.valid)
         ratios = self.next_ratios().to(charge.weak_labels.device)
         smoothing = (options.audio_smoothing, options.visual_smoothing)
-        return replace(charge, kept=~lost_tags(alone.modality_probs, charge.weak_labels, ratios, smoothing))
+        return replace(charge, kept=~lost_tags(alone.modality_probs, charge.own_tags, ratios, smoothing))
 
 
 def charge_tags(charge: Charge, weights: tuple[float, float, float]) -> Charge:
@@ -270,7 +270,7 @@ def tag_loss(charge: Charge, modality: int) -> Tensor:
     from valor.parsers.losses import smoothed_tags, weak_loss
 
     options = charge.options
-    targets = smoothed_tags(charge.weak_labels, (options.audio_smoothing, options.visual_smoothing))
+    targets = smoothed_tags(charge.own_tags, (options.audio_smoothing, options.visual_smoothing))
     if charge.kept is not None:
         targets = targets * charge.kept
     return weak_loss(charge.output.modality_probs[:, modality], targets[:, modality])
@@ -303,7 +303,7 @@ def noise_ratios(
 
     Args:
         modality_probs: float [N, M, C].
-        weak_labels: bool [N, C].
+        weak_labels: bool [N, C], or [N, M, C] of tags of each modality.
         strengths: Of audio and visual, in means over all clips.
         smoothing: Of the tags a probability is multiplied by before it is compared, see
             `valor.parsers.losses.smoothed_tags`.
@@ -317,7 +317,7 @@ def noise_ratios(
 
     from valor.parsers.losses import smoothed_tags
 
-    probs, tagged = modality_probs.double(), weak_labels[:, None]
+    probs, tagged = modality_probs.double(), weak_labels[:, None] if weak_labels.dim() == 2 else weak_labels
     batches = torch.split(probs, batch_size or len(probs))
     means = torch.stack([batch.mean(dim=0) for batch in batches]).mean(dim=0)  # [M, C]
     shown = probs * smoothed_tags(weak_labels.double(), smoothing)
@@ -332,7 +332,7 @@ def lost_tags(
 
     Args:
         modality_probs: float [B, M, C], of this step.
-        weak_labels: float [B, C] of 0 and 1.
+        weak_labels: float [B, C] of 0 and 1, or [B, M, C] of tags of each modality.
         ratios: float64 [M, C], of `noise_ratios`.
         smoothing: Of the tags the losses are taken against, see `valor.parsers.losses.smoothed_tags`.
 
@@ -341,7 +341,8 @@ def lost_tags(
     """
     from valor.parsers.losses import log_likelihood, smoothed_tags
 
-    tagged = (weak_labels > 1 / 2)[:, None]  # [B, 1, C]
+    tagged = weak_labels > 1 / 2
+    tagged = tagged[:, None] if tagged.dim() == 2 else tagged  # [B, 1 or M, C]
     losses = -log_likelihood(modality_probs.detach(), smoothed_tags(weak_labels, smoothing))  # [B, M, C]
     count = (ratios * tagged.sum(dim=0)).floor()  # [M, C]
     from_top = _ranks(losses.masked_fill(~tagged, -math.inf), descending=True)

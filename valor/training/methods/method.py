@@ -120,6 +120,13 @@ class Charge:
     """Losses beside VALOR's own."""
     has_own_terms: bool = True
     """Whether VALOR's own terms are charged at all; a method with a loss of its own leaves them out."""
+    modality_tags: Tensor | None = None
+    """float [B, M, C] in [0, 1], which tags are heard and which are seen; None where nobody says it."""
+
+    @property
+    def own_tags(self) -> Tensor:
+        """What a modality alone is held to: float [B, M, C], or the tags of the clip [B, C] where nobody says more."""
+        return self.weak_labels if self.modality_tags is None else self.modality_tags
 
     def plus(self, name: str, weight: float, take: Callable[[Charge], Tensor]) -> Charge:
         """The charge with one more term, see `Term`.

@@ -131,6 +131,7 @@ def with_pairs(train: ClipSet, heard: Tensor, seen: Tensor) -> ClipSet:
     if valid is not None:
         labels = labels * valid[:, :, None, None]
         tags = (labels if labels.dtype == torch.bool else labels > 1 / 2).flatten(1, 2).any(dim=1)
+    in_modality = (labels if labels.dtype == torch.bool else labels > 1 / 2).any(dim=1)  # [P, M, C]
     kept = tags.any(dim=1)
     heard, seen = heard[kept], seen[kept]
     names = tuple(
@@ -141,6 +142,7 @@ def with_pairs(train: ClipSet, heard: Tensor, seen: Tensor) -> ClipSet:
         "visual": train.visual[seen],
         "motion": None if train.motion is None else train.motion[seen],
         "weak_labels": tags[kept],
+        "modality_tags": None if train.modality_tags is None else in_modality[kept],
         "pseudo_labels": labels[kept],
         "valid": None if valid is None else valid[kept],
     }

@@ -77,15 +77,22 @@ def windows_of(clips: ClipSet, segments: int) -> ClipSet:
         name: cut(getattr(clips, name)) for name in ("audio", "visual", "motion", "pseudo_labels", "truth")
     }
     weak_labels = clips.weak_labels[rows]
+    modality_tags = None if clips.modality_tags is None else clips.modality_tags[rows]
     if timed["pseudo_labels"] is not None:
-        weak_labels = weak_labels & (timed["pseudo_labels"] > 1 / 2).flatten(1, 2).any(dim=1)
+        in_window = (timed["pseudo_labels"] > 1 / 2).any(dim=1)  # [W, M, C]
+        weak_labels = weak_labels & in_window.any(dim=1)
+        modality_tags = None if modality_tags is None else modality_tags & in_window
+        # a class that one modality alone is labelled with is no longer a tag of the other
+        weak_labels = weak_labels if modality_tags is None else modality_tags.any(dim=1)
     names = zip(rows.tolist(), place[:, 0].tolist(), strict=True)
     return replace(
         clips,
         clip_ids=tuple(f"{clips.clip_ids[row]}@{start}" for row, start in names),
         weak_labels=weak_labels,
+        modality_tags=modality_tags,
         valid=valid,
         events=None,
         clip_seconds=None,
+        subsets={},
         **timed,
     )

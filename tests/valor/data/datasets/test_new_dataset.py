@@ -183,7 +183,7 @@ def test_without_rows_there_are_tags_alone_and_evaluate_says_what_is_missing(tmp
 
 
 @pytest.mark.parametrize(("clips", "message"), [
-    ("path,label\na.mp4,Dog\n", r"clips.csv: expected a table with the columns path, tags, .* tags is not in its"),
+    ("path,label\na.mp4,Dog\n", "clips.csv:2: the table needs a column tags, or audio_tags and visual_tags together"),
     ("path,tags\n", "clips.csv: expected at least one clip under the header"),
     (CLIPS + "in/yard-05.mp4,,train\n", "clips.csv:6: a clip needs a tag, got none for in/yard-05.mp4"),
     (CLIPS + "in/yard-05.mp4,Dog,Wren,train\n", 'clips.csv:6: expected 3 cells, got 4, .*stands in double quotes'),
