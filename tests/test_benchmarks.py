@@ -21,10 +21,12 @@ from benchmarks import (
     memory,
     methods,
     scores,
+    search,
     step,
     teachers,
     test_command,
 )
+from tests.helpers.toy_search import PLAIN_FAISS
 from tests.helpers.typed import typed
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
@@ -74,6 +76,14 @@ def test_scores(monkeypatch, capsys, tmp_path):
         monkeypatch.setattr(scores, name, partial(getattr(scores, name), resamples=20))
     said = say(monkeypatch, capsys, scores, "--repeats", 1, "--annotations", tmp_path / "none")
     assert "SIMULATED truth" in said and "24 clips" in said and "ten figures equal" in said
+
+
+def test_search(monkeypatch, capsys):
+    plain = SimpleNamespace(**vars(PLAIN_FAISS), omp_set_num_threads=lambda _: None)
+    monkeypatch.setattr(search, "faiss_library", lambda: plain)
+    said = say(monkeypatch, capsys, search, "--seconds", 2000, "--width", 8, "--queries", 2)
+    assert "SIMULATED: 2,000 seconds of 200 clips" in said
+    assert said.endswith("recall against numpy: 100.0 % of the best 100 seconds, 100.0 % of the best 20 stretches\n")
 
 
 def test_detection(monkeypatch, capsys):

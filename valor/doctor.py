@@ -23,7 +23,10 @@ NEEDED = (
 )
 """Distributions without which some stage cannot run."""
 
-OPTIONAL = {"laion-clap": "not needed: its checkpoints are read without it"}
+OPTIONAL = {
+    "laion-clap": "not needed: its checkpoints are read without it",
+    "faiss-cpu": "not needed but for an index of large stores (`valor search index STORE`): valor-avvp[search]",
+}
 """Distributions people ask about, and what there is to say."""
 
 TRAINED_ON = {"sound": ("clap", "vggish"), "the picture": ("clip", "res152")}

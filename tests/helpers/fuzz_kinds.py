@@ -21,6 +21,7 @@ from tests.helpers.fuzz_worlds import (
     write_world,
 )
 from tests.helpers.toy_ave import write_ave_world
+from tests.helpers.toy_search import write_searched_world
 from tests.helpers.toy_unav import write_unav_world
 from tests.helpers.typed import typed
 from valor.data.datasets.ave_features import read_ave_features
@@ -85,6 +86,11 @@ def read_labels(out: Path) -> None:
     labels = read_pseudo_labels(out / "l")
     facts = read_label_facts(out / "l")
     assert facts is not None and labels.clip_ids
+
+
+def read_found(out: Path) -> None:
+    held = loads((out / "f.json").read_bytes())
+    assert all(0 <= one["onset"] < one["offset"] <= 6 for one in held["found"]) and held["found"], held
 
 
 def read_page(out: Path) -> None:
@@ -237,6 +243,13 @@ LABELS = Kind("labels", write_store, (
 ))  # fmt: skip
 
 
+SEARCH = Kind("search", write_searched_world, (
+    Case("search {in}/store a dog barks --out {out}/f.json", ("store/*/*",), read_found),
+    Case("search {in}/store a dog --in visual --space {in}/s.safetensors --out {out}/f.json",
+        ("s.safetensors", "store/*/*"), read_found),
+))  # fmt: skip
+
+
 STORE = Kind("store", write_store, (
     Case("store verify {in}/store", ("store/*/*",)),
     Case("store show {in}/store", ("store/*/*",)),
@@ -376,6 +389,7 @@ KINDS: dict[str, Kind] = {
         PLOT,
         LABELS,
         STORE,
+        SEARCH,
         VIEW,
         TRAIN,
         PREDICT,

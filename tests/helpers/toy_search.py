@@ -96,6 +96,15 @@ def world(count: int, seed: int = 0) -> dict[str, list[tuple[str, str, int, int]
     return found
 
 
+def write_searched_world(folder: Path) -> None:
+    """A store and a space that was trained on it, hardly."""
+    from valor.retrieval.fit import fit_space
+    from valor.retrieval.options import FitOptions
+
+    write_searched_store(folder / "store", world(8))
+    fit_space(folder / "store", folder / "s.safetensors", FitOptions(epochs=1, width=8))
+
+
 def write_split(folder: Path, planted: Planted, split: str = "test") -> Path:
     """The table of tags of a split of LLP."""
     tags = np.array([[name in {event[1] for event in events} for name in CLASSES] for events in planted.values()])

@@ -125,7 +125,7 @@ def open_index(folder: Path, store: Place, placer: Placer) -> Index | None:
             f"{folder}: the index is older than its store ({what}); `valor search index STORE` brings it up to date, "
             "and exact=True does without"
         )
-    faiss = _faiss()
+    faiss = faiss_library()
     lists = {}
     for modality in said["widths"]:
         lists[modality] = faiss.read_index(str(folder / said["lists"][modality]), faiss.IO_FLAG_MMAP)
@@ -144,7 +144,7 @@ def build_index(folder: Path, store: Place, placer: Placer) -> Built:
     Raises:
         ValueError: The store cannot be read, has too few seconds, or faiss is not there.
     """
-    faiss = _faiss()
+    faiss = faiss_library()
     folder.mkdir(parents=True, exist_ok=True)
     shards, manifest = _digests(store), store_manifest(store)
     before = _usable(folder, shards, store, placer)
@@ -160,7 +160,7 @@ def build_index(folder: Path, store: Place, placer: Placer) -> Built:
     for modality, name in rows.vectors.items():
         lists[modality] = name.replace(".npy", ".faiss")
         known = None if before is None else faiss.read_index(str(folder / before["lists"][modality]))
-        found = _grown(faiss, map_npy(folder / name), start, known)
+        found = grown_lists(faiss, map_npy(folder / name), start, known)
         with replaced(folder / lists[modality]) as temporary:
             faiss.write_index(found, str(temporary))
     files = [folder / name for kind in (rows.vectors, rows.sums, lists) for name in kind.values()]
@@ -248,8 +248,18 @@ def _append(file: BinaryIO, vectors: FloatArray, sums: Sums) -> None:
         sums.add(rows)
 
 
-def _grown(faiss: Any, rows: FloatArray, start: int, known: Any) -> Any:  # noqa: ANN401
-    """Lists of the rows from `start` on added to those there are, which are laid out first where there are none."""
+def grown_lists(faiss: Any, rows: FloatArray, start: int, known: Any) -> Any:  # noqa: ANN401
+    """Put rows into the lists of faiss.
+
+    Args:
+        faiss: The library.
+        rows: float [S, P], NaN where absent.
+        start: The first that is not in them.
+        known: The lists so far; None lays them out.
+
+    Raises:
+        ValueError: Every row is absent.
+    """
     if known is None:
         start = 0
         there = np.flatnonzero(~np.isnan(rows[:, 0]))
@@ -347,7 +357,7 @@ def _clips_outside(store: Place, said: Mapping[str, Any]) -> set[str]:
     return {composed(clip.clip_id) for marker in new for clip in read_marker(marker).clips}
 
 
-def _faiss() -> Any:  # noqa: ANN401
+def faiss_library() -> Any:  # noqa: ANN401
     """The library, an optional one.
 
     Raises:

@@ -89,7 +89,7 @@ def test_a_film_and_its_sound_find_what_is_like_them(tmp_path, store):
 
 
 def test_fit_and_index_and_evaluate(tmp_path, monkeypatch):
-    monkeypatch.setattr(index_module, "_faiss", lambda: PLAIN_FAISS)
+    monkeypatch.setattr(index_module, "faiss_library", lambda: PLAIN_FAISS)
     train, test = world(8), world(4, seed=1)
     write_searched_store(tmp_path / "store", train | test)
     write_split(write_split(tmp_path, train, "train"), test)

@@ -16,7 +16,7 @@ OPTIONS = SearchOptions(text=SAID["Dog"], top=5)
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_faiss", lambda: PLAIN_FAISS)
+    monkeypatch.setattr(module, "faiss_library", lambda: PLAIN_FAISS)
     monkeypatch.setattr(module, "EACH", 2)
     write_searched_store(tmp_path / "store", world(16), silent=("clip-0-001",))
     return tmp_path / "store"

@@ -94,7 +94,7 @@ def test_a_space_can_have_an_index(data, spaces, monkeypatch):
     import valor.retrieval.index as module
     from tests.helpers.toy_search import PLAIN_FAISS
 
-    monkeypatch.setattr(module, "_faiss", lambda: PLAIN_FAISS)
+    monkeypatch.setattr(module, "faiss_library", lambda: PLAIN_FAISS)
     monkeypatch.setattr(module, "EACH", 2)
     space = {"text": SAID["Dog"], "top": 3, "space": data / "joint.safetensors"}
     index_store(data / "store", space=data / "joint.safetensors")
