@@ -299,6 +299,8 @@ def _anchor_rows(rows: Sequence[TableRow]) -> list[TableRow]:
                     spread=(None,) * len(figures),
                     metrics=tuple(scores.figures),
                     seeds=1,
+                    extra_data=None,
+                    tuned=None,
                     selection=None,
                     post_processing=None,
                     confidence="computed",

@@ -58,7 +58,8 @@ def test_shorter_segments_lift_the_cap_of_the_typed_row(tmp_path):
     told = (tmp_path / "out/SIMULATED-reproduction.txt").read_text()
     (line,) = [row for row in told.splitlines() if "truth on 0.25 s, outer" in row and row.count(".") > 9]
     whole = ceilings(split.events, split.clip_seconds, 1.0, len(split.class_names))["truth on 1 s, outer"]
-    assert float(line.split()[-2]) > 100 * whole.average + 5
+    cells = line.split()[:-3]  # before the rule, extra data and what was tuned
+    assert float(cells[-1]) > 100 * whole.average + 5
 
 
 def test_what_is_missing_is_named_with_the_commands_that_make_it(tmp_path):
