@@ -14,7 +14,7 @@ from valor.data.label_file import (
     write_label_facts,
     write_pseudo_labels,
 )
-from valor.data.provenance import told_by
+from valor.data.provenance import EXTRA, told_by
 from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES, PLAIN_AUDIO, PLAIN_VISUAL, EventClass
 from valor.eval.events import MODALITIES
@@ -152,10 +152,10 @@ def write_labels(folder: Path, labels: PseudoLabels) -> None:
     )
 
 
-def _extra_data(manifest: Mapping[str, Any], roles: Iterable[str]) -> str:
+def _extra_data(manifest: Mapping[str, Any], roles: Iterable[str]) -> list[str]:
     """The labelled data that teachers were trained on, where they say so."""
-    told = (manifest["teachers"][role].get("extra_data") for role in roles)
-    return "; ".join(dict.fromkeys(str(data) for data in told if data))
+    told = (manifest["teachers"][role].get(EXTRA) for role in roles)
+    return list(dict.fromkeys(str(data) for data in told if data))
 
 
 def provenance_of(
@@ -185,7 +185,7 @@ def provenance_of(
         **({} if origin is None else {"thresholds_from": dict(origin)}),
         **({} if temperature is None else {"soft": {"temperature": temperature}}),
         **({"absent": absent} if absent else {}),
-        **({"extra_data": extra} if (extra := _extra_data(manifest, roles)) else {}),
+        **({EXTRA: extra} if (extra := _extra_data(manifest, roles)) else {}),
         **told_by(manifest).flags,
         "random_weights": told_by(manifest).random_teachers,
         "left_out": dict(left_out),

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from valor.data.provenance import EXTRA
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import FAILURES
 from valor.label_harvest.places.place import Place
@@ -140,7 +141,7 @@ def _identities(run: Path, card: CheckpointCard, manifest: dict[str, Any], parse
             "precision": "float32",
             "judged": manifest["fingerprint"],
             "class_vectors": hashlib.sha256(texts.tobytes()).hexdigest(),
-            "extra_data": extra,
+            EXTRA: extra,
             **({"simulated": True} if held.get("simulated") else {}),
         }
     return found

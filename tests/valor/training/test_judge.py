@@ -74,14 +74,16 @@ def test_a_store_is_judged_cut_and_labelled_and_says_by_whom(world):
     assert typed("labels", root / "judged", *soft).code == 0
     facts, labels = read_label_facts(root / "labels"), read_pseudo_labels(root / "labels")
     assert facts["teachers"]["audio"]["teacher"] == "uwav-generator" and facts["simulated"]
-    assert facts["extra_data"] == "4 clips of train with every segment labelled (man speaking, ...)"
+    assert facts["extra_data"] == ["4 clips of train with every segment labelled (man speaking, ...)"]
     assert labels.soft and (labels.labels > 0).any()
     small = ["parser.hidden_width=16", "parser.num_layers=1", "fit.epochs=1", "fit.warmup_epochs=0"]
     more = [word for change in small for word in ("--set", change)]
     done = typed("train", "unav-valor", "--data", data, "--labels", root / "labels", "--out", root / "last", *more)
     assert done.code == 0, done.err
-    told = json.loads((root / "last/recipe.json").read_text())["run"]["sources"]["labels"]
-    assert told["extra_data"] == facts["extra_data"]
+    told = json.loads((root / "last/recipe.json").read_text())["run"]
+    assert told["extra_data"] == told["sources"]["labels"]["extra_data"] == facts["extra_data"]
+    assert told["tuned"] == ["epoch"]  # cuts of simulated labels are of no truth
+    assert "4 clips of train" in typed("table", root / "last").out
 
 
 @pytest.mark.parametrize("truth", ["both", "each"])

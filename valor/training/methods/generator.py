@@ -70,6 +70,7 @@ class GeneratorMethod(Method[GeneratorOptions]):
         "coleaf", "localiser",
     )  # fmt: skip
     brings_labels = True
+    extra_data = ("labels of every second",)
 
     def check(self, plan: Plan) -> None:
         """Refuse features and losses that are of other networks."""

@@ -95,6 +95,7 @@ class LocaliserMethod(Method[LocaliserMethodOptions]):
         "mm-cse", "leap", "coleaf", "generator",
     )  # fmt: skip
     published = "UnAV"
+    extra_data = ("events in seconds",)
 
     def __init__(self, options: LocaliserMethodOptions) -> None:
         """Keep the options; the rest is known when training begins."""

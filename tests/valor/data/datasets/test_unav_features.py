@@ -76,12 +76,16 @@ def test_the_published_network_trains_on_them_and_names_events(folder, tmp_path)
     assert scores[0] == scores[1] == json.loads((tmp_path / "run/scores.json").read_text())["figures"]
 
 
-def test_its_row_is_reproduced_on_simulated_files(folder, tmp_path):
+def test_its_row_is_reproduced_on_simulated_files_and_stands_beside_published_ones_on_others(folder, tmp_path):
     changes = [word for change in SMALL for word in ("--set", change)]
     more = ["--simulated", "--clips", "12", "--seeds", "1", "--out", tmp_path / "out"]
     done = typed("reproduce", "unav-localiser", "--data", folder, *more, *changes)
     assert done.code == 0, done.err
     assert "SIMULATED unav-localiser, seed 1234567891" in done.out and "truth on 0.32 s, outer" in done.out
+    done = typed("reproduce", "unav-localiser", "--data", folder, "--seeds", "1", "--out", tmp_path / "real", *changes)
+    assert done.code == 0, done.err
+    assert "UnAV (CVPR 2023)" in done.out and "F is on segments of 0.32 s" in done.out
+    assert "no source of the published figures was seen" in done.out and "SIMULATED" not in done.out
     (folder / "features").rename(folder / "elsewhere")
     done = typed("reproduce", "unav-localiser", "--data", folder)
     assert done.code == 2 and "linked at github.com/ttgeng233/UnAV" in done.err
