@@ -103,3 +103,9 @@ def test_shots_follow_one_another_and_windows_cover_them(cuts, segments, hop):
 def test_a_lone_short_shot_stays_alone():
     assert [(one.start, one.stop) for one in shots_of([6, 7], 20, GRID)] == [(0, 6), (6, 7), (7, 20)]
     assert shots_of([6.2], 20, GRID)[1] == Shot(6, 20, (6.2625, np.inf))
+
+
+def test_the_cuts_of_a_real_film(shared):
+    """Its shots, as one sees them, begin at 0, 5 (a dissolve of two frames) and 8 s."""
+    survey = survey_media(shared / "clips" / "nasa_13013.mp4")
+    assert find_cuts(survey, Grid(), DirectReader()) == pytest.approx((5.0, 8.0), abs=0.2)
