@@ -193,3 +193,21 @@ def test_scores_of_a_file_and_tables_of_scores_wait_for_no_torch(toy, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_is_also_scored_by_gates_and_cuts_tuned_on_val(toy_run, published, tmp_path):
+    line = ("evaluate", toy_run, "--annotations", published, "--split", "test", "--tuned", "--quiet")
+    done = typed(*line, "--format", "json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    decisions = {(row["decision"], row["level"]): row for row in told["decisions"]}
+    assert {name for name, _ in decisions} == {"its own", "gates and cuts tuned on val"}
+    assert decisions["its own", "segment"]["type_av"] == pytest.approx(told["segment"]["type_av"])
+    assert told["extra_data"] == [] and told["tuned"][0] == "epoch"
+    done = typed("evaluate", toy_run, "--annotations", published, "--split", "val", "--tuned")
+    assert "gates and cuts are tuned on val and shown on another split; score test" in done.complaint()
+    other = tmp_path / "predictions.npz"
+    assert typed("predict", toy_run, "--data", published, "--split", "test", "--out", other, "--quiet").code == 0
+    done = typed("evaluate", other, "--annotations", published, "--split", "test", "--tuned")
+    assert "--tuned parses val with the parser of a run folder, which" in done.complaint()
+    assert "`valor calibrate PREDICTIONS --annotations" in done.complaint()
