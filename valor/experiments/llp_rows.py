@@ -28,9 +28,9 @@ class LlpRow:
     """Where the recipe is from, and what is open in it."""
     beside: tuple[str, ...] = ()
     """Published methods it stands beside where it claims no row, what it changes first."""
-    minutes: float
-    """Of one training at LLP's size on two CPU cores: epochs times steps times the time of a step
-    (`python -m benchmarks.methods`)."""
+    minutes: float | None = None
+    """Of one training at LLP's size on two CPU cores, from measured steps; None where none were on an idle machine
+    (`python -m benchmarks.methods` times them)."""
     gigabytes: float
     """Of features in memory."""
 
@@ -39,19 +39,17 @@ LLP_ROWS: dict[str, LlpRow] = {
     "valor": LlpRow(published="VALOR", source="its code", minutes=19, gigabytes=1.1),
     "valor+": LlpRow(published="VALOR+", source="its code", minutes=25, gigabytes=1.1),
     "valor++": LlpRow(published="VALOR++", source="its code", minutes=28, gigabytes=0.8),
-    "han": LlpRow(published="HAN", source="its code", minutes=15, gigabytes=1.1),
-    "jomold": LlpRow(published="JoMoLD", source="its code", minutes=14, gigabytes=1.1),
-    "cmpae": LlpRow(published="CMPAE", source="its code", minutes=30, gigabytes=7.1),
-    "coleaf": LlpRow(published="CoLeaF", source="its code", minutes=30, gigabytes=7.1),
-    "nrep": LlpRow(published="NREP", source="its code", minutes=30, gigabytes=2.5),
-    "uwav": LlpRow(published="UWAV", source="its code", minutes=60, gigabytes=1.1),
-    "uwav++": LlpRow(published="UWAV, CLIP and CLAP", source="its code; script open", minutes=60, gigabytes=0.6),
-    "leap": LlpRow(published="LEAP, MM-Pyramid encoder", source="its code", minutes=60, gigabytes=1.1),
-    "mm-cse": LlpRow(published=None, source="its code; training open", beside=("VALOR++",), minutes=60, gigabytes=0.8),
-    "mug": LlpRow(published=None, source="a summary; network open", beside=("VALOR", "MUG"), minutes=40, gigabytes=2.2),
-    "ppl": LlpRow(
-        published=None, source="three clauses; all else open", beside=("HAN", "PPL"), minutes=25, gigabytes=1.1
-    ),
+    "han": LlpRow(published="HAN", source="its code", gigabytes=1.1),
+    "jomold": LlpRow(published="JoMoLD", source="its code", gigabytes=1.1),
+    "cmpae": LlpRow(published="CMPAE", source="its code", gigabytes=7.1),
+    "coleaf": LlpRow(published="CoLeaF", source="its code", gigabytes=7.1),
+    "nrep": LlpRow(published="NREP", source="its code", gigabytes=2.5),
+    "uwav": LlpRow(published="UWAV", source="its code", gigabytes=1.1),
+    "uwav++": LlpRow(published="UWAV, CLIP and CLAP", source="its code; script open", gigabytes=0.6),
+    "leap": LlpRow(published="LEAP, MM-Pyramid encoder", source="its code", gigabytes=1.1),
+    "mm-cse": LlpRow(published=None, source="its code; training open", beside=("VALOR++",), gigabytes=0.8),
+    "mug": LlpRow(published=None, source="a summary; network open", beside=("VALOR", "MUG"), gigabytes=2.2),
+    "ppl": LlpRow(published=None, source="three clauses; all else open", beside=("HAN", "PPL"), gigabytes=1.1),
 }
 """The rows by name."""
 
@@ -89,7 +87,7 @@ def _line(name: str, row: LlpRow, known: dict[str, PublishedRow]) -> list[str]:
         features,
         row.source,
         *(_words(held) for held in (extra, tuned)),
-        f"{row.minutes:.0f}",
+        MISSING if row.minutes is None else f"{row.minutes:.0f}",
         f"{row.gigabytes:.1f}",
     ]
 

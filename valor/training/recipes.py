@@ -320,8 +320,8 @@ RECIPES: dict[str, Recipe] = {
         _VALOR,
         name="mug",
         methods={"mug": METHODS["mug"].on()},
-        note="VALOR with MUG's recombined clips. MUG's own network is not described, so its row is not claimed. 40 "
-        "minutes, twice the features in memory.",
+        note="VALOR with MUG's recombined clips. MUG's own network is not described, so its row is not claimed. "
+        "Twice the features in memory.",
     ),
     "mm-cse": Recipe(
         name="mm-cse",
