@@ -12,6 +12,7 @@ import torch
 import valor.training.train
 from benchmarks import (
     decoders,
+    demo_ave,
     detection,
     feeding,
     harvest,
@@ -31,6 +32,7 @@ from tests.helpers.typed import typed
 from tests.label_harvest.teachers.test_clap import tiny_network as tiny_clap
 from tests.label_harvest.teachers.test_clip import tiny_network as tiny_clip
 from tests.label_harvest.teachers.test_clip import tokenize
+from valor.data.datasets.dataset import dataset_of
 from valor.label_harvest.teachers.clap_models import ClapModel, spell_bytes
 from valor.label_harvest.teachers.clip import FrameRule, OpenClipModel
 
@@ -180,6 +182,15 @@ def test_decoders(monkeypatch, capsys):
     )
     assert outcomes.endswith("torn: pyav tried, 400 wrong bytes: pyav tried; one wrong byte: 0 of 1 refused")
     assert re.fullmatch("decord +not installed", absent)
+
+
+def test_demo_ave(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(demo_ave, "render_all", lambda jobs, workers: [job.args for job in jobs])  # draws no picture
+    assert "8 clips" in say(monkeypatch, capsys, demo_ave, tmp_path / "ave", "--clips", 8)
+    dataset = dataset_of(tmp_path / "ave")
+    splits = [dataset.read_split(tmp_path / "ave", split) for split in dataset.splits]
+    assert (dataset.name, [len(split.clip_ids) for split in splits]) == ("demo-ave", [5, 1, 2])
+    assert all(split.truth.any(axis=(1, 2)).sum(axis=1).tolist() == [1] * len(split.clip_ids) for split in splits)
 
 
 def test_large_store(monkeypatch, capsys):

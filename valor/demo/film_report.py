@@ -208,9 +208,8 @@ def write_film_picture(path: Path, result: FilmResult) -> str:
     for arm, name in list(SYSTEM_NAMES.items())[:2]:
         marked, _ = decisions(align(result.predictions[arm], test))
         tracks.append((name, marked[row, :segments]))
-    clip = read_clip(
-        result.films.videos / f"{test.clip_ids[row]}.mp4", grid=Grid(num_segments=segments, sample_rate=32000)
-    )
+    grid = Grid(num_segments=segments, sample_rate=32000, tolerance_seconds=1.0)  # a film ends within its last second
+    clip = read_clip(result.films.videos / f"{test.clip_ids[row]}.mp4", grid=grid)
     parts = (np.arange(SHOWN_FRAMES) + 0.5) * segments / SHOWN_FRAMES
     tags = [test.class_names[index].replace("_", " ") for index in np.flatnonzero(test.weak_labels[row])]
     figure = timeline_figure(

@@ -15,7 +15,7 @@ class DemoOptions:
     """Clips in the world, all splits together."""
     films: int | None = None
     """In place of the clips, so many untrimmed films of 20 to 120 s with cuts, silence and still pictures, which are a
-    data set of clips of unlike length; 100 take about as long as the clips."""
+    data set of clips of unlike length; 100 are together nearly as long as the 700 clips."""
     seeds: int = 3
     """Trainings per parser."""
     world_seed: int = 2023

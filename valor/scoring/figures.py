@@ -1,6 +1,7 @@
 """Figures of scored systems, one call each: timelines, classes, threshold curves, pseudo labels, confusion."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,27 +62,31 @@ def draw_timeline(
             f"clip must be one of the {len(split.clip_ids):,} of the split {split.name!r}, got {clip_id!r}"
         )
     row = split.clip_ids.index(clip_id)
-    tracks = [("truth", split.truth[row])]
+    segments = split.truth.shape[1] if split.valid is None else int(split.valid[row].sum())
+    tracks = [("truth", split.truth[row, :segments])]
     for system in systems:
         if clip_id not in system.predictions.clip_ids:
             raise ValueError(f"{system.name}: holds no prediction of the clip {clip_id!r}")
-        tracks.append((system.name, system.predicted[system.predictions.clip_ids.index(clip_id)]))
+        tracks.append((system.name, system.predicted[system.predictions.clip_ids.index(clip_id), :segments]))
     tags = ", ".join(split.class_names[index].replace("_", " ") for index in np.flatnonzero(split.weak_labels[row]))
     return timeline_figure(
         tracks,
         split.class_names,
         title=title or f"{clip_id}, tagged {tags or 'with nothing'}",
-        media=_media(videos, clip_id, split.truth.shape[1]),
+        media=_media(videos, clip_id, segments, any_length=split.valid is not None),
         style=style,
     )
 
 
-def _media(videos: Path | None, clip_id: str, num_segments: int) -> Media | None:
+def _media(videos: Path | None, clip_id: str, num_segments: int, *, any_length: bool) -> Media | None:
     """Frames and sound of a clip, or None where there is no file of it."""
     path = find_media(videos, [clip_id])[clip_id] if videos is not None else None
     if path is None:
         return None
-    clip = read_clip(path, grid=Grid(num_segments=num_segments, sample_rate=32000))
+    grid = Grid(num_segments=num_segments, sample_rate=32000)
+    if any_length:  # such a clip ends anywhere within its last segment
+        grid = replace(grid, tolerance_seconds=grid.segment_seconds)
+    clip = read_clip(path, grid=grid)
     frames = None if clip.frames is None else in_shape(clip.frames, pixel_shape(path))
     return Media(frames, clip.waveform)
 

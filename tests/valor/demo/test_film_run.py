@@ -1,6 +1,7 @@
 """The untrimmed line on a few short films: what is made, what is cached, what the tables hold."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,17 @@ def test_a_second_run_uses_what_is_there(finished: tuple[Path, FilmResult]) -> N
     before = {path: path.stat().st_mtime_ns for path in files}
     again = run_films(out, TOY, progress=False)
     assert {path: path.stat().st_mtime_ns for path in files} == before and again.scores == result.scores
+
+
+def test_what_was_lost_is_made_anew_to_the_same_bytes_and_scores(finished: tuple[Path, FilmResult]) -> None:
+    out, result = finished
+    film = out / "films/videos/train-001.mp4"
+    lost, rows = film.read_bytes(), json.loads((out / "scores.json").read_bytes())["rows"]
+    film.unlink()
+    shutil.rmtree(out / "data")
+    shutil.rmtree(out / "runs/valor")
+    assert run_films(out, TOY, progress=False).rules == result.rules
+    assert film.read_bytes() == lost and json.loads((out / "scores.json").read_bytes())["rows"] == rows
 
 
 def test_page_and_picture_show_films_of_the_test_split(finished: tuple[Path, FilmResult], tmp_path: Path) -> None:

@@ -48,6 +48,16 @@ def test_a_timeline_shows_frames_and_sound_where_the_media_is_there(toy, systems
     assert len(draw_timeline(systems[:1], toy.split, second, videos=tmp_path).axes) == 1
 
 
+def test_a_timeline_of_a_clip_of_any_length_ends_with_the_clip(toy, systems, tmp_path):
+    first, shown = toy.split.clip_ids[0], toy.split.truth.shape[1] - 3
+    split = replace(toy.split, valid=np.arange(shown + 3) < np.full((len(toy.split.clip_ids), 1), shown))
+    lasting = {"seconds": shown - 0.7}
+    video, sound = ToyVideo(rate=10, width=32, height=32, **lasting), ToySound(rate=8000, **lasting)
+    write_toy_clip(tmp_path / f"{first[:11]}.mp4", video=video, sound=sound)
+    figure = draw_timeline(systems[:1], split, first, videos=tmp_path)
+    assert len(figure.axes) == 3 and figure.axes[-1].get_xlim()[1] == shown
+
+
 def test_a_timeline_of_an_unknown_clip_is_refused(toy, systems):
     with pytest.raises(ValueError, match="clip must be one of the 24 of the split 'test', got 'gone'"):
         draw_timeline(systems, toy.split, "gone")
