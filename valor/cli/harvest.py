@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets.dataset import grid_of, read_any_manifest, vocabulary_of
+from valor.data.datasets.dataset import dataset_of, grid_of, read_any_manifest, vocabulary_of
 from valor.data.vocabulary import class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
 from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest
-from valor.label_harvest.media.clip import CLIP, LENGTHS
+from valor.label_harvest.media.clip import CLIP, LENGTHS, WHOLE
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
@@ -47,7 +47,16 @@ HARVEST = Fields(
     HarvestOptions,
     decoder=Option("--decoder", {"choices": tuple(DECODERS)}),
     audio_track="--audio-track N|LANG",
-    length=Option("--length", {"choices": LENGTHS}),
+    length=Option(
+        "--length",
+        {
+            "choices": LENGTHS,
+            "default": None,
+            "help": "how much of a clip is read: its first ten segments (clip), all of it (whole), or all of it in "
+            "windows that overlap by half (windows); a store is of one choice. Of what is cut off, the status and the "
+            "end of the run say how much it was (clip; whole where the data set of MANIFEST has clips of any length)",
+        },
+    ),
     shard_size="--shard-clips N",
     decode_workers="--workers N",
     clips_per_batch=Option(
@@ -137,14 +146,15 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
     if cli.engine == "ray" and cli.decode_workers is not None:
         raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
-    if cli.engine == "ray" and cli.length != CLIP:
-        raise ValueError(f"--engine ray harvests clips of one length; leave it out, or give --length {CLIP}")
     allowed = read_allowance(cli.allow_failures)
     if cli.log_json is not None and not cli.log_json.absolute().parent.is_dir():
         raise ValueError(f"--log-json {cli.log_json}: its folder is not there; make it first")
     check_decoder(cli.decoder)
     typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
     data = cli.manifest if cli.manifest.is_dir() else cli.manifest.parent
+    cli.length = cli.length or (WHOLE if dataset_of(data).segments is None else CLIP)
+    if cli.engine == "ray" and cli.length != CLIP:
+        raise ValueError(f"--engine ray harvests clips of one length; leave it out, or give --length {CLIP}")
     options = HARVEST.read(cli, **typed, grid=grid_of(data))
     classes = vocabulary_of(cli.classes, data, store=cli.store)
     manifest = read_any_manifest(cli.manifest, class_names(classes))

@@ -13,6 +13,7 @@ from valor import teachers as harvest_teachers
 from valor.cli import harvest as command
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.media import decode_pool, decoders
+from valor.label_harvest.store.store import read_store
 
 CLIPS = ("a", "b", "c", "d", "e")
 HERE = ("--workers", "0")
@@ -248,3 +249,18 @@ def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
     assert "  of the table 2 done, 0 failed, 0 missing, 3 left of 5\n" in said
     refused = typed("store", "verify", tmp_path / "store", "--json").complaint()
     assert "--json, --manifest and --prometheus are for `show`" in refused
+
+
+@pytest.mark.parametrize(
+    ("segments", "typed_length", "read"), [(None, (), 12), (None, ("--length", "clip"), 10), (10, (), 10)]
+)
+def test_clips_of_any_length_are_read_whole_unless_said_otherwise(world, tmp_path, segments, typed_length, read):
+    write_toy_world(tmp_path / "videos", ["long"], seconds=12)
+    described = {"name": "films", "classes": ["Dog", "Cat"], "segments": segments,
+                 "tags": {"train": "train.tsv"}, "events": {"v1": ["heard.tsv", "seen.tsv"]}, "annotated": []}  # fmt: skip
+    (tmp_path / "dataset.json").write_text(json.dumps(described))
+    (tmp_path / "train.tsv").write_text("filename\tevent_labels\tseconds\nlong\tDog\t12\n")
+    done = typed("harvest", tmp_path / "train.tsv", *world[2:], *HERE, *typed_length)
+    assert done.code == 0, done.err
+    (folder,) = (tmp_path / "store").iterdir()
+    assert {array.shape[1] for array in read_store(folder).arrays.values()} == {read}
