@@ -257,7 +257,7 @@ def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
 def test_clips_of_any_length_are_read_whole_unless_said_otherwise(world, tmp_path, segments, typed_length, read):
     write_toy_world(tmp_path / "videos", ["long"], seconds=12)
     described = {"name": "films", "classes": ["Dog", "Cat"], "segments": segments,
-                 "tags": {"train": "train.tsv"}, "events": {"v1": ["heard.tsv", "seen.tsv"]}, "annotated": []}  # fmt: skip
+                 "tags": {"train": "train.tsv"}, "events": {"v1": ["a.tsv", "v.tsv"]}, "annotated": []}  # fmt: skip
     (tmp_path / "dataset.json").write_text(json.dumps(described))
     (tmp_path / "train.tsv").write_text("filename\tevent_labels\tseconds\nlong\tDog\t12\n")
     done = typed("harvest", tmp_path / "train.tsv", *world[2:], *HERE, *typed_length)
