@@ -25,6 +25,8 @@ class Judged:
     """float [N, T, M, C], before thresholds and gates; None for predictions that are decisions."""
     clip_probs: FloatArray | None = None
     """float [N, C], whether the class is in the clip; None where the predictions do not say."""
+    modality_probs: FloatArray | None = None
+    """float [N, M, C], whether it is heard and whether it is seen in the clip, likewise."""
     segment_seconds: float = 1.0
     """Length of a segment."""
     events: TrueEvents | None = None

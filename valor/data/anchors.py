@@ -106,7 +106,7 @@ def _marked(found: Detections, judged: Judged) -> BoolArray:
 def _scored(marked: BoolArray, judged: Judged, split: Split) -> Scores:
     if judged.valid is not None:
         marked = marked & judged.valid[:, :, np.newaxis, np.newaxis]
-    held = replace(judged, predicted=marked, segment_probs=None, clip_probs=None)
+    held = replace(judged, predicted=marked, segment_probs=None, clip_probs=None, modality_probs=None)
     scores = score(marked, judged.truth, valid=judged.valid)
     return replace(scores, figures=figures_of(held, split.metrics))
 

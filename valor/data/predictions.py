@@ -433,6 +433,7 @@ def score_predictions(
         valid=judged.valid,
         segment_probs=judged.segment_probs,
         clip_probs=judged.clip_probs,
+        modality_probs=judged.modality_probs,
         segment_seconds=split.segment_seconds,
         events=None if split.events is None else split.events.of_clips(rows),
         clip_seconds=None if split.clip_seconds is None else split.clip_seconds[rows],

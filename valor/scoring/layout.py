@@ -43,6 +43,8 @@ GROUP_TITLES = {
 
 OWN_TITLE = "Figures of {dataset}"
 """Above the metrics of a data set."""
+MOST_ABREAST = 12
+"""Metrics of a data set in one block of text; more stand in blocks of ten."""
 
 MISSING = "–"
 """Stands where nothing was said or nothing is defined."""
@@ -91,7 +93,13 @@ def _levels(table: Comparison) -> list[_Level]:
     ten = tuple(FIGURE_TITLES.values())
     levels = [_Level(name, LEVEL_TITLES[name], number * WIDTH, ten) for number, name in enumerate(LEVELS)]
     own = OWN_TITLE.format(dataset=table.rows[0].dataset)
-    return levels + [_Level(own, own, len(LEVELS) * WIDTH, table.metrics)] * bool(table.metrics)
+    count, ten_figures = len(table.metrics), len(LEVELS) * WIDTH
+    if count <= MOST_ABREAST:
+        return levels + [_Level(own, own, ten_figures, table.metrics)] * bool(count)
+    for first in range(0, count, ten_figures):
+        title = f"{own} ({first // ten_figures + 1} of {math.ceil(count / ten_figures)})"
+        levels.append(_Level(own, title, ten_figures + first, table.metrics[first : first + ten_figures]))
+    return levels
 
 
 def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:

@@ -170,6 +170,7 @@ def anchor_scores(system: ScoredSystem, split: Split, *, zero_shot: ZeroShot | N
         valid=system.valid,
         segment_probs=held.segment_probs,
         clip_probs=held.clip_probs,
+        modality_probs=held.modality_probs,
         segment_seconds=split.segment_seconds,
         modality_tags=system.modality_tags,
         subsets=_subsets(system, split),

@@ -184,6 +184,7 @@ def validate(parser: HybridParser, val: ClipSet, rule: PostProcessing = VALOR_RU
         valid=valid,
         segment_probs=predictions.segment_probs,
         clip_probs=predictions.clip_probs,
+        modality_probs=predictions.modality_probs,
         segment_seconds=val.segment_seconds,
         events=val.events,
         clip_seconds=val.clip_seconds,

@@ -61,6 +61,15 @@ from .ave import ANNOTATIONS, AVE_CLASSES, AVE_LAYOUT, Found, ave_defects, read_
 from .lfav import LFAV_LAYOUT, LFAV_METRICS, LFAV_NAMES, LFAV_SIZES, lfav_defects, read_lfav
 from .ovave import OVAVE_LAYOUT, OVAVE_METRICS, OVAVE_NAMES, OVAVE_SIZES, OVAVE_UNSEEN, ovave_defects, read_ovave
 from .unav import UNAV_FILE, UNAV_LAYOUT, UNAV_METRICS, UNAV_NAMES, UNAV_SIZES, read_unav, unav_defects
+from .vggsounder import (
+    VGGSOUNDER_FILE,
+    VGGSOUNDER_LAYOUT,
+    VGGSOUNDER_METRICS,
+    read_vggsounder,
+    vggsounder_defects,
+    vggsounder_names,
+    vggsounder_splits,
+)
 
 DATASET_FILE = "dataset.json"
 """Says in a data folder which data set it holds, where that is not LLP."""
@@ -103,6 +112,8 @@ class DataSet:
     """Files that say, all of them, that a folder without a `dataset.json` is of this data set."""
     unseen: tuple[str, ...] = ()
     """Classes that no clip of training may have; figures of them stand apart where the data set has such."""
+    in_folder: Callable[["DataSet", Place], "DataSet"] | None = None
+    """Adds what only a folder says, such as its classes; None where nothing is left to say."""
 
     def __post_init__(self) -> None:
         """Refuse what no reader could read."""
@@ -308,6 +319,26 @@ OVAVE = DataSet(
 )
 """Audio-visual events of seen and unseen classes: Zhou et al., CVPR 2025; see `valor.data.datasets.ovave`."""
 
+
+def _vggsounder_in(dataset: DataSet, folder: Place) -> DataSet:
+    """VGGSounder with the classes a folder has, unless its description said them, and the splits."""
+    classes = dataset.classes or named_classes(vggsounder_names(folder))
+    return replace(dataset, classes=classes, layout=vggsounder_splits(folder))
+
+
+VGGSOUNDER = DataSet(
+    name="vggsounder",
+    title="VGGSounder",
+    classes=(),
+    layout=VGGSOUNDER_LAYOUT,
+    metrics=VGGSOUNDER_METRICS,
+    reader=read_vggsounder,
+    defects=vggsounder_defects,
+    found_by=(VGGSOUNDER_FILE,),
+    in_folder=_vggsounder_in,
+)
+"""Several labels a clip, heard or seen: Zverev, Wiedemer et al., ICCV 2025; see `valor.data.datasets.vggsounder`."""
+
 UNAV_FINER = [
     replace(UNAV, name=f"unav-{part}", title=f"UnAV-100 on {part} s", seconds=part, published=None, found_by=())
     for part in (0.5, 0.25)
@@ -318,7 +349,7 @@ UNAV_STEPS = replace(UNAV, name="unav-0.32", title="UnAV-100 on 0.32 s", seconds
 """The same on the steps of its published features. Published mAP is in seconds, so its rows stand beside it."""
 
 DATASETS: dict[str, DataSet] = {
-    dataset.name: dataset for dataset in (LLP, AVE, UNAV, LFAV, OVAVE, *UNAV_FINER, UNAV_STEPS)
+    dataset.name: dataset for dataset in (LLP, AVE, UNAV, LFAV, OVAVE, VGGSOUNDER, *UNAV_FINER, UNAV_STEPS)
 }
 """The data sets known by name."""
 
@@ -331,7 +362,7 @@ def dataset_of(folder: Place | str) -> DataSet:
     """
     path = place_of(folder) / DATASET_FILE
     if not stands(path):
-        return _found_in(path.parent)
+        return _completed(_found_in(path.parent), path.parent)
     try:
         held = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         formed = {"dataset", "name", "title", "classes"}  # of a known form
@@ -349,7 +380,12 @@ def dataset_of(folder: Place | str) -> DataSet:
     if "dataset" not in held:
         return _described(held, path)
     known = _known(held["dataset"], path)
-    return known if len(held) == 1 else _of_the_form(known, held, path)
+    return _completed(known if len(held) == 1 else _of_the_form(known, held, path), path.parent)
+
+
+def _completed(dataset: DataSet, folder: Place) -> DataSet:
+    """A data set with what only a folder says of it."""
+    return dataset if dataset.in_folder is None else dataset.in_folder(dataset, folder)
 
 
 def _of_the_form(known: DataSet, held: Mapping[str, Any], path: Place) -> DataSet:
@@ -388,7 +424,7 @@ def chosen_dataset(dataset: DataSet | str | None, folder: Place | str) -> DataSe
     """
     if dataset is None:
         return dataset_of(folder)
-    return dataset if isinstance(dataset, DataSet) else _known(dataset, "`dataset`")
+    return _completed(dataset if isinstance(dataset, DataSet) else _known(dataset, "`dataset`"), place_of(folder))
 
 
 def _known(name: object, where: Place | str) -> DataSet:
@@ -489,7 +525,9 @@ def _of_all_splits(manifests: Sequence[HarvestManifest]) -> HarvestManifest:
     """The clips of several tables, as the first that has each says."""
     said = [one.modality_tags is not None for one in manifests]
     if any(said) and not all(said):
-        raise ValueError("tags of modalities must stand in the tables of all splits that are harvested, or in none")
+        raise ValueError(
+            "tags of modalities must stand in the tables of all splits that are harvested, or in none: harvest one"
+        )
     found = dict[str, tuple[BoolArray, str, BoolArray | None]]()
     for one in manifests:
         by_modality = [None] * len(one.clip_ids) if one.modality_tags is None else list(one.modality_tags)
