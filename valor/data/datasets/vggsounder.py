@@ -35,7 +35,7 @@ from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.metrics import Judged, Metric
 from valor.eval.tagging import TAG_FIGURES, tag_figures
 from valor.label_harvest.places.place import Place, stands
-from valor.label_harvest.store.manifest import composed
+from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..tables import LLP_SEGMENTS, Layout, Split, plain_seconds, read_rows, refuse_too_many_marks
 from ..vocabulary import did_you_mean
@@ -109,8 +109,8 @@ def vggsounder_names(folder: Place) -> tuple[str, ...]:
         raise ValueError(f"{listed}: expected names of classes, one a line, got something else ({error})") from error
     for number, line in enumerate(lines, 1):
         name = line.removesuffix("\r")
-        if name != name.strip():
-            raise ValueError(f"{listed}:{number}: expected a name without white space around it, got {name!r:.200}")
+        if name != name.strip() or not name.isprintable():
+            raise ValueError(f"{listed}:{number}: expected a name, no white space around it, got {name!r:.200}")
         if name and (other := first.setdefault(name, number)) != number:
             raise ValueError(f"{listed}:{number}: {name} stands in line {other} already; keep one")
     if not first:
@@ -249,8 +249,10 @@ def _fault(cells: Sequence[str], columns: Sequence[str], names: Sequence[str]) -
     if len(cells) != len(columns):
         return "columns", None, f"expected {len(columns)} cells, got {cells!r:.200}"
     clip_id, name = cells[0], cells[columns.index("label")]
-    if not clip_id or clip_id != clip_id.strip() or "\0" in clip_id:
-        return "columns", None, f"expected a clip without white space around it, got {clip_id!r:.200}"
+    try:
+        check_clip_id(clip_id)
+    except ValueError as error:
+        return "columns", None, str(error)
     if name not in names:
         return "unknown-class", clip_id, f"unknown class {name!r:.200}{did_you_mean(name, names)}"
     return None
