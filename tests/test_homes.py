@@ -15,7 +15,12 @@ HOMES = {
     "the layout of LaTeX and Markdown tables": (r"\\toprule|\\multicolumn|\"\| |' \| '\.join", {"eval/tables.py"}),
     "tab-separated rows": (
         r"delimiter=\"\\t\"|split\(\"\\t\"\)|\"\\t\"\.join|sep=\"\\t\"|\"filename\"",
-        {"valor/data/tables.py", "valor/data/parse_file.py", "eval/events.py"},  # columns of data frames
+        {
+            "valor/data/rows.py",
+            "valor/data/tables.py",
+            "valor/data/parse_file.py",  # columns of data frames, here
+            "eval/events.py",  # and here
+        },
     ),
     "how JSON, arrays and weights from elsewhere are read": (
         r"json\.loads?\(|np\.load\(|np\.fromfile\(|np\.memmap\(|torch\.load\(|pickle\.loads?\(|read_array\(",

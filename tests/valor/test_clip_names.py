@@ -19,11 +19,11 @@ from valor.data.prediction_files import (
     write_prediction_tables,
 )
 from valor.data.predictions import Predictions, read_predictions, score_predictions, write_predictions
+from valor.data.rows import read_clip_list
 from valor.data.tables import (
     EVENT_TABLES,
     WEAK_TABLES,
     Split,
-    read_clip_list,
     read_manifest,
     read_split,
     read_weak_table,

@@ -15,14 +15,8 @@ from valor.label_harvest.store.manifest import media_id
 
 from .datasets.dataset import LLP, DataSet
 from .names import name_splitter
-from .tables import (
-    EVENT_COLUMNS,
-    WEAK_COLUMNS,
-    plain_seconds,
-    read_modality_tags,
-    read_weak_table,
-    table_rows,
-)
+from .rows import EVENT_COLUMNS, WEAK_COLUMNS, plain_seconds, table_rows
+from .tables import read_modality_tags, read_weak_table
 from .vocabulary import did_you_mean
 
 

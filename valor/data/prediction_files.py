@@ -72,11 +72,9 @@ from .datasets.detection_file import RESULTS, detections_in, write_detections
 from .parse_file import FORMAT, Parse, read_parse
 from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance
-from .segment_grid import ListedEvent, SegmentGrid, predictions_of
-from .tables import (
+from .rows import (
     CLIP_LIST,
     EVENT_COLUMNS,
-    MOST_SEGMENTS,
     PREDICTION_COLUMNS,
     check_unique,
     checked_rows,
@@ -86,6 +84,8 @@ from .tables import (
     write_clip_list,
     write_rows,
 )
+from .segment_grid import ListedEvent, SegmentGrid, predictions_of
+from .tables import MOST_SEGMENTS
 
 
 def read_any_predictions(

@@ -1,23 +1,9 @@
-"""Tables of clips with their tags and of events, tab-separated: the one reader and writer of all of them.
+"""Tables of clips with their tags and of events, as annotation folders have them: splits, tags, dense truth.
 
     filename  event_labels                    tags of a clip, separated by commas: manifests, AVVP_train.csv, ...
     filename  onset  offset  event_labels     one event a row: AVVP_eval_audio.csv, predictions, corrections
 
-The text is UTF-8, with or without a byte order mark, with any line ends. One set of rules holds for all of it:
-    Quotes are letters like any other, in what is read and in what is written.
-    Cells behind the last column are passed over where they are empty, and so are rows of nothing but empty cells: a
-    spreadsheet leaves such. A row with fewer cells than columns, or with more that are not empty, is refused.
-    The last column may be called event_label as well. Tables of tags may have further columns with names of their own
-    (of which `path` says where the media of a clip lie, when it is harvested, `seconds` how long it lasts, where the
-    clips of a data set are of unlike length, and `audio_tags` and `visual_tags`, which are there together, which of its
-    tags are heard and which are seen: each tag is in one of the two or in both);
-    a table of events may not, since such a column may say that the row is of the other modality.
-    Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
-    Of tags, a name that itself holds a comma stands in double quotes or as it is, see `valor.data.names`.
-    Clip names count letter by letter, and an accent is the same composed with its letter or behind it (NFC, NFD). White
-    space around one, visible or not (U+0085, U+2028, the separators from U+001C on), is refused, in lists of clips too.
-    Times are decimal numbers without a sign: 3, 1.5, and 1e-05 as programs write it, but neither +5 nor -0, 1_0 or the
-    digits of other scripts. Spaces around one count for nothing.
+How rows are written, and which are refused, is said in rows.py.
 
 An annotation folder is laid out as LLP's, and class names are spelled as the vocabulary does:
 
@@ -36,10 +22,7 @@ and 51 visual rows lie outside their clip's tags. The audio table was corrected 
 of before used the table of 2020, which is read with truth_version="v2020".
 """
 
-import csv
 import hashlib
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,14 +32,23 @@ import numpy as np
 from valor.eval.detection import TrueEvents, events_of_marks
 from valor.eval.events import MODALITIES, BoolArray, Float64Array
 from valor.eval.metrics import Metric
-from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest, check_modality_tags, composed
-from valor.label_harvest.strict_json import MOST_SECONDS
 
 from .names import join_names, name_splitter
+from .rows import (
+    EVENT_COLUMNS,
+    WEAK_COLUMNS,
+    check_names,
+    check_unique,
+    checked_rows,
+    plain_seconds,
+    read_rows,
+    seconds_text,
+    write_rows,
+)
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 """File of the clip-level tags of each split."""
@@ -83,11 +75,7 @@ class Layout:
 LLP_LAYOUT = Layout(WEAK_TABLES, EVENT_TABLES)
 """LLP's own, and the demo world's."""
 
-WEAK_COLUMNS = ("filename", "event_labels")
-EVENT_COLUMNS = ("filename", "onset", "offset", "event_labels")
 DURATION_COLUMNS = ("filename", "seconds")
-PREDICTION_COLUMNS = ("filename", "onset", "offset", "event_label")
-"""As DCASE calls them; what is read may call the last column either way."""
 
 PATH_COLUMN = "path"
 """A further column of tables of tags: where the media of a clip lie."""
@@ -95,8 +83,6 @@ PATH_COLUMN = "path"
 MODALITY_COLUMNS = tuple(f"{modality}_tags" for modality in MODALITIES)
 """Further columns of tables of tags: which of them are heard, and which are seen."""
 
-CLIP_LIST = "clips.txt"
-"""Beside tables of predicted events: every clip that was parsed, one a line."""
 
 LLP_SEGMENTS = 10
 """T of LLP: ten segments of one second."""
@@ -109,198 +95,6 @@ MOST_SEGMENTS = 100_000
 
 MOST_CELLS = 2**32
 """Marks of a split on segments: UnAV-100's train split on quarters of a second has 312 million."""
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """One row under the header of a table."""
-
-    line: int
-    cells: tuple[str, ...]
-    """One for each column, or all that were found where there is a fault."""
-    fault: str = ""
-    """What is wrong with the number of cells."""
-
-
-def read_rows(path: Place, *, commas: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) of every row that is not blank, the header first; no row is judged.
-
-    Args:
-        path: The table.
-        commas: Whether these separate cells, as other programs write, and double quotes hold a cell together.
-
-    Raises:
-        ValueError: The file is no UTF-8 text so separated, or cannot be read.
-        FileNotFoundError: There is no such file.
-    """
-    line = 0
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            if commas:
-                reader = csv.reader(file, strict=True)
-            else:
-                reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-            for cells in reader:
-                line = reader.line_num
-                if any(cell.strip() for cell in cells):
-                    yield line, cells
-    except (UnicodeDecodeError, csv.Error) as error:
-        kind, where = ("comma-separated", f"{path}, below line {line}") if commas else ("tab-separated", path)
-        raise ValueError(
-            f"{where}: expected {kind} UTF-8 text, got something else ({error}); is it a binary file?"
-        ) from error
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise ValueError(f"{path}: expected a table, which cannot be read ({error.strerror})") from error
-
-
-def table_rows(path: Place, columns: Sequence[str]) -> Iterator[TableRow]:
-    """Yield the rows of a table below its header, by the rules at the top of this file.
-
-    Args:
-        path: the table.
-        columns: WEAK_COLUMNS or EVENT_COLUMNS.
-
-    Raises:
-        ValueError: The file is no table with these columns.
-        FileNotFoundError: There is no such file.
-    """
-    rows = read_rows(path)
-    header = _without_empty(next(rows, (0, []))[1], 0)
-    names = ["event_labels" if name == "event_label" else name for name in header]
-    own = all(names) and len(set(names)) == len(names)
-    more = len(names) if columns == WEAK_COLUMNS and own else len(columns)
-    if tuple(names[: len(columns)]) != tuple(columns) or len(names) > more:
-        raise ValueError(
-            f"{path}: expected a tab-separated UTF-8 table with the columns {', '.join(columns)}, "
-            f"got the header {header!r:.200}; is it another kind of file?"
-        )
-    for line, found in rows:
-        cells = _without_empty(found, len(columns))
-        if any("\0" in cell for cell in cells):
-            yield TableRow(line, tuple(found), f"expected text, got a zero byte in {found!r:.200}; is it damaged?")
-        elif cells[0] and cells[0] != cells[0].strip():
-            yield TableRow(line, tuple(found), f"expected a clip without white space around it, got {cells[0]!r:.200}")
-        elif cells[0] and len(columns) <= len(cells) <= more:
-            yield TableRow(line, (composed(cells[0]), *cells[1 : len(columns)]))
-        else:
-            hint = "; put a tab behind the clip, also where it has no tags" if len(cells) < len(columns) == 2 else ""
-            yield TableRow(line, tuple(found), f"expected {len(columns)} columns, got {found!r:.200}{hint}")
-
-
-def checked_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield (line number, cells) of the rows of a table; as `table_rows`, but a faulty row is refused.
-
-    Raises:
-        ValueError: The file is no table with these columns, or a row has other than these.
-        FileNotFoundError: There is no such file.
-    """
-    for row in table_rows(path, columns):
-        if row.fault:
-            raise ValueError(f"{path}:{row.line}: {row.fault}")
-        yield row.line, row.cells
-
-
-def plain_seconds(cell: str) -> float | None:
-    """The time a cell holds; None if it is no number from 0 to MOST_SECONDS, written plainly."""
-    if _TIME.fullmatch(plain := cell.strip(" ")) is None:
-        return None
-    seconds = float(plain)
-    return seconds if seconds <= MOST_SECONDS else None
-
-
-_TIME = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-"""A time as it may be written."""
-
-
-def seconds_text(time: float) -> str:
-    """Seconds with no more digits than are needed: 3, 1.4, 0.033333."""
-    return f"{time:.6f}".rstrip("0").rstrip(".")
-
-
-def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table as text.
-
-    Raises:
-        ValueError: A cell holds what separates cells or rows.
-    """
-    table = [list(columns), *map(list, rows)]
-    for cell in (cell for cells in table for cell in cells):
-        if re.search(r"[\t\r\n]", cell):
-            raise ValueError(f"a tab-separated table cannot hold the tab or line break of {cell!r}; rename it")
-    return "".join("\t".join(cells) + "\n" for cells in table)
-
-
-def write_rows(
-    path: Path,
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    *,
-    clip_ids: Iterable[str] = (),
-    class_names: Iterable[str] = (),
-) -> None:
-    """Write a table, whole or not at all.
-
-    Args:
-        path: file to write.
-        columns: the header.
-        rows: cells as text.
-        clip_ids: the clips among the cells.
-        class_names: the classes among the cells; their names may hold commas.
-
-    Raises:
-        ValueError: A name holds what separates cells or rows, or a clip a comma.
-    """
-    _check_names(clip_ids, class_names)
-    text = table_text(columns, rows)
-    with replaced(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _check_names(clip_ids: Iterable[str], class_names: Iterable[str]) -> None:
-    for name, forbidden in (*((name, ",") for name in clip_ids), *((name, "") for name in class_names)):
-        if not name or name != name.strip() or re.search(rf"[\t\r\n{forbidden}]", name):
-            told = f"no tab,{' comma,' if forbidden else ''} line break or outer space"
-            raise ValueError(f"names in an annotation table hold {told}, got {name!r}")
-
-
-def read_clip_list(path: Path) -> tuple[str, ...]:
-    """Read the names of a list, one a line, blank lines passed over.
-
-    Raises:
-        ValueError: It is no text, a clip stands in it twice, or white space around one.
-        FileNotFoundError: There is no such file.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: expected a list of clips, one a line, got something else ({error})") from error
-    names = [composed(name) for name in (line.removesuffix("\r") for line in lines) if name.strip()]
-    if spaced := next((name for name in names if name != name.strip()), None):
-        raise ValueError(f"{path}: expected clips without white space around them, got {spaced!r:.200}")
-    check_unique(names, str(path))
-    return tuple(names)
-
-
-def write_clip_list(path: Path, clip_ids: Iterable[str]) -> None:
-    """Write a list of clips, whole or not at all."""
-    with replaced(path) as temporary:
-        temporary.write_text("".join(f"{clip_id}\n" for clip_id in clip_ids), encoding="utf-8", newline="\n")
-
-
-def check_unique(clip_ids: Sequence[str], where: str) -> None:
-    """Refuse a list in which a clip stands twice.
-
-    Raises:
-        ValueError: Some do; says which.
-    """
-    twice = [name for name, count in Counter(clip_ids).items() if count > 1]
-    if twice:
-        more = ", ..." if len(twice) > 5 else ""
-        raise ValueError(
-            f"{where}: a clip is listed once, got {len(twice)} more than once ({', '.join(twice[:5])}{more})"
-        )
 
 
 @dataclass(frozen=True)
@@ -639,7 +433,7 @@ def write_weak_table(
             f"weak_labels must be bool [clips, classes] ({len(clip_ids)}, {len(class_names)}), "
             f"got {weak_labels.dtype} {weak_labels.shape}"
         )
-    _check_names((), class_names)
+    check_names((), class_names)
     if modality_tags is not None:
         check_modality_tags(modality_tags, weak_labels, clip_ids, class_names)
     names_in = name_splitter(class_names)
@@ -703,14 +497,6 @@ def _annotation_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int,
             f"{path}: no such annotation table; an annotation folder holds {', '.join(WEAK_TABLES.values())} "
             f"and {', '.join(EVENT_TABLES['v2024'])}, as published at github.com/YapengTian/AVVP-ECCV20"
         ) from None
-
-
-def _without_empty(cells: Sequence[str], kept: int) -> list[str]:
-    """Cells without the empty ones at the end, as far as they lie behind the first `kept`."""
-    last = len(cells)
-    while last > kept and not cells[last - 1].strip():
-        last -= 1
-    return list(cells[:last])
 
 
 def _unknown_class(where: str, names: Sequence[str], class_names: Sequence[str]) -> ValueError:

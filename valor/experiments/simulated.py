@@ -30,13 +30,7 @@ from valor.data.features.feature_files import FEATURE_FILES, SEGMENTS
 from valor.data.features.packed import PRECISIONS, PackedCard, is_packed, write_packed_blocks
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, write_label_facts, write_pseudo_labels
 from valor.data.provenance import MARK, MARK_FILE, write_mark
-from valor.data.tables import (
-    Split,
-    read_event_table,
-    read_weak_table,
-    write_event_table,
-    write_weak_table,
-)
+from valor.data.tables import Split, read_event_table, read_weak_table, write_event_table, write_weak_table
 from valor.demo.world.render import write_tables
 from valor.demo.world.schedule import sample_world
 from valor.eval.events import MODALITIES, BoolArray

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from valor.data.tables import plain_seconds
+from valor.data.rows import plain_seconds
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import ON_SCREEN, Style
 from valor.label_harvest.media.process import DecodeLimits

@@ -43,15 +43,8 @@ from valor.data.datasets.dataset import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.names import named_source
 from valor.data.predictions import Predictions, write_predictions
-from valor.data.tables import (
-    CLIP_LIST,
-    PREDICTION_COLUMNS,
-    Layout,
-    write_clip_list,
-    write_event_table,
-    write_rows,
-    write_weak_table,
-)
+from valor.data.rows import CLIP_LIST, PREDICTION_COLUMNS, write_clip_list, write_rows
+from valor.data.tables import Layout, write_event_table, write_weak_table
 from valor.data.vocabulary import CLASSES_FILE
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import LockedError, locked, write_json

@@ -10,22 +10,24 @@ import pytest
 
 from valor.data.lint import lint_folder
 from valor.data.prediction_files import read_prediction_tables
-from valor.data.tables import (
-    EVENT_TABLES,
-    WEAK_TABLES,
+from valor.data.rows import (
     plain_seconds,
-    read_clip_ids,
     read_clip_list,
-    read_event_table,
-    read_manifest,
     read_rows,
-    read_split,
-    read_weak_table,
     seconds_text,
     table_text,
     write_clip_list,
-    write_event_table,
     write_rows,
+)
+from valor.data.tables import (
+    EVENT_TABLES,
+    WEAK_TABLES,
+    read_clip_ids,
+    read_event_table,
+    read_manifest,
+    read_split,
+    read_weak_table,
+    write_event_table,
     write_weak_table,
 )
 from valor.data.vocabulary import LLP_CLASSES, class_names

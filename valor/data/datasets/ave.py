@@ -33,7 +33,8 @@ import numpy as np
 from valor.eval.events import MODALITIES, BoolArray
 
 from ..features.hdf5 import read_hdf5
-from ..tables import Layout, Split, plain_seconds
+from ..rows import plain_seconds
+from ..tables import Layout, Split
 from ..vocabulary import EventClass, did_you_mean
 
 ANNOTATIONS = "Annotations.txt"

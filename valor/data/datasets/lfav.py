@@ -37,16 +37,8 @@ from valor.eval.metrics import Judged, Metric
 from valor.eval.scores import score
 
 from ..names import join_names, name_splitter, split_names
-from ..tables import (
-    DURATION_COLUMNS,
-    EVENT_COLUMNS,
-    MOST_SEGMENTS,
-    WEAK_COLUMNS,
-    Layout,
-    Split,
-    checked_rows,
-    plain_seconds,
-)
+from ..rows import EVENT_COLUMNS, WEAK_COLUMNS, checked_rows, plain_seconds
+from ..tables import DURATION_COLUMNS, MOST_SEGMENTS, Layout, Split
 from ..vocabulary import did_you_mean
 from .ave import Found
 

@@ -7,7 +7,7 @@
 Columns stand in any order; `split`, `group` and `seconds` may be absent, further ones are passed over. Where it is
 known which tags are heard and which are seen, `audio_tags` and `visual_tags` say it; `tags`, if it is there too, is the
 union of both. Where the header holds a tab, tabs separate the cells and quotes are letters, as in all tables here
-(`valor.data.tables`); else commas do, and a cell that holds one stands in double quotes. A clip goes by the name of its
+(`valor.data.rows`); else commas do, and a cell that holds one stands in double quotes. A clip goes by the name of its
 file without the ending.
 """
 
@@ -21,7 +21,8 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..names import name_splitter, split_names
-from ..tables import MODALITY_COLUMNS, MOST_SEGMENTS, plain_seconds, read_rows
+from ..rows import plain_seconds, read_rows
+from ..tables import MODALITY_COLUMNS, MOST_SEGMENTS
 from ..vocabulary import did_you_mean
 
 SPLITS = ("train", "val", "test")

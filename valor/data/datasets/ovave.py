@@ -32,7 +32,8 @@ from valor.eval.metrics import Judged, Metric
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
 
-from ..tables import Layout, Split, read_rows
+from ..rows import read_rows
+from ..tables import Layout, Split
 from ..vocabulary import did_you_mean
 from .ave import Found
 

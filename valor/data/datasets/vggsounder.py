@@ -37,7 +37,8 @@ from valor.eval.tagging import TAG_FIGURES, tag_figures
 from valor.label_harvest.places.place import Place, stands
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
-from ..tables import LLP_SEGMENTS, Layout, Split, plain_seconds, read_rows, refuse_too_many_marks
+from ..rows import plain_seconds, read_rows
+from ..tables import LLP_SEGMENTS, Layout, Split, refuse_too_many_marks
 from ..vocabulary import did_you_mean
 from .ave import Found
 

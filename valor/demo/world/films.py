@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.data.names import join_names
-from valor.data.tables import seconds_text
+from valor.data.rows import seconds_text
 from valor.demo.audio import sounds
 from valor.demo.audio.waves import num_samples
 from valor.demo.pictures.looks import Look, Scene, arrange

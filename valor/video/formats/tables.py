@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from valor.data.parse_file import SEEN_AS
-from valor.data.tables import EVENT_COLUMNS, PREDICTION_COLUMNS, seconds_text, table_text
+from valor.data.rows import EVENT_COLUMNS, PREDICTION_COLUMNS, seconds_text, table_text
 from valor.eval.spreadsheet import unformula
 
 from .timeline import Timeline, refuse_below_zero
