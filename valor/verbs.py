@@ -56,7 +56,7 @@ def harvest(
     Returns:
         A row for each clip with its status; `to_frame()` lists them.
     """
-    from valor.data.datasets.dataset import grid_of, vocabulary_of
+    from valor.data.datasets.to_harvest import grid_of, vocabulary_of
     from valor.data.tables import read_manifest
     from valor.data.vocabulary import class_names
     from valor.label_harvest import harvest as stage

@@ -9,8 +9,9 @@ import torch
 from tests.helpers.toy_store import CLASSES, write_toy_store
 from valor.data.anchors import anchor_scores
 from valor.data.clips import ClipSet
-from valor.data.datasets.dataset import dataset_of, read_any_manifest
+from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.new_dataset import make_dataset
+from valor.data.datasets.to_harvest import read_any_manifest
 from valor.data.lint import lint_folder
 from valor.data.tables import Split, read_manifest, write_weak_table
 from valor.eval.metrics import Judged

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.datasets.dataset import vocabulary_of_store
+from valor.data.datasets.to_harvest import vocabulary_of_store
 from valor.data.names import join_names
 from valor.data.prediction_files import read_any_predictions
 from valor.data.tables import Split

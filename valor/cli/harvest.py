@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from valor.data.datasets.dataset import dataset_of, grid_of, read_any_manifest, vocabulary_of
+from valor.data.datasets.dataset import dataset_of
+from valor.data.datasets.to_harvest import grid_of, read_any_manifest, vocabulary_of
 from valor.data.vocabulary import class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
 from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from valor.data.datasets.dataset import dataset_of
 from valor.data.names import named_source
-from valor.data.prediction_files import parse_files, read_any_predictions
+from valor.data.parse_folder import parse_files
+from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, gate_of
 from valor.data.segment_grid import ROUNDINGS
 from valor.data.tables import LLP_SEGMENTS, Split, read_event_table

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from valor.data.datasets.dataset import dataset_of, vocabulary_of_store
+from valor.data.datasets.dataset import dataset_of
+from valor.data.datasets.to_harvest import vocabulary_of_store
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, UNDER_WAY, PseudoLabels, read_pseudo_labels, write_label_facts
 from valor.data.names import join_names
 from valor.data.tables import Split

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from valor.data.names import join_names
-from valor.data.prediction_files import parse_files, table_files
+from valor.data.parse_folder import parse_files
+from valor.data.prediction_files import table_files
 from valor.data.predictions import Predictions, align, gate_of, on_truth, told_segments
 from valor.data.tables import Split
 from valor.data.thresholds import ROLES, Calibration

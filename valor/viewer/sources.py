@@ -18,7 +18,8 @@ from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.names import named_source
 from valor.data.parse_file import Parse, read_parse
-from valor.data.prediction_files import parse_files, read_any_predictions
+from valor.data.parse_folder import parse_files
+from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
 from valor.data.provenance import of_labels
 from valor.data.tables import LLP_SEGMENTS, Split

@@ -11,19 +11,17 @@ from tests.helpers.toy_parse import toy_parse
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.typed import typed
 from valor.data.parse_file import MediaInfo, Parse, write_parse
+from valor.data.parse_folder import HEAD, parse_files, read_parse_predictions
+from valor.data.parse_folder import is_parse as viewer_takes
 from valor.data.prediction_files import (
-    HEAD,
     PREDICTIONS_FORMAT,
-    parse_files,
     read_any_predictions,
-    read_parse_predictions,
     read_prediction_json,
     read_prediction_tables,
     write_any_predictions,
     write_prediction_json,
     write_prediction_tables,
 )
-from valor.data.prediction_files import is_parse as viewer_takes
 from valor.data.predictions import Predictions, coverage, decisions, read_predictions, score_predictions
 from valor.data.provenance import Provenance
 from valor.data.segment_grid import SegmentGrid

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from tests.helpers.toy_store import row_of, write_toy_store
-from valor.data.datasets.dataset import vocabulary_of, vocabulary_of_store
+from valor.data.datasets.to_harvest import vocabulary_of, vocabulary_of_store
 from valor.data.vocabulary import (
     LLP_CLASSES,
     EventClass,

@@ -11,7 +11,7 @@ from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.toy_viewer import CLASSES, NASTY, parse_record, write_parse
 from valor.data.label_file import write_pseudo_labels
 from valor.data.parse_file import read_parse
-from valor.data.prediction_files import is_parse
+from valor.data.parse_folder import is_parse
 from valor.data.predictions import decisions, read_predictions
 from valor.data.tables import write_event_table, write_weak_table
 from valor.eval.decide import PostProcessing

@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 from tests.helpers.toy_ave import ORDERS, ROWS, write_ave, write_hdf5, write_labels
 from tests.helpers.toy_run import write_npy
 from valor.data.datasets.ave import AVE_NAMES
-from valor.data.datasets.dataset import AVE, LLP, dataset_of, vocabulary_of
+from valor.data.datasets.dataset import AVE, LLP, dataset_of
+from valor.data.datasets.to_harvest import vocabulary_of
 from valor.data.features.feature_files import find_feature_files
 from valor.data.features.hdf5 import read_hdf5
 from valor.data.lint import lint_folder

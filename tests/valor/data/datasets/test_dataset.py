@@ -8,7 +8,8 @@ import pytest
 
 from tests.helpers.toy_ave import write_ave
 from tests.helpers.toy_line import NAMES, write_tables
-from valor.data.datasets.dataset import AVE, DATASETS, LLP, DataSet, dataset_of, read_any_manifest
+from valor.data.datasets.dataset import AVE, DATASETS, LLP, DataSet, dataset_of
+from valor.data.datasets.to_harvest import read_any_manifest
 from valor.data.tables import Split, read_split, write_event_table, write_weak_table
 
 BIRDS = ("Wren", "Robin")

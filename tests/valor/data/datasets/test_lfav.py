@@ -8,8 +8,9 @@ import pytest
 
 from tests.helpers.toy_lfav import LENGTHS, TAGS, write_lfav, write_lfav_store, write_lfav_world
 from tests.helpers.typed import typed
-from valor.data.datasets.dataset import LFAV, dataset_of, read_any_manifest
+from valor.data.datasets.dataset import LFAV, dataset_of
 from valor.data.datasets.lfav import LFAV_SIZES
+from valor.data.datasets.to_harvest import read_any_manifest
 from valor.data.label_file import read_pseudo_labels
 from valor.data.lint import lint_folder
 from valor.data.predictions import Predictions, read_predictions, score_predictions

@@ -11,9 +11,10 @@ import pytest
 from tests.helpers.toy import write_toy_world
 from tests.helpers.typed import typed
 from valor.data.datasets import new_dataset
-from valor.data.datasets.dataset import dataset_of, read_any_manifest
+from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.listing import read_listing
 from valor.data.datasets.new_dataset import NewDataSetOptions, make_dataset, splits_of
+from valor.data.datasets.to_harvest import read_any_manifest
 from valor.data.lint import lint_folder
 
 HORN = "Car horn, honking"

@@ -7,7 +7,8 @@ import pytest
 
 from tests.helpers.toy_vggsounder import CLASSES, write_vggsounder, write_vggsounder_store, write_vggsounder_world
 from tests.helpers.typed import typed
-from valor.data.datasets.dataset import VGGSOUNDER, chosen_dataset, dataset_of, read_any_manifest
+from valor.data.datasets.dataset import VGGSOUNDER, chosen_dataset, dataset_of
+from valor.data.datasets.to_harvest import read_any_manifest
 from valor.data.datasets.vggsounder import VGGSOUNDER_METRICS
 from valor.data.lint import lint_folder
 from valor.data.predictions import Predictions, score_predictions

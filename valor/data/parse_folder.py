@@ -1,0 +1,135 @@
+"""Parses of a folder, as `valor parse --out` leaves them, read as the predictions of a split."""
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from valor.eval.events import MODALITIES, FloatArray
+from valor.label_harvest.store.manifest import composed, media_id
+
+from .parse_file import FORMAT, Parse, read_parse
+from .predictions import Predictions
+
+_LOG = logging.getLogger(__name__)
+
+ENDING = ".json"
+HEAD = 4096
+"""Bytes in which files of `valor parse` say what they are; others may have put it further down."""
+
+
+_MARK = re.compile(rf'"format"\s*:\s*"{FORMAT}"'.encode())
+
+
+def parse_files(path: Path) -> list[Path]:
+    """The files of parses that a path stands for; none if it is something else."""
+    files = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path] if path.suffix == ENDING else []
+    found = [file for file in files if is_parse(file)]
+    others = [file.name for file in files if file not in found]
+    if found and others:
+        more = ", ..." if len(others) > 5 else ""
+        _LOG.warning(
+            "%s: %d of %d files *%s are no parses, or damaged, and are passed over (%s%s)",
+            path, len(others), len(files), ENDING, ", ".join(others[:5]), more,
+        )  # fmt: skip
+    return found
+
+
+def is_parse(file: Path) -> bool:
+    """Whether a file calls itself a parse, wherever in it that stands."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(HEAD)
+            return bool(_MARK.search(head) or _MARK.search(head + opened.read()))
+    except OSError:
+        return False
+
+
+def read_parse_predictions(files: Sequence[Path], clip_ids: Sequence[str] = ()) -> Predictions:
+    """Read parses of clips as predictions.
+
+    Args:
+        files: From `parse_files`.
+        clip_ids: Names of the clips of a split; media that goes by the name of one of them gets its id.
+
+    Raises:
+        ValueError: They are of different classes, segments or gates, lack a stream, a gate changes within a clip, or
+            the media of two clips of the split, or of two parses, has one name.
+    """
+    parses = [read_parse(file) for file in files]
+    first = parses[0]
+    for file, parse in zip(files, parses, strict=True):
+        _check(file, parse, first, files[0])
+    longest = max(len(parse.segment_probs) for parse in parses)
+    valid = np.array([np.arange(longest) < len(parse.segment_probs) for parse in parses])
+    gate = first.decision.gate
+    gates = None if gate == "none" else np.stack([_gate(file, p) for file, p in zip(files, parses, strict=True)])
+    return Predictions(
+        clip_ids=_clip_ids(files, parses, clip_ids),
+        class_names=first.class_names,
+        segment_probs=np.stack([_padded(parse.segment_probs, longest) for parse in parses]),
+        clip_probs=gates.max(axis=1) if gates is not None and gate == "clip" else None,
+        modality_probs=gates if gate == "modality" else None,
+        valid=None if valid.all() else valid,
+        segment_seconds=first.segment_seconds,
+    )
+
+
+def _clip_ids(files: Sequence[Path], parses: Sequence[Parse], known: Sequence[str]) -> tuple[str, ...]:
+    """What each parse is called: its media's own name, or the known id whose media has that name."""
+    by_media: dict[str, list[str]] = {}
+    known = [composed(clip_id) for clip_id in known]
+    for clip_id in known:
+        by_media.setdefault(media_id(clip_id), []).append(clip_id)
+    found: dict[str, Path] = {}
+    for file, parse in zip(files, parses, strict=True):
+        stem = composed(Path(parse.media.name).stem)
+        candidates = [stem] if stem in known else by_media.get(stem, [stem])
+        if len(candidates) > 1:
+            raise ValueError(
+                f"{file}: expected media of one clip of the split, got {parse.media.name}, which may be "
+                f"{' or '.join(candidates)}; name the media by the whole id and parse anew"
+            )
+        if candidates[0] in found:
+            raise ValueError(
+                f"{file}: expected one parse of each clip, got another of {candidates[0]} beside "
+                f"{found[candidates[0]]}; remove one"
+            )
+        found[candidates[0]] = file
+    return tuple(found)
+
+
+def _check(file: Path, parse: Parse, first: Parse, first_file: Path) -> None:
+    """Refuse a parse that does not go with the first one."""
+    for name, mine, its in (
+        ("classes", parse.class_names, first.class_names),
+        ("segments of one length", parse.segment_seconds, first.segment_seconds),
+        ("one gate", parse.decision.gate, first.decision.gate),
+    ):
+        if mine != its:
+            raise ValueError(
+                f"{file}: parses that are scored together need the same {name} as {first_file}; parse anew"
+            )
+
+
+def _gate(file: Path, parse: Parse) -> FloatArray:
+    """float32 [M, C], what the gate compares all along a clip; 0 where there is no stream."""
+    assert parse.gate_probs is not None
+    held = np.nan_to_num(parse.gate_probs)
+    if not np.array_equal(held, np.broadcast_to(held[:1], held.shape)):
+        raise ValueError(
+            f"{file}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
+            "gate='none', or clips no longer than a window"
+        )
+    constant: FloatArray = held[0]
+    return constant
+
+
+def _padded(probs: FloatArray, longest: int) -> FloatArray:
+    """float32 [longest, M, C]; 0 where there is no stream or no segment any more."""
+    missing = longest - len(probs)
+    padded: FloatArray = np.pad(np.nan_to_num(probs), ((0, missing), (0, 0), (0, 0))).astype(np.float32)
+    assert padded.shape[1] == len(MODALITIES)
+    return padded
