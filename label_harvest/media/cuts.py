@@ -81,13 +81,16 @@ def find_cuts(survey: MediaSurvey, grid: Grid, reader: MediaReader) -> tuple[flo
     """
     if survey.video_seconds is None:
         return ()
-    slots = np.arange(round((survey.video_seconds - survey.lead) * grid.frame_rate))
+    slots = np.arange(max(0, round((survey.video_seconds - survey.lead) * grid.frame_rate)))
     times = (slots + 0.5) / grid.frame_rate + survey.lead
     first = np.searchsorted(times, survey.video_start)  # nothing is shown before
-    found = []
+    found: list[float] = []
     with suppress(EndsError):
-        for place in cuts_in(reader.frames(survey, times[first:], grid), grid.frame_rate):
+        images = reader.frames(survey, times[first:], grid) if first < len(times) else iter(())
+        for place in cuts_in(images, grid.frame_rate):
             found.append(float((first + place) / grid.frame_rate))
+    if reader.lost:  # what is lost is counted when the windows are read
+        reader.survey(survey.path, None if survey.audio_track is None else str(survey.audio_track))
     return tuple(found)
 
 

@@ -4,7 +4,7 @@ survey (lengths) -> cuts -> windows (valor.label_harvest.media.windows) -> teach
 probabilities
 
 Windows lie within shots: in media longer than a window the picture is looked through once for cuts, before any network
-runs. On the demo's test clips joined to films, segments seen and heard score 6 to 9 points more so (`benchmarks.films`).
+runs. On the demo's test clips joined to films, segments score 6 to 9 points more so (`benchmarks.films`).
 Probabilities of overlapping windows are merged without seams, see `windows.Merger`; decisions are made on the means,
 those of the gate as well.
 """

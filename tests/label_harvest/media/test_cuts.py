@@ -76,9 +76,11 @@ def test_what_moves_or_fades_is_no_cut(images):
     assert not list(cuts_in(iter(images), 8))
 
 
-def test_media_without_a_picture_have_no_cuts(tmp_path):
-    path = write_toy_clip(tmp_path / "a.mkv", sound=ToySound(seconds=12, rate=8000, codec="pcm_s16le"))
-    assert find_cuts(survey_media(path), GRID, DirectReader()) == ()
+def test_media_with_next_to_no_picture_have_no_cuts(tmp_path):
+    sound = ToySound(seconds=12, rate=8000, codec="pcm_s16le")
+    for number, video in enumerate((None, ToyVideo(seconds=0.1), ToyVideo(seconds=0.2, start=11.9))):
+        path = write_toy_clip(tmp_path / f"{number}.mkv", sound=sound, video=video)
+        assert find_cuts(survey_media(path), GRID, DirectReader()) == ()
 
 
 @given(cuts=st.lists(st.floats(-5, 70, width=32), max_size=30), segments=st.integers(1, 60), hop=st.integers(1, 4))

@@ -7,6 +7,7 @@ import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, remuxed, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
+from valor.label_harvest.media.cuts import find_cuts
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import DirectReader
@@ -52,6 +53,20 @@ def test_of_a_broadcast_any_packet_of_its_pictures_may_get_lost(tmp_path):
     for _ in without_packets(path, (1, 0), 4):
         window, notes = read(path, DirectReader())
         assert window.present[:, 1].all() and any("its video" in note for note in notes)
+
+
+def test_looking_for_cuts_counts_nothing_twice(tmp_path):
+    path = write_toy_clip(tmp_path / "v.ts", video=ToyVideo(seconds=5, rate=25, codec="mpeg2video", noise=True))
+    data = bytearray(path.read_bytes())
+    for place in np.random.default_rng(0).integers(len(data) // 3, len(data) // 2, 10):
+        data[place] ^= 0xFF if place % PACKET > 20 else 0
+    path.write_bytes(data)
+    with ProcessReader() as process:
+        for reader in (DirectReader(), process):
+            survey, expected = survey_media(path), read(path, DirectReader())[1]
+            find_cuts(reader.survey(path), GRID, reader)
+            (window,) = read_windows(survey, GRID, hop=5, reader=reader)
+            assert (*survey.notes, *window.notes) == expected and "its video cannot be decoded" in expected[-1]
 
 
 @pytest.mark.parametrize(("suffix", "codec"), [(".opus", "libopus"), (".asf", "libmp3lame")])
