@@ -66,6 +66,13 @@ def test_tags_that_contradict_each_other_are_refused_and_found(tmp_path, old, ne
     assert says in found.message
 
 
+def test_a_column_stands_there_once_whatever_is_around_its_name(tmp_path):
+    twice = TABLE.replace("visual_tags\n", "visual_tags\taudio_tags \n").replace("Cat\n", "Cat\tCat\n")
+    (tmp_path / "AVVP_train.csv").write_text(twice)
+    with pytest.raises(ValueError, match="expected a tab-separated UTF-8 table with the columns"):
+        read_manifest(tmp_path / "AVVP_train.csv", CLASSES)
+
+
 def test_a_listing_has_them_too(tmp_path):
     listing = "path,audio_tags,visual_tags,split\na.mp4,Dog,Cat,train\nb.mp4,Cat,Cat,test\n"
     (tmp_path / "clips.csv").write_text(listing)

@@ -101,7 +101,7 @@ def table_rows(path: Place, columns: Sequence[str]) -> Iterator[TableRow]:
     rows = read_rows(path)
     header = _without_empty(next(rows, (0, []))[1], 0)
     names = ["event_labels" if name == "event_label" else name for name in header]
-    own = all(names) and len(set(names)) == len(names)
+    own = all(names) and len({name.strip() for name in names}) == len(names)
     more = len(names) if columns == WEAK_COLUMNS and own else len(columns)
     if tuple(names[: len(columns)]) != tuple(columns) or len(names) > more:
         raise ValueError(

@@ -2,12 +2,14 @@
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from valor.label_harvest.places.place import Place, matching, place_of, stands
+from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
 
 from .names import join_names, split_names
@@ -289,7 +291,8 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 
 
 def _unique(names: list[str], where: str) -> tuple[str, ...]:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(map(composed, names))  # an accent behind its letter looks the same
+    twice = sorted({name for name in names if counts[composed(name)] > 1})
     if not names or twice:
         raise ValueError(
             f"{where}: class names must be unique and at least one, got {twice or 'none'}; rename or remove"

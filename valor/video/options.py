@@ -1,5 +1,6 @@
 """How media are parsed and what becomes of it, as values: nothing here waits for torch."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -66,7 +67,9 @@ class ParseOptions:
         check_track(self.audio_track)
         if isinstance(self.cuts, str) and self.cuts not in (AUTO, NONE):
             raise ValueError(f"cuts must be auto, none, or times in seconds, got {self.cuts!r:.80}")
-        if isinstance(self.cuts, tuple) and list(self.cuts) != sorted(set(self.cuts)):
+        if not isinstance(self.cuts, str) and (
+            list(self.cuts) != sorted(set(self.cuts)) or not all(map(math.isfinite, self.cuts))
+        ):
             raise ValueError("cuts must be times in seconds, ascending, none of them twice")
 
 
@@ -74,10 +77,14 @@ def read_cuts(path: Path) -> tuple[float, ...]:
     """The cuts of a film: a time in seconds on each line, of which what stands behind a tab or comma is passed over.
 
     Raises:
-        ValueError: A line holds no time, or times do not ascend; says which.
+        ValueError: The file is no text, a line holds no time, or times do not ascend; says which.
     """
     cuts: list[float] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected a time in seconds on each line, got no UTF-8 text ({error})") from error
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         time = plain_seconds(re.split("[\t,]", line)[0])

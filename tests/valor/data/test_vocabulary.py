@@ -122,6 +122,8 @@ def test_names_of_classes_that_are_none_are_refused(tmp_path):
         path.write_text(content)
         with pytest.raises(ValueError, match=f"{path}: .*{message}"):
             read_class_names(None, tmp_path)
+    with pytest.raises(ValueError, match="class names must be unique"):
+        read_class_names("Caf\u00e9,Cafe\u0301", tmp_path)  # an accent composed with its letter, and behind it
     with pytest.raises(ValueError, match="Dog,Dog: class names must be unique"):
         read_class_names("Dog,Dog", tmp_path)
 

@@ -489,7 +489,7 @@ def _described(held: Mapping[str, Any], path: Place) -> DataSet:
         segments=None if any_length else as_whole(given_segments, f"{path}: segments", 1, MOST_SEGMENTS),
         metrics=metrics_of_lengths(any_length=any_length),
         published=published,
-        unseen=as_names(held["unseen"], f"{path}: unseen") if held.get("unseen") else (),
+        unseen=() if held.get("unseen", []) == [] else as_names(held["unseen"], f"{path}: unseen"),
     )
 
 

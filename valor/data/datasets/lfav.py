@@ -35,10 +35,12 @@ from valor.eval.average_precision import lfav_precision
 from valor.eval.events import MODALITIES, BoolArray
 from valor.eval.metrics import Judged, Metric
 from valor.eval.scores import score
+from valor.label_harvest.places.place import stands
+from valor.label_harvest.store.manifest import check_clip_id
 
 from ..names import join_names, name_splitter, split_names
 from ..rows import EVENT_COLUMNS, WEAK_COLUMNS, checked_rows, plain_seconds
-from ..tables import DURATION_COLUMNS, MOST_SEGMENTS, Layout, Split
+from ..tables import DURATION_COLUMNS, MOST_SEGMENTS, Layout, Split, refuse_too_many_marks
 from ..vocabulary import did_you_mean
 from .ave import Found
 
@@ -134,7 +136,9 @@ def _with_truth(folder: Path, told: Split, version: str) -> Split:
         lasts = {clip_id: math.ceil(length) for clip_id, length in seconds.items()}
     row_of = {clip_id: row for row, clip_id in enumerate(told.clip_ids)}
     count = np.array([lasts[clip_id] for clip_id in told.clip_ids])
-    truth = np.zeros((len(count), int(count.max()), len(MODALITIES), len(told.class_names)), np.bool_)
+    shape = (len(count), int(count.max()), len(MODALITIES), len(told.class_names))
+    refuse_too_many_marks(shape, f"{folder if seconds is None else folder / DURATIONS}: {told.name}")
+    truth = np.zeros(shape, np.bool_)
     for modality, of in enumerate(rows.values()):
         for row in of:
             stop = lasts[row.clip_id] if row.offset > LONGEST else min(row.offset + 1, lasts[row.clip_id])
@@ -165,6 +169,10 @@ def _tags(folder: Path, split: str, names: Sequence[str]) -> dict[str, BoolArray
             if clip_id in seen:
                 raise ValueError(f"{path}:{line}: clip {clip_id!r} stands here a second time; keep one row for each")
             seen.add(clip_id)
+            try:
+                check_clip_id(clip_id)
+            except ValueError as error:
+                raise ValueError(f"{path}:{line}: {error}") from error
             tags = found.setdefault(clip_id, np.zeros((len(MODALITIES), len(names)), np.bool_))
             for name in name_splitter(names)(cell):
                 if name in place:
@@ -230,7 +238,7 @@ def read_durations(folder: Path, clip_ids: Sequence[str]) -> dict[str, float] | 
         ValueError: A clip is missing or stands there twice, or a time is none.
     """
     path = folder / DURATIONS
-    if not path.is_file():
+    if not stands(path):
         return None
     found: dict[str, float] = {}
     for line, (clip_id, cell) in checked_rows(path, DURATION_COLUMNS):

@@ -54,8 +54,8 @@ class ListedClip:
 
     def source(self, group_by: str) -> str:
         """What the clip was cut from: its group, else by the name or the folder of its file."""
-        folder = str(PurePosixPath(self.path).parent)
-        return self.group or (folder if group_by == "folder" else _CUT.sub("", self.clip_id))
+        folder = composed(str(PurePosixPath(self.path).parent))
+        return composed(self.group) or (folder if group_by == "folder" else _CUT.sub("", self.clip_id))
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def read_listing(path: Path, known: Sequence[str] | None = None) -> tuple[Listed
         if "group" in cells and not cells["group"]:
             raise ValueError(f"{where}: the column group is empty here; name what the clip was cut from in every row")
         seconds = plain_seconds(cells["seconds"]) if "seconds" in cells else None
-        if "seconds" in cells and (seconds is None or not 0 < seconds <= MOST_SEGMENTS):
+        if "seconds" in cells and (seconds is None or not 0 < round(seconds, 6) <= MOST_SEGMENTS):
             raise ValueError(f"{where}: seconds must say how long the clip lasts, got {cells['seconds']!r}")
         clips[clip_id] = ListedClip(
             clip_id, cells["path"], tags, split, cells.get("group", ""), seconds, where, by_modality
@@ -155,17 +155,17 @@ def names_by_frequency(clips: Sequence[ListedClip]) -> tuple[str, ...]:
     """The tags of all clips, the commonest first, those that are equally common by the alphabet.
 
     Raises:
-        ValueError: Two of them differ in case alone.
+        ValueError: Two of them differ in case alone, or in how an accent is composed.
     """
     counts = Counter(tag for clip in clips for tag in clip.tags)
     alike: dict[str, str] = {}
     for name in counts:
-        if (other := alike.setdefault(name.casefold(), name)) != name:
+        if (other := alike.setdefault(composed(name.casefold()), name)) != name:
             where = next(clip.where for clip in clips if name in clip.tags)
-            raise ValueError(
-                f"{where}: the classes {other} and {name} differ in case alone; spell them alike, or list both in "
-                "`classes`"
-            )
+            told = "in case alone; spell them alike, or list both in `classes`"
+            if composed(other) == composed(name):
+                told = "in how an accent is composed alone; spell them alike"
+            raise ValueError(f"{where}: the classes {other} and {name} differ {told}")
     return tuple(sorted(counts, key=lambda name: (-counts[name], name)))
 
 
@@ -210,10 +210,11 @@ def _named_rows(path: Path, needed: Sequence[str], possible: Sequence[str]) -> I
     _, header = next(read_rows(path), (0, []))
     rows = read_rows(path, commas=len(header) <= 1)
     columns = [name.strip().lower() for name in next(rows, (0, []))[1]]
-    if missing := [name for name in needed if columns.count(name) != 1]:
+    counts = Counter(columns)
+    if wrong := [name for name in (*needed, *possible) if not (name in needed) <= counts[name] <= 1]:
         raise ValueError(
             f"{path}: expected a table with the columns {', '.join(needed)}, separated by commas or tabs, each once; "
-            f"{', '.join(missing)} is not in its header {','.join(columns)!r:.200} just once"
+            f"{', '.join(wrong)} is not in its header {','.join(columns)!r:.200} just once"
         )
     for line, cells in rows:
         where = f"{path}:{line}"

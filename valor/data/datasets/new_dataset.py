@@ -28,7 +28,7 @@ from valor.label_harvest.store.manifest import some_of
 from valor.label_harvest.store.videos import files_of_no_clip, find_clips
 
 from ..lint import DEFECTS, LintReport, lint_folder
-from ..tables import LLP_SEGMENTS, MOST_SEGMENTS, Layout, write_event_table, write_weak_table
+from ..tables import LLP_SEGMENTS, MOST_SEGMENTS, Layout, refuse_too_many_marks, write_event_table, write_weak_table
 from ..vocabulary import EventClass, class_names, is_file, named_classes, read_vocabulary
 from .dataset import DATASETS, DataSet, dataset_of, metrics_of_lengths, write_description
 from .listing import (
@@ -149,6 +149,7 @@ def make_dataset(
     lengths = _lengths_of(clips, headers, needed=options.any_length)
     segments = None if options.any_length else options.segments or _common_length(lengths)
     listed = () if rows is None else read_listed_rows(rows, clips, class_names(vocabulary))
+    _refuse_too_many_marks(table, clips, splits, listed, segments, lengths, len(vocabulary))
     truth = lay_on_seconds(listed, class_names(vocabulary), segments, lengths)
     annotated, notes = _annotated(clips, splits, truth) if rows is not None else ((), [])
     if "val" not in annotated:
@@ -294,6 +295,23 @@ def _common_length(lengths: Mapping[str, float]) -> int:
             "what is longer is cut, what is shorter is padded"
         )
     return whole.pop()
+
+
+def _refuse_too_many_marks(
+    table: Path,
+    clips: Sequence[ListedClip],
+    splits: Sequence[str],
+    rows: Sequence[ListedRow],
+    segments: int | None,
+    lengths: Mapping[str, float],
+    classes: int,
+) -> None:
+    """Refuse a split whose marks would not fit into memory, as reading it back would, before any are made."""
+    named = {row.clip_id for row in rows}
+    for split in SPLITS:
+        own = [one.clip_id for one, its in zip(clips, splits, strict=True) if its == split and one.clip_id in named]
+        longest = segments or max((segments_of(lengths[clip_id], Grid()) for clip_id in own), default=0)
+        refuse_too_many_marks((len(own), longest, len(MODALITIES), classes), f"{table}: {split}")
 
 
 def lay_on_seconds(

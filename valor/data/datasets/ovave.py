@@ -29,7 +29,7 @@ import numpy as np
 from valor.eval.accuracy import accuracy, clip_class_labels, mean_clip_f, true_labels
 from valor.eval.events import MODALITIES
 from valor.eval.metrics import Judged, Metric
-from valor.label_harvest.store.manifest import composed
+from valor.label_harvest.store.manifest import check_clip_id, composed
 from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
 
 from ..rows import read_rows
@@ -138,18 +138,23 @@ def _clips(folder: Path, names: Sequence[str]) -> dict[str, list[_Clip]]:
     first: dict[str, str] = {}
     for line, cells in rows:
         where = f"{path}:{line}"
-        if len(cells) < len(header):
+        if len(cells) < len(header) or any(cell.strip() for cell in cells[len(header) :]):
             raise ValueError(f"{where}: expected {len(header)} cells, got {cells!r:.200}")
-        split, name, kind, clip_id = (cells[header.index(column)].strip() for column in COLUMNS)
+        split, name, kind, _ = (cells[header.index(column)].strip() for column in COLUMNS)
+        clip_id = composed(cells[header.index("vid_name")])
         if split not in found:
-            raise ValueError(f"{where}: split must be one of {', '.join(found)}, got {split!r}")
+            raise ValueError(f"{where}: split must be one of {', '.join(found)}, got {split!r:.200}")
         if name not in names:
-            raise ValueError(f"{where}: {clip_id}: unknown class {name!r}{did_you_mean(name, names)}")
+            raise ValueError(f"{where}: {clip_id}: unknown class {name!r:.200}{did_you_mean(name, names)}")
         if kind not in KINDS:
-            raise ValueError(f"{where}: cls_type must be {' or '.join(KINDS)}, got {kind!r}")
+            raise ValueError(f"{where}: cls_type must be {' or '.join(KINDS)}, got {kind!r:.200}")
+        try:
+            check_clip_id(clip_id)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
         if (other := first.setdefault(clip_id, where)) != where:
             raise ValueError(f"{where}: {clip_id} stands in {other} already; splits must not overlap, nor clips repeat")
-        found[split].append(_Clip(composed(clip_id), name, KINDS[kind], where))
+        found[split].append(_Clip(clip_id, name, KINDS[kind], where))
     _refuse_unlike_kinds(found)
     return found
 
@@ -179,13 +184,16 @@ def _marks(folder: Path, clips: Sequence[_Clip]) -> dict[str, np.ndarray]:
         raise FileNotFoundError(f"{path}: no such annotation; it is published beside {META}")
     found = {}
     try:
-        held = {composed(name): value for name, value in as_object(loads(path.read_bytes()), "the file").items()}
+        said = as_object(loads(path.read_bytes()), "the file")
+        held = {composed(name): value for name, value in said.items()}
+        if twice := next((name for name in said if name != composed(name) and composed(name) in said), None):
+            raise ValueError(f"{composed(twice)} stands here twice, its accents composed and apart; keep one")
         if missing := [clip.clip_id for clip in clips if clip.clip_id not in held]:
             raise ValueError(f"says nothing of {len(missing)} clips of {META}, such as {missing[0]}")
         for clip in clips:
             entry = as_object(held[clip.clip_id], clip.clip_id)
             if (name := as_text(entry.get("category"), f"{clip.clip_id}: category")) != clip.class_name:
-                raise ValueError(f"{clip.clip_id}: category is {name!r}, and {clip.class_name!r} in {clip.where}")
+                raise ValueError(f"{clip.clip_id}: category is {name!r:.200}, and {clip.class_name!r} in {clip.where}")
             text = as_text(entry.get("label"), f"{clip.clip_id}: label")
             seconds = as_list(loads(text.encode()), f"{clip.clip_id}: label")
             if len(seconds) != SECONDS or any(second not in (0, 1) or isinstance(second, bool) for second in seconds):

@@ -101,7 +101,7 @@ def vggsounder_names(folder: Place) -> tuple[str, ...]:
         found: set[str] = set()
         for path, columns in tables:
             index = columns.index("label")
-            found.update(cells[index] for _, cells in _cells(path, columns) if len(cells) == len(columns))
+            found.update(cells[index] for _, cells, wanted in _cells(path, columns) if not wanted)
         return tuple(sorted(name for name in found if name and name.isprintable() and name == name.strip()))
     first: dict[str, int] = {}
     try:
@@ -169,8 +169,10 @@ def _split_of(folder: Path, split: str, rows: Sequence[_Label], names: tuple[str
     return Split(split, tuple(row_of), names, union, modality_tags=None if split == "train" else tags)
 
 
-def _cells(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Rows in the order of columns; one of another width as it is. Only the table of train may have no header.
+def _cells(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, list[str], int]]:
+    """(line, cells, 0) of rows in the order of columns; of one of another width as it is, how many there should be.
+
+    Only the table of train may have no header.
 
     Raises:
         ValueError: The file is no table with these columns.
@@ -188,18 +190,19 @@ def _cells(path: Place, columns: Sequence[str]) -> Iterator[tuple[int, list[str]
         if columns is not TRAIN_COLUMNS:
             raise ValueError(f"{path}: expected the columns {','.join(columns)}, got {header!r:.200}: {missing[0]}")
         header = list(columns)
-        yield first
+        yield *first, 0 if len(first[1]) == len(header) else len(header)
     place = [header.index(column) for column in columns]
     for line, cells in rows:
-        yield line, [cells[index] for index in place] if len(cells) == len(header) else cells
+        whole = len(cells) == len(header)
+        yield line, [cells[index] for index in place] if whole else cells, 0 if whole else len(header)
 
 
 def _test_rows(folder: Path, names: tuple[str, ...]) -> Iterator[_Label | Found]:
     """The rows of the published table, and what is wrong with those that cannot be read."""
     said: dict[str, _Label] = {}
-    for line, cells in _cells(folder / VGGSOUNDER_FILE, COLUMNS):
+    for line, cells, wanted in _cells(folder / VGGSOUNDER_FILE, COLUMNS):
         clip_id, at = cells[0], (VGGSOUNDER_FILE, line, cells[0])
-        if fault := _fault(cells, COLUMNS, names):
+        if fault := _fault(cells, wanted, COLUMNS, names):
             yield fault[0], VGGSOUNDER_FILE, line, fault[1], fault[2]
             continue
         _, name, letter, *meta = cells
@@ -221,10 +224,10 @@ def _test_rows(folder: Path, names: tuple[str, ...]) -> Iterator[_Label | Found]
 
 def _train_rows(folder: Path, names: tuple[str, ...]) -> Iterator[_Label | Found]:
     """The rows of train of VGG-Sound's own table, and what is wrong with others."""
-    tested = {composed("".join(cells[:1])) for _, cells in _cells(folder / VGGSOUNDER_FILE, COLUMNS)}
+    tested = {composed("".join(cells[:1])) for _, cells, _ in _cells(folder / VGGSOUNDER_FILE, COLUMNS)}
     said: dict[str, int] = {}
-    for line, cells in _cells(folder / VGGSOUND_FILE, TRAIN_COLUMNS):
-        if fault := _fault(cells, TRAIN_COLUMNS, names):
+    for line, cells, wanted in _cells(folder / VGGSOUND_FILE, TRAIN_COLUMNS):
+        if fault := _fault(cells, wanted, TRAIN_COLUMNS, names):
             yield fault[0], VGGSOUND_FILE, line, fault[1], fault[2]
             continue
         video, start, name, split = cells
@@ -245,10 +248,12 @@ def _train_rows(folder: Path, names: tuple[str, ...]) -> Iterator[_Label | Found
             yield _Label(line, clip_id, name, (False, False))
 
 
-def _fault(cells: Sequence[str], columns: Sequence[str], names: Sequence[str]) -> tuple[str, str | None, str] | None:
-    """What is wrong with the cells of any row: kind, clip and message."""
-    if len(cells) != len(columns):
-        return "columns", None, f"expected {len(columns)} cells, got {cells!r:.200}"
+def _fault(
+    cells: Sequence[str], wanted: int, columns: Sequence[str], names: Sequence[str]
+) -> tuple[str, str | None, str] | None:
+    """What is wrong with the cells of any row, of which so many are `wanted` where they are fewer or more."""
+    if wanted:
+        return "columns", None, f"expected {wanted} cells, got {cells!r:.200}"
     clip_id, name = cells[0], cells[columns.index("label")]
     try:
         check_clip_id(clip_id)

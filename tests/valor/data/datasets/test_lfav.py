@@ -92,6 +92,8 @@ def test_every_known_defect_is_listed(folder):
         ("durations.tsv", "test-b\t6\n", "", "says nothing of 1 clips, such as test-b"),
         ("durations.tsv", "test-b\t6", "test-b\t0", "expected how many seconds test-b lasts, got '0'"),
         ("durations.tsv", "test-b\t6", "test-a\t6", "test-a stands there twice"),
+        ("test/test_audio_weakly.csv", "test-a", "../a", "csv:2: clip id must be a plain name without path separators"),
+        ("test/test_audio_weakly.csv", "test-a", "a\x1b[2J", "csv:2: clip id must be a plain name"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_a_sentence(folder, table, old, new, says):
@@ -104,6 +106,28 @@ def test_what_cannot_be_read_is_said_in_a_sentence(folder, table, old, new, says
     if table != "durations.tsv":
         with pytest.raises(FileNotFoundError, match="no such table; a folder of LFAV holds train/, val/ and test/"):
             LFAV.read_split(folder, "train" if "train" in table else "test")
+
+
+def test_lengths_that_no_memory_holds_are_refused_before_it_is_taken(folder):
+    more = [f"clip-{number}" for number in range(700)]
+    with (folder / "test/test_audio_weakly.csv").open("a") as file:
+        file.writelines(f"{clip}\tspeech\n" for clip in more)
+    lasts = "".join(f"{clip}\t100000\n" for clip in ("test-a", "test-b", *more))
+    (folder / "durations.tsv").write_text(f"filename\tseconds\n{lasts}")
+    with pytest.raises(ValueError, match="durations.tsv: test has 4,914,000,000 marks .* more than 4,294,967,296"):
+        LFAV.read_split(folder, "test")
+
+
+def test_durations_that_cannot_be_read_are_not_taken_for_none(folder):
+    path = folder / "durations.tsv"
+    path.unlink()
+    path.symlink_to("nothing")
+    with pytest.raises(FileNotFoundError):
+        LFAV.read_split(folder, "test")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(ValueError, match="durations.tsv: expected a table, which cannot be read"):
+        LFAV.read_split(folder, "test")
 
 
 def test_figures_are_those_of_the_published_code(folder):

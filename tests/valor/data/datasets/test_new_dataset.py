@@ -201,6 +201,11 @@ def test_without_rows_there_are_tags_alone_and_evaluate_says_what_is_missing(tmp
      r" of the same source is in train \(.*clips.csv:6\)"),
     ("path,tags,split,group\na.mp4,Dog,train,g\nb.mp4,Dog,test,g\n", "clips.csv:3: b is of g and in test"),
     ("path,tags,group\na.mp4,Dog,g\nb.mp4,Dog,\n", "clips.csv:3: the column group is empty here"),
+    ("path,tags,split,group\na.mp4,Dog,train,caf\u00e9\nb.mp4,Dog,test,cafe\u0301\n", "csv:3: b is of caf\u00e9 and"),
+    ("path,tags,split\na.mp4,Caf\u00e9,train\nb.mp4,Cafe\u0301,test\n", "clips.csv:3: .* in how an accent is composed"),
+    ("path,tags,split,tags\na.mp4,Dog,train,Wren\n", "clips.csv: expected .* tags is not in its header .* just once"),
+    ("path,tags,seconds,seconds\na.mp4,Dog,3,9\n", "clips.csv: expected .* seconds is not in its header"),
+    ("path,tags,seconds\na.mp4,Dog,1e-300\n", "clips.csv:2: seconds must say how long the clip lasts, got '1e-300'"),
 ])  # fmt: skip
 def test_bad_tables_of_clips_are_refused_with_their_line(tmp_path, clips, message):
     with pytest.raises(ValueError, match=message):
@@ -221,6 +226,16 @@ def test_bad_tables_of_clips_are_refused_with_their_line(tmp_path, clips, messag
 def test_bad_rows_are_refused_with_their_line(tmp_path, row, message):
     with pytest.raises(ValueError, match=message):
         make(tmp_path, rows=f"{ROWS}{row}\n")
+    assert sorted(os.listdir(tmp_path)) == ["clips.csv", "rows.csv"]
+
+
+def test_lengths_that_no_memory_holds_are_refused_before_it_is_taken(tmp_path):
+    clips = "".join(f"{number}.mp4,C{number},{'test' if number else 'train'},100000\n" for number in range(200))
+    rows = "".join(f"{number}.mp4,0,3,C{number},both\n" for number in range(200))
+    with pytest.raises(ValueError, match="clips.csv: test has 7,960,000,000 marks .* more than 4,294,967,296"):
+        make(
+            tmp_path, f"path,tags,split,seconds\n{clips}", f"path,onset,offset,class,modality\n{rows}", any_length=True
+        )
     assert sorted(os.listdir(tmp_path)) == ["clips.csv", "rows.csv"]
 
 

@@ -94,6 +94,16 @@ NOTHING = '"label": "[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]"'
         (META, "test,arc welding", "test,arc weldin", "test-a: unknown class 'arc weldin'.*arc welding"),
         (META, "vid_name", "video", "expected the columns split,cls_name,cls_type,vid_name"),
         (META, ",open,test-c", "", "csv:8: expected 4 cells"),
+        (META, ",open,test-c", ",open,test-c,more", "csv:8: expected 4 cells"),
+        (META, ",open,test-c", ",open,", "csv:8: clip id must be a plain name, got ''"),
+        (META, ",open,test-c", ",open,../c", "csv:8: clip id must be a plain name without path separators"),
+        (META, ",open,test-c", ",open,test\x1b[2J", "csv:8: clip id must be a plain name"),
+        (
+            ANNOTATION,
+            'welding", "label": "[1, 1, 1, 0,',
+            f'{"h" * 5000}", "label": "[1, 1, 1, 0,',
+            "is 'arc h{195}, and",
+        ),
         (ANNOTATION, '"test-c"', '"test-d"', "says nothing of 1 clips of .*, such as test-c"),
         (
             ANNOTATION,
@@ -114,6 +124,20 @@ def test_what_cannot_be_read_is_said_in_a_sentence(folder, file, old, new, says)
         OVAVE.read_split(folder, "test")
     path.unlink()
     with pytest.raises(FileNotFoundError):
+        OVAVE.read_split(folder, "test")
+
+
+def test_accents_composed_or_apart_are_one_clip(folder):
+    table, path = (folder / "meta_anno_files" / name for name in (META, ANNOTATION))
+    text, held = table.read_text(), json.loads(path.read_text())
+    table.write_text(text.replace("test-c", "caf\u00e9"))
+    path.write_text(json.dumps(held | {"cafe\u0301": held["test-c"]}))
+    assert OVAVE.read_split(folder, "test").clip_ids[2] == "caf\u00e9"
+    path.write_text(json.dumps(held | {"cafe\u0301": held["test-c"], "caf\u00e9": held["test-b"]}))
+    with pytest.raises(ValueError, match="json: caf\u00e9 stands here twice, its accents composed and apart"):
+        OVAVE.read_split(folder, "test")
+    table.write_text(text.replace("learn-a", "cafe\u0301").replace("test-c", "caf\u00e9"))
+    with pytest.raises(ValueError, match="csv:8: caf\u00e9 stands in .*csv:2 already; splits must not overlap"):
         OVAVE.read_split(folder, "test")
 
 
@@ -150,6 +174,10 @@ def test_any_data_set_may_have_unseen_classes(tmp_path):
     write_weak_table(tmp_path / "a.tsv", ["a"], np.array([[True, True]]), ["Wren", "Owl"])
     with pytest.raises(ValueError, match="a of train is tagged with Owl, which is unseen in training, one of 1 such"):
         birds.read_split(tmp_path, "train")
+    for nothing in (0, False, "", {}, None):
+        (tmp_path / "dataset.json").write_text(json.dumps(described | {"unseen": nothing}))
+        with pytest.raises(ValueError, match="dataset.json: unseen: expected a list"):
+            dataset_of(tmp_path)
     (tmp_path / "dataset.json").write_text(json.dumps(described | {"unseen": ["Rook"]}))
     with pytest.raises(ValueError, match="unseen must be of its classes, got Rook"):
         dataset_of(tmp_path)

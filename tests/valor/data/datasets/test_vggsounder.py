@@ -145,6 +145,16 @@ def test_what_cannot_be_read_is_said_with_file_and_line(tmp_path, file, old, new
         assert len(lint_folder(folder, dataset=dataset_of(folder)).of(kind)) == 1
 
 
+def test_a_row_that_lost_a_cell_of_a_wider_table_is_not_shifted(folder):
+    wider = "video_id,label,note,modality,background_music,static_image,voice_over\n"
+    (folder / "vggsounder.csv").write_text(
+        f"{wider}aaa,wind noise,n,A,False,False,True\nb,wind noise,A,False,False,True\n"
+    )
+    with pytest.raises(ValueError, match="csv:3: expected 7 cells, got"):
+        _test_of(folder)
+    assert [one.line for one in lint_folder(folder, dataset=dataset_of(folder)).of("columns")] == [3]
+
+
 def test_what_is_unusual_is_listed(folder):
     table = folder / "vggsounder.csv"
     report = lint_folder(folder, dataset=dataset_of(folder))
