@@ -13,6 +13,7 @@ from tests.helpers.fuzz_worlds import (
     SMALL,
     write_archives,
     write_imported,
+    write_lengths,
     write_listing,
     write_media,
     write_store,
@@ -21,8 +22,11 @@ from tests.helpers.fuzz_worlds import (
     write_world,
 )
 from tests.helpers.toy_ave import write_ave_world
+from tests.helpers.toy_lfav import write_lfav_world
+from tests.helpers.toy_ovave import write_ovave_world
 from tests.helpers.toy_search import write_searched_world
 from tests.helpers.toy_unav import write_unav_world
+from tests.helpers.toy_vggsounder import write_vggsounder, write_vggsounder_world
 from tests.helpers.typed import typed
 from valor.data.datasets.ave_features import read_ave_features
 from valor.data.datasets.dataset import AVE as AVE_DATA
@@ -41,6 +45,7 @@ from valor.label_harvest.media.windows import read_windows
 from valor.label_harvest.strict_json import loads
 from valor.training.checkpoint import read_checkpoint
 from valor.training.recipes import find_recipe
+from valor.video.options import ParseOptions, read_cuts
 
 
 @dataclass(frozen=True)
@@ -179,6 +184,57 @@ UNAV = Kind("unav", write_unav_world, (
         read_scores),
 ))  # fmt: skip
 
+LFAV = Kind("lfav", write_lfav_world, (
+    Case("lint {in}/lfav", ("lfav/*/*.csv", "lfav/durations.tsv")),
+    Case("evaluate {in}/found.npz --annotations {in}/lfav --split test --json {out}/s.json",
+        ("lfav/test/*.csv", "lfav/*/*.csv", "lfav/durations.tsv"), read_scores),
+    Case(f"harvest {{in}}/lfav --videos {{in}}/lfav --store {{out}}/store {DEMO} --plan",
+        ("lfav/*/*.csv", "lfav/durations.tsv")),
+))  # fmt: skip
+
+OVAVE = Kind("ovave", write_ovave_world, (
+    Case("lint {in}/ovave", ("ovave/*/*.csv", "ovave/*/*.json")),
+    Case("evaluate {in}/guess.npz --annotations {in}/ovave --split test --json {out}/s.json",
+        ("ovave/*/*.csv", "ovave/*/*.json"), read_scores),
+))  # fmt: skip
+
+
+def write_vggsounder_worlds(root: Path) -> None:
+    """With a list of its classes and the table of train, and without both."""
+    write_vggsounder_world(root)
+    write_vggsounder(root / "vggsounder", train=True)
+    write_vggsounder(root / "bare", listed=False)
+
+
+VGGSOUNDER = Kind("vggsounder", write_vggsounder_worlds, (
+    Case("lint {in}/vggsounder", ("vggsounder/vggs*.csv", "vggsounder/classes.txt")),
+    Case("lint {in}/bare", ("bare/vggsounder.csv",)),
+    Case("evaluate {in}/guess.npz --annotations {in}/vggsounder --split test --json {out}/s.json",
+        ("vggsounder/vggsounder.csv", "vggsounder/vggsounder.csv", "vggsounder/classes.txt"), read_scores),
+    *(
+        Case(f"harvest {{in}}/vggsounder/{file} --videos {{in}}/vggsounder --store {{out}}/store {DEMO} --plan",
+            (f"vggsounder/{file}", "vggsounder/classes.txt"))
+        for file in ("vggsound.csv", "vggsounder.csv")
+    ),
+))  # fmt: skip
+
+LENGTHS = Kind("lengths", write_lengths, (
+    Case("lint {in}/yard", ("yard/*.tsv", "yard/*.json")),
+    Case("evaluate {in}/found.npz --annotations {in}/yard --split test --json {out}/s.json",
+        ("yard/test.tsv", "yard/*.tsv", "yard/dataset.json"), read_scores),
+    Case(f"harvest {{in}}/yard --videos {{in}}/yard --store {{out}}/store {DEMO} --plan",
+        ("yard/t*.tsv",)),
+))  # fmt: skip
+
+
+def cuts_read(inputs: Path, out: Path) -> object:
+    return ParseOptions(cuts=read_cuts(inputs / "cuts.txt")).cuts
+
+
+CUTS = Kind("cuts", write_lengths, (
+    Case("cuts", ("cuts.txt",), call=cuts_read),
+))  # fmt: skip
+
 
 def read_made(out: Path) -> None:
     """The splits of a data folder that was made of mangled tables."""
@@ -190,6 +246,9 @@ def read_made(out: Path) -> None:
 LISTING = Kind("new-dataset", write_listing, (
     Case("new-dataset {out}/yard {in}/clips.csv --rows {in}/rows.tsv", ("clips.csv", "rows.tsv"), read_made),
     Case("new-dataset {out}/yard {in}/clips.csv --classes {in}/classes.json", ("clips.csv", "classes.json"), read_made),
+    Case("new-dataset {out}/yard {in}/lengths.csv --rows {in}/rows.tsv --any-length", ("lengths.csv", "rows.tsv"),
+        read_made),
+    Case("new-dataset {out}/yard {in}/lengths.csv --segments 9", ("lengths.csv",), read_made),
 ))  # fmt: skip
 
 
@@ -382,6 +441,11 @@ KINDS: dict[str, Kind] = {
         LINT,
         AVE,
         UNAV,
+        LFAV,
+        OVAVE,
+        VGGSOUNDER,
+        LENGTHS,
+        CUTS,
         LISTING,
         TABLE,
         CALIBRATE,

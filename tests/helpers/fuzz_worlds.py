@@ -14,6 +14,7 @@ from tests.helpers.mangle_binary import npy_bytes, zip_bytes
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_published import write_published
 from tests.helpers.typed import typed
+from valor.data.datasets.dataset import dataset_of
 from valor.data.label_file import write_pseudo_labels
 from valor.data.parse_file import MediaInfo, Parse, write_parse
 from valor.data.prediction_files import write_any_predictions
@@ -84,6 +85,7 @@ def write_world(folder: Path) -> None:
             class_names=NAMES, segment_seconds=1.0, segment_probs=probs[row],
             gate_probs=np.broadcast_to(probs[row].max(axis=(0, 1)), probs[row].shape).astype(np.float32),
             decision=PostProcessing(gate="clip"), system={"run": "runs/x", "zero_shot": False}, notes=("a note",),
+            cuts=(2.5, 7.0),
         )  # fmt: skip
         write_parse(folder / "parses" / f"{clip}.json", made)
     write_pseudo_labels(folder / "labels" / "pseudo_labels.npz", split.clip_ids, NAMES, split.truth)
@@ -127,6 +129,25 @@ def write_listing(folder: Path) -> None:
     )
     (folder / "rows.tsv").write_text("".join(row.replace(" ", "\t") + "\n" for row in rows))
     (folder / "classes.json").write_text(json.dumps(["Dog", "Wren", {"name": "Horn, loud", "audio_threshold": 2.5}]))
+    (folder / "lengths.csv").write_text(
+        "path,audio_tags,visual_tags,seconds,split\na.mp4,Dog,,4.5,train\n"
+        'b.mp4,Dog,"Dog,""Horn, loud""",9,train\nin/c.mp4,Wren,Wren,3,val\nd.mp4,Dog,Dog,9,test\n'
+    )
+
+
+def write_lengths(folder: Path) -> None:
+    """A data folder of clips of unlike length with tags of each modality and an unseen class, and cuts of a film."""
+    write_listing(folder)
+    done = typed("new-dataset", folder / "yard", folder / "lengths.csv", "--rows", folder / "rows.tsv", "--any-length")
+    assert done.code == 0, done
+    description = json.loads((folder / "yard" / "dataset.json").read_text())
+    (folder / "yard" / "dataset.json").write_text(json.dumps(description | {"unseen": ["Wren"]}))
+    split = dataset_of(folder / "yard").read_split(folder / "yard", "test")
+    assert split.truth is not None
+    held = {"clip_ids": split.clip_ids, "class_names": split.class_names, "valid": split.valid}
+    probs = np.where(split.truth, 0.9, 0.05).astype(np.float32)
+    write_predictions(folder / "found.npz", Predictions(**held, segment_probs=probs, clip_probs=probs.max(axis=(1, 2))))
+    (folder / "cuts.txt").write_text("1.5\tthe yard\n4\tthe street\n\n61.25\tthe yard\n")
 
 
 def write_store(folder: Path) -> None:

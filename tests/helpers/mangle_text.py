@@ -220,16 +220,17 @@ Rows = list[list[str]]
 
 
 def mangled_table(content: bytes, rng: random.Random) -> Mangled:
-    """A tab-separated table with a cell, a row, a column or its text changed."""
+    """A table with a cell, a row, a column or its text changed; commas separate cells where there is no tab."""
     draw = rng.random()
     if draw < 0.15:
         return mangled_text(content, rng)
-    rows = [line.split("\t") for line in content.decode().rstrip("\n").split("\n")]
+    own, other = ("\t", ",") if b"\t" in content else (",", "\t")
+    rows = [line.split(own) for line in content.decode().rstrip("\n").split("\n")]
     if draw < 0.8:
         what = _change_cell(rows, rng, near=draw > 0.6)
     else:
         what, rows = _changed_rows(rows, rng)
-    between, end = {"table: commas": (",", "\n"), "table: CRLF": ("\t", "\r\n")}.get(what, ("\t", "\n"))
+    between, end = {"table: separated otherwise": (other, "\n"), "table: CRLF": (own, "\r\n")}.get(what, (own, "\n"))
     return "".join(between.join(cells) + end for cells in rows).encode("utf-8", "surrogatepass"), what
 
 
@@ -269,7 +270,7 @@ def _changed_rows(rows: Rows, rng: random.Random) -> tuple[str, Rows]:
         "header doubled": [rows[0], *rows],
         "column more": [[*one, "audio" if number else "modality"] for number, one in enumerate(rows)],
         "column named twice": [[*one, one[-1]] for one in rows],
-        "commas": rows,
+        "separated otherwise": rows,
         "CRLF": rows,
     }
     what = rng.choice(list(made))

@@ -5,10 +5,10 @@ refused. The same for arrays by their names and for cells of tables by their col
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from tests.helpers.mangle_text import STRANGE, Raw
+from tests.helpers.mangle_text import CELLS, STRANGE, Raw
 
 Fits = Callable[[Any], bool]
 
@@ -81,7 +81,8 @@ PARSE: dict[str, Fits] = {
     ".segment_probs.visual[][]": or_null(number(0, 1)), ".gate_probs": never, ".gate_probs[]": never,
     ".gate_probs[][]": never, ".gate_probs[][][]": or_null(number(0, 1)), ".decision": never,
     **{f".decision.{name}": fits for name, fits in RULE.items()}, ".system": one_of({}, {"x": 1}),
-    ".notes": one_of([], ["x", "y"]), ".notes[]": any_text,
+    ".notes": one_of([], ["x", "y"]), ".notes[]": any_text, ".cuts": one_of([], [1, 2]),
+    ".cuts[]": number(-LATEST, 2 * LATEST),
 }  # fmt: skip
 SCORES: dict[str, Fits] = {
     **{f".{level}": never for level in ("segment", "event")},
@@ -127,12 +128,17 @@ DATASET: dict[str, Fits] = {
     ".annotated[]": text,
 }  # fmt: skip
 DATASET |= {f".tags.{split}": text for split in ("train", "val")}
+UNLIKE = DATASET | {".segments": or_null(whole(1, 100_000)), ".unseen": one_of([]), ".unseen[]": never}
+"""Of clips of unlike length, with a class that is unseen."""
+OVAVE = {
+    f".{clip}{key}": never for clip in ("test-a", "test-b", "test-c") for key in ("", ".category", ".label")
+}  # fmt: skip
 
 JSON_FILES: dict[str, Mapping[str, Fits]] = {
     r"events\.json": PREDICTIONS, r"parses/.*\.json": PARSE, r"s\.json|scores/.*\.json": SCORES,
     r"thresholds\.json": THRESHOLDS,
     r"labels/labels\.json": FACTS, r"data/classes\.json": NAMES, r"(own/)?classes\.json": VOCABULARY,
-    r"own/dataset\.json": DATASET,
+    r"own/dataset\.json": DATASET, r"yard/dataset\.json": UNLIKE, r"ovave/.*\.json": OVAVE,
 }  # fmt: skip
 """By the path of a file, what may stand at each place."""
 NEEDED = {
@@ -160,6 +166,20 @@ NO_TIME = (
     "formula", "escape", "NUL", "accent", "10**12", "unknown", "two",
 )  # fmt: skip
 """Cells that are no time."""
+NEVER, NO_WHOLE = tuple(CELLS), (*NO_TIME, "1.5", "tiny", "10.000000001")
+NOT_TRUE = tuple(name for name in CELLS if name != "true")
+TABLES: dict[str, Mapping[str, Iterable[str]]] = {
+    r".*AVVP_eval_\w+\.csv": dict.fromkeys("12", NO_TIME),
+    r"tables/(audio|visual)\.tsv": dict.fromkeys("12", set(NO_TIME) - {"empty", "blank"}),
+    r"lfav/test/test_(audio|visual)\.csv": {"1": NO_WHOLE, "2": NO_WHOLE, "3": NEVER},
+    r"lfav/durations\.tsv": {"1": NO_TIME},
+    r"ovave/.*\.csv": dict.fromkeys("012", NEVER),
+    r"vggsounder/vggsounder\.csv": {"2": NOT_TRUE, "3": NOT_TRUE, "4": NOT_TRUE, "5": NOT_TRUE},
+    r"cuts\.txt": {"0": set(NO_TIME) - {"comma", "empty", "blank"}},
+    r"yard/test\.tsv": {"3": {*NO_TIME, "10**9"}},
+    r"rows\.tsv": {"1": NO_TIME, "2": NO_TIME, "3": NEVER, "4": NEVER},
+}
+"""By the path of a table and the column, cells that must be refused. A cut may be followed by a comma and more."""
 NO_ARRAY = (
     "objects",
     "bytes",
@@ -205,11 +225,9 @@ def must(words: str, file: str, what: str) -> str:
         return _must_json(file, what)
     if file.endswith(".npz"):
         return _must_arrays(file, what)
-    if re.search(r"AVVP_eval_\w+\.csv|tables/(audio|visual)\.tsv", file):
-        found = re.fullmatch(r"column ([12]): (.*)", what)
-        if found and found[2] in NO_TIME:
-            return "" if "tables" in file and found[2] in ("empty", "blank") else "refused"
-    return ""
+    found = re.fullmatch(r"column (\d): (.*)", what)
+    columns = next((columns for pattern, columns in TABLES.items() if re.fullmatch(pattern, file)), {})
+    return "refused" if found and found[2] in columns.get(found[1], ()) else ""
 
 
 def _must_json(file: str, what: str) -> str:
