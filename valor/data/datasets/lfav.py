@@ -73,7 +73,7 @@ DURATIONS = "durations.tsv"
 """How long each video is, where somebody has measured it."""
 
 LONGEST = 3_600
-"""Seconds; an offset behind them is a slip of the pen (one says 116117) and stands for the end of the video."""
+"""Seconds; without durations, a time behind them is a slip of the pen (one says 116117) and says no length."""
 
 UNIONS = {"train": ("train_weakly.csv",), "val": ("val_weak_av.csv", "val_weakly_av.csv")}
 """Published tables of the tags of both modalities together, under the names they have had."""
@@ -141,7 +141,7 @@ def _with_truth(folder: Path, told: Split, version: str) -> Split:
     truth = np.zeros(shape, np.bool_)
     for modality, of in enumerate(rows.values()):
         for row in of:
-            stop = lasts[row.clip_id] if row.offset > LONGEST else min(row.offset + 1, lasts[row.clip_id])
+            stop = min(row.offset + 1, lasts[row.clip_id])
             truth[row_of[row.clip_id], row.onset : stop, modality, told.class_names.index(row.class_name)] = True
     said = repr((told.clip_ids, count.tolist(), truth.shape)).encode() + np.packbits(truth).tobytes()
     return Split(

@@ -118,6 +118,14 @@ def test_lengths_that_no_memory_holds_are_refused_before_it_is_taken(folder):
         LFAV.read_split(folder, "test")
 
 
+def test_an_event_of_a_clip_beyond_an_hour_ends_where_its_row_says(folder):
+    for name, old, new in (("durations.tsv", "test-a\t8", "test-a\t5000"), ("test/test_audio.csv", "116117", "3700")):
+        path = folder / name
+        path.write_text(path.read_text().replace(old, new))
+    truth = LFAV.read_split(folder, "test").truth[0, :, 0, LFAV.names.index("speech")]
+    assert truth[5:3701].all() and not truth[3701:].any()
+
+
 def test_durations_that_cannot_be_read_are_not_taken_for_none(folder):
     path = folder / "durations.tsv"
     path.unlink()
