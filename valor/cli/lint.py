@@ -9,7 +9,7 @@ from valor.data.lint import lint_folder, to_text
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
 from .options import Parser
-from .terminal import say
+from .terminal import brief, say
 
 
 def add(commands: Commands) -> Parser:
@@ -40,7 +40,7 @@ def run(cli: argparse.Namespace) -> int:
     dataset = dataset_of(cli.folder)
     names = dataset.names_in(cli.folder, cli.classes)
     report = lint_folder(cli.folder, names, dataset=dataset, truth_version=cli.truth)
-    say(to_text(report, limit=cli.limit))
+    say("\n".join(map(brief, to_text(report, limit=cli.limit).split("\n"))))
     of = report.severities()
     failing = of["refused"] or (cli.strict and of["defect"])
     say(f"\n{_verdict(of, strict=cli.strict)}")

@@ -55,6 +55,13 @@ def test_a_row_that_scoring_refuses_always_fails(clean):
     assert done.code == 3 and "unknown class 'Unicorn'" in done.out and "make scoring refuse the tables" in done.out
 
 
+def test_a_long_cell_is_not_printed_whole(clean):
+    data, classes = clean
+    add_row(data, ("test_pd----_0_10", "2", "9" * 100_000, "Dog"))
+    done = typed("lint", data, *classes)
+    assert done.code == 3 and "AVVP_eval_audio.csv:4" in done.out and max(map(len, done.out.split("\n"))) <= 3000
+
+
 def test_wrong_use_is_one_message(tmp_path, clean):
     assert "none: no such folder" in typed("lint", tmp_path / "none").complaint()
     assert "--limit must be 0 or more, got -1" in typed("lint", clean[0], "--limit", "-1").complaint()
