@@ -223,7 +223,7 @@ LENGTHS = Kind("lengths", write_lengths, (
     Case("evaluate {in}/found.npz --annotations {in}/yard --split test --json {out}/s.json",
         ("yard/test.tsv", "yard/*.tsv", "yard/dataset.json"), read_scores),
     Case(f"harvest {{in}}/yard --videos {{in}}/yard --store {{out}}/store {DEMO} --plan",
-        ("yard/t*.tsv",)),
+        ("yard/train.tsv",)),
 ))  # fmt: skip
 
 
