@@ -218,6 +218,7 @@ def read_clips(
         return found
     seconds = read_clip_seconds(path, clip_ids)
     lasts = np.array([segments_of(one, Grid()) for one in seconds.tolist()])
+    refuse_too_many_marks((len(lasts), int(lasts.max())), f"{path}: {split}")
     return replace(found, valid=np.arange(lasts.max()) < lasts[:, np.newaxis], clip_seconds=seconds)
 
 

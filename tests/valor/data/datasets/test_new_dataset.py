@@ -10,6 +10,7 @@ import pytest
 
 from tests.helpers.toy import write_toy_world
 from tests.helpers.typed import typed
+from valor.data import tables as table_rules
 from valor.data.datasets import new_dataset
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.listing import read_listing
@@ -336,6 +337,13 @@ def test_unlike_lengths_are_refused_where_nobody_says_so_and_named(tmp_path):
     with pytest.raises(ValueError, match="segments says one length for all clips and any_length that each"):
         NewDataSetOptions(segments=4, any_length=True)
     assert sorted(os.listdir(tmp_path)) == ["clips.csv", "rows.csv"]
+
+
+def test_lengths_of_clips_without_truth_are_refused_before_memory_is_taken_too(tmp_path, monkeypatch):
+    made = make(tmp_path, UNLIKE, UNLIKE_ROWS, any_length=True)
+    monkeypatch.setattr(table_rules, "MOST_CELLS", 30)
+    with pytest.raises(ValueError, match="test.tsv: test has 62 marks on segments of 1 s, more than 30"):
+        made.dataset.read_clips(made.folder, "test")
 
 
 def test_a_table_that_lost_its_lengths_is_refused_and_listed(tmp_path):
