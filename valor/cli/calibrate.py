@@ -12,9 +12,17 @@ from valor.data.tables import Split
 from valor.data.thresholds import Calibration, read_thresholds, write_calibration
 from valor.data.vocabulary import EventClass
 from valor.eval.decide import PRESETS
+from valor.label_harvest.presence import PresenceOptions
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
 from valor.labelling.labels import default_thresholds, thresholds_of
-from valor.scoring.calibrate import CRITERIA, calibrate_predictions, calibrate_store, sources_of
+from valor.scoring.calibrate import (
+    CRITERIA,
+    PRESENCE,
+    calibrate_predictions,
+    calibrate_presence,
+    calibrate_store,
+    sources_of,
+)
 
 from .command import DONE, Commands, new_command
 from .options import Parser, any_place
@@ -34,6 +42,7 @@ def add(commands: Commands) -> Parser:
         "  clip-f     thresholds of a parser's gate: is the class in the clip?\n"
         "  event-table  the same gate, as CMPAE chooses it: the whole table's event-level F, class after class\n"
         "  uwav       of a store: segment-f as UWAV cuts its label generator, of equal cuts the lowest\n"
+        "  presence   of a store: cuts of `valor labels --rule presence`, whether a modality holds a tag\n"
         "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
         "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
         "that nothing is found on keeps the threshold of its vocabulary or of --keep, else gets the highest found.\n\n"
@@ -121,6 +130,8 @@ def _of_store(cli: argparse.Namespace) -> Calibration:
     if cli.annotations is not None:
         cli.classes = cli.classes or join_names(held) + "," * (len(held) == 1)
         split = read_truth(cli, cli.source, dense=False)
+    if cli.criterion == PRESENCE:
+        return _presence_cuts(cli, split)
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
@@ -130,6 +141,17 @@ def _of_store(cli: argparse.Namespace) -> Calibration:
     kept = _kept_thresholds(cli, store, classes)
     fallback = {role: kept.get(role, np.full(len(classes), np.nan)) for role in roles}
     return calibrate_store(store, split, fallback, criterion=cli.criterion, present_share=cli.present_share)
+
+
+def _presence_cuts(cli: argparse.Namespace, split: Split | None) -> Calibration:
+    assert split is not None  # asked before: the criterion needs truth
+    if cli.fused or cli.keep:
+        raise ValueError(
+            "--criterion presence decides for both modalities by cuts of its own; leave --fused and --keep out"
+        )
+    held = store_manifest(cli.source)["teachers"]
+    store = read_store(cli.source, names=[f"{role}.similarity" for role in ("audio", "visual") if role in held])
+    return calibrate_presence(store, split, PresenceOptions())
 
 
 def _kept_thresholds(

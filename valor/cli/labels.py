@@ -21,6 +21,8 @@ LABELS = Fields(
     LabelOptions,
     thresholds="--thresholds FILE",
     rule=Option("--rule NAME", {"choices": LABEL_RULES, "metavar": None}),
+    present_share=Option("--present-share", {"nargs": 2, "type": float, "metavar": ("A", "V")}),
+    lose_tags="--lose-tags",
     classes="--classes NAME|FILE|NAMES",
     export=Option("--export", {"action": "store", "choices": ("npy",)}),
     folded="--folded",
@@ -50,6 +52,7 @@ def add(commands: Commands) -> Parser:
         "largest difference measured, which was on random weights. To know for yours, harvest some clips in float32\n"
         "too and --compare.",
         "valor labels store --out labels --export npy\n"
+        "valor labels store --out labels --rule presence --present-share 0.9 0.65\n"
         "valor labels store --out labels --against data --split val --png labels.png --disagreements\n"
         "valor labels store --out labels --compare store-float32",
     )

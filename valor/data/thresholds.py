@@ -1,7 +1,8 @@
 """Thresholds on disk: JSON that a person can read and that says where its numbers come from.
 
     {
-     "applies_to": "segment_threshold",         or clip_threshold (a parser's gate), or labels (teachers' logits)
+     "applies_to": "segment_threshold",         or clip_threshold (a parser's gate), labels (teachers' logits), or
+                                                presence (what the label rule of this name says of a clip)
      "marked": "score >= threshold",            labels: score > threshold
      "criterion": "segment-f",
      "split": "val",
@@ -40,8 +41,11 @@ APPLIES_TO = {
     "segment_threshold": "score >= threshold",
     "clip_threshold": "score >= threshold",
     "labels": "score > threshold",
+    "presence": "score > threshold",
 }
 """What thresholds may be for, and when a score is marked."""
+_OF_LABELS = {"labels": "teachers' logits", "presence": "the label rule presence"}
+"""Those that make labels of evidence, in words."""
 
 ROLES = (*MODALITIES, "fused")
 """Whose thresholds a file may hold."""
@@ -107,9 +111,9 @@ def apply_calibration(calibration: Calibration, rule: PostProcessing | None = No
     Raises:
         ValueError: The thresholds are those of teachers, or of one modality where both are needed.
     """
-    if calibration.applies_to == "labels":
+    if of := _OF_LABELS.get(calibration.applies_to):
         raise ValueError(
-            "these thresholds are for the logits of teachers and cannot decide a parser's probabilities; "
+            f"these thresholds are for {of} and cannot decide a parser's probabilities; "
             "give them to `valor labels STORE --thresholds FILE`, and calibrate on predictions for this"
         )
     rule = rule or calibration.rule or PostProcessing()
@@ -179,17 +183,20 @@ def read_calibration(path: Path | str, class_names: Sequence[str]) -> Calibratio
     return calibration
 
 
-def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.float64]]:
+def read_thresholds(
+    path: Path, num_classes: int, *, applies_to: str = "labels"
+) -> dict[str, npt.NDArray[np.float64]]:  # fmt: skip
     """Read label thresholds from JSON: `{"audio": [C numbers], "visual": [...]}`, or `{"fused": [...]}`.
 
-    Other keys that hold no list are left alone, so a file of `valor calibrate` is read as well.
+    Other keys that hold no list are left alone, so a file of `valor calibrate` is read as well. One that does not say
+    what it is for is for teachers' logits.
 
     Raises:
         ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
     """
     try:
         table = _read_told(path)
-        applies_to = table.get("applies_to", "labels")
+        found = table.get("applies_to", "labels")
         lists = {role: values for role, values in table.items() if isinstance(values, list)}
         for role in ROLES:
             if lists and role in table:
@@ -197,8 +204,9 @@ def read_thresholds(path: Path, num_classes: int) -> dict[str, npt.NDArray[np.fl
         thresholds = {role: np.array(_numbers(values, role)) for role, values in lists.items()}
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: expected JSON {{"audio": [numbers], "visual": [numbers]}}, got {error}') from error
-    if applies_to != "labels":
-        raise ValueError(f"{path}: expected thresholds of teachers' logits, got those of a parser's {applies_to!s:.80}")
+    if found != applies_to:
+        what = _OF_LABELS.get(str(found), f"a parser's {found!s:.80}")
+        raise ValueError(f"{path}: expected thresholds of {_OF_LABELS[applies_to]}, got those of {what}")
     wrong = {role: values.shape for role, values in thresholds.items() if values.shape != (num_classes,)}
     if wrong or not thresholds:
         raise ValueError(f"{path}: expected one threshold for each of {num_classes} classes, got {wrong or 'no list'}")

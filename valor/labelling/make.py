@@ -20,9 +20,11 @@ from valor.data.names import join_names
 from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds, threshold_origin
 from valor.data.vocabulary import PLAIN_AUDIO, PLAIN_VISUAL, EventClass
+from valor.eval.events import MODALITIES
 from valor.eval.figures.style import to_png
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place
+from valor.label_harvest.presence import PresenceOptions
 from valor.label_harvest.pseudo_labels import judges_of
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.origins import read_origins
@@ -31,7 +33,7 @@ from valor.label_harvest.strict_json import loads
 
 from . import review
 from .labels import judging_roles, label_clips, provenance_of, thresholds_for, write_labels
-from .options import THRESHOLDS, LabelOptions
+from .options import PRESENCE, THRESHOLDS, LabelOptions
 from .quality import QUALITY_FILE, LabelQuality, draw_label_classes, label_quality, write_class_table
 from .rules import arrays_of, facts_of_rule, label_by_rule
 
@@ -109,10 +111,7 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
     else:
         manifest = store_manifest(path)
         store = read_store(path, names=_readable(manifest, arrays_of(options.rule)))
-        labels, left_out = label_by_rule(store, options.rule)
-        split, quality, picture = _judged(store, labels, options)
-        report = LabelReport(labels=labels, left_out=left_out, note=None, quality=quality, split=split, picture=picture)
-        facts = facts_of_rule(manifest, options.rule, left_out)
+        report, facts = _by_rule(store, options)
     plan = _plan(store, report.labels, options)
     folders = plan.folders if plan else ()
     ours = (manifest["fingerprint"], store.clip_ids)
@@ -126,6 +125,21 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
         removed = place.remove_stale(report.labels.clip_ids, report.files, folders)
         write_label_facts(out, facts | {FILES: list(report.files), FOLDERS: list(folders)})
     return replace(report, removed=removed)
+
+
+def _by_rule(store: EvidenceStore, options: LabelOptions) -> tuple[LabelReport, dict[str, Any]]:
+    """Labels by another rule than thresholds, and what `labels.json` says of them."""
+    numbers, cuts, origin = PresenceOptions(shares=options.present_share, lose_tags=options.lose_tags), None, None
+    if options.thresholds is not None:
+        held = read_thresholds(options.thresholds, len(store.class_names), applies_to=PRESENCE)
+        if set(held) != set(MODALITIES):
+            raise ValueError(f"{options.thresholds}: expected cuts of audio and visual, got {' and '.join(held)}")
+        cuts, origin = np.stack([held[modality] for modality in MODALITIES]), threshold_origin(options.thresholds)
+    labels, left_out, found = label_by_rule(store, options.rule, numbers, cuts)
+    split, quality, picture = _judged(store, labels, options)
+    note = None if origin is None else origin.get("note")
+    report = LabelReport(labels=labels, left_out=left_out, note=note, quality=quality, split=split, picture=picture)
+    return report, facts_of_rule(store.manifest, options.rule, left_out, options=numbers, found=found, origin=origin)
 
 
 def _read_rules(path: Place, options: LabelOptions) -> tuple[dict[str, Any], dict[str, np.ndarray], dict[str, Any]]:

@@ -9,9 +9,9 @@ SOFT_TEMPERATURE = 1.0
 """Of soft labels unless another is asked for, in logits."""
 
 
-THRESHOLDS = "thresholds"
-LABEL_RULES = (THRESHOLDS, "competition", "av2a")
-"""The paper's rule, and those of `valor.labelling.rules`."""
+THRESHOLDS, PRESENCE = "thresholds", "presence"
+LABEL_RULES = (THRESHOLDS, PRESENCE, "competition", "av2a")
+"""The paper's rule, ours, and those of other papers (`valor.labelling.rules`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +22,16 @@ class LabelOptions:
     """Vocabulary whose thresholds are used, by name or as a file (the data set's that `against` or the folder of the
     store holds, else LLP's)."""
     rule: str = THRESHOLDS
-    """How evidence becomes labels: thresholds, as the paper has it, or a rule of another paper with its own numbers:
+    """How evidence becomes labels: thresholds, as the paper has it; presence, by which the whole clip says which
+    modality holds a tag and its seconds only when (docs/labels.md); or a rule of another paper with its own numbers:
     competition or av2a (docs/methods.md)."""
     thresholds: Path | None = None
-    """File of label thresholds, JSON (those that belong to the teachers)."""
+    """File of label thresholds, JSON (those that belong to the teachers); of the rule presence its cuts, as a
+    calibration finds them (those that fit its shares)."""
+    present_share: tuple[float, float] | None = None
+    """For the rule presence: of the tags of a clip, the share that is heard, and that is seen (estimated)."""
+    lose_tags: bool = False
+    """For the rule presence: a tag that neither modality speaks for is labelled in neither."""
     temperature: float | None = None
     """Of soft labels, in logits; None for hard ones."""
     margin: float | None = None
@@ -51,12 +57,18 @@ class LabelOptions:
         """Refuse what does not belong together."""
         if self.rule not in LABEL_RULES:
             raise ValueError(f"rule must be one of {', '.join(LABEL_RULES)}, got {self.rule!r}")
-        of_thresholds = ("thresholds", "temperature", "margin", "compare")
-        given = [name for name in of_thresholds if getattr(self, name) is not None] + ["disagreements"] * bool(
-            self.disagreements
-        )
-        if self.rule != THRESHOLDS and given:
-            raise ValueError(f"`{given[0]}` is for labels by thresholds, and rule={self.rule} has none; leave one out")
+        of_thresholds = ("thresholds", "temperature", "margin", "compare", "disagreements")
+        given = [name for name in of_thresholds if getattr(self, name) not in (None, False)]
+        refused = [name for name in given if self.rule != PRESENCE or name != "thresholds"]
+        if self.rule != THRESHOLDS and refused:
+            raise ValueError(
+                f"`{refused[0]}` is for labels by thresholds, and rule={self.rule} has none; leave one out"
+            )
+        if self.rule != PRESENCE and (self.present_share is not None or self.lose_tags):
+            name = "lose_tags" if self.present_share is None else "present_share"
+            raise ValueError(f"`{name}` is for rule=presence, got rule={self.rule}; leave one out")
+        if self.present_share is not None and self.thresholds is not None:
+            raise ValueError("`present_share` and `thresholds` both say where a tag is present; give one of them")
         if self.temperature is not None and self.export:
             raise ValueError("the published layout holds labels of 0 and 1; give either `temperature` or `export`")
         if self.folded and not self.export:

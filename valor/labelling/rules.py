@@ -1,7 +1,8 @@
-"""Label rules of other papers on the cached evidence of a store: nothing is run again, and tags decide as ever.
+"""Label rules on the cached evidence of a store: nothing is run again, and tags decide as ever.
 
-    competition   classes share the evidence of a second through a sparse code of their texts
-    av2a          z-scores among classes, thresholds that move with time
+    presence      ours: the whole clip says which modality holds a tag, its seconds only when
+    competition   of another paper: classes share the evidence of a second through a sparse code of their texts
+    av2a          of another paper: z-scores among classes, thresholds that move with time
 
 A store keeps embeddings of seconds and their similarities with the class texts, not the texts. They follow from these:
 a similarity is the product of two unit vectors, so that of more seconds than an embedding has numbers the texts are the
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,56 +23,135 @@ from valor.data.provenance import EXTRA, TUNED, told_by
 from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.av2a import Av2aOptions, ClipEvidence, av2a
 from valor.label_harvest.competition import CompetitionOptions, competition, unit
+from valor.label_harvest.presence import Presence, PresenceOptions, presence
 from valor.label_harvest.store.store import EvidenceStore
 
 from .labels import complete_clips
+from .options import PRESENCE
 
 _FAINTEST = 1e-9
 """Directions the embeddings have less of, against the one they have most of, say nothing of the texts."""
 
 
+class RuleLabels(NamedTuple):
+    """What a rule said of a store."""
+
+    labels: PseudoLabels
+    left_out: dict[str, str]
+    """Status of each clip without labels."""
+    found: dict[str, Any]
+    """What the rule set by the evidence itself, as JSON values."""
+
+
 def arrays_of(rule: str) -> list[str]:
     """The arrays of a store that a rule reads."""
-    embedded = MODALITIES if rule == "competition" else ("visual",)
+    embedded = {"competition": MODALITIES, "av2a": ("visual",)}.get(rule, ())
     return [*(f"{role}.similarity" for role in MODALITIES), *(f"{role}.embedding" for role in embedded)]
 
 
-def label_by_rule(store: EvidenceStore, rule: str) -> tuple[PseudoLabels, dict[str, str]]:
-    """Label the clips of a store whose evidence is complete by a rule of another paper.
+def label_by_rule(
+    store: EvidenceStore, rule: str, options: PresenceOptions | None = None, cuts: np.ndarray | None = None
+) -> RuleLabels:
+    """Label the clips of a store whose evidence is complete by a rule.
 
     Args:
         store: With `arrays_of` the rule read.
-        rule: A key of RULES.
-
-    Returns:
-        The labels, and the status of each clip that was left out.
+        rule: A key of RULES; or presence, which takes clips of any length and tags of each modality.
+        options: Of the rule presence; None for its defaults.
+        cuts: Of the rule presence, float [M, C]; None for those it finds itself.
 
     Raises:
-        ValueError: The evidence is of one teacher alone, of clips of unlike length, or too little.
+        ValueError: The evidence is of one teacher alone, of clips of unlike length where the rule takes none, or too
+            little.
     """
     lacking = [name for name in arrays_of(rule) if name not in store.arrays]
-    if lacking or store.segments is not None:
+    if lacking or (store.segments is not None and rule != PRESENCE):
         what = "clips of one length" if not lacking else f"the arrays {', '.join(lacking)}, which the store has not"
         raise ValueError(f"the rule {rule} needs {what}; label by thresholds, or harvest for it")
+    clips = complete_rows(store)
+    found: dict[str, Any] = {}
+    if rule == PRESENCE:
+        said = presence_of(store, clips, options or PresenceOptions(), cuts)
+        marked, found = said.marked, _told(said, store.class_names)
+    else:
+        marked = RULES[rule](store, clips) & store.weak_labels[clips][:, None, None]
+    segments = None if store.segments is None else store.segments[clips]
+    marked = marked if segments is None else marked[:, : segments.max()]
+    names = tuple(store.clip_ids[n] for n in clips)
+    left_out = {clip_id: store.statuses[n] for n, clip_id in enumerate(store.clip_ids) if n not in set(clips.tolist())}
+    return RuleLabels(PseudoLabels(names, store.class_names, marked, segments=segments), left_out, found)
+
+
+def complete_rows(store: EvidenceStore) -> np.ndarray:
+    """Rows of the clips with evidence of both modalities.
+
+    Raises:
+        ValueError: There is none.
+    """
     complete = complete_clips(store, MODALITIES)
     if not complete.any():
         raise ValueError(f"none of the {len(complete)} clips of the store has evidence of audio and visual")
-    clips = np.flatnonzero(complete)
-    marked = RULES[rule](store, clips) & store.weak_labels[clips][:, None, None]
-    names = tuple(store.clip_ids[n] for n in clips)
-    left_out = {store.clip_ids[n]: store.statuses[n] for n in np.flatnonzero(~complete)}
-    return PseudoLabels(names, store.class_names, marked), left_out
+    return np.flatnonzero(complete)
 
 
-def facts_of_rule(manifest: dict[str, Any], rule: str, left_out: dict[str, str]) -> dict[str, Any]:
-    """What `labels.json` says of labels by a rule; its numbers are its authors', those of AV2A chosen on val."""
-    options = CompetitionOptions() if rule == "competition" else Av2aOptions()
+def evidence_of(store: EvidenceStore, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Logits float32 [n, T, M, C] of some clips, and their tags bool [n, M, C]."""
+    logits = np.stack([store.logits(role)[clips] for role in MODALITIES], axis=2)
+    return logits, np.stack([store.tags_of(modality)[clips] for modality in MODALITIES], axis=1)
+
+
+def presence_of(
+    store: EvidenceStore, clips: np.ndarray, options: PresenceOptions, cuts: np.ndarray | None = None
+) -> Presence:
+    """The rule of `valor.label_harvest.presence` on some clips of a store; errors name classes."""
+    logits, tags = evidence_of(store, clips)
+    everywhere = [store.class_names[c] for c in np.flatnonzero(tags.all(axis=0).any(axis=0))]
+    if everywhere:
+        raise ValueError(
+            f"the rule presence compares clips with and without a tag, and {everywhere[0]} is a tag of all "
+            f"{len(clips)} clips; label by thresholds, or harvest clips without it"
+        )
+    return presence(logits, tags, options, cuts)
+
+
+def _told(said: Presence, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """Shares and cuts for `labels.json`; classes that are no tag have no cut."""
+    cuts = {
+        modality: {name: float(cut) for name, cut in zip(class_names, row, strict=True) if np.isfinite(cut)}
+        for modality, row in zip(MODALITIES, said.cuts, strict=True)
+    }
+    return {"shares": dict(zip(MODALITIES, said.shares, strict=True)), "cuts": cuts}
+
+
+def facts_of_rule(
+    manifest: dict[str, Any],
+    rule: str,
+    left_out: dict[str, str],
+    *,
+    options: PresenceOptions | None = None,
+    found: dict[str, Any] | None = None,
+    origin: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What `labels.json` says of labels by a rule; numbers of other papers are theirs, those of AV2A chosen on val.
+
+    Args:
+        manifest: Of the store.
+        rule: Its name.
+        left_out: Status of each clip without labels.
+        options: Of the rule presence; None for the defaults.
+        found: What the rule set by the evidence itself.
+        origin: Where cuts are from that were given, see `valor.data.thresholds.threshold_origin`.
+    """
+    numbers: dict[str, Any] = {"competition": CompetitionOptions(), "av2a": Av2aOptions()}
+    tuned = {"av2a": ["settings of labels"], PRESENCE: ["label cuts"] if origin else []}.get(rule, [])
     return {
         "store": manifest["fingerprint"],
         "teachers": {role: manifest["teachers"][role] for role in MODALITIES},
-        "rule": {"name": rule, **asdict(options)},
+        "rule": {"name": rule, **asdict(numbers.get(rule, options or PresenceOptions())), **(found or {})},
+        **({} if origin is None else {"thresholds_from": origin}),
         EXTRA: [told for role in MODALITIES if (told := manifest["teachers"][role].get("extra_data"))],
-        TUNED: ["settings of labels"] if rule == "av2a" else [],
+        TUNED: tuned,
+        **told_by(manifest).flags,
         "random_weights": told_by(manifest).random_teachers,
         "left_out": dict(left_out),
     }

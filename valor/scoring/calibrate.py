@@ -28,8 +28,10 @@ from valor.eval.decide import PostProcessing, decide, gate_probs, is_complete, o
 from valor.eval.events import MODALITIES
 from valor.eval.scores import score
 from valor.label_harvest.disk import file_sha256
+from valor.label_harvest.presence import PresenceOptions, clip_evidence, competed, matched_cuts
 from valor.label_harvest.store.store import EvidenceStore
 from valor.labelling.labels import complete_clips
+from valor.labelling.rules import complete_rows, evidence_of
 
 CRITERIA = {
     "segment-f": "the highest segment-level F of each class, its counts added over clips",
@@ -37,11 +39,16 @@ CRITERIA = {
     "clip-f": "thresholds of a parser's gate: the highest F of saying whether a class is in a clip",
     "event-table": "thresholds of a parser's gate, of 0.25 to 0.70: the highest event-level figure of the table",
     "uwav": "labels of teachers: the highest segment-level F of each class, of equal cuts the lowest, as UWAV cuts",
+    "presence": "for the label rule presence: the highest F of saying whether a modality holds a tag",
     "tag-rate": "no dense labels needed: each class found in as many clips as its tags let expect",
 }
 """What may be asked for."""
 
-OF_LABELS = ("uwav",)
+PRESENCE = "presence"
+SURE_CLIPS = 20
+"""Tagged clips of a split at which the cut of a class lies half-way between its own best and the one that fits all."""
+
+OF_LABELS = ("uwav", PRESENCE)
 """Those that find thresholds of teachers alone."""
 
 OF_GATES = ("clip-f", "event-table")
@@ -135,7 +142,7 @@ def calibrate_store(
         ValueError: The store is of other classes or teachers, none of its clips is complete and in the split, or the
             split has no dense truth.
     """
-    _check_criterion(criterion, split, [name for name in CRITERIA if name not in OF_GATES])
+    _check_criterion(criterion, split, [name for name in CRITERIA if name not in (*OF_GATES, PRESENCE)])
     roles = tuple(fallback)
     if roles not in (MODALITIES, *((role,) for role in ROLES)) or not set(roles) <= set(store.roles):
         raise ValueError(f"thresholds are found for audio, visual or both, or for fused, got {roles} of {store.roles}")
@@ -173,6 +180,49 @@ def calibrate_store(
     fingerprints = {"store": store.manifest["fingerprint"], **(sources or {})}
     provenance = _provenance(criterion, split, len(rows), fingerprints, present_share)
     return _calibration("labels", choice, fallback, split.class_names, rule=None, provenance=provenance)
+
+
+def calibrate_presence(store: EvidenceStore, split: Split, options: PresenceOptions) -> Calibration:
+    """Find the cuts of the label rule presence: the evidence of a clip from which a modality holds a tag.
+
+    The shares of heard and of seen tags are counted on the split, and cuts that fit them are where those of classes
+    begin that the split has few clips of: the cut of the highest F counts clips / (clips + SURE_CLIPS).
+
+    Args:
+        store: Evidence of both modalities with the similarity arrays read.
+        split: Clips of the store with dense truth.
+        options: Numbers of the rule.
+
+    Raises:
+        ValueError: As for `calibrate_store`, or the store has one modality alone.
+    """
+    _check_criterion(PRESENCE, split, (PRESENCE,))
+    refuse_other_classes(split.class_names, store.class_names, f"the split {split.name!r}")
+    if lacking := [role for role in MODALITIES if f"{role}.similarity" not in store.arrays]:
+        raise ValueError(f"presence is decided for audio and visual, and the store has no evidence of {lacking[0]}")
+    clips = complete_rows(store)
+    wanted = set(split.clip_ids)
+    used = [place for place, n in enumerate(clips) if store.clip_ids[n] in wanted]
+    if not used:
+        raise ValueError(f"no clip of the split {split.name!r} has complete evidence in this store; harvest it first")
+    logits, tags = evidence_of(store, clips)
+    evidence = clip_evidence(competed(logits, tags, options), options)
+    rows = _rows_of(split, [store.clip_ids[clips[place]] for place in used])
+    tagged, there = tags[used], np.asarray(_truth(split)[rows].any(axis=1))
+    shares = tuple(float(there[:, m][tagged[:, m]].mean()) for m in range(len(MODALITIES)))
+    matched = matched_cuts(evidence, tags, shares)
+    choice = best_thresholds(evidence[used][:, None], there[:, None], eligible=tagged[:, None], inclusive=False)
+    sure = tagged.sum(axis=0) / (tagged.sum(axis=0) + SURE_CLIPS)
+    cuts = np.where(np.isnan(matched), choice.thresholds, sure * choice.thresholds + (1 - sure) * matched)
+    provenance = _provenance(PRESENCE, split, len(rows), {"store": store.manifest["fingerprint"]}, shares)
+    return _calibration(
+        PRESENCE,
+        replace(choice, thresholds=cuts),
+        dict(zip(MODALITIES, matched, strict=True)),
+        split.class_names,
+        rule=None,
+        provenance={**provenance, "present_share": dict(zip(MODALITIES, shares, strict=True))},
+    )
 
 
 def _padded_to(logits: np.ndarray, segments: int) -> np.ndarray:

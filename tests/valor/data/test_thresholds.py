@@ -87,14 +87,14 @@ def test_the_preset_that_lacks_thresholds_gets_those_alone(parser, tmp_path):
 
 
 def test_thresholds_of_teachers_decide_no_parser(teacher):
-    with pytest.raises(ValueError, match="these thresholds are for the logits of teachers and cannot decide a parser"):
+    with pytest.raises(ValueError, match="these thresholds are for teachers' logits and cannot decide a parser"):
         apply_calibration(teacher)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"applies_to": "gate"}, "applies_to must be one of segment_threshold, clip_threshold, labels, got 'gate'"),
+        ({"applies_to": "gate"}, "clip_threshold, labels, presence, got 'gate'"),
         ({"thresholds": {}}, "thresholds must be 3 numbers, one for each class, .* got none"),
         ({"thresholds": {"smell": (1.0, 2.0, 3.0)}}, "for some of audio, visual, fused, got {'smell': 3}"),
         ({"thresholds": {"audio": (1.0, 2.0)}}, "thresholds must be 3 numbers, .* got {'audio': 2}"),
