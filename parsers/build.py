@@ -9,6 +9,7 @@ import torch
 from .cpu.products import Dense
 from .hybrid import HybridParser
 from .options import ENCODERS, NETWORKS, OWN, POOLINGS, STEMS, Builder, ParserOptions
+from .word_head import WordHead
 
 
 def build_parser(
@@ -46,11 +47,20 @@ def build_parser(
         pooling=options.pooling if pooling is None else own_name(pooling),
     )
     width = options.hidden_width
-    classifier = Dense(width, options.num_classes)
+    classifier = _word_head(options) if options.head == "words" else Dense(width, options.num_classes)
     pool = make_pooling(named)
     stem = STEMS[options.stem](options)
     dropout = options.visual_dropout
     return HybridParser(stem, make_encoder(named), classifier, pool, visual_dropout=dropout, options=named)
+
+
+def _word_head(options: ParserOptions) -> WordHead:
+    words = (options.audio_words, options.visual_words)
+    if 0 in words:
+        raise ValueError(
+            "head=words needs to know how wide captions are: audio_words and visual_words, which a training finds"
+        )
+    return WordHead(options.hidden_width, (options.audio_width, options.visual_width), words, options.num_classes)
 
 
 def options_of(parser: HybridParser) -> ParserOptions:

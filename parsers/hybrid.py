@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .cpu.dropout import drop
 from .perceptron import Passed, Perceptron
 from .pooling import PooledProbs
+from .word_head import WordHead
 
 MODALITIES = ("audio", "visual")
 """Order of the modality axis everywhere."""
@@ -112,7 +113,7 @@ class HybridParser(nn.Module):
         self,
         stem: nn.Module,
         encoder: nn.Module,
-        classifier: nn.Linear,
+        classifier: nn.Linear | WordHead,
         pooling: nn.Module,
         *,
         visual_dropout: float = 0.0,
@@ -154,7 +155,7 @@ class HybridParser(nn.Module):
         if not self.crossed:
             return self.answer_alone(audio, visual, motion, valid)
         heard, seen = self.encoder(*self.streams(audio, visual, motion, valid), valid)  # [B, T, D] each
-        return self._answer(heard, seen, valid)
+        return self._answer(heard, seen, valid, (audio, visual))
 
     def answer_alone(
         self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
@@ -166,7 +167,7 @@ class HybridParser(nn.Module):
         """
         streams = self.streams(audio, visual, motion, valid)
         heard, seen = self.encoded_alone(streams, valid)
-        return self._answer(heard, seen, valid)
+        return self._answer(heard, seen, valid, (audio, visual))
 
     def streams(
         self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
@@ -182,13 +183,14 @@ class HybridParser(nn.Module):
             raise ValueError("this encoder cannot encode a stream without the other; it needs a method `along`")
         return along(streams[0], 0, valid), along(streams[1], 1, valid)
 
-    def _answer(self, heard: Tensor, seen: Tensor, valid: Tensor | None) -> ParserOutput:
-        """Heads and pooling on the encoded streams [B, T, D]."""
+    def _answer(self, heard: Tensor, seen: Tensor, valid: Tensor | None, inputs: tuple[Tensor, Tensor]) -> ParserOutput:
+        """Heads and pooling on the encoded streams [B, T, D]; the features they are of, for a head that asks."""
         features = torch.stack((heard, seen), dim=2)  # [B, T, M, D]
         shown = features
         if self.training and self.visual_dropout:
             shown = torch.stack((heard, drop(seen, self.visual_dropout, training=True)), dim=2)
-        logits = self.classifier(shown)  # [B, T, M, C]
+        by_words = isinstance(self.classifier, WordHead)
+        logits = self.classifier(*inputs, shown) if by_words else self.classifier(shown)  # [B, T, M, C]
         probs = logits.sigmoid()
         pooled = cast(PooledProbs, self.pooling(shown, probs, valid))
         return ParserOutput(logits, probs, pooled.clip, pooled.modality, features)

@@ -29,6 +29,9 @@ NORM_ORDERS = ("post", "pre")
 UPDATE_ORDERS = ("audio-first", "together")
 """Which audio the visual stream attends to: the updated one, or that before the layer."""
 
+HEADS = ("rows", "words")
+"""What tells the classes of a segment."""
+
 OWN = "own:"
 """How the name of a part begins that was given to `valor.parsers.build.build_parser` as an object."""
 
@@ -91,12 +94,19 @@ class ParserOptions:
     """Numbers of a label vector of the network label-queries; 300 of GloVe."""
     visual_dropout: float = 0.0
     """Probability in [0, 1) of dropout on the visual stream between encoder and heads."""
+    head: str = "rows"
+    """`rows`, a row of weights for each class; or `words`, by the captions of the teachers of a store, which takes
+    other classes once it is trained, see valor.parsers.word_head."""
+    audio_words: int = 0
+    """Width of the captions of the audio teacher, with head=words; a training finds it."""
+    visual_words: int = 0
+    """Width of those of the visual teacher."""
 
     def __post_init__(self) -> None:
         """Refuse options no parser can be built from."""
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0 if field.name in ("motion_width", "fusion_layer", "num_latents") else 1
+            least = 0 if field.name in _MAY_BE_ZERO else 1
             if field.type is int and (not isinstance(value, int) or value < least):
                 raise ValueError(f"{field.name} must be a whole number of at least {least}, got {value!r}")
         if self.hidden_width % self.num_heads:
@@ -111,6 +121,7 @@ class ParserOptions:
             "encoder": tuple(ENCODERS),
             "network": tuple(NETWORKS),
             "stem": tuple(STEMS),
+            "head": HEADS,
         }
         for name, known in choices.items():
             value = getattr(self, name)
@@ -119,6 +130,21 @@ class ParserOptions:
                 raise ValueError(f"{name} must be one of {known}, got {value!r}")
         self._check_encoder()
         self._check_stem()
+        self._check_head()
+
+    def _check_head(self) -> None:
+        """Refuse words where classes have rows all the same, and options of words without them."""
+        if self.head != "words":
+            if self.audio_words or self.visual_words:
+                raise ValueError("audio_words and visual_words are options of head=words")
+            return
+        if self.network != "hybrid" or self.head_layers != 1 or self.pooling not in _POOLED_WITHOUT_ROWS:
+            raise ValueError(
+                f"head=words is for network=hybrid with one of the poolings {', '.join(_POOLED_WITHOUT_ROWS)} of one "
+                f"layer, got network={self.network}, pooling={self.pooling}, head_layers={self.head_layers}"
+            )
+        if self.visual_frames > 1 or self.audio_map:
+            raise ValueError("head=words takes folded features; leave visual_frames and audio_map as they are")
 
     def _check_stem(self) -> None:
         """Refuse options of another stem or pooling."""
@@ -225,7 +251,8 @@ def _sft(options: ParserOptions) -> "nn.Module":
 def _attentive(options: ParserOptions) -> "nn.Module":
     from .pooling import AttentiveMilPooling
 
-    return AttentiveMilPooling(options.hidden_width, options.num_classes, options.head_layers)
+    rows = 1 if options.head == "words" else options.num_classes  # a class that is new has none of its own
+    return AttentiveMilPooling(options.hidden_width, rows, options.head_layers)
 
 
 def _linear_softmax(options: ParserOptions) -> "nn.Module":
@@ -324,6 +351,11 @@ OF_ENCODERS: dict[str, tuple[str, ...]] = {
 
 POOLINGS: dict[str, Builder] = {"attentive": _attentive, "linear-softmax": _linear_softmax, "max": _max}
 """What makes clip probabilities of those of segments, by its name in `ParserOptions.pooling`."""
+
+_POOLED_WITHOUT_ROWS = tuple(POOLINGS)
+"""Ours, which make something of any number of classes."""
+
+_MAY_BE_ZERO = ("motion_width", "fusion_layer", "num_latents", "audio_words", "visual_words")
 
 STEMS: dict[str, Builder] = {"linear": _linear_stem, "perceptron": _perceptron_stem, "elu": _elu_stem}
 """What brings features to the streams of the encoder, by its name in `ParserOptions.stem`."""

@@ -146,6 +146,7 @@ def predict(
     store: Pathlike | None = None,
     device: str = "auto",
     dataset: "DataSet | str | None" = None,
+    classes: str | None = None,
 ) -> "Predictions":
     """Parse a split with the kept weights of a run.
 
@@ -156,17 +157,21 @@ def predict(
         store: Evidence store of the features; None for `store/` among the data.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
+        classes: What to look for, of a run by words: `llp`, a vocabulary file or names with commas between; None for
+            the classes of the run, and those its training left out.
 
     Returns:
         Probabilities [N, T, M, C]; `to_frame()` lists the events of the usual decision.
     """
     from valor.data.datasets.dataset import chosen_dataset
+    from valor.data.vocabulary import read_vocabulary
     from valor.label_harvest.places.place import place_of
     from valor.training.run import predict_run
 
+    vocabulary = None if classes is None else read_vocabulary(classes)
     known, place = chosen_dataset(dataset, data), None if store is None else place_of(store)
     named = split or known.split_for("test")
-    return predict_run(Path(run), Path(data), named, store=place, device=device, dataset=known)
+    return predict_run(Path(run), Path(data), named, store=place, device=device, dataset=known, classes=vocabulary)
 
 
 def score(

@@ -96,10 +96,11 @@ class AvelParser(HybridParser):
                 f"visual_width must be a multiple of {places} and motion_width 0, got {options.visual_width} and "
                 f"{options.motion_width}"
             )
+        events = nn.Linear(4 * width, 64)
         super().__init__(
             Stem(Passed(options.audio_width), Passed(options.visual_width)),
             nn.Identity(),
-            nn.Linear(4 * width, 64),
+            events,
             MaxPooling(),
             options=options,
         )
@@ -109,7 +110,7 @@ class AvelParser(HybridParser):
         self.hear = nn.LSTM(options.audio_width, width, batch_first=True, bidirectional=True)
         self.see = nn.LSTM(place_width, width, batch_first=True, bidirectional=True)
         self.classes = nn.Linear(64, options.num_classes + 1)
-        for layer in (self.classifier, self.classes):
+        for layer in (events, self.classes):
             nn.init.xavier_uniform_(layer.weight)
 
     def forward(

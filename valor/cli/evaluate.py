@@ -63,6 +63,14 @@ def add(commands: Commands) -> Parser:
         action="store_true",
         help="for a run folder: also by gates and cuts of every class that are best on val, which is parsed for it",
     )
+    command.add_argument(
+        "--unseen",
+        nargs="?",
+        const="",
+        metavar="NAMES|FILE",
+        help="mean F of the classes that training left out, of the others, and their harmonic mean; of a run folder "
+        "also with a constant for the unseen ones that is chosen on val (without NAMES: those of the data set)",
+    )
     command.add_argument("--per-class", action="store_true", help="counts, precision, recall and F of every class")
     command.add_argument(
         "--details", action="store_true", help="exclusive events, overlaps, durations, mAP and calibration error"
@@ -77,11 +85,13 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.data.anchors import zero_shot_of
     from valor.data.score_file import write_scores_json
+    from valor.data.unseen import named_unseen
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
     from valor.scoring.layout import Evaluation, full_report
     from valor.scoring.system import anchor_scores
 
     split = read_truth(cli, cli.predictions)
+    unseen = None if cli.unseen is None else named_unseen(cli.unseen, split.class_names, split.unseen)
     system = read_system(cli.predictions, cli, split)
     if cli.anchors or (split.metrics and split.events is None):  # of figures nobody knows what is much
         anchors = anchor_scores(system, split, zero_shot=zero_shot_of(cli.data or cli.annotations, split))
@@ -92,7 +102,7 @@ def run(cli: argparse.Namespace) -> int:
         split=cli.split,
         truth_version=split.truth_version or "",
         anchors=anchors,
-        sections=_sections(cli, system, split, anchors),
+        sections=_sections(cli, system, split, anchors) + _unseen(cli, system, split, unseen),
     )
     if cli.json:
         write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
@@ -127,6 +137,23 @@ def _sections(
     if cli.per_class:
         sections += class_sections(system, split.class_names, intervals=cli.interval)
     return sections + (detail_sections(system) if cli.details else [])
+
+
+def _unseen(
+    cli: argparse.Namespace, system: "ScoredSystem", split: "Split", unseen: tuple[str, ...] | None
+) -> "list[Section]":
+    """The section of classes that training left out, and of a run folder the constant that val chooses."""
+    if unseen is None:
+        return []
+    from valor.scoring.unseen import unseen_section
+    from valor.training.run_folder import BEST
+
+    val = None
+    if (named_path(cli.predictions)[1] / BEST).is_file():
+        held = _val_split(cli, split)
+        if held.truth is not None and held.name != split.name:
+            val = _val_predictions(cli, held), held
+    return [unseen_section(system, split, unseen, val)]
 
 
 def _val_split(cli: argparse.Namespace, split: "Split") -> "Split":

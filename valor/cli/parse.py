@@ -38,6 +38,7 @@ from .scored import RULE, add_thresholds
 from .terminal import say
 
 if TYPE_CHECKING:
+    from valor.data.vocabulary import EventClass
     from valor.video.batch import Outcome
     from valor.video.paths import MediaInput
     from valor.video.trained import ParsingSystem
@@ -85,6 +86,9 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--checkpoint", type=Path, metavar="RUN", help="run folder of `valor train`")
     command.add_argument("--zero-shot", metavar="NAMES|FILE", help="classes to look for without training")
+    command.add_argument(
+        "--classes", metavar="NAMES|FILE", help="other classes for a run with parser.head=words (those of the run)"
+    )
     _add_outputs(command)
     _add_rule(command)
     command.add_argument(
@@ -164,12 +168,7 @@ def _list(problems: list[str], total: int, what: str) -> None:
 
 def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
     """Refuse what contradicts itself before anything is loaded."""
-    if (cli.checkpoint is None) == (cli.zero_shot is None):
-        raise ValueError("give either --checkpoint RUN or --zero-shot NAMES")
-    if cli.zero_shot is None and (cli.audio or cli.visual):
-        raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
-    if cli.zero_shot is None and cli.temperature is not None:
-        raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
+    _check_system(cli)
     if cli.formats and files and cli.out is None:
         raise ValueError(
             f"--formats is for the folder of --out, got --{next(iter(files))} without --out; add --out DIR"
@@ -188,6 +187,18 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
     for name in files.keys() & FORMATS.keys():
         refuse_same_names(name, [media.path.name for media in inputs if not media.problem])
     _check_files(cli, inputs, files)
+
+
+def _check_system(cli: argparse.Namespace) -> None:
+    """Refuse options that are not of who parses."""
+    if (cli.checkpoint is None) == (cli.zero_shot is None):
+        raise ValueError("give either --checkpoint RUN or --zero-shot NAMES")
+    if cli.zero_shot is None and (cli.audio or cli.visual):
+        raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
+    if cli.zero_shot is not None and cli.classes is not None:
+        raise ValueError("--classes is for --checkpoint RUN; --zero-shot names its classes itself")
+    if cli.zero_shot is None and cli.temperature is not None:
+        raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
 
 
 def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
@@ -209,8 +220,9 @@ def _read(cli: argparse.Namespace) -> dict[str, Path]:
     read = {"--checkpoint": cli.checkpoint, "--thresholds": cli.thresholds}
     if cli.cuts not in (AUTO, NONE):
         read["--cuts"] = Path(cli.cuts)
-    if cli.zero_shot is not None and is_file(cli.zero_shot):
-        read["--zero-shot"] = Path(cli.zero_shot)
+    for option, typed in (("--zero-shot", cli.zero_shot), ("--classes", cli.classes)):
+        if typed is not None and is_file(typed):
+            read[option] = Path(typed)
     weights = {
         f"--teacher-checkpoint {role}": Path(path) for role, path in _checkpoints(cli.teacher_checkpoint).items()
     }
@@ -222,7 +234,13 @@ def _system(cli: argparse.Namespace) -> "ParsingSystem":
     if cli.zero_shot is None:
         from valor.video.trained import load_system
 
-        return load_system(cli.checkpoint, teacher_checkpoints=checkpoints, window=cli.window, device=cli.device)
+        return load_system(
+            cli.checkpoint,
+            teacher_checkpoints=checkpoints,
+            classes=_classes(cli.classes),
+            window=cli.window,
+            device=cli.device,
+        )
     from valor.video.zero_shot import load_zero_shot
 
     return load_zero_shot(
@@ -233,6 +251,15 @@ def _system(cli: argparse.Namespace) -> "ParsingSystem":
         temperature=ZERO_SHOT.read(cli).temperature,
         window=cli.window,
     )
+
+
+def _classes(typed: str | None) -> "tuple[EventClass, ...] | None":
+    """What a run by words is to look for."""
+    if typed is None:
+        return None
+    from valor.video.zero_shot import read_classes
+
+    return read_classes(typed)[0]
 
 
 def _checkpoints(given: list[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from valor.data.datasets.dataset import dataset_of
+from valor.data.vocabulary import read_vocabulary
 
 from .command import DONE, Commands, new_command
 from .options import Parser, any_place
@@ -30,6 +31,12 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--store", type=any_place, metavar="STORE", help="evidence store of the features (`store/` among the data)"
     )
+    command.add_argument(
+        "--classes",
+        metavar="NAME|FILE|NAMES",
+        help="what to look for, of a run with parser.head=words: llp, a JSON file, or names with commas between "
+        "(the classes of the run, and those its training left out)",
+    )
     command.add_argument("--split", metavar="NAME", help="split to predict (test, or what the data set scores)")
     command.add_argument(
         "--out", type=Path, required=True, metavar="PATH", help="predictions (.npz, .json, .audio.tsv or a folder)"
@@ -46,7 +53,8 @@ def run(cli: argparse.Namespace) -> int:
 
     dataset = dataset_of(cli.data)
     split = cli.split or dataset.split_for("test")
-    predictions = predict_run(cli.run, cli.data, split, store=cli.store, dataset=dataset)
+    classes = None if cli.classes is None else read_vocabulary(cli.classes)
+    predictions = predict_run(cli.run, cli.data, split, store=cli.store, dataset=dataset, classes=classes)
     write_any_predictions(cli.out, predictions, segment_seconds=dataset.seconds)
     say(f"{len(predictions.clip_ids)} clips; wrote {cli.out}")
     return DONE

@@ -19,6 +19,7 @@ TRAIN = Fields(
     store=Option("--store STORE", {"type": any_place}),
     seeds="--seeds N",
     test=Option("--no-test", {"help": "leave the test split alone"}),
+    unseen="--unseen NAMES",
     device="--device NAME",
     deterministic="--deterministic",
     compiled="--compile",
@@ -49,7 +50,7 @@ def add(commands: Commands) -> Parser:
     TRAIN.add(command, "seeds", "test")
     add_shared(command, "changes")
     add_shared(command, "names")
-    TRAIN.add(command, "device", "deterministic", "compiled", "trackers", "allow_random_teachers")
+    TRAIN.add(command, "unseen", "device", "deterministic", "compiled", "trackers", "allow_random_teachers")
     return command
 
 

@@ -228,6 +228,7 @@ def read_clip_set(
     *,
     labels: Path | str | None = None,
     store: Place | str | None = None,
+    any_classes: bool = False,
 ) -> ClipSet:
     """Read the features and pseudo labels of a split.
 
@@ -240,6 +241,7 @@ def read_clip_set(
             .npz file; None reads no pseudo labels.
         store: Evidence store of the kinds with a dot in their name, on a disk or in an object store; None for `store/`
             in the source, or the source. Of its shards those that hold clips of the split are read, one by one.
+        any_classes: Whether the split may have classes that the store has not.
 
     Returns:
         The clips in the order of the split.
@@ -255,7 +257,11 @@ def read_clip_set(
     kinds = {stream: kind for stream in STREAMS if (kind := getattr(features, stream)) is not None}
     where = evidence_in(Path(source), place_of(store) if store else None)
     evidence = _read_evidence(
-        where, sorted({kind for kind in kinds.values() if "." in kind}), split, unfolded=features.unfolded
+        where,
+        sorted({kind for kind in kinds.values() if "." in kind}),
+        split,
+        unfolded=features.unfolded,
+        any_classes=any_classes,
     )
     for stream, kind in kinds.items():
         found = evidence[kind] if "." in kind else _read_files(Path(source), kind, split, features)
@@ -416,7 +422,7 @@ def _read_files(source: Path, kind: str, split: Split, features: FeatureOptions)
 
 
 def _read_evidence(
-    store: Place, kinds: Sequence[str], split: Split, *, unfolded: bool = False
+    store: Place, kinds: Sequence[str], split: Split, *, unfolded: bool = False, any_classes: bool = False
 ) -> dict[str, ClipArrays]:
     """What a store has of the clips of a split, by kind."""
     if not kinds:
@@ -429,7 +435,8 @@ def _read_evidence(
             raise ValueError(f"{store}: keeps audio maps folded, and features.unfolded=true needs them whole")
         named = {kind: (_FOLDED if is_folded else _MAP) if kind in (_MAP, _FOLDED) else kind for kind in kinds}
     evidence = read_store(store, names=sorted(set(named.values())), clip_ids=split.clip_ids)
-    if strange := [name for name in split.class_names if name not in evidence.class_names]:
+    strange = [name for name in split.class_names if name not in evidence.class_names and not any_classes]
+    if strange:
         raise ValueError(
             f"{store}: {', '.join(strange[:5])}{', ...' if strange[5:] else ''} is no class of the store, which has "
             f"{', '.join(evidence.class_names[:5])}, ...; take its classes, or harvest with these"

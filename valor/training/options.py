@@ -31,7 +31,7 @@ _CHOICES = {
 }
 _WHOLE = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "step_epochs": 1, "seed": 0}
 _POSITIVE = ("learning_rate", "step_factor", "max_grad_norm")
-_NOT_NEGATIVE = ("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight")
+_NOT_NEGATIVE = ("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight", "stray_weight")
 _BELOW_ONE = ("beta1", "beta2")
 
 
@@ -87,6 +87,8 @@ class FitOptions:
     """How far the guided loss moves audio tags towards 1/2, in [0, 1]; HAN has 0."""
     visual_smoothing: float = 0.1
     """The same for visual tags; HAN has 0.1."""
+    stray_weight: float = 3.0
+    """With parser.head=words, weight of the loss that keeps segments where the teachers place them among captions."""
     select_by: str = "segment.type_av"
     """Validation figure the kept epoch is best in: level.figure of `valor.eval.scores`, figures.NAME of a metric of the
     data set, or mean, that of all ten."""
@@ -172,6 +174,9 @@ class TrainOptions:
     """What the data folder holds, or the name of it; None for what its `dataset.json` says, or LLP."""
     names: tuple[str, ...] | None = None
     """The classes of the tables; None for those of the data set."""
+    unseen: tuple[str, ...] = ()
+    """Classes that tags and labels of training leave out (none; with parser.head=words those that the data set calls
+    unseen): names with commas between them."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu or cuda."""
     allow_random_teachers: bool = False

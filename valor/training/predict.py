@@ -1,7 +1,8 @@
 """A trained parser on clips: probabilities for the scorer and for the prediction file."""
 
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ import torch
 from valor.data.clips import ClipSet
 from valor.data.features.feature_files import listed
 from valor.data.predictions import Predictions
+from valor.data.unseen import of_classes, widened
 from valor.eval.detection import Detections, on_segments
 from valor.eval.events import BoolArray
 from valor.eval.soft_nms import soft_nms
@@ -80,6 +82,28 @@ def predict_split(parser: HybridParser, clips: ClipSet, *, batch_size: int = BAT
         modality_probs=torch.cat(modality_probs)[places].numpy(),
         valid=valid,
     )
+
+
+def predict_classes(parser: HybridParser, clips: ClipSet, names: Sequence[str]) -> Predictions:
+    """Parse every clip of a set whose class axis has more than the parser knows.
+
+    Args:
+        parser: As of `predict_split`.
+        clips: The clips.
+        names: What the parser parses for; all other classes of the clips get a probability of 0.
+    """
+    if clips.class_names == tuple(names):
+        return predict_split(parser, clips)
+    found = predict_split(parser, of_classes(clips, names))
+    arrays: dict[str, Any] = {
+        name: widened(array, names, clips.class_names)
+        for name in ("segment_probs", "clip_probs", "modality_probs")
+        if (array := getattr(found, name)) is not None
+    }
+    if found.detections is not None:
+        places = np.array([clips.class_names.index(name) for name in names])
+        arrays["detections"] = replace(found.detections, class_index=places[found.detections.class_index])
+    return replace(found, class_names=clips.class_names, **arrays)
 
 
 def _events_of(parser: LocaliserParser, output: ParserOutput, rows: Sequence[int], clips: ClipSet) -> Detections:

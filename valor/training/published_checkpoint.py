@@ -110,12 +110,13 @@ def export_checkpoint(run: Path, out: Path) -> int:
     parser, _ = read_checkpoint(run)
     options = options_of(parser)
     han = options.update_order == "together"
-    parts = (options.stem, options.encoder, options.pooling, options.head_layers)
-    if not options.motion_width or parts != ("linear", "hybrid", "attentive", 1):
+    parts = (options.stem, options.encoder, options.pooling, options.head_layers, options.head)
+    if not options.motion_width or parts != ("linear", "hybrid", "attentive", 1, "rows"):
         raise ValueError(
             f"{run}: the published network has a motion stream, a linear stem, a hybrid encoder and attentive pooling "
-            f"of one layer, this parser has motion_width {options.motion_width}, a {options.stem} stem, the encoder "
-            f"{options.encoder} and {options.pooling} pooling of {options.head_layers}; only its own format holds it"
+            f"of one layer with a row for each class, this parser has motion_width {options.motion_width}, a "
+            f"{options.stem} stem, the encoder {options.encoder} and {options.pooling} pooling of {options.head_layers}"
+            f" with {options.head}; only its own format holds it"
         )
     if han and (options.num_layers, options.norm_order) != (1, "post"):
         raise ValueError(

@@ -7,7 +7,7 @@ parser does not know: fed with others it answers too, and answers noise.
 import logging
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,27 +17,34 @@ import torch
 from valor.data.anchors import ZERO_SHOT_SECONDS, ZeroShot, zero_shot_of
 from valor.data.clips import ClipSet, read_clip_set, with_background
 from valor.data.datasets.dataset import DataSet, chosen_dataset
-from valor.data.features.feature_options import FeatureOptions
+from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
 from valor.data.tables import Split
+from valor.data.unseen import named_unseen, of_classes
+from valor.data.vocabulary import EventClass, class_names
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
+from valor.parsers.word_head import WordHead
 
 from .checkpoint import CheckpointCard, git_revision, read_checkpoint
 from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import DEVICES
-from .predict import predict_split
+from .predict import predict_classes
 from .recipes import Recipe, features_from_json, recipe_to_json
 from .run_folder import LAST, RECIPE, refuse_several_seeds
 from .train import FitResult, fit
+from .words import READERS, Words, classes_named, read_words, take_classes
 
 _LOG = logging.getLogger(__name__)
+
+UNSEEN = "unseen"
+"""Key of a run's recipe for the classes its training left out."""
 
 _CHANGES_BITS = ("torch", "threads", "device")
 """Facts without which a resumed run may differ in the last digits."""
@@ -60,6 +67,13 @@ class RunSets:
     """The folder of the pseudo labels that were read."""
     zero_shot: ZeroShot = field(default_factory=ZeroShot)
     """The class the teachers hold most likely in test clips, where there is evidence of them."""
+    words: Words | None = None
+    """Captions of all classes, for a parser that goes by words."""
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """Classes that the training leaves out, of which val and test have truth all the same."""
+        return tuple(name for name in self.val.class_names if name not in self.train.class_names)
 
 
 def train_run(  # noqa: PLR0913, what a run is
@@ -100,7 +114,7 @@ def train_run(  # noqa: PLR0913, what a run is
     return train_on(recipe, sets, out, device=device, progress=progress, own=own)
 
 
-def read_run_sets(
+def read_run_sets(  # noqa: PLR0913, what a run reads
     recipe: Recipe,
     data: Path,
     *,
@@ -110,6 +124,7 @@ def read_run_sets(
     names: tuple[str, ...] | None = None,
     allow_random_teachers: bool = False,
     test: bool = False,
+    unseen: tuple[str, ...] = (),
 ) -> RunSets:
     """Read what a recipe trains on; arguments as in `train_run`.
 
@@ -122,6 +137,8 @@ def read_run_sets(
         names: The classes of the tables; None for those of the data set, or what lies beside the tables.
         allow_random_teachers: Accept labels and features of teachers with random weights.
         test: Also read the test split, if all of it is there; what is missing is logged and is no error.
+        unseen: Classes that the tags and labels of training leave out; none for those of the data set where the recipe
+            goes by words.
     """
     labels = labels_of(recipe, data, labels)
     if not allow_random_teachers:
@@ -140,7 +157,9 @@ def read_run_sets(
             "fit.guided_weight=1 holds each modality to its own tags",
             recipe.name,
         )
-    if splits["train"].unseen:
+    by_words = recipe.parser.head == "words"
+    left_out = named_unseen(unseen, train.class_names) if unseen else splits["train"].unseen if by_words else ()
+    if splits["train"].unseen and not left_out:
         _LOG.warning(
             "%d classes are unseen in training: a parser of these recipes learns that they do not occur, and what is "
             "known of them is what the teachers say (%s)",
@@ -149,11 +168,22 @@ def read_run_sets(
         )
     train = with_background(train, data, recipe.features)
     _check_widths(recipe, train)
+    words = read_words(data, splits["train"], train, store) if by_words else None
+    if left_out:
+        train = of_classes(train, [name for name in train.class_names if name not in left_out], emptied=False)
     tested = _test_set(recipe, data, known, names, store) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
     zero_shot = zero_shot_of(data, tested[0]) if tested and tested[0].metrics else ZeroShot()
     provenance = of_run(recipe.features, data, used, labels, store)
-    return RunSets(train=train, val=val, test=tested, provenance=provenance, labels=labels, zero_shot=zero_shot)
+    return RunSets(
+        train=train,
+        val=val,
+        test=tested,
+        provenance=provenance,
+        labels=labels,
+        zero_shot=zero_shot,
+        words=words,
+    )
 
 
 def labels_of(recipe: Recipe, data: Path, labels: Path | None = None) -> Path | None:
@@ -179,19 +209,24 @@ def train_on(
     `compiled` has torch compile the parser into CUDA graphs, for which it must be on a GPU.
     """
     where = pick_device(device)
-    recipe = marked_recipe(recipe, sets)
+    recipe = _fitted(marked_recipe(recipe, sets), sets)
     facts = runtime_facts(where)
     if (out / LAST).is_file():
         note_other_runtime(_begun_with(out), facts)
     methods = Methods(recipe.methods, own.methods)
     methods.check(recipe)  # those of the recipe have, those that are given have not
-    parser = _build(recipe, methods, sets.train.class_names, own).to(where)
+    parser = _build(recipe, methods, sets.train.class_names, own)
+    if sets.words is not None:
+        sets.words.begin(parser, sets.train.class_names)
+    parser = parser.to(where)
     if compiled:
         _compile(parser, where)
+    val = of_classes(sets.val, sets.train.class_names, emptied=False) if sets.unseen else sets.val
+    test = sets.test[1] if sets.test and recipe.fit.also_on_test else None
     result = fit(
         parser,
         sets.train.to(where),
-        sets.val.to(where),
+        val.to(where),
         recipe.fit,
         out,
         methods=methods,
@@ -203,11 +238,13 @@ def train_on(
                 "sources": sets.provenance.sources,
                 **facts_of(recipe, methods, sets.labels).to_json(),
                 **described_own(),
+                **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
+                **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
             },
         },
         progress=progress,
         on_epoch=on_epoch,
-        test=sets.test[1].to(where) if sets.test and recipe.fit.also_on_test else None,
+        test=None if test is None else of_classes(test, sets.train.class_names).to(where),
     )
     if result.resumed_from == recipe.fit.epochs:
         _LOG.info("%s: trained before, nothing to do", out)
@@ -224,6 +261,7 @@ def predict_run(
     device: str = "auto",
     store: Place | None = None,
     dataset: DataSet | str | None = None,
+    classes: Sequence[EventClass] | None = None,
     own: OwnParts = NOTHING_OWN,
 ) -> Predictions:
     """Parse a split with the selected weights of a run, on the features its recipe names.
@@ -235,22 +273,32 @@ def predict_run(
         device: As in `train_run`.
         store: As in `read_run_sets`; a run does not know that either.
         dataset: As in `train_run`; a run does not know the one it was trained with.
+        classes: What to look for, all that the tables name among it, of a run that goes by words; None for the classes
+            of the run, and for those its training left out.
         own: What the run was trained with that was given as objects.
     """
     refuse_several_seeds(run)
     parser, card = read_checkpoint(run, own=own)
     known = chosen_dataset(dataset, data)
-    wanted = known.read_split(data, split, card.class_names) if isinstance(split, str) else split
-    if wanted.class_names != card.class_names:
+    left_out = tuple(card.recipe.get("run", {}).get(UNSEEN, ()))
+    names = known.names_in(data) if left_out else card.class_names
+    names = names if classes is None else class_names(tuple(classes))
+    wanted = known.read_split(data, split, names) if isinstance(split, str) else split
+    by_words, held = isinstance(parser.classifier, WordHead), card.class_names
+    if wanted.class_names != held and by_words:
+        vocabulary = classes or classes_named(wanted.class_names, known.classes, evidence_in(data, store))
+        take_classes(run, parser, card, vocabulary)
+        held = wanted.class_names
+    elif wanted.class_names != held and {*wanted.class_names} != {*held, *left_out}:
         raise ValueError(
             f"{run}: the parser was trained for other classes than the split {wanted.name!r} has: "
-            f"{', '.join(card.class_names[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "
-            "vocabulary, or train a parser for this one"
+            f"{', '.join(held[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "
+            "vocabulary, train a parser for this one, or one with parser.head=words, which takes any"
         )
     features = features_from_json(card.recipe)
-    clips = read_clip_set(data, wanted, features, store=store)
+    clips = read_clip_set(data, wanted, features, store=store, any_classes=by_words)
     refuse_other_features(run, options_of(parser), card, clips, data, store)
-    predictions = predict_split(parser.to(pick_device(device)), clips)
+    predictions = predict_classes(parser.to(pick_device(device)), clips, held)
     return replace(predictions, provenance=told_by(card.recipe) | of_features(features, data, [wanted], store))
 
 
@@ -348,6 +396,15 @@ def refuse_other_features(
                 f"{run}: its {stream} features were made by {_named(then)}, those in {data} by {_named(there)};"
                 " harvest these clips with the teacher it was trained on, or train a parser on these"
             )
+
+
+def _fitted(recipe: Recipe, sets: RunSets) -> Recipe:
+    """The recipe with as many classes as are left, and captions as wide as they are."""
+    parser = replace(recipe.parser, num_classes=len(sets.train.class_names)) if sets.unseen else recipe.parser
+    if sets.words is not None:
+        audio, visual = (captions.shape[1] for captions in sets.words.captions)
+        parser = replace(parser, audio_words=audio, visual_words=visual)
+    return replace(recipe, parser=parser)
 
 
 def _build(recipe: Recipe, methods: Methods, class_names: tuple[str, ...], own: OwnParts) -> HybridParser:

@@ -27,6 +27,7 @@ from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import loads
+from valor.parsers.word_head import WordHead
 
 from .checkpoint import read_checkpoint
 from .decisions import score_otherwise, tuned_for
@@ -34,7 +35,7 @@ from .facts import facts_of
 from .log import figure_title, read_training_log, tracking, write_training_picture
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import OWN_FIGURE, TrainOptions
-from .predict import predict_split
+from .predict import predict_classes, predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PICTURE, PREDICTIONS, SCORES
@@ -127,6 +128,7 @@ def train_seeds(
         names=options.names,
         allow_random_teachers=options.allow_random_teachers,
         test=options.test,
+        unseen=options.unseen,
     )
     recipe = marked_recipe(recipe, sets)
     results = []
@@ -220,8 +222,13 @@ def _score_test(
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
     parser, _ = read_checkpoint(folder / BEST, own=own)
+    held = sets.train.class_names
+    if sets.words is not None:
+        assert isinstance(parser.classifier, WordHead)
+        parser.classifier.take(*sets.words.of(clips.class_names))
+        held = clips.class_names
     parser = parser.to(pick_device(device))
-    predictions = replace(predict_split(parser, clips), provenance=sets.provenance)
+    predictions = replace(predict_classes(parser, clips, held), provenance=sets.provenance)
     methods = Methods(recipe.methods, own.methods)
     rule = methods.decision(VALOR_RULE)
     _, report = score_predictions(
@@ -233,6 +240,8 @@ def _score_test(
         write_predictions(folder / PREDICTIONS, predictions)
     if write or damaged_scores(folder):
         write_scores_json(folder / SCORES, report)
+    if sets.unseen:
+        return report, {}  # no cut of a class that was left out is to be chosen
 
     def tune() -> PostProcessing:
         val = sets.val

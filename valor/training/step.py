@@ -8,6 +8,7 @@ from torch import Tensor
 from valor.data.clips import Batch
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import loss_terms, total_loss
+from valor.parsers.word_head import WordHead
 
 from .methods.method import Charge
 from .methods.methods import NO_METHODS, Methods
@@ -69,6 +70,8 @@ def train_step(
     pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
     given = Charge(parser, batch, output, options, batch.weak_labels, pseudo_labels, modality_tags=batch.modality_tags)
     charge = methods.charge(given)
+    if isinstance(parser.classifier, WordHead) and options.stray_weight:
+        charge = charge.plus("strayed", options.stray_weight, _strayed)
     terms, total = charged(charge)
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
@@ -81,6 +84,13 @@ def train_step(
         )
     optimiser.step()
     return Step({name: term.detach() for name, term in terms.items()}, total.detach(), grad_norm)
+
+
+def _strayed(charge: Charge) -> Tensor:
+    """How far the segments of a batch lie from where the teachers place them."""
+    head, batch = charge.parser.classifier, charge.batch
+    assert isinstance(head, WordHead)  # asked by whoever adds the term
+    return head.strayed(batch.audio, batch.visual, charge.output.features, batch.valid)
 
 
 def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:

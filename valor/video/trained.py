@@ -10,7 +10,7 @@ place of the features (65 with features of another clip, 78 with the picture); o
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -21,21 +21,25 @@ from torch import Tensor
 from valor.data.clips import ClipSet
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.parse_file import FloatArray
+from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.eval.decide import PostProcessing
+from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.windows import Window
 from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
-from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
+from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher, as_json
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map
 from valor.parsers.hybrid import HybridParser, Stem
+from valor.parsers.word_head import WordHead
 from valor.teachers import BUILT_AS, COMPARED
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import features_from_json
 from valor.training.run import pick_device
 from valor.training.run_folder import BEST
+from valor.training.words import take_classes
 
 AUDIO, VISUAL = 0, 1
 
@@ -108,7 +112,11 @@ def _parse_one(parser: HybridParser, features: WindowFeatures, modality: int) ->
     with torch.inference_mode():
         stream = _stem(parser, features, modality, device)  # [B, T, D]
         encoded = parser.encode_alone(stream, modality, valid)[:, :, None]  # [B, T, 1, D]
-        probs = parser.classifier(encoded).sigmoid()  # [B, T, 1, C]
+        if isinstance(parser.classifier, WordHead):
+            given = cast(Tensor, features.audio if modality == AUDIO else features.visual).to(device)
+            probs = parser.classifier.of(modality, given[:, :, None], encoded).sigmoid()
+        else:
+            probs = parser.classifier(encoded).sigmoid()  # [B, T, 1, C]
         pooled = parser.pooling(encoded, probs, valid).modality.clamp_max(1)  # [B, 1, C]
     shape = (len(probs), probs.shape[1], 2, probs.shape[-1])
     segment = np.full(shape, np.nan, np.float32)
@@ -181,12 +189,11 @@ class TrainedSystem:
     grid: Grid
     sha256: str
     """Digest of the checkpoint."""
+    class_names: tuple[str, ...]
+    """What it looks for: the classes of the run or, where it goes by words, others."""
+    captions: Mapping[str, Any] = field(default_factory=dict)
+    """Of classes that are not those of the run, by modality."""
     default_rule: PostProcessing = PostProcessing()
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the class axis."""
-        return self.card.class_names
 
     def describe(self) -> dict[str, Any]:
         """See `ParsingSystem.describe`."""
@@ -196,6 +203,7 @@ class TrainedSystem:
             "recipe": self.card.recipe.get("name"),
             "teachers": {teacher.role: brief_identity(teacher) for teacher in self.teachers},
             "zero_shot": False,
+            **({"classes": list(self.class_names), "prompts": dict(self.captions)} if self.captions else {}),
         }
 
     def judge(self, windows: Sequence[Window], evidence: Evidences) -> WindowProbs:
@@ -247,6 +255,7 @@ def load_system(
     run: Path | str,
     *,
     teacher_checkpoints: Mapping[str, str] | None = None,
+    classes: Sequence[EventClass] | None = None,
     window: int = Grid.num_segments,
     device: str = "auto",
 ) -> TrainedSystem:
@@ -255,16 +264,23 @@ def load_system(
     Args:
         run: A run folder, or its checkpoint.
         teacher_checkpoints: By role, a local weight file of its teacher; others are found as `build_teacher` does.
+        classes: What to look for, of a run that goes by words; None for the classes of the run.
         window: Segments of a window; the length of the clips it was trained on.
         device: As in `valor.training.run.pick_device`.
 
     Raises:
         FileNotFoundError: There is no such run.
-        ValueError: Its features cannot be computed from media, or a teacher is not the one it was trained with.
+        ValueError: It does not take other classes, its features cannot be computed from media, or a teacher is not the
+            one it was trained with.
         TeacherUnavailableError: The weights of a teacher are neither here nor to be fetched.
     """
     run = Path(run)
     parser, card = read_checkpoint(run)
+    wanted = card.class_names if classes is None else class_names(tuple(classes))
+    captions: dict[str, Any] = {}
+    if classes is not None and (wanted != card.class_names or isinstance(parser.classifier, WordHead)):
+        take_classes(run, parser, card, classes, checkpoints=teacher_checkpoints)
+        captions = {role: as_json(prompts(tuple(classes), role)) for role in MODALITIES}
     features = features_from_json(card.recipe)
     file = run / BEST if run.is_dir() else run
     teachers = tuple(
@@ -281,6 +297,8 @@ def load_system(
         teachers=teachers,
         grid=Grid(num_segments=window, sample_rate=rates.pop() if rates else Grid.sample_rate),
         sha256=file_sha256(file),
+        class_names=wanted,
+        captions=captions,
     )
 
 

@@ -53,6 +53,22 @@ def test_one_stream_is_parsed_without_the_other(motion, modality):
     assert np.array_equal(found.clip, found.modality[:, modality])
 
 
+@pytest.mark.parametrize("modality", [0, 1])
+def test_one_stream_is_compared_with_the_captions_of_its_own_teacher(modality):
+    parser, (audio, visual, _, valid) = parser_of(head="words", audio_words=4, visual_words=7), features_of()
+    torch.manual_seed(0)
+    words = [torch.nn.functional.normalize(torch.randn(5, width), dim=1) for width in (4, 7)]
+    parser.classifier.take(*words)
+    parser.classifier.begin((torch.randn(9, 4), torch.randn(7, 7)), (10.0, 8.0), (-4.0, -3.0))
+    given = (audio, None, None) if modality == 0 else (None, visual, None)
+    found = parse_windows(parser, WindowFeatures(*given, valid), tuple("vwxyz"))
+    place = parser.classifier.placed(modality, (audio, visual)[modality])  # its projection begins at zero
+    cosines = torch.nn.functional.normalize(place, dim=-1) @ words[modality].T
+    expected = ((10.0, 8.0)[modality] * cosines + (-4.0, -3.0)[modality]).sigmoid()
+    torch.testing.assert_close(torch.from_numpy(found.segment[:, :, modality]), expected)
+    assert np.isnan(found.segment[:, :, 1 - modality]).all() and found.clip.shape == (2, 5)
+
+
 @pytest.mark.parametrize("encoder", ["uavm", "mbt", "joint", "tcaf", "mtcn", "sft"])
 @pytest.mark.parametrize("modality", [0, 1])
 def test_one_stream_is_parsed_as_its_encoder_would_have_it(encoder, modality):

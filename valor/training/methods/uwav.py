@@ -69,6 +69,12 @@ class Uwav(Method[UwavOptions]):
                     f"{getattr(self.options, name)}; set it to 0"
                 )
 
+        if self.options.mixup_alpha and plan.parser.head != "rows":
+            raise ValueError(
+                "methods.uwav.mixup_alpha mixes segments before a classifier of rows, got parser.head="
+                f"{plan.parser.head}; set it to 0"
+            )
+
     def use_labels(self, train: ClipSet) -> None:
         """Count the classes of a segment."""
         if self.options.class_balance and train.pseudo_labels is not None:
