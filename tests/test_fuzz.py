@@ -38,7 +38,7 @@ FEW = {
     "store": 12,
     "view": 12,
 }
-FEW |= {"plot": 4, "search": 10, "archives": 24, "arrays": 60}
+FEW |= {"plot": 4, "search": 10, "rescore": 10, "archives": 24, "arrays": 60}
 """Tries of each kind in the suite; kinds that train or decode are tried by the benchmark alone."""
 
 

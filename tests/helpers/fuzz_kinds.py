@@ -22,6 +22,7 @@ from tests.helpers.fuzz_worlds import (
     write_world,
 )
 from tests.helpers.toy_ave import write_ave_world
+from tests.helpers.toy_language import write_rescored_world
 from tests.helpers.toy_lfav import write_lfav_world
 from tests.helpers.toy_ovave import write_ovave_world
 from tests.helpers.toy_search import write_searched_world
@@ -35,6 +36,7 @@ from valor.data.features.archives import unpack
 from valor.data.features.packed import read_packed
 from valor.data.label_file import read_label_facts, read_pseudo_labels
 from valor.data.prediction_files import read_any_predictions
+from valor.data.predictions import read_predictions
 from valor.data.thresholds import read_calibration
 from valor.eval.scores import TenScores
 from valor.label_harvest.arrays import npz_names, read_npy, read_npz
@@ -309,6 +311,12 @@ SEARCH = Kind("search", write_searched_world, (
 ))  # fmt: skip
 
 
+RESCORE = Kind("rescore", write_rescored_world, (
+    Case("rescore {in}/p.npz --model {in}/language --out {out}/r.npz", ("language/*", "p.npz"),
+        lambda out: read_predictions(out / "r.npz")),
+))  # fmt: skip
+
+
 STORE = Kind("store", write_store, (
     Case("store verify {in}/store", ("store/*/*",)),
     Case("store show {in}/store", ("store/*/*",)),
@@ -457,6 +465,7 @@ KINDS: dict[str, Kind] = {
         LABELS,
         STORE,
         SEARCH,
+        RESCORE,
         VIEW,
         TRAIN,
         PREDICT,

@@ -30,6 +30,7 @@ One's own media:
 
 Around the scores:
 
+  rescore    predictions, ranked anew by what follows what in labels, truth or parses
   table      runs side by side, and beside published rows
   plot       timelines, classes, threshold curves, labels, confusion and trainings as figures
   calibrate  decision or label thresholds from a split that has dense annotations
@@ -55,7 +56,7 @@ New here? Start with `valor demo`, then `valor COMMAND --help`.
 
 TAKE_OWN_PARTS = (
     *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate"),
-    *("lint", "table", "view", "search", "import", "export", "doctor"),
+    *("lint", "table", "view", "search", "rescore", "import", "export", "doctor"),
 )
 """Commands that run a file of the user's own first; so does every kind of `plot`, which has options of its own."""
 

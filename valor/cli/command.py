@@ -27,6 +27,7 @@ COMMANDS = {
     "labels": "evidence to pseudo labels",
     "train": "features and labels to a run",
     "predict": "a run on a split",
+    "rescore": "predictions ranked anew by what follows what",
     "evaluate": "the ten F-scores of predictions, and more",
     "table": "runs side by side, and beside published rows",
     "plot": "timelines, classes, threshold curves, labels, confusion and trainings as figures",
