@@ -205,6 +205,8 @@ def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None,
 
 def settle(figure: "Figure") -> None:
     """Lay a finished figure out, once: a second layout would start from the first and could differ by a pixel."""
+    engine = figure.get_layout_engine()
     with _settings():
-        figure.draw_without_rendering()
+        if engine is not None:
+            engine.execute(figure)
     figure.set_layout_engine("none")

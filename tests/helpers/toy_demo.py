@@ -1,11 +1,25 @@
 """The demo made cheap: fewer pictures a second than its world has, and everything in this process, which has torch."""
 
-from concurrent.futures import ThreadPoolExecutor
+import pickle
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 import valor.demo.run
 from valor.demo.world import render
+
+
+class Here(ThreadPoolExecutor):
+    """One thread of this process in place of processes; what it is given gets there as it would get to them."""
+
+    def __init__(self, *_: object) -> None:
+        super().__init__(1)
+
+    def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future:  # noqa: ANN401
+        function, given, named = pickle.loads(pickle.dumps((function, given, named)))
+        return super().submit(function, *given, **named)
 
 
 def cheapen(patch: pytest.MonkeyPatch) -> None:
@@ -14,4 +28,4 @@ def cheapen(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(render, "FRAME_RATE", 1)
     patch.setattr(render, "SOUND_CODEC", "flac")
     for module in (render, valor.demo.run):
-        patch.setattr(module, "ProcessPoolExecutor", lambda *_: ThreadPoolExecutor(1))
+        patch.setattr(module, "ProcessPoolExecutor", Here)

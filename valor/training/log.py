@@ -117,6 +117,14 @@ def write_training_picture(run: Path, *, name: str | None = None, suffix: str = 
     return path
 
 
+def write_seeds_picture(out: Path, runs: Sequence[Path], *, name: str, select_by: str) -> None:
+    """Write OUT/training.png of these seeds, and of none that an earlier call left in the folder."""
+    logs = [read_training_log(run) for run in runs]
+    figure = training_figure([(name, logs)], select_by=select_by, title=f"Training of {name}: {len(logs)} seeds")
+    with replaced(out / PICTURE) as temporary:
+        temporary.write_bytes(to_png(figure))
+
+
 def figure_title(select_by: str) -> str:
     """A validation figure as tables say it: segment.type_av is "segment Type@AV"."""
     if select_by == MEAN:

@@ -22,23 +22,20 @@ from typing import TYPE_CHECKING, Any
 from valor.data.predictions import score_predictions, write_predictions
 from valor.data.score_file import write_scores_json
 from valor.eval.decide import PostProcessing
-from valor.eval.figures.style import to_png
-from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS, TenScores
-from valor.label_harvest.disk import replaced
 from valor.label_harvest.strict_json import loads
 from valor.parsers.word_head import WordHead
 
 from .checkpoint import read_checkpoint
 from .decisions import score_otherwise, tuned_for
 from .facts import facts_of
-from .log import figure_title, read_training_log, tracking, write_training_picture
+from .log import figure_title, read_training_log, tracking, write_seeds_picture, write_training_picture
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import OWN_FIGURE, TrainOptions
 from .predict import predict_classes, predict_split
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
-from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PICTURE, PREDICTIONS, SCORES
+from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PREDICTIONS, SCORES
 from .scored import damaged_predictions, damaged_scores, refuse_damaged
 from .train import ALSO_TEST, VALOR_RULE, FitResult, figure_of
 
@@ -142,7 +139,8 @@ def train_seeds(
         for result in results:
             write_training_picture(result.folder, name=recipe.name)
         if len(results) > 1:
-            _draw_seeds(out, results, recipe)
+            folders = [result.folder for result in results]
+            write_seeds_picture(out, folders, name=recipe.name, select_by=recipe.fit.select_by)
 
 
 def summary(results: Sequence[SeedResult]) -> dict[str, Any]:
@@ -161,15 +159,6 @@ def summary(results: Sequence[SeedResult]) -> dict[str, Any]:
         "sd": _levels(scored, stdev),
         "validation": _levels([r.val for r in results], fmean) | {"sd": _levels([r.val for r in results], stdev)},
     }
-
-
-def _draw_seeds(out: Path, results: Sequence[SeedResult], recipe: Recipe) -> None:
-    """Draw the seeds of this call, and none that an earlier one left in the folder."""
-    logs = [read_training_log(result.folder) for result in results]
-    title = f"Training of {recipe.name}: {len(logs)} seeds"
-    figure = training_figure([(recipe.name, logs)], select_by=recipe.fit.select_by, title=title)
-    with replaced(out / PICTURE) as temporary:
-        temporary.write_bytes(to_png(figure))
 
 
 def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptions, own: OwnParts) -> SeedResult:

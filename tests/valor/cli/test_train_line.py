@@ -152,6 +152,7 @@ def test_a_run_folder_is_evaluated_as_its_predictions_are(published, trained):  
     assert score_predictions(predictions, split)[1]["event"] == kept["event"]
 
 
+@pytest.mark.usefixtures("painted")
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 def test_trainings_are_plotted_from_their_folders(trained, tmp_path, suffix):
     out = tmp_path / f"figure{suffix}"

@@ -204,6 +204,7 @@ def test_seeds_come_in_the_order_of_their_numbers(tmp_path):
     assert seed_folders(tmp_path / "seed-9") == [tmp_path / "seed-9"]
 
 
+@pytest.mark.usefixtures("painted")
 def test_a_picture_is_written_into_the_folder_of_a_run_and_of_seeds(tmp_path):
     for seed in (1, 2):
         write_log(tmp_path / f"seed-{seed}", [record(1, selected=True), record(2)])

@@ -15,10 +15,10 @@ from valor.data.predictions import read_predictions, score_predictions
 from valor.data.score_file import read_scores_json, write_scores_json
 from valor.data.tables import read_split
 from valor.eval.decide import PostProcessing
-from valor.eval.figures.training import training_figure
 from valor.eval.scores import FIGURES, LEVELS
 from valor.scoring.compare import compare, read_run
 from valor.training.checkpoint import read_checkpoint
+from valor.training.log import training_figure
 from valor.training.recipes import override
 from valor.training.seeds import TrainOptions, summary, train_seeds
 
@@ -85,6 +85,7 @@ def test_a_lost_or_damaged_decision_is_made_again(two, data, tmp_path):
     assert scores_of(out / "seed-5/tuned.json") == scores_of(two[0] / "seed-5/tuned.json")
 
 
+@pytest.mark.usefixtures("painted")
 def test_seeds_of_an_earlier_call_are_not_drawn(two, data, tmp_path, monkeypatch):
     out, drawn = tmp_path / "toy", []
     shutil.copytree(two[0], out)
@@ -95,8 +96,7 @@ def test_seeds_of_an_earlier_call_are_not_drawn(two, data, tmp_path, monkeypatch
         drawn.append((how["title"], [len(logs) for _, logs in systems]))
         return whole(systems, **how)
 
-    for module in ("valor.training.seeds", "valor.training.log"):
-        monkeypatch.setattr(f"{module}.training_figure", watched)
+    monkeypatch.setattr("valor.training.log.training_figure", watched)
     (out / "training.png").unlink()
     list(train_seeds(RECIPE, data, out, TrainOptions(seeds=2, progress=False)))
     assert [counts for _, counts in drawn] == [[1], [1], [2]] and drawn[-1][0] == "Training of demo: 2 seeds"
