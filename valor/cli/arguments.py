@@ -41,6 +41,7 @@ The paper's tables:
 
   reproduce  a published row from its files to the ten figures
   ablate     what each part of the method is worth, over seeds and with intervals
+  bench      published methods on a simulated LLP, beside what their papers say
 
 Published files in and out:
 
@@ -55,7 +56,7 @@ New here? Start with `valor demo`, then `valor COMMAND --help`.
 """
 
 TAKE_OWN_PARTS = (
-    *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate"),
+    *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate", "bench"),
     *("lint", "table", "view", "search", "rescore", "import", "export", "doctor"),
 )
 """Commands that run a file of the user's own first; so does every kind of `plot`, which has options of its own."""

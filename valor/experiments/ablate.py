@@ -11,23 +11,17 @@ A run that is done is found done, an interrupted one goes on. Each training has 
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from multiprocessing import get_context
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 
 from valor.data.datasets.dataset import LLP
 from valor.data.features.feature_files import read_label_files
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
-from valor.data.own_files import LOADED
-from valor.data.predictions import read_predictions, score_predictions
 from valor.data.provenance import of_folder, of_labels, told_by
-from valor.data.score_file import read_scores_json
 from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds
 from valor.demo.options import DemoOptions
@@ -35,23 +29,17 @@ from valor.demo.run import harvest_world
 from valor.demo.world.render import build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.intervals import Interval, Intervals, compare, seed_interval
-from valor.eval.scores import FIGURES, LEVELS, Scores, TenScores
-from valor.label_harvest.children import end_with_parent
+from valor.eval.scores import FIGURES, LEVELS
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
-from valor.training.methods.methods import Methods
-from valor.training.options import TrainingError, TrainOptions
-from valor.training.own import use_files
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
-from valor.training.run_folder import PREDICTIONS, TUNED_SCORES
-from valor.training.seeds import train_seeds
-from valor.training.train import VALOR_RULE
 
+from .jobs import Job, OverSeeds, scores_on_test, trained
 from .missing import missing_parts, missing_table
 from .options import AblateOptions
 from .rows import BASES, GROUPS, NO_LABELS, SOURCES, AblationRow, LabelEvidence, combined, rows_of, write_label_source
@@ -216,35 +204,10 @@ def _published_evidence(data: Path, train: Split) -> LabelEvidence:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RowResult:
+class RowResult(OverSeeds):
     """A row, trained and scored with every seed."""
 
     row: AblationRow
-    val: tuple[float, ...]
-    """Validation segment Type@AV of the kept epoch of each seed."""
-    scores: tuple[Scores, ...]
-    """Of the test split, one for each seed."""
-    tuned: tuple[TenScores, ...] = ()
-    """The same predictions by gates and cuts of every class that are best on val."""
-
-    @property
-    def val_mean(self) -> float:
-        """What combinations are chosen by."""
-        return fmean(self.val)
-
-    @property
-    def mean_scores(self) -> Scores:
-        """Per-clip values averaged over seeds, and the figures they give."""
-        return Scores.of_clips(np.mean([scores.per_clip for scores in self.scores], axis=0))
-
-    def tuning(self, level: str, figure: str) -> list[float]:
-        """What tuned gates and cuts alone add to a test figure, for each seed."""
-        fixed = self.figures(level, figure) if self.tuned else []
-        return [float(getattr(getattr(of, level), figure)) - was for of, was in zip(self.tuned, fixed, strict=True)]
-
-    def figures(self, level: str, figure: str) -> list[float]:
-        """One test figure of each seed."""
-        return [float(getattr(getattr(scores, level), figure)) for scores in self.scores]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -292,7 +255,7 @@ class Ablation:
         return max(self.searched, key=lambda found: found.val_mean)
 
 
-def difference(found: RowResult, base: RowResult) -> Difference:
+def difference(found: OverSeeds, base: OverSeeds) -> Difference:
     """Compare two rows that were trained with the same seeds and scored on the same clips."""
     over_seeds = None
     if len(found.scores) > 1:
@@ -388,7 +351,7 @@ class _Trainer:
         jobs = [self._job(row, seed) for row in todo for seed in seeds]
         found: dict[tuple[str, int], float] = {}
         with progress_bar(total=len(jobs), desc="ablate", unit="run", enabled=self.options.progress) as bar:
-            for job, outcome in _trained(jobs, self.options.jobs):
+            for job, outcome in trained(jobs, self.options.jobs):
                 if isinstance(outcome, str):
                     self.failed.setdefault(job.row, f"seed {job.recipe.fit.seed}: {outcome}")
                 else:
@@ -397,68 +360,19 @@ class _Trainer:
         for row in todo:
             if row.name not in self.failed:
                 val = tuple(found[row.name, seed] for seed in seeds)
-                scores = tuple(self._score(row, seed) for seed in seeds)
-                files = [self._folder(row, seed) / TUNED_SCORES for seed in seeds]
-                has_all = all(file.is_file() for file in files)
-                tuned = tuple(TenScores.from_dict(read_scores_json(file)) for file in files if has_all)
+                folders = [self._folder(row, seed) for seed in seeds]
+                scores, tuned = scores_on_test(folders, self.world.recipe(row).methods, self.world.test)
                 self.results[row.name] = RowResult(row=row, val=val, scores=scores, tuned=tuned)
 
-    def _job(self, row: AblationRow, seed: int) -> "_Job":
+    def _job(self, row: AblationRow, seed: int) -> Job:
         if row.labels != NO_LABELS and row.labels not in self.labels:
             folder = self.out / "labels" / slug(row.labels)
             self.labels[row.labels] = write_label_source(folder, row.labels, self.world.evidence)
         recipe = with_seed(self.world.recipe(row), seed)
-        return _Job(row.name, recipe, self.world.data, self.labels.get(row.labels), self._folder(row, seed))
+        return Job(row.name, recipe, self.world.data, self.labels.get(row.labels), self._folder(row, seed))
 
     def _folder(self, row: AblationRow, seed: int) -> Path:
         return self.out / "runs" / slug(row.name) / f"seed-{seed}"
-
-    def _score(self, row: AblationRow, seed: int) -> Scores:
-        """Score the kept predictions again, for their values clip by clip."""
-        predictions = read_predictions(self._folder(row, seed) / PREDICTIONS)
-        rule = Methods(self.world.recipe(row).methods).decision(VALOR_RULE)
-        return score_predictions(predictions, self.world.test, rule)[0]
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One training, small enough to be sent to another process."""
-
-    row: str
-    recipe: Recipe
-    data: Path
-    labels: Path | None
-    folder: Path
-
-
-def _trained(jobs: Sequence[_Job], workers: int) -> Iterator[tuple[_Job, float | str]]:
-    """Train jobs, some at a time; yields the validation score of each, or what went wrong."""
-    if workers == 1 or len(jobs) < 2:
-        for job in jobs:
-            yield job, _train(job)
-        return
-    own = [file.path for file in LOADED]
-    spawned = get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), spawned, end_with_parent, (use_files, own)) as pool:
-        waiting: dict[Future[float | str], _Job] = {pool.submit(_train, job): job for job in jobs}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _train(job: _Job) -> float | str:
-    """Train and score one job with one thread; returns its validation score or the message of its failure."""
-    import torch
-
-    torch.set_num_threads(1)
-    options = TrainOptions(labels=job.labels, device="cpu", picture=False, progress=False)
-    try:
-        (result,) = train_seeds(job.recipe, job.data, job.folder, options)
-    except (TrainingError, ValueError) as error:
-        return str(error)
-    return result.val.segment.type_av
 
 
 def _content(row: AblationRow) -> tuple[str, frozenset[str]]:

@@ -14,7 +14,7 @@ them may stand beside a published one. So whatever is made here, and whatever is
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -89,19 +89,18 @@ def simulate(
     if is_unav := dataset.reader is UNAV.reader:
         tables, written = UNAV_TABLES, UNAV_LISTS
     else:
-        tables, written = (AVE_TABLES, AVE_LISTS) if dataset is AVE else (_tables(), _tables())
+        tables, written = (AVE_TABLES, AVE_LISTS) if dataset is AVE else (llp_tables(), llp_tables())
     has_tables = all((data / name).is_file() for name in tables)
     about = {} if dataset is LLP else {"dataset": dataset.name}
-    _claim(
-        out, {"simulated": True, **asdict(options), **about, "tables": _digest(data, tables) if has_tables else MARK}
-    )
+    told = tables_digest(data, tables) if has_tables else MARK
+    claim(out, {"simulated": True, **asdict(options), **about, "tables": told})
     if not all((out / name).is_file() for name in written):
         if is_unav:
             write_unav_file(data if has_tables else None, out, options, dataset)
         elif dataset is AVE:
             write_ave_lists(data if has_tables else None, out, options)
         else:
-            (_copy_tables if has_tables else _invent_tables)(data, out, options)
+            (copy_tables if has_tables else invent_tables)(data, out, options.split_sizes(), options.seed)
     splits = [dataset.read_split(out, split) for split in dataset.splits]
     if is_unav:
         write = write_unav_features if dataset is UNAV_STEPS else write_unav_evidence
@@ -232,11 +231,11 @@ def _write_labels(out: Path, train: Split, options: SimulationOptions) -> None:
     write_label_facts(out, provenance)
 
 
-def _copy_tables(data: Path, out: Path, options: SimulationOptions) -> None:
+def copy_tables(data: Path, out: Path, sizes: Mapping[str, int], _: int) -> None:
     """Copy the tables of a data folder, or as many evenly spaced clips of them as are wanted."""
     names = LLP.names
     kept: set[str] = set()
-    for split, size in options.split_sizes().items():
+    for split, size in sizes.items():
         clip_ids, weak_labels = read_weak_table(data / LLP.layout.tags[split], names)
         rows = np.linspace(0, len(clip_ids) - 1, min(size, len(clip_ids))).round().astype(int)
         chosen = [clip_ids[row] for row in rows]
@@ -250,12 +249,12 @@ def _copy_tables(data: Path, out: Path, options: SimulationOptions) -> None:
         write_event_table(out / name, found)
 
 
-def _invent_tables(_: Path, out: Path, options: SimulationOptions) -> None:
+def invent_tables(_: Path, out: Path, sizes: Mapping[str, int], seed: int) -> None:
     """Write the tables of a timetable with the statistics of LLP, as the demo world has one."""
-    write_tables(out, sample_world(options.split_sizes(), options.seed))
+    write_tables(out, sample_world(sizes, seed))
 
 
-def _claim(out: Path, identity: dict[str, Any]) -> None:
+def claim(out: Path, identity: dict[str, Any]) -> None:
     """Write what is simulated, or see that the folder holds this very simulation."""
     path = out / MARK_FILE
     if not path.is_file():
@@ -271,7 +270,7 @@ def _claim(out: Path, identity: dict[str, Any]) -> None:
         raise ValueError(f"{out} holds another simulation: expected {wanted}, got {there}; remove it to make it anew")
 
 
-def _digest(data: Path, tables: Sequence[str]) -> str:
+def tables_digest(data: Path, tables: Sequence[str]) -> str:
     """The tables of a folder by what they say, wherever the folder lies."""
     digest = hashlib.sha256()
     for name in tables:
@@ -279,5 +278,6 @@ def _digest(data: Path, tables: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _tables() -> tuple[str, ...]:
+def llp_tables() -> tuple[str, ...]:
+    """The tables that are looked for in the data and written, of LLP."""
     return (*LLP.layout.tags.values(), *LLP.layout.events["v2024"])

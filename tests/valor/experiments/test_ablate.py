@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import valor.experiments.ablate
+import valor.experiments.jobs
 from tests.helpers.toy_ablation import SMALL, toy_data, toy_options
 from tests.helpers.toy_demo import cheapen
 from tests.helpers.typed import typed
@@ -91,7 +92,7 @@ def test_differences_are_paired_over_seeds_and_over_clips():
 
 
 def test_rows_the_world_does_not_allow_are_named_with_the_reason(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(valor.experiments.ablate, "_trained", lambda jobs, _: ((job, "not now") for job in jobs))
+    monkeypatch.setattr(valor.experiments.ablate, "trained", lambda jobs, _: ((job, "not now") for job in jobs))
     with pytest.raises(ValueError, match="the base could not be trained: seed 1000: not now"):
         run_ablation(world, tmp_path, toy_options("features"))
 
@@ -109,14 +110,14 @@ def test_features_and_teachers_that_are_not_there_leave_their_rows_out(world, ab
 
 
 def test_a_row_that_fails_does_not_stop_the_others(world, tmp_path, monkeypatch):
-    real = valor.experiments.ablate.train_seeds
+    real = valor.experiments.jobs.train_seeds
 
     def sometimes(recipe, *arguments):
         if recipe.name == "2 layers":
             raise TrainingError("epoch 1, step 2: loss nan")
         return real(recipe, *arguments)
 
-    monkeypatch.setattr(valor.experiments.ablate, "train_seeds", sometimes)
+    monkeypatch.setattr(valor.experiments.jobs, "train_seeds", sometimes)
     found = run_ablation(world, tmp_path, toy_options("layers", seeds=1))
     assert found.failed == {"2 layers": "seed 1000: epoch 1, step 2: loss nan"}
     assert [result.row.name for result in found.results] == ["VALOR", "4 layers"]
@@ -136,8 +137,8 @@ def test_the_search_adds_what_validation_likes_until_it_likes_no_more(world, tmp
         return [*methods, *(name for name, value in on.items() if value)]
 
     same = Scores.of_clips(np.full((6, 2, 4), 0.5))
-    monkeypatch.setattr(valor.experiments.ablate, "_trained", stand_in)
-    monkeypatch.setattr(valor.experiments.ablate._Trainer, "_score", lambda *_: same)
+    monkeypatch.setattr(valor.experiments.ablate, "trained", stand_in)
+    monkeypatch.setattr(valor.experiments.ablate, "scores_on_test", lambda folders, *_: ((same,) * len(folders), ()))
     found = run_ablation(world, tmp_path, toy_options("beyond", search=True))
     assert found.winner.row.name == "class balance + mix-up + weight average"
     assert found.winner.val_mean == 56.0
@@ -154,8 +155,8 @@ def test_the_search_ends_with_the_pairs_where_none_is_better_than_its_parts(worl
             yield job, 50.0 - 2.0 * mixed - 3.0 * ("average" in methods)
 
     same = Scores.of_clips(np.full((6, 2, 4), 0.5))
-    monkeypatch.setattr(valor.experiments.ablate, "_trained", stand_in)
-    monkeypatch.setattr(valor.experiments.ablate._Trainer, "_score", lambda *_: same)
+    monkeypatch.setattr(valor.experiments.ablate, "trained", stand_in)
+    monkeypatch.setattr(valor.experiments.ablate, "scores_on_test", lambda folders, *_: ((same,) * len(folders), ()))
     found = run_ablation(world, tmp_path, toy_options("beyond", search=True))
     assert (found.winner.row.name, len(found.searched)) == ("VALOR", 1 + 6 + 14)
 

@@ -1,0 +1,27 @@
+"""Dots against the diagonal: where they stand, and which are hollow."""
+
+import pytest
+
+from valor.eval.figures.agreement import AgreementDot, agreement_figure
+
+DOTS = [
+    AgreementDot("hit", 2.0, 3.0, (1.5, 4.5), "one"),
+    AgreementDot("miss", 5.0, 1.0, (0.0, 2.0), "two"),
+    AgreementDot("exact", 4.0, 4.0),
+]
+
+
+def test_dots_stand_where_they_are_and_are_hollow_where_the_interval_misses_the_diagonal():
+    (axes,) = agreement_figure(DOTS, known="published", foretold="here", title="a bench").axes
+    marks = [line for line in axes.lines if line.get_marker() == "o"]
+    found = [
+        (line.get_xdata()[0], line.get_ydata()[0], line.get_markerfacecolor() == line.get_color()) for line in marks
+    ]
+    assert found == [(2.0, 3.0, True), (5.0, 1.0, False), (4.0, 4.0, True)]
+    assert [text.get_text() for text in axes.texts] == ["hit", "miss", "exact"]
+    assert axes.get_xlim() == axes.get_ylim() and axes.get_xlabel() == "published"
+
+
+def test_a_figure_without_a_dot_is_refused():
+    with pytest.raises(ValueError, match="at least one dot"):
+        agreement_figure([], known="x", foretold="y")

@@ -1,0 +1,113 @@
+"""The bench runs: rows are trained once, go on where they were stopped, and what fails or is refused is said."""
+
+import json
+
+import pytest
+
+import valor.experiments.jobs
+from tests.helpers.toy_bench import TINY
+from tests.helpers.typed import typed
+from valor.experiments.bench.narrow import narrowed
+from valor.experiments.bench.options import SIZES, BenchOptions
+from valor.experiments.bench.rows import ROWS
+from valor.experiments.bench.run import open_bench_world, run_bench
+from valor.experiments.bench.table import to_text
+from valor.experiments.bench.world import BenchWorld
+from valor.training.options import TrainingError
+
+OPTIONS = BenchOptions(seeds=1, rows=("uwav", "nrep"), progress=False)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    out = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "small", TINY)
+        found = run_bench(open_bench_world(None, out, OPTIONS), out, OPTIONS)
+    return out, found
+
+
+def test_rows_and_their_anchors_are_trained_in_folders_that_say_simulated(bench):
+    out, found = bench
+    assert [line.name for line in found.lines] == ["valor", "valor++", "uwav", "nrep"]
+    for line in found.lines:
+        (run,) = (out / "runs" / "SIMULATED-llp-small" / line.name).iterdir()
+        assert json.loads((run / "recipe.json").read_text(encoding="utf-8"))["name"] == f"SIMULATED {line.name}"
+        assert json.loads((run / "scores.json").read_text(encoding="utf-8"))["simulated"] is True
+        assert json.loads((run / "scores.json").read_text(encoding="utf-8"))["segment"]["type_av"] == line.type_av
+    assert "SIMULATED" in to_text(found) and found.failed == {} and found.minutes > 0
+
+
+def test_what_is_done_is_found_and_says_the_same_to_the_byte(bench, monkeypatch):
+    out, found = bench
+    monkeypatch.setitem(SIZES, "small", TINY)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    again = run_bench(open_bench_world(None, out, OPTIONS), out, OPTIONS)
+    assert to_text(again) == to_text(found)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == before
+
+
+def test_a_row_that_fails_is_listed_with_those_compared_with_it(bench, monkeypatch):
+    out, _ = bench
+    monkeypatch.setitem(SIZES, "small", TINY)
+    real = valor.experiments.jobs.train_seeds
+
+    def sometimes(recipe, *arguments):
+        if recipe.name == "valor++":
+            raise TrainingError("epoch 1, step 2: loss nan")
+        return real(recipe, *arguments)
+
+    monkeypatch.setattr(valor.experiments.jobs, "train_seeds", sometimes)
+    found = run_bench(open_bench_world(None, out, OPTIONS), out, OPTIONS)
+    assert set(found.failed) == {"valor++", "nrep"} and found.failed["valor++"].endswith("step 2: loss nan")
+    assert "failed nrep: it is compared with valor++, which failed" in to_text(found)
+
+
+@pytest.mark.parametrize("size", [TINY, SIZES["small"], SIZES["llp"]])
+def test_every_recipe_can_be_narrowed_to_every_size(size, tmp_path):
+    world = BenchWorld(data=tmp_path, title="SIMULATED", quality={}, width=size.width)
+    for name in ROWS:
+        recipe = narrowed(name, size, world)
+        assert recipe.parser.hidden_width == size.width and recipe.parser.num_layers <= size.layers
+        assert recipe.features.motion is None and not recipe.features.unfolded
+        assert recipe.fit.epochs == (size.epochs or recipe.fit.epochs)
+    assert narrowed("leap", size, world).methods["leap"].vectors == str(tmp_path / "label_vectors.npy")
+
+
+def test_a_world_of_one_kind_of_features_gives_them_to_all_rows(tmp_path):
+    world = BenchWorld(data=tmp_path, title="SIMULATED", quality={}, width=128, one_kind=True)
+    assert {narrowed(name, TINY, world).features.audio for name in ROWS} == {"audio.embedding"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"world": "moon"}, "world must be one of llp, demo, got 'moon'"),
+        ({"size": "huge"}, "size must be one of small, llp, got 'huge'"),
+        ({"rows": ("valor", "nonsense")}, "rows must be of han, .*, got nonsense"),
+        ({"seeds": 0}, "seeds must be at least 1, got 0"),
+        ({"jobs": 0}, "jobs must be at least 1, got 0"),
+    ],
+)
+def test_options_that_are_none_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        BenchOptions(**options)
+
+
+def test_a_folder_that_is_no_demo_and_a_fit_of_the_demo_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="no data folder of a demo"):
+        open_bench_world(tmp_path, tmp_path / "out", BenchOptions(world="demo"))
+    assert not (tmp_path / "out").exists()
+    said = typed("bench", "--world", "demo", "--fit", "1", "--out", tmp_path).complaint()
+    assert "--fit takes a positive number of rounds, and is for --world llp alone" in said
+
+
+def test_a_damaged_quality_of_labels_is_refused(bench, monkeypatch):
+    out, _ = bench
+    monkeypatch.setitem(SIZES, "small", TINY)
+    path = out / "SIMULATED-llp-small" / "labels" / "label_quality.json"
+    held = path.read_bytes()
+    path.write_text("[]")
+    with pytest.raises(ValueError, match="expected the quality of labels, got .*; remove"):
+        open_bench_world(None, out, OPTIONS)
+    path.write_bytes(held)

@@ -1,0 +1,120 @@
+"""Trainings side by side, one thread each, and what they give over seeds: shared by the ablation and the bench."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from valor.data.own_files import LOADED
+from valor.data.predictions import read_predictions, score_predictions
+from valor.data.score_file import read_scores_json
+from valor.data.tables import Split
+from valor.eval.scores import Scores, TenScores
+from valor.label_harvest.children import end_with_parent
+from valor.training.methods.methods import Methods
+from valor.training.options import TrainingError, TrainOptions
+from valor.training.own import use_files
+from valor.training.recipes import Recipe
+from valor.training.run_folder import PREDICTIONS, TUNED_SCORES
+from valor.training.seeds import train_seeds
+from valor.training.train import VALOR_RULE
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training, small enough to be sent to another process."""
+
+    row: str
+    recipe: Recipe
+    data: Path
+    labels: Path | None
+    folder: Path
+
+
+def trained(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float | str]]:
+    """Train jobs, some at a time; yields the validation segment Type@AV of each, or what went wrong.
+
+    Runs that are done are found done, an interrupted one goes on.
+    """
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            yield job, _train(job)
+        return
+    own = [file.path for file in LOADED]
+    spawned = get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(jobs)), spawned, end_with_parent, (use_files, own)) as pool:
+        waiting: dict[Future[float | str], Job] = {pool.submit(_train, job): job for job in jobs}
+        try:
+            for done in as_completed(waiting):
+                yield waiting[done], done.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _train(job: Job) -> float | str:
+    """Train and score one job with one thread; returns its validation score or the message of its failure."""
+    import torch
+
+    torch.set_num_threads(1)
+    options = TrainOptions(labels=job.labels, device="cpu", picture=False, progress=False)
+    try:
+        (result,) = train_seeds(job.recipe, job.data, job.folder, options)
+    except (TrainingError, ValueError) as error:
+        return str(error)
+    return result.val.segment.type_av
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OverSeeds:
+    """One way to train, trained and scored with every seed."""
+
+    val: tuple[float, ...]
+    """Validation segment Type@AV of the kept epoch of each seed."""
+    scores: tuple[Scores, ...]
+    """Of the test split, one for each seed."""
+    tuned: tuple[TenScores, ...] = ()
+    """The same predictions by gates and cuts of every class that are best on val."""
+
+    @property
+    def val_mean(self) -> float:
+        """What combinations are chosen by."""
+        return fmean(self.val)
+
+    @property
+    def mean_scores(self) -> Scores:
+        """Per-clip values averaged over seeds, and the figures they give."""
+        return Scores.of_clips(np.mean([scores.per_clip for scores in self.scores], axis=0))
+
+    def tuning(self, level: str, figure: str) -> list[float]:
+        """What tuned gates and cuts alone add to a test figure, for each seed."""
+        fixed = self.figures(level, figure) if self.tuned else []
+        return [float(getattr(getattr(of, level), figure)) - was for of, was in zip(self.tuned, fixed, strict=True)]
+
+    def figures(self, level: str, figure: str) -> list[float]:
+        """One test figure of each seed."""
+        return [float(getattr(getattr(scores, level), figure)) for scores in self.scores]
+
+
+def scores_on_test(
+    folders: Sequence[Path], methods: Mapping[str, Any], test: Split
+) -> tuple[tuple[Scores, ...], tuple[TenScores, ...]]:
+    """Score the kept predictions of run folders again, for their values clip by clip.
+
+    Args:
+        folders: Of the seeds of one row.
+        methods: Of its recipe, which may decide otherwise than VALOR.
+        test: The test split.
+
+    Returns:
+        Scores of each seed, and those tuned on val where every folder has them.
+    """
+    rule = Methods(methods).decision(VALOR_RULE)
+    scores = tuple(score_predictions(read_predictions(folder / PREDICTIONS), test, rule)[0] for folder in folders)
+    files = [folder / TUNED_SCORES for folder in folders]
+    has_all = all(file.is_file() for file in files)
+    return scores, tuple(TenScores.from_dict(read_scores_json(file)) for file in files if has_all)
