@@ -284,7 +284,7 @@ def predict_run(
     names = known.names_in(data) if left_out else card.class_names
     names = names if classes is None else class_names(tuple(classes))
     wanted = known.read_split(data, split, names) if isinstance(split, str) else split
-    by_words, held = isinstance(parser.classifier, WordHead), card.class_names
+    by_words, held = isinstance(getattr(parser, "classifier", None), WordHead), card.class_names
     if wanted.class_names != held and by_words:
         vocabulary = classes or classes_named(wanted.class_names, known.classes, evidence_in(data, store))
         take_classes(run, parser, card, vocabulary)

@@ -70,7 +70,7 @@ def train_step(
     pseudo_labels = batch.pseudo_labels if options.pseudo_label_weight else None
     given = Charge(parser, batch, output, options, batch.weak_labels, pseudo_labels, modality_tags=batch.modality_tags)
     charge = methods.charge(given)
-    if isinstance(parser.classifier, WordHead) and options.stray_weight:
+    if isinstance(getattr(parser, "classifier", None), WordHead) and options.stray_weight:
         charge = charge.plus("strayed", options.stray_weight, _strayed)
     terms, total = charged(charge)
     optimiser.zero_grad()

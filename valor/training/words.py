@@ -129,7 +129,8 @@ def take_classes(
         ValueError: The parser does not go by words, or a teacher is not the one that read the captions of the training.
         TeacherUnavailableError: Weights are neither here nor to be fetched.
     """
-    if not isinstance(parser.classifier, WordHead):
+    head = getattr(parser, "classifier", None)  # some networks have two, or none
+    if not isinstance(head, WordHead):
         raise ValueError(
             f"{where}: its parser has a row of weights for each of its {len(card.class_names)} classes and takes no "
             "others; train one with parser.head=words, or look for them with the teachers alone"
@@ -138,7 +139,7 @@ def take_classes(
     if not isinstance(readers, Mapping) or not set(MODALITIES) <= set(readers):
         raise ValueError(f"{where}: does not say which teachers read the captions of its classes; train it again")
     teachers = _teachers(where, readers, classes, checkpoints)
-    parser.classifier.take(*(_captions(teachers[role]) for role in MODALITIES))
+    head.take(*(_captions(teachers[role]) for role in MODALITIES))
 
 
 def classes_named(names: Sequence[str], known: Sequence[EventClass], *stores: Place) -> list[EventClass]:

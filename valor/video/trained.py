@@ -278,7 +278,8 @@ def load_system(
     parser, card = read_checkpoint(run)
     wanted = card.class_names if classes is None else class_names(tuple(classes))
     captions: dict[str, Any] = {}
-    if classes is not None and (wanted != card.class_names or isinstance(parser.classifier, WordHead)):
+    by_words = isinstance(getattr(parser, "classifier", None), WordHead)
+    if classes is not None and (by_words or wanted != card.class_names):
         take_classes(run, parser, card, classes, checkpoints=teacher_checkpoints)
         captions = {role: as_json(prompts(tuple(classes), role)) for role in MODALITIES}
     features = features_from_json(card.recipe)
