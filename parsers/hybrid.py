@@ -5,7 +5,7 @@ What a parser answers, and the legend of the shape comments in this package.
 Shape legend: B clips of a batch, T segments, M modalities (audio, visual), C classes, D features, H attention heads.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -35,6 +35,8 @@ class ParserOutput:
     """float [B, M, C] in [0, 1], pooled over the segments of one modality."""
     features: Tensor
     """float [B, T, M, D], the encoded streams the logits were read off, before any dropout of theirs."""
+    streams: tuple[Tensor, Tensor] | None = field(default=None, kw_only=True)
+    """float [B, T, D] each, what the stem gave, for another pass of the same step; None where no pass would take it."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong to one batch."""
@@ -154,20 +156,34 @@ class HybridParser(nn.Module):
         """
         if not self.crossed:
             return self.answer_alone(audio, visual, motion, valid)
-        heard, seen = self.encoder(*self.streams(audio, visual, motion, valid), valid)  # [B, T, D] each
-        return self._answer(heard, seen, valid, (audio, visual))
+        streams = self.streams(audio, visual, motion, valid)
+        heard, seen = self.encoder(*streams, valid)  # [B, T, D] each
+        return self._answer((heard, seen), valid, streams, (audio, visual))
 
     def answer_alone(
-        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        motion: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        streams: tuple[Tensor, Tensor] | None = None,
     ) -> ParserOutput:
         """Parse as `forward` does, with each stream encoded by itself: the same weights without cross-attention.
+
+        Args:
+            audio: As in `forward`, and so are the next three.
+            visual: See there.
+            motion: See there.
+            valid: See there.
+            streams: What the stem has made of these features already (`ParserOutput.streams`); None to ask it.
 
         Raises:
             ValueError: As `forward`, or the encoder has no method `along`.
         """
-        streams = self.streams(audio, visual, motion, valid)
+        streams = streams or self.streams(audio, visual, motion, valid)
         heard, seen = self.encoded_alone(streams, valid)
-        return self._answer(heard, seen, valid, (audio, visual))
+        return self._answer((heard, seen), valid, streams, (audio, visual))
 
     def streams(
         self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
@@ -183,8 +199,15 @@ class HybridParser(nn.Module):
             raise ValueError("this encoder cannot encode a stream without the other; it needs a method `along`")
         return along(streams[0], 0, valid), along(streams[1], 1, valid)
 
-    def _answer(self, heard: Tensor, seen: Tensor, valid: Tensor | None, inputs: tuple[Tensor, Tensor]) -> ParserOutput:
-        """Heads and pooling on the encoded streams [B, T, D]; the features they are of, for a head that asks."""
+    def _answer(
+        self,
+        encoded: tuple[Tensor, Tensor],
+        valid: Tensor | None,
+        streams: tuple[Tensor, Tensor],
+        inputs: tuple[Tensor, Tensor],
+    ) -> ParserOutput:
+        """Heads and pooling on the encoded streams [B, T, D], given what the stem gave, and what it was given."""
+        heard, seen = encoded
         features = torch.stack((heard, seen), dim=2)  # [B, T, M, D]
         shown = features
         if self.training and self.visual_dropout:
@@ -193,7 +216,7 @@ class HybridParser(nn.Module):
         logits = self.classifier(*inputs, shown) if by_words else self.classifier(shown)  # [B, T, M, C]
         probs = logits.sigmoid()
         pooled = cast(PooledProbs, self.pooling(shown, probs, valid))
-        return ParserOutput(logits, probs, pooled.clip, pooled.modality, features)
+        return ParserOutput(logits, probs, pooled.clip, pooled.modality, features, streams=streams)
 
     def encode_alone(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
         """Encode the projected stream of one modality, float [B, T, D], where there is no other.
@@ -219,3 +242,27 @@ class HybridParser(nn.Module):
                 )
         if valid is not None and tuple(valid.shape) != tuple(audio.shape[:2]):
             raise ValueError(f"valid must be bool {tuple(audio.shape[:2])}, got {tuple(valid.shape)}")
+
+
+class BothPaths(HybridParser):
+    """A parser that answers by two passes of its weights once it is trained: crossed, and each stream alone."""
+
+    def __init__(self, parser: HybridParser, share: float) -> None:
+        """Take the parts of a parser whose encoder can do without cross-attention, and the share of the second pass."""
+        parts = (parser.stem, parser.encoder, parser.classifier, parser.pooling)
+        super().__init__(*parts, visual_dropout=parser.visual_dropout, options=parser.options)
+        self.share = share
+
+    def forward(
+        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+    ) -> ParserOutput:
+        """Parse a batch of clips; arguments as in `HybridParser.forward`. In training mode the crossed pass answers."""
+        crossed = super().forward(audio, visual, motion, valid)
+        if self.training or not self.share:
+            return crossed
+        alone = self.answer_alone(audio, visual, motion, valid, streams=crossed.streams)
+        segment, clip, modality = (
+            (1 - self.share) * getattr(crossed, name) + self.share * getattr(alone, name)
+            for name in ("segment_probs", "clip_probs", "modality_probs")
+        )
+        return ParserOutput(segment.logit(), segment, clip, modality, crossed.features)

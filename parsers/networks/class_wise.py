@@ -38,7 +38,7 @@ class ClassWiseOutput(ParserOutput):
 
     taken_apart: Tensor
     """float [B, T, M, C + 1, E], features of the classes and, last, of background, before the gate."""
-    streams: Tensor
+    stemmed: Tensor
     """float [B, T, M, D], what the stem gave."""
     rebuilt: Tensor
     """float [B, T, M, D], the streams again, from the features of the classes."""
@@ -230,8 +230,8 @@ class ClassWiseParser(HybridParser):
         self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
     ) -> ClassWiseOutput:
         """Parse a batch of clips; arguments as in `HybridParser.forward`."""
-        streams = self.streams(audio, visual, motion, valid)
-        (heard, audible), (seen, visible) = self.audio(streams[0]), self.visual(streams[1])
+        given = self.streams(audio, visual, motion, valid)
+        (heard, audible), (seen, visible) = self.audio(given[0]), self.visual(given[1])
         encoded_audio, encoded_visual, maps = self.encoder(audible, visible, valid)
         features = torch.stack((encoded_audio, encoded_visual), dim=2)  # [B, T, M, C, E]
         logits = self.classifier(features)
@@ -244,14 +244,20 @@ class ClassWiseParser(HybridParser):
             pooled.modality,
             features.flatten(-2),
             taken_apart=torch.stack((heard, seen), dim=2),
-            streams=torch.stack(streams, dim=2),
+            stemmed=torch.stack(given, dim=2),
             # what stands in front of the first layer of the visual one, a ReLU, changes nothing: there is one before it
             rebuilt=torch.stack((self.audio.again(heard), self.visual.again(seen)), dim=2),
             maps=maps,
         )
 
     def answer_alone(
-        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        motion: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        streams: tuple[Tensor, Tensor] | None = None,
     ) -> ParserOutput:
         """Refused: a layer knows no stream alone."""
         raise ValueError("this network cannot encode a stream without the other")

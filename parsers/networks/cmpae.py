@@ -74,7 +74,7 @@ class PresenceParser(HybridParser):
         crossed = self.answer(audio, visual, motion, valid)
         if self.training:
             return crossed
-        alone = self.answer(audio, visual, motion, valid, crossed=False)
+        alone = self.answer(audio, visual, motion, valid, crossed=False, streams=crossed.streams)
         segment, clip, modality = (
             TOLD[0] * getattr(crossed, name) + TOLD[1] * getattr(alone, name)
             for name in ("segment_probs", "clip_probs", "modality_probs")
@@ -82,10 +82,16 @@ class PresenceParser(HybridParser):
         return ParserOutput(segment.logit(), segment, clip, modality, crossed.features)
 
     def answer_alone(
-        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        motion: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        streams: tuple[Tensor, Tensor] | None = None,
     ) -> PresenceOutput:
         """See `HybridParser.answer_alone`."""
-        return self.answer(audio, visual, motion, valid, crossed=False)
+        return self.answer(audio, visual, motion, valid, crossed=False, streams=streams)
 
     def answer(
         self,
@@ -95,9 +101,10 @@ class PresenceParser(HybridParser):
         valid: Tensor | None = None,
         *,
         crossed: bool = True,
+        streams: tuple[Tensor, Tensor] | None = None,
     ) -> PresenceOutput:
-        """One pass: .8 crossed and .2 alone, or alone; arguments as in `HybridParser.forward`."""
-        streams = self.streams(audio, visual, motion, valid)
+        """One pass: .8 crossed and .2 alone, or alone; arguments as in `HybridParser.answer_alone`."""
+        streams = streams or self.streams(audio, visual, motion, valid)
         features = torch.stack(self.encoded_alone(streams, valid), dim=2)  # [B, T, M, D]
         if crossed:
             features = _CROSSED * torch.stack(self.encoder(*streams, valid), dim=2) + _ALONE * features
@@ -121,6 +128,7 @@ class PresenceParser(HybridParser):
             clip_doubt=clip_doubt,
             modality_doubt=doubt(pooled, TEMPERATURE),
             segment_doubt=doubt(pairs, TEMPERATURE),
+            streams=streams,
         )
 
     def _bent(self, x: Tensor) -> Tensor:

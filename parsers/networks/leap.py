@@ -213,7 +213,13 @@ class LabelQueryParser(HybridParser):
         return LabelQueryOutput(logits, logits.sigmoid(), modality.amax(dim=1), modality, features, queries)
 
     def answer_alone(
-        self, audio: Tensor, visual: Tensor, motion: Tensor | None = None, valid: Tensor | None = None
+        self,
+        audio: Tensor,
+        visual: Tensor,
+        motion: Tensor | None = None,
+        valid: Tensor | None = None,
+        *,
+        streams: tuple[Tensor, Tensor] | None = None,
     ) -> ParserOutput:
         """Refused: a level knows no stream alone."""
         raise ValueError("this network cannot encode a stream without the other")

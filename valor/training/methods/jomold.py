@@ -248,9 +248,9 @@ class LosingTags:
         """The charge without the lost tags of its batch."""
         import torch
 
-        batch, options = charge.batch, charge.options
+        batch, options, streams = charge.batch, charge.options, charge.output.streams
         with torch.no_grad():
-            alone = charge.parser.answer_alone(batch.audio, batch.visual, batch.motion, batch.valid)
+            alone = charge.parser.answer_alone(batch.audio, batch.visual, batch.motion, batch.valid, streams=streams)
         ratios = self.next_ratios().to(charge.weak_labels.device)
         smoothing = (options.audio_smoothing, options.visual_smoothing)
         return replace(charge, kept=~lost_tags(alone.modality_probs, charge.own_tags, ratios, smoothing))

@@ -82,7 +82,7 @@ class MmCse(Method[MmCseOptions]):
 
 def rebuilding_loss(output: ClassWiseOutput, modality: int, valid: Tensor | None = None) -> Tensor:
     """Mean square of what is missing of a stream; its gradient goes to the stem as well."""
-    missing = (output.rebuilt - output.streams)[:, :, modality]  # [B, T, D]
+    missing = (output.rebuilt - output.stemmed)[:, :, modality]  # [B, T, D]
     return (missing if valid is None else missing[valid]).square().mean()
 
 
