@@ -1,11 +1,14 @@
 """Windows that respect cuts: test clips of a demo run, six joined to a film, parsed with and without looking for cuts.
 
     python -m benchmarks.films --demo demo [--films 32] [--start whole|second|anywhere] [--seeds 0,1,2]
+                               [--sounds own|other] [--runs FOLDER]
 
 `whole` begins each film with a whole clip, so that cuts lie at multiples of ten seconds; `second` leaves out the first
-0 to 9 seconds of it, `anywhere` any part. Films are lossless in time and otherwise good copies (H.264 at CRF 18, PCM).
-Printed are segment F of the fixed rule at 0.5 over films, beside it what the same clips alone score; cuts that were
-missed or found where none is; and CPU seconds. A segment at a cut has the truth of the shot that has more of it.
+0 to 9 seconds of it, `anywhere` any part. With `--sounds other` a film has the picture of its clips and the sound of
+those of the next film, so that both are unrelated. Films are lossless in time and otherwise good copies (H.264 at CRF
+18, PCM). Printed are segment F of the fixed rule at 0.5 over films, beside it what the same clips alone score; cuts
+that were missed or found where none is; and CPU seconds. A segment at a cut has the truth of the shot that has more of
+it.
 """
 
 import argparse
@@ -25,7 +28,7 @@ from benchmarks.machine import processor
 from valor.data.datasets.dataset import LLP
 from valor.data.tables import Split
 from valor.eval.scores import score
-from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.clip import ClipMedia, Grid
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import media_id
 from valor.video.options import AUTO, NONE, ParseOptions
@@ -44,6 +47,8 @@ class Film:
     path: Path
     rows: tuple[int, ...]
     """Of its clips in the split."""
+    heard: tuple[int, ...]
+    """Of the clips whose sound it has."""
     skipped: float
     """Seconds that the first clip lacks at its start."""
 
@@ -53,7 +58,8 @@ class Film:
 
     def spread(self, marks: np.ndarray) -> np.ndarray:
         """bool [segments of the film, M, C] of marks [N, T, M, C] of the clips."""
-        joined = np.concatenate([marks[row] for row in self.rows])
+        tracks = [np.concatenate([marks[row] for row in rows])[:, m] for m, rows in enumerate((self.heard, self.rows))]
+        joined = np.stack(tracks, axis=1)
         segments = math.ceil(len(joined) - self.skipped - 0.1)
         return joined[[min(int(segment + 0.5 + self.skipped), len(joined) - 1) for segment in range(segments)]]
 
@@ -64,17 +70,20 @@ def main() -> None:
     cli.add_argument("--films", type=int, default=32)
     cli.add_argument("--start", choices=STARTS, default="whole")
     cli.add_argument("--seeds", default="0,1,2")
+    cli.add_argument("--sounds", choices=("own", "other"), default="own")
+    cli.add_argument("--runs", type=Path, metavar="FOLDER", help="of the seeds (those of VALOR)")
     typed = cli.parse_args()
     print(f"python -m benchmarks.films {' '.join(sys.argv[1:])}\n{processor()}")
     split = LLP.read_split(typed.demo / "data", "test")
     with tempfile.TemporaryDirectory() as folder:
-        films = made(typed.demo / "data" / "videos", split, Path(folder), typed.films, typed.start)
+        films = made(typed.demo / "data" / "videos", split, Path(folder), typed.films, typed.start, typed.sounds)
         for seed in typed.seeds.split(","):
-            system = load_system(typed.demo / "runs" / "valor" / f"seed-{seed}")
+            system = load_system((typed.runs or typed.demo / "runs" / "valor") / f"seed-{seed}")
             print(f"seed {seed}")
             for cuts in (NONE, AUTO):
                 compare(system, films, split, cuts)
-            alone(system, typed.demo / "data" / "videos", films, split)
+            if typed.sounds == "own":
+                alone(system, typed.demo / "data" / "videos", films, split)
 
 
 STARTS = {"whole": lambda film, films: 0.0, "second": lambda film, films: float(film % SECONDS),
@@ -86,16 +95,21 @@ def media(videos: Path, clip_id: str) -> Path:
     return videos / f"{media_id(clip_id)}.mp4"
 
 
-def made(videos: Path, split: Split, folder: Path, count: int, start: str) -> list[Film]:
+def made(videos: Path, split: Split, folder: Path, count: int, start: str, sounds: str) -> list[Film]:
     """Join clips of the split, in its order."""
     films = []
+
+    def read(row: int) -> ClipMedia:
+        return read_clip(media(videos, split.clip_ids[row]), grid=Grid(sample_rate=RATE), slots=True)
+
     for film in range(count):
         rows = tuple((film * CLIPS + number) % len(split.clip_ids) for number in range(CLIPS))
-        clips = [read_clip(media(videos, split.clip_ids[row]), grid=Grid(sample_rate=RATE), slots=True) for row in rows]
-        frames = np.concatenate([clip.slots for clip in clips if clip.slots is not None])
-        sound = np.concatenate([clip.waveform for clip in clips if clip.waveform is not None])
+        other = tuple(((film + 1) % count * CLIPS + number) % len(split.clip_ids) for number in range(CLIPS))
+        heard = rows if sounds == "own" else other
+        frames = np.concatenate([slots for row in rows if (slots := read(row).slots) is not None])
+        sound = np.concatenate([wave for row in heard if (wave := read(row).waveform) is not None])
         skipped = STARTS[start](film, count)
-        films.append(Film(folder / f"{film:03d}.mkv", rows, skipped))
+        films.append(Film(folder / f"{film:03d}.mkv", rows, heard, skipped))
         rate = Grid().frame_rate
         write(films[-1].path, frames[round(skipped * rate) :], sound[round(skipped * RATE) :], rate)
     return films

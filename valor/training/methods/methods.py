@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from ..override import updated
+from .alone import Alone
 from .avel import Avel
 from .average import Average
 from .cmpae import Cmpae
@@ -22,6 +23,7 @@ from .method import Charge, Method, Plan, Run
 from .mmcse import MmCse
 from .mug import Mug
 from .nrep import Nrep
+from .onesided import Onesided
 from .ppl import Ppl
 from .supervised import Supervised
 from .uwav import Uwav
@@ -58,6 +60,8 @@ METHODS: dict[str, type[Method[Any]]] = {
     "ppl": Ppl,
     "localiser": LocaliserMethod,
     "generator": GeneratorMethod,
+    "alone": Alone,
+    "onesided": Onesided,
 }
 """The methods a recipe may name; those of one recipe act in this order."""
 
