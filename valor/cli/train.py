@@ -20,6 +20,8 @@ TRAIN = Fields(
     seeds="--seeds N",
     test=Option("--no-test", {"help": "leave the test split alone"}),
     unseen="--unseen NAMES",
+    beside=Option("--beside NAME=DIR", {"action": "append"}),
+    beside_labels=Option("--beside-labels NAME=DIR", {"action": "append"}),
     device="--device NAME",
     deterministic="--deterministic",
     compiled="--compile",
@@ -38,7 +40,8 @@ def add(commands: Commands) -> Parser:
         "the epoch kept is the one with the highest validation segment Type@AV (fit.select_by), of equal ones the\n"
         "first (fit.select_tie; the last for han). Run it again to resume. Where DIR holds the test split, the kept\n"
         "epoch is scored on it once, as published: predictions.npz and scores.json. With --seeds N each seed has a\n"
-        "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n\n"
+        "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n"
+        "Sets --beside share the encoder and have run folders of their own, RUN/beside/NAME.\n\n"
         f"Recipes: {', '.join(RECIPES)}.\n\n"
         f"Methods beyond VALOR, with --set methods.NAME=on or methods.NAME.OPTION=VALUE: {', '.join(METHODS)}.",
         "valor train valor++ --data data --labels labels --out runs/valor++ --set fit.epochs=30",
@@ -50,7 +53,17 @@ def add(commands: Commands) -> Parser:
     TRAIN.add(command, "seeds", "test")
     add_shared(command, "changes")
     add_shared(command, "names")
-    TRAIN.add(command, "unseen", "device", "deterministic", "compiled", "trackers", "allow_random_teachers")
+    TRAIN.add(
+        command,
+        "unseen",
+        "beside",
+        "beside_labels",
+        "device",
+        "deterministic",
+        "compiled",
+        "trackers",
+        "allow_random_teachers",
+    )
     return command
 
 
@@ -67,6 +80,9 @@ def run(cli: argparse.Namespace) -> int:
     for result in train_seeds(recipe, cli.data, out, options):
         score = f"validation {figure_title(recipe.fit.select_by)} {result.fit.val_score:.2f}"
         say(f"seed {result.seed}: selected epoch {result.fit.best_epoch} with {score}; wrote {result.folder}")
+        for name, other in result.beside.items():
+            score = f"validation {figure_title(recipe.fit.select_by)} {other.fit.val_score:.2f}"
+            say(f"  beside it {name}: selected epoch {other.fit.best_epoch} with {score}; wrote {other.folder}")
         results.append(result)
     for split in ("val", "test"):
         scores = [found for result in results if (found := getattr(result, split)) is not None]

@@ -9,7 +9,7 @@ import json
 import logging
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -226,13 +226,23 @@ class Progress:
     """sha256 of what lies beside the resume point, by name; of the log, of the lines of these epochs."""
 
 
+@dataclass(frozen=True)
+class Turns:
+    """How far a training on several sets has come."""
+
+    done: int = 0
+    """Steps of all of them."""
+    sets: Sequence[Mapping[str, Any]] = ()
+    """`Progress` of each, as JSON values."""
+
+
 def write_resume_point(
     path: Path,
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     order: torch.Generator,
     *,
-    progress: Progress,
+    progress: Progress | Turns,
     identity: Mapping[str, Any],
     extra: Mapping[str, Tensor] | None = None,
 ) -> None:
@@ -265,7 +275,8 @@ def read_resume_point(
     order: torch.Generator,
     *,
     identity: Mapping[str, Any],
-) -> tuple[Progress, dict[str, Tensor]]:
+    of: type[Any] = Progress,
+) -> tuple[Any, dict[str, Tensor]]:
     """Put model, optimiser and generators back where they were.
 
     Args:
@@ -274,6 +285,7 @@ def read_resume_point(
         optimiser: Changed in place.
         order: Changed in place; torch's global generators are, too.
         identity: Of the run that wants to go on.
+        of: What it says of how far the run had come, `Progress` or `Turns`.
 
     Returns:
         How far the run had come, and the extra tensors, on the CPU.
@@ -301,7 +313,7 @@ def read_resume_point(
     torch.set_rng_state(tensors["random.cpu"])
     if "random.cuda" in tensors and torch.cuda.is_available():
         torch.cuda.set_rng_state(tensors["random.cuda"])
-    return Progress(**header["progress"]), _group(tensors, "extra.")
+    return of(**header["progress"]), _group(tensors, "extra.")
 
 
 def _brought_up_to_date(identity: Mapping[str, Any]) -> dict[str, Any]:

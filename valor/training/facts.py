@@ -80,16 +80,17 @@ def facts_beside(path: Path) -> Facts:
         raise ValueError(f"{recipe}: expected the recipe of the run, got {error}") from error
 
 
-def facts_of(recipe: Recipe, methods: Methods, labels: Path | None) -> Facts:
+def facts_of(recipe: Recipe, methods: Methods, labels: Path | None, beside: Sequence[str] = ()) -> Facts:
     """What a training by this recipe rests on.
 
     Args:
         recipe: The recipe; the epoch is always chosen on val.
         methods: Those of the recipe and those that are given as objects.
         labels: Folder of the pseudo labels it reads; None where it reads none.
+        beside: Names of the sets that are trained beside it.
     """
     found = Facts(extra_data=(), tuned=()) if labels is None else _of_labels(labels)
-    extra = [word for method in methods for word in method.extra_data]
+    extra = [*(word for method in methods for word in method.extra_data), *beside]
     tuned = [EPOCH, *(word for method in methods for word in method.tuned)]
     return Facts(
         extra_data=None if found.extra_data is None else _once([*found.extra_data, *extra]),

@@ -3,8 +3,8 @@
 import importlib.util
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from valor.data.datasets.dataset import DataSet
@@ -177,6 +177,10 @@ class TrainOptions:
     unseen: tuple[str, ...] = ()
     """Classes that tags and labels of training leave out (none; with parser.head=words those that the data set calls
     unseen): names with commas between them."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Data folders of other sets, by names of one's own, that train the same encoder (repeatable)."""
+    beside_labels: Mapping[str, Path] = field(default_factory=dict)
+    """Folder of the pseudo labels of such a set (`labels/` among its data where that is there, else the data)."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu or cuda."""
     allow_random_teachers: bool = False
@@ -198,7 +202,29 @@ class TrainOptions:
         """Refuse what no training could follow, before anything is read."""
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        for name in ("beside", "beside_labels"):
+            object.__setattr__(self, name, {key: Path(folder) for key, folder in getattr(self, name).items()})
+        check_beside(self)
         check_trackers(self.trackers)
+
+
+def check_beside(options: TrainOptions) -> None:
+    """Refuse sets beside that are no folders, before anything is read.
+
+    Raises:
+        ValueError: Says which.
+    """
+    for name, folder in options.beside.items():
+        if name.startswith(".") or set(name) & set("/\\\0"):
+            raise ValueError(f"beside must name sets as folders can be called, without / and \\, got {name!r}")
+        if not folder.is_dir():
+            raise ValueError(f"beside must name data folders, got {name}={folder}, which is none")
+    if strangers := sorted(set(options.beside_labels) - set(options.beside)):
+        raise ValueError(
+            f"beside_labels must be of sets beside ({', '.join(options.beside) or 'none'}), got {', '.join(strangers)}"
+        )
+    if options.beside and (options.compiled or options.unseen or options.trackers):
+        raise ValueError("a training beside other sets takes no compiled, unseen and trackers; leave them out")
 
 
 def check_trackers(names: Sequence[str]) -> None:

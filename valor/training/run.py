@@ -67,6 +67,8 @@ class RunSets:
     """The folder of the pseudo labels that were read."""
     zero_shot: ZeroShot = field(default_factory=ZeroShot)
     """The class the teachers hold most likely in test clips, where there is evidence of them."""
+    beside: tuple[str, ...] = ()
+    """Names of the sets that are trained beside it."""
     words: Words | None = None
     """Captions of all classes, for a parser that goes by words."""
 
@@ -125,6 +127,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     allow_random_teachers: bool = False,
     test: bool = False,
     unseen: tuple[str, ...] = (),
+    any_widths: bool = False,
 ) -> RunSets:
     """Read what a recipe trains on; arguments as in `train_run`.
 
@@ -139,6 +142,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         test: Also read the test split, if all of it is there; what is missing is logged and is no error.
         unseen: Classes that the tags and labels of training leave out; none for those of the data set where the recipe
             goes by words.
+        any_widths: Whether features may be of other widths than the recipe says, and classes as many as they are.
     """
     labels = labels_of(recipe, data, labels)
     if not allow_random_teachers:
@@ -167,7 +171,8 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
             ZERO_SHOT_SECONDS,
         )
     train = with_background(train, data, recipe.features)
-    _check_widths(recipe, train)
+    if not any_widths:
+        _check_widths(recipe, train)
     words = read_words(data, splits["train"], train, store) if by_words else None
     if left_out:
         train = of_classes(train, [name for name in train.class_names if name not in left_out], emptied=False)
@@ -209,48 +214,76 @@ def train_on(
     `compiled` has torch compile the parser into CUDA graphs, for which it must be on a GPU.
     """
     where = pick_device(device)
-    recipe = _fitted(marked_recipe(recipe, sets), sets)
-    facts = runtime_facts(where)
     if (out / LAST).is_file():
-        note_other_runtime(_begun_with(out), facts)
-    methods = Methods(recipe.methods, own.methods)
-    methods.check(recipe)  # those of the recipe have, those that are given have not
-    parser = _build(recipe, methods, sets.train.class_names, own)
-    if sets.words is not None:
-        sets.words.begin(parser, sets.train.class_names)
-    parser = parser.to(where)
+        note_other_runtime(_begun_with(out), runtime_facts(where))
+    ready = prepared(recipe, sets, where, own)
     if compiled:
-        _compile(parser, where)
-    val = of_classes(sets.val, sets.train.class_names, emptied=False) if sets.unseen else sets.val
-    test = sets.test[1] if sets.test and recipe.fit.also_on_test else None
+        _compile(ready.parser, where)
     result = fit(
-        parser,
-        sets.train.to(where),
-        val.to(where),
+        ready.parser,
+        ready.train,
+        ready.val,
         recipe.fit,
         out,
-        methods=methods,
-        recipe={
-            **recipe_to_json(recipe),
-            "methods": methods.to_json(),
-            "run": {
-                "runtime": facts,
-                "sources": sets.provenance.sources,
-                **facts_of(recipe, methods, sets.labels).to_json(),
-                **described_own(),
-                **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
-                **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
-            },
-        },
+        methods=ready.methods,
+        recipe=ready.description,
         progress=progress,
         on_epoch=on_epoch,
-        test=None if test is None else of_classes(test, sets.train.class_names).to(where),
+        test=ready.test,
     )
     if result.resumed_from == recipe.fit.epochs:
         _LOG.info("%s: trained before, nothing to do", out)
     elif result.resumed_from:
         _LOG.info("%s: went on from epoch %d", out, result.resumed_from)
     return result
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prepared:
+    """What a recipe and the data it was read for become: all that the loop is given."""
+
+    parser: HybridParser
+    """With its initial weights."""
+    methods: Methods
+    train: ClipSet
+    val: ClipSet
+    """Of the classes that are trained."""
+    test: ClipSet | None
+    """Likewise, where every epoch is scored on it."""
+    description: Mapping[str, Any]
+    """The recipe with what is known of the run, as JSON values."""
+
+
+def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts = NOTHING_OWN) -> Prepared:
+    """Build the parser of a recipe for its data and move all to a device.
+
+    Raises:
+        ValueError: A method cannot work in the recipe.
+    """
+    recipe = _fitted(marked_recipe(recipe, sets), sets)
+    methods = Methods(recipe.methods, own.methods)
+    methods.check(recipe)  # those of the recipe have, those that are given have not
+    names = sets.train.class_names
+    parser = _build(recipe, methods, names, own)
+    if sets.words is not None:
+        sets.words.begin(parser, names)
+    test = sets.test[1] if sets.test and recipe.fit.also_on_test else None
+    run = {
+        "runtime": runtime_facts(where),
+        "sources": sets.provenance.sources,
+        **facts_of(recipe, methods, sets.labels, sets.beside).to_json(),
+        **described_own(),
+        **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
+        **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
+    }
+    return Prepared(
+        parser=parser.to(where),
+        methods=methods,
+        train=sets.train.to(where),
+        val=(of_classes(sets.val, names, emptied=False) if sets.unseen else sets.val).to(where),
+        test=None if test is None else of_classes(test, names).to(where),
+        description={**recipe_to_json(recipe), "methods": methods.to_json(), "run": run},
+    )
 
 
 def predict_run(
@@ -289,7 +322,7 @@ def predict_run(
         vocabulary = classes or classes_named(wanted.class_names, known.classes, evidence_in(data, store))
         take_classes(run, parser, card, vocabulary)
         held = wanted.class_names
-    elif wanted.class_names != held and {*wanted.class_names} != {*held, *left_out}:
+    elif wanted.class_names != held and not (left_out and {*wanted.class_names} == {*held, *left_out}):
         raise ValueError(
             f"{run}: the parser was trained for other classes than the split {wanted.name!r} has: "
             f"{', '.join(held[:3])}, ... and {', '.join(wanted.class_names[:3])}, ...; use data of its own "

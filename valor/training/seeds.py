@@ -12,7 +12,7 @@ that is best there: never those of a run, and marked wherever they are shown.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isnan
 from pathlib import Path
@@ -26,6 +26,7 @@ from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.strict_json import loads
 from valor.parsers.word_head import WordHead
 
+from .beside import BESIDE, Beside, named_beside, read_beside, train_together
 from .checkpoint import read_checkpoint
 from .decisions import score_otherwise, tuned_for
 from .facts import facts_of
@@ -60,6 +61,8 @@ class SeedResult:
     """What scores.json holds; None where the test split was not scored."""
     decisions: Mapping[str, TenScores] = field(default_factory=dict)
     """Test scores by the other decisions, by the name of their file, see the top of this file."""
+    beside: "Mapping[str, SeedResult]" = field(default_factory=dict)
+    """The sets that were trained beside it, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +114,8 @@ def train_seeds(
         FileNotFoundError: A table or folder is not there.
     """
     options = options or TrainOptions()
+    if options.beside and (own.encoder or own.pooling or own.methods):
+        raise ValueError("a training beside other sets takes no parts that are given as objects")
     if own.methods and options.seeds > 1:
         raise ValueError(f"a method given as an object is for a single training, got {options.seeds} seeds")
     _refuse_other_layout(out, options.seeds)
@@ -128,10 +133,14 @@ def train_seeds(
         unseen=options.unseen,
     )
     recipe = marked_recipe(recipe, sets)
+    others = read_beside(recipe, options)
     results = []
     for seed in range(recipe.fit.seed, recipe.fit.seed + options.seeds):
         folder = out if options.seeds == 1 else out / f"seed-{seed}"
-        results.append(_train_seed(with_seed(recipe, seed), sets, folder, options, own))
+        if others:
+            results.append(_train_beside(with_seed(recipe, seed), data, sets, others, folder, options))
+        else:
+            results.append(_train_seed(with_seed(recipe, seed), sets, folder, options, own))
         yield results[-1]
     if len(results) > 1 and all(result.test for result in results):
         write_scores_json(out / SCORES, summary(results))
@@ -174,16 +183,47 @@ def _train_seed(recipe: Recipe, sets: RunSets, folder: Path, options: TrainOptio
             on_epoch=track,
             own=own,
         )
-        trained = fit.resumed_from < recipe.fit.epochs
-        report, decisions = (
-            _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else (None, {})
-        )
-        if report is not None and recipe.fit.also_on_test and (found := best_on_test(folder, recipe, report)):
-            write_scores_json(folder / ON_TEST_SCORES, found)
-        if report is None and not trained:
-            refuse_damaged(folder)
-        if report is not None and trained:
-            track({"epoch": recipe.fit.epochs, "test": {level: report[level] for level in LEVELS}})
+        return _finished(recipe, sets, folder, options, fit, own, track)
+
+
+def _train_beside(
+    recipe: Recipe, data: Path, sets: RunSets, others: Sequence[Beside], folder: Path, options: TrainOptions
+) -> SeedResult:
+    """Train one seed of several sets, then score the kept epoch of each on its own test split."""
+    whole = [Beside(data.resolve().name, recipe, sets, folder)]
+    whole += [
+        Beside(one.name, with_seed(one.recipe, recipe.fit.seed), one.sets, folder / BESIDE / one.name) for one in others
+    ]
+    whole = named_beside(whole)
+    fits = train_together(whole, device=options.device, progress=options.progress)
+    results = {
+        one.name: _finished(one.recipe, one.sets, one.folder, options, fits[one.name], NOTHING_OWN, lambda _: None)
+        for one in whole
+    }
+    first, *rest = results
+    return replace(results[first], beside={name: results[name] for name in rest})
+
+
+def _finished(
+    recipe: Recipe,
+    sets: RunSets,
+    folder: Path,
+    options: TrainOptions,
+    fit: FitResult,
+    own: OwnParts,
+    track: Callable[[Mapping[str, Any]], None],
+) -> SeedResult:
+    """A training that is done, with the scores of its kept epoch on the test split."""
+    trained = fit.resumed_from < recipe.fit.epochs
+    report, decisions = (
+        _score_test(recipe, sets, folder, options.device, own, write=trained) if sets.test else (None, {})
+    )
+    if report is not None and recipe.fit.also_on_test and (found := best_on_test(folder, recipe, report)):
+        write_scores_json(folder / ON_TEST_SCORES, found)
+    if report is None and not trained:
+        refuse_damaged(folder)
+    if report is not None and trained:
+        track({"epoch": recipe.fit.epochs, "test": {level: report[level] for level in LEVELS}})
     log = read_training_log(folder)
     at = log.epochs.tolist().index(fit.best_epoch)
     levels = {level: {figure: log.scores[f"{level}.{figure}"][at] for figure in FIGURES} for level in LEVELS}
@@ -224,7 +264,7 @@ def _score_test(
         predictions, split, rule, allow_subset=recipe.features.missing == "drop", zero_shot=sets.zero_shot
     )
     report["selection"] = figure_title(recipe.fit.select_by)
-    report |= facts_of(recipe, methods, sets.labels).to_json()
+    report |= facts_of(recipe, methods, sets.labels, sets.beside).to_json()
     if write or damaged_predictions(folder):
         write_predictions(folder / PREDICTIONS, predictions)
     if write or damaged_scores(folder):

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from valor.data.clips import Batch
 from valor.parsers.hybrid import HybridParser
@@ -26,7 +26,7 @@ class Step(NamedTuple):
     """Before clipping."""
 
 
-def build_optimiser(parser: HybridParser, options: FitOptions) -> torch.optim.Optimizer:
+def build_optimiser(parser: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
     """Return the optimiser over every parameter; the rate is set at the start of each epoch."""
     kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
     return kind(

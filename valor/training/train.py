@@ -239,8 +239,8 @@ def fit(  # noqa: PLR0913, what a training is
     methods = Methods() if methods is None else methods
     val = replace(val, metrics={**val.metrics, **methods.metrics()})
     test = None if test is None else replace(test, metrics={**test.metrics, **methods.metrics()})
-    _check_sets(train, val, options, methods)
-    identity = _identity(parser, train, val, options, methods)
+    check_sets(train, val, options, methods)
+    identity = identity_of(parser, train, val, options, methods)
     run = new_state(parser, train, options, methods)
     described = {"parser": asdict(options_of(parser)), "fit": asdict(options), "methods": methods.to_json()}
     card = CheckpointCard(
@@ -250,7 +250,7 @@ def fit(  # noqa: PLR0913, what a training is
         git_revision=git_revision(),
         selected_by=options.select_by,
     )
-    folder = _Folder(Path(out), card, identity)
+    folder = RunFolder(Path(out), card, identity)
     with run_lock(folder.path):
         state = _start(run, folder)
         recipe_sha256 = file_sha256(folder.path / RECIPE) if (folder.path / RECIPE).is_file() else None
@@ -274,7 +274,7 @@ def fit(  # noqa: PLR0913, what a training is
 
 
 @dataclass(frozen=True)
-class _Folder:
+class RunFolder:
     """A run folder, and what its files say of the run."""
 
     path: Path
@@ -282,10 +282,10 @@ class _Folder:
     identity: Mapping[str, Any]
 
 
-def _start(run: FitState, folder: _Folder) -> Progress:
+def _start(run: FitState, folder: RunFolder) -> Progress:
     """Seed and describe a new run, or put a stopped one back where it was."""
     torch.manual_seed(run.options.seed)
-    state, out, card = Progress(), folder.path, folder.card
+    state, out = Progress(), folder.path
     if (out / LAST).is_file():
         state, extra = read_resume_point(out / LAST, run.parser, run.optimiser, run.order, identity=folder.identity)
         run.resume_with(extra)
@@ -294,28 +294,72 @@ def _start(run: FitState, folder: _Folder) -> Progress:
                 f"{out / LAST}: of a version that wrote no checksums; nothing tells whether it is as it was written: "
                 "finish the run with that version, or remove it to start the run anew"
             )
-        _check_files(out, state)
+        check_files(out, state)
     else:
-        about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}
-        description = {**card.recipe, "run": about}
-        write_json(out / RECIPE, description, indent=2)
-    log = out / LOG
-    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
-    with replaced(log) as temporary:  # without the epochs after the resume point, which will be run again
-        temporary.write_text("".join(lines[: state.epoch]), encoding="utf-8")
+        write_description(folder)
+    keep_log(out / LOG, state.epoch)
     return state
 
 
+def write_description(folder: RunFolder) -> None:
+    """Write the `recipe.json` of a new run."""
+    card = folder.card
+    about = {"class_names": card.class_names, "git_revision": card.git_revision, **card.recipe.get("run", {})}
+    write_json(folder.path / RECIPE, {**card.recipe, "run": about}, indent=2)
+
+
+def keep_log(log: Path, epochs: int) -> None:
+    """Keep of a log the epochs up to the resume point; those after it will be run again."""
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
+    with replaced(log) as temporary:
+        temporary.write_text("".join(lines[:epochs]), encoding="utf-8")
+
+
 def _next_epoch(
-    run: FitState, val: ClipSet, state: Progress, folder: _Folder, bar: Bar, test: ClipSet | None
+    run: FitState, val: ClipSet, state: Progress, folder: RunFolder, bar: Bar, test: ClipSet | None
 ) -> tuple[Progress, dict[str, Any]]:
     """Train, validate, select and write the next epoch; returns the progress with it and its line of the log."""
     epoch, methods = state.epoch + 1, run.methods
-    selected_by = methods.select_by(run.options.select_by, epoch)
     if methods.part(epoch, run.options.epochs).start == epoch:
         state = replace(state, best_epoch=0, best_score=None, best_type_av=None)
     run.before_epoch(epoch)
-    record = _train_epoch(run, epoch, bar)
+    state, record = judge_epoch(run, val, state, folder, _train_epoch(run, epoch, bar), test)
+    state = replace(state, files=files_beside(folder.path, epoch))
+    write_resume_point(
+        folder.path / LAST,
+        run.parser,
+        run.optimiser,
+        run.order,
+        progress=state,
+        identity=folder.identity,
+        extra=methods.state(),
+    )
+    bar.set_postfix(
+        loss=f"{record['loss']['total']:.3f}",
+        val=f"{record['val_score']:.1f}",
+        best=f"{state.best_score:.1f}",
+    )
+    return state, record
+
+
+def judge_epoch(
+    run: FitState, val: ClipSet, state: Progress, folder: RunFolder, record: dict[str, Any], test: ClipSet | None = None
+) -> tuple[Progress, dict[str, Any]]:
+    """Validate after the steps of an epoch, keep it where it is the best so far, and write its line of the log.
+
+    Args:
+        run: The training.
+        val: With truth.
+        state: How far it had come before the epoch.
+        folder: Where it is written to.
+        record: What the steps of the epoch gave for its line of the log.
+        test: Scored for the log alone.
+
+    Returns:
+        The progress with the epoch, and its line.
+    """
+    epoch, methods = state.epoch + 1, run.methods
+    selected_by = methods.select_by(run.options.select_by, epoch)
     scores = _validated(run, val, epoch)
     state, selected = _select(state, epoch, scores, run)
     if selected:
@@ -331,21 +375,6 @@ def _next_epoch(
     if test is not None:
         record[ALSO_TEST] = _validated(run, test, epoch).to_dict()
     _append(folder.path / LOG, record)
-    state = replace(state, files=_beside(folder.path, epoch))
-    write_resume_point(
-        folder.path / LAST,
-        run.parser,
-        run.optimiser,
-        run.order,
-        progress=state,
-        identity=folder.identity,
-        extra=methods.state(),
-    )
-    bar.set_postfix(
-        loss=f"{record['loss']['total']:.3f}",
-        val=f"{record['val_score']:.1f}",
-        best=f"{state.best_score:.1f}",
-    )
     return state, record
 
 
@@ -394,7 +423,7 @@ def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
     rate = methods.learning_rate(scheduled, epoch)
     set_learning_rate(run.optimiser, rate)
     run.parser.train()
-    sums, waited, start, taken = _Sums(), 0.0, time.perf_counter(), None
+    sums, waited, start, taken = Sums(), 0.0, time.perf_counter(), None
     batches = batches_of(epoch_order(len(train), run.order), train.segments, run.options, run.order)
     for step, rows in enumerate(batches, start=1):
         asked = time.perf_counter()
@@ -422,7 +451,7 @@ def _train_epoch(run: FitState, epoch: int, bar: Bar) -> dict[str, Any]:
 
 
 @dataclass
-class _Sums:
+class Sums:
     """Running means over the clips of an epoch."""
 
     clips: int = 0
@@ -430,17 +459,19 @@ class _Sums:
     """float64 on the parser's device, so that adding does not wait for it."""
 
     def add(self, step: Step, clips: int) -> None:
+        """Count in a step of some clips."""
         self.clips += clips
         for name, value in {**step.terms, "total": step.total, "grad_norm": step.grad_norm}.items():
             self.sums[name] = self.sums.get(name, 0.0) + value.double() * clips
 
     def means(self) -> dict[str, Any]:
+        """Losses and the gradient norm, for a line of the log."""
         means = {name: total.item() / self.clips for name, total in self.sums.items()}
         grad_norm = means.pop("grad_norm")
         return {"loss": means, "grad_norm": grad_norm}
 
 
-def _check_files(out: Path, state: Progress) -> None:
+def check_files(out: Path, state: Progress) -> None:
     """Refuse to go on in a folder that lacks what the epochs that are done have written."""
     remedy = "restore it, or remove the run folder to start the run anew"
     log = out / LOG
@@ -461,11 +492,11 @@ def _check_files(out: Path, state: Progress) -> None:
         if kept and file_sha256(out / BEST) != kept and header.get("epoch") != state.epoch + 1:
             raise ValueError(f"{out / BEST}: not the weights that epoch {state.best_epoch} of this run left; {remedy}")
     refuse_other_recipe(out, state.files.get(RECIPE))
-    if LOG in state.files and _beside(out, state.epoch)[LOG] != state.files[LOG]:
+    if LOG in state.files and files_beside(out, state.epoch)[LOG] != state.files[LOG]:
         raise ValueError(f"{log}: the record of {state.epoch} epochs is not as it was written; {remedy}")
 
 
-def _beside(out: Path, epochs: int) -> dict[str, str]:
+def files_beside(out: Path, epochs: int) -> dict[str, str]:
     """sha256 of what lies beside a resume point after some epochs; of the log, without the times in it."""
     found = {name: file_sha256(out / name) for name in (RECIPE, BEST) if (out / name).is_file()}
     digest = hashlib.sha256()
@@ -492,7 +523,7 @@ def _append(path: Path, record: Mapping[str, Any]) -> None:
         file.write(json.dumps(record, allow_nan=False) + "\n")
 
 
-def _identity(
+def identity_of(
     parser: HybridParser, train: ClipSet, val: ClipSet, options: FitOptions, methods: Methods
 ) -> dict[str, Any]:
     """What must be the same for a stopped run to go on; the keys are what the error message calls it."""
@@ -510,7 +541,8 @@ def _identity(
     return dict(json.loads(json.dumps(identity)))  # as the resume point will hold it
 
 
-def _check_sets(train: ClipSet, val: ClipSet, options: FitOptions, methods: Methods) -> None:
+def check_sets(train: ClipSet, val: ClipSet, options: FitOptions, methods: Methods) -> None:
+    """Refuse sets nothing can be learned from or chosen on, with a ValueError."""
     if options.pseudo_label_weight and train.pseudo_labels is None and not methods.bring_labels:
         raise ValueError(
             "training needs pseudo labels, got a training set without; make them (valor labels) and pass them, or "
