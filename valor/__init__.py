@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from valor.eval.scores import Scores
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
-    from valor.verbs import harvest, labels, parse, predict, score, table, train, view
+    from valor.verbs import harvest, labels, parse, predict, score, search, table, train, view
     from valor.video.options import ParseOptions, ZeroShotOptions
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "parse",
     "predict",
     "score",
+    "search",
     "table",
     "train",
     "view",
@@ -41,7 +42,9 @@ if not (Path(__file__).parent / "eval").is_dir():
     __path__.append(str(Path(__file__).parents[1]))
 
 _LATER = {
-    **dict.fromkeys(("harvest", "labels", "parse", "predict", "score", "table", "train", "view"), "valor.verbs"),
+    **dict.fromkeys(
+        ("harvest", "labels", "parse", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
+    ),
     "Parse": "valor.data.parse_file",
     "ParseOptions": "valor.video.options",
     "Predictions": "valor.data.predictions",

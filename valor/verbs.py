@@ -1,6 +1,6 @@
-"""What people script, as eight verbs: the same stages as on the command line, with values in place of printed lines.
+"""What people script, as nine verbs: the same stages as on the command line, with values in place of printed lines.
 
-    harvest -> labels -> train -> predict -> score -> table, and for one's own media parse -> view
+    harvest -> labels -> train -> predict -> score -> table, for one's own media parse -> view, and search in a store
 
 Each takes paths or the values the verb before it returned, and returns a value that holds arrays; its `to_frame()` is
 the same as a pandas DataFrame. `import valor` offers them lazily: nothing is loaded before a verb is used.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from valor.video.parse import parse as parse  # the eighth verb
+from valor.video.parse import parse as parse  # another verb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from valor.label_harvest.harvest import HarvestOptions, HarvestReport
     from valor.label_harvest.store.videos import Videos
     from valor.labelling.make import LabelReport
+    from valor.retrieval.run import SearchResult
     from valor.scoring.compare import Comparison
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
@@ -287,3 +288,27 @@ def view(
     held = [correction.to_dict() for correction in corrections.current.values()]
     write_page(Path(out), document, embed=embed, corrections=held, unshown=corrections.unshown())
     return Path(out)
+
+
+def search(
+    store: Pathlike,
+    text: str | None = None,
+    **options: Any,  # noqa: ANN401
+) -> "SearchResult":
+    """Find the seconds of a store that fit words, a video or a sound best; nothing is trained, and no media read.
+
+    Args:
+        store: What `harvest` wrote.
+        text: Words; None where `like` or `like_sound` says what is searched for.
+        options: Fields of `valor.retrieval.options.SearchOptions`, such as `within="audio"`, `like="horn.wav"`,
+            `top=5` or `space="space.safetensors"`.
+
+    Returns:
+        Stretches of clips, the best first; `to_frame()` has a row for each.
+    """
+    from valor.label_harvest.places.place import place_of
+    from valor.retrieval.options import SearchOptions
+    from valor.retrieval.run import search_store
+
+    paths = {name: Path(of) for name in ("like", "like_sound", "space", "index") if (of := options.get(name))}
+    return search_store(place_of(store), SearchOptions(text=text, **{**options, **paths}))

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from .queries import media_features, middle, searched_teachers
 from .search import Found, Query, find
 from .seconds import Placer, TeacherPlacer, read_seconds, searchable
 from .space import TEXT, SpacePlacer, read_space
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,6 +42,16 @@ class SearchResult:
     """Of a second of the store, which may be another length."""
     compared: int
     """Seconds that were scored; fewer than there are where an index named candidates."""
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row for each stretch, the best first: clip_id, onset, offset, best (seconds), score, and its cosines."""
+        import pandas as pd
+
+        columns = ["clip_id", "onset", "offset", "best", "score"]
+        rows = [
+            [*(getattr(one, name) for name in columns), *map(one.cosines.get, self.modalities)] for one in self.found
+        ]
+        return pd.DataFrame(rows, columns=[*columns, *self.modalities])
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
