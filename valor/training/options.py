@@ -11,7 +11,7 @@ from valor.data.datasets.dataset import DataSet
 from valor.eval.scores import FIGURES, LEVELS
 from valor.label_harvest.places.place import Place
 
-OPTIMISERS = ("adamw", "adam")
+OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "step")
 TIES = ("first", "last")
 """Names the options of these kinds understand."""
@@ -70,13 +70,13 @@ class FitOptions:
     step_factor: float = 0.1
     """What a step schedule multiplies the step size by."""
     optimiser: str = "adamw"
-    """`adamw`, or `adam`, whose weight decay, if any, is part of the gradient."""
+    """`adamw`; `adam`, whose weight decay, if any, is part of the gradient; or `sgd`, with beta1 as its momentum."""
     weight_decay: float = 1e-3
     """Decay of every parameter, biases and norms included."""
     beta1: float = 0.5
     """Decay of the mean gradient."""
     beta2: float = 0.999
-    """Decay of the mean squared gradient."""
+    """Decay of the mean squared gradient; no meaning for sgd."""
     max_grad_norm: float | None = 1.0
     """Gradients are scaled down to this global norm; None never scales."""
     pseudo_label_weight: float = 1.0

@@ -62,6 +62,12 @@ _PLUS_PLUS = Recipe(
     note="VALOR+ with CLAP and CLIP features, R(2+1)D kept. Published: 68.1 68.4 61.9 66.2 66.8 / "
     "61.2 64.7 55.5 60.4 59.0. 4.9 M weights, 0.8 GB of features in memory, 28 minutes.",
 )
+_ON_CLIPS = replace(
+    _PLUS_PLUS,
+    name="valor-clips",
+    features=FeatureOptions(audio="audio.map", visual="visual.embedding", motion=None),
+    parser=replace(_PLUS_PLUS.parser, motion_width=0),
+)
 _VALOR = Recipe(
     name="valor",
     note="Published: 61.8 65.9 58.4 62.0 61.5 / 55.4 62.6 52.2 56.7 54.2. 5.1 M weights, "
@@ -69,7 +75,7 @@ _VALOR = Recipe(
 )
 
 _HAN_PARSER = ParserOptions(num_heads=1, feedforward_width=512, update_order="together")
-_HAN_PARSER_DROPPED = replace(_HAN_PARSER, visual_dropout=0.5)
+_HAN_DROPPED = replace(_HAN_PARSER, visual_dropout=0.5)
 _STEPS = FitOptions(
     min_learning_rate=0.0,
     warmup_epochs=0,
@@ -94,6 +100,10 @@ _STEP_FIT = replace(
     seed=6,
 )
 """How JoMoLD and, with other numbers, CMPAE and NREP are trained."""
+
+_TAGS_FIT = replace(
+    _STEPS, learning_rate=0.5, step_epochs=1, pseudo_label_weight=0.0, guided_weight=1.0, visual_smoothing=0.0
+)
 
 _UWAV_FIT = FitOptions(epochs=80, learning_rate=1e-4, min_learning_rate=5e-6, weight_decay=1e-4, beta1=0.9, seed=20000)
 
@@ -208,30 +218,35 @@ RECIPES: dict[str, Recipe] = {
         _PLUS_PLUS, name="valor++ pre-norm", parser=PARSERS["valor++ pre-norm"], note="VALOR++, normalising the query."
     ),
     "valor-clips": replace(
-        _PLUS_PLUS,
-        name="valor-clips",
-        features=FeatureOptions(audio="audio.map", visual="visual.embedding", motion=None),
-        parser=replace(_PLUS_PLUS.parser, motion_width=0),
+        _ON_CLIPS,
         note="VALOR++ without R(2+1)D, on what `valor harvest` caches of raw clips; no published row. 4.6 M weights.",
+    ),
+    "uavm-clips": replace(
+        _ON_CLIPS,
+        name="uavm-clips",
+        parser=replace(_ON_CLIPS.parser, encoder="uavm", fusion_layer=2),
+        fit=replace(_TAGS_FIT, epochs=10, batch_size=144, learning_rate=5e-5, step_factor=0.5, beta1=0.95),
+        note="UAVM's encoder on clip tags, by its optimiser, without mix-up; for 200,000 clips. No published row.",
+    ),
+    "mbt-clips": replace(
+        _ON_CLIPS,
+        name="mbt-clips",
+        parser=replace(_ON_CLIPS.parser, encoder="mbt", fusion_layer=2),
+        fit=replace(_TAGS_FIT, epochs=50, warmup_epochs=2, schedule="cosine", optimiser="sgd", max_grad_norm=1.0),
+        note="MBT's encoder on clip tags, by its SGD, without mix-up and stochastic depth. No published row.",
     ),
     "han": Recipe(
         name="han",
         parser=_HAN_PARSER,
         fit=replace(
-            _STEPS,
-            epochs=40,
-            batch_size=16,
-            learning_rate=3e-4,
-            pseudo_label_weight=0.0,
-            guided_weight=1.0,
-            seed=1,
+            _STEPS, epochs=40, batch_size=16, learning_rate=3e-4, pseudo_label_weight=0.0, guided_weight=1.0, seed=1
         ),
         note="HAN as published in 2020, on clip tags alone: 60.1 52.9 48.9 54.0 55.4 / 51.3 48.9 43.0 47.7 48.0. "
         "4.6 M weights, 1.1 GB of features in memory.",
     ),
     "jomold": Recipe(
         name="jomold",
-        parser=_HAN_PARSER_DROPPED,
+        parser=_HAN_DROPPED,
         fit=_STEP_FIT,
         methods={"jomold": METHODS["jomold"].Options(estimator_epochs=25)},
         note="JoMoLD as published in 2022, on clip tags alone, in two parts of 25 epochs: its noise estimator, "
@@ -240,7 +255,7 @@ RECIPES: dict[str, Recipe] = {
     "cmpae": Recipe(
         name="cmpae",
         features=FeatureOptions(unfolded=True),
-        parser=replace(_HAN_PARSER_DROPPED, network="presence", stem="elu", visual_width=8 * 2048, visual_frames=8),
+        parser=replace(_HAN_DROPPED, network="presence", stem="elu", visual_width=8 * 2048, visual_frames=8),
         fit=replace(_STEP_FIT, epochs=20, select_by="mean", seed=0),
         methods={"cmpae": METHODS["cmpae"].on()},
         note="CMPAE as published in 2023, on clip tags and the noise ratios it ships: 64.2 66.4 59.2 63.3 62.8 / "
@@ -250,7 +265,7 @@ RECIPES: dict[str, Recipe] = {
     "coleaf": Recipe(
         name="coleaf",
         features=FeatureOptions(unfolded=True),
-        parser=replace(_HAN_PARSER_DROPPED, network="presence", stem="elu", visual_width=8 * 2048, visual_frames=8),
+        parser=replace(_HAN_DROPPED, network="presence", stem="elu", visual_width=8 * 2048, visual_frames=8),
         fit=replace(_STEP_FIT, epochs=10, select_by="figures.exclusive_mean", seed=1),
         methods={"coleaf": METHODS["coleaf"].on()},
         note="CoLeaF as published in 2024, on clip tags and the noise ratios it ships, with two reference networks: "
@@ -260,12 +275,7 @@ RECIPES: dict[str, Recipe] = {
         name="nrep",
         features=FeatureOptions(audio="clap", visual="clip", unfolded=True),
         parser=replace(
-            _HAN_PARSER_DROPPED,
-            network="for-against",
-            stem="elu",
-            audio_width=7 * 768,
-            audio_map=True,
-            visual_width=768,
+            _HAN_DROPPED, network="for-against", stem="elu", audio_width=7 * 768, audio_map=True, visual_width=768
         ),
         fit=replace(_STEP_FIT, epochs=20, pseudo_label_weight=1.0, select_by="event.event_av"),
         methods={"nrep": METHODS["nrep"].on()},

@@ -28,6 +28,14 @@ class Step(NamedTuple):
 
 def build_optimiser(parser: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
     """Return the optimiser over every parameter; the rate is set at the start of each epoch."""
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(
+            parser.parameters(),
+            lr=options.learning_rate,
+            momentum=options.beta1,
+            weight_decay=options.weight_decay,
+            fused=True,
+        )
     kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
     return kind(
         parser.parameters(),

@@ -19,7 +19,7 @@ def test_the_defaults_are_those_of_valor():
 
 
 @pytest.mark.parametrize(("change", "message"), [
-    ({"optimiser": "sgd"}, "optimiser must be one of adamw, adam, got 'sgd'"),
+    ({"optimiser": "lion"}, "optimiser must be one of adamw, adam, sgd, got 'lion'"),
     ({"schedule": "linear"}, "schedule must be one of cosine, step, got 'linear'"),
     ({"select_by": "type_av"}, r"select_by must be one of segment\.audio, .*event\.event_av, mean, got 'type_av'"),
     ({"select_tie": "any"}, "select_tie must be one of first, last"),

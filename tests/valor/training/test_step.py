@@ -9,7 +9,8 @@ from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser
 from valor.training.methods.method import Charge, Method, NoOptions
 from valor.training.methods.methods import Methods
-from valor.training.options import FitOptions
+from valor.training.options import FitOptions, learning_rate
+from valor.training.recipes import RECIPES
 from valor.training.step import build_optimiser, train_step
 
 
@@ -22,6 +23,25 @@ def _step(options: FitOptions | None = None, *methods: Method):
 def test_terms_that_are_not_asked_for_are_not_taken():
     assert list(_step().terms) == ["weak", "audio", "visual"]
     assert list(_step(FitOptions(pseudo_label_weight=0.0, guided_weight=1.0)).terms) == ["weak", "guided"]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("uavm-clips", torch.optim.Adam), ("mbt-clips", torch.optim.SGD)])
+def test_encoders_of_clips_are_trained_by_their_papers_optimisers(name, kind):
+    """On tags alone, which both modalities are held to."""
+    recipe = RECIPES[name]
+    optimiser = build_optimiser(build_parser(TINY, seed=0), recipe.fit)
+    assert type(optimiser) is kind and (recipe.fit.warmup_epochs, recipe.fit.guided_weight) in ((0, 1.0), (2, 1.0))
+    rates = [learning_rate(epoch, recipe.fit) for epoch in (1, 2, 3, recipe.fit.epochs)]
+    if kind is torch.optim.SGD:
+        assert (
+            optimiser.defaults["momentum"] == 0.9
+            and rates[:2] == [0.25, 0.5]
+            and rates[3] == pytest.approx(0, abs=1e-9)
+        )
+    else:
+        assert optimiser.defaults["betas"] == (0.95, 0.999) and rates[:3] == [5e-5, 2.5e-5, 1.25e-5]
+    step = _step(replace(recipe.fit, learning_rate=1e-2))
+    assert list(step.terms) == ["weak", "guided"]
 
 
 class Flat(Method[NoOptions]):

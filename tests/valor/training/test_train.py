@@ -96,11 +96,11 @@ def test_best_checkpoint_scores_as_the_log_says(tmp_path):
     assert recipe["fit"]["learning_rate"] == 3e-3
 
 
-@pytest.mark.parametrize("encoder", ["hybrid", "mbt", "tcaf"])
-def test_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, encoder):
+@pytest.mark.parametrize(("encoder", "optimiser"), [("hybrid", "adamw"), ("mbt", "sgd"), ("tcaf", "adamw")])
+def test_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, encoder, optimiser):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    shape = replace(TINY, dropout=0.3, encoder=encoder, num_layers=2)
-    _fit(whole, parser=build_parser(shape, seed=3))
+    shape, options = replace(TINY, dropout=0.3, encoder=encoder, num_layers=2), replace(OPTIONS, optimiser=optimiser)
+    _fit(whole, options, parser=build_parser(shape, seed=3))
     real, steps = valor.training.train.train_step, iter(range(100))
 
     def interrupted(*args):
@@ -110,12 +110,12 @@ def test_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, encoder):
 
     monkeypatch.setattr(valor.training.train, "train_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _fit(stopped, parser=build_parser(shape, seed=3))
+        _fit(stopped, options, parser=build_parser(shape, seed=3))
     monkeypatch.undo()
     torch.rand(3)  # whatever happened to the global generator in between
     with pytest.raises(ValueError, match="belongs to a run with other initial weights, parser options"):
-        _fit(stopped, parser=build_parser(replace(shape, encoder="joint"), seed=3))
-    result = _fit(stopped, parser=build_parser(shape, seed=3))
+        _fit(stopped, options, parser=build_parser(replace(shape, encoder="joint"), seed=3))
+    result = _fit(stopped, options, parser=build_parser(shape, seed=3))
     assert result.resumed_from == 2
     assert options_of(read_checkpoint(stopped)[0]) == shape
     for name in ("best.safetensors", "last.safetensors"):
