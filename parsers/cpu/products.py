@@ -24,6 +24,9 @@ def _find_kernel() -> Any:
 
 _KERNEL = _find_kernel()
 
+_MANY_ROWS = 16_384
+"""oneDNN lays out transposed rows anew, and from so many on takes up to twice the time of torch's own product."""
+
 
 def uses_onednn(x: Tensor) -> bool:
     """Whether products of this tensor go to oneDNN; `torch.backends.mkldnn.flags(enabled=False)` says no."""
@@ -57,7 +60,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """Gradient of the weight of a linear layer, [N, K], from those of its output [rows, N] and its input [rows, K]."""
-    return linear(grad.t(), x.t()) if uses_onednn(x) else grad.t() @ x
+    return linear(grad.t(), x.t()) if uses_onednn(x) and len(x) < _MANY_ROWS else grad.t() @ x
 
 
 class _Dense(torch.autograd.Function):

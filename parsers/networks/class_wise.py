@@ -31,6 +31,9 @@ from ..cpu.products import Dense, dense
 from ..hybrid import HybridParser, ParserOutput
 from ..pooling import AttentiveMilPooling, PooledProbs
 
+_SHORTEST = 1e-8
+"""Vectors are not taken for shorter where they are compared, as torch has it."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClassWiseOutput(ParserOutput):
@@ -53,7 +56,7 @@ class Mapped(NamedTuple):
     gathered: Tensor
     """float [..., C, E]."""
     weights: Tensor
-    """float [..., C, C], the mean over heads."""
+    """float [..., H, C, C]."""
 
 
 class MappedAttention(MultiheadAttention):
@@ -61,19 +64,23 @@ class MappedAttention(MultiheadAttention):
 
     def mapped(self, query: Tensor, source: Tensor) -> Mapped:
         """Let each class gather from those of the source, float [..., C, E] each."""
-        width = query.shape[-1]
-        weights, biases = torch.split(self.in_weight, width), torch.split(self.in_bias, width)
-        q, k, v = (
-            self._split(dense(given, weight, bias))
-            for given, weight, bias in zip((query, source, source), weights, biases, strict=True)
-        )  # [..., H, C, E / H]
-        scores = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(dim=-1)  # [..., H, C, C]
-        scores = drop(scores, self.dropout, training=self.training)
-        gathered = (scores @ v).transpose(-2, -3).flatten(-2)  # [..., C, E]
-        return Mapped(self.out_projection(gathered), scores.mean(dim=-3))
+        queries = dense(query, self.in_weight, self.in_bias)
+        sources = queries if source is query else dense(source, self.in_weight, self.in_bias)
+        q, (_, k, v) = self.in_heads(queries)[0], self.in_heads(sources)
+        return self.attend(q, k, v)
 
-    def _split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(-2, -3)
+    def in_heads(self, projected: Tensor) -> Tensor:
+        """Projections side by side, float [..., C, parts E], as [parts, ..., H, C, E / H]."""
+        width = self.out_projection.in_features
+        parts = projected.view(*projected.shape[:-1], -1, self.num_heads, width // self.num_heads)
+        apart: Tensor = parts.movedim(-3, 0).transpose(-2, -3).contiguous()
+        return apart
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Mapped:
+        """The same of queries, keys and values that are split into heads, float [..., H, C, E / H] each."""
+        scores = (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1)  # [..., H, C, C]
+        scores = drop(scores, self.dropout, training=self.training)
+        return Mapped(self.out_projection((scores @ v).transpose(-2, -3).flatten(-2)), scores)
 
 
 class ClipMean(nn.Module):
@@ -87,15 +94,31 @@ class ClipMean(nn.Module):
 
     def forward(self, x: Tensor, given: Tensor, valid: Tensor | None = None) -> Tensor:
         """Weigh the mean of `given` by its likeness with `x`, float [B, T, C, E] each; valid bool [B, T]."""
-        own = functional.relu(self.own(x))
-        rows = functional.relu((self.own if self.whole is None else self.whole)(given))
-        if valid is None:
-            mean = rows.mean(dim=1, keepdim=True)  # [B, 1, C, E]
-        else:
-            exists = valid[:, :, None, None].to(rows.dtype)
-            mean = (rows * exists).sum(dim=1, keepdim=True) / exists.sum(dim=1, keepdim=True)
-        like = functional.cosine_similarity(own, mean.expand_as(own), dim=-1)
-        return like.sigmoid()[..., None] * mean
+        if x is given and self.whole is not None:  # one product for both
+            layers = (self.own, self.whole)
+            weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+            own, rows = functional.relu(dense(x, weight, bias)).chunk(2, dim=-1)
+            return weighed(own, mean_of(rows, valid))
+        return weighed(functional.relu(self.own(x)), self.mean(given, valid))
+
+    def mean(self, given: Tensor, valid: Tensor | None) -> Tensor:
+        """The clip's mean of what is made of `given`, float [B, 1, C, E]."""
+        return mean_of(functional.relu((self.own if self.whole is None else self.whole)(given)), valid)
+
+
+def mean_of(rows: Tensor, valid: Tensor | None) -> Tensor:
+    """Mean over time of the seconds there are, float [B, 1, C, E] of [B, T, C, E]."""
+    if valid is None:
+        return rows.mean(dim=1, keepdim=True)
+    exists = valid[:, :, None, None].to(rows.dtype)
+    return (rows * exists).sum(dim=1, keepdim=True) / exists.sum(dim=1, keepdim=True)
+
+
+def weighed(own: Tensor, mean: Tensor) -> Tensor:
+    """The mean [B, 1, C, E] in each second, by the sigmoid of its cosine with float [B, T, C, E]."""
+    lengths = own.norm(dim=-1).clamp_min(_SHORTEST) * mean.norm(dim=-1).clamp_min(_SHORTEST)
+    like: Tensor = (own * mean).sum(dim=-1) / lengths
+    return like.sigmoid()[..., None] * mean
 
 
 class ClassLayer(nn.Module):
@@ -111,15 +134,34 @@ class ClassLayer(nn.Module):
         self.along_mean, self.across_mean = ClipMean(width), ClipMean(width, one_map=True)
         self.from_along, self.from_across = Dense(width, width), Dense(width, width)
 
-    def forward(self, query: Tensor, other: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Update one stream, float [B, T, C, E]; then its attention to itself and to the other, [B, T, C, C] each."""
-        along, across = self.along.mapped(query, query), self.across.mapped(query, other)
-        own = query + along.gathered
-        updated = query + self.along_mean(own, own, valid)
-        crossed = query + self.across_mean(query + across.gathered, other, valid)
+    def forward(self, streams: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Update both streams at once, since they have one set of weights.
+
+        Args:
+            streams: float [2 B, T, C, E], all clips of the one, then all of the other.
+            valid: bool [2 B, T], likewise.
+
+        Returns:
+            The streams, then the attention of each to itself and to the other, [2 B, T, H, C, C] each.
+        """
+        attentions = (self.along, self.across)
+        weight = torch.cat([attention.in_weight for attention in attentions])  # [6 E, E]
+        bias = torch.cat([attention.in_bias for attention in attentions])
+        q, k, v, across_q, across_k, across_v = self.along.in_heads(dense(streams, weight, bias))
+        along = self.along.attend(q, k, v)
+        across = self.across.attend(across_q, other_first(across_k), other_first(across_v))
+        own = streams + along.gathered
+        updated = streams + self.along_mean(own, own, valid)
+        mapped = functional.relu(self.across_mean.own(streams + across.gathered))
+        crossed = streams + weighed(mapped, other_first(self.across_mean.mean(streams, valid)))
         x = self.norm(self.from_along(updated) + self.from_across(crossed))
         inner = drop(functional.relu(self.widen(x)), self.dropout, training=self.training)
         return self.narrow(inner), along.weights, across.weights
+
+
+def other_first(streams: Tensor) -> Tensor:
+    """Both halves of the first axis, changed over."""
+    return torch.cat(streams.chunk(2)[::-1])
 
 
 class ClassEncoder(nn.Module):
@@ -132,14 +174,14 @@ class ClassEncoder(nn.Module):
 
     def forward(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Encode both streams, float [B, T, C, E]; then the maps of the last layer, [B, T, M, M, C, C]."""
-        maps = audio.new_empty(0)
+        streams, exists = torch.cat((audio, visual)), None if valid is None else torch.cat((valid, valid))
+        along = across = streams
         for layer in self.layers:
-            heard, to_self, to_seen = layer(audio, visual, valid)
-            seen, own, to_heard = layer(visual, audio, valid)
-            audio, visual = heard, seen
-            rows = (torch.stack((to_self, to_seen), dim=2), torch.stack((to_heard, own), dim=2))
-            maps = torch.stack(rows, dim=2)
-        return audio, visual, maps
+            streams, along, across = layer(streams, exists)
+        (heard_heard, seen_seen), (heard_seen, seen_heard) = (held.mean(dim=-3).chunk(2) for held in (along, across))
+        rows = (torch.stack((heard_heard, heard_seen), dim=2), torch.stack((seen_heard, seen_seen), dim=2))
+        heard, seen = streams.chunk(2)
+        return heard, seen, torch.stack(rows, dim=2)
 
 
 class ClassHeads(nn.Module):

@@ -66,9 +66,12 @@ def test_blocks(shared, dtype):
     found = {}
     for name, source in (("secm_self", x), ("secm_cross", y)):
         mapped = attention.mapped(x, source)
-        found |= {name: mapped.gathered, f"{name}_map": mapped.weights}
+        found |= {name: mapped.gathered, f"{name}_map": mapped.weights.mean(dim=-3)}
     found |= {"lgsf_self": mean(x, x), "lgsf_cross": one_map(x, y)}
-    found["fgse"], found["fgse_map_self"], found["fgse_map_cross"] = layer(x, y)
+    updated, *maps = (held.chunk(2)[0] for held in layer(torch.cat((x, y))))
+    found |= {"fgse": updated} | {
+        f"fgse_map_{of}": held.mean(dim=-3) for of, held in zip(("self", "cross"), maps, strict=True)
+    }
     found["encoder_a"], found["encoder_v"], maps = encoder(x, y)
     found |= {f"encoder_map_{'av'[one]}{'av'[two]}": maps[:, :, one, two] for one in (0, 1) for two in (0, 1)}
     for key, tensor in found.items():
