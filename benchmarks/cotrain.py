@@ -89,14 +89,14 @@ def ready(name: str, options: ParserOptions, fit: FitOptions, sets: tuple[ClipSe
     return TrainedSet(name=name, parser=parser, train=sets[0], val=sets[1], options=fit, out=out, recipe={})
 
 
+Sets = tuple[ClipSet, ClipSet]
+"""Of train and val."""
+
+
 def three(
-    options: ParserOptions,
-    fits: tuple[FitOptions, FitOptions],
-    own: tuple[ClipSet, ClipSet],
-    large: tuple[ClipSet, ClipSet],
+    options: ParserOptions, fits: tuple[FitOptions, FitOptions], own: Sets, large: Sets, folder: Path
 ) -> dict[str, Path]:
-    """Train the three rows; the caller's folder holds them."""
-    folder = Path(tempfile.mkdtemp(prefix="cotrain-"))
+    """Train the three rows in a folder."""
     steps = [-(-len(sets[0]) // fit.batch_size) * fit.epochs for sets, fit in zip((own, large), fits, strict=True)]
     longer = replace(fits[0], epochs=round(sum(steps) / steps[0] * fits[0].epochs))
     found = {}
@@ -114,9 +114,11 @@ def hard_world(count: int, seed: int) -> dict[str, float]:
     own, large = (
         (clips_of(n, seed, which, 0), clips_of(200, seed, which, 1)) for n, which in ((count, OWN), (LARGE, BIG))
     )
-    rows = three(HARD, (fit, replace(fit, epochs=4, warmup_epochs=1)), own, large)
     test = clips_of(500, seed, OWN, 2)
-    return {row: right(path, test) for row, path in rows.items()}
+    fits = fit, replace(fit, epochs=4, warmup_epochs=1)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = three(HARD, fits, own, large, Path(folder))
+        return {row: right(path, test) for row, path in rows.items()}
 
 
 def demo_world(data: Path, labels: Path, seeds: Sequence[int], epochs: int) -> dict[str, list[float]]:
@@ -137,8 +139,9 @@ def demo_world(data: Path, labels: Path, seeds: Sequence[int], epochs: int) -> d
         large = of_classes(sets.train.take(rest), others, emptied=False), of_classes(sets.val, others, emptied=False)
         fit = replace(recipe.fit, seed=seed)
         test = of_classes(sets.test[1], ten, emptied=False)
-        for row, path in three(recipe.parser, (fit, fit), own, large).items():
-            found[row].append(validate(read_checkpoint(path)[0], test).segment.type_av)
+        with tempfile.TemporaryDirectory() as folder:
+            for row, path in three(recipe.parser, (fit, fit), own, large, Path(folder)).items():
+                found[row].append(validate(read_checkpoint(path)[0], test).segment.type_av)
     return found
 
 

@@ -1,6 +1,6 @@
 """Classes that training left out: a parser by words, the teachers alone, a parser of rows, and shuffled captions.
 
-    python -m benchmarks.unseen --data demo/data --labels demo/labels/valor [--seeds 3] [--epochs 20] [--threads 2]
+    python -m benchmarks.unseen --data demo/data --labels demo/labels/valor [--seeds 3] [--epochs 40] [--threads 2]
 
 Every fourth class of the demo world is left out of tags and labels. Mean F of segments (Type@AV) of seen and of unseen
 classes on the test split, and the harmonic mean; the constant is chosen on val. With the captions of unseen classes
@@ -33,7 +33,6 @@ from valor.training.predict import predict_classes
 from valor.training.recipes import RECIPES, Recipe, override
 from valor.training.run import RunSets, read_run_sets, train_on
 
-SMALL = ("parser.hidden_width=64", "parser.feedforward_width=128")
 SHUFFLES = 5
 RULE = PostProcessing()
 Row = tuple[float, float, float]
@@ -125,7 +124,7 @@ def main() -> None:
     cli.add_argument("--data", type=Path, required=True, metavar="DIR", help="data of `valor demo`")
     cli.add_argument("--labels", type=Path, required=True, metavar="DIR", help="its pseudo labels")
     cli.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each (3)")
-    cli.add_argument("--epochs", type=int, default=20, metavar="N", help="epochs of each (20)")
+    cli.add_argument("--epochs", type=int, default=40, metavar="N", help="epochs of each (40)")
     cli.add_argument("--threads", type=int, default=2, metavar="N", help="torch threads (2)")
     arguments = cli.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -135,7 +134,7 @@ def main() -> None:
     print(f"left out: {', '.join(left_out)}")
     judge = Judge(arguments.data, np.isin(names, left_out))
     rows = {name: [row] for name, row in teachers_alone(arguments.data, judge).items()}
-    recipe = override(RECIPES["demo"], [*SMALL, f"fit.epochs={arguments.epochs}", f"parser.num_classes={len(names)}"])
+    recipe = override(RECIPES["demo"], [f"fit.epochs={arguments.epochs}", f"parser.num_classes={len(names)}"])
     for kind in (recipe, override(recipe, ["parser.head=words"])):
         sets = read_run_sets(kind, arguments.data, labels=arguments.labels, test=True, unseen=left_out)
         for seed in range(arguments.seeds):

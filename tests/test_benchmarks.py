@@ -3,6 +3,7 @@
 import re
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import torch
 
 import valor.training.train
 from benchmarks import (
+    cotrain,
     decoders,
     demo_ave,
     detection,
@@ -86,6 +88,13 @@ def test_search(monkeypatch, capsys):
     said = say(monkeypatch, capsys, search, "--seconds", 2000, "--width", 8, "--queries", 2)
     assert "SIMULATED: 2,000 seconds of 200 clips" in said
     assert said.endswith("recall against numpy: 100.0 % of the best 100 seconds, 100.0 % of the best 20 stretches\n")
+
+
+def test_cotrain(monkeypatch, capsys):
+    monkeypatch.setattr(cotrain, "LARGE", 32)
+    monkeypatch.setattr(cotrain, "FIT", replace(cotrain.FIT, epochs=1, warmup_epochs=0))
+    said = say(monkeypatch, capsys, cotrain, "--clips", 8, "--seeds", 1, "--threads", 1)
+    assert "hard world, 8 clips" in said and "alone, as many steps" in said
 
 
 def test_detection(monkeypatch, capsys):
