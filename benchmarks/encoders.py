@@ -1,6 +1,6 @@
 """Two worlds in which sound and picture need each other, and which encoders find out.
 
-    python -m benchmarks.encoders [--steps 400] [--seeds 3] [--threads 2]
+    python -m benchmarks.encoders [--steps 400] [--seeds 3] [--threads 2] [--only hybrid,joint]
 
 Each stream carries a bit; what is to be told from the audible answer is their exclusive or, which neither stream says
 anything of by itself. In the world of clips a bit holds for the whole clip. In that of segments every second has bits
@@ -11,6 +11,7 @@ without a layer that fuses. What a step of each costs is printed by benchmarks.s
 
 import argparse
 import statistics
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -40,10 +41,14 @@ _TWO = ParserOptions(
 
 CONTENDERS: dict[str, ParserOptions] = {
     "hybrid": _TWO,
+    "hybrid, learned": replace(_TWO, positions="learned"),
+    "hybrid, time code": replace(_TWO, positions="time"),
     "uavm": replace(_TWO, encoder="uavm", fusion_layer=1),
     "mbt": replace(_TWO, encoder="mbt"),
     "mbt that never fuses": replace(_TWO, encoder="mbt", fusion_layer=2),
     "joint": replace(_TWO, encoder="joint"),
+    "joint, learned": replace(_TWO, encoder="joint", positions="learned"),
+    "joint, time code": replace(_TWO, encoder="joint", positions="time"),
     "tcaf": replace(_TWO, encoder="tcaf"),
     "mtcn": replace(_TWO, encoder="mtcn"),
     "sft": replace(_TWO, encoder="sft"),
@@ -81,10 +86,12 @@ def told(options: ParserOptions, world: str, *, steps: int, seed: int, segments:
     return float((answers == truth.bool()).float().mean())
 
 
-def print_worlds(steps: int, seeds: int) -> None:
+def print_worlds(steps: int, seeds: int, only: Sequence[str] = ()) -> None:
     print(f"\nright answers after {steps} steps of {BATCH} clips, mean over {seeds} seeds (lowest to highest)")
     print("".join([f"{'':22}", *(f"{world:>24}" for world in WORLDS)]))
     for name, options in CONTENDERS.items():
+        if only and name not in only and name.partition(",")[0] not in only:
+            continue
         cells = []
         for world in WORLDS:
             shares = [told(options, world, steps=steps, seed=seed) for seed in range(seeds)]
@@ -97,12 +104,13 @@ def main() -> None:
     cli.add_argument("--steps", type=int, default=400, metavar="N", help="training steps in each world (400)")
     cli.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each (3)")
     cli.add_argument("--threads", type=int, default=2, metavar="N", help="torch threads (2)")
+    cli.add_argument("--only", default="", metavar="NAMES", help="encoders of these names, with commas between")
     arguments = cli.parse_args()
     torch.set_num_threads(arguments.threads)
     flags = f"--steps {arguments.steps} --seeds {arguments.seeds} --threads {arguments.threads}"
     print(f"python -m benchmarks.encoders {flags}")
     print(f"torch {torch.__version__}, {processor()}")
-    print_worlds(arguments.steps, arguments.seeds)
+    print_worlds(arguments.steps, arguments.seeds, [name for name in arguments.only.split(",") if name])
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ UPDATE_ORDERS = ("audio-first", "together")
 HEADS = ("rows", "words")
 """What tells the classes of a segment."""
 
+POSITIONS = ("none", "learned", "time")
+"""What may say where a segment stands, see valor.parsers.positions."""
+
 OWN = "own:"
 """How the name of a part begins that was given to `valor.parsers.build.build_parser` as an object."""
 
@@ -71,8 +74,11 @@ class ParserOptions:
     """Layers of each stream by itself, before those it shares (`uavm`) or in which the streams meet (`mbt`, `sft`)."""
     num_latents: int = 4
     """Vectors that the streams of `mbt` exchange; 0 lets each look at all of the other."""
+    positions: str = "none"
+    """What says to `hybrid` and `joint` where a segment stands, a key of POSITIONS: `none`; `learned`, for at most
+    max_segments; or `time`, as TCaF has it."""
     max_segments: int = 10
-    """Positions that `uavm`, `mbt`, `mtcn` and `sft` learn; longer clips are refused."""
+    """Positions that `uavm`, `mbt`, `mtcn`, `sft` and positions=learned have; longer clips are refused."""
     stem: str = "linear"
     """A key of STEMS. `linear`: every input through a layer of its own, and one that joins appearance and motion.
     `perceptron`, as UWAV has it: audio through two layers, appearance and motion joined as they are. `elu`, as NREP and
@@ -117,6 +123,7 @@ class ParserOptions:
         choices: dict[str, tuple[str, ...]] = {
             "norm_order": NORM_ORDERS,
             "update_order": UPDATE_ORDERS,
+            "positions": POSITIONS,
             "pooling": tuple(POOLINGS),
             "encoder": tuple(ENCODERS),
             "network": tuple(NETWORKS),
@@ -166,10 +173,14 @@ class ParserOptions:
             users = OF_ENCODERS.get(field.name)
             if users is None or self.encoder in users or self.encoder not in _OURS:
                 continue
+            if field.name == "max_segments" and self.positions == "learned":
+                continue
             if (value := getattr(self, field.name)) != field.default:
                 raise ValueError(
                     f"{field.name} is an option of encoder={' or '.join(users)}, got {value!r} of {self.encoder}"
                 )
+        if self.positions != "none" and self.network != "hybrid":
+            raise ValueError(f"positions is an option of network=hybrid, got {self.positions!r} of {self.network}")
         if self.fusion_layer > self.num_layers:
             raise ValueError(f"fusion_layer must be at most num_layers {self.num_layers}, got {self.fusion_layer}")
         if self.encoder == "mbt" and self.num_latents and self.num_layers - self.fusion_layer == 1:
@@ -190,7 +201,18 @@ def _hybrid(options: ParserOptions) -> "nn.Module":
         norm_order=options.norm_order,
         update_order=options.update_order,
     )
-    return HybridEncoder(layer, options.num_layers)
+    return _placed(HybridEncoder(layer, options.num_layers), options)
+
+
+def _placed(encoder: "nn.Module", options: ParserOptions) -> "nn.Module":
+    """The encoder, and before it what says where a segment stands."""
+    if options.positions == "none":
+        return encoder
+    from .positions import LearnedPositions, PlacedEncoder, TimeCodes
+
+    width = options.hidden_width
+    is_learned = options.positions == "learned"
+    return PlacedEncoder(encoder, LearnedPositions(options.max_segments, width) if is_learned else TimeCodes(width))
 
 
 def _sizes(options: ParserOptions) -> "Sizes":
@@ -224,7 +246,7 @@ def _mbt(options: ParserOptions) -> "nn.Module":
 def _joint(options: ParserOptions) -> "nn.Module":
     from .encoders.joint import JointEncoder
 
-    return JointEncoder(_sizes(options), options.num_layers)
+    return _placed(JointEncoder(_sizes(options), options.num_layers), options)
 
 
 def _tcaf(options: ParserOptions) -> "nn.Module":
@@ -345,6 +367,7 @@ OF_ENCODERS: dict[str, tuple[str, ...]] = {
     "update_order": ("hybrid",),
     "fusion_layer": ("uavm", "mbt", "sft"),
     "num_latents": ("mbt",),
+    "positions": ("hybrid", "joint"),
     "max_segments": ("uavm", "mbt", "mtcn", "sft"),
 }
 """Options that only some encoders make something of."""

@@ -34,6 +34,10 @@ VARIANTS = {
     "mbt, never": replace(OPTIONS["mbt"], fusion_layer=3),
     "mbt, without latents": replace(OPTIONS["mbt"], num_latents=0),
     "sft, at once": replace(OPTIONS["sft"], fusion_layer=0),
+    "hybrid, learned": replace(OPTIONS["hybrid"], positions="learned"),
+    "joint, learned": replace(OPTIONS["joint"], positions="learned"),
+    "hybrid, time": replace(OPTIONS["hybrid"], positions="time"),
+    "joint, time": replace(OPTIONS["joint"], positions="time"),
 }
 
 
@@ -111,9 +115,10 @@ def test_gradients_of_clips_with_missing_segments_are_finite(name):
 
 @pytest.mark.parametrize(("name", "knows"), [
     ("hybrid", False), ("joint", False), ("uavm", True), ("mbt", True), ("tcaf", True), ("mtcn", True), ("sft", True),
+    ("hybrid, learned", True), ("joint, learned", True), ("hybrid, time", True), ("joint, time", True),
 ])  # fmt: skip
 def test_whether_an_encoder_knows_the_order_of_segments(name, knows):
-    encoder = encoder_of(OPTIONS[name])
+    encoder = encoder_of(VARIANTS[name])
     audio, visual = streams()
     order = torch.tensor([3, 0, 5, 1, 4, 2])
     plain, permuted = encoder(audio, visual)[0][:, order], encoder(audio[:, order], visual[:, order])[0]
@@ -187,9 +192,9 @@ def test_a_modality_of_mbt_alone_keeps_its_latents_to_itself():
     torch.testing.assert_close(encoder.alone(audio, 0), twice(encoder, audio, audio)[0], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["uavm", "mbt", "mtcn", "sft"])
+@pytest.mark.parametrize("name", ["uavm", "mbt", "mtcn", "sft", "hybrid, learned"])
 def test_clips_longer_than_what_was_learned_are_refused(name):
-    options = replace(OPTIONS[name], max_segments=4)
+    options = replace(VARIANTS[name], max_segments=4)
     parser = build_parser(options, seed=0)
     parser(torch.rand(2, 4, 6), torch.rand(2, 4, 6))
     message = "at most max_segments segments, which is 4 .*, got 5; train with max_segments=5"
@@ -199,9 +204,9 @@ def test_clips_longer_than_what_was_learned_are_refused(name):
         parser.encode_alone(torch.rand(2, 5, 16), 1)
 
 
-@pytest.mark.parametrize("name", ["hybrid", "joint", "tcaf"])
+@pytest.mark.parametrize("name", ["hybrid", "joint", "tcaf", "hybrid, time"])
 def test_the_others_take_clips_of_any_length(name):
-    parser = build_parser(OPTIONS[name], seed=0)
+    parser = build_parser(VARIANTS[name], seed=0)
     assert parser(torch.rand(2, 40, 6), torch.rand(2, 40, 6)).segment_probs.shape == (2, 40, 2, 3)
 
 
@@ -216,3 +221,34 @@ def test_what_neither_stream_says_alone_is_learned_where_streams_meet_and_nowher
     options = replace(CONTENDERS[name], hidden_width=16, num_heads=2, feedforward_width=32)
     share = told(options, "clips", steps=60, seed=0, segments=3)
     assert share > 0.95 if fuses else 0.35 < share < 0.65
+
+
+def test_without_positions_the_networks_are_those_of_before():
+    plain, placed = (build_parser(VARIANTS[name], seed=0) for name in ("hybrid", "hybrid, time"))
+    assert not any("places" in name for name in plain.state_dict())
+    shared = {
+        name.removeprefix("encoder."): of for name, of in placed.encoder.state_dict().items() if "places" not in name
+    }
+    assert all(torch.equal(of, shared[name]) for name, of in plain.encoder.state_dict().items())
+
+
+def test_positions_reach_streams_that_are_encoded_by_themselves():
+    audio, _ = streams()
+    for name in ("hybrid, learned", "joint, time"):
+        encoder = encoder_of(VARIANTS[name])
+        order = torch.tensor([3, 0, 5, 1, 4, 2])
+        for encode in (encoder.alone, encoder.along) if name.startswith("hybrid") else (encoder.alone,):
+            assert (encode(audio, 0)[:, order] - encode(audio[:, order], 0)).abs().max() > 1e-2
+    with pytest.raises(ValueError, match="cannot encode a stream without the other"):
+        encoder.along(audio, 0)
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"encoder": "tcaf", "positions": "time"}, "positions is an option of encoder=hybrid or joint, got 'time' of tcaf"),
+    ({"positions": "sines"}, "positions must be one of .*learned"),
+    ({"positions": "time", "network": "class-wise"}, "positions is an option of network=hybrid"),
+    ({"positions": "time", "max_segments": 20}, "max_segments is an option of encoder="),
+])  # fmt: skip
+def test_positions_that_nothing_is_made_of_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(TINY, **changes)

@@ -157,9 +157,11 @@ _NO_SMOOTHING = ("fit.audio_smoothing=0", "fit.visual_smoothing=0")
 _DEMO, _LLP = ("demo",), ("llp",)
 
 
-def _encoder(name: str, fusion_layer: int = 0) -> tuple[str, ...]:
+def _encoder(name: str, fusion_layer: int = 0, positions: str = "none") -> tuple[str, ...]:
     """Two layers of another encoder, to be compared with the row of two hybrid ones."""
     changes = ("parser.num_layers=2", f"parser.encoder={name}")
+    if positions != "none":
+        return (*changes, f"parser.positions={positions}")
     return (*changes, f"parser.fusion_layer={fusion_layer}") if fusion_layer else changes
 
 
@@ -240,6 +242,9 @@ ROWS: tuple[AblationRow, ...] = (
     AblationRow("UAVM, which fuses nothing", "encoder", changes=_encoder("uavm", 1)),
     AblationRow("MBT, four latents between the streams", "encoder", changes=_encoder("mbt", 0)),
     AblationRow("joint block over both streams", "encoder", changes=_encoder("joint")),
+    AblationRow("hybrid with learned positions", "encoder", changes=_encoder("hybrid", positions="learned")),
+    AblationRow("hybrid with TCaF's time code", "encoder", changes=_encoder("hybrid", positions="time")),
+    AblationRow("joint with TCaF's time code", "encoder", changes=_encoder("joint", positions="time")),
     AblationRow("TCaF, across and not along", "encoder", changes=_encoder("tcaf")),
     AblationRow("MTCN, one layer twice", "encoder", changes=_encoder("mtcn")),
     AblationRow("SFT, fused after a layer", "encoder", changes=_encoder("sft", 1)),

@@ -49,9 +49,9 @@ def test_round_trip_needs_nothing_but_the_file(path):
     assert all(torch.equal(tensor, expected[key]) for key, tensor in parser.state_dict().items())
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_every_encoder_comes_back_from_its_checkpoint(tmp_path, encoder):
-    shape = replace(TINY, encoder=encoder, num_layers=2)
+@pytest.mark.parametrize("changes", [*({"encoder": name} for name in ENCODERS), {"positions": "time"}])
+def test_every_encoder_comes_back_from_its_checkpoint(tmp_path, changes):
+    shape = replace(TINY, num_layers=2, **changes)
     written = build_parser(shape, seed=4)
     write_checkpoint(tmp_path / "best.safetensors", written, CARD)
     parser, _ = read_checkpoint(tmp_path)
