@@ -18,7 +18,7 @@ class Here(ThreadPoolExecutor):
         super().__init__(1)
 
     def submit(self, function: Callable[..., Any], /, *given: Any, **named: Any) -> Future:  # noqa: ANN401
-        function, given, named = pickle.loads(pickle.dumps((function, given, named)))
+        given, named = pickle.loads(pickle.dumps((given, named)))
         return super().submit(function, *given, **named)
 
 
