@@ -5,6 +5,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def finished(store: Path, name: str) -> Path:
     return path
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     cli = argparse.ArgumentParser()
     cli.add_argument("videos", type=Path)
     cli.add_argument("store", type=place_of)
@@ -91,7 +92,7 @@ def main() -> None:
     cli.add_argument("--seconds", type=float, default=0.0)
     cli.add_argument("--workers", type=int, default=2)
     cli.add_argument("--length", default="clip")
-    typed = cli.parse_args()
+    typed = cli.parse_args(words)
     clip_ids = sorted(path.stem for path in typed.videos.iterdir())
     options = replace(OPTIONS, decode_workers=typed.workers, share=read_share(typed.share), length=typed.length)
     toy_harvest(clip_ids, typed.videos, typed.store, options=options, seconds=typed.seconds)
