@@ -17,6 +17,8 @@ from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.store.shards import ShardRow
 from valor.label_harvest.teachers.teacher import StagedTeacher
 
+pytestmark = pytest.mark.usefixtures("forked_decoders")
+
 CLIPS = tuple("abcdefgh")
 
 

@@ -25,6 +25,8 @@ from valor.label_harvest.store.shards import read_marker
 from valor.label_harvest.store.share import Share
 from valor.label_harvest.store.store import read_store
 
+pytestmark = pytest.mark.usefixtures("forked_decoders")
+
 
 def edit_rows(marker: Path, edit) -> None:
     """Change what a marker says of its clips, and nothing else."""

@@ -6,6 +6,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.helpers.forked import decoders
 from tests.helpers.poisoned import write_poisoned
 from tests.helpers.toy_harvest import digests
 from tests.helpers.typed import typed
@@ -33,7 +34,7 @@ def poisoned(tmp_path_factory):
     statuses = write_poisoned(folder / "videos")
     table(folder / "clips.csv", statuses)
     limits = ("--clip-timeout", "5", "--clip-memory", "300", "--shard-clips", "8")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, decoders():
         patch.setattr(decode_pool, "DECODE", "tests.helpers.bad_decoders:decode")
         given = ("--videos", folder / "videos", "--store", folder / "store", *TEACHERS, *limits)
         done = typed("harvest", folder / "clips.csv", *given, "--quiet")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.bad_readers import PATIENCE
+from tests.helpers.forked import start
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.label_harvest.media.test_decode_pool import assert_alarm_ends, children, gone
 from valor.label_harvest.media.clip import Grid, MediaError
@@ -19,6 +20,8 @@ from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.media.windows import read_windows
+
+pytestmark = pytest.mark.usefixtures("forked_decoders")
 
 GRID = Grid(num_segments=4, sample_rate=8000)
 BAD = "tests.helpers.bad_readers:reader"
@@ -161,38 +164,31 @@ def test_pieces_are_made_one_ahead_and_no_more(film):
         assert ticks[1] == ticks[2]
 
 
-READING = """
-import sys
-from pathlib import Path
-from valor.label_harvest.media.read import Grid
-from valor.label_harvest.media.stream_reader import ProcessReader
-from valor.label_harvest.media.windows import read_windows
-with ProcessReader(source="tests.helpers.bad_readers:reader") as reader:
-    try:
-        for window in read_windows(reader.survey(Path(sys.argv[1])), Grid(), hop=5, reader=reader):
-            print(window.start, flush=True)
-    except KeyboardInterrupt:
-        sys.exit(130)
-"""
+def reading(words):
+    """Read a file in a process, and say where each window begins."""
+    with ProcessReader(source=BAD) as reader:
+        try:
+            for window in read_windows(reader.survey(Path(words[0])), Grid(), hop=5, reader=reader):
+                os.write(1, b"%g\n" % window.start)
+        except KeyboardInterrupt:
+            return 130
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere orphans end with their alarm")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_orphan_is_left_however_the_parse_ends(film, tmp_path, how):
     path = named(film, tmp_path, "hang")
-    parent = subprocess.Popen(
-        [sys.executable, "-c", READING, str(path)], cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE
-    )
-    try:
-        assert parent.stdout.readline() == b"0\n"
-        orphans = children(parent.pid)
-        assert len(orphans) == 1
-        os.killpg(parent.pid, how)  # as Ctrl-C does, to all of the foreground
-        assert parent.wait(20) == (130 if how == signal.SIGINT else -how)
-        assert gone(orphans)
-    finally:
-        parent.kill()
-        parent.stdout.close()
+    said = tmp_path / "said"
+    parent = start(reading, [path], said)
+    while not said.exists() or not said.read_text().startswith("0\n"):
+        assert parent.is_alive(), said.read_text()
+        time.sleep(0.01)
+    orphans = children(parent.pid)
+    assert len(orphans) == 1
+    os.killpg(parent.pid, how)  # as Ctrl-C does, to all of the foreground
+    parent.join(20)
+    assert parent.exitcode == (130 if how == signal.SIGINT else -how)
+    assert gone(orphans)
 
 
 def test_an_orphan_ends_itself_with_its_alarm(film, tmp_path):
@@ -227,6 +223,7 @@ def test_a_decoder_without_memory_for_its_threads_says_so(tmp_path):
         reader.survey(path)
 
 
+@pytest.mark.usefixtures("started_decoders")  # those that are forked have memory to spare
 def test_too_little_memory_is_not_called_damage(tmp_path):
     path = write_toy_clip(tmp_path / "a.mp4", video=ToyVideo(seconds=2), sound=ToySound(seconds=2))
     with (

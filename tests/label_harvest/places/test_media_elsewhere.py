@@ -29,6 +29,8 @@ from valor.label_harvest.places.place import place_of
 from valor.label_harvest.store.tars import TarIndex
 from valor.label_harvest.store.videos import find_clips
 
+pytestmark = pytest.mark.usefixtures("forked_decoders")
+
 CLIPS = tuple(f"clip{number:02d}" for number in range(6))
 
 
