@@ -64,7 +64,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--temperature", type=float, metavar="LOGITS", help=f"of soft labels ({SOFT_TEMPERATURE:g})")
     LABELS.add(command, *LABELS.names[1:])
-    command.also(raw_maps="--raw-maps")
+    command.also(raw_maps="--raw-maps", shares="--present-share")
     return command
 
 

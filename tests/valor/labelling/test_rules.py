@@ -156,5 +156,8 @@ def test_a_store_is_labelled_from_the_command_line(tmp_path):
     assert told["rule"]["name"] == "av2a" and told["extra_data"] == [] and "thresholds" not in told
     done = typed("labels", tmp_path / "store", "--out", tmp_path / "labels", "--rule", "presence", "--lose-tags")
     assert done.code == 2 and "Dog is a tag of all" in done.err
+    words = ("--out", tmp_path / "labels", "--rule", "presence", "--present-share", "1.2", "0.5")
+    done = typed("labels", tmp_path / "store", *words)
+    assert done.code == 2 and "--present-share must be two above 0 and below 1" in done.err
     done = typed("calibrate", tmp_path / "store", "--criterion", "presence", "--out", tmp_path / "cuts.json")
     assert done.code == 2 and "--annotations DIR" in done.err
