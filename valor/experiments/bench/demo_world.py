@@ -6,6 +6,7 @@
 What is seen and heard stays the demo's own: only what teachers say is made worse. No anchor is fitted here.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,11 +64,15 @@ def make_demo(
         finish_world(folder, splits, arrays, said, _SEED)
     clips = ", ".join(f"{len(splits[split].clip_ids):,} {split}" for split in SPLITS)
     title = f"{MARK}: demo world, its teachers as poor as LLP's, {clips} clips"
-    return BenchWorld(data=folder, title=title, quality=read_quality(folder), width=WIDTH, one_kind=True)
+    trained = replace(size, width=WIDTH, epochs=EPOCHS, batch=BATCH, rate=RATE)
+    return BenchWorld(data=folder, title=title, quality=read_quality(folder), size=trained, one_kind=True)
 
 
 WIDTH = 128
 """Of the embeddings of the demo's teachers."""
+
+EPOCHS, BATCH, RATE = 20, 16, 2e-3
+"""Of every row, as the ablation has them in the demo world, whatever the size."""
 
 
 def _drawn(store: EvidenceStore, clips: dict[str, tuple[str, ...]]) -> tuple[dict[str, dict[str, FloatArray]], Said]:

@@ -79,7 +79,7 @@ def _anchor_figures(
     world = make_llp(data, out, size_name, size, knobs)
     todo: dict[str, Sequence[Job]] = {}
     for name in ANCHORS:
-        recipe = narrowed(name, size, world)
+        recipe = narrowed(name, world)
         labels = None if ROWS[name].labels == "none" else world.data / "labels" / ROWS[name].labels
         todo[name] = [
             Job(name, with_seed(recipe, seed), world.data, labels, out / "runs" / name / f"seed-{seed}")

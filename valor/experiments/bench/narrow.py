@@ -5,7 +5,6 @@ from typing import Any
 
 from valor.training.recipes import RECIPES, Recipe, override
 
-from .options import BenchSize
 from .rows import JOINT, ROWS
 from .world import LABEL_VECTORS, BenchWorld
 
@@ -13,7 +12,7 @@ KINDS = {False: ("vggish.embedding", "resnet.embedding"), True: ("audio.embeddin
 """Feature kinds of the two streams, classic or joint."""
 
 
-def narrowed(name: str, size: BenchSize, world: BenchWorld) -> Recipe:
+def narrowed(name: str, world: BenchWorld) -> Recipe:
     """The recipe of a row at the size of a bench.
 
     One visual vector stands for all a published row sees, motion with it. Widths are those of the bench, layers at
@@ -23,22 +22,21 @@ def narrowed(name: str, size: BenchSize, world: BenchWorld) -> Recipe:
 
     Args:
         name: A key of ROWS.
-        size: Of the bench.
         world: Where it is trained.
     """
-    row = ROWS[name]
+    row, size = ROWS[name], world.size
     recipe = override(RECIPES[row.recipe], [*row.changes, f"name={name}"])
     audio, visual = KINDS[world.one_kind or row.features == JOINT]
     features = replace(recipe.features, audio=audio, visual=visual, motion=None, unfolded=False)
     parser, fit, methods = recipe.parser, recipe.fit, dict(recipe.methods)
-    narrow = world.width / parser.hidden_width
+    narrow = size.width / parser.hidden_width
     parser = replace(
         parser,
-        audio_width=world.width,
-        visual_width=world.width,
+        audio_width=size.width,
+        visual_width=size.width,
         motion_width=0,
-        hidden_width=world.width,
-        feedforward_width=max(world.width, round(parser.feedforward_width * narrow)),
+        hidden_width=size.width,
+        feedforward_width=max(size.width, round(parser.feedforward_width * narrow)),
         num_layers=min(parser.num_layers, size.layers),
         num_heads=min(parser.num_heads, 4),
         visual_frames=1,

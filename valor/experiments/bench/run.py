@@ -117,7 +117,7 @@ def run_bench(world: BenchWorld, out: Path, options: BenchOptions) -> Bench:
 
 
 def _jobs(name: str, world: BenchWorld, out: Path, options: BenchOptions) -> Sequence[Job]:
-    recipe = narrowed(name, SIZES[options.size], world)
+    recipe = narrowed(name, world)
     labels = None if ROWS[name].labels == "none" else world.data / "labels" / ROWS[name].labels
     folder = out / "runs" / world.data.name / name
     seeds = range(recipe.fit.seed, recipe.fit.seed + options.seeds)

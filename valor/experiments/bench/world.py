@@ -81,8 +81,8 @@ class BenchWorld:
     """What it is, for tables and figures; begins with SIMULATED."""
     quality: Mapping[str, Mapping[str, float]]
     """Segment-level figures of each kind of labels on test, as QUALITY has them."""
-    width: int
-    """Of its features."""
+    size: BenchSize
+    """How rows are trained in it."""
     one_kind: bool = False
     """Whether it has the features of its teachers alone, for rows of either kind."""
 
@@ -114,7 +114,7 @@ def make_llp(data: Path | None, out: Path, name: str, size: BenchSize, knobs: Kn
     clips = ", ".join(f"{len(splits[split].clip_ids):,} {split}" for split in _SPLITS)
     tables = "LLP's tables" if has_tables else "tables invented by LLP's statistics, since its own were not given"
     title = f"{MARK}: {tables}, features and teachers drawn, {clips} clips"
-    return BenchWorld(data=folder, title=title, quality=read_quality(folder), width=size.width)
+    return BenchWorld(data=folder, title=title, quality=read_quality(folder), size=size)
 
 
 def _write_evidence(folder: Path, splits: Mapping[str, Split], width: int, knobs: Knobs, seed: int) -> None:

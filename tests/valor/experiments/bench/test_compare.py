@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from tests.helpers.toy_bench import TINY
 from valor.eval.scores import FIGURES, Scores
 from valor.experiments.bench.compare import compare_rows, published_figures
 from valor.experiments.bench.options import BenchOptions
@@ -35,7 +36,7 @@ def as_published(spread=0.2):
 
 def bench_of(found, tmp_path, world="llp"):
     lines, orders = compare_rows(found, resamples=200)
-    place = BenchWorld(data=tmp_path / "SIMULATED-llp-small", title="SIMULATED: tables", quality=QUALITY, width=16)
+    place = BenchWorld(data=tmp_path / "SIMULATED-llp-small", title="SIMULATED: tables", quality=QUALITY, size=TINY)
     options = BenchOptions(world=world, rows=tuple(found))
     return Bench(world=place, options=options, lines=tuple(lines), orders=tuple(orders), failed={}, minutes=2.0)
 

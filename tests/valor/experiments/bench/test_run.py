@@ -15,7 +15,7 @@ from valor.experiments.bench.table import to_text
 from valor.experiments.bench.world import BenchWorld
 from valor.training.options import TrainingError
 
-OPTIONS = BenchOptions(seeds=1, rows=("uwav", "nrep"), progress=False)
+OPTIONS = BenchOptions(seeds=1, rows=("han", "valor", "nrep"), progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +29,18 @@ def bench(tmp_path_factory):
 
 def test_rows_and_their_anchors_are_trained_in_folders_that_say_simulated(bench):
     out, found = bench
-    assert [line.name for line in found.lines] == ["valor", "valor++", "uwav", "nrep"]
+    assert [line.name for line in found.lines] == ["han", "valor", "valor++", "nrep"]
     for line in found.lines:
         (run,) = (out / "runs" / "SIMULATED-llp-small" / line.name).iterdir()
         assert json.loads((run / "recipe.json").read_text(encoding="utf-8"))["name"] == f"SIMULATED {line.name}"
         assert json.loads((run / "scores.json").read_text(encoding="utf-8"))["simulated"] is True
         assert json.loads((run / "scores.json").read_text(encoding="utf-8"))["segment"]["type_av"] == line.type_av
     assert "SIMULATED" in to_text(found) and found.failed == {} and found.minutes > 0
+
+
+def test_the_anchors_come_out_in_their_order(bench):
+    han, valor, plus_plus = (line.type_av for line in bench[1].lines[:3])
+    assert han + 3 < valor < plus_plus - 3
 
 
 def test_what_is_done_is_found_and_says_the_same_to_the_byte(bench, monkeypatch):
@@ -65,18 +70,18 @@ def test_a_row_that_fails_is_listed_with_those_compared_with_it(bench, monkeypat
 
 @pytest.mark.parametrize("size", [TINY, SIZES["small"], SIZES["llp"]])
 def test_every_recipe_can_be_narrowed_to_every_size(size, tmp_path):
-    world = BenchWorld(data=tmp_path, title="SIMULATED", quality={}, width=size.width)
+    world = BenchWorld(data=tmp_path, title="SIMULATED", quality={}, size=size)
     for name in ROWS:
-        recipe = narrowed(name, size, world)
+        recipe = narrowed(name, world)
         assert recipe.parser.hidden_width == size.width and recipe.parser.num_layers <= size.layers
         assert recipe.features.motion is None and not recipe.features.unfolded
         assert recipe.fit.epochs == (size.epochs or recipe.fit.epochs)
-    assert narrowed("leap", size, world).methods["leap"].vectors == str(tmp_path / "label_vectors.npy")
+    assert narrowed("leap", world).methods["leap"].vectors == str(tmp_path / "label_vectors.npy")
 
 
 def test_a_world_of_one_kind_of_features_gives_them_to_all_rows(tmp_path):
-    world = BenchWorld(data=tmp_path, title="SIMULATED", quality={}, width=128, one_kind=True)
-    assert {narrowed(name, TINY, world).features.audio for name in ROWS} == {"audio.embedding"}
+    world = BenchWorld(data=tmp_path, title="SIMULATED", quality={}, size=TINY, one_kind=True)
+    assert {narrowed(name, world).features.audio for name in ROWS} == {"audio.embedding"}
 
 
 @pytest.mark.parametrize(
