@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 from typing import Any
 
+from valor.training.methods.methods import Methods
 from valor.training.recipes import RECIPES, Recipe, override
 
 from .rows import JOINT, ROWS
@@ -17,8 +18,8 @@ def narrowed(name: str, world: BenchWorld) -> Recipe:
 
     One visual vector stands for all a published row sees, motion with it. Widths are those of the bench, layers at
     most as many. Where the bench says epochs, batches and a rate, every row has these, behind one epoch of warm-up and
-    down a cosine, and the epochs of a method at their shares; else those published, the rate growing as the width
-    shrinks.
+    down a cosine, each network of a training that has two; the epochs of a method keep their shares. Else they are those
+    published, the rate growing as the width shrinks.
 
     Args:
         name: A key of ROWS.
@@ -42,11 +43,13 @@ def narrowed(name: str, world: BenchWorld) -> Recipe:
         visual_frames=1,
         audio_map=False,
     )
-    shorter = (size.epochs or fit.epochs) / fit.epochs
+    parts = round(fit.epochs / len(Methods(methods).part(1, fit.epochs)))
+    epochs = parts * size.epochs if size.epochs else fit.epochs
+    shorter = epochs / fit.epochs
     faster = size.rate / fit.learning_rate if size.rate else 1 / narrow
     fit = replace(
         fit,
-        epochs=size.epochs or fit.epochs,
+        epochs=epochs,
         warmup_epochs=1 if size.epochs else fit.warmup_epochs,
         schedule="cosine" if size.epochs else fit.schedule,
         batch_size=size.batch or fit.batch_size,

@@ -47,7 +47,7 @@ class BenchSize:
     demo_clips: int
     """Of a demo world that is made."""
     epochs: int | None = None
-    """Of every row, behind one of warm-up and down a cosine; None for the published schedule."""
+    """Of every network of a row, behind one of warm-up and down a cosine; None for the published schedule."""
     batch: int | None = None
     """Clips of a step, likewise."""
     rate: float | None = None
