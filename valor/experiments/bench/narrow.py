@@ -18,8 +18,8 @@ def narrowed(name: str, world: BenchWorld) -> Recipe:
 
     One visual vector stands for all a published row sees, motion with it. Widths are those of the bench, layers at
     most as many. Where the bench says epochs, batches and a rate, every row has these, behind one epoch of warm-up and
-    down a cosine, each network of a training that has two; the epochs of a method keep their shares. Else they are those
-    published, the rate growing as the width shrinks.
+    down a cosine, each network of a training that has two; the epochs of a method keep their shares. Else they are
+    those published, the rate growing as the width shrinks.
 
     Args:
         name: A key of ROWS.
