@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 from valor.experiments.bench.options import SIZES, Knobs
 
+_CLEARER = {"classic": 2, "joint": 3, "trace": 1}
 _KNOBS = asdict(SIZES["small"].knobs)
 TINY = replace(
     SIZES["small"],
@@ -13,5 +14,5 @@ TINY = replace(
     epochs=4,
     batch=16,
     rate=1e-2,
-    knobs=Knobs(**{name: value if name == "trace" else 2 * value for name, value in _KNOBS.items()}),
+    knobs=Knobs(**{name: _CLEARER[name.partition("_")[0]] * value for name, value in _KNOBS.items()}),
 )
