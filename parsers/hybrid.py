@@ -190,6 +190,8 @@ class HybridParser(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Audio and visual stream of the encoder, float [B, T, D] each; arguments and errors as in `forward`."""
         self._check(audio, visual, motion, valid)
+        if getattr(self.stem, "takes_valid", False):
+            return cast(tuple[Tensor, Tensor], self.stem(audio, visual, motion, valid))
         return cast(tuple[Tensor, Tensor], self.stem(audio, visual, motion))
 
     def encoded_alone(self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,12 @@ HEADS = ("rows", "words")
 POSITIONS = ("none", "learned", "time")
 """What may say where a segment stands, see valor.parsers.positions."""
 
+FRAME_POOLINGS = ("max", "avg", "attn", "attn_topk")
+"""What a stem `sft` may make of the frames of a segment."""
+
+_DENSE_STEMS = ("elu", "sft")
+"""Those that take features of frames as they are."""
+
 OWN = "own:"
 """How the name of a part begins that was given to `valor.parsers.build.build_parser` as an object."""
 
@@ -82,7 +88,7 @@ class ParserOptions:
     stem: str = "linear"
     """A key of STEMS. `linear`: every input through a layer of its own, and one that joins appearance and motion.
     `perceptron`, as UWAV has it: audio through two layers, appearance and motion joined as they are. `elu`, as NREP and
-    CMPAE have it: an ELU behind every layer."""
+    CMPAE have it: an ELU behind every layer. `sft`, as SFT has it: frames are mixed, and pooled by segment."""
     fusion_layers: int = 1
     """Layers that join appearance and motion in a `perceptron` stem."""
     head_layers: int = 1
@@ -91,11 +97,16 @@ class ParserOptions:
     """A key of NETWORKS: `hybrid`; `for-against`, NREP's; `presence`, CMPAE's; `class-wise`, MM-CSE's; or
     `label-queries`, LEAP's, where num_layers are levels of its encoder."""
     visual_frames: int = 1
-    """Frames visual_width is made of, which the stem `elu` projects one by one; 8 for ResNet-152 with
+    """Frames visual_width is made of, which the stems `elu` and `sft` project one by one; 8 for ResNet-152 with
     features.unfolded."""
     audio_map: bool = False
     """Whether audio features are whole HTSAT maps (features.unfolded, audio_width 5376), which the stem `elu` bends
     before it folds them."""
+    stem_layers: int = 1
+    """Blocks over the frames, or the tokens of a map, in a stem `sft`."""
+    frame_pooling: str = "max"
+    """What a stem `sft` makes of those of a segment: `max`, `avg`, `attn` or `attn_topk`, see
+    valor.parsers.sparse_stem."""
     label_width: int = 300
     """Numbers of a label vector of the network label-queries; 300 of GloVe."""
     visual_dropout: float = 0.0
@@ -124,6 +135,7 @@ class ParserOptions:
             "norm_order": NORM_ORDERS,
             "update_order": UPDATE_ORDERS,
             "positions": POSITIONS,
+            "frame_pooling": FRAME_POOLINGS,
             "pooling": tuple(POOLINGS),
             "encoder": tuple(ENCODERS),
             "network": tuple(NETWORKS),
@@ -164,8 +176,15 @@ class ParserOptions:
             raise ValueError(f"fusion_layers is an option of stem=perceptron, got {self.fusion_layers} of {self.stem}")
         if self.head_layers != 1 and self.pooling != "attentive":
             raise ValueError(f"head_layers is an option of pooling=attentive, got {self.head_layers} of {self.pooling}")
-        if self.stem != "elu" and (self.visual_frames > 1 or self.audio_map):
-            raise ValueError("visual_frames and audio_map are for the stem elu; others take features folded")
+        if self.stem not in _DENSE_STEMS and (self.visual_frames > 1 or self.audio_map):
+            raise ValueError("visual_frames and audio_map are for the stems elu and sft; others take features folded")
+        if self.stem != "sft" and (self.stem_layers, self.frame_pooling) != (1, "max"):
+            raise ValueError(f"stem_layers and frame_pooling are options of stem=sft, got those of {self.stem}")
+        if self.stem == "sft" and self.visual_frames == 1 and not self.audio_map:
+            raise ValueError(
+                "stem=sft thins out frames and maps, and there are none: set features.unfolded and visual_frames or "
+                "audio_map"
+            )
 
     def _check_encoder(self) -> None:
         """Refuse what the encoder makes nothing of; one of somebody's own may use any option."""
@@ -173,7 +192,7 @@ class ParserOptions:
             users = OF_ENCODERS.get(field.name)
             if users is None or self.encoder in users or self.encoder not in _OURS:
                 continue
-            if field.name == "max_segments" and self.positions == "learned":
+            if field.name == "max_segments" and (self.positions == "learned" or self.stem == "sft"):
                 continue
             if (value := getattr(self, field.name)) != field.default:
                 raise ValueError(
@@ -319,6 +338,22 @@ def _elu_stem(options: ParserOptions) -> "nn.Module":
     return EluStem(*widths, options.hidden_width, visual_frames=options.visual_frames, audio_map=options.audio_map)
 
 
+def _sft_stem(options: ParserOptions) -> "nn.Module":
+    from .blocks import Sizes
+    from .sparse_stem import SparseStem
+
+    width = options.hidden_width
+    return SparseStem(
+        (options.audio_width, options.visual_width, options.motion_width),
+        Sizes(width, options.num_heads, width, dropout=options.dropout),
+        visual_frames=options.visual_frames,
+        audio_map=options.audio_map,
+        num_layers=options.stem_layers,
+        pooling=options.frame_pooling,
+        max_segments=options.max_segments,
+    )
+
+
 def _for_against(options: ParserOptions) -> "nn.Module":
     from .networks.nrep import ForAgainstParser
 
@@ -380,7 +415,7 @@ _POOLED_WITHOUT_ROWS = tuple(POOLINGS)
 
 _MAY_BE_ZERO = ("motion_width", "fusion_layer", "num_latents", "audio_words", "visual_words")
 
-STEMS: dict[str, Builder] = {"linear": _linear_stem, "perceptron": _perceptron_stem, "elu": _elu_stem}
+STEMS: dict[str, Builder] = {"linear": _linear_stem, "perceptron": _perceptron_stem, "elu": _elu_stem, "sft": _sft_stem}
 """What brings features to the streams of the encoder, by its name in `ParserOptions.stem`."""
 
 NETWORKS: dict[str, Builder | None] = {

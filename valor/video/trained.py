@@ -138,7 +138,8 @@ def _stem(parser: HybridParser, features: WindowFeatures, modality: int, device:
             inputs.append(torch.zeros(batch, segments, width, device=device))
         else:
             inputs.append(given.float().to(device))
-    streams: tuple[Tensor, Tensor] = parser.stem(*inputs)
+    told = (features.valid.to(device),) if getattr(parser.stem, "takes_valid", False) else ()
+    streams: tuple[Tensor, Tensor] = parser.stem(*inputs, *told)
     return streams[modality]
 
 
