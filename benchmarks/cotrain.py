@@ -45,7 +45,7 @@ HARD = ParserOptions(
     feedforward_width=64,
     num_classes=CLASSES,
 )
-FIT = FitOptions(epochs=40, batch_size=32, learning_rate=2e-3, min_learning_rate=2e-5, warmup_epochs=3, beta1=0.9)
+FIT = FitOptions(epochs=80, batch_size=32, learning_rate=2e-3, min_learning_rate=2e-5, warmup_epochs=3, beta1=0.9)
 OWN, BIG = "own", "large"
 ROWS = ("alone", "beside the large set", "alone, as many steps")
 

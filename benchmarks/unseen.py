@@ -33,6 +33,7 @@ from valor.training.predict import predict_classes
 from valor.training.recipes import RECIPES, Recipe, override
 from valor.training.run import RunSets, read_run_sets, train_on
 
+SMALL = ("parser.hidden_width=64", "parser.feedforward_width=128")
 SHUFFLES = 5
 RULE = PostProcessing()
 Row = tuple[float, float, float]
@@ -134,7 +135,7 @@ def main() -> None:
     print(f"left out: {', '.join(left_out)}")
     judge = Judge(arguments.data, np.isin(names, left_out))
     rows = {name: [row] for name, row in teachers_alone(arguments.data, judge).items()}
-    recipe = override(RECIPES["demo"], [f"fit.epochs={arguments.epochs}", f"parser.num_classes={len(names)}"])
+    recipe = override(RECIPES["demo"], [*SMALL, f"fit.epochs={arguments.epochs}", f"parser.num_classes={len(names)}"])
     for kind in (recipe, override(recipe, ["parser.head=words"])):
         sets = read_run_sets(kind, arguments.data, labels=arguments.labels, test=True, unseen=left_out)
         for seed in range(arguments.seeds):

@@ -9,7 +9,7 @@ import numpy as np
 from valor.label_harvest.places.place import place_of
 
 from .clips import ClipSet
-from .names import join_names, split_names
+from .names import join_names, name_splitter
 from .vocabulary import class_names, did_you_mean, is_file, vocabulary_file
 
 _BY_CLASS = ("weak_labels", "modality_tags", "pseudo_labels", "truth")
@@ -27,11 +27,9 @@ def named_unseen(typed: str | Sequence[str], names: Sequence[str], own: Sequence
     Raises:
         ValueError: A name is none of the classes, there is none, or nothing but unseen ones.
     """
-    if isinstance(typed, str):
-        by_file = is_file(typed)
-        given = list(class_names(vocabulary_file(place_of(typed)))) if by_file else split_names(typed)
-    else:
-        given = list(typed)
+    text = typed if isinstance(typed, str) else ",".join(typed)
+    by_file = is_file(text)
+    given = list(class_names(vocabulary_file(place_of(text)))) if by_file else name_splitter(names)(text)
     found = given or list(own)
     if not found:
         raise ValueError(

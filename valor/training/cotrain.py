@@ -16,7 +16,7 @@ thousand whose features are as theirs (`benchmarks.cotrain`).
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +52,13 @@ from .train import (
     write_description,
 )
 
-ENCODER_OPTIONS = (
-    *("encoder", "hidden_width", "num_layers", "num_heads", "feedforward_width", "dropout"),
-    *("norm_order", "update_order", "fusion_layer", "num_latents", "max_segments", "network"),
+_OWN_OPTIONS = (
+    *("audio_width", "visual_width", "motion_width", "stem", "fusion_layers", "visual_frames", "audio_map"),
+    *("num_classes", "pooling", "head_layers", "label_width", "visual_dropout", "head", "audio_words", "visual_words"),
 )
-"""Options of a parser that are those of its encoder."""
+"""Options of a parser that each set has by itself; all others are of its encoder."""
+_SHARED_FIT = ("optimiser", "beta1", "beta2", "weight_decay")
+"""Options of a training that are those of the one optimiser."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +102,7 @@ def refuse_unlike_encoders(parsers: Mapping[str, ParserOptions]) -> None:
         raise ValueError(f"{strange[0]}: only parser.network=hybrid has an encoder that other sets can share")
     (first, held), *others = parsers.items()
     for name, options in others:
-        for option in ENCODER_OPTIONS:
+        for option in (entry.name for entry in fields(ParserOptions) if entry.name not in _OWN_OPTIONS):
             one, other = getattr(held, option), getattr(options, option)
             if one != other:
                 raise ValueError(
@@ -250,6 +252,9 @@ def _turns(sets: Sequence[TrainedSet]) -> list[_Turn]:
         check_sets(one.train, one.val, one.options, NO_METHODS)
         identities.append(identity_of(one.parser, one.train, one.val, one.options, NO_METHODS))
     for one in sets[1:]:
+        for option in _SHARED_FIT:
+            if getattr(one.options, option) != getattr(sets[0].options, option):
+                raise ValueError(f"{sets[0].name} and {one.name} share one optimiser: fit.{option} must be the same")
         one.parser.encoder = sets[0].parser.encoder
         if _is_alike(one.parser.stem, sets[0].parser.stem):
             one.parser.stem = sets[0].parser.stem

@@ -87,7 +87,7 @@ class FitOptions:
     """How far the guided loss moves audio tags towards 1/2, in [0, 1]; HAN has 0."""
     visual_smoothing: float = 0.1
     """The same for visual tags; HAN has 0.1."""
-    stray_weight: float = 3.0
+    stray_weight: float = 10.0
     """With parser.head=words, weight of the loss that keeps segments where the teachers place them among captions."""
     select_by: str = "segment.type_av"
     """Validation figure the kept epoch is best in: level.figure of `valor.eval.scores`, figures.NAME of a metric of the

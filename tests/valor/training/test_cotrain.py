@@ -155,6 +155,9 @@ def test_sets_that_cannot_share_an_encoder_are_refused():
         refuse_unlike_encoders({"a": plain, "b": replace(plain, hidden_width=256)})
     with pytest.raises(ValueError, match="b: only parser.network=hybrid has an encoder"):
         refuse_unlike_encoders({"a": plain, "b": replace(plain, network="label-queries")})
+    small = replace(plain, encoder="mtcn")
+    with pytest.raises(ValueError, match="parser.max_segments is 10 of a and 12 of b"):
+        refuse_unlike_encoders({"a": small, "b": replace(small, max_segments=12)})
     refuse_unlike_encoders({"a": plain, "b": replace(plain, audio_width=3, num_classes=2, pooling="max")})
 
 

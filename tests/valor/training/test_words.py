@@ -12,6 +12,7 @@ from tests.helpers.typed import typed
 from valor.data.label_file import write_pseudo_labels
 from valor.data.predictions import marks_of, read_predictions
 from valor.data.tables import write_event_table, write_weak_table
+from valor.data.unseen import named_unseen
 from valor.data.vocabulary import named_classes
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.disk import write_json
@@ -152,6 +153,14 @@ def test_words_without_captions_are_refused_before_anything_is_trained(published
     store = override(RECIPES["demo"], ["parser.head=words", "parser.audio_width=5", "parser.visual_width=6"])
     with pytest.raises(ValueError, match="its audio teacher is None, which is none that can be built here"):
         read_run_sets(override(store, ["fit.pseudo_label_weight=0"]), harvested)
+
+
+def test_unseen_classes_are_named_in_a_list_with_their_commas_or_in_a_file(tmp_path):
+    names = ("Dog", "Cry, baby", "Car")
+    assert named_unseen("Cry, baby", names) == named_unseen(("Cry", " baby"), names) == ("Cry, baby",)
+    write_json(tmp_path / "left.json", ["Car", "Dog"])
+    assert named_unseen(str(tmp_path / "left.json"), names) == ("Dog", "Car")
+    assert named_unseen("", names, own=("Car",)) == ("Car",)
 
 
 @pytest.mark.parametrize(
