@@ -1,5 +1,6 @@
 """Fixtures all tests share: where the reference material is, and small deterministic arrays."""
 
+import gc
 import importlib
 import os
 import signal
@@ -41,15 +42,26 @@ TEACHERS = (
 )
 """Tests of networks of other libraries, whose import takes longer than torch's."""
 
+FORKED = (
+    "tests/label_harvest/media/test_stream_reader.py",
+    "tests/label_harvest/test_harvest_kills.py",
+    "tests/valor/demo/test_run_kills.py",
+    "tests/valor/experiments/test_ablate.py",
+    "tests/valor/training/test_train.py",
+)
+"""Tests with `helpers/forked.py`, whose process that forks loads torch once more."""
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:  # noqa: ANN401
-    """A file is run by one process, and all of `TEACHERS` by the same: the other never loads those libraries."""
+    """A file is run by one process, and so are all of `TEACHERS` and of `FORKED`: the other loads less."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return "teachers" if nodeid.startswith(TEACHERS) else super()._split_scope(nodeid)
+            together = {"teachers": TEACHERS, "forked": FORKED}
+            found = [name for name, files in together.items() if nodeid.startswith(files)]
+            return found[0] if found else super()._split_scope(nodeid)
 
     return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
@@ -65,6 +77,15 @@ def pytest_collection(session: pytest.Session) -> None:
         for path in sorted((path for folder in given for path in folder.rglob("test_*.py")), reverse=True):
             with suppress(Exception, pytest.skip.Exception):  # said where it is collected
                 importlib.import_module(".".join(path.resolve().relative_to(ROOT).with_suffix("").parts))
+
+
+gc.disable()  # while a million objects of modules come, none of which goes
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: it is not looked through for garbage again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

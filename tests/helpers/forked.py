@@ -32,13 +32,13 @@ LOADED = [
 ]
 """What the process that forks commands has imported."""
 
-_FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload(LOADED)
+FORKS = get_context("forkserver")
+FORKS.set_forkserver_preload(LOADED)
 
 
 def start(run: Callable[[Sequence[str]], int | None], words: Sequence[object], said: Path) -> BaseProcess:
     """Call a function of a module with words, as a command in a process group of its own; `said` gets what it says."""
-    command = _FORKS.Process(target=_command, args=(run, [str(word) for word in words], said))
+    command = FORKS.Process(target=_command, args=(run, [str(word) for word in words], said))
     command.start()
     return command
 

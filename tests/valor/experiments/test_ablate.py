@@ -12,6 +12,7 @@ import pytest
 
 import valor.experiments.ablate
 import valor.experiments.jobs
+from tests.helpers.forked import FORKS
 from tests.helpers.toy_ablation import SMALL, toy_data, toy_options
 from tests.helpers.toy_demo import cheapen
 from tests.helpers.typed import typed
@@ -73,7 +74,9 @@ def test_what_is_done_is_not_done_again(ablated, world):
     assert {"2 layers", "4 layers"} <= set(kept)
 
 
-def test_jobs_in_parallel_give_the_same_runs(ablated, world, tmp_path):
+def test_jobs_in_parallel_give_the_same_runs(ablated, world, tmp_path, monkeypatch):
+    """In processes forked from one that has torch, which is loaded in seconds; they are given the same."""
+    monkeypatch.setattr("valor.experiments.jobs.get_context", lambda _: FORKS)
     _, found = ablated
     parallel = run_ablation(world, tmp_path, replace(toy_options("labels", jobs=2), groups=()))
     assert parallel.base.val == found.base.val

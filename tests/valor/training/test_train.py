@@ -6,8 +6,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pytest
 import torch
 
 import valor.training.train
-from tests.conftest import ROOT
+from tests.helpers.forked import start
 from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser, options_of
 from valor.training.checkpoint import read_checkpoint
@@ -147,33 +145,24 @@ def test_run_stopped_between_its_files_ends_with_the_same_bytes(tmp_path, monkey
     assert _without_clock(_log(stopped)) == _without_clock(_log(whole))
 
 
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-import valor.training.train
-from tests.valor.training.test_train import _fit
-real, calls = valor.training.train.train_step, iter(range(100))
-def killed(*args):
-    if next(calls) == 4:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*args)
-valor.training.train.train_step = killed
-_fit(Path(sys.argv[1]))
-"""
+def _fit_until_killed(words):
+    real, calls = valor.training.train.train_step, iter(range(100))
+
+    def killed(*args):
+        if next(calls) == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args)
+
+    valor.training.train.train_step = killed
+    torch.set_num_threads(int(words[1]))
+    _fit(Path(words[0]))
 
 
 def test_killed_process_is_resumed_to_the_same_bytes(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    threads = str(torch.get_num_threads())
-    process = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(killed)],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": threads},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    whole, killed, said = tmp_path / "whole", tmp_path / "killed", tmp_path / "said"
+    process = start(_fit_until_killed, [killed, torch.get_num_threads()], said)
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL, said.read_text()
     assert len(_log(killed)) == 1 and (killed / ".lock").exists()
     assert _fit(killed).resumed_from == 1
     _fit(whole)
