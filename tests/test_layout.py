@@ -15,7 +15,7 @@ FLOORS = (
     {"valor.cli", "valor.verbs"},
     {"valor.experiments", "valor.doctor"},
     {"valor.demo"},
-    {"valor.viewer", "valor.video", "valor.scoring", "valor.retrieval"},
+    {"valor.viewer", "valor.video", "valor.scoring", "valor.retrieval", "valor.sync"},
     {"valor.labelling", "valor.training"},
     {"valor.teachers"},
     {"valor.data"},

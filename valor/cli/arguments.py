@@ -27,6 +27,7 @@ One's own media:
 
   new-dataset  a table of clips and tags -> a data folder that everything else takes
   parse      any video or recording to a timeline: JSON, a picture, tables, and other tools' formats
+  sync       media -> whether sound and picture are in step, off by how much, or nobody can say
 
 Around the scores:
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "new-dataset": "a data set of one's own from a table of clips and tags",
     "lint": "defects of annotation tables, and what is done about each",
     "parse": "any video or recording to a timeline",
+    "sync": "how far sound is from picture in media, or that nobody can say",
     "view": "clips playing beside their timeline, and corrections",
     "download": "the published files",
     "reproduce": "a published row from its files to the ten figures",

@@ -4,17 +4,22 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valor.demo.options import DemoOptions
+from valor.demo.options import WORLDS, DemoOptions
 
 from .command import DONE, Commands, new_command, score_text
-from .options import Fields, Parser
+from .options import Fields, Option, Parser
 from .terminal import say
 
 if TYPE_CHECKING:
     from valor.eval.tables import Row
 
 DEMO = Fields(
-    DemoOptions, seeds="--seeds N", clips="--clips N", films="--films N", shuffle_teachers="--shuffle-teachers"
+    DemoOptions,
+    seeds="--seeds N",
+    clips="--clips N",
+    films="--films N",
+    world=Option("--world", {"choices": WORLDS}),
+    shuffle_teachers="--shuffle-teachers",
 )
 
 

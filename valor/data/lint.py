@@ -7,7 +7,7 @@ the table. Reading here is tolerant: a row that cannot be understood is a findin
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from valor.eval.events import MODALITIES
@@ -94,6 +94,7 @@ DEFECTS: dict[str, Defect] = {
     "tags-differ": Defect("tags other than the classes of the rows", "scored as they stand; tags play no part"),
     "labels-differ": Defect("published labels that are not those of the annotation", "the annotation is read"),
     "tags-unmarked": Defect("tag whose rows mark nothing", "scored as they stand; tags play no part", "note"),
+    "sound-off": Defect("clip whose sound is off its picture", "read as it is, each stream at its own times"),
 }
 """Every kind of finding, in the order of a report."""
 
@@ -200,6 +201,12 @@ def lint_folder(
     order = list(DEFECTS)
     found = sorted(notes.findings, key=lambda finding: order.index(finding.kind))
     return LintReport(folder, tuple(found), {split: len(clips) for split, clips in tags.items()})
+
+
+def with_findings(report: LintReport, kind: str, found: Iterable[tuple[str, str, str]]) -> LintReport:
+    """A report with findings that tables do not show: (file, clip, message) of a kind that comes last."""
+    more = (Finding(kind, file, None, clip_id, message) for file, clip_id, message in found)
+    return replace(report, findings=(*report.findings, *more))
 
 
 def _read_by_its_own(folder: Path, names: Sequence[str], dataset: DataSet, version: str) -> LintReport:

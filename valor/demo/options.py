@@ -5,6 +5,9 @@ from pathlib import Path
 
 SPLIT_SHARES = {"train": 0.6, "val": 0.12, "test": 0.28}
 """How the clips of a world are divided."""
+PLAIN, STROKES = "plain", "strokes"
+WORLDS = (PLAIN, STROKES)
+"""Drawings that move at their own pace, or as their sound strikes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +23,8 @@ class DemoOptions:
     """Trainings per parser."""
     world_seed: int = 2023
     """Seed of the world; its clips are unlike any sample the teachers learned from, whatever the seed."""
+    world: str = PLAIN
+    """Which: plain, or strokes, where drawings move as their sounds strike (docs/sync.md)."""
     shuffle_teachers: bool = False
     """Control: give each clip the teacher scores of another clip of its split; the gain must vanish (goes to
     OUT/control)."""
@@ -34,6 +39,10 @@ class DemoOptions:
             raise ValueError(f"films must be at least 10, so that every split has some, got {self.films}")
         if self.films is not None and self.shuffle_teachers:
             raise ValueError("shuffle_teachers gives clips the scores of others of their length; leave it or films out")
+        if self.world not in WORLDS:
+            raise ValueError(f"world must be one of {', '.join(WORLDS)}, got {self.world!r}")
+        if self.films is not None and self.world != PLAIN:
+            raise ValueError(f"world={self.world} has clips alone; leave it or films out")
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
 

@@ -124,7 +124,8 @@ def run_demo(out: Path, options: DemoOptions, *, progress: bool = True) -> DemoR
     """
     started = time.perf_counter()
     data, home = out / "data", options.home(out)
-    world = build_world(data, options.split_sizes(), options.world_seed, options.workers, progress=progress)
+    sizes = options.split_sizes()
+    world = build_world(data, sizes, options.world_seed, options.workers, world=options.world, progress=progress)
     splits = {split: LLP.read_split(data, split) for split in SPLITS}
     store = harvest_world(data, splits, progress=progress)
     if options.shuffle_teachers:

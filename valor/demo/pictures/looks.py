@@ -99,11 +99,20 @@ class Look:
             self._pictures[index] = canvas.reduce(_FINE)
         return self._pictures[index]
 
-    def paint(self, image: Image.Image, time: float) -> None:
-        """Paste the look as it is at `time` seconds onto an RGB frame."""
-        picture = self._picture(int((time * self._rounds_per_second + self._start[2]) * PHASES) % PHASES)
+    def paint(self, image: Image.Image, time: float, *, phase: float | None = None, lift: float = 0.0) -> None:
+        """Paste the look as it is at `time` seconds onto an RGB frame.
+
+        Args:
+            image: The frame.
+            time: In seconds.
+            phase: Where it is in its movement, in [0, 1); None for its own pace.
+            lift: How far it is off its place, as a share of its size.
+        """
+        turned = time * self._rounds_per_second + self._start[2] if phase is None else phase
+        picture = self._picture(int(turned * PHASES) % PHASES)
         x = self._x + self._swing[0] * sin(2 * pi * (self._beat[0] * time + self._start[0]))
         y = self._y + self._swing[1] * 0.5 * sin(2 * pi * (self._beat[1] * time + self._start[1]))
+        y -= lift * self._size
         image.paste(picture, (round(x - picture.width / 2), round(y - picture.height / 2)), picture)
 
 

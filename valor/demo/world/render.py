@@ -18,6 +18,7 @@ from valor.data.datasets.dataset import DATASET_FILE
 from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
+from valor.demo.options import PLAIN, STROKES, WORLDS
 from valor.demo.pictures.looks import Scene, arrange
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import replaced, write_json
@@ -25,6 +26,7 @@ from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.strict_json import loads
 
+from . import strokes
 from .schedule import CLIP_SECONDS, SPLITS, ClipPlan, sample_world, world_arrays
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ SOUND_CODEC: Final = "aac"
 
 RENDERER_VERSION = 2
 """Raised with every change to schedule, looks, sounds or encoding; worlds of two versions never share a folder."""
+
+STROKES_VERSION = 1
+"""The same of the world of strokes."""
 
 _AUDIO_BLOCK = 1024  # samples per AAC frame
 _log = logging.getLogger(__name__)
@@ -63,8 +68,7 @@ def render_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
     """
     import av
 
-    name = int.from_bytes(hashlib.sha256(plan.clip_id.encode()).digest()[:8], "big")
-    look_rng, sound_rng = (np.random.default_rng([seed, name, stream]) for stream in (0, 1))
+    look_rng, sound_rng = (np.random.default_rng([seed, _name_number(plan), stream]) for stream in (0, 1))
     waveform = sounds.mix(
         [(event.class_name, event.onset, event.offset) for event in plan.events if event.modality == "audio"],
         CLIP_SECONDS,
@@ -72,6 +76,22 @@ def render_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
     )
     with replaced(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         write_streams(container, paint_frames(plan, look_rng), waveform)
+
+
+def render_struck_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
+    """Render one clip of the world of strokes, as `render_clip`, at 16 frames/s."""
+    import av
+
+    seeds = (seed, _name_number(plan))
+    whole = strokes.class_sounds(plan, (*seeds, 2))
+    track = strokes.struck_track(plan, whole, np.random.default_rng([*seeds, 1]))
+    frames = strokes.paint_struck(plan, whole, np.random.default_rng([*seeds, 0]))
+    with replaced(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        write_streams(container, frames, track, rate=strokes.FRAME_RATE)
+
+
+def _name_number(plan: ClipPlan) -> int:
+    return int.from_bytes(hashlib.sha256(plan.clip_id.encode()).digest()[:8], "big")
 
 
 def paint_frames(plan: ClipPlan, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -89,13 +109,13 @@ def paint_frames(plan: ClipPlan, rng: np.random.Generator) -> Iterator[np.ndarra
         yield scene.expose(image)
 
 
-def write_streams(container: "OutputContainer", frames: Iterator[np.ndarray], waveform: np.ndarray) -> None:
+def write_streams(
+    container: "OutputContainer", frames: Iterator[np.ndarray], waveform: np.ndarray, *, rate: int = FRAME_RATE
+) -> None:
     """Encode frames and waveform f32 [S] into a video and an audio stream; one thread, so bytes do not vary."""
     import av
 
-    video = container.add_stream(
-        "libx264", rate=FRAME_RATE, options={"preset": "veryfast", "crf": "24", "threads": "1"}
-    )
+    video = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "24", "threads": "1"})
     video.pix_fmt = "yuv420p"
     audio = container.add_stream(SOUND_CODEC, rate=sounds.SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
     audio.bit_rate = 64_000
@@ -103,7 +123,7 @@ def write_streams(container: "OutputContainer", frames: Iterator[np.ndarray], wa
         if number == 0:
             video.height, video.width = pixels.shape[:2]
         picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        picture.pts, picture.time_base = number, Fraction(1, FRAME_RATE)
+        picture.pts, picture.time_base = number, Fraction(1, rate)
         container.mux(video.encode(picture))
     for start in range(0, len(waveform), _AUDIO_BLOCK):
         block = av.AudioFrame.from_ndarray(waveform[None, start : start + _AUDIO_BLOCK], format="fltp", layout="mono")
@@ -115,7 +135,13 @@ def write_streams(container: "OutputContainer", frames: Iterator[np.ndarray], wa
 
 
 def build_world(
-    folder: Path | str, sizes: Mapping[str, int], seed: int, workers: int = 2, *, progress: bool = True
+    folder: Path | str,
+    sizes: Mapping[str, int],
+    seed: int,
+    workers: int = 2,
+    *,
+    world: str = PLAIN,
+    progress: bool = True,
 ) -> World:
     """Make a world, or what is missing of it: clips under `videos`, tables like LLP's, and `world.json`.
 
@@ -126,21 +152,25 @@ def build_world(
         sizes: Clips of each split: train, val, test.
         seed: Seed of everything in the world.
         workers: Processes to render with; the files do not depend on it.
+        world: Which: one of `WORLDS`.
         progress: Whether to show a progress bar on stderr.
 
     Returns:
         The world and how many of its clips were made and found.
 
     Raises:
-        ValueError: The folder holds another world, or `workers` is not positive.
+        ValueError: The folder holds another world, there is no such world, or `workers` is not positive.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1 process, got {workers}")
+    if world not in WORLDS:
+        raise ValueError(f"world must be one of {', '.join(WORLDS)}, got {world!r}")
+    render, version = (render_clip, {"renderer": RENDERER_VERSION})
+    if world == STROKES:
+        render, version = (render_struck_clip, {"strokes": STROKES_VERSION})
     folder, videos = Path(folder), Path(folder) / "videos"
     plans = sample_world(sizes, seed)
-    claim_folder(
-        folder, {"renderer": RENDERER_VERSION, "seed": seed, "sizes": {s: sizes[s] for s in SPLITS if s in sizes}}
-    )
+    claim_folder(folder, {**version, "seed": seed, "sizes": {s: sizes[s] for s in SPLITS if s in sizes}})
     write_tables(folder, plans)
     videos.mkdir(exist_ok=True)
     todo = [(plan, videos / f"{media_id(plan.clip_id)}.mp4") for plan in plans]
@@ -149,7 +179,7 @@ def build_world(
     if cached:
         _log.info("%s: %d of %d clips are already there, rendering %d", videos, cached, len(plans), len(todo))
     with progress_bar(total=len(plans), initial=cached, desc="render", unit="clip", enabled=progress) as bar:
-        for _ in render_all([partial(render_clip, plan, path, seed) for plan, path in todo], workers):
+        for _ in render_all([partial(render, plan, path, seed) for plan, path in todo], workers):
             bar.update()
     return World(folder, videos, plans)
 

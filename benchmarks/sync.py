@@ -1,0 +1,234 @@
+"""What `valor sync` finds in a world where what moves is what sounds, beside its controls.
+
+    python -m benchmarks.sync --out FOLDER [--clips 480] [--test 160] [--world strokes|plain] [--epochs 40]
+
+Renders the world (kept in FOLDER and used again), trains on its training clips, and makes films of every test clip,
+each encoded anew, so that no trace of a codec tells those apart whose sound was moved. A moved sound is cut so that no
+film begins or ends with silence. Kinds of films:
+
+    moved      the sound moved by 0.2 to 2 s to either side
+    again      the sound where it was, encoded as those
+    other      the sound where it was, in another container with other codecs
+    as it is   the clip as it was rendered
+    foreign    the sound of another clip
+    still      the first picture under the sound
+
+Clips are tellable where for three seconds at least a class is heard and seen at once whose sound strikes, and is as
+loud as the place.
+"""
+
+import argparse
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+
+from benchmarks.machine import processor
+from valor.demo.audio.sounds import background
+from valor.demo.world import strokes
+from valor.demo.world.render import PLAIN, STROKES, build_world, write_streams
+from valor.demo.world.schedule import CLIP_SECONDS, ClipPlan
+from valor.label_harvest.disk import replaced
+from valor.label_harvest.store.manifest import media_id
+from valor.sync.fit import fit_sync
+from valor.sync.judge import judge_all
+from valor.sync.measure import SyncRun
+from valor.sync.options import STEP, FitOptions, JudgeOptions
+
+RATE = 32000
+KINDS = ("moved", "again", "other", "as it is", "foreign", "still")
+OFFSETS = (0.2, 2.0)
+"""Seconds by which sounds are moved, to either side."""
+TELLABLE_SECONDS, TELLABLE_STROKES = 3.0, 4
+SEED = 2023
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
+    """All frames uint8 [N, H, W, 3] of a clip, its sound float32 [S] and its frames a second."""
+    with av.open(str(path)) as container:
+        rate = round(float(container.streams.video[0].average_rate))
+        frames = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+    with av.open(str(path)) as container:
+        sound = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    return frames, sound[: CLIP_SECONDS * RATE], rate
+
+
+def moved(frames: np.ndarray, sound: np.ndarray, rate: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    """Both streams cut so that the sound comes `offset` seconds late and both are there all along."""
+    first, last = max(0.0, offset), CLIP_SECONDS + min(0.0, offset)
+    start, stop = -(-int(first * rate * 1000) // 1000), int(last * rate)
+    begin = round((start / rate - offset) * RATE)
+    return frames[start:stop], sound[begin : begin + round((stop - start) / rate * RATE)]
+
+
+def write(path: Path, frames: np.ndarray, sound: np.ndarray, rate: int) -> None:
+    """Write a film: MP4 as the demo's, or Matroska with MPEG-4 video and MP2 sound by the ending."""
+    with replaced(path) as temporary:
+        if path.suffix == ".mp4":
+            with av.open(str(temporary), "w", format="mp4") as container:
+                write_streams(container, iter(frames), sound, rate=rate)
+            return
+        with av.open(str(temporary), "w", format="matroska") as container:
+            video = container.add_stream("mpeg4", rate=rate, options={"qscale": "4"})
+            video.height, video.width, video.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
+            audio = container.add_stream("mp2", rate=RATE, layout="mono")
+            for number, pixels in enumerate(frames):
+                picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                picture.pts, picture.time_base = number, Fraction(1, rate)
+                container.mux(video.encode(picture))
+            whole = (np.clip(sound, -1, 1) * 32767).astype(np.int16)
+            for start in range(0, len(whole), 1152):
+                block = av.AudioFrame.from_ndarray(whole[None, start : start + 1152], format="s16", layout="mono")
+                block.sample_rate, block.pts, block.time_base = RATE, start, Fraction(1, RATE)
+                container.mux(audio.encode(block))
+            container.mux(video.encode(None))
+            container.mux(audio.encode(None))
+
+
+def films(clips: Sequence[Path], folder: Path) -> Iterator[tuple[int, str, Path, float]]:
+    """Of every clip its films: (number of the clip, kind, file, offset); those that are there are kept."""
+    rng = np.random.default_rng(SEED)
+    for number, clip in enumerate(clips):
+        offset = float(rng.uniform(*OFFSETS) * rng.choice((-1, 1)))
+        yield number, "as it is", clip, 0.0
+        paths = {kind: folder / f"{clip.stem}-{kind}.{'mkv' if kind == 'other' else 'mp4'}" for kind in KINDS}
+        if not all(path.is_file() for kind, path in paths.items() if kind != "as it is"):
+            frames, sound, rate = read(clip)
+            _, foreign, _ = read(clips[number - 1])
+            made = {
+                "moved": moved(frames, sound, rate, offset),
+                "again": (frames, sound),
+                "other": (frames, sound),
+                "foreign": (frames, foreign),
+                "still": (np.repeat(frames[:1], len(frames), axis=0), sound),
+            }
+            for kind, streams in made.items():
+                write(paths[kind], *streams, rate)
+        for kind in KINDS:
+            if kind != "as it is":
+                yield number, kind, paths[kind], offset if kind == "moved" else 0.0
+
+
+def is_tellable(plan: ClipPlan) -> bool:
+    """Whether a class is heard and seen at once for long enough, striking often enough and as loud as the place."""
+    name = int.from_bytes(hashlib.sha256(plan.clip_id.encode()).digest()[:8], "big")
+    place = strokes.BACKGROUND * background(CLIP_SECONDS, np.random.default_rng([SEED, name, 1]))
+    for class_name, sound in strokes.class_sounds(plan, (SEED, name, 2)).items():
+        together = np.ones(CLIP_SECONDS, bool)
+        for modality in ("audio", "visual"):
+            there = np.zeros(CLIP_SECONDS, bool)
+            for event in plan.events:
+                if (event.class_name, event.modality) == (class_name, modality):
+                    there[event.onset : event.offset] = True
+            together &= there
+        times = strokes.strokes_of(sound)
+        times = times[(times >= 0) & (times < CLIP_SECONDS)]
+        often = together[times.astype(int)].sum() >= TELLABLE_STROKES
+        if together.sum() >= TELLABLE_SECONDS and often and np.mean(sound**2) >= np.mean(place**2):
+            return True
+    return False
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
+    """How often a positive lies above a negative; ties count half."""
+    above = np.subtract.outer(np.array(positive), np.array(negative))
+    return float((above > 0).mean() + (above == 0).mean() / 2)
+
+
+def main() -> None:
+    """Print the table."""
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--out", type=Path, required=True)
+    cli.add_argument("--clips", type=int, default=480)
+    cli.add_argument("--test", type=int, default=160)
+    cli.add_argument("--world", choices=(PLAIN, STROKES), default=STROKES)
+    cli.add_argument("--epochs", type=int, default=FitOptions.epochs)
+    typed = cli.parse_args()
+    torch.set_num_threads(1)
+    started, spent = time.perf_counter(), time.process_time()
+    sizes = {"train": typed.clips, "test": typed.test}
+    world = build_world(typed.out / typed.world, sizes, SEED, 1, world=typed.world)
+    of = {split: [plan for plan in world.plans if plan.split == split] for split in sizes}
+    clips = {split: [world.videos / f"{media_id(plan.clip_id)}.mp4" for plan in plans] for split, plans in of.items()}
+    fitted = fit_sync(clips["train"], typed.out / f"{typed.world}-run", FitOptions(epochs=typed.epochs), progress=True)
+    tellable = [is_tellable(plan) for plan in of["test"]]
+    rows = judged(list(films(clips["test"], typed.out / f"{typed.world}-films")), fitted.run)
+    report(rows, tellable, fitted.run)
+    print(
+        f"\n{typed.world} world, {typed.clips} clips trained on, {sum(tellable)} of {typed.test} test clips tellable; "
+        f"{time.perf_counter() - started:.0f} s, {time.process_time() - spent:.0f} s of one CPU in this process; "
+        f"{processor()}"
+    )
+
+
+@dataclass(frozen=True)
+class Row:
+    """One film, judged."""
+
+    clip: int
+    kind: str
+    true: float
+    best: float | None
+    """The likeliest offset, said or not; None where there was nothing to compare."""
+    confidence: float
+
+    @property
+    def is_said(self) -> bool:
+        """Whether users are told an offset."""
+        return self.confidence >= JudgeOptions.sure
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the offset is found to a step."""
+        return self.best is not None and abs(self.best - self.true) <= 1.001 * STEP
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the likeliest offset is beyond the tolerance."""
+        return self.best is not None and abs(self.best) > JudgeOptions.tolerance
+
+
+def judged(made: Sequence[tuple[int, str, Path, float]], run: SyncRun) -> list[Row]:
+    """All films with whatever is likeliest of them."""
+    verdicts = judge_all([(path, "") for _, _, path, _ in made], run, JudgeOptions(sure=0.0), progress=True)
+    return [
+        Row(number, kind, offset, verdict.offset, verdict.confidence or 0.0)
+        for (number, kind, _, offset), verdict in zip(made, verdicts, strict=True)
+    ]
+
+
+def report(rows: Sequence[Row], tellable: Sequence[bool], run: SyncRun) -> None:
+    """Print what was found."""
+    print(f"{'kind':<10}{'tellable':<10}{'films':>6}{'in a step':>11}{'said':>7}{'of it right':>13}{'called off':>12}")
+    for kind in KINDS:
+        for which in (True, False):
+            some = [row for row in rows if row.kind == kind and tellable[row.clip] == which]
+            said = [row for row in some if row.is_said]
+            print(
+                f"{kind:<10}{'yes' if which else 'no':<10}{len(some):>6}{share(some, 'is_right'):>11}"
+                f"{share(some, 'is_said'):>7}{share(said, 'is_right'):>13}"
+                f"{sum(row.is_off for row in said) / max(len(some), 1):>12.3f}"
+            )
+    told = [row for row in rows if tellable[row.clip]]
+    own = [row.confidence for row in told if row.kind in ("moved", "again")]
+    others = [row.confidence for row in told if row.kind in ("foreign", "still")]
+    print(f"\nAUROC of the confidence, own sound (moved, again) against foreign and still: {auroc(own, others):.3f}")
+    off = {kind: [row.confidence * (1 if row.is_off else -1) for row in told if row.kind == kind] for kind in KINDS}
+    for kind in ("again", "other"):
+        print(f"AUROC of off against on, moved against {kind}: {auroc(off['moved'], off[kind]):.3f}")
+    print(f"calibrated on kept clips: {run.card.right:.2f} of offsets to a step, weights {run.card.weights}")
+
+
+def share(rows: Sequence[Row], what: str) -> str:
+    """How many have a property."""
+    return f"{np.mean([getattr(row, what) for row in rows]):.2f}" if rows else "-"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Media -> steps of a tenth of a second: small grey pictures, twenty a second, and spectra, fifty a second."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from valor.label_harvest.media.clip import Grid, MediaError, all_equal, silence
+from valor.label_harvest.media.resample import sound_at
+from valor.label_harvest.media.streams import MediaReader
+from valor.label_harvest.media.survey import MediaSurvey
+from valor.label_harvest.teachers.mel import HOP_SAMPLES, log_mel
+from valor.parsers.sync import PICTURES_A_STEP, SPECTRA_A_STEP
+
+from .options import LEAST_SECONDS, STEP
+
+HEIGHT, WIDTH = 24, 32
+"""Of the pictures; their shape is of no account."""
+BANDS = 32
+"""Of a spectrum: pairs of those of a teacher's, of which two in time are one too."""
+_GRID = Grid()
+_HOPS_A_STEP = 2 * SPECTRA_A_STEP
+_STEP_SAMPLES = _HOPS_A_STEP * HOP_SAMPLES  # at 48 kHz, a tenth of a second
+_BLOCK_STEPS = 300  # whose spectra are made at once
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """What is compared of media."""
+
+    pictures: npt.NDArray[np.uint8]
+    """[2 T, 24, 32], grey."""
+    spectra: npt.NDArray[np.float16]
+    """[5 T, 32], in dB."""
+    start: float
+    """Seconds from the start of the clock."""
+    nothing: str = ""
+    """Why there is nothing to compare, in words."""
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.pictures) // PICTURES_A_STEP
+
+    @property
+    def seconds(self) -> float:
+        """How much of the media this is."""
+        return len(self) * STEP
+
+
+def read_steps(path: Path, reader: MediaReader, *, seconds: float, pieces: int = 1) -> list[Steps]:
+    """Read stretches of media in which there are sound and picture.
+
+    Args:
+        path: A media file.
+        reader: Who decodes it.
+        seconds: Length of a stretch; shorter media are one of their length.
+        pieces: Stretches at most, evenly spread; one lies where both streams have begun.
+
+    Raises:
+        MediaError: The file is missing or cannot be read, lacks sound or picture, or is too short.
+    """
+    survey = reader.survey(path)
+    lacks = [what for what, there in (("sound", survey.audio_seconds), ("picture", survey.video_seconds)) if not there]
+    if lacks:
+        raise MediaError(f"{path.name}: has no {lacks[0]}; nothing can be said of sound and picture of that")
+    first = max(survey.video_start, survey.audio_start)
+    last = min(survey.video_seconds or 0.0, survey.audio_seconds or 0.0)
+    if last - first < LEAST_SECONDS:
+        raise MediaError(
+            f"{path.name}: has {max(0.0, last - first):.1f} s of sound and picture at once, at least "
+            f"{LEAST_SECONDS:g} are needed"
+        )
+    count = min(int(seconds / STEP), int((last - first) / STEP + 1e-6))
+    most = max(1, min(pieces, int((last - first) / (count * STEP) + 1e-6)))
+    starts = first + np.linspace(0, last - first - count * STEP, most)
+    pictures = _pictures(survey, reader, starts, count)
+    sounds = _sounds(survey, reader, starts, count)
+    return [
+        Steps(seen, _spectra(wave), float(start), _nothing(seen, wave))
+        for start, seen, wave in zip(starts, pictures, sounds, strict=True)
+    ]
+
+
+def _pictures(
+    survey: MediaSurvey, reader: MediaReader, starts: npt.NDArray[np.float64], count: int
+) -> list[npt.NDArray[np.uint8]]:
+    """Of each stretch, uint8 [2 T, 24, 32]; where the video breaks off, its last picture stays."""
+    within = (np.arange(PICTURES_A_STEP * count) + 0.5) * STEP / PICTURES_A_STEP
+    cutoffs = (starts[:, None] + within).ravel()
+    found = np.zeros((len(cutoffs), HEIGHT, WIDTH), np.uint8)
+    source, small = None, np.zeros((HEIGHT, WIDTH), np.uint8)
+    for place, image in enumerate(reader.frames(survey, cutoffs, _GRID)):
+        if image is not source:
+            grey = Image.fromarray(image).convert("L")
+            source, small = image, np.asarray(grey.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+        found[place] = small
+    return np.split(found, len(starts))
+
+
+def _sounds(
+    survey: MediaSurvey, reader: MediaReader, starts: npt.NDArray[np.float64], count: int
+) -> list[npt.NDArray[np.float32]]:
+    """Of each stretch, float32 [T * 4800] at 48 kHz, silence where the sound breaks off."""
+    size = count * _STEP_SAMPLES
+    found = [np.zeros(size, np.float32) for _ in starts]
+    begins = np.rint(starts * _GRID.sample_rate).astype(int).tolist()
+    position = 0
+    for block in _blocks(survey, reader):
+        for begin, wave in zip(begins, found, strict=True):
+            low, high = max(position, begin), min(position + len(block), begin + size)
+            if low < high:
+                wave[low - begin : high - begin] = block[low - position : high - position]
+        position += len(block)
+        if position >= begins[-1] + size:
+            break
+    return found
+
+
+def _blocks(survey: MediaSurvey, reader: MediaReader) -> Iterator[npt.NDArray[np.float32]]:
+    try:
+        yield from sound_at(reader.sound(survey), _GRID.sample_rate)
+    except MediaError as error:
+        if str(error).startswith(f"{survey.path.name}: "):
+            raise
+        raise MediaError(f"{survey.path.name}: {error}", error.status) from error
+
+
+def _spectra(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """Spectra of a wave that is a whole number of steps long, float16 [5 T, 32] in dB."""
+    steps, found = len(wave) // _STEP_SAMPLES, []
+    for start in range(0, steps, _BLOCK_STEPS):
+        stop = min(start + _BLOCK_STEPS, steps)
+        low, high = max(0, start - 1), min(steps, stop + 1)  # a step more on either side: windows reach over the ends
+        mel = log_mel(torch.from_numpy(wave[low * _STEP_SAMPLES : high * _STEP_SAMPLES]))[:-1]
+        kept = mel[(start - low) * _HOPS_A_STEP :][: (stop - start) * _HOPS_A_STEP]
+        found.append(kept.reshape(len(kept) // 2, 2, BANDS, -1).mean(dim=(1, 3)).half().numpy())
+    return np.concatenate(found)
+
+
+def _nothing(pictures: npt.NDArray[np.uint8], wave: npt.NDArray[np.float32]) -> str:
+    if silence(float(np.abs(wave).max(initial=0.0))):
+        return "its sound is silent"
+    return "its picture stands still" if all_equal(pictures, pictures[0]) else ""
