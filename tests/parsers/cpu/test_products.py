@@ -75,3 +75,18 @@ def test_dense_layer_is_a_linear_layer():
 def test_the_operator_is_used_where_torch_was_built_with_it():
     built_in = "_linear_pointwise" in dir(torch.ops.mkldnn) or hasattr(torch.ops.mkldnn, "_linear_pointwise")
     assert uses_onednn(torch.zeros(1)) == built_in
+
+
+def test_rows_that_lie_apart_are_laid_together_before_any_product(monkeypatch):
+    """What oneDNN has no kernel for it multiplies number by number, which takes hundreds of times as long."""
+    torch.manual_seed(0)
+    both, weight = torch.randn(6, 2, 8, requires_grad=True), torch.randn(4, 8, requires_grad=True)
+    probe = torch.randn(6, 2, 4)[:, 1]
+    given = []
+    kernel = products.linear
+    monkeypatch.setattr(products, "linear", lambda x, w, b=None: given.extend((x, w)) or kernel(x, w, b))
+    found = torch.autograd.grad((products.dense(both[:, 1], weight, None) * probe).sum(), (both, weight))
+    expected = torch.autograd.grad((torch.nn.functional.linear(both[:, 1], weight) * probe).sum(), (both, weight))
+    for ours, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert all(tensor.is_contiguous() or tensor.t().is_contiguous() for tensor in given)
