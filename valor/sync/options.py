@@ -49,7 +49,7 @@ class FitOptions:
 class JudgeOptions:
     """What is said of media."""
 
-    sure: float = 0.5
+    sure: float = 0.8
     """Confidence below which nothing is said."""
     tolerance: float = 0.15
     """Seconds that sound and picture may be apart and still count as together."""
