@@ -21,8 +21,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.machine import processor
-from valor.data.clips import ClipSet
-from valor.data.unseen import of_classes
+from valor.data.clips import ClipSet, of_classes
 from valor.parsers.build import build_parser
 from valor.parsers.options import ParserOptions
 from valor.training.checkpoint import read_checkpoint

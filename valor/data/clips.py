@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,6 +37,10 @@ _BLOCK = 256
 """Clips looked at together."""
 _MAP, _FOLDED = "audio.map", "audio.folded"
 """Store arrays that hold a HTSAT map [64, D] in place of segments, and the same folded to segments."""
+
+
+_BY_CLASS = ("weak_labels", "modality_tags", "pseudo_labels", "truth")
+"""Tensors of a ClipSet whose last axis are classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,6 +337,35 @@ def with_background(train: ClipSet, source: Path | str, features: FeatureOptions
     }
     names = tuple(f"background-{number:03d}" for number in range(count))
     return replace(train, clip_ids=(*train.clip_ids, *names), **tensors)
+
+
+def of_classes(clips: ClipSet, names: Sequence[str], *, emptied: bool = True) -> ClipSet:
+    """Clips with the tags and labels of some classes alone.
+
+    Args:
+        clips: The clips.
+        names: Classes to keep, in their new order.
+        emptied: Whether clips that had other tags alone stay, without any.
+
+    Raises:
+        ValueError: A name is none of the classes, or no clip is left.
+    """
+    kept = [clips.class_names.index(name) for name in names]
+    tensors = {entry.name: getattr(clips, entry.name) for entry in fields(clips) if entry.name in _BY_CLASS}
+    taken: dict[str, Any] = {name: of[..., kept] for name, of in tensors.items() if of is not None}
+    events = clips.events
+    if events is not None:
+        place = {index: position for position, index in enumerate(kept)}
+        rows = np.flatnonzero(np.isin(events.class_index, kept))
+        moved = np.array([place[index] for index in events.class_index[rows].tolist()], np.int64)
+        events = replace(events.at(rows), class_index=moved)
+    found = replace(clips, class_names=tuple(names), events=events, **taken)
+    if emptied:
+        return found
+    stays = found.weak_labels.any(dim=1) | ~clips.weak_labels.any(dim=1)
+    if not stays.any():
+        raise ValueError("unseen must leave clips to be seen, got classes without which no clip has a tag")
+    return found if stays.all() else found.take(stays.nonzero().flatten().tolist())
 
 
 def _refuse_one_length(parts: Mapping[str, Tensor], split: Split) -> None:

@@ -7,10 +7,10 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from valor.data.clips import ClipSet
+from valor.data.clips import ClipSet, of_classes
 from valor.data.features.feature_files import listed
 from valor.data.predictions import Predictions
-from valor.data.unseen import of_classes, widened
+from valor.data.unseen import widened
 from valor.eval.detection import Detections, on_segments
 from valor.eval.events import BoolArray
 from valor.eval.soft_nms import soft_nms

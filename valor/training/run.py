@@ -15,14 +15,14 @@ from typing import Any
 import torch
 
 from valor.data.anchors import ZERO_SHOT_SECONDS, ZeroShot, zero_shot_of
-from valor.data.clips import ClipSet, read_clip_set, with_background
+from valor.data.clips import ClipSet, of_classes, read_clip_set, with_background
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
 from valor.data.tables import Split
-from valor.data.unseen import named_unseen, of_classes
+from valor.data.unseen import named_unseen
 from valor.data.vocabulary import EventClass, class_names
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.strict_json import loads
