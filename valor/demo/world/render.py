@@ -79,7 +79,7 @@ def render_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
 
 
 def render_struck_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
-    """Render one clip of the world of strokes, as `render_clip`, at 16 frames/s."""
+    """Render one clip of the world of strokes, as `render_clip`, at 20 frames/s."""
     import av
 
     seeds = (seed, _name_number(plan))
@@ -110,10 +110,15 @@ def paint_frames(plan: ClipPlan, rng: np.random.Generator) -> Iterator[np.ndarra
 
 
 def write_streams(
-    container: "OutputContainer", frames: Iterator[np.ndarray], waveform: np.ndarray, *, rate: int = FRAME_RATE
+    container: "OutputContainer", frames: Iterator[np.ndarray], waveform: np.ndarray, *, rate: int | None = None
 ) -> None:
-    """Encode frames and waveform f32 [S] into a video and an audio stream; one thread, so bytes do not vary."""
+    """Encode frames and waveform f32 [S] into a video and an audio stream; one thread, so bytes do not vary.
+
+    `rate` is that of the frames, per second, `FRAME_RATE` where it is None.
+    """
     import av
+
+    rate = FRAME_RATE if rate is None else rate
 
     video = container.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "24", "threads": "1"})
     video.pix_fmt = "yuv420p"
