@@ -226,8 +226,7 @@ RECIPES: dict[str, Recipe] = {
         name="uavm-clips",
         parser=replace(_ON_CLIPS.parser, encoder="uavm", fusion_layer=2),
         fit=replace(_TAGS_FIT, epochs=10, batch_size=144, learning_rate=5e-5, step_factor=0.5, beta1=0.95),
-        note="UAVM's encoder on clip tags, by its optimiser, without mix-up and its decay of 5e-7; for 200,000 clips. "
-        "No published row.",
+        note="UAVM's encoder on clip tags, by its optimiser, no mix-up, no decay; for 200,000 clips. No published row.",
     ),
     "mbt-clips": replace(
         _ON_CLIPS,
