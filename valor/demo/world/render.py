@@ -19,7 +19,7 @@ from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, writ
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
 from valor.demo.options import PLAIN, STROKES, WORLDS
-from valor.demo.pictures.looks import Scene, arrange
+from valor.demo.pictures.looks import Look, Scene, arrange
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.progress import progress_bar
@@ -28,6 +28,7 @@ from valor.label_harvest.strict_json import loads
 
 from . import strokes
 from .schedule import CLIP_SECONDS, SPLITS, ClipPlan, sample_world, world_arrays
+from .strokes import Painter
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -85,7 +86,8 @@ def render_struck_clip(plan: ClipPlan, path: Path | str, seed: int) -> None:
     seeds = (seed, _name_number(plan))
     whole = strokes.class_sounds(plan, (*seeds, 2))
     track = strokes.struck_track(plan, whole, np.random.default_rng([*seeds, 1]))
-    frames = strokes.paint_struck(plan, whole, np.random.default_rng([*seeds, 0]))
+    look_rng = np.random.default_rng([*seeds, 0])
+    frames = paint_frames(plan, look_rng, rate=strokes.FRAME_RATE, paint=strokes.painter(whole))
     with replaced(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         write_streams(container, frames, track, rate=strokes.FRAME_RATE)
 
@@ -94,18 +96,24 @@ def _name_number(plan: ClipPlan) -> int:
     return int.from_bytes(hashlib.sha256(plan.clip_id.encode()).digest()[:8], "big")
 
 
-def paint_frames(plan: ClipPlan, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """The frames of a clip, uint8 [96, 128, 3]: each class is in the picture exactly while it is visible."""
+def paint_frames(
+    plan: ClipPlan, rng: np.random.Generator, *, rate: int | None = None, paint: Painter = Look.paint
+) -> Iterator[np.ndarray]:
+    """The frames of a clip, uint8 [96, 128, 3]: each class is in the picture exactly while it is visible.
+
+    `rate` is theirs per second, `FRAME_RATE` where it is None; `paint` puts a look onto a frame as it is at a time.
+    """
+    rate = FRAME_RATE if rate is None else rate
     visible = [event for event in plan.events if event.modality == "visual"]
     scene = Scene(rng)
     looks = arrange(list(dict.fromkeys(event.class_name for event in visible)), rng)
-    for frame in range(CLIP_SECONDS * FRAME_RATE):
-        time = frame / FRAME_RATE
+    for frame in range(CLIP_SECONDS * rate):
+        time = frame / rate
         seen = {event.class_name for event in visible if event.onset <= time < event.offset}
         image = scene.canvas(time)
         for look in looks:
             if look.class_name in seen:
-                look.paint(image, time)
+                paint(look, image, time)
         yield scene.expose(image)
 
 

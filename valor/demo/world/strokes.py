@@ -7,15 +7,16 @@ or not. Sounds without strokes, such as engines, leave their drawings at their o
 whether sound and picture are apart. The timetable is that of the plain world.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
 from valor.demo.audio.waves import SAMPLE_RATE, Wave, num_samples
-from valor.demo.pictures.looks import Scene, arrange
+from valor.demo.pictures.looks import Look
 
 from .schedule import CLIP_SECONDS, ClipPlan
 
@@ -34,6 +35,8 @@ _LEAST_A_SECOND = 0.5  # strokes below which a sound has none: what noise and en
 
 Strokes = npt.NDArray[np.float64]
 """Times in seconds, ascending."""
+Painter = Callable[[Look, Image.Image, float], None]
+"""Puts a look onto a frame as it is at a time in seconds."""
 
 
 def strokes_of(sound: Wave) -> Strokes:
@@ -94,24 +97,16 @@ def struck_track(plan: ClipPlan, whole: Mapping[str, Wave], rng: np.random.Gener
     return heard
 
 
-def paint_struck(
-    plan: ClipPlan, whole: Mapping[str, Wave], rng: np.random.Generator
-) -> Iterator[npt.NDArray[np.uint8]]:
-    """The frames of a clip, uint8 [96, 128, 3], each drawing where the strokes of its class put it."""
+def painter(whole: Mapping[str, Wave]) -> Painter:
+    """What puts each drawing where the strokes of its class put it, by the whole sounds of the classes of a clip."""
     strokes = {name: strokes_of(sound) for name, sound in whole.items()}
-    visible = [event for event in plan.events if event.modality == "visual"]
-    scene = Scene(rng)
-    looks = arrange(list(dict.fromkeys(event.class_name for event in visible)), rng)
-    for frame in range(CLIP_SECONDS * FRAME_RATE):
-        time = frame / FRAME_RATE
-        seen = {event.class_name for event in visible if event.onset <= time < event.offset}
-        image = scene.canvas(time)
-        for look in looks:
-            if look.class_name in seen:
-                phase = phase_at(strokes[look.class_name], time)
-                if phase is None:
-                    look.paint(image, time)
-                    continue
-                lift = HOP * (1 - phase) if phase else 0.0
-                look.paint(image, time, phase=(phase + MEETS.get(look.class_name, 0.0)) % 1, lift=lift)
-        yield scene.expose(image)
+
+    def paint(look: Look, image: Image.Image, time: float) -> None:
+        phase = phase_at(strokes[look.class_name], time)
+        if phase is None:
+            look.paint(image, time)
+            return
+        lift = HOP * (1 - phase) if phase else 0.0
+        look.paint(image, time, phase=(phase + MEETS.get(look.class_name, 0.0)) % 1, lift=lift)
+
+    return paint

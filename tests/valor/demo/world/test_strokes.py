@@ -8,9 +8,9 @@ import pytest
 from valor.demo.audio.sounds import synthesise
 from valor.demo.options import DemoOptions
 from valor.demo.world import render
-from valor.demo.world.render import build_world
+from valor.demo.world.render import build_world, paint_frames
 from valor.demo.world.schedule import ClipPlan, PlannedEvent
-from valor.demo.world.strokes import class_sounds, paint_struck, phase_at, strokes_of, struck_track
+from valor.demo.world.strokes import FRAME_RATE, class_sounds, painter, phase_at, strokes_of, struck_track
 
 PLAN = ClipPlan("abcdefghijk_0_10", "train", (
     PlannedEvent("Basketball_bounce", "audio", 2, 6), PlannedEvent("Basketball_bounce", "visual", 0, 10),
@@ -38,7 +38,9 @@ def test_a_round_begins_with_each_stroke_and_rests_before_the_next():
 
 def test_a_drawing_moves_as_its_sound_strikes_and_a_sound_is_heard_in_its_events_alone():
     whole = class_sounds(PLAN, (3, 5, 2))
-    frames = np.stack(list(paint_struck(PLAN, whole, np.random.default_rng(0)))).astype(np.float64)
+    frames = np.stack(list(paint_frames(PLAN, np.random.default_rng(0), rate=FRAME_RATE, paint=painter(whole)))).astype(
+        np.float64
+    )
     assert frames.shape == (200, 96, 128, 3)
     change = np.abs(np.diff(frames.mean(axis=3), axis=0)).mean(axis=(1, 2))
     strokes = strokes_of(whole["Basketball_bounce"])
