@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from valor.data.datasets.dataset import dataset_of
@@ -124,6 +125,7 @@ def _teachers() -> list[Finding]:
     for name in TEACHERS:
         role = role_of(name)
         try:
+            import_module(f"valor.label_harvest.teachers.{'clip' if role == 'visual' else 'clap'}")
             place = where_weights_are(name)
         except (ImportError, OSError, RuntimeError) as error:
             found.append(Finding("missing", f"teacher {name}", f"cannot be built: {error}", _INSTALL))
@@ -134,6 +136,25 @@ def _teachers() -> list[Finding]:
             remedy = f"{where} give a local file to `valor harvest --checkpoint {role}=PATH`"
             found.append(Finding("note", f"teacher {name}", "weights not on this machine", remedy))
     return found
+
+
+def teacher_lines() -> list[str]:
+    """The teachers that have a short name, those that look before those that listen: a head and three lines each."""
+    from valor.label_harvest.teachers.build import where_weights_are
+    from valor.label_harvest.teachers.catalogue import CATALOGUE
+
+    lines = []
+    for name, entry in CATALOGUE.items():
+        place = where_weights_are(name)
+        where = f"here: {place}" if place else f"about {entry.gigabytes:.1f} GB from huggingface.co/{entry.repository}"
+        remark = f"; {entry.remark}" if entry.remark else ""
+        lines += [
+            f"{name:28s}{entry.role:8s}{entry.parameters:>5,} M parameters, {entry.licence}{remark}",
+            f"    {entry.takes}, {entry.every}",
+            f"    reads captions {entry.reads}",
+            f"    {where} ({entry.builds})",
+        ]
+    return lines
 
 
 def _extractors() -> list[Finding]:

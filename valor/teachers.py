@@ -26,10 +26,12 @@ class TeacherChoice:
     """Which teachers a harvest has."""
 
     visual: str = "clip-vit-l14"
-    """Visual teacher: clip-vit-l14 (the published one), open_clip:MODEL/TAG, open_clip:hf-hub:ORG/NAME,
-    open_clip:local-dir:DIR, or none."""
+    """Visual teacher: clip-vit-l14 (the published one), a short name (siglip2-b16-256, pe-core-l14-336, mobileclip2-s0;
+    all in `valor doctor --teachers`), open_clip:MODEL/TAG, open_clip:hf-hub:ORG/NAME, open_clip:local-dir:DIR, or none.
+    """
     audio: str = "clap-630k-fusion"
-    """Audio teacher: clap-630k-fusion (the published one), laion:CHECKPOINT, hf:ORG/NAME, hf:DIR, or none."""
+    """Audio teacher: clap-630k-fusion (the published one), a short name, laion:CHECKPOINT, hf:ORG/NAME, hf:DIR, or
+    none."""
     features: tuple[str, ...] = ()
     """Features to keep beside the labels, of res152 (one mean a segment, not the 80 published rows), r2plus1d, vggish
     (or vggish-relu, vggish-pca)."""
@@ -42,6 +44,8 @@ class TeacherChoice:
     raw_maps: bool = False
     """Keep the 64 tokens of CLAP maps too (142 kB a clip in place of 43): without, `valor labels --export npy` writes
     no CLAP/features, and adding them later is another store."""
+    skip_self_test: bool = False
+    """Take teachers that fail the test on loading: text vectors all alike, answers that depend on the batch."""
 
 
 _RANDOM = "random"
@@ -183,7 +187,9 @@ def _judge(choice: TeacherChoice, role: str, name: str, classes: tuple[EventClas
         from valor.parsers.folding import clap_pool_matrix
 
         maps = MapOptions(fold=clap_pool_matrix().numpy(), raw=choice.raw_maps)
-    options = TeacherOptions(pin=choice.pins.get(role), precision=choice.precision, maps=maps)
+    options = TeacherOptions(
+        pin=choice.pins.get(role), precision=choice.precision, maps=maps, skip_self_test=choice.skip_self_test
+    )
     captions = prompts(classes, role)
     try:
         return build_teacher(name, captions, checkpoint=choice.checkpoints.get(role), options=options)

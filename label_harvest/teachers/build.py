@@ -1,14 +1,17 @@
 """What a teacher's name means, and the one function that builds teachers.
 
 Besides the names in `TEACHERS`, three kinds of names are open: `open_clip:MODEL/TAG` (and `open_clip:hf-hub:ORG/NAME`,
-`open_clip:local-dir:FOLDER`) look, `laion:CHECKPOINT` and `hf:ORG/NAME|FOLDER` listen.
+`open_clip:local-dir:FOLDER`) look, `laion:CHECKPOINT` and `hf:ORG/NAME|FOLDER` listen. Short names, in `CATALOGUE`,
+stand for some of these.
 """
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .catalogue import CATALOGUE, opened
 from .teacher import Prompts, Teacher, check_prompts
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ class TeacherOptions:
     """`float32` as published, or `bfloat16`."""
     maps: "MapOptions | None" = None
     """What an audio teacher keeps of the map of a whole clip; None for the map itself."""
+    skip_self_test: bool = False
+    """Take a teacher that fails `self_test`; it is not asked of random weights, of ours, and of the two published ones
+    where their file is known."""
 
 
 def role_of(name: str) -> str:
@@ -46,13 +52,17 @@ def role_of(name: str) -> str:
     Raises:
         ValueError: There is no such name.
     """
+    if name in TEACHERS:
+        known = TEACHERS[name]
+        return known if isinstance(known, str) else known[0]
+    if name in CATALOGUE:
+        return CATALOGUE[name].role
     for prefix, role in OPEN_NAMES.items():
         if name.startswith(prefix):
             return role
-    if name not in TEACHERS:
-        raise ValueError(f"teacher must be one of {', '.join((*TEACHERS, *_FORMS))}, got {name!r}")
-    known = TEACHERS[name]
-    return known if isinstance(known, str) else known[0]
+    near = difflib.get_close_matches(name, CATALOGUE, 3, 0.5)
+    short = f"a short name ({', '.join(near) or 'siglip2-b16-256'}; all in `valor doctor --teachers`)"
+    raise ValueError(f"teacher must be one of {', '.join((*TEACHERS, short, *_FORMS))}, got {name!r}")
 
 
 def check_teacher(name: str) -> str:
@@ -62,14 +72,16 @@ def check_teacher(name: str) -> str:
         ValueError: There is no such name, or what it names would be silently wrong.
     """
     role = role_of(name)
-    if name.startswith("open_clip:"):
+    if name in TEACHERS:
+        return role
+    if role == "visual":
         from .clip import parse_name
 
-        parse_name(name)
-    elif name not in TEACHERS:
+        parse_name(opened(name))
+    else:
         from .clap_models import check_name
 
-        check_name(name)
+        check_name(opened(name))
     return role
 
 
@@ -79,15 +91,15 @@ def build_teacher(
     """Build a named teacher and encode its prompts once.
 
     Args:
-        name: A key of `TEACHERS`, or an open name.
+        name: A key of `TEACHERS` or `CATALOGUE`, or an open name.
         prompts: The captions of each class, one or several, in class order.
         checkpoint: A local weight file, the word `random` for seeded random weights (for trying out speed and
             plumbing), or None for the weights the name stands for (from a hub, or shipped with the project).
         options: None for the published ones.
 
     Raises:
-        ValueError: The name is unknown, the prompts are empty or one is blank, the weights are of another network, or a
-            network would be silently wrong with them.
+        ValueError: The name is unknown, the prompts are empty or one is blank, the weights are of another network, a
+            network would be silently wrong with them, or it fails its self-test.
         FileNotFoundError: The checkpoint is no file.
         RuntimeError: The weights could not be fetched; the message says which local file to give.
     """
@@ -100,28 +112,42 @@ def build_teacher(
                 f"the teacher {name} is none of ours and takes neither weights nor a precision; leave them"
             )
         return known[1](prompts)
-    given: dict[str, Any] = {"checkpoint": checkpoint, "pin": options.pin, "precision": options.precision}
     if name.startswith("demo-"):
         return _build_demo(role, prompts, checkpoint, options)
-    if role == "visual":
-        from .clip import PRESET, build_clip, parse_name
+    teacher = _build_real(opened(name), role, prompts, checkpoint, options)
+    if not options.skip_self_test:
+        from .self_test import self_test
+        from .weights import RANDOM
 
-        return build_clip(prompts, name=PRESET if name in TEACHERS else parse_name(name), **given)
+        published = name in TEACHERS and getattr(getattr(teacher, "origin", None), "checked", "") == "known"
+        if checkpoint != RANDOM and not published:
+            self_test(teacher, name)
+    return teacher
+
+
+def _build_real(
+    name: str, role: str, prompts: Prompts, checkpoint: str | Path | None, options: TeacherOptions
+) -> Teacher:
+    """A teacher of an open name."""
+    given: dict[str, Any] = {"checkpoint": checkpoint, "pin": options.pin, "precision": options.precision}
+    if role == "visual":
+        from .clip import build_clip, parse_name
+
+        return build_clip(prompts, name=parse_name(name), **given)
     from .clap import build_clap
-    from .clap_models import PRESET as AUDIO_PRESET
     from .clap_models import check_name
 
-    return build_clap(prompts, name=AUDIO_PRESET if name in TEACHERS else check_name(name), maps=options.maps, **given)
+    return build_clap(prompts, name=check_name(name), maps=options.maps, **given)
 
 
 def where_weights_are(name: str) -> Path | None:
     """Find the weights a name stands for on this machine, asking nothing of a network.
 
     Args:
-        name: A key of `TEACHERS`.
+        name: A key of `TEACHERS` or `CATALOGUE`.
 
     Returns:
-        The weight file, or None where it would first have to be fetched.
+        The weight file, or None where it would first have to be fetched, or where nothing is known of the name.
     """
     from huggingface_hub import try_to_load_from_cache
 
@@ -130,12 +156,8 @@ def where_weights_are(name: str) -> Path | None:
 
         path = WEIGHTS / f"demo_{role_of(name)}.safetensors"
         return path if path.is_file() else None
-    from .clap_models import LAION_CHECKPOINTS, LAION_REPOSITORY
-    from .clip import HUB_FILES
-
-    audio_files = ((LAION_REPOSITORY, LAION_CHECKPOINTS["630k-fusion"].file),)
-    for repository, file in HUB_FILES if role_of(name) == "visual" else audio_files:
-        found = try_to_load_from_cache(repository, file)
+    for file in CATALOGUE[name].files if name in CATALOGUE else ():
+        found = try_to_load_from_cache(CATALOGUE[name].repository, file)
         if isinstance(found, str):
             return Path(found)
     return None

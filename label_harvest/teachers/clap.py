@@ -108,14 +108,21 @@ class ClapTeacher:
         self._prompts = tuple(prompts)
         self._maps = maps or MapOptions()
         self._bank = "htk" if model.fusion else "slaney"
-        tokens, mask = (part.to(self._device) for part in model.tokenize(all_captions(prompts)))
-        with torch.inference_mode():
-            pooled = network.text_model(input_ids=tokens, attention_mask=mask).pooler_output
-            text = functional.normalize(network.text_projection(pooled), dim=-1)
-        self._text = class_embeddings(text, prompts)  # [C, D]
+        self._text = class_embeddings(self._read(all_captions(prompts)), prompts)  # [C, D]
         self._logit_scale = float(network.logit_scale_a.exp())
         for part in (network.audio_model, network.audio_projection):
             cast_network(part, precision)
+
+    def _read(self, captions: list[str]) -> torch.Tensor:
+        """Unit embeddings float32 [P, D] of captions."""
+        tokens, mask = (part.to(self._device) for part in self._model.tokenize(captions))
+        with torch.inference_mode():
+            pooled = self._network.text_model(input_ids=tokens, attention_mask=mask).pooler_output
+            return functional.normalize(self._network.text_projection(pooled), dim=-1)
+
+    def encode_captions(self, captions: Sequence[str]) -> np.ndarray:
+        """Other captions than those of the classes, float32 [P, D] of length 1."""
+        return np.asarray(self._read(list(captions)).cpu().numpy())
 
     @property
     def class_vectors(self) -> np.ndarray:

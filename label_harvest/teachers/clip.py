@@ -23,6 +23,7 @@ from ..media.clip import ClipMedia
 from .precision import cast_input, cast_network, chosen_device
 from .published_weights import WeightsOrigin, check_weights
 from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of, unit_rows
+from .text_rule import check_text
 from .weights import RANDOM, build_random, is_script, load_exactly, read_state, state_digest, unreachable
 
 PREFIX = "open_clip:"
@@ -57,9 +58,6 @@ ARCHITECTURE, TAG = "ViT-L-14-quickgelu", "openai"
 """Network and weights of the published label generator. OpenAI trained with QuickGELU; the plain name builds GELU."""
 PRESET = OpenClipName(ARCHITECTURE, TAG, squash=True)
 """The published visual teacher, the one whose thresholds the vocabulary holds."""
-_HUB = "timm/vit_large_patch14_clip_224.openai"
-HUB_FILES = ((_HUB, "open_clip_model.safetensors"), (_HUB, "open_clip_pytorch_model.bin"))
-"""Where open_clip keeps these weights on the hub: (repository, file), the first there is."""
 
 
 def parse_name(text: str) -> OpenClipName:
@@ -227,7 +225,8 @@ def load_open_clip(
     Args:
         name: Which.
         checkpoint: None fetches the weights from the hub (or finds them in its cache); a path is a file with the
-            weights of that tag under open_clip's or OpenAI's names; `random` builds seeded random weights.
+            weights of that tag under open_clip's or OpenAI's names, beside which the tokenizer may lie where it is one
+            of the hub's (tokenizer.json); `random` builds seeded random weights.
         pin: See `check_weights`.
 
     Raises:
@@ -238,7 +237,7 @@ def load_open_clip(
     """
     if checkpoint == RANDOM:
         network = build_random(lambda: _build(name), str(name))
-        return OpenClipModel(network, _tokenizer(name, stand_in=True), frame_rule(name, network), RANDOM)
+        return OpenClipModel(network, _tokenizer(name, None), frame_rule(name, network), RANDOM)
     if name.model.startswith(_SCHEMES):
         if checkpoint is not None:
             raise ValueError(
@@ -252,7 +251,9 @@ def load_open_clip(
     weights = state_digest(state)
     known, whose = _known_digest(name, path), {"teacher": str(name), "role": "visual"}
     origin = check_weights(path, weights, **whose, pin=pin, known=known, fetched=fetched, state=state)
-    return OpenClipModel(network, _tokenizer(name), frame_rule(name, network), weights, origin)
+    tokenize = _tokenizer(name, path.parent)
+    check_text(str(name), tokenize, network)
+    return OpenClipModel(network, tokenize, frame_rule(name, network), weights, origin)
 
 
 def _known_digest(name: OpenClipName, path: Path) -> str | None:
@@ -353,20 +354,27 @@ def _fill_wrapped(name: OpenClipName, folder: Path, error: Exception) -> tuple[t
         raise no_model from error
 
 
-def _tokenizer(name: OpenClipName, *, stand_in: bool = False) -> Tokenize:
+def _tokenizer(name: OpenClipName, folder: Path | None) -> Tokenize:
     """The tokenizer of a model.
 
     Args:
         name: Which model.
-        stand_in: Whether bytes may stand for words where the tokenizer would have to be fetched (random weights only).
+        folder: Where its weights lie, and perhaps its tokenizer; None of random weights, with which bytes stand for
+            words where the tokenizer would have to be fetched.
     """
     import open_clip
 
     text = (open_clip.get_model_config(name.model) or {}).get("text_cfg", {})
-    if stand_in and "hf_tokenizer_name" in text:
+    fetched = "hf_tokenizer_name" in text
+    if fetched and folder is None:
         return _spell_bytes(text["context_length"])
+    beside = folder is not None and (folder / "tokenizer.json").is_file()
     try:
-        tokenizer = open_clip.get_tokenizer(name.model)
+        if fetched and beside:
+            kwargs = text.get("tokenizer_kwargs", {})
+            tokenizer = open_clip.tokenizer.HFTokenizer(str(folder), context_length=text["context_length"], **kwargs)
+        else:
+            tokenizer = open_clip.get_tokenizer(name.model)
     except Exception as error:  # hub, network and file errors share no base class
         raise unreachable(str(name), f"the tokenizer of {name.model}", error) from error
     return partial(whole_tokens, tokenizer)
@@ -438,14 +446,22 @@ class ClipTeacher:
         self._name, self._architecture, self._weights = name, architecture, model.weights
         self._precision = precision
         self.origin = model.origin
-        with torch.inference_mode():
-            tokens = model.tokenize(all_captions(prompts)).to(self._device)
-            text = functional.normalize(network.encode_text(tokens), dim=-1)
-        self._text = class_embeddings(text, prompts)  # [C, D]
+        self._tokenize = model.tokenize
+        self._text = class_embeddings(self._read(all_captions(prompts)), prompts)  # [C, D]
         self._logit_scale = float(network.logit_scale.exp())
         bias = getattr(network, "logit_bias", None)
         self._logit_bias = 0.0 if bias is None else float(bias)
         cast_network(network.visual, precision)
+
+    def _read(self, captions: list[str]) -> torch.Tensor:
+        """Unit embeddings float32 [P, D] of captions."""
+        with torch.inference_mode():
+            tokens = self._tokenize(captions).to(self._device)
+            return functional.normalize(self._network.encode_text(tokens), dim=-1)
+
+    def encode_captions(self, captions: Sequence[str]) -> np.ndarray:
+        """Other captions than those of the classes, float32 [P, D] of length 1."""
+        return np.asarray(self._read(list(captions)).cpu().numpy())
 
     @property
     def class_vectors(self) -> np.ndarray:

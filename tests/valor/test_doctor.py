@@ -228,3 +228,18 @@ def test_a_graphics_card_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     device = by_subject(valor.doctor.examine())["device"]
     assert device.state == "note" and re.fullmatch(r"no GPU, \d+ cores", device.found)
+
+
+def test_the_teachers_with_short_names_are_listed_with_what_they_need(monkeypatch):
+    from valor.label_harvest.teachers.catalogue import CATALOGUE
+
+    def where(name):
+        return Path("/cache/weights") if name == "mobileclip2-s0" else None
+
+    monkeypatch.setattr("valor.label_harvest.teachers.build.where_weights_are", where)
+    out = typed("doctor", "--teachers").out
+    assert all(f"\n{name} " in f"\n{out}" for name in CATALOGUE)
+    siglip = out.partition("siglip2-b16-256 ")[2].splitlines()[:4]
+    assert "375 M parameters, Apache-2.0" in siglip[0] and "256 px" in siglip[1] and "64 tokens" in siglip[2]
+    assert "about 1.5 GB from huggingface.co/timm/ViT-B-16-SigLIP2-256" in siglip[3]
+    assert "here: /cache/weights (open_clip:MobileCLIP2-S0/dfndr2b)" in out and "no commercial use" in out

@@ -14,17 +14,23 @@ def add(commands: Commands) -> Parser:
         commands,
         "doctor",
         "Looks at the packages, the device, the teachers' weights and, with --data, at annotations and features.\n"
-        "Asks nothing of a network.",
-        "valor doctor --data data",
+        "Asks nothing of a network. With --teachers, lists the teachers that have a short name: what each takes in\n"
+        "and reads, its licence, and what is to be downloaded.",
+        "valor doctor --data data\nvalor doctor --teachers",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="also look at this data folder")
+    command.add_argument("--teachers", action="store_true", help="list the teachers that have a short name instead")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.doctor import examine
+    from valor.doctor import examine, teacher_lines
 
+    if cli.teachers:
+        for line in teacher_lines():
+            say(line)
+        return DONE
     findings = examine(cli.data)
     for finding in findings:
         remedy = f"  -> {finding.remedy}" if finding.remedy else ""

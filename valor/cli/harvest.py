@@ -43,6 +43,7 @@ TEACHERS = Fields(
     pins=Option("--sha256 ROLE=HEX", {"action": "append"}),
     precision=Option("--precision", {"choices": PRECISIONS}),
     raw_maps="--raw-maps",
+    skip_self_test="--skip-self-test",
 )
 HARVEST = Fields(
     HarvestOptions,

@@ -96,7 +96,9 @@ def add(commands: Commands) -> Parser:
     )
     for role, does in (("audio", "listens"), ("visual", "looks")):
         usual = DEFAULT_TEACHERS[role]
-        command.add_argument(f"--{role}", metavar="NAME", help=f"who {does} with --zero-shot ({usual})")
+        command.add_argument(
+            f"--{role}", metavar="NAME", help=f"who {does} with --zero-shot, see `valor doctor --teachers` ({usual})"
+        )
     segments = Grid.num_segments
     command.add_argument("--window", type=int, default=segments, metavar="N", help=f"segments of a window ({segments})")
     command.add_argument(
