@@ -29,13 +29,14 @@ from valor.demo.world.schedule import SPLITS, sample_world, world_arrays
 from valor.eval.events import MODALITIES
 from valor.eval.intervals import seed_interval
 from valor.eval.scores import Scores, score
+from valor.label_harvest.posterior import TERMS, Posterior, posterior
 from valor.label_harvest.presence import PresenceOptions, competed, placed, presence
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import write_labels
 from valor.labelling.rules import evidence_of, label_by_rule
-from valor.scoring.calibrate import calibrate_presence
+from valor.scoring.calibrate import calibrate_posterior, calibrate_presence
 from valor.training.recipes import RECIPES
 from valor.training.run import with_seed
 
@@ -75,6 +76,10 @@ def rules_of(store: EvidenceStore, truth: np.ndarray, val: Split) -> dict[str, n
     true = truth.any(axis=1) & tags
     shares = tuple(float(true[on_val][:, m][tags[on_val][:, m]].mean()) for m in range(len(MODALITIES)))
     cuts = np.array([tuned.thresholds[modality] for modality in MODALITIES])
+    fitted = calibrate_posterior(store, val)
+    told = fitted.provenance["weights"]
+    weights = np.array([[told[modality][term] for term in TERMS] for modality in MODALITIES])
+    biases = np.array([fitted.thresholds[modality] for modality in MODALITIES])
     alone = presence(logits, tags, replace(plain, competition=0.0)).marked.any(axis=1)
     return {
         TAGS: whole & tags[:, None],
@@ -92,6 +97,7 @@ def rules_of(store: EvidenceStore, truth: np.ndarray, val: Split) -> dict[str, n
         "presence, events of two seconds at least": said(least_seconds=2),
         "presence, shares of val (tuned)": presence(logits, tags, replace(plain, shares=shares)).marked,
         "presence, cuts of val (tuned)": presence(logits, tags, plain, cuts).marked,
+        "posterior of val (tuned)": posterior(logits, tags, Posterior(weights, biases)),
         "true presence, whole clips": whole & true[:, None],
         "true presence, our timing": timed(true),
     }

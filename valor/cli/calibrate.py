@@ -17,7 +17,9 @@ from valor.label_harvest.store.store import EvidenceStore, read_store, store_man
 from valor.labelling.labels import default_thresholds, thresholds_of
 from valor.scoring.calibrate import (
     CRITERIA,
+    POSTERIOR,
     PRESENCE,
+    calibrate_posterior,
     calibrate_predictions,
     calibrate_presence,
     calibrate_store,
@@ -43,6 +45,7 @@ def add(commands: Commands) -> Parser:
         "  event-table  the same gate, as CMPAE chooses it: the whole table's event-level F, class after class\n"
         "  uwav       of a store: segment-f as UWAV cuts its label generator, of equal cuts the lowest\n"
         "  presence   of a store: cuts of `valor labels --rule presence`, whether a modality holds a tag\n"
+        "  posterior  of a store: weights and biases of `valor labels --rule posterior`, by logistic regression\n"
         "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
         "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
         "that nothing is found on keeps the threshold of its vocabulary or of --keep, else gets the highest found.\n\n"
@@ -130,8 +133,8 @@ def _of_store(cli: argparse.Namespace) -> Calibration:
     if cli.annotations is not None:
         cli.classes = cli.classes or join_names(held) + "," * (len(held) == 1)
         split = read_truth(cli, cli.source, dense=False)
-    if cli.criterion == PRESENCE:
-        return _presence_cuts(cli, split)
+    if cli.criterion in (PRESENCE, POSTERIOR):
+        return _of_rule(cli, split)
     own = tuple(role for role in ("audio", "visual") if role in teachers)
     roles = ("fused",) if cli.fused or not own else own
     store = read_store(cli.source, names=[f"{role}.similarity" for role in roles])
@@ -143,14 +146,17 @@ def _of_store(cli: argparse.Namespace) -> Calibration:
     return calibrate_store(store, split, fallback, criterion=cli.criterion, present_share=cli.present_share)
 
 
-def _presence_cuts(cli: argparse.Namespace, split: Split | None) -> Calibration:
+def _of_rule(cli: argparse.Namespace, split: Split | None) -> Calibration:
     assert split is not None  # asked before: the criterion needs truth
     if cli.fused or cli.keep:
         raise ValueError(
-            "--criterion presence decides for both modalities by cuts of its own; leave --fused and --keep out"
+            f"--criterion {cli.criterion} decides for both modalities by numbers of its own; leave --fused and --keep "
+            "out"
         )
     held = store_manifest(cli.source)["teachers"]
     store = read_store(cli.source, names=[f"{role}.similarity" for role in ("audio", "visual") if role in held])
+    if cli.criterion == POSTERIOR:
+        return calibrate_posterior(store, split)
     return calibrate_presence(store, split, PresenceOptions())
 
 

@@ -1,8 +1,9 @@
 """Thresholds on disk: JSON that a person can read and that says where its numbers come from.
 
     {
-     "applies_to": "segment_threshold",         or clip_threshold (a parser's gate), labels (teachers' logits), or
-                                                presence (what the label rule of this name says of a clip)
+     "applies_to": "segment_threshold",         or clip_threshold (a parser's gate), labels (teachers' logits),
+                                                presence (what the label rule of this name says of a clip), or
+                                                posterior (biases of that rule, whose "weights" stand beside them)
      "marked": "score >= threshold",            labels: score > threshold
      "criterion": "segment-f",
      "split": "val",
@@ -42,9 +43,14 @@ APPLIES_TO = {
     "clip_threshold": "score >= threshold",
     "labels": "score > threshold",
     "presence": "score > threshold",
+    "posterior": "sigmoid(weighted logits + bias) > 1/2",
 }
 """What thresholds may be for, and when a score is marked."""
-_OF_LABELS = {"labels": "teachers' logits", "presence": "the label rule presence"}
+_OF_LABELS = {
+    "labels": "teachers' logits",
+    "presence": "the label rule presence",
+    "posterior": "the label rule posterior",
+}
 """Those that make labels of evidence, in words."""
 
 ROLES = (*MODALITIES, "fused")

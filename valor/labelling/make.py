@@ -20,10 +20,10 @@ from valor.data.names import join_names
 from valor.data.tables import Split
 from valor.data.thresholds import read_thresholds, threshold_origin
 from valor.data.vocabulary import PLAIN_AUDIO, PLAIN_VISUAL, EventClass
-from valor.eval.events import MODALITIES
 from valor.eval.figures.style import to_png
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place
+from valor.label_harvest.posterior import Posterior
 from valor.label_harvest.presence import PresenceOptions
 from valor.label_harvest.pseudo_labels import judges_of
 from valor.label_harvest.store.manifest import media_id
@@ -33,9 +33,9 @@ from valor.label_harvest.strict_json import loads
 
 from . import review
 from .labels import judging_roles, label_clips, provenance_of, thresholds_for, write_labels
-from .options import PRESENCE, THRESHOLDS, LabelOptions
+from .options import POSTERIOR, THRESHOLDS, LabelOptions
 from .quality import QUALITY_FILE, LabelQuality, draw_label_classes, label_quality, write_class_table
-from .rules import arrays_of, facts_of_rule, label_by_rule
+from .rules import arrays_of, facts_of_rule, label_by_rule, read_numbers, read_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -129,12 +129,17 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
 
 def _by_rule(store: EvidenceStore, options: LabelOptions) -> tuple[LabelReport, dict[str, Any]]:
     """Labels by another rule than thresholds, and what `labels.json` says of them."""
-    numbers, cuts, origin = PresenceOptions(shares=options.present_share, lose_tags=options.lose_tags), None, None
+    numbers: PresenceOptions | Posterior = PresenceOptions(shares=options.present_share, lose_tags=options.lose_tags)
+    cuts, origin = None, None
     if options.thresholds is not None:
-        held = read_thresholds(options.thresholds, len(store.class_names), applies_to=PRESENCE)
-        if set(held) != set(MODALITIES):
-            raise ValueError(f"{options.thresholds}: expected cuts of audio and visual, got {' and '.join(held)}")
-        cuts, origin = np.stack([held[modality] for modality in MODALITIES]), threshold_origin(options.thresholds)
+        cuts, origin = (
+            read_numbers(options.thresholds, options.rule, len(store.class_names)),
+            threshold_origin(options.thresholds),
+        )
+    if options.rule == POSTERIOR:
+        assert cuts is not None and options.thresholds is not None  # of every such options
+        weights = read_weights(options.thresholds)
+        numbers = Posterior(weights, cuts, options.temperature)
     labels, left_out, found = label_by_rule(store, options.rule, numbers, cuts)
     split, quality, picture = _judged(store, labels, options)
     note = None if origin is None else origin.get("note")

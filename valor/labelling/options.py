@@ -9,9 +9,11 @@ SOFT_TEMPERATURE = 1.0
 """Of soft labels unless another is asked for, in logits."""
 
 
-THRESHOLDS, PRESENCE = "thresholds", "presence"
-LABEL_RULES = (THRESHOLDS, PRESENCE, "competition", "av2a")
-"""The paper's rule, ours, and those of other papers (`valor.labelling.rules`)."""
+THRESHOLDS, PRESENCE, POSTERIOR = "thresholds", "presence", "posterior"
+LABEL_RULES = (THRESHOLDS, PRESENCE, POSTERIOR, "competition", "av2a")
+"""The paper's rule, two of ours, and those of other papers (`valor.labelling.rules`)."""
+_GIVEN = {PRESENCE: ("thresholds",), POSTERIOR: ("thresholds", "temperature")}
+"""What of labels by thresholds other rules take too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,11 +25,11 @@ class LabelOptions:
     store holds, else LLP's)."""
     rule: str = THRESHOLDS
     """How evidence becomes labels: thresholds, as the paper has it; presence, by which the whole clip says which
-    modality holds a tag and its seconds only when (docs/labels.md); or a rule of another paper with its own numbers:
-    competition or av2a (docs/methods.md)."""
+    modality holds a tag and its seconds only when; posterior, probabilities that a calibration fits to annotated clips
+    (docs/labels.md); or a rule of another paper with its own numbers: competition or av2a (docs/methods.md)."""
     thresholds: Path | None = None
-    """File of label thresholds, JSON (those that belong to the teachers); of the rule presence its cuts, as a
-    calibration finds them (those that fit its shares)."""
+    """File of label thresholds, JSON (those that belong to the teachers); of the rules presence and posterior their
+    numbers, as a calibration finds them (presence: those that fit its shares; posterior has none of its own)."""
     present_share: tuple[float, float] | None = None
     """For the rule presence: of the tags of a clip, the share that is heard, and that is seen (estimated)."""
     lose_tags: bool = False
@@ -59,10 +61,15 @@ class LabelOptions:
             raise ValueError(f"rule must be one of {', '.join(LABEL_RULES)}, got {self.rule!r}")
         of_thresholds = ("thresholds", "temperature", "margin", "compare", "disagreements")
         given = [name for name in of_thresholds if getattr(self, name) not in (None, False)]
-        refused = [name for name in given if self.rule != PRESENCE or name != "thresholds"]
+        refused = [name for name in given if name not in _GIVEN.get(self.rule, ())]
         if self.rule != THRESHOLDS and refused:
             raise ValueError(
                 f"`{refused[0]}` is for labels by thresholds, and rule={self.rule} has none; leave one out"
+            )
+        if self.rule == POSTERIOR and self.thresholds is None:
+            raise ValueError(
+                "rule=posterior has no numbers of its own; find them by the criterion posterior of a calibration, and "
+                "give the file as `thresholds`"
             )
         if self.rule != PRESENCE and (self.present_share is not None or self.lose_tags):
             name = "lose_tags" if self.present_share is None else "present_share"

@@ -1,6 +1,7 @@
 """Label rules on the cached evidence of a store: nothing is run again, and tags decide as ever.
 
     presence      ours: the whole clip says which modality holds a tag, its seconds only when
+    posterior     ours: probabilities by second, clip and class, fitted to annotated clips
     competition   of another paper: classes share the evidence of a second through a sparse code of their texts
     av2a          of another paper: z-scores among classes, thresholds that move with time
 
@@ -14,23 +15,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from valor.data.label_file import PseudoLabels
 from valor.data.provenance import EXTRA, TUNED, told_by
+from valor.data.thresholds import read_thresholds
 from valor.eval.events import MODALITIES, BoolArray
 from valor.label_harvest.av2a import Av2aOptions, ClipEvidence, av2a
 from valor.label_harvest.competition import CompetitionOptions, competition, unit
+from valor.label_harvest.posterior import TERMS, Posterior, posterior
 from valor.label_harvest.presence import Presence, PresenceOptions, presence
 from valor.label_harvest.store.store import EvidenceStore
+from valor.label_harvest.strict_json import as_number, as_object, loads
 
 from .labels import complete_clips
-from .options import PRESENCE
+from .options import POSTERIOR, PRESENCE
 
 _FAINTEST = 1e-9
 """Directions the embeddings have less of, against the one they have most of, say nothing of the texts."""
+
+
+_LARGEST = 1e12
+"""No weight of a logit comes near."""
 
 
 class RuleLabels(NamedTuple):
@@ -50,14 +59,14 @@ def arrays_of(rule: str) -> list[str]:
 
 
 def label_by_rule(
-    store: EvidenceStore, rule: str, options: PresenceOptions | None = None, cuts: np.ndarray | None = None
+    store: EvidenceStore, rule: str, options: PresenceOptions | Posterior | None = None, cuts: np.ndarray | None = None
 ) -> RuleLabels:
     """Label the clips of a store whose evidence is complete by a rule.
 
     Args:
         store: With `arrays_of` the rule read.
-        rule: A key of RULES; or presence, which takes clips of any length and tags of each modality.
-        options: Of the rule presence; None for its defaults.
+        rule: A key of RULES; or presence or posterior, which take clips of any length and tags of each modality.
+        options: Of the rule presence, None for its defaults; of the rule posterior its numbers.
         cuts: Of the rule presence, float [M, C]; None for those it finds itself.
 
     Raises:
@@ -65,12 +74,15 @@ def label_by_rule(
             little.
     """
     lacking = [name for name in arrays_of(rule) if name not in store.arrays]
-    if lacking or (store.segments is not None and rule != PRESENCE):
+    if lacking or (store.segments is not None and rule not in (PRESENCE, POSTERIOR)):
         what = "clips of one length" if not lacking else f"the arrays {', '.join(lacking)}, which the store has not"
         raise ValueError(f"the rule {rule} needs {what}; label by thresholds, or harvest for it")
     clips = complete_rows(store)
     found: dict[str, Any] = {}
-    if rule == PRESENCE:
+    marked: np.ndarray
+    if isinstance(options, Posterior):
+        marked, found = posterior(*evidence_of(store, clips), options), _told_weights(options, store.class_names)
+    elif rule == PRESENCE:
         said = presence_of(store, clips, options or PresenceOptions(), cuts)
         marked, found = said.marked, _told(said, store.class_names)
     else:
@@ -116,11 +128,52 @@ def presence_of(
 
 def _told(said: Presence, class_names: tuple[str, ...]) -> dict[str, Any]:
     """Shares and cuts for `labels.json`; classes that are no tag have no cut."""
-    cuts = {
-        modality: {name: float(cut) for name, cut in zip(class_names, row, strict=True) if np.isfinite(cut)}
-        for modality, row in zip(MODALITIES, said.cuts, strict=True)
+    shares = dict(zip(MODALITIES, said.shares, strict=True))
+    return {"shares": shares, "cuts": _by_class(said.cuts, class_names)}
+
+
+def _told_weights(numbers: Posterior, class_names: tuple[str, ...]) -> dict[str, Any]:
+    """The numbers of the rule posterior for `labels.json`."""
+    biases = _by_class(numbers.biases, class_names)
+    return {"weights": weights_by_term(numbers.weights), "biases": biases, "temperature": numbers.temperature}
+
+
+def _by_class(numbers: np.ndarray, class_names: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    return {
+        modality: {name: float(number) for name, number in zip(class_names, row, strict=True) if np.isfinite(number)}
+        for modality, row in zip(MODALITIES, numbers, strict=True)
     }
-    return {"shares": dict(zip(MODALITIES, said.shares, strict=True)), "cuts": cuts}
+
+
+def weights_by_term(weights: np.ndarray) -> dict[str, dict[str, float]]:
+    """Weights [M, 3] of the rule posterior as JSON values."""
+    return {m: dict(zip(TERMS, row, strict=True)) for m, row in zip(MODALITIES, weights.tolist(), strict=True)}
+
+
+def read_weights(path: Path) -> np.ndarray:
+    """Weights float64 [M, 3] of the rule posterior, from a file of thresholds for it.
+
+    Raises:
+        ValueError: They are not there, or are no numbers.
+    """
+    try:
+        held = as_object(as_object(loads(path.read_text(encoding="utf-8")), "the file").get("weights"), "weights")
+        rows = [as_object(held.get(modality), f"weights of {modality}") for modality in MODALITIES]
+        return np.array([[as_number(row.get(term), term, -_LARGEST, _LARGEST) for term in TERMS] for row in rows])
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected weights as a calibration by posterior writes them, got {error}") from error
+
+
+def read_numbers(path: Path, rule: str, num_classes: int) -> np.ndarray:
+    """One number for each class and modality, float64 [M, C], from a file of thresholds for a rule.
+
+    Raises:
+        ValueError: The file is for something else, or lacks a modality.
+    """
+    held = read_thresholds(path, num_classes, applies_to=rule)
+    if set(held) != set(MODALITIES):
+        raise ValueError(f"{path}: expected numbers of audio and visual, got {' and '.join(held)}")
+    return np.stack([held[modality] for modality in MODALITIES])
 
 
 def facts_of_rule(
@@ -128,7 +181,7 @@ def facts_of_rule(
     rule: str,
     left_out: dict[str, str],
     *,
-    options: PresenceOptions | None = None,
+    options: PresenceOptions | Posterior | None = None,
     found: dict[str, Any] | None = None,
     origin: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -138,16 +191,21 @@ def facts_of_rule(
         manifest: Of the store.
         rule: Its name.
         left_out: Status of each clip without labels.
-        options: Of the rule presence; None for the defaults.
+        options: Of the rule presence, None for the defaults; what posterior has is in `found`.
         found: What the rule set by the evidence itself.
         origin: Where cuts are from that were given, see `valor.data.thresholds.threshold_origin`.
     """
-    numbers: dict[str, Any] = {"competition": CompetitionOptions(), "av2a": Av2aOptions()}
-    tuned = {"av2a": ["settings of labels"], PRESENCE: ["label cuts"] if origin else []}.get(rule, [])
+    numbers: dict[str, Any] = {
+        "competition": CompetitionOptions(),
+        "av2a": Av2aOptions(),
+        PRESENCE: options if isinstance(options, PresenceOptions) else PresenceOptions(),
+    }
+    own = asdict(numbers[rule]) if rule in numbers else {}
+    tuned = {"av2a": ["settings of labels"], "competition": []}.get(rule, ["label cuts"] if origin else [])
     return {
         "store": manifest["fingerprint"],
         "teachers": {role: manifest["teachers"][role] for role in MODALITIES},
-        "rule": {"name": rule, **asdict(numbers.get(rule, options or PresenceOptions())), **(found or {})},
+        "rule": {"name": rule, **own, **(found or {})},
         **({} if origin is None else {"thresholds_from": origin}),
         EXTRA: [told for role in MODALITIES if (told := manifest["teachers"][role].get("extra_data"))],
         TUNED: tuned,

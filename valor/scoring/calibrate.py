@@ -28,10 +28,11 @@ from valor.eval.decide import PostProcessing, decide, gate_probs, is_complete, o
 from valor.eval.events import MODALITIES
 from valor.eval.scores import score
 from valor.label_harvest.disk import file_sha256
+from valor.label_harvest.posterior import fit_posterior, posterior
 from valor.label_harvest.presence import PresenceOptions, clip_evidence, competed, matched_cuts
 from valor.label_harvest.store.store import EvidenceStore
 from valor.labelling.labels import complete_clips
-from valor.labelling.rules import complete_rows, evidence_of
+from valor.labelling.rules import complete_rows, evidence_of, weights_by_term
 
 CRITERIA = {
     "segment-f": "the highest segment-level F of each class, its counts added over clips",
@@ -40,15 +41,16 @@ CRITERIA = {
     "event-table": "thresholds of a parser's gate, of 0.25 to 0.70: the highest event-level figure of the table",
     "uwav": "labels of teachers: the highest segment-level F of each class, of equal cuts the lowest, as UWAV cuts",
     "presence": "for the label rule presence: the highest F of saying whether a modality holds a tag",
+    "posterior": "for the label rule posterior: the likeliest weights and biases, by logistic regression",
     "tag-rate": "no dense labels needed: each class found in as many clips as its tags let expect",
 }
 """What may be asked for."""
 
-PRESENCE = "presence"
+PRESENCE, POSTERIOR = "presence", "posterior"
 SURE_CLIPS = 20
 """Tagged clips of a split at which the cut of a class lies half-way between its own best and the one that fits all."""
 
-OF_LABELS = ("uwav", PRESENCE)
+OF_LABELS = ("uwav", PRESENCE, POSTERIOR)
 """Those that find thresholds of teachers alone."""
 
 OF_GATES = ("clip-f", "event-table")
@@ -142,7 +144,7 @@ def calibrate_store(
         ValueError: The store is of other classes or teachers, none of its clips is complete and in the split, or the
             split has no dense truth.
     """
-    _check_criterion(criterion, split, [name for name in CRITERIA if name not in (*OF_GATES, PRESENCE)])
+    _check_criterion(criterion, split, [name for name in CRITERIA if name not in (*OF_GATES, PRESENCE, POSTERIOR)])
     roles = tuple(fallback)
     if roles not in (MODALITIES, *((role,) for role in ROLES)) or not set(roles) <= set(store.roles):
         raise ValueError(f"thresholds are found for audio, visual or both, or for fused, got {roles} of {store.roles}")
@@ -196,18 +198,9 @@ def calibrate_presence(store: EvidenceStore, split: Split, options: PresenceOpti
     Raises:
         ValueError: As for `calibrate_store`, or the store has one modality alone.
     """
-    _check_criterion(PRESENCE, split, (PRESENCE,))
-    refuse_other_classes(split.class_names, store.class_names, f"the split {split.name!r}")
-    if lacking := [role for role in MODALITIES if f"{role}.similarity" not in store.arrays]:
-        raise ValueError(f"presence is decided for audio and visual, and the store has no evidence of {lacking[0]}")
-    clips = complete_rows(store)
-    wanted = set(split.clip_ids)
-    used = [place for place, n in enumerate(clips) if store.clip_ids[n] in wanted]
-    if not used:
-        raise ValueError(f"no clip of the split {split.name!r} has complete evidence in this store; harvest it first")
+    clips, used, rows = _annotated(store, split, PRESENCE)
     logits, tags = evidence_of(store, clips)
     evidence = clip_evidence(competed(logits, tags, options), options)
-    rows = _rows_of(split, [store.clip_ids[clips[place]] for place in used])
     tagged, there = tags[used], np.asarray(_truth(split)[rows].any(axis=1))
     shares = tuple(float(there[:, m][tagged[:, m]].mean()) for m in range(len(MODALITIES)))
     matched = matched_cuts(evidence, tags, shares)
@@ -222,6 +215,49 @@ def calibrate_presence(store: EvidenceStore, split: Split, options: PresenceOpti
         split.class_names,
         rule=None,
         provenance={**provenance, "present_share": dict(zip(MODALITIES, shares, strict=True))},
+    )
+
+
+def _annotated(store: EvidenceStore, split: Split, rule: str) -> tuple[np.ndarray, list[int], list[int]]:
+    """Rows of the clips with complete evidence, which of these are in a split, and their rows there."""
+    _check_criterion(rule, split, (rule,))
+    refuse_other_classes(split.class_names, store.class_names, f"the split {split.name!r}")
+    if lacking := [role for role in MODALITIES if f"{role}.similarity" not in store.arrays]:
+        raise ValueError(f"{rule} is decided for audio and visual, and the store has no evidence of {lacking[0]}")
+    clips = complete_rows(store)
+    wanted = set(split.clip_ids)
+    used = [place for place, n in enumerate(clips) if store.clip_ids[n] in wanted]
+    if not used:
+        raise ValueError(f"no clip of the split {split.name!r} has complete evidence in this store; harvest it first")
+    return clips, used, _rows_of(split, [store.clip_ids[clips[place]] for place in used])
+
+
+def calibrate_posterior(store: EvidenceStore, split: Split) -> Calibration:
+    """Fit the numbers of the label rule posterior; its biases stand where other criteria have thresholds.
+
+    Args:
+        store: Evidence of both modalities with the similarity arrays read.
+        split: Clips of the store with dense truth.
+
+    Raises:
+        ValueError: As for `calibrate_presence`, or no clip is tagged.
+    """
+    clips, used, rows = _annotated(store, split, POSTERIOR)
+    logits, tags = evidence_of(store, clips[used])
+    truth = _truth(split)[rows]
+    _check_segments(logits.shape, truth.shape)
+    found = fit_posterior(logits, tags, truth)
+    marked = posterior(logits, tags, found)
+    with np.errstate(invalid="ignore"):
+        f_scores = 2 * (marked & truth).sum(axis=(0, 1)) / (marked.sum(axis=(0, 1)) + truth.sum(axis=(0, 1)))
+    return _calibration(
+        POSTERIOR,
+        ThresholdChoice(found.biases, f_scores, truth.sum(axis=(0, 1))),
+        {role: np.full(len(split.class_names), np.nan) for role in MODALITIES},
+        split.class_names,
+        rule=None,
+        provenance=_provenance(POSTERIOR, split, len(rows), {"store": store.manifest["fingerprint"]}, ())
+        | {"weights": weights_by_term(found.weights)},
     )
 
 

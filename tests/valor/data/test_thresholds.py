@@ -94,7 +94,7 @@ def test_thresholds_of_teachers_decide_no_parser(teacher):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"applies_to": "gate"}, "clip_threshold, labels, presence, got 'gate'"),
+        ({"applies_to": "gate"}, "clip_threshold, labels, presence, posterior, got 'gate'"),
         ({"thresholds": {}}, "thresholds must be 3 numbers, one for each class, .* got none"),
         ({"thresholds": {"smell": (1.0, 2.0, 3.0)}}, "for some of audio, visual, fused, got {'smell': 3}"),
         ({"thresholds": {"audio": (1.0, 2.0)}}, "thresholds must be 3 numbers, .* got {'audio': 2}"),

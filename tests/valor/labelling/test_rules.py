@@ -17,7 +17,7 @@ from valor.label_harvest.store.store import EvidenceStore
 from valor.labelling import make
 from valor.labelling.options import LABEL_RULES, LabelOptions
 from valor.labelling.rules import RULES, facts_of_rule, label_by_rule, texts_from
-from valor.scoring.calibrate import calibrate_presence
+from valor.scoring.calibrate import calibrate_posterior, calibrate_presence
 
 CLIPS, CLASSES, WIDTH = 12, 6, 16
 
@@ -76,7 +76,7 @@ def test_av2a_labels_tagged_classes_alone_and_leaves_incomplete_clips_out(eviden
 
 
 def test_every_rule_has_a_name_and_what_is_of_thresholds_is_refused(tmp_path):
-    assert LABEL_RULES == ("thresholds", "presence", *RULES)
+    assert LABEL_RULES == ("thresholds", "presence", "posterior", *RULES)
     for option in ({"temperature": 2.0}, {"thresholds": tmp_path}, {"disagreements": True}):
         with pytest.raises(ValueError, match=f"`{next(iter(option))}` is for labels by thresholds, and rule=av2a"):
             LabelOptions(rule="av2a", **option)
@@ -121,13 +121,47 @@ def test_what_is_of_presence_is_refused_of_other_rules_and_said_once(tmp_path):
         LabelOptions(rule="presence", temperature=2.0)
 
 
-def test_cuts_of_val_make_labels_that_say_so(evidence, tmp_path, monkeypatch):
+@pytest.fixture
+def val(evidence):
+    """Eight clips of the store, with the truth."""
     store, _ = evidence
     tags = store.weak_labels[:8]
     truth = np.repeat(np.repeat(tags[:, None, None], 10, axis=1), 2, axis=2)
     truth[::2, :, 1] = False
-    split = Split("val", store.clip_ids[:8], store.class_names, tags, truth=truth)
-    found = calibrate_presence(store, split, PresenceOptions())
+    return Split("val", store.clip_ids[:8], store.class_names, tags, truth=truth)
+
+
+def test_numbers_of_val_make_probabilities_that_say_so(evidence, val, tmp_path, monkeypatch):
+    store, _ = evidence
+    found = calibrate_posterior(store, val)
+    assert found.applies_to == "posterior" and found.tuned == ("label cuts",)
+    write_calibration(tmp_path / "numbers.json", found)
+    monkeypatch.setattr(make, "store_manifest", lambda path: store.manifest)
+    monkeypatch.setattr(make, "read_store", lambda path, **_: store)
+    options = LabelOptions(rule="posterior", thresholds=tmp_path / "numbers.json", temperature=2.0)
+    soft = make.make_labels(tmp_path / "store", tmp_path / "soft", options, progress=False).labels
+    hard = make.make_labels(tmp_path / "store", tmp_path / "hard", replace(options, temperature=None), progress=False)
+    assert soft.soft and (soft.marked == hard.labels.labels).all()
+    told = json.loads((tmp_path / "soft" / "labels.json").read_text(encoding="utf-8"))
+    assert told["tuned"] == ["label cuts"] and told["thresholds_from"]["split"] == "val"
+    assert told["rule"]["temperature"] == 2 and set(told["rule"]["weights"]["visual"]) == {"own", "near", "clip"}
+    assert set(told["rule"]["biases"]["audio"]) == set(store.class_names)
+    table = json.loads((tmp_path / "numbers.json").read_text(encoding="utf-8"))
+    for broken, message in (
+        ({"weights": None}, "expected weights as a calibration by posterior writes them"),
+        ({"weights": {"audio": table["weights"]["audio"], "visual": {"own": 1}}}, "near"),
+        ({"visual": None}, "expected"),
+    ):
+        (tmp_path / "broken.json").write_text(json.dumps(table | broken))
+        with pytest.raises(ValueError, match=message):
+            make.make_labels(tmp_path / "store", tmp_path / "no", replace(options, thresholds=tmp_path / "broken.json"))
+    with pytest.raises(ValueError, match="rule=posterior has no numbers of its own"):
+        LabelOptions(rule="posterior")
+
+
+def test_cuts_of_val_make_labels_that_say_so(evidence, val, tmp_path, monkeypatch):
+    store, _ = evidence
+    found = calibrate_presence(store, val, PresenceOptions())
     assert found.applies_to == "presence" and found.tuned == ("label cuts",)
     shares = found.provenance["present_share"]
     assert shares["audio"] == 1.0 and 0.2 < shares["visual"] < 0.8
