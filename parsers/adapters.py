@@ -92,22 +92,65 @@ class TwoStreams(nn.Module):
         self.audio_attention, self.visual_attention = adapters(), adapters()
         self.audio_layers, self.visual_layers = adapters(), adapters()
 
-    def forward(self, audio: Tensor, visual: Tensor, blocks: Sequence[nn.Module]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, audio: Tensor, visual: Tensor, blocks: Sequence[nn.Module], *, alone: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Both streams through the blocks of a tower.
 
         Args:
             audio: float [B, N_a, D], tokens of spectrograms as the tower embeds them.
             visual: float [B, N_v, D], tokens of pictures.
             blocks: Of the tower, in their order, each with the parts of TowerBlock.
+            alone: Whether each stream is given itself in place of the other, as a control.
         """
         for number, module in enumerate(blocks):
             block = cast(TowerBlock, module)
-            heard, seen = self.audio_attention[number](audio, visual), self.visual_attention[number](visual, audio)
+            beside_audio, beside_visual = (audio, visual) if alone else (visual, audio)
+            heard = self.audio_attention[number](audio, beside_audio)
+            seen = self.visual_attention[number](visual, beside_visual)
             audio = audio + block.ls_1(block.attention(block.ln_1(audio))) + heard
             visual = visual + block.ls_1(block.attention(block.ln_1(visual))) + seen
-            heard, seen = self.audio_layers[number](audio, visual), self.visual_layers[number](visual, audio)
+            beside_audio, beside_visual = (audio, visual) if alone else (visual, audio)
+            heard = self.audio_layers[number](audio, beside_audio)
+            seen = self.visual_layers[number](visual, beside_visual)
             audio = audio + block.ls_2(block.mlp(block.ln_2(audio))) + heard
             visual = visual + block.ls_2(block.mlp(block.ln_2(visual))) + seen
+        return audio, visual
+
+
+class StagedStreams(nn.Module):
+    """Adapters behind every stage of a convolutional tower, for sound and for picture; the tower is not part of it.
+
+    Stages change the shape of what goes through them, so that each adapter takes what comes out of its stage, both
+    before either is changed.
+    """
+
+    def __init__(self, widths: Sequence[int], *, reduction: int = 4, num_latents: int = 2, groups: int = 2) -> None:
+        """Make two adapters for each stage, with closed gates.
+
+        Args:
+            widths: Channels behind each stage.
+            reduction: How much narrower adapters are within.
+            num_latents: Vectors between the streams.
+            groups: Of channels, which the layers do not mix.
+        """
+        super().__init__()
+        shape = {"reduction": reduction, "num_latents": num_latents, "groups": groups}
+        self.audio, self.visual = (
+            nn.ModuleList(Adapter(width, **shape) for width in widths)  # type: ignore[arg-type]
+            for _ in range(2)
+        )
+
+    def forward(
+        self, audio: Tensor, visual: Tensor, stages: Sequence[Callable[[Tensor], Tensor]], *, alone: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Both streams float [B, C, H, W] through the stages of a tower, in their order; `alone` as in `TwoStreams`."""
+        for number, stage in enumerate(stages):
+            audio, visual = stage(audio), stage(visual)
+            heard, seen = (x.flatten(2).transpose(1, 2) for x in (audio, visual))  # [B, N, C]
+            beside_audio, beside_visual = (heard, seen) if alone else (seen, heard)
+            more = self.audio[number](heard, beside_audio), self.visual[number](seen, beside_visual)
+            audio, visual = (x + y.transpose(1, 2).reshape(x.shape) for x, y in zip((audio, visual), more, strict=True))
         return audio, visual
 
 

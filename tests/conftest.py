@@ -38,6 +38,7 @@ TEACHERS = (
     "tests/label_harvest/test_harvest_features.py",
     "tests/parsers/test_adapters.py",
     "tests/test_benchmarks.py",
+    "tests/valor/adapted/",
     "tests/valor/cli/test_shared_clips.py",
 )
 """Tests of networks of other libraries, whose import takes longer than torch's."""

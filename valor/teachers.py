@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from valor.adapted.card import NAMED, ROLE, SEGMENT_SECONDS, read_card
 from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.label_harvest.harvest import HarvestOptions
 from valor.label_harvest.inputs import KnownStore
@@ -34,9 +35,10 @@ class TeacherChoice:
     none."""
     features: tuple[str, ...] = ()
     """Features to keep beside the labels, of res152 (one mean a segment, not the 80 published rows), r2plus1d, vggish
-    (or vggish-relu, vggish-pca)."""
+    (or vggish-relu, vggish-pca), and lavish=RUN, adapters of `valor adapt`."""
     checkpoints: Mapping[str, str] = field(default_factory=dict)
-    """Local weights of visual, audio, res152, r2plus1d or vggish; `random` in place of a path for a trial."""
+    """Local weights of visual, audio, res152, r2plus1d, vggish or the tower of lavish; `random` in place of a path for
+    a trial."""
     pins: Mapping[str, str] = field(default_factory=dict)
     """Refuse other weights than these, by sha256 (of the weights as the store names them, or of the file)."""
     precision: str = "float32"
@@ -118,8 +120,15 @@ def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options:
             identity["teacher"] = _STORE_NAMES.get(name, name)
         if choice.checkpoints.get(role) == _RANDOM:
             identity["weights"] = _RANDOM
+        if role == ROLE:
+            if options.grid.segment_seconds != SEGMENT_SECONDS:
+                raise ValueError(
+                    f"{name} hears segments of {SEGMENT_SECONDS:g} s, got {options.grid.segment_seconds:g} s"
+                )
+            identity |= read_card(Path(name.removeprefix(NAMED))).identity()
         teachers[role] = identity
-    files = {role: Path(path) for role, path in choice.checkpoints.items() if Path(path).is_file()}
+    ours = {role: path for role, path in choice.checkpoints.items() if role != ROLE}  # its are the tower's, not its own
+    files = {role: Path(path) for role, path in ours.items() if Path(path).is_file()}
     everybody = [*names.values(), *extractors.values()]
     fixed = options.length == CLIP
     if choice.raw_maps and not fixed:
@@ -170,10 +179,11 @@ def _extractors(features: tuple[str, ...]) -> dict[str, str]:
         return {}
     from valor.label_harvest.teachers.features import EXTRACTORS
 
-    unknown = sorted(set(features) - set(EXTRACTORS))
+    adapted = {name for name in features if name.startswith(NAMED) and name != NAMED}
+    unknown = sorted(set(features) - set(EXTRACTORS) - adapted)
     if unknown:
-        raise ValueError(f"features must be among {', '.join(EXTRACTORS)}, got {', '.join(unknown)}")
-    by_role = {EXTRACTORS[name]: name for name in features}
+        raise ValueError(f"features must be among {', '.join(EXTRACTORS)}, {NAMED}RUN, got {', '.join(unknown)}")
+    by_role = {EXTRACTORS.get(name, ROLE): name for name in features}
     if len(by_role) < len(features):
         raise ValueError(f"features must name one extractor of a kind, got {', '.join(features)}; leave one out")
     return by_role
@@ -200,6 +210,12 @@ def _judge(choice: TeacherChoice, role: str, name: str, classes: tuple[EventClas
 
 def _extractor(choice: TeacherChoice, role: str, name: str) -> "Teacher":
     """An extractor of features."""
+    if role == ROLE:
+        from valor.adapted.extractor import LavishExtractor
+
+        return LavishExtractor(
+            Path(name.removeprefix(NAMED)), checkpoint=choice.checkpoints.get(role), pin=choice.pins.get(role)
+        )
     from valor.label_harvest.teachers.features import build_extractor
 
     precision = choice.precision if name in _BFLOAT16_FEATURES else "float32"

@@ -95,8 +95,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "res152": ("slots",),
     "r2plus1d": ("slots",),
     "vggish": ("waveform",),
+    "lavish": ("frames", "waveform"),
 }
-"""Streams of a `ClipMedia` each role needs. The last three are feature extractors: they read no prompts, judge nothing,
+"""Streams of a `ClipMedia` each role needs. The last four are feature extractors: they read no prompts, judge nothing,
 and answer with features alone."""
 
 

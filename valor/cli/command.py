@@ -24,6 +24,7 @@ COMMANDS = {
     "harvest": "clips and tags to cached evidence",
     "store": "evidence stores: what they hold, whether they are whole, and one from several",
     "search": "words, a sound or a clip to the seconds of a store that fit",
+    "adapt": "adapters by which a frozen visual tower hears, as features of a harvest",
     "labels": "evidence to pseudo labels",
     "train": "features and labels to a run",
     "predict": "a run on a split",

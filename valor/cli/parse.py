@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from valor.adapted.card import ROLE as ADAPTED
 from valor.data.parse_file import Parse, write_parse
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.data.vocabulary import is_file
@@ -92,7 +93,11 @@ def add(commands: Commands) -> Parser:
     _add_outputs(command)
     _add_rule(command)
     command.add_argument(
-        "--teacher-checkpoint", action="append", default=[], metavar="ROLE=PATH", help="local weights of a teacher"
+        "--teacher-checkpoint",
+        action="append",
+        default=[],
+        metavar="ROLE=PATH",
+        help="local weights of a teacher; lavish=RUN of adapters",
     )
     for role, does in (("audio", "listens"), ("visual", "looks")):
         usual = DEFAULT_TEACHERS[role]
@@ -267,8 +272,10 @@ def _classes(typed: str | None) -> "tuple[EventClass, ...] | None":
 def _checkpoints(given: list[str]) -> dict[str, str]:
     found = by_role(given, "--teacher-checkpoint")
     for role in found:
-        if role not in ROLES:
-            raise ValueError(f"--teacher-checkpoint must be visual=PATH or audio=PATH, got {role}={found[role]}")
+        if role not in (*ROLES, ADAPTED):
+            raise ValueError(
+                f"--teacher-checkpoint must be visual=PATH or audio=PATH, or {ADAPTED}=RUN, got {role}={found[role]}"
+            )
     return found
 
 

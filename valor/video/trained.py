@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from valor.adapted.card import ROLE as ADAPTED
 from valor.data.clips import ClipSet
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.parse_file import FloatArray
@@ -343,6 +344,14 @@ def _teacher(
     if role in EXTRACTORS.values():
         precision = trained.get("precision", "float32")
         teacher: Teacher = build_extractor(name, checkpoint=checkpoint, precision=precision)
+    elif role == ADAPTED:
+        if checkpoint is None:
+            raise ValueError(
+                f"{run}: its features are those of adapters; give their run with `teacher_checkpoints` {role}=RUN"
+            )
+        from valor.adapted.extractor import LavishExtractor
+
+        teacher = LavishExtractor(Path(checkpoint), checkpoint=checkpoints.get("visual"))
     elif role_of(name) == role:
         teacher = build_teacher(name, card.class_names, checkpoint=checkpoint, options=_options(kinds, trained))
     else:

@@ -1,0 +1,1 @@
+"""A frozen visual tower that hears: LAVISH's adapters in it, and what it then says of clips as a kind of features."""
