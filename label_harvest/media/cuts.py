@@ -30,6 +30,8 @@ LEAST_CHANGE = 27.0
 are missed with 15, its adaptive default, as with 27, and 12 against 4 are found where none is."""
 _WIDTH = 160
 """Pixels of the width of the frames that are compared; the detector's thresholds are for frames of about this size."""
+CUT_RULES = (1, LEAST_CHANGE, _WIDTH)
+"""What must be the same for the same cuts; the first is raised whenever they are found otherwise."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,10 @@ Conventions
   of what lies behind the next one.
 * A window is read as `read_clip` reads a file cut there: T frames at the slots of the published rule, the waveform from
   its first sample on. Media of the length of the grid are one window, equal to what `read_clip` gives to the bit.
+* With `shared`, media longer than a window have one picture for each segment, whichever windows it lies in, so that a
+  teacher looks at each second once: the slot it has in clips of `TILE` segments laid end to end from the start of the
+  media (and within its shot). By the published rule the place of a picture within its second depends on the window, and
+  no two overlapping windows have a picture in common. Sound is the same in every window.
 * A stream is present in the segments of which it covers at least a tenth; one that begins within the tolerance of the
   grid begins at once, and a hole in it (holes.py) is no part of it. Where a stream is present in no segment of a
   window, the window has no frames or no waveform; where it begins, ends or has a hole within a window, the others have
@@ -33,20 +37,35 @@ from .survey import MediaSurvey
 
 LEAST_SHARE = 0.1
 """Share of a segment a stream must cover to be present in it."""
+TILE = Grid.num_segments
+"""Segments of the clips whose pictures shared segments have, whatever the length of a window."""
 
 
 @dataclass(frozen=True, eq=False)
-class Window:
-    """One stretch of a media file, ready for teachers that judge clips."""
+class WindowPlace:
+    """Where a window of a media file lies, and what there is in it."""
 
     start: int
     """Its first segment, counted from the start of the media."""
-    clip: ClipMedia
-    """Its frames and its waveform on the whole grid; a stream that is not there is None."""
     present: np.ndarray
     """bool [T, M=2], in which segments there is sound, and a picture."""
     valid: np.ndarray
     """bool [T], False for padding after the end of short media."""
+    times: np.ndarray
+    """float [valid segments], when the picture of each is shown, in seconds from the start of the media."""
+
+    @property
+    def streams(self) -> tuple[bool, bool]:
+        """Whether it has sound, and a picture, anywhere."""
+        return bool(self.present[:, 0].any()), bool(self.present[:, 1].any())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Window(WindowPlace):
+    """One stretch of a media file, ready for teachers that judge clips."""
+
+    clip: ClipMedia
+    """Its frames and its waveform on the whole grid; a stream that is not there is None."""
     notes: tuple[str, ...] = ()
     """What turned out to be damaged while it was decoded, which the survey could not know."""
 
@@ -119,6 +138,7 @@ def read_windows(
     hop: int,
     shots: Sequence[Shot] = (),
     slots: bool = False,
+    shared: bool = False,
     reader: MediaReader | None = None,
 ) -> Iterator[Window]:
     """Read a media file window by window, decoding each stream once.
@@ -128,7 +148,8 @@ def read_windows(
         grid: T segments of a window, and the rates.
         hop: Segments from one window to the next, at most T.
         shots: Of the whole file, from `cuts.shots_of`; without any it is taken for one.
-        slots: Whether the frames of all slots are wanted, beside one per segment.
+        slots: Whether the frames of all slots are wanted, beside one per segment; by the published rule.
+        shared: Whether a segment has the same picture in every window.
         reader: Who decodes, the one that made the survey; None for this process.
 
     Raises:
@@ -144,16 +165,31 @@ def read_windows(
     streams = ((survey.audio_start, ends[0], holes[0]), (survey.video_start, ends[1], holes[1]))
     present = np.stack([_covered(start, end, holes, segments, grid) for start, end, holes in streams], axis=1)
     found = _Found(present, grid)
-    pictures = _picture_windows(reader, survey, grid, windows, found, slots=slots)
+    pictures = _picture_windows(reader, survey, grid, windows, found, slots=slots, shared=shared)
     waveforms = _sound_windows(reader, survey, grid, windows, found)
     for window, picture, waveform in zip(windows, pictures, waveforms, strict=True):
-        here = present[window.start : window.stop].copy()
-        padding = grid.num_segments - len(here)
-        clip = ClipMedia(picture[0], waveform, grid, slots=picture[1])
-        valid = np.arange(grid.num_segments) < len(here)
+        place = placed(survey, grid, window, present, shared=shared)
         if window is windows[-1]:
             found.notes += lost_notes(reader.lost)
-        yield Window(window.start, clip, np.pad(here, ((0, padding), (0, 0))), valid, found.said())
+        clip = ClipMedia(picture[0], waveform, grid, slots=picture[1])
+        yield Window(**vars(place), clip=clip, notes=found.said())
+
+
+def placed(survey: MediaSurvey, grid: Grid, window: Stretch, present: np.ndarray, *, shared: bool) -> WindowPlace:
+    """What a window is without its media.
+
+    Args:
+        survey: Of the file.
+        grid: T segments of a window, and the rates.
+        window: From `stretches`.
+        present: bool [segments, M=2], of the whole media.
+        shared: See `read_windows`.
+    """
+    here = present[window.start : window.stop]
+    padding = grid.num_segments - len(here)
+    valid = np.arange(grid.num_segments) < len(here)
+    times = _picture_times(survey, grid, window, len(present), shared=shared)
+    return WindowPlace(window.start, np.pad(here, ((0, padding), (0, 0))), valid, times)
 
 
 def lost_notes(lost: Lost) -> list[str]:
@@ -230,11 +266,12 @@ def _picture_windows(
     found: _Found,
     *,
     slots: bool,
+    shared: bool,
 ) -> Iterator[_Pictures]:
     """Pictures of each window, None where no frame is present; holds the frames of two windows at most."""
     shown = [window for window in windows if found.has(1, window)]
     segments = len(found.present)
-    times = [_picture_times(survey, grid, window, segments, slots=slots) for window in shown]
+    times = [_picture_times(survey, grid, window, segments, slots=slots, shared=shared) for window in shown]
     cutoffs, place = np.unique(np.concatenate([np.zeros(0), *times]), return_inverse=True)
     ends = np.cumsum([len(of) for of in times])[:-1]
     rows = dict(zip(shown, (of.tolist() for of in np.split(place, ends)), strict=False))
@@ -270,12 +307,19 @@ def _picture_windows(
         yield padded, np.stack([slot_image(image) for image in pictures[: grid.num_slots]]) if slots else None
 
 
-def _picture_times(survey: MediaSurvey, grid: Grid, window: Stretch, segments: int, *, slots: bool) -> np.ndarray:
+def _picture_times(
+    survey: MediaSurvey, grid: Grid, window: Stretch, segments: int, *, slots: bool = False, shared: bool = False
+) -> np.ndarray:
     """Ascending times in seconds at which the pictures of a window are shown: of its segments, or of all slots."""
     num_slots = _num_slots(survey, grid, window, segments)
-    chosen = frame_indices(num_slots, window.stop - window.start)
-    picks = np.arange(max(num_slots, grid.num_slots)) if slots else chosen
-    times: np.ndarray = window.start * grid.segment_seconds + (picks + 0.5) / grid.frame_rate
+    begin, picks = window.start * grid.segment_seconds, frame_indices(num_slots, window.stop - window.start)
+    if slots:
+        picks = np.arange(max(num_slots, grid.num_slots))
+    elif shared and segments > grid.num_segments:
+        tile = round(TILE * grid.segment_seconds * grid.frame_rate)
+        parts, places = np.divmod(np.arange(window.start, window.stop), TILE)
+        begin, picks = 0.0, parts * tile + frame_indices(tile, TILE)[places]
+    times: np.ndarray = begin + (picks + 0.5) / grid.frame_rate
     if abs(survey.seconds - grid.seconds) > grid.tolerance_seconds:  # else equal to a clip to the bit
         times = times + survey.lead
     within: np.ndarray = np.clip(times, *window.shot)

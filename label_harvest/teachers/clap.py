@@ -160,17 +160,12 @@ class ClapTeacher:
         segments = torch.cat(
             [repeated_log_mel(piece.to(self._device), CLAP_WINDOW_SAMPLES, bank=self._bank) for piece in pieces]
         )
-        kept = self._maps.raw or self._maps.fold is not None
-        whole = [
-            index
-            for index, clip in enumerate(clips)
-            if kept and len(stream_of(clip, "waveform")) == CLAP_WINDOW_SAMPLES
-        ]
+        whole = self._with_maps(clips)
         return PreparedSound(len(clips), segments, whole, self._whole_mels([clips[index] for index in whole]))
 
     def judge_many(self, prepared: PreparedSound) -> list[Evidence]:
         """See `encode_many`."""
-        embedding = torch.cat([self._embed(part) for part in prepared.segments.split(self._batch)])  # [N * T, D]
+        embedding = self._embed_all(prepared.segments)  # [N * T, D]
         similarity = (embedding @ self._text.T).cpu().numpy()
         embeddings = embedding.cpu().numpy().reshape(prepared.num_clips, -1, embedding.shape[-1])
         similarities = similarity.reshape(prepared.num_clips, -1, len(self._prompts))
@@ -184,6 +179,24 @@ class ClapTeacher:
         return self.encode_many([media])[0]
 
     @property
+    def of_whole_clips(self) -> tuple[str, ...]:
+        """See `SegmentTeacher.of_whole_clips`: what is kept of maps."""
+        return (*(("map",) if self._maps.raw else ()), *(("folded",) if self._maps.fold is not None else ()))
+
+    def encode_segments(self, clip: ClipMedia) -> dict[str, np.ndarray]:
+        """See `SegmentTeacher.encode_segments`."""
+        mels = repeated_log_mel(_segments(clip).to(self._device), CLAP_WINDOW_SAMPLES, bank=self._bank)
+        return {"embedding": self._embed_all(mels).cpu().numpy()}
+
+    def encode_wholes(self, clips: Sequence[ClipMedia]) -> list[dict[str, np.ndarray]]:
+        """See `SegmentTeacher.encode_wholes`: the maps of clips of 10 s."""
+        found: list[dict[str, np.ndarray]] = [{} for _ in clips]
+        whole = self._with_maps(clips)
+        for index, tokens in zip(whole, self._hear_whole(self._whole_mels([clips[n] for n in whole])), strict=True):
+            found[index] = self._maps.features(tokens)
+        return found
+
+    @property
     def caption_embeddings(self) -> np.ndarray:
         """See `SearchedTeacher.caption_embeddings`."""
         return np.asarray(self._text.cpu().numpy())
@@ -191,6 +204,11 @@ class ClapTeacher:
     def among_captions(self, embedding: np.ndarray) -> np.ndarray:
         """See `SearchedTeacher.among_captions`; embeddings lie there already."""
         return unit_rows(embedding)
+
+    def _with_maps(self, clips: Sequence[ClipMedia]) -> list[int]:
+        """Places of the clips whose map is kept."""
+        sounds = [stream_of(clip, "waveform") for clip in clips if self.of_whole_clips]
+        return [place for place, sound in enumerate(sounds) if len(sound) == CLAP_WINDOW_SAMPLES]
 
     def _whole_mels(self, clips: Sequence[ClipMedia]) -> list[torch.Tensor]:
         """Spectrograms [B, 1001, 64] of whole clips, as many at a time as go through the network together."""
@@ -211,6 +229,10 @@ class ClapTeacher:
             hidden = self._hear(mel).last_hidden_state  # [B, D, 2, 32]
             maps.extend(hidden.float().flatten(2).transpose(1, 2).cpu().numpy())
         return maps
+
+    def _embed_all(self, mels: torch.Tensor) -> torch.Tensor:
+        """Unit embeddings float32 [N, D] of any number of spectrograms."""
+        return torch.cat([self._embed(part) for part in mels.split(self._batch)])
 
     def _embed(self, mel: torch.Tensor) -> torch.Tensor:
         """Unit embeddings float32 [B, D] of spectrograms [B, 1001, 64]."""

@@ -504,6 +504,16 @@ class ClipTeacher:
         """See `Teacher.encode`."""
         return self.encode_many([media])[0]
 
+    of_whole_clips = ()
+
+    def encode_segments(self, clip: ClipMedia) -> dict[str, np.ndarray]:
+        """See `SegmentTeacher.encode_segments`."""
+        return self.encode(clip).features
+
+    def encode_wholes(self, clips: Sequence[ClipMedia]) -> list[dict[str, np.ndarray]]:
+        """See `SegmentTeacher.encode_wholes`; there are none."""
+        return [{} for _ in clips]
+
     @property
     def caption_embeddings(self) -> np.ndarray:
         """See `SearchedTeacher.caption_embeddings`."""

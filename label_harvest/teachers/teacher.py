@@ -193,6 +193,39 @@ class SearchedTeacher(Teacher, Protocol):
         """Features as a store keeps them, float [N, D], where captions lie: float32 [N, P] of length 1."""
 
 
+@runtime_checkable
+class SegmentTeacher(SearchedTeacher, Protocol):
+    """A teacher that judges every segment by itself, so that one that lies in several windows is judged once.
+
+    What it says of a segment rests on that segment's picture or sound alone. The similarities it would answer are those
+    of `among_captions` of its feature `embedding` to `caption_embeddings`.
+    """
+
+    @property
+    def of_whole_clips(self) -> tuple[str, ...]:
+        """Names of those features of `encode_many` that are of a clip as a whole."""
+
+    def encode_segments(self, clip: ClipMedia) -> dict[str, np.ndarray]:
+        """The features of segments, [T, D] by name, of a clip of any number of segments."""
+
+    def encode_wholes(self, clips: Sequence[ClipMedia]) -> list[dict[str, np.ndarray]]:
+        """The features of whole clips, by name; those that a clip has."""
+
+
+def similarity_of(teacher: Teacher, answer: Evidence) -> np.ndarray:
+    """float32 [T, C], cosine of each segment to each caption of the teacher.
+
+    Raises:
+        ValueError: The teacher judges nothing.
+    """
+    if answer.similarity is not None:
+        return answer.similarity
+    if not isinstance(teacher, SegmentTeacher):
+        raise ValueError(f"the teacher {teacher.identity()['teacher']} makes features and judges nothing; take another")
+    cosines = teacher.among_captions(answer.features["embedding"]) @ teacher.caption_embeddings.T
+    return np.asarray(cosines.clip(-1, 1), np.float32)
+
+
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows float [N, D] brought to length 1, float32; NaN stays NaN."""
     rows = np.asarray(rows, np.float32)

@@ -1,18 +1,25 @@
 """A run that parses media with the demo's teachers, and films of which it is known what happens when."""
 
+import math
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from valor.data.parse_file import MediaInfo, Parse
 from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.label_harvest.media.clip import ClipMedia
 from valor.label_harvest.teachers.build import build_teacher
 from valor.parsers.build import build_parser
 from valor.training.checkpoint import CheckpointCard, write_checkpoint
 from valor.training.recipes import RECIPES, recipe_to_json
 from valor.training.run_folder import BEST
-from valor.video.trained import brief_identity
+from valor.video.options import ParseOptions
+from valor.video.parse import parse_media
+from valor.video.trained import brief_identity, load_system
 
 NAMES = class_names(LLP_CLASSES)
 DEMO = {"audio": "demo-audio", "visual": "demo-visual"}
@@ -75,3 +82,42 @@ def toy_parse(*, start: float = 1.4, name: str = "street & dog.mp4", visual: boo
         gate_probs=np.where(np.isnan(probs), np.nan, np.float32(0.75)).astype(np.float32),
         system={"run": "runs/toy", "zero_shot": False},
     )  # fmt: skip
+
+
+class WatchedTeacher:
+    """A teacher that notes how many segments it is given, and hangs once it has been given enough."""
+
+    def __init__(self, teacher: Any, *, enough: float = math.inf) -> None:
+        """Stand for a teacher of the demo."""
+        self.teacher, self.enough, self.given = teacher, enough, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.teacher, name)
+
+    def encode_segments(self, clip: ClipMedia) -> dict[str, np.ndarray]:
+        if self.given >= self.enough:
+            time.sleep(600)
+        self.given += clip.grid.num_segments
+        return self.teacher.encode_segments(clip)
+
+
+class WindowTeacher:
+    """A teacher of whom nobody knows that it judges every segment by itself."""
+
+    def __init__(self, teacher: Any) -> None:
+        """Stand for another one."""
+        self.role, self.sample_rate = teacher.role, teacher.sample_rate
+        self.identity, self.encode_many, self.encode = teacher.identity, teacher.encode_many, teacher.encode
+
+
+def watched(system: Any, **options: float) -> tuple[Any, list[WatchedTeacher]]:
+    """A system with watched teachers, and these."""
+    teachers = [WatchedTeacher(teacher, **options) for teacher in system.teachers]
+    return replace(system, teachers=tuple(teachers)), teachers
+
+
+def parse_until_it_hangs(words: Sequence[str]) -> None:
+    """Parse MEDIA with RUN and the folder of EVIDENCE, until teachers have been given ENOUGH segments."""
+    media, run, evidence, enough = words
+    system, _ = watched(load_system(run), enough=int(enough))
+    parse_media(system, Path(media), ParseOptions(windows_per_batch=1, cuts="none", evidence=Path(evidence)))

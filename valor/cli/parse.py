@@ -23,6 +23,8 @@ from valor.video.formats.timeline import CLOCKS
 from valor.video.options import (
     AUTO,
     DEFAULT_TEACHERS,
+    EVIDENCE,
+    FRAMES,
     NONE,
     BatchOptions,
     ParseOptions,
@@ -51,7 +53,12 @@ OUTPUTS = Fields(
     clock=Option("--clock", {"choices": CLOCKS}),
 )
 STYLE = Fields(Style, theme=Option("--theme", {"choices": tuple(THEMES)}))
-PARSING = Fields(ParseOptions, hop="--hop N", audio_track="--audio-track N|LANG")
+PARSING = Fields(
+    ParseOptions,
+    hop="--hop N",
+    audio_track="--audio-track N|LANG",
+    frames=Option("--frames", {"choices": FRAMES}),
+)
 ZERO_SHOT = Fields(ZeroShotOptions, temperature=Option("--temperature L", {"default": None}))
 LIMITS = Fields(
     DecodeLimits,
@@ -113,6 +120,12 @@ def add(commands: Commands) -> Parser:
         help="no window lies across a cut: looked for in media longer than a window (auto), none, or a file with a "
         "time in seconds on each line",
     )
+    command.add_argument(
+        "--evidence",
+        metavar="DIR|none",
+        help="folder for what the teachers find in media longer than a window, which later parses take from there "
+        f"({EVIDENCE} in the folder of --out; without that, none)",
+    )
     PARSING.add(command)
     LIMITS.add(command)
     DEVICE.add(command)
@@ -149,7 +162,7 @@ def run(cli: argparse.Namespace) -> int:
     files = {kind: path for kind in kinds if (path := getattr(cli, kind.replace("-", "_"))) is not None}
     options = _options(cli, files)
     _check(cli, inputs, files)
-    system = _system(cli)
+    system = _system(cli, options.parsing.evidence)
     options = replace(options, parsing=replace(options.parsing, rule=_rule(cli, system)))
     outcomes = []
     for outcome in parse_all(system, inputs, options, progress=not cli.quiet):
@@ -236,7 +249,7 @@ def _read(cli: argparse.Namespace) -> dict[str, Path]:
     return {option: path for option, path in (read | weights).items() if path is not None}
 
 
-def _system(cli: argparse.Namespace) -> "ParsingSystem":
+def _system(cli: argparse.Namespace, evidence: Path | None) -> "ParsingSystem":
     checkpoints = _checkpoints(cli.teacher_checkpoint)
     if cli.zero_shot is None:
         from valor.video.trained import load_system
@@ -247,6 +260,7 @@ def _system(cli: argparse.Namespace) -> "ParsingSystem":
             classes=_classes(cli.classes),
             window=cli.window,
             device=cli.device,
+            evidence=evidence,
         )
     from valor.video.zero_shot import load_zero_shot
 
@@ -257,6 +271,7 @@ def _system(cli: argparse.Namespace) -> "ParsingSystem":
         thresholds=cli.thresholds,
         temperature=ZERO_SHOT.read(cli).temperature,
         window=cli.window,
+        evidence=evidence,
     )
 
 
@@ -281,16 +296,26 @@ def _checkpoints(given: list[str]) -> dict[str, str]:
 
 def _options(cli: argparse.Namespace, files: dict[str, Path]) -> BatchOptions:
     """What becomes of each parse; how it is decided is known once the system is."""
+    out = None if files and cli.out is None else cli.out or Path("parses")
     options = OUTPUTS.read(
         cli,
-        out=None if files and cli.out is None else cli.out or Path("parses"),
+        out=out,
         taken=tuple(files.values()),
         style=STYLE.read(cli),
         again=cli.again or cli.png is not None,
         sketched=cli.png is not None,
-        parsing=PARSING.read(cli, cuts=_cuts(cli), limits=LIMITS.read(cli) if cli.seconds else None),
+        parsing=PARSING.read(
+            cli, cuts=_cuts(cli), limits=LIMITS.read(cli) if cli.seconds else None, evidence=_evidence(cli, out)
+        ),
     )
     return replace(options, formats=tuple(name for name in options.formats if name != "json"))
+
+
+def _evidence(cli: argparse.Namespace, out: Path | None) -> Path | None:
+    """Where evidence is kept: where it was said, else beside the results."""
+    if cli.evidence is None:
+        return out / EVIDENCE if out is not None else None
+    return None if cli.evidence == NONE else Path(cli.evidence)
 
 
 def _cuts(cli: argparse.Namespace) -> str | tuple[float, ...]:

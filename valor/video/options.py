@@ -21,6 +21,12 @@ PICTURES = ("png", "svg")
 AUTO, NONE = "auto", "none"
 """What `ParseOptions.cuts` may be besides times."""
 
+EVIDENCE = "evidence"
+"""Folder of what the teachers found, among the results."""
+SHARED = "shared"
+FRAMES = (SHARED, "window")
+"""What `ParseOptions.frames` may be."""
+
 DEFAULT_TEACHERS = {"audio": "clap-630k-fusion", "visual": "clip-vit-l14"}
 """Who listens and who looks unless others are named."""
 
@@ -50,6 +56,12 @@ class ParseOptions:
     cuts: str | tuple[float, ...] = AUTO
     """Where the film is cut, so that no window lies across: `auto` looks for cuts of the picture in media longer than a
     window, `none` takes the film for one shot; or seconds on the clock of the container, ascending."""
+    frames: str = SHARED
+    """Which picture a segment of media longer than a window has: shared, the same in every window, so that a teacher
+    looks at each second once; or window, the one that the published rule takes of each window."""
+    evidence: Path | None = None
+    """Folder in which what the teachers found of media longer than a window is kept and looked for; None keeps
+    nothing."""
     audio_track: str | None = None
     """Which of several audio tracks is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language, such as
     eng (the one FFmpeg plays)."""
@@ -65,6 +77,10 @@ class ParseOptions:
             if number is not None and number < 1:
                 raise ValueError(f"{name} must be at least 1, got {number}")
         check_track(self.audio_track)
+        if self.frames not in FRAMES:
+            raise ValueError(f"frames must be one of {', '.join(FRAMES)}, got {self.frames!r:.80}")
+        if self.evidence is not None and self.evidence.exists() and not self.evidence.is_dir():
+            raise ValueError(f"evidence must be a folder, or none, got {self.evidence}, which is no folder")
         if isinstance(self.cuts, str) and self.cuts not in (AUTO, NONE):
             raise ValueError(f"cuts must be auto, none, or times in seconds, got {self.cuts!r:.80}")
         if not isinstance(self.cuts, str) and (

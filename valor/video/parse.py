@@ -11,7 +11,7 @@ those of the gate as well.
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -25,17 +25,28 @@ from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid
-from valor.label_harvest.media.cuts import find_cuts, shots_of
+from valor.label_harvest.media.cuts import CUT_RULES, Shot, find_cuts, shots_of
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.tracks import listed_tracks
-from valor.label_harvest.media.windows import Merger, Window, read_windows, segments_of, stretches
+from valor.label_harvest.media.windows import (
+    Merger,
+    Stretch,
+    Window,
+    WindowPlace,
+    placed,
+    read_windows,
+    segments_of,
+    stretches,
+)
 from valor.label_harvest.progress import Bar
-from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher
+from valor.label_harvest.teachers.teacher import NEEDS
 
-from .options import AUTO, NONE, ParseOptions, ZeroShotOptions
-from .trained import Evidences, ParsingSystem, WindowProbs, load_system
+from .kept import RULES, KeptFolder, digest_of, kept_media
+from .once import Gatherer
+from .options import AUTO, NONE, SHARED, ParseOptions, ZeroShotOptions
+from .trained import ParsingSystem, WindowProbs, load_system
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,20 +88,24 @@ def parse(
         raise ValueError(
             "give either checkpoint=RUN or zero_shot=NAMES, got " + ("neither" if not checkpoint else "both")
         )
+    evidence = options.evidence if options else None
     if zero_shot is not None:
-        system: ParsingSystem = _zero_shot_system(zero_shot, zero_shot_options, teacher_checkpoints)
+        system: ParsingSystem = _zero_shot_system(zero_shot, zero_shot_options, teacher_checkpoints, evidence)
     else:
         assert checkpoint is not None
         if zero_shot_options is not None:
             raise ValueError(
                 "zero_shot_options are for zero_shot=NAMES, got checkpoint=RUN; a run names its own teachers"
             )
-        system = load_system(checkpoint, teacher_checkpoints=teacher_checkpoints, device=device)
+        system = load_system(checkpoint, teacher_checkpoints=teacher_checkpoints, device=device, evidence=evidence)
     return parse_media(system, Path(path), options)
 
 
 def _zero_shot_system(
-    names: str | Sequence[str], options: "ZeroShotOptions | None", teacher_checkpoints: Mapping[str, str] | None
+    names: str | Sequence[str],
+    options: "ZeroShotOptions | None",
+    teacher_checkpoints: Mapping[str, str] | None,
+    evidence: Path | None,
 ) -> ParsingSystem:
     from .zero_shot import load_zero_shot
 
@@ -101,6 +116,7 @@ def _zero_shot_system(
         teacher_checkpoints=teacher_checkpoints,
         thresholds=None if chosen.thresholds is None else Path(chosen.thresholds),
         temperature=chosen.temperature,
+        evidence=evidence,
     )
 
 
@@ -140,40 +156,115 @@ def parse_media(
     if not isinstance(rule.gate, str):
         raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
     survey = reader.survey(path, options.audio_track)
-    hop = options.hop or max(1, system.grid.num_segments // 2)
-    segments = segments_of(survey, system.grid)
-    cuts = _cuts(survey, system.grid, options.cuts, reader)
-    shots = shots_of(cuts, segments, system.grid)
+    is_long = segments_of(survey, system.grid) > system.grid.num_segments
+    kept = kept_media(options.evidence, path) if options.evidence is not None and is_long else None
+    film = _film(system, survey, options, reader, kept)
     shape = (len(MODALITIES), len(system.class_names))
-    probs, gates = Merger(segments, shape), Merger(segments, shape)
-    moved = _Progress(bar, survey.seconds, len(stretches(segments, system.grid, hop, shots)))
-    slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
-    windows_of = read_windows(survey, system.grid, hop=hop, shots=shots, slots=slots, reader=reader)
-    found: list[str] = []
-    size = 1 if slots else _batch_size(survey, system, options)
+    probs, gates = Merger(film.segments, shape), Merger(film.segments, shape)
+    moved = _Progress(bar, survey.seconds, len(film.windows))
+    gatherer = Gatherer(system.teachers, survey, system.grid, kept)
+    found = _Found(film, kept)
+    windows_of = found.windows(gatherer, reader, media_needed=watch is not None)
+    size = 1 if film.slots else _batch_size(survey, system, options)
     while windows := list(islice(windows_of, size)):
         if watch is not None:
             for window in windows:
+                assert isinstance(window, Window)  # media were asked for
                 watch(survey, window)
-        found += [note for window in windows for note in window.notes]
         heard_or_seen = [window for window in windows if window.present.any()]
         if heard_or_seen:
-            _judge(system, heard_or_seen, rule.gate, probs, gates)
+            _judge(system, heard_or_seen, gatherer, rule.gate, probs, gates)
         moved.by(len(windows))
     return Parse(
-        media=_media_info(survey, hashed=options.hashed),
+        media=_media_info(survey, kept, hashed=options.hashed),
         class_names=system.class_names,
         segment_seconds=system.grid.segment_seconds,
         segment_probs=probs.result(),
         gate_probs=None if rule.gate == "none" else gates.result(),
         decision=rule,
         system=describe_options(system, options),
-        cuts=tuple(round(survey.start_time + cut, 3) for cut in cuts),
-        notes=_notes(survey, found),
+        cuts=tuple(round(survey.start_time + cut, 3) for cut in film.cuts),
+        notes=_notes(survey, [*found.notes, *dict.fromkeys(kept.notes if kept else ())]),
     )
 
 
-def _cuts(survey: MediaSurvey, grid: Grid, cuts: str | tuple[float, ...], reader: MediaReader) -> tuple[float, ...]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Film:
+    """One media file laid out in windows."""
+
+    survey: MediaSurvey
+    grid: Grid
+    cuts: tuple[float, ...]
+    """In seconds from its start."""
+    shots: tuple[Shot, ...]
+    segments: int
+    hop: int
+    slots: bool
+    """Whether a teacher needs the frames of all slots."""
+    shared: bool
+    """Whether a segment has the same picture in every window."""
+
+    @property
+    def windows(self) -> tuple[Stretch, ...]:
+        return stretches(self.segments, self.grid, self.hop, self.shots)
+
+
+def _film(
+    system: ParsingSystem, survey: MediaSurvey, options: ParseOptions, reader: MediaReader, kept: KeptFolder | None
+) -> _Film:
+    segments = segments_of(survey, system.grid)
+    cuts = _cuts(survey, system.grid, options.cuts, reader, kept)
+    slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
+    return _Film(
+        survey=survey,
+        grid=system.grid,
+        cuts=cuts,
+        shots=shots_of(cuts, segments, system.grid),
+        segments=segments,
+        hop=options.hop or max(1, system.grid.num_segments // 2),
+        slots=slots,
+        shared=options.frames == SHARED and not slots,
+    )
+
+
+class _Found:
+    """The windows of a film, and what was found while they were decoded, now or in an earlier parse."""
+
+    def __init__(self, film: _Film, kept: KeptFolder | None) -> None:
+        """Begin with nothing."""
+        self._film, self._kept = film, kept
+        self._name = f"found-{digest_of([RULES, film.survey.audio_track, film.segments])[:16]}"
+        self.notes: list[str] = []
+
+    def windows(self, gatherer: Gatherer, reader: MediaReader, *, media_needed: bool) -> Iterator[WindowPlace]:
+        """The windows in order, without media where all there is to say of them is kept."""
+        film, held = self._film, self._kept and self._kept.recall(self._name)
+        if held and not media_needed:
+            present = np.array([[mark == "1" for mark in marks] for marks in held["present"]]).T
+            self.notes = list(held["notes"])
+            if gatherer.knows(self._placed(present)):
+                yield from self._placed(present)
+                return
+            self.notes = []
+        present = np.zeros((film.segments, len(MODALITIES)), bool)
+        for window in read_windows(
+            film.survey, film.grid, hop=film.hop, shots=film.shots, slots=film.slots, shared=film.shared, reader=reader
+        ):
+            present[window.start : window.start + len(window.times)] = window.present[window.valid]
+            self.notes += window.notes
+            yield window
+        if self._kept is not None:
+            marks = ["".join("01"[here] for here in column) for column in present.T.tolist()]
+            self._kept.note(self._name, {"present": marks, "notes": self.notes})
+
+    def _placed(self, present: np.ndarray) -> Iterator[WindowPlace]:
+        film = self._film
+        return (placed(film.survey, film.grid, window, present, shared=film.shared) for window in film.windows)
+
+
+def _cuts(
+    survey: MediaSurvey, grid: Grid, cuts: str | tuple[float, ...], reader: MediaReader, kept: KeptFolder | None
+) -> tuple[float, ...]:
     """Seconds from the start of the film at which it is cut, ascending; see `ParseOptions.cuts`."""
     if not isinstance(cuts, str):
         times = tuple(cut - survey.start_time for cut in cuts)
@@ -187,32 +278,25 @@ def _cuts(survey: MediaSurvey, grid: Grid, cuts: str | tuple[float, ...], reader
         return times
     if cuts == NONE or segments_of(survey, grid) <= grid.num_segments:
         return ()
-    return find_cuts(survey, grid, reader)
+    name = f"cuts-{digest_of([CUT_RULES, grid.frame_rate, survey.lead])[:16]}"
+    found = kept.recall(name) if kept is not None else None
+    if found is None:
+        found = find_cuts(survey, grid, reader)
+        if kept is not None:
+            kept.note(name, list(found))
+    return tuple(found)
 
 
-def _judge(system: ParsingSystem, windows: Sequence[Window], gate: str, probs: Merger, gates: Merger) -> None:
+def _judge(
+    system: ParsingSystem, windows: Sequence[WindowPlace], gatherer: Gatherer, gate: str, probs: Merger, gates: Merger
+) -> None:
     """Add what the system says of some windows, where their streams are there."""
-    answer = system.judge(windows, gather(system.teachers, windows))
+    answer = system.judge(windows, gatherer.gather(windows))
     gated = _gated(answer, gate, len(windows[0].valid))
     for row, window in enumerate(windows):
         here = window.present[:, :, None] & window.valid[:, None, None]
         probs.add(window.start, np.where(here, answer.segment[row], np.nan).astype(np.float32))
         gates.add(window.start, np.where(here, gated[row], np.nan).astype(np.float32))
-
-
-def gather(teachers: Sequence[Teacher], windows: Sequence[Window]) -> Evidences:
-    """What each teacher says of each window, None where the window lacks a stream it needs."""
-    found: dict[str, list[Evidence | None]] = {}
-    for teacher in teachers:
-        needs = NEEDS[teacher.role]
-        usable = [
-            row for row, window in enumerate(windows) if all(getattr(window.clip, need) is not None for need in needs)
-        ]
-        answers = teacher.encode_many([windows[row].clip for row in usable]) if usable else []
-        found[teacher.role] = [None] * len(windows)
-        for row, answer in zip(usable, answers, strict=True):
-            found[teacher.role][row] = answer
-    return found
 
 
 def _gated(answer: WindowProbs, gate: str, segments: int) -> np.ndarray:
@@ -257,8 +341,13 @@ class _Progress:
             self.bar.update(self.seconds * (self.done - before) / self.windows)
 
 
-def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
+def _media_info(survey: MediaSurvey, kept: KeptFolder | None = None, *, hashed: bool) -> MediaInfo:
     facts = survey.path.stat()
+    sha256 = kept.recall("sha256") if hashed and kept is not None else None
+    if hashed and sha256 is None:
+        sha256 = file_sha256(survey.path)
+        if kept is not None:
+            kept.note("sha256", sha256)
     return MediaInfo(
         name=survey.path.name,
         path=str(survey.path.absolute()),
@@ -272,7 +361,7 @@ def _media_info(survey: MediaSurvey, *, hashed: bool) -> MediaInfo:
         constant_rate=survey.constant_rate,
         audio_track=survey.audio_track,
         audio_tracks=survey.audio_tracks,
-        sha256=file_sha256(survey.path) if hashed else None,
+        sha256=sha256,
         size=facts.st_size,
         modified=modified_at(facts),
     )
@@ -303,4 +392,6 @@ def describe_options(system: ParsingSystem, options: ParseOptions) -> dict[str, 
     hop = options.hop or max(1, system.grid.num_segments // 2)
     track = {} if options.audio_track is None else {"audio_track": options.audio_track}
     cuts = {} if options.cuts == NONE else {"cuts": options.cuts if options.cuts == AUTO else list(options.cuts)}
-    return {**system.describe(), "windows": {"segments": system.grid.num_segments, "hop": hop, **cuts}, **track}
+    frames = {"frames": SHARED} if options.frames == SHARED else {}
+    windows = {"segments": system.grid.num_segments, "hop": hop, **cuts, **frames}
+    return {**system.describe(), "windows": windows, **track}

@@ -27,8 +27,8 @@ from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.windows import Window
-from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, role_of
+from valor.label_harvest.media.windows import WindowPlace
+from valor.label_harvest.teachers.build import TeacherOptions, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher, as_json
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map
@@ -41,6 +41,8 @@ from valor.training.recipes import features_from_json
 from valor.training.run import pick_device
 from valor.training.run_folder import BEST
 from valor.training.words import take_classes
+
+from .recalled import recalled_teacher
 
 AUDIO, VISUAL = 0, 1
 
@@ -172,7 +174,7 @@ class ParsingSystem(Protocol):
     def default_rule(self) -> PostProcessing:
         """How probabilities become decisions unless asked otherwise."""
 
-    def judge(self, windows: Sequence[Window], evidence: Evidences) -> WindowProbs:
+    def judge(self, windows: Sequence[WindowPlace], evidence: Evidences) -> WindowProbs:
         """Probabilities of windows, from what the teachers say of them."""
 
     def describe(self) -> dict[str, Any]:
@@ -208,9 +210,9 @@ class TrainedSystem:
             **({"classes": list(self.class_names), "prompts": dict(self.captions)} if self.captions else {}),
         }
 
-    def judge(self, windows: Sequence[Window], evidence: Evidences) -> WindowProbs:
+    def judge(self, windows: Sequence[WindowPlace], evidence: Evidences) -> WindowProbs:
         """See `ParsingSystem.judge`; windows with unlike streams are parsed apart."""
-        kinds = [(window.clip.waveform is not None, window.clip.frames is not None) for window in windows]
+        kinds = [window.streams for window in windows]
         parts: dict[int, tuple[FloatArray, FloatArray, FloatArray]] = {}
         for kind in dict.fromkeys(kinds):
             rows = [row for row, its in enumerate(kinds) if its == kind]
@@ -219,10 +221,10 @@ class TrainedSystem:
             parts |= {row: (found.segment[n], found.clip[n], found.modality[n]) for n, row in enumerate(rows)}
         return WindowProbs(*(np.stack(part) for part in zip(*(parts[row] for row in sorted(parts)), strict=True)))
 
-    def _features(self, windows: Sequence[Window], evidence: Evidences, rows: list[int]) -> WindowFeatures:
+    def _features(self, windows: Sequence[WindowPlace], evidence: Evidences, rows: list[int]) -> WindowFeatures:
         streams = {stream: self._stream(stream, evidence, rows) for stream in STREAMS}
         for modality in dict.fromkeys(STREAMS.values()):
-            has = (windows[rows[0]].clip.waveform if modality == "audio" else windows[rows[0]].clip.frames) is not None
+            has = windows[rows[0]].streams[MODALITIES.index(modality)]
             if has and streams[modality] is None:
                 raise MediaError(
                     f"{self.run}: its {modality} features, {getattr(self.features, modality)}, need sound and picture "
@@ -260,6 +262,7 @@ def load_system(
     classes: Sequence[EventClass] | None = None,
     window: int = Grid.num_segments,
     device: str = "auto",
+    evidence: Path | None = None,
 ) -> TrainedSystem:
     """Load a run and the teachers its recipe needs.
 
@@ -269,6 +272,8 @@ def load_system(
         classes: What to look for, of a run that goes by words; None for the classes of the run.
         window: Segments of a window; the length of the clips it was trained on.
         device: As in `valor.training.run.pick_device`.
+        evidence: Folder of what is kept of earlier parses: a teacher that is known from there is built when it is
+            needed.
 
     Raises:
         FileNotFoundError: There is no such run.
@@ -287,7 +292,8 @@ def load_system(
     features = features_from_json(card.recipe)
     file = run / BEST if run.is_dir() else run
     teachers = tuple(
-        _teacher(run, role, kinds, card, teacher_checkpoints or {}) for role, kinds in _kinds(run, features).items()
+        _teacher(run, role, kinds, card, teacher_checkpoints or {}, evidence)
+        for role, kinds in _kinds(run, features).items()
     )
     rates = {teacher.sample_rate for teacher in teachers if teacher.sample_rate is not None}
     if len(rates) > 1:
@@ -328,7 +334,12 @@ def _kinds(run: Path, features: FeatureOptions) -> dict[str, dict[str, str]]:
 
 
 def _teacher(
-    run: Path, role: str, kinds: Mapping[str, str], card: CheckpointCard, checkpoints: Mapping[str, str]
+    run: Path,
+    role: str,
+    kinds: Mapping[str, str],
+    card: CheckpointCard,
+    checkpoints: Mapping[str, str],
+    evidence: Path | None,
 ) -> Teacher:
     """The teacher that made some streams, once it is known to be the same."""
     recorded = card.recipe.get("run", {}).get("sources", {}).get("features", {})
@@ -353,7 +364,8 @@ def _teacher(
 
         teacher = LavishExtractor(Path(checkpoint), checkpoint=checkpoints.get("visual"))
     elif role_of(name) == role:
-        teacher = build_teacher(name, card.class_names, checkpoint=checkpoint, options=_options(kinds, trained))
+        options = _options(kinds, trained)
+        teacher = recalled_teacher(name, card.class_names, checkpoint=checkpoint, options=options, evidence=evidence)
     else:
         raise ValueError(f"{run}: was trained with the teacher {name} as {role}, which is no {role} teacher")
     _refuse_another(run, role, trained, brief_identity(teacher))

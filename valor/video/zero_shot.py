@@ -35,12 +35,13 @@ from valor.data.vocabulary import (
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.clip import Grid
-from valor.label_harvest.media.windows import Window
+from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.pseudo_labels import pseudo_probs
-from valor.label_harvest.teachers.build import build_teacher
-from valor.label_harvest.teachers.teacher import Evidence, Teacher
+from valor.label_harvest.teachers.build import TeacherOptions, role_of
+from valor.label_harvest.teachers.teacher import Teacher, similarity_of
 
 from .options import DEFAULT_TEACHERS
+from .recalled import recalled_teacher
 from .trained import Evidences, WindowProbs, brief_identity
 
 DEFAULT_THRESHOLDS = {"clip": PLAIN_VISUAL, "clap": PLAIN_AUDIO}
@@ -76,7 +77,7 @@ class ZeroShotSystem:
             "zero_shot": True,
         }
 
-    def judge(self, windows: Sequence[Window], evidence: Evidences) -> WindowProbs:
+    def judge(self, windows: Sequence[WindowPlace], evidence: Evidences) -> WindowProbs:
         """See `ParsingSystem.judge`; there are no probabilities of whole windows."""
         shape = (len(windows), self.grid.num_segments, len(MODALITIES), len(self.class_names))
         segment = np.full(shape, np.nan, np.float32)
@@ -86,7 +87,7 @@ class ZeroShotSystem:
             identity = teacher.identity()
             for row, answer in enumerate(evidence[teacher.role]):
                 if answer is not None:
-                    logits = _logits(answer, identity)
+                    logits = _logits(similarity_of(teacher, answer), identity)
                     limits = self.thresholds[teacher.role]
                     segment[row, :, modality] = pseudo_probs(logits, every, limits, temperature=self.temperature)
         return WindowProbs(segment)
@@ -100,6 +101,7 @@ def load_zero_shot(
     thresholds: Path | None = None,
     temperature: float = 1.0,
     window: int = Grid.num_segments,
+    evidence: Path | None = None,
 ) -> ZeroShotSystem:
     """Load the teachers for some classes.
 
@@ -110,6 +112,7 @@ def load_zero_shot(
         thresholds: Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults.
         temperature: In logits.
         window: Segments that are judged together; a matter of speed.
+        evidence: Folder of what is kept of earlier parses, see `load_system`.
 
     Raises:
         ValueError: No class, one twice, a teacher that does not look or listen, or one without default thresholds.
@@ -120,7 +123,13 @@ def load_zero_shot(
     classes, own = read_classes(names)
     chosen = {**DEFAULT_TEACHERS, **(teachers or {})}
     built = tuple(
-        build_teacher(chosen[role], prompts(classes, role), checkpoint=(teacher_checkpoints or {}).get(role))
+        recalled_teacher(
+            chosen[role],
+            prompts(classes, role),
+            checkpoint=(teacher_checkpoints or {}).get(role),
+            options=_options(chosen[role]),
+            evidence=evidence,
+        )
         for role in MODALITIES
     )
     for role, teacher in zip(MODALITIES, built, strict=True):
@@ -137,6 +146,15 @@ def load_zero_shot(
         thresholds={role: limits[role] for role in MODALITIES},
         temperature=temperature,
     )
+
+
+def _options(name: str) -> TeacherOptions:
+    """Without maps of whole windows, which nothing here looks at."""
+    if name.startswith("demo-") or role_of(name) != "audio":
+        return TeacherOptions()
+    from valor.label_harvest.teachers.clap import MapOptions
+
+    return TeacherOptions(maps=MapOptions(raw=False))
 
 
 def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bool]:
@@ -173,10 +191,8 @@ def _thresholds(classes: tuple[EventClass, ...], teachers: Sequence[Teacher], *,
     return limits
 
 
-def _logits(answer: Evidence, identity: Mapping[str, Any]) -> np.ndarray:
+def _logits(similarity: np.ndarray, identity: Mapping[str, Any]) -> np.ndarray:
     """float32 [T, C], as a store computes them."""
-    if answer.similarity is None:
-        raise ValueError(f"the teacher {identity['teacher']} makes features and judges nothing; take another")
     scale, bias = np.float32(identity["logit_scale"]), np.float32(identity["logit_bias"])
-    logits: np.ndarray = scale * answer.similarity + bias
+    logits: np.ndarray = scale * similarity + bias
     return logits

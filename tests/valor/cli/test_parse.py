@@ -105,7 +105,7 @@ def test_missing_weights_name_the_option_of_this_command(media, capsys, monkeypa
     def build(name, *_, **__):
         raise unreachable(name, "its file", OSError("no route to host"))
 
-    monkeypatch.setattr("valor.video.zero_shot.build_teacher", build)
+    monkeypatch.setattr("valor.video.recalled.build_teacher", build)
     assert parse("--zero-shot", "Dog", "--", media / "-dash.mp4") == 2
     assert "with --teacher-checkpoint ROLE=PATH" in capsys.readouterr().err
 

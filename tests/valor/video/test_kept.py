@@ -1,0 +1,190 @@
+"""Evidence that is kept: reused where media, teachers and rules are the same, never otherwise; whole after a kill."""
+
+import os
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.helpers.forked import start
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy_parse import NAMES, parse_until_it_hangs, watched, write_run
+from valor.eval.decide import PostProcessing
+from valor.label_harvest.media.streams import DirectReader
+from valor.video import recalled
+from valor.video.kept import KeptFolder, KeptRows, kept_media
+from valor.video.options import ParseOptions
+from valor.video.parse import parse_media
+from valor.video.recalled import recalled_teacher
+from valor.video.trained import load_system
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return write_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def system(run):
+    return load_system(run)
+
+
+@pytest.fixture
+def film(tmp_path):
+    return write_toy_clip(tmp_path / "film.mkv", video=ToyVideo(seconds=23), sound=ToySound(seconds=23, rate=32000))
+
+
+class NoMedia(DirectReader):
+    """Looks at packets and decodes nothing."""
+
+    def frames(self, survey, cutoffs, grid):
+        raise AssertionError("a picture was asked for")
+
+    def sound(self, survey):
+        raise AssertionError("sound was asked for")
+
+
+def parsed(system, film, evidence, *, reader=None, **changes):
+    """A parse, and how many segments each teacher was given for it."""
+    counted, teachers = watched(system)
+    options = ParseOptions(limits=None, evidence=evidence, **{"cuts": "none", **changes})
+    parse = parse_media(counted, film, options, reader=reader)
+    return parse, [teacher.given for teacher in teachers]
+
+
+def test_again_nothing_is_decoded_or_judged(system, film, tmp_path):
+    first, given = parsed(system, film, tmp_path / "kept")
+    assert given == [23, 23]
+    changes = [{}, {"hop": 2}, {"rule": PostProcessing(segment_threshold=0.3)}]
+    for change in changes:
+        again, given = parsed(system, film, tmp_path / "kept", reader=NoMedia(), **change)
+        fresh, _ = parsed(system, film, None, **change)
+        assert given == [0, 0] and np.abs(again.segment_probs - fresh.segment_probs).max() <= 4e-6
+        assert (again.media, again.events) == (fresh.media, fresh.events) and again.notes == fresh.notes == ()
+    narrow = replace(system, grid=replace(system.grid, num_segments=7))
+    assert parsed(narrow, film, tmp_path / "kept", reader=NoMedia())[1] == [0, 0]
+    assert parsed(system, film, tmp_path / "kept", cuts=(4.45, 12.6))[1] == [0, 1]  # a picture that a cut moves
+
+
+def test_evidence_of_another_file_or_rule_is_not_taken(system, film, tmp_path):
+    parsed(system, film, tmp_path / "kept")
+    assert parsed(system, film, tmp_path / "kept", frames="window")[1] == [0, 20]
+    content, facts = bytearray(film.read_bytes()), film.stat()
+    os.utime(film, (facts.st_atime, facts.st_mtime + 2))
+    assert parsed(system, film, tmp_path / "kept")[1] == [23, 23]
+    content[-1] ^= 1  # of the index at the end
+    film.write_bytes(content)
+    os.utime(film, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert parsed(system, film, tmp_path / "kept")[1] == [23, 23]
+    other = [WithWeights(teacher) for teacher in system.teachers]
+    assert parsed(replace(system, teachers=tuple(other)), film, tmp_path / "kept")[1] == [23, 23]
+
+
+class WithWeights:
+    """A teacher with other weights."""
+
+    def __init__(self, teacher):
+        self.teacher = teacher
+
+    def __getattr__(self, name):
+        return getattr(self.teacher, name)
+
+    def identity(self):
+        return {**self.teacher.identity(), "weights": "others"}
+
+
+@pytest.mark.parametrize("damage", [lambda old: old[:-20], lambda old: old[:300] + bytes([old[300] ^ 1]) + old[301:]])
+def test_damaged_evidence_is_made_again(system, film, tmp_path, damage):
+    first, _ = parsed(system, film, tmp_path / "kept")
+    (chunk,) = tmp_path.glob("kept/*/visual-*/*.npz")
+    (found,) = tmp_path.glob("kept/*/found-*.json")
+    for path in (chunk, found):
+        path.write_bytes(damage(path.read_bytes()) if path is chunk else path.read_bytes().replace(b"1", b"0", 1))
+    again, given = parsed(system, film, tmp_path / "kept")
+    assert given == [0, 23] and np.array_equal(first.segment_probs, again.segment_probs)
+    assert all(any(path.name in note and "made again" in note for note in again.notes) for path in (chunk, found))
+    assert parsed(system, film, tmp_path / "kept", reader=NoMedia())[0].notes == ()
+
+
+def test_a_killed_parse_goes_on_where_it_was(run, system, film, tmp_path):
+    words = (film, run, tmp_path / "kept", 15)
+    process = start(parse_until_it_hangs, words, tmp_path / "said")
+    until = time.monotonic() + 60
+    while len(list(tmp_path.glob("kept/*/visual-*/*.npz"))) < 2:
+        assert process.is_alive() and time.monotonic() < until, (tmp_path / "said").read_text()
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+    again, given = parsed(system, film, tmp_path / "kept", windows_per_batch=1)
+    assert given == [8, 8]
+    fresh, _ = parsed(system, film, None, windows_per_batch=1)
+    assert np.abs(again.segment_probs - fresh.segment_probs).max() <= 4e-6 and again.notes == ()
+
+
+def test_a_full_disk_keeps_nothing_and_costs_no_parse(system, film, tmp_path, monkeypatch, caplog):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("valor.video.kept.write_json", full)
+    assert parsed(system, film, tmp_path / "kept")[0].notes == ()
+    assert "evidence is not kept" in caplog.text and not list(tmp_path.glob("kept/**/*.npz"))
+
+
+def test_few_chunks_are_in_memory(tmp_path):
+    rows = KeptRows(KeptFolder(tmp_path))
+    for number in range(9):
+        rows.add({f"k{number}": {"a": np.full(3, number, np.float32)}})
+    known = KeptRows(KeptFolder(tmp_path))
+    assert all(known.row(f"k{number}")["a"].tolist() == [number] * 3 for number in range(9))
+    assert len(known._held) == 4
+
+
+class Vectors:
+    """What is asked of CLIP without media."""
+
+    role, sample_rate, of_whole_clips = "visual", None, ()
+    encode = encode_many = encode_segments = encode_wholes = among_captions = print
+
+    def __init__(self, captions):
+        self.captions = captions
+        self.caption_embeddings = np.array([[len(caption)] * 8 for caption in captions], np.float32)
+
+    def identity(self):
+        return {"teacher": "clip", "weights": "w", "prompts": list(self.captions), "logit_scale": 100.0}
+
+
+def test_a_known_teacher_is_built_when_it_is_asked_something_new(tmp_path, monkeypatch):
+    built = []
+
+    def build(name, captions, **_):
+        built.append(name)
+        return Vectors(captions)
+
+    monkeypatch.setattr(recalled, "build_teacher", build)
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"of a network")
+
+    def asked(captions=("a dog", "a cat"), **changes):
+        options = recalled.TeacherOptions(**changes)
+        return recalled_teacher(
+            "clip-vit-l14", captions, checkpoint=weights, options=options, evidence=tmp_path / "kept"
+        )
+
+    first, second = asked(), asked()
+    assert len(built) == 1 and second.identity() == first.identity() and second.sample_rate is None
+    assert np.array_equal(second.caption_embeddings, first.caption_embeddings) and len(built) == 1
+    other = asked(("a bird",))
+    assert len(built) == 1 and other.caption_embeddings.shape == (1, 8) and len(built) == 2
+    assert asked(("a bird",)).caption_embeddings.shape == (1, 8) and len(built) == 2
+    asked(precision="bfloat16")
+    weights.write_bytes(b"of a netwerk")
+    asked()
+    assert len(built) == 4
+
+
+def test_names_of_media_cannot_leave_the_folder(tmp_path):
+    odd = tmp_path / "..odd name;.mkv"
+    odd.write_bytes(b"1")
+    assert kept_media(tmp_path / "kept", odd).folder.parent == tmp_path / "kept"
+    assert NAMES
