@@ -186,6 +186,12 @@ class ParserOptions:
                 "audio_map"
             )
 
+    @property
+    def most_segments(self) -> int | None:
+        """Segments that a clip may have, where positions are learned; None where it may have any number."""
+        is_learned = self.encoder in OF_ENCODERS["max_segments"] or self.positions == "learned" or self.stem == "sft"
+        return self.max_segments if is_learned else None
+
     def _check_encoder(self) -> None:
         """Refuse what the encoder makes nothing of; one of somebody's own may use any option."""
         for field in fields(self):

@@ -10,7 +10,7 @@ from valor.data.datasets.dataset import dataset_of
 from .cotrain import TrainedSet, cotrain
 from .options import TrainOptions
 from .recipes import Recipe
-from .run import RunSets, marked_recipe, pick_device, prepared, read_run_sets
+from .run import RunSets, marked_recipe, pick_device, prepared, read_run_sets, unlike_teachers
 from .train import FitResult
 
 BESIDE = "beside"
@@ -81,6 +81,21 @@ def named_beside(whole: Sequence[Beside]) -> list[Beside]:
     ]
 
 
+def _refuse_other_teachers(whole: Sequence[Beside]) -> None:
+    """Refuse features that would go through one stem though they lie in different spaces."""
+    (first, *others), streams = whole, ("audio", "visual", "motion")
+    widths = {one.name: one.sets.train.widths() for one in whole}
+    made = {one.name: one.sets.provenance.sources.get("features", {}) for one in whole}
+    for other in others:
+        if all(widths[other.name][f"{stream}_width"] == widths[first.name][f"{stream}_width"] for stream in streams):
+            for stream in streams:
+                if named := unlike_teachers(made[first.name].get(stream), made[other.name].get(stream)):
+                    raise ValueError(
+                        f"beside {other.name}: its {stream} features were made by {named[1]}, those of {first.name} by "
+                        f"{named[0]}, and would go through one stem; harvest both with the same teacher"
+                    )
+
+
 def train_together(whole: Sequence[Beside], *, device: str = "auto", progress: bool = True) -> Mapping[str, FitResult]:
     """Train the sets beside one another.
 
@@ -90,8 +105,10 @@ def train_together(whole: Sequence[Beside], *, device: str = "auto", progress: b
         progress: Whether to show a progress bar on stderr.
 
     Raises:
-        ValueError: They cannot share an encoder, or the first folder holds another training.
+        ValueError: They cannot share an encoder, features of one width are of unlike teachers, or the first folder
+            holds another training.
     """
+    _refuse_other_teachers(whole)
     where = pick_device(device)
     trained = []
     for one in whole:

@@ -42,6 +42,7 @@ from .train import (
     RunFolder,
     Sums,
     check_files,
+    check_lengths,
     check_sets,
     epoch_order,
     files_beside,
@@ -255,6 +256,7 @@ def _turns(sets: Sequence[TrainedSet]) -> list[_Turn]:
     identities = []
     for one in sets:
         check_sets(one.train, one.val, one.options, NO_METHODS)
+        check_lengths(one.parser, one.train, one.val)
         identities.append(identity_of(one.parser, one.train, one.val, one.options, NO_METHODS))
     for one in sets[1:]:
         for option in _SHARED_FIT:

@@ -422,13 +422,19 @@ def refuse_other_features(
             )
     trained = card.recipe.get("run", {}).get("sources", {}).get("features", {})
     for stream, now in describe_data(features, data, (), None, store)["features"].items():
-        then = (trained.get(stream) or {}).get("teacher")
-        there = now.get("teacher")
-        if then and there and any(then.get(name) != there.get(name) for name in _IDENTITY):
+        if named := unlike_teachers(trained.get(stream), now):
             raise ValueError(
-                f"{run}: its {stream} features were made by {_named(then)}, those in {data} by {_named(there)};"
+                f"{run}: its {stream} features were made by {named[0]}, those in {data} by {named[1]};"
                 " harvest these clips with the teacher it was trained on, or train a parser on these"
             )
+
+
+def unlike_teachers(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """What the teachers of two streams of features are called, where both are known and they are not the same."""
+    then, there = ((features or {}).get("teacher") for features in (one, other))
+    if not then or not there or all(then.get(name) == there.get(name) for name in _IDENTITY):
+        return None
+    return _named(then), _named(there)
 
 
 def _fitted(recipe: Recipe, sets: RunSets) -> Recipe:

@@ -23,6 +23,7 @@ from valor.eval.scores import FIGURES, LEVELS, Scores, TenScores, score
 from valor.label_harvest.disk import file_sha256, replaced, write_json
 from valor.label_harvest.progress import Bar, progress_bar
 from valor.label_harvest.strict_json import loads
+from valor.parsers.blocks import refuse_longer
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import OWN, ParserOptions
@@ -240,6 +241,7 @@ def fit(  # noqa: PLR0913, what a training is
     val = replace(val, metrics={**val.metrics, **methods.metrics()})
     test = None if test is None else replace(test, metrics={**test.metrics, **methods.metrics()})
     check_sets(train, val, options, methods)
+    check_lengths(parser, train, val)
     identity = identity_of(parser, train, val, options, methods)
     run = new_state(parser, train, options, methods)
     described = {"parser": asdict(options_of(parser)), "fit": asdict(options), "methods": methods.to_json()}
@@ -539,6 +541,12 @@ def identity_of(
         "validation clips": val.fingerprint(),
     }
     return dict(json.loads(json.dumps(identity)))  # as the resume point will hold it
+
+
+def check_lengths(parser: HybridParser, *sets: ClipSet) -> None:
+    """Refuse clips of more segments than the parser learns positions for, with a ValueError."""
+    if (most := options_of(parser).most_segments) is not None:
+        refuse_longer(max(clips.audio.shape[1] for clips in sets), most)
 
 
 def check_sets(train: ClipSet, val: ClipSet, options: FitOptions, methods: Methods) -> None:

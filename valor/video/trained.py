@@ -31,7 +31,7 @@ from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher, as_json
-from valor.parsers.folding import clap_pool_matrix, fold_clap_map
+from valor.parsers.folding import clap_pool_matrix, fold_clap_map, lay_clap_map
 from valor.parsers.hybrid import HybridParser, Stem
 from valor.parsers.word_head import WordHead
 from valor.teachers import BUILT_AS, COMPARED
@@ -251,7 +251,7 @@ class TrainedSystem:
         held = np.stack([answer.features[name] for answer in answers if answer is not None]).astype(np.float16)
         features = torch.from_numpy(held)
         if name == "map":
-            features = fold_clap_map(features.float())
+            features = (lay_clap_map if self.features.unfolded else fold_clap_map)(features.float())
         return features.half() if self.features.precision == "float16" else features.float()
 
 

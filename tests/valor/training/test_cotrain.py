@@ -26,6 +26,7 @@ from valor.training.seeds import train_seeds
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 OTHER = override(FROM_STORE, ["parser.audio_width=128", "parser.visual_width=128", "parser.num_classes=4"])
+FEW_PLACES = ["--set", "parser.positions=learned", "--set", "parser.max_segments=5"]
 FILES = ("best.safetensors", "recipe.json")
 
 
@@ -172,11 +173,24 @@ def test_sets_that_cannot_share_an_encoder_are_refused():
         (["--beside", "x={data}", "--set", "methods.average=on"], "goes without methods.average; switch it off"),
         (["--beside", "x={data}", "--unseen", "Dog"], "takes no compiled, unseen and trackers"),
         (["--beside", "x={empty}"], "beside x=.*expected an evidence store"),
+        (FEW_PLACES, "at most max_segments segments, which is 5 .*, got 10"),
+        ([*FEW_PLACES, "--beside", "x={data}"], "at most max_segments segments, which is 5 .*, got 10"),
+        (
+            ["--beside", "x={other}", "--beside-labels", "x={data}"],
+            "beside x: its audio features were made by a teacher with weights cdcd.*, those of .* with weights abab",
+        ),
     ],
 )
 def test_bad_sets_are_one_sentence_before_anything_is_trained(toy, tmp_path, more, said):
     (tmp_path / "empty").mkdir()
-    held = {"gone": tmp_path / "gone", "data": toy, "name": toy.name, "empty": tmp_path / "empty"}
+    write_toy_store(write_tables(tmp_path / "other") / "store", weights="cd" * 32)
+    held = {
+        "other": tmp_path / "other",
+        "gone": tmp_path / "gone",
+        "data": toy,
+        "name": toy.name,
+        "empty": tmp_path / "empty",
+    }
     (tmp_path / "recipe.json").write_text(json.dumps(recipe_to_json(FROM_STORE)))
     more = [word.format(**held) for word in more]
     done = typed("train", tmp_path / "recipe.json", "--data", toy, "--labels", toy, "--out", tmp_path / "out", *more)
