@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from valor.label_harvest.store.manifest import HarvestManifest
 from valor.teachers import TeacherChoice, build_teachers, known_store
 from valor.training import adapt as adapt_module
 from valor.training.adapt import CLIPS, LAST, LOCK, adapt
+from valor.training.checkpoint import CheckpointCard
+from valor.video import trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = class_names(LLP_CLASSES)
@@ -182,6 +185,21 @@ def test_runs_that_are_none_or_not_as_they_were_are_refused(run, data, tmp_path,
         pytest.raises(ValueError, match="another process trains these adapters"),
     ):
         train(data, tmp_path / "busy")
+
+
+def test_a_parse_wants_the_run_whose_features_were_learned(run):
+    made = {"features": {"visual": {"teacher": read_card(run[0]).identity()}}}
+    card = CheckpointCard(class_names=("a",), recipe={"run": {"sources": made}})
+
+    def built(**checkpoints):
+        return trained._teacher(Path("parser"), "lavish", {"visual": "visual"}, card, checkpoints, None)
+
+    assert built(lavish=str(run[0])).identity() == read_card(run[0]).identity()
+    with pytest.raises(ValueError, match="parser: its features are those of adapters; give their run with"):
+        built()
+    made["features"]["visual"]["teacher"]["weights"] = "00" * 32
+    with pytest.raises(ValueError, match="parser: was trained on features of the lavish teacher .* with weights 0000"):
+        built(lavish=str(run[0]))
 
 
 def test_clips_without_sound_or_picture_teach_nothing(data, tmp_path):

@@ -1,14 +1,19 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.helpers.toy_parse import write_run
+from valor.data.features.feature_options import FeatureOptions
 from valor.label_harvest.media.clip import MediaError
+from valor.label_harvest.teachers.teacher import Evidence
 from valor.parsers.build import build_parser
+from valor.parsers.folding import fold_clap_map, lay_clap_map
 from valor.parsers.options import ParserOptions
 from valor.training.checkpoint import read_checkpoint, write_checkpoint
 from valor.training.run_folder import BEST
-from valor.video.trained import WindowFeatures, load_system, parse_windows
+from valor.video.trained import TrainedSystem, WindowFeatures, load_system, parse_windows
 
 NAMES = ("a", "b", "c")
 OPTIONS = {
@@ -174,3 +179,13 @@ def test_a_fused_teacher_needs_both_streams(tmp_path):
 def test_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         load_system(tmp_path)
+
+
+@pytest.mark.parametrize(("unfolded", "bring"), [(False, fold_clap_map), (True, lay_clap_map)])
+def test_maps_are_brought_to_a_parser_as_in_training(unfolded, bring):
+    tokens = np.random.default_rng(0).normal(size=(64, 768)).astype(np.float16)
+    features = FeatureOptions(audio="audio.map", visual="visual.embedding", motion=None, unfolded=unfolded)
+    stream = TrainedSystem._stream(
+        SimpleNamespace(run="run", features=features), "audio", {"audio": [Evidence({"map": tokens})]}, [0]
+    )
+    assert torch.equal(stream, bring(torch.from_numpy(tokens).float()[None]))
