@@ -61,6 +61,9 @@ class HarvestOptions:
 
     grid: Grid = field(default_factory=Grid)
     """Segment grid; its sample rate is replaced by the one the teachers hear at."""
+    segment_seconds: float | None = None
+    """Cut the grid into segments of this length; finer than a second for teachers that can tell such segments apart
+    (those of the data set, LLP's last a second)."""
     shard_size: int = 256
     """Clips per file of the store, which is what an interruption can cost."""
     clips_per_batch: int = 4
@@ -98,6 +101,8 @@ class HarvestOptions:
         for name, least in (("shard_size", 1), ("clips_per_batch", 1), ("preparers", 1), ("decode_workers", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if self.segment_seconds is not None:
+            object.__setattr__(self, "grid", self.grid.of_segments(self.segment_seconds))
         check_track(self.audio_track)
         if self.length not in LENGTHS:
             raise ValueError(f"length must be one of {', '.join(LENGTHS)}, got {self.length!r}")

@@ -146,10 +146,11 @@ def teacher_lines() -> list[str]:
     lines = []
     for name, entry in CATALOGUE.items():
         place = where_weights_are(name)
-        where = f"here: {place}" if place else f"about {entry.gigabytes:.1f} GB from huggingface.co/{entry.repository}"
+        parameters, weights = entry.size
+        where = f"here: {place}" if place else f"{weights} from huggingface.co/{entry.repository}"
         remark = f"; {entry.remark}" if entry.remark else ""
         lines += [
-            f"{name:28s}{entry.role:8s}{entry.parameters:>5,} M parameters, {entry.licence}{remark}",
+            f"{name:28s}{entry.role:8s}{parameters}, {entry.licence}{remark}",
             f"    {entry.takes}, {entry.every}",
             f"    reads captions {entry.reads}",
             f"    {where} ({entry.builds})",

@@ -1,5 +1,6 @@
 """The teachers of a harvest, put together from what was asked for: two that judge, and extractors of features."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,20 @@ from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.label_harvest.harvest import HarvestOptions
 from valor.label_harvest.inputs import KnownStore
 from valor.label_harvest.media.clip import CLIP
-from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, check_teacher, role_of
+from valor.label_harvest.teachers.build import (
+    TeacherOptions,
+    build_teacher,
+    check_teacher,
+    finest_seconds,
+    role_of,
+)
+from valor.label_harvest.teachers.catalogue import CATALOGUE, FRAME_SECONDS
 from valor.label_harvest.teachers.teacher import LongCaptionError, Prompts, as_json, captions_of
 
 if TYPE_CHECKING:
     from valor.label_harvest.teachers.teacher import Teacher
+
+logger = logging.getLogger(__name__)
 
 NONE = "none"
 """In place of a teacher's name: do without it, for features alone."""
@@ -56,7 +66,7 @@ _STORE_NAMES = {"clip-vit-l14": "clip", "clap-630k-fusion": "clap"}
 """What a store calls the published teachers; the demo's keep their names, and of others that is known once loaded."""
 BUILT_AS = {stored: name for name, stored in _STORE_NAMES.items()}
 """Names that teachers are built by, where a store calls them otherwise."""
-COMPARED = ("teacher", "architecture", "weights", "precision", "preprocessing", "tokenizer")
+COMPARED = ("teacher", "architecture", "weights", "precision", "preprocessing", "tokenizer", "time_grid")
 """What must be the same of a teacher for the same features; prompts do not change them."""
 _SEGMENT_WIDTHS = {
     "clip-vit-l14": 768,
@@ -98,6 +108,67 @@ def check_choice(choice: TeacherChoice) -> tuple[dict[str, str], dict[str, str]]
     return names, extractors
 
 
+def refuse_short_segments(name: str, segment_seconds: float, checkpoint: str | None = None) -> None:
+    """Refuse segments that a teacher cannot tell from their neighbours; teachers that are not ours are believed.
+
+    Raises:
+        ValueError: They are shorter than that.
+    """
+    shortest = finest_seconds(name, checkpoint) or 0.0
+    if segment_seconds < shortest * (1 - 1e-6):
+        raise ValueError(
+            f"{name} cannot tell segments of {segment_seconds:g} s from their neighbours; `segment_seconds` must be at "
+            f"least {shortest:g} for it"
+        )
+
+
+def check_segments(choice: TeacherChoice, options: HarvestOptions) -> None:
+    """Refuse segments that were asked for and are too short for a teacher; warn where they are those of a data set.
+
+    Raises:
+        ValueError: They are too short; names the teacher.
+    """
+    names, extractors = check_choice(choice)
+    seconds = options.grid.segment_seconds
+    for role, name in names.items():
+        try:
+            refuse_short_segments(name, seconds, choice.checkpoints.get(role))
+        except ValueError as error:
+            if options.segment_seconds is not None:
+                raise
+            logger.warning("the data set has segments of its own: %s", error)
+    for name in extractors.values():
+        shortest = FRAME_SECONDS if name == "res152" else 1.0
+        if options.segment_seconds is not None and seconds < shortest:
+            raise ValueError(
+                f"{name} has a feature each {shortest:g} s; `segment_seconds` must be at least that with it"
+            )
+
+
+_AUDIO_WAY = "This is a sound of "
+"""How the vocabulary writes captions for who listens."""
+
+
+def captions_for(name: str, classes: tuple[EventClass, ...], role: str) -> Prompts:
+    """The captions of classes as a teacher wants them written.
+
+    Where the publisher of a teacher writes them in another way than the vocabulary, captions in the vocabulary's way
+    are written so; others stay as they are.
+
+    >>> captions_for("pe-a-frame-base", (EventClass("Dog", "A dog.", "This is a sound of dog barks"),), "audio")
+    ('dog barks',)
+    """
+    way, usual = CATALOGUE[name].caption if name in CATALOGUE else "", prompts(classes, role)
+    if not way:
+        return usual
+    return tuple(
+        way.replace("NAME", entry.removeprefix(_AUDIO_WAY))
+        if isinstance(entry, str) and entry.startswith(_AUDIO_WAY)
+        else entry
+        for entry in usual
+    )
+
+
 def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options: HarvestOptions) -> KnownStore:
     """What is known of the store of a harvest before its teachers are loaded.
 
@@ -106,6 +177,7 @@ def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options:
         FileNotFoundError: A checkpoint is not there.
     """
     names, extractors = check_choice(choice)
+    check_segments(choice, options)
     for role, path in choice.checkpoints.items():
         if path != _RANDOM and not Path(path).exists():
             raise FileNotFoundError(
@@ -115,7 +187,7 @@ def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options:
     for role, name in (names | extractors).items():
         identity: dict[str, Any] = {"precision": choice.precision} if role in names else {}
         if role in names:
-            identity["prompts"] = as_json(prompts(classes, role))
+            identity["prompts"] = as_json(captions_for(name, classes, role))
         if name.startswith("demo-") or name in _STORE_NAMES:
             identity["teacher"] = _STORE_NAMES.get(name, name)
         if choice.checkpoints.get(role) == _RANDOM:
@@ -200,7 +272,7 @@ def _judge(choice: TeacherChoice, role: str, name: str, classes: tuple[EventClas
     options = TeacherOptions(
         pin=choice.pins.get(role), precision=choice.precision, maps=maps, skip_self_test=choice.skip_self_test
     )
-    captions = prompts(classes, role)
+    captions = captions_for(name, classes, role)
     try:
         return build_teacher(name, captions, checkpoint=choice.checkpoints.get(role), options=options)
     except LongCaptionError as error:

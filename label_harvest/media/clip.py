@@ -5,7 +5,7 @@ is a list of troubles, each a status and a message; when a clip is still, silent
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -173,6 +173,20 @@ class Grid:
     def num_slots(self) -> int:
         """Frame slots of the whole grid."""
         return max(1, round(self.seconds * self.frame_rate))
+
+    def of_segments(self, segment_seconds: float) -> "Grid":
+        """The same time in segments of another length.
+
+        Raises:
+            ValueError: They do not fill it.
+        """
+        count = round(self.seconds / segment_seconds) if segment_seconds > 0 else 0
+        if count < 1 or abs(count * segment_seconds - self.seconds) > 1e-6 * self.seconds:
+            raise ValueError(
+                f"segment_seconds must divide the {self.seconds:g} s of the grid, such as 0.5 or 0.2, got "
+                f"{segment_seconds:g}"
+            )
+        return replace(self, num_segments=count, segment_seconds=segment_seconds)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .catalogue import CATALOGUE, opened
+from .catalogue import CATALOGUE, FRAME_SECONDS, opened
 from .teacher import Prompts, Teacher, check_prompts
 
 if TYPE_CHECKING:
@@ -85,6 +85,23 @@ def check_teacher(name: str) -> str:
     return role
 
 
+def finest_seconds(name: str, checkpoint: str | Path | None = None) -> float | None:
+    """Shortest segments a teacher can tell from their neighbours, by its name; None of one that is not ours.
+
+    Who looks gets one of eight frames a second; who listens speaks of segments of a second, unless it says more often
+    what it hears.
+    """
+    if isinstance(TEACHERS.get(name), tuple):
+        return None
+    if role_of(name) == "visual":
+        return FRAME_SECONDS
+    if name in CATALOGUE:
+        return CATALOGUE[name].finest
+    from .pe_audio import finest_of
+
+    return finest_of(name, checkpoint) if name.startswith("hf:") else 1.0
+
+
 def build_teacher(
     name: str, prompts: Prompts, *, checkpoint: str | Path | None = None, options: TeacherOptions | None = None
 ) -> Teacher:
@@ -135,8 +152,13 @@ def _build_real(
 
         return build_clip(prompts, name=parse_name(name), **given)
     from .clap import build_clap
-    from .clap_models import check_name
+    from .clap_models import HUB_PREFIX, check_name
+    from .pe_audio import build_pe_audio, is_pe_audio
 
+    if name.startswith(HUB_PREFIX) and is_pe_audio(name, checkpoint):
+        if options.precision != "float32" or (options.maps is not None and options.maps.raw):
+            raise ValueError(f"{name} computes in float32 and has no maps; leave precision and raw_maps out")
+        return build_pe_audio(prompts, name=name, checkpoint=checkpoint, pin=options.pin)
     return build_clap(prompts, name=check_name(name), maps=options.maps, **given)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 OPEN_CLIP_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 """What open_clip calls the weights in a repository of the hub, the first there is."""
+FRAME_SECONDS = 0.125
+"""From one of the frames that are decoded to the next (`Grid.frame_rate`): those who look see no more."""
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 """What transformers calls them."""
 APACHE, MIT, APPLE = "Apache-2.0", "MIT", "Apple ML Research (no commercial use)"
@@ -34,38 +36,50 @@ class NamedTeacher:
     every: str
     """How often it speaks, in words."""
     licence: str
-    parameters: int
-    """In millions."""
+    parameters: int | None
+    """In millions; None where nobody says it."""
     repository: str
     """On the hub."""
     files: tuple[str, ...]
     """The weights there, the first there is."""
+    finest: float = 1.0
+    """Shortest segment that it can tell from its neighbours, in seconds."""
     caption: str = ""
     """How its publisher writes captions, `NAME` standing for the class; empty for the vocabulary's own."""
     remark: str = ""
 
     @property
-    def gigabytes(self) -> float:
-        """What is to be downloaded, about: 4 bytes a parameter."""
-        return 4 * self.parameters / 1000
+    def size(self) -> tuple[str, str]:
+        """Its parameters, and what is to be downloaded of them at 4 bytes each, in words."""
+        if self.parameters is None:
+            return "size not stated", "weights"
+        return f"{self.parameters:,} M parameters", f"about {4 * self.parameters / 1000:.1f} GB"
 
 
 def _open_clip(
-    model: str, tag: str, licence: str, parameters: int, *, takes: str, reads: str, **more: str
+    model: str,
+    tag: str,
+    licence: str,
+    parameters: int,
+    *,
+    takes: str,
+    reads: str,
+    repository: str = "",
+    remark: str = "",
 ) -> NamedTeacher:
     """A model of open_clip."""
-    repository = more.pop("repository", f"timm/{model}")
     return NamedTeacher(
         builds=f"open_clip:{model}/{tag}",
         role="visual",
         takes=takes,
         reads=reads,
         every=_FRAME,
+        finest=FRAME_SECONDS,
         licence=licence,
         parameters=parameters,
-        repository=repository,
+        repository=repository or f"timm/{model}",
         files=OPEN_CLIP_FILES,
-        **more,
+        remark=remark,
     )
 
 
@@ -101,7 +115,9 @@ def _mobileclip2(model: str, size: int, parameters: int, levels: str = "levels 0
     )
 
 
-def _clap(builds: str, repository: str, files: tuple[str, ...], parameters: int, **more: str) -> NamedTeacher:
+def _clap(
+    builds: str, repository: str, files: tuple[str, ...], parameters: int, *, licence: str = APACHE, remark: str = ""
+) -> NamedTeacher:
     """A CLAP of LAION's, in its own files or in transformers' layout."""
     return NamedTeacher(
         builds=builds,
@@ -109,11 +125,11 @@ def _clap(builds: str, repository: str, files: tuple[str, ...], parameters: int,
         takes="48 kHz, a segment repeated to 10 s",
         reads="as typed, at most 77 tokens",
         every=_SEGMENT,
-        licence=more.pop("licence", APACHE),
+        licence=licence,
         parameters=parameters,
         repository=repository,
         files=files,
-        **more,
+        remark=remark,
     )
 
 
@@ -125,6 +141,24 @@ def _laion(checkpoint: str, file: str, parameters: int = 154) -> NamedTeacher:
 def _hub_clap(name: str, parameters: int, remark: str = "") -> NamedTeacher:
     """One of LAION's in transformers' layout."""
     return _clap(f"hf:laion/{name}", f"laion/{name}", HUB_FILES, parameters, remark=remark)
+
+
+def _pe_audio(name: str, parameters: int | None, *, frames: bool = False) -> NamedTeacher:
+    """Perception Encoder's ears."""
+    return NamedTeacher(
+        builds=f"hf:facebook/{name}",
+        role="audio",
+        takes="48 kHz, a clip as long as it is" if frames else "48 kHz, a segment as long as it is",
+        reads="as typed; sigmoid with scale and bias",
+        every="every 40 ms, of which a segment gets the mean" if frames else _SEGMENT,
+        licence=APACHE,
+        parameters=parameters,
+        repository=f"facebook/{name}",
+        files=HUB_FILES,
+        finest=0.04 if frames else 1.0,
+        caption="NAME",
+        remark="" if frames else "its audio half, both are downloaded",
+    )
 
 
 _CLIP_LEVELS = "CLIP's levels"
@@ -186,6 +220,12 @@ CATALOGUE: dict[str, NamedTeacher] = {
     "clap-larger-music": _hub_clap(
         "larger_clap_music", 194, "its text vectors are reported to be nearly the same (mteb issue 5069)"
     ),
+    "pe-a-frame-small": _pe_audio("pe-a-frame-small", 450, frames=True),
+    "pe-a-frame-base": _pe_audio("pe-a-frame-base", 560, frames=True),
+    "pe-a-frame-large": _pe_audio("pe-a-frame-large", 1400, frames=True),
+    "pe-av-small": _pe_audio("pe-av-small", None),
+    "pe-av-base": _pe_audio("pe-av-base", None),
+    "pe-av-large": _pe_audio("pe-av-large", 1462),
 }
 """By short name."""
 

@@ -127,10 +127,10 @@ def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | Non
     if checkpoint == RANDOM:
         network = build_random(lambda: build_network(config or _random_config(name)), name)
         return ClapModel(network, spell_bytes, RANDOM, "bytes")
-    path = Path(checkpoint) if checkpoint is not None else _place(name)
+    path = Path(checkpoint) if checkpoint is not None else place_of_model(name)
     _check_file_name(name, path)
     if path.is_dir():
-        folder, path = path, _weights_in(path)
+        folder, path = path, weights_in(path)
         config = _config_of_folder(name, folder)
     else:
         folder = path.parent
@@ -143,7 +143,7 @@ def load_clap(name: str, *, checkpoint: str | Path | None = None, pin: str | Non
     return ClapModel(network, tokenize, weights, HUB_TOKENIZER, origin)
 
 
-def _place(name: str) -> Path:
+def place_of_model(name: str) -> Path:
     """The folder or the file a name stands for, fetched from the hub or found in its cache."""
     from huggingface_hub import hf_hub_download, snapshot_download
 
@@ -205,7 +205,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _weights_in(folder: Path) -> Path:
+def weights_in(folder: Path) -> Path:
     """The weight file of a folder in the hub's layout."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (folder / name).is_file():

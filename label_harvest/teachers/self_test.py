@@ -3,8 +3,7 @@
 A checkpoint can be damaged or half converted and still load: of one published CLAP all captions are nearly the same
 vector. What is asked holds for every teacher that was trained at all:
 
-* captions that mean different things are different vectors (mean cosine up to `COLLAPSED`; CLIP's lie about .7, CLAP's
-  about .2);
+* captions that mean different things are different vectors (mean cosine up to `COLLAPSED`; those of CLAP lie about .2);
 * answers are finite cosines, and two unlike clips get unlike ones;
 * a clip gets the same answer alone and behind another one, to `TOLERANCES`.
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -67,3 +68,47 @@ def write_checkpoint(folder: Path, model: str) -> Path:
     path = folder / "open_clip_model.safetensors"
     save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
     return path
+
+
+_EAR = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
+_CODEC = {"downsampling_ratios": [2, 8, 10, 12], "encoder_hidden_size": 4, "codebook_dim": 8, "hidden_size": 16}
+_READER = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+_TOKENS = {
+    "vocab_size": 80,
+    "pad_token_id": 0,
+    "cls_token_id": 1,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "sep_token_id": 2,
+}
+
+
+def write_pe_audio(folder: Path, *, whole: bool = False) -> Any:
+    """Random weights of PE-A-Frame, or of the whole of PE-AV, with its tokenizer, as transformers saves them."""
+    from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioVideoConfig
+    from transformers.models.pe_audio.modeling_pe_audio import PeAudioFrameLevelModel
+    from transformers.models.pe_audio_video.modeling_pe_audio_video import PeAudioVideoModel
+
+    ear, text = {"dac_config": dict(_CODEC), **_EAR}, _READER | _TOKENS
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        if whole:
+            both = {
+                "audio_config": ear,
+                "video_config": {"vision_config": {"architecture": "test_vit"}, **_EAR},
+                **_EAR,
+            }
+            network = PeAudioVideoModel(PeAudioVideoConfig(text_config=text, audio_video_config=both))
+        else:
+            network = PeAudioFrameLevelModel(PeAudioConfig(text_config=text, audio_config=ear))
+        with torch.no_grad():
+            for name, tensor in network.named_parameters():
+                if tensor.ndim > 1 and not name.startswith("video"):
+                    tensor.add_(0.2 * torch.randn_like(tensor))
+            ears = network.audio_model if whole else network
+            ears.text_audio_logit_scale.fill_(0.7)
+            ears.text_audio_logit_bias.fill_(-2.5)
+    network.eval().save_pretrained(folder)
+    PeAudioFeatureExtractor().save_pretrained(folder)
+    write_tokenizer(folder)
+    return network

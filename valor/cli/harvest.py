@@ -49,6 +49,7 @@ HARVEST = Fields(
     HarvestOptions,
     decoder=Option("--decoder", {"choices": tuple(DECODERS)}),
     audio_track="--audio-track N|LANG",
+    segment_seconds="--segment-seconds S",
     length=Option(
         "--length",
         {
@@ -119,7 +120,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--store", type=any_place, required=True, metavar="DIR", help="folder of the evidence")
     TEACHERS.add(command)
-    HARVEST.add(command, "length", "decoder", "audio_track")
+    HARVEST.add(command, "length", "segment_seconds", "decoder", "audio_track")
     add_shared(command, "classes")
     HARVEST.add(command, "shard_size", "decode_workers", "clips_per_batch")
     LIMITS.add(command)

@@ -59,7 +59,11 @@ PARSING = Fields(
     audio_track="--audio-track N|LANG",
     frames=Option("--frames", {"choices": FRAMES}),
 )
-ZERO_SHOT = Fields(ZeroShotOptions, temperature=Option("--temperature L", {"default": None}))
+ZERO_SHOT = Fields(
+    ZeroShotOptions,
+    temperature=Option("--temperature L", {"default": None}),
+    segment_seconds=Option("--segment-seconds S", {"default": None}),
+)
 LIMITS = Fields(
     DecodeLimits,
     seconds=Option(
@@ -217,6 +221,8 @@ def _check_system(cli: argparse.Namespace) -> None:
         raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
     if cli.zero_shot is not None and cli.classes is not None:
         raise ValueError("--classes is for --checkpoint RUN; --zero-shot names its classes itself")
+    if cli.zero_shot is None and cli.segment_seconds is not None:
+        raise ValueError("--segment-seconds is for --zero-shot; a run knows its own")
     if cli.zero_shot is None and cli.temperature is not None:
         raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
 
@@ -270,7 +276,8 @@ def _system(cli: argparse.Namespace, evidence: Path | None) -> "ParsingSystem":
         teacher_checkpoints=checkpoints,
         thresholds=cli.thresholds,
         temperature=ZERO_SHOT.read(cli).temperature,
-        window=cli.window,
+        window=None if cli.window == Grid.num_segments else cli.window,
+        segment_seconds=ZERO_SHOT.read(cli).segment_seconds,
         evidence=evidence,
     )
 

@@ -41,6 +41,8 @@ class ZeroShotOptions:
     """Label thresholds as `valor calibrate` writes them (the vocabulary's, or the defaults)."""
     temperature: float = 1.0
     """With `zero_shot`: how gradually probabilities change around a threshold, in logits."""
+    segment_seconds: float = 1.0
+    """With `zero_shot`: seconds of a segment; less than one for teachers that can tell such segments apart."""
 
 
 @dataclass(frozen=True, kw_only=True)

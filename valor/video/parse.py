@@ -117,6 +117,7 @@ def _zero_shot_system(
         thresholds=None if chosen.thresholds is None else Path(chosen.thresholds),
         temperature=chosen.temperature,
         evidence=evidence,
+        segment_seconds=chosen.segment_seconds,
     )
 
 

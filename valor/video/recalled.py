@@ -112,7 +112,7 @@ def recalled_teacher(
 
     def build() -> SegmentTeacher:
         teacher = build_teacher(name, captions, checkpoint=checkpoint, options=options)
-        assert isinstance(teacher, SegmentTeacher)  # CLIP and CLAP
+        assert isinstance(teacher, SegmentTeacher)  # others are never noted
         return teacher
 
     maps = options.maps.identity() if options.maps is not None else None
@@ -121,7 +121,9 @@ def recalled_teacher(
     kept.claim("asked", asked)
     if (known := kept.recall("teacher")) is not None:
         return RecalledTeacher(kept, known, captions, build)
-    teacher = build()
+    teacher = build_teacher(name, captions, checkpoint=checkpoint, options=options)
+    if not isinstance(teacher, SegmentTeacher):  # PE, which is built each time
+        return teacher
     kept.note("teacher", _noted(teacher))
     _note_captions(KeptRows(kept), teacher, digest_of(as_json(captions)))
     return teacher
@@ -147,6 +149,6 @@ def _weights(name: str, checkpoint: str | Path | None) -> dict[str, Any] | str |
         return _RANDOM
     if isinstance(TEACHERS.get(name), tuple):
         return None
-    if checkpoint is None and name in TEACHERS:
+    if checkpoint is None:
         checkpoint = where_weights_are(name)
     return file_facts(Path(checkpoint)) if checkpoint is not None and Path(checkpoint).is_file() else None

@@ -13,7 +13,7 @@ gives segment-level F of 59 (heard) and 50 (seen), the thresholds of its pseudo 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,6 @@ from valor.data.vocabulary import (
     class_names,
     is_file,
     named_classes,
-    prompts,
     read_vocabulary,
 )
 from valor.eval.decide import PostProcessing
@@ -39,6 +38,7 @@ from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.pseudo_labels import pseudo_probs
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
 from valor.label_harvest.teachers.teacher import Teacher, similarity_of
+from valor.teachers import captions_for, refuse_short_segments
 
 from .options import DEFAULT_TEACHERS
 from .recalled import recalled_teacher
@@ -100,7 +100,8 @@ def load_zero_shot(
     teacher_checkpoints: Mapping[str, str] | None = None,
     thresholds: Path | None = None,
     temperature: float = 1.0,
-    window: int = Grid.num_segments,
+    window: int | None = None,
+    segment_seconds: float = 1.0,
     evidence: Path | None = None,
 ) -> ZeroShotSystem:
     """Load the teachers for some classes.
@@ -111,21 +112,30 @@ def load_zero_shot(
         teacher_checkpoints: By role, a local weight file.
         thresholds: Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults.
         temperature: In logits.
-        window: Segments that are judged together; a matter of speed.
+        window: Segments that are judged together, a matter of speed; None for ten seconds of them.
+        segment_seconds: Length of a segment.
         evidence: Folder of what is kept of earlier parses, see `load_system`.
 
     Raises:
-        ValueError: No class, one twice, a teacher that does not look or listen, or one without default thresholds.
+        ValueError: No class, one twice, a teacher that does not look or listen, one without default thresholds, or one
+            that the segments are too short for.
         TeacherUnavailableError: The weights of a teacher are neither here nor to be fetched.
     """
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be a positive number of logits, got {temperature}")
     classes, own = read_classes(names)
     chosen = {**DEFAULT_TEACHERS, **(teachers or {})}
+    for role in MODALITIES:
+        refuse_short_segments(chosen[role], segment_seconds, (teacher_checkpoints or {}).get(role))
+    grid = (
+        Grid().of_segments(segment_seconds)
+        if window is None
+        else Grid(num_segments=window, segment_seconds=segment_seconds)
+    )
     built = tuple(
         recalled_teacher(
             chosen[role],
-            prompts(classes, role),
+            captions_for(chosen[role], classes, role),
             checkpoint=(teacher_checkpoints or {}).get(role),
             options=_options(chosen[role]),
             evidence=evidence,
@@ -142,7 +152,7 @@ def load_zero_shot(
     return ZeroShotSystem(
         class_names=class_names(classes),
         teachers=built,
-        grid=Grid(num_segments=window, sample_rate=rates.pop() if rates else Grid.sample_rate),
+        grid=replace(grid, sample_rate=rates.pop() if rates else Grid.sample_rate),
         thresholds={role: limits[role] for role in MODALITIES},
         temperature=temperature,
     )

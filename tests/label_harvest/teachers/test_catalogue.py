@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import ROOT
 from tests.helpers.toy import toy_media
 from tests.helpers.toy_teachers import PROMPTS, TRUE_CLASSES, small_config, write_checkpoint, write_tokenizer
 from valor.label_harvest.media.clip import Grid
@@ -20,7 +21,7 @@ from valor.label_harvest.teachers.clip import OpenClipName, _tag_config, parse_n
 def test_a_short_name_stands_for_one_that_is_known(name):
     entry = CATALOGUE[name]
     assert check_teacher(name) == role_of(name) == role_of(entry.builds) == entry.role
-    assert entry.licence and entry.parameters and entry.repository and entry.files
+    assert entry.licence and entry.repository and entry.files and entry.finest <= 1
     if entry.builds.startswith("laion:"):
         assert entry.files == (LAION_CHECKPOINTS[entry.builds.removeprefix("laion:")].file,)
 
@@ -138,3 +139,10 @@ def test_a_siglip_that_is_read_to_otherwise_than_it_was_trained_is_refused(small
 def test_the_presets_are_what_their_short_names_stand_for():
     assert parse_name(opened("clip-vit-l14")) == OpenClipName("ViT-L-14-quickgelu", "openai", squash=True)
     assert opened("clap-630k-fusion") == "laion:630k-fusion"
+
+
+def test_the_page_on_teachers_names_each_with_its_licence():
+    rows = [line for line in (ROOT / "docs/teachers.md").read_text(encoding="utf-8").splitlines() if "|" in line]
+    for name, entry in CATALOGUE.items():
+        (row,) = (row for row in rows if f"`{name}`" in row)
+        assert entry.licence.split(" (")[0] in row or "| likewise | " in row, name
