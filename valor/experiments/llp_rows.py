@@ -35,6 +35,9 @@ class LlpRow:
     """Of features in memory."""
 
 
+OURS = "ours"
+"""In the place of a source, and of the published row there is none of."""
+
 LLP_ROWS: dict[str, LlpRow] = {
     "valor": LlpRow(published="VALOR", source="its code", minutes=19, gigabytes=1.1),
     "valor+": LlpRow(published="VALOR+", source="its code", minutes=25, gigabytes=1.1),
@@ -49,6 +52,10 @@ LLP_ROWS: dict[str, LlpRow] = {
     "leap": LlpRow(published="LEAP, MM-Pyramid encoder", source="its code", gigabytes=1.1),
     "mm-cse": LlpRow(published=None, source="its code; training open", beside=("VALOR++",), gigabytes=0.8),
     "mug": LlpRow(published=None, source="a summary; network open", beside=("VALOR", "MUG"), gigabytes=2.2),
+    "rounds": LlpRow(published=None, source=OURS, beside=("VALOR", "PPL", "UWAV"), gigabytes=1.1),
+    "rounds++": LlpRow(
+        published=None, source=OURS, beside=("VALOR++", "NREP", "UWAV, CLIP and CLAP"), minutes=56, gigabytes=0.8
+    ),
     "ppl": LlpRow(published=None, source="three clauses; all else open", beside=("HAN", "PPL"), gigabytes=1.1),
 }
 """The rows by name."""
@@ -82,7 +89,7 @@ def _line(name: str, row: LlpRow, known: dict[str, PublishedRow]) -> list[str]:
     features = " ".join(kinds) + (", unfolded" if recipe.features.unfolded else "")
     return [
         name,
-        row.published or MISSING,
+        row.published or (OURS if row.source == OURS else MISSING),
         *(MISSING if figure is None else f"{figure:.1f}" for figure in figures),
         features,
         row.source,

@@ -18,7 +18,7 @@ def narrowed(name: str, world: BenchWorld) -> Recipe:
 
     One visual vector stands for all a published row sees, motion with it. Widths are those of the bench, layers at
     most as many. Where the bench says epochs, batches and a rate, every row has these, behind one epoch of warm-up and
-    down a cosine, each network of a training that has two; the epochs of a method keep their shares. Else they are
+    down a cosine, each network of a training that has several; the epochs of a method keep their shares. Else they are
     those published, the rate growing as the width shrinks.
 
     Args:
@@ -44,7 +44,7 @@ def narrowed(name: str, world: BenchWorld) -> Recipe:
         audio_map=False,
     )
     parts = round(fit.epochs / len(Methods(methods).part(1, fit.epochs)))
-    epochs = parts * size.epochs if size.epochs else fit.epochs
+    epochs = row.times * (parts * size.epochs if size.epochs else fit.epochs)
     shorter = epochs / fit.epochs
     faster = size.rate / fit.learning_rate if size.rate else 1 / narrow
     fit = replace(

@@ -1,7 +1,8 @@
 """The rows of the bench: which recipe each trains, on which features and labels, and what is published of it.
 
 Three rows are anchors, to which the simulated world is fitted; nothing is fitted to any other. A row is compared with
-the anchor it builds on: published minus published against simulated minus simulated.
+the anchor it builds on: published minus published against simulated minus simulated. Rows of ours, of which nothing is
+published, are compared with their anchor too, and what they are without one of their parts with the whole.
 """
 
 from dataclasses import dataclass
@@ -21,13 +22,33 @@ class BenchRow:
     published: str | None
     """The method published_scores.json lists it as; None where its figures were not seen."""
     over: str | None
-    """The anchor it is compared with; None of an anchor."""
+    """The row it is compared with; None of an anchor."""
     labels: str = "teachers"
     """`teachers`, `generator` or `none`, folders of the world."""
     changes: tuple[str, ...] = ()
     """Of the recipe, as a.b=c."""
+    times: int = 1
+    """Epochs of every network, in those of all rows: a control of what is trained for longer."""
     open: str = ""
     """What of the method is not known, or not as published here."""
+
+
+_OURS = "ours, without a published row"
+
+_PARTS = {
+    "in one round": ("methods.rounds=off", "fit.epochs=60"),
+    "without mix-up": ("methods.uwav=off",),
+    "by its parser alone": ("methods.rounds.audio=0",),
+    "trusting what is seen": ("methods.rounds.visual=2",),
+    "in three rounds": ("methods.rounds.rounds=3", "fit.epochs=180"),
+    "with recombined clips": ("methods.mug=on",),
+    "with class balance": ("methods.uwav.class_balance=0.5",),
+}
+"""What was tried of the parts of ours: one less, one changed, or one more."""
+
+
+def _part(*changes: str) -> BenchRow:
+    return BenchRow(recipe="rounds++", features=JOINT, published=None, over="rounds++", changes=changes)
 
 
 ROWS: dict[str, BenchRow] = {
@@ -83,6 +104,7 @@ ROWS: dict[str, BenchRow] = {
         open="its network is not described, nor the features of its row",
     ),
     "uwav": BenchRow(recipe="uwav", features=CLASSIC, published="UWAV", over="valor", labels="generator"),
+    "rounds": BenchRow(recipe="rounds", features=CLASSIC, published=None, over="valor", open=_OURS),
     #
     "nrep": BenchRow(recipe="nrep", features=JOINT, published="NREP", over="valor++"),
     "mm-cse": BenchRow(
@@ -95,6 +117,13 @@ ROWS: dict[str, BenchRow] = {
     "uwav++": BenchRow(
         recipe="uwav++", features=JOINT, published="UWAV, CLIP and CLAP", over="valor++", labels="generator"
     ),
+    "rounds++": BenchRow(recipe="rounds++", features=JOINT, published=None, over="valor++", open=_OURS),
+    "rounds++ with extra data": BenchRow(
+        recipe="rounds++", features=JOINT, published=None, over="valor++", labels="generator", open=_OURS
+    ),
+    "valor++ twice as long": BenchRow(recipe="valor++", features=JOINT, published=None, over="valor++", times=2),
+    #
+    **{f"rounds++ {name}": _part(*changes) for name, changes in _PARTS.items()},
 }
 """The rows by name, the anchors first."""
 
@@ -102,7 +131,13 @@ ANCHORS = tuple(name for name, row in ROWS.items() if row.over is None)
 """What is fitted, in the order it is fitted in."""
 
 
+PARTS = tuple(name for name, row in ROWS.items() if row.over is not None and row.over not in ANCHORS or row.times > 1)
+"""Rows that say what a part of ours is worth, trained where they are asked for by name."""
+
+
 def with_anchors(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Rows with those they are compared with, in the order of ROWS."""
-    wanted = {*names, *(ROWS[name].over for name in names)}
+    """Rows with those they are compared with, and these with theirs, in the order of ROWS."""
+    wanted: set[str | None] = {*names}
+    while more := {ROWS[name].over for name in wanted if name} - wanted:
+        wanted |= more
     return tuple(name for name in ROWS if name in wanted)

@@ -32,9 +32,9 @@ def to_text(found: Bench) -> str:
     """Lay a bench out for the terminal."""
     rows, gaps = [], {}
     for number, line in enumerate(found.lines):
-        group = ROWS[line.name].over or ""
-        if not number or group != (ROWS[found.lines[number - 1].name].over or ""):
-            gaps[number] = [*[RULE] * bool(number), _GROUPS[group]]
+        group = _group(line)
+        if not number or group != _group(found.lines[number - 1]):
+            gaps[number] = [*[RULE] * bool(number), group]
         rows.append(_cells(line))
     sheet = Sheet(columns=_COLUMNS, rows=rows, gaps=gaps | {len(rows): [RULE]})
     return "\n".join([_head(found), "", sheet.to_text(), *notes(found)])
@@ -44,9 +44,8 @@ def to_markdown(found: Bench) -> str:
     """Write a bench in Markdown."""
     rows = []
     for number, line in enumerate(found.lines):
-        group = ROWS[line.name].over or ""
-        is_first = not number or group != (ROWS[found.lines[number - 1].name].over or "")
-        rows.append([Cell(_GROUPS[group], bold=True) if is_first else "", *_cells(line)])
+        is_first = not number or _group(line) != _group(found.lines[number - 1])
+        rows.append([Cell(_group(line), bold=True) if is_first else "", *_cells(line)])
     table = Sheet(columns=["", *_COLUMNS], rows=rows, left=(0, 1)).to_markdown()
     return f"{_head(found)}\n\n{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
 
@@ -112,9 +111,7 @@ def write_bench(out: Path, found: Bench) -> list[Path]:
 def draw_bench(found: Bench, *, theme: str = "light") -> "Figure":
     """Draw foretold over published differences."""
     dots = [
-        AgreementDot(
-            line.name, known, line.delta.value, (line.delta.low, line.delta.high), _GROUPS[ROWS[line.name].over or ""]
-        )
+        AgreementDot(line.name, known, line.delta.value, (line.delta.low, line.delta.high), _group(line))
         for line in found.lines
         if line.delta is not None and (known := line.published_delta) is not None
     ]
@@ -149,6 +146,12 @@ def notes(found: Bench) -> list[str]:
     said += [f"{line.name}: {ROWS[line.name].open}" for line in found.lines if ROWS[line.name].open]
     said += [f"failed {name}: {message}" for name, message in found.failed.items()]
     return [*said, f"{sum(1 for _ in found.lines) * seeds} trainings took {found.minutes:.0f} minutes of one thread"]
+
+
+def _group(line: BenchLine) -> str:
+    """What its part of the table is called."""
+    over = ROWS[line.name].over or ""
+    return _GROUPS.get(over, f"Parts of {over}")
 
 
 def _head(found: Bench) -> str:

@@ -25,6 +25,7 @@ from .mug import Mug
 from .nrep import Nrep
 from .onesided import Onesided
 from .ppl import Ppl
+from .rounds import Rounds
 from .supervised import Supervised
 from .uwav import Uwav
 from .vplan import Vplan
@@ -49,6 +50,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "average": Average,
     "gates": Gates,
     "supervised": Supervised,
+    "rounds": Rounds,
     "mug": Mug,
     "windows": Windows,
     "avel": Avel,
