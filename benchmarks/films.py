@@ -1,7 +1,7 @@
 """Windows that respect cuts: test clips of a demo run, six joined to a film, parsed with and without looking for cuts.
 
     python -m benchmarks.films --demo demo [--films 32] [--start whole|second|anywhere] [--seeds 0,1,2]
-                               [--sounds own|other] [--runs FOLDER]
+                               [--sounds own|other] [--frames shared|window] [--runs FOLDER]
 
 `whole` begins each film with a whole clip, so that cuts lie at multiples of ten seconds; `second` leaves out the first
 0 to 9 seconds of it, `anywhere` any part. With `--sounds other` a film has the picture of its clips and the sound of
@@ -31,7 +31,7 @@ from valor.eval.scores import score
 from valor.label_harvest.media.clip import ClipMedia, Grid
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import media_id
-from valor.video.options import AUTO, NONE, ParseOptions
+from valor.video.options import AUTO, FRAMES, NONE, ParseOptions
 from valor.video.parse import parse_media
 from valor.video.trained import TrainedSystem, load_system
 
@@ -71,6 +71,7 @@ def main() -> None:
     cli.add_argument("--start", choices=STARTS, default="whole")
     cli.add_argument("--seeds", default="0,1,2")
     cli.add_argument("--sounds", choices=("own", "other"), default="own")
+    cli.add_argument("--frames", choices=FRAMES, default=FRAMES[0], help="see ParseOptions.frames")
     cli.add_argument("--runs", type=Path, metavar="FOLDER", help="of the seeds (those of VALOR)")
     typed = cli.parse_args()
     print(f"python -m benchmarks.films {' '.join(sys.argv[1:])}\n{processor()}")
@@ -81,7 +82,7 @@ def main() -> None:
             system = load_system((typed.runs or typed.demo / "runs" / "valor") / f"seed-{seed}")
             print(f"seed {seed}")
             for cuts in (NONE, AUTO):
-                compare(system, films, split, cuts)
+                compare(system, films, split, cuts, typed.frames)
             if typed.sounds == "own":
                 alone(system, typed.demo / "data" / "videos", films, split)
 
@@ -131,10 +132,10 @@ def write(path: Path, frames: np.ndarray, sound: np.ndarray, rate: int) -> None:
         file.mux(audio.encode())
 
 
-def compare(system: TrainedSystem, films: Sequence[Film], split: Split, cuts: str) -> None:
+def compare(system: TrainedSystem, films: Sequence[Film], split: Split, cuts: str, frames: str) -> None:
     """Parse the films and say how well."""
     began = time.process_time()
-    options = ParseOptions(cuts=cuts, limits=None, hashed=False)
+    options = ParseOptions(cuts=cuts, frames=frames, limits=None, hashed=False)
     parses = [parse_media(system, film.path, options) for film in films]
     seconds = time.process_time() - began
     told(f"cuts {cuts}", [parse.predicted for parse in parses], films, split)

@@ -23,6 +23,7 @@ from benchmarks import (
     media_kinds,
     memory,
     methods,
+    parse_once,
     scores,
     search,
     step,
@@ -205,3 +206,14 @@ def test_demo_ave(monkeypatch, capsys, tmp_path):
 def test_large_store(monkeypatch, capsys):
     said = say(monkeypatch, capsys, large_store, "--clips", 8, "--shards", 2, "--tars", 1, "--requests", 2)
     assert "merge two halves" in said and "find in tars" in said and "GET" in said.splitlines()[-1]
+
+
+def test_parse_once(monkeypatch, capsys):
+    def here(way, folder, typed):
+        parse_once.parsed(way, folder, typed)
+        return {"VmHWM": 1.0}
+
+    monkeypatch.setattr(parse_once, "measured", here)
+    demo = ("--visual", "demo-visual", "--audio", "demo-audio", "--weights", "none")
+    said = say(monkeypatch, capsys, parse_once, "--minutes", 0.2, "--threads", 1, *demo)
+    assert said.count("probabilities within") == 3 and "bytes a second of film" in said

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from valor.training.recipes import Recipe
     from valor.verbs import harvest, labels, parse, predict, score, search, table, train, view
     from valor.video.options import ParseOptions, ZeroShotOptions
+    from valor.video.parser import Parser
 
 __all__ = [
     "Parse",
     "ParseOptions",
+    "Parser",
     "Predictions",
     "PseudoLabels",
     "Recipe",
@@ -47,6 +49,7 @@ _LATER = {
     ),
     "Parse": "valor.data.parse_file",
     "ParseOptions": "valor.video.options",
+    "Parser": "valor.video.parser",
     "Predictions": "valor.data.predictions",
     "PseudoLabels": "valor.data.label_file",
     "Recipe": "valor.training.recipes",

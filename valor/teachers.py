@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from valor.adapted.card import NAMED, ROLE, SEGMENT_SECONDS, read_card
 from valor.data.vocabulary import EventClass, class_names, prompts
-from valor.label_harvest.harvest import HarvestOptions
-from valor.label_harvest.inputs import KnownStore
 from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.teachers.build import (
     TeacherOptions,
@@ -22,6 +20,8 @@ from valor.label_harvest.teachers.catalogue import CATALOGUE, FRAME_SECONDS
 from valor.label_harvest.teachers.teacher import LongCaptionError, Prompts, as_json, captions_of
 
 if TYPE_CHECKING:
+    from valor.label_harvest.harvest import HarvestOptions
+    from valor.label_harvest.inputs import KnownStore
     from valor.label_harvest.teachers.teacher import Teacher
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def refuse_short_segments(name: str, segment_seconds: float, checkpoint: str | N
         )
 
 
-def check_segments(choice: TeacherChoice, options: HarvestOptions) -> None:
+def check_segments(choice: TeacherChoice, options: "HarvestOptions") -> None:
     """Refuse segments that were asked for and are too short for a teacher; warn where they are those of a data set.
 
     Raises:
@@ -169,13 +169,15 @@ def captions_for(name: str, classes: tuple[EventClass, ...], role: str) -> Promp
     )
 
 
-def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options: HarvestOptions) -> KnownStore:
+def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options: "HarvestOptions") -> "KnownStore":
     """What is known of the store of a harvest before its teachers are loaded.
 
     Raises:
         ValueError: See `check_choice`.
         FileNotFoundError: A checkpoint is not there.
     """
+    from valor.label_harvest.inputs import KnownStore
+
     names, extractors = check_choice(choice)
     check_segments(choice, options)
     for role, path in choice.checkpoints.items():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from valor.video.parse import parse as parse  # another verb
+from valor.video.parser import parse as parse  # another verb
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ Conventions
 * A window is read as `read_clip` reads a file cut there: T frames at the slots of the published rule, the waveform from
   its first sample on. Media of the length of the grid are one window, equal to what `read_clip` gives to the bit.
 * With `shared`, media longer than a window have one picture for each segment, whichever windows it lies in, so that a
-  teacher looks at each second once: the slot it has in clips of `TILE` segments laid end to end from the start of the
+  teacher looks at each second once: the slot it has in clips of `TILE_SECONDS` laid end to end from the start of the
   media (and within its shot). By the published rule the place of a picture within its second depends on the window, and
   no two overlapping windows have a picture in common. Sound is the same in every window.
 * A stream is present in the segments of which it covers at least a tenth; one that begins within the tolerance of the
@@ -37,8 +37,8 @@ from .survey import MediaSurvey
 
 LEAST_SHARE = 0.1
 """Share of a segment a stream must cover to be present in it."""
-TILE = Grid.num_segments
-"""Segments of the clips whose pictures shared segments have, whatever the length of a window."""
+TILE_SECONDS = 10.0
+"""Length of the clips whose pictures shared segments have, whatever the length of a window."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -312,13 +312,15 @@ def _picture_times(
 ) -> np.ndarray:
     """Ascending times in seconds at which the pictures of a window are shown: of its segments, or of all slots."""
     num_slots = _num_slots(survey, grid, window, segments)
-    begin, picks = window.start * grid.segment_seconds, frame_indices(num_slots, window.stop - window.start)
+    begin: float | np.ndarray = window.start * grid.segment_seconds
+    picks = frame_indices(num_slots, window.stop - window.start)
     if slots:
         picks = np.arange(max(num_slots, grid.num_slots))
     elif shared and segments > grid.num_segments:
-        tile = round(TILE * grid.segment_seconds * grid.frame_rate)
-        parts, places = np.divmod(np.arange(window.start, window.stop), TILE)
-        begin, picks = 0.0, parts * tile + frame_indices(tile, TILE)[places]
+        count = max(1, round(TILE_SECONDS / grid.segment_seconds))  # segments of such a clip
+        parts, places = np.divmod(np.arange(window.start, window.stop), count)
+        picks = frame_indices(max(1, round(count * grid.segment_seconds * grid.frame_rate)), count)[places]
+        begin = parts * count * grid.segment_seconds
     times: np.ndarray = begin + (picks + 0.5) / grid.frame_rate
     if abs(survey.seconds - grid.seconds) > grid.tolerance_seconds:  # else equal to a clip to the bit
         times = times + survey.lead

@@ -3,23 +3,27 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from valor.data.parse_file import MediaInfo, Parse
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.label_harvest.media.clip import ClipMedia
+from valor.eval.decide import PostProcessing
+from valor.label_harvest.media.clip import ClipMedia, Grid
+from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.teachers.build import build_teacher
+from valor.label_harvest.teachers.teacher import Evidence
 from valor.parsers.build import build_parser
 from valor.training.checkpoint import CheckpointCard, write_checkpoint
 from valor.training.recipes import RECIPES, recipe_to_json
 from valor.training.run_folder import BEST
 from valor.video.options import ParseOptions
 from valor.video.parse import parse_media
-from valor.video.trained import brief_identity, load_system
+from valor.video.trained import Evidences, WindowProbs, brief_identity
 
 NAMES = class_names(LLP_CLASSES)
 DEMO = {"audio": "demo-audio", "visual": "demo-visual"}
@@ -84,21 +88,39 @@ def toy_parse(*, start: float = 1.4, name: str = "street & dog.mp4", visual: boo
     )  # fmt: skip
 
 
-class WatchedTeacher:
-    """A teacher that notes how many segments it is given, and hangs once it has been given enough."""
+class ToyTeacher:
+    """A teacher whose embedding of a segment is four figures of its picture or sound; it notes how many it is given."""
 
-    def __init__(self, teacher: Any, *, enough: float = math.inf) -> None:
-        """Stand for a teacher of the demo."""
-        self.teacher, self.enough, self.given = teacher, enough, 0
+    of_whole_clips = ()
+    caption_embeddings = np.eye(3, 4, dtype=np.float32)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.teacher, name)
+    def __init__(self, role: str, *, weights: str = "w", enough: float = math.inf) -> None:
+        """Hang once so many segments have been given."""
+        self.role, self.weights, self.enough, self.given = role, weights, enough, 0
+        self.sample_rate = 32000 if role == "audio" else None
+
+    def identity(self) -> dict[str, object]:
+        return {"teacher": "toy", "weights": self.weights, "precision": "float32", "logit_scale": 1.0}
+
+    def among_captions(self, embedding: np.ndarray) -> np.ndarray:
+        return embedding
 
     def encode_segments(self, clip: ClipMedia) -> dict[str, np.ndarray]:
         if self.given >= self.enough:
             time.sleep(600)
         self.given += clip.grid.num_segments
-        return self.teacher.encode_segments(clip)
+        media = clip.frames if self.role == "visual" else clip.waveform
+        rows = np.asarray(media, np.float32).reshape(clip.grid.num_segments, -1) / (255 if self.role == "visual" else 1)
+        return {"embedding": np.stack([part.mean(axis=1) for part in np.array_split(rows, 4, axis=1)], axis=1)}
+
+    def encode_wholes(self, clips: Sequence[ClipMedia]) -> list[dict[str, np.ndarray]]:
+        return [{} for _ in clips]
+
+    def encode_many(self, clips: Sequence[ClipMedia]) -> list[Evidence]:
+        return [Evidence(self.encode_segments(clip)) for clip in clips]
+
+    def encode(self, media: ClipMedia) -> Evidence:
+        return self.encode_many([media])[0]
 
 
 class WindowTeacher:
@@ -110,14 +132,43 @@ class WindowTeacher:
         self.identity, self.encode_many, self.encode = teacher.identity, teacher.encode_many, teacher.encode
 
 
-def watched(system: Any, **options: float) -> tuple[Any, list[WatchedTeacher]]:
-    """A system with watched teachers, and these."""
-    teachers = [WatchedTeacher(teacher, **options) for teacher in system.teachers]
-    return replace(system, teachers=tuple(teachers)), teachers
+@dataclass(frozen=True, kw_only=True)
+class ToySystem:
+    """Probabilities that rest on a segment and on the whole window it lies in."""
+
+    teachers: tuple[Any, ...]
+    grid: Grid = Grid(sample_rate=32000)  # noqa: RUF009
+    class_names: tuple[str, ...] = ("A", "B", "C")
+    default_rule: PostProcessing = PostProcessing(gate="none")  # noqa: RUF009
+
+    def judge(self, windows: Sequence[WindowPlace], evidence: Evidences) -> WindowProbs:
+        probs = np.full((len(windows), self.grid.num_segments, 2, 3), np.nan, np.float32)
+        for teacher in self.teachers:
+            for row, answer in enumerate(evidence[teacher.role]):
+                if answer is not None:
+                    embedding = answer.features["embedding"][:, :3]
+                    context = embedding[windows[row].valid].mean(axis=0)
+                    probs[row, :, int(teacher.role == "visual")] = 1 / (1 + np.exp(-embedding - context))
+        return WindowProbs(probs)
+
+    def describe(self) -> dict[str, Any]:
+        return {"run": "toy"}
+
+
+def toy_system(**options: Any) -> ToySystem:
+    return ToySystem(teachers=tuple(ToyTeacher(role, **options) for role in ("audio", "visual")))
+
+
+def write_small_film(path: Path, seconds: float, *, video_start: float = 0.0, sound_start: float = 0.0) -> Path:
+    """One whose every frame and second differs, quick to write and to decode."""
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, round((seconds - sound_start) * 32000)))
+    video = ToyVideo(seconds=seconds - video_start, start=video_start, rate=10, width=32, height=32)
+    sound = ToySound(rate=32000, codec="pcm_s16le", waveform=noise.astype(np.float32), start=sound_start)
+    return write_toy_clip(path, video=video, sound=sound)
 
 
 def parse_until_it_hangs(words: Sequence[str]) -> None:
-    """Parse MEDIA with RUN and the folder of EVIDENCE, until teachers have been given ENOUGH segments."""
-    media, run, evidence, enough = words
-    system, _ = watched(load_system(run), enough=int(enough))
-    parse_media(system, Path(media), ParseOptions(windows_per_batch=1, cuts="none", evidence=Path(evidence)))
+    """Parse MEDIA with the folder of EVIDENCE, until teachers have been given ENOUGH segments."""
+    media, evidence, enough = words
+    options = ParseOptions(windows_per_batch=1, cuts="none", evidence=Path(evidence), limits=None)
+    parse_media(toy_system(enough=int(enough)), Path(media), options)

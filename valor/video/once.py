@@ -109,22 +109,26 @@ class Gatherer:
                 {**answer.features, **({} if answer.similarity is None else {"similarity": answer.similarity})}
                 for answer in answers
             ]
-        known.add({key: _held(rows) for key, rows in zip(fresh, found, strict=True)})
+        known.add(
+            dict(zip(fresh, found, strict=True))
+            if known.kept is None
+            else {key: _small(rows) for key, rows in zip(fresh, found, strict=True)}
+        )
 
 
 class _Known:
     """Rows by key: those of the windows at hand, and those that are kept."""
 
     def __init__(self, kept: KeptRows | None) -> None:
-        self._kept = kept
+        self.kept = kept
         self.near: dict[str, Row] = {}
 
     def has(self, key: str) -> bool:
-        return key in self.near or (self._kept is not None and self._kept.has(key))
+        return key in self.near or (self.kept is not None and self.kept.has(key))
 
     def missing(self, keys: Iterable[str]) -> list[str]:
         """Those that nobody has judged; of all others those that are asked for are held, and no more."""
-        wanted, before, kept = list(keys), self.near, self._kept
+        wanted, before, kept = list(keys), self.near, self.kept
         self.near = {key: before[key] for key in wanted if key in before}
         if kept is not None:
             self.near |= {key: kept.row(key) for key in wanted if key not in before and kept.has(key)}
@@ -133,11 +137,11 @@ class _Known:
     def add(self, rows: Mapping[str, Row]) -> None:
         """Hold and keep what has been judged."""
         self.near |= rows
-        if self._kept is not None:
-            self._kept.add({key: row for key, row in rows.items() if row and _is_finite(row)})
+        if self.kept is not None:
+            self.kept.add({key: row for key, row in rows.items() if row and _is_finite(row)})
 
 
-def _held(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _small(rows: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Features of a window in 16 bits, as parsers and stores take them; similarities in 32."""
     return {name: array if name == "similarity" else array.astype(np.float16) for name, array in rows.items()}
 

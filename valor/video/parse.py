@@ -11,7 +11,7 @@ those of the gate as well.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -45,8 +45,8 @@ from valor.label_harvest.teachers.teacher import NEEDS
 
 from .kept import RULES, KeptFolder, digest_of, kept_media
 from .once import Gatherer
-from .options import AUTO, NONE, SHARED, ParseOptions, ZeroShotOptions
-from .trained import ParsingSystem, WindowProbs, load_system
+from .options import AUTO, NONE, SHARED, ParseOptions
+from .trained import ParsingSystem, WindowProbs
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,71 +54,6 @@ BATCH_PIXELS = 24_000_000
 """Pixels of all frames of a batch, more only where one window has more; a float frame takes 12 bytes for each."""
 CUT_OFF_SECONDS = 2.0
 """A file that ends so much earlier than its header says is called cut off."""
-
-
-def parse(
-    path: Path | str,
-    *,
-    checkpoint: Path | str | None = None,
-    zero_shot: str | Sequence[str] | None = None,
-    options: ParseOptions | None = None,
-    zero_shot_options: ZeroShotOptions | None = None,
-    teacher_checkpoints: Mapping[str, str] | None = None,
-    device: str = "auto",
-) -> Parse:
-    """Find what is audible and visible in one media file.
-
-    To parse many files, load the system once and use `parse_media`.
-
-    Args:
-        path: Any file FFmpeg reads, of any length, with or without sound or a picture.
-        checkpoint: The run folder of a trained parser.
-        zero_shot: In place of a run, the names of classes, or a vocabulary file, that the teachers alone look for.
-        options: None for the defaults.
-        zero_shot_options: With `zero_shot`, its teachers, thresholds and temperature; None for the defaults.
-        teacher_checkpoints: By role (audio, visual), a local weight file of its teacher.
-        device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
-
-    Raises:
-        MediaError: The file cannot be parsed; says why.
-        ValueError: Neither or both of `checkpoint` and `zero_shot` are given, options are for the other one, or the run
-            cannot parse media.
-    """
-    if (checkpoint is None) == (zero_shot is None):
-        raise ValueError(
-            "give either checkpoint=RUN or zero_shot=NAMES, got " + ("neither" if not checkpoint else "both")
-        )
-    evidence = options.evidence if options else None
-    if zero_shot is not None:
-        system: ParsingSystem = _zero_shot_system(zero_shot, zero_shot_options, teacher_checkpoints, evidence)
-    else:
-        assert checkpoint is not None
-        if zero_shot_options is not None:
-            raise ValueError(
-                "zero_shot_options are for zero_shot=NAMES, got checkpoint=RUN; a run names its own teachers"
-            )
-        system = load_system(checkpoint, teacher_checkpoints=teacher_checkpoints, device=device, evidence=evidence)
-    return parse_media(system, Path(path), options)
-
-
-def _zero_shot_system(
-    names: str | Sequence[str],
-    options: "ZeroShotOptions | None",
-    teacher_checkpoints: Mapping[str, str] | None,
-    evidence: Path | None,
-) -> ParsingSystem:
-    from .zero_shot import load_zero_shot
-
-    chosen = options or ZeroShotOptions()
-    return load_zero_shot(
-        names,
-        teachers=chosen.teachers,
-        teacher_checkpoints=teacher_checkpoints,
-        thresholds=None if chosen.thresholds is None else Path(chosen.thresholds),
-        temperature=chosen.temperature,
-        evidence=evidence,
-        segment_seconds=chosen.segment_seconds,
-    )
 
 
 def media_reader(options: ParseOptions) -> AbstractContextManager[MediaReader]:
@@ -234,7 +169,9 @@ class _Found:
     def __init__(self, film: _Film, kept: KeptFolder | None) -> None:
         """Begin with nothing."""
         self._film, self._kept = film, kept
-        self._name = f"found-{digest_of([RULES, film.survey.audio_track, film.segments])[:16]}"
+        self._name = (
+            f"found-{digest_of([RULES, film.survey.audio_track, film.segments, film.grid.segment_seconds])[:16]}"
+        )
         self.notes: list[str] = []
 
     def windows(self, gatherer: Gatherer, reader: MediaReader, *, media_needed: bool) -> Iterator[WindowPlace]:

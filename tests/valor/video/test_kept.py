@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.forked import start
-from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from tests.helpers.toy_parse import NAMES, parse_until_it_hangs, watched, write_run
+from tests.helpers.toy_parse import WindowTeacher, parse_until_it_hangs, toy_system, write_small_film
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.media.streams import DirectReader
 from valor.video import recalled
@@ -17,22 +16,11 @@ from valor.video.kept import KeptFolder, KeptRows, kept_media
 from valor.video.options import ParseOptions
 from valor.video.parse import parse_media
 from valor.video.recalled import recalled_teacher
-from valor.video.trained import load_system
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("run"))
-
-
-@pytest.fixture(scope="module")
-def system(run):
-    return load_system(run)
 
 
 @pytest.fixture
 def film(tmp_path):
-    return write_toy_clip(tmp_path / "film.mkv", video=ToyVideo(seconds=23), sound=ToySound(seconds=23, rate=32000))
+    return write_small_film(tmp_path / "film.mkv", 23)
 
 
 class NoMedia(DirectReader):
@@ -45,70 +33,71 @@ class NoMedia(DirectReader):
         raise AssertionError("sound was asked for")
 
 
-def parsed(system, film, evidence, *, reader=None, **changes):
-    """A parse, and how many segments each teacher was given for it."""
-    counted, teachers = watched(system)
+def parsed(film, evidence, *, reader=None, weights="w", window=10, **changes):
+    """A parse, and how many segments the teachers that listen and look were given for it."""
+    system = toy_system(weights=weights)
+    system = replace(system, grid=replace(system.grid, num_segments=window))
     options = ParseOptions(limits=None, evidence=evidence, **{"cuts": "none", **changes})
-    parse = parse_media(counted, film, options, reader=reader)
-    return parse, [teacher.given for teacher in teachers]
+    parse = parse_media(system, film, options, reader=reader)
+    return parse, [teacher.given for teacher in system.teachers]
 
 
-def test_again_nothing_is_decoded_or_judged(system, film, tmp_path):
-    first, given = parsed(system, film, tmp_path / "kept")
+def test_again_nothing_is_decoded_or_judged(film, tmp_path):
+    first, given = parsed(film, tmp_path / "kept")
     assert given == [23, 23]
-    changes = [{}, {"hop": 2}, {"rule": PostProcessing(segment_threshold=0.3)}]
+    changes = [{}, {"hop": 2}, {"rule": PostProcessing(segment_threshold=0.3, gate="none")}]
     for change in changes:
-        again, given = parsed(system, film, tmp_path / "kept", reader=NoMedia(), **change)
-        fresh, _ = parsed(system, film, None, **change)
+        again, given = parsed(film, tmp_path / "kept", reader=NoMedia(), **change)
+        fresh, _ = parsed(film, None, **change)
         assert given == [0, 0] and np.abs(again.segment_probs - fresh.segment_probs).max() <= 4e-6
         assert (again.media, again.events) == (fresh.media, fresh.events) and again.notes == fresh.notes == ()
-    narrow = replace(system, grid=replace(system.grid, num_segments=7))
-    assert parsed(narrow, film, tmp_path / "kept", reader=NoMedia())[1] == [0, 0]
-    assert parsed(system, film, tmp_path / "kept", cuts=(4.45, 12.6))[1] == [0, 1]  # a picture that a cut moves
+    assert parsed(film, tmp_path / "kept", reader=NoMedia(), window=7)[1] == [0, 0]
+    assert parsed(film, tmp_path / "kept", cuts=(4.45, 12.6))[1] == [0, 1]  # a picture that a cut moves
 
 
-def test_evidence_of_another_file_or_rule_is_not_taken(system, film, tmp_path):
-    parsed(system, film, tmp_path / "kept")
-    assert parsed(system, film, tmp_path / "kept", frames="window")[1] == [0, 20]
+def test_what_is_of_windows_is_kept_by_window(film, tmp_path):
+    """Features of extractors, which read no captions; of others that do not say they judge segments, nothing."""
+    system = toy_system()
+    for captions, given in (({}, 0), ({"prompts": ["a"]}, 40)):
+        teachers = [WindowTeacher(teacher) for teacher in system.teachers]
+        for teacher in teachers:
+            teacher.identity = lambda of=teacher.identity, captions=captions: {**of(), **captions}
+        options = ParseOptions(limits=None, evidence=tmp_path / "kept", cuts="none")
+        first = parse_media(replace(system, teachers=tuple(teachers)), film, options)
+        before = [teacher.given for teacher in system.teachers]
+        again = parse_media(replace(system, teachers=tuple(teachers)), film, options)
+        assert [teacher.given - n for teacher, n in zip(system.teachers, before, strict=True)] == [given, given]
+        assert np.abs(first.segment_probs - again.segment_probs).max() <= 1e-3  # kept in 16 bits
+
+
+def test_evidence_of_another_file_or_rule_is_not_taken(film, tmp_path):
+    parsed(film, tmp_path / "kept")
+    assert parsed(film, tmp_path / "kept", frames="window")[1] == [0, 20]
     content, facts = bytearray(film.read_bytes()), film.stat()
     os.utime(film, (facts.st_atime, facts.st_mtime + 2))
-    assert parsed(system, film, tmp_path / "kept")[1] == [23, 23]
+    assert parsed(film, tmp_path / "kept")[1] == [23, 23]
     content[-1] ^= 1  # of the index at the end
     film.write_bytes(content)
     os.utime(film, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-    assert parsed(system, film, tmp_path / "kept")[1] == [23, 23]
-    other = [WithWeights(teacher) for teacher in system.teachers]
-    assert parsed(replace(system, teachers=tuple(other)), film, tmp_path / "kept")[1] == [23, 23]
-
-
-class WithWeights:
-    """A teacher with other weights."""
-
-    def __init__(self, teacher):
-        self.teacher = teacher
-
-    def __getattr__(self, name):
-        return getattr(self.teacher, name)
-
-    def identity(self):
-        return {**self.teacher.identity(), "weights": "others"}
+    assert parsed(film, tmp_path / "kept")[1] == [23, 23]
+    assert parsed(film, tmp_path / "kept", weights="others")[1] == [23, 23]
 
 
 @pytest.mark.parametrize("damage", [lambda old: old[:-20], lambda old: old[:300] + bytes([old[300] ^ 1]) + old[301:]])
-def test_damaged_evidence_is_made_again(system, film, tmp_path, damage):
-    first, _ = parsed(system, film, tmp_path / "kept")
+def test_damaged_evidence_is_made_again(film, tmp_path, damage):
+    first, _ = parsed(film, tmp_path / "kept")
     (chunk,) = tmp_path.glob("kept/*/visual-*/*.npz")
     (found,) = tmp_path.glob("kept/*/found-*.json")
     for path in (chunk, found):
         path.write_bytes(damage(path.read_bytes()) if path is chunk else path.read_bytes().replace(b"1", b"0", 1))
-    again, given = parsed(system, film, tmp_path / "kept")
+    again, given = parsed(film, tmp_path / "kept")
     assert given == [0, 23] and np.array_equal(first.segment_probs, again.segment_probs)
     assert all(any(path.name in note and "made again" in note for note in again.notes) for path in (chunk, found))
-    assert parsed(system, film, tmp_path / "kept", reader=NoMedia())[0].notes == ()
+    assert parsed(film, tmp_path / "kept", reader=NoMedia())[0].notes == ()
 
 
-def test_a_killed_parse_goes_on_where_it_was(run, system, film, tmp_path):
-    words = (film, run, tmp_path / "kept", 15)
+def test_a_killed_parse_goes_on_where_it_was(film, tmp_path):
+    words = (film, tmp_path / "kept", 15)
     process = start(parse_until_it_hangs, words, tmp_path / "said")
     until = time.monotonic() + 60
     while len(list(tmp_path.glob("kept/*/visual-*/*.npz"))) < 2:
@@ -116,18 +105,18 @@ def test_a_killed_parse_goes_on_where_it_was(run, system, film, tmp_path):
         time.sleep(0.01)
     process.kill()
     process.join()
-    again, given = parsed(system, film, tmp_path / "kept", windows_per_batch=1)
+    again, given = parsed(film, tmp_path / "kept", windows_per_batch=1)
     assert given == [8, 8]
-    fresh, _ = parsed(system, film, None, windows_per_batch=1)
+    fresh, _ = parsed(film, None, windows_per_batch=1)
     assert np.abs(again.segment_probs - fresh.segment_probs).max() <= 4e-6 and again.notes == ()
 
 
-def test_a_full_disk_keeps_nothing_and_costs_no_parse(system, film, tmp_path, monkeypatch, caplog):
+def test_a_full_disk_keeps_nothing_and_costs_no_parse(film, tmp_path, monkeypatch, caplog):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("valor.video.kept.write_json", full)
-    assert parsed(system, film, tmp_path / "kept")[0].notes == ()
+    assert parsed(film, tmp_path / "kept")[0].notes == ()
     assert "evidence is not kept" in caplog.text and not list(tmp_path.glob("kept/**/*.npz"))
 
 
@@ -187,4 +176,3 @@ def test_names_of_media_cannot_leave_the_folder(tmp_path):
     odd = tmp_path / "..odd name;.mkv"
     odd.write_bytes(b"1")
     assert kept_media(tmp_path / "kept", odd).folder.parent == tmp_path / "kept"
-    assert NAMES

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from tests.helpers.toy_parse import WindowTeacher, watched, write_run
+from tests.helpers.toy_parse import WindowTeacher, toy_system, write_run, write_small_film
 from valor.label_harvest.media.clip import Grid, frame_indices
 from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
@@ -14,23 +13,18 @@ from valor.video.options import ParseOptions
 from valor.video.parse import parse_media
 from valor.video.trained import load_system
 
-SECONDS = 23.4
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory):
-    return load_system(write_run(tmp_path_factory.mktemp("run")))
-
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
     """Whose picture and sound begin late, and not together."""
-    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (1, round((SECONDS - 0.3) * 32000))).astype(np.float32)
-    return write_toy_clip(
-        tmp_path_factory.mktemp("film") / "odd.mkv",
-        video=ToyVideo(seconds=SECONDS - 0.7, start=0.7),
-        sound=ToySound(rate=32000, codec="pcm_s16le", waveform=noise, start=0.3),
-    )
+    return write_small_film(tmp_path_factory.mktemp("film") / "odd.mkv", 23.4, video_start=0.7, sound_start=0.3)
+
+
+def judged(system, film, **changes):
+    """A film parsed with every second judged once, and with every window judged."""
+    options = ParseOptions(limits=None, hashed=False, windows_per_batch=2, **changes)
+    windows = replace(system, teachers=tuple(WindowTeacher(teacher) for teacher in system.teachers))
+    return parse_media(system, film, options), parse_media(windows, film, options)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +36,16 @@ def film(tmp_path_factory):
         ({"cuts": "none", "frames": "window"}, 40),
     ],
 )
-def test_every_second_is_judged_once(system, film, changes, seen):
-    options = ParseOptions(limits=None, hashed=False, windows_per_batch=2, **changes)
-    counted, teachers = watched(system)
-    once = parse_media(counted, film, options)
-    windows = replace(system, teachers=tuple(WindowTeacher(teacher) for teacher in system.teachers))
-    twice = parse_media(windows, film, options)
-    assert {teacher.role: teacher.given for teacher in teachers} == {"audio": 23, "visual": seen}
+def test_every_second_is_judged_once(film, changes, seen):
+    system = toy_system()
+    once = parse_media(system, film, ParseOptions(limits=None, hashed=False, windows_per_batch=2, **changes))
+    assert {teacher.role: teacher.given for teacher in system.teachers} == {"audio": 23, "visual": seen}
+    _, twice = judged(system, film, **changes)
+    assert np.abs(once.segment_probs - twice.segment_probs).max() <= 4e-6
+
+
+def test_with_the_teachers_and_the_parser_of_the_demo_too(film, tmp_path):
+    once, twice = judged(load_system(write_run(tmp_path / "run")), film, cuts=(5.8, 17.1))
     assert np.abs(once.segment_probs - twice.segment_probs).max() <= 4e-6
     assert np.abs(once.gate_probs - twice.gate_probs).max() <= 4e-6
 

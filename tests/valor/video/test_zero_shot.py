@@ -7,7 +7,8 @@ from tests.helpers.toy import ToySound, write_toy_clip
 from tests.helpers.toy_parse import DEMO
 from valor import ZeroShotOptions
 from valor.data.vocabulary import LLP_CLASSES
-from valor.video.parse import ParseOptions, parse, parse_media
+from valor.video.parse import ParseOptions, parse_media
+from valor.video.parser import parse
 from valor.video.zero_shot import load_zero_shot, read_classes
 
 

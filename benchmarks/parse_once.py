@@ -1,0 +1,127 @@
+"""A film through overlapping windows: every window judged, each second judged once, and again from what was kept.
+
+    python -m benchmarks.parse_once [--minutes 10] [--threads N] [--visual NAME] [--audio NAME] [--weights random]
+
+ViT-L/14 and HTSAT look for classes without training, with random weights unless a teacher comes with its own. Each way
+is a process of its own, one after the other; time is that of the parse, decoding included and loading networks not, but
+for the last way, which is timed from the first import on. Peak memory is that of the parsing process, without the one
+that decodes. Probabilities are compared with those of the first way.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import processor
+from benchmarks.memory import SPAWN, watch
+
+RATE, SIZE = 8, (180, 320)
+"""Frames per second of the film, and their height and width."""
+SOUND_RATE = 48_000
+CLASSES = "Dog,Cat,Car,Speech,Siren,Guitar"
+TEMPERATURE = 20.0
+"""In logits; of random weights, so that probabilities are none of 0 and 1."""
+WAYS = {
+    "every window": "every window judged",
+    "once": "each second judged once",
+    "again": "again, from what was kept",
+}
+
+
+class WindowTeacher:
+    """A teacher that is given whole windows, as all were before."""
+
+    def __init__(self, teacher: Any) -> None:
+        self.role, self.sample_rate = teacher.role, teacher.sample_rate
+        self.identity, self.encode_many, self.encode = teacher.identity, teacher.encode_many, teacher.encode
+
+
+def main() -> None:
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--minutes", type=float, default=10.0)
+    cli.add_argument("--threads", type=int, default=os.cpu_count())
+    cli.add_argument("--visual", default="clip-vit-l14")
+    cli.add_argument("--audio", default="clap-630k-fusion")
+    cli.add_argument("--weights", default="random", help="random, or none for those of the teachers")
+    typed = cli.parse_args()
+    print(f"python -m benchmarks.parse_once {' '.join(sys.argv[1:])}\n{os.cpu_count()} cores, {processor()}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_film(folder / "film.mkv", round(60 * typed.minutes))
+        peaks = {way: measured(way, folder, vars(typed)) for way in WAYS}
+        found = {way: np.load(folder / f"{way}.npz") for way in WAYS}
+        kept = sum(path.stat().st_size for path in (folder / "kept").rglob("*") if path.is_file())
+    first = found["every window"]
+    for way, what in WAYS.items():
+        seconds, peak = float(found[way]["seconds"]), peaks[way]["VmHWM"]
+        far = np.abs(found[way]["probs"] - first["probs"]).max()
+        ratio = float(first["seconds"]) / seconds
+        print(f"  {what:26s} {seconds:8.1f} s  {ratio:6.2f}x  {peak:5.2f} GB  probabilities within {far:.1e}")
+    print(f"  probabilities lie between {first['probs'].min():.3f} and {first['probs'].max():.3f}", end="; ")
+    print(f"kept are {kept / typed.minutes / 60:,.0f} bytes a second of film")
+
+
+def measured(way: str, folder: Path, typed: dict[str, Any]) -> dict[str, float]:
+    """Parse in a process of its own; its peaks of memory."""
+    return watch(SPAWN.Process(target=parsed, args=(way, folder, typed)))
+
+
+def parsed(way: str, folder: Path, typed: dict[str, Any]) -> None:
+    """Parse one way, and write down how long that took and what came out."""
+    began = time.perf_counter()
+    import torch
+
+    from valor.video.options import ParseOptions
+    from valor.video.parse import parse_media
+    from valor.video.zero_shot import load_zero_shot
+
+    torch.set_num_threads(typed["threads"])
+    weights = {role: typed["weights"] for role in ("audio", "visual") if typed["weights"] != "none"}
+    evidence = None if way == "every window" else folder / "kept"
+    chosen = {"audio": typed["audio"], "visual": typed["visual"]}
+    system = load_zero_shot(
+        CLASSES, teachers=chosen, teacher_checkpoints=weights, temperature=TEMPERATURE, evidence=evidence
+    )
+    if way == "every window":
+        system = replace(system, teachers=tuple(WindowTeacher(teacher) for teacher in system.teachers))
+    if way != "again":
+        began = time.perf_counter()
+    parse = parse_media(system, folder / "film.mkv", ParseOptions(evidence=evidence))
+    seconds = time.perf_counter() - began
+    np.savez(folder / f"{way}.npz", seconds=np.array(seconds), probs=parse.segment_probs)
+
+
+def write_film(path: Path, seconds: int) -> None:
+    """Pictures that change from slot to slot, without cuts, under noise."""
+    import av
+
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("libx264", rate=RATE, options={"crf": "23", "preset": "ultrafast"})
+        (video.height, video.width), video.pix_fmt = SIZE, "yuv420p"
+        audio = file.add_stream("pcm_s16le", rate=SOUND_RATE, layout="mono")
+        blocks = rng.uniform(64, 192, (9, 16, 3))
+        for second in range(seconds):
+            for _ in range(RATE):
+                blocks = np.clip(blocks + rng.normal(0, 4, blocks.shape), 0, 255)
+                image = np.kron(blocks, np.ones((SIZE[0] // 9, SIZE[1] // 16, 1))).astype(np.uint8)
+                file.mux(video.encode(av.VideoFrame.from_ndarray(image, "rgb24")))
+            loud = rng.uniform(0.05, 0.5)
+            samples = (rng.uniform(-loud, loud, (1, SOUND_RATE)) * 32767).astype(np.int16)
+            block = av.AudioFrame.from_ndarray(samples, "s16", "mono")
+            block.sample_rate, block.pts, block.time_base = SOUND_RATE, second * SOUND_RATE, Fraction(1, SOUND_RATE)
+            file.mux(audio.encode(block))
+        file.mux(video.encode())
+        file.mux(audio.encode())
+
+
+if __name__ == "__main__":
+    main()

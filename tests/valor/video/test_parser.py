@@ -1,0 +1,81 @@
+"""From Python: loaded once for many media, shown as a picture, and nothing loaded that is not needed."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from base64 import b64decode
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import valor
+from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
+from tests.helpers.toy_parse import toy_parse, toy_system, write_run
+from valor.video import parser as made
+from valor.video.options import ParseOptions
+from valor.video.parse import parse_media
+from valor.video.parser import PicturedParse
+
+ROOT = Path(__file__).resolve().parents[3]
+UNNEEDED = (
+    "torch._dynamo", "torch._inductor", "torch.onnx", "torchaudio", "torchvision", "transformers", "open_clip", "timm",
+    "huggingface_hub", "pandas", "matplotlib", "scipy", "sklearn", "sympy", "networkx", "PIL", "cv2", "scenedetect",
+    "IPython", "tensorboard", "ray", "requests",
+)  # fmt: skip
+"""What a parse of a clip by the parser of the demo has no use for."""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    return [
+        write_toy_clip(
+            folder / f"{number}.mkv",
+            video=ToyVideo(seconds=3, first_number=40 * number, width=32, height=32),
+            sound=ToySound(seconds=3, rate=32000, codec="pcm_s16le"),
+        )
+        for number in range(2)
+    ]
+
+
+def test_a_parser_is_loaded_once_and_keeps_its_decoder(clips, monkeypatch):
+    loaded, opened = [], []
+    reader = made.media_reader
+    monkeypatch.setattr(made, "load_system", lambda run, **_: loaded.append(run) or toy_system())
+    monkeypatch.setattr(made, "media_reader", lambda options: opened.append(options) or reader(options))
+    options = ParseOptions(limits=None)
+    with valor.Parser(checkpoint="run", options=options) as parser:
+        parses = [parser(path) for path in clips]
+        assert parser(clips[0], hop=2).system["windows"]["hop"] == 2
+        alone = [parse_media(parser.system, path, options) for path in clips]
+    assert len(loaded) == len(opened) == 1
+    for one, other in zip(parses, alone, strict=True):
+        assert np.array_equal(one.segment_probs, other.segment_probs) and one.media == other.media
+    assert parses[0].sketch.strip().shape[1:] == (32, 32, 3)
+
+
+def test_a_notebook_shows_the_picture_and_no_markup_of_a_name(painted):
+    plain = toy_parse(name="<img src=x onerror='alert(1)'>&\".mp4")
+    parse = PicturedParse(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+    bundle = {"text/html": parse._repr_html_(), "text/plain": repr(parse)}
+    assert json.loads(json.dumps(bundle)) == bundle
+    page = bundle["text/html"]
+    assert page.count("<img") == 1 and "onerror='" not in page and unescape(page).count(plain.media.name) == 3
+    picture = page.partition('src="data:image/png;base64,')[2].partition('"')[0]
+    assert b64decode(picture) == parse._repr_png_() and parse.png.startswith(b"\x89PNG")
+
+
+def test_what_a_parse_needs_not_is_not_loaded(clips, tmp_path):
+    run = write_run(tmp_path / "run")
+    code = (
+        "import sys\nfrom valor.__main__ import main\ncode = main(sys.argv[1:])\n"
+        f"print(code, [name for name in {UNNEEDED} if name in sys.modules])"
+    )
+    words = ["parse", clips[0], "--checkpoint", run, "--json", tmp_path / "a.json", "--quiet", "--decode-timeout", "0"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "0 []"
