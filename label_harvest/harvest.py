@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .cores import usable_cores
 from .engine import Batch, Clock, Decoding, Engine, LocalEngine
 from .inputs import CHANGED, Scope
 from .media.clip import CLIP, FAILURES, LENGTHS, STATUSES, Grid
 from .media.decoders import PYAV, check_decoder
-from .media.process import DecodeLimits, usable_cores
+from .media.process import DecodeLimits
 from .media.tracks import check_track
 from .places.elsewhere import Media
 from .places.place import Place

@@ -17,9 +17,9 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast
 
+from .cores import usable_cores
 from .engine import Batch, Clock, Decoding, Judged, read_row
 from .fetch import FetchingPool
-from .media.process import usable_cores
 from .store.evidence import Answers, ReadClip, judge_batch, prepare_batch
 from .teachers.teacher import Teacher
 

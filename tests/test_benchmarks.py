@@ -20,6 +20,7 @@ from benchmarks import (
     harvest,
     large_store,
     lengths,
+    load,
     media_kinds,
     memory,
     methods,
@@ -52,6 +53,15 @@ def say(monkeypatch, capsys, module, *words: object) -> str:
     monkeypatch.setattr(sys, "argv", [module.__name__, *map(str, words)])
     module.main()
     return capsys.readouterr().out
+
+
+def test_load(monkeypatch, capsys):
+    monkeypatch.setattr(load, "COUNT", "pass")
+    monkeypatch.setattr(load, "seconds_in_a_process", lambda task, way, steps: 8.0 if way == "spinning" else 2.0)
+    said = say(monkeypatch, capsys, load, "--rounds", 1)
+    assert said.count("4.0x") == 4
+    monkeypatch.setattr(load, "BATCH", 1)
+    assert float(say(monkeypatch, capsys, load, "--task", "training", "--steps", 1)) > 0
 
 
 def test_step(monkeypatch, capsys):

@@ -25,7 +25,13 @@ FLOORS = (
     {"label_harvest.teachers"},
     {"label_harvest.media"},
     {"label_harvest.places"},
-    {"label_harvest.disk", "label_harvest.strict_json", "label_harvest.arrays", "label_harvest.children"},
+    {
+        "label_harvest.disk",
+        "label_harvest.strict_json",
+        "label_harvest.arrays",
+        "label_harvest.children",
+        "label_harvest.cores",
+    },
     {"eval.figures", "parsers"},
     {"eval", "parsers.cpu"},
 )

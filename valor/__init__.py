@@ -1,5 +1,6 @@
 """VALOR: find which events are audible and which are visible in each second of a clip, learned from clip-level tags."""
 
+import os
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,10 @@ if not (Path(__file__).parent / "eval").is_dir():
     # valor/eval, valor/parsers and valor/label_harvest are links to the folders beside this one; a checkout without
     # links (a zip unpacked on Windows, say) finds them there all the same.
     __path__.append(str(Path(__file__).parents[1]))
+
+from valor.label_harvest.cores import share_cores  # noqa: E402
+
+share_cores(os.environ)
 
 _LATER = {
     **dict.fromkeys(

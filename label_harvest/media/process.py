@@ -67,11 +67,6 @@ _LENGTH_BYTES = 8
 _MIB = 2**20
 
 
-def usable_cores() -> int:
-    """Cores this process may use, which on a cluster is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class DecodeLimits:
     """What decoding one file may take."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..cores import usable_cores
 from .clip import EndsError, Grid, MediaError
 from .holes import GAP_SECONDS, Tally
 from .packets import HOLE_SECONDS, Recording, base_of, frame_seconds, ignore_tick, recording, seconds_of, tag_bytes
 from .pixels import uprighted
-from .process import usable_cores
 from .survey import MediaSurvey, survey_media
 
 if TYPE_CHECKING:

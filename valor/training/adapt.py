@@ -27,10 +27,11 @@ from valor.data.datasets.dataset import DataSet
 from valor.data.datasets.to_harvest import grid_of
 from valor.data.label_file import read_pseudo_labels
 from valor.data.tables import Split
+from valor.label_harvest.cores import usable_cores
 from valor.label_harvest.disk import locked
 from valor.label_harvest.media.clip import ClipMedia, Grid, MediaError
 from valor.label_harvest.media.decode_pool import DecodePool
-from valor.label_harvest.media.process import DecodeLimits, usable_cores
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.videos import find_media
 from valor.label_harvest.teachers.demo import SAMPLE_RATE

@@ -16,7 +16,7 @@ from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from valor.label_harvest.media import process as child_process
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.decode_pool import DecodePool
-from valor.label_harvest.media.process import DecodeLimits, usable_cores
+from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.read import read_clip
 
 GRID = Grid(num_segments=4, segment_seconds=0.5, sample_rate=8000, tolerance_seconds=0.1)
@@ -236,7 +236,6 @@ def test_limits_check_themselves():
         DecodeLimits(seconds=0)
     with pytest.raises(ValueError, match="memory must be at least 1 MiB, got 0"):
         DecodeLimits(memory=0)
-    assert usable_cores() >= 1
 
 
 def test_processes_that_end_as_they_start_are_trouble_of_the_machine_not_of_the_clip(tmp_path, monkeypatch):
