@@ -128,6 +128,7 @@ def adapters_in(data: Path, labels: Path, out: Path) -> None:
     elif not (out / CARD).is_file():
         tower = DemoTower()
         card = AdapterCard(visual=DEMO, tower=tower.weights, weights="", alone=False, made_of={}, clips=0, losses=())
+        out.mkdir(parents=True, exist_ok=True)
         write_adapters(out, tower.new_adapters(), card)
 
 

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ NAMES = class_names(LLP_CLASSES)
 DEMO = {"audio": "demo-audio", "visual": "demo-visual"}
 
 
-def write_run(folder: Path, **changes: object) -> Path:
-    """A demo run with random weights; `changes` go into what it says of its teachers."""
+def write_run(folder: Path, *, parser: Mapping[str, Any] | None = None, **changes: object) -> Path:
+    """A demo run with random weights, some options of its parser; `changes` go into what it says of its teachers."""
     recipe = RECIPES["demo"]
     features = {
         role: {"kind": f"{role}.embedding", "teacher": {**brief_identity(build_teacher(name, NAMES)), **changes}}
@@ -39,7 +39,7 @@ def write_run(folder: Path, **changes: object) -> Path:
     card = CheckpointCard(
         class_names=NAMES, recipe={**recipe_to_json(recipe), "run": {"sources": {"features": features}}}
     )
-    write_checkpoint(folder / BEST, build_parser(recipe.parser, seed=0), card)
+    write_checkpoint(folder / BEST, build_parser(replace(recipe.parser, **(parser or {})), seed=0), card)
     return folder
 
 

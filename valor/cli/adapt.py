@@ -44,11 +44,14 @@ def add(commands: Commands) -> Parser:
         help="pseudo labels of the training clips (none: tags alone)",
     )
     ADAPT.add(command)
+    command.also(checkpoints="--checkpoint")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    if cli.checkpoint is not None:
+        cli.checkpoint = cli.checkpoint.removeprefix("visual=")  # as a harvest names it
     options = ADAPT.read(cli)
     if not cli.data.is_dir():
         raise FileNotFoundError(f"{cli.data}: no such folder; give the one of the data set")

@@ -31,6 +31,7 @@ from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher, as_json
+from valor.parsers.build import options_of
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map, lay_clap_map
 from valor.parsers.hybrid import HybridParser, Stem
 from valor.parsers.word_head import WordHead
@@ -277,12 +278,14 @@ def load_system(
 
     Raises:
         FileNotFoundError: There is no such run.
-        ValueError: It does not take other classes, its features cannot be computed from media, or a teacher is not the
-            one it was trained with.
+        ValueError: It does not take other classes or windows so long, its features cannot be computed from media, or a
+            teacher is not the one it was trained with.
         TeacherUnavailableError: The weights of a teacher are neither here nor to be fetched.
     """
     run = Path(run)
     parser, card = read_checkpoint(run)
+    if (most := options_of(parser).most_segments) is not None and window > most:
+        raise ValueError(f"window must be at most {most}, for which {run} learned positions, got {window}")
     wanted = card.class_names if classes is None else class_names(tuple(classes))
     captions: dict[str, Any] = {}
     by_words = isinstance(getattr(parser, "classifier", None), WordHead)

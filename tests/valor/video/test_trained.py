@@ -181,6 +181,13 @@ def test_no_run_is_refused(tmp_path):
         load_system(tmp_path)
 
 
+def test_windows_longer_than_learned_positions_are_refused_at_once(tmp_path):
+    run = write_run(tmp_path, parser={"positions": "learned", "max_segments": 12})
+    assert load_system(run, window=12).grid.num_segments == 12
+    with pytest.raises(ValueError, match="window must be at most 12, for which .* learned positions, got 13"):
+        load_system(run, window=13)
+
+
 @pytest.mark.parametrize(("unfolded", "bring"), [(False, fold_clap_map), (True, lay_clap_map)])
 def test_maps_are_brought_to_a_parser_as_in_training(unfolded, bring):
     tokens = np.random.default_rng(0).normal(size=(64, 768)).astype(np.float16)
