@@ -1,7 +1,7 @@
 """The teachers of a harvest, put together from what was asked for: two that judge, and extractors of features."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -299,7 +299,13 @@ def _extractor(choice: TeacherChoice, role: str, name: str) -> "Teacher":
 
 
 def teacher_of_store(
-    where: object, role: str, identity: Mapping[str, Any], captions: Prompts, *, checkpoint: str | None = None
+    where: object,
+    role: str,
+    identity: Mapping[str, Any],
+    captions: Prompts,
+    *,
+    checkpoint: str | None = None,
+    build: "Callable[..., Teacher]" = build_teacher,
 ) -> "Teacher":
     """The teacher that made the features of a store, with captions of one's own, once it is known to be the same.
 
@@ -309,6 +315,7 @@ def teacher_of_store(
         identity: What the store says of it.
         captions: That it reads.
         checkpoint: A local weight file.
+        build: Builds it, as `build_teacher` does.
 
     Raises:
         ValueError: There is no such teacher, or its weights or whatever else changes features are others.
@@ -328,7 +335,7 @@ def teacher_of_store(
     if checkpoint is None and identity.get("weights") == _RANDOM:
         checkpoint = _RANDOM
     options = TeacherOptions(precision=str(identity.get("precision", "float32")))
-    teacher = build_teacher(name, captions, checkpoint=checkpoint, options=options)
+    teacher = build(name, captions, checkpoint=checkpoint, options=options)
     now = teacher.identity()
     for what in COMPARED:
         then, there = identity.get(what), now.get(what)

@@ -4,7 +4,7 @@ A training takes them from the teachers of an evidence store, with the captions 
 run notes who these teachers are. Another list of classes is read by the same teachers, or refused.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from valor.data.tables import Split
 from valor.data.vocabulary import EventClass, named_class, prompts, stored_classes
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.store import store_folder, store_manifest
-from valor.label_harvest.teachers.teacher import SearchedTeacher
+from valor.label_harvest.teachers.build import build_teacher
+from valor.label_harvest.teachers.teacher import SearchedTeacher, Teacher
 from valor.parsers.hybrid import MODALITIES, HybridParser
 from valor.parsers.word_head import WordHead
 from valor.teachers import COMPARED, teacher_of_store
@@ -115,6 +116,7 @@ def take_classes(
     classes: Sequence[EventClass],
     *,
     checkpoints: Mapping[str, str] | None = None,
+    build: Callable[..., Teacher] = build_teacher,
 ) -> None:
     """Let a trained parser by words parse for other classes.
 
@@ -124,6 +126,7 @@ def take_classes(
         card: Of its checkpoint.
         classes: With their captions.
         checkpoints: Local weights of the teachers, by role.
+        build: Builds them, as `build_teacher` does.
 
     Raises:
         ValueError: The parser does not go by words, or a teacher is not the one that read the captions of the training.
@@ -138,7 +141,7 @@ def take_classes(
     readers = card.recipe.get("run", {}).get(READERS)
     if not isinstance(readers, Mapping) or not set(MODALITIES) <= set(readers):
         raise ValueError(f"{where}: does not say which teachers read the captions of its classes; train it again")
-    teachers = _teachers(where, readers, classes, checkpoints)
+    teachers = _teachers(where, readers, classes, checkpoints, build)
     head.take(*(_captions(teachers[role]) for role in MODALITIES))
 
 
@@ -153,12 +156,13 @@ def _teachers(
     readers: Mapping[str, Mapping[str, Any]],
     classes: Sequence[EventClass],
     checkpoints: Mapping[str, str] | None = None,
+    build: Callable[..., Teacher] = build_teacher,
 ) -> dict[str, SearchedTeacher]:
     """Those that read captions, by modality, once they are known to be the same."""
     found = {}
     for role in MODALITIES:
         captions, given = prompts(tuple(classes), role), (checkpoints or {}).get(role)
-        teacher = teacher_of_store(where, role, readers[role], captions, checkpoint=given)
+        teacher = teacher_of_store(where, role, readers[role], captions, checkpoint=given, build=build)
         if not isinstance(teacher, SearchedTeacher):
             raise ValueError(
                 f"{where}: the {role} teacher {readers[role]['teacher']} does not say where captions lie; give it "

@@ -108,12 +108,13 @@ class KeptFolder:
         return KeptRows(inner)
 
     def claim(self, name: str, who: Mapping[str, Any]) -> None:
-        """Say whose the folder is; what another left there goes."""
-        if self.recall(name) == who:
-            return
-        for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.json")):
-            self.damaged(path)
-        self.note(name, who)
+        """Say whose the folder is; what another left there, under a name that is not its own, goes."""
+        held = self.recall(name)
+        if held is not None and held != who:
+            for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.json")):
+                self.damaged(path)
+        if held != who:
+            self.note(name, who)
 
     def damaged(self, path: Path) -> None:
         """Take a file out, and say so."""

@@ -11,6 +11,7 @@ place of the features (65 with features of another clip, 78 with the picture); o
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -290,7 +291,8 @@ def load_system(
     captions: dict[str, Any] = {}
     by_words = isinstance(getattr(parser, "classifier", None), WordHead)
     if classes is not None and (by_words or wanted != card.class_names):
-        take_classes(run, parser, card, classes, checkpoints=teacher_checkpoints)
+        build = partial(recalled_teacher, evidence=evidence)
+        take_classes(run, parser, card, classes, checkpoints=teacher_checkpoints, build=build)
         captions = {role: as_json(prompts(tuple(classes), role)) for role in MODALITIES}
     features = features_from_json(card.recipe)
     file = run / BEST if run.is_dir() else run
