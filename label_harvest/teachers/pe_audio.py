@@ -135,11 +135,13 @@ def load_pe_audio(name: str, *, checkpoint: str | Path | None = None, pin: str |
 
 def _build(config: dict[str, Any]) -> Any:  # noqa: ANN401
     """An unfilled network; of PE-AV its audio half."""
-    from transformers import PeAudioConfig, PeAudioVideoConfig
+    from transformers import PeAudioConfig
     from transformers.models.pe_audio.modeling_pe_audio import PeAudioModel
 
-    whole = config.get("model_type") == MODEL_TYPES[1]
-    return PeAudioModel(PeAudioVideoConfig(**config).audio_config if whole else PeAudioConfig(**config))
+    if config.get("model_type") == MODEL_TYPES[1]:
+        ears = (config.get("audio_video_config") or {}).get("audio_config")
+        config = {"text_config": config.get("text_config"), "audio_config": ears}
+    return PeAudioModel(PeAudioConfig(**config))
 
 
 def audio_state(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -170,11 +172,11 @@ def _check_front_end(folder: Path, network: Any) -> None:  # noqa: ANN401
 
 def _tokenizer(name: str, folder: Path, network: Any) -> tuple[Tokenize, str]:  # noqa: ANN401
     """The tokenizer beside a model, and its sha256."""
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
     path, longest = folder / "tokenizer.json", int(network.config.text_config.max_position_embeddings)
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
         digest = file_sha256(path)
     except Exception as error:  # transformers and the disk share no base class
         raise unreachable(name, f"the tokenizer {path}", error) from error

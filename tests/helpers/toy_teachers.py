@@ -1,6 +1,7 @@
 """Small random checkpoints of the true architectures, on disk as they are published, to be loaded by the real code."""
 
 import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from valor.label_harvest.teachers.catalogue import OPEN_CLIP_FILES
 from valor.label_harvest.teachers.self_test import CAPTIONS
 
 PROMPTS = ("A photo of a dog.", "A red bus, in a street!", "Waves on a beach")
@@ -47,12 +49,12 @@ def small_config(short: str) -> dict:
     config = copy.deepcopy(open_clip.get_model_config(model))
     config["embed_dim"] = width
     config["vision_cfg"] |= vision
-    config["text_cfg"] |= {"width": 64, "heads": 2, "layers": 1}
+    config["text_cfg"] |= {"width": 16, "heads": 2, "layers": 1}
     return config
 
 
-def write_checkpoint(folder: Path, model: str) -> Path:
-    """Random weights of a model as open_clip builds it, whose captions lie apart."""
+def write_checkpoint(folder: Path, model: str) -> Any:
+    """Write random weights of a model as open_clip builds it, whose captions lie apart; the network itself."""
     import open_clip
 
     with torch.random.fork_rng():
@@ -65,9 +67,9 @@ def write_checkpoint(folder: Path, model: str) -> Path:
                 tensor.add_(0.1 * torch.randn_like(tensor) if tensor.ndim else 0)
             if network.logit_bias is not None:
                 network.logit_bias.fill_(-12.5)
-    path = folder / "open_clip_model.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, path)
-    return path
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, folder / OPEN_CLIP_FILES[0])
+    return network.eval()
 
 
 _EAR = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "head_dim": 8}
@@ -83,32 +85,57 @@ _TOKENS = {
 }
 
 
-def write_pe_audio(folder: Path, *, whole: bool = False) -> Any:
-    """Random weights of PE-A-Frame, or of the whole of PE-AV, with its tokenizer, as transformers saves them."""
-    from transformers import PeAudioConfig, PeAudioFeatureExtractor, PeAudioVideoConfig
+def write_pe_audio(folder: Path) -> Any:
+    """Random weights of PE-A-Frame with its tokenizer, as transformers saves them; the network itself."""
+    from transformers import PeAudioConfig
     from transformers.models.pe_audio.modeling_pe_audio import PeAudioFrameLevelModel
-    from transformers.models.pe_audio_video.modeling_pe_audio_video import PeAudioVideoModel
 
-    ear, text = {"dac_config": dict(_CODEC), **_EAR}, _READER | _TOKENS
+    config = PeAudioConfig(text_config=_READER | _TOKENS, audio_config={"dac_config": dict(_CODEC), **_EAR})
+    network = _trained(PeAudioFrameLevelModel, config)
+    network.save_pretrained(folder)
+    _write_front_end(folder)
+    return network
+
+
+def write_pe_av(folder: Path) -> Any:
+    """Random weights of PE-AV's audio half under the names that the whole has, beside one of another part; the half.
+
+    The whole takes seconds to build. Its names are those of transformers 5.17: a text tower that all parts share, and
+    `audio_model.` before what is the audio half's alone.
+    """
+    from transformers import PeAudioConfig
+    from transformers.models.pe_audio.modeling_pe_audio import PeAudioModel
+
+    ear = {"dac_config": dict(_CODEC), **_EAR}
+    told = {"model_type": "pe_audio_video", "architectures": ["PeAudioVideoModel"], "text_config": _READER | _TOKENS}
+    (folder / "config.json").write_text(json.dumps({**told, "audio_video_config": {"audio_config": ear, **_EAR}}))
+    network = _trained(PeAudioModel, PeAudioConfig(text_config=_READER | _TOKENS, audio_config=ear))
+    state = {
+        name if name.startswith("text_model.") else f"audio_model.{name}": tensor.contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    save_file(state | {"video_model.video_head.proj.weight": torch.zeros(2, 2)}, folder / "model.safetensors")
+    _write_front_end(folder)
+    return network
+
+
+def _trained(kind: Any, config: Any) -> Any:  # noqa: ANN401
+    """A network of one of PE's classes whose numbers are far from those of a fresh one."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        if whole:
-            both = {
-                "audio_config": ear,
-                "video_config": {"vision_config": {"architecture": "test_vit"}, **_EAR},
-                **_EAR,
-            }
-            network = PeAudioVideoModel(PeAudioVideoConfig(text_config=text, audio_video_config=both))
-        else:
-            network = PeAudioFrameLevelModel(PeAudioConfig(text_config=text, audio_config=ear))
+        network = kind(config)
         with torch.no_grad():
-            for name, tensor in network.named_parameters():
-                if tensor.ndim > 1 and not name.startswith("video"):
+            for tensor in network.parameters():
+                if tensor.ndim > 1:
                     tensor.add_(0.2 * torch.randn_like(tensor))
-            ears = network.audio_model if whole else network
-            ears.text_audio_logit_scale.fill_(0.7)
-            ears.text_audio_logit_bias.fill_(-2.5)
-    network.eval().save_pretrained(folder)
+            network.text_audio_logit_scale.fill_(0.7)
+            network.text_audio_logit_bias.fill_(-2.5)
+    return network.eval()
+
+
+def _write_front_end(folder: Path) -> None:
+    """How PE hears, and its tokenizer."""
+    from transformers import PeAudioFeatureExtractor
+
     PeAudioFeatureExtractor().save_pretrained(folder)
     write_tokenizer(folder)
-    return network

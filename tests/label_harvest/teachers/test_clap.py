@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from tests.helpers.toy import toy_media
 from tests.label_harvest.teachers.test_clap_models import say
 from valor.label_harvest.media.clip import ClipMedia, Grid
+from valor.label_harvest.teachers.build import TeacherOptions, build_teacher
 from valor.label_harvest.teachers.clap import ClapTeacher, MapOptions, build_clap, quantise
 from valor.label_harvest.teachers.clap_models import (
     LAION_CHECKPOINTS,
@@ -446,3 +447,18 @@ def test_equal_to_laions_package_on_random_weights(laion_clap, name, tmp_path, m
     assert heard.std(0).mean() > 1e-4 and difference < 5e-6
     np.testing.assert_allclose(ours._text.numpy(), read, atol=5e-6)
     np.testing.assert_allclose(answer.similarity, heard @ read.T, atol=5e-6)
+
+
+def test_a_checkpoint_whose_text_tower_collapsed_is_refused_by_the_name_that_was_typed(tmp_path):
+    """As larger_clap_music is: captions reach the projection, and hardly anything of them its output."""
+    network = write_folder(tmp_path, fusion=False)
+    build_teacher("clap-larger-music", PROMPTS, checkpoint=tmp_path)
+    with torch.no_grad():
+        network.text_projection.linear2.weight.mul_(1e-3)
+        network.text_projection.linear2.bias.add_(1.0)
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"^clap-larger-music: .* text vectors are collapsed, .* is (0.99|1.0)"):
+        build_teacher("clap-larger-music", PROMPTS, checkpoint=tmp_path)
+    options = TeacherOptions(skip_self_test=True)
+    assert build_teacher("clap-larger-music", PROMPTS, checkpoint=tmp_path, options=options).role == "audio"

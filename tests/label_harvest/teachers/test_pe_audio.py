@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.helpers.toy import toy_media
-from tests.helpers.toy_teachers import PROMPTS, write_pe_audio
+from tests.helpers.toy_teachers import PROMPTS, write_pe_audio, write_pe_av
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.teachers.build import TeacherOptions, build_teacher, finest_seconds
 from valor.label_harvest.teachers.clap import MapOptions
@@ -23,9 +23,9 @@ def frame_level(tmp_path_factory):
 
 def told_by(network, waveforms, folder):
     """What transformers' own forward pass says: logits and embeddings."""
-    from transformers import AutoTokenizer
+    from transformers import PreTrainedTokenizerFast
 
-    batch = AutoTokenizer.from_pretrained(folder)(list(PROMPTS), padding=True, return_tensors="pt")
+    batch = PreTrainedTokenizerFast.from_pretrained(folder)(list(PROMPTS), padding=True, return_tensors="pt")
     with torch.inference_mode():
         return network(
             input_ids=batch["input_ids"],
@@ -71,7 +71,7 @@ def test_several_captions_of_a_class_are_averaged_in_their_logits(frame_level):
 
 
 def test_the_audio_half_of_pe_av_hears_each_segment_alone(tmp_path):
-    network = write_pe_audio(tmp_path, whole=True).audio_model
+    network = write_pe_av(tmp_path)
     teacher = build_teacher(f"hf:{tmp_path}", PROMPTS)
     media = toy_media(grid=Grid(num_segments=2))
     answer, identity = teacher.encode(media), teacher.identity()
