@@ -54,8 +54,8 @@ def self_test(teacher: Teacher, name: str) -> None:
     trouble = text_trouble(teacher) or media_trouble(teacher)
     if trouble:
         raise ValueError(
-            f"{name}: the checkpoint fails the self-test: {trouble}; take other weights or another teacher, or take "
-            "it as it is with `skip_self_test`"
+            f"{name}: the checkpoint fails the self-test: {trouble}; take other weights or another teacher, or harvest "
+            "with `skip_self_test` to see what it says"
         )
 
 

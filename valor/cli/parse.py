@@ -264,7 +264,7 @@ def _system(cli: argparse.Namespace, evidence: Path | None) -> "ParsingSystem":
             cli.checkpoint,
             teacher_checkpoints=checkpoints,
             classes=_classes(cli.classes),
-            window=cli.window,
+            window=None if cli.window == Grid.num_segments else cli.window,
             device=cli.device,
             evidence=evidence,
         )

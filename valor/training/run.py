@@ -24,6 +24,7 @@ from valor.data.provenance import Provenance, describe_data, of_features, of_lab
 from valor.data.tables import Split
 from valor.data.unseen import named_unseen
 from valor.data.vocabulary import EventClass, class_names
+from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
@@ -45,6 +46,8 @@ _LOG = logging.getLogger(__name__)
 
 UNSEEN = "unseen"
 """Key of a run's recipe for the classes its training left out."""
+SEGMENT_SECONDS = "segment_seconds"
+"""Key for the length of the segments it was trained on, where that is no second."""
 
 _CHANGES_BITS = ("torch", "threads", "device")
 """Facts without which a resumed run may differ in the last digits."""
@@ -275,6 +278,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
         **described_own(),
         **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
         **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
+        **({} if (seconds := sets.train.segment_seconds) == Grid.segment_seconds else {SEGMENT_SECONDS: seconds}),
     }
     return Prepared(
         parser=parser.to(where),

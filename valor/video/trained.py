@@ -29,6 +29,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.windows import WindowPlace
+from valor.label_harvest.strict_json import as_number
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher, as_json
@@ -40,7 +41,7 @@ from valor.teachers import BUILT_AS, COMPARED
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import features_from_json
-from valor.training.run import pick_device
+from valor.training.run import SEGMENT_SECONDS, pick_device
 from valor.training.run_folder import BEST
 from valor.training.words import take_classes
 
@@ -262,7 +263,7 @@ def load_system(
     *,
     teacher_checkpoints: Mapping[str, str] | None = None,
     classes: Sequence[EventClass] | None = None,
-    window: int = Grid.num_segments,
+    window: int | None = None,
     device: str = "auto",
     evidence: Path | None = None,
 ) -> TrainedSystem:
@@ -272,7 +273,7 @@ def load_system(
         run: A run folder, or its checkpoint.
         teacher_checkpoints: By role, a local weight file of its teacher; others are found as `build_teacher` does.
         classes: What to look for, of a run that goes by words; None for the classes of the run.
-        window: Segments of a window; the length of the clips it was trained on.
+        window: Segments of a window, as many as clips had that it was trained on; None for ten seconds of them.
         device: As in `valor.training.run.pick_device`.
         evidence: Folder of what is kept of earlier parses: a teacher that is known from there is built when it is
             needed.
@@ -285,6 +286,8 @@ def load_system(
     """
     run = Path(run)
     parser, card = read_checkpoint(run)
+    seconds = as_number(card.recipe.get("run", {}).get(SEGMENT_SECONDS, 1.0), f"{run}: {SEGMENT_SECONDS}", 1e-3)
+    window = max(1, round(Grid().seconds / seconds)) if window is None else window
     if (most := options_of(parser).most_segments) is not None and window > most:
         raise ValueError(f"window must be at most {most}, for which {run} learned positions, got {window}")
     wanted = card.class_names if classes is None else class_names(tuple(classes))
@@ -309,7 +312,7 @@ def load_system(
         card=card,
         features=features,
         teachers=teachers,
-        grid=Grid(num_segments=window, sample_rate=rates.pop() if rates else Grid.sample_rate),
+        grid=Grid(num_segments=window, segment_seconds=seconds, sample_rate=rates.pop() if rates else Grid.sample_rate),
         sha256=file_sha256(file),
         class_names=wanted,
         captions=captions,
@@ -382,7 +385,8 @@ def _options(kinds: Mapping[str, str], trained: Mapping[str, Any]) -> TeacherOpt
 
     fold = clap_pool_matrix().numpy() if "folded" in kinds.values() else None
     maps = MapOptions(fold=fold, raw="map" in kinds.values())
-    return TeacherOptions(precision=trained.get("precision", "float32"), maps=maps)
+    # it made the features of a store, where it was tested
+    return TeacherOptions(precision=trained.get("precision", "float32"), maps=maps, skip_self_test=True)
 
 
 def _refuse_another(run: Path, role: str, trained: Mapping[str, Any], now: Mapping[str, Any]) -> None:

@@ -176,6 +176,16 @@ def test_a_fused_teacher_needs_both_streams(tmp_path):
         parse_media(system, write_toy_clip(tmp_path / "a.wav", sound=ToySound(seconds=10, codec="pcm_s16le")))
 
 
+def test_a_run_parses_on_the_segments_it_was_trained_on(tmp_path):
+    run = write_run(tmp_path)
+    assert load_system(run).grid.segment_seconds == 1.0
+    fine = load_system(rewritten(run, lambda recipe: recipe["run"].update(segment_seconds=0.2))).grid
+    assert (fine.num_segments, fine.segment_seconds) == (50, 0.2)
+    rewritten(run, lambda recipe: recipe["run"].update(segment_seconds="short"))
+    with pytest.raises(ValueError, match="segment_seconds"):
+        load_system(run)
+
+
 def test_no_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         load_system(tmp_path)
