@@ -7,10 +7,12 @@ import numpy as np
 
 from valor.data.datasets.to_harvest import vocabulary_of_store
 from valor.data.names import join_names
+from valor.data.parse_folder import parse_files, read_parse_predictions
 from valor.data.prediction_files import read_any_predictions
 from valor.data.tables import Split
 from valor.data.thresholds import Calibration, read_thresholds, write_calibration
 from valor.data.vocabulary import EventClass
+from valor.data.zero_shot_file import write_zero_shot
 from valor.eval.decide import PRESETS
 from valor.label_harvest.presence import PresenceOptions
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_manifest
@@ -25,11 +27,16 @@ from valor.scoring.calibrate import (
     calibrate_store,
     sources_of,
 )
+from valor.scoring.zero_shot import FootageOptions, calibrate_zero_shot, read_footage
 
 from .command import DONE, Commands, new_command
-from .options import Parser, any_place
+from .options import Fields, Option, Parser, any_place
 from .scored import add_rounding, add_rule, add_truth, read_truth, typed_rule
 from .terminal import say
+
+FOOTAGE = Fields(
+    FootageOptions, prior=Option("--prior", {"nargs": 2, "type": float, "metavar": ("A", "V"), "default": None})
+)
 
 
 def add(commands: Commands) -> Parser:
@@ -47,13 +54,23 @@ def add(commands: Commands) -> Parser:
         "  presence   of a store: cuts of `valor labels --rule presence`, whether a modality holds a tag\n"
         "  posterior  of a store: weights and biases of `valor labels --rule posterior`, by logistic regression\n"
         "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
+        "With --zero-shot SOURCE is a folder of zero-shot parses, and the file is for --thresholds of more of them,\n"
+        "by the same teachers and classes: how high decoys stand over all of the footage. No label is needed. --prior\n"
+        "says how often classes are there; corrections of `valor view`, as --annotations, refine it.\n\n"
         "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
         "that nothing is found on keeps the threshold of its vocabulary or of --keep, else gets the highest found.\n\n"
         "Choose on val, score on test. A file made on test says so, for ever.",
         "valor calibrate store --criterion tag-rate --out thresholds.json\n"
-        "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json",
+        "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json\n"
+        "valor calibrate parses --zero-shot --out street.json",
     )
-    command.add_argument("source", type=any_place, metavar="SOURCE", help="predictions, or a store of evidence")
+    command.add_argument(
+        "source", type=any_place, metavar="SOURCE", help="predictions, a store of evidence, or zero-shot parses"
+    )
+    command.add_argument(
+        "--zero-shot", action="store_true", help="for parses against decoys: how these decide, without labels or with"
+    )
+    FOOTAGE.add(command)
     add_truth(command, required=False)
     command.add_argument("--out", type=Path, required=True, metavar="FILE", help="thresholds (JSON)")
     command.add_argument(
@@ -81,6 +98,10 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    if cli.zero_shot:
+        return _of_footage(cli)
+    if cli.prior is not None:
+        raise ValueError("--prior is for --zero-shot")
     # a store, or the fingerprint folder within one
     is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
     if not is_store and not isinstance(cli.source, Path):
@@ -101,6 +122,48 @@ def run(cli: argparse.Namespace) -> int:
         say(f"note: {found.provenance['note']}")
     say(f"wrote {cli.out}")
     return DONE
+
+
+def _of_footage(cli: argparse.Namespace) -> int:
+    """Calibrate parses without training."""
+    if (cli.annotations is None) != (cli.split is None):
+        raise ValueError("--annotations DIR and --split say together which clips were corrected; give both")
+    typed = [option for option, at in _NOT_OF_FOOTAGE.items() if getattr(cli, at) not in (None, False, "segment-f")]
+    if typed:
+        raise ValueError(f"{', '.join(typed)} is not for --zero-shot; leave it out")
+    files = parse_files(cli.source) if isinstance(cli.source, Path) else []
+    if not files:
+        raise ValueError(
+            f"{cli.source}: expected parses; `valor parse VIDEO --zero-shot NAMES --out parses` makes them of media"
+        )
+    footage, split, known = read_footage(files), None, None
+    if cli.annotations is not None:
+        cli.classes = cli.classes or join_names(footage.class_names) + "," * (len(footage.class_names) == 1)
+        split = read_truth(cli, cli.source, dense=True)
+        known = read_parse_predictions(files, split.clip_ids)
+    found = calibrate_zero_shot(footage, FOOTAGE.read(cli), split=split, known=known, sources=sources_of(cli.source))
+    write_zero_shot(cli.out, found)
+    for role, standing in found.standing.items():
+        curve = found.curves[role]
+        spans = f"{min(np.atleast_1d(curve.middle)):.2f} to {max(np.atleast_1d(curve.middle)):.2f}"
+        say(
+            f"{role:7s} decoys at {standing.level:.4g} with a spread of {standing.spread:.4g} over "
+            f"{standing.seconds:,.0f} s; slope {curve.slope:.2f}, middles {spans}"
+        )
+    told = found.provenance
+    corrected = f", {told['corrected']} of them corrected" if split is not None else ""
+    say(f"by {told['criterion']} on {told['media']} media{corrected}")
+    say(f"wrote {cli.out}; `valor parse VIDEO --zero-shot NAMES --thresholds {cli.out}` decides by it")
+    return DONE
+
+
+_NOT_OF_FOOTAGE = {
+    "--criterion": "criterion",
+    "--preset": "preset",
+    "--gate": "gate",
+    "--fused": "fused",
+    "--keep": "keep",
+}
 
 
 def _of_predictions(cli: argparse.Namespace, split: Split) -> Calibration:

@@ -63,6 +63,7 @@ ZERO_SHOT = Fields(
     ZeroShotOptions,
     temperature=Option("--temperature L", {"default": None}),
     segment_seconds=Option("--segment-seconds S", {"default": None}),
+    decoys=Option("--decoys FILE|none", {"default": None, "type": str}),
 )
 LIMITS = Fields(
     DecodeLimits,
@@ -225,6 +226,8 @@ def _check_system(cli: argparse.Namespace) -> None:
         raise ValueError("--segment-seconds is for --zero-shot; a run knows its own")
     if cli.zero_shot is None and cli.temperature is not None:
         raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
+    if cli.zero_shot is None and cli.decoys is not None:
+        raise ValueError("--decoys is for --zero-shot; a run knows its classes without them")
 
 
 def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str, Path]) -> None:
@@ -246,7 +249,7 @@ def _read(cli: argparse.Namespace) -> dict[str, Path]:
     read = {"--checkpoint": cli.checkpoint, "--thresholds": cli.thresholds}
     if cli.cuts not in (AUTO, NONE):
         read["--cuts"] = Path(cli.cuts)
-    for option, typed in (("--zero-shot", cli.zero_shot), ("--classes", cli.classes)):
+    for option, typed in (("--zero-shot", cli.zero_shot), ("--classes", cli.classes), ("--decoys", cli.decoys)):
         if typed is not None and is_file(typed):
             read[option] = Path(typed)
     weights = {
@@ -276,6 +279,7 @@ def _system(cli: argparse.Namespace, evidence: Path | None) -> "ParsingSystem":
         teacher_checkpoints=checkpoints,
         thresholds=cli.thresholds,
         temperature=ZERO_SHOT.read(cli).temperature,
+        decoys=cli.decoys if cli.decoys in (None, NONE) else Path(cli.decoys),
         window=None if cli.window == Grid.num_segments else cli.window,
         segment_seconds=ZERO_SHOT.read(cli).segment_seconds,
         evidence=evidence,

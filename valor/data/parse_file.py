@@ -39,6 +39,8 @@ from valor.label_harvest.strict_json import (
     loads,
 )
 
+from .parse_evidence import ParseEvidence, evidence_from_json, evidence_to_json
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -55,6 +57,10 @@ SEEN_AS = {"audio": "audible", "visual": "visible"}
 """How a modality is called where people read it."""
 _SHOWN = 12
 """Events a printed parse lists before it only counts."""
+BACKGROUND = "(background)"
+"""What is next to an event where no other class is: what the decoys of a parse without training stand for."""
+SURE_PROB, SURE_MARGIN = 0.5, 0.0
+"""Below either, an event is unsure: rather not there than there, or something else is more probable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +109,21 @@ class ParsedEvent:
     """Seconds; the last segment of media may reach past their end."""
     prob: float
     """Mean probability of its segments."""
+    margin: float | None = None
+    """How much more probable it is than `next_to`; None where nobody asked, as in parses of a trained run."""
+    next_to: str | None = None
+    """The other class, or the background, that is most probable in its segments."""
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the system does not know: rather not there than there, or something else is more probable."""
+        return self.margin is not None and (self.prob < SURE_PROB or self.margin < SURE_MARGIN)
 
     def __str__(self) -> str:
         """One line, such as `12.0 - 15.0 s  audible  Dog  0.93`."""
         span = f"{self.onset:8.1f} - {self.offset:.1f} s"
-        return f"{span:<22s} {SEEN_AS[self.modality]:8s} {self.class_name:24s} {self.prob:.2f}"
+        said = f"  unsure, next to {self.next_to}" if self.unsure else ""
+        return f"{span:<22s} {SEEN_AS[self.modality]:8s} {self.class_name:24s} {self.prob:.2f}{said}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -125,6 +141,10 @@ class Parse:
     """float32 [T, M, C], what the gate compares in each segment; None without a gate."""
     decision: PostProcessing = field(default_factory=PostProcessing)
     """The rule, with one gate for both modalities."""
+    background_probs: FloatArray | None = None
+    """float32 [T, M], how probable the strongest decoy would be as a class; None where nobody asked."""
+    evidence: ParseEvidence | None = None
+    """What the teachers said, of a parse without training; None of others."""
     system: Mapping[str, Any] = field(default_factory=dict)
     """Who made it, as JSON values: run, checkpoint, recipe, teachers, windows, zero_shot."""
     cuts: tuple[float, ...] = ()
@@ -135,12 +155,12 @@ class Parse:
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together, and a gate without its probabilities."""
         shape = (len(self.segment_probs), len(MODALITIES), len(self.class_names))
-        for name in ("segment_probs", "gate_probs"):
-            probs = getattr(self, name)
+        for name in ("segment_probs", "gate_probs", "background_probs"):
+            probs, axes = getattr(self, name), shape[: 2 if name == "background_probs" else 3]
             if probs is None:
                 continue
-            if probs.shape != shape or probs.dtype != np.float32 or not shape[0]:
-                raise ValueError(f"{name} must be float32 [segments, modalities, classes] {shape}, got {probs.shape}")
+            if probs.shape != axes or probs.dtype != np.float32 or not shape[0]:
+                raise ValueError(f"{name} must be float32 [segments, modalities, classes] {axes}, got {probs.shape}")
             known = probs[~np.isnan(probs)]
             if known.size and not (known.min() >= 0 and known.max() <= 1):
                 raise ValueError(f"{name} must be probabilities in 0..1, got {known.min()} to {known.max()}")
@@ -200,9 +220,22 @@ class Parse:
                     onset=round(start + event.onset, 6),
                     offset=round(start + event.offset, 6),
                     prob=float(self.segment_probs[first:last, modality, event.class_index].mean()),
+                    **self._next_to(slice(first, last), modality, event.class_index),
                 )
             )
         return events
+
+    def _next_to(self, there: slice, modality: int, own: int) -> dict[str, Any]:
+        """Margin and name of what is next to an event; nothing where nobody asked for the background."""
+        if self.background_probs is None:
+            return {}
+        rivals = self.segment_probs[there, modality].mean(axis=0)
+        prob, rivals[own] = float(rivals[own]), -1.0
+        background = float(self.background_probs[there, modality].mean())
+        best = int(rivals.argmax())
+        if rivals[best] > background:
+            return {"margin": prob - float(rivals[best]), "next_to": self.class_names[best]}
+        return {"margin": prob - background, "next_to": BACKGROUND}
 
     def __repr__(self) -> str:
         """What was parsed, by what, and the first events, one a line."""
@@ -263,16 +296,38 @@ def parse_to_json(parse: Parse) -> dict[str, Any]:
                 "onset": event.onset,
                 "offset": event.offset,
                 "prob": round(event.prob, DECIMALS),
+                **_margin_to_json(event),
             }
             for event in parse.events
         ],
         "segment_probs": {name: None if track is None else _listed(track) for name, track in streams.items()},
         "gate_probs": None if gate is None else _listed(gate),
+        **_background_to_json(parse),
         "decision": rule.to_dict(),
         "system": dict(parse.system),
         "cuts": list(parse.cuts),
         "notes": list(parse.notes),
     }
+
+
+def _margin_to_json(event: ParsedEvent) -> dict[str, Any]:
+    if event.margin is None:
+        return {}
+    return {"margin": round(event.margin, DECIMALS), "next_to": event.next_to, "unsure": event.unsure}
+
+
+def _background_to_json(parse: Parse) -> dict[str, Any]:
+    """What parses without training say besides."""
+    held: dict[str, Any] = {}
+    if parse.background_probs is not None:
+        probs = np.round(parse.background_probs.astype(np.float64), DECIMALS)
+        held["background_probs"] = {
+            name: None if np.isnan(probs[:, row]).all() else _listed(probs[:, row])
+            for row, name in enumerate(MODALITIES)
+        }
+    if parse.evidence is not None:
+        held["evidence"] = evidence_to_json(parse.evidence)
+    return held
 
 
 def parse_from_json(record: Mapping[str, Any]) -> Parse:
@@ -304,6 +359,8 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
         segment_probs=np.stack(filled, axis=1),
         gate_probs=None if gate is None else _probs(gate, "gate_probs", axes=3),
         decision=PostProcessing.from_dict(record["decision"]),
+        background_probs=_background(record.get("background_probs"), len(known)),
+        evidence=None if (said := record.get("evidence")) is None else evidence_from_json(said, *filled[0].shape),
         system=system,
         cuts=tuple(as_number(time, "cuts", -MOST_SECONDS, 2 * MOST_SECONDS) for time in cuts),
         notes=tuple(as_text(note, "notes", blank=True) for note in as_list(record.get("notes", []), "notes")),
@@ -339,7 +396,8 @@ def _told_event(value: object) -> ParsedEvent:
     if modality not in MODALITIES:
         raise ValueError(f"events: expected one of {', '.join(MODALITIES)}, got {modality!r:.80}")
     prob = as_number(event["prob"], "events: prob", 0, 1)
-    return ParsedEvent(class_name=name, modality=modality, onset=onset, offset=offset, prob=prob)
+    margin = None if event.get("margin") is None else as_number(event["margin"], "events: margin", -1, 1)
+    return ParsedEvent(class_name=name, modality=modality, onset=onset, offset=offset, prob=prob, margin=margin)
 
 
 _TIMES = ("onset", "offset")
@@ -352,7 +410,8 @@ def _class_and_time(event: ParsedEvent) -> tuple[str, str, float]:
 def _is_same(one: ParsedEvent, other: ParsedEvent) -> bool:
     far = max(abs(getattr(one, name) - getattr(other, name)) for name in _TIMES)
     named = (one.class_name, one.modality) == (other.class_name, other.modality)
-    return named and far <= _SAME_TIME and abs(one.prob - other.prob) <= _SAME_PROB
+    margins = 0.0 if None in (one.margin, other.margin) else abs((one.margin or 0) - (other.margin or 0))
+    return named and far <= _SAME_TIME and max(abs(one.prob - other.prob), margins / 2) <= _SAME_PROB
 
 
 _SHORTEST = 1e-3
@@ -403,6 +462,19 @@ def _probs(value: object, where: str, *, axes: int) -> FloatArray:
         raise ValueError(f"{where}: expected probabilities or null, got {strange!r:.80}")
     with np.errstate(over="ignore"):  # what is beyond float32 is beyond 1, which the parse refuses
         return np.array(value, np.float32)
+
+
+def _background(value: object, segments: int) -> FloatArray | None:
+    """float32 [T, M] of what a parse says of the background, None where it says nothing."""
+    if value is None:
+        return None
+    held = as_object(value, "background_probs")
+    tracks = [
+        np.full(segments, np.nan, np.float32) if held[m] is None else _probs(held[m], m, axes=1) for m in MODALITIES
+    ]
+    if any(track.shape != (segments,) for track in tracks):
+        raise ValueError(f"background_probs: expected a probability for each of {segments} segments, got others")
+    return np.stack(tracks, axis=1)
 
 
 def _rounded(probs: FloatArray, threshold: Any) -> np.ndarray:  # noqa: ANN401

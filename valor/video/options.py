@@ -38,9 +38,12 @@ class ZeroShotOptions:
     teachers: Mapping[str, str] = field(default_factory=dict)
     """By role (audio, visual), the name of a teacher; those that are not named are `DEFAULT_TEACHERS`."""
     thresholds: Path | str | None = None
-    """Label thresholds as `valor calibrate` writes them (the vocabulary's, or the defaults)."""
+    """What `valor calibrate` made of zero-shot parses, or label thresholds (the vocabulary's, else decoys decide)."""
     temperature: float = 1.0
-    """With `zero_shot`: how gradually probabilities change around a threshold, in logits."""
+    """With `zero_shot` and label thresholds: how gradually probabilities change around them, in logits."""
+    decoys: Path | str | None = None
+    """With `zero_shot`: a file of captions that stand for nothing in particular, or `none` to decide by thresholds on
+    logits alone (a neutral list of each modality)."""
     segment_seconds: float = 1.0
     """With `zero_shot`: seconds of a segment; less than one for teachers that can tell such segments apart."""
 

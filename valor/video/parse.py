@@ -46,7 +46,7 @@ from valor.label_harvest.teachers.teacher import NEEDS
 from .kept import RULES, KeptFolder, digest_of, kept_media
 from .once import Gatherer
 from .options import AUTO, NONE, SHARED, ParseOptions
-from .trained import ParsingSystem, WindowProbs
+from .trained import ParsingSystem, Settled, SettlingSystem, WindowProbs
 
 _LOG = logging.getLogger(__name__)
 
@@ -95,7 +95,8 @@ def parse_media(
     is_long = segments_of(survey, system.grid) > system.grid.num_segments
     kept = kept_media(options.evidence, path) if options.evidence is not None and is_long else None
     film = _film(system, survey, options, reader, kept)
-    shape = (len(MODALITIES), len(system.class_names))
+    settling = system if isinstance(system, SettlingSystem) else None
+    shape = (len(MODALITIES), len(system.class_names) if settling is None else settling.columns)
     probs, gates = Merger(film.segments, shape), Merger(film.segments, shape)
     moved = _Progress(bar, survey.seconds, len(film.windows))
     gatherer = Gatherer(system.teachers, survey, system.grid, kept)
@@ -111,11 +112,15 @@ def parse_media(
         if heard_or_seen:
             _judge(system, heard_or_seen, gatherer, rule.gate, probs, gates)
         moved.by(len(windows))
+    merged = probs.result()
+    settled = Settled(merged) if settling is None else settling.settle(merged, film.shots)
     return Parse(
         media=_media_info(survey, kept, hashed=options.hashed),
         class_names=system.class_names,
         segment_seconds=system.grid.segment_seconds,
-        segment_probs=probs.result(),
+        segment_probs=settled.segment_probs,
+        background_probs=settled.background_probs,
+        evidence=settled.evidence,
         gate_probs=None if rule.gate == "none" else gates.result(),
         decision=rule,
         system=describe_options(system, options),

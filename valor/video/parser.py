@@ -169,6 +169,7 @@ def _zero_shot(
         teacher_checkpoints=teacher_checkpoints,
         thresholds=None if chosen.thresholds is None else Path(chosen.thresholds),
         temperature=chosen.temperature,
+        decoys=chosen.decoys,
         segment_seconds=chosen.segment_seconds,
         evidence=evidence,
     )

@@ -73,6 +73,14 @@ class RecalledTeacher:
         """See `SegmentTeacher.encode_wholes`."""
         return self.network.encode_wholes(clips)
 
+    def encode_once(self, key: str, clip: ClipMedia) -> Evidence:
+        """The features of segments of a clip that goes by a key for ever, as they were the first time."""
+        rows, key = KeptRows(self._kept), digest_of([key, clip.grid.num_segments, clip.grid.sample_rate])
+        if not rows.has(key):
+            rows.add({key: {"drawn": np.asarray(self.network.encode_segments(clip)["embedding"], np.float32)}})
+        held = rows.row(key)["drawn"] if rows.has(key) else self.network.encode_segments(clip)["embedding"]
+        return Evidence({"embedding": held})
+
     @property
     def caption_embeddings(self) -> np.ndarray:
         """See `SearchedTeacher.caption_embeddings`."""
@@ -124,9 +132,9 @@ def recalled_teacher(
     teacher = build_teacher(name, captions, checkpoint=checkpoint, options=options)
     if not isinstance(teacher, SegmentTeacher):  # PE, which is built each time
         return teacher
-    kept.note("teacher", _noted(teacher))
+    kept.note("teacher", (known := _noted(teacher)))
     _note_captions(KeptRows(kept), teacher, digest_of(as_json(captions)))
-    return teacher
+    return RecalledTeacher(kept, known, captions, lambda: teacher)
 
 
 def _noted(teacher: SegmentTeacher) -> dict[str, Any]:

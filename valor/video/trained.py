@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,12 +22,14 @@ from torch import Tensor
 from valor.adapted.card import ROLE as ADAPTED
 from valor.data.clips import ClipSet
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.parse_evidence import ParseEvidence
 from valor.data.parse_file import FloatArray
 from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import Grid, MediaError
+from valor.label_harvest.media.cuts import Shot
 from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.strict_json import as_number
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
@@ -182,6 +184,29 @@ class ParsingSystem(Protocol):
 
     def describe(self) -> dict[str, Any]:
         """Who this is, as JSON values: the same for the same answers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What a parse says of all segments of its media."""
+
+    segment_probs: FloatArray
+    """float32 [T, M, C]."""
+    background_probs: FloatArray | None = None
+    """float32 [T, M]."""
+    evidence: ParseEvidence | None = None
+
+
+@runtime_checkable
+class SettlingSystem(ParsingSystem, Protocol):
+    """A system that speaks in probabilities only once it has judged all media; until then `judge` answers otherwise."""
+
+    @property
+    def columns(self) -> int:
+        """What stands in place of C in the answers of `judge`."""
+
+    def settle(self, merged: FloatArray, shots: Sequence[Shot]) -> Settled:
+        """Probabilities of all segments, from float32 [T, M, columns] of what was judged, NaN without a stream."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,17 +1,18 @@
 """Parsing without training: two frozen teachers look for any classes a person names.
 
-The probability of a class in a segment is sigmoid((logit - threshold) / temperature), as for soft pseudo labels, so it
-reaches 1/2 where the logit reaches the threshold of the class. Logits are scale * cosine + bias of the teacher.
+Unless thresholds are given, classes compete with decoys (`against_decoys.py`), which asks for no threshold. Where there
+are some, of a vocabulary file or of `valor calibrate` on a store, or `decoys` is none, the probability of a class in a
+segment is sigmoid((logit - threshold) / temperature), as for soft pseudo labels: 1/2 where the logit reaches the
+threshold of the class. Logits are scale * cosine + bias of the teacher.
 
-Thresholds are those of a vocabulary file or of `valor calibrate`. Classes that are only named, and those
-of LLP, get the default of their teacher: thresholds of pseudo labels may be bold, since the tags of a clip rule most
-classes out, and here nothing does. The default is 0 for teachers trained with a sigmoid, whose logits have a bias and
-say 1/2 there, and for CLIP and CLAP the strictest threshold of the published label generator. On the demo world, 0
-gives segment-level F of 59 (heard) and 50 (seen), the thresholds of its pseudo labels 13 and 18, and the trained parser
-78 and 76. Defaults are a start; a calibrated threshold fits its class.
+With `decoys` none, classes without a threshold, and those of LLP, get the default of their teacher: thresholds of
+pseudo labels may be bold, since the tags of a clip rule most classes out, and here nothing does. The default is 0 for
+teachers trained with a sigmoid, whose logits have a bias and say 1/2 there, and for CLIP and CLAP the strictest
+threshold of the published label generator.
 """
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,18 +32,22 @@ from valor.data.vocabulary import (
     named_classes,
     read_vocabulary,
 )
+from valor.data.zero_shot_file import is_zero_shot_file, read_zero_shot
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.pseudo_labels import pseudo_probs
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
-from valor.label_harvest.teachers.teacher import Teacher, similarity_of
+from valor.label_harvest.teachers.teacher import Prompts, Teacher, similarity_of
 from valor.teachers import captions_for, refuse_short_segments
 
-from .options import DEFAULT_TEACHERS
+from .against_decoys import DecoySystem, calibrated, chosen_decoys
+from .options import DEFAULT_TEACHERS, NONE
 from .recalled import recalled_teacher
-from .trained import Evidences, WindowProbs, brief_identity
+from .trained import Evidences, ParsingSystem, WindowProbs, brief_identity
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_THRESHOLDS = {"clip": PLAIN_VISUAL, "clap": PLAIN_AUDIO}
 """Logits, by what a store calls the teacher."""
@@ -93,50 +98,96 @@ class ZeroShotSystem:
         return WindowProbs(segment)
 
 
-def load_zero_shot(
+def load_zero_shot(  # noqa: PLR0913, who is asked for what
     names: str | Sequence[str],
     *,
     teachers: Mapping[str, str] | None = None,
     teacher_checkpoints: Mapping[str, str] | None = None,
     thresholds: Path | None = None,
     temperature: float = 1.0,
+    decoys: Path | str | None = None,
     window: int | None = None,
     segment_seconds: float = 1.0,
     evidence: Path | None = None,
-) -> ZeroShotSystem:
+) -> ParsingSystem:
     """Load the teachers for some classes.
 
     Args:
         names: Names of classes, as one text with commas or as several; or a vocabulary by its name or file.
         teachers: By role (audio, visual), the name of a teacher; those that are not named are the published ones.
         teacher_checkpoints: By role, a local weight file.
-        thresholds: Label thresholds as `valor calibrate` writes them; None for the vocabulary's, or the defaults.
-        temperature: In logits.
+        thresholds: What `valor calibrate` made of zero-shot parses, or label thresholds of it; None for those of the
+            vocabulary, else for decoys.
+        temperature: In logits, with label thresholds.
+        decoys: A file of decoys, `none` for label thresholds or the teachers' defaults; None for ours.
         window: Segments that are judged together, a matter of speed; None for ten seconds of them.
         segment_seconds: Length of a segment.
         evidence: Folder of what is kept of earlier parses, see `load_system`.
 
     Raises:
-        ValueError: No class, one twice, a teacher that does not look or listen, one without default thresholds, or one
-            that the segments are too short for.
+        ValueError: No class, one twice, a teacher that does not look or listen, one without default thresholds or
+            that the segments are too short for, decoys that are none, or a calibration of another system.
         TeacherUnavailableError: The weights of a teacher are neither here nor to be fetched.
     """
     if not 0 < temperature < np.inf:
         raise ValueError(f"temperature must be a positive number of logits, got {temperature}")
     classes, own = read_classes(names)
+    calibration = thresholds if thresholds and is_zero_shot_file(thresholds) else None
+    by_logits = _are_logits_asked(classes, thresholds if calibration is None else None, decoys, own=own)
+    if by_logits and calibration:
+        raise ValueError(f"{calibration}: is of parses with decoys; leave decoys=none out, or the file")
+    if not by_logits and temperature != 1.0:
+        raise ValueError(
+            "temperature is for label thresholds, and decoys decide here; leave it out, or set decoys=none"
+        )
     chosen = {**DEFAULT_TEACHERS, **(teachers or {})}
     for role in MODALITIES:
         refuse_short_segments(chosen[role], segment_seconds, (teacher_checkpoints or {}).get(role))
-    grid = (
-        Grid().of_segments(segment_seconds)
-        if window is None
-        else Grid(num_segments=window, segment_seconds=segment_seconds)
-    )
+    asked: dict[str, Prompts] = {role: captions_for(chosen[role], classes, role) for role in MODALITIES}
+    if not by_logits:
+        found = None if calibration is None else read_zero_shot(calibration)
+        held = chosen_decoys(decoys, found, asked, class_names(classes))
+        asked = {role: (*asked[role], *captions_for(chosen[role], _named(held[role]), role)) for role in MODALITIES}
+    built = _build(chosen, asked, teacher_checkpoints or {}, evidence)
+    grid = _grid(built, window, segment_seconds)
+    if by_logits:
+        limits = _limits(classes, built, thresholds, own=own)
+        return ZeroShotSystem(
+            class_names=class_names(classes), teachers=built, grid=grid, thresholds=limits, temperature=temperature
+        )
+    system = DecoySystem(class_names=class_names(classes), teachers=built, grid=grid, decoys=held)
+    return system if calibration is None else calibrated(calibration, system)
+
+
+def _are_logits_asked(
+    classes: tuple[EventClass, ...], thresholds: Path | None, decoys: Path | str | None, *, own: bool
+) -> bool:
+    """Whether thresholds on logits decide: where they are given, known of every class, or decoys are not wanted."""
+    if decoys == NONE:
+        return True
+    given = [getattr(entry, f"{role}_threshold") for entry in classes for role in MODALITIES] if own else [None]
+    if decoys is not None and thresholds is not None:
+        raise ValueError(
+            f"{thresholds}: are thresholds on logits, which leave nothing to decoys; give the one or the other"
+        )
+    if None in given and set(given) != {None} and thresholds is None:
+        _LOG.warning("some classes have thresholds and some have none; all of them compete with decoys")
+    return thresholds is not None or (decoys is None and None not in given)
+
+
+def _named(decoys: Sequence[str]) -> tuple[EventClass, ...]:
+    """Decoys as classes, so that their captions are written as a teacher wants them."""
+    return tuple(EventClass(text, text, text) for text in decoys)
+
+
+def _build(
+    chosen: Mapping[str, str], asked: Mapping[str, Prompts], checkpoints: Mapping[str, str], evidence: Path | None
+) -> tuple[Teacher, ...]:
     built = tuple(
         recalled_teacher(
             chosen[role],
-            captions_for(chosen[role], classes, role),
-            checkpoint=(teacher_checkpoints or {}).get(role),
+            asked[role],
+            checkpoint=checkpoints.get(role),
             options=_options(chosen[role]),
             evidence=evidence,
         )
@@ -145,17 +196,28 @@ def load_zero_shot(
     for role, teacher in zip(MODALITIES, built, strict=True):
         if teacher.role != role:
             raise ValueError(f"{chosen[role]} is no {role} teacher but a {teacher.role} one")
+    return built
+
+
+def _grid(built: Sequence[Teacher], window: int | None, segment_seconds: float) -> Grid:
+    """The segments of a window, at the rate the teachers hear at."""
+    grid = (
+        Grid().of_segments(segment_seconds)
+        if window is None
+        else Grid(num_segments=window, segment_seconds=segment_seconds)
+    )
+    rates = {teacher.sample_rate for teacher in built if teacher.sample_rate is not None}
+    return replace(grid, sample_rate=rates.pop() if rates else Grid.sample_rate)
+
+
+def _limits(
+    classes: tuple[EventClass, ...], built: Sequence[Teacher], thresholds: Path | None, *, own: bool
+) -> dict[str, np.ndarray]:
+    """Thresholds on logits, by role: those of a file, else as `_thresholds` has them."""
     limits = read_thresholds(thresholds, len(classes)) if thresholds else _thresholds(classes, built, own=own)
     if not set(MODALITIES) <= set(limits):
         raise ValueError(f"{thresholds}: expected thresholds for audio and visual, got {', '.join(limits)}")
-    rates = {teacher.sample_rate for teacher in built if teacher.sample_rate is not None}
-    return ZeroShotSystem(
-        class_names=class_names(classes),
-        teachers=built,
-        grid=replace(grid, sample_rate=rates.pop() if rates else Grid.sample_rate),
-        thresholds={role: limits[role] for role in MODALITIES},
-        temperature=temperature,
-    )
+    return {role: limits[role] for role in MODALITIES}
 
 
 def _options(name: str) -> TeacherOptions:

@@ -38,7 +38,7 @@ def test_a_vocabulary_brings_its_thresholds(tmp_path):
 
 
 def test_defaults_and_files_of_thresholds(tmp_path):
-    assert load_zero_shot("Dog,Cat", teachers=DEMO).thresholds["audio"].tolist() == [0, 0]
+    assert load_zero_shot("Dog,Cat", teachers=DEMO, decoys="none").thresholds["audio"].tolist() == [0, 0]
     (tmp_path / "t.json").write_text(json.dumps({"applies_to": "labels", "audio": [1, 2], "visual": [3, 4]}))
     system = load_zero_shot("Dog,Cat", teachers=DEMO, thresholds=tmp_path / "t.json")
     assert system.thresholds["visual"].tolist() == [3, 4] and system.describe()["zero_shot"]
@@ -49,7 +49,8 @@ def test_defaults_and_files_of_thresholds(tmp_path):
 
 def test_probabilities_are_half_at_the_threshold_and_follow_the_temperature(tmp_path):
     path = write_toy_clip(tmp_path / "a.wav", sound=ToySound(seconds=10, codec="pcm_s16le"))
-    even = parse_media(load_zero_shot("Dog", teachers=DEMO), path, ParseOptions(hashed=False)).segment_probs[:, 0, 0]
+    plain = load_zero_shot("Dog", teachers=DEMO, decoys="none")
+    even = parse_media(plain, path, ParseOptions(hashed=False)).segment_probs[:, 0, 0]
     logits = np.log(even / (1 - even))
     (tmp_path / "t.json").write_text(json.dumps({"audio": [float(logits[0])], "visual": [0]}))
     system = load_zero_shot("Dog", teachers=DEMO, thresholds=tmp_path / "t.json", temperature=2.0)

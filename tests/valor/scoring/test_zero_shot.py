@@ -1,0 +1,122 @@
+import json
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy_zero_shot import NAMES, toy_footage, toy_system
+from valor.__main__ import main
+from valor.data.parse_folder import read_parse_predictions
+from valor.data.tables import Split
+from valor.data.zero_shot_file import Curve, read_zero_shot
+from valor.eval.decide import PostProcessing
+from valor.label_harvest.decoys import MIDDLE, SLOPE
+from valor.scoring.zero_shot import FootageOptions, _evidence, calibrate_zero_shot, fitted, read_footage
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("zero") / "parses"
+    return folder, toy_footage(folder, toy_system(), clips=12)
+
+
+@pytest.fixture(scope="module")
+def footage(written):
+    return read_footage(sorted(written[0].glob("*.json")))
+
+
+def _split(footage, truth, rows) -> Split:
+    names = [parse.media.name.removesuffix(".mp4") for parse in footage.parses]
+    ids = tuple(names[row] for row in rows)
+    order = [int(name.removeprefix("clip")) for name in ids]
+    return Split("val", ids, NAMES, truth[order].any(axis=(1, 2)), truth=truth[order])
+
+
+def test_all_footage_says_where_decoys_stand(footage):
+    found = calibrate_zero_shot(footage)
+    assert found.standing["audio"].level == pytest.approx(-0.2, abs=0.02)
+    assert found.standing["visual"].spread == pytest.approx(0.2, abs=0.02)
+    assert found.standing["audio"].seconds == 120
+    assert found.curves["audio"] == Curve(slope=SLOPE, middle=(MIDDLE,) * 3)
+    assert found.provenance["criterion"] == "footage" and found.provenance["media"] == 12
+
+
+def test_a_stated_prior_is_what_probabilities_come_to(footage):
+    found = calibrate_zero_shot(footage, FootageOptions(prior=(0.1, 0.3)))
+    for role, share in (("audio", 0.1), ("visual", 0.3)):
+        of = [_evidence(parse, role, found.standing[role]) for parse in footage.parses]
+        probs = np.concatenate([found.curves[role].probabilities(one)[0] for one in of])
+        assert probs.mean() == pytest.approx(share, abs=1e-3)
+    for wrong in ((0.0, 0.5), (0.1,), (0.1, 1.0)):
+        with pytest.raises(ValueError, match="prior must be two shares above 0 and below 1"):
+            FootageOptions(prior=wrong)
+
+
+def test_corrected_clips_refine_it(footage, written):
+    known = read_parse_predictions(footage.files)
+    split = _split(footage, written[1], range(10))
+    found = calibrate_zero_shot(footage, split=split, known=known)
+    assert found.provenance["criterion"] == "corrected" and found.provenance["corrected"] == 10
+    assert len(found.curves["audio"].middle) == 3
+
+
+def _clips(count: int, middle: np.ndarray, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(seed)
+    clips = []
+    for _ in range(count):
+        found = rng.normal(1.0, 1.2, (10, len(middle)))
+        clips.append((found, rng.uniform(size=found.shape) < 1 / (1 + np.exp(-SLOPE * (found - middle)))))
+    return clips
+
+
+def test_what_clips_bear_out_is_believed_and_no_more():
+    before = Curve(middle=(MIDDLE,) * 4)
+    true = np.array([1.4, 1.4, 1.4, 2.6])
+    few, many = (fitted(_clips(count, true), before) for count in (5, 80))
+    assert np.abs(np.array(many.middle) - true).max() < 0.35 < np.abs(true - MIDDLE).min()
+    assert np.abs(np.array(few.middle) - true).mean() <= np.abs(MIDDLE - true).mean()
+    assert np.abs(np.array(few.middle) - MIDDLE).max() <= np.abs(np.array(many.middle) - MIDDLE).max()
+    assert fitted(_clips(1, true), before) == before  # nothing to hold out
+    moved = [fitted(_clips(5, np.full(4, MIDDLE), seed), before) for seed in range(6)]
+    assert np.mean([curve == before for curve in moved]) >= 0.5  # chance is not believed
+    assert max(np.abs(np.array(curve.middle) - MIDDLE).max() for curve in moved) < 0.3
+
+
+def test_what_cannot_be_calibrated_is_refused(footage, written, tmp_path):
+    folder, truth = written
+    files = sorted(folder.glob("*.json"))
+    with pytest.raises(ValueError, match=r"holds 20 s of audio footage, of which 60 s are the least"):
+        calibrate_zero_shot(read_footage(files[:2]))
+    known = read_parse_predictions(files)
+    with pytest.raises(ValueError, match="no class is there in any of the 3 corrected clips"):
+        calibrate_zero_shot(footage, split=_split(footage, np.zeros_like(truth), range(3)), known=known)
+    other = Split("val", ("x",), NAMES, np.ones((1, 3), bool), truth=np.ones((1, 10, 2, 3), bool))
+    with pytest.raises(ValueError, match="none of the 12 parses is of a clip of the split 'val'"):
+        calibrate_zero_shot(footage, split=other, known=known)
+    record = json.loads(files[0].read_text())
+    for key, change, said in (
+        ("classes", ["Dog", "Speech", "Bus"], "has other classes than"),
+        ("system", {**record["system"], "decoys": {}}, "has other decoys than"),
+        ("evidence", None, "holds no evidence of decoys"),
+    ):
+        (tmp_path / "p.json").write_text(json.dumps({**record, "events": [], key: change}))
+        with pytest.raises(ValueError, match=said):
+            read_footage([files[1], tmp_path / "p.json"])
+
+
+def test_the_command(written, tmp_path, capsys):
+    folder, _ = written
+    out = tmp_path / "c.json"
+    assert main(["calibrate", str(folder), "--zero-shot", "--prior", "0.1", "0.2", "--out", str(out)]) == 0
+    assert "by prior on 12 media" in capsys.readouterr().out
+    assert read_zero_shot(out).provenance["prior"] == [0.1, 0.2]
+    for typed, said in (
+        (["--zero-shot", "--criterion", "clip-f"], "--criterion is not for --zero-shot"),
+        (["--zero-shot", "--split", "val"], "give both"),
+        (["--prior", "0.1", "0.1"], "--prior is for --zero-shot"),
+        (["--zero-shot", "--prior", "0", "0.1"], "--prior must be two shares"),
+    ):
+        assert main(["calibrate", str(folder), *typed, "--out", str(tmp_path / "x.json")]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["calibrate", str(tmp_path), "--zero-shot", "--out", str(tmp_path / "x.json")]) == 2
+    assert "expected parses" in capsys.readouterr().err
+    assert PostProcessing(gate="none", segment_threshold=read_zero_shot(out).threshold).segment_threshold == 0.4
