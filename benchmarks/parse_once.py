@@ -56,17 +56,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_film(folder / "film.mkv", round(60 * typed.minutes))
-        peaks = {way: measured(way, folder, vars(typed)) for way in WAYS}
-        found = {way: np.load(folder / f"{way}.npz") for way in WAYS}
+        for way, what in WAYS.items():
+            peak = measured(way, folder, vars(typed))["VmHWM"]
+            first, found = (np.load(folder / f"{one}.npz") for one in ("every window", way))
+            seconds, far = float(found["seconds"]), np.abs(found["probs"] - first["probs"]).max()
+            print(f"  {what:26s} {seconds:8.1f} s  {float(first['seconds']) / seconds:6.2f}x", end="  ")
+            print(f"{peak:5.2f} GB  probabilities within {far:.1e}", flush=True)
         kept = sum(path.stat().st_size for path in (folder / "kept").rglob("*") if path.is_file())
-    first = found["every window"]
-    for way, what in WAYS.items():
-        seconds, peak = float(found[way]["seconds"]), peaks[way]["VmHWM"]
-        far = np.abs(found[way]["probs"] - first["probs"]).max()
-        ratio = float(first["seconds"]) / seconds
-        print(f"  {what:26s} {seconds:8.1f} s  {ratio:6.2f}x  {peak:5.2f} GB  probabilities within {far:.1e}")
-    print(f"  probabilities lie between {first['probs'].min():.3f} and {first['probs'].max():.3f}", end="; ")
-    print(f"kept are {kept / typed.minutes / 60:,.0f} bytes a second of film")
+        print(f"  probabilities lie between {first['probs'].min():.3f} and {first['probs'].max():.3f}", end="; ")
+        print(f"kept are {kept / typed.minutes / 60:,.0f} bytes a second of film")
 
 
 def measured(way: str, folder: Path, typed: dict[str, Any]) -> dict[str, float]:
