@@ -86,7 +86,12 @@ def parsed(way: str, folder: Path, typed: dict[str, Any]) -> None:
     evidence = None if way == "every window" else folder / "kept"
     chosen = {"audio": typed["audio"], "visual": typed["visual"]}
     system = load_zero_shot(
-        CLASSES, teachers=chosen, teacher_checkpoints=weights, temperature=TEMPERATURE, evidence=evidence
+        CLASSES,
+        teachers=chosen,
+        teacher_checkpoints=weights,
+        temperature=TEMPERATURE,
+        decoys="none",
+        evidence=evidence,
     )
     if way == "every window":
         system = replace(system, teachers=tuple(WindowTeacher(teacher) for teacher in system.teachers))

@@ -32,8 +32,6 @@ from valor.video.options import (
     read_cuts,
 )
 from valor.video.picture import write_picture
-from valor.viewer.options import SourceOptions
-from valor.viewer.page import write_page
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Fields, Option, Parser, by_role, typed_words
@@ -381,6 +379,8 @@ def _write_files(
 
 def _write_page(path: Path, parses: list[Parse]) -> None:
     """The page of `valor view`, from JSON files that are gone afterwards."""
+    from valor.viewer.options import SourceOptions
+    from valor.viewer.page import write_page
     from valor.viewer.sources import read_document
 
     with TemporaryDirectory() as folder:

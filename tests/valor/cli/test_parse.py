@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from tests.helpers.toy_parse import NAMES, write_run
+from tests.helpers.toy_parse import NAMES, toy_system, write_run, write_small_film
 from tests.helpers.typed import typed as help_of
 from valor.__main__ import main
 from valor.data.parse_file import read_parse
@@ -203,6 +203,27 @@ def film(tmp_path_factory):
     images[70:] = (30, 30, 200)
     path = tmp_path_factory.mktemp("film") / "film.mkv"
     return write_toy_clip(path, video=ToyVideo(seconds=12, images=images), sound=ToySound(seconds=12))
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (("--out", "out"), "out/evidence"),
+        (("--out", "out", "--evidence", "cache"), "cache"),
+        (("--out", "out", "--evidence", "none"), None),
+        (("--json", "a.json"), None),
+    ],
+)
+def test_evidence_is_kept_beside_the_results_or_where_it_is_said(tmp_path, monkeypatch, words, kept):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("valor.video.trained.load_system", lambda *_, **__: toy_system())
+    write_small_film(tmp_path / "film.mkv", 12)
+    for again in ((), ("--again", "--hop", "3")):
+        assert parse("film.mkv", *words, "--cuts", "none", "--decode-timeout", "0", *again, run="run") == 0
+    chunks = [str(path.parents[2].relative_to(tmp_path)) for path in tmp_path.rglob("*.npz")]
+    assert chunks == ([kept, kept] if kept else [])
+    (tmp_path / "file").touch()
+    assert parse("film.mkv", "--evidence", "file", run="run") == 2
 
 
 def test_cuts_are_looked_for_read_or_left_alone(run, film, tmp_path, capsys):
