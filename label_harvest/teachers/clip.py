@@ -237,7 +237,7 @@ def load_open_clip(
     """
     if checkpoint == RANDOM:
         network = build_random(lambda: _build(name), str(name))
-        return OpenClipModel(network, _tokenizer(name, None), frame_rule(name, network), RANDOM)
+        return OpenClipModel(fused(network), _tokenizer(name, None), frame_rule(name, network), RANDOM)
     if name.model.startswith(_SCHEMES):
         if checkpoint is not None:
             raise ValueError(
@@ -253,7 +253,19 @@ def load_open_clip(
     origin = check_weights(path, weights, **whose, pin=pin, known=known, fetched=fetched, state=state)
     tokenize = _tokenizer(name, path.parent)
     check_text(str(name), tokenize, network)
-    return OpenClipModel(network, tokenize, frame_rule(name, network), weights, origin)
+    return OpenClipModel(fused(network), tokenize, frame_rule(name, network), weights, origin)
+
+
+def fused(network: Any) -> Any:  # noqa: ANN401
+    """A network whose convolutions that training has side by side are one each, in place: MobileCLIP's small ones.
+
+    The same function to rounding (4e-8 of an embedding), on a CPU 1.4 times as fast for MobileCLIP2-S0.
+    """
+    if type(getattr(network.visual, "trunk", None)).__name__ == "FastVit":
+        from timm.utils.model import reparameterize_model
+
+        network.visual.trunk = reparameterize_model(network.visual.trunk, inplace=True)
+    return network
 
 
 def _known_digest(name: OpenClipName, path: Path) -> str | None:

@@ -87,6 +87,8 @@ def test_logits_are_those_of_open_clips_own_network_transform_and_tokenizer(smal
     np.testing.assert_allclose(ours, logits, atol=2e-3)
     assert identity["logit_bias"] == (-12.5 if siglip else 0)
     assert np.ptp(ours, axis=1).min() > 0.1  # the captions differ
+    sizes = [sum(tensor.numel() for tensor in of.visual.parameters()) for of in (teacher._network, network)]
+    assert (sizes[0] < sizes[1]) == ("mobileclip" in short)  # side by side convolutions are one
 
 
 def keeps_capitals(monkeypatch, path):
