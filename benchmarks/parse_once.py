@@ -9,6 +9,7 @@ that decodes. Probabilities are compared with those of the first way.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -27,8 +28,8 @@ RATE, SIZE = 8, (180, 320)
 """Frames per second of the film, and their height and width."""
 SOUND_RATE = 48_000
 CLASSES = "Dog,Cat,Car,Speech,Siren,Guitar"
-TEMPERATURE = 20.0
-"""In logits; of random weights, so that probabilities are none of 0 and 1."""
+THRESHOLDS = {role: [0.0] * 6 for role in ("audio", "visual")}
+"""Logits of random weights lie around zero, so that probabilities are none of 0 and 1."""
 WAYS = {
     "every window": "every window judged",
     "once": "each second judged once",
@@ -56,6 +57,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_film(folder / "film.mkv", round(60 * typed.minutes))
+        (folder / "thresholds.json").write_text(json.dumps(THRESHOLDS), encoding="utf-8")
         for way, what in WAYS.items():
             peak = measured(way, folder, vars(typed))["VmHWM"]
             first, found = (np.load(folder / f"{one}.npz") for one in ("every window", way))
@@ -82,15 +84,14 @@ def parsed(way: str, folder: Path, typed: dict[str, Any]) -> None:
     from valor.video.zero_shot import load_zero_shot
 
     torch.set_num_threads(typed["threads"])
-    weights = {role: typed["weights"] for role in ("audio", "visual") if typed["weights"] != "none"}
+    weights = {role: typed["weights"] for role in THRESHOLDS if typed["weights"] != "none"}
     evidence = None if way == "every window" else folder / "kept"
     chosen = {"audio": typed["audio"], "visual": typed["visual"]}
     system = load_zero_shot(
         CLASSES,
         teachers=chosen,
         teacher_checkpoints=weights,
-        temperature=TEMPERATURE,
-        decoys="none",
+        thresholds=folder / "thresholds.json",
         evidence=evidence,
     )
     if way == "every window":
