@@ -239,7 +239,7 @@ def _settled(system: DecoySystem, parse: Parse, columns: Sequence[int]) -> tuple
     probs = np.zeros((len(parse.segment_probs), len(MODALITIES), len(columns)), np.float32)
     background = np.zeros(probs.shape[:2], np.float32)
     for m, role in enumerate(MODALITIES):
-        standing = leaned(held.standing[role], system.drawn[role])
+        standing = leaned(held.standing[role], system.drawn[role], role)
         of = evidence(held.similarity[:, m][:, columns], held.decoy[:, m], standing, parse.segment_seconds, shots)
         probs[:, m], background[:, m] = Curve().probabilities(of)
     return probs, background
@@ -265,7 +265,7 @@ def by_default(drawn: Mapping[str, Standing]) -> Probs:
 
     def standing(parse: Parse, role: str) -> Standing:
         assert parse.evidence is not None
-        return leaned(parse.evidence.standing[role], drawn[role])
+        return leaned(parse.evidence.standing[role], drawn[role], role)
 
     return against_decoys(standing, PLAIN)
 

@@ -33,8 +33,8 @@ PEAK = 2.75
 """In spreads: a second that is beyond doubt lends its neighbours no more than one that is nearly so."""
 LEAN = 60.0
 """Seconds of media."""
-SHIFT, WIDER = 0.45, 1.25
-"""How much higher the level of media lies, in spreads, and how much larger their spread is."""
+SHIFT, WIDER = {"audio": 0.65, "visual": 0.3}, 1.15
+"""How much higher than of what is drawn the level of media is, in spreads, and how much larger their spread."""
 SLOPE, MIDDLE = 4.2, 2.03
 """Of probabilities that nobody has calibrated."""
 THRESHOLD = 0.4
@@ -109,9 +109,9 @@ def pooled(standings: Iterable[Standing]) -> Standing:
     return Standing(level=level, spread=variance**0.5, seconds=float(seconds.sum()))
 
 
-def leaned(own: Standing, drawn: Standing) -> Standing:
+def leaned(own: Standing, drawn: Standing, role: str) -> Standing:
     """The standing of media that leans on that of drawn pictures and sounds."""
-    level = drawn.level + SHIFT * drawn.spread
+    level = drawn.level + SHIFT[role] * drawn.spread
     found = pooled([own, Standing(level=level, spread=WIDER * drawn.spread, seconds=LEAN)])
     return Standing(level=found.level, spread=found.spread, seconds=own.seconds)
 

@@ -11,27 +11,31 @@ from .media.clip import ClipMedia, Grid
 
 DRAWN = "drawn-1"
 """What all of it is called where it is kept; another number for other drawings."""
-SEED = 2026
+CLIPS = 3
+"""Of ten, single ones lie half a spread apart."""
+SEED = 2028
 HEIGHT, WIDTH = 96, 128
 """Of a picture, in pixels."""
 PATCHES = 16
 """In a picture."""
 
 
-def drawn_clip(segment_seconds: float, sample_rate: int) -> ClipMedia:
-    """A clip of about ten seconds: a sound in each, and a picture in each segment.
+def drawn_clips(segment_seconds: float, sample_rate: int) -> list[ClipMedia]:
+    """Clips of about ten seconds each: a sound in every second, and a picture in every segment.
 
     Args:
         segment_seconds: Length of a segment.
-        sample_rate: Samples per second of its sound.
+        sample_rate: Samples per second of their sound.
     """
     count = max(1, round(Grid().seconds / segment_seconds))
     grid = Grid(num_segments=count, segment_seconds=segment_seconds, sample_rate=sample_rate)
-    rng = np.random.default_rng(SEED)
-    frames = np.stack([picture(rng) for _ in range(grid.num_segments)])
-    rng = np.random.default_rng(SEED)
-    sounds = np.concatenate([sound(rng, sample_rate) for _ in range(math.ceil(grid.seconds))])[: grid.num_samples]
-    return ClipMedia(grid=grid, frames=frames, waveform=sounds.astype(np.float32))
+    clips = []
+    for number in range(CLIPS):
+        looks, sounds = (np.random.default_rng([SEED, number, stream]) for stream in range(2))
+        frames = np.stack([picture(looks) for _ in range(count)])
+        heard = np.concatenate([sound(sounds, sample_rate) for _ in range(math.ceil(grid.seconds))])
+        clips.append(ClipMedia(grid=grid, frames=frames, waveform=heard[: grid.num_samples].astype(np.float32)))
+    return clips
 
 
 def picture(rng: np.random.Generator) -> np.ndarray:

@@ -18,7 +18,7 @@ from valor.label_harvest.decoys import (
     standing_of,
     summarised,
 )
-from valor.label_harvest.drawn import HEIGHT, WIDTH, drawn_clip
+from valor.label_harvest.drawn import HEIGHT, WIDTH, drawn_clips
 from valor.label_harvest.media.cuts import Shot
 
 ONE = (Shot(0, 12),)
@@ -60,8 +60,8 @@ def test_standing_is_that_of_all_decoys_in_all_seconds_there_are():
 
 def test_little_media_lean_on_what_is_drawn_and_much_does_not():
     drawn = Standing(level=0.0, spread=1.0, seconds=10)
-    short, long = (leaned(Standing(level=5, spread=2, seconds=s), drawn) for s in (LEAN / 1000, LEAN * 1000))
-    assert (short.level, short.spread) == pytest.approx((SHIFT, WIDER), abs=0.2)
+    short, long = (leaned(Standing(level=5, spread=2, seconds=s), drawn, "audio") for s in (LEAN / 1000, LEAN * 1000))
+    assert (short.level, short.spread) == pytest.approx((SHIFT["audio"], WIDER), abs=0.2)
     assert (long.level, long.spread) == pytest.approx((5, 2), abs=0.02) and long.seconds == LEAN * 1000
 
 
@@ -124,9 +124,10 @@ def test_decoys_that_cannot_be_are_refused(decoys, said):
 
 
 def test_what_is_drawn_is_always_the_same():
-    one, other = drawn_clip(1.0, 8000), drawn_clip(1.0, 8000)
-    assert one.frames.shape == (10, HEIGHT, WIDTH, 3) and one.waveform.shape == (80000,)
-    assert np.array_equal(one.frames, other.frames) and np.array_equal(one.waveform, other.waveform)
-    fine = drawn_clip(0.5, 8000)
-    assert len(fine.frames) == 20 and np.array_equal(fine.waveform, one.waveform)
-    assert np.abs(one.waveform).max() <= 1 and one.frames.std(axis=(1, 2)).min() > 5
+    one, other, fine = drawn_clips(1.0, 2000), drawn_clips(1.0, 2000), drawn_clips(0.5, 2000)
+    for first, again, finer in zip(one, other, fine, strict=True):
+        assert first.frames.shape == (10, HEIGHT, WIDTH, 3) and first.waveform.shape == (20000,)
+        assert np.array_equal(first.frames, again.frames) and np.array_equal(first.waveform, again.waveform)
+        assert len(finer.frames) == 20 and np.array_equal(finer.waveform, first.waveform)
+        assert np.abs(first.waveform).max() <= 1 and first.frames.std(axis=(1, 2)).min() > 5
+    assert not np.array_equal(one[0].frames, one[1].frames)

@@ -222,6 +222,10 @@ def read_thresholds(
 def _read_told(path: Path) -> dict[str, Any]:
     """The object of a thresholds file, what it tells of itself checked."""
     table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
+    if table.get("applies_to") == "zero_shot":
+        raise ValueError(
+            "those of parses without training; give them to `valor parse --zero-shot NAMES --thresholds FILE`"
+        )
     for name in ("note", "criterion", "split", "truth_version", "truth_sha256"):
         if table.get(name) is not None:
             as_text(table[name], name, blank=True)

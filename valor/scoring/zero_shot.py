@@ -249,7 +249,7 @@ def fitted(clips: Clips, before: Curve) -> Curve:
         if gain.sum() <= SURELY * gain.std(ddof=1) * len(gain) ** 0.5:
             best = column
             break
-    _LOG.info("strays by %g, held-out losses %s", strays[best], lost.sum(axis=0).round(3).tolist())
+    _LOG.debug("strays by %g, held-out losses %s", strays[best], lost.sum(axis=0).round(3).tolist())
     return _fit(clips, before, strays[best])
 
 

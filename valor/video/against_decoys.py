@@ -35,7 +35,7 @@ from valor.label_harvest.decoys import (
     standing_of,
     summarised,
 )
-from valor.label_harvest.drawn import DRAWN, drawn_clip
+from valor.label_harvest.drawn import DRAWN, drawn_clips
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.cuts import Shot
 from valor.label_harvest.media.windows import WindowPlace
@@ -107,7 +107,7 @@ class DecoySystem:
                 continue
             own[role] = standing_of(merged[:, m, count:], seconds)
             held = self.calibration
-            standing = leaned(own[role], self.drawn[role]) if held is None else held.standing[role]
+            standing = leaned(own[role], self.drawn[role], role) if held is None else held.standing[role]
             found = evidence(similarity[:, m], decoy[:, m], standing, seconds, shots)
             curve = Curve() if held is None else held.curves[role]
             probs[:, m], background[:, m] = curve.probabilities(found)
@@ -116,17 +116,16 @@ class DecoySystem:
     @cached_property
     def drawn(self) -> dict[str, Standing]:
         """By modality, the standing of pictures and sounds of nothing."""
-        clip, count = drawn_clip(self.grid.segment_seconds, self.grid.sample_rate), len(self.class_names)
-        answers = {
-            t.role: t.encode_once(DRAWN, clip) if isinstance(t, RecalledTeacher) else t.encode(clip)
-            for t in self.teachers
-        }
-        return {
-            teacher.role: standing_of(
-                self._columns(teacher, answers[teacher.role])[:, count:], clip.grid.segment_seconds
-            )
-            for teacher in self.teachers
-        }
+        seconds, count = self.grid.segment_seconds, len(self.class_names)
+        clips, found = drawn_clips(seconds, self.grid.sample_rate), {}
+        for teacher in self.teachers:
+            if isinstance(teacher, RecalledTeacher):
+                answers = teacher.encode_once(DRAWN, clips)
+            else:
+                answers = teacher.encode_many(clips)
+            columns = [self._columns(teacher, answer)[:, count:] for answer in answers]
+            found[teacher.role] = standing_of(np.concatenate(columns), seconds)
+        return found
 
     def _columns(self, teacher: Teacher, answer: Evidence) -> np.ndarray:
         """float32 [T, columns] of what a teacher says."""

@@ -73,13 +73,16 @@ class RecalledTeacher:
         """See `SegmentTeacher.encode_wholes`."""
         return self.network.encode_wholes(clips)
 
-    def encode_once(self, key: str, clip: ClipMedia) -> Evidence:
-        """The features of segments of a clip that goes by a key for ever, as they were the first time."""
-        rows, key = KeptRows(self._kept), digest_of([key, clip.grid.num_segments, clip.grid.sample_rate])
-        if not rows.has(key):
-            rows.add({key: {"drawn": np.asarray(self.network.encode_segments(clip)["embedding"], np.float32)}})
-        held = rows.row(key)["drawn"] if rows.has(key) else self.network.encode_segments(clip)["embedding"]
-        return Evidence({"embedding": held})
+    def encode_once(self, key: str, clips: Sequence[ClipMedia]) -> list[Evidence]:
+        """Embeddings of segments of clips that go by a key for ever, as they were the first time."""
+        rows, found = KeptRows(self._kept), []
+        for number, clip in enumerate(clips):
+            name = digest_of([key, number, clip.grid.num_segments, clip.grid.sample_rate])
+            if not rows.has(name):
+                rows.add({name: {"drawn": np.asarray(self.network.encode_segments(clip)["embedding"], np.float32)}})
+            held = rows.row(name)["drawn"] if rows.has(name) else self.network.encode_segments(clip)["embedding"]
+            found.append(Evidence({"embedding": held}))
+        return found
 
     @property
     def caption_embeddings(self) -> np.ndarray:

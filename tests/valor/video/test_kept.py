@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.forked import start
 from tests.helpers.toy_parse import WindowTeacher, parse_until_it_hangs, toy_system, write_small_film
 from valor.eval.decide import PostProcessing
+from valor.label_harvest.drawn import drawn_clips
 from valor.label_harvest.media.streams import DirectReader
 from valor.video import recalled
 from valor.video.kept import KeptFolder, KeptRows, kept_media
@@ -170,6 +171,29 @@ def test_a_known_teacher_is_built_when_it_is_asked_something_new(tmp_path, monke
     weights.write_bytes(b"of a netwerk")
     asked()
     assert len(built) == 4
+
+
+def test_what_is_drawn_for_a_teacher_is_judged_once(tmp_path, monkeypatch):
+    judged = []
+
+    class Looks(Vectors):
+        def encode_segments(self, clip):
+            judged.append(clip.grid.num_segments)
+            return {"embedding": np.eye(10, 8, dtype=np.float32)}
+
+    monkeypatch.setattr(recalled, "build_teacher", lambda name, captions, **_: Looks(captions))
+    options, clips = recalled.TeacherOptions(), drawn_clips(1.0, 8000)[:1]
+
+    def answer(key):
+        asked = recalled_teacher(
+            "clip-vit-l14", ["a"], checkpoint="random", options=options, evidence=tmp_path / "kept"
+        )
+        return asked.encode_once(key, clips)[0].features["embedding"]
+
+    assert np.array_equal(answer("one"), np.eye(10, 8)) and judged == [10]
+    assert np.array_equal(answer("one"), np.eye(10, 8)) and judged == [10]
+    answer("another drawing")
+    assert judged == [10, 10]
 
 
 def test_names_of_media_cannot_leave_the_folder(tmp_path):
