@@ -30,6 +30,7 @@ from benchmarks import (
     step,
     teachers,
     test_command,
+    where,
 )
 from tests.helpers.toy_search import PLAIN_FAISS
 from tests.helpers.typed import typed
@@ -227,3 +228,9 @@ def test_parse_once(monkeypatch, capsys):
     demo = ("--visual", "demo-visual", "--audio", "demo-audio", "--weights", "none")
     said = say(monkeypatch, capsys, parse_once, "--minutes", 0.2, "--threads", 1, *demo)
     assert said.count("probabilities within") == 3 and "bytes a second of film" in said
+
+
+def test_where(monkeypatch, capsys):
+    said = say(monkeypatch, capsys, where, "--clips", 2, "--ways", "windows,features", "--threads", 1)
+    assert said.count("peak, ") == 2 == said.count("s of CPU")
+    assert "the middle of the frame" in said and " events, " in said

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..events import MODALITIES, BoolArray, events_of
+from .stills import CAPTION_HEIGHT, Still, draw_stills
 from .style import DPI, ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, swatches
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class DrawnParse:
     """uint8 [K, H, W, 3] evenly spaced over the media."""
     spectrogram: npt.NDArray[np.float32] | None = None
     """float [bands, columns] in dB, lowest band first, evenly spaced over the media."""
+    stills: tuple[Still, ...] = ()
+    """Where visible events were found, the most probable first; drawn beside frames."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
@@ -263,10 +266,14 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     media = None if parse.frames is None else Media(parse.frames)
     inches = style.width - 0.75 - 0.075 * _longest_line(names)
     sound = [] if parse.spectrogram is None else [SPECTROGRAM_HEIGHT]
+    strip = strip_heights(media, inches)
+    stills = [strip[0] + CAPTION_HEIGHT] if parse.stills and strip else []
     num_rows = max(1, len(shown))
-    figure, (*above, axes) = stacked_axes([*strip_heights(media, inches), *sound, num_rows * CLASS_HEIGHT], style)
+    figure, (*above, axes) = stacked_axes([*strip, *stills, *sound, num_rows * CLASS_HEIGHT], style)
     _draw_clock([axes], parse.seconds, colours, start=parse.start)
     draw_media(above[:1], media, parse.seconds, inches, colours)
+    if stills and parse.frames is not None:
+        draw_stills(above[1], parse.stills, len(parse.frames), parse.seconds, inches, strip[0], colours)
     if parse.spectrogram is not None:
         _draw_spectrogram(above[-1], parse.spectrogram, parse.seconds, colours)
     axes.set_ylim(num_rows, 0)

@@ -25,6 +25,7 @@ from .published_weights import WeightsOrigin, check_weights
 from .teacher import Evidence, LongCaptionError, Prompts, all_captions, as_json, class_embeddings, stream_of, unit_rows
 from .text_rule import check_text
 from .weights import RANDOM, build_random, is_script, load_exactly, read_state, state_digest, unreachable
+from .where import PATCHES, PlaceMaps, patch_embeddings, seen_area
 
 PREFIX = "open_clip:"
 """What a teacher's name begins with that names a model of open_clip."""
@@ -511,6 +512,15 @@ class ClipTeacher:
         embeddings = embedding.cpu().numpy().reshape(len(prepared), -1, embedding.shape[-1])
         similarities = similarity.cpu().numpy().reshape(len(prepared), -1, len(self._prompts))
         return [Evidence({"embedding": row}, cosine) for row, cosine in zip(embeddings, similarities, strict=True)]
+
+    def locate(self, frame: np.ndarray, directions: np.ndarray) -> PlaceMaps | None:
+        """See `LocatingTeacher.locate`: the patches of a vision transformer."""
+        pictures = cast_input(self._frame_rule(frame[None]).to(self._device), self._precision)
+        patches = patch_embeddings(self._network.visual, pictures)
+        if patches is None:
+            return None
+        values = np.einsum("rcp,ep->erc", patches[0].cpu().numpy(), directions)
+        return PlaceMaps(values, PATCHES, seen_area(frame.shape, self._frame_rule.resize))
 
     def encode(self, media: ClipMedia) -> Evidence:
         """See `Teacher.encode`."""

@@ -262,6 +262,11 @@ class TinyTeacher:
         """See `SegmentTeacher.encode_wholes`; there are none."""
         return [{} for _ in clips]
 
+    @torch.inference_mode()
+    def encode_captions(self, captions: Sequence[str]) -> np.ndarray:
+        """Other captions than those of the classes, float32 [P, D] of length 1."""
+        return np.asarray(self.network.text(list(captions)).numpy())
+
     @property
     def caption_embeddings(self) -> np.ndarray:
         """See `SearchedTeacher.caption_embeddings`."""

@@ -54,6 +54,7 @@ STYLE = Fields(Style, theme=Option("--theme", {"choices": tuple(THEMES)}))
 PARSING = Fields(
     ParseOptions,
     hop="--hop N",
+    where="--where",
     audio_track="--audio-track N|LANG",
     frames=Option("--frames", {"choices": FRAMES}),
 )

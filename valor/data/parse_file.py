@@ -40,6 +40,7 @@ from valor.label_harvest.strict_json import (
 )
 
 from .parse_evidence import ParseEvidence, evidence_from_json, evidence_to_json
+from .where import Where, where_from_json, where_to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,6 +152,8 @@ class Parse:
     """When the film is cut, in seconds on the clock of the container, ascending: no window lay across."""
     notes: tuple[str, ...] = ()
     """What a reader should know, such as a file that ends early."""
+    where: tuple[Where, ...] | None = None
+    """Where in the picture visible events are, in the order of these; None where nobody asked."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together, and a gate without its probabilities."""
@@ -307,6 +310,7 @@ def parse_to_json(parse: Parse) -> dict[str, Any]:
         "system": dict(parse.system),
         "cuts": list(parse.cuts),
         "notes": list(parse.notes),
+        **({} if parse.where is None else {"where": where_to_json(parse.where)}),
     }
 
 
@@ -364,6 +368,7 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
         system=system,
         cuts=tuple(as_number(time, "cuts", -MOST_SECONDS, 2 * MOST_SECONDS) for time in cuts),
         notes=tuple(as_text(note, "notes", blank=True) for note in as_list(record.get("notes", []), "notes")),
+        where=None if record.get("where") is None else where_from_json(record["where"], record["classes"]),
     )
     if told := as_list(record.get("events", []), "events"):
         _refuse_other_events(told, parse)

@@ -154,7 +154,8 @@ def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Pa
         return None
     rule = options.parsing.rule or system.default_rule
     same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
-    return parse if same and same_file else None
+    said = parse.where is not None or not options.parsing.where
+    return parse if same and same_file and said else None
 
 
 def _is_unchanged(held: MediaInfo, path: Path, written: Path) -> bool:

@@ -67,6 +67,9 @@ class ParseOptions:
     evidence: Path | None = None
     """Folder in which what the teachers found of media longer than a window is kept and looked for; None keeps
     nothing."""
+    where: bool = False
+    """Whether it is said where in the picture each visible event is (of the 50 most probable): the picture is decoded
+    once more, and frames of events go through the visual teacher again."""
     audio_track: str | None = None
     """Which of several audio tracks is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language, such as
     eng (the one FFmpeg plays)."""

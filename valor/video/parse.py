@@ -114,7 +114,7 @@ def parse_media(
         moved.by(len(windows))
     merged = probs.result()
     settled = Settled(merged) if settling is None else settling.settle(merged, film.shots)
-    return Parse(
+    parse = Parse(
         media=_media_info(survey, kept, hashed=options.hashed),
         class_names=system.class_names,
         segment_seconds=system.grid.segment_seconds,
@@ -127,6 +127,11 @@ def parse_media(
         cuts=tuple(round(survey.start_time + cut, 3) for cut in film.cuts),
         notes=_notes(survey, [*found.notes, *dict.fromkeys(kept.notes if kept else ())]),
     )
+    if not options.where:
+        return parse
+    from .where import with_where
+
+    return with_where(parse, system, survey, film.windows, reader, shared=film.shared)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from valor.data.parse_file import Parse
+from valor.eval.figures.stills import Still
 from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
 from valor.eval.figures.timeline import DrawnParse, clock_text, parse_figure
 from valor.label_harvest.disk import replaced
@@ -78,7 +79,7 @@ class MediaSketch:
         for place in range(self.places):
             segment = min(int((place + 0.5) * self.segments / self.places), self.segments - 1)
             if place not in self.frames and start <= segment < start + len(frames):
-                self.frames[place] = _thumbnail(frames[segment - start], self.pixel_shape)
+                self.frames[place] = thumbnail(frames[segment - start], self.pixel_shape)
 
     def _take_sound(self, window: Window) -> None:
         grid, waveform = window.clip.grid, window.clip.waveform
@@ -98,7 +99,7 @@ def _num_thumbnails(survey: MediaSurvey) -> int:
     return int(np.clip(round(_STRIP_SHAPE * survey.height / survey.width / survey.pixel_shape), 4, 24))
 
 
-def _thumbnail(frame: np.ndarray, pixel_shape: float) -> np.ndarray:
+def thumbnail(frame: np.ndarray, pixel_shape: float) -> np.ndarray:
     """A frame made small, in the shape in which it is shown."""
     from PIL import Image
 
@@ -142,10 +143,31 @@ def draw_parse(
         cuts=tuple(cut - parse.media.start_time for cut in parse.cuts),
         frames=sketch.strip() if sketch else None,
         spectrogram=sketch.spectrogram() if sketch else None,
+        stills=_stills(parse),
     )
     length = clock_text(round(parse.media.duration, 1), parse.media.duration)
     unit = " s" if ":" not in length else " min" if length.count(":") == 1 else " h"
     return parse_figure(drawn, title=title or f"{_shortened(parse.media.name)}, {length}{unit}", style=style)
+
+
+def _stills(parse: Parse) -> tuple[Still, ...]:
+    """Where visible events are, the most probable first, as far as there are pictures."""
+    held = [(place, place.still) for place in parse.where or () if place.still is not None]
+    probs = {(event.class_name, event.onset): event.prob for event in parse.events if event.modality == "visual"}
+    end = parse.media.start_time + parse.media.duration
+    held.sort(key=lambda one: -probs.get((one[0].class_name, one[0].onset), 0.0))
+    return tuple(
+        Still(
+            frame=frame,
+            values=place.values,
+            peak=place.peak,
+            area=place.area,
+            seconds=place.time - parse.media.start_time,
+            name=place.class_name,
+            said=f"at {clock_text(round(place.time, 1), end)}{' s' if end < 120 else ''}",
+        )
+        for place, frame in held
+    )
 
 
 def write_picture(

@@ -108,12 +108,26 @@ class Look:
             phase: Where it is in its movement, in [0, 1); None for its own pace.
             lift: How far it is off its place, as a share of its size.
         """
+        picture, left, top = self._standing(time, phase, lift)
+        image.paste(picture, (left, top), picture)
+
+    def box(self, time: float) -> tuple[int, int, int, int] | None:
+        """The pixels it covers at `time` seconds at its own pace: left, top, right, bottom; None out of the frame."""
+        picture, left, top = self._standing(time)
+        drawn = picture.getchannel("A").getbbox()
+        if drawn is None:
+            return None
+        sides = np.clip(np.array(drawn) + (left, top, left, top), 0, (FRAME_WIDTH, FRAME_HEIGHT) * 2).tolist()
+        return None if sides[0] >= sides[2] or sides[1] >= sides[3] else tuple(sides)
+
+    def _standing(self, time: float, phase: float | None = None, lift: float = 0.0) -> tuple[Image.Image, int, int]:
+        """Its picture at a time, and where the left upper corner of that lies in the frame."""
         turned = time * self._rounds_per_second + self._start[2] if phase is None else phase
         picture = self._picture(int(turned * PHASES) % PHASES)
         x = self._x + self._swing[0] * sin(2 * pi * (self._beat[0] * time + self._start[0]))
         y = self._y + self._swing[1] * 0.5 * sin(2 * pi * (self._beat[1] * time + self._start[1]))
         y -= lift * self._size
-        image.paste(picture, (round(x - picture.width / 2), round(y - picture.height / 2)), picture)
+        return picture, round(x - picture.width / 2), round(y - picture.height / 2)
 
 
 def _height_of(class_name: str, height: float, size: float) -> float:

@@ -104,17 +104,35 @@ def paint_frames(
     `rate` is theirs per second, `FRAME_RATE` where it is None; `paint` puts a look onto a frame as it is at a time.
     """
     rate = FRAME_RATE if rate is None else rate
-    visible = [event for event in plan.events if event.modality == "visual"]
-    scene = Scene(rng)
-    looks = arrange(list(dict.fromkeys(event.class_name for event in visible)), rng)
+    scene, looks = _staged(plan, rng)
     for frame in range(CLIP_SECONDS * rate):
         time = frame / rate
-        seen = {event.class_name for event in visible if event.onset <= time < event.offset}
+        seen = _seen_at(plan, time)
         image = scene.canvas(time)
         for look in looks:
             if look.class_name in seen:
                 paint(look, image, time)
         yield scene.expose(image)
+
+
+def boxes_at(plan: ClipPlan, seed: int, time: float) -> dict[str, tuple[int, int, int, int]]:
+    """Where each class that is visible lies in the frame of `render_clip` shown at a time: left, top, right, bottom."""
+    rng = np.random.default_rng([seed, _name_number(plan), 0])
+    shown = int(time * FRAME_RATE + 1e-6) / FRAME_RATE
+    seen = _seen_at(plan, shown)
+    boxes = {look.class_name: look.box(shown) for look in _staged(plan, rng)[1] if look.class_name in seen}
+    return {name: box for name, box in boxes.items() if box is not None}
+
+
+def _staged(plan: ClipPlan, rng: np.random.Generator) -> tuple[Scene, list[Look]]:
+    scene = Scene(rng)
+    visible = [event.class_name for event in plan.events if event.modality == "visual"]
+    return scene, arrange(list(dict.fromkeys(visible)), rng)
+
+
+def _seen_at(plan: ClipPlan, time: float) -> set[str]:
+    visible = [event for event in plan.events if event.modality == "visual"]
+    return {event.class_name for event in visible if event.onset <= time < event.offset}
 
 
 def write_streams(

@@ -20,6 +20,14 @@ def painted(look: Look, time: float) -> np.ndarray:
     return np.asarray(image)
 
 
+@pytest.mark.parametrize("class_name", ["Dog", "Helicopter", "Violin_fiddle"])
+def test_a_box_holds_what_is_painted(class_name):
+    look = Look(class_name, np.random.default_rng(3), place=(0.2, 0.5))
+    for time in (0.0, 3.4):
+        rows, columns = (painted(look, time) != GREY[0]).any(axis=2).nonzero()
+        assert look.box(time) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+
+
 def test_every_class_of_the_vocabulary_has_a_drawing():
     assert set(DRAWINGS) == set(class_names(LLP_CLASSES))
 

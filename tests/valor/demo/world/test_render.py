@@ -8,7 +8,7 @@ import pytest
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world import render
-from valor.demo.world.render import build_world, paint_frames, render_clip
+from valor.demo.world.render import boxes_at, build_world, paint_frames, render_clip
 from valor.demo.world.schedule import ClipPlan, PlannedEvent, world_arrays
 from valor.label_harvest.store.manifest import media_id
 
@@ -23,6 +23,17 @@ PLAN = ClipPlan(
     ),
     ("Dog", "Fire_alarm"),
 )
+
+
+def test_boxes_lie_where_the_frames_of_a_clip_show_them(tmp_path):
+    render_clip(PLAN, tmp_path / "a.mp4", 1)
+    frames = decode(tmp_path / "a.mp4")[0].astype(int)
+    assert boxes_at(PLAN, 1, 1.99) == {} == boxes_at(PLAN, 1, 5.0)
+    left, top, right, bottom = boxes_at(PLAN, 1, 2.0)["Dog"]
+    changed = np.abs(frames[16] - frames[15]).sum(axis=2)  # the dog comes with the second second
+    within = changed[top:bottom, left:right].mean()
+    changed[top:bottom, left:right] = 0
+    assert within > 3 * changed.mean()
 
 
 def decode(path):
