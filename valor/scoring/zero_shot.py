@@ -90,7 +90,7 @@ def read_footage(files: Sequence[Path]) -> Footage:
     parses = tuple(read_parse(file) for file in files)
     first = parses[0]
     for file, parse in zip(files, parses, strict=True):
-        if parse.evidence is None:
+        if parse.evidence is None or not all(isinstance(parse.system.get(what), dict) for what in _WHO):
             raise ValueError(
                 f"{file}: holds no evidence of decoys, which `valor parse VIDEO --zero-shot NAMES` keeps; parse it so, "
                 "without thresholds on logits"
@@ -100,14 +100,16 @@ def read_footage(files: Sequence[Path]) -> Footage:
     return Footage(files=tuple(files), parses=parses)
 
 
+_WHO = ("teachers", "prompts", "decoys")
+"""Of a parse's system, whose cosines these are."""
+
+
 def _unlike(parse: Parse, first: Parse) -> str | None:
     if parse.class_names != first.class_names:
         return "classes"
     if parse.segment_seconds != first.segment_seconds:
         return "segments"
-    return next(
-        (what for what in ("teachers", "prompts", "decoys") if parse.system.get(what) != first.system.get(what)), None
-    )
+    return next((what for what in _WHO if parse.system.get(what) != first.system.get(what)), None)
 
 
 def calibrate_zero_shot(
@@ -201,6 +203,11 @@ def _corrected(
 ) -> tuple[dict[str, Curve], int]:
     """Curves that fit corrected clips, and how many these are."""
     assert split.truth is not None
+    if known.segment_seconds not in (None, split.segment_seconds):
+        raise ValueError(
+            f"the corrected clips have segments of {split.segment_seconds:g} s and the parses of "
+            f"{known.segment_seconds:g} s; parse in segments as they are corrected in"
+        )
     row_of = {clip_id: row for row, clip_id in enumerate(split.clip_ids)}
     pairs = [(n, row_of[clip_id]) for n, clip_id in enumerate(known.clip_ids) if clip_id in row_of]
     if not pairs:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,11 +93,15 @@ def test_what_cannot_be_calibrated_is_refused(footage, written, tmp_path):
     other = Split("val", ("x",), NAMES, np.ones((1, 3), bool), truth=np.ones((1, 10, 2, 3), bool))
     with pytest.raises(ValueError, match="none of the 12 parses is of a clip of the split 'val'"):
         calibrate_zero_shot(footage, split=other, known=known)
+    halves = replace(_split(footage, truth, range(3)), segment_seconds=0.5)
+    with pytest.raises(ValueError, match="have segments of 0.5 s and the parses of 1 s"):
+        calibrate_zero_shot(footage, split=halves, known=known)
     record = json.loads(files[0].read_text())
     for key, change, said in (
         ("classes", ["Dog", "Speech", "Bus"], "has other classes than"),
         ("system", {**record["system"], "decoys": {}}, "has other decoys than"),
         ("evidence", None, "holds no evidence of decoys"),
+        ("system", {"zero_shot": True}, "holds no evidence of decoys"),
     ):
         (tmp_path / "p.json").write_text(json.dumps({**record, "events": [], key: change}))
         with pytest.raises(ValueError, match=said):
