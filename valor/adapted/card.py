@@ -19,6 +19,8 @@ NAMED = f"{ROLE}="
 CARD, WEIGHTS = "adapters.json", "adapters.safetensors"
 KIND, FORMAT = "adapters", 1
 DEMO = "demo-visual"
+RANDOM = "random"
+"""In place of a digest: seeded random weights."""
 SEGMENT_SECONDS = 1.0
 """What a segment must last to be heard."""
 
@@ -89,7 +91,7 @@ class AdapterCard:
     visual: str
     """Name of the tower."""
     tower: str
-    """Digest of its weights, or `random`."""
+    """Digest of its weights, or `RANDOM`."""
     weights: str
     """sha256 of the adapters."""
     alone: bool
@@ -102,10 +104,11 @@ class AdapterCard:
     """Mean of each epoch."""
 
     def identity(self) -> dict[str, object]:
-        """Who makes these features, as a store has it."""
+        """Who makes these features, as a store has it; in a tower of random weights they are random as any."""
         return {
             "teacher": f"{ROLE}:{self.visual}",
-            "weights": self.weights,
+            "weights": RANDOM if self.tower == RANDOM else self.weights,
+            "adapters": self.weights,
             "tower": self.tower,
             "precision": "float32",
         }

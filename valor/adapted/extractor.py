@@ -12,9 +12,9 @@ from valor.label_harvest.disk import file_sha256, write_atomic
 from valor.label_harvest.media.clip import ClipMedia
 from valor.label_harvest.teachers.published_weights import check_weights
 from valor.label_harvest.teachers.teacher import Evidence
-from valor.label_harvest.teachers.weights import RANDOM, read_state
+from valor.label_harvest.teachers.weights import read_state
 
-from .card import ROLE, WEIGHTS, AdapterCard, read_card, write_card
+from .card import RANDOM, ROLE, WEIGHTS, AdapterCard, read_card, write_card
 from .towers import Tower, build_tower
 
 _BATCH = 40

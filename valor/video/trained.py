@@ -389,13 +389,13 @@ def _teacher(
         precision = trained.get("precision", "float32")
         teacher: Teacher = build_extractor(name, checkpoint=checkpoint, precision=precision)
     elif role == ADAPTED:
-        if checkpoint is None:
+        if (adapters := checkpoints.get(role)) is None:
             raise ValueError(
                 f"{run}: its features are those of adapters; give their run with `teacher_checkpoints` {role}=RUN"
             )
         from valor.adapted.extractor import LavishExtractor
 
-        teacher = LavishExtractor(Path(checkpoint), checkpoint=checkpoints.get("visual"))
+        teacher = LavishExtractor(Path(adapters), checkpoint=checkpoints.get("visual"))
     elif role_of(name) == role:
         options = _options(kinds, trained)
         teacher = recalled_teacher(name, card.class_names, checkpoint=checkpoint, options=options, evidence=evidence)

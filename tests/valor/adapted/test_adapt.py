@@ -19,6 +19,7 @@ from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import LLP
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.label_file import write_pseudo_labels
+from valor.data.provenance import told_by
 from valor.data.tables import Split, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.harvest import HarvestOptions, harvest
@@ -200,6 +201,16 @@ def test_a_parse_wants_the_run_whose_features_were_learned(run):
     made["features"]["visual"]["teacher"]["weights"] = "00" * 32
     with pytest.raises(ValueError, match="parser: was trained on features of the lavish teacher .* with weights 0000"):
         built(lavish=str(run[0]))
+
+
+def test_features_of_a_random_tower_are_random(run):
+    card = replace(read_card(run[0]), tower="random")
+    assert card.identity()["weights"] == "random" and card.identity()["adapters"] == card.weights
+    store = {"teachers": {"lavish": card.identity()}}
+    assert (
+        told_by(store).random_teachers
+        and not told_by({"teachers": {"lavish": read_card(run[0]).identity()}}).random_teachers
+    )
 
 
 def test_clips_without_sound_or_picture_teach_nothing(data, tmp_path):
