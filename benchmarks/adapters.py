@@ -1,15 +1,15 @@
 """Whether a frozen visual tower can be made to hear, and what a parser has of it.
 
     python -m benchmarks.adapters [--steps 150] [--seeds 2]
-    python -m benchmarks.adapters --data demo/data --labels demo/labels/valor --out FOLDER [--seeds 3]
+    python -m benchmarks.adapters --data demo/data --labels demo/labels/valor --out FOLDER --seeds 3
 
 Alone: an exclusive or of what is drawn and what sounds. A picture shows a dog or a car and a tone is low or high; what
 the demo's frozen visual tower says of the picture is to tell whether exactly one of the two is the second kind, through
 one linear layer. 0.5 is chance. Adapters that read the other stream are beside those that read their own.
 
-With `--data` the demo world: adapters are trained on its clips and labels, features are harvested, and parsers of width
-64 trained on them; segment F-scores of the test split in percent, each parser at the epoch val likes best. What is
-done lies in FOLDER and is not done again.
+With `--data` the demo world: adapters are trained on its clips and labels, features are harvested, and the parsers of
+`valor ablate` trained on them; segment F-scores of the test split in percent, each parser at the epoch val likes best.
+What is done lies in FOLDER and is not done again.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import LLP
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.pictures.looks import sample_image
+from valor.experiments.rows import BASES
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.label_harvest.teachers.demo import SAMPLE_RATE, frame_pictures, shrink_frames, sound_pictures
@@ -39,7 +40,7 @@ from valor.teachers import TeacherChoice, build_teachers
 from valor.training.adapt import adapt, optimiser_of
 from valor.training.checkpoint import read_checkpoint
 from valor.training.cotrain import TrainedSet, cotrain
-from valor.training.recipes import RECIPES, override
+from valor.training.recipes import override
 from valor.training.train import validate
 
 KINDS = ("Dog", "Car")
@@ -148,8 +149,7 @@ def store_of(data: Path, run: Path, store: Path) -> Path:
 def scored(data: Path, labels: Path, store: Path, row: str, seed: int, out: Path) -> tuple[float, float, float]:
     """Segment F of what is heard, of what is seen, and Type@AV."""
     _, audio, visual = ROWS[row]
-    small = ("parser.hidden_width=64", "parser.feedforward_width=128", f"fit.seed={seed}")
-    recipe = override(RECIPES["demo"], (*small, f"features.audio={audio}", f"features.visual={visual}"))
+    recipe = override(BASES["demo"], (f"fit.seed={seed}", f"features.audio={audio}", f"features.visual={visual}"))
     train, val, test = (
         read_clip_set(data, LLP.read_split(data, name), recipe.features, labels=taught, store=store)
         for name, taught in (("train", labels), ("val", None), ("test", None))
