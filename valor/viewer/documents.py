@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from valor.data.datasets.dataset import LLP, DataSet
+from valor.data.where import Where
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.eval.scores import PER_CLIP, score
 
@@ -40,6 +41,8 @@ class Marks:
     """float [T, M, C], NaN where there is no stream; None for decisions alone."""
     gate_probs: FloatArray | None = None
     """float [1 or T, M, C], what the gate compares; None without a gate."""
+    where: tuple[Where, ...] = ()
+    """Where in the picture visible events were found, on the clock of the container."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import numpy as np
 import numpy.typing as npt
 
+from valor.data.where import Where
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.label_harvest.disk import replaced
 
@@ -41,6 +42,7 @@ SCRIPTS = (
     "events.js",
     "media.js",
     "strip.js",
+    "where.js",
     "timeline.js",
     "pointer.js",
     "lists.js",
@@ -222,18 +224,26 @@ def pack_clip(clip: Clip) -> dict[str, Any]:
     """One clip's arrays, as JSON knows them: C order [T, M, C], little-endian, zlib, base64."""
     return {
         "truth": None if clip.truth is None else pack_mask(clip.truth),
-        "systems": [None if marks is None else _pack_marks(marks) for marks in clip.marks],
+        "systems": [None if marks is None else _pack_marks(marks, clip.start_time) for marks in clip.marks],
     }
 
 
-def _pack_marks(marks: Marks) -> dict[str, Any]:
+def _pack_marks(marks: Marks, start: float) -> dict[str, Any]:
     packed: dict[str, Any] = {"marks": pack_mask(marks.predicted)}
+    if marks.where:
+        packed["where"] = [_pack_where(place, start) for place in marks.where]
     if marks.segment_probs is not None:
         packed["probs"] = pack_probs(marks.segment_probs)
     if marks.gate_probs is not None:
         packed["gate"] = pack_probs(marks.gate_probs)
         packed["gateRows"] = len(marks.gate_probs)
     return packed
+
+
+def _pack_where(place: Where, start: float) -> dict[str, Any]:
+    """Where in the picture something is, on the clock of the page."""
+    held = {"class": place.class_name, "at": round(place.time - start, 3), "peak": place.peak, "area": place.area}
+    return {**held, "values": [[round(value, 2) for value in row] for row in place.values.tolist()]}
 
 
 def pack_mask(mask: BoolArray) -> str:

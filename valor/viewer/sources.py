@@ -239,7 +239,8 @@ def parsed_marks(parse: Parse) -> Marks:
     gate = parse.gate_probs if parse.decision.gate != "none" else None
     if gate is not None and np.array_equal(gate[1:], np.broadcast_to(gate[:1], gate[1:].shape), equal_nan=True):
         gate = gate[:1]
-    return Marks(predicted=parse.predicted, segment_probs=parse.segment_probs, gate_probs=gate)
+    where = parse.where or ()
+    return Marks(predicted=parse.predicted, segment_probs=parse.segment_probs, gate_probs=gate, where=where)
 
 
 def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) -> None:
@@ -313,7 +314,8 @@ def _spread_marks(marks: Marks, own: tuple[str, ...], names: tuple[str, ...]) ->
     if own == names:
         return marks
     probs, gate = marks.segment_probs, marks.gate_probs
-    return Marks(
+    return replace(
+        marks,
         predicted=_to_classes(marks.predicted, own, names, 0.0),
         segment_probs=None if probs is None else _to_classes(probs, own, names, 0.0),
         gate_probs=None if gate is None else _to_classes(gate, own, names, 0.0),

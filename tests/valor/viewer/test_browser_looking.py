@@ -8,6 +8,7 @@ import pytest
 from tests.helpers.toy_browser import TIME, browser, events_list, media, opened, texts, until, viewer, wait_for_time
 from tests.helpers.toy_viewer import CLASSES, NASTY, toy_document, toy_system
 from valor.data.predictions import Predictions, decisions, write_predictions
+from valor.data.where import Where
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, events_of
 from valor.eval.tables import Sheet
@@ -268,3 +269,34 @@ def test_without_a_report_nothing_speaks_of_one(viewer):
     assert viewer.locator("#report").is_hidden() and viewer.locator("#report-turn").is_hidden()
     viewer.keyboard.press("?")
     assert "results" not in viewer.locator("#help").text_content()
+
+
+def test_where_in_the_picture_is_laid_over_its_second(opened, media, tmp_path):
+    values = np.zeros((4, 4), np.float32)
+    values[0, 3] = 1  # no mirror or transposition leaves it there
+    whole = {"class_name": "Speech", "onset": 4.0, "offset": 8.0, "time": 5.5, "method": "toy"}
+    place = Where(**whole, values=values, peak=(0.875, 0.125), area=(0.0, 0.0, 1.0, 1.0))
+    clip = toy_document().clips[1]  # the first system sees speech from 4 to 8 s
+    clip = replace(clip, media=media[0], marks=(replace(clip.marks[0], where=(place,)), clip.marks[1]))
+    write_page(tmp_path / "p.html", replace(toy_document(), clips=(clip,)), embed=True)
+    page = opened((tmp_path / "p.html").as_uri())
+    until(page, "document.getElementById('video').readyState >= 2")
+    assert page.locator("#where").is_hidden()
+    page.keyboard.press("w")
+    until(page, "!document.getElementById('where').hidden")
+    assert page.evaluate(TIME) == pytest.approx(5.5, abs=0.05)
+    assert page.evaluate("document.getElementById('video').paused")
+    lit, *dark = page.evaluate("""() => {
+        const film = document.getElementById('video'), shade = document.getElementById('where');
+        const shape = film.videoWidth / film.videoHeight, wide = Math.min(shade.width, shade.height * shape);
+        const all = shade.getContext('2d').getImageData(0, 0, shade.width, shade.height);
+        return [[0.95, 0.03], [0.05, 0.03], [0.95, 0.95], [0.05, 0.95]].map(([x, y]) => {
+            const left = Math.round((shade.width - wide) / 2 + x * wide);
+            const top = Math.round((shade.height - wide / shape) / 2 + y * (wide / shape));
+            return all.data[4 * (top * shade.width + left) + 3];
+        });
+    }""")
+    assert lit < 100 < min(dark)
+    assert "13 % from the top" in page.get_by_role("button", name="where in the picture").get_attribute("title")
+    page.keyboard.press("End")
+    until(page, "document.getElementById('where').hidden")

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers.toy_parse import toy_parse
 from tests.helpers.toy_viewer import NASTY, TRUTH, toy_document, without_truth
+from valor.data.parse_file import write_parse
+from valor.data.where import Where
 from valor.eval.tables import Cell, Sheet
 from valor.viewer.documents import Section
 from valor.viewer.page import (
@@ -28,6 +31,7 @@ from valor.viewer.page import (
     section_html,
     write_page,
 )
+from valor.viewer.sources import SourceOptions, read_document
 
 
 def steps(text):
@@ -180,3 +184,17 @@ def test_a_full_disk_leaves_the_old_page(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="no space left"):
         write_page(tmp_path / "p.html", toy_document())
     assert (tmp_path / "p.html").read_text() == "old"
+
+
+def test_a_page_knows_where_in_the_picture(tmp_path):
+    values = np.array([[0, 0.25, 1]], np.float32)
+    whole = {"class_name": "Speech", "onset": 2.4, "offset": 4.4, "time": 2.731, "method": "toy"}
+    place = Where(**whole, values=values, peak=(0.833, 0.5), area=(0.0, 0.0, 1.0, 1.0))
+    path = tmp_path / "street.json"
+    write_parse(path, replace(toy_parse(), where=(place,)))
+    document = read_document([str(path)], SourceOptions())
+    held = pack_clip(document.clips[0])["systems"][0]["where"]
+    area, peak = (0.0, 0.0, 1.0, 1.0), (0.833, 0.5)
+    assert held == [{"class": "Speech", "at": 1.331, "peak": peak, "area": area, "values": [[0.0, 0.25, 1.0]]}]
+    write_parse(path, toy_parse())
+    assert "where" not in pack_clip(read_document([str(path)], SourceOptions()).clips[0])["systems"][0]

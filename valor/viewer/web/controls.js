@@ -1,7 +1,7 @@
 // Buttons, selects, keys, light and dark, the sheet of help.
 
 const KEYS = [
-  ["Playing", [["Space", "play or pause"], ["← →", "one segment back or on"], ["Shift ← →", "ten segments"], ["J  K", "next, previous event: jump and loop"], ["L", "loop the selected event, or stop looping"], ["Home  End", "start, end"]]],
+  ["Playing", [["Space", "play or pause"], ["← →", "one segment back or on"], ["Shift ← →", "ten segments"], ["J  K", "next, previous event: jump and loop"], ["L", "loop the selected event, or stop looping"], ["W", "stop where the selected event was found in the picture"], ["Home  End", "start, end"]]],
   ["Looking", [["N  P", "next, previous clip"], ["A  V  B", "audible, visible, both"], ["↑ ↓", "threshold up, down"], ["R", "back to each system's own rule"], ["1 – 9", "show or hide a row of every class"], ["+  −  0", "zoom in, out, show all"], ["/", "search clips"], ["F", "choose a class"], ...(hasReport ? [["S", "results, clips"]] : []), ["T", "light or dark"], ["Esc", "let go of the event"], ["?", "this sheet"]]],
   ["Correcting", [["E", "start or stop correcting"], ["drag an edge", "moves it by segments; with Alt freely"], ["drag on a row", "adds an event"], ["I", "add an event at the playhead"], ["[  ]", "start or end of the event at the playhead"], ["M", "audible or visible"], ["Del", "delete the event"], ["Ctrl Z", "undo; with Shift redo"], ["Enter", "call the clip right, go to the next"]]],
 ];
@@ -146,7 +146,7 @@ function keyAction(event) {
     b: () => setShow(true, true), r: () => setThreshold(null), e: () => setEditing(!view.editing), t: turnTheme, "?": showHelp,
     "/": () => { $("side").classList.add("open"); $("search").focus(); }, f: () => { $("side").classList.add("open"); $("class-filter").focus(); },
     "+": () => zoomTo(line.zoom * 1.6), "=": () => zoomTo(line.zoom * 1.6), "-": () => zoomTo(line.zoom / 1.6), 0: () => zoomTo(0),
-    s: () => hasReport && turnReport(),
+    s: () => hasReport && turnReport(), w: goWhere,
     Escape: () => { closeSide(); hush(); view.selected = null; loopOver(null); showInspector(); markEvent(); },
   };
   const editing = {

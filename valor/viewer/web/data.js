@@ -84,7 +84,7 @@ async function readMarks(packed, length) {
   const [marks, probs, gate] = await Promise.all([
     readMask(packed.marks, length), packed.probs ? readProbs(packed.probs) : null, packed.gate ? readProbs(packed.gate) : null,
   ]);
-  return { marks, probs, gate, gateRows: packed.gateRows ?? 0 };
+  return { marks, probs, gate, gateRows: packed.gateRows ?? 0, where: packed.where ?? [] };
 }
 
 const held = new Map(); // clip -> promise of its arrays, the latest last

@@ -20,7 +20,7 @@ function openMedia(n) {
   player.ready = false;
   player.offset = 0;
   video.hidden = !media;
-  $("sound").hidden = true;
+  $("sound").hidden = $("where").hidden = true;
   $("no-media").hidden = Boolean(media);
   $("screen").classList.remove("empty");
   if (media) {
@@ -108,6 +108,7 @@ function showTime() {
   $("clock").replaceChildren(timeText(time), element("span", "", ` / ${timeText(fullLength(view.clip))}`));
   placePlayhead(time);
   showNow(time);
+  showWhere(time);
 }
 
 function startMedia() {
@@ -134,6 +135,7 @@ function startMedia() {
     video.hidden = $("sound").hidden = true;
     tellNoMedia("This browser cannot open the media file (moved, or a format it does not play). The timeline works without it. A format can be converted:", "");
   });
+  new ResizeObserver(() => { if (view.clip >= 0) showWhere(now()); }).observe($("screen"));
   video.addEventListener("click", toggle);
   $("pick-media").addEventListener("change", (event) => {
     for (const file of event.target.files) {

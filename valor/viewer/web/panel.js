@@ -50,6 +50,7 @@ function showNow(time) {
 
 function showInspector() {
   const box = $("inspector"), event = view.selected;
+  if (view.clip >= 0) showWhere(now());
   box.hidden = !event;
   box.replaceChildren();
   if (!event) return;
@@ -58,7 +59,7 @@ function showInspector() {
   const start = CLIPS.start[view.clip];
   const facts = [MODALITIES[event.m].word, spanText(event.on, event.off), track?.name, p === null ? null : `mean p ${p.toFixed(2)}`, verdict?.word,
     Math.abs(start) > 1e-3 ? `file clock ${(event.on + start).toFixed(2)} – ${(event.off + start).toFixed(2)} s` : null];
-  box.append(element("b", "", pretty(CLASSES[event.c])), element("span", "soft", facts.filter(Boolean).join(" · ")));
+  box.append(element("b", "", pretty(CLASSES[event.c])), element("span", "soft", facts.filter(Boolean).join(" · ")), ...whereFact(event));
 }
 
 function editFields(box, event) {
