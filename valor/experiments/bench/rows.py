@@ -37,12 +37,12 @@ _OURS = "ours, without a published row"
 
 _PARTS = {
     "in one round": ("methods.rounds=off", "fit.epochs=60"),
-    "without mix-up": ("methods.uwav=off",),
+    "without mix-up": ("methods.uwav.mixup_alpha=0",),
+    "without class balance": ("methods.uwav.class_balance=0",),
     "by its parser alone": ("methods.rounds.audio=0",),
     "trusting what is seen": ("methods.rounds.visual=2",),
     "in three rounds": ("methods.rounds.rounds=3", "fit.epochs=180"),
     "with recombined clips": ("methods.mug=on",),
-    "with class balance": ("methods.uwav.class_balance=0.5",),
 }
 """What was tried of the parts of ours: one less, one changed, or one more."""
 
