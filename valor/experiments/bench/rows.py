@@ -47,8 +47,8 @@ _PARTS = {
 """What was tried of the parts of ours: one less, one changed, or one more."""
 
 
-def _part(*changes: str) -> BenchRow:
-    return BenchRow(recipe="rounds++", features=JOINT, published=None, over="rounds++", changes=changes)
+def _part(*changes: str, times: int = 1) -> BenchRow:
+    return BenchRow(recipe="rounds++", features=JOINT, published=None, over="rounds++", changes=changes, times=times)
 
 
 ROWS: dict[str, BenchRow] = {
@@ -124,6 +124,7 @@ ROWS: dict[str, BenchRow] = {
     "valor++ twice as long": BenchRow(recipe="valor++", features=JOINT, published=None, over="valor++", times=2),
     #
     **{f"rounds++ {name}": _part(*changes) for name, changes in _PARTS.items()},
+    "rounds++ in one long round": _part(*_PARTS["in one round"], times=2),
 }
 """The rows by name, the anchors first."""
 
