@@ -161,6 +161,7 @@ _NOT_OF_FOOTAGE = {
     "--criterion": "criterion",
     "--preset": "preset",
     "--gate": "gate",
+    "--threshold": "segment_threshold",
     "--fused": "fused",
     "--keep": "keep",
 }

@@ -117,6 +117,7 @@ def test_the_command(written, tmp_path, capsys):
     for typed, said in (
         (["--zero-shot", "--criterion", "clip-f"], "--criterion is not for --zero-shot"),
         (["--zero-shot", "--split", "val"], "give both"),
+        (["--zero-shot", "--threshold", "0.3"], "--threshold is not for --zero-shot"),
         (["--prior", "0.1", "0.1"], "--prior is for --zero-shot"),
         (["--zero-shot", "--prior", "0", "0.1"], "--prior must be two shares"),
     ):
