@@ -65,9 +65,10 @@ def with_where(
             notes = [f"where in the picture is said of the {MOST_EVENTS} most probable of {len(events)} visible events"]
         times = _picture_times(survey, system.grid, windows, len(parse.segment_probs), shared=shared)
         try:
-            found = list(_located(kept, times, system, teacher, survey, reader))
+            for place in _located(kept, times, system, teacher, survey, reader):
+                found.append(place)  # noqa: PERF402, what was found before an error stays
         except MediaError as error:
-            notes.append(f"where in the picture cannot be said, since it did not decode once more ({error})")
+            notes.append(f"where in the picture is said as far as it decoded once more ({error})")
         if not notes and len(found) < len(kept):
             notes = [f"of {len(kept) - len(found)} visible events nothing in the picture stands out"]
     for note in notes:

@@ -10,9 +10,12 @@ from valor.data.parse_file import parse_from_json, parse_to_json, read_parse, wr
 from valor.data.where import MOST_SIDE, Where, found_at
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.stills import Still, heat_on, placed_stills
+from valor.label_harvest.media.clip import MediaError
+from valor.video.batch import parse_all
 from valor.video.formats.formats import FORMATS, events_text
-from valor.video.options import ParseOptions
+from valor.video.options import BatchOptions, ParseOptions
 from valor.video.parse import parse_media
+from valor.video.paths import find_inputs
 from valor.video.picture import MediaSketch, draw_parse
 from valor.video.trained import load_system
 from valor.video.zero_shot import load_zero_shot
@@ -41,7 +44,8 @@ def test_a_parse_without_training_says_where(zero_shot, film, tmp_path):
     assert {place.class_name for place in parse.where} == {"Dog", "Car"}
     for place, event in zip(parse.where, seen, strict=True):
         assert event.onset <= place.time < event.offset and place.values.max() == 1 and place.still is not None
-    assert len(draw_parse(parse, sketch).axes) == 4 == 1 + len(draw_parse(replace(parse, where=None), sketch).axes)
+    rows = [[label.get_text() for label in axes.get_yticklabels()] for axes in draw_parse(parse, sketch).axes]
+    assert rows[:3] == [["video"], ["where"], ["sound"]]
     write_parse(tmp_path / "a.json", parse)
     again = read_parse(tmp_path / "a.json")
     assert parse_to_json(again) == parse_to_json(parse) and again.where[0].still is None
@@ -56,6 +60,31 @@ def test_a_run_says_where(film, tmp_path, monkeypatch):
     system = load_system(write_run(tmp_path / "run"))
     parse = parse_media(system, film, OPTIONS)
     assert len({place.class_name for place in parse.where} & set(NAMES)) == 2
+
+
+def test_a_file_that_stops_decoding_says_where_up_to_there(zero_shot, film, monkeypatch):
+    from valor.label_harvest.media.streams import DirectReader
+
+    class Stops(DirectReader):
+        calls = 0
+
+        def frames(self, survey, cutoffs, grid):
+            self.calls += 1
+            yield next(images := super().frames(survey, cutoffs, grid))
+            if self.calls > 1:
+                raise MediaError("it stopped")
+            yield from images
+
+    parse = parse_media(zero_shot, film, replace(OPTIONS, cuts="none"), reader=Stops())
+    assert len(parse.where) == 1 and parse.notes[-1].endswith("as far as it decoded once more (it stopped)")
+
+
+def test_a_parse_without_where_is_made_again_for_it(zero_shot, film, tmp_path):
+    def skipped(where):
+        options = BatchOptions(out=tmp_path, parsing=replace(OPTIONS, where=where))
+        return [one.skipped for one in parse_all(zero_shot, find_inputs([str(film)]), options, progress=False)]
+
+    assert [skipped(where) for where in (False, True, True, False)] == [[False], [False], [True], [True]]
 
 
 def test_only_the_most_probable_are_said(zero_shot, film, monkeypatch):
