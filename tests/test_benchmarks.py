@@ -31,6 +31,7 @@ from benchmarks import (
     teachers,
     test_command,
     where,
+    where_patches,
 )
 from tests.helpers.toy_search import PLAIN_FAISS
 from tests.helpers.typed import typed
@@ -234,3 +235,8 @@ def test_where(monkeypatch, capsys):
     said = say(monkeypatch, capsys, where, "--clips", 2, "--ways", "windows,features", "--threads", 1)
     assert said.count("peak, ") == 2 == said.count("s of CPU")
     assert "the middle of the frame" in said and " events, " in said
+
+
+def test_where_patches(monkeypatch, capsys):
+    said = say(monkeypatch, capsys, where_patches, "--images", 128, "--epochs", 1, "--held-out", 1)
+    assert "the tower finds" in said and said.count("peak, ") == 4
