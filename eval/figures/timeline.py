@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..events import MODALITIES, BoolArray, events_of
 from .stills import CAPTION_HEIGHT, Still, draw_stills
-from .style import DPI, ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, swatches
+from .style import DPI, LINE, ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, swatches
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -134,6 +134,8 @@ class DrawnParse:
     """float [bands, columns] in dB, lowest band first, evenly spaced over the media."""
     stills: tuple[Still, ...] = ()
     """Where visible events were found, the most probable first; drawn beside frames."""
+    caveat: str = ""
+    """What keeps anybody from believing it: a line below."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
@@ -296,6 +298,9 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     if not shown:
         said = [word for word, missing in zip(ABSENT, absent, strict=True) if missing]
         _say_instead(axes, ", ".join(["no event", *said]), colours)
+    if parse.caveat:
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{parse.caveat}", color=colours.ink)
+        figure.set_figheight(figure.get_figheight() + LINE)
     add_legend(figure, _parse_legend(colours, left_out, has_cuts=bool(parse.cuts)), title, colours)
     settle(figure)
     return figure

@@ -159,6 +159,7 @@ def _add_rule(command: Parser) -> None:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     from valor.video.batch import parse_all
+    from valor.video.parse import caveats
     from valor.video.paths import find_inputs
 
     inputs = find_inputs(cli.videos)
@@ -168,6 +169,8 @@ def run(cli: argparse.Namespace) -> int:
     _check(cli, inputs, files)
     system = _system(cli, options.parsing.evidence)
     options = replace(options, parsing=replace(options.parsing, rule=_rule(cli, system)))
+    for caveat in caveats(system):
+        say(f"note: {caveat}")
     outcomes = []
     for outcome in parse_all(system, inputs, options, progress=not cli.quiet):
         outcomes.append(outcome)

@@ -56,6 +56,10 @@ _LOG = logging.getLogger(__name__)
 
 SEEN_AS = {"audio": "audible", "visual": "visible"}
 """How a modality is called where people read it."""
+OF_DRAWINGS = (
+    "judged by teachers of the demo world, which know its drawings and made-up sounds alone: no word on real media"
+)
+"""Note of parses by the demo's teachers, and by parsers that learned from them."""
 _SHOWN = 12
 """Events a printed parse lists before it only counts."""
 BACKGROUND = "(background)"
@@ -239,6 +243,11 @@ class Parse:
         if rivals[best] > background:
             return {"margin": prob - float(rivals[best]), "next_to": self.class_names[best]}
         return {"margin": prob - background, "next_to": BACKGROUND}
+
+    @property
+    def caveat(self) -> str:
+        """What keeps anybody from believing it, empty where nothing is known; also the first of its notes."""
+        return next((note for note in self.notes if note == OF_DRAWINGS), "")
 
     def __repr__(self) -> str:
         """What was parsed, by what, and the first events, one a line."""

@@ -28,7 +28,7 @@ from valor.parsers.options import ParserOptions
 
 from .methods.methods import METHODS, NOTHING_OWN, Methods, OwnParts, from_old_names
 from .options import FitOptions
-from .run_folder import BEST, RECIPE
+from .run_folder import BEST, RECIPE, refuse_several_seeds
 
 _LOG = logging.getLogger(__name__)
 
@@ -97,9 +97,11 @@ def read_checkpoint(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no checkpoint of ours, is damaged or inconsistent, or is for other classes.
+        ValueError: It is no checkpoint of ours, is damaged or inconsistent, is for other classes, or the folder holds
+            runs of several seeds.
     """
     path = Path(path)
+    refuse_several_seeds(path)
     folder, path = (path, path / BEST) if path.is_dir() else (None, path)
     tensors, header = read_tensors(path)
     if folder is not None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.parse_file import MediaInfo, Parse
+from valor.data.parse_file import OF_DRAWINGS, MediaInfo, Parse
 from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
@@ -125,7 +125,7 @@ def parse_media(
         decision=rule,
         system=describe_options(system, options),
         cuts=tuple(round(survey.start_time + cut, 3) for cut in film.cuts),
-        notes=_notes(survey, [*found.notes, *dict.fromkeys(kept.notes if kept else ())]),
+        notes=(*caveats(system), *_notes(survey, [*found.notes, *dict.fromkeys(kept.notes if kept else ())])),
     )
     if not options.where:
         return parse
@@ -318,6 +318,12 @@ def _media_info(survey: MediaSurvey, kept: KeptFolder | None = None, *, hashed: 
 def modified_at(facts: os.stat_result) -> float:
     """When a file was last changed, in seconds since 1970 to the microsecond."""
     return round(facts.st_mtime, 6)
+
+
+def caveats(system: ParsingSystem) -> tuple[str, ...]:
+    """What is to be said of everything the system parses."""
+    drawn = any(str(teacher.identity().get("teacher", "")).startswith("demo-") for teacher in system.teachers)
+    return (OF_DRAWINGS,) if drawn else ()
 
 
 def _notes(survey: MediaSurvey, found: Sequence[str]) -> tuple[str, ...]:

@@ -144,6 +144,7 @@ def draw_parse(
         frames=sketch.strip() if sketch else None,
         spectrogram=sketch.spectrogram() if sketch else None,
         stills=_stills(parse),
+        caveat=parse.caveat,
     )
     length = clock_text(round(parse.media.duration, 1), parse.media.duration)
     unit = " s" if ":" not in length else " min" if length.count(":") == 1 else " h"

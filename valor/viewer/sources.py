@@ -17,7 +17,7 @@ import numpy.typing as npt
 from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.names import named_source
-from valor.data.parse_file import Parse, read_parse
+from valor.data.parse_file import OF_DRAWINGS, Parse, read_parse
 from valor.data.parse_folder import parse_files
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, decisions, gate_of
@@ -92,6 +92,8 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     clips, dropped = zip(*(_clip(clip_id, gathered, names, split) for clip_id in clip_ids), strict=True)
     notes = [f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"]
     notes = notes * bool(refused) + [note for some in dropped for note in some][:5]
+    of_drawings = [one.system.name for one in gathered if any(parse.caveat for parse in one.parsed.values())]
+    notes = [f"{name}: {OF_DRAWINGS}." for name in of_drawings] + notes
     return Document(
         title=" · ".join(one.system.name for one in gathered) or f"Annotations of {wanted.split}",
         class_names=names,

@@ -5,6 +5,7 @@ The lock of a run folder.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from tests.helpers.toy_features import CLASSES, TINY
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.options import ENCODERS
 from valor.training.checkpoint import CheckpointCard, git_revision, read_checkpoint, write_checkpoint
-from valor.training.run_folder import run_lock
+from valor.training.run_folder import BEST, run_lock
 
 CARD = CheckpointCard(class_names=CLASSES, recipe={"name": "toy", "fit": {"seed": 1}}, epoch=7, val_type_av=61.5)
 
@@ -89,6 +90,14 @@ def test_other_vocabulary_is_refused(path):
         write_checkpoint(path, build_parser(TINY), CheckpointCard(class_names=("Bell",)))
 
 
+def test_a_folder_of_seeds_names_one(path, tmp_path):
+    for seed in (0, 10, 2):
+        (tmp_path / f"runs/seed-{seed}").mkdir(parents=True)
+        shutil.copy(path, tmp_path / f"runs/seed-{seed}" / BEST)
+    with pytest.raises(ValueError, match=r"seeds seed-0, seed-2, seed-10; name one, such as .*seed-0"):
+        read_checkpoint(tmp_path / "runs")
+
+
 def test_what_is_no_checkpoint_is_refused(path, tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint; `valor train` writes one"):
         read_checkpoint(tmp_path / "none.safetensors")
@@ -135,7 +144,7 @@ def test_git_revision_is_short_text_or_none():
 _HOLDER = """
 import sys, time
 from pathlib import Path
-from valor.training.run_folder import run_lock
+from valor.training.run_folder import BEST, run_lock
 with run_lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -12,7 +12,7 @@ import valor
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import DEMO, NAMES, write_film, write_run
 from valor.data.clips import read_clip_set
-from valor.data.parse_file import read_parse, write_parse
+from valor.data.parse_file import OF_DRAWINGS, read_parse, write_parse
 from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.harvest import HarvestOptions, harvest
@@ -122,6 +122,7 @@ def test_the_track_that_was_heard_is_said_and_can_be_chosen(system, tmp_path):
     parses = [parse_media(system, path, ParseOptions(limits=None, audio_track=track)) for track in (None, "0", "deu")]
     assert [parse.media.audio_track for parse in parses] == [0, 0, 1]
     assert parses[2].notes == (
+        OF_DRAWINGS,
         "has several audio tracks (0 eng aac 1 channel, 1 deu aac 1 channel); track 1 was heard",
     )
     assert [parse.system.get("audio_track") for parse in parses] == [None, "0", "deu"]
@@ -185,7 +186,7 @@ def test_a_file_that_ends_early_is_noted(system, tmp_path):
 
     path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=3))
     parse = parse_media(system, path, reader=Promising())
-    assert "ends at 3.0 s of the 60.0 s its header says" in parse.notes[0]
+    assert "ends at 3.0 s of the 60.0 s its header says" in parse.notes[1]
 
 
 def test_the_parse_is_the_same_whoever_decodes(system, tmp_path):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from tests.helpers.toy_parse import toy_parse
+from valor.data.parse_file import OF_DRAWINGS
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
@@ -71,3 +73,11 @@ def test_pictures_are_written_as_png_and_svg(tmp_path):
     with pytest.raises(ValueError, match=r"named \*\.png or \*\.svg"):
         write_picture(tmp_path / "p.pdf", parse, sketch)
     assert len(draw_parse(parse, sketch).axes) == 3 and len(draw_parse(parse).axes) == 1
+
+
+def test_a_picture_by_the_demos_teachers_says_so():
+    plain = toy_parse()
+    (alone,) = draw_parse(plain).axes
+    (warned,) = draw_parse(replace(plain, notes=("has a gap", OF_DRAWINGS))).axes
+    assert warned.get_xlabel().splitlines() == [alone.get_xlabel(), OF_DRAWINGS]
+    assert plain.caveat == "" and OF_DRAWINGS not in alone.get_xlabel()

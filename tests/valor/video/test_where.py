@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import NAMES, ToySystem, ToyTeacher, WindowTeacher, toy_parse, write_film, write_run
-from valor.data.parse_file import parse_from_json, parse_to_json, read_parse, write_parse
+from valor.data.parse_file import OF_DRAWINGS, parse_from_json, parse_to_json, read_parse, write_parse
 from valor.data.where import MOST_SIDE, Where, found_at
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.stills import Still, heat_on, placed_stills
@@ -132,7 +132,7 @@ def test_sound_alone_has_no_where(zero_shot, tmp_path):
     parse = parse_media(
         zero_shot, write_toy_clip(tmp_path / "a.wav", sound=ToySound(seconds=2, codec="pcm_s16le")), OPTIONS
     )
-    assert parse.where == () and parse_to_json(parse)["where"] == [] and parse.notes == ()
+    assert parse.where == () and parse_to_json(parse)["where"] == [] and parse.notes == (OF_DRAWINGS,)
 
 
 def place_of(**changes):

@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.toy_viewer import CLASSES, NASTY, parse_record, write_parse
 from valor.data.label_file import write_pseudo_labels
-from valor.data.parse_file import read_parse
+from valor.data.parse_file import OF_DRAWINGS, read_parse
 from valor.data.parse_folder import is_parse
 from valor.data.predictions import decisions, read_predictions
 from valor.data.tables import write_event_table, write_weak_table
@@ -130,6 +130,13 @@ def test_parses_of_one_system_are_gathered_and_others_kept_apart(tmp_path):
     assert [system.name for system in document.systems] == ["valor++", "zero-shot", "other"]
     assert {clip.clip_id: clip.num_segments for clip in document.clips} == {"a": 4, "b": 7}
     assert [marks is None for marks in document.clips[1].marks] == [False, True, True]
+
+
+def test_systems_that_know_drawings_alone_are_named(tmp_path):
+    drawn = write_parse(tmp_path / "a.json", parse_record("a.mp4") | {"notes": ["has a gap", OF_DRAWINGS]})
+    other = write_parse(tmp_path / "b.json", parse_record("a.mp4", system={"zero_shot": True}))
+    assert read_document([str(drawn), str(other)], PLAIN).notes == (f"valor++: {OF_DRAWINGS}.",)
+    assert read_document([str(other)], PLAIN).notes == ()
 
 
 def test_classes_of_unlike_systems_are_brought_together(tmp_path):
