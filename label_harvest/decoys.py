@@ -39,6 +39,8 @@ SLOPE, MIDDLE = 4.2, 2.03
 """Of probabilities that nobody has calibrated."""
 THRESHOLD = 0.4
 """Probability from which a segment is marked: F is highest below 1/2, since a miss costs as much as a false alarm."""
+LEAST_SPREAD = 1e-9
+"""A smaller one is none: the teacher says the same of everything."""
 LEAST_DECOYS = 5
 """Fewer show no spread."""
 
@@ -132,7 +134,7 @@ def evidence(
         float64 [T, C + 1], NaN where there is no stream.
     """
     joined = np.concatenate([cosines, best_decoy[:, None]], axis=1).astype(np.float64)
-    z = (joined - standing.level) / max(standing.spread, 1e-9)
+    z = (joined - standing.level) / max(standing.spread, LEAST_SPREAD)
     ranked = np.sort(z, axis=1)
     others = np.where(z == ranked[:, -1:], ranked[:, -2:-1], ranked[:, -1:])
     own = z - COMPETITION * others.clip(0, None)

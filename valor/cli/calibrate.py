@@ -111,7 +111,7 @@ def run(cli: argparse.Namespace) -> int:
     if cli.annotations is None and not (is_store and cli.criterion == "tag-rate"):
         raise ValueError(
             "--annotations DIR and --split say what thresholds are found on; only a store has tags of its own, for "
-            "--criterion tag-rate"
+            "--criterion tag-rate, and zero-shot parses need none with --zero-shot"
         )
     found = _of_store(cli) if is_store else _of_predictions(cli, read_truth(cli, cli.source, dense=False))
     write_calibration(cli.out, found)
@@ -128,7 +128,11 @@ def _of_footage(cli: argparse.Namespace) -> int:
     """Calibrate parses without training."""
     if (cli.annotations is None) != (cli.split is None):
         raise ValueError("--annotations DIR and --split say together which clips were corrected; give both")
-    typed = [option for option, at in _NOT_OF_FOOTAGE.items() if getattr(cli, at) not in (None, False, "segment-f")]
+    typed = [
+        option
+        for option, at in _NOT_OF_FOOTAGE.items()
+        if getattr(cli, at) not in (None, False, "segment-f", (1.0, 1.0))
+    ]
     if typed:
         raise ValueError(f"{', '.join(typed)} is not for --zero-shot; leave it out")
     files = parse_files(cli.source) if isinstance(cli.source, Path) else []
@@ -164,6 +168,8 @@ _NOT_OF_FOOTAGE = {
     "--threshold": "segment_threshold",
     "--fused": "fused",
     "--keep": "keep",
+    "--subset": "subset",
+    "--present-share": "present_share",
 }
 
 

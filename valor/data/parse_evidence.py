@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.eval.events import MODALITIES
-from valor.label_harvest.decoys import Standing
+from valor.label_harvest.decoys import LEAST_SPREAD, Standing
 from valor.label_harvest.strict_json import MOST_SECONDS, as_list, as_number, as_object
 
 _HIGHEST = 1e6
 """No similarity comes near."""
+_SHORTEST = 1e-3
+"""Seconds of media that anything was found on."""
 _DIGITS = 6
 """Of a cosine, behind its first: those of CLIP differ by hundredths."""
 
@@ -72,10 +74,12 @@ def evidence_from_json(value: object, segments: int, classes: int) -> ParseEvide
             raise ValueError(f"{where}: expected {segments} rows of {classes} similarities, got others")
         similarity[:, m] = [[_known(number, where) for number in row] for row in rows]
         decoy[:, m] = [_known(number, where) for number in best]
+        if not (np.isfinite(similarity[:, m]).all(axis=1) & np.isfinite(decoy[:, m])).any():
+            raise ValueError(f"{where}: holds no segment with a similarity of each class and of a decoy")
         standing[role] = Standing(
             level=as_number(held["level"], where, -_HIGHEST, _HIGHEST),
-            spread=as_number(held["spread"], where, 0, _HIGHEST),
-            seconds=as_number(held["seconds"], where, 0, MOST_SECONDS),
+            spread=as_number(held["spread"], where, LEAST_SPREAD, _HIGHEST),
+            seconds=as_number(held["seconds"], where, _SHORTEST, MOST_SECONDS),
         )
     return ParseEvidence(similarity=similarity, decoy=decoy, standing=standing)
 

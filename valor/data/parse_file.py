@@ -411,6 +411,9 @@ def _told_event(value: object) -> ParsedEvent:
         raise ValueError(f"events: expected one of {', '.join(MODALITIES)}, got {modality!r:.80}")
     prob = as_number(event["prob"], "events: prob", 0, 1)
     margin = None if event.get("margin") is None else as_number(event["margin"], "events: margin", -1, 1)
+    if margin is not None:
+        as_text(event["next_to"], "events: next_to")
+        as_flag(event["unsure"], "events: unsure")
     return ParsedEvent(class_name=name, modality=modality, onset=onset, offset=offset, prob=prob, margin=margin)
 
 

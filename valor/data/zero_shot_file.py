@@ -25,15 +25,13 @@ from typing import Any
 import numpy as np
 
 from valor.eval.events import MODALITIES
-from valor.label_harvest.decoys import MIDDLE, SLOPE, THRESHOLD, Standing, check_decoys, probabilities
+from valor.label_harvest.decoys import LEAST_SPREAD, MIDDLE, SLOPE, THRESHOLD, Standing, check_decoys, probabilities
 from valor.label_harvest.disk import file_sha256, replaced
 from valor.label_harvest.strict_json import as_list, as_names, as_number, as_object, as_text, loads
 
 APPLIES_TO = "zero_shot"
 _HIGHEST = 1e6
 """No level, slope or middle comes near."""
-_LEAST = 1e-12
-"""No spread is smaller."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,13 +145,16 @@ def read_zero_shot(path: Path | str) -> ZeroShotCalibration:
         if table.get("applies_to") != APPLIES_TO or not roles:
             raise ValueError(f"applies_to {table.get('applies_to')!r:.40} and numbers for {roles or 'no modality'}")
         held = {role: as_object(table[role], role) for role in roles}
+        decoys = {role: as_names(as_object(table["decoys"], "decoys")[role], role) for role in MODALITIES}
+        for role in MODALITIES:
+            check_decoys(decoys[role], names, role)
         return ZeroShotCalibration(
             class_names=names,
             standing={role: _standing(of, role) for role, of in held.items()},
             curves={role: _curve(of, role, len(names)) for role, of in held.items()},
             teachers={role: as_object(of, role) for role, of in as_object(table["teachers"], "teachers").items()},
             prompts={role: as_list(of, role) for role, of in as_object(table["prompts"], "prompts").items()},
-            decoys={role: as_names(of, role) for role, of in as_object(table["decoys"], "decoys").items()},
+            decoys=decoys,
             threshold=as_number(table["threshold"], "threshold", 0, 1),
             provenance={key: value for key, value in table.items() if key not in (*_WRITTEN, *MODALITIES)},
         )
@@ -171,7 +172,7 @@ _WRITTEN = ("applies_to", "teachers", "prompts", "decoys", "threshold", "classes
 def _standing(held: Mapping[str, Any], role: str) -> Standing:
     return Standing(
         level=as_number(held["level"], role, -_HIGHEST, _HIGHEST),
-        spread=as_number(held["spread"], role, _LEAST, _HIGHEST),
+        spread=as_number(held["spread"], role, LEAST_SPREAD, _HIGHEST),
         seconds=as_number(held["seconds"], role, 0, 1e12),
     )
 
@@ -193,9 +194,12 @@ def read_decoys(path: Path | str) -> dict[str, tuple[str, ...]]:
     """Read a list of decoys for both modalities.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: The file is no such JSON, or has too few.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of decoys; docs/zero-shot.md says what it holds")
     try:
         table = as_object(loads(path.read_text(encoding="utf-8")), "the file")
         found = {role: tuple(as_text(text, role) for text in as_list(table[role], role)) for role in MODALITIES}

@@ -95,6 +95,8 @@ def read_footage(files: Sequence[Path]) -> Footage:
                 f"{file}: holds no evidence of decoys, which `valor parse VIDEO --zero-shot NAMES` keeps; parse it so, "
                 "without thresholds on logits"
             )
+        if not all(role in parse.system[what] for what in _WHO for role in parse.evidence.standing):
+            raise ValueError(f"{file}: does not say whose cosines it holds; parse it again")
         if (what := _unlike(parse, first)) is not None:
             raise ValueError(f"{file}: has other {what} than {files[0]}; calibrate parses of one system")
     return Footage(files=tuple(files), parses=parses)
@@ -134,6 +136,8 @@ def calibrate_zero_shot(
     """
     options = options or FootageOptions()
     roles = [role for role in MODALITIES if footage.seconds(role)]
+    if not roles:
+        raise ValueError(f"{footage.files[0].parent}: holds no second of sound or picture to calibrate on; parse more")
     for role in roles:
         if footage.seconds(role) < LEAST_SECONDS:
             raise ValueError(

@@ -5,6 +5,7 @@ the teachers say of the classes and of the decoys. They are made once all media 
 is a matter of the whole of it.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,6 +44,8 @@ from valor.label_harvest.teachers.teacher import Evidence, Prompts, Teacher, all
 
 from .recalled import RecalledTeacher
 from .trained import Evidences, Settled, WindowProbs, brief_identity
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_RULE = PostProcessing(gate="none", segment_threshold=THRESHOLD)
 
@@ -106,7 +109,7 @@ class DecoySystem:
             if not np.isfinite(decoy[:, m]).any():
                 continue
             own[role] = standing_of(merged[:, m, count:], seconds)
-            held = self.calibration
+            held = self.calibration if self.calibration and role in self.calibration.standing else None
             standing = leaned(own[role], self.drawn[role], role) if held is None else held.standing[role]
             found = evidence(similarity[:, m], decoy[:, m], standing, seconds, shots)
             curve = Curve() if held is None else held.curves[role]
@@ -176,8 +179,8 @@ def calibrated(path: Path, system: DecoySystem) -> DecoySystem:
     calibration = read_zero_shot(path)
     calibration.refuse_another(str(path), system.describe(), system.class_names)
     if missing := [role for role in MODALITIES if role not in calibration.standing]:
-        raise ValueError(
-            f"{path}: was calibrated on parses without {' and '.join(missing)}; calibrate on some with both streams"
+        _LOG.warning(
+            "%s: was calibrated on parses without %s, which is decided as without a calibration", path, missing[0]
         )
     return DecoySystem(
         class_names=system.class_names,

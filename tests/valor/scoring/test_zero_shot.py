@@ -99,13 +99,22 @@ def test_what_cannot_be_calibrated_is_refused(footage, written, tmp_path):
     record = json.loads(files[0].read_text())
     for key, change, said in (
         ("classes", ["Dog", "Speech", "Bus"], "has other classes than"),
-        ("system", {**record["system"], "decoys": {}}, "has other decoys than"),
+        (
+            "system",
+            {**record["system"], "decoys": {**record["system"]["decoys"], "audio": ["x"]}},
+            "has other decoys than",
+        ),
         ("evidence", None, "holds no evidence of decoys"),
         ("system", {"zero_shot": True}, "holds no evidence of decoys"),
+        ("system", {**record["system"], "prompts": {}}, "does not say whose cosines it holds"),
     ):
         (tmp_path / "p.json").write_text(json.dumps({**record, "events": [], key: change}))
         with pytest.raises(ValueError, match=said):
             read_footage([files[1], tmp_path / "p.json"])
+    nothing = {"audio": None, "visual": None}
+    (tmp_path / "p.json").write_text(json.dumps({**record, "events": [], "evidence": nothing}))
+    with pytest.raises(ValueError, match="holds no second of sound or picture to calibrate on"):
+        calibrate_zero_shot(read_footage([tmp_path / "p.json"]))
 
 
 def test_the_command(written, tmp_path, capsys):
@@ -116,6 +125,10 @@ def test_the_command(written, tmp_path, capsys):
     assert read_zero_shot(out).provenance["prior"] == [0.1, 0.2]
     for typed, said in (
         (["--zero-shot", "--criterion", "clip-f"], "--criterion is not for --zero-shot"),
+        (
+            ["--zero-shot", "--subset", "--present-share", "0.1", "1"],
+            "--subset, --present-share is not for --zero-shot",
+        ),
         (["--zero-shot", "--split", "val"], "give both"),
         (["--zero-shot", "--threshold", "0.3"], "--threshold is not for --zero-shot"),
         (["--prior", "0.1", "0.1"], "--prior is for --zero-shot"),

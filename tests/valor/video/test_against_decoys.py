@@ -11,6 +11,7 @@ from valor.data.parse_file import BACKGROUND, parse_from_json, parse_to_json, re
 from valor.data.zero_shot_file import read_decoys, read_zero_shot, write_zero_shot
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.decoys import THRESHOLD, leaned
+from valor.label_harvest.media.cuts import Shot
 from valor.scoring.zero_shot import calibrate_zero_shot, read_footage
 from valor.video.formats.formats import FORMATS, events_text
 from valor.video.parse import ParseOptions, parse_media
@@ -76,10 +77,14 @@ def test_the_json_comes_back_and_the_exporters_take_it(parse, tmp_path):
     ("change", "said"),
     [
         (lambda record: record["events"][0].update(margin=0.93), "events: expected those of segment_probs"),
+        (lambda record: record["events"][0].update(next_to=3), "events: next_to"),
+        (lambda record: record["events"][0].update(unsure="yes"), "events: unsure"),
         (lambda record: record["background_probs"].update(audio=[0.5]), "a probability for each of 12 segments"),
         (lambda record: record["background_probs"].update(audio=[1.5] * 12), "must be probabilities in 0..1"),
         (lambda record: record["evidence"]["audio"]["similarity"].pop(), "expected 12 rows of 3 similarities"),
-        (lambda record: record["evidence"]["audio"].update(spread=-1), "evidence: audio"),
+        (lambda record: record["evidence"]["audio"].update(spread=0), "evidence: audio"),
+        (lambda record: record["evidence"]["audio"].update(seconds=0), "evidence: audio"),
+        (lambda record: record["evidence"]["audio"].update(decoy=[None] * 12), "holds no segment with"),
         (lambda record: record["evidence"].pop("visual"), "'visual' is missing|visual"),
     ],
 )
@@ -137,10 +142,33 @@ def test_a_calibration_decides_and_is_of_its_system_alone(system, footage, sound
         load_zero_shot(NAMES, teachers=DEMO, thresholds=tmp_path / "c.json", decoys="none")
 
 
+def test_a_calibration_of_one_modality_leaves_the_other_to_itself(system, footage, tmp_path, caplog):
+    folder, _ = footage
+    found = calibrate_zero_shot(read_footage(sorted(folder.glob("*.json"))))
+    heard = replace(found, standing={"audio": found.standing["audio"]}, curves={"audio": found.curves["audio"]})
+    for name, calibration in (("both.json", found), ("heard.json", heard)):
+        write_zero_shot(tmp_path / name, calibration)
+    both, alone = (
+        load_zero_shot(NAMES, teachers=DEMO, thresholds=tmp_path / f"{name}.json") for name in ("both", "heard")
+    )
+    assert "heard.json: was calibrated on parses without visual" in caplog.text and "both.json" not in caplog.text
+    merged = np.random.default_rng(1).uniform(0, 0.5, (10, 2, system.columns)).astype(np.float32)
+    own, all_of, half = (one.settle(merged, (Shot(0, 10),)).segment_probs for one in (system, both, alone))
+    assert np.array_equal(half[:, 0], all_of[:, 0]) and np.array_equal(half[:, 1], own[:, 1])
+    assert not np.array_equal(own[:, 1], all_of[:, 1])
+
+
 @pytest.mark.parametrize(
     "change",
-    [{"classes": ["Dog"]}, {"audio": {}}, {"threshold": 2}, {"decoys": 3}],
-    ids=["classes", "numbers", "threshold", "decoys"],
+    [
+        {"classes": ["Dog"]},
+        {"audio": {}},
+        {"threshold": 2},
+        {"decoys": 3},
+        {"decoys": {}},
+        {"decoys": {"audio": ["hum"], "visual": ["wall"]}},
+    ],
+    ids=["classes", "numbers", "threshold", "decoys", "no decoys", "few decoys"],
 )
 def test_a_damaged_calibration_is_refused(footage, tmp_path, change):
     folder, _ = footage
@@ -164,6 +192,8 @@ def test_decoys_of_ones_own(tmp_path):
         (tmp_path / "d.json").write_text(json.dumps(wrong))
         with pytest.raises(ValueError, match=said):
             load_zero_shot("Dog", teachers=DEMO, decoys=tmp_path / "d.json")
+    with pytest.raises(FileNotFoundError, match="none.json: no such file of decoys"):
+        load_zero_shot("Dog", teachers=DEMO, decoys=tmp_path / "none.json")
     (tmp_path / "d.json").write_text("[]")
     with pytest.raises(ValueError, match="expected JSON"):
         read_decoys(tmp_path / "d.json")
