@@ -335,7 +335,7 @@ def _seconds(clip: ClipMedia) -> np.ndarray:
     if clip.grid.sample_rate != SAMPLE_RATE or pieces[0, 1] - pieces[0, 0] != SAMPLE_RATE:
         raise ValueError(
             f"the demo teachers listen to segments of 1 s at {SAMPLE_RATE} Hz, got {clip.grid.segment_seconds} s at "
-            f"{clip.grid.sample_rate} Hz; read the clip with Grid(sample_rate={SAMPLE_RATE})"
+            f"{clip.grid.sample_rate} Hz; take such segments, or another teacher"
         )
     return np.stack([clip.waveform[start:stop] for start, stop in pieces])
 

@@ -228,6 +228,8 @@ def _check_system(cli: argparse.Namespace) -> None:
         raise ValueError("--segment-seconds is for --zero-shot; a run knows its own")
     if cli.zero_shot is None and cli.temperature is not None:
         raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
+    if cli.zero_shot is not None and ADAPTED in _checkpoints(cli.teacher_checkpoint):
+        raise ValueError(f"--teacher-checkpoint {ADAPTED}=RUN is for --checkpoint RUN; --zero-shot has no adapters")
     if cli.zero_shot is None and cli.decoys is not None:
         raise ValueError("--decoys is for --zero-shot; a run knows its classes without them")
 

@@ -141,6 +141,7 @@ def load_zero_shot(  # noqa: PLR0913, who is asked for what
             "temperature is for label thresholds, and decoys decide here; leave it out, or set decoys=none"
         )
     chosen = {**DEFAULT_TEACHERS, **(teachers or {})}
+    _refuse_other_roles(chosen)
     for role in MODALITIES:
         refuse_short_segments(chosen[role], segment_seconds, (teacher_checkpoints or {}).get(role))
     asked: dict[str, Prompts] = {role: captions_for(chosen[role], classes, role) for role in MODALITIES}
@@ -175,6 +176,15 @@ def _are_logits_asked(
     return thresholds is not None or (decoys is None and None not in given)
 
 
+def _refuse_other_roles(chosen: Mapping[str, str]) -> None:
+    """Refuse teachers that do not look or listen as they are to, before any weights are looked for."""
+    if strangers := sorted(set(chosen) - set(MODALITIES)):
+        raise ValueError(f"teachers must be of {' and '.join(MODALITIES)}, got one of {', '.join(strangers)}")
+    for role in MODALITIES:
+        if (found := role_of(chosen[role])) != role:
+            raise ValueError(f"{role} must be a teacher of that kind, got {chosen[role]!r}, which is {found}")
+
+
 def _named(decoys: Sequence[str]) -> tuple[EventClass, ...]:
     """Decoys as classes, so that their captions are written as a teacher wants them."""
     return tuple(EventClass(text, text, text) for text in decoys)
@@ -183,7 +193,7 @@ def _named(decoys: Sequence[str]) -> tuple[EventClass, ...]:
 def _build(
     chosen: Mapping[str, str], asked: Mapping[str, Prompts], checkpoints: Mapping[str, str], evidence: Path | None
 ) -> tuple[Teacher, ...]:
-    built = tuple(
+    return tuple(
         recalled_teacher(
             chosen[role],
             asked[role],
@@ -193,10 +203,6 @@ def _build(
         )
         for role in MODALITIES
     )
-    for role, teacher in zip(MODALITIES, built, strict=True):
-        if teacher.role != role:
-            raise ValueError(f"{chosen[role]} is no {role} teacher but a {teacher.role} one")
-    return built
 
 
 def _grid(built: Sequence[Teacher], window: int | None, segment_seconds: float) -> Grid:

@@ -174,6 +174,8 @@ def test_thresholds_of_a_file(run, media, tmp_path):
             "--teacher-checkpoint audio w",
         ),
         (["a.mp4", "--checkpoint", "x", "--audio", "clap"], "are for --zero-shot"),
+        (["a.mp4", "--zero-shot", "Dog", "--visual", "demo-audio"], "--visual must be a teacher of that kind"),
+        (["a.mp4", "--zero-shot", "Dog", "--teacher-checkpoint", "lavish=r"], "lavish=RUN is for --checkpoint RUN"),
         (["a.mp4", "--checkpoint", "x"], "no such checkpoint"),
         (["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "eyes=f"], "must be visual=PATH or audio=PATH"),
         (["a.mp4", "--checkpoint", "x", *("--teacher-checkpoint", "audio=f") * 2], "must be ROLE=VALUE, once for each"),

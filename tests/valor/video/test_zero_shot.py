@@ -81,5 +81,7 @@ def test_more_names_than_a_path_holds_are_names():
 def test_what_cannot_work_is_refused():
     with pytest.raises(ValueError, match="temperature must be a positive number"):
         load_zero_shot("Dog", teachers=DEMO, temperature=0)
-    with pytest.raises(ValueError, match="demo-visual is no audio teacher but a visual one"):
+    with pytest.raises(ValueError, match="teachers must be of audio and visual, got one of smell"):
+        load_zero_shot("Dog", teachers={"smell": "demo-visual"})
+    with pytest.raises(ValueError, match="audio must be a teacher of that kind, got 'demo-visual', which is visual"):
         load_zero_shot("Dog", teachers={**DEMO, "audio": "demo-visual"})
