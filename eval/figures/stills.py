@@ -1,7 +1,7 @@
 """The strip of stills beneath the film strip of a parse: where in the picture visible events were found.
 
-A still stands in the free place that is nearest to its time, under it the class and the second. What speaks for the
-class keeps its light and is tinted, the rest is darkened; a ring stands at the peak.
+A still stands in a free place near its time, all in the order of times, under it the class and the second. What speaks
+for the class keeps its light and is tinted, the rest is darkened; a ring stands at the peak.
 """
 
 from collections.abc import Sequence
@@ -46,19 +46,21 @@ class Still:
 
 
 def placed_stills(stills: Sequence[Still], seconds: float, places: int) -> dict[int, Still]:
-    """By place on the strip, the still that stands there; the first of them choose first, the rest are left out.
+    """By place on the strip, the still that stands there: near its time, in the order of times.
+
+    The first of them choose first, and those that find no place are left out.
 
     Args:
         stills: The most important first.
         seconds: Length of the media.
         places: Of the strip.
     """
-    taken: dict[int, Still] = {}
+    taken: list[int] = []
     for still in stills[:places]:
         nearest = still.seconds / seconds * places - 0.5
         free = [place for place in range(places) if place not in taken]
-        taken[min(free, key=lambda place: abs(place - nearest))] = still
-    return taken
+        taken.append(min(free, key=lambda place: abs(place - nearest)))
+    return dict(zip(sorted(taken), sorted(stills[:places], key=lambda still: still.seconds), strict=True))
 
 
 def lit(still: Still, height: int, width: int) -> npt.NDArray[np.float64]:

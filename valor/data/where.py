@@ -120,6 +120,8 @@ def _from_json(held: Any, class_names: Sequence[str]) -> Where:  # noqa: ANN401
     rows = [as_list(row, "where: values") for row in as_list(held["values"], "where: values")]
     if not 1 <= len(rows) <= MOST_SIDE or len({len(row) for row in rows}) > 1 or not 1 <= len(rows[0]) <= MOST_SIDE:
         raise ValueError(f"where: values must be rows of one length, 1 to {MOST_SIDE} of 1 to {MOST_SIDE}")
+    if held["grid"] != (shape := [len(rows), len(rows[0])]):
+        raise ValueError(f"where: values are {shape} rows and columns, and grid says {held['grid']!r:.80}")
     return Where(
         class_name=name,
         onset=onset,

@@ -159,6 +159,7 @@ def test_a_parse_of_before_has_no_where():
         ("values", [[0.0] * (MOST_SIDE + 1)], "rows of one length"),
         ("time", float("inf"), "where: time"),
         ("method", 3, "where: method"),
+        ("grid", [9, 9], "where: values are"),
     ],
 )
 def test_maps_that_are_none_are_refused(key, value, said):
@@ -183,7 +184,7 @@ def test_stills_stand_near_their_time_and_the_first_choose_first():
     frame = np.zeros((4, 6, 3), np.uint8)
     still = Still(frame=frame, values=np.ones((1, 1), np.float32), peak=(0, 0), area=WHOLE, seconds=4, name="", said="")
     stills = [replace(still, seconds=time, name=name) for time, name in ((4.5, "a"), (4.6, "b"), (0.2, "c"))]
-    assert {place: one.name for place, one in placed_stills(stills, 10, 5).items()} == {2: "a", 1: "b", 0: "c"}
+    assert {place: one.name for place, one in placed_stills(stills, 10, 5).items()} == {0: "c", 1: "a", 2: "b"}
     assert placed_stills(stills, 10, 2).keys() == {0, 1}
 
 
