@@ -187,11 +187,28 @@ def check_decoys(decoys: Sequence[str], taken: Iterable[str], where: str) -> Non
         )
 
 
-def decoys_beside(role: str, taken: Iterable[str]) -> tuple[str, ...]:
-    """Our decoys of a modality, but for those that name a class, by its names and captions."""
-    words = [set(_plain(text).split()) for text in taken]
-    names = [held for held in words if held]
-    return tuple(text for text in DECOYS[role] if not any(held <= set(_plain(text).split()) for held in names))
+def decoys_beside(role: str, names: Iterable[str], captions: Iterable[str] = ()) -> tuple[str, ...]:
+    """Our decoys of a modality, but for those whose thing names a class, and those that are a caption of one.
+
+    Raises:
+        ValueError: Too few are left.
+    """
+    words = [held for name in names if (held := set(_plain(name).split()))]
+    asked = {_plain(text) for text in captions}
+    left = tuple(
+        text for text in DECOYS[role] if not any(held <= _thing(text) for held in words) and _plain(text) not in asked
+    )
+    if len(left) < LEAST_DECOYS:
+        raise ValueError(
+            f"the classes name all but {len(left)} of our {role} decoys, and {LEAST_DECOYS} are the least that show "
+            "where nothing lies; give `decoys` of your own, or take out some classes"
+        )
+    return left
+
+
+def _thing(text: str) -> set[str]:
+    """Words of what one of our decoys is a picture or a sound of."""
+    return set(_plain(text.partition(" of ")[2]).split())
 
 
 def _plain(text: str) -> str:

@@ -107,6 +107,15 @@ def test_decoys_that_name_a_class_are_none():
     assert len(decoys_beside("audio", ["Dog"])) == len(DECOYS["audio"])
     left = decoys_beside("audio", ["Rain", "white noise"])
     assert len(left) == len(DECOYS["audio"]) - 2 and not any("rain" in text or "white" in text for text in left)
+    begun = decoys_beside("audio", ["Sound", "This"])  # as all their captions begin
+    assert set(DECOYS["audio"]) - set(begun) == {
+        f"This is a sound of {kind} sound" for kind in ("a muffled", "an unclear")
+    }
+    asked = decoys_beside("visual", ["Brick"], ["a photo of a WALL"])
+    assert set(DECOYS["visual"]) - set(asked) == {"A photo of a wall."}
+    things = [text.removeprefix("This is a sound of ") for text in DECOYS["audio"]]
+    with pytest.raises(ValueError, match="name all but 3 of our audio decoys, and 5 are the least"):
+        decoys_beside("audio", things[3:])
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def chosen_decoys(
         names: Of the classes.
 
     Raises:
-        ValueError: A file is none, has too few, or one that is a class.
+        ValueError: A file is none, has too few, or one that is a class; or too few of ours name none.
     """
     if given is not None:
         found = read_decoys(given)
@@ -167,7 +167,7 @@ def chosen_decoys(
         return found
     if calibration is not None:
         return {role: tuple(calibration.decoys[role]) for role in MODALITIES}
-    return {role: decoys_beside(role, names) for role in MODALITIES}
+    return {role: decoys_beside(role, names, all_captions(taken[role])) for role in MODALITIES}
 
 
 def calibrated(path: Path, system: DecoySystem) -> DecoySystem:
