@@ -14,6 +14,7 @@ from valor.data.thresholds import apply_calibration, read_calibration
 from valor.data.vocabulary import is_file
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.style import THEMES, Style
+from valor.label_harvest.decoys import THRESHOLD
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.teachers.teacher import ROLES
@@ -97,7 +98,12 @@ def add(commands: Commands) -> Parser:
         "videos", nargs="+", metavar="VIDEO", help="files, folders, patterns; ./-NAME where it begins with -"
     )
     command.add_argument("--checkpoint", type=Path, metavar="RUN", help="run folder of `valor train`")
-    command.add_argument("--zero-shot", metavar="NAMES|FILE", help="classes to look for without training")
+    command.add_argument(
+        "--zero-shot",
+        metavar="NAMES|FILE",
+        help=f"classes to look for without training; beside decoys segments are marked from {THRESHOLD:g} on, unless "
+        "--threshold says otherwise (docs/zero-shot.md)",
+    )
     command.add_argument(
         "--classes", metavar="NAMES|FILE", help="other classes for a run with parser.head=words (those of the run)"
     )

@@ -138,7 +138,7 @@ class KeptFolder:
                 write()
             except OSError as error:
                 self.writes = False
-                _LOG.warning("%s: evidence is not kept (%s); the parse goes on", self.folder, error)
+                _LOG.warning("%s: evidence is not kept (%s); the parse goes on", self.folder, error.strerror or error)
         return self.writes
 
 

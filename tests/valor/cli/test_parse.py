@@ -34,6 +34,7 @@ def parse(*typed, run=None):
 def test_the_help_names_every_format():
     shown = help_of("parse", "--help").out
     assert all(f"--{name} FILE" in shown and kept.what in shown for name, kept in FORMATS.items())
+    assert "beside decoys segments are marked from 0.4 on" in " ".join(shown.split())
 
 
 def test_one_video_to_every_file(run, media, tmp_path, capsys):

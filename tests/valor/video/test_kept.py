@@ -118,7 +118,7 @@ def test_a_full_disk_keeps_nothing_and_costs_no_parse(film, tmp_path, monkeypatc
 
     monkeypatch.setattr("valor.video.kept.write_json", full)
     assert parsed(film, tmp_path / "kept")[0].notes == ()
-    assert "evidence is not kept" in caplog.text and not list(tmp_path.glob("kept/**/*.npz"))
+    assert "evidence is not kept (No space left on device)" in caplog.text and not list(tmp_path.glob("kept/**/*.npz"))
 
 
 def test_few_chunks_are_in_memory(tmp_path):
