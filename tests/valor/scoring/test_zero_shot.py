@@ -6,6 +6,7 @@ import pytest
 
 from tests.helpers.toy_zero_shot import NAMES, toy_footage, toy_system
 from valor.__main__ import main
+from valor.data.parse_file import read_parse
 from valor.data.parse_folder import read_parse_predictions
 from valor.data.tables import Split
 from valor.data.zero_shot_file import Curve, read_zero_shot
@@ -136,6 +137,10 @@ def test_the_command(written, tmp_path, capsys):
     ):
         assert main(["calibrate", str(folder), *typed, "--out", str(tmp_path / "x.json")]) == 2
         assert said in capsys.readouterr().err
+    own = sorted(folder.glob("*.json"))[0]
+    for source in (folder, own):
+        assert main(["calibrate", str(source), "--zero-shot", "--out", str(own)]) == 2
+        assert "would overwrite what thresholds are found on" in capsys.readouterr().err and read_parse(own)
     assert main(["calibrate", str(tmp_path), "--zero-shot", "--out", str(tmp_path / "x.json")]) == 2
     assert "expected parses" in capsys.readouterr().err
     assert PostProcessing(gate="none", segment_threshold=read_zero_shot(out).threshold).segment_threshold == 0.4
