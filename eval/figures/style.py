@@ -7,7 +7,9 @@ Figures are built without pyplot, so no window, backend or global state is invol
 
 import io
 import textwrap
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from statistics import fmean
@@ -16,8 +18,6 @@ from typing import TYPE_CHECKING
 from ..xml_text import xml_text
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -117,11 +117,18 @@ def to_svg(figure: "Figure") -> str:
     return xml_text(image.getvalue().decode("utf-8"))
 
 
-def _settings() -> "AbstractContextManager[None]":
-    """Settings matplotlib takes from nowhere but its globals, put back afterwards."""
+@contextmanager
+def _settings() -> Iterator[None]:
+    """Settings matplotlib takes from nowhere but its globals, put back afterwards.
+
+    Letters that its font lacks are boxes in the picture, which needs no warning with lines of code.
+    """
     import matplotlib
 
-    return matplotlib.rc_context({"hatch.linewidth": 0.9, "svg.hashsalt": "valor.eval.figures.style"})
+    with matplotlib.rc_context({"hatch.linewidth": 0.9, "svg.hashsalt": "valor.eval.figures.style"}):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            yield
 
 
 def stacked_axes(

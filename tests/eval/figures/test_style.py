@@ -107,3 +107,10 @@ def test_a_settled_figure_gives_the_same_bytes_in_any_order():
     image, drawing = to_png(first, dpi=50), to_svg(first)
     assert to_svg(second) == drawing and to_png(second, dpi=50) == image
     assert to_png(first, dpi=50) == image and to_svg(first) == drawing
+
+
+def test_letters_that_a_font_lacks_are_boxes_and_no_warning(recwarn):
+    figure, column = stacked_axes([0.5], Style(width=3.0))
+    column[0].set_ylabel("\u72d7")
+    settle(figure)
+    assert to_png(figure, dpi=20) and to_svg(figure) and not recwarn.list
