@@ -52,6 +52,8 @@ _LOG = logging.getLogger(__name__)
 
 BATCH_PIXELS = 24_000_000
 """Pixels of all frames of a batch, more only where one window has more; a float frame takes 12 bytes for each."""
+_OF_THE_DEMO = {"demo-audio", "demo-visual", "demo-fused"}
+"""Teachers that know drawings alone; adapters name the tower they are in behind a colon."""
 CUT_OFF_SECONDS = 2.0
 """A file that ends so much earlier than its header says is called cut off."""
 
@@ -322,8 +324,8 @@ def modified_at(facts: os.stat_result) -> float:
 
 def caveats(system: ParsingSystem) -> tuple[str, ...]:
     """What is to be said of everything the system parses."""
-    drawn = any(str(teacher.identity().get("teacher", "")).startswith("demo-") for teacher in system.teachers)
-    return (OF_DRAWINGS,) if drawn else ()
+    names = {part for teacher in system.teachers for part in str(teacher.identity().get("teacher", "")).split(":")}
+    return (OF_DRAWINGS,) if names & _OF_THE_DEMO else ()
 
 
 def _notes(survey: MediaSurvey, found: Sequence[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Media through the whole line; the parser has random weights, the teachers are th
 """
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from valor.label_harvest.teachers.build import build_teacher
 from valor.training.checkpoint import read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import recipe_from_json
-from valor.video.parse import ParseOptions, parse_media
+from valor.video.parse import ParseOptions, caveats, parse_media
 from valor.video.trained import load_system
 from valor.video.zero_shot import load_zero_shot
 
@@ -114,6 +115,15 @@ def test_stretches_with_neither_sound_nor_picture_have_no_probabilities(system, 
     assert np.flatnonzero(known[:, 0]).tolist()[:3] == [0, 1, 2] and not known[4:, 0].any()
     assert np.flatnonzero(known[:, 1]).tolist() == [20, 21, 22]
     assert not np.isnan(parse.gate_probs[known]).any()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("demo-fused", True), ("lavish:demo-visual", True), ("hf:demo-lab/clap", False), ("clip-vit-l14", False)],
+)
+def test_parses_by_teachers_of_drawings_say_so(name, said):
+    system = SimpleNamespace(teachers=[SimpleNamespace(identity=lambda: {"teacher": name})])
+    assert caveats(system) == (OF_DRAWINGS,) * said
 
 
 def test_the_track_that_was_heard_is_said_and_can_be_chosen(system, tmp_path):
