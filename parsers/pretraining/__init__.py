@@ -1,0 +1,1 @@
+"""Learning before labels: objectives on clips that nobody has tagged, one file a system."""
