@@ -1,1 +1,1 @@
-"""Learning before labels: objectives on clips that nobody has tagged, one file a system."""
+"""What a parser's stem and encoder can learn from clips without a label: one file a system, torch alone."""
