@@ -30,9 +30,8 @@ from torch import Tensor, nn
 from .blocks import Block, Sizes, run
 from .cpu.products import Dense
 from .encoders.mtcn import KIND
+from .positions import sine_positions
 
-LONGEST_WAVE = 10000.0
-"""Of the sine positions."""
 ALPHA = 0.15
 """Weight of the language model in a score."""
 BEAM = 10
@@ -68,16 +67,6 @@ class LanguageModel(nn.Module):
         own = logits[:, hidden].log_softmax(-1)  # [B, T, C], each place of the row that hides it
         scores: Tensor = own.gather(-1, sequences[..., None])[..., 0].sum(dim=1)
         return scores
-
-
-def sine_positions(length: int, width: int) -> Tensor:
-    """Sines and cosines of falling frequencies in turns, float32 [length, width]."""
-    places = torch.arange(length, dtype=torch.float32)[:, None]
-    steps = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(LONGEST_WAVE) / width))
-    table = torch.zeros(length, width)
-    table[:, 0::2] = torch.sin(places * steps)
-    table[:, 1::2] = torch.cos(places * steps)[:, : width // 2]
-    return table
 
 
 def best_sequences(log_probs: Tensor, beam: int = BEAM) -> tuple[Tensor, Tensor]:

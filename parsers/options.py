@@ -14,6 +14,7 @@ module below `valor.parsers.hybrid.HybridParser` that may have other parts and a
 Each has a name in a dict below, with the function that builds it from the options.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -83,6 +84,9 @@ class ParserOptions:
     positions: str = "none"
     """What says to `hybrid` and `joint` where a segment stands, a key of POSITIONS: `none`; `learned`, for at most
     max_segments; or `time`, as TCaF has it."""
+    time_codes: float = 0.0
+    """What sines of the place are multiplied by before they are added to both streams of `hybrid` or `joint`; 0 adds
+    nothing, as published. Nothing of it is learned, see valor.parsers.positions."""
     max_segments: int = 10
     """Positions that `uavm`, `mbt`, `mtcn`, `sft` and positions=learned have; longer clips are refused."""
     stem: str = "linear"
@@ -187,6 +191,11 @@ class ParserOptions:
             )
 
     @property
+    def says_when(self) -> bool:
+        """Whether a segment knows where it stands, so that the order of segments counts; one's own encoder may."""
+        return bool(self.time_codes) or self.positions != "none" or self.encoder not in ("hybrid", "joint")
+
+    @property
     def most_segments(self) -> int | None:
         """Segments that a clip may have, where positions are learned; None where it may have any number."""
         is_learned = self.encoder in OF_ENCODERS["max_segments"] or self.positions == "learned" or self.stem == "sft"
@@ -204,8 +213,14 @@ class ParserOptions:
                 raise ValueError(
                     f"{field.name} is an option of encoder={' or '.join(users)}, got {value!r} of {self.encoder}"
                 )
-        if self.positions != "none" and self.network != "hybrid":
-            raise ValueError(f"positions is an option of network=hybrid, got {self.positions!r} of {self.network}")
+        for name, value in (("positions", self.positions), ("time_codes", self.time_codes)):
+            if value not in ("none", 0) and self.network != "hybrid":
+                raise ValueError(f"{name} is an option of network=hybrid, got {value!r} of {self.network}")
+        if not 0 <= self.time_codes < math.inf or (self.time_codes and self.positions != "none"):
+            raise ValueError(
+                "time_codes must be at least 0, and 0 beside positions, which say the same, got "
+                f"time_codes={self.time_codes} and positions={self.positions}"
+            )
         if self.fusion_layer > self.num_layers:
             raise ValueError(f"fusion_layer must be at most num_layers {self.num_layers}, got {self.fusion_layer}")
         if self.encoder == "mbt" and self.num_latents and self.num_layers - self.fusion_layer == 1:
@@ -231,10 +246,12 @@ def _hybrid(options: ParserOptions) -> "nn.Module":
 
 def _placed(encoder: "nn.Module", options: ParserOptions) -> "nn.Module":
     """The encoder, and before it what says where a segment stands."""
-    if options.positions == "none":
+    if options.positions == "none" and not options.time_codes:
         return encoder
-    from .positions import LearnedPositions, PlacedEncoder, TimeCodes
+    from .positions import LearnedPositions, PlacedEncoder, SineCodes, TimeCodes
 
+    if options.time_codes:
+        return PlacedEncoder(encoder, SineCodes(options.time_codes))
     width = options.hidden_width
     is_learned = options.positions == "learned"
     return PlacedEncoder(encoder, LearnedPositions(options.max_segments, width) if is_learned else TimeCodes(width))
@@ -409,6 +426,7 @@ OF_ENCODERS: dict[str, tuple[str, ...]] = {
     "fusion_layer": ("uavm", "mbt", "sft"),
     "num_latents": ("mbt",),
     "positions": ("hybrid", "joint"),
+    "time_codes": ("hybrid", "joint"),
     "max_segments": ("uavm", "mbt", "mtcn", "sft"),
 }
 """Options that only some encoders make something of."""

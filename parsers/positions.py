@@ -2,10 +2,13 @@
 
     learned   x + P_t                      the same P_t for both streams, so that a segment finds its own in the other
     time      W_m [x; code(t, modality)] + b_m      as TCaF has it, `valor.parsers.encoders.tcaf`
+    time_codes = s > 0      x + s sines(t)      nothing learned, the same for both streams
 
 Without them permuting the segments of a clip permutes the answers of `hybrid` and `joint`, and a segment cannot find
 the one of the other stream that happens at the same time.
 """
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +21,18 @@ CODE_WIDTH = 64
 """Of a time code, as published."""
 LEARNED_STD = 0.02
 """Learned positions are drawn from a normal distribution of this deviation."""
+LONGEST_WAVE = 10000.0
+"""Of the sine positions."""
+
+
+def sine_positions(length: int, width: int) -> Tensor:
+    """Sines and cosines of falling frequencies in turns, float32 [length, width]."""
+    places = torch.arange(length, dtype=torch.float32)[:, None]
+    steps = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(LONGEST_WAVE) / width))
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(places * steps)
+    table[:, 1::2] = torch.cos(places * steps)[:, : width // 2]
+    return table
 
 
 class TimeCodes(nn.Module):
@@ -49,10 +64,23 @@ class LearnedPositions(Positions):
         return super().forward(stream)
 
 
+class SineCodes(nn.Module):
+    """Sines of the place, times a strength; there is no weight and no buffer of it."""
+
+    def __init__(self, strength: float) -> None:
+        """Take what the sines are multiplied by."""
+        super().__init__()
+        self.strength = strength
+
+    def forward(self, stream: Tensor, modality: int = 0, valid: Tensor | None = None) -> Tensor:
+        """Say it of float [B, T, D]."""
+        return stream + self.strength * sine_positions(*stream.shape[1:]).to(stream)
+
+
 class PlacedEncoder(nn.Module):
     """An encoder whose segments know where they stand."""
 
-    def __init__(self, encoder: nn.Module, places: TimeCodes | LearnedPositions) -> None:
+    def __init__(self, encoder: nn.Module, places: TimeCodes | LearnedPositions | SineCodes) -> None:
         """Take both."""
         super().__init__()
         self.encoder = encoder

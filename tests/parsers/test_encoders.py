@@ -38,6 +38,8 @@ VARIANTS = {
     "joint, learned": replace(OPTIONS["joint"], positions="learned"),
     "hybrid, time": replace(OPTIONS["hybrid"], positions="time"),
     "joint, time": replace(OPTIONS["joint"], positions="time"),
+    "hybrid, codes": replace(OPTIONS["hybrid"], time_codes=0.5),
+    "joint, codes": replace(OPTIONS["joint"], time_codes=0.5),
 }
 
 
@@ -232,9 +234,20 @@ def test_without_positions_the_networks_are_those_of_before():
     assert all(torch.equal(of, shared[name]) for name, of in plain.encoder.state_dict().items())
 
 
+def test_time_codes_are_sines_and_no_weight_and_none_changes_no_bit():
+    plain, coded = (encoder_of(VARIANTS[name]) for name in ("hybrid", "hybrid, codes"))
+    assert {name.removeprefix("encoder.") for name in coded.state_dict()} == {*plain.state_dict()}
+    audio, visual = streams()
+    angles = torch.arange(T)[:, None] * 10000.0 ** (-torch.arange(0, D, 2) / D)
+    sines = torch.stack((angles.sin(), angles.cos()), dim=2).flatten(1)
+    for found, wanted in zip(coded(audio, visual), plain(audio + sines / 2, visual + sines / 2), strict=True):
+        torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
+    assert type(build_parser(replace(TINY, time_codes=0.0), seed=0).encoder) is type(plain)
+
+
 def test_positions_reach_streams_that_are_encoded_by_themselves():
     audio, _ = streams()
-    for name in ("hybrid, learned", "joint, time"):
+    for name in ("hybrid, learned", "hybrid, codes", "joint, time"):
         encoder = encoder_of(VARIANTS[name])
         order = torch.tensor([3, 0, 5, 1, 4, 2])
         for encode in (encoder.alone, encoder.along) if name.startswith("hybrid") else (encoder.alone,):
@@ -247,6 +260,10 @@ def test_positions_reach_streams_that_are_encoded_by_themselves():
     ({"encoder": "tcaf", "positions": "time"}, "positions is an option of encoder=hybrid or joint, got 'time' of tcaf"),
     ({"positions": "sines"}, "positions must be one of .*learned"),
     ({"positions": "time", "network": "class-wise"}, "positions is an option of network=hybrid"),
+    ({"encoder": "tcaf", "time_codes": 0.5}, "time_codes is an option of encoder=hybrid or joint, got 0.5 of tcaf"),
+    ({"time_codes": 0.5, "network": "class-wise"}, "time_codes is an option of network=hybrid"),
+    ({"time_codes": 0.5, "positions": "time"}, "time_codes must be at least 0, and 0 beside positions"),
+    ({"time_codes": -0.5}, "time_codes must be at least 0"),
     ({"positions": "time", "max_segments": 20}, "max_segments is an option of encoder="),
 ])  # fmt: skip
 def test_positions_that_nothing_is_made_of_are_refused(changes, message):

@@ -32,7 +32,8 @@ from valor.parsers.encoders.sft import SftNetwork, StreamShape, mixed_loss
 from valor.parsers.encoders.tcaf import TcafEncoder
 from valor.parsers.encoders.uavm import UavmNetwork
 from valor.parsers.joint_space import JointSpace, combinatorial_loss, combinatorial_losses
-from valor.parsers.language import LanguageModel, best_sequences, rescore, sine_positions
+from valor.parsers.language import LanguageModel, best_sequences, rescore
+from valor.parsers.positions import sine_positions
 from valor.parsers.sync import OffsetNetwork
 from valor.parsers.words import TcafNetwork
 

@@ -118,11 +118,11 @@ def export_checkpoint(run: Path, out: Path) -> int:
             f"{options.stem} stem, the encoder {options.encoder} and {options.pooling} pooling of {options.head_layers}"
             f" with {options.head}; only its own format holds it"
         )
-    if options.positions != "none":
-        raise ValueError(
-            f"{run}: the published network knows no positions, got {options.positions!r}; only its own "
-            "format holds them"
-        )
+    for name, value in (("positions", options.positions), ("time_codes", options.time_codes)):
+        if value not in ("none", 0):
+            raise ValueError(
+                f"{run}: the published network knows no {name}, got {value!r}; only its own format holds them"
+            )
     if han and (options.num_layers, options.norm_order) != (1, "post"):
         raise ValueError(
             f"{run}: HAN's published network has one post-norm layer, this parser, which updates both streams "

@@ -1,0 +1,48 @@
+"""A few clips without labels, the views of a tiny parser with them, and a pool of them."""
+
+from dataclasses import replace
+
+import torch
+
+from valor.parsers.build import build_parser
+from valor.parsers.options import ParserOptions
+from valor.parsers.pretraining.objective import Segments
+from valor.parsers.pretraining.views import SegmentViews
+
+from .toy_features import TINY
+
+OPTIONS = replace(TINY, motion_width=4, num_layers=2, dropout=0.0)
+CODED = replace(OPTIONS, time_codes=0.5)
+B, T = 3, 5
+
+
+def drawn(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def clips(seed: int = 0, count: int = B, segments: int = T) -> Segments:
+    """Noise of the widths of OPTIONS."""
+    widths = (OPTIONS.audio_width, OPTIONS.visual_width, OPTIONS.motion_width)
+    audio, visual, motion = (drawn((count, segments, width), seed + n) for n, width in enumerate(widths))
+    return Segments(audio, visual, motion)
+
+
+def views_of(options: ParserOptions = OPTIONS) -> SegmentViews:
+    torch.manual_seed(0)
+    return SegmentViews(build_parser(options, seed=0))
+
+
+class ToyPool:
+    """Clips in memory as a pool."""
+
+    def __init__(self, held: Segments) -> None:
+        self.held = held
+
+    def __len__(self) -> int:
+        return len(self.held)
+
+    def batch(self, rows: torch.Tensor) -> Segments:
+        held = self.held
+        audio, visual = (stream[rows] for stream in held.streams)
+        motion, valid = (None if x is None else x[rows] for x in (held.motion, held.valid))
+        return Segments(audio, visual, motion, valid, rows=rows)
