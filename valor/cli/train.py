@@ -51,6 +51,12 @@ def add(commands: Commands) -> Parser:
     TRAIN.add(command, "labels", "store")
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
     TRAIN.add(command, "seeds", "test")
+    command.add_argument(
+        "--label-share",
+        type=float,
+        metavar="S",
+        help="share of the tagged clips that keep their tags, drawn by the seed (1; the same as fit.label_share)",
+    )
     add_shared(command, "changes")
     add_shared(command, "names")
     TRAIN.add(
@@ -70,7 +76,8 @@ def add(commands: Commands) -> Parser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     names = dataset_of(cli.data).names_in(cli.data, cli.classes)
-    recipe = override(for_classes(find_recipe(cli.recipe), cli.recipe, len(names)), cli.changes)
+    changes = cli.changes if cli.label_share is None else [*cli.changes, f"fit.label_share={cli.label_share}"]
+    recipe = override(for_classes(find_recipe(cli.recipe), cli.recipe, len(names)), changes)
     options = TRAIN.read(cli, names=names, progress=not cli.quiet)
     from valor.training.log import figure_title
     from valor.training.seeds import train_seeds

@@ -97,6 +97,9 @@ class FitOptions:
     also_on_test: bool = False
     """Whether every epoch is scored on the test split as well, so that the one best there, which some public codes of
     AVE report, can stand in tables beside the one chosen on validation. It has no part in the training."""
+    label_share: float = 1.0
+    """Share of the tagged clips of train that keep their tags and labels, drawn by the seed, a smaller one from a
+    larger; the others stay out, or are clips without tags where those are learned from (methods.unlabelled)."""
     seed: int = 1000
     """Of dropout and, with the parser's own options, of the batch order."""
 
@@ -129,6 +132,8 @@ class FitOptions:
                 "audio_smoothing and visual_smoothing must be in [0, 1], "
                 f"got {self.audio_smoothing} and {self.visual_smoothing}"
             )
+        if not 0 < self.label_share <= 1:
+            raise ValueError(f"label_share must be above 0 and at most 1, got {self.label_share}")
         for name in _BELOW_ONE:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")

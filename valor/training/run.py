@@ -39,6 +39,7 @@ from .options import DEVICES
 from .predict import predict_classes
 from .recipes import Recipe, features_from_json, recipe_to_json
 from .run_folder import LAST, RECIPE, refuse_several_seeds
+from .share import of_share
 from .train import FitResult, fit
 from .words import READERS, Words, classes_named, read_words, take_classes
 
@@ -46,6 +47,8 @@ _LOG = logging.getLogger(__name__)
 
 UNSEEN = "unseen"
 """Key of a run's recipe for the classes its training left out."""
+TAGGED = "tagged_clips"
+"""Key for how many clips of train kept their tags, where these are not all."""
 SEGMENT_SECONDS = "segment_seconds"
 """Key for the length of the segments it was trained on, where that is no second."""
 
@@ -271,6 +274,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
     if sets.words is not None:
         sets.words.begin(parser, names)
     test = sets.test[1] if sets.test and recipe.fit.also_on_test else None
+    train = of_share(sets.train, recipe.fit)
     run = {
         "runtime": runtime_facts(where),
         "sources": sets.provenance.sources,
@@ -278,12 +282,13 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
         **described_own(),
         **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
         **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
+        **({} if train is sets.train else {TAGGED: len(train)}),
         **({} if (seconds := sets.train.segment_seconds) == Grid.segment_seconds else {SEGMENT_SECONDS: seconds}),
     }
     return Prepared(
         parser=parser.to(where),
         methods=methods,
-        train=sets.train.to(where),
+        train=train.to(where),
         val=(of_classes(sets.val, names, emptied=False) if sets.unseen else sets.val).to(where),
         test=None if test is None else of_classes(test, names).to(where),
         description={**recipe_to_json(recipe), "methods": methods.to_json(), "run": run},
