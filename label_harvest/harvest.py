@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -142,7 +143,7 @@ def read_retry(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(status for word in words for status in _GROUPS.get(word, (word,))))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HarvestReport:
     """What a run found. Rows are those of the manifest, in its order, as far as they are in the share of the run."""
 
@@ -162,6 +163,17 @@ class HarvestReport:
 
         rows = [(row.clip_id, row.status, row.message) for row in self.rows]
         return pd.DataFrame(rows, columns=["clip_id", "status", "message"])
+
+    def __repr__(self) -> str:
+        """How many clips are how, and where their evidence lies."""
+        counts = ", ".join(f"{count:,} {status}" for status, count in self.counts.items()) or "none"
+        return f"Harvest of {len(self.rows):,} clips in {self.folder}: {counts}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: that line, and the clips that failed."""
+        frame = self.to_frame()
+        lost = frame[frame["status"].isin(list(FAILURES))]
+        return f"<p>{escape(repr(self))}</p>{lost.head(12).to_html(border=0) if len(lost) else ''}"
 
     @property
     def failures(self) -> tuple[KnownClip, ...]:

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from valor.data.clips import ClipSet
     from valor.data.label_file import PseudoLabels
     from valor.data.parse_file import Parse
     from valor.data.predictions import Predictions
-    from valor.eval.scores import Scores
+    from valor.eval.running import RunningScores
+    from valor.scoring.held import Scores, Table
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
     from valor.verbs import harvest, labels, parse, predict, score, search, table, train, view
@@ -17,13 +19,16 @@ if TYPE_CHECKING:
     from valor.video.parser import Parser
 
 __all__ = [
+    "ClipSet",
     "Parse",
     "ParseOptions",
     "Parser",
     "Predictions",
     "PseudoLabels",
     "Recipe",
+    "RunningScores",
     "Scores",
+    "Table",
     "TeacherChoice",
     "ZeroShotOptions",
     "harvest",
@@ -52,13 +57,16 @@ _LATER = {
     **dict.fromkeys(
         ("harvest", "labels", "parse", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
     ),
+    "ClipSet": "valor.data.clips",
     "Parse": "valor.data.parse_file",
     "ParseOptions": "valor.video.options",
     "Parser": "valor.video.parser",
     "Predictions": "valor.data.predictions",
     "PseudoLabels": "valor.data.label_file",
     "Recipe": "valor.training.recipes",
-    "Scores": "valor.eval.scores",
+    "RunningScores": "valor.eval.running",
+    "Scores": "valor.scoring.held",
+    "Table": "valor.scoring.held",
     "TeacherChoice": "valor.teachers",
     "ZeroShotOptions": "valor.video.options",
 }

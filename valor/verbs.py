@@ -18,12 +18,11 @@ if TYPE_CHECKING:
     from valor.data.datasets.dataset import DataSet
     from valor.data.predictions import Predictions
     from valor.eval.decide import PostProcessing
-    from valor.eval.scores import Scores
     from valor.label_harvest.harvest import HarvestOptions, HarvestReport
     from valor.label_harvest.store.videos import Videos
     from valor.labelling.make import LabelReport
     from valor.retrieval.run import SearchResult
-    from valor.scoring.compare import Comparison
+    from valor.scoring.held import Scores, Table
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
     from valor.training.seeds import Training
@@ -197,7 +196,8 @@ def score(
         dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
 
     Returns:
-        `segment` and `event` with five figures each, in percent; `to_frame()` is the two lines of the table.
+        `segment` and `event` with five figures each, in percent; `to_frame()` is the two lines of the table, `plot()`
+        draws them with intervals, `save("scores.json")` writes what `table` reads.
 
     Raises:
         ValueError: Clips, classes or shapes do not belong together; clips are missing.
@@ -205,9 +205,10 @@ def score(
     import numpy as np
 
     from valor.eval import scores as scorer
+    from valor.scoring.held import Scores
 
     if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
-        return scorer.score(np.asarray(predictions), np.asarray(truth))
+        return Scores.of(scorer.score(np.asarray(predictions), np.asarray(truth)))
     from valor.data.datasets.dataset import chosen_dataset
     from valor.data.prediction_files import read_any_predictions
     from valor.data.predictions import Predictions, score_predictions
@@ -224,7 +225,7 @@ def score(
             num_segments=LLP_SEGMENTS if scored.truth is None else scored.truth.shape[1],
             segment_seconds=scored.segment_seconds,
         )
-    return score_predictions(predictions, scored, rule)[0]
+    return Scores.of(*score_predictions(predictions, scored, rule))
 
 
 def table(
@@ -233,7 +234,7 @@ def table(
     data: Pathlike | None = None,
     baseline: str | None = None,
     mix: bool = False,
-) -> "Comparison":
+) -> "Table":
     """Put runs side by side, and beside published rows.
 
     Args:
@@ -244,14 +245,15 @@ def table(
         mix: Accept other rules, truths, selections and coverage.
 
     Returns:
-        The rows and the notes under them; `to_frame()` has a row for each.
+        The rows and the notes under them; `to_frame()` has a row for each, `save("table.tex")` writes them.
     """
     from valor.scoring.compare import compare, published_of
+    from valor.scoring.held import Table
     from valor.scoring.published import read_published
 
     typed = [str(run) for run in runs]
     known = published_of(typed, None if data is None else Path(data)) if published else read_published()
-    return compare(typed, known if published else None, baseline=baseline, mix=mix, known=known)
+    return Table.of(compare(typed, known if published else None, baseline=baseline, mix=mix, known=known))
 
 
 def view(

@@ -180,7 +180,7 @@ def run(cli: argparse.Namespace) -> int:
     outcomes = []
     for outcome in parse_all(system, inputs, options, progress=not cli.quiet):
         outcomes.append(outcome)
-        _say(outcome, options, cli.flags, alone=len(inputs) == 1)
+        _say(outcome, options, cli.flags, alone=len(inputs) == 1, json=cli.json)
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
     if parses:
         _write_files(cli, files, outcomes, parses)
@@ -356,16 +356,19 @@ def _rule(cli: argparse.Namespace, system: "ParsingSystem") -> PostProcessing:
     return rule
 
 
-def _say(outcome: "Outcome", options: BatchOptions, flags: Mapping[str, str], *, alone: bool) -> None:
+def _say(
+    outcome: "Outcome", options: BatchOptions, flags: Mapping[str, str], *, alone: bool, json: Path | None
+) -> None:
     """What was found: whole for one media file, a line for one of many."""
     if outcome.problem and alone:
         say(f"valor parse: {_plain(typed_words(outcome.problem, flags))}", file=sys.stderr)
     if outcome.parse is None:
         return
-    text = repr(outcome.parse)
+    whole = options.out / f"{outcome.media.name}.json" if options.out is not None else json
+    text = outcome.parse.said("--json FILE has all" if whole is None else f"all in {whole}")
     say(text if alone else text.partition("\n")[0] + (" (parsed before)" if outcome.skipped else ""))
     if alone and options.out is not None:
-        say(f"wrote {options.out / outcome.media.name}.json" if not outcome.skipped else "parsed before; see --again")
+        say(f"wrote {whole}" if not outcome.skipped else "parsed before; see --again")
 
 
 def _plain(text: str) -> str:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -29,7 +29,15 @@ from .features.feature_files import FEATURE_FILES, ClipArrays, listed, read_feat
 from .features.feature_options import AVE_KINDS, STREAMS, UNAV_KINDS, FeatureOptions, evidence_in
 from .features.packed import is_packed, read_packed_features
 from .label_file import FILE_NAME, read_label_facts, read_pseudo_labels
+from .names import join_names
+from .shown import MOST_ROWS, frame_html, plot_clip
 from .tables import Split
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from valor.eval.figures.style import Style
 
 _LOG = logging.getLogger(__name__)
 
@@ -68,9 +76,9 @@ class Batch:
         return replace(self, **_moved(self, device))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ClipSet:
-    """The clips of a split, everything in memory."""
+    """The clips of a split, everything in memory; `torch.utils.data.DataLoader` takes it as it is."""
 
     clip_ids: tuple[str, ...]
     class_names: tuple[str, ...]
@@ -157,6 +165,54 @@ class ClipSet:
     def __len__(self) -> int:
         """Return the number of clips, N."""
         return len(self.clip_ids)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        """One clip as a `DataLoader` collates it: `clip_id`, and each tensor there is; features and labels in float32.
+
+        All clips have as many segments, those of unlike length are padded; `valid` says which exist.
+        """
+        held: dict[str, Any] = {"clip_id": self.clip_ids[row]}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, Tensor):
+                held[entry.name] = value[row] if entry.name in ("truth", "valid") else value[row].float()
+        return held
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row for each clip: clip_id, its tags as event_labels, how many segments it has."""
+        import pandas as pd
+
+        tags = [
+            join_names(name for name, held in zip(self.class_names, row, strict=True) if held)
+            for row in self.weak_labels.tolist()
+        ]
+        counts = self.audio.shape[1] if self.segments is None else self.segments.tolist()
+        return pd.DataFrame({"clip_id": self.clip_ids, "event_labels": tags, "segments": counts})
+
+    def plot(self, clip_id: str | None = None, *, style: "Style | None" = None) -> "Figure":
+        """Draw truth and pseudo labels of a clip, the first unless one is named.
+
+        Raises:
+            ValueError: There is no such clip, or the set has neither truth nor labels.
+        """
+        named = (("truth", self.truth), ("labels", self.pseudo_labels))
+        tracks = {name: (held > 1 / 2).cpu().numpy() for name, held in named if held is not None}
+        if not tracks:
+            raise ValueError("these clips have neither truth nor pseudo labels to draw; read them with labels=DIR")
+        valid = None if self.valid is None else self.valid.cpu().numpy()
+        names, seconds = (self.clip_ids, self.class_names), self.segment_seconds
+        return plot_clip(clip_id, *names, tracks, valid=valid, segment_seconds=seconds, style=style)
+
+    def __repr__(self) -> str:
+        """How many clips of what."""
+        widths = ", ".join(f"{name} {of.shape[-1]}" for name in STREAMS if (of := getattr(self, name)) is not None)
+        held = [name for name in ("truth", "pseudo_labels") if getattr(self, name) is not None]
+        said = f"ClipSet of {len(self):,} clips: {self.audio.shape[1]} segments, {widths}, "
+        return f"{said}{len(self.class_names)} classes, {' and '.join(held) or 'tags alone'}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and the first clips with their tags."""
+        return frame_html(repr(self), self.take(range(min(len(self), MOST_ROWS))).to_frame(), rows=len(self))
 
     @property
     def segments(self) -> Tensor | None:

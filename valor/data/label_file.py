@@ -33,6 +33,9 @@ from .seal import sealed_json, unsealed
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from valor.eval.figures.style import Style
 
 FILE_NAME = "pseudo_labels.npz"
 """Name of the file inside a label folder."""
@@ -50,7 +53,7 @@ _DESCRIBED = "described_in"
 _HARD, _SOFT, _ABSENT, _SEGMENTS = "pseudo_labels", "pseudo_probs", "absent", "segments"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PseudoLabels:
     """Segment labels of some clips, made by teachers."""
 
@@ -86,6 +89,53 @@ class PseudoLabels:
     def to_frame(self, *, segment_seconds: float = 1.0) -> "pd.DataFrame":
         """What is marked as a table of events, see `valor.eval.events.event_frame`."""
         return event_frame(self.clip_ids, self.class_names, self.marked, segment_seconds=segment_seconds)
+
+    def plot(
+        self,
+        clip_id: str | None = None,
+        *,
+        beside: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+        style: "Style | None" = None,
+    ) -> "Figure":
+        """Draw the labels of one clip; arguments as in `Predictions.plot`."""
+        from .shown import plot_clip
+
+        tracks = {**(beside or {}), "labels": self.marked}
+        return plot_clip(clip_id, self.clip_ids, self.class_names, tracks, valid=self.valid, style=style)
+
+    def save(self, path: Path | str) -> None:
+        """Write them as a label file, *.npz, or into a folder as its `pseudo_labels.npz`.
+
+        Raises:
+            ValueError: The folder holds a `labels.json`, which says who made other labels than these.
+        """
+        path = Path(path)
+        file = path if path.suffix == ".npz" else path / FILE_NAME
+        if file.name == FILE_NAME and stands(file.with_name(LABEL_FACTS)):
+            raise ValueError(
+                f"{file.parent}: holds the {LABEL_FACTS} of labels that `valor labels` made, whose place others cannot "
+                "take; name another folder"
+            )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_pseudo_labels(
+            file, self.clip_ids, self.class_names, self.labels, absent=self.absent, segments=self.segments
+        )
+
+    def __repr__(self) -> str:
+        """How many clips of what."""
+        kind = "probabilities" if self.soft else "marks"
+        alone = f", {self.modalities[0]} alone" * (len(self.modalities) == 1)
+        return (
+            f"PseudoLabels of {len(self.clip_ids):,} clips: {self.labels.shape[1]} segments, {len(self.class_names)} "
+            f"classes, {kind}{alone}"
+        )
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and the labels of the first clips as events."""
+        from .shown import MOST_CLIPS, clips_html
+
+        marked = self.labels[:MOST_CLIPS] > 1 / 2
+        return clips_html(repr(self), self.clip_ids, self.class_names, marked)
 
     @property
     def marked(self) -> npt.NDArray[np.bool_]:

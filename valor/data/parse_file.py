@@ -40,10 +40,13 @@ from valor.label_harvest.strict_json import (
 )
 
 from .parse_evidence import ParseEvidence, evidence_from_json, evidence_to_json
-from .where import Where, where_from_json, where_to_json
+from .where import Where, stills_of, where_from_json, where_to_json
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from valor.eval.figures.style import Style
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -211,6 +214,69 @@ class Parse:
         rows = [(name, e.modality, e.class_name, e.onset, e.offset, e.prob) for e in self.events]
         return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], float))
 
+    def plot(
+        self,
+        *,
+        title: str | None = None,
+        style: "Style | None" = None,
+        frames: np.ndarray | None = None,
+        spectrogram: np.ndarray | None = None,
+    ) -> "Figure":
+        """Draw what is audible and visible, with what was seen and heard above it where that is given.
+
+        Args:
+            title: A line above; name and length of the media unless given.
+            style: Width, theme and colours; None for a wide light figure.
+            frames: uint8 [K, H, W, 3], thumbnails of K equal parts of the media.
+            spectrogram: float32 [bands, columns] in dB.
+        """
+        from valor.eval.figures.style import ON_SCREEN
+        from valor.eval.figures.timeline import DrawnParse, clock_text, parse_figure
+
+        start, seconds = self.media.start_time, self.media.duration
+        probs = {(event.class_name, event.onset): event.prob for event in self.events if event.modality == "visual"}
+        drawn = DrawnParse(
+            class_names=self.class_names,
+            probs=self.segment_probs,
+            predicted=self.predicted,
+            segment_seconds=self.segment_seconds,
+            start=start,
+            cuts=tuple(cut - start for cut in self.cuts),
+            frames=frames,
+            spectrogram=spectrogram,
+            stills=stills_of(self.where or (), probs, start=start, end=start + seconds),
+            caveat=self.caveat,
+        )
+        length = clock_text(round(seconds, 1), seconds)
+        unit = " s" if ":" not in length else " min" if length.count(":") == 1 else " h"
+        name = self.media.name if len(self.media.name) <= 70 else f"{self.media.name[:45]}...{self.media.name[-20:]}"
+        name = "".join(letter if letter.isprintable() else " " for letter in name)
+        name = name.replace("$", r"\$")  # dollar signs would begin a formula
+        return parse_figure(drawn, title=title or f"{name}, {length}{unit}", style=style or ON_SCREEN)
+
+    def save(self, path: Path | str) -> None:
+        """Write it by the ending of the name: everything as .json, the picture as .png or .svg.
+
+        Raises:
+            ValueError: The name ends in none of these.
+        """
+        from .shown import PICTURES, write_figure  # draws
+
+        if Path(path).suffix == ".json":
+            write_parse(path, self)
+        elif Path(path).suffix in PICTURES:
+            write_figure(path, self.plot())
+        else:
+            raise ValueError(f"{path}: a parse is saved as *.json, or its picture as *{' or *'.join(PICTURES)}")
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the picture, with the events as its text."""
+        from valor.eval.figures.style import to_png
+
+        from .shown import picture_html
+
+        return picture_html(repr(self), to_png(self.plot()))
+
     def _reaches(self, probs: FloatArray, threshold: str) -> npt.NDArray[np.bool_]:
         limits = spread_thresholds(threshold, getattr(self.decision, threshold), probs.shape[1:])
         reached: npt.NDArray[np.bool_] = probs >= limits.astype(np.float32)  # false for NaN
@@ -251,18 +317,22 @@ class Parse:
 
     def __repr__(self) -> str:
         """What was parsed, by what, and the first events, one a line."""
+        return self.said("see .events")
+
+    def said(self, more: str) -> str:
+        """As `repr`, for who has no `.events`: `more` says where events that are not listed are."""
         streams = [SEEN_AS[name] for name in MODALITIES if getattr(self.media, f"has_{name}")]
         missing = {"audible": "no picture", "visible": "no sound"}
         said = f", {missing[streams[0]]}" if len(streams) == 1 else ""
         counts = [sum(event.modality == name for event in self.events) for name in MODALITIES]
         name = "".join(letter if letter.isprintable() else "?" for letter in self.media.name)
         head = f"Parse of {name}: {self.media.duration:.1f} s{said}"
-        more = len(self.events) - _SHOWN
+        unlisted = len(self.events) - _SHOWN
         lines = [
             f"{head}, {counts[0]} audible and {counts[1]} visible events",
             *(str(event) for event in self.events[:_SHOWN]),
         ]
-        return "\n  ".join(lines + [f"... and {more} more; see .events"] * (more > 0))
+        return "\n  ".join(lines + [f"... and {unlisted} more; {more}"] * (unlisted > 0))
 
 
 def write_parse(path: Path | str, parse: Parse) -> None:

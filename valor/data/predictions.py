@@ -21,7 +21,7 @@ import hashlib
 import logging
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,9 @@ from .tables import Split
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from valor.eval.figures.style import Style
 
 
 ARRAYS = {
@@ -71,7 +74,7 @@ SHOWN = 5
 """How many names an error lists before it only counts."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Predictions:
     """What a parser says about some clips: decisions, or the probabilities they are made from."""
 
@@ -138,6 +141,51 @@ class Predictions:
         if self.valid is not None:
             marked = marked & self.valid[:, :, None, None]
         return event_frame(self.clip_ids, self.class_names, marked, segment_seconds=segment_seconds)
+
+    def plot(
+        self,
+        clip_id: str | None = None,
+        *,
+        beside: Mapping[str, BoolArray] | None = None,
+        rule: PostProcessing | None = None,
+        style: "Style | None" = None,
+    ) -> "Figure":
+        """Draw what is audible and visible in one clip.
+
+        Args:
+            clip_id: Which; None for the first.
+            beside: By name bool [N, T, M, C] of the same clips and classes; `truth` is shaded behind the others.
+            rule: Thresholds and gate, as for `decisions`.
+            style: Width, theme and colours; None for a wide light figure.
+        """
+        from .shown import plot_clip
+
+        tracks = {**(beside or {}), "predicted": decisions(self, rule)[0]}
+        seconds = self.segment_seconds or 1.0
+        names = (self.clip_ids, self.class_names)
+        return plot_clip(clip_id, *names, tracks, valid=self.valid, segment_seconds=seconds, style=style)
+
+    def save(self, path: Path | str) -> None:
+        """Write it as a prediction file, *.npz, see `write_predictions`."""
+        write_predictions(path, self)
+
+    def __repr__(self) -> str:
+        """How many clips of what, and how they are decided."""
+        held = {name: array.shape for name in ARRAYS if (array := getattr(self, name)) is not None}
+        kinds = " and ".join(name for name in held if name != "valid")
+        said = f"Predictions of {len(self.clip_ids):,} clips: {held[kinds.split()[0]][1]} segments, "
+        return f"{said}{len(self.class_names)} classes, {kinds}{', SIMULATED' * self.provenance.simulated}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and the events of the first clips by the usual decision."""
+        from .shown import MOST_CLIPS, clips_html
+
+        arrays = {name: array[:MOST_CLIPS] for name in ARRAYS if (array := getattr(self, name)) is not None}
+        few = replace(self, clip_ids=self.clip_ids[:MOST_CLIPS], detections=None, **arrays)
+        gated = self.segment_probs is None or any(name in arrays for name in ("clip_probs", "modality_probs"))
+        marked, _ = decisions(few, None if gated else PostProcessing(gate="none"))
+        marked = marked if few.valid is None else marked & few.valid[:, :, None, None]
+        return clips_html(repr(self), self.clip_ids, self.class_names, marked, segment_seconds=self.segment_seconds)
 
 
 def read_predictions(path: Path | str) -> Predictions:

@@ -1,13 +1,16 @@
 """Where in the picture a visible event was found: a small map of one frame, and its JSON in a parse."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from valor.label_harvest.strict_json import MOST_SECONDS, as_list, as_number, as_object, as_text
+
+if TYPE_CHECKING:
+    from valor.eval.figures.stills import Still
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -142,3 +145,33 @@ def _shares(value: object, name: str, count: int) -> tuple[float, ...]:
     if len(shares) != count:
         raise ValueError(f"where: {name} must be {count} numbers, got {len(shares)}")
     return shares
+
+
+def stills_of(
+    where: Sequence[Where], probs: Mapping[tuple[str, float], float], *, start: float, end: float
+) -> "tuple[Still, ...]":
+    """What is drawn of them: where there are pictures, the most probable event first.
+
+    Args:
+        where: Places.
+        probs: Of events, by class and onset.
+        start: When the media starts, in seconds on the clock of the container.
+        end: When they end.
+    """
+    from valor.eval.figures.stills import Still
+    from valor.eval.figures.timeline import clock_text
+
+    held = [(place, place.still) for place in where if place.still is not None]
+    held.sort(key=lambda one: -probs.get((one[0].class_name, one[0].onset), 0.0))
+    return tuple(
+        Still(
+            frame=frame,
+            values=place.values,
+            peak=place.peak,
+            area=place.area,
+            seconds=place.time - start,
+            name=place.class_name,
+            said=f"at {clock_text(round(place.time, 1), end)}{' s' if end < 120 else ''}",
+        )
+        for place, frame in held
+    )

@@ -49,7 +49,7 @@ _ALWAYS = (FILE_NAME, LABEL_FACTS)
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LabelReport:
     """What was found, in the order in which it is told."""
 
@@ -76,6 +76,14 @@ class LabelReport:
     def to_frame(self) -> "pd.DataFrame":
         """What is labelled as a table of events, see `valor.eval.events.event_frame`."""
         return self.labels.to_frame()
+
+    def __repr__(self) -> str:
+        """What there are labels of, and how many clips have none."""
+        return f"{self.labels!r}, {len(self.left_out):,} clips left out"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and the labels of the first clips as events."""
+        return self.labels._repr_html_()
 
     @property
     def files(self) -> tuple[str, ...]:

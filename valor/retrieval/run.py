@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from valor.data.shown import frame_html
 from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.store import store_folder, store_manifest
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SearchResult:
     """What was found, and how."""
 
@@ -52,6 +53,15 @@ class SearchResult:
             [*(getattr(one, name) for name in columns), *map(one.cosines.get, self.modalities)] for one in self.found
         ]
         return pd.DataFrame(rows, columns=[*columns, *self.modalities])
+
+    def __repr__(self) -> str:
+        """What was searched for, and where."""
+        by = " and ".join(self.modalities)
+        return f"{len(self.found)} stretches for {self.said} among {self.clips:,} clips, by {by}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and the best stretches."""
+        return frame_html(repr(self), self.to_frame().round(3))
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

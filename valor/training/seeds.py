@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from valor.data.predictions import score_predictions, write_predictions
 from valor.data.score_file import write_scores_json
+from valor.data.shown import frame_html
 from valor.eval.decide import PostProcessing
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.label_harvest.strict_json import loads
@@ -65,7 +66,7 @@ class SeedResult:
     """The sets that were trained beside it, by name."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Training:
     """A recipe trained with one seed or several."""
 
@@ -88,6 +89,17 @@ class Training:
                     row |= {f"{split}.figures.{name}": value for name, value in scores.figures.items()}
             rows.append(row)
         return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        """What was trained, where it lies, and how it did."""
+        scores = [one.test or one.val for one in self.seeds]
+        split = "val" if any(one.test is None for one in self.seeds) else "test"
+        said = ", ".join(f"{held.segment.type_av:.1f}" for held in scores)
+        return f"Training of {self.recipe.name} in {self.folder}: segment Type@AV {said} on {split}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and a row for each seed."""
+        return frame_html(repr(self), self.to_frame().round(1))
 
 
 def train_seeds(

@@ -1,21 +1,27 @@
 """From Python: a parser that is loaded once for any number of media, and parses that a notebook shows as pictures."""
 
-import html
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from valor.data.parse_file import Parse
-from valor.eval.figures.style import to_png
+from valor.data.shown import picture_html
+from valor.eval.figures.style import Style, to_png
 from valor.label_harvest.media.streams import MediaReader
 
+from .formats.formats import format_named, write_events
 from .options import ParseOptions, ZeroShotOptions
 from .parse import media_reader, parse_media
-from .picture import MediaSketch, draw_parse
+from .picture import MediaSketch
 from .trained import ParsingSystem, load_system
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -25,10 +31,39 @@ class PicturedParse(Parse):
     sketch: MediaSketch | None = None
     """Thumbnails and spectrogram; None where evidence is kept, since media may not be decoded then."""
 
+    def plot(
+        self,
+        *,
+        title: str | None = None,
+        style: Style | None = None,
+        frames: np.ndarray | None = None,
+        spectrogram: np.ndarray | None = None,
+    ) -> "Figure":
+        """As `Parse.plot`, under thumbnails and spectrogram of the media."""
+        if self.sketch is not None:
+            frames = self.sketch.strip() if frames is None else frames
+            spectrogram = self.sketch.spectrogram() if spectrogram is None else spectrogram
+        return super().plot(title=title, style=style, frames=frames, spectrogram=spectrogram)
+
+    def save(self, path: Path | str) -> None:
+        """Write it by the ending of the name: everything as .json, a picture, or the events in a format of tools.
+
+        Endings are `.json`, `.png`, `.svg`, and those of `valor parse --formats`: `.eaf`, `.vtt`, `.csv`, `.tsv`,
+        `.rttm`, `.labels.txt`, `.label-studio.json` and so on.
+
+        Raises:
+            ValueError: The name ends in none of these, or the format cannot hold these events.
+        """
+        name = format_named(Path(path))
+        if name is None:
+            super().save(path)
+        else:
+            write_events(Path(path), [self], name)
+
     @cached_property
     def png(self) -> bytes:
         """The picture."""
-        return to_png(draw_parse(self, self.sketch))
+        return to_png(self.plot())
 
     def _repr_png_(self) -> bytes:
         """What IPython shows where it shows pictures."""
@@ -36,12 +71,7 @@ class PicturedParse(Parse):
 
     def _repr_html_(self) -> str:
         """What notebooks show: the picture, with the events as its text."""
-        said = html.escape(repr(self))
-        picture = f"data:image/png;base64,{b64encode(self.png).decode()}"
-        return (
-            f'<img src="{picture}" alt="{said}" style="max-width: 100%">'
-            f"<details><summary>{said.partition(chr(10))[0]}</summary><pre>{said}</pre></details>"
-        )
+        return picture_html(repr(self), self.png)
 
 
 class Parser:

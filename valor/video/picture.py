@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from valor.data.parse_file import Parse
-from valor.eval.figures.stills import Still
-from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
-from valor.eval.figures.timeline import DrawnParse, clock_text, parse_figure
-from valor.label_harvest.disk import replaced
+from valor.data.shown import write_figure
+from valor.eval.figures.style import ON_SCREEN, Style
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.windows import Window, segments_of
 
@@ -126,49 +124,12 @@ def _spectra(samples: np.ndarray, rate: int, columns: int) -> np.ndarray:
     return decibels.T.astype(np.float32)
 
 
-SUFFIXES = (".png", ".svg")
-"""What a picture may be named."""
-
-
 def draw_parse(
     parse: Parse, sketch: MediaSketch | None = None, *, title: str | None = None, style: Style = ON_SCREEN
 ) -> "Figure":
     """Draw what is audible and visible, under frames and sound where a sketch of the media is given."""
-    drawn = DrawnParse(
-        class_names=parse.class_names,
-        probs=parse.segment_probs,
-        predicted=parse.predicted,
-        segment_seconds=parse.segment_seconds,
-        start=parse.media.start_time,
-        cuts=tuple(cut - parse.media.start_time for cut in parse.cuts),
-        frames=sketch.strip() if sketch else None,
-        spectrogram=sketch.spectrogram() if sketch else None,
-        stills=_stills(parse),
-        caveat=parse.caveat,
-    )
-    length = clock_text(round(parse.media.duration, 1), parse.media.duration)
-    unit = " s" if ":" not in length else " min" if length.count(":") == 1 else " h"
-    return parse_figure(drawn, title=title or f"{_shortened(parse.media.name)}, {length}{unit}", style=style)
-
-
-def _stills(parse: Parse) -> tuple[Still, ...]:
-    """Where visible events are, the most probable first, as far as there are pictures."""
-    held = [(place, place.still) for place in parse.where or () if place.still is not None]
-    probs = {(event.class_name, event.onset): event.prob for event in parse.events if event.modality == "visual"}
-    end = parse.media.start_time + parse.media.duration
-    held.sort(key=lambda one: -probs.get((one[0].class_name, one[0].onset), 0.0))
-    return tuple(
-        Still(
-            frame=frame,
-            values=place.values,
-            peak=place.peak,
-            area=place.area,
-            seconds=place.time - parse.media.start_time,
-            name=place.class_name,
-            said=f"at {clock_text(round(place.time, 1), end)}{' s' if end < 120 else ''}",
-        )
-        for place, frame in held
-    )
+    frames, spectrogram = (sketch.strip(), sketch.spectrogram()) if sketch else (None, None)
+    return Parse.plot(parse, title=title, style=style, frames=frames, spectrogram=spectrogram)
 
 
 def write_picture(
@@ -179,17 +140,4 @@ def write_picture(
     Raises:
         ValueError: The name ends in neither.
     """
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path}: a picture is named *{' or *'.join(SUFFIXES)}")
-    figure = draw_parse(parse, sketch, title=title, style=style)
-    with replaced(path) as temporary:
-        if path.suffix == ".png":
-            temporary.write_bytes(to_png(figure))
-        else:
-            temporary.write_text(to_svg(figure), encoding="utf-8", newline="\n")
-
-
-def _shortened(name: str) -> str:
-    """A file name that fits above a figure; dollar signs would begin a formula."""
-    short = name if len(name) <= 70 else f"{name[:45]}...{name[-20:]}"
-    return "".join(letter if letter.isprintable() else " " for letter in short).replace("$", r"\$")
+    write_figure(path, draw_parse(parse, sketch, title=title, style=style))

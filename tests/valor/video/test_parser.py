@@ -57,7 +57,7 @@ def test_a_parser_is_loaded_once_and_keeps_its_decoder(clips, monkeypatch):
     assert parses[0].sketch.strip().shape[1:] == (32, 32, 3)
 
 
-def test_a_notebook_shows_the_picture_and_no_markup_of_a_name(painted):
+def test_a_notebook_shows_the_picture_and_no_markup_of_a_name(painted, tmp_path):
     plain = toy_parse(name="<img src=x onerror='alert(1)'>&\".mp4")
     parse = PicturedParse(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
     bundle = {"text/html": parse._repr_html_(), "text/plain": repr(parse)}
@@ -66,6 +66,16 @@ def test_a_notebook_shows_the_picture_and_no_markup_of_a_name(painted):
     assert page.count("<img") == 1 and "onerror='" not in page and unescape(page).count(plain.media.name) == 3
     picture = page.partition('src="data:image/png;base64,')[2].partition('"')[0]
     assert b64decode(picture) == parse._repr_png_() and parse.png.startswith(b"\x89PNG")
+    for ending, holds in (
+        (".eaf", "<TIER"),
+        (".audio.csv", "filename\tonset"),
+        (".json", "segment_probs"),
+        (".svg", "<svg"),
+    ):
+        parse.save(tmp_path / f"parse{ending}")
+        assert holds in (tmp_path / f"parse{ending}").read_text()
+    with pytest.raises(ValueError, match="a parse is saved as"):
+        parse.save(tmp_path / "parse.doc")
 
 
 def test_what_a_parse_needs_not_is_not_loaded(clips, tmp_path):

@@ -56,6 +56,16 @@ FORMATS: dict[str, EventFormat] = {
 """By name; docs/parse-json.md says which of them keep what."""
 
 
+def format_named(path: Path) -> str | None:
+    """The format that the name of a file asks for by its ending, the longest that fits; None where none does.
+
+    >>> format_named(Path("yard.audio.csv")), format_named(Path("yard.eaf")), format_named(Path("yard.json"))
+    ('llp-audio', 'elan', None)
+    """
+    fitting = [name for name, kept in FORMATS.items() if path.name.endswith(kept.ending)]
+    return max(fitting, key=lambda name: len(FORMATS[name].ending), default=None)
+
+
 LABELLING_INTERFACE = ".config.xml"
 """What the labelling interface beside a file for Label Studio ends in, in place of its `.json`."""
 

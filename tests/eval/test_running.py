@@ -1,0 +1,86 @@
+"""Scores gathered batch by batch are those of all clips at once, to the bit, whoever gathered them."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from valor.eval.running import RunningScores
+from valor.eval.scores import score
+
+RNG = np.random.default_rng(7)
+TRUTH = RNG.random((41, 10, 2, 5)) < 0.3
+PREDICTED = TRUTH ^ (RNG.random(TRUTH.shape) < 0.15)
+CLIPS = [f"clip{number}" for number in range(len(TRUTH))]
+BATCHES = [range(0, 7), range(7, 8), range(8, 30), range(30, 41)]
+
+
+def gathered(batches, *, named=True, **options) -> RunningScores:
+    running = RunningScores(**options)
+    for rows in map(list, batches):
+        running.update(PREDICTED[rows], TRUTH[rows], clip_ids=[CLIPS[row] for row in rows] if named else None)
+    return running
+
+
+def same(one, other) -> bool:
+    return one == other and np.array_equal(one.per_clip, other.per_clip)
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("min_iou", [0.5, 0.9])
+def test_batches_are_the_whole(named, min_iou):
+    whole = score(PREDICTED, TRUTH, min_iou=min_iou)
+    assert same(gathered(BATCHES, named=named, min_iou=min_iou).compute(), whole)
+    assert score(PREDICTED, TRUTH).event != score(PREDICTED, TRUTH, min_iou=0.9).event
+
+
+def test_processes_that_repeat_clips_give_the_whole():
+    """Two processes that take turns, the shorter one padded with the first clip, as torch's sampler does."""
+    first, second = gathered([range(0, 41, 2)]), gathered([[*range(1, 41, 2), 0]])
+    first.merge(pickle.loads(pickle.dumps(second.state)))
+    assert len(first) == 41
+    assert same(first.compute(CLIPS), score(PREDICTED, TRUTH))
+
+
+def test_merging_without_names_keeps_the_order():
+    parts = [gathered([rows], named=False) for rows in BATCHES]
+    whole = RunningScores()
+    whole.merge(*parts, RunningScores())
+    assert same(whole.compute(), score(PREDICTED, TRUTH)) and len(parts[0]) == 7
+    whole.reset()
+    assert not len(whole) and repr(whole) == "RunningScores of 0 clips"
+
+
+def test_clips_of_unlike_length_come_in_batches_of_their_own():
+    valid = np.arange(10) < np.where(np.arange(41) < 20, 6, 10)[:, None]
+    running, truth = RunningScores(), TRUTH & valid[:, :, None, None]
+    running.update(PREDICTED[:20, :6], truth[:20, :6])
+    running.update(PREDICTED[20:], truth[20:], valid=valid[20:])
+    assert same(running.compute(), score(PREDICTED, truth, valid=valid))
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda it: it.compute(CLIPS), "expected the 41 clips .* got 7 clips, 34 .* missing and 0 others, .* clip7"),
+        (lambda it: it.compute(CLIPS[:6]), "1 others, among them clip6"),
+        (lambda it: it.update(PREDICTED[:1], TRUTH[:1]), "for all clips or for none"),
+        (lambda it: it.update(PREDICTED[:2], TRUTH[:2], clip_ids=["clip0"]), "name the 2 clips"),
+        (lambda it: it.update(~TRUTH[:1], TRUTH[:1], clip_ids=["clip0"]), "clip0: came before with other values"),
+        (lambda it: it.update(PREDICTED[:2], TRUTH[:2], clip_ids=["a", "a"]), "a: is twice in the batch"),
+        (lambda it: it.update(PREDICTED[:1].astype(float), TRUTH[:1], clip_ids=["a"]), "bool"),
+        (lambda it: it.merge(gathered([[9]], min_iou=0.7)), "min_iou must be 0.5 as here, got 0.7"),
+        (lambda it: it.merge(gathered([[9]]), gathered([[10]], named=False)), "for all clips or for none"),
+        (lambda it: it.merge({**it.state, "per_clip": np.ones((2, 3))}), "give the state of a RunningScores"),
+    ],
+)
+def test_what_does_not_belong_is_refused_and_nothing_is_kept(use, said):
+    running = gathered([range(7)])
+    with pytest.raises(ValueError, match=said):
+        use(running)
+    assert same(running.compute(), score(PREDICTED[:7], TRUTH[:7]))
+
+
+def test_nothing_gathered_is_no_score():
+    with pytest.raises(ValueError, match="call update first"):
+        RunningScores().compute()

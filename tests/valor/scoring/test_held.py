@@ -1,0 +1,61 @@
+"""Scores and tables in the hand: said in a line, drawn, saved, and read back by what reads such files."""
+
+import json
+
+import numpy as np
+import pytest
+
+import valor
+from valor.eval.figures.values import ValueRow, values_figure
+from valor.eval.scores import score
+from valor.scoring.compare import read_run
+
+RNG = np.random.default_rng(3)
+TRUTH = RNG.random((20, 10, 2, 4)) < 0.3
+PREDICTED = TRUTH ^ (RNG.random(TRUTH.shape) < 0.1)
+
+
+@pytest.fixture(scope="module")
+def scores():
+    return valor.score(PREDICTED, TRUTH)
+
+
+def test_scores_are_a_line_a_table_and_a_figure(scores, painted):
+    plain = score(PREDICTED, TRUTH)
+    assert repr(scores).startswith(f"Scores of 20 clips: segment Type@AV {plain.segment.type_av:.1f}, Event@AV ")
+    assert scores._repr_html_().count("<td>") == 10 and f"{plain.event.audio:.1f}" in scores._repr_html_()
+    (axes,) = scores.plot().axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["A", "V", "AV", "Type@AV", "Event@AV"] * 2
+    assert f"{plain.event.event_av:.1f}" in [text.get_text() for text in axes.texts]
+    (alone,) = valor.score(PREDICTED[:1], TRUTH[:1]).plot().axes  # without intervals
+    assert len(alone.lines) == 10 < len(axes.lines)
+
+
+def test_saved_scores_are_a_row_of_a_table(scores, tmp_path, painted):
+    scores.save(tmp_path / "scores.json")
+    row = read_run(f"ours={tmp_path / 'scores.json'}")
+    assert row.figures[3] == scores.segment.type_av and row.clips == row.clips_expected == 20
+    table = valor.table(f"ours={tmp_path / 'scores.json'}", published=True, mix=True)
+    assert repr(table).splitlines()[3].startswith("ours") and table._repr_html_().count("<tr") == 2 + len(table.rows)
+    for ending, holds in ((".md", "| ours |"), (".tex", "\\toprule"), (".csv", "system,group"), (".txt", "Type@AV")):
+        table.save(tmp_path / f"table{ending}")
+        assert holds in (tmp_path / f"table{ending}").read_text()
+    table.save(tmp_path / "table.json")
+    assert json.loads((tmp_path / "table.json").read_text())["rows"][0]["name"] == "ours"
+    (axes,) = table.plot("event.audio").axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    doubted = {row.name for row in table.rows if row.confidence == "recalled" or row.figures[5] is None}
+    assert names[0] == "ours" and doubted and not doubted & set(names)
+
+
+def test_what_cannot_be_drawn_or_saved_is_refused(scores, tmp_path):
+    with pytest.raises(ValueError, match=r"scores are saved as \*.json"):
+        scores.save(tmp_path / "scores.npz")
+    scores.save(tmp_path / "s.json")
+    table = valor.table(tmp_path / "s.json")
+    with pytest.raises(ValueError, match=r"a table is saved as \*.txt"):
+        table.save(tmp_path / "table.doc")
+    with pytest.raises(ValueError, match="figure must be one of segment.audio"):
+        table.plot("segment.f")
+    with pytest.raises(ValueError, match="next to one another"):
+        values_figure([ValueRow(name, group, 1.0) for name, group in ("aA", "bB", "cA")], measure="F")

@@ -1,0 +1,143 @@
+"""Scores and tables as people hold them: a short line in a terminal, a table in a notebook, a figure, a file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from valor.data.score_file import write_scores_json
+from valor.data.shown import PICTURES, frame_html, write_figure
+from valor.eval.figures.style import ON_SCREEN, Style
+from valor.eval.figures.values import ValueRow, values_figure
+from valor.eval.intervals import bootstrap
+from valor.eval.scores import FIGURES, LEVELS
+from valor.eval.scores import Scores as PlainScores
+from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES
+from valor.label_harvest.disk import replaced
+
+from .compare import Comparison, figure_names
+from .layout import FORMATS, GROUP_TITLES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SUFFIXES = {".txt": "text", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
+"""How a table is written, by the ending of its file."""
+RECALLED = "recalled"
+"""What a published row says of figures that come from memory."""
+_RESAMPLES = 2000
+"""Drawn for the whiskers of a figure."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Scores(PlainScores):
+    """The ten F-scores of a system on a split, with what a score file says of them."""
+
+    report: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What a score file holds: the figures, the truth, the rule; empty of scores of two arrays."""
+
+    @classmethod
+    def of(cls, scores: PlainScores, report: Mapping[str, Any] | None = None) -> Self:
+        """Scores of `valor.eval.scores.score`, or of `RunningScores`, so that they can be drawn and saved."""
+        return cls(**{entry.name: getattr(scores, entry.name) for entry in fields(PlainScores)}, report=report or {})
+
+    def plot(self, *, title: str | None = None, style: Style = ON_SCREEN) -> "Figure":
+        """Draw the ten figures with 95 % bootstrap intervals over clips, and the metrics of the data set below."""
+        known = bootstrap(self, resamples=_RESAMPLES) if self.clips > 1 else None
+        rows = []
+        for level in LEVELS:
+            for figure in FIGURES:
+                found = None if known is None else known.of(level, figure)
+                value = getattr(getattr(self, level), figure)
+                ends = None if found is None else (found.low, found.high)
+                rows.append(ValueRow(FIGURE_TITLES[figure], LEVEL_TITLES[level], value, ends))
+        own = [(name, value) for name, value in self.figures.items() if value is not None]
+        rows += [ValueRow(name, "Figures of the data set", value) for name, value in own]
+        said = f"{self.clips:,} clips" + ", with 95 % intervals over clips" * (known is not None)
+        return values_figure(rows, measure="F-score (%)", title=title or said, style=style)
+
+    def save(self, path: Path | str) -> None:
+        """Write a score file, *.json, which `valor.table` and `valor table` read, or the figure, *.png or *.svg.
+
+        Raises:
+            ValueError: The name ends in none of these.
+        """
+        if Path(path).suffix in PICTURES:
+            write_figure(path, self.plot())
+            return
+        if Path(path).suffix != ".json":
+            raise ValueError(f"{path}: scores are saved as *.json, or their figure as *{' or *'.join(PICTURES)}")
+        write_scores_json(path, self.report or {**self.to_dict(), "clips_expected": self.clips}, scored=path)
+
+    def __repr__(self) -> str:
+        """How many clips, and two figures of each level."""
+        said = [
+            f"{level} Type@AV {held.type_av:.1f}, Event@AV {held.event_av:.1f}"
+            for level, held in (("segment", self.segment), ("event", self.event))
+        ]
+        return f"Scores of {self.clips:,} clips: {'; '.join(said)}{', SIMULATED' * bool(self.report.get('simulated'))}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and the ten figures."""
+        return frame_html(repr(self), self.to_frame().rename(columns=FIGURE_TITLES).round(1))
+
+
+@dataclass(frozen=True, repr=False)
+class Table(Comparison):
+    """Rows that may stand in one table, and what the reader must know about them."""
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        """What `valor.scoring.compare.compare` made, so that it can be drawn and saved."""
+        return cls(**{entry.name: getattr(comparison, entry.name) for entry in fields(Comparison)})
+
+    def plot(self, figure: str = "segment.type_av", *, title: str | None = None, style: Style = ON_SCREEN) -> "Figure":
+        """Draw one figure of every row that has it, with its deviation over seeds where there are several.
+
+        Left out are published figures that contradict the others of their row or that no source was seen of.
+
+        Args:
+            figure: A column of `to_frame()`, such as `event.event_av` or `figures.accuracy`.
+            title: A line above; the figure and its notes unless given.
+            style: Width, theme and colours.
+
+        Raises:
+            ValueError: There is no such figure.
+        """
+        names = figure_names(self.metrics)
+        if figure not in names:
+            raise ValueError(f"figure must be one of {', '.join(names)}, got {figure!r}")
+        place = names.index(figure)
+        rows = []
+        for row in self.rows:
+            value, spread = row.figures[place], row.spread[place]
+            if value is not None and place not in row.impossible and row.confidence != RECALLED:
+                group = self.groups.get(row.group) or GROUP_TITLES.get(row.group, row.group)
+                rows.append(ValueRow(row.name, group, value, None if not spread else (value - spread, value + spread)))
+        order = list(dict.fromkeys(row.group for row in rows))
+        rows.sort(key=lambda row: order.index(row.group))
+        return values_figure(rows, measure=f"{figure} (%)", title=title, style=style)
+
+    def save(self, path: Path | str) -> None:
+        """Write it by the ending of the name: .txt, .md, .csv, .tex or .json, or its figure as .png or .svg.
+
+        Raises:
+            ValueError: The name ends in none of these.
+        """
+        suffix = Path(path).suffix
+        if suffix in PICTURES:
+            write_figure(path, self.plot())
+            return
+        if suffix not in SUFFIXES:
+            raise ValueError(f"{path}: a table is saved as *{', *'.join((*SUFFIXES, *PICTURES))}")
+        with replaced(path) as temporary:
+            temporary.write_text(FORMATS[SUFFIXES[suffix]](self) + "\n", encoding="utf-8")
+
+    def __repr__(self) -> str:
+        """The table as text, as `valor table` prints it."""
+        return FORMATS["text"](self)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the ten figures of all rows, and the notes below."""
+        frame = self.to_frame().drop(columns=["group"]).round(1)
+        return frame_html("; ".join(self.notes), frame, most=len(frame))
