@@ -18,7 +18,7 @@ FLOORS = (
     {"valor.viewer", "valor.video", "valor.scoring", "valor.retrieval", "valor.sync"},
     {"valor.labelling", "valor.training"},
     {"valor.teachers"},
-    {"valor.adapted"},
+    {"valor.adapted", "valor.raw"},
     {"valor.data"},
     {"label_harvest"},
     {"label_harvest.store"},

@@ -1,6 +1,5 @@
 """Media -> steps of a tenth of a second: small grey pictures, twenty a second, and spectra, fifty a second."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from valor.label_harvest.media.clip import Grid, MediaError, all_equal, silence
-from valor.label_harvest.media.resample import sound_at
+from valor.label_harvest.media.clip import Grid, all_equal, silence
 from valor.label_harvest.media.streams import MediaReader
+from valor.label_harvest.media.stretches import common_stretches, sounds_of
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.teachers.mel import HOP_SAMPLES, log_mel
 from valor.parsers.sync import PICTURES_A_STEP, SPECTRA_A_STEP
@@ -64,21 +63,9 @@ def read_steps(path: Path, reader: MediaReader, *, seconds: float, pieces: int =
         MediaError: The file is missing or cannot be read, lacks sound or picture, or is too short.
     """
     survey = reader.survey(path)
-    lacks = [what for what, there in (("sound", survey.audio_seconds), ("picture", survey.video_seconds)) if not there]
-    if lacks:
-        raise MediaError(f"{path.name}: has no {lacks[0]}; nothing can be said of sound and picture of that")
-    first = max(survey.video_start, survey.audio_start)
-    last = min(survey.video_seconds or 0.0, survey.audio_seconds or 0.0)
-    if last - first < LEAST_SECONDS:
-        raise MediaError(
-            f"{path.name}: has {max(0.0, last - first):.1f} s of sound and picture at once, at least "
-            f"{LEAST_SECONDS:g} are needed"
-        )
-    count = min(int(seconds / STEP), int((last - first) / STEP + 1e-6))
-    most = max(1, min(pieces, int((last - first) / (count * STEP) + 1e-6)))
-    starts = first + np.linspace(0, last - first - count * STEP, most)
+    starts, count = common_stretches(survey, step=STEP, seconds=seconds, least=LEAST_SECONDS, most=pieces)
     pictures = _pictures(survey, reader, starts, count)
-    sounds = _sounds(survey, reader, starts, count)
+    sounds = sounds_of(survey, reader, starts, count * _STEP_SAMPLES, _GRID.sample_rate)
     return [
         Steps(seen, _spectra(wave), float(start), _nothing(seen, wave))
         for start, seen, wave in zip(starts, pictures, sounds, strict=True)
@@ -99,34 +86,6 @@ def _pictures(
             source, small = image, np.asarray(grey.resize((WIDTH, HEIGHT), Image.Resampling.BOX))
         found[place] = small
     return np.split(found, len(starts))
-
-
-def _sounds(
-    survey: MediaSurvey, reader: MediaReader, starts: npt.NDArray[np.float64], count: int
-) -> list[npt.NDArray[np.float32]]:
-    """Of each stretch, float32 [T * 4800] at 48 kHz, silence where the sound breaks off."""
-    size = count * _STEP_SAMPLES
-    found = [np.zeros(size, np.float32) for _ in starts]
-    begins = np.rint(starts * _GRID.sample_rate).astype(int).tolist()
-    position = 0
-    for block in _blocks(survey, reader):
-        for begin, wave in zip(begins, found, strict=True):
-            low, high = max(position, begin), min(position + len(block), begin + size)
-            if low < high:
-                wave[low - begin : high - begin] = block[low - position : high - position]
-        position += len(block)
-        if position >= begins[-1] + size:
-            break
-    return found
-
-
-def _blocks(survey: MediaSurvey, reader: MediaReader) -> Iterator[npt.NDArray[np.float32]]:
-    try:
-        yield from sound_at(reader.sound(survey), _GRID.sample_rate)
-    except MediaError as error:
-        if str(error).startswith(f"{survey.path.name}: "):
-            raise
-        raise MediaError(f"{survey.path.name}: {error}", error.status) from error
 
 
 def _spectra(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
