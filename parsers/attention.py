@@ -56,6 +56,17 @@ class MultiheadAttention(nn.Module):
         projected: Tensor = self.out_projection(gathered.transpose(1, 2).flatten(2))  # [B, T, D]
         return projected
 
+    def received(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """How much each segment of float [B, T, D] is looked at by all of them, float [B, T]; 1 in all of a clip."""
+        q, k, _ = dense(x, self.in_weight, self.in_bias).chunk(3, dim=-1)  # 3 x [B, T, D]
+        scores = self._heads(q) @ self._heads(k).transpose(-1, -2) * (x.shape[-1] // self.num_heads) ** -0.5
+        if valid is None:
+            plain: Tensor = scores.softmax(-1).mean(dim=(1, 2))
+            return plain
+        weights = scores.masked_fill(~valid[:, None, None, :], float("-inf")).softmax(-1).mean(dim=1)  # [B, T, T]
+        found: Tensor = (weights * valid[..., None]).sum(dim=1) / valid.sum(dim=1, keepdim=True)
+        return found
+
     def _gather(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         rate = self.dropout if self.training else 0.0
         if q.device.type != "cpu" or not rate:
@@ -206,6 +217,15 @@ class HybridEncoder(nn.Module):
         for layer in self.layers:
             audio, visual = layer(audio, visual, valid)
         return self.audio_norm(audio), self.visual_norm(visual)
+
+    def received(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """How much each segment is looked at by its own stream in the last layer, float [B, T] each, 1 in all."""
+        for layer in self.layers[:-1]:
+            audio, visual = layer(audio, visual, valid)
+        last = cast(HybridLayer, self.layers[-1])
+        queries = (last.attention_norm(x) if last.norm_order == "pre" else x for x in (audio, visual))
+        heard, seen = (last.self_attention.received(query, valid) for query in queries)
+        return heard, seen
 
     def along(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
         """Encode the stream of modality 0 or 1 with the same weights, but without cross-attention; float [B, T, D]."""

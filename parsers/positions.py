@@ -9,10 +9,12 @@ the one of the other stream that happens at the same time.
 """
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from .attention import HybridEncoder
 from .blocks import Positions
 from .cpu.products import Dense
 from .encoders.tcaf import TimeCode
@@ -99,6 +101,11 @@ class PlacedEncoder(nn.Module):
             self.encoder(placed, placed, valid)[modality] if alone is None else alone(placed, modality, valid)
         )
         return found
+
+    def received(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """As `valor.parsers.attention.HybridEncoder.received`, which it must be before."""
+        received = cast(HybridEncoder, self.encoder).received
+        return received(self.places(audio, 0, valid), self.places(visual, 1, valid), valid)
 
     def along(self, stream: Tensor, modality: int, valid: Tensor | None = None) -> Tensor:
         """Encode one stream without cross-attention.

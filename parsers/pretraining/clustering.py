@@ -7,6 +7,10 @@ from torch import Tensor
 
 _CHUNK = 8192
 """Rows compared with all centres at once: 100,000 rows and 256 centres fit into memory this way."""
+_SAMPLE = 20_000
+"""Rows that the first centres are drawn from, at most."""
+_ROUNDING = 1e-6
+"""Of float32, as a share of what is added up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,29 +60,36 @@ def k_means(rows: Tensor, k: int, rng: torch.Generator, rounds: int = 15) -> Clu
 
 
 def _first_centres(rows: Tensor, k: int, rng: torch.Generator) -> Tensor:
-    first = int(torch.randint(len(rows), (1,), generator=rng))
-    chosen = [first]
-    far = (rows - rows[first]).square().sum(dim=1)  # [N], to the nearest centre
+    """k-means++ on as many rows as a sample needs, float [k, D]."""
+    if len(rows) > max(_SAMPLE, k):
+        rows = rows[torch.randperm(len(rows), generator=rng)[: max(_SAMPLE, k)].to(rows.device)]
+    chosen = [int(torch.randint(len(rows), (1,), generator=rng))]
+    far = _squared(rows, rows[chosen])[:, 0]  # [N], to the nearest centre
     while len(chosen) < k:
         if not bool((far > 0).any()):
             raise ValueError(
                 f"clusters must be at most the different rows there are, {len(chosen)} among {len(rows):,}, got {k}"
             )
         ladder = far.double().cumsum(dim=0)
-        drawn = torch.rand(1, generator=rng, dtype=torch.float64) * ladder[-1]
+        drawn = torch.rand(1, generator=rng, dtype=torch.float64).to(ladder) * ladder[-1]
         place = int(torch.searchsorted(ladder, drawn, right=True).clamp(max=len(rows) - 1))
         place = place if far[place] > 0 else int(far.argmax())  # a draw at the very end of the ladder
         chosen.append(place)
-        far = torch.minimum(far, (rows - rows[place]).square().sum(dim=1))
+        far = torch.minimum(far, _squared(rows, rows[place : place + 1])[:, 0])
     return rows[chosen]
 
 
 def nearest(rows: Tensor, centres: Tensor) -> tuple[Tensor, Tensor]:
     """The nearest centre of each row, int64 [N], and the squared distance to it, float [N]; ties go to the first."""
-    mode = "donot_use_mm_for_euclid_dist"  # exact: ties stay ties
-    parts = [torch.cdist(part, centres, compute_mode=mode) for part in torch.split(rows, _CHUNK)]
-    found = [part.min(dim=1) for part in parts]
-    return torch.cat([part.indices for part in found]), torch.cat([part.values for part in found]).square()
+    found = [_squared(part, centres).min(dim=1) for part in torch.split(rows, _CHUNK)]
+    return torch.cat([part.indices for part in found]), torch.cat([part.values for part in found])
+
+
+def _squared(rows: Tensor, centres: Tensor) -> Tensor:
+    """Squared distances, float [N, k], by one matrix product; what is nothing but rounding is 0."""
+    lengths, others = rows.square().sum(dim=1, keepdim=True), centres.square().sum(dim=1)
+    far = lengths + others - 2 * rows @ centres.T
+    return torch.where(far > _ROUNDING * (lengths + others), far, 0.0)
 
 
 def _filled(labels: Tensor, far: Tensor, k: int) -> Tensor:

@@ -113,6 +113,8 @@ class Views(Protocol):
     """Numbers a second that `targets` gives of sound and of picture."""
     says_when: bool
     """Whether tokens know where they stand."""
+    motion_width: int
+    """Numbers of motion, the last of the targets of picture; 0 where there are none."""
 
     def together(self, batch: Segments, masks: Masks = (None, None)) -> tuple[Tensor, Tensor]:
         """Both streams, each of which sees the other, float [B, T, D] each; what the masks hide is the `mask` row."""

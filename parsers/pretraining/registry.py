@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .objective import Objective
 
-OBJECTIVES: dict[str, str] = {}
+OBJECTIVES: dict[str, str] = {
+    "temporal": "temporal:Temporal",
+    "xkd": "xkd:Xkd",
+    "xdc": "xdc:Xdc",
+    "modality-masking": "modality_masking:ModalityMasking",
+    "mmv": "versatile:Mmv",
+    "vatt": "vatt:Vatt",
+    "lava": "lava:Lava",
+}
 """`module:Class` below this folder, by what is typed."""
 
 ALIASES: dict[str, str] = {}

@@ -11,23 +11,22 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def frozen_copy(module: Module) -> Module:
-    """A copy that answers without dropout and is given no gradient."""
+    """A copy that answers without dropout, also while what holds it is trained, and is given no gradient."""
     copied = copy.deepcopy(module).eval()
     copied.requires_grad_(requires_grad=False)
+    copied.__dict__["train"] = lambda mode=True: copied  # in place of the method, which its holder calls
     return copied
 
 
-def momentum_at(step: int, steps: int, first: float, last: float = 1.0) -> float:
-    """What a teacher keeps of itself in a step, along half a cosine from `first` at 0 to `last` at `steps`.
+def momentum_at(done: float, first: float, last: float = 1.0) -> float:
+    """What a teacher keeps of itself in a step, along half a cosine from `first` to `last`.
 
     Args:
-        step: From 0.
-        steps: Of the whole training.
-        first: In [0, 1].
-        last: In [0, 1].
+        done: The share of all steps that are done, 0..1.
+        first: At 0.
+        last: At 1.
     """
-    share = min(1.0, step / max(1, steps))
-    return last - (last - first) * (math.cos(math.pi * share) + 1) / 2
+    return last - (last - first) * (math.cos(math.pi * done) + 1) / 2
 
 
 @torch.no_grad()

@@ -12,9 +12,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from ..attention import HybridEncoder
 from ..blocks import masked_mean
 from ..build import options_of
 from ..hybrid import HybridParser
+from ..positions import PlacedEncoder
 from .objective import Masks, Pool, Segments, batches
 
 STREAMS = ("audio", "visual", "motion")
@@ -42,6 +44,8 @@ class SegmentViews(nn.Module):
         self.width = options.hidden_width
         self.says_when = options.says_when
         self.target_widths = (options.audio_width, options.visual_width + options.motion_width)
+        self.motion_width = options.motion_width
+        self.says_attention = options.encoder == "hybrid"
         self.stem, self.encoder = parser.stem, parser.encoder
         self.absent = nn.Parameter(torch.randn(2, self.width) * ROW_STD)
         self.mask = nn.Parameter(torch.randn(2, self.width) * ROW_STD)
@@ -89,6 +93,18 @@ class SegmentViews(nn.Module):
         absent = self.absent[1 - modality].expand_as(stream)
         streams = (absent, stream) if modality else (stream, absent)
         return cast(tuple[Tensor, Tensor], self.encoder(*streams, valid))[modality]
+
+    def attention(self, batch: Segments, modality: int) -> Tensor:
+        """How much each second of one stream, the other absent, is looked at in the last layer of a hybrid encoder.
+
+        Returns:
+            float [B, T], 1 in all of a clip.
+        """
+        stream = self._streams(batch)[modality]
+        absent = self.absent[1 - modality].expand_as(stream)
+        streams = (absent, stream) if modality else (stream, absent)
+        encoder = cast(HybridEncoder | PlacedEncoder, self.encoder)
+        return encoder.received(*streams, batch.valid)[modality]
 
     def pooled(self, tokens: Tensor, batch: Segments) -> Tensor:
         """Mean over the segments that exist; see Views."""

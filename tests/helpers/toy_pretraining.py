@@ -45,4 +45,14 @@ class ToyPool:
         held = self.held
         audio, visual = (stream[rows] for stream in held.streams)
         motion, valid = (None if x is None else x[rows] for x in (held.motion, held.valid))
-        return Segments(audio, visual, motion, valid, rows=rows)
+        evidence = None if held.evidence is None else (held.evidence[0][rows], held.evidence[1][rows])
+        return Segments(audio, visual, motion, valid, evidence, held.prompts, rows=rows)
+
+
+def descend(loss: torch.Tensor, *modules: torch.nn.Module, rate: float) -> None:
+    """A step of plain gradient descent, which loads none of torch's optimisers."""
+    loss.backward()
+    with torch.no_grad():
+        for weight in (weight for module in modules for weight in module.parameters() if weight.grad is not None):
+            weight -= rate * weight.grad
+            weight.grad = None

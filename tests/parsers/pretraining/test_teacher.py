@@ -6,10 +6,10 @@ from valor.parsers.pretraining.teacher import follow, frozen_copy, momentum_at
 
 
 def test_momentum_follows_half_a_cosine():
-    assert momentum_at(0, 100, 0.9) == pytest.approx(0.9)
-    assert momentum_at(50, 100, 0.9) == pytest.approx(0.95)
-    assert momentum_at(100, 100, 0.9) == momentum_at(500, 100, 0.9) == 1
-    assert momentum_at(25, 100, 0.0) == pytest.approx(1 - (0.5**0.5 + 1) / 2)
+    assert momentum_at(0, 0.9) == pytest.approx(0.9)
+    assert momentum_at(0.5, 0.9) == pytest.approx(0.95)
+    assert momentum_at(1, 0.9) == 1
+    assert momentum_at(0.25, 0.0) == pytest.approx(1 - (0.5**0.5 + 1) / 2)
 
 
 def test_a_teacher_is_the_moving_average_of_its_student():
@@ -28,7 +28,9 @@ def test_a_teacher_is_the_moving_average_of_its_student():
     assert (
         teacher[1].weight.item() == pytest.approx(expected) == pytest.approx(((8 / 2 + 0.5) * 0.75 + 0.5) * 0.9 + 0.3)
     )
-    assert not teacher.training and not teacher[1].weight.requires_grad and student.weight.requires_grad
+    holder = nn.ModuleList([teacher]).train()
+    assert holder.training and not any(part.training for part in teacher.modules())
+    assert not teacher[1].weight.requires_grad and student.weight.requires_grad
 
 
 def test_statistics_are_taken_over_and_other_shapes_refused():

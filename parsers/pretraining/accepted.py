@@ -1,0 +1,101 @@
+"""The text of a clip that nobody has described: prompts of classes that the teachers accept.
+
+A teacher accepts the prompt of a class in a second where what it says of the class lies a number of deviations above
+the mean of that class over the pool. No tag has a part in it; a class that is there most of the time is never accepted,
+and of one that never is a few seconds are, by chance.
+
+**What is learnt from such text is distilled from the teachers**, and is not self-supervision: their answers are labels.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .objective import Pool, Segments, batches
+
+Module = TypeVar("Module", bound=nn.Module)
+
+LEAST_DEVIATION = 1e-6
+"""A class of which a teacher says the same everywhere is never accepted."""
+
+
+class Accepted(nn.Module):
+    """Which prompts stand for a second, by what each teacher says of the whole pool."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, accept: float, nearby: int, *, shared: bool = False) -> None:
+        """Take how many deviations above its mean an answer must lie, and how many seconds around count.
+
+        With `shared`, sound and picture have one text: the answers of both teachers are averaged, in deviations.
+        """
+        super().__init__()
+        self.accept, self.nearby, self.shared = accept, nearby, shared
+        self.register_buffer("mean", torch.zeros(2, 0))
+        self.register_buffer("deviation", torch.ones(2, 0))
+
+    @torch.no_grad()
+    def prepare(self, pool: Pool) -> tuple[int, int]:
+        """Note what the teachers say of the pool.
+
+        Returns:
+            The widths of the prompts of the teacher of sounds and of that of pictures.
+
+        Raises:
+            ValueError: The pool has no prompts, or none of a modality is accepted anywhere.
+        """
+        prompts, said = None, []
+        for batch in batches(pool):
+            prompts = batch.prompts
+            if prompts is None or batch.evidence is None:
+                raise ValueError(
+                    "this objective learns from prompts, and the store has none; harvest with teachers that judge "
+                    "classes, such as CLIP and CLAP, or take another objective"
+                )
+            both = torch.stack(_evidence(batch), dim=2).float()  # [B, T, M, C]
+            said.append(both.flatten(0, 1) if batch.valid is None else both[batch.valid])
+        every = torch.cat(said)  # [n, M, C]
+        self.mean, self.deviation = every.mean(dim=0), every.std(dim=0, correction=0)
+        for m, stream in enumerate(("audio", "visual")):
+            if not bool(self._above(every[:, None])[..., m, :].any()):
+                raise ValueError(
+                    f"no prompt of the {stream} lies {self.accept:g} deviations above its mean anywhere in the pool of "
+                    f"{len(pool):,} clips, so that there is no text to learn from; lower objective.accept"
+                )
+        heard, seen = cast(tuple[Tensor, Tensor], prompts)
+        return heard.shape[1], seen.shape[1]
+
+    def forward(self, batch: Segments) -> tuple[Tensor, Tensor]:
+        """The prompts of each second by sound and by picture, bool [B, T, C] each; none where a second is not there."""
+        found = self._above(torch.stack(_evidence(batch), dim=2).float())  # [B, T, M, C]
+        if batch.valid is not None:
+            found = found & batch.valid[..., None, None]
+        if self.nearby:
+            size = 2 * self.nearby + 1
+            lined = found.movedim(1, -1).flatten(1, 2).float()  # [B, M C, T]
+            near = functional.max_pool1d(lined, size, stride=1, padding=self.nearby)
+            found = near.view(len(found), *found.shape[2:], -1).movedim(-1, 1) > 0
+            found = found if batch.valid is None else found & batch.valid[..., None, None]
+        heard, seen = found.unbind(2)
+        return heard, seen
+
+    def _above(self, evidence: Tensor) -> Tensor:
+        """Float [B, T, M, C] to bool."""
+        z = (evidence - self.mean) / self.deviation.clamp_min(LEAST_DEVIATION)
+        z = z.where(self.deviation > LEAST_DEVIATION, -torch.inf)
+        return (z.mean(dim=2, keepdim=True).expand_as(z) if self.shared else z) > self.accept
+
+
+def always(build: Callable[[], Module]) -> Module:
+    """A module with the same weights whenever it is made, which leaves torch's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return build()
+
+
+def _evidence(batch: Segments) -> tuple[Tensor, Tensor]:
+    return cast(tuple[Tensor, Tensor], batch.evidence)
