@@ -25,12 +25,13 @@ class LossTerms(NamedTuple):
     """Pooled probability of each modality against the smoothed clip tags; None when not asked for."""
 
 
-def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
+def weak_loss(clip_probs: Tensor, weak_labels: Tensor, weights: Tensor | None = None) -> Tensor:
     """Binary cross-entropy of the pooled probability, clamped to [1e-7, 1 - 1e-7]; no gradient where the clamp acts.
 
     Args:
         clip_probs: float [B, C].
         weak_labels: float [B, C] in [0, 1].
+        weights: float [B], what each clip counts; the mean is over all of them nevertheless. None for 1 each.
 
     Returns:
         Scalar, the mean over clips and classes, absent classes included.
@@ -38,7 +39,8 @@ def weak_loss(clip_probs: Tensor, weak_labels: Tensor) -> Tensor:
     Source:
         VALOR code, NeurIPS 2023.
     """
-    return -log_likelihood(clip_probs, weak_labels).mean()
+    likelihood = log_likelihood(clip_probs, weak_labels)
+    return -(likelihood if weights is None else likelihood * weights[:, None]).mean()
 
 
 def log_likelihood(probs: Tensor, labels: Tensor) -> Tensor:
@@ -73,7 +75,11 @@ def smoothed_tags(weak_labels: Tensor, smoothing: tuple[float, float]) -> Tensor
 
 
 def guided_loss(
-    modality_probs: Tensor, weak_labels: Tensor, smoothing: tuple[float, float], kept: Tensor | None = None
+    modality_probs: Tensor,
+    weak_labels: Tensor,
+    smoothing: tuple[float, float],
+    kept: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Binary cross-entropy of the pooled probability of each modality with its tags, smoothed by modality.
 
@@ -85,6 +91,7 @@ def guided_loss(
         weak_labels: float [B, C] in [0, 1], the tags of the clip; or [B, M, C], those of each modality.
         smoothing: Of audio and of visual, see `smoothed_tags`.
         kept: bool [B, M, C], False where a modality is to have no such tag, a target of 0; None when all stay.
+        weights: As for `weak_loss`.
 
     Returns:
         Scalar, the sum over modalities of the mean over clips and classes.
@@ -97,7 +104,7 @@ def guided_loss(
     if kept is not None:
         targets = targets * kept
     audio, visual = (
-        weak_loss(probs, tags) for probs, tags in zip(modality_probs.unbind(1), targets.unbind(1), strict=True)
+        weak_loss(probs, tags, weights) for probs, tags in zip(modality_probs.unbind(1), targets.unbind(1), strict=True)
     )
     return audio + visual
 
@@ -177,7 +184,7 @@ def choice_loss(logits: Tensor, right: Tensor, smoothing: float = 0.1, *, weight
     return (losses if weights is None else losses * weights).mean()
 
 
-def loss_terms(
+def loss_terms(  # noqa: PLR0913, what terms are taken from
     output: ParserOutput,
     weak_labels: Tensor,
     pseudo_labels: Tensor | None = None,
@@ -187,6 +194,7 @@ def loss_terms(
     kept: Tensor | None = None,
     weights: Tensor | None = None,
     modality_tags: Tensor | None = None,
+    clip_weights: Tensor | None = None,
 ) -> LossTerms:
     """All terms of one batch.
 
@@ -201,17 +209,22 @@ def loss_terms(
             [B, T, M, C]; None for 1 each.
         modality_tags: float [B, M, C] in [0, 1], which tags are heard and which are seen, for the guided term; None
             where nobody says it.
+        clip_weights: float [B], what each clip counts in all terms, whose means are over all clips nevertheless; None
+            for 1 each.
 
     Returns:
         The terms, unweighted.
     """
-    weak = weak_loss(output.clip_probs, weak_labels)
+    weak = weak_loss(output.clip_probs, weak_labels, clip_weights)
     tags = weak_labels if modality_tags is None else modality_tags
-    guided = None if smoothing is None else guided_loss(output.modality_probs, tags, smoothing, kept)
+    guided = None if smoothing is None else guided_loss(output.modality_probs, tags, smoothing, kept, clip_weights)
     if pseudo_labels is None:
         return LossTerms(weak, None, None, guided)
     if kept is not None:
         pseudo_labels = pseudo_labels * kept[:, None]  # [B, T, M, C]
+    if clip_weights is not None:
+        of_clips = clip_weights[:, None, None, None]
+        weights = of_clips if weights is None else of_clips * weights
     by_modality = (None, None) if weights is None else weights.expand_as(output.segment_logits).unbind(2)
     audio, visual = (
         pseudo_label_loss(logits, labels, valid, counts)

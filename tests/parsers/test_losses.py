@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -129,3 +130,16 @@ def test_balanced_segment_losses_weigh_classes_by_the_tags(padded):
 def test_each_kind_of_term_has_a_weight_of_its_own():
     terms = LossTerms(*(torch.tensor(value) for value in (1.0, 2.0, 4.0, 8.0)))
     assert total_loss(terms, pseudo_label_weight=0.5, guided_weight=0.25).item() == 1 + 3 + 2
+
+
+def test_a_clip_of_half_the_weight_counts_half_in_every_term():
+    output, weak, pseudo = _output(), torch.ones(2, 4), torch.ones(2, 3, 2, 4)
+
+    def terms(rows, **changes):
+        held = {name: of[rows] for name, of in vars(output).items() if of is not None}
+        taken = replace(output, **held)
+        return loss_terms(taken, weak[rows], pseudo[rows], smoothing=(0, 0.1), **changes)
+
+    found = terms([0, 1], clip_weights=torch.tensor([1, 0.5]))
+    each = zip(found, terms([0]), terms([1]), strict=True)
+    assert all(whole.item() == pytest.approx((one + 0.5 * other).item() / 2) for whole, one, other in each)

@@ -70,6 +70,8 @@ class Batch:
     """float32 [B, T, M, C], None where there are none."""
     modality_tags: Tensor | None = None
     """float32 [B, M, C], which tags are heard and which are seen; None where nobody says it."""
+    tagged: Tensor | None = None
+    """float32 [B], 0 where nobody has tagged the clip; None where all are tagged."""
 
     def to(self, device: torch.device) -> "Batch":
         """Move every tensor to a device; what is there already is not copied."""
@@ -108,6 +110,9 @@ class ClipSet:
     """bool [N, M, C], those of the tags that are heard and that are seen; None where nobody says it."""
     subsets: Mapping[str, BoolArray] = field(default_factory=dict)
     """Kinds of clips by name, bool [N] each, of which figures are taken apart."""
+    tagged: Tensor | None = None
+    """bool [N], False where nobody has tagged the clip and its tags are what it is labelled with; None where all are
+    tagged."""
 
     def __post_init__(self) -> None:
         """Refuse tensors that do not belong together, and numbers no network can learn from."""
@@ -127,6 +132,7 @@ class ClipSet:
         self._check("weak_labels", (clips, classes), torch.bool)
         self._check("modality_tags", (clips, 2, classes), torch.bool)
         self._check("valid", (clips, segments), torch.bool)
+        self._check("tagged", (clips,), torch.bool)
         labels = self.pseudo_labels
         soft = labels if labels is not None and labels.is_floating_point() else None
         self._check("pseudo_labels", (clips, segments, 2, classes), torch.bool if soft is None else soft.dtype)
@@ -238,6 +244,7 @@ class ClipSet:
             name: _taken(getattr(self, name), where, getattr(old, name, None), longest)
             for name in (*STREAMS, "pseudo_labels")
         }
+        taken["tagged"] = None if self.tagged is None else self.tagged[where].float()
         for name in ("weak_labels", "modality_tags"):
             taken[name] = _taken(getattr(self, name), where, getattr(old, name, None))
         valid = None if valid is None else valid[:, :longest]

@@ -186,6 +186,12 @@ class TrainOptions:
     """Data folders of other sets, by names of one's own, that train the same encoder (repeatable)."""
     beside_labels: Mapping[str, Path] = field(default_factory=dict)
     """Folder of the pseudo labels of such a set (`labels/` among its data where that is there, else the data)."""
+    unlabelled: tuple[Place, ...] = ()
+    """Evidence store of clips that nobody has tagged, which the teachers alone label (methods.unlabelled; repeatable).
+    Of a store that holds the tagged clips too, those that keep their tags are left out, as are annotated ones."""
+    self_train: int = 0
+    """Rounds in which the parser of the round before labels the clips anew, each as long as the training, the best of
+    all kept (methods.rounds); clips without tags join in the first of them."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu or cuda."""
     allow_random_teachers: bool = False
@@ -207,6 +213,8 @@ class TrainOptions:
         """Refuse what no training could follow, before anything is read."""
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        if self.self_train < 0:
+            raise ValueError(f"self_train must not be negative, got {self.self_train}")
         for name in ("beside", "beside_labels"):
             object.__setattr__(self, name, {key: Path(folder) for key, folder in getattr(self, name).items()})
         check_beside(self)

@@ -36,10 +36,11 @@ from .checkpoint import CheckpointCard, git_revision, read_checkpoint
 from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import DEVICES
+from .pool import NAME as POOL
+from .pool import Pool, read_pool, with_pool
 from .predict import predict_classes
 from .recipes import Recipe, features_from_json, recipe_to_json
 from .run_folder import LAST, RECIPE, refuse_several_seeds
-from .share import of_share
 from .train import FitResult, fit
 from .words import READERS, Words, classes_named, read_words, take_classes
 
@@ -77,6 +78,8 @@ class RunSets:
     """Names of the sets that are trained beside it."""
     words: Words | None = None
     """Captions of all classes, for a parser that goes by words."""
+    pool: Pool | None = None
+    """Clips without tags, where the recipe learns from them."""
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -134,6 +137,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     test: bool = False,
     unseen: tuple[str, ...] = (),
     any_widths: bool = False,
+    unlabelled: Sequence[Place] = (),
 ) -> RunSets:
     """Read what a recipe trains on; arguments as in `train_run`.
 
@@ -149,6 +153,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         unseen: Classes that the tags and labels of training leave out; none for those of the data set where the recipe
             goes by words.
         any_widths: Whether features may be of other widths than the recipe says, and classes as many as they are.
+        unlabelled: Evidence stores of clips without tags, for a recipe with `methods.unlabelled`.
     """
     labels = labels_of(recipe, data, labels)
     if not allow_random_teachers:
@@ -182,6 +187,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     words = read_words(data, splits["train"], train, store) if by_words else None
     if left_out:
         train = of_classes(train, [name for name in train.class_names if name not in left_out], emptied=False)
+    pool = read_pool(recipe, unlabelled, data, train, val, known) if POOL in recipe.methods else None
     tested = _test_set(recipe, data, known, names, store) if test else None
     used = (*splits.values(), *(tested[:1] if tested else ()))
     zero_shot = zero_shot_of(data, tested[0]) if tested and tested[0].metrics else ZeroShot()
@@ -194,6 +200,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         labels=labels,
         zero_shot=zero_shot,
         words=words,
+        pool=pool,
     )
 
 
@@ -274,7 +281,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
     if sets.words is not None:
         sets.words.begin(parser, names)
     test = sets.test[1] if sets.test and recipe.fit.also_on_test else None
-    train = of_share(sets.train, recipe.fit)
+    train, beside = with_pool(sets.train, sets.val, sets.pool, recipe)
     run = {
         "runtime": runtime_facts(where),
         "sources": sets.provenance.sources,
@@ -282,7 +289,8 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
         **described_own(),
         **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
         **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
-        **({} if train is sets.train else {TAGGED: len(train)}),
+        **({} if recipe.fit.label_share == 1 else {TAGGED: len(train) - beside.get("clips", 0)}),
+        **({POOL: beside} if beside else {}),
         **({} if (seconds := sets.train.segment_seconds) == Grid.segment_seconds else {SEGMENT_SECONDS: seconds}),
     }
     return Prepared(

@@ -34,7 +34,9 @@ from .facts import facts_of
 from .log import figure_title, read_training_log, tracking, write_seeds_picture, write_training_picture
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import OWN_FIGURE, TrainOptions
+from .pool import NAME as POOL
 from .predict import predict_classes, predict_split
+from .recipe import override
 from .recipes import Recipe, recipe_to_json
 from .run import RunSets, make_deterministic, marked_recipe, pick_device, read_run_sets, train_on, with_seed
 from .run_folder import BEST, LOG, ON_TEST, ON_TEST_SCORES, PREDICTIONS, SCORES
@@ -133,6 +135,7 @@ def train_seeds(
     _refuse_other_layout(out, options.seeds)
     if options.deterministic:
         make_deterministic()
+    recipe = learning_from(recipe, options)
     sets = read_run_sets(
         recipe,
         data,
@@ -143,6 +146,7 @@ def train_seeds(
         allow_random_teachers=options.allow_random_teachers,
         test=options.test,
         unseen=options.unseen,
+        unlabelled=options.unlabelled,
     )
     recipe = marked_recipe(recipe, sets)
     others = read_beside(recipe, options)
@@ -162,6 +166,29 @@ def train_seeds(
         if len(results) > 1:
             folders = [result.folder for result in results]
             write_seeds_picture(out, folders, name=recipe.name, select_by=recipe.fit.select_by)
+
+
+def learning_from(recipe: Recipe, options: TrainOptions) -> Recipe:
+    """The recipe with the methods that clips without tags and rounds of self-training are.
+
+    Raises:
+        ValueError: The recipe cannot have them, or has rounds of its own.
+    """
+    changes = []
+    if options.unlabelled and POOL not in recipe.methods:
+        changes.append(f"methods.{POOL}=on")
+    if options.self_train:
+        if "rounds" in recipe.methods:
+            raise ValueError(
+                f"the recipe {recipe.name!r} has rounds of its own (methods.rounds); leave self_train out, or set "
+                "methods.rounds=off"
+            )
+        rounds = options.self_train + 1
+        with_others = bool(options.unlabelled or POOL in recipe.methods)
+        changes += [f"methods.rounds.rounds={rounds}", "methods.rounds.keep=best"]
+        changes += [f"methods.rounds.tagged_first={'true' if with_others else 'false'}"]
+        changes += [f"fit.epochs={rounds * recipe.fit.epochs}"]
+    return override(recipe, changes) if changes else recipe
 
 
 def summary(results: Sequence[SeedResult]) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:
             kept=charge.kept,
             weights=charge.segment_weights,
             modality_tags=charge.modality_tags,
+            clip_weights=charge.clip_weights,
         )
         total = total_loss(own, pseudo_label_weight=options.pseudo_label_weight, guided_weight=options.guided_weight)
         terms = {name: term for name, term in own._asdict().items() if term is not None}

@@ -322,7 +322,7 @@ def _next_epoch(
 ) -> tuple[Progress, dict[str, Any]]:
     """Train, validate, select and write the next epoch; returns the progress with it and its line of the log."""
     epoch, methods = state.epoch + 1, run.methods
-    if methods.part(epoch, run.options.epochs).start == epoch:
+    if methods.part(epoch, run.options.epochs).start == epoch and not methods.keeps_parts():
         state = replace(state, best_epoch=0, best_score=None, best_type_av=None)
     run.before_epoch(epoch)
     state, record = judge_epoch(run, val, state, folder, _train_epoch(run, epoch, bar), test)

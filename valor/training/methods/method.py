@@ -122,6 +122,8 @@ class Charge:
     """Whether VALOR's own terms are charged at all; a method with a loss of its own leaves them out."""
     modality_tags: Tensor | None = None
     """float [B, M, C] in [0, 1], which tags are heard and which are seen; None where nobody says it."""
+    clip_weights: Tensor | None = None
+    """float [B], what each clip counts in VALOR's own terms; None for 1 each."""
 
     @property
     def own_tags(self) -> Tensor:
@@ -155,7 +157,7 @@ class Method(Generic[Opt]):
     """Whether it has labels of its own (`clips`) in the place of pseudo labels, which then are not read."""
     extra_data: ClassVar[tuple[str, ...]] = ()
     """What it learns from beside clips and tags of train and frozen published networks, see `valor.training.facts`."""
-    tuned: ClassVar[tuple[str, ...]] = ()
+    tuned: tuple[str, ...] = ()
     """What of it was chosen on the truth of val, beside the epoch and the thresholds of labels."""
     published: ClassVar[str | None] = None
     """Its row of published scores, by the name of the method in published_scores.json."""
@@ -201,6 +203,10 @@ class Method(Generic[Opt]):
             epochs: Those of the whole training.
         """
         return range(1, epochs + 1)
+
+    def keeps_parts(self) -> bool:
+        """Whether what is kept of earlier parts stays in the competition, so that the best of all is kept."""
+        return False
 
     def before_epoch(self, run: Run, epoch: int) -> bool:
         """Look at the training before an epoch, counted from 1.

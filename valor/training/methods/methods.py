@@ -27,6 +27,7 @@ from .onesided import Onesided
 from .ppl import Ppl
 from .rounds import Rounds
 from .supervised import Supervised
+from .unlabelled import Unlabelled
 from .uwav import Uwav
 from .vplan import Vplan
 from .windows import Windows
@@ -51,6 +52,7 @@ METHODS: dict[str, type[Method[Any]]] = {
     "gates": Gates,
     "supervised": Supervised,
     "rounds": Rounds,
+    "unlabelled": Unlabelled,
     "mug": Mug,
     "windows": Windows,
     "avel": Avel,
@@ -226,6 +228,9 @@ class Methods:
     def has_parts(self) -> bool:
         """Whether one of them trains in parts."""
         return any(type(method).part is not Method.part for method in self)
+
+    def keeps_parts(self) -> bool:
+        return any(method.keeps_parts() for method in self)
 
     def before_epoch(self, run: Run, epoch: int) -> bool:
         return any([method.before_epoch(run, epoch) for method in self])  # a list: each is asked

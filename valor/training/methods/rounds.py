@@ -7,7 +7,8 @@ as were at first, now those with the most evidence of parser and given label tog
     s = logit p + trust_m (2 l - 1);   l' = s among the K greatest of its class and modality, K = sum l
 
 so that no cut has to be found, a class is labelled as often as its teachers and their thresholds had it, and what the
-teachers get wrong of one clip is outvoted by what the parser has learned of all others.
+teachers get wrong of one clip is outvoted by what the parser has learned of all others. Clips without tags, where there
+are such (`unlabelled.py`), are labelled in the same way among themselves, all classes being candidates.
 
 Source:
     Ours, after the self-training of Yarowsky (1995) and pseudo labels of class-balanced self-training (Zou et al.,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 _KEPT = "kept."
 """Before the names of weights in a resume point."""
 
+KEEP = ("last", "best")
+"""Of which rounds the best epoch is kept."""
+
 _SUREST = 1e-6
 """Probabilities nearer to 0 or 1 count as this near."""
 
@@ -46,11 +50,25 @@ class RoundsOptions:
     visual: float = 0.0
     """The same of something seen, where VALOR's teacher is hardly better than copying the tags; 0 counts the parser
     alone."""
+    keep: str = "last"
+    """Which parser is kept: the best epoch of the `last` round, or of all rounds (`best`), so that a round which does
+    not help on validation is none; what comes after it is labelled by the best so far."""
+    tagged_first: bool = False
+    """Whether the first round is of tagged clips alone, where there are others (methods.unlabelled): these join with
+    the labels its parser gives them."""
+    first_epochs: int = 0
+    """Epochs of the first round, where it is of fewer clips and needs more of them; 0 for as many as the others."""
+    soft: bool = False
+    """Whether labels are the probability of the evidence, in place of the K seconds with the most of it."""
 
     def __post_init__(self) -> None:
         """Refuse what would do nothing or harm."""
         if not isinstance(self.rounds, int) or self.rounds < 2:
             raise ValueError(f"rounds must be a whole number of at least 2, got {self.rounds!r}")
+        if not isinstance(self.first_epochs, int) or self.first_epochs < 0:
+            raise ValueError(f"first_epochs must be a whole number of at least 0, got {self.first_epochs!r}")
+        if self.keep not in KEEP:
+            raise ValueError(f"keep must be one of {', '.join(KEEP)}, got {self.keep!r}")
         for name in ("audio", "visual"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
@@ -68,9 +86,9 @@ class Rounds(Method[RoundsOptions]):
         """Keep the options; labels are looked at when the second round begins."""
         super().__init__(options)
         self.best: dict[str, Tensor] = {}
-        """Weights of the best epoch of the round so far."""
+        """Weights of the best epoch of the round so far, or of all rounds."""
         self.labels: Tensor | None = None
-        """bool [N, T, M, C] of the round; None in the first."""
+        """[N, T, M, C] of the round, bool or soft; None in the first."""
 
     def check(self, plan: Plan) -> None:
         """Refuse a training without pseudo labels, and rounds without an epoch."""
@@ -79,8 +97,19 @@ class Rounds(Method[RoundsOptions]):
                 "methods.rounds relabels by the pseudo labels, which fit.pseudo_label_weight=0 leaves out; give them "
                 "a weight"
             )
-        epochs, rounds = plan.fit.epochs, self.options.rounds
-        if epochs % rounds or epochs // rounds <= plan.fit.warmup_epochs:
+        epochs, rounds, first = plan.fit.epochs, self.options.rounds, self.options.first_epochs
+        if self.options.tagged_first and "unlabelled" not in plan.methods:
+            raise ValueError(
+                "methods.rounds.tagged_first is of trainings with clips without tags; give these (methods.unlabelled), "
+                "or leave it out"
+            )
+        rest, others = epochs - first, rounds - bool(first)
+        if first and (rest % others or min(first, rest // others) <= plan.fit.warmup_epochs):
+            raise ValueError(
+                f"methods.rounds has {others} rounds of equal length after the first of {first} epochs, each longer "
+                f"than the warm-up of {plan.fit.warmup_epochs} epochs, and fit.epochs is {epochs}"
+            )
+        if not first and (epochs % rounds or epochs // rounds <= plan.fit.warmup_epochs):
             raise ValueError(
                 f"methods.rounds has {rounds} rounds of equal length, each longer than the warm-up of "
                 f"{plan.fit.warmup_epochs} epochs, and fit.epochs is {epochs}"
@@ -88,9 +117,16 @@ class Rounds(Method[RoundsOptions]):
 
     def part(self, epoch: int, epochs: int) -> range:
         """The epochs of the round."""
-        length = epochs // self.options.rounds
-        first = (epoch - 1) // length * length
-        return range(first + 1, first + length + 1)
+        first = self.options.first_epochs or epochs // self.options.rounds
+        if epoch <= first:
+            return range(1, first + 1)
+        length = (epochs - first) // (self.options.rounds - 1)
+        before = first + (epoch - first - 1) // length * length
+        return range(before + 1, before + length + 1)
+
+    def keeps_parts(self) -> bool:
+        """Whether the best of all rounds is kept."""
+        return self.options.keep == "best"
 
     def before_epoch(self, run: Run, epoch: int) -> bool:
         """At the beginning of a round label the clips anew, and begin again."""
@@ -98,14 +134,31 @@ class Rounds(Method[RoundsOptions]):
         if not begins or epoch == 1:
             return False
         run.parser.load_state_dict(self.best)
-        self.labels = _labels_by(run, (self.options.audio, self.options.visual))
-        self.best = {}
+        self.labels = _labels_by(run, self.options)
+        self.best = self.best if self.keeps_parts() else {}
         run.restart()
         return True
 
     def clips(self, train: ClipSet) -> ClipSet:
         """The training set with the labels of the round."""
-        return train if self.labels is None else replace(train, pseudo_labels=self.labels.to(train.audio.device))
+        import torch
+
+        if self.labels is None:
+            if train.tagged is None or not self.options.tagged_first:
+                return train
+            return train.take(train.tagged.nonzero().flatten().tolist())
+        labels = self.labels.to(train.audio.device)
+        found = replace(train, pseudo_labels=labels)
+        if train.tagged is None:
+            return found
+        held = labels.amax(dim=1) > 1 / 2 if labels.is_floating_point() else labels.any(dim=1)  # [N, M, C]
+        given = train.tagged[:, None]
+        tags = train.modality_tags
+        return replace(
+            found,
+            weak_labels=torch.where(given, train.weak_labels, held.any(dim=1)),
+            modality_tags=None if tags is None else torch.where(given[..., None], tags, held),
+        )
 
     def kept(self, parser: HybridParser) -> HybridParser:
         """The parser; its weights are remembered for the next round."""
@@ -124,8 +177,8 @@ class Rounds(Method[RoundsOptions]):
         self.best = {name.removeprefix(_KEPT): tensor for name, tensor in held.items()}
 
 
-def _labels_by(run: Run, trust: tuple[float, float]) -> Tensor:
-    """What the parser of a run and the given labels say of the training set together, bool [N, T, M, C] on the CPU."""
+def _labels_by(run: Run, options: RoundsOptions) -> Tensor:
+    """What the parser of a run and the given labels say of the training set together, [N, T, M, C] on the CPU."""
     import torch
 
     from ..predict import predict_split
@@ -134,9 +187,20 @@ def _labels_by(run: Run, trust: tuple[float, float]) -> Tensor:
     if given.pseudo_labels is None:
         raise ValueError("methods.rounds relabels by the pseudo labels, and this training set has none")
     probs = torch.from_numpy(predict_split(run.parser, given).segment_probs)
+    labels, valid = given.pseudo_labels.cpu(), None if given.valid is None else given.valid.cpu()
     tags = given.own_tags.cpu()
     tags = tags if tags.dim() == 3 else tags[:, None].expand(-1, 2, -1)
-    return relabelled(probs, given.pseudo_labels.cpu(), tags, trust, None if given.valid is None else given.valid.cpu())
+    label = softened if options.soft else relabelled
+    trust = (options.audio, options.visual)
+    if given.tagged is None:
+        return label(probs, labels, tags, trust, valid)
+    tagged = given.tagged.cpu()
+    found = torch.zeros(labels.shape, dtype=torch.float32 if options.soft else torch.bool)
+    for rows, asked in ((tagged, tags), (~tagged, torch.ones_like(tags))):
+        if rows.any():
+            there = None if valid is None else valid[rows]
+            found[rows] = label(probs[rows], labels[rows], asked[rows], trust, there)
+    return found
 
 
 def relabelled(
@@ -156,11 +220,8 @@ def relabelled(
     """
     import torch
 
-    weighed = labels.to(probs.dtype)
-    worth = torch.tensor(trust, dtype=probs.dtype)[:, None]  # [M, 1]
-    evidence = probs.clamp(_SUREST, 1 - _SUREST).logit() + worth * (2 * weighed - 1)
-    asked = tags[:, None].expand_as(evidence)
-    asked = asked if valid is None else asked & valid[:, :, None, None]
+    weighed, evidence = labels.to(probs.dtype), _evidence(probs, labels, trust)
+    asked = _asked(evidence, tags, valid)
     found = torch.zeros_like(asked)
     for m in range(labels.shape[2]):
         for c in range(labels.shape[3]):
@@ -170,3 +231,24 @@ def relabelled(
             chosen = places[order[:wanted]]
             found[chosen[:, 0], chosen[:, 1], m, c] = True
     return found
+
+
+def softened(
+    probs: Tensor, labels: Tensor, tags: Tensor, trust: Sequence[float], valid: Tensor | None = None
+) -> Tensor:
+    """The probability of the evidence, float32 [N, T, M, C], 0 where there is no tag; arguments as of `relabelled`."""
+    return _evidence(probs, labels, trust).sigmoid().float() * _asked(probs, tags, valid)
+
+
+def _evidence(probs: Tensor, labels: Tensor, trust: Sequence[float]) -> Tensor:
+    """What parser and given label say together, in logits."""
+    import torch
+
+    worth = torch.tensor(trust, dtype=probs.dtype)[:, None]  # [M, 1]
+    return probs.clamp(_SUREST, 1 - _SUREST).logit() + worth * (2 * labels.to(probs.dtype) - 1)
+
+
+def _asked(like: Tensor, tags: Tensor, valid: Tensor | None) -> Tensor:
+    """Bool [N, T, M, C], the seconds that may be labelled."""
+    asked = tags[:, None].expand_as(like)
+    return asked if valid is None else asked & valid[:, :, None, None]
