@@ -15,6 +15,7 @@ FLOORS = (
     {"valor.cli", "valor.verbs"},
     {"valor.experiments", "valor.doctor"},
     {"valor.demo"},
+    {"valor.exchange"},
     {"valor.viewer", "valor.video", "valor.scoring", "valor.retrieval", "valor.sync"},
     {"valor.labelling", "valor.training"},
     {"valor.teachers"},

@@ -210,6 +210,7 @@ def score(
     if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
         return Scores.of(scorer.score(np.asarray(predictions), np.asarray(truth)))
     from valor.data.datasets.dataset import chosen_dataset
+    from valor.data.parse_folder import DECIDED, DROPPED
     from valor.data.prediction_files import read_any_predictions
     from valor.data.predictions import Predictions, score_predictions
     from valor.data.tables import LLP_SEGMENTS
@@ -224,6 +225,7 @@ def score(
             clip_ids=scored.clip_ids,
             num_segments=LLP_SEGMENTS if scored.truth is None else scored.truth.shape[1],
             segment_seconds=scored.segment_seconds,
+            gates=DROPPED if rule is not None and rule.gate == "none" else DECIDED,
         )
     return Scores.of(*score_predictions(predictions, scored, rule))
 

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 
 from valor.data.datasets.dataset import dataset_of
+from valor.video.formats.formats import FORMATS, LABEL_STUDIO
+from valor.video.formats.timeline import CLOCKS
 
 from .command import DONE, Commands, new_command
 from .import_ import KINDS_HELP
@@ -20,26 +22,76 @@ def add(commands: Commands) -> Parser:
         "            res152 and clap were folded to ten rows a clip, which cannot be undone: --folded writes the ten\n"
         "            rows into res152_folded and features_folded.\n"
         "labels      a label folder becomes {CLIP,CLAP}/segment_pseudo_labels under OUT, int64.\n"
-        "checkpoint  a run becomes the file OUT (.pt), a plain dict of tensors under the published names.",
+        "checkpoint  a run becomes the file OUT (.pt), a plain dict of tensors under the published names.\n"
+        "events      of parses, predictions, labels, annotations, or corrections of the viewer become files for other\n"
+        "            tools, one for each option below: a FILE, or a DIR for tools that take one medium a file\n"
+        "            (docs/exchange.md). Times count from the start of the media unless --clock says otherwise.",
+        "valor export events parses.corrections --elan elan --label-studio tasks.json --media-url http://localhost:8080/\n"
         "valor export features data --out published --kinds vggish,r2plus1d\n"
         "valor export labels labels --out published\n"
         "valor export checkpoint runs/valor++ --out models/model_VALOR++/checkpoint_best.pt",
     )
-    command.add_argument("what", choices=("features", "labels", "checkpoint"), help="what to export")
-    command.add_argument("source", type=Path, metavar="SOURCE", help="data folder, label folder or run folder")
-    command.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder, or the .pt file")
+    command.add_argument("what", choices=("features", "labels", "checkpoint", "events"), help="what to export")
+    command.add_argument(
+        "source", type=Path, metavar="SOURCE", help="folder of data, labels, a run, or what holds events"
+    )
+    command.add_argument("--out", type=Path, metavar="OUT", help="folder, or the .pt file (events name their own)")
     command.add_argument("--splits", metavar="LIST", help="splits of features, separated by commas (all)")
     command.add_argument("--kinds", metavar="LIST", help=f"feature kinds (all packed ones of {KINDS_HELP})")
     command.add_argument("--folded", action="store_true", help="also write folded kinds, under another folder name")
+    for name, kept in FORMATS.items():
+        command.add_argument(f"--{name}", type=Path, metavar="FILE" if kept.many else "DIR", help=kept.what)
+    command.add_argument("--media-url", metavar="PREFIX", help="what addresses of media begin with, for Label Studio")
+    command.add_argument("--videos", type=Path, metavar="DIR", help="media of clips that are no parses")
+    command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables whose clips these are")
+    command.add_argument(
+        "--split", metavar="SPLIT", help="split of the tables (test, or what the data set is scored on)"
+    )
+    command.add_argument("--clock", choices=CLOCKS, help="whose zero times count from (zero)")
     return command
+
+
+_EVENTS = tuple(name.replace("-", "_") for name in FORMATS)
+_OPTIONS = {
+    "features": ("out", "splits", "kinds", "folded"),
+    "labels": ("out",),
+    "checkpoint": ("out",),
+    "events": (*_EVENTS, "media_url", "videos", "data", "split", "clock"),
+}
+"""Options by what they are for."""
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    foreign = [name for name in ("splits", "kinds", "folded") if getattr(cli, name)]
-    if cli.what != "features" and foreign:
-        raise ValueError(f"--{foreign[0]} has no meaning for `valor export {cli.what}`; leave it out")
-    return {"features": _features, "labels": _labels, "checkpoint": _checkpoint}[cli.what](cli)
+    known = dict.fromkeys(name for names in _OPTIONS.values() for name in names)
+    foreign = [name for name in known if name not in _OPTIONS[cli.what] and getattr(cli, name)]
+    if foreign:
+        typed = foreign[0].replace("_", "-")
+        raise ValueError(f"--{typed} has no meaning for `valor export {cli.what}`; leave it out")
+    if cli.out is None and cli.what != "events":
+        raise ValueError(f"`valor export {cli.what}` needs --out OUT, where to write")
+    return {"features": _features, "labels": _labels, "checkpoint": _checkpoint, "events": _events}[cli.what](cli)
+
+
+def _events(cli: argparse.Namespace) -> int:
+    from valor.exchange.sources import export_events, open_source, timelines_of
+    from valor.viewer.options import SourceOptions
+
+    asked = {name: path for name in FORMATS if (path := getattr(cli, name.replace("-", "_"))) is not None}
+    if not asked:
+        raise ValueError(f"name a file to write, by one of --{', --'.join(FORMATS)}")
+    if cli.media_url is not None and LABEL_STUDIO not in asked:
+        raise ValueError(f"--media-url is for --{LABEL_STUDIO}, which was not asked for; leave it out")
+    opened = open_source(cli.source, SourceOptions(data=cli.data, split=cli.split, videos=cli.videos))
+    for name, path in asked.items():
+        clock = "container" if FORMATS[name].from_start else cli.clock or "zero"
+        lines = timelines_of(opened, clock=clock)
+        files = export_events(lines, path, name, media_url=cli.media_url)
+        count = sum(len(line.events) for line in lines)
+        say(f"{count:,} events of {len(lines):,} media; wrote {path if len(files) > 1 else files[0]}")
+    if LABEL_STUDIO in asked and cli.media_url is None:
+        say("note: tasks name media by their paths here, which Label Studio does not serve; give --media-url PREFIX")
+    return DONE
 
 
 def _features(cli: argparse.Namespace) -> int:

@@ -8,6 +8,8 @@ from valor.data.datasets.dataset import dataset_of
 from valor.data.features.feature_options import FEATURE_KINDS, PACKED, PRECISIONS
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.parsers.options import NORM_ORDERS, ParserOptions
+from valor.video.formats.formats import FORMATS
+from valor.video.formats.timeline import CLOCKS
 
 from .command import DONE, Commands, add_shared, new_command
 from .options import Parser
@@ -16,6 +18,8 @@ from .terminal import say
 if TYPE_CHECKING:
     from valor.data.tables import Split
 
+SECONDS = 10
+"""Of a clip of whose length nothing is said, LLP's."""
 KINDS_HELP = ",".join(FEATURE_KINDS)
 
 
@@ -29,15 +33,26 @@ def add(commands: Commands) -> Parser:
         "            of the files, so import again after changing them.\n"
         "labels      {CLIP,CLAP}/segment_pseudo_labels under SOURCE become OUT/pseudo_labels.npz.\n"
         "checkpoint  a published checkpoint_best.pt, or HAN's MMIL_Net.pt, becomes the run folder OUT; only its\n"
-        "            weights are read.\n\n"
+        "            weights are read.\n"
+        "events      files saved by ELAN, Audacity, Label Studio, FiftyOne, or in WebVTT, RTTM, DCASE, CSV or LLP's\n"
+        "            tables become a folder of corrections: annotations, labels, and what `valor view` goes on from\n"
+        "            (docs/exchange.md). A corrected clip counts as checked.\n\n"
         "What is missing is shown per split, and refused unless --allow-missing; damaged files always are.",
         "valor import features data --precision float32\n"
         "valor import labels data --out labels\n"
-        "valor import checkpoint models/model_VALOR++/checkpoint_best.pt --out runs/published-valor++",
+        "valor import checkpoint models/model_VALOR++/checkpoint_best.pt --out runs/published-valor++\n"
+        "valor import events elan/*.eaf --exported-from parses",
     )
-    command.add_argument("what", choices=("features", "labels", "checkpoint"), help="what to import")
-    command.add_argument("source", type=Path, metavar="SOURCE", help="data folder, or the checkpoint file")
-    command.add_argument("--out", type=Path, metavar="DIR", help="where to (SOURCE; a checkpoint needs it said)")
+    command.add_argument("what", choices=("features", "labels", "checkpoint", "events"), help="what to import")
+    command.add_argument(
+        "source", type=Path, nargs="+", metavar="SOURCE", help="data folder, checkpoint, files of events"
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to (SOURCE; a checkpoint needs it said; of events EXPORTED.corrections)",
+    )
     command.add_argument("--annotations", type=Path, metavar="DIR", help="annotation tables (SOURCE)")
     command.add_argument("--splits", metavar="LIST", help="splits, separated by commas (all)")
     command.add_argument("--kinds", metavar="LIST", help=f"feature kinds (those there of {KINDS_HELP})")
@@ -51,6 +66,18 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--heads", type=int, metavar="N", help=f"attention heads of the checkpoint ({usual.num_heads}; 1 of HAN)"
     )
+    command.add_argument(
+        "--exported-from",
+        type=Path,
+        metavar="SOURCE",
+        help="parses, predictions, annotations or corrections the events are of: it knows clips, lengths, classes",
+    )
+    command.add_argument("--format", choices=FORMATS, help="of files of events (what their names say)")
+    command.add_argument("--clock", choices=CLOCKS, help="whose zero times of events count from (zero)")
+    command.add_argument("--seconds", type=int, metavar="N", help=f"of a clip, without --exported-from ({SECONDS})")
+    command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables whose clips the events are of")
+    command.add_argument("--split", metavar="SPLIT", help="split of these tables")
+    command.add_argument("--videos", type=Path, metavar="DIR", help="media of clips that are no parses")
     add_shared(command, "classes")
     command.also(class_names="--classes")
     return command
@@ -60,6 +87,7 @@ _OPTIONS = {
     "features": ("annotations", "splits", "kinds", "precision", "allow_missing"),
     "labels": ("annotations", "splits", "allow_missing", "allow_untagged"),
     "checkpoint": ("norm_order", "heads"),
+    "events": ("exported_from", "format", "clock", "seconds", "data", "split", "videos"),
 }
 """Options by what they are for."""
 
@@ -71,7 +99,32 @@ def run(cli: argparse.Namespace) -> int:
     if foreign:
         typed = ", ".join("--" + name.replace("_", "-") for name in foreign)
         raise ValueError(f"{typed} has no meaning for `valor import {cli.what}`; leave it out")
+    if cli.what == "events":
+        return _events(cli)
+    if len(cli.source) > 1:
+        raise ValueError(f"`valor import {cli.what}` takes one SOURCE, got {len(cli.source)}")
+    (cli.source,) = cli.source
     return {"features": _features, "labels": _labels, "checkpoint": _checkpoint}[cli.what](cli)
+
+
+def _events(cli: argparse.Namespace) -> int:
+    from valor.exchange.taken_in import ImportOptions, import_events
+
+    given = {name: held for name in _OPTIONS["events"] if (held := getattr(cli, name)) is not None}
+    if cli.classes:
+        given["class_names"] = class_names(read_vocabulary(cli.classes))
+    found = import_events(cli.source, cli.out, ImportOptions(**given))
+    count = sum(len(one.events or ()) for one in found.corrections)
+    say(
+        f"{count:,} events of {len(found.corrections):,} clips, {found.changed:,} of them changed; wrote {found.folder}"
+    )
+    if found.missing:
+        more = ", ..." if len(found.missing) > 5 else ""
+        say(
+            f"note: {len(found.missing):,} clips of {cli.exported_from} stay as they were, since no file names them: "
+            f"{', '.join(found.missing[:5])}{more}"
+        )
+    return DONE
 
 
 def _features(cli: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from valor.data.datasets.dataset import dataset_of
 from valor.data.names import named_source
-from valor.data.parse_folder import parse_files
+from valor.data.parse_folder import DECIDED, DROPPED, parse_files
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, gate_of
 from valor.data.segment_grid import ROUNDINGS
@@ -133,7 +133,7 @@ def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tupl
     path = None if scored is None else named_path(str(scored))[1]
     if path is None or not (parse_files(path) or (path.suffix in (".npz", ".json") and path.is_file())):
         return None
-    found = read_any_predictions(path, names, rounding=cli.rounding)
+    found = read_any_predictions(path, names, rounding=cli.rounding, gates=DROPPED)
     held = next(array for array in (found.segment_probs, found.predicted) if array is not None)
     return int(held.shape[1])
 
@@ -161,6 +161,7 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
             segment_seconds=split.segment_seconds,
             rounding=cli.rounding,
             use_scores=cli.use_scores,
+            gates=DROPPED if RULE.typed(cli).get("gate") == "none" else DECIDED,
         )
     predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
     system = score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)

@@ -47,31 +47,52 @@ def is_parse(file: Path) -> bool:
         return False
 
 
-def read_parse_predictions(files: Sequence[Path], clip_ids: Sequence[str] = ()) -> Predictions:
+CONSTANT, DECIDED, DROPPED = "constant", "decided", "dropped"
+"""What becomes of gates: each must be the same all along its media; one that changes counts as the parse decided by it;
+or none counts."""
+
+
+def read_parse_predictions(
+    files: Sequence[Path], clip_ids: Sequence[str] = (), *, gates: str = CONSTANT
+) -> Predictions:
     """Read parses of clips as predictions.
 
     Args:
         files: From `parse_files`.
-        clip_ids: Names of the clips of a split; media that goes by the name of one of them gets its id.
+        clip_ids: Names of the clips of a split; media that goes by the name of one of them gets its id, and parses of
+            none are left out, unless all are.
+        gates: What becomes of them: CONSTANT, DECIDED or DROPPED.
 
     Raises:
-        ValueError: They are of different classes, segments or gates, lack a stream, a gate changes within a clip, or
-            the media of two clips of the split, or of two parses, has one name.
+        ValueError: They are of different classes, segments or gates, lack a stream, a gate changes within a clip and
+            may not, or the media of two clips of the split, or of two parses, has one name.
     """
     parses = [read_parse(file) for file in files]
     first = parses[0]
     for file, parse in zip(files, parses, strict=True):
         _check(file, parse, first, files[0])
     longest = max(len(parse.segment_probs) for parse in parses)
+    named = _clip_ids(files, parses, clip_ids)
+    if left_out := _of_no_clip(files, named, clip_ids):
+        kept = [row for row in range(len(files)) if row not in left_out]
+        files, parses = [files[row] for row in kept], [parses[row] for row in kept]
+        named = tuple(named[row] for row in kept)
     valid = np.array([np.arange(longest) < len(parse.segment_probs) for parse in parses])
-    gate = first.decision.gate
-    gates = None if gate == "none" else np.stack([_gate(file, p) for file, p in zip(files, parses, strict=True)])
+    gate = "none" if gates == DROPPED else first.decision.gate
+    moving = [gate != "none" and _moves(parse) for parse in parses]
+    if any(moving):
+        _say_moving([file for file, moves in zip(files, moving, strict=True) if moves], gates)
+    held = None if gate == "none" else np.stack([_gate(p, moves) for p, moves in zip(parses, moving, strict=True)])
+    probs = [
+        np.where(parse.predicted, parse.segment_probs, 0) if moves else parse.segment_probs
+        for parse, moves in zip(parses, moving, strict=True)
+    ]
     return Predictions(
-        clip_ids=_clip_ids(files, parses, clip_ids),
+        clip_ids=named,
         class_names=first.class_names,
-        segment_probs=np.stack([_padded(parse.segment_probs, longest) for parse in parses]),
-        clip_probs=gates.max(axis=1) if gates is not None and gate == "clip" else None,
-        modality_probs=gates if gate == "modality" else None,
+        segment_probs=np.stack([_padded(each, longest) for each in probs]),
+        clip_probs=held.max(axis=1) if held is not None and gate == "clip" else None,
+        modality_probs=held if gate == "modality" else None,
         valid=None if valid.all() else valid,
         segment_seconds=first.segment_seconds,
     )
@@ -114,17 +135,48 @@ def _check(file: Path, parse: Parse, first: Parse, first_file: Path) -> None:
             )
 
 
-def _gate(file: Path, parse: Parse) -> FloatArray:
-    """float32 [M, C], what the gate compares all along a clip; 0 where there is no stream."""
+def _of_no_clip(files: Sequence[Path], named: Sequence[str], clip_ids: Sequence[str]) -> set[int]:
+    """Positions of parses of no clip of a split, said aloud; none where no split is given, or no parse is of it."""
+    wanted = {composed(clip_id) for clip_id in clip_ids}
+    strange = {row for row, clip_id in enumerate(named) if clip_id not in wanted}
+    if not wanted or not strange or len(strange) == len(named):
+        return set()
+    names = [files[row].name for row in sorted(strange)]
+    more = ", ..." if len(names) > 5 else ""
+    _LOG.warning(
+        "%s: %d of %d parses are of no clip of the split and are left out (%s%s)",
+        files[0].parent, len(names), len(files), ", ".join(names[:5]), more,
+    )  # fmt: skip
+    return strange
+
+
+def _moves(parse: Parse) -> bool:
+    """Whether its gate changes from window to window."""
     assert parse.gate_probs is not None
     held = np.nan_to_num(parse.gate_probs)
-    if not np.array_equal(held, np.broadcast_to(held[:1], held.shape)):
+    return not np.array_equal(held, np.broadcast_to(held[:1], held.shape))
+
+
+def _say_moving(files: Sequence[Path], gates: str) -> None:
+    """Refuse gates that change, or say how they count."""
+    if gates != DECIDED:
         raise ValueError(
-            f"{file}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
+            f"{files[0]}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
             "gate='none', or clips no longer than a window"
         )
-    constant: FloatArray = held[0]
-    return constant
+    more = f" and of {len(files) - 1} more" if len(files) > 1 else ""
+    _LOG.warning(
+        "%s: the gate of this parse%s changes from window to window, so the segments count that it marked as it was "
+        "parsed; other thresholds only take from these",
+        files[0], more,
+    )  # fmt: skip
+
+
+def _gate(parse: Parse, moves: bool) -> FloatArray:
+    """float32 [M, C], what the gate compares all along a clip; 0 without a stream, 1 where it decided already."""
+    assert parse.gate_probs is not None
+    held: FloatArray = np.nan_to_num(parse.gate_probs)[0]
+    return np.ones_like(held) if moves else held
 
 
 def _padded(probs: FloatArray, longest: int) -> FloatArray:

@@ -67,7 +67,7 @@ from valor.label_harvest.strict_json import (
 )
 
 from .datasets.detection_file import RESULTS, detections_in, write_detections
-from .parse_folder import parse_files, read_parse_predictions
+from .parse_folder import CONSTANT, parse_files, read_parse_predictions
 from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance
 from .rows import (
@@ -95,6 +95,7 @@ def read_any_predictions(
     segment_seconds: float = 1.0,
     rounding: str = "exact",
     use_scores: bool = False,
+    gates: str = CONSTANT,
 ) -> Predictions:
     """Read predictions in the format that the path is.
 
@@ -107,6 +108,7 @@ def read_any_predictions(
         segment_seconds: length of a segment of tables, and of JSON that does not say.
         rounding: what is done about events between segment borders, see segment_grid.py.
         use_scores: take the scores of JSON events as probabilities.
+        gates: what becomes of gates of parses that change along their media, see `read_parse_predictions`.
 
     Raises:
         ValueError: The path is none of these, or its content is not what its format asks for.
@@ -117,7 +119,7 @@ def read_any_predictions(
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such prediction file or folder; `valor predict` writes a file")
     if parsed := parse_files(path):
-        return read_parse_predictions(parsed, clip_ids)
+        return read_parse_predictions(parsed, clip_ids, gates=gates)
     if use_scores and path.suffix != ".json":
         raise ValueError(f"{path}: only JSON events have scores; an .npz file holds probabilities as they are")
     if path.suffix == ".npz":

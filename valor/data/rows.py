@@ -54,12 +54,13 @@ class TableRow:
     """What is wrong with the number of cells."""
 
 
-def read_rows(path: Place, *, commas: bool = False) -> Iterator[tuple[int, list[str]]]:
+def read_rows(path: Place, *, commas: bool = False, quoted: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of every row that is not blank, the header first; no row is judged.
 
     Args:
         path: The table.
         commas: Whether these separate cells, as other programs write, and double quotes hold a cell together.
+        quoted: Whether double quotes do so between tabs too, as spreadsheets write.
 
     Raises:
         ValueError: The file is no UTF-8 text so separated, or cannot be read.
@@ -70,6 +71,8 @@ def read_rows(path: Place, *, commas: bool = False) -> Iterator[tuple[int, list[
         with path.open(encoding="utf-8-sig", newline="") as file:
             if commas:
                 reader = csv.reader(file, strict=True)
+            elif quoted:
+                reader = csv.reader(file, delimiter="\t", strict=True)
             else:
                 reader = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
             for cells in reader:

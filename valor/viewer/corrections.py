@@ -174,27 +174,41 @@ class Corrections:
             BusyError: Another viewer writes to the folder.
             OSError: The journal could not be written; nothing is saved, and the same message may come again.
         """
+        return self.save_all([message])[0]
+
+    def save_all(self, messages: Sequence[Mapping[str, Any]]) -> list[Correction]:
+        """Save new states of several clips, each at most once, and make the files once; as `save`.
+
+        All of them are looked at before any is saved.
+        """
         with self._lock:
             self._open()
-            clip = self._clips.get(composed(_typed(message, "clip", str)))
-            if clip is None:
-                raise ValueError(f"no such clip: {message['clip']!r:.100}")
-            held = self.current.get(clip.clip_id)
-            correction = Correction(
-                clip_id=clip.clip_id,
-                events=_checked_events(message.get("events"), clip, self.document.class_names),
-                checked=_typed(message, "checked", bool),
-                revision=_typed(message, "revision", int) + 1,
-            )
-            if correction != held:  # or it is sent again, since the page never heard that it was saved
-                seen = held.revision if held else 0
-                if correction.revision != seen + 1:
-                    raise ConflictError(f"{clip.clip_id} was saved elsewhere, revision {seen}")
+            corrections = [self._correction(message) for message in messages]
+            for correction in corrections:
+                if correction == self.current.get(correction.clip_id):
+                    continue  # it is sent again, since the page never heard that it was saved
                 line = {"saved": datetime.now(UTC).isoformat(timespec="seconds"), **correction.to_dict()}
                 self._write(json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n")
-                self.current[clip.clip_id] = correction
+                self.current[correction.clip_id] = correction
             self._write_files()
-            return correction
+            return corrections
+
+    def _correction(self, message: Mapping[str, Any]) -> Correction:
+        """What a message says, once it is known to be the next state of its clip, or the one that is held."""
+        clip = self._clips.get(composed(_typed(message, "clip", str)))
+        if clip is None:
+            raise ValueError(f"no such clip: {message['clip']!r:.100}")
+        held = self.current.get(clip.clip_id)
+        correction = Correction(
+            clip_id=clip.clip_id,
+            events=_checked_events(message.get("events"), clip, self.document.class_names),
+            checked=_typed(message, "checked", bool),
+            revision=_typed(message, "revision", int) + 1,
+        )
+        seen = held.revision if held else 0
+        if correction != held and correction.revision != seen + 1:
+            raise ConflictError(f"{clip.clip_id} was saved elsewhere, revision {seen}")
+        return correction
 
     def close(self) -> None:
         """Let go of the journal."""

@@ -1,16 +1,19 @@
-"""Events as FiftyOne and Label Studio import them; both count from the start of the media, whatever its clock."""
+"""Events as FiftyOne and Label Studio take and give them; both count from the start of the media."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 from xml.etree import ElementTree as Xml
 
 from valor.data.parse_file import SEEN_AS, MediaInfo, ParsedEvent
+from valor.eval.events import MODALITIES
 from valor.eval.xml_text import xml_text
+from valor.label_harvest.strict_json import MOST_SECONDS, as_list, as_names, as_number, as_object, as_text, loads
 
-from .timeline import Timeline, check_names
+from .timeline import MODALITY_OF, RateOf, ReadEvent, ReadMedia, Timeline, check_names, text_of
 
 DEFAULT_FRAME_RATE = 25.0
 """Frames per second of an interface whose media have no rate of their own, or none to place events by."""
@@ -43,23 +46,30 @@ def fiftyone_text(timelines: Sequence[Timeline]) -> str:
     return json.dumps({"classes": names, "labels": labels}, indent=1, ensure_ascii=False) + "\n"
 
 
-def label_studio_text(timelines: Sequence[Timeline]) -> str:
+def label_studio_text(timelines: Sequence[Timeline], media_url: str | None = None) -> str:
     """Tasks with predictions for the labelling interface of `label_studio_config`.
 
     Media with a picture are labelled on the frames of a `TimelineLabels`, sound alone in seconds. Label Studio takes no
     task that lacks the media of a part of the interface: where some media have a picture and some not, every task
-    names its media as both. Where they are served under another address, change `data` of each task. Label Studio turns
-    frames into seconds by the rate of the interface, which is that of each task, `fps`, where they differ.
+    names its media as both. Label Studio turns frames into seconds by the rate of the interface, which is that of each
+    task, `fps`, where they differ; each says its own, so that what comes back can be read alone.
+
+    Args:
+        timelines: What is labelled.
+        media_url: What the addresses of media begin with, their names follow; None for their paths here, which Label
+            Studio does not serve.
     """
-    media = [line.media for line in timelines]
-    keys = (*_kinds(media), *(("fps",) if len(_rates(media)) > 1 else ()))
+    kinds = _kinds([line.media for line in timelines])
     for line in timelines:
         check_names(line.class_names)
-    return json.dumps([_task(line, keys) for line in timelines], indent=1, ensure_ascii=False) + "\n"
+    return json.dumps([_task(line, kinds, media_url) for line in timelines], indent=1, ensure_ascii=False) + "\n"
 
 
 def label_studio_config(class_names: Sequence[str], media: Sequence[MediaInfo]) -> str:
     """The labelling interface: rows of what is audible and visible for a video, one row for sound alone.
+
+    A waveform stands below the video where each has sound: Label Studio reads it from the same file, and fails at one
+    that has none.
 
     Args:
         class_names: The labels.
@@ -69,7 +79,11 @@ def label_studio_config(class_names: Sequence[str], media: Sequence[MediaInfo]) 
     if "video" in kinds:
         rates = _rates(media)
         rate = "$fps" if len(rates) > 1 else f"{rates.pop():.9g}"
-        Xml.SubElement(view, "Video", {"name": "video", "value": "$video", "frameRate": rate, "timelineHeight": "200"})
+        heard = "audio" not in kinds and all(info.has_audio for info in media)
+        video = {"name": "video", "value": "$video", "frameRate": rate, "timelineHeight": "200"}
+        Xml.SubElement(view, "Video", {**video, **({"sync": "waveform"} if heard else {})})
+        if heard:
+            Xml.SubElement(view, "Audio", {"name": "waveform", "value": "$video", "sync": "video", "height": "64"})
         for how in SEEN_AS.values():
             _add_labels(view, "TimelineLabels", {"name": how, "toName": "video"}, class_names)
     if "audio" in kinds:
@@ -110,12 +124,13 @@ def _kinds(media: Sequence[MediaInfo]) -> list[str]:
     return [kind for kind in ("video", "audio") if kind in there]
 
 
-def _task(line: Timeline, keys: Sequence[str]) -> dict[str, Any]:
+def _task(line: Timeline, kinds: Sequence[str], media_url: str | None) -> dict[str, Any]:
     place = _on_frames if line.media.has_visual else _in_seconds
     results = [{"id": f"e{number}", **place(line, event)} for number, event in enumerate(line.events)]
     prediction = {"model_version": "valor", "result": results}
-    data: dict[str, Any] = {**dict.fromkeys(keys, line.media.path), "name": line.media.name}
-    if "fps" in keys:
+    address = line.media.path if media_url is None else media_url + quote(line.media.name)
+    data: dict[str, Any] = {**dict.fromkeys(kinds, address), "name": line.media.name}
+    if "video" in kinds:
         data["fps"] = _placing_rate(line.media)
     return {"data": data, "predictions": [prediction]}
 
@@ -161,3 +176,126 @@ def _keys(timelines: Sequence[Timeline]) -> list[str]:
     stems = [Path(line.media.name).stem for line in timelines]
     counts = Counter(stems)
     return [stem if counts[stem] == 1 else line.media.name for stem, line in zip(stems, timelines, strict=True)]
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: It is none.
+    """
+    try:
+        return loads(text_of(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: expected JSON, which could not be read ({error})") from error
+
+
+def read_fiftyone(path: Path, rate_of: RateOf) -> list[ReadMedia]:
+    """The events of a `labels.json` of temporal detections, by `timestamps`, or by `support` where the rate is known.
+
+    Raises:
+        ValueError: It is no such file, an event names no modality or class, or nothing says how long a frame is.
+    """
+    table = as_object(read_json(path), str(path))
+    classes = as_names(table.get("classes"), f"{path}: classes")
+    found = []
+    for name, entries in as_object(table.get("labels"), f"{path}: labels").items():
+        events = []
+        for number, entry in enumerate(as_list(entries or [], f"{path}: {name}")):
+            where = f"{path}: {name:.80}, event {number + 1}"
+            held = as_object(entry, where)
+            label = held.get("label")
+            if type(label) is int and 0 <= label < len(classes):
+                label = classes[label]
+            how = as_object(held.get("attributes", held), where).get("modality", held.get("modality"))
+            if how not in MODALITY_OF:
+                raise ValueError(f"{where}: expected the attribute modality, audio or visual, got {how!r:.80}")
+            onset, offset = _timestamps(held, rate_of(name), where)
+            named, modality = as_text(label, f"{where}: label"), MODALITY_OF[how]
+            events.append(ReadEvent(class_name=named, modality=modality, onset=onset, offset=offset, where=where))
+        found.append(ReadMedia(name=name, events=tuple(events)))
+    return found
+
+
+def _timestamps(held: dict[str, Any], rate: float | None, where: str) -> list[float]:
+    if held.get("timestamps") is not None:
+        return _pair(held["timestamps"], f"{where}: timestamps")
+    if held.get("support") is None or not rate:
+        raise ValueError(
+            f"{where}: expected timestamps, got {'frames alone' if 'support' in held else 'none'}; export with "
+            "use_timestamps=True, or name what the file was exported from, whose parses know the frame rate"
+        )
+    first, last = _pair(held["support"], f"{where}: support")
+    return [(first - 1) / rate, last / rate]
+
+
+def _pair(value: object, where: str) -> list[float]:
+    held = as_list(value, where)
+    if len(held) != 2:
+        raise ValueError(f"{where}: expected two numbers, got {len(held)}")
+    return [as_number(number, where, 0, MOST_SECONDS * FASTEST) for number in held]
+
+
+def read_label_studio(path: Path, rate_of: RateOf) -> list[ReadMedia]:
+    """The events of tasks as Label Studio exports them (JSON): of each the annotation that was changed last.
+
+    A task that nobody annotated is as it was sent, with the predictions. Regions of other controls than those of
+    `label_studio_config` are passed over.
+
+    Raises:
+        ValueError: It is no such export, or nothing says how long a frame is.
+    """
+    tasks, found = read_json(path), []
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) and "data" in task for task in tasks):
+        raise ValueError(
+            f"{path}: expected tasks of Label Studio, each with its data, got something else; export as JSON, not as "
+            "JSON-MIN or CSV"
+        )
+    for number, task in enumerate(tasks):
+        where = f"{path}: task {task.get('id', number + 1)}"
+        data = as_object(task["data"], where)
+        name = data.get("name") or _name_in(data.get("video") or data.get("audio"), where)
+        annotations = [as_object(one, where) for one in as_list(task.get("annotations") or [], where)]
+        kept = [one for one in annotations if not one.get("was_cancelled")]
+        kept.sort(key=lambda one: str(one.get("updated_at") or one.get("created_at") or ""))
+        said = [as_object(one, where) for one in as_list(task.get("predictions") or [], where)]
+        results = (kept or said or [{}])[-1].get("result") or []
+        rate = data.get("fps")
+        rate = rate_of(name) if rate is None else as_number(rate, f"{where}: fps", SLOWEST, FASTEST)
+        regions = [as_object(one, where) for one in as_list(results, where)]
+        events = [event for region in regions for event in _of_region(region, rate, where)]
+        found.append(ReadMedia(name=as_text(name, f"{where}: name"), events=tuple(events)))
+    return found
+
+
+def _of_region(region: dict[str, Any], rate: float | None, where: str) -> list[ReadEvent]:
+    """The events of a region: one for each of its ranges and labels."""
+    kind, how = region.get("type"), region.get("from_name")
+    if kind not in ("timelinelabels", "labels") or how not in (*SEEN_AS.values(), "heard"):
+        return []
+    value, place = as_object(region.get("value"), where), f"{where}, {region.get('id')!s:.40}"
+    names = [as_text(name, place) for name in as_list(value.get(kind), f"{place}: {kind}")]
+    if kind == "labels":
+        spans = [[as_number(value.get(end), f"{place}: {end}", 0) for end in ("start", "end")]]
+    elif not rate:
+        raise ValueError(
+            f"{place}: counts frames, and nothing says how many a second has; put fps into the data of the task, or "
+            "name what the file was exported from"
+        )
+    else:
+        ranges = [as_object(one, place) for one in as_list(value.get("ranges"), f"{place}: ranges")]
+        frames = [[as_number(one.get(end), f"{place}: {end}", 0) for end in ("start", "end")] for one in ranges]
+        spans = [[max(first - 1, 0) / rate, last / rate] for first, last in frames]
+    modality = MODALITIES[0] if how == "heard" else MODALITY_OF[str(how)]
+    return [
+        ReadEvent(class_name=name, modality=modality, onset=round(onset, 6), offset=round(offset, 6), where=place)
+        for name in names
+        for onset, offset in spans
+    ]
+
+
+def _name_in(address: object, where: str) -> str:
+    """The name of the file that an address ends in, `/data/local-files/?d=films/yard.mp4` among them."""
+    text = as_text(address, f"{where}: video or audio")
+    path = text.partition("?d=")[2] or text.partition("?")[0]
+    return unquote(path.replace("\\", "/").rpartition("/")[2])

@@ -1,14 +1,25 @@
-"""Events as an annotation document of ELAN (.eaf, format 3.0): one tier for each class that is heard, and seen."""
+"""Events as an annotation document of ELAN (.eaf): one tier for each class that is heard, and seen; and read back."""
 
 import mimetypes
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree as Xml
 
 from valor.data.parse_file import SEEN_AS, ParsedEvent
 from valor.eval.xml_text import xml_text
 
-from .timeline import Timeline, check_names, refuse_below_zero
+from .timeline import (
+    MODALITY_OF,
+    RateOf,
+    ReadEvent,
+    ReadMedia,
+    Timeline,
+    check_names,
+    refuse_below_zero,
+    text_of,
+    told_apart,
+)
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 _EVENT_TYPE = "event"
@@ -71,3 +82,49 @@ def _add_annotation(tier: Xml.Element, event: ParsedEvent, number: int, slots: d
 
 def _milliseconds(time: float) -> int:
     return round(1000 * time)
+
+
+def read_elan(path: Path, rate_of: RateOf) -> list[ReadMedia]:
+    """The events of an .eaf document: aligned annotations of tiers whose names begin with `audible` or `visible`.
+
+    A tier is called after its class, `audible Dog`, and then what an annotation says is the class, where it says
+    something; or `audible` alone, and every annotation says one. Annotations that hang on others are passed over.
+
+    Raises:
+        ValueError: It is no such document, a tier is none of these, or an annotation has no time; says which.
+    """
+    text = text_of(path)
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise ValueError(f"{path}: expected an ELAN document, got one that defines XML of its own; ELAN writes none")
+    try:
+        root = Xml.fromstring(text)
+    except Xml.ParseError as error:
+        raise ValueError(f"{path}: expected an ELAN document (.eaf), got XML that cannot be read ({error})") from error
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise ValueError(f"{path}: expected an ELAN document (.eaf), got a <{root.tag:.80}>")
+    slots = {slot.get("TIME_SLOT_ID"): slot.get("TIME_VALUE") for slot in root.iter("TIME_SLOT")}
+    events = []
+    for tier in root.iter("TIER"):
+        aligned = list(tier.iter("ALIGNABLE_ANNOTATION"))
+        where = f"{path}: tier {tier.get('TIER_ID')!r:.200}"
+        named = (tier.get("TIER_ID") or "").strip()
+        own = (MODALITY_OF[named.lower()], "") if named.lower() in MODALITY_OF else None
+        for entry in aligned:
+            modality, name = own or told_apart(named, where)
+            said = " ".join((entry.findtext("ANNOTATION_VALUE") or "").split())
+            times = [_time(slots.get(entry.get(f"TIME_SLOT_REF{n}")), where) for n in (1, 2)]
+            place = f"{where}, {entry.get('ANNOTATION_ID')}"
+            events.append(
+                ReadEvent(class_name=said or name, modality=modality, onset=times[0], offset=times[1], where=place)
+            )
+    media = root.find("HEADER/MEDIA_DESCRIPTOR")
+    address = "" if media is None else media.get("RELATIVE_MEDIA_URL") or media.get("MEDIA_URL") or ""
+    name = address.replace("\\", "/").rpartition("/")[2]
+    is_link = media is not None and not media.get("RELATIVE_MEDIA_URL")
+    return [ReadMedia(name=unquote(name) if is_link else name, events=tuple(events))]
+
+
+def _time(value: str | None, where: str) -> float:
+    if value is None or not (value.isascii() and value.isdigit()):
+        raise ValueError(f"{where}: expected times in milliseconds, got {value!r:.80}; align it in ELAN")
+    return int(value) / 1000

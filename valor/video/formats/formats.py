@@ -1,5 +1,6 @@
-"""The names of all event formats, and how parses are written in one."""
+"""The names of all event formats, and how parses are written in one and files of tools read."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,13 +8,34 @@ from functools import partial
 from pathlib import Path
 
 from valor.data.parse_file import Parse
+from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
 
-from .annotation_tools import fiftyone_text, label_studio_config, label_studio_text
-from .elan import elan_text
-from .tables import audacity_text, clip_of, csv_text, dcase_text, llp_text, rttm_text, tsv_text, unspaced
-from .timeline import Timeline, timeline_of
-from .webvtt import webvtt_text
+from .annotation_tools import (
+    fiftyone_text,
+    label_studio_config,
+    label_studio_text,
+    read_fiftyone,
+    read_json,
+    read_label_studio,
+)
+from .elan import elan_text, read_elan
+from .tables import (
+    audacity_text,
+    clip_of,
+    csv_text,
+    dcase_text,
+    llp_text,
+    read_audacity,
+    read_one_modality,
+    read_rttm,
+    read_table,
+    rttm_text,
+    tsv_text,
+    unspaced,
+)
+from .timeline import RateOf, ReadMedia, Timeline, timeline_of
+from .webvtt import read_webvtt, webvtt_text
 
 
 @dataclass(frozen=True)
@@ -22,6 +44,8 @@ class EventFormat:
 
     text: Callable[[Sequence[Timeline]], str]
     """What makes the file."""
+    read: Callable[[Path, RateOf], list[ReadMedia]]
+    """What reads it, edited or not."""
     ending: str
     """What the name of a file ends in where the parse names it."""
     what: str
@@ -35,23 +59,35 @@ class EventFormat:
 
 
 FORMATS: dict[str, EventFormat] = {
-    "csv": EventFormat(csv_text, ".csv", "comma-separated events"),
-    "tsv": EventFormat(tsv_text, ".tsv", "tab-separated events"),
+    "csv": EventFormat(csv_text, partial(read_table, commas=True), ".csv", "comma-separated events"),
+    "tsv": EventFormat(tsv_text, partial(read_table, commas=False), ".tsv", "tab-separated events"),
     "llp-audio": EventFormat(
-        partial(llp_text, modality="audio"), ".audio.csv", "LLP's table of audible events", called=clip_of
+        partial(llp_text, modality="audio"),
+        partial(read_one_modality, modality="audio"),
+        ".audio.csv",
+        "LLP's table of audible events",
+        called=clip_of,
     ),
     "llp-visual": EventFormat(
-        partial(llp_text, modality="visual"), ".visual.csv", "LLP's table of visible events", called=clip_of
+        partial(llp_text, modality="visual"),
+        partial(read_one_modality, modality="visual"),
+        ".visual.csv",
+        "LLP's table of visible events",
+        called=clip_of,
     ),
-    "dcase": EventFormat(dcase_text, ".dcase.tsv", "audible events as DCASE reads them"),
-    "audacity": EventFormat(audacity_text, ".labels.txt", "an Audacity label track", many=False),
-    "elan": EventFormat(elan_text, ".eaf", "an ELAN document (.eaf)", many=False),
-    "webvtt": EventFormat(webvtt_text, ".vtt", "WebVTT chapters", many=False),
-    "rttm": EventFormat(rttm_text, ".rttm", "audible events in RTTM", called=unspaced),
+    "dcase": EventFormat(
+        dcase_text, partial(read_one_modality, modality="audio"), ".dcase.tsv", "audible events as DCASE reads them"
+    ),
+    "audacity": EventFormat(audacity_text, read_audacity, ".labels.txt", "an Audacity label track", many=False),
+    "elan": EventFormat(elan_text, read_elan, ".eaf", "an ELAN document (.eaf)", many=False),
+    "webvtt": EventFormat(webvtt_text, read_webvtt, ".vtt", "WebVTT chapters", many=False),
+    "rttm": EventFormat(rttm_text, read_rttm, ".rttm", "audible events in RTTM", called=unspaced),
     "fiftyone": EventFormat(
-        fiftyone_text, ".fiftyone.json", "FiftyOne temporal detections (labels.json)", from_start=True
+        fiftyone_text, read_fiftyone, ".fiftyone.json", "FiftyOne temporal detections (labels.json)", from_start=True
     ),
-    "label-studio": EventFormat(label_studio_text, ".label-studio.json", "Label Studio tasks", from_start=True),
+    "label-studio": EventFormat(
+        label_studio_text, read_label_studio, ".label-studio.json", "Label Studio tasks", from_start=True
+    ),
 }
 """By name; docs/parse-json.md says which of them keep what."""
 
@@ -66,11 +102,14 @@ def format_named(path: Path) -> str | None:
     return max(fitting, key=lambda name: len(FORMATS[name].ending), default=None)
 
 
+LABEL_STUDIO = "label-studio"
 LABELLING_INTERFACE = ".config.xml"
 """What the labelling interface beside a file for Label Studio ends in, in place of its `.json`."""
 
 
-def write_events(path: Path, parses: Sequence[Parse], name: str, *, clock: str = "container") -> None:
+def write_events(
+    path: Path, parses: Sequence[Parse], name: str, *, clock: str = "container", media_url: str | None = None
+) -> None:
     """Write the events of parses, whole or not at all.
 
     Args:
@@ -78,14 +117,20 @@ def write_events(path: Path, parses: Sequence[Parse], name: str, *, clock: str =
         parses: One, or several for formats that hold several.
         name: A key of `FORMATS`.
         clock: `container`, or `zero` for times from the start of each media file.
+        media_url: For Label Studio, what the addresses of media begin with.
 
     Raises:
         ValueError: There is no such format or clock, or the format cannot hold these events.
     """
-    _write(path, events_text(parses, name, clock=clock))
-    if name == "label-studio":
-        classes = list(dict.fromkeys(label for parse in parses for label in parse.class_names))
-        _write(path.with_suffix(LABELLING_INTERFACE), label_studio_config(classes, [parse.media for parse in parses]))
+    write_timelines(path, _timelines(parses, name, clock), name, media_url=media_url)
+
+
+def write_timelines(path: Path, timelines: Sequence[Timeline], name: str, *, media_url: str | None = None) -> None:
+    """Write events, wherever they come from; as `write_events`."""
+    _write(path, timelines_text(timelines, name, media_url=media_url))
+    if name == LABEL_STUDIO:
+        classes = list(dict.fromkeys(label for line in timelines for label in line.class_names))
+        _write(path.with_suffix(LABELLING_INTERFACE), label_studio_config(classes, [line.media for line in timelines]))
 
 
 def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container") -> str:
@@ -94,12 +139,63 @@ def events_text(parses: Sequence[Parse], name: str, *, clock: str = "container")
     Raises:
         ValueError: There is no such format or clock, or the format cannot hold these events.
     """
+    return timelines_text(_timelines(parses, name, clock), name)
+
+
+def timelines_text(timelines: Sequence[Timeline], name: str, *, media_url: str | None = None) -> str:
+    """What `write_timelines` writes."""
+    kept = _known(name)
+    if kept.many:
+        refuse_same_names(name, [line.media.name for line in timelines])
+    return label_studio_text(timelines, media_url) if name == LABEL_STUDIO else kept.text(timelines)
+
+
+def _timelines(parses: Sequence[Parse], name: str, clock: str) -> list[Timeline]:
+    return [timeline_of(parse, clock="container" if _known(name).from_start else clock) for parse in parses]
+
+
+def _known(name: str) -> EventFormat:
     if name not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {name!r}")
-    kept = FORMATS[name]
-    if kept.many:
-        refuse_same_names(name, [parse.media.name for parse in parses])
-    return kept.text([timeline_of(parse, clock="container" if kept.from_start else clock) for parse in parses])
+    return FORMATS[name]
+
+
+def read_events(path: Path, name: str | None = None, rate_of: RateOf = lambda _: None) -> tuple[str, list[ReadMedia]]:
+    """Read a file of events, as it was written here or as a tool saved it.
+
+    Args:
+        path: The file.
+        name: A key of `FORMATS`; None for what its name and, of JSON, its content say.
+        rate_of: Frames per second of media, for files that count frames and say none.
+
+    Returns:
+        The format, and what the file says of each media file.
+
+    Raises:
+        ValueError: Nothing says which format it is, or it is not what the format asks for.
+        FileNotFoundError: There is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of events")
+    found = name or _format_of(path)
+    return found, _known(found).read(path, rate_of)
+
+
+def _format_of(path: Path) -> str:
+    for modality in MODALITIES:  # AVVP_eval_audio.csv, audio.tsv, yard.audio.tsv
+        if re.search(rf"(^|[._]){modality}\.(csv|tsv)$", path.name):
+            return f"llp-{modality}"
+    if (found := format_named(path)) is not None:
+        return found
+    if path.suffix == ".json":
+        held = read_json(path)
+        if isinstance(held, list):
+            return LABEL_STUDIO
+        if isinstance(held, dict) and {"classes", "labels"} <= set(held):
+            return "fiftyone"
+    elif path.suffix == ".txt":
+        return "audacity"
+    raise ValueError(f"{path}: its name does not say which format it is; say format=NAME, one of {', '.join(FORMATS)}")
 
 
 def refuse_same_names(name: str, media: Sequence[str]) -> None:

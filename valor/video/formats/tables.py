@@ -1,4 +1,4 @@
-"""Events as text tables: one row an event. CSV, TSV, LLP's two tables, DCASE's, Audacity's labels, and RTTM."""
+"""Events as text tables, one row an event, and read back: CSV, TSV, LLP's two, DCASE's, Audacity's labels, RTTM."""
 
 import csv
 import io
@@ -7,10 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from valor.data.parse_file import SEEN_AS
-from valor.data.rows import EVENT_COLUMNS, PREDICTION_COLUMNS, seconds_text, table_text
+from valor.data.rows import (
+    EVENT_COLUMNS,
+    PREDICTION_COLUMNS,
+    checked_rows,
+    plain_seconds,
+    read_rows,
+    seconds_text,
+    table_text,
+)
+from valor.eval.events import MODALITIES
 from valor.eval.spreadsheet import unformula
 
-from .timeline import Timeline, refuse_below_zero
+from .timeline import (
+    MODALITY_OF,
+    RateOf,
+    ReadEvent,
+    ReadMedia,
+    Timeline,
+    gathered,
+    refuse_below_zero,
+    text_of,
+    told_apart,
+)
 
 COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
 """Columns of the CSV and TSV files."""
@@ -105,3 +124,109 @@ def clip_of(name: str) -> str:
 def unspaced(name: str) -> str:
     """A name as one column of a table whose columns are set apart by blanks."""
     return re.sub(r"\s", "_", name)
+
+
+def read_table(path: Path, rate_of: RateOf, *, commas: bool) -> list[ReadMedia]:
+    """Events of a CSV or TSV such as `csv_text` writes, its columns in any order, `prob` and others passed over.
+
+    A row with the name of media alone says that nothing was found there.
+
+    Raises:
+        ValueError: A column is missing, or a row holds no event; says file and line.
+    """
+    rows = read_rows(path, commas=commas, quoted=True)
+    header = [cell.strip() for cell in next(rows, (0, []))[1]]
+    wanted = COLUMNS[:-1]
+    if missing := [name for name in wanted if name not in header]:
+        raise ValueError(f"{path}: expected the columns {', '.join(wanted)}, got no {', '.join(missing)}")
+    found: list[tuple[str, ReadEvent | None]] = []
+    for line, cells in rows:
+        where = f"{path}:{line}"
+        row = dict(zip(header, cells, strict=False))
+        name, *times, label, how = (formula_free(row.get(column, "").strip()) for column in wanted)
+        if not name:
+            raise ValueError(f"{where}: expected the name of a media file, got none")
+        if not any((*times, label, how)):
+            found.append((name, None))
+            continue
+        if how.lower() not in MODALITY_OF:
+            raise ValueError(f"{where}: modality must be audio or visual, got {how!r:.80}")
+        onset, offset = (seconds_of(cell, where) for cell in times)
+        modality = MODALITY_OF[how.lower()]
+        event = ReadEvent(class_name=label, modality=modality, onset=onset, offset=offset, where=where)
+        found.append((name, event))
+    return gathered(found)
+
+
+def read_one_modality(path: Path, rate_of: RateOf, *, modality: str) -> list[ReadMedia]:
+    """Events of one of LLP's two tables, or of one of DCASE's: `filename onset offset event_labels`, with tabs.
+
+    Raises:
+        ValueError: It is no such table, or a row holds no event; says file and line.
+    """
+    found: list[tuple[str, ReadEvent | None]] = []
+    for line, (name, *times, label) in checked_rows(path, EVENT_COLUMNS):
+        where = f"{path}:{line}"
+        if not any((*times, label)):
+            found.append((name, None))
+            continue
+        onset, offset = (seconds_of(cell, where) for cell in times)
+        event = ReadEvent(class_name=label.strip(), modality=modality, onset=onset, offset=offset, where=where)
+        found.append((name, event))
+    return gathered(found, (modality,))
+
+
+def read_audacity(path: Path, rate_of: RateOf) -> list[ReadMedia]:
+    """Events of a label track; lines of frequencies, which begin with a backslash, are passed over.
+
+    Raises:
+        ValueError: A line is no label such as `audible Dog`, or lasts for nothing; says which.
+    """
+    events = []
+    for line, cells in read_rows(path):
+        where = f"{path}:{line}"
+        if cells[0] == "\\":
+            continue
+        if len(cells) != 3:
+            raise ValueError(f"{where}: expected onset, offset and label of Audacity, with tabs, got {cells!r:.200}")
+        onset, offset = (seconds_of(cell, where) for cell in cells[:2])
+        modality, name = told_apart(cells[2], where)
+        events.append(ReadEvent(class_name=name, modality=modality, onset=onset, offset=offset, where=where))
+    return [ReadMedia(name="", events=tuple(events))]
+
+
+def read_rttm(path: Path, rate_of: RateOf) -> list[ReadMedia]:
+    """Audible events of RTTM: its lines SPEAKER, with the class in place of the speaker; others are passed over.
+
+    Raises:
+        ValueError: Such a line has too few columns, or holds no event; says which.
+    """
+    found: list[tuple[str, ReadEvent | None]] = []
+    for line, text in enumerate(text_of(path).splitlines(), start=1):
+        cells, where = text.split(), f"{path}:{line}"
+        if not cells or cells[0] != "SPEAKER":
+            continue
+        if len(cells) < 8:
+            raise ValueError(f"{where}: expected the columns of RTTM, eight at least, got {text!r:.200}")
+        onset, seconds = seconds_of(cells[3], where), seconds_of(cells[4], where)
+        offset = round(onset + seconds, 6)
+        event = ReadEvent(class_name=cells[7], modality=MODALITIES[0], onset=onset, offset=offset, where=where)
+        found.append((cells[1], event))
+    return gathered(found, MODALITIES[:1])
+
+
+def seconds_of(cell: str, where: str) -> float:
+    """The time of a cell.
+
+    Raises:
+        ValueError: It is none.
+    """
+    seconds = plain_seconds(cell)
+    if seconds is None:
+        raise ValueError(f"{where}: expected seconds, got {cell!r:.80}")
+    return seconds
+
+
+def formula_free(cell: str) -> str:
+    """A cell without the apostrophe that `unformula` puts before what a spreadsheet would take for a formula."""
+    return cell[1:] if cell[:1] == "'" and unformula(cell[1:]) == cell else cell

@@ -1,11 +1,14 @@
-"""The events of one media file as every output writes them, on one of two clocks."""
+"""The events of one media file as every output writes them, on one of two clocks, and as files of tools give them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from valor.data.parse_file import MediaInfo, Parse, ParsedEvent
+from valor.data.parse_file import SEEN_AS, MediaInfo, Parse, ParsedEvent
+from valor.eval.events import MODALITIES
 from valor.eval.xml_text import xml_text
+from valor.label_harvest.strict_json import MOST_SECONDS
 
 CLOCKS = ("container", "zero")
 """Times as the container counts them, or from the start of the media."""
@@ -57,3 +60,77 @@ def check_names(class_names: Sequence[str]) -> None:
     counts = Counter(map(xml_text, class_names))
     if twice := [name for name in class_names if counts[xml_text(name)] > 1]:
         raise ValueError(f"XML cannot tell the classes {', '.join(map(ascii, twice))} apart; rename one")
+
+
+MODALITY_OF = {how: modality for modality, how in SEEN_AS.items()} | {modality: modality for modality in MODALITIES}
+"""What `audible` and `visible` stand for where people type them, or `audio` and `visual`."""
+
+RateOf = Callable[[str], float | None]
+"""Frames per second of a media file, by what a file of events calls it; None where nobody knows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadEvent:
+    """An event as a file gives it, half open; seconds on the clock the file counts by."""
+
+    class_name: str
+    modality: str
+    onset: float
+    offset: float
+    where: str
+    """File and place in it, for what is said of the event."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no event."""
+        if not self.class_name.strip():
+            raise ValueError(f"{self.where}: expected the name of a class, got none")
+        if not 0 <= self.onset < self.offset <= MOST_SECONDS:
+            raise ValueError(
+                f"{self.where}: expected an onset from 0 on and a later offset in seconds, got {self.onset:g} and "
+                f"{self.offset:g}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadMedia:
+    """What a file says of one media file."""
+
+    name: str
+    """What it calls the media; empty where it does not name them."""
+    events: tuple[ReadEvent, ...]
+    modalities: tuple[str, ...] = MODALITIES
+    """Of which it speaks: a file of audible events says nothing of visible ones."""
+
+
+def told_apart(label: str, where: str) -> tuple[str, str]:
+    """(modality, class name) of a label such as `audible Dog`.
+
+    Raises:
+        ValueError: It does not begin so.
+    """
+    how, _, name = label.strip().partition(" ")
+    if how.lower() not in MODALITY_OF or not name.strip():
+        raise ValueError(f"{where}: expected a label such as `audible Dog` or `visible Dog`, got {label!r:.200}")
+    return MODALITY_OF[how.lower()], name.strip()
+
+
+def gathered(rows: Sequence[tuple[str, ReadEvent | None]], modalities: tuple[str, ...] = MODALITIES) -> list[ReadMedia]:
+    """Rows of (media, event) by media, in their order; None of a medium says that it has no event."""
+    media: dict[str, list[ReadEvent]] = {}
+    for name, event in rows:
+        held = media.setdefault(name, [])
+        if event is not None:
+            held.append(event)
+    return [ReadMedia(name=name, events=tuple(events), modalities=modalities) for name, events in media.items()]
+
+
+def text_of(path: Path) -> str:
+    """What a text file says.
+
+    Raises:
+        ValueError: It is no UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: expected UTF-8 text, got something else ({error})") from error

@@ -204,9 +204,28 @@ def test_label_studio_gets_tasks_with_all_media_its_interface_names(tmp_path):
         config = Xml.fromstring((tmp_path / "out.label-studio.config.xml").read_text(encoding="utf-8"))
         assert {part.get("value").removeprefix("$") for part in config if part.get("value")} == kinds
         for task in tasks:
-            assert set(task["data"]) == kinds | {"name"}
+            assert set(task["data"]) == kinds | {"name"} | ({"fps"} if "video" in kinds else set())
             controls = {part.get("name") for part in config if part.get("toName")}
             assert {result["from_name"] for result in task["predictions"][0]["result"]} <= controls
+
+
+def test_label_studio_shows_a_waveform_where_every_video_has_sound():
+    heard = toy_parse().media
+    for media, tags in (
+        ([heard], ["Video", "Audio"]),
+        ([heard, replace(heard, has_audio=False)], ["Video"]),
+        ([heard, toy_parse(visual=False).media], ["Video", "Audio"]),  # of the sound alone, as a part of its own
+    ):
+        view = Xml.fromstring(label_studio_config(("Dog",), media))
+        assert [part.tag for part in view if part.get("value")] == tags
+        synced = {part.get("name"): part.get("sync") for part in view if part.get("sync")}
+        assert synced == ({"video": "waveform", "waveform": "video"} if media == [heard] else {})
+
+
+def test_label_studio_names_media_where_they_are_served():
+    (task,) = json.loads(label_studio_text([timeline_of(toy_parse())], "/data/local-files/?d=films/"))
+    assert task["data"]["video"] == "/data/local-files/?d=films/street%20%26%20dog.mp4"
+    assert task["data"]["name"] == "street & dog.mp4"
 
 
 @pytest.mark.parametrize("visual", [True, False])

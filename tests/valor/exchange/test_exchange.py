@@ -1,0 +1,198 @@
+"""Out of anything that holds events, edited elsewhere, and back: as if it had been corrected in the viewer."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.toy_parse import toy_parse
+from valor.__main__ import main
+from valor.data.label_file import read_pseudo_labels
+from valor.data.parse_file import read_parse, write_parse
+from valor.data.predictions import Predictions, write_predictions
+from valor.viewer.corrections import JOURNAL, read_journal
+
+NAMES = ("Speech", "Glass breaking")
+SUFFIX = {"fiftyone": ".json", "label-studio": ".json", "rttm": ".rttm", "csv": ".csv", "tsv": ".tsv"}
+
+
+def parsed(folder: Path, name: str, start: float = 0.0, seconds: int = 10) -> None:
+    """Speech is heard in seconds 1 to 4, glass is seen in 2 to 5."""
+    probs = np.full((seconds, 2, 2), 0.1, np.float32)
+    probs[1:4, 0, 0], probs[2:5, 1, 1] = 0.9, 0.8
+    media = replace(toy_parse().media, name=name, path=f"/films/{name}", duration=float(seconds), start_time=start)
+    gate = np.full_like(probs, 0.9)
+    write_parse(
+        folder / f"{Path(name).stem}.json",
+        replace(toy_parse(), media=media, class_names=NAMES, segment_probs=probs, gate_probs=gate),
+    )
+
+
+@pytest.fixture
+def parses(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "parses").mkdir()
+    for name, start in (("my yard.mp4", 0.0), ("street.ts", 18.936)):
+        parsed(tmp_path / "parses", name, start)
+    return tmp_path / "parses"
+
+
+def typed(*words: object) -> int:
+    return main([*map(str, words), "--quiet"] if words[1] == "import" else list(map(str, words)))
+
+
+def events_in(folder: Path, clip: str) -> list[tuple]:
+    found = read_journal(folder / JOURNAL)[clip].events
+    return [(e.class_name, e.modality, e.onset, e.offset) for e in found]
+
+
+WHOLE = [("Speech", "audio", 1, 4), ("Glass breaking", "visual", 2, 5)]
+LATER = [("Speech", "audio", 1, 6.5), ("Glass breaking", "visual", 2, 5)]
+EDITS = {
+    "elan": (r'TIME_VALUE="4000"', 'TIME_VALUE="6500"'),
+    "audacity": (r"4\.000000\taudible", "6.500000\taudible"),
+    "webvtt": (r"(?s)Speech \(audible\)\n\n3\n.*", "Speech (audible)\n\n3\n00:00:04.000 --> 00:00:05.000\n"
+               "Glass breaking (visible) · Speech (audible)\n\n4\n00:00:05.000 --> 00:00:06.500\nSpeech (audible)\n"),
+    "csv": (r",1,4,Speech", ",1,6.5,Speech"),
+    "tsv": (r"\t1\t4\tSpeech", "\t1\t6.5\tSpeech"),
+    "rttm": (r" 3\.000 <NA> <NA> Speech", " 5.500 <NA> <NA> Speech"),
+    "fiftyone": (r"\b4\.0\n", "6.5\n"),
+    "label-studio": (r'"end": 100', '"end": 163'),
+}  # fmt: skip
+"""Speech made to last until 6.5 s, as the tool would write it; a frame of the toy's film lasts 0.04 s."""
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_event_made_longer_elsewhere_is_corrected_here(parses, tmp_path, name, capsys):
+    out = tmp_path / f"sent{SUFFIX.get(name, '')}"
+    assert typed("export", "events", parses, f"--{name}", out) == 0
+    files = sorted(file for file in out.iterdir()) if out.is_dir() else [out]
+    for file in files:
+        file.write_text(re.sub(*EDITS[name], file.read_text(encoding="utf-8")), encoding="utf-8")
+    assert typed("import", "events", *files, "--exported-from", parses) == 0
+    assert "4 events of 2 clips, 2 of them changed; wrote" in capsys.readouterr().out
+    for clip in ("my yard", "street"):
+        found = events_in(tmp_path / "parses.corrections", clip)
+        assert [one[:2] for one in found] == [one[:2] for one in LATER]
+        assert np.allclose([one[2:] for one in found], [one[2:] for one in LATER], atol=0.021)
+    table = (tmp_path / "parses.corrections" / "AVVP_eval_audio.csv").read_text()
+    assert re.search(r"my yard\t1\t[67]\tSpeech\n", table)
+    assert read_pseudo_labels(tmp_path / "parses.corrections" / "pseudo_labels.npz").labels[0, 5, 0, 0]
+
+
+def test_corrections_go_out_and_on(parses, tmp_path, capsys):
+    """What was corrected is exported from the corrections, and what comes back is their next revision."""
+    typed("export", "events", parses, "--elan", "elan")
+    typed("import", "events", "elan/my yard.eaf", "--exported-from", parses)
+    assert "parses stay as they were, since no file names them: street" in capsys.readouterr().out
+    folder = tmp_path / "parses.corrections"
+    assert typed("export", "events", folder, "--audacity", "labels") == 0
+    (file,) = (tmp_path / "labels").iterdir()
+    file.write_text(file.read_text() + "7\t8\taudible Glass breaking\n")
+    typed("import", "events", file, "--exported-from", folder)
+    assert events_in(folder, "my yard") == [*WHOLE, ("Glass breaking", "audio", 7, 8)]
+    assert read_journal(folder / JOURNAL)["my yard"].revision == 2
+    assert typed("evaluate", parses, "--annotations", folder, "--split", "test") == 0
+    assert "1 of 1 test clips" in capsys.readouterr().out
+
+
+def test_the_clock_of_the_container(parses, tmp_path):
+    typed("export", "events", parses, "--csv", "a.csv", "--clock", "container")
+    assert "street.ts,19.936,22.936,Speech,audio" in (tmp_path / "a.csv").read_text()
+    assert typed("import", "events", "a.csv", "--exported-from", parses) == 2
+    typed("import", "events", "a.csv", "--exported-from", parses, "--clock", "container")
+    assert events_in(tmp_path / "parses.corrections", "street") == WHOLE
+
+
+def test_audible_events_alone_leave_the_visible_ones(parses, tmp_path, capsys):
+    (tmp_path / "a.dcase.tsv").write_text("filename\tonset\toffset\tevent_label\nstreet.ts\t0\t2\tSpeech\n")
+    typed("import", "events", "a.dcase.tsv", "--exported-from", parses)
+    assert events_in(tmp_path / "parses.corrections", "street") == [("Speech", "audio", 0, 2), WHOLE[1]]
+    assert typed("import", "events", "a.dcase.tsv", "--out", "o") == 2
+    assert "speaks of audio events alone, and nothing says what else there is in street" in capsys.readouterr().err
+
+
+def test_files_alone_make_a_folder_of_annotations(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text(
+        "filename,onset,offset,event_labels,modality\nyard.mp4,0,2.2,Dog,audio\nyard.mp4,1,3,Cat,visual\nstill.mp4,,,,\n"
+    )
+    assert typed("import", "events", "a.csv", "--out", "mine") == 0
+    assert (tmp_path / "mine" / "AVVP_eval_visual.csv").read_text().endswith("yard\t1\t3\tCat\n")
+    assert json.loads((tmp_path / "mine" / "classes.json").read_text()) == ["Dog", "Cat"]
+    assert "still" in (tmp_path / "mine" / "AVVP_test_pd.csv").read_text()
+    assert typed("export", "events", "mine", "--webvtt", "vtt") == 0
+    assert "00:00:00.000 --> 00:00:01.000\nDog (audible)" in (tmp_path / "vtt" / "yard.vtt").read_text()
+
+
+def test_predictions_and_annotations_go_out_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    marks = np.zeros((2, 10, 2, 2), bool)
+    marks[0, 2:4, 0, 0] = True
+    said = Predictions(clip_ids=("one", "two"), class_names=NAMES, predicted=marks)
+    write_predictions(tmp_path / "p.npz", said)
+    assert typed("export", "events", "p.npz", "--label-studio", "t.json", "--media-url", "http://h/") == 0
+    first, second = json.loads((tmp_path / "t.json").read_text())
+    assert first["data"]["video"] == "http://h/one" and len(first["predictions"][0]["result"]) == 1
+    assert not second["predictions"][0]["result"] and (tmp_path / "t.config.xml").is_file()
+
+
+def test_a_class_is_added_where_all_are_named(parses, tmp_path, capsys):
+    (tmp_path / "street.txt").write_text("0\t1\tvisible Siren\n")
+    assert typed("import", "events", "street.txt", "--exported-from", parses) == 2
+    assert "street.txt:1: unknown class 'Siren'; to add one, give all, --classes NAMES" in capsys.readouterr().err
+    assert not (tmp_path / "parses.corrections").exists()
+    names = "Speech,Glass breaking,Siren"
+    assert typed("import", "events", "street.txt", "--exported-from", parses, "--classes", names) == 0
+    assert events_in(tmp_path / "parses.corrections", "street") == [("Siren", "visual", 0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("export events parses", "name a file to write, by one of --csv, "),
+        ("export events parses --csv a.csv --media-url x", "--media-url is for --label-studio"),
+        ("export events parses --elan a.eaf", "is of one media file, got 2; name a folder"),
+        ("export events parses --csv a.csv --kinds clip", "--kinds has no meaning for `valor export events`"),
+        ("export labels parses", "`valor export labels` needs --out OUT"),
+        ("export events nowhere --csv a.csv", "nowhere: no such parses"),
+        ("import events x.txt", "--out must name the folder"),
+        ("import events x.txt --exported-from parses", "expected events of one of 2 clips, my yard, street, got x"),
+        ("import events street.txt street.vtt --exported-from parses", "speaks of street as street.txt does"),
+        ("import events late.txt --out o", "expected an event within 0 and 10 s of late, got 3 to 12 s; say how long"),
+        ("import features a b", "takes one SOURCE, got 2"),
+        ("import events x.txt --kinds clip --out o", "--kinds has no meaning for `valor import events`"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_writes_nothing(parses, tmp_path, capsys, words, said):
+    for name, text in (("x", "0\t1\taudible Speech\n"), ("street", ""), ("late", "3\t12\taudible Dog\n")):
+        (tmp_path / f"{name}.txt").write_text(text)
+    (tmp_path / "street.vtt").write_text("WEBVTT\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert typed(*words.split()) == 2
+    assert said in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_with_a_film_is_scored_as_far_as_it_can_be(parses, tmp_path, capsys, caplog):
+    """Clips that were corrected count, others are left out; a film counts as it was decided, window by window."""
+    film = read_parse(parses / "street.json")
+    gate = film.gate_probs.copy()
+    gate[:3] = 0.2  # closed in what the first window alone saw
+    write_parse(parses / "film.json", replace(film, gate_probs=gate, media=replace(film.media, name="film.mp4")))
+    typed("export", "events", parses, "--csv", "a.csv")
+    typed("import", "events", "a.csv", "--exported-from", parses, "--out", "all")
+    typed("export", "events", parses, "--elan", "elan")
+    typed("import", "events", "elan/street.eaf", "--exported-from", parses, "--out", "one")
+    capsys.readouterr()
+    assert typed("evaluate", parses, "--annotations", "one", "--split", "test") == 0
+    assert "2 of 3 parses are of no clip of the split and are left out (film.json, my yard.json)" in caplog.text
+    assert "1 of 1 test clips" in (told := capsys.readouterr().out) and "100.0     100.0" in told
+    assert typed("evaluate", parses, "--annotations", "all", "--split", "test") == 0
+    assert "film.json: the gate of this parse changes from window to window" in caplog.text
+    assert "100.0     100.0" in capsys.readouterr().out
+    caplog.clear()
+    assert typed("evaluate", parses, "--annotations", "all", "--split", "test", "--gate", "none") == 0
+    assert "changes from window" not in caplog.text and " 92.2 " in capsys.readouterr().out

@@ -1,0 +1,286 @@
+"""Files of events that a tool saved, into a folder of corrections, as if they had been drawn in the viewer."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from valor.data.rows import check_names
+from valor.data.vocabulary import did_you_mean
+from valor.eval.events import MODALITIES
+from valor.eval.xml_text import xml_text
+from valor.label_harvest.store.manifest import composed
+from valor.video.formats.formats import FORMATS, read_events
+from valor.video.formats.tables import unspaced
+from valor.video.formats.timeline import ReadEvent, ReadMedia
+from valor.video.paths import MEDIA_SUFFIXES
+from valor.viewer.corrections import CorrectedEvent, Correction, Corrections, corrections_folder
+from valor.viewer.documents import Clip, Document, Marks
+from valor.viewer.options import SourceOptions
+
+from .sources import Opened, clip_events, media_of, open_source
+
+_LOG = logging.getLogger(__name__)
+
+SLACK = 0.1
+"""Seconds an event may end behind its clip, as frames are rounded; it is cut there."""
+SECONDS = 10
+"""How long clips are where nothing says it, LLP's."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """How files of events are read."""
+
+    exported_from: Path | None = None
+    """What they were exported from (parses, predictions, annotations, corrections): it knows the clips, their length,
+    the classes, and what a file of audible events alone leaves out."""
+    format: str | None = None
+    """Which format the files are; None for what their names say."""
+    clock: str = "zero"
+    """`zero` where times count from the start of the media, `container` for those of its own clock."""
+    seconds: int = SECONDS
+    """Without `exported_from`, how long each clip is."""
+    class_names: tuple[str, ...] | None = None
+    """All classes, those of `exported_from` and any further ones; None for these alone, or those of the files."""
+    data: Path | None = None
+    """Annotation tables whose clips these are."""
+    split: str | None = None
+    """Split of the tables."""
+    videos: Path | None = None
+    """Media files of clips that are no parses."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """What was taken in."""
+
+    folder: Path
+    corrections: tuple[Correction, ...]
+    """The clips, as they now stand."""
+    changed: int
+    """How many of them differ from what they were in `exported_from`, or all without it."""
+    missing: tuple[str, ...]
+    """Clips of `exported_from` that no file names; they stay as they were."""
+
+
+def import_events(files: Sequence[Path], out: Path | None, options: ImportOptions) -> Imported:
+    """Read files and save what they say as corrections.
+
+    Args:
+        files: Of any format that can be written; those of one clip may speak of a modality each.
+        out: Folder of the corrections, which the viewer, evaluation and training read; one that is there goes on. None
+            for the one the viewer would take.
+        options: See there.
+
+    Raises:
+        ValueError: A file is none of these, its clips or classes are not known, two files speak of the same, or nothing
+            says what they leave out. Nothing is written then.
+    """
+    opened = _opened(options)
+    infos = opened.media.values() if opened else ()
+    rates = {form: info.frame_rate for info in infos for form in _forms(info.name)}
+    read = [(path, read_events(path, options.format, rates.get)[1]) for path in files]
+    if opened is None:
+        if out is None:
+            raise ValueError("out must name the folder of the corrections, got none; or say exported_from=SOURCE")
+        opened = _made(read, options)
+    document = opened.document
+    known = {clip.clip_id: clip for clip in document.clips}
+    said = _said(read, opened, options)
+    folder = out or opened.corrections or corrections_folder([str(options.exported_from)], None)
+    corrections = Corrections(folder, document)
+    messages = []
+    for clip_id, held in said.items():
+        before = corrections.current.get(clip_id)
+        events = [event for found in held.values() for event in found.events]
+        events += _kept(known[clip_id], before, held, opened)
+        rows = [[e.class_name, e.modality, e.onset, e.offset] for e in events]
+        revision = before.revision if before else 0
+        messages.append({"clip": clip_id, "revision": revision, "checked": True, "events": rows})
+    try:
+        saved = corrections.save_all(messages)
+    finally:
+        corrections.close()
+    changed = sum(set(one.events or ()) != set(clip_events(known[one.clip_id], document)) for one in saved)
+    missing = tuple(clip_id for clip_id in known if clip_id not in said)
+    return Imported(folder=folder, corrections=tuple(saved), changed=changed, missing=missing)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What a file says of one modality of a clip."""
+
+    path: Path
+    events: list[CorrectedEvent]
+
+
+def _said(
+    read: Sequence[tuple[Path, list[ReadMedia]]], opened: Opened, options: ImportOptions
+) -> dict[str, dict[str, _Told]]:
+    """What files say, by clip and modality."""
+    known = {clip.clip_id: clip for clip in opened.document.clips}
+    said: dict[str, dict[str, _Told]] = {}
+    for path, media in read:
+        for one in media:
+            clip_id = _clip_of(one, path, opened)
+            events = [_checked(event, known[clip_id], opened.document, options) for event in one.events]
+            held = said.setdefault(clip_id, {})
+            for modality in one.modalities:
+                if modality in held:
+                    raise ValueError(f"{path}: speaks of {clip_id} as {held[modality].path} does; give one of them")
+                held[modality] = _Told(path, [event for event in events if event.modality == modality])
+    return said
+
+
+def _opened(options: ImportOptions) -> Opened | None:
+    """What the files were exported from, where it is named."""
+    if options.exported_from is None:
+        return None
+    shown = SourceOptions(
+        class_names=options.class_names, data=options.data, split=options.split, videos=options.videos
+    )
+    opened = open_source(options.exported_from, shown)
+    return opened if options.class_names is None else replace(opened, document=_with_classes(opened.document, options))
+
+
+def _with_classes(document: Document, options: ImportOptions) -> Document:
+    """A document that knows further classes, which nothing in it is of; its own stay in their place."""
+    own, named = document.class_names, options.class_names or ()
+    if lacking := [name for name in own if name not in named]:
+        raise ValueError(
+            f"class_names must hold those of {options.exported_from}, got none of {', '.join(lacking[:_SHOWN])}; "
+            "add them"
+        )
+    more = tuple(name for name in named if name not in own)
+
+    def wider(array: Any, value: float = 0) -> Any:  # noqa: ANN401
+        if array is None:
+            return None
+        return np.concatenate([array, np.full((*array.shape[:-1], len(more)), value, array.dtype)], axis=-1)
+
+    def wider_marks(marks: Marks | None) -> Marks | None:
+        held = ("predicted", "segment_probs", "gate_probs")
+        return None if marks is None else replace(marks, **{name: wider(getattr(marks, name)) for name in held})
+
+    systems = tuple(
+        replace(one, thresholds=wider(one.thresholds, 1), gate_thresholds=wider(one.gate_thresholds, 1))
+        for one in document.systems
+    )
+    clips = tuple(
+        replace(clip, truth=wider(clip.truth), marks=tuple(map(wider_marks, clip.marks))) for clip in document.clips
+    )
+    return replace(document, class_names=(*own, *more), systems=systems, clips=clips)
+
+
+def _forms(name: str) -> tuple[str, ...]:
+    """What files may call media of a name: whole, without its ending, without white space, as XML holds it."""
+    plain = composed(name)
+    stem = Path(plain).stem if Path(plain).suffix.lower() in MEDIA_SUFFIXES else plain
+    return tuple(dict.fromkeys((plain, stem, unspaced(plain), unspaced(stem), xml_text(plain), xml_text(stem))))
+
+
+def _stem_of(path: Path) -> str:
+    """What a file of one medium is called after."""
+    endings = sorted((kept.ending for kept in FORMATS.values() if not kept.many), key=len, reverse=True)
+    ending = next((ending for ending in (*endings, ".txt") if path.name.endswith(ending)), path.suffix)
+    return path.name.removesuffix(ending)
+
+
+def _clip_of(media: ReadMedia, path: Path, opened: Opened) -> str:
+    """The clip that a file means; the name of the file itself counts before what an ELAN document says of its media."""
+    names = _names_of(media, path)
+    for name in names:
+        wanted = set(_forms(name))
+        found = [clip_id for clip_id, info in opened.media.items() if wanted & {*_forms(info.name), *_forms(clip_id)}]
+        exact = [clip_id for clip_id in found if composed(name) in (clip_id, opened.media[clip_id].name)]
+        if len(exact or found) == 1:
+            return (exact or found)[0]
+        if len(found) > 1:
+            raise ValueError(f"{path}: {name} may be {' or '.join(found[:_SHOWN])}; call it by the whole name")
+    known = list(opened.media)
+    more = ", ..." if len(known) > _SHOWN else ""
+    raise ValueError(
+        f"{path}: expected events of one of {len(known):,} clips, {', '.join(known[:_SHOWN])}{more}, got "
+        f"{' or '.join(names)}; rename the file after its media"
+    )
+
+
+def _names_of(media: ReadMedia, path: Path) -> list[str]:
+    """By what names a file may mean its media: that of the file itself comes first where it is of one medium."""
+    own = [_stem_of(path)] if not media.name or path.suffix == ".eaf" else []
+    return own + [media.name] * bool(media.name)
+
+
+def _checked(event: ReadEvent, clip: Clip, document: Document, options: ImportOptions) -> CorrectedEvent:
+    """An event of a file as one of the clip: on its clock, of its classes, within it."""
+    start = clip.start_time if options.clock == "container" else 0.0
+    end = max(clip.seconds, clip.duration or 0)
+    onset, offset = (round(time - start, 6) for time in (event.onset, event.offset))
+    onset = 0.0 if -SLACK <= onset < 0 else onset
+    if end < offset <= end + SLACK:
+        offset = end
+    if not 0 <= onset < offset <= end:
+        hint = "; say how long clips are, seconds=N, or exported_from=SOURCE" if options.exported_from is None else ""
+        clock = "; does the file count by the other clock (clock)?" if clip.start_time else ""
+        raise ValueError(
+            f"{event.where}: expected an event within 0 and {end:g} s of {clip.clip_id}, got {onset:g} to {offset:g} s"
+            f"{hint}{clock}"
+        )
+    name = _class_of(event, document.class_names)
+    return CorrectedEvent(name, event.modality, onset, offset)
+
+
+def _class_of(event: ReadEvent, known: Sequence[str]) -> str:
+    """The class that is meant: by its name, or as XML, columns and chapters write it."""
+    if event.class_name in known:
+        return event.class_name
+    forms: tuple[Callable[[str], str], ...] = (composed, xml_text, unspaced, lambda name: " ".join(name.split()))
+    found = {name for name in known for form in forms if form(name) == form(event.class_name)}
+    if len(found) == 1:
+        return found.pop()
+    near = did_you_mean(event.class_name, known)
+    raise ValueError(
+        f"{event.where}: unknown class {event.class_name!r:.200}{near}; to add one, give all, class_names=NAMES"
+        if not found
+        else f"{event.where}: {event.class_name!r:.200} may be {' or '.join(sorted(found))}; write it whole"
+    )
+
+
+def _kept(clip: Clip, before: Correction | None, held: dict[str, _Told], opened: Opened) -> list[CorrectedEvent]:
+    """Events of a modality that no file speaks of, as they were."""
+    absent = [modality for modality in MODALITIES if modality not in held]
+    if not absent:
+        return []
+    if not any(clip.marks) and clip.truth is None and before is None:
+        told = next(iter(held.values()))
+        raise ValueError(
+            f"{told.path}: speaks of {' and '.join(held)} events alone, and nothing says what else there is in "
+            f"{clip.clip_id}; give the other table too, or exported_from=SOURCE, whose other events stay"
+        )
+    was = before.events if before and before.events is not None else clip_events(clip, opened.document)
+    return [event for event in was if event.modality in absent]
+
+
+def _made(read: Sequence[tuple[Path, list[ReadMedia]]], options: ImportOptions) -> Opened:
+    """A document of clips that are known from the files alone, without any marks."""
+    named: dict[str, str] = {}
+    for path, media in read:
+        for one in media:
+            name = _names_of(one, path)[0]
+            named.setdefault(_forms(name)[:2][-1], name)
+    found = dict.fromkeys(event.class_name for _, media in read for one in media for event in one.events)
+    classes = options.class_names or tuple(found)
+    if not named or not classes:
+        raise ValueError("the files must name a clip and a class, got none; name the classes, class_names=NAMES")
+    check_names(named, classes)
+    clips = tuple(
+        Clip(clip_id=clip_id, marks=(), num_segments=options.seconds, name=name) for clip_id, name in named.items()
+    )
+    document = Document(title="imported", class_names=classes, systems=(), clips=clips, split=options.split or "test")
+    infos = {clip.clip_id: replace(media_of(clip), name=clip.name) for clip in clips}
+    return Opened(document=document, corrections=None, media=infos)
