@@ -7,16 +7,15 @@ and of one that never is a few seconds are, by chance.
 **What is learnt from such text is distilled from the teachers**, and is not self-supervision: their answers are labels.
 """
 
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..cpu.products import dense
 from .objective import Pool, Segments, batches
-
-Module = TypeVar("Module", bound=nn.Module)
 
 LEAST_DEVIATION = 1e-6
 """A class of which a teacher says the same everywhere is never accepted."""
@@ -90,11 +89,29 @@ class Accepted(nn.Module):
         return (z.mean(dim=2, keepdim=True).expand_as(z) if self.shared else z) > self.accept
 
 
-def always(build: Callable[[], Module]) -> Module:
-    """A module with the same weights whenever it is made, which leaves torch's generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
-        return build()
+class SizedLater(nn.Module):
+    """A linear layer whose input width a pool says, or a state dict."""
+
+    def __init__(self, width: int) -> None:
+        """Take the output width; there are no inputs yet."""
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.zeros(width, 0)), nn.Parameter(torch.zeros(width))
+
+    def take(self, width: int) -> None:
+        """Begin anew for inputs of a width, with the same weights whenever that is done."""
+        bound = width**-0.5
+        drawn = torch.empty(len(self.bias), width).uniform_(-bound, bound, generator=torch.Generator().manual_seed(0))
+        self.weight = nn.Parameter(drawn.to(self.bias.device))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Float [..., F] to [..., D]."""
+        return dense(x, self.weight, self.bias)
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *others: Any) -> None:  # noqa: ANN401
+        held = state_dict.get(f"{prefix}weight")
+        if held is not None and held.shape != self.weight.shape:
+            self.weight = nn.Parameter(self.weight.new_zeros(held.shape))
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
 
 def _evidence(batch: Segments) -> tuple[Tensor, Tensor]:

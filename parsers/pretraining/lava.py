@@ -19,9 +19,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ..cpu.products import Dense
 from ..joint_space import mean_direction
-from .accepted import Accepted, always
+from .accepted import Accepted, SizedLater
 from .objective import Objective, Pool, Segments, Terms, Views, weighted
 from .options import LavaOptions
 from .versatile import Normed, figures_of, seconds_nce, text_nce
@@ -40,11 +39,12 @@ class Lava(Objective):
         d, self.options = views.width, options
         self.accepted = Accepted(options.accept, options.nearby, shared=options.text == "shared")
         self.project = nn.ModuleList(Normed(d, d, d) for _ in range(2))
+        self.text = nn.ModuleList(SizedLater(d) for _ in range(2))
 
     def prepare(self, views: Views, pool: Pool) -> None:
-        """Look at what teachers say, and make the layers of their prompts; see Objective."""
-        device, widths = next(self.parameters()).device, self.accepted.prepare(pool)
-        self.text = always(lambda: nn.ModuleList(Dense(width, views.width) for width in widths)).to(device)
+        """Look at what teachers say, and size the layers of their prompts; see Objective."""
+        for text, width in zip(self.text, self.accepted.prepare(pool), strict=True):
+            cast(SizedLater, text).take(width)
 
     def loss(self, views: Views, batch: Segments, rng: torch.Generator) -> Terms:
         """See Objective."""

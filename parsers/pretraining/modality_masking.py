@@ -28,7 +28,7 @@ from ..blocks import masked_mean
 from ..cpu.products import Dense
 from ..joint_space import GatedUnit, unit
 from ..positions import SineCodes
-from .accepted import always
+from .accepted import SizedLater
 from .contrast import max_margin, spread
 from .masking import whole_modality
 from .objective import Objective, Pool, Segments, Terms, Views
@@ -42,10 +42,11 @@ HEADS = 4
 class Query(nn.Module):
     """Phi: what is withheld, as one vector a clip."""
 
-    def __init__(self, inputs: int, width: int, options: ModalityMaskingOptions) -> None:
-        """Make the parts."""
+    def __init__(self, inputs: int | None, width: int, options: ModalityMaskingOptions) -> None:
+        """Make the parts; None for inputs of a width that is said later."""
         super().__init__()
-        self.enter, self.codes = Dense(inputs, width), SineCodes(CODES if options.codes else 0.0)
+        self.enter = SizedLater(width) if inputs is None else Dense(inputs, width)
+        self.codes = SineCodes(CODES if options.codes else 0.0)
         self.layer = HybridLayer(width, HEADS if width % HEADS == 0 else 1, 2 * width, dropout=0.0)
         self.out = GatedUnit(width, options.width)
 
@@ -60,7 +61,7 @@ class ModalityMasking(Objective):
 
     name = "modality-masking"
     Options = ModalityMaskingOptions
-    needs = frozenset({"audio", "visual", "evidence", "prompts"})
+    needs = frozenset({"audio", "visual", "evidence"})
 
     def __init__(self, views: Views, options: ModalityMaskingOptions) -> None:
         """Make a Phi for each modality there is, and the rows that stand for what is withheld from the stem."""
@@ -72,11 +73,11 @@ class ModalityMasking(Objective):
             widths["motion"] = views.motion_width
             self.absent = nn.ParameterDict({name: torch.zeros(widths[name]) for name in ("visual", "motion")})
         self.modalities = (*widths, *["text"] * bool(options.text_share))
-        self.query = nn.ModuleDict({name: Query(width, views.width, options) for name, width in widths.items()})
+        self.query = nn.ModuleDict({name: Query(widths.get(name), views.width, options) for name in self.modalities})
         self.out = GatedUnit(views.width, options.width)
 
     def prepare(self, views: Views, pool: Pool) -> None:
-        """Make the Phi of text, for as many classes as there are; see Objective."""
+        """Size the Phi of text for as many classes as there are; see Objective."""
         if "text" not in self.modalities:
             return
         evidence = pool.batch(torch.arange(1)).evidence
@@ -85,8 +86,7 @@ class ModalityMasking(Objective):
                 "text_share above 0 needs a store whose teachers judge classes; set objective.text_share=0 to learn "
                 "without them"
             )
-        made = always(lambda: Query(evidence[0].shape[-1], views.width, self.options))
-        self.query["text"] = made.to(next(self.parameters()).device)
+        cast(SizedLater, cast(Query, self.query["text"]).enter).take(evidence[0].shape[-1])
 
     @property
     def shares(self) -> list[float]:

@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from ..cpu.products import Dense
 from ..joint_space import unit
-from .accepted import Accepted, always
+from .accepted import Accepted, SizedLater
 from .contrast import mil_nce, spread
 from .objective import Objective, Pool, Segments, Terms, Views, weighted
 from .options import MmvOptions
@@ -70,13 +70,12 @@ class Mmv(Objective):
         d, self.options = views.width, options
         self.accepted = Accepted(options.accept, options.nearby)
         self.seen_fine, self.heard_fine = Normed(d, d, d), Normed(d, d, normed=self.sound_is_normed)
-        self.coarse = Normed(d, d // 2)
+        self.coarse, self.text = Normed(d, d // 2), SizedLater(d // 2)
 
     def prepare(self, views: Views, pool: Pool) -> None:
-        """Look at what teachers say, and make the layer of their prompts; see Objective."""
-        device = next(self.parameters()).device
+        """Look at what teachers say, and size the layer of their prompts; see Objective."""
         _, width = self.accepted.prepare(pool)
-        self.text = always(lambda: Dense(width, views.width // 2)).to(device)
+        self.text.take(width)
 
     def loss(self, views: Views, batch: Segments, rng: torch.Generator) -> Terms:
         """See Objective."""

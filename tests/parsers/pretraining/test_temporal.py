@@ -38,6 +38,7 @@ def test_order_is_learnt_where_there_is_one_and_codes_do_not_leak_it(shuffled, l
     with torch.no_grad():
         figures = temporal.eval().loss(views, ramps(300, 1000, shuffled=shuffled), rng).figures
     for stream in ("audio", "visual"):
+        assert not shuffled or figures[f"{stream}_kind_accuracy"] < 0.4  # of four
         assert low <= figures[f"{stream}_order_accuracy"] <= high
 
 
@@ -62,7 +63,7 @@ def test_remembered_windows_are_negatives_positives_or_neither():
     assert temporal.origins.tolist() == [0, 1, -1] and temporal.place == 2
     remembered = temporal.queue.clone()  # of the very windows that are asked about
     none = contrasts(0, remembered, [-1, -1, -1])
-    assert contrasts(3, remembered, [0, 0, 0]) != contrasts(3, remembered, [5, 6, -1])
+    assert contrasts(0, remembered, [0, 0, 0]) < contrasts(0, remembered, [5, 5, 5])  # clip 0 is no negative of itself
     assert contrasts(0, remembered, [5, 6, -1]) > none  # negatives
     assert contrasts(3, remembered, [5, 6, -1]) < contrasts(0, remembered, [5, 6, -1])  # near ones are positives
     temporal.loss(views, batch, torch.Generator().manual_seed(0))
