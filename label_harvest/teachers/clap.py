@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from ..media.clip import ClipMedia, audio_segments, resample_by_index
 from .clap_models import PRESET, ClapModel, load_clap, store_name
+from .htsat import quicken_htsat
 from .mel import log_mel, repeated_log_mel
 from .precision import cast_input, cast_network, chosen_device
 from .teacher import Evidence, Prompts, all_captions, as_json, class_embeddings, stream_of, unit_rows
@@ -112,6 +113,7 @@ class ClapTeacher:
         self._logit_scale = float(network.logit_scale_a.exp())
         for part in (network.audio_model, network.audio_projection):
             cast_network(part, precision)
+        quicken_htsat(network.audio_model.audio_encoder)
 
     def _read(self, captions: list[str]) -> torch.Tensor:
         """Unit embeddings float32 [P, D] of captions."""
@@ -241,9 +243,9 @@ class ClapTeacher:
             return functional.normalize(projected.float(), dim=-1)
 
     def _hear(self, mel: torch.Tensor) -> Any:
-        """Output of the audio tower; the four channels of a fusion configuration are equal copies."""
+        """Output of the audio tower; of the four channels of a fusion configuration it reads the first alone."""
         with torch.inference_mode():
-            channels = mel[:, None].expand(-1, 4 if self._model.fusion else 1, -1, -1)  # [B, 4 | 1, 1001, 64]
+            channels = mel[:, None]  # [B, 1, 1001, 64]
             longer = torch.zeros(len(mel), 1, dtype=torch.bool, device=self._device)
             return self._network.audio_model(input_features=cast_input(channels, self._precision), is_longer=longer)
 

@@ -1,5 +1,8 @@
 """How exactly a network computes: float32 as published, or bfloat16 for speed."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch.nn import functional
 
@@ -7,6 +10,14 @@ from .teacher import PRECISIONS
 
 _KERNEL = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
 """oneDNN's dense layer, or None in a build without it."""
+ACTIVATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "none": lambda x: x,
+    "gelu": functional.gelu,
+    "swish": functional.silu,
+}
+"""What a dense layer can do to its answer, by oneDNN's names."""
+_QUICK_GELU = 1.702
+"""Of x * sigmoid(1.702 * x), the activation of OpenAI's CLIP."""
 
 
 def check_precision(precision: str) -> None:
@@ -52,24 +63,59 @@ def quicken_network(network: torch.nn.Module) -> torch.nn.Module:
     """
     if _KERNEL is not None and all(weight.device.type == "cpu" for weight in network.parameters()):
         for module in network.modules():
-            if type(module) in _QUICKER:
+            if _is_quick_gelu_mlp(module):
+                _join_quick_gelu(module)
+            elif type(module) in _QUICKER:
                 module.__class__ = _QUICKER[type(module)]
     return network
 
 
-def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """A dense layer, by oneDNN where that is for it; in other types, on other devices and with gradients by torch."""
+def product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *, then: str = "none") -> torch.Tensor:
+    """A dense layer, by oneDNN where that is for it; in other types, on other devices and with gradients by torch.
+
+    Args:
+        x: float [..., D].
+        weight: float [E, D].
+        bias: float [E], or None.
+        then: One of `ACTIVATIONS`, applied to what comes out while it is in the cache.
+    """
     other = x.dtype != torch.float32 or x.device.type != "cpu" or torch.is_grad_enabled()
     if _KERNEL is None or other or not torch.backends.mkldnn.enabled:
-        return functional.linear(x, weight, bias)
-    return _KERNEL(x, weight, bias, "none", [], "")
+        return ACTIVATIONS[then](functional.linear(x, weight, bias))
+    return _KERNEL(x, weight, bias, then, [], "none" if then == "gelu" else "")
+
+
+def _is_quick_gelu_mlp(module: torch.nn.Module) -> bool:
+    """Whether a module is the wide part of a block of OpenAI's CLIP and nothing else."""
+    parts = dict(module.named_children())
+    named = type(module) is torch.nn.Sequential and tuple(parts) == ("c_fc", "gelu", "c_proj")
+    return named and type(parts["gelu"]).__name__ == "QuickGELU"
+
+
+@torch.no_grad()
+def _join_quick_gelu(mlp: Any) -> None:  # noqa: ANN401
+    """Scale the weights around a QuickGELU so that it is oneDNN's swish: of x it is swish(1.702 x) / 1.702."""
+    widen, narrow = mlp.c_fc, mlp.c_proj
+    for weight in (widen.weight, widen.bias):
+        weight.mul_(_QUICK_GELU)
+    narrow.weight.div_(_QUICK_GELU)
+    mlp.__class__ = _QuickGeluMlp
+
+
+class _QuickGeluMlp(torch.nn.Sequential):
+    """The wide part of a block whose weights `_join_quick_gelu` scaled."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (torch's name)
+        layers: Any = self
+        widen, _, narrow = layers
+        return product(product(input, widen.weight, widen.bias, then="swish"), narrow.weight, narrow.bias)
 
 
 class _QuickLinear(torch.nn.Linear):
     """A dense layer for inference."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 (torch's name)
-        return _product(input, self.weight, self.bias)
+        return product(input, self.weight, self.bias)
 
 
 class _QuickAttention(torch.nn.MultiheadAttention):
@@ -92,10 +138,10 @@ class _QuickAttention(torch.nn.MultiheadAttention):
             return super().forward(
                 query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal
             )
-        rows = _product(query, self.in_proj_weight, self.in_proj_bias)  # [B, L, 3 * D]
+        rows = product(query, self.in_proj_weight, self.in_proj_bias)  # [B, L, 3 * D]
         heads = rows.unflatten(-1, (3, self.num_heads, self.head_dim)).permute(2, 0, 3, 1, 4)  # [3, B, heads, L, D]
         mixed = functional.scaled_dot_product_attention(heads[0], heads[1], heads[2])
-        return _product(mixed.transpose(1, 2).flatten(2), self.out_proj.weight, self.out_proj.bias), None
+        return product(mixed.transpose(1, 2).flatten(2), self.out_proj.weight, self.out_proj.bias), None
 
 
 _QUICKER = {torch.nn.Linear: _QuickLinear, torch.nn.MultiheadAttention: _QuickAttention}

@@ -1,7 +1,10 @@
 """Precision of a network."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
+from open_clip.transformer import QuickGELU
 
 from valor.label_harvest.teachers import precision
 from valor.label_harvest.teachers.precision import cast_input, cast_network, check_precision, quicken_network
@@ -65,3 +68,28 @@ def test_the_products_of_a_frozen_network_go_to_onednn_and_can_be_kept_from_it(m
             network(x, need_weights=False)
     network(x, need_weights=False).sum().backward()
     assert len(asked) == 3 and network.dense.weight.grad is not None
+
+
+class TinyClip(torch.nn.Module):
+    """The wide part of a block of OpenAI's CLIP, as open_clip builds it."""
+
+    def __init__(self, activation):
+        super().__init__()
+        torch.manual_seed(0)
+        parts = {"c_fc": torch.nn.Linear(16, 64), "gelu": activation, "c_proj": torch.nn.Linear(64, 16)}
+        self.mlp = torch.nn.Sequential(OrderedDict(parts))
+
+    def forward(self, x):
+        return self.mlp(x)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("activation", [QuickGELU(), torch.nn.GELU()])
+def test_quick_gelu_is_part_of_the_product(activation, grad):
+    plain, quick = TinyClip(activation).eval(), quicken_network(quicken_network(TinyClip(activation).eval()))
+    x = 3 * torch.randn(5, 16)
+    with torch.inference_mode(not grad):
+        torch.testing.assert_close(quick(x), plain(x), rtol=1e-5, atol=1e-6)
+    scaled = not torch.equal(quick.mlp.c_fc.weight, plain.mlp.c_fc.weight)
+    assert scaled == isinstance(activation, QuickGELU) == (type(quick.mlp) is not torch.nn.Sequential)
+    assert plain.state_dict().keys() == quick.state_dict().keys()
