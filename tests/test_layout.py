@@ -16,7 +16,7 @@ FLOORS = (
     {"valor.experiments", "valor.doctor"},
     {"valor.demo"},
     {"valor.exchange"},
-    {"valor.viewer", "valor.video", "valor.scoring", "valor.retrieval", "valor.sync"},
+    {"valor.viewer", "valor.video", "valor.scoring", "valor.retrieval", "valor.sync", "valor.pretraining"},
     {"valor.labelling", "valor.training"},
     {"valor.teachers"},
     {"valor.adapted", "valor.raw"},

@@ -1,5 +1,6 @@
 """What an objective is: a loss on clips without labels, and what it may see of the network.
 
+    objective = Class(views, Class.Options()); objective.prepare(views, pool)
     for epoch:      if objective.begin_epoch(views, pool, epoch, rng): the weights of the beginning again
         for batch:  terms = objective.loss(views, batch, rng); a step on terms.total; objective.after_step(views, done)
 
@@ -164,6 +165,16 @@ class Objective(nn.Module):
         """Make the heads for the widths of the views; torch's generator was seeded."""
         super().__init__()
         self.options = options
+
+    def prepare(self, views: Views, pool: Pool) -> None:
+        """Give buffers the size that a pool asks for, or refuse it in one sentence (ValueError).
+
+        Before the first epoch, and before a stopped run takes back its state dict; nothing is drawn here.
+        """
+
+    def part(self, epoch: Epoch) -> Epoch:
+        """Where a training is in a part of it that has a schedule of the step size of its own; it is one part."""
+        return epoch
 
     def begin_epoch(self, views: Views, pool: Pool, epoch: Epoch, rng: torch.Generator) -> bool:
         """Look at the pool, exchange a teacher; True to begin again with the weights of the beginning."""

@@ -14,10 +14,13 @@ OBJECTIVES: dict[str, str] = {
     "mmv": "versatile:Mmv",
     "vatt": "vatt:Vatt",
     "lava": "lava:Lava",
+    "correspondence": "correspondence:Correspondence",
+    "crisscross": "crisscross:CrissCross",
+    "mavil": "mavil:Mavil",
 }
 """`module:Class` below this folder, by what is typed."""
 
-ALIASES: dict[str, str] = {}
+ALIASES: dict[str, str] = {"avc": "correspondence"}
 """Other names that papers have for them."""
 
 

@@ -56,3 +56,21 @@ def descend(loss: torch.Tensor, *modules: torch.nn.Module, rate: float) -> None:
         for weight in (weight for module in modules for weight in module.parameters() if weight.grad is not None):
             weight -= rate * weight.grad
             weight.grad = None
+
+
+class Still:
+    """Views without a network: what a stream alone is encoded as are its features."""
+
+    target_widths, says_when = (8, 8), True
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def varied(self, batch: Segments, rng: torch.Generator, **_: float) -> Segments:
+        return batch
+
+    def alone(self, batch: Segments, modality: int, rows: torch.Tensor | None = None) -> torch.Tensor:
+        return batch.streams[modality]
+
+    def pooled(self, tokens: torch.Tensor, batch: Segments) -> torch.Tensor:
+        return tokens.mean(dim=1)

@@ -24,6 +24,10 @@ Beside the harvest:
   search     words, a sound or a clip -> the seconds of a store that fit, ranked
   adapt      clips and tags -> adapters by which a frozen visual tower hears, for `harvest --features lavish=RUN`
 
+Before labels:
+
+  pretrain   clips of stores without labels -> a stem and an encoder, for `train --from RUN`
+
 One's own media:
 
   new-dataset  a table of clips and tags -> a data folder that everything else takes
@@ -58,7 +62,19 @@ New here? Start with `valor demo`, then `valor COMMAND --help`.
 """
 
 TAKE_OWN_PARTS = (
-    *("harvest", "labels", "train", "predict", "evaluate", "calibrate", "parse", "reproduce", "ablate", "bench"),
+    *(
+        "harvest",
+        "labels",
+        "train",
+        "pretrain",
+        "predict",
+        "evaluate",
+        "calibrate",
+        "parse",
+        "reproduce",
+        "ablate",
+        "bench",
+    ),
     *("lint", "table", "view", "search", "rescore", "import", "export", "doctor"),
 )
 """Commands that run a file of the user's own first; so does every kind of `plot`, which has options of its own."""

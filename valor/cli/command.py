@@ -25,6 +25,7 @@ COMMANDS = {
     "store": "evidence stores: what they hold, whether they are whole, and one from several",
     "search": "words, a sound or a clip to the seconds of a store that fit",
     "adapt": "adapters by which a frozen visual tower hears, as features of a harvest",
+    "pretrain": "clips without labels to a stem and an encoder that a training begins with",
     "labels": "evidence to pseudo labels",
     "train": "features and labels to a run",
     "predict": "a run on a split",

@@ -17,6 +17,7 @@ TRAIN = Fields(
     TrainOptions,
     labels="--labels DIR",
     store=Option("--store STORE", {"type": any_place}),
+    begin_with="--from RUN",
     seeds="--seeds N",
     test=Option("--no-test", {"help": "leave the test split alone"}),
     unseen="--unseen NAMES",
@@ -52,7 +53,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
     TRAIN.add(command, "labels", "store")
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
-    TRAIN.add(command, "seeds", "test")
+    TRAIN.add(command, "begin_with", "seeds", "test")
     command.add_argument(
         "--label-share",
         type=float,

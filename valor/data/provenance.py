@@ -186,7 +186,10 @@ def describe_labels(labels: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"from": file.name, "sha256": file_sha256(file)}
     made = read_label_facts(labels)
     if made is not None:
-        facts |= made | {"left_out": len(made.get("left_out", ())), "teachers": _teachers(made.get("teachers", {}))}
+        facts |= made | {
+            "left_out": len(made.get("left_out", ())),
+            "teachers": plain_teachers(made.get("teachers", {})),
+        }
     return facts
 
 
@@ -197,7 +200,7 @@ def _features(kind: str, data: Path, splits: Sequence[Split], evidence: Place) -
 
     if "." in kind:
         manifest = store_manifest(evidence)
-        teacher = _teachers(manifest["teachers"]).get(kind.partition(".")[0])
+        teacher = plain_teachers(manifest["teachers"]).get(kind.partition(".")[0])
         return {"kind": kind, "from": "evidence store", "fingerprint": manifest["fingerprint"], "teacher": teacher}
     if kind in AVE_KINDS:
         return {"kind": kind, "from": "published files of AVE"}
@@ -216,12 +219,28 @@ def _features(kind: str, data: Path, splits: Sequence[Split], evidence: Place) -
     return facts
 
 
-def _teachers(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def plain_teachers(identities: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """The identity of each teacher without its lists of prompts, which the fingerprint of its store covers."""
     return {
         role: {name: value for name, value in identity.items() if not isinstance(value, (list, dict))}
         for role, identity in identities.items()
     }
+
+
+_IDENTITY = ("teacher", "weights")
+"""Facts of a teacher by which features are told apart."""
+
+
+def unlike_teachers(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> tuple[str, str] | None:
+    """What the teachers of two streams of features are called, where both are known and they are not the same."""
+    then, there = ((features or {}).get("teacher") for features in (one, other))
+    if not then or not there or all(then.get(name) == there.get(name) for name in _IDENTITY):
+        return None
+    return _called(then), _called(there)
+
+
+def _called(teacher: Mapping[str, Any]) -> str:
+    return f"{teacher.get('teacher', 'a teacher')} with weights {str(teacher.get('weights'))[:12]}"
 
 
 def write_mark(folder: Path, facts: Mapping[str, Any]) -> None:

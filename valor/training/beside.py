@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from valor.data.datasets.dataset import dataset_of
+from valor.data.provenance import unlike_teachers
 
 from .cotrain import TrainedSet, cotrain
 from .options import TrainOptions
 from .recipes import Recipe
-from .run import RunSets, marked_recipe, pick_device, prepared, read_run_sets, unlike_teachers
+from .run import RunSets, marked_recipe, pick_device, prepared, read_run_sets
 from .train import FitResult
 
 BESIDE = "beside"
@@ -41,11 +42,11 @@ def read_beside(recipe: Recipe, options: TrainOptions) -> list[Beside]:
     """
     if not options.beside:
         return []
-    if recipe.methods or recipe.parser.head != "rows" or recipe.fit.also_on_test:
-        what = [*(f"methods.{name}" for name in recipe.methods), "parser.head=words", "fit.also_on_test"]
-        has = [bool(recipe.methods)] * len(recipe.methods) + [recipe.parser.head != "rows", recipe.fit.also_on_test]
-        named = next(one for one, is_there in zip(what, has, strict=True) if is_there)
-        raise ValueError(f"a training beside other sets goes without {named}; switch it off")
+    has = {f"methods.{name}": True for name in recipe.methods}
+    has |= {"parser.head=words": recipe.parser.head != "rows", "fit.also_on_test": recipe.fit.also_on_test}
+    has |= {"fit.encoder_rate": recipe.fit.encoder_rate != 1}
+    if named := [one for one, is_there in has.items() if is_there]:
+        raise ValueError(f"a training beside other sets goes without {named[0]}; switch it off")
     found = []
     for name, folder in options.beside.items():
         labels = options.beside_labels.get(name, folder / "labels" if (folder / "labels").is_dir() else None)

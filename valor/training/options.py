@@ -31,7 +31,10 @@ _CHOICES = {
 }
 _WHOLE = {"epochs": 1, "batch_size": 1, "warmup_epochs": 0, "step_epochs": 1, "seed": 0}
 _POSITIVE = ("learning_rate", "step_factor", "max_grad_norm")
-_NOT_NEGATIVE = ("min_learning_rate", "weight_decay", "pseudo_label_weight", "guided_weight", "stray_weight")
+_NOT_NEGATIVE = (
+    *("min_learning_rate", "weight_decay", "encoder_rate"),
+    *("pseudo_label_weight", "guided_weight", "stray_weight"),
+)
 _BELOW_ONE = ("beta1", "beta2")
 
 
@@ -79,6 +82,9 @@ class FitOptions:
     """Decay of the mean squared gradient; no meaning for sgd."""
     max_grad_norm: float | None = 1.0
     """Gradients are scaled down to this global norm; None never scales."""
+    encoder_rate: float = 1.0
+    """What the step size is multiplied by for stem and encoder, where they begin with what they learned before (`valor
+    train RECIPE --from RUN`); 0 leaves them as they are."""
     pseudo_label_weight: float = 1.0
     """Weight of the two segment losses against the weak loss; 0 trains on clip tags alone."""
     guided_weight: float = 0.0
@@ -171,6 +177,8 @@ class TrainOptions:
 
     seeds: int = 1
     """Trainings, from the recipe's own seed upwards; several go into RUN/seed-<seed> each."""
+    begin_with: Path | None = None
+    """Folder of a pre-training (`valor pretrain`) whose stem and encoder the parser begins with."""
     labels: Path | None = None
     """Folder of pseudo labels (the published layout among the data)."""
     store: Place | None = None
@@ -236,8 +244,11 @@ def check_beside(options: TrainOptions) -> None:
         raise ValueError(
             f"beside_labels must be of sets beside ({', '.join(options.beside) or 'none'}), got {', '.join(strangers)}"
         )
-    if options.beside and (options.compiled or options.unseen or options.trackers):
-        raise ValueError("a training beside other sets takes no compiled, unseen and trackers; leave them out")
+    taken = (options.compiled, options.unseen, options.trackers, options.begin_with)
+    if options.beside and any(taken):
+        raise ValueError(
+            "a training beside other sets takes no compiled, unseen, trackers and begin_with; leave them out"
+        )
 
 
 def check_trackers(names: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
-from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by
+from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by, unlike_teachers
 from valor.data.tables import Split
 from valor.data.unseen import named_unseen
 from valor.data.vocabulary import EventClass, class_names
@@ -33,6 +33,7 @@ from valor.parsers.options import ParserOptions
 from valor.parsers.word_head import WordHead
 
 from .checkpoint import CheckpointCard, git_revision, read_checkpoint
+from .encoder_file import EncoderFile, give_encoder, read_encoder
 from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .options import DEVICES
@@ -50,14 +51,13 @@ UNSEEN = "unseen"
 """Key of a run's recipe for the classes its training left out."""
 TAGGED = "tagged_clips"
 """Key for how many clips of train kept their tags, where these are not all."""
+BEGUN_WITH = "begun with"
+"""Key for the pre-training it began with."""
 SEGMENT_SECONDS = "segment_seconds"
 """Key for the length of the segments it was trained on, where that is no second."""
 
 _CHANGES_BITS = ("torch", "threads", "device")
 """Facts without which a resumed run may differ in the last digits."""
-
-_IDENTITY = ("teacher", "weights")
-"""Facts of a teacher by which features are told apart."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,6 +80,8 @@ class RunSets:
     """Captions of all classes, for a parser that goes by words."""
     pool: Pool | None = None
     """Clips without tags, where the recipe learns from them."""
+    begin_with: EncoderFile | None = None
+    """What learned before labels, whose stem and encoder the parser begins with."""
 
     @property
     def unseen(self) -> tuple[str, ...]:
@@ -138,6 +140,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     unseen: tuple[str, ...] = (),
     any_widths: bool = False,
     unlabelled: Sequence[Place] = (),
+    begin_with: Path | None = None,
 ) -> RunSets:
     """Read what a recipe trains on; arguments as in `train_run`.
 
@@ -154,7 +157,9 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
             goes by words.
         any_widths: Whether features may be of other widths than the recipe says, and classes as many as they are.
         unlabelled: Evidence stores of clips without tags, for a recipe with `methods.unlabelled`.
+        begin_with: Folder of a pre-training; None to begin with fresh weights.
     """
+    held = None if begin_with is None else read_encoder(begin_with)
     labels = labels_of(recipe, data, labels)
     if not allow_random_teachers:
         _refuse_random_teachers(recipe.features, data, labels, store)
@@ -201,6 +206,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         zero_shot=zero_shot,
         words=words,
         pool=pool,
+        begin_with=held,
     )
 
 
@@ -280,6 +286,8 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
     parser = _build(recipe, methods, names, own)
     if sets.words is not None:
         sets.words.begin(parser, names)
+    if sets.begin_with is not None:
+        give_encoder(parser, sets.begin_with, recipe.features, sets.provenance.sources.get("features"))
     test = sets.test[1] if sets.test and recipe.fit.also_on_test else None
     train, beside = with_pool(sets.train, sets.val, sets.pool, recipe)
     run = {
@@ -291,6 +299,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
         **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
         **({} if recipe.fit.label_share == 1 else {TAGGED: len(train) - beside.get("clips", 0)}),
         **({POOL: beside} if beside else {}),
+        **({} if sets.begin_with is None else {BEGUN_WITH: sets.begin_with.to_json()}),
         **({} if (seconds := sets.train.segment_seconds) == Grid.segment_seconds else {SEGMENT_SECONDS: seconds}),
     }
     return Prepared(
@@ -446,14 +455,6 @@ def refuse_other_features(
             )
 
 
-def unlike_teachers(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> tuple[str, str] | None:
-    """What the teachers of two streams of features are called, where both are known and they are not the same."""
-    then, there = ((features or {}).get("teacher") for features in (one, other))
-    if not then or not there or all(then.get(name) == there.get(name) for name in _IDENTITY):
-        return None
-    return _named(then), _named(there)
-
-
 def _fitted(recipe: Recipe, sets: RunSets) -> Recipe:
     """The recipe with as many classes as are left, and captions as wide as they are."""
     parser = replace(recipe.parser, num_classes=len(sets.train.class_names)) if sets.unseen else recipe.parser
@@ -532,7 +533,3 @@ def _refuse_random_teachers(features: FeatureOptions, data: Path, labels: Path |
             f"the {what} were made by teachers with random weights and mean nothing; harvest with real weights, or "
             "pass allow_random_teachers=True to try out speed and plumbing"
         )
-
-
-def _named(teacher: Mapping[str, Any]) -> str:
-    return f"{teacher.get('teacher', 'a teacher')} with weights {str(teacher.get('weights'))[:12]}"

@@ -147,6 +147,7 @@ def train_seeds(
         test=options.test,
         unseen=options.unseen,
         unlabelled=options.unlabelled,
+        begin_with=options.begin_with,
     )
     recipe = marked_recipe(recipe, sets)
     others = read_beside(recipe, options)

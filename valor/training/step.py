@@ -1,6 +1,7 @@
 """One training step: a batch through the parser, its losses, and the optimiser."""
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,10 +28,20 @@ class Step(NamedTuple):
 
 
 def build_optimiser(parser: nn.Module, options: FitOptions) -> torch.optim.Optimizer:
-    """Return the optimiser over every parameter; the rate is set at the start of each epoch."""
+    """Return the optimiser over every parameter; the rate is set at the start of each epoch.
+
+    Where stem and encoder learn at another rate they are a group of their own, after all that is new.
+    """
+    groups: Any = parser.parameters()
+    if options.encoder_rate != 1:
+        begun = {id(weight) for part in ("stem", "encoder") for weight in getattr(parser, part).parameters()}
+        groups = [
+            {"params": [weight for weight in parser.parameters() if id(weight) not in begun]},
+            {"params": [weight for weight in parser.parameters() if id(weight) in begun], _SHARE: options.encoder_rate},
+        ]
     if options.optimiser == "sgd":
         return torch.optim.SGD(
-            parser.parameters(),
+            groups,
             lr=options.learning_rate,
             momentum=options.beta1,
             weight_decay=options.weight_decay,
@@ -38,7 +49,7 @@ def build_optimiser(parser: nn.Module, options: FitOptions) -> torch.optim.Optim
         )
     kind = torch.optim.AdamW if options.optimiser == "adamw" else torch.optim.Adam
     return kind(
-        parser.parameters(),
+        groups,
         lr=options.learning_rate,
         betas=(options.beta1, options.beta2),
         weight_decay=options.weight_decay,
@@ -46,10 +57,14 @@ def build_optimiser(parser: nn.Module, options: FitOptions) -> torch.optim.Optim
     )
 
 
+_SHARE = "share_of_rate"
+"""Key of a group of the optimiser that learns at a share of the rate."""
+
+
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give every parameter the step size of the epoch."""
+    """Give every parameter the step size of the epoch, or its share of it."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(_SHARE, 1.0)
 
 
 def train_step(
@@ -81,17 +96,36 @@ def train_step(
     if isinstance(getattr(parser, "classifier", None), WordHead) and options.stray_weight:
         charge = charge.plus("strayed", options.stray_weight, _strayed)
     terms, total = charged(charge)
+
+    def culprits() -> Sequence[str]:
+        finite = output.segment_logits.isfinite().flatten(1).all(dim=1).tolist()
+        return [i for i, fine in zip(batch.clip_ids, finite, strict=True) if not fine] or batch.clip_ids
+
+    grad_norm = descend(parser, total, optimiser, options.max_grad_norm, culprits)
+    return Step({name: term.detach() for name, term in terms.items()}, total.detach(), grad_norm)
+
+
+def descend(
+    model: nn.Module,
+    total: Tensor,
+    optimiser: torch.optim.Optimizer,
+    max_grad_norm: float | None,
+    culprits: Callable[[], Sequence[str]],
+) -> Tensor:
+    """Take a step down a loss; returns the gradient norm before clipping.
+
+    Raises:
+        TrainingError: The gradient is not finite; the model is as it was. Names the clips that `culprits` gives.
+    """
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
-    grad_norm = clip_gradients(parser, options.max_grad_norm)
+    grad_norm = clip_gradients(model, max_grad_norm)
     if not grad_norm.isfinite():
-        finite = output.segment_logits.isfinite().flatten(1).all(dim=1).tolist()
-        culprits = [i for i, fine in zip(batch.clip_ids, finite, strict=True) if not fine] or batch.clip_ids
         raise TrainingError(
-            f"loss {total.item():g} with a gradient norm of {grad_norm.item():g} on the clips {', '.join(culprits)}"
+            f"loss {total.item():g} with a gradient norm of {grad_norm.item():g} on the clips {', '.join(culprits())}"
         )
     optimiser.step()
-    return Step({name: term.detach() for name, term in terms.items()}, total.detach(), grad_norm)
+    return grad_norm
 
 
 def _strayed(charge: Charge) -> Tensor:
@@ -133,7 +167,7 @@ def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:
     return terms, total
 
 
-def clip_gradients(parser: HybridParser, max_norm: float | None) -> Tensor:
+def clip_gradients(parser: nn.Module, max_norm: float | None) -> Tensor:
     """Scale the gradients down to a global norm, or only measure them; returns the norm they had."""
     if max_norm is not None:
         return torch.nn.utils.clip_grad_norm_(parser.parameters(), max_norm)

@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from valor.data.clips import ClipSet
 from valor.eval.decide import PostProcessing, decide
@@ -376,7 +376,7 @@ def judge_epoch(
     }
     if test is not None:
         record[ALSO_TEST] = _validated(run, test, epoch).to_dict()
-    _append(folder.path / LOG, record)
+    append_log(folder.path / LOG, record)
     return state, record
 
 
@@ -520,7 +520,8 @@ def _epoch_of(line: str) -> int | None:
         return None
 
 
-def _append(path: Path, record: Mapping[str, Any]) -> None:
+def append_log(path: Path, record: Mapping[str, Any]) -> None:
+    """Add the line of an epoch to a log."""
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record, allow_nan=False) + "\n")
 
@@ -529,18 +530,23 @@ def identity_of(
     parser: HybridParser, train: ClipSet, val: ClipSet, options: FitOptions, methods: Methods
 ) -> dict[str, Any]:
     """What must be the same for a stopped run to go on; the keys are what the error message calls it."""
-    weights = hashlib.sha256()
-    for tensor in parser.state_dict().values():
-        weights.update(tensor.cpu().contiguous().numpy().data)
     identity = {
         "parser options": asdict(options_of(parser)),
-        "initial weights": weights.hexdigest(),
+        "initial weights": digest_of_weights(parser),
         "fit options": asdict(options),
         "methods": methods.to_json(),
         "training clips": train.fingerprint(),
         "validation clips": val.fingerprint(),
     }
     return dict(json.loads(json.dumps(identity)))  # as the resume point will hold it
+
+
+def digest_of_weights(model: nn.Module) -> str:
+    """sha256 over all parameters and buffers."""
+    weights = hashlib.sha256()
+    for tensor in model.state_dict().values():
+        weights.update(tensor.cpu().contiguous().numpy().data)
+    return weights.hexdigest()
 
 
 def check_lengths(parser: HybridParser, *sets: ClipSet) -> None:

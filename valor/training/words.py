@@ -17,7 +17,7 @@ from valor.data.clips import ClipSet, read_clip_set
 from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.tables import Split
 from valor.data.vocabulary import EventClass, named_class, prompts, stored_classes
-from valor.label_harvest.places.place import Place
+from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.store import store_folder, store_manifest
 from valor.label_harvest.teachers.build import build_teacher
 from valor.label_harvest.teachers.teacher import SearchedTeacher, Teacher
@@ -74,26 +74,15 @@ def read_words(data: Path, split: Split, train: ClipSet, store: Place | None = N
         ValueError: There is no store, or no teachers in it whose captions lie where its embeddings do.
         TeacherUnavailableError: Weights are neither here nor to be fetched.
     """
-    where = evidence_in(data, store)
     try:
-        folder = store_folder(where)
-        manifest = store_manifest(folder)
+        folder = store_folder(evidence_in(data, store))
+        store_manifest(folder)
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(
             f"parser.head=words compares segments with the captions of the teachers of an evidence store: {error}"
         ) from error
-    judges = {role: manifest["teachers"].get(role) or {} for role in MODALITIES}
-    if lacking := [role for role, identity in judges.items() if "prompts" not in identity]:
-        raise ValueError(
-            f"{folder}: parser.head=words needs captions of an audio and of a visual teacher, and the store has none "
-            f"of {' and '.join(lacking)}; harvest with both"
-        )
-    classes = {entry.name: entry for entry in stored_classes(folder)}
-    readers = {
-        role: {key: held for key in _READ if (held := identity.get(key)) is not None}
-        for role, identity in judges.items()
-    }
-    teachers = _teachers(folder, readers, [classes.get(name) or named_class(name) for name in split.class_names])
+    readers = _readers(folder, "parser.head=words")
+    teachers = _of_store(folder, readers, split.class_names)
     kinds = FeatureOptions(audio="audio.embedding", visual="visual.embedding", motion=None, missing="drop")
     embeddings = read_clip_set(data, split, kinds, store=store)
     places = [
@@ -107,6 +96,42 @@ def read_words(data: Path, split: Split, train: ClipSet, store: Place | None = N
         places=(places[0], places[1]),
         readers=readers,
     )
+
+
+def captions_of_store(store: Place | str, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Where the teachers of a store place its captions of some classes, float [C, P] of audio and of visual.
+
+    Raises:
+        ValueError: It has no teachers of both modalities whose captions lie among their embeddings.
+        TeacherUnavailableError: Weights are neither here nor to be fetched.
+    """
+    folder = store_folder(place_of(store))
+    teachers = _of_store(folder, _readers(folder, "an objective that learns from prompts"), names)
+    audio, visual = (_captions(teachers[role]) for role in MODALITIES)
+    return audio, visual
+
+
+def _readers(folder: Place, what: str) -> dict[str, dict[str, Any]]:
+    """Who reads captions in a store, by modality, as JSON values; refused where nobody does."""
+    told = store_manifest(folder)["teachers"]
+    judges = {role: told.get(role) or {} for role in MODALITIES}
+    if lacking := [role for role, identity in judges.items() if "prompts" not in identity]:
+        raise ValueError(
+            f"{folder}: {what} needs captions of an audio and of a visual teacher, and the store has none "
+            f"of {' and '.join(lacking)}; harvest with both"
+        )
+    return {
+        role: {key: held for key in _READ if (held := identity.get(key)) is not None}
+        for role, identity in judges.items()
+    }
+
+
+def _of_store(
+    folder: Place, readers: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, SearchedTeacher]:
+    """The teachers of a store with its captions of some classes, by modality."""
+    classes = {entry.name: entry for entry in stored_classes(folder)}
+    return _teachers(folder, readers, [classes.get(name) or named_class(name) for name in names])
 
 
 def take_classes(

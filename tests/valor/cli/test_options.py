@@ -402,6 +402,8 @@ def _typed(words, action, address):
         typed += [f"--{name}=x" for name in ("videos", "store") if name != action.dest]
     if words in (("train",), ("predict",)):
         typed += ["valor", "--data=d", "--out=o"]
+    if words == ("pretrain",):
+        typed += ["avc", "--recipe=demo", "--out=o"]
     return typed
 
 

@@ -171,7 +171,7 @@ def test_sets_that_cannot_share_an_encoder_are_refused():
         (["--beside-labels", "x={data}"], "--beside-labels must be of sets beside .none., got x"),
         (["--beside", "{name}={data}"], "--beside must name other sets than the data, which is called"),
         (["--beside", "x={data}", "--set", "methods.average=on"], "goes without methods.average; switch it off"),
-        (["--beside", "x={data}", "--unseen", "Dog"], "takes no compiled, unseen and trackers"),
+        (["--beside", "x={data}", "--unseen", "Dog"], "takes no compiled, unseen, trackers"),
         (["--beside", "x={empty}"], "beside x=.*expected an evidence store"),
         (FEW_PLACES, "at most max_segments segments, which is 5 .*, got 10"),
         ([*FEW_PLACES, "--beside", "x={data}"], "at most max_segments segments, which is 5 .*, got 10"),

@@ -121,7 +121,7 @@ def test_stopped_run_ends_with_the_same_bytes(tmp_path, monkeypatch, encoder, op
     assert _without_clock(_log(stopped)) == _without_clock(_log(whole))
 
 
-@pytest.mark.parametrize("call", ["write_checkpoint", "_append", "write_resume_point"])
+@pytest.mark.parametrize("call", ["write_checkpoint", "append_log", "write_resume_point"])
 def test_run_stopped_between_its_files_ends_with_the_same_bytes(tmp_path, monkeypatch, call):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     _fit(whole)
