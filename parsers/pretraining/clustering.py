@@ -21,6 +21,8 @@ class Clusters:
     """float [k, D]."""
     labels: Tensor
     """int64 [N] in [0, k)."""
+    within: float
+    """Sum of the squared distances of rows to their centres: of two divisions into k groups the lower is the better."""
 
     @property
     def sizes(self) -> Tensor:
@@ -56,7 +58,7 @@ def k_means(rows: Tensor, k: int, rng: torch.Generator, rounds: int = 15) -> Clu
         labels, far = nearest(rows, centres)
         if torch.equal(before, labels):
             break
-    return Clusters(centres, _filled(labels, far, k))
+    return Clusters(centres, _filled(labels, far, k), float(far.double().sum()))
 
 
 def _first_centres(rows: Tensor, k: int, rng: torch.Generator) -> Tensor:

@@ -22,6 +22,7 @@ Beside the harvest:
 
   store      evidence stores shown, verified, repaired and merged
   search     words, a sound or a clip -> the seconds of a store that fit, ranked
+  explore    a store -> its seconds in groups that are alike, what teachers would call each, and where they are
   adapt      clips and tags -> adapters by which a frozen visual tower hears, for `harvest --features lavish=RUN`
 
 Before labels:

@@ -24,6 +24,7 @@ COMMANDS = {
     "harvest": "clips and tags to cached evidence",
     "store": "evidence stores: what they hold, whether they are whole, and one from several",
     "search": "words, a sound or a clip to the seconds of a store that fit",
+    "explore": "the seconds of a store in groups, named by the prompts nearest to them",
     "adapt": "adapters by which a frozen visual tower hears, as features of a harvest",
     "pretrain": "clips without labels to a stem and an encoder that a training begins with",
     "labels": "evidence to pseudo labels",

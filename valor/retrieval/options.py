@@ -114,3 +114,24 @@ class EvaluateOptions:
     """Space of `valor search fit`, which must not have seen these clips."""
     seed: int = 0
     """Of the shuffled controls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreOptions:
+    """How the seconds of a store are divided into groups."""
+
+    clusters: int = 64
+    """Groups of each modality."""
+    within: str | None = None
+    """What is divided: audio, visual or both (what the store has)."""
+    clips: int = 5
+    """Clips of each group that a table shows; JSON has all."""
+    seed: int = 0
+    """Of the first centres."""
+
+    def __post_init__(self) -> None:
+        """Refuse what divides nothing."""
+        check_within(self.within)
+        for name, least in (("clusters", 2), ("clips", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")

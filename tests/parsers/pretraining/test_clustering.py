@@ -37,6 +37,7 @@ def test_a_lost_group_is_given_a_row_of_one_that_can_spare_it(monkeypatch):
     monkeypatch.setattr(clustering, "_first_centres", lambda *_: far_off)
     found = k_means(rows, 2, rng())
     assert found.labels.tolist() == [0, 0, 0, 1] and found.centres.tolist() == [[1.0], [10.0]]
+    assert found.within == 2
 
 
 @pytest.mark.parametrize(
