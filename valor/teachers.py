@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from valor.adapted.card import NAMED, ROLE, SEGMENT_SECONDS, read_card
+from valor.adapted import card as adapted
 from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.teachers.build import (
@@ -18,6 +18,7 @@ from valor.label_harvest.teachers.build import (
 )
 from valor.label_harvest.teachers.catalogue import CATALOGUE, FRAME_SECONDS
 from valor.label_harvest.teachers.teacher import LongCaptionError, Prompts, as_json, captions_of
+from valor.raw import card as raw
 
 if TYPE_CHECKING:
     from valor.label_harvest.harvest import HarvestOptions
@@ -45,7 +46,8 @@ class TeacherChoice:
     none."""
     features: tuple[str, ...] = ()
     """Features to keep beside the labels, of res152 (one mean a segment, not the 80 published rows), r2plus1d, vggish
-    (or vggish-relu, vggish-pca), and lavish=RUN, adapters of `valor adapt`."""
+    (or vggish-relu, vggish-pca), lavish=RUN, adapters of `valor adapt`, and raw=RUN, towers of `valor pretrain --raw`.
+    """
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """Local weights of visual, audio, res152, r2plus1d, vggish or the tower of lavish; `random` in place of a path for
     a trial."""
@@ -60,6 +62,8 @@ class TeacherChoice:
     """Take teachers that fail the test on loading: text vectors all alike, answers that depend on the batch."""
 
 
+RUNS = {adapted.ROLE: adapted.NAMED, raw.ROLE: raw.NAMED}
+"""Features of runs of our own, by role, and how their names begin."""
 _RANDOM = "random"
 """In place of a checkpoint: seeded random weights."""
 _STORE_NAMES = {"clip-vit-l14": "clip", "clap-630k-fusion": "clap"}
@@ -82,6 +86,40 @@ _RAW_MAP = 64 * 768
 """Numbers of the whole map of CLAP."""
 _ROW_BYTES = 700
 """Of a clip beside its arrays: its row in the marker, and its share of the headers."""
+
+
+def identity_of_run(role: str, run: Path) -> dict[str, object]:
+    """Who makes the features of a run of our own; nothing is built.
+
+    Raises:
+        FileNotFoundError: There is no such run.
+        ValueError: It is damaged, of another kind, or nothing a harvest can show media to.
+    """
+    if role == adapted.ROLE:
+        return adapted.read_card(run).identity()
+    card = raw.read_card(run)
+    raw.check_still(run, card)
+    return card.identity()
+
+
+def extractor_of_run(role: str, run: Path, *, checkpoint: str | None = None, pin: str | None = None) -> "Teacher":
+    """The features of a run of our own; errors as in `identity_of_run`.
+
+    Args:
+        role: A key of RUNS.
+        run: Its folder.
+        checkpoint: Local weights of the tower that adapters stand in.
+        pin: sha256 that its weights must have.
+    """
+    if role == adapted.ROLE:
+        from valor.adapted.extractor import LavishExtractor
+
+        return LavishExtractor(run, checkpoint=checkpoint, pin=pin)
+    from valor.raw.extractor import TowerExtractor
+
+    if checkpoint is not None:
+        raise ValueError(f"checkpoints must not name {role}, whose weights are in its run {run}; leave it out")
+    return TowerExtractor(run, pin=pin)
 
 
 def check_choice(choice: TeacherChoice) -> tuple[dict[str, str], dict[str, str]]:
@@ -194,14 +232,14 @@ def known_store(choice: TeacherChoice, classes: tuple[EventClass, ...], options:
             identity["teacher"] = _STORE_NAMES.get(name, name)
         if choice.checkpoints.get(role) == _RANDOM:
             identity["weights"] = _RANDOM
-        if role == ROLE:
-            if options.grid.segment_seconds != SEGMENT_SECONDS:
+        if role in RUNS:
+            if options.grid.segment_seconds != adapted.SEGMENT_SECONDS:
                 raise ValueError(
-                    f"{name} hears segments of {SEGMENT_SECONDS:g} s, got {options.grid.segment_seconds:g} s"
+                    f"{name} hears segments of {adapted.SEGMENT_SECONDS:g} s, got {options.grid.segment_seconds:g} s"
                 )
-            identity |= read_card(Path(name.removeprefix(NAMED))).identity()
+            identity |= identity_of_run(role, Path(name.removeprefix(RUNS[role])))
         teachers[role] = identity
-    ours = {role: path for role, path in choice.checkpoints.items() if role != ROLE}  # its are the tower's, not its own
+    ours = {role: path for role, path in choice.checkpoints.items() if role != adapted.ROLE}  # its are the tower's
     files = {role: Path(path) for role, path in ours.items() if Path(path).is_file()}
     everybody = [*names.values(), *extractors.values()]
     fixed = options.length == CLIP
@@ -253,11 +291,14 @@ def _extractors(features: tuple[str, ...]) -> dict[str, str]:
         return {}
     from valor.label_harvest.teachers.features import EXTRACTORS
 
-    adapted = {name for name in features if name.startswith(NAMED) and name != NAMED}
-    unknown = sorted(set(features) - set(EXTRACTORS) - adapted)
+    of_runs = {
+        name: role for name in features for role, named in RUNS.items() if name.startswith(named) and name != named
+    }
+    unknown = sorted(set(features) - set(EXTRACTORS) - set(of_runs))
     if unknown:
-        raise ValueError(f"features must be among {', '.join(EXTRACTORS)}, {NAMED}RUN, got {', '.join(unknown)}")
-    by_role = {EXTRACTORS.get(name, ROLE): name for name in features}
+        known = (*EXTRACTORS, *(f"{named}RUN" for named in RUNS.values()))
+        raise ValueError(f"features must be among {', '.join(known)}, got {', '.join(unknown)}")
+    by_role = {(EXTRACTORS | of_runs)[name]: name for name in features}
     if len(by_role) < len(features):
         raise ValueError(f"features must name one extractor of a kind, got {', '.join(features)}; leave one out")
     return by_role
@@ -284,12 +325,9 @@ def _judge(choice: TeacherChoice, role: str, name: str, classes: tuple[EventClas
 
 def _extractor(choice: TeacherChoice, role: str, name: str) -> "Teacher":
     """An extractor of features."""
-    if role == ROLE:
-        from valor.adapted.extractor import LavishExtractor
-
-        return LavishExtractor(
-            Path(name.removeprefix(NAMED)), checkpoint=choice.checkpoints.get(role), pin=choice.pins.get(role)
-        )
+    if role in RUNS:
+        run = Path(name.removeprefix(RUNS[role]))
+        return extractor_of_run(role, run, checkpoint=choice.checkpoints.get(role), pin=choice.pins.get(role))
     from valor.label_harvest.teachers.features import build_extractor
 
     precision = choice.precision if name in _BFLOAT16_FEATURES else "float32"

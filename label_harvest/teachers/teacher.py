@@ -96,8 +96,9 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "r2plus1d": ("slots",),
     "vggish": ("waveform",),
     "lavish": ("frames", "waveform"),
+    "raw": ("frames", "waveform"),
 }
-"""Streams of a `ClipMedia` each role needs. The last four are feature extractors: they read no prompts, judge nothing,
+"""Streams of a `ClipMedia` each role needs. The last five are feature extractors: they read no prompts, judge nothing,
 and answer with features alone."""
 
 

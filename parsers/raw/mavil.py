@@ -183,10 +183,15 @@ class RawMavil(Objective):
     def _towers(views: RawViews) -> list[PatchTower]:
         return [tower for tower in views.towers if isinstance(tower, PatchTower)]
 
+    def part(self, epoch: Epoch) -> Epoch:
+        """Where a training is in its round; see Objective."""
+        first = -(-epoch.of // self.options.rounds)
+        return Epoch(epoch.number - first, epoch.of - first) if epoch.number > first else Epoch(epoch.number, first)
+
     def begin_epoch(self, views: Views, pool: Pool, epoch: Epoch, rng: torch.Generator) -> bool:
         """After the first half the student becomes the teacher of a fresh one."""
         assert isinstance(views, RawViews)
-        if self.teacher is None or bool(self.get_buffer("second")) or epoch.number <= -(-epoch.of // 2):
+        if self.teacher is None or bool(self.get_buffer("second")) or self.part(epoch).number == epoch.number:
             return False
         learned = nn.ModuleList([views.towers, self.network])
         self.teacher.load_state_dict(learned.state_dict())

@@ -4,7 +4,8 @@ Both take float [N, C, F, H, W], channels before pictures: a spectrum is one pic
 embedding of 128 numbers.
 
     PatchTower   x_p = W patch_p + P_p, then pre-norm blocks, LN; embedding = W' mean over tokens
-    MapTower     convolutions that halve the picture three times; map [128, H/8, W/8]; embedding of its mean and maximum
+    MapTower     convolutions that halve the picture three times, a vector at each place of [H/8, W/8]; embedding = the
+                 mean over places and the largest of each number, halved
 
 Places P are sinusoids, a part of the width for each axis, so that a tower of any size needs no table. The maps of
 MapTower are what AVOL-Net compares with a sound at each place.
@@ -158,22 +159,16 @@ class MapTower(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in MAP_CHANNELS)
         self.at_each = nn.Conv2d(MAP_CHANNELS[-1], embedding, 1)
-        self.head = nn.Linear(2 * MAP_CHANNELS[-1], embedding)
 
-    def seen(self, x: Tensor) -> Tensor:
-        """What the last convolution sees, float [N, 128, H/8, W/8] of float [N, C, F, H, W]."""
+    def map(self, x: Tensor) -> Tensor:
+        """A vector for each place, float [N, E, H/8, W/8], of float [N, C, F, H, W]."""
         x = x.flatten(1, 2)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = functional.relu(norm(convolution(x)))
-        return x
-
-    def map(self, x: Tensor) -> Tensor:
-        """A vector for each place, float [N, E, H/8, W/8]."""
-        found: Tensor = self.at_each(self.seen(x))
+        found: Tensor = self.at_each(x)
         return found
 
     def forward(self, x: Tensor) -> Tensor:
         """Embedding float [N, E] of float [N, C, F, H, W]."""
-        seen = self.seen(x)
-        found: Tensor = self.head(torch.cat([seen.mean(dim=(2, 3)), seen.amax(dim=(2, 3))], dim=1))
-        return found
+        found = self.map(x)
+        return (found.mean(dim=(2, 3)) + found.amax(dim=(2, 3))) / 2

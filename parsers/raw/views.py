@@ -53,7 +53,7 @@ def build_tower(modality: int, options: TowerOptions) -> MapTower | PatchTower:
 class RawViews(nn.Module):
     """What objectives may see of two towers, see `valor.parsers.pretraining.objective.Views`."""
 
-    width = EMBEDDING
+    width, motion_width = EMBEDDING, 0
     target_widths = (HEIGHT * WIDTH // SHRUNK**2, 3 * HEIGHT * WIDTH // SHRUNK**2)
 
     def __init__(self, options: TowerOptions) -> None:

@@ -114,7 +114,7 @@ def add(commands: Commands) -> Parser:
         action="append",
         default=[],
         metavar="ROLE=PATH",
-        help="local weights of a teacher; lavish=RUN of adapters",
+        help="local weights of a teacher; lavish=RUN of adapters, raw=RUN of towers",
     )
     for role, does in (("audio", "listens"), ("visual", "looks")):
         usual = DEFAULT_TEACHERS[role]

@@ -19,7 +19,7 @@ from valor.parsers.pretraining.objective import Objective
 from valor.parsers.pretraining.registry import ALIASES, objective_class
 from valor.parsers.pretraining.views import SegmentViews
 from valor.training.checkpoint import git_revision
-from valor.training.encoder_file import EncoderCard, EncoderFile
+from valor.training.encoder_file import EncoderCard, EncoderFile, refuse_towers
 from valor.training.override import tree_of, updated
 from valor.training.recipes import Recipe, override
 from valor.training.run import pick_device
@@ -156,6 +156,7 @@ def rebuilt(held: EncoderFile, *, fresh: bool = False, seed: int = 0) -> Pretrai
     Raises:
         ValueError: The file is of something this version cannot build.
     """
+    refuse_towers(held)
     kind = objective_class(held.card.objective)
     try:
         options = updated(kind.Options(), dict(held.card.options), "objective.")

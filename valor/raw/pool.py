@@ -115,9 +115,10 @@ class RawWindows:
             for first in range(0, one.seconds - length + 1, length)
         ]
         if not self.places:
+            longest = max(one.seconds for one in pool.stretches)
             raise ValueError(
-                f"length must be at most the {max(s.seconds for s in pool.stretches)} s of the longest "
-                f"stretch of {pool.folder}, got {length}"
+                f"pieces of {length} s are longer than the {longest} s of the longest stretch of {pool.folder}; give "
+                "longer media, or take another objective"
             )
 
     @property

@@ -106,6 +106,19 @@ def read_encoder(run: Path) -> EncoderFile:
     return EncoderFile(path, file_sha256(path), card, tensors)
 
 
+def refuse_towers(held: EncoderFile) -> None:
+    """Refuse towers on raw media where stem and encoder of a parser are wanted.
+
+    Raises:
+        ValueError: They are.
+    """
+    if not held.card.parser:
+        raise ValueError(
+            f"{held.path}: holds towers on raw media and no stem of a parser, which takes what they say as features; "
+            f"harvest with features raw={held.path.parent}"
+        )
+
+
 def give_encoder(
     parser: HybridParser, held: EncoderFile, features: FeatureOptions, made_by: Mapping[str, Any] | None = None
 ) -> None:
@@ -120,6 +133,7 @@ def give_encoder(
     Raises:
         ValueError: Widths, layers, time codes, feature kinds or teachers are others; names the first difference.
     """
+    refuse_towers(held)
     ours, theirs = asdict(options_of(parser)), asdict(ParserOptions(**held.card.parser))
     for entry in fields(ParserOptions):
         name = entry.name

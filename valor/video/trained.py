@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.adapted.card import ROLE as ADAPTED
 from valor.data.clips import ClipSet
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.parse_evidence import ParseEvidence
@@ -39,7 +38,7 @@ from valor.parsers.build import options_of
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map, lay_clap_map
 from valor.parsers.hybrid import HybridParser, Stem
 from valor.parsers.word_head import WordHead
-from valor.teachers import BUILT_AS, COMPARED
+from valor.teachers import BUILT_AS, COMPARED, RUNS, extractor_of_run
 from valor.training.checkpoint import CheckpointCard, read_checkpoint
 from valor.training.predict import predict_split
 from valor.training.recipes import features_from_json
@@ -388,14 +387,14 @@ def _teacher(
     if role in EXTRACTORS.values():
         precision = trained.get("precision", "float32")
         teacher: Teacher = build_extractor(name, checkpoint=checkpoint, precision=precision)
-    elif role == ADAPTED:
-        if (adapters := checkpoints.get(role)) is None:
+    elif role in RUNS:
+        if (folder := checkpoints.get(role)) is None:
+            what = "adapters" if role == "lavish" else "towers"
             raise ValueError(
-                f"{run}: its features are those of adapters; give their run with `teacher_checkpoints` {role}=RUN"
+                f"{run}: its features are those of {what}; give their run with `teacher_checkpoints` {role}=RUN"
             )
-        from valor.adapted.extractor import LavishExtractor
-
-        teacher = LavishExtractor(Path(adapters), checkpoint=checkpoints.get("visual"))
+        beneath = checkpoints.get("visual") if role == "lavish" else None
+        teacher = extractor_of_run(role, Path(folder), checkpoint=beneath)
     elif role_of(name) == role:
         options = _options(kinds, trained)
         teacher = recalled_teacher(name, card.class_names, checkpoint=checkpoint, options=options, evidence=evidence)

@@ -160,7 +160,7 @@ def test_runs_that_are_none_or_not_as_they_were_are_refused(run, data, tmp_path,
 
     with pytest.raises(FileNotFoundError, match="no such run of adapters; `valor adapt DATA"):
         harvested(tmp_path)
-    with pytest.raises(ValueError, match="features must be among .*, lavish=RUN, got lavish="):
+    with pytest.raises(ValueError, match="features must be among .*, lavish=RUN, raw=RUN, got lavish="):
         known_store(TeacherChoice(features=("lavish=",)), LLP_CLASSES, HarvestOptions())
     shutil.copytree(run[0], tmp_path / "run")
     (tmp_path / "run" / WEIGHTS).write_bytes(b"")

@@ -56,7 +56,7 @@ def test_windows_are_pieces_of_stretches_as_towers_take_them(decoded):
     pictures, sounds = decoded.seconds(0, 1, 2)
     assert pictures.shape == (2, 2, 48, 64, 3) and sounds.dtype == np.float16
     assert batch.visual[0, 1, 0, 1, 5, 7] == (int(pictures[0, 1, 5, 7, 0]) - 127.5) / 64
-    with pytest.raises(ValueError, match="length must be at most the 3 s of the longest"):
+    with pytest.raises(ValueError, match="pieces of 4 s are longer than the 3 s of the longest"):
         RawWindows(decoded, 4)
 
 
