@@ -2,23 +2,25 @@
 
 import argparse
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.datasets.dataset import dataset_of
 from valor.data.names import named_source
-from valor.data.parse_folder import DECIDED, DROPPED, parse_files
+from valor.data.parse_folder import DECIDED, DROPPED, parse_files, rule_of_parses
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, gate_of
 from valor.data.segment_grid import ROUNDINGS
 from valor.data.tables import LLP_SEGMENTS, Split, read_event_table
 from valor.data.thresholds import apply_calibration, read_calibration
-from valor.eval.decide import GATES, PRESETS, PostProcessing, preset
+from valor.eval.decide import GATES, PRESETS, PostProcessing, preset, rule_text
 from valor.label_harvest.store.manifest import media_id
 
 from .command import add_shared
 from .options import Fields, Option, Parser
+from .terminal import say
 
 if TYPE_CHECKING:
     from valor.scoring.system import ScoredSystem
@@ -164,7 +166,8 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
             gates=DROPPED if RULE.typed(cli).get("gate") == "none" else DECIDED,
         )
     predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
-    system = score_system(name, predictions, split, read_rule(cli, predictions, split), allow_subset=cli.subset)
+    rule = _rule_of_parses(path, cli, split) or read_rule(cli, predictions, split)
+    system = score_system(name, predictions, split, rule, allow_subset=cli.subset)
     facts, calibration = facts_beside(path), None
     if cli.thresholds:
         calibration = read_calibration(cli.thresholds, split.class_names)
@@ -173,6 +176,18 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     if calibration is not None and calibration.was_found_on(split):
         report[FLATTERED] = True
     return replace(system, report=report)
+
+
+def _rule_of_parses(path: Path, cli: argparse.Namespace, split: Split) -> PostProcessing | None:
+    """The rule by which parses marked their events, unless another was typed; said where it is not that of all else."""
+    files = parse_files(path)
+    if not files or RULE.typed(cli) or cli.preset or getattr(cli, "thresholds", None):
+        return None
+    rule = rule_of_parses(files, split.class_names)
+    if rule != PostProcessing(gate=rule.gate):
+        said = rule_text(rule.to_dict())
+        say(f"{path}: events as the parses mark them, {said}; --threshold 0.5 scores at one half", file=sys.stderr)
+    return rule
 
 
 def named_path(typed: str) -> tuple[str, Path]:

@@ -3,10 +3,12 @@
 import logging
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from valor.eval.decide import PostProcessing, rule_text, spread_thresholds
 from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
 
@@ -96,6 +98,36 @@ def read_parse_predictions(
         valid=None if valid.all() else valid,
         segment_seconds=first.segment_seconds,
     )
+
+
+def rule_of_parses(files: Sequence[Path], class_names: Sequence[str]) -> PostProcessing:
+    """The rule by which parses marked their events, for their classes in another order.
+
+    Args:
+        files: From `parse_files`.
+        class_names: The order that is wanted; whether these are the classes is not asked here.
+
+    Raises:
+        ValueError: Two parses decided otherwise.
+    """
+    first = read_parse(files[0])
+    rule = first.decision
+    for file in files[1:]:
+        if (other := read_parse(file).decision) != rule:
+            raise ValueError(
+                f"{file}: marks its events by {rule_text(other.to_dict())}, and {files[0]} by "
+                f"{rule_text(rule.to_dict())}; give one rule for all of them, as segment_threshold=0.5"
+            )
+    order = [first.class_names.index(name) for name in class_names if name in first.class_names]
+    if len(order) < len(first.class_names):
+        return rule
+    shape = (len(MODALITIES), len(order))
+    by_class = {
+        name: spread_thresholds(name, value, shape)[:, order]
+        for name, value in (("segment_threshold", rule.segment_threshold), ("clip_threshold", rule.clip_threshold))
+        if isinstance(value, tuple)
+    }
+    return replace(rule, **by_class)  # type: ignore[arg-type]  # thresholds may be given as arrays
 
 
 def _clip_ids(files: Sequence[Path], parses: Sequence[Parse], known: Sequence[str]) -> tuple[str, ...]:

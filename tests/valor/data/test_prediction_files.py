@@ -22,11 +22,18 @@ from valor.data.prediction_files import (
     write_prediction_json,
     write_prediction_tables,
 )
-from valor.data.predictions import Predictions, coverage, decisions, read_predictions, score_predictions
+from valor.data.predictions import (
+    Predictions,
+    coverage,
+    decisions,
+    read_predictions,
+    score_predictions,
+    write_predictions,
+)
 from valor.data.provenance import Provenance
 from valor.data.segment_grid import SegmentGrid
 from valor.data.tables import Split, write_event_table, write_weak_table
-from valor.data.thresholds import read_calibration
+from valor.data.thresholds import Calibration, read_calibration, write_calibration
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
@@ -116,7 +123,7 @@ def test_thresholds_are_calibrated_on_parses(tmp_path):
         assert np.allclose(one.thresholds[name], other.thresholds[name], atol=2e-4)
 
 
-def parses_of(folder, predictions, names, *, segments=10):
+def parses_of(folder, predictions, names, *, segments=10, threshold=0.5):
     """What a parse of each clip would say, under the name of its media, without a gate."""
     for row, name in enumerate(names):
         probs = np.resize(predictions.segment_probs[row], (segments, 2, len(predictions.class_names)))
@@ -127,10 +134,46 @@ def parses_of(folder, predictions, names, *, segments=10):
             segment_seconds=1.0,
             segment_probs=probs.astype(np.float32),
             gate_probs=None,
-            decision=PostProcessing(gate="none"),
+            decision=PostProcessing(gate="none", segment_threshold=threshold),
         )
         write_parse(folder / f"{name}.json", parse)
     return folder
+
+
+def test_parses_are_scored_as_they_mark_events_unless_a_rule_is_typed(tmp_path):
+    toy = write_toy_scores(tmp_path / "toy")
+    given = read_predictions(toy.good)
+    shuffled = replace(
+        given,
+        class_names=given.class_names[::-1],
+        segment_probs=given.segment_probs[..., ::-1],
+        clip_probs=given.clip_probs[..., ::-1],
+    )
+    own = np.linspace(0.3, 0.9, len(given.class_names))
+    names = [media_id(clip_id) for clip_id in given.clip_ids]
+    folder = parses_of(tmp_path / "parses", shuffled, names, threshold=own[::-1])
+    write_predictions(tmp_path / "p.npz", replace(given, clip_probs=None))
+    cuts = Calibration(
+        applies_to="segment_threshold",
+        class_names=given.class_names,
+        thresholds=dict.fromkeys(MODALITIES, tuple(own.tolist())),
+    )
+    write_calibration(tmp_path / "own.json", cuts)
+    lines = {
+        "as they mark": [folder],
+        "by those cuts": [tmp_path / "p.npz", "--gate", "none", "--thresholds", tmp_path / "own.json"],
+        "at one half": [folder, "--threshold", "0.5"],
+    }
+    found = {}
+    for way, line in lines.items():
+        done = typed("evaluate", *line, *toy.on, "--json", tmp_path / "s.json")
+        assert done.code == 0 and ("events as the parses mark them" in done.err) == (way == "as they mark"), done
+        found[way] = json.loads((tmp_path / "s.json").read_text())
+    for level in ("segment", "event"):
+        assert found["as they mark"][level] == found["by those cuts"][level] != found["at one half"][level]
+    assert found["as they mark"]["post_processing"]["segment_threshold"] == [own.tolist()] * 2
+    parses_of(folder, shuffled, names[:1])
+    assert "give one rule for all of them, as --threshold 0.5" in typed("evaluate", folder, *toy.on).complaint()
 
 
 def test_media_named_as_those_of_llp_stand_for_the_clips_of_the_split(tmp_path):
