@@ -65,15 +65,18 @@ def directions_of(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(vectors - others, np.float32)
 
 
-def locate(teacher: SegmentTeacher, frame: np.ndarray, directions: np.ndarray) -> PlaceMaps:
+def locate(
+    teacher: SegmentTeacher, frame: np.ndarray, directions: np.ndarray, *, by_windows: bool = False
+) -> PlaceMaps:
     """Ask a teacher where in a picture something is.
 
     Args:
         teacher: One that looks at single pictures.
         frame: uint8 [H, W, 3] RGB.
         directions: float32 [E, P] among its captions, see `directions_of`.
+        by_windows: Show windows alone to a teacher that has a way of its own, too.
     """
-    own = teacher.locate(frame, directions) if isinstance(teacher, LocatingTeacher) else None
+    own = None if by_windows or not isinstance(teacher, LocatingTeacher) else teacher.locate(frame, directions)
     return own or shown_alone(teacher, frame, directions)
 
 

@@ -27,6 +27,7 @@ from valor.video.options import (
     EVIDENCE,
     FRAMES,
     NONE,
+    WHERE_BY,
     BatchOptions,
     ParseOptions,
     ZeroShotOptions,
@@ -56,6 +57,7 @@ PARSING = Fields(
     ParseOptions,
     hop="--hop N",
     where="--where",
+    where_by=Option("--where-by", {"choices": WHERE_BY}),
     audio_track="--audio-track N|LANG",
     frames=Option("--frames", {"choices": FRAMES}),
 )

@@ -13,7 +13,7 @@ from valor.label_harvest.media.streams import MediaReader
 from valor.label_harvest.progress import progress_bar
 from valor.video.formats.formats import FORMATS, events_text, write_events
 
-from .options import PICTURES, BatchOptions
+from .options import BY_WINDOWS, PICTURES, BatchOptions, ParseOptions
 from .parse import describe_options, media_reader, modified_at, parse_media
 from .paths import MediaInput, name_results, result_path, result_paths
 from .picture import MediaSketch
@@ -154,8 +154,17 @@ def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Pa
         return None
     rule = options.parsing.rule or system.default_rule
     same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
-    said = parse.where is not None or not options.parsing.where
+    said = not options.parsing.where or _says_where(parse, options.parsing)
     return parse if same and same_file and said else None
+
+
+def _says_where(parse: Parse, options: ParseOptions) -> bool:
+    """Whether a parse says where visible events are, in the way that is asked for."""
+    from valor.label_harvest.teachers.where import WINDOWS
+
+    if parse.where is None:
+        return False
+    return options.where_by != BY_WINDOWS or all(place.method == WINDOWS for place in parse.where)
 
 
 def _is_unchanged(held: MediaInfo, path: Path, written: Path) -> bool:

@@ -26,6 +26,9 @@ EVIDENCE = "evidence"
 SHARED = "shared"
 FRAMES = (SHARED, "window")
 """What `ParseOptions.frames` may be."""
+BY_WINDOWS = "windows"
+WHERE_BY = (AUTO, BY_WINDOWS)
+"""What `ParseOptions.where_by` may be."""
 
 DEFAULT_TEACHERS = {"audio": "clap-630k-fusion", "visual": "clip-vit-l14"}
 """Who listens and who looks unless others are named."""
@@ -70,6 +73,9 @@ class ParseOptions:
     where: bool = False
     """Whether it is said where in the picture each visible event is (of the 50 most probable): the picture is decoded
     once more, and frames of events go through the visual teacher again."""
+    where_by: str = AUTO
+    """With `where`, how: auto asks a vision transformer of CLIP for its patches, in one pass, and shows windows of the
+    picture alone to other teachers; windows shows them to all, a hundred passes for a picture that find more."""
     audio_track: str | None = None
     """Which of several audio tracks is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language, such as
     eng (the one FFmpeg plays)."""
@@ -87,6 +93,12 @@ class ParseOptions:
         check_track(self.audio_track)
         if self.frames not in FRAMES:
             raise ValueError(f"frames must be one of {', '.join(FRAMES)}, got {self.frames!r:.80}")
+        if self.where_by not in WHERE_BY:
+            raise ValueError(f"where_by must be one of {', '.join(WHERE_BY)}, got {self.where_by!r:.80}")
+        if self.where_by != AUTO and not self.where:
+            raise ValueError(
+                f"where_by={self.where_by} says how `where` is found, which is not asked for; ask for both"
+            )
         if self.evidence is not None and self.evidence.exists() and not self.evidence.is_dir():
             raise ValueError(f"evidence must be a folder, or none, got {self.evidence}, which is no folder")
         if isinstance(self.cuts, str) and self.cuts not in (AUTO, NONE):

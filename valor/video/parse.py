@@ -45,7 +45,7 @@ from valor.label_harvest.teachers.teacher import NEEDS
 
 from .kept import RULES, KeptFolder, digest_of, kept_media
 from .once import Gatherer
-from .options import AUTO, NONE, SHARED, ParseOptions
+from .options import AUTO, BY_WINDOWS, NONE, SHARED, ParseOptions
 from .trained import ParsingSystem, Settled, SettlingSystem, WindowProbs
 
 _LOG = logging.getLogger(__name__)
@@ -133,7 +133,8 @@ def parse_media(
         return parse
     from .where import with_where
 
-    return with_where(parse, system, survey, film.windows, reader, shared=film.shared)
+    by_windows = options.where_by == BY_WINDOWS
+    return with_where(parse, system, survey, film.windows, reader, shared=film.shared, by_windows=by_windows)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -42,6 +42,7 @@ def with_where(
     reader: MediaReader,
     *,
     shared: bool,
+    by_windows: bool = False,
 ) -> Parse:
     """A parse that says where its visible events are, or in a note why it does not.
 
@@ -52,6 +53,7 @@ def with_where(
         windows: That were parsed.
         reader: Who decodes.
         shared: Whether a segment had the same picture in every window.
+        by_windows: Show windows alone to any teacher.
     """
     events = [_most_probable(parse, event) for event in parse.events if event.modality == "visual"]
     notes, found = [], list[Where]()
@@ -65,7 +67,7 @@ def with_where(
             notes = [f"where in the picture is said of the {MOST_EVENTS} most probable of {len(events)} visible events"]
         times = _picture_times(survey, system.grid, windows, len(parse.segment_probs), shared=shared)
         try:
-            for place in _located(kept, times, system, teacher, survey, reader):
+            for place in _located(kept, times, system, teacher, survey, reader, by_windows=by_windows):
                 found.append(place)  # noqa: PERF402, what was found before an error stays
         except MediaError as error:
             notes.append(f"where in the picture is said as far as it decoded once more ({error})")
@@ -127,6 +129,8 @@ def _located(
     teacher: SegmentTeacher,
     survey: MediaSurvey,
     reader: MediaReader,
+    *,
+    by_windows: bool,
 ) -> Iterator[Where]:
     """One for each event of which something stands out, picture by picture."""
     directions = directions_of(_vectors(system, teacher))
@@ -134,7 +138,7 @@ def _located(
     for time, frame in zip(cutoffs, reader.frames(survey, np.array(cutoffs), system.grid), strict=False):
         here = [event for event, segment in events if times[segment] == time]
         rows = [system.class_names.index(event.class_name) for event in here]
-        maps = locate(teacher, frame, directions[rows])
+        maps = locate(teacher, frame, directions[rows], by_windows=by_windows)
         still = thumbnail(frame, survey.pixel_shape)
         for event, values in zip(here, maps.values, strict=True):
             if (found := found_at(values, maps.area)) is not None:

@@ -123,3 +123,9 @@ def test_the_demos_teacher_finds_a_drawing_beside_another():
         row, column = np.unravel_index(values.argmax(), values.shape)
         left, top, right, bottom = look.box(0.0)
         assert left <= (column + 0.5) * 128 / 8 < right and top <= (row + 0.5) * 96 / 8 < bottom
+
+
+def test_windows_can_be_asked_of_a_teacher_with_patches():
+    teacher, frame = patch_tower(side=16), frame_with(1, 1)
+    asked = directions_of(teacher.caption_embeddings)[:1]
+    assert [locate(teacher, frame, asked, by_windows=by).method for by in (False, True)] == [PATCHES, WINDOWS]

@@ -11,6 +11,7 @@ from valor.data.where import MOST_SIDE, Where, found_at
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.stills import Still, heat_on, placed_stills
 from valor.label_harvest.media.clip import MediaError
+from valor.label_harvest.teachers.where import PATCHES, WINDOWS, PlaceMaps
 from valor.video.batch import parse_all
 from valor.video.formats.formats import FORMATS, events_text
 from valor.video.options import BatchOptions, ParseOptions
@@ -194,3 +195,27 @@ def test_heat_lies_where_its_cell_is():
     heat = heat_on(values, (0.25, 0.0, 0.75, 1.0), 60, 80)
     row, column = np.unravel_index(heat.argmax(), heat.shape)
     assert row < 20 and 52 <= column < 60 and not heat[:, :20].any() and not heat[:, 60:].any()
+
+
+@pytest.mark.parametrize(
+    ("found_by", "by", "kept"), [(PATCHES, "auto", True), (PATCHES, "windows", False), (WINDOWS, "windows", True)]
+)
+def test_a_parse_by_patches_is_made_again_by_windows(zero_shot, film, tmp_path, monkeypatch, found_by, by, kept):
+    asked = []
+    found = replace(place_of(), method=found_by)
+    monkeypatch.setattr("valor.video.batch.read_parse", lambda path: replace(parsed, where=(found,)))
+    monkeypatch.setattr(
+        "valor.video.where.locate", lambda *_, by_windows: asked.append(by_windows) or PlaceMaps(np.eye(2)[None], "toy")
+    )
+    parsed = parse_media(zero_shot, film, replace(OPTIONS, where=False))
+    write_parse(tmp_path / "film.json", parsed)
+    options = BatchOptions(out=tmp_path, parsing=replace(OPTIONS, where_by=by))
+    (one,) = parse_all(zero_shot, find_inputs([str(film)]), options, progress=False)
+    assert one.skipped == kept and set(asked) == (set() if kept else {True})
+
+
+def test_a_way_of_finding_where_without_asking_where_is_refused():
+    with pytest.raises(ValueError, match="where_by=windows says how `where` is found, which is not asked for"):
+        ParseOptions(where_by="windows")
+    with pytest.raises(ValueError, match="where_by must be one of auto, windows, got 'patches'"):
+        ParseOptions(where=True, where_by="patches")
