@@ -123,6 +123,8 @@ class DrawnParse:
     """float [T, M=2, C]; NaN where there is no stream."""
     predicted: BoolArray
     """bool [T, M=2, C]."""
+    unsure: BoolArray | None = None
+    """bool [T, M=2, C], segments of events that something else explains as well; None where nobody asked."""
     segment_seconds: float = 1.0
     start: float = 0.0
     """What the clock says at the first segment, in seconds."""
@@ -301,7 +303,7 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     if parse.caveat:
         axes.set_xlabel(f"{axes.get_xlabel()}\n{parse.caveat}", color=colours.ink)
         figure.set_figheight(figure.get_figheight() + LINE)
-    add_legend(figure, _parse_legend(colours, left_out, has_cuts=bool(parse.cuts)), title, colours)
+    add_legend(figure, _parse_legend(colours, left_out, parse), title, colours)
     settle(figure)
     return figure
 
@@ -334,6 +336,10 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
             ink = {"facecolors": colour, "edgecolors": colour}
             _draw_bars(axes, marks, parse.segment_seconds, place, linewidth=0.4, zorder=1.5, **ink)
         _draw_bars(axes, marks, parse.segment_seconds, place, linewidth=0, zorder=2, **look)
+        if parse.unsure is not None:
+            _draw_bars(
+                axes, parse.unsure[:, modality, class_index], parse.segment_seconds, place, **_unsure_look(colours)
+            )
     both = parse.predicted[:, 0, class_index] & parse.predicted[:, 1, class_index]
     gap = (row + PARSE_TOPS[0] + PARSE_ROW + 0.015, PARSE_TOPS[1] - PARSE_TOPS[0] - PARSE_ROW - 0.03)
     _draw_bars(axes, both, parse.segment_seconds, gap, facecolors=colours.ink, linewidth=0, zorder=3)
@@ -341,11 +347,16 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
     axes.set_aspect("auto")
 
 
+def _unsure_look(colours: Theme) -> dict[str, Any]:
+    """A dotted frame around an event."""
+    return {"facecolors": "none", "edgecolors": colours.ink, "linewidth": 0.9, "linestyle": (0, (1, 1.5)), "zorder": 3}
+
+
 _CUT: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (3, 2)), "alpha": 0.6, "zorder": 4}
 """How a cut is drawn."""
 
 
-def _parse_legend(colours: Theme, left_out: int, *, has_cuts: bool) -> "list[Artist]":
+def _parse_legend(colours: Theme, left_out: int, parse: DrawnParse) -> "list[Artist]":
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -356,7 +367,10 @@ def _parse_legend(colours: Theme, left_out: int, *, has_cuts: bool) -> "list[Art
         Patch(facecolor=colours.ink, label="audible and visible"),
         Patch(facecolor=audible, alpha=FAINT / 2, label="somewhat probable, no event"),
     ]
-    if has_cuts:
+    if parse.unsure is not None and parse.unsure.any():
+        look = {"linewidth": 0.9, "linestyle": _unsure_look(colours)["linestyle"]}
+        entries.append(Patch(facecolor="none", edgecolor=colours.ink, **look, label="unsure"))
+    if parse.cuts:
         entries.append(Line2D([], [], **_CUT, color=colours.ink, label="cut"))
     if left_out:
         entries.append(Patch(alpha=0, label=f"{left_out} more classes are not drawn"))

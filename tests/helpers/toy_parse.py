@@ -88,6 +88,13 @@ def toy_parse(*, start: float = 1.4, name: str = "street & dog.mp4", visual: boo
     )  # fmt: skip
 
 
+def unsure_parse() -> Parse:
+    """The toy parse against decoys that are more probable in its second half."""
+    parse = replace(toy_parse(), gate_probs=None, decision=PostProcessing(gate="none", segment_threshold=0.4))
+    background = np.where(np.arange(12)[:, np.newaxis] < 6, 0.0, 1.0).repeat(2, axis=1)
+    return replace(parse, background_probs=background.astype(np.float32))
+
+
 class ToyTeacher:
     """A teacher whose embedding of a segment is four figures of its picture or sound; it notes how many it is given."""
 

@@ -239,6 +239,7 @@ class Parse:
             class_names=self.class_names,
             probs=self.segment_probs,
             predicted=self.predicted,
+            unsure=self.unsure,
             segment_seconds=self.segment_seconds,
             start=start,
             cuts=tuple(cut - start for cut in self.cuts),
@@ -309,6 +310,19 @@ class Parse:
         if rivals[best] > background:
             return {"margin": prob - float(rivals[best]), "next_to": self.class_names[best]}
         return {"margin": prob - background, "next_to": BACKGROUND}
+
+    @cached_property
+    def unsure(self) -> npt.NDArray[np.bool_] | None:
+        """Segments of unsure events, bool [T, M, C]; None where nobody asked, as in parses of a trained run."""
+        if self.background_probs is None:
+            return None
+        found = np.zeros(self.segment_probs.shape, bool)
+        for event in self.events:
+            if event.unsure:
+                times = (event.onset - self.media.start_time, event.offset - self.media.start_time)
+                first, last = (round(time / self.segment_seconds) for time in times)
+                found[first:last, MODALITIES.index(event.modality), self.class_names.index(event.class_name)] = True
+        return found
 
     @property
     def caveat(self) -> str:

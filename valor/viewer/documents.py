@@ -41,6 +41,8 @@ class Marks:
     """float [T, M, C], NaN where there is no stream; None for decisions alone."""
     gate_probs: FloatArray | None = None
     """float [1 or T, M, C], what the gate compares; None without a gate."""
+    unsure: BoolArray | None = None
+    """bool [T, M, C], segments of events that something else explains as well; None where nobody asked."""
     where: tuple[Where, ...] = ()
     """Where in the picture visible events were found, on the clock of the container."""
 

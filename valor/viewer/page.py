@@ -232,6 +232,8 @@ def _pack_marks(marks: Marks, start: float) -> dict[str, Any]:
     packed: dict[str, Any] = {"marks": pack_mask(marks.predicted)}
     if marks.where:
         packed["where"] = [_pack_where(place, start) for place in marks.where]
+    if marks.unsure is not None and marks.unsure.any():
+        packed["unsure"] = pack_mask(marks.unsure)
     if marks.segment_probs is not None:
         packed["probs"] = pack_probs(marks.segment_probs)
     if marks.gate_probs is not None:

@@ -241,8 +241,13 @@ def parsed_marks(parse: Parse) -> Marks:
     gate = parse.gate_probs if parse.decision.gate != "none" else None
     if gate is not None and np.array_equal(gate[1:], np.broadcast_to(gate[:1], gate[1:].shape), equal_nan=True):
         gate = gate[:1]
-    where = parse.where or ()
-    return Marks(predicted=parse.predicted, segment_probs=parse.segment_probs, gate_probs=gate, where=where)
+    return Marks(
+        predicted=parse.predicted,
+        segment_probs=parse.segment_probs,
+        gate_probs=gate,
+        unsure=parse.unsure,
+        where=parse.where or (),
+    )
 
 
 def _add_parse(held: Gathered, parse: Parse, path: Path, known: dict[str, str]) -> None:
@@ -315,12 +320,13 @@ def _spread_system(one: Gathered, names: tuple[str, ...]) -> System:
 def _spread_marks(marks: Marks, own: tuple[str, ...], names: tuple[str, ...]) -> Marks:
     if own == names:
         return marks
-    probs, gate = marks.segment_probs, marks.gate_probs
+    probs, gate, unsure = marks.segment_probs, marks.gate_probs, marks.unsure
     return replace(
         marks,
         predicted=_to_classes(marks.predicted, own, names, 0.0),
         segment_probs=None if probs is None else _to_classes(probs, own, names, 0.0),
         gate_probs=None if gate is None else _to_classes(gate, own, names, 0.0),
+        unsure=None if unsure is None else _to_classes(unsure, own, names, 0.0),
     )
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
-from tests.helpers.toy_parse import toy_parse
+from tests.helpers.toy_parse import toy_parse, unsure_parse
 from valor.data.parse_file import OF_DRAWINGS
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.survey import survey_media
@@ -81,3 +81,11 @@ def test_a_picture_by_the_demos_teachers_says_so():
     (warned,) = draw_parse(replace(plain, notes=("has a gap", OF_DRAWINGS))).axes
     assert warned.get_xlabel().splitlines() == [alone.get_xlabel(), OF_DRAWINGS]
     assert plain.caveat == "" and OF_DRAWINGS not in alone.get_xlabel()
+
+
+def test_a_picture_frames_what_is_unsure():
+    parse = unsure_parse()
+    assert 0 < parse.unsure.sum() < parse.predicted.sum() and not (parse.unsure & ~parse.predicted).any()
+    said = [draw_parse(one).legends[0].get_texts() for one in (parse, toy_parse())]
+    assert ["unsure" in [text.get_text() for text in texts] for texts in said] == [True, False]
+    assert toy_parse().unsure is None

@@ -300,3 +300,16 @@ def test_where_in_the_picture_is_laid_over_its_second(opened, media, tmp_path):
     assert "13 % from the top" in page.get_by_role("button", name="where in the picture").get_attribute("title")
     page.keyboard.press("End")
     until(page, "document.getElementById('where').hidden")
+
+
+def test_the_list_says_which_events_are_unsure(opened, tmp_path):
+    clip = toy_document().clips[1]
+    marks = clip.marks[0]
+    (first, *_), unsure = events_of(marks.predicted[:, 0]), np.zeros_like(marks.predicted)
+    unsure[int(first.onset) : int(first.offset), 0, first.class_index] = True
+    clip = replace(clip, marks=(replace(marks, unsure=unsure), clip.marks[1]))
+    write_page(tmp_path / "p.html", replace(toy_document(), clips=(clip,)), embed=True)
+    page = opened((tmp_path / "p.html").as_uri())
+    rows = [row.get_attribute("aria-label") for row in page.locator("#events .item").all()]
+    said = [row for row in rows if "unsure" in row]
+    assert len(said) == 1 and said[0].startswith(f"{CLASSES[first.class_index].replace('_', ' ')}, audible"), rows

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.helpers.toy_parse import unsure_parse
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.toy_viewer import CLASSES, NASTY, parse_record, write_parse
+from valor.data import parse_file
 from valor.data.label_file import write_pseudo_labels
 from valor.data.parse_file import OF_DRAWINGS, read_parse
 from valor.data.parse_folder import is_parse
@@ -17,6 +19,7 @@ from valor.data.tables import write_event_table, write_weak_table
 from valor.eval.decide import PostProcessing
 from valor.video.formats.formats import events_text
 from valor.viewer.corrections import events_of_mask, write_correction_files
+from valor.viewer.page import pack_clip, pack_mask
 from valor.viewer.sources import SourceOptions, parsed_limits, parsed_marks, read_document, system_name
 
 GATED = {"segment_threshold": 0.5, "gate": "modality", "clip_threshold": 0.4}
@@ -267,3 +270,17 @@ def test_parses_of_one_system_share_their_classes(tmp_path):
     with pytest.raises(ValueError, match=r"b\.json: its classes differ from those of the other parses of 'valor\+\+'"):
         read_document([str(tmp_path)], PLAIN)
     assert json.loads((tmp_path / "a.json").read_text())["classes"] == list(CLASSES)
+
+
+def test_what_is_unsure_goes_into_the_page_for_every_class_it_shows(tmp_path):
+    parse = unsure_parse()
+    parse_file.write_parse(tmp_path / "u.json", parse)
+    other = write_parse(tmp_path / "b.json", parse_record("b.mp4", classes=("Rain", "Speech"), system={"run": "x"}))
+    document = read_document([str(tmp_path / "u.json"), str(other)], PLAIN)
+    (clip,) = (clip for clip in document.clips if clip.clip_id == "street & dog")
+    marks = clip.marks[0]
+    assert marks.unsure[..., document.class_names.index("Speech")].tolist() == parse.unsure[..., 0].tolist()
+    assert marks.unsure.any() and not marks.unsure[..., document.class_names.index("Rain")].any()
+    packed = pack_clip(clip)["systems"][0]
+    assert packed["unsure"] == pack_mask(marks.unsure)
+    assert "unsure" not in pack_clip(document.clips[0 if document.clips[0] is not clip else 1])["systems"][1]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from valor.data.parse_file import SEEN_AS
+from valor.data.parse_file import SEEN_AS, ParsedEvent
 from valor.data.rows import (
     EVENT_COLUMNS,
     PREDICTION_COLUMNS,
@@ -33,10 +33,12 @@ from .timeline import (
 
 COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
 """Columns of the CSV and TSV files."""
+ASKED_COLUMNS = ("margin", "next_to", "unsure")
+"""Columns after these where the parses say what is next to an event, as those without training do."""
 
 
 def csv_text(timelines: Sequence[Timeline]) -> str:
-    """Comma-separated values: the columns of LLP's tables, then modality and probability."""
+    """Comma-separated values: the columns of LLP's tables, then modality and probability; see `ASKED_COLUMNS`."""
     return _table(timelines, ",")
 
 
@@ -102,13 +104,22 @@ def _table(timelines: Sequence[Timeline], delimiter: str) -> str:
     """One row an event, as spreadsheets read it: a cell that holds the delimiter, a quote or a line break is quoted."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    asked = any(event.margin is not None for line in timelines for event in line.events)
+    writer.writerow((*COLUMNS, *ASKED_COLUMNS) if asked else COLUMNS)
     for line in timelines:
         for event in line.events:
             times = (seconds_text(event.onset), seconds_text(event.offset))
             name, label = (unformula(name) for name in (line.media.name, event.class_name))
-            writer.writerow([name, *times, label, event.modality, f"{event.prob:.4f}"])
+            row = [name, *times, label, event.modality, f"{event.prob:.4f}"]
+            writer.writerow([*row, *_asked(event)] if asked else row)
     return text.getvalue()
+
+
+def _asked(event: ParsedEvent) -> tuple[str, str, str]:
+    """The cells of `ASKED_COLUMNS`; blank of an event of which nobody asked."""
+    if event.margin is None:
+        return "", "", ""
+    return f"{event.margin:.4f}", str(unformula(event.next_to or "")), "yes" if event.unsure else "no"
 
 
 def _refuse_below_zero(timelines: Sequence[Timeline], what: str) -> None:

@@ -81,10 +81,11 @@ async function readProbs(text) {
 
 async function readMarks(packed, length) {
   if (!packed) return null;
-  const [marks, probs, gate] = await Promise.all([
+  const [marks, probs, gate, unsure] = await Promise.all([
     readMask(packed.marks, length), packed.probs ? readProbs(packed.probs) : null, packed.gate ? readProbs(packed.gate) : null,
+    packed.unsure ? readMask(packed.unsure, length) : null,
   ]);
-  return { marks, probs, gate, gateRows: packed.gateRows ?? 0, where: packed.where ?? [] };
+  return { marks, probs, gate, gateRows: packed.gateRows ?? 0, unsure, where: packed.where ?? [] };
 }
 
 const held = new Map(); // clip -> promise of its arrays, the latest last

@@ -127,6 +127,15 @@ function meanProb(key, c, m, on, off) {
   return count ? sum / count / STEPS : null;
 }
 
+// Whether the system that made an event calls all of it unsure.
+function isUnsure(event) {
+  const marks = event.key?.startsWith("s") ? view.data?.systems[Number(event.key.slice(1))] : null;
+  if (!marks?.unsure) return false;
+  const seconds = CLIPS.seconds[view.clip], first = Math.round(event.on / seconds), last = Math.round(event.off / seconds);
+  for (let t = first; t < last; t++) if (!marks.unsure[t * NUM_TRACKS + event.m * NUM_CLASSES + event.c]) return false;
+  return last > first;
+}
+
 // All tracks of the clip as the view asks for them: truth, corrections, systems.
 function deriveTracks() {
   view.tracks = new Map();

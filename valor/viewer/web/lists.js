@@ -167,10 +167,11 @@ function markEvent() {
 
 function renderEvent(i) {
   const event = finder.events[i], row = element("div", `event ${MODALITIES[event.m].name}`), verdict = verdictOf(event);
+  const words = [isUnsure(event) ? "unsure" : null, verdict?.word].filter(Boolean);
   row.append(icon(MODALITIES[event.m].icon), element("span", "class", pretty(CLASSES[event.c])),
     element("span", "span", spanText(event.on, event.off)),
-    element("span", `verdict${verdict && !verdict.good ? " bad" : ""}`, verdict?.word ?? ""));
-  row.setAttribute("aria-label", `${pretty(CLASSES[event.c])}, ${MODALITIES[event.m].word}, ${timeText(event.on)} to ${timeText(event.off)}${verdict ? `, ${verdict.word}` : ""}`);
+    element("span", `verdict${verdict && !verdict.good ? " bad" : ""}`, words.join(", ")));
+  row.setAttribute("aria-label", `${pretty(CLASSES[event.c])}, ${MODALITIES[event.m].word}, ${timeText(event.on)} to ${timeText(event.off)}${words.map((word) => `, ${word}`).join("")}`);
   return row;
 }
 

@@ -57,7 +57,7 @@ function showInspector() {
   const track = view.tracks.get(event.key), p = meanProb(event.key, event.c, event.m, event.on, event.off), verdict = verdictOf(event);
   if (view.editing && event.key === "mine") return editFields(box, event);
   const start = CLIPS.start[view.clip];
-  const facts = [MODALITIES[event.m].word, spanText(event.on, event.off), track?.name, p === null ? null : `mean p ${p.toFixed(2)}`, verdict?.word,
+  const facts = [MODALITIES[event.m].word, spanText(event.on, event.off), track?.name, p === null ? null : `mean p ${p.toFixed(2)}`, isUnsure(event) ? "unsure" : null, verdict?.word,
     Math.abs(start) > 1e-3 ? `file clock ${(event.on + start).toFixed(2)} – ${(event.off + start).toFixed(2)} s` : null];
   box.append(element("b", "", pretty(CLASSES[event.c])), element("span", "soft", facts.filter(Boolean).join(" · ")), ...whereFact(event));
 }

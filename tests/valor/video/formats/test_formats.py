@@ -12,7 +12,7 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 import pytest
 
-from tests.helpers.toy_parse import toy_parse
+from tests.helpers.toy_parse import toy_parse, unsure_parse
 from valor.data.parse_file import SEEN_AS, Parse
 from valor.data.tables import EVENT_TABLES
 from valor.eval.decide import PostProcessing
@@ -350,3 +350,15 @@ def test_fiftyone_gets_frames_only_where_they_come_evenly(tmp_path):
     labels = json.loads(written(tmp_path, [even, uneven, late], "fiftyone"))["labels"]
     assert [labels[name][0].get("support") for name in ("raw", "uneven", "even")] == [[51, 125], None, None]
     assert [labels[name][0]["timestamps"] for name in ("raw", "uneven", "even")] == [[2.0, 5.0]] * 3
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("csv", ","), ("tsv", "\t")])
+def test_tables_say_what_is_unsure_where_somebody_asked(tmp_path, name, delimiter):
+    asked, plain = unsure_parse(), toy_parse(name="plain.mp4")
+    assert "unsure" not in written(tmp_path, [plain], name)
+    read = rows(written(tmp_path, [asked, plain], name), delimiter)
+    mine = [row for row in read if row["filename"] == asked.media.name]
+    said = [(f"{e.margin:.4f}", e.next_to, "yes" if e.unsure else "no") for e in asked.events]
+    assert [(row["margin"], row["next_to"], row["unsure"]) for row in mine] == said
+    assert {one[2] for one in said} == {"yes", "no"} and "(background)" in {one[1] for one in said}
+    assert {row["unsure"] for row in read if row["filename"] == "plain.mp4"} == {""}
