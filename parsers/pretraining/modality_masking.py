@@ -76,6 +76,11 @@ class ModalityMasking(Objective):
         self.query = nn.ModuleDict({name: Query(widths.get(name), views.width, options) for name in self.modalities})
         self.out = GatedUnit(views.width, options.width)
 
+    @classmethod
+    def needed(cls, options: ModalityMaskingOptions) -> frozenset[str]:
+        """See Objective."""
+        return cls.needs if options.text_share else cls.needs - {"evidence"}
+
     def prepare(self, views: Views, pool: Pool) -> None:
         """Size the Phi of text for as many classes as there are; see Objective."""
         if "text" not in self.modalities:

@@ -155,7 +155,7 @@ class Objective(nn.Module):
     Options: ClassVar[type[Any]]
     """Its frozen dataclass of options, which needs no torch."""
     needs: ClassVar[frozenset[str]] = frozenset({"audio", "visual"})
-    """Of audio, visual, motion, evidence, prompts."""
+    """Of audio, visual, motion, evidence, prompts; see `needed`."""
     needs_order: ClassVar[bool] = False
     """Whether it makes no sense where `Views.says_when` is not true; such a parser is refused."""
     least_clips: ClassVar[int] = 2
@@ -165,6 +165,11 @@ class Objective(nn.Module):
         """Make the heads for the widths of the views; torch's generator was seeded."""
         super().__init__()
         self.options = options
+
+    @classmethod
+    def needed(cls, options: Any) -> frozenset[str]:  # noqa: ANN401, of its own kind
+        """What is needed with these options: `needs`, unless they leave some of it out."""
+        return cls.needs
 
     def prepare(self, views: Views, pool: Pool) -> None:
         """Give buffers the size that a pool asks for, or refuse it in one sentence (ValueError).

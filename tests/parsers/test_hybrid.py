@@ -67,3 +67,17 @@ def test_inputs_that_do_not_fit_are_refused():
         parser(**inputs, valid=torch.ones(2, 8, dtype=torch.bool))
     with pytest.raises(ValueError, match="give both, or neither"):
         Stem(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), motion=torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("pooling", ["attentive", "linear-softmax", "max"])
+def test_one_picture_answers_as_ten_copies_of_it_unless_segments_know_when_they_are(pooling):
+    one = _inputs(segments=1)
+    ten = {name: x.expand(-1, 10, -1) for name, x in one.items()}
+    for codes, alike in ((0.0, True), (0.5, False)):
+        parser = build_parser(replace(SMALL, pooling=pooling, time_codes=codes, dropout=0.0), seed=0).eval()
+        single, still = parser(**one), parser(**ten)
+        for name in ("segment_logits", "clip_probs", "modality_probs"):
+            assert (
+                torch.allclose(getattr(single, name).expand_as(getattr(still, name)), getattr(still, name), atol=1e-6)
+                == alike
+            )

@@ -69,12 +69,13 @@ def pretrain_run(
             "trained has options of its own"
         )
     of_objective = updated(kind.Options(), tree.get("objective", {}), "objective.")
+    needs = kind.needed(of_objective)
     recipe = override(recipe, [change for change in changes if not change.strip().startswith("objective.")])
-    if "motion" in kind.needs and recipe.features.motion is None:
+    if "motion" in needs and recipe.features.motion is None:
         raise ValueError(
             f"the objective {kind.name} needs a motion stream, and the recipe {recipe.name} has none; take another"
         )
-    needs_evidence = bool({"evidence", "prompts"} & kind.needs)
+    needs_evidence = bool({"evidence", "prompts"} & needs)
     clips = read_unlabelled(
         stores,
         recipe.features,
@@ -90,7 +91,7 @@ def pretrain_run(
             f"none of {' and '.join(lacking)}; harvest with both"
         )
     device = pick_device(options.device)
-    prompts = captions_of_store(stores[0], clips.class_names) if "prompts" in kind.needs else None
+    prompts = captions_of_store(stores[0], clips.class_names) if "prompts" in needs else None
     pool = SetPool(clips, device, None if prompts is None else (prompts[0].to(device), prompts[1].to(device)))
     parser, views, head = _built(recipe.parser, kind, of_objective, options.seed, device, pool)
     streams = [stream for stream in ("audio", "visual", "motion") if getattr(recipe.features, stream) is not None]

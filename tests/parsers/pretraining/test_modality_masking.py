@@ -38,6 +38,8 @@ def test_shares_say_how_often_each_is_withheld():
     views, pool = views_of(), ToyPool(judged())
     masking = ModalityMasking(views, ModalityMaskingOptions())
     assert masking.shares == pytest.approx([0.2 / 3] * 3 + [0.8])
+    assert ModalityMasking.needed(ModalityMaskingOptions()) == {"audio", "visual", "evidence"}
+    assert ModalityMasking.needed(ModalityMaskingOptions(text_share=0)) == {"audio", "visual"}
     without = ModalityMasking(views, ModalityMaskingOptions(text_share=0))
     assert without.shares == pytest.approx([1 / 3] * 3)
     without.prepare(views, ToyPool(clips()))
