@@ -369,5 +369,5 @@ def _import_ray() -> Any:  # noqa: ANN401
         import ray
         import ray.exceptions
     except ImportError as error:
-        raise ValueError('this needs Ray: pip install "valor-avvp[ray]"; or divide the work with share=i/n') from error
+        raise ValueError("this needs Ray: pip install ray; or divide the work with share=i/n") from error
     return ray

@@ -89,8 +89,9 @@ def _sources(folder: Path) -> Path:
     skipped = shutil.ignore_patterns("__pycache__", "*.egg-info")
     for name in ("valor", "eval", "parsers", "label_harvest"):
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=skipped)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder)
+    (folder / "docs").mkdir()
+    for name in ("pyproject.toml", "docs/package.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder / name)
     return folder
 
 
@@ -113,6 +114,23 @@ def _files(folder: Path) -> set[str]:
     return {"/".join(p.relative_to(folder).parts).removeprefix("valor/") for p in ours}
 
 
+def _says_what_it_is(wheel: Path) -> None:
+    """Its metadata, and that its types may be read."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        told = archive.read(name).decode()
+        assert "valor/py.typed" in archive.namelist()
+    for line in (
+        "Name: valor-avvp",
+        "License-Expression: MIT",
+        "Author: The VALOR maintainers",
+        "License-File: LICENSE",
+    ):
+        assert f"\n{line}\n" in told
+    assert "\nKeywords: audio-visual," in told and told.count("\nClassifier: ") > 10
+    assert (ROOT / "docs" / "package.md").read_text(encoding="utf-8").strip() in told
+
+
 @pytest.mark.slow
 def test_wheel_and_source_distribution_hold_every_file_and_no_other_name(project, tmp_path):
     setuptools = pytest.importorskip("setuptools", reason="setuptools is not installed, which builds the wheel")
@@ -121,6 +139,7 @@ def test_wheel_and_source_distribution_hold_every_file_and_no_other_name(project
     sources = _sources(tmp_path / "sources")
     wheel = _build(sources, "wheel", tmp_path / "wheel")
     packed = _build(sources, "sdist", tmp_path / "sdist")
+    _says_what_it_is(wheel)
     with tarfile.open(packed) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
     (unpacked,) = (tmp_path / "unpacked").iterdir()

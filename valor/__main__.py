@@ -43,6 +43,14 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as `| head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "valor":
+            raise
+        from valor.doctor import INSTALL
+
+        said = f"needs the package {error.name}, which is not installed here; install all of them ({INSTALL})"
+        say(f"valor {cli.command}: {said}", file=sys.stderr)
+        return WRONG_USE
     except _refusals() as error:
         say(brief(f"valor {cli.command}: {typed_words(str(error), cli.flags)}"), file=sys.stderr)
         return WRONG_USE

@@ -26,14 +26,15 @@ NEEDED = (
 
 OPTIONAL = {
     "laion-clap": "not needed: its checkpoints are read without it",
-    "faiss-cpu": "not needed but for an index of large stores (`valor search index STORE`): valor-avvp[search]",
+    "faiss-cpu": "not needed but for an index of large stores (`valor search index STORE`)",
 }
 """Distributions people ask about, and what there is to say."""
 
 TRAINED_ON = {"sound": ("clap", "vggish"), "the picture": ("clip", "res152")}
 """Kinds of published features of which every recipe takes one each."""
 
-_INSTALL = "pip install -c constraints.txt -e ."
+INSTALL = "pip install -c constraints.txt -e ."
+"""What installs everything."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _machine() -> list[Finding]:
     try:
         import torch
     except (ImportError, OSError, RuntimeError) as error:
-        return [*found, Finding("missing", "torch", f"does not import: {error}", _INSTALL)]
+        return [*found, Finding("missing", "torch", f"does not import: {error}", INSTALL)]
     if torch.cuda.is_available():
         found.append(Finding("ok", "device", torch.cuda.get_device_name(0)))
     else:
@@ -76,7 +77,7 @@ def _packages() -> list[Finding]:
     found = []
     for name in NEEDED:
         version = _version(name)
-        remedy = "" if version else _INSTALL
+        remedy = "" if version else INSTALL
         found.append(Finding("ok" if version else "missing", name, version or "not installed", remedy))
     for name, why in OPTIONAL.items():
         version = _version(name)
@@ -128,7 +129,7 @@ def _teachers() -> list[Finding]:
             import_module(f"valor.label_harvest.teachers.{'clip' if role == 'visual' else 'clap'}")
             place = where_weights_are(name)
         except (ImportError, OSError, RuntimeError) as error:
-            found.append(Finding("missing", f"teacher {name}", f"cannot be built: {error}", _INSTALL))
+            found.append(Finding("missing", f"teacher {name}", f"cannot be built: {error}", INSTALL))
             continue
         if place:
             found.append(Finding("ok", f"teacher {name}", str(place)))
@@ -165,7 +166,7 @@ def _extractors() -> list[Finding]:
 
         places = {role: weights_file(role) for role in EXTRACTORS.values()}
     except (ImportError, OSError, RuntimeError) as error:
-        return [Finding("missing", "extractors", f"cannot be built: {error}", _INSTALL)]
+        return [Finding("missing", "extractors", f"cannot be built: {error}", INSTALL)]
     found = []
     for role, path in places.items():
         if path.is_file():

@@ -14,6 +14,10 @@ _LOADING = {"decord": "install it again; its wheels are for Linux, Windows and m
 """What helps where a library is installed and does not load."""
 
 
+_INSTALLING = {"decord": 'pip install "decord<0.7"'}
+"""How a decoder that is no part of every installation is installed."""
+
+
 def decoder_trouble(name: str) -> tuple[str, str] | None:
     """Try whether a decoder can be used here.
 
@@ -24,7 +28,7 @@ def decoder_trouble(name: str) -> tuple[str, str] | None:
         What is wrong, and what to do about it; None where nothing is.
     """
     if name != PYAV and importlib.util.find_spec(name) is None:
-        return "not installed", f'pip install "valor-avvp[{name}]"'
+        return "not installed", _INSTALLING[name]
     try:
         importlib.import_module("av" if name == PYAV else name)
     except (ImportError, OSError, RuntimeError) as error:

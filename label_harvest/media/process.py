@@ -18,7 +18,6 @@ import logging
 import math
 import mmap
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -35,6 +34,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from .clip import EndsError, MediaError
+
+try:
+    import resource
+except ImportError:  # Windows, which has no such processes
+    resource = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +107,15 @@ class ChildProcess:
             limits: What its work may take.
             service: module:name of what makes its service.
             given: For that function.
+
+        Raises:
+            OSError: This system has no such processes.
         """
+        if resource is None:
+            raise OSError(
+                "media are decoded in a process of their own, which needs Linux or macOS, got another system: use WSL, "
+                "or parse with `valor parse VIDEO --decode-timeout 0`, which decodes without"
+            )
         self._connection, theirs = socket.socketpair()
         self._ready = False
         with theirs:

@@ -47,10 +47,7 @@ def refuse_absent_library(scheme: str) -> None:
         ValueError: It is not.
     """
     if find_spec(EXTRAS[scheme]) is None:
-        extra = "gcs" if scheme == "gs" else scheme
-        raise ValueError(
-            f"{scheme}:// needs {EXTRAS[scheme]}, which is not installed: pip install 'valor-avvp[{extra}]'"
-        )
+        raise ValueError(f"{scheme}:// needs {EXTRAS[scheme]}, which is not installed: pip install {EXTRAS[scheme]}")
 
 
 @cache

@@ -26,7 +26,7 @@ CONFIG = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 300, "
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r'needs Ray: pip install "valor-avvp\[ray\]"; or divide the work'):
+    with pytest.raises(ValueError, match=r"needs Ray: pip install ray; or divide the work"):
         RayEngine(toy_teachers)
 
 
@@ -55,7 +55,7 @@ def alone(videos, tmp_path_factory):
 def ray():
     """Ray, if it is here and a cluster can be started; asks nobody."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    return pytest.importorskip("ray", reason='Ray is not installed: pip install "valor-avvp[ray]"')
+    return pytest.importorskip("ray", reason="Ray is not installed: pip install ray")
 
 
 @pytest.fixture(scope="module")

@@ -368,7 +368,6 @@ def faiss_library() -> Any:  # noqa: ANN401
         import faiss
     except ImportError as error:
         raise ValueError(
-            "an index needs faiss: pip install 'valor-avvp[search]'; without one, or with exact=True, every second is "
-            "compared"
+            "an index needs faiss: pip install faiss-cpu; without one, or with exact=True, every second is compared"
         ) from error
     return faiss

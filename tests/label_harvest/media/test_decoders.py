@@ -39,8 +39,8 @@ def test_an_unknown_decoder_is_refused():
 @pytest.mark.parametrize("name", OTHERS)
 def test_one_that_is_not_installed_says_what_to_install(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
-    assert decoder_trouble(name) == ("not installed", f'pip install "valor-avvp[{name}]"')
-    said = f'decoder={name}: not installed; pip install "valor-avvp[{name}]", or leave it out to decode with pyav'
+    assert decoder_trouble(name) == ("not installed", 'pip install "decord<0.7"')
+    said = f'decoder={name}: not installed; pip install "decord<0.7", or leave it out to decode with pyav'
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         check_decoder(name)
 

@@ -163,7 +163,7 @@ def test_encrypted_clips_never_reach_the_library(tmp_path):
     )
 
 
-decord = pytest.mark.skipif(not find_spec("decord"), reason='decord is not installed: pip install "valor-avvp[decord]"')
+decord = pytest.mark.skipif(not find_spec("decord"), reason='decord is not installed: pip install "decord<0.7"')
 OTHERWISE = {"av1": "undecodable", "surround": "undecodable"}
 """Clips of the poisoned set of which it has another status than PyAV."""
 

@@ -38,8 +38,8 @@ def test_other_addresses_are_refused(typed, said):
 
 def test_a_missing_library_is_named_with_its_command(monkeypatch):
     monkeypatch.setattr(objects, "find_spec", lambda name: None)
-    for scheme, extra in (("s3", "s3"), ("gs", "gcs")):
-        with pytest.raises(ValueError, match=rf"{scheme}:// needs .*pip install 'valor-avvp\[{extra}\]'"):
+    for scheme, library in (("s3", "s3fs"), ("gs", "gcsfs")):
+        with pytest.raises(ValueError, match=rf"{scheme}:// needs .*pip install {library}$"):
             refuse_absent_library(scheme)
 
 

@@ -68,7 +68,7 @@ def test_a_decoder_that_is_not_there_is_refused_before_anything_is_read_or_writt
     monkeypatch.setitem(sys.modules, "decord", None)
     monkeypatch.setattr("valor.teachers.build_teachers", lambda *_: pytest.fail("a teacher was loaded"))
     said = typed(*world, "--decoder", "decord").complaint()
-    assert 'not installed; pip install "valor-avvp[decord]", or leave it out' in said
+    assert 'not installed; pip install "decord<0.7", or leave it out' in said
     assert not (tmp_path / "store").exists()
     assert "invalid choice: 'opencv'" in typed(*world, "--decoder", "opencv").err
 

@@ -450,7 +450,7 @@ def test_an_object_store_without_its_library_is_refused_before_anything_is_loade
     monkeypatch.setattr(objects, "find_spec", lambda name: None)
     with pytest.raises(SystemExit) as ended:
         build_argument_parser("store").parse_args(["store", "show", "s3://bucket/st"])
-    assert ended.value.code == 2 and "pip install 'valor-avvp[s3]'" in capsys.readouterr().err
+    assert ended.value.code == 2 and "pip install s3fs" in capsys.readouterr().err
 
 
 def test_a_mirror_and_a_local_folder_of_such_a_name_are_taken():

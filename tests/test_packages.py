@@ -1,0 +1,83 @@
+"""What is installed and where: with NumPy and pandas alone, without what Windows lacks, in a container."""
+
+import re
+import subprocess
+import sys
+import tomllib
+
+from tests.conftest import ROOT
+from tests.helpers.toy_scores import write_toy_scores
+
+NOT_THERE = (
+    "torch", "torchvision", "torchaudio", "open_clip", "transformers", "huggingface_hub", "httpx", "av", "safetensors",
+    "tqdm", "matplotlib", "PIL", "scenedetect", "cv2",
+)  # fmt: skip
+"""What `pip install --no-deps` leaves out, NumPy and pandas apart."""
+NOT_ON_WINDOWS = {"fcntl", "resource", "pwd", "grp", "termios", "pty", "syslog"}
+
+
+def test_what_scores_needs_numpy_and_pandas_alone(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({NOT_THERE}))\n"
+        "from valor.__main__ import main\n"
+        "def valor(*words):\n    print('=', main(list(words)))\n"
+        "data, said = sys.argv[1:]\n"
+        "valor('evaluate', said, '--annotations', data, '--split', 'test', '--json', data + '/s.json', '--quiet')\n"
+        "valor('table', 'ours=' + data + '/s.json', '--published', '--mix', '--quiet')\n"
+        "valor('lint', data, '--quiet')\n"
+        "valor('export', 'events', said, '--csv', data + '/e.csv', '--quiet')\n"
+        "valor('train', 'valor', '--data', data, '--quiet')\n"
+        "valor('parse', said, '--checkpoint', data, '--quiet')\n"
+    )
+    words = [sys.executable, "-c", code, str(toy.data), str(toy.good)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert re.findall("^= (.*)$", done.stdout, re.MULTILINE) == ["0", "0", "0", "0", "2", "2"], done.stderr
+    said = re.findall(r"^valor (\w+): needs the package \w+, which is not installed here;", done.stderr, re.MULTILINE)
+    assert said == ["train", "parse"]
+    assert "Traceback" not in done.stderr
+
+
+def test_nothing_is_imported_that_windows_lacks():
+    """At the top of a module, that is: inside `try` and functions it may be."""
+    lacking = re.compile(rf"^(import|from) ({'|'.join(sorted(NOT_ON_WINDOWS))})\b", re.MULTILINE)
+    files = [path for top in ("valor", "eval", "parsers", "label_harvest") for path in (ROOT / top).rglob("*.py")]
+    assert len(files) > 300 and lacking.search("import os\nimport resource\n")
+    assert not [path for path in files if lacking.search(path.read_text(encoding="utf-8"))]
+
+
+def test_a_system_without_such_processes_says_so_in_one_sentence():
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({sorted(NOT_ON_WINDOWS)}))\n"
+        "import valor.label_harvest.disk\n"
+        "from valor.label_harvest.media.process import ChildProcess, DecodeLimits\n"
+        "try:\n    ChildProcess(DecodeLimits(), 'x:y')\nexcept OSError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("media are decoded in a process of their own, which needs Linux or macOS")
+
+
+def test_the_container_installs_the_tested_set():
+    lines = [line for line in (ROOT / "Containerfile").read_text().splitlines() if line and not line.startswith("#")]
+    assert {line.split(" ")[0] for line in lines} == {"FROM", "WORKDIR", "COPY", "RUN", "USER", "ENTRYPOINT", "CMD"}
+    copied = [name for line in lines if line.startswith("COPY") for name in line.split(" ")[1:-1]]
+    assert all((ROOT / name).exists() for name in copied)
+    pins = set((ROOT / "constraints.txt").read_text().splitlines())
+    of_torch = {one for one in pins if re.match("torch(vision|audio)?==", one)}
+    assert set(re.findall(r"\S+==\S+", "\n".join(lines))) == of_torch
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {project["readme"], *project["license-files"]} <= set(copied)
+
+
+def test_the_page_of_the_package_leads_nowhere_relative():
+    page = (ROOT / "docs" / "package.md").read_text(encoding="utf-8")
+    assert not re.findall(r"\]\((?!https?://)", page) and "src=" not in page
+
+
+def test_extras_are_said_as_they_can_be_installed():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| (`[^|]*`) \|", page, re.MULTILINE)
+    assert set(re.findall("`([^`]+)`", " ".join(named))) == set(extras)
