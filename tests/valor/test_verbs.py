@@ -5,6 +5,7 @@ import importlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -20,14 +21,21 @@ from valor.viewer.corrections import Corrections
 from valor.viewer.server import RunningViewer
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A folder that both the page and the notebook are run in, so that the second finds the first one's evidence."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "data").mkdir()
+    write_videos(write_tables(folder / "data") / "videos")
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    (tmp_path / "data").mkdir()
-    write_videos(write_tables(tmp_path / "data") / "videos")
-    monkeypatch.chdir(tmp_path)
+def folder(home, monkeypatch):
+    monkeypatch.chdir(home)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield tmp_path
+    yield home
     torch.set_num_threads(threads)
 
 
@@ -40,6 +48,30 @@ def test_the_page_runs_as_it_stands(folder):
     doctest.DocTestRunner(optionflags=flags).run(test, out=failed.append)
     assert not failed, "".join(failed)
     assert os.path.getsize(folder / "page.html") > 10_000
+
+
+def test_the_notebook_runs_from_clips_to_a_corrected_event(folder, monkeypatch):
+    """On the clips that are here, with networks of a moment; the world it draws is tests/valor/demo's."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    notebook = importlib.import_module("generate.notebook")
+    drawn = []
+    monkeypatch.setattr("valor.demo.world.render.build_world", lambda *given, **_: drawn.append(given))
+    small = {"fit.epochs": 1, "fit.warmup_epochs": 0, "parser.hidden_width": 8, "parser.num_heads": 2}
+    settings = {"HOME": Path(), "CHANGES": {**small, "features.missing": "drop"}}
+    namespace, given = {}, []
+    for cell in notebook.read_notebook(notebook.NOTEBOOK)["cells"]:
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] or not given, "run docs/run_notebook.py, which keeps what cells give"
+            given.append(notebook.run_cell(notebook.source_of(cell), namespace))
+            namespace |= settings if len(given) == 1 else {}
+    assert drawn == [(Path("data"), {"train": 120, "val": 30, "test": 40})]
+    assert list(namespace["table"].index) == ["tags only", "VALOR"]
+    assert "image/png" in next(cell for cell in given if "Parse of" in str(cell))[0]["data"]
+    assert {"AVVP_eval_audio.csv", "journal.jsonl"} <= set(os.listdir("parses.corrections"))
+    name, modality, onset, offset = namespace["events"][0]
+    rows = [row.split("\t") for row in Path(f"parses.corrections/AVVP_eval_{modality}.csv").read_text().splitlines()]
+    assert [row for row in rows[1:] if row[3] == name and int(row[1]) == onset and int(row[2]) >= offset]
+    assert "segment" in str(given[-1])
 
 
 def test_nothing_heavy_is_loaded_before_a_verb_is_used():

@@ -42,10 +42,15 @@ class GeneratorOptions:
     """`both`: the product of both modalities is held to what is audible and visible at once, as of UnAV-100; `each`:
     each modality to its own truth."""
     width: int = 1024
+    """Of each modality."""
     num_layers: int = 5
+    """For each modality."""
     num_heads: int = 16
+    """Attention heads of a layer."""
     feedforward_width: int = 2048
+    """Of the feed-forward part of a layer."""
     dropout: float = 0.3
+    """Share of numbers that training leaves out."""
 
     def __post_init__(self) -> None:
         """Refuse sizes that are none."""

@@ -48,6 +48,7 @@ class LocaliserMethodOptions:
     width: int = 512
     """Of each modality."""
     num_heads: int = 4
+    """Attention heads of a block."""
     head_width: int = 512
     """Of the layers that classify and regress."""
     table_length: int = 224

@@ -1,0 +1,87 @@
+"""Every option of a recipe, as `--set` takes it: name, default and what its docstring says."""
+
+import textwrap
+from dataclasses import MISSING, Field, fields, is_dataclass
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from valor.cli.options import docstrings
+from valor.data.features.feature_options import FeatureOptions
+from valor.parsers.options import ParserOptions
+from valor.training.methods.methods import METHODS
+from valor.training.options import FitOptions
+
+from .markdown import code, prose, table
+
+UP = "../"
+
+INTRO = """\
+# Every option of a recipe
+
+Each is typed after `--set`, as often as you like: `--set fit.epochs=30 --set features.motion=none`. Text is typed as
+it is, switches are `on` or `off`, what may be absent is `none`. A wrong name is answered with those there are. A run
+folder keeps all of them in `recipe.json`, which is a recipe for [`valor train`](commands/train.md) in turn. What each
+recipe changes of these defaults stands with the [recipes](recipes.md).
+"""
+
+GROUPS = {
+    "features": (FeatureOptions, "What the parser sees"),
+    "parser": (ParserOptions, "The network"),
+    "fit": (FitOptions, "The training"),
+}
+
+
+def pages() -> dict[str, str]:
+    """One page of all options."""
+    parts = [INTRO]
+    for group, (of, title) in GROUPS.items():
+        parts.append(f"## {title}: {group}\n\n{_table(group, of)}")
+    parts.append(
+        "## Methods of other papers: methods\n\n`--set methods.NAME=on` switches one on, `off` switches one off that "
+        "the recipe has; naming an option of one switches it on too. [Later methods](../methods.md) says what each is "
+        "worth."
+    )
+    for name, method in METHODS.items():
+        about = prose(_first(method.__doc__), UP)
+        options = _table(f"methods.{name}", method.Options) if fields(method.Options) else "It has no options."
+        parts.append(f"### methods.{name}\n\n{about}\n\n{options}")
+    return {"options.md": "\n\n".join(parts) + "\n"}
+
+
+def _table(group: str, of: type) -> str:
+    return table(["option", "takes", "default", "what it is"], list(_rows(group, of)))
+
+
+def _rows(group: str, of: type) -> list[list[str]]:
+    """A row for each option, those of options within options too."""
+    found, docs, types = [], docstrings(of), get_type_hints(of)
+    for field in fields(of):
+        if is_dataclass(default := _default(field)):
+            found += _rows(f"{group}.{field.name}", type(default))
+            continue
+        about = prose(" ".join(docs.get(field.name, "").split()), UP)
+        found.append([f"`{group}.{field.name}`", _kinds(types[field.name]), _shown(default), about])
+    return found
+
+
+def _default(field: Field[Any]) -> Any:  # noqa: ANN401
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+def _kinds(wanted: Any) -> str:  # noqa: ANN401
+    words = {NoneType: "none", bool: "on, off", int: "whole number", float: "number", str: "text"}
+    return " or ".join(words.get(kind, getattr(kind, "__name__", str(kind))) for kind in get_args(wanted) or (wanted,))
+
+
+def _shown(default: Any) -> str:  # noqa: ANN401
+    """A default as it is typed."""
+    if default is MISSING:
+        return "must be given"
+    if isinstance(default, bool):
+        return "`on`" if default else "`off`"
+    return "`none`" if default is None else code(f"{default:g}" if isinstance(default, float) else default)
+
+
+def _first(docstring: str | None) -> str:
+    """The first paragraph of a docstring, in one line."""
+    return " ".join(textwrap.dedent(docstring or "").strip().split("\n\n")[0].split())
