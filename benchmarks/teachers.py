@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import processor
@@ -41,9 +42,13 @@ def made_up_clip(seed: int) -> ClipMedia:
 
 def operations(run: Callable[[], object]) -> float:
     """Floating-point operations of products and convolutions."""
-    counter = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
-        run()
+    counter, whole = FlopCounterMode(display=False), torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # blocks in one call, in which torch counts nothing
+    try:
+        with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # nor in attention in one call
+            run()
+    finally:
+        torch.backends.mha.set_fastpath_enabled(whole)
     return float(counter.get_total_flops())
 
 

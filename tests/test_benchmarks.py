@@ -16,6 +16,7 @@ from benchmarks import (
     decoders,
     demo_ave,
     detection,
+    engines,
     feeding,
     harvest,
     large_store,
@@ -168,7 +169,7 @@ def test_test_command(monkeypatch, capsys):
 @pytest.fixture
 def tiny(monkeypatch):
     """Tiny networks in place of the teachers'."""
-    for module in (harvest, teachers):
+    for module in (engines, harvest, teachers):
         monkeypatch.setattr(
             module, "load_open_clip", lambda *_, **__: OpenClipModel(tiny_clip(), tokenize, FrameRule(size=32), "w")
         )
@@ -189,9 +190,20 @@ def test_teachers(monkeypatch, capsys, tiny):
     assert audio.startswith("audio") and both.startswith("both")
 
 
+def test_engines(monkeypatch, capsys, tiny):
+    monkeypatch.setattr(engines, "PRODUCT", {"cpu": 64})
+    monkeypatch.setattr(engines, "openvino", None)
+    said = say(monkeypatch, capsys, engines, "--batch", 1, "--repeats", 1, "--threads", 1)
+    assert "OpenVINO not installed, left out" in said and said.count("as harvested") == 2
+    assert all(float(far) < 1e-4 for far in re.findall(r"within (\S+) of the largest", said))
+
+
 def test_operations_of_a_product_are_counted(tiny):
     layer, x = torch.nn.Linear(30, 20, bias=False), torch.zeros(5, 30)
     assert teachers.operations(lambda: layer(x)) == 2 * 5 * 30 * 20
+    attention, tokens = torch.nn.MultiheadAttention(16, 2, batch_first=True).eval(), torch.zeros(1, 5, 16)
+    counted = teachers.operations(lambda: attention(tokens, tokens, tokens, need_weights=False))
+    assert counted == 2 * 5 * 16 * 4 * 16 + 2 * 2 * 5 * 5 * 16
 
 
 def test_decoders(monkeypatch, capsys):
@@ -226,6 +238,7 @@ def test_parse_once(monkeypatch, capsys):
         return {"VmHWM": 1.0}
 
     monkeypatch.setattr(parse_once, "measured", here)
+    monkeypatch.setattr(parse_once, "PIECE", 5)  # a film of twelve seconds repeats them
     demo = ("--visual", "demo-visual", "--audio", "demo-audio", "--weights", "none")
     said = say(monkeypatch, capsys, parse_once, "--minutes", 0.2, "--threads", 1, *demo)
     assert said.count("probabilities within") == 3 and "bytes a second of film" in said
