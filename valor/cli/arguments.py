@@ -28,6 +28,7 @@ Beside the harvest:
 Before labels:
 
   pretrain   clips of stores without labels -> a stem and an encoder, for `train --from RUN`
+  probe      a pre-training -> linear probe, retrieval, seconds in step, beside what knows nothing
 
 One's own media:
 

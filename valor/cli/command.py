@@ -1,6 +1,7 @@
 """What the commands share: exit codes, how a command is announced, and the plain table of scores."""
 
 import argparse
+import json
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,7 @@ from .options import Parser
 from .terminal import say
 
 if TYPE_CHECKING:
-    from valor.eval.tables import Row
+    from valor.eval.tables import Row, Sheet
 
 DONE, WRONG_USE, FAILURES_LISTED = 0, 2, 3
 """Exit codes: done; wrong use or bad input, said in one message; done with failures that are listed."""
@@ -27,6 +28,7 @@ COMMANDS = {
     "explore": "the seconds of a store in groups, named by the prompts nearest to them",
     "adapt": "adapters by which a frozen visual tower hears, as features of a harvest",
     "pretrain": "clips without labels to a stem and an encoder that a training begins with",
+    "probe": "what a pre-training is worth, beside raw features and a random encoder",
     "labels": "evidence to pseudo labels",
     "train": "features and labels to a run",
     "predict": "a run on a split",
@@ -130,6 +132,19 @@ FORMATS = ("text", "markdown", "csv", "latex", "json")
 
 SUFFIXES = {".txt": "text", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
 """The format a file name asks for."""
+
+
+def layouts_of(sheet: "Sheet", content: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
+    """A table in each of FORMATS, for `write_or_print`; as JSON what it was made of."""
+    from valor.eval.tables import csv_text
+
+    return {
+        "text": sheet.to_text,
+        "markdown": sheet.to_markdown,
+        "csv": lambda: csv_text(sheet.columns, [[str(cell) for cell in row] for row in sheet.rows]).rstrip("\n"),
+        "latex": sheet.to_latex,
+        "json": lambda: json.dumps(content, indent=1, allow_nan=False),
+    }
 
 
 def write_or_print(layouts: Mapping[str, Callable[[], str]], cli: argparse.Namespace) -> None:

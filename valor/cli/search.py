@@ -1,16 +1,14 @@
 """`valor search`."""
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from valor.label_harvest.places.place import Place
 from valor.retrieval.options import BOTH, NETS, EvaluateOptions, FitOptions, SearchOptions
 
-from .command import DONE, FORMATS, Commands, new_command, print_note, write_or_print
+from .command import DONE, FORMATS, Commands, layouts_of, new_command, print_note, write_or_print
 from .options import Fields, Option, Parser, any_place, by_role, typed_words
 from .terminal import say
 
@@ -156,7 +154,7 @@ def _search(cli: argparse.Namespace, store: Place, text: str | None) -> int:
     from valor.retrieval.run import search_store
 
     result = search_store(store, options)
-    write_or_print(_layouts(_sheet(result), result.to_dict()), cli)
+    write_or_print(layouts_of(_sheet(result), result.to_dict()), cli)
     how = "" if result.compared == result.seconds else f", {result.compared:,} of them compared"
     print_note(f"in {result.seconds:,} seconds of {result.clips:,} clips{how}", cli)
     if cli.page:
@@ -188,18 +186,6 @@ def _cosine(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _layouts(sheet: "Sheet", content: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
-    from valor.eval.tables import csv_text
-
-    return {
-        "text": sheet.to_text,
-        "markdown": sheet.to_markdown,
-        "csv": lambda: csv_text(sheet.columns, [[str(cell) for cell in row] for row in sheet.rows]).rstrip("\n"),
-        "latex": sheet.to_latex,
-        "json": lambda: json.dumps(content, indent=1, allow_nan=False),
-    }
-
-
 def _write_page(cli: argparse.Namespace, result: "SearchResult") -> None:
     from valor.viewer.found import FoundCard, write_found_page
 
@@ -228,7 +214,7 @@ def _evaluate(cli: argparse.Namespace, store: Place) -> int:
 
     seed = EvaluateOptions.seed if cli.seed is None else cli.seed
     report = evaluate_search(store, EvaluateOptions(data=cli.evaluate, split=cli.split, space=cli.space, seed=seed))
-    write_or_print(_layouts(report.sheet(), report.to_dict()), cli)
+    write_or_print(layouts_of(report.sheet(), report.to_dict()), cli)
     for note in (f"{report.clips:,} clips of {report.split}; a tie counts as the mean of its ranks", *report.notes):
         print_note(note, cli)
     return DONE

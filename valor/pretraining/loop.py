@@ -10,6 +10,7 @@ torch's own, for dropout, and one for masks, orders and whatever else an objecti
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -222,7 +223,7 @@ def _epoch(run: _Run, epoch: Epoch, bar: Bar) -> dict[str, Any]:
     rate = learning_rate(part.number, replace(fit, epochs=part.of, warmup_epochs=min(fit.warmup_epochs, part.of - 1)))
     set_learning_rate(run.optimiser, rate)
     run.learner.train()
-    start, sums = time.perf_counter(), Sums()
+    start, sums, counts = time.perf_counter(), Sums(), Counter[str]()
     if objective.begin_epoch(run.views, run.pool, epoch, run.rng):
         run.learner.begin_again(run.initial)
         run.optimiser.state.clear()
@@ -230,7 +231,9 @@ def _epoch(run: _Run, epoch: Epoch, bar: Bar) -> dict[str, Any]:
     for step in range(run.steps):
         rows = order[step * options.batch_size : (step + 1) * options.batch_size]
         try:
-            sums.add(_step(run, rows), len(rows))
+            taken = _step(run, rows)
+            sums.add(taken, len(rows))
+            counts.update(dict.fromkeys(taken.terms, len(rows)))
         except TrainingError as error:
             raise TrainingError(
                 f"epoch {epoch.number}, step {step + 1}: {error}; look at these clips, or lower learning_rate"
@@ -239,13 +242,14 @@ def _epoch(run: _Run, epoch: Epoch, bar: Bar) -> dict[str, Any]:
         bar.update(len(rows))
     seconds = time.perf_counter() - start
     means = sums.means()
+    losses = {  # a term that some steps go without is the mean over those that have it
+        name: value * sums.clips / counts.get(name, sums.clips) for name, value in means["loss"].items()
+    }
     return {
         "epoch": epoch.number,
         "learning_rate": rate,
-        "loss": {name: value for name, value in means["loss"].items() if not name.startswith(_FIGURES)},
-        "figures": {
-            name.removeprefix(_FIGURES): value for name, value in means["loss"].items() if name.startswith(_FIGURES)
-        },
+        "loss": {name: value for name, value in losses.items() if not name.startswith(_FIGURES)},
+        "figures": {name.removeprefix(_FIGURES): of for name, of in losses.items() if name.startswith(_FIGURES)},
         "held_out": _held_out_loss(run),
         "grad_norm": means["grad_norm"],
         "clips_per_second": round(sums.clips / seconds, 1),

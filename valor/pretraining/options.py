@@ -1,4 +1,4 @@
-"""How a pre-training goes about it, as values: nothing here waits for torch."""
+"""How a pre-training and a probe go about it, as values: nothing here waits for torch."""
 
 from dataclasses import dataclass
 
@@ -62,3 +62,20 @@ class PretrainOptions:
             beta1=0.9,
             seed=self.seed,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOptions:
+    """How a pre-training is measured."""
+
+    seed: int = 0
+    """Of the random encoder it is compared with."""
+    resamples: int = 200
+    """Draws of clips behind each interval."""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu or cuda."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no interval is made of."""
+        if self.resamples < 1:
+            raise ValueError(f"resamples must be at least 1, got {self.resamples}")

@@ -119,6 +119,32 @@ def refuse_towers(held: EncoderFile) -> None:
         )
 
 
+def refuse_other_features(held: EncoderFile, widths: Mapping[str, int], made_by: Mapping[str, Any]) -> None:
+    """Refuse features that a pre-training did not learn from.
+
+    Args:
+        held: The pre-training.
+        widths: Of the streams, by the names of ParserOptions (others are left aside).
+        made_by: By stream, who made them, as `describe_data` says it; of one that does not say is believed.
+
+    Raises:
+        ValueError: A width or a teacher is another.
+    """
+    for stream in STREAMS:
+        wanted, found = (of.get(f"{stream}_width") for of in (held.card.parser, widths))
+        if found is not None and wanted != found:
+            raise ValueError(
+                f"{held.path}: was pre-trained on {stream} features of width {wanted}, these have {found}; take the "
+                "features it learned from, or pre-train on these"
+            )
+    for stream, told in made_by.items():
+        if named := unlike_teachers(held.card.teachers.get(stream), told):
+            raise ValueError(
+                f"{held.path}: was pre-trained on {stream} features made by {named[0]}, these were made by {named[1]}; "
+                "harvest these clips with that teacher, or pre-train on clips of this one"
+            )
+
+
 def give_encoder(
     parser: HybridParser, held: EncoderFile, features: FeatureOptions, made_by: Mapping[str, Any] | None = None
 ) -> None:
@@ -149,12 +175,7 @@ def give_encoder(
                 f"{held.path}: was pre-trained on features.{stream}={then}, this recipe has {now}; take those features,"
                 " or pre-train on these"
             )
-    for stream, told in (made_by or {}).items():
-        if named := unlike_teachers(held.card.teachers.get(stream), told):
-            raise ValueError(
-                f"{held.path}: was pre-trained on {stream} features made by {named[0]}, these were made by {named[1]}; "
-                "harvest these clips with that teacher, or pre-train on clips of this one"
-            )
+    refuse_other_features(held, {}, made_by or {})
     views = held.part("views")
     for part in ("stem", "encoder"):
         own = {name.removeprefix(f"{part}."): of for name, of in views.items() if name.startswith(f"{part}.")}
