@@ -52,7 +52,9 @@ from valor.training.encoder_file import read_encoder
 SECONDS = 10
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 RESAMPLES = 500
-BATCH, RATE = 64, 1e-3
+RATE = 1e-3
+AT_ONCE = 64
+"""Pieces that are judged together."""
 NO_FIGURES = ("xdc",)
 """Its figures are of the clusters of the pool it learned from."""
 Rows = np.ndarray
@@ -213,13 +215,13 @@ def held_out(world: World, run: Path, name: str, views: RawViews) -> str:
     """What the objective itself gets right on test clips, and how sounds find their pictures among those of others."""
     _, kind, made = raw_objective(name)
     torch.manual_seed(0)
-    objective = made(views, made.Options(**kind.changes)).eval()
+    objective = made(views, made.Options(**read_encoder(run).card.options)).eval()
     objective.load_state_dict(read_encoder(run).part("objective"), strict=False)
     windows, rng = RawWindows(world.rest, kind.seconds), torch.Generator().manual_seed(0)
     tested = {f"{media_id(plan.clip_id)}.mp4" for plan in world.plans if plan.split == "test"}
     rows = torch.tensor([row for row, clip in enumerate(windows.clip_ids) if clip in tested])
     figures: dict[str, list[float]] = {}
-    for some in rows[torch.randperm(len(rows), generator=rng)].split(BATCH)[:-1][:12]:
+    for some in rows[torch.randperm(len(rows), generator=rng)].split(AT_ONCE)[:12]:
         for figure, value in objective.loss(views, windows.batch(some), rng).figures.items():
             figures.setdefault(figure, []).append(float(value))
     said = [f"{figure} {np.mean(values):.3f}" for figure, values in figures.items()]
@@ -233,16 +235,19 @@ def held_out(world: World, run: Path, name: str, views: RawViews) -> str:
     return "; ".join(said) + f" (chance {100 / len(first):.1f}/{500 / len(first):.1f}/{1000 / len(first):.1f})"
 
 
-def trained(
-    world: World, out: Path, system: str, seed: int, epochs: int, changes: Sequence[str]
-) -> tuple[RawViews, float]:
+def trained(world: World, system: str, seed: int, typed: argparse.Namespace) -> tuple[RawViews, float]:
     """Towers of a system, and seconds that their training took; those in the folder are used again."""
-    run = out / f"{system}-{seed}"
+    run = typed.out / f"{system}-{seed}"
     began = time.perf_counter()
     options = PretrainOptions(
-        epochs=epochs, batch_size=BATCH, learning_rate=RATE, warmup_epochs=1, seed=seed, held_out=0.0
+        epochs=typed.epochs,
+        batch_size=typed.batch_size,
+        learning_rate=RATE,
+        warmup_epochs=1,
+        seed=seed,
+        held_out=0.0,
     )
-    result = pretrain_raw(system, world.media, run, options, changes=changes, pool=world.train.folder)
+    result = pretrain_raw(system, world.media, run, options, changes=typed.set, pool=world.train.folder)
     print(
         f"# {system}-{seed}: loss {result.result.first['total']:.3f} -> {result.result.last['total']:.3f}", flush=True
     )
@@ -279,7 +284,7 @@ def compare(typed: argparse.Namespace) -> None:
                 print_row(f"random {start.options.kind} {pictures}, {seed}", baselines[key], None, truth)
                 if start.options.kind == MAPS:
                     print(f"#   where: {pointed(world, start.eval())}", flush=True)
-            views, seconds = trained(world, typed.out, name, seed, typed.epochs, typed.set)
+            views, seconds = trained(world, name, seed, typed)
             print_row(f"{name}, {seed}", probe(world, features_of(world, Towers(views))), baselines[key], truth)
             if views.options.kind == MAPS:
                 print(f"#   where: {pointed(world, views)}", flush=True)
@@ -337,6 +342,7 @@ def main() -> None:
     cli.add_argument("--epochs", type=int, default=8)
     cli.add_argument("--threads", type=int, default=2)
     cli.add_argument("--set", action="append", default=[], help="option=value, as for valor pretrain --raw")
+    cli.add_argument("--batch-size", type=int, default=64)
     cli.add_argument("--published", action="store_true")
     cli.add_argument("--batch", type=int, default=2, help="clips of the published step")
     typed = cli.parse_args()

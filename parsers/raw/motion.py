@@ -41,7 +41,7 @@ class MotionOptions:
     width: int = 64
     """Of the space in which sound and picture are compared."""
     step_weight: float = 1.0
-    """Of what is in step, beside pace."""
+    """Of what is in step, beside pace; 0 leaves it out."""
     temperature: float = 0.1
     """Of it."""
 
@@ -94,9 +94,11 @@ class Motion(Objective):
             chosen = logits.detach().argmax(dim=1).cpu()
             figures[f"{name}_speed_right"] = (chosen // 2 == kind // 2).float().mean()
             figures[f"{name}_way_right"] = (chosen % 2 == kind % 2).float().mean()
-        terms["in_step"], figures["in_step_right"] = self._in_step(views, batch, rng)
-        pace = (terms["heard_pace"] + terms["seen_pace"]) / 2
-        return Terms(pace + self.options.step_weight * terms["in_step"], terms, figures)
+        total = (terms["heard_pace"] + terms["seen_pace"]) / 2
+        if self.options.step_weight:
+            terms["in_step"], figures["in_step_right"] = self._in_step(views, batch, rng)
+            total = total + self.options.step_weight * terms["in_step"]
+        return Terms(total, terms, figures)
 
     def _in_step(self, views: RawViews, batch: Segments, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Two seconds of each clip, each against its own sound; right is that the own beats the clip's other second."""

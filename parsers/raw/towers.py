@@ -114,6 +114,10 @@ def gather_rows(x: Tensor, index: Tensor) -> Tensor:
     return x.gather(1, index[..., None].expand(-1, -1, x.shape[-1]))
 
 
+MOVED = 4.0
+"""How strong differences between pictures are made; they are small beside the pictures."""
+
+
 class PatchTower(nn.Module):
     """A transformer over patches, see the top of this file."""
 
@@ -148,12 +152,16 @@ class PatchTower(nn.Module):
 
 
 class MapTower(nn.Module):
-    """Convolutions that keep where things are; several pictures of a second are so many channels."""
+    """Convolutions that keep where things are.
+
+    Of several pictures of a second the mean goes in, and what each differs from it, MOVED times as strong: what stands
+    still takes no part in that.
+    """
 
     def __init__(self, channels: int, pictures: int = 1, embedding: int = EMBEDDING) -> None:
         """Make it."""
         super().__init__()
-        widths = (channels * pictures, *MAP_CHANNELS)
+        widths = (channels * (pictures + 1 if pictures > 1 else 1), *MAP_CHANNELS)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(widths[k], widths[k + 1], 3, 2 if k < 3 else 1, 1, bias=False) for k in range(len(MAP_CHANNELS))
         )
@@ -162,7 +170,8 @@ class MapTower(nn.Module):
 
     def map(self, x: Tensor) -> Tensor:
         """A vector for each place, float [N, E, H/8, W/8], of float [N, C, F, H, W]."""
-        x = x.flatten(1, 2)
+        mean = x.mean(dim=2)
+        x = torch.cat([mean, MOVED * (x - mean[:, :, None]).flatten(1, 2)], dim=1) if x.shape[2] > 1 else mean
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = functional.relu(norm(convolution(x)))
         found: Tensor = self.at_each(x)
