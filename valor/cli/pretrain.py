@@ -47,7 +47,7 @@ def add(commands: Commands) -> Parser:
         "`valor harvest --features raw=RUN` then keeps what they say as raw.audio and raw.visual. Objectives of raw\n"
         f"media: {', '.join(RAW_OBJECTIVES)}.",
         "valor pretrain mavil --store data/store --data data --recipe demo --out pre --set parser.time_codes=0.5\n"
-        "valor pretrain avc --raw films --out towers --epochs 8 --learning-rate 1e-3",
+        "valor pretrain avc --raw films --out towers --epochs 8 --rate 1e-3",
     )
     command.add_argument("objective", metavar="OBJECTIVE", help="one of those above")
     command.add_argument(
