@@ -50,6 +50,7 @@ The paper's tables:
   reproduce  a published row from its files to the ten figures
   ablate     what each part of the method is worth, over seeds and with intervals
   bench      published methods on a simulated LLP, beside what their papers say
+  pretrain-bench  what clips without tags are worth, beside few tags and beside all
 
 Published files in and out:
 
@@ -64,19 +65,8 @@ New here? Start with `valor demo`, then `valor COMMAND --help`.
 """
 
 TAKE_OWN_PARTS = (
-    *(
-        "harvest",
-        "labels",
-        "train",
-        "pretrain",
-        "predict",
-        "evaluate",
-        "calibrate",
-        "parse",
-        "reproduce",
-        "ablate",
-        "bench",
-    ),
+    *("harvest", "labels", "train", "pretrain", "pretrain-bench", "predict", "evaluate", "calibrate", "parse"),
+    *("reproduce", "ablate", "bench"),
     *("lint", "table", "view", "search", "rescore", "import", "export", "doctor"),
 )
 """Commands that run a file of the user's own first; so does every kind of `plot`, which has options of its own."""

@@ -45,6 +45,7 @@ COMMANDS = {
     "download": "the published files",
     "reproduce": "a published row from its files to the ten figures",
     "ablate": "what each part of the method is worth, over seeds and with intervals",
+    "pretrain-bench": "what clips without tags are worth, over seeds and with intervals",
     "bench": "published methods on a simulated LLP, beside what their papers say",
     "import": "published features, labels or a checkpoint in",
     "export": "features, labels or a checkpoint out, as others read them",

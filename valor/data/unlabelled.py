@@ -167,7 +167,7 @@ def _without_annotated(pool: UnlabelledSet, annotated: Mapping[str, str]) -> Unl
     named = [name for name in pool.clip_ids if media_id(name) in annotated]
     if named:
         splits = " and ".join(sorted({annotated[media_id(name)] for name in named}))
-        _LOG.warning(
+        _LOG.info(
             "%d clips of %s are annotated and stay out of the unlabelled ones: %s", len(named), splits, some_of(named)
         )
     return pool.without(named, ANNOTATED)

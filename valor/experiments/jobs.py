@@ -16,6 +16,7 @@ from valor.data.score_file import read_scores_json
 from valor.data.tables import Split
 from valor.eval.scores import Scores, TenScores
 from valor.label_harvest.children import end_with_parent
+from valor.label_harvest.places.place import Place
 from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
 from valor.training.own import use_files
@@ -34,6 +35,8 @@ class Job:
     data: Path
     labels: Path | None
     folder: Path
+    unlabelled: tuple[Place, ...] = ()
+    """Stores of clips without tags, for a recipe that learns from them."""
 
 
 def trained(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float | str]]:
@@ -61,7 +64,7 @@ def _train(job: Job) -> float | str:
     import torch
 
     torch.set_num_threads(1)
-    options = TrainOptions(labels=job.labels, device="cpu", picture=False, progress=False)
+    options = TrainOptions(labels=job.labels, unlabelled=job.unlabelled, device="cpu", picture=False, progress=False)
     try:
         (result,) = train_seeds(job.recipe, job.data, job.folder, options)
     except (TrainingError, ValueError) as error:

@@ -1,5 +1,6 @@
 """Clips without a label, of one store or several: what is in the pool, what stays out, and what is refused."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ def test_annotated_clips_stay_out_by_name(
     again = f"{test[:11]}_20_30"  # another excerpt of the same video
     store = store_of(tmp_path / "store", "x", test, val, train, again)
     data = write_tables(tmp_path / "data")
+    caplog.set_level(logging.INFO)
     pool = read_unlabelled([store], FEATURES, data=data, transductive=transductive)
     assert pool.clip_ids == (("x", test, val, train, again) if transductive else ("x", train))
     said = f"3 clips of test and val are annotated and stay out of the unlabelled ones: {test}, {val}, {again}"

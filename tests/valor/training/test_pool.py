@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.toy_pool import NEW, write_pool_store
 from tests.helpers.toy_run import CLIPS, FROM_STORE, LABELS, NAMES, SPLITS, TAGS, write_labels, write_tables
-from valor.label_harvest.store.shards import ShardRow, write_shard
-from valor.label_harvest.store.share import write_lock
-from valor.label_harvest.store.store import describe, open_store, read_store
+from valor.label_harvest.store.store import read_store
 from valor.label_harvest.untagged import level_of, untagged_evidence
 from valor.training.checkpoint import read_tensors
 from valor.training.facts import facts_of
@@ -24,34 +23,14 @@ from valor.training.seeds import learning_from
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 CPU = torch.device("cpu")
-NEW = tuple(f"new-clip-{row:02d}" for row in range(5))
 RECIPE = override(FROM_STORE, [f"methods.{POOL}=on", "fit.seed=4"])
-
-
-def write_store(root: Path, clip_ids: tuple[str, ...], classes: tuple[str, ...] = NAMES, **changes: Any) -> Path:
-    """A store of teachers that judge; the numbers of a clip hang on its name."""
-    teachers = {
-        role: {"weights": "ab" * 32, "prompts": list(classes), "logit_scale": 2.0, "logit_bias": -1.0, **changes}
-        for role in ("audio", "visual")
-    }
-    arrays: dict[str, list[np.ndarray]] = {}
-    for name in clip_ids:
-        rng = np.random.default_rng(list(name.encode()))
-        for role, width in (("audio", 5), ("visual", 6)):
-            arrays.setdefault(f"{role}.embedding", []).append(rng.normal(size=(10, width)).astype(np.float16))
-            arrays.setdefault(f"{role}.similarity", []).append(rng.normal(size=(10, len(classes))).astype(np.float32))
-    folder = open_store(root, describe(classes, {"num_segments": 10}, teachers))
-    with write_lock(folder):
-        rows = [ShardRow(name, "ok", "", ()) for name in clip_ids]
-        write_shard(folder, 0, {name: np.stack(of) for name, of in arrays.items()}, rows)
-    return root
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_tables(tmp_path_factory.mktemp("data"))
-    write_store(folder / "store", CLIPS)
-    write_store(folder / "more", NEW)
+    write_pool_store(folder / "store", CLIPS)
+    write_pool_store(folder / "more", NEW)
     write_labels(folder)
     return folder
 
@@ -172,7 +151,7 @@ def test_recipes_that_cannot_be_are_refused(changes: list[str], message: str) ->
 def test_stores_that_do_not_fit_are_refused(
     data: Path, tmp_path: Path, made: dict[str, Any] | None, changes: list[str], message: str
 ) -> None:
-    stores = () if made is None else (write_store(tmp_path, NEW, **made),)
+    stores = () if made is None else (write_pool_store(tmp_path, NEW, **made),)
     recipe = override(RECIPE, changes)
     with pytest.raises(ValueError, match=message):
         read_run_sets(recipe, data, unlabelled=stores)

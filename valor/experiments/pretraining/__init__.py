@@ -1,0 +1,1 @@
+"""What clips without tags are worth, beside few tags and beside all of them."""

@@ -1,0 +1,204 @@
+"""A bench of clips without tags as text, Markdown, CSV, JSON and a figure; the only place that rounds its numbers."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
+from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
+from valor.eval.intervals import Interval
+from valor.eval.scores import FIGURES, LEVELS
+from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text
+from valor.label_harvest.disk import replaced
+from valor.training.recipes import recipe_to_json
+
+from .options import ARMS, FRESH
+from .run import CellResult, PretrainBench
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+JUDGED = ("segment", "type_av")
+"""The figure whose differences are shown."""
+SHOWN = (*(("segment", figure) for figure in FIGURES), ("event", "type_av"), ("event", "event_av"))
+"""The figures of text and Markdown; CSV and JSON hold all ten."""
+
+
+def to_text(found: PretrainBench) -> str:
+    """Lay a bench out for the terminal."""
+    titles, *rows = _cells(found)
+    begins = [n for n, result in enumerate(found.results) if n and result.cell.share != found.results[n - 1].cell.share]
+    sheet = Sheet(columns=titles, rows=rows, gaps={n: [RULE] for n in (*begins, len(rows))}, left=(0, 1))
+    return "\n".join([found.title, "", sheet.to_text(), *notes(found)])
+
+
+def to_markdown(found: PretrainBench) -> str:
+    """Write a bench in Markdown."""
+    titles, *rows = _cells(found)
+    table = Sheet(columns=titles, rows=rows, left=(0, 1)).to_markdown()
+    return f"{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
+
+
+def to_csv(found: PretrainBench) -> str:
+    """Write a bench as comma-separated values, unrounded: all ten figures and their differences."""
+    ten = [(level, figure) for level in LEVELS for figure in FIGURES]
+    ends = ("delta", "clips.low", "clips.high", "seeds.low", "seeds.high")
+    columns = [f"{level}.{figure}{part}" for level, figure in ten for part in ("", ".sd", *(f".{end}" for end in ends))]
+    rows = []
+    for result in found.results:
+        cell, cells = result.cell, []
+        for level, figure in ten:
+            values = result.figures(level, figure)
+            clips, seeds = _intervals(result, level, figure)
+            cells += [fmean(values), _sd(values), clips and clips.value]
+            for interval in (clips, seeds):
+                cells += (None, None) if interval is None else (interval.low, interval.high)
+        rows.append([cell.share, cell.arm, cell.tagged, cell.others, len(result.val), result.val_mean, *cells])
+    return csv_text(["share", "arm", "tagged", "untagged", "seeds", "val", *columns], rows)
+
+
+def to_json(found: PretrainBench) -> str:
+    """Write a bench as JSON: every seed of every cell, and differences with their intervals."""
+    report = {
+        "title": found.title,
+        "recipe": recipe_to_json(found.recipe),
+        "steps": found.options.steps,
+        "whole_steps": found.options.whole_steps,
+        "rounds": found.options.rounds,
+        "seeds": found.options.seeds,
+        "cells": [_to_json(result) for result in found.results],
+        "left_out": found.left_out,
+        "failed": found.failed,
+        "notes": notes(found),
+    }
+    return json.dumps(report, indent=1, ensure_ascii=False)
+
+
+FORMATS: dict[str, Callable[[PretrainBench], str]] = {
+    ".txt": to_text,
+    ".md": to_markdown,
+    ".csv": to_csv,
+    ".json": to_json,
+}
+"""What a bench can be written as, by the ending of the file."""
+
+
+def write_pretrain_bench(out: Path, found: PretrainBench) -> list[Path]:
+    """Write the table in every form and the figure; returns the files."""
+    made: dict[str, bytes] = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
+    if any(result.over_fresh for result in found.results):
+        made |= {".png": to_png(draw(found)), "-dark.png": to_png(draw(found, theme="dark"))}
+    for ending, content in made.items():
+        with replaced(out / f"pretraining{ending}") as temporary:
+            temporary.write_bytes(content)
+    return [out / f"pretraining{ending}" for ending in made]
+
+
+def draw(found: PretrainBench, *, theme: str = "light") -> "Figure":
+    """Draw what each arm has over the tagged clips alone, at each share."""
+    rows = []
+    fresh = {result.cell.share: result for result in found.results if result.cell.arm == FRESH}
+    for result in found.results:
+        clips, seeds = _intervals(result, *JUDGED)
+        if clips is None:
+            continue
+        pairs = zip(result.figures(*JUDGED), fresh[result.cell.share].figures(*JUDGED), strict=True)
+        rows.append(
+            DotRow(
+                name=result.cell.arm,
+                group=f"{100 * result.cell.share:g} % of the tags, {result.cell.tagged} clips",
+                value=clips.value,
+                inner=(clips.low, clips.high),
+                outer=None if seeds is None else (seeds.low, seeds.high),
+                points=tuple(one - other for one, other in pairs),
+            )
+        )
+    return dots_figure(
+        [DotPanel(rows)],
+        measure="segment Type@AV, points over the tagged clips alone",
+        inner="95 % over clips",
+        outer="95 % over seeds",
+        points="each seed",
+        title=f"What clips without tags are worth: {found.title}",
+        style=Style(width=PAPER_WIDTH, theme=theme),
+    )
+
+
+def notes(found: PretrainBench) -> list[str]:
+    """What the numbers are, and what was left out."""
+    clips, seeds = (found.results[0].scores[0].clips if found.results else 0), found.options.seeds
+    said = [f"{name}: {what}" for name, what in ARMS.items() if name in found.options.arms]
+    said += [
+        f"steps: {found.options.steps} a training and a round, {found.options.whole_steps} with all tags; "
+        f"{found.options.rounds} round{'s' * (found.options.rounds > 1)} after the first",
+        "val: validation segment Type@AV of the kept epoch; all other figures are of the test split",
+        f"Δ: segment Type@AV minus that of fresh at the same share, with 95 % intervals: [over clips] paired bootstrap "
+        f"over {clips} clips of the values averaged over seeds"
+        + (f"; (over seeds) paired t over {seeds} seeds" if seeds > 1 else "; one seed says nothing of others"),
+        f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out",
+    ]
+    said += [f"left out {name}: {reason}" for name, reason in found.left_out.items()]
+    return said + [f"failed {name}: {message}" for name, message in found.failed.items()]
+
+
+def _cells(found: PretrainBench) -> list[list[str]]:
+    """A heading and a line for each cell."""
+    levels = {"segment": "", "event": "event "}
+    titles = [f"{levels[level]}{FIGURE_TITLES[figure]}" for level, figure in SHOWN]
+    lines = [["tags", "arm", "tagged", "untagged", "val", *titles, "Δ", "[over clips]", "(over seeds)"]]
+    for result in found.results:
+        cell = result.cell
+        figures = [_mean(result.val)]
+        figures += [_mean(values) if of == JUDGED else f"{fmean(values):.1f}" for of, values in _values(result)]
+        clips, seeds = _intervals(result, *JUDGED)
+        delta = [""] * 3
+        if clips is not None and result.over_fresh is not None:
+            star = "*" if result.over_fresh.is_clear(*JUDGED) else ""
+            delta = [f"{clips.value:+.1f}{star}", f"[{_range(clips)}]", f"({_range(seeds)})" if seeds else ""]
+        lines.append([f"{100 * cell.share:g} %", cell.arm, str(cell.tagged), str(cell.others), *figures, *delta])
+    return lines
+
+
+def _values(result: CellResult) -> list[tuple[tuple[str, str], list[float]]]:
+    return [(of, result.figures(*of)) for of in SHOWN]
+
+
+def _mean(values: "list[float] | tuple[float, ...]") -> str:
+    return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+
+
+def _intervals(result: CellResult, level: str, figure: str) -> tuple[Interval | None, Interval | None]:
+    """Of the difference from fresh: over clips and over seeds, as far as there are."""
+    over = result.over_fresh
+    if over is None:
+        return None, None
+    return over.clips.of(level, figure), over.seeds[level, figure] if over.seeds else None
+
+
+def _to_json(result: CellResult) -> dict[str, Any]:
+    cell, over = result.cell, result.over_fresh
+    entry: dict[str, Any] = {
+        "share": cell.share,
+        "arm": cell.arm,
+        "tagged": cell.tagged,
+        "untagged": cell.others,
+        "epochs": cell.recipe.fit.epochs,
+        "val": list(result.val),
+        **{level: {figure: result.figures(level, figure) for figure in FIGURES} for level in LEVELS},
+    }
+    if over is not None:
+        entry["over_clips"] = over.clips.to_dict()
+        entry["clear"] = over.is_clear(*JUDGED)
+    if over is not None and over.seeds:
+        entry["over_seeds"] = {f"{level}.{figure}": vars(i) for (level, figure), i in over.seeds.items()}
+    return entry
+
+
+def _sd(values: list[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
+
+
+def _range(interval: Interval) -> str:
+    return f"{interval.low:+.1f}, {interval.high:+.1f}"
