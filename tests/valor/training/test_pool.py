@@ -103,6 +103,7 @@ def test_rounds_with_them_go_on_to_the_same_bytes(data: Path, tmp_path: Path) ->
     given = prepared(recipe, sets, CPU).train
     count = given.pseudo_labels[4:].sum(dim=(0, 1))
     assert torch.equal(labels[4:].sum(dim=(0, 1)), count)  # as many of each class as the teachers say
+    assert (labels[4:].any(dim=1).any(dim=1) & ~given.weak_labels[4:]).any()  # and in clips where they said none
 
 
 def test_a_round_labels_clips_without_tags_with_any_class(data: Path) -> None:
