@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from valor.experiments.pretraining.options import ARMS, PretrainBenchOptions
+from valor.parsers.pretraining.registry import OBJECTIVES
 from valor.training.recipes import find_recipe, for_classes
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
@@ -20,6 +21,7 @@ BENCH = Fields(
     steps="--steps N",
     whole_steps="--whole-steps N",
     rounds="--rounds N",
+    pretrain_epochs="--pretrain-epochs N",
     jobs="--jobs N",
     changes=Option("--set a.b=c", {"action": "append"}),
 )
@@ -35,10 +37,12 @@ def add(commands: Commands) -> Parser:
         "that have no tags, over seeds and with as many steps each, and compares them on the test split: mean ± sd,\n"
         "the difference from the tagged clips alone and its 95 % intervals over clips and over seeds. The table goes\n"
         "to stdout and, with a figure, to OUT/pretraining.{txt,md,csv,json,png}. DIR may be the data/ of a demo.\n\n"
-        f"Arms:\n{listed}\n\n"
+        f"Arms:\n{listed}\n"
+        f"and objectives of `valor pretrain`, whose stem and encoder the tagged clips alone begin with:\n"
+        f"  {', '.join(OBJECTIVES)}\n\n"
         "Runs that are done are found done, so a second call goes on where the first was stopped.",
-        "valor pretrain bench --data demo/data --out pretraining --jobs 2\n"
-        "valor pretrain bench --data demo/data --arms teachers --shares 0.1 1 --seeds 3",
+        "valor pretrain-bench --data demo/data --out pretraining --jobs 2\n"
+        "valor pretrain-bench --data demo/data --arms teachers --shares 0.1 1 --seeds 3",
     )
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations, features and a store")
     command.add_argument(

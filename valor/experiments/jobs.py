@@ -37,6 +37,8 @@ class Job:
     folder: Path
     unlabelled: tuple[Place, ...] = ()
     """Stores of clips without tags, for a recipe that learns from them."""
+    begin_with: Path | None = None
+    """Folder of a pre-training, whose stem and encoder it begins with."""
 
 
 def trained(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float | str]]:
@@ -64,7 +66,14 @@ def _train(job: Job) -> float | str:
     import torch
 
     torch.set_num_threads(1)
-    options = TrainOptions(labels=job.labels, unlabelled=job.unlabelled, device="cpu", picture=False, progress=False)
+    options = TrainOptions(
+        labels=job.labels,
+        unlabelled=job.unlabelled,
+        begin_with=job.begin_with,
+        device="cpu",
+        picture=False,
+        progress=False,
+    )
     try:
         (result,) = train_seeds(job.recipe, job.data, job.folder, options)
     except (TrainingError, ValueError) as error:

@@ -11,10 +11,11 @@ import pytest
 from tests.helpers.toy_pool import NEW, write_pool_store
 from tests.helpers.toy_run import CLIPS, FROM_STORE, SPLITS, write_labels, write_tables
 from tests.helpers.typed import typed
-from valor.experiments.pretraining.options import FRESH, PretrainBenchOptions
+from valor.experiments.pretraining.options import FRESH, KNOWN, PretrainBenchOptions
 from valor.experiments.pretraining.run import epochs_for, recipe_of, run_pretrain_bench
 from valor.experiments.pretraining.table import draw, to_csv, to_json, to_text
 from valor.training.recipes import RECIPES
+from valor.training.run import BEGUN_WITH
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -45,10 +46,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> None:
     options = PretrainBenchOptions(
-        arms=("teachers",), shares=(1, 0.5), seeds=2, steps=4, whole_steps=2, labels=data, progress=False
+        arms=("teachers",),
+        shares=(1, 0.5),
+        seeds=2,
+        steps=4,
+        whole_steps=2,
+        pretrain_epochs=1,
+        labels=data,
+        progress=False,
     )
-    first = run_pretrain_bench(FROM_STORE, data, tmp_path, replace(options, shares=(0.5,)))
-    fresh, teachers = first.results
+    first = run_pretrain_bench(FROM_STORE, data, tmp_path, replace(options, shares=(0.5,), arms=("teachers", "avc")))
+    fresh, teachers, begun = first.results
+    told = json.loads((tmp_path / "runs" / begun.cell.folder / "seed-1" / "recipe.json").read_text())
+    assert told["run"][BEGUN_WITH]["objective"] == "correspondence"
     assert (fresh.cell.tagged, fresh.cell.others, teachers.cell.others) == (4, 0, 3)
     assert teachers.over_fresh is not None
     gains = [a - b for a, b in zip(*(of.figures("segment", "type_av") for of in (teachers, fresh)), strict=True)]
@@ -56,7 +66,7 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
     assert teachers.over_fresh.seeds["segment", "type_av"].value == pytest.approx(fmean(gains))
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.safetensors")}
     found = run_pretrain_bench(FROM_STORE, data, tmp_path, options)
-    assert len(made) == 4 and all(path.stat().st_mtime_ns == then for path, then in made.items())
+    assert len(made) == 8 and all(path.stat().st_mtime_ns == then for path, then in made.items())
     assert [(of.cell.share, of.cell.arm) for of in found.results] == [(0.5, FRESH), (0.5, "teachers"), (1, FRESH)]
     assert found.left_out == {"100 %, teachers": "every clip of the stores is tagged or annotated"}
     text = to_text(found)
@@ -72,7 +82,7 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--arms", "teachers,magic"], "--arms must be of fresh, teachers, self-training, both, relabelled, got magic"),
+        (["--arms", "teachers,magic"], f"--arms must be of {', '.join(KNOWN)}, got magic"),
         (["--shares", "0", "0.1"], "--shares must be above 0 and at most 1, got 0.0, 0.1"),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
     ],

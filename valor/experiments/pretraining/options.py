@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from valor.label_harvest.places.place import Place
+from valor.parsers.pretraining.registry import ALIASES, OBJECTIVES
 
 FRESH = "fresh"
 """The arm all others are compared with."""
@@ -16,6 +17,9 @@ ARMS = {
     "relabelled": "the tagged clips alone, labelled anew by the parser of the round before",
 }
 """What can be learned from, by what is typed. All tags, the upper bound, are the arm fresh at the share 1."""
+
+KNOWN = (*ARMS, *OBJECTIVES)
+"""All arms: with an objective, the tagged clips alone begin with what it learned of all clips."""
 
 OF_POOL = ("teachers", "self-training", "both")
 """Arms that are nothing without clips that have no tags."""
@@ -32,7 +36,7 @@ class PretrainBenchOptions:
     labels: Path | None = None
     """Folder of pseudo labels of the tagged clips (`labels/valor` beside the data, else the data)."""
     arms: tuple[str, ...] = (FRESH, "teachers", "self-training")
-    """What is compared; fresh is always there."""
+    """What is compared, objectives of `valor pretrain` among it; fresh is always there."""
     shares: tuple[float, ...] = (0.05, 0.1, 0.2, 1.0)
     """Shares of the tagged clips that keep their tags, drawn by the seed."""
     seeds: int = 5
@@ -43,6 +47,8 @@ class PretrainBenchOptions:
     """The same at the share 1."""
     rounds: int = 1
     """Rounds after the first."""
+    pretrain_epochs: int = 20
+    """Epochs of a pre-training, on all clips of the stores but annotated ones."""
     changes: tuple[str, ...] = ()
     """Changes of the recipe, and so of every arm; those of methods go to the arms that have the method."""
     jobs: int = 1
@@ -52,13 +58,13 @@ class PretrainBenchOptions:
 
     def __post_init__(self) -> None:
         """Refuse names that are none, and a bench without a training."""
-        if unknown := [name for name in self.arms if name not in ARMS]:
-            raise ValueError(f"arms must be of {', '.join(ARMS)}, got {', '.join(unknown)}")
+        arms = {ALIASES.get(name, name) for name in (FRESH, *self.arms)}
+        if unknown := sorted(arms - {*KNOWN}):
+            raise ValueError(f"arms must be of {', '.join(KNOWN)}, got {', '.join(unknown)}")
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ValueError(f"shares must be above 0 and at most 1, got {', '.join(map(str, self.shares)) or 'none'}")
-        for name in ("seeds", "steps", "whole_steps", "rounds", "jobs"):
+        for name in ("seeds", "steps", "whole_steps", "rounds", "pretrain_epochs", "jobs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        ordered = tuple(name for name in ARMS if name == FRESH or name in self.arms)
-        object.__setattr__(self, "arms", ordered)
+        object.__setattr__(self, "arms", tuple(name for name in KNOWN if name in arms))
         object.__setattr__(self, "shares", tuple(sorted(set(self.shares))))

@@ -1,5 +1,6 @@
 """The bench of clips without tags: every arm at every share of the tags over seeds, each in a run folder of its own.
 
+    OUT/pretrained/<objective>/seed-<n>/    pre-trainings, one for all shares
     OUT/runs/<share>/<arm>/seed-<n>/    run folders
     OUT/pretraining.*                   the table and the figure
 
@@ -24,6 +25,10 @@ from valor.experiments.jobs import Job, OverSeeds, scores_on_test, trained
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.strict_json import loads
+from valor.parsers.pretraining.registry import OBJECTIVES
+from valor.pretraining.options import PretrainOptions
+from valor.pretraining.run import pretrain_run
+from valor.training.options import TrainingError
 from valor.training.pool import NAME as POOL
 from valor.training.recipes import Recipe, override
 from valor.training.run import RunSets, read_run_sets, with_seed
@@ -102,6 +107,9 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
     cells, left_out = _cells(recipe, sets, options, of_methods)
     _refuse_another(out, recipe, sets, options)
     seeds = range(recipe.fit.seed, recipe.fit.seed + options.seeds)
+    failed = _pretrain(recipe, seeds, data, out, options)
+    left_out |= {f"pre-training {name}": why for name, why in failed.items()}
+    cells = [cell for cell in cells if cell.arm not in failed]
     found, failed = _trained(_jobs(cells, seeds, data, out, options), options)
     results = [_judged(cell, out, seeds, found, test) for cell in cells if cell.folder not in failed]
     train = len(sets.train)
@@ -126,10 +134,36 @@ def _jobs(cells: Sequence[Cell], seeds: range, data: Path, out: Path, options: P
             options.labels,
             _folder(out, cell, seed),
             options.unlabelled if POOL in cell.recipe.methods else (),
+            _pretrained_in(out, cell.arm, seed) if cell.arm in OBJECTIVES else None,
         )
         for seed in seeds
         for cell in cells
     ]
+
+
+def _pretrained_in(out: Path, objective: str, seed: int) -> Path:
+    return out / "pretrained" / objective / f"seed-{seed}"
+
+
+def _pretrain(recipe: Recipe, seeds: range, data: Path, out: Path, options: PretrainBenchOptions) -> dict[str, str]:
+    """Pre-train every objective that is asked for with every seed; answers what went wrong, by objective."""
+    failed: dict[str, str] = {}
+    for name in options.arms:
+        for seed in seeds if name in OBJECTIVES else ():
+            how = PretrainOptions(
+                epochs=options.pretrain_epochs,
+                batch_size=recipe.fit.batch_size,
+                warmup_epochs=min(PretrainOptions.warmup_epochs, options.pretrain_epochs - 1),
+                seed=seed,
+                device="cpu",
+                progress=options.progress,
+            )
+            try:
+                pretrain_run(name, options.unlabelled, recipe, _pretrained_in(out, name, seed), how, data=data)
+            except (ValueError, TrainingError) as error:
+                failed[name] = f"seed {seed}: {error}"
+                break
+    return failed
 
 
 def _trained(jobs: Sequence[Job], options: PretrainBenchOptions) -> tuple[dict[Path, float], dict[str, str]]:
@@ -228,6 +262,7 @@ def _refuse_another(out: Path, recipe: Recipe, sets: RunSets, options: PretrainB
         "steps": options.steps,
         "whole_steps": options.whole_steps,
         "rounds": options.rounds,
+        "pretrain_epochs": options.pretrain_epochs,
         "changes": list(options.changes),
         "tagged": sets.train.fingerprint(),
         "untagged": sets.pool.clips.fingerprint(),

@@ -12,6 +12,7 @@ from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text
 from valor.label_harvest.disk import replaced
+from valor.parsers.pretraining.registry import OBJECTIVES
 from valor.training.recipes import recipe_to_json
 
 from .options import ARMS, FRESH
@@ -130,6 +131,12 @@ def notes(found: PretrainBench) -> list[str]:
     """What the numbers are, and what was left out."""
     clips, seeds = (found.results[0].scores[0].clips if found.results else 0), found.options.seeds
     said = [f"{name}: {what}" for name, what in ARMS.items() if name in found.options.arms]
+    said += [
+        f"{name}: the tagged clips alone, begun with stem and encoder of {found.options.pretrain_epochs} epochs of "
+        f"`valor pretrain {name}`"
+        for name in found.options.arms
+        if name in OBJECTIVES
+    ]
     said += [
         f"steps: {found.options.steps} a training and a round, {found.options.whole_steps} with all tags; "
         f"{found.options.rounds} round{'s' * (found.options.rounds > 1)} after the first",
