@@ -81,7 +81,7 @@ def facts_beside(path: Path) -> Facts:
 
 
 def facts_of(recipe: Recipe, methods: Methods, labels: Path | None, beside: Sequence[str] = ()) -> Facts:
-    """What a training by this recipe rests on.
+    """What a training by this recipe rests on; that it had a share of the tags alone is said with the extra data.
 
     Args:
         recipe: The recipe; the epoch is always chosen on val.
@@ -90,7 +90,9 @@ def facts_of(recipe: Recipe, methods: Methods, labels: Path | None, beside: Sequ
         beside: Names of the sets that are trained beside it.
     """
     found = Facts(extra_data=(), tuned=()) if labels is None else _of_labels(labels)
-    extra = [*(word for method in methods for word in method.extra_data), *beside]
+    share = recipe.fit.label_share
+    extra = [f"{100 * share:g} % of the tags"] if share < 1 else []
+    extra += [*(word for method in methods for word in method.extra_data), *beside]
     tuned = [EPOCH, *(word for method in methods for word in method.tuned)]
     return Facts(
         extra_data=None if found.extra_data is None else _once([*found.extra_data, *extra]),

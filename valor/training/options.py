@@ -6,10 +6,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from valor.data.datasets.dataset import DataSet
 from valor.eval.scores import FIGURES, LEVELS
-from valor.label_harvest.places.place import Place
+from valor.label_harvest.places.place import Place, place_of
 
 OPTIMISERS = ("adamw", "adam", "sgd")
 SCHEDULES = ("cosine", "step")
@@ -221,6 +222,9 @@ class TrainOptions:
         """Refuse what no training could follow, before anything is read."""
         if self.seeds < 1:
             raise ValueError(f"seeds must be at least 1, got {self.seeds}")
+        given: Any = self.unlabelled
+        stores = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
+        object.__setattr__(self, "unlabelled", tuple(map(place_of, stores)))
         if self.self_train < 0:
             raise ValueError(f"self_train must not be negative, got {self.self_train}")
         for name in ("beside", "beside_labels"):

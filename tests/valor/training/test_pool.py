@@ -66,7 +66,10 @@ def test_a_share_of_tags_leaves_the_others_without(data: Path) -> None:
     assert {*found.train.clip_ids} == {*SPLITS["train"], *NEW}
     assert found.train.pseudo_labels.is_floating_point()
     assert found.description["run"][TAGGED] == 2
-    assert facts_of(recipe, Methods(recipe.methods), data).tuned[:2] == ("epoch", "unlabelled cuts")
+    facts = facts_of(recipe, Methods(recipe.methods), data)
+    assert facts.tuned[:2] == ("epoch", "unlabelled cuts")
+    assert facts.extra_data == ("30 % of the tags", "unlabelled clips")
+    assert TrainOptions(unlabelled=str(data)).unlabelled == TrainOptions(unlabelled=[data]).unlabelled == (data,)
     half = override(recipe, [f"methods.{POOL}.share=0.5"])
     assert len(prepared(half, sets_of(data, half), CPU).train) == 2 + 5
 
