@@ -24,9 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
         interrupted by hand.
     """
     make_streams_plain()
-    typed = named_files(sys.argv[1:] if arguments is None else arguments)
-    if typed[:2] == ["pretrain", "bench"]:  # which is no objective
-        typed = ["pretrain-bench", *typed[2:]]
+    typed = _joined(named_files(sys.argv[1:] if arguments is None else arguments))
     cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
     _log_to_stderr(logging.WARNING if cli.quiet else logging.INFO, cli.flags)
     kept = None
@@ -61,6 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
             for told in (logging.getLogger(), SAID):
                 told.removeHandler(kept)
             kept.close()
+
+
+def _joined(typed: list[str]) -> list[str]:
+    """What was typed, a command of two words as the one it is: `bench` is no objective of `pretrain`."""
+    return ["pretrain-bench", *typed[2:]] if typed[:2] == ["pretrain", "bench"] else typed
 
 
 def _refusals() -> tuple[type[Exception], ...]:
