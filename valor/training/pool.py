@@ -74,7 +74,7 @@ def read_pool(
     if not stores:
         raise ValueError(
             "methods.unlabelled learns from clips of evidence stores, and none was given; give it as `unlabelled`, or "
-            "set methods.unlabelled=off"
+            "go without (methods.unlabelled=off)"
         )
     found = read_unlabelled(stores, recipe.features, data=data, dataset=dataset, logits=True)
     named = ", ".join(map(str, stores))

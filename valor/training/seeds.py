@@ -181,8 +181,8 @@ def learning_from(recipe: Recipe, options: TrainOptions) -> Recipe:
     if options.self_train:
         if "rounds" in recipe.methods:
             raise ValueError(
-                f"the recipe {recipe.name!r} has rounds of its own (methods.rounds); leave self_train out, or set "
-                "methods.rounds=off"
+                f"the recipe {recipe.name!r} has rounds of its own (methods.rounds); leave `self_train` out, or "
+                "go without those (methods.rounds=off)"
             )
         rounds = options.self_train + 1
         with_others = bool(options.unlabelled or POOL in recipe.methods)
