@@ -70,6 +70,12 @@ class EncoderFile:
         prefix = f"{name}."
         return {key.removeprefix(prefix): of for key, of in self.tensors.items() if key.startswith(prefix)}
 
+    def in_words(self) -> str:
+        """The clips it learned from, as tables name what a run rests on."""
+        pool = self.card.pool
+        among = ", annotated ones among them" if pool.get("transductive") else ""
+        return f"{self.card.objective} on {pool.get('clips', 'some')} clips{among}"
+
     def to_json(self) -> dict[str, Any]:
         """What a run that begins with it says of it."""
         return {"objective": self.card.objective, "sha256": self.sha256, "pool": self.card.pool.get("fingerprint")}

@@ -87,7 +87,7 @@ def facts_of(recipe: Recipe, methods: Methods, labels: Path | None, beside: Sequ
         recipe: The recipe; the epoch is always chosen on val.
         methods: Those of the recipe and those that are given as objects.
         labels: Folder of the pseudo labels it reads; None where it reads none.
-        beside: Names of the sets that are trained beside it.
+        beside: Names of the sets that are trained beside it, and whatever else it learns from.
     """
     found = Facts(extra_data=(), tuned=()) if labels is None else _of_labels(labels)
     share = recipe.fit.label_share

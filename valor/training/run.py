@@ -84,6 +84,11 @@ class RunSets:
     """What learned before labels, whose stem and encoder the parser begins with."""
 
     @property
+    def more(self) -> tuple[str, ...]:
+        """What else is learned from, in words: other sets, and the clips of a pre-training."""
+        return self.beside if self.begin_with is None else (*self.beside, self.begin_with.in_words())
+
+    @property
     def unseen(self) -> tuple[str, ...]:
         """Classes that the training leaves out, of which val and test have truth all the same."""
         return tuple(name for name in self.val.class_names if name not in self.train.class_names)
@@ -293,7 +298,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
     run = {
         "runtime": runtime_facts(where),
         "sources": sets.provenance.sources,
-        **facts_of(recipe, methods, sets.labels, sets.beside).to_json(),
+        **facts_of(recipe, methods, sets.labels, sets.more).to_json(),
         **described_own(),
         **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
         **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),

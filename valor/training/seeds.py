@@ -304,7 +304,7 @@ def _score_test(
         predictions, split, rule, allow_subset=recipe.features.missing == "drop", zero_shot=sets.zero_shot
     )
     report["selection"] = figure_title(recipe.fit.select_by)
-    report |= facts_of(recipe, methods, sets.labels, sets.beside).to_json()
+    report |= facts_of(recipe, methods, sets.labels, sets.more).to_json()
     if write or damaged_predictions(folder):
         write_predictions(folder / PREDICTIONS, predictions)
     if write or damaged_scores(folder):

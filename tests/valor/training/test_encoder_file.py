@@ -40,6 +40,7 @@ def test_a_training_begins_with_stem_and_encoder_and_says_so(pretrained, tmp_pat
     held = read_encoder(run)
     told = json.loads((result.folder / "recipe.json").read_text())["run"]
     assert told["begun with"] == held.to_json()
+    assert told["extra_data"][-1] == "correspondence on 12 clips"
     assert held.to_json()["objective"] == "correspondence"
     trained, fresh = read_checkpoint(result.folder)[0], build_parser(recipe.parser, seed=recipe.fit.seed)
     for part in ("stem", "encoder"):  # at a rate of 0 they stay what they were
@@ -79,6 +80,11 @@ def test_other_teachers_and_other_files_are_refused(pretrained, toy_run, tmp_pat
     with pytest.raises(ValueError, match="expected what a pre-training wrote .*got weights of another kind"):
         read_encoder(toy_run / "best.safetensors")
     with pytest.raises(FileNotFoundError, match="no such pre-training; `valor pretrain` writes one"):
+        read_encoder(tmp_path)
+    damaged = bytearray(held.path.read_bytes())
+    damaged[-5] ^= 1
+    (tmp_path / "encoder.safetensors").write_bytes(damaged)
+    with pytest.raises(ValueError, match="not as it was written, its checksum differs"):
         read_encoder(tmp_path)
 
 
