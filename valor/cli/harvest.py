@@ -118,7 +118,7 @@ def add(commands: Commands) -> Parser:
         help="folder of the media files and tars, searched with all below it, or s3://, gs://; http(s):// for paths in "
         "MANIFEST; may be given several times",
     )
-    command.add_argument("--store", type=any_place, required=True, metavar="DIR", help="folder of the evidence")
+    command.add_argument("--store", type=any_place, required=True, metavar="STORE", help="folder of the evidence")
     TEACHERS.add(command)
     HARVEST.add(command, "length", "segment_seconds", "decoder", "audio_track")
     add_shared(command, "classes")

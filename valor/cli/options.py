@@ -32,6 +32,7 @@ from valor.label_harvest.places.objects import ObjectPath, refuse_absent_library
 from valor.label_harvest.places.place import WEB, Place, place_of, scheme_of
 from valor.label_harvest.strict_json import plain_number
 
+from .grammar import GROUP_OF, GROUPS
 from .terminal import shown
 
 T = TypeVar("T")
@@ -53,11 +54,19 @@ class Parser(argparse.ArgumentParser):
         """As argparse's."""
         self.flags: dict[str, str] = {}
         self._added: list[argparse.Action] = []
+        self._groups: dict[str, argparse._ArgumentGroup] = {}
         super().__init__(*args, **{**more, "allow_abbrev": False})
+        self._positionals.title = None
 
     def add_argument(self, *args: Any, **more: Any) -> argparse.Action:  # noqa: ANN401
         """As argparse's; what is typed stands under the name of the parameter it is, `dest`."""
-        action = super().add_argument(*args, **_local(more))
+        title = GROUP_OF.get(args[-1]) if args else None
+        if title is None:
+            action = super().add_argument(*args, **_local(more))
+        else:
+            if title not in self._groups:
+                self._groups[title] = self.add_argument_group(title)
+            action = self._groups[title].add_argument(*args, **_local(more))
         if action.option_strings:
             self.flags[action.dest] = action.option_strings[0]
         self._added.append(action)
@@ -71,7 +80,37 @@ class Parser(argparse.ArgumentParser):
         """As argparse's; docstrings that name other fields name options."""
         for action in self._added:
             action.help = typed_words(action.help, self.flags) if action.help else action.help
-        return super().format_help()
+        order = {title: number for number, title in enumerate(GROUPS, 1)}
+        self._action_groups.sort(key=lambda group: order.get(group.title or "", 0))
+        usage, self.usage = self.usage, self._short_usage()
+        try:
+            return super().format_help()
+        finally:
+            self.usage = usage
+
+    def format_usage(self) -> str:
+        """One line: what must be typed, and where the rest stands."""
+        return f"usage: {self._short_usage().replace('%%', '%')}; see {self.prog} --help\n"
+
+    def _short_usage(self) -> str:
+        """What must be typed, as argparse takes it: with percent signs doubled."""
+        words = [self.prog]
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) or not action.option_strings:
+                name = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
+                words.append({"+": f"{name}...", "?": f"[{name}]", "*": f"[{name}...]"}.get(str(action.nargs), name))
+            elif action.required:
+                words.append(f"{action.option_strings[0]} {action.metavar}")
+        return " ".join([*words, "[options]"])
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:  # noqa: ANN401
+        """As argparse's, and which choice was meant."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            if similar := get_close_matches(str(value).lower(), [str(one) for one in action.choices or ()], n=1):
+                error.message += f" (did you mean {similar[0]}?)"
+            raise
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """As argparse's, without what would steer a terminal."""

@@ -84,6 +84,7 @@ from .rows import (
 )
 from .segment_grid import ListedEvent, SegmentGrid, predictions_of
 from .tables import MOST_SEGMENTS
+from .vocabulary import did_you_mean
 
 
 def read_any_predictions(
@@ -229,7 +230,10 @@ def read_prediction_json(
     told = as_names(table["classes"], f"{path}: classes") if "classes" in table else ()
     unknown = [name for name in told if name not in set(class_names)]
     if unknown:
-        raise ValueError(f"{path}: classes must be among {', '.join(class_names)}, got {', '.join(map(str, unknown))}")
+        raise ValueError(
+            f"{path}: classes must be among {', '.join(class_names)}, got {', '.join(map(str, unknown))}"
+            f"{did_you_mean(str(unknown[0]), class_names)}"
+        )
     grid = grid or SegmentGrid()
     grid = replace(
         grid,

@@ -49,6 +49,7 @@ from .rows import (
     seconds_text,
     write_rows,
 )
+from .vocabulary import did_you_mean
 
 WEAK_TABLES = {"train": "AVVP_train.csv", "val": "AVVP_val_pd.csv", "test": "AVVP_test_pd.csv"}
 """File of the clip-level tags of each split."""
@@ -505,6 +506,6 @@ def _unknown_class(where: str, names: Sequence[str], class_names: Sequence[str])
         f" (and further on {', '.join(map(repr, names[1:6]))}{', ...' if len(names) > 6 else ''})" if names[1:] else ""
     )
     return ValueError(
-        f"{where}: unknown class {names[0]!r}{more}; known are {', '.join(class_names)}; "
-        "correct the row or choose the vocabulary the table was written with"
+        f"{where}: unknown class {names[0]!r}{did_you_mean(names[0], class_names)}{more}; known are "
+        f"{', '.join(class_names)}; correct the row or choose the vocabulary the table was written with"
     )

@@ -285,9 +285,10 @@ def read_class_names(typed: str | None, folder: Place) -> tuple[str, ...]:
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Say which known name was probably meant; an empty string if none comes close."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-    return f" (did you mean {close[0]}?)" if close else ""
+    """Say which known name was probably meant, in whatever case; an empty string if none comes close."""
+    plain = {one.casefold(): one for one in reversed(known)}
+    close = difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=0.8)
+    return f" (did you mean {plain[close[0]]}?)" if close else ""
 
 
 def _unique(names: list[str], where: str) -> tuple[str, ...]:

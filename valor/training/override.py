@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from valor.data.vocabulary import did_you_mean
 from valor.label_harvest.strict_json import plain_number
 
 Options = TypeVar("Options")
@@ -55,7 +56,9 @@ def updated(
     changed = dict(ready or {})
     for name, value in values.items():
         if name not in known:
-            raise ValueError(f"unknown option {prefix + name!r}; known here: {', '.join(prefix + k for k in known)}")
+            listed = ", ".join(prefix + option for option in known)
+            near = did_you_mean(prefix + name, [prefix + option for option in known])
+            raise ValueError(f"unknown option {prefix + name!r}{near}; known here: {listed}")
         current = getattr(options, name)
         if is_dataclass(current):
             if not isinstance(value, Mapping):

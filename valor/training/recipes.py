@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.vocabulary import did_you_mean
 from valor.parsers.options import PARSERS, ParserOptions
 
 from .methods.methods import METHODS
@@ -496,7 +497,8 @@ def find_recipe(name: str) -> Recipe:
     path = Path(name) / "recipe.json" if Path(name).is_dir() else Path(name)
     if path.is_file():
         return read_recipe(path)
-    raise ValueError(f"recipe must be one of {', '.join(RECIPES)} or a recipe.json, got {name!r}")
+    near = did_you_mean(name, tuple(RECIPES))
+    raise ValueError(f"recipe must be one of {', '.join(RECIPES)} or a recipe.json, got {name!r}{near}")
 
 
 def for_classes(recipe: Recipe, name: str, count: int) -> Recipe:

@@ -50,9 +50,9 @@ def test_help_has_an_example_that_can_be_typed(command):
 def test_help_explains_every_option_and_what_the_command_is_for(command):
     parser = command_parsers()[command]
     assert [action.dest for action in parser._actions if not action.help] == []
-    description = typed(command, "--help").out.partition("\n\n")[2].partition("options:")[0]
+    description = typed(command, "--help").out.partition("\n\n")[2].partition("inputs:")[0]
     assert len(description.split()) > 15
-    assert "--quiet" in parser.format_usage()
+    assert "--quiet" in parser.format_help()
 
 
 def test_the_help_of_train_names_every_recipe():
@@ -106,6 +106,9 @@ def test_what_is_not_typed_has_the_documented_value():
 @pytest.mark.parametrize(("line", "message"), [
     ("", "the following arguments are required: COMMAND"),
     ("parse-all", r"invalid choice: 'parse-all' \(choose from .*demo.*doctor"),
+    ("evalute p.npz", r"invalid choice: 'evalute' .*\(did you mean evaluate\?\)"),
+    ("plot timelin", r"invalid choice: 'timelin' .*\(did you mean timeline\?\)"),
+    ("reproduce VALOR++ --data d", r"invalid choice: 'VALOR\+\+' .*\(did you mean valor\+\+\?\)"),
     ("harvest m.csv --videos v", "the following arguments are required: --store"),
     ("labels s --out l --export csv", r"argument --export: invalid choice: 'csv'"),
     ("train valor", "the following arguments are required: --data"),
@@ -119,7 +122,7 @@ def test_wrong_use_is_said_on_stderr_with_code_2(line, message):
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("usage: valor")
     assert re.search(rf"^valor.*: error: .*{message}", done.err, re.MULTILINE), done.err
-    assert done.err.count("error:") == 1
+    assert done.err.count("error:") == 1 and done.err.count("\n") == 2
 
 
 def test_version():

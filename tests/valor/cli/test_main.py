@@ -100,7 +100,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch):
     ("{harvest} --shard-clips 0", "--shard-clips must be at least 1, got 0"),
     ("labels {tmp} --out {tmp}/l", "expected an evidence store"),
     ("train valour --data {tmp}", "recipe must be one of demo, .*valor.* got 'valour'"),
-    ("train valor --data {tmp} --set fit.epoch=3", "unknown option 'fit.epoch'; known here: fit.epochs"),
+    ("train valor --data {tmp} --set fit.epoch=3", "unknown option 'fit.epoch' .did you mean fit.epochs"),
     ("train valor --data {tmp} --seeds 0", "--seeds must be at least 1, got 0"),
     ("train valor --data {tmp}/none", "no such annotation table"),
     ("train {tmp}/m.csv --data {tmp}", "m.csv: Expecting value"),

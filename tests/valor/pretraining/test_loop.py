@@ -111,7 +111,7 @@ def test_a_loss_that_is_no_number_names_epoch_step_and_clips(store, tmp_path, mo
     ({}, "mavil", [*CODES, "objective.mask_ratio=0.97"], "mask_ratio must hide at least one of 10 and leave one"),
     ({}, "jigsaw", [], "objective must be one of .*mavil.*avc, got 'jigsaw'"),
     ({}, "avc", ["fit.epochs=3"], r"a pre-training can change parser.\*, features.\*, objective.\*, got fit"),
-    ({}, "avc", ["objective.widht=3"], "unknown option 'objective.widht'; known here: objective.width"),
+    ({}, "avc", ["objective.widht=3"], r"unknown option 'objective.widht' \(did you mean objective.width\?\)"),
     ({}, "avc", ["parser.audio_width=9"], "does not fit these features; set parser.audio_width=5"),
     ({}, "avc", ["parser.network=for-against"], "pre-training is for network=hybrid"),
 ])  # fmt: skip
