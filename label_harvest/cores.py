@@ -10,10 +10,18 @@ import math
 import os
 import sys
 from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 """What users set who know better how threads should wait; read by OpenMP when it is loaded, that is with torch."""
+DEVICE, THREADS = "VALOR_DEVICE", "VALOR_THREADS"
+"""In the environment, where networks run (auto, cpu or cuda) and how many threads a network has; processes that are
+started inherit both."""
+DEVICES = ("auto", "cpu", "cuda")
+"""Where networks run; `auto` is a GPU where there is one."""
+_LIBRARIES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""What the libraries below torch read when they are loaded."""
 _GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -43,6 +51,32 @@ def share_cores(environment: MutableMapping[str, str]) -> None:
     cores = usable_cores()
     if "OMP_NUM_THREADS" not in environment and cores < usable_cores(Path(os.devnull), Path(os.devnull)):
         environment["OMP_NUM_THREADS"] = str(cores)  # of itself it counts the cores that it may be moved to
+
+
+@contextmanager
+def on_machine(device: str | None = None, threads: int | None = None) -> Iterator[None]:
+    """Let networks run there and with so many threads, in this process and in those it starts; None leaves it open.
+
+    Raises:
+        ValueError: Fewer threads than one.
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads must be at least 1, got {threads}")
+    count = None if threads is None else str(threads)
+    asked = {DEVICE: device, **dict.fromkeys((THREADS, *_LIBRARIES), count)}
+    before = {name: os.environ.get(name) for name, value in asked.items() if value is not None}
+    os.environ.update({name: value for name, value in asked.items() if value is not None})
+    torch = sys.modules.get("torch")
+    had = None if torch is None or threads is None else torch.get_num_threads()
+    if torch is not None and threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        if torch is not None and had is not None:
+            torch.set_num_threads(had)
 
 
 def _quotas(groups: Path, membership: Path) -> Iterator[float]:

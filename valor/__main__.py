@@ -11,6 +11,7 @@ from valor.cli.command import DONE, WRONG_USE
 from valor.cli.options import named_files, typed_words
 from valor.cli.terminal import SAID, brief, make_streams_plain, say, shown
 from valor.label_harvest.children import ended_in_order
+from valor.label_harvest.cores import on_machine
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
             from valor.training.own import use_files
 
             use_files(cli.own_files)
-        with ended_in_order():
+        device, threads = getattr(cli, "device", None), getattr(cli, "threads", None)
+        with on_machine(None if device == "auto" else device, threads), ended_in_order():
             return int(command_module(cli.command).run(cli))
     except KeyboardInterrupt:
         say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)

@@ -1,11 +1,13 @@
 """How exactly a network computes: float32 as published, or bfloat16 for speed."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from ..cores import DEVICE, DEVICES
 from .teacher import PRECISIONS
 
 _KERNEL = getattr(torch.ops.mkldnn, "_linear_pointwise", None) if torch.backends.mkldnn.is_available() else None
@@ -31,10 +33,17 @@ def check_precision(precision: str) -> None:
 
 
 def chosen_device() -> torch.device:
-    """The first GPU where there is one; float32 then means float32, not the 19 bits of TF32."""
+    """The first GPU where there is one and no CPU was asked for; float32 then means float32, not the 19 bits of TF32.
+
+    Raises:
+        ValueError: A GPU was asked for and there is none.
+    """
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    asked, there = os.environ.get(DEVICE, "auto"), torch.cuda.is_available()
+    if asked not in DEVICES or (asked == "cuda" and not there):
+        raise ValueError(f"device must be auto, cpu, or cuda where there is a GPU, got {asked!r}")
+    return torch.device("cuda" if there and asked != "cpu" else "cpu")
 
 
 def cast_network(network: torch.nn.Module, precision: str) -> torch.nn.Module:

@@ -7,7 +7,7 @@ from valor.demo.options import DemoOptions
 from valor.experiments.options import AblateOptions
 from valor.experiments.rows import GROUPS
 
-from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .command import DONE, FAILURES_LISTED, Commands, add_shared, changes_of, new_command
 from .options import Fields, Option, Parser
 from .terminal import say
 
@@ -51,11 +51,13 @@ def add(commands: Commands) -> Parser:
     usual = DemoOptions.clips
     command.add_argument("--clips", type=int, metavar="N", help=f"clips of a demo world that is made here ({usual})")
     ABLATION.add(command, "search", "changes")
+    add_shared(command, "seed")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    cli.changes = changes_of(argparse.Namespace(seed=cli.seed, changes=cli.changes or []))
     options = ABLATION.read(cli, progress=not cli.quiet)
     if options.search and "beyond" not in options.groups:
         raise ValueError("--search combines the rows of the group beyond; add it to --rows")

@@ -72,6 +72,13 @@ TAKE_OWN_PARTS = (
 """Commands that run a file of the user's own first; so does every kind of `plot`, which has options of its own."""
 
 
+RUN_NETWORKS = (
+    *("demo", "harvest", "search", "adapt", "pretrain", "pretrain-bench", "probe", "train", "predict", "rescore"),
+    *("evaluate", "calibrate", "parse", "sync", "view", "reproduce", "ablate", "bench"),
+)
+"""Commands in which networks run; so they do in kinds of `plot`, of run folders."""
+
+
 def command_module(name: str) -> ModuleType:
     """The module of a command: `add` gives its help and options, `run` does it."""
     return import_module(f"valor.cli.{'import_' if name == 'import' else name.replace('-', '_')}")
@@ -98,5 +105,6 @@ def build_argument_parser(only: str | None = None) -> Parser:
             commands.add_parser(name, help=summary)
             continue
         command = command_module(name).add(commands)
+        add_shared(command, *(("device", "threads") if name in RUN_NETWORKS else ()))
         add_shared(command, *(("own_files", "quiet") if name in TAKE_OWN_PARTS else ("quiet",)))
     return root

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from valor.label_harvest.cores import DEVICES
+
 from .options import Parser
 from .terminal import say
 
@@ -99,6 +101,30 @@ _SHARED: dict[str, tuple[str, dict[str, Any]]] = {
         "--set",
         {"action": "append", "default": [], "metavar": "a.b=c", "help": "change one option of the recipe"},
     ),
+    "seed": (
+        "--seed",
+        {
+            "type": int,
+            "metavar": "N",
+            "help": "seed of the training, or the first of several (the recipe's fit.seed)",
+        },
+    ),
+    "device": (
+        "--device",
+        {
+            "choices": DEVICES,
+            "default": "auto",
+            "help": "where networks run: auto, a GPU where there is one, cpu or cuda (auto)",
+        },
+    ),
+    "threads": (
+        "--threads",
+        {
+            "type": int,
+            "metavar": "N",
+            "help": "threads of a network on a CPU (one a core, or one where trainings run side by side)",
+        },
+    ),
     "own_files": (
         "--with",
         {
@@ -126,6 +152,19 @@ def score_text(rows: "Sequence[Row]", anchors: "Sequence[Row]") -> str:
     from valor.eval.tables import score_table, to_text
 
     return to_text(score_table(rows), anchors=[name for name, _ in anchors])
+
+
+def changes_of(cli: argparse.Namespace) -> list[str]:
+    """What `--set` and `--seed` change of a recipe.
+
+    Raises:
+        ValueError: Both say the seed.
+    """
+    if cli.seed is None:
+        return list(cli.changes)
+    if any(change.partition("=")[0].strip() == "fit.seed" for change in cli.changes):
+        raise ValueError("--seed says fit.seed already; leave one out")
+    return [*cli.changes, f"fit.seed={cli.seed}"]
 
 
 FORMATS = ("text", "markdown", "csv", "latex", "json")

@@ -147,6 +147,8 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if cli.engine != "ray" and (cli.address or cli.networks):
         raise ValueError("--ray-address and --ray-networks are for --engine ray; add it")
+    if cli.engine == "ray" and (cli.device != "auto" or cli.threads):
+        raise ValueError("--device and --threads are for --engine local; Ray's nodes have their own: leave them out")
     if cli.engine == "ray" and cli.decode_workers is not None:
         raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
     allowed = read_allowance(cli.allow_failures)

@@ -18,7 +18,6 @@ from valor.label_harvest.decoys import THRESHOLD
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.teachers.teacher import ROLES
-from valor.training.options import DEVICES, TrainOptions
 from valor.video.formats.formats import FORMATS, refuse_same_names, write_events
 from valor.video.formats.timeline import CLOCKS
 from valor.video.options import (
@@ -74,10 +73,6 @@ LIMITS = Fields(
         {"help": f"seconds decoding may stand still ({DecodeLimits.seconds:g}); 0 decodes without limits"},
     ),
     memory=Option("--decode-memory MIB", {"help": f"memory decoding may take ({DecodeLimits.memory})"}),
-)
-DEVICE = Fields(
-    TrainOptions,
-    device=Option("--device", {"choices": DEVICES, "help": f"where the parser runs ({TrainOptions.device})"}),
 )
 
 
@@ -140,7 +135,6 @@ def add(commands: Commands) -> Parser:
     )
     PARSING.add(command)
     LIMITS.add(command)
-    DEVICE.add(command)
     command.also(checkpoints="--teacher-checkpoint", teacher_checkpoints="--teacher-checkpoint")
     return command
 

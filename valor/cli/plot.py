@@ -55,7 +55,7 @@ def add(commands: Commands) -> Parser:
         STYLE.add(kind)
         kind.add_argument("--width", default="report", choices=tuple(WIDTHS), help="9, 6.9 or 3.35 inches (report)")
         kind.add_argument("--title", metavar="TEXT", help="line above the figure (says what is shown)")
-        add_shared(kind, "own_files")
+        add_shared(kind, "device", "threads", "own_files")
         kind.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress and no notes")
     return command
 

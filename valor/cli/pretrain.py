@@ -27,7 +27,6 @@ PRETRAIN = Fields(
     max_grad_norm="--max-grad-norm X",
     held_out="--held-out S",
     seed="--seed N",
-    device="--device NAME",
     transductive="--transductive",
 )
 
@@ -86,7 +85,7 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--pool is for --raw alone; leave it out")
     if not cli.media and not (cli.stores and cli.recipe):
         raise ValueError("give the clips: --store STORE and --recipe RECIPE, or --raw VIDEO")
-    options = PRETRAIN.read(cli, progress=not cli.quiet)
+    options = PRETRAIN.read(cli, device=cli.device, progress=not cli.quiet)
     if cli.out.exists() and not cli.out.is_dir():
         raise ValueError(f"--out {cli.out} is a file; a run is a folder")
     if cli.media:

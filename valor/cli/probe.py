@@ -8,7 +8,7 @@ from valor.pretraining.options import ProbeOptions
 from .command import DONE, FORMATS, Commands, layouts_of, new_command, print_note, write_or_print
 from .options import Fields, Parser, any_place
 
-PROBE = Fields(ProbeOptions, seed="--seed N", resamples="--resamples N", device="--device NAME")
+PROBE = Fields(ProbeOptions, seed="--seed N", resamples="--resamples N")
 
 
 def add(commands: Commands) -> Parser:
@@ -34,7 +34,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    options = PROBE.read(cli)
+    options = PROBE.read(cli, device=cli.device)
     from valor.pretraining.probe import probe_run
 
     report = probe_run(cli.run, cli.data, options, store=cli.store)

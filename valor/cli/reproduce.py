@@ -9,11 +9,11 @@ from valor.experiments.options import HARVESTED_ROWS, ROWS, SimulationOptions, d
 from valor.training.options import TrainOptions
 from valor.training.recipes import find_recipe, for_classes, override
 
-from .command import DONE, Commands, add_shared, new_command
+from .command import DONE, Commands, add_shared, changes_of, new_command
 from .options import Fields, Option, Parser
 from .terminal import say
 
-TRAIN = Fields(TrainOptions, seeds=Option("--seeds N", {"default": 5}), device="--device NAME")
+TRAIN = Fields(TrainOptions, seeds=Option("--seeds N", {"default": 5}))
 SIMULATION = Fields(SimulationOptions, clips="--clips N")
 
 
@@ -51,8 +51,7 @@ def add(commands: Commands) -> Parser:
         help="on features of the same shapes that mean nothing, of all clips or of --clips",
     )
     SIMULATION.add(command)
-    add_shared(command, "changes")
-    TRAIN.add(command, "device")
+    add_shared(command, "changes", "seed")
     return command
 
 
@@ -83,8 +82,8 @@ def run(cli: argparse.Namespace) -> int:
         recipe = without_store(recipe)
     elif cli.row in HARVESTED_ROWS and not cli.simulated:
         recipe = for_classes(recipe, cli.row, len(dataset_of(cli.data).names))
-    recipe = override(recipe, cli.changes)
-    options = TRAIN.read(cli, progress=not cli.quiet)
+    recipe = override(recipe, changes_of(cli))
+    options = TRAIN.read(cli, device=cli.device, progress=not cli.quiet)
     from valor.data.features.download import asked_offline
     from valor.data.provenance import Provenance
     from valor.experiments.reproduce import fetch_parts, prepare, reproduce, write_reproduction
@@ -111,7 +110,7 @@ def run(cli: argparse.Namespace) -> int:
         hint = "--simulated runs the row on features of the same shapes that mean nothing"
         fetch = "" if cli.row in HARVESTED_ROWS else "--download fetches what can be fetched; "
         raise FileNotFoundError(f"{error}\n{fetch}{hint}") from error
-    found = reproduce(cli.row, recipe, data, out, options, changes=cli.changes)
+    found = reproduce(cli.row, recipe, data, out, options, changes=changes_of(cli))
     say(f"{found.title}\n\n{to_text(found.table)}\n")
     say(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")
     return DONE

@@ -9,7 +9,7 @@ from valor.training.options import TRACKERS, TrainOptions
 from valor.training.recipes import RECIPES, find_recipe, for_classes, override
 from valor.training.run_folder import HALF_SCORES, TUNED_SCORES
 
-from .command import DONE, Commands, add_shared, new_command, score_text
+from .command import DONE, Commands, add_shared, changes_of, new_command, score_text
 from .options import Fields, Option, Parser, any_place
 from .terminal import say
 
@@ -25,7 +25,6 @@ TRAIN = Fields(
     beside_labels=Option("--beside-labels NAME=DIR", {"action": "append"}),
     unlabelled=Option("--unlabelled STORE", {"action": "append", "type": any_place}),
     self_train="--self-train ROUNDS",
-    device="--device NAME",
     deterministic="--deterministic",
     compiled="--compile",
     trackers=Option("--log", {"action": "append", "choices": TRACKERS}),
@@ -60,7 +59,7 @@ def add(commands: Commands) -> Parser:
         metavar="S",
         help="share of the tagged clips that keep their tags, drawn by the seed (1; the same as fit.label_share)",
     )
-    add_shared(command, "changes")
+    add_shared(command, "changes", "seed")
     add_shared(command, "names")
     TRAIN.add(
         command,
@@ -69,7 +68,6 @@ def add(commands: Commands) -> Parser:
         "beside_labels",
         "unlabelled",
         "self_train",
-        "device",
         "deterministic",
         "compiled",
         "trackers",
@@ -81,9 +79,9 @@ def add(commands: Commands) -> Parser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     names = dataset_of(cli.data).names_in(cli.data, cli.classes)
-    changes = cli.changes if cli.label_share is None else [*cli.changes, f"fit.label_share={cli.label_share}"]
+    changes = changes_of(cli) + ([] if cli.label_share is None else [f"fit.label_share={cli.label_share}"])
     recipe = override(for_classes(find_recipe(cli.recipe), cli.recipe, len(names)), changes)
-    options = TRAIN.read(cli, names=names, progress=not cli.quiet)
+    options = TRAIN.read(cli, names=names, device=cli.device, progress=not cli.quiet)
     from valor.training.log import figure_title
     from valor.training.seeds import train_seeds
 

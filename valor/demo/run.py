@@ -1,6 +1,7 @@
 """From nothing to an F-score table: render the world, harvest it, train three parsers over seeds, score, report."""
 
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
@@ -26,6 +27,7 @@ from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
 from valor.label_harvest.children import end_with_parent
+from valor.label_harvest.cores import DEVICE, THREADS
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.harvest import HarvestOptions, harvest
 from valor.label_harvest.media.clip import Grid
@@ -273,12 +275,13 @@ def _train_and_predict(data: Path, training: Training) -> bool:
     """Train once and predict the test split; True when both were there."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get(THREADS, 1)))
+    device = os.environ.get(DEVICE, "cpu")
     recipe, run = training.recipe, training.run
-    result = train_run(recipe, data, run, labels=training.labels, device="cpu", progress=False)
+    result = train_run(recipe, data, run, labels=training.labels, device=device, progress=False)
     cached = result.resumed_from == recipe.fit.epochs and not damaged_predictions(run)
     if not cached:
-        write_predictions(run / PREDICTIONS, predict_run(run, data, "test", device="cpu"))
+        write_predictions(run / PREDICTIONS, predict_run(run, data, "test", device=device))
     return cached
 
 

@@ -1,5 +1,6 @@
 """Trainings side by side, one thread each, and what they give over seeds: shared by the ablation and the bench."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from valor.data.score_file import read_scores_json
 from valor.data.tables import Split
 from valor.eval.scores import Scores, TenScores
 from valor.label_harvest.children import end_with_parent
+from valor.label_harvest.cores import DEVICE, THREADS
 from valor.label_harvest.places.place import Place
 from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
@@ -62,15 +64,15 @@ def trained(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float | st
 
 
 def _train(job: Job) -> float | str:
-    """Train and score one job with one thread; returns its validation score or the message of its failure."""
+    """Train and score one job, with one thread if no more were asked for: its validation score, or what failed."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get(THREADS, 1)))
     options = TrainOptions(
         labels=job.labels,
         unlabelled=job.unlabelled,
         begin_with=job.begin_with,
-        device="cpu",
+        device=os.environ.get(DEVICE, "cpu"),
         picture=False,
         progress=False,
     )

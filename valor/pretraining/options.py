@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from valor.training.options import DEVICES, FitOptions
+from valor.label_harvest.cores import DEVICES
+from valor.training.options import FitOptions
 
 LEAST_LEARNED = 2
 """Clips that must be left to learn from, once some are held out."""

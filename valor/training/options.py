@@ -165,9 +165,6 @@ def learning_rate(epoch: int, options: FitOptions) -> float:
     return options.min_learning_rate + span / 2 * (1 + math.cos(math.pi * progress))
 
 
-DEVICES = ("auto", "cpu", "cuda")
-"""Where networks run; `auto` is a GPU where there is one."""
-
 TRACKERS = ("tensorboard", "wandb")
 """Where curves can go as well; each name is also the package it needs and an extra of pyproject.toml."""
 

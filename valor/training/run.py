@@ -24,6 +24,7 @@ from valor.data.provenance import Provenance, describe_data, of_features, of_lab
 from valor.data.tables import Split
 from valor.data.unseen import named_unseen
 from valor.data.vocabulary import EventClass, class_names
+from valor.label_harvest.cores import DEVICE, DEVICES
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.strict_json import loads
@@ -36,7 +37,6 @@ from .checkpoint import CheckpointCard, git_revision, read_checkpoint
 from .encoder_file import EncoderFile, give_encoder, read_encoder
 from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
-from .options import DEVICES
 from .pool import NAME as POOL
 from .pool import Pool, read_pool, with_pool
 from .predict import predict_classes
@@ -377,11 +377,12 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device a name stands for: `cpu`, `cuda`, or `auto` for a GPU where there is one.
+    """The device of a name: `cpu`, `cuda`, or `auto`: what was asked for in the environment, or a GPU where one is.
 
     Raises:
         ValueError: Another name, or a GPU is asked for and there is none.
     """
+    name = os.environ.get(DEVICE, name) if name == "auto" else name
     if name not in DEVICES or (name == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"device must be auto, cpu, or cuda where there is a GPU, got {name!r}")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

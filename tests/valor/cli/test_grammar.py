@@ -1,14 +1,20 @@
 """One word, one meaning: what every option of every command is, against the words of the command line."""
 
 import argparse
+import os
 from collections.abc import Iterator
 
 import pytest
+import torch
 
+from tests.helpers.toy_line import write_tables
 from tests.helpers.typed import typed
-from valor.cli.arguments import build_argument_parser
+from valor.cli.arguments import RUN_NETWORKS, build_argument_parser
 from valor.cli.grammar import CHOICE, FLAG, GROUP_OF, GROUPS
 from valor.cli.options import Parser
+from valor.label_harvest.cores import DEVICE, THREADS
+from valor.label_harvest.teachers.precision import chosen_device
+from valor.training.run import pick_device
 
 Taken = tuple[str, argparse.Action]
 """What is typed before an option, and the option."""
@@ -71,6 +77,45 @@ def test_a_second_meaning_is_found(planted):
     parser = Parser(prog="toy")
     parser.add_argument(*planted[0], **planted[1])
     assert len(second_meanings(list(walk(parser)))) == 1
+
+
+@pytest.mark.parametrize("command", RUN_NETWORKS)
+def test_where_networks_run_can_be_said(taken, command):
+    options = {option for words, action in taken if words == f"valor {command}" for option in action.option_strings}
+    assert {"--device", "--threads"} <= options
+
+
+def test_seed_is_the_seed(monkeypatch, tmp_path):
+    """`valor train demo --seed 5` trains seed 5, which once trained seeds 0 to 4."""
+    trained = []
+    monkeypatch.setattr("valor.training.seeds.train_seeds", lambda recipe, *_: trained.append(recipe.fit.seed) or [])
+    train = ("train", "demo", "--data", write_tables(tmp_path))
+    assert typed(*train, "--seed", 5).code == typed(*train).code == typed(*train, "--set", "fit.seed=7").code == 0
+    assert trained == [5, 0, 7]
+    assert "--seed says fit.seed already" in typed(*train, "--seed", 5, "--set", "fit.seed=7").complaint()
+
+
+def test_device_and_threads_are_asked_for_while_a_command_runs(monkeypatch):
+    def look(_):
+        asked.append((os.environ.get(DEVICE), os.environ.get(THREADS), torch.get_num_threads()))
+        return 0
+
+    asked, usual = [], torch.get_num_threads()
+    for name in (DEVICE, THREADS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("valor.cli.probe.run", look)
+    for more in ((), ("--device", "cpu", "--threads", 3), ("--device", "auto")):
+        assert typed("probe", "run", "--data", "d", *more).code == 0
+    assert asked == [(None, None, usual), ("cpu", "3", 3), (None, None, usual)]
+    assert (
+        typed("probe", "r", "--data", "d", "--threads", 0).complaint().endswith("--threads must be at least 1, got 0")
+    )
+    monkeypatch.setenv(DEVICE, "cpu")
+    assert chosen_device() == pick_device("auto") == torch.device("cpu")
+    monkeypatch.setenv(DEVICE, "gpu")
+    for choose in (chosen_device, lambda: pick_device("auto")):
+        with pytest.raises(ValueError, match="device must be auto, cpu, or cuda where there is a GPU, got 'gpu'"):
+            choose()
 
 
 def test_help_has_the_groups_in_one_order():

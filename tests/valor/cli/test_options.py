@@ -196,7 +196,7 @@ def test_an_option_is_typed_whole(name, capsys):
 
 
 def test_seed_is_not_taken_for_seeds():
-    done = typed("train", "demo", "--data", "d", "--seed", "5")
+    done = typed("demo", "--seed", "5")
     assert done.code == 2 and "unrecognized arguments: --seed (did you mean --seeds?)" in done.err
     assert "did you mean" not in typed("doctor", "--fix").err
 
@@ -402,6 +402,8 @@ def _typed(words, action, address):
         typed += [f"--{name}=x" for name in ("videos", "store") if name != action.dest]
     if words in (("train",), ("predict",)):
         typed += ["valor", "--data=d", "--out=o"]
+    if words in (("probe",), ("pretrain-bench",)):
+        typed += ["--data=d", *(["run"] if words == ("probe",) else [])]
     if words == ("pretrain",):
         typed += ["avc", "--recipe=demo", "--out=o"]
     return typed
