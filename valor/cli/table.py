@@ -21,9 +21,15 @@ def add(commands: Commands) -> Parser:
         "that contradicts its own A, V and AV. Runs on SIMULATED features say so, and no published row stands beside\n"
         "them. Two columns say what a row learned from beside clips and tags, and what of it was chosen on the truth\n"
         "of validation; the best of rows that differ in these is marked ~. Notes under the table spell the rules out.",
-        "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md",
+        "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md\n"
+        "valor table --published",
     )
-    command.add_argument("runs", nargs="+", metavar="RUN", help="score file or folder; NAME=RUN to call the row NAME")
+    command.add_argument(
+        "runs",
+        nargs="*",
+        metavar="RUN",
+        help="score file or folder; NAME=RUN to call the row NAME; none for published rows alone",
+    )
     command.add_argument(
         "--published", action="store_true", help="add the published rows of the data set, LLP's, with their sources"
     )
@@ -46,6 +52,10 @@ def run(cli: argparse.Namespace) -> int:
     from valor.scoring.layout import FORMATS as LAYOUTS
     from valor.scoring.published import read_published
 
+    if not (cli.runs or cli.published):
+        raise ValueError("name a RUN, or give --published for the published rows alone")
+    if not cli.runs and cli.decisions:
+        raise ValueError("--decisions is of runs; name a RUN, or leave it out")
     if cli.data and not cli.published:
         raise ValueError("--data says whose published rows are added; give --published too")
     known = published_of(cli.runs, cli.data) if cli.published else read_published()

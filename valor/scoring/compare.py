@@ -27,7 +27,7 @@ from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text
 from valor.training.facts import facts_from_json
 from valor.training.run_folder import HALF_SCORES, ON_TEST, ON_TEST_SCORES, TUNED_SCORES
 
-from .published import Figures, Published, PublishedRow, read_published
+from .published import RECALLED, Figures, Published, PublishedRow, read_published
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def published_of(runs: Sequence[str | Path], data: Path | None = None) -> Publis
     name = read_run(runs[0]).dataset if runs else "llp"
     if data is not None:
         dataset = dataset_of(data)
-        if dataset.name != name:
+        if runs and dataset.name != name:
             raise ValueError(f"{data}: holds {dataset.name}, and {runs[0]} was scored on {name}; give data of {name}")
         return read_published(dataset)
     if name not in DATASETS:
@@ -111,7 +111,7 @@ class TableRow:
     @property
     def may_be_best(self) -> bool:
         """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
-        known = self.confidence != "recalled" and self.clips == self.clips_expected
+        known = self.confidence != RECALLED and self.clips == self.clips_expected
         return known and self.group != "reference" and not (self.group == "run" and self.selection == ON_TEST)
 
     @property
@@ -183,8 +183,9 @@ def compare(
     """Put runs side by side, and beside published rows.
 
     Args:
-        runs: What `read_run` takes.
-        published: Published rows to add; those of another post-processing, truth or selection are left out and named.
+        runs: What `read_run` takes; none for published rows alone, each with its own rule.
+        published: Published rows to add; those of another post-processing, truth or selection are left out and named,
+            and so are those whose figures no source was seen for.
         baseline: Name of the row the others are compared with: a run's, or a published method's.
         mix: Accept rows that differ in post-processing, truth, selection or clips; each row says its own.
         decisions: Below each run, the same predictions by the other decisions, where its folder holds their scores.
@@ -204,7 +205,7 @@ def compare(
         for run, row in zip(runs, rows, strict=True)
     }
     twice = sorted({row.name for row in rows if sum(other.name == row.name for other in rows) > 1})
-    if twice or not rows:
+    if twice or not (rows or published):
         raise ValueError(f"runs need names of their own and at least one, got {twice or 'none'}; write NAME=RUN")
     if published is not None:
         _refuse_simulated(rows)
@@ -212,7 +213,7 @@ def compare(
         _refuse_mixture(rows)
     notes = []
     if published is not None:
-        added, left_out = _published_beside(rows[0], published, mix=mix)
+        added, left_out = _published_beside(rows[0] if rows else None, published, mix=mix)
         rows += added
         notes += left_out
     rows = [one for row in rows for one in (row, *(below.get(row.name, []) if row.group == "run" else []))]
@@ -285,7 +286,7 @@ def _scored_otherwise(run: str | Path, row: TableRow, file_name: str) -> TableRo
 
 def _anchor_rows(rows: Sequence[TableRow]) -> list[TableRow]:
     """What knows nothing of when, for a data set with figures of its own: of the first run that has each."""
-    first = rows[0]
+    first = rows[0]  # if that is a published one, so are all, and none has anchors
     found: dict[str, TableRow] = {}
     for row in rows:
         alike = (row.truth_sha256, row.clips) == (first.truth_sha256, first.clips)
@@ -477,13 +478,16 @@ def _preset_of(record: Record) -> str | None:
     return next((name for name, preset in PRESETS.items() if preset == rule), None)
 
 
-def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tuple[list[TableRow], list[str]]:
-    """The published rows that may stand beside a run, and a note on each reason the others may not."""
+def _published_beside(run: TableRow | None, published: Published, *, mix: bool) -> tuple[list[TableRow], list[str]]:
+    """The published rows that may stand beside a run, or stand alone, and a note on each reason the others may not."""
     kept: list[TableRow] = []
     left_out: dict[str, list[str]] = {}
+    unseen = [entry.method for entry in published.rows if entry.confidence == RECALLED]
     for entry in published.rows:
+        if entry.confidence == RECALLED:
+            continue
         row = published_row(entry, published)
-        reasons = [] if mix else _differences(run, row)
+        reasons = [] if mix or run is None else _differences(run, row)
         if entry.features == "reference":
             reasons = [reason for reason in reasons if reason.startswith("truth")]
         if reasons:
@@ -500,7 +504,8 @@ def _published_beside(run: TableRow, published: Published, *, mix: bool) -> tupl
         notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
     order = GROUPS if published.dataset == "llp" else tuple(published.features)
     kept.sort(key=lambda row: order.index(row.group) if row.group in order else 1)
-    return kept, [*notes, *["mix=True shows what was left out, each row with its own rule"] * bool(left_out)]
+    notes += ["mix=True shows what was left out, each row with its own rule"] * bool(left_out)
+    return kept, [*notes, *[f"left out, since no source of their figures was seen: {', '.join(unseen)}"] * bool(unseen)]
 
 
 def published_row(entry: PublishedRow, published: Published) -> TableRow:

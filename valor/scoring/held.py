@@ -17,14 +17,13 @@ from valor.label_harvest.disk import replaced
 
 from .compare import Comparison, figure_names
 from .layout import FORMATS, GROUP_TITLES
+from .published import RECALLED
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES = {".txt": "text", ".md": "markdown", ".csv": "csv", ".tex": "latex", ".json": "json"}
 """How a table is written, by the ending of its file."""
-RECALLED = "recalled"
-"""What a published row says of figures that come from memory."""
 _RESAMPLES = 2000
 """Drawn for the whiskers of a figure."""
 

@@ -28,6 +28,10 @@ TYPE_AV = tuple(level * len(FIGURES) + FIGURES.index("type_av") for level in ran
 """Where Type@AV stands among the ten."""
 
 
+RECALLED = "recalled"
+"""The confidence of figures that come from memory: a hint, and no row of a table."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PublishedRow:
     """One row of a published table on the test split of a data set."""

@@ -26,6 +26,23 @@ def test_a_mixture_is_refused_in_one_message_until_it_is_meant(tmp_path):
     assert done.code == 0 and "rule coleaf: segments >= 0.25, gate modality >= 0.52" in done.out
 
 
+def test_published_rows_need_no_run_and_none_comes_from_memory():
+    done = typed("table", "--published", "--baseline", "HAN", "--format", "json")
+    table = json.loads(done.out)
+    assert done.code == 0 and len(table["rows"]) > 30
+    assert {row["group"] for row in table["rows"]} == {
+        "classic",
+        "clip+clap",
+        "training-free",
+        "reference",
+        "not stated",
+    }
+    assert all(row["confidence"] != "recalled" for row in table["rows"])
+    assert "left out, since no source of their figures was seen: VALOR+" in table["notes"]
+    assert "--published for the published rows alone" in typed("table").complaint()
+    assert "--decisions is of runs" in typed("table", "--published", "--decisions").complaint()
+
+
 def test_json_for_programs(tmp_path):
     done = typed("table", write_run(tmp_path / "a"), "--published", "--mix", "--format", "json")
     names = [row["name"] for row in json.loads(done.out)["rows"]]
