@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from valor.scoring.held import Scores, Table
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
-    from valor.verbs import harvest, labels, parse, predict, score, search, table, train, view
+    from valor.verbs import harvest, labels, load, parse, predict, score, search, table, train, view
     from valor.video.options import ParseOptions, ZeroShotOptions
     from valor.video.parser import Parser
 
@@ -33,6 +33,7 @@ __all__ = [
     "ZeroShotOptions",
     "harvest",
     "labels",
+    "load",
     "parse",
     "predict",
     "score",
@@ -55,7 +56,7 @@ share_cores(os.environ)
 
 _LATER = {
     **dict.fromkeys(
-        ("harvest", "labels", "parse", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
+        ("harvest", "labels", "load", "parse", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
     ),
     "ClipSet": "valor.data.clips",
     "Parse": "valor.data.parse_file",

@@ -1,6 +1,7 @@
-"""What people script, as nine verbs: the same stages as on the command line, with values in place of printed lines.
+"""What people script, as ten verbs: the same stages as on the command line, with values in place of printed lines.
 
-    harvest -> labels -> train -> predict -> score -> table, for one's own media parse -> view, and search in a store
+    harvest -> labels -> train -> predict -> score -> table, for one's own media parse -> view, load what others share,
+    and search in a store
 
 Each takes paths or the values the verb before it returned, and returns a value that holds arrays; its `to_frame()` is
 the same as a pandas DataFrame. `import valor` offers them lazily: nothing is loaded before a verb is used.
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
     from valor.training.seeds import Training
+    from valor.video.parser import Parser
     from valor.viewer.server import RunningViewer
 
 Pathlike = Path | str
@@ -292,6 +294,26 @@ def view(
     held = [correction.to_dict() for correction in corrections.current.values()]
     write_page(Path(out), document, embed=embed, corrections=held, unshown=corrections.unshown())
     return Path(out)
+
+
+def load(repository: str, **options: Any) -> "Parser":  # noqa: ANN401
+    """Load a parser that somebody shared on the Hugging Face hub.
+
+    Args:
+        repository: OWNER/NAME, or OWNER/NAME@REVISION; of what `valor push` put there.
+        options: Of `valor.Parser`, such as `device="cpu"` or `teacher_checkpoints={"visual": "clip.pt"}`.
+
+    Returns:
+        The parser; call it with a media file.
+
+    Raises:
+        HubError: It cannot be had, or is not as it was pushed.
+        ValueError: It is no parser, or no such name.
+    """
+    from valor.data.hub import PREFIX
+    from valor.video.parser import Parser
+
+    return Parser(checkpoint=PREFIX + repository.removeprefix(PREFIX), **options)
 
 
 def search(

@@ -55,8 +55,13 @@ The paper's tables:
 Published files in and out:
 
   download   annotations, features, labels and checkpoints as published
-  import     their layout -> packed features, a label file, a run
-  export     ours -> their layout, for other projects' loaders
+  import     their layout -> packed features, a label file, a run; events of annotation tools -> corrections
+  export     ours -> their layout, for other projects' loaders; events -> files of annotation tools
+
+Shared through a repository of the Hugging Face hub:
+
+  push       a run, thresholds or a store, with a card of what they know of themselves
+  pull       what was pushed -> a folder, every file checked
 
   demo       all of it on an embedded miniature world: no download, no data, no GPU
   doctor     what is installed, which teachers and files are there, what to do about the rest

@@ -49,8 +49,10 @@ COMMANDS = {
     "ablate": "what each part of the method is worth, over seeds and with intervals",
     "pretrain-bench": "what clips without tags are worth, over seeds and with intervals",
     "bench": "published methods on a simulated LLP, beside what their papers say",
-    "import": "published features, labels or a checkpoint in",
-    "export": "features, labels or a checkpoint out, as others read them",
+    "import": "published features, labels or a checkpoint in, and events of other tools",
+    "export": "features, labels or a checkpoint out, as others read them, and events for other tools",
+    "push": "a run, thresholds or a store to a repository of the hub, with a card",
+    "pull": "what was pushed, checked, into a folder",
     "doctor": "what is there and what to do about what is not",
 }
 """Every command in the order of the help, and half a sentence on it: that help waits for no command's libraries."""

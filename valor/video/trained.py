@@ -21,6 +21,7 @@ from torch import Tensor
 
 from valor.data.clips import ClipSet
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.hub import is_address, pull
 from valor.data.parse_evidence import ParseEvidence
 from valor.data.parse_file import FloatArray
 from valor.data.vocabulary import EventClass, class_names, prompts
@@ -294,7 +295,7 @@ def load_system(
     """Load a run and the teachers its recipe needs.
 
     Args:
-        run: A run folder, or its checkpoint.
+        run: A run folder, its checkpoint, or a repository of the hub, `hf:OWNER/NAME` (`valor.data.hub`).
         teacher_checkpoints: By role, a local weight file of its teacher; others are found as `build_teacher` does.
         classes: What to look for, of a run that goes by words; None for the classes of the run.
         window: Segments of a window, as many as clips had that it was trained on; None for ten seconds of them.
@@ -304,11 +305,12 @@ def load_system(
 
     Raises:
         FileNotFoundError: There is no such run.
+        HubError: It cannot be had from the hub.
         ValueError: It does not take other classes or windows so long, its features cannot be computed from media, or a
             teacher is not the one it was trained with.
         TeacherUnavailableError: The weights of a teacher are neither here nor to be fetched.
     """
-    run = Path(run)
+    run, named = _here(run)
     parser, card = read_checkpoint(run)
     seconds = as_number(card.recipe.get("run", {}).get(SEGMENT_SECONDS, 1.0), f"{run}: {SEGMENT_SECONDS}", 1e-3)
     window = max(1, round(Grid().seconds / seconds)) if window is None else window
@@ -331,7 +333,7 @@ def load_system(
     if len(rates) > 1:
         raise ValueError(f"{run}: its teachers hear at {sorted(rates)} Hz; a parse hears at one rate")
     return TrainedSystem(
-        run=str(run),
+        run=named,
         parser=parser.to(pick_device(device)).eval(),
         card=card,
         features=features,
@@ -341,6 +343,16 @@ def load_system(
         class_names=wanted,
         captions=captions,
     )
+
+
+def _here(run: Path | str) -> tuple[Path, str]:
+    """Where a run lies on this machine, and what a parse calls it: of the hub, the repository at the commit it was."""
+    if is_address(run):
+        pulled = pull(str(run), kinds=("run",))
+        return pulled.folder, pulled.address
+    if not Path(run).exists() and not Path(run).is_absolute() and str(run).count("/") == 1:
+        raise FileNotFoundError(f"{run}: no such checkpoint; `valor train` writes one, and of the hub it is hf:{run}")
+    return Path(run), str(run)
 
 
 def brief_identity(teacher: Teacher) -> dict[str, Any]:
