@@ -19,8 +19,8 @@ project_copyright = "2026, the VALOR maintainers"
 version = release = valor.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "generate.extension"]
-exclude_patterns = ["static", "search.md"]
-"""Pages are called search.html by Sphinx itself: `generate.placing` gives that one another name."""
+exclude_patterns = ["static", "search.md", "package.md"]
+"""Sphinx has a page search.html: `generate.placing` gives ours another name. The last is the README of the package."""
 html_math_renderer = "mathml"
 needs_sphinx = "8.2"
 
@@ -30,8 +30,8 @@ myst_dmath_allow_digits = myst_dmath_allow_space = False
 
 default_role = "code"
 """Docstrings say code in single backticks."""
-autodoc_mock_imports = [name for name in ("torch", "av", "pandas", "matplotlib", "PIL") if find_spec(name) is None]
-"""The reference can be made where only the libraries of the site are installed, and numpy."""
+autodoc_mock_imports = [name for name in ("av", "matplotlib", "PIL", "scenedetect") if find_spec(name) is None]
+"""What no docstring needs. Without torch the reference of Python is of `valor.eval` alone (`generate/api.py`)."""
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -55,6 +55,13 @@ def test_every_recipe_says_what_it_changes(made) -> None:
     assert "`features.motion=none`" in made["recipes.md"].partition("### valor-clips")[2].partition("###")[0]
 
 
+def test_no_figure_from_memory_is_among_the_published_rows(made) -> None:
+    rows = [line for line in made["published.md"].splitlines() if line.startswith("| ")]
+    assert len(rows) > 40
+    assert not [row for row in rows if "recalled" in row]
+    assert "| `valor+` | VALOR+ | – | – |" in made["recipes.md"]
+
+
 def test_links_between_pages_lead_to_pages(made) -> None:
     below = {DOCS / "generated" / name: text for name, text in made.items()}
     known = {*WRITTEN, *below}

@@ -1,7 +1,8 @@
 """Pages of what is imported: the verbs and values of `valor`, and the modules one builds on."""
 
+from importlib.util import find_spec
+
 import valor
-from valor.verbs import __dict__ as _verbs
 
 from .markdown import prose
 
@@ -42,15 +43,17 @@ MODULES = {
 
 
 def pages() -> dict[str, str]:
-    """The list, the front door, and a page for each folder."""
-    found = {"api/valor.md": _front()}
-    for name, (title, about, modules) in MODULES.items():
+    """The list, the front door, and a page for each folder; where torch is not installed, of what does without it."""
+    whole = find_spec("torch") is not None
+    found = {"api/valor.md": _front()} if whole else {}
+    shown = MODULES if whole else {"eval": MODULES["eval"]}
+    for name, (title, about, modules) in shown.items():
         parts = [f"# {title}", about]
         for module in modules.split():
             directive = _directive("automodule", f"valor.{name}.{module}", ":members:", ":ignore-module-all:")
             parts.append(f"## valor.{name}.{module}\n\n{directive}")
         found[f"api/{name}.md"] = "\n\n".join(parts) + "\n"
-    toctree = "\n".join(["valor", *MODULES])
+    toctree = "\n".join(["valor", *MODULES] if whole else shown)
     about = (
         "# Python\n\nMade of the docstrings. [From Python](../../python.md) shows the nine verbs at work, in lines "
         "that a test runs. What begins with an underscore is not listed and may change.\n\n"
@@ -60,7 +63,7 @@ def pages() -> dict[str, str]:
 
 def _front() -> str:
     """What `import valor` offers."""
-    verbs = [name for name in valor.__all__ if name in _verbs]
+    verbs = [name for name in valor.__all__ if valor._LATER[name] == "valor.verbs"]
     values = [name for name in valor.__all__ if name not in verbs]
     parts = ["# import valor", prose("Nothing is loaded before it is used.")]
     parts += ["## Verbs", *(_directive("autofunction", f"valor.{name}") for name in verbs)]
@@ -73,7 +76,7 @@ def _front() -> str:
 
 def _how(name: str) -> tuple[str, ...]:
     """Members are shown; links lead to the page of the module where there is one."""
-    folder, _, module = getattr(valor, name).__module__.removeprefix("valor.").partition(".")
+    folder, _, module = valor._LATER[name].removeprefix("valor.").partition(".")
     listed = folder in MODULES and module in MODULES[folder][2].split()
     return (":members:", ":no-index:") if listed else (":members:",)
 

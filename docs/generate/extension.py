@@ -13,5 +13,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir)))
     app.connect("source-read", placing.arrange)
     app.connect("autodoc-process-docstring", docstrings.prepare, priority=100)
+    app.connect("autodoc-process-signature", docstrings.shorten)
     app.add_html_math_renderer("mathml", (mathml.inline, None), (mathml.block, None))
     return {"parallel_read_safe": True}

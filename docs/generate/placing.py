@@ -24,5 +24,5 @@ def arrange(app: Any, name: str, source: list[str]) -> None:  # noqa: ANN401, AR
 
 def unplaced(index: str) -> list[str]:
     """Pages of docs/ that the index does not name."""
-    placed = {*"".join(TREE.findall(index)).split(), "index", "search"}
+    placed = {*"".join(TREE.findall(index)).split(), "index", "search", "package"}
     return sorted(page.stem for page in DOCS.glob("*.md") if page.stem not in placed)

@@ -8,7 +8,7 @@ from valor.data.datasets.dataset import DATASETS, DataSet
 from valor.eval.scores import FIGURES, LEVELS
 from valor.experiments.llp_rows import LLP_ROWS, LlpRow
 from valor.label_harvest.strict_json import loads
-from valor.scoring.published import PublishedRow, read_published
+from valor.scoring.published import RECALLED, PublishedRow, read_published
 from valor.training.methods.methods import METHODS
 from valor.training.recipe import Recipe
 from valor.training.recipes import RECIPES
@@ -50,7 +50,7 @@ def _recipes() -> str:
 def _llp_row(name: str, row: LlpRow, entry: PublishedRow | None) -> list[str]:
     of = FIGURES.index("type_av")
     figures = [NOTHING, NOTHING]
-    if entry is not None:
+    if entry is not None and entry.confidence != RECALLED:
         both = (entry.figures[of], entry.figures[len(FIGURES) + of])
         figures = [NOTHING if figure is None else f"{figure:.1f}" for figure in both]
     methods = [word for method in RECIPES[name].methods for word in METHODS[method].extra_data]
@@ -99,8 +99,7 @@ def _published() -> str:
         "# Published rows",
         "Figures as papers print them, in percent, with where they were read. `valor table RUN --published` shows "
         "those of LLP beside your own runs. *Confidence* is `seen` (read in the source), `second-hand` (in another "
-        "project's account), `recalled` (from memory, no source seen: a hint only) or `computed` (from the annotation "
-        "tables).",
+        "project's account) or `computed` (from the annotation tables). Figures known from memory alone are none.",
     ]
     for dataset in DATASETS.values():
         if dataset.published is not None:
@@ -112,7 +111,9 @@ def _rows_of(dataset: DataSet) -> list[str]:
     """The rows of a data set, and what the short names of their sources mean."""
     published = read_published(dataset)
     text = loads(dataset.published.read_text(encoding="utf-8")) if dataset.published else {}
-    shown = [row for row in published.rows if any(figure is not None for figure in row.figures)]
+    known = [row for row in published.rows if any(figure is not None for figure in row.figures)]
+    shown = [row for row in known if row.confidence != RECALLED]
+    recalled = [prose(row.title) for row in known if row.confidence == RECALLED]
     names = [f"{level} {TITLES[figure]}" for level in LEVELS for figure in FIGURES]
     used = [at for at in range(len(names)) if any(row.figures[at] is not None for row in shown)]
     metrics = list(dict.fromkeys(metric for row in shown for metric in row.metrics))
@@ -126,4 +127,7 @@ def _rows_of(dataset: DataSet) -> list[str]:
         rows.append([prose(row.title), prose(row.features), *said, read, row.confidence])
     sources = [f"{code(name)}\n: {prose(str(about), UP)}" for name, about in text.get("sources", {}).items()]
     right = range(2, len(columns) - 2)
-    return [prose(str(text.get("about", ""))), table(columns, rows, right), "**Sources**", *sources]
+    rest = (
+        [f"Figures of these were in no source at hand, and are not shown: {', '.join(recalled)}."] if recalled else []
+    )
+    return [prose(str(text.get("about", ""))), table(columns, rows, right), *rest, "**Sources**", *sources]

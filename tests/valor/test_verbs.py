@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,18 @@ def test_the_notebook_runs_from_clips_to_a_corrected_event(folder, monkeypatch):
     rows = [row.split("\t") for row in Path(f"parses.corrections/AVVP_eval_{modality}.csv").read_text().splitlines()]
     assert [row for row in rows[1:] if row[3] == name and int(row[1]) == onset and int(row[2]) >= offset]
     assert "segment" in str(given[-1])
+
+
+@pytest.mark.parametrize(("page", "within", "said"), [("store", "data", "testclip--0_20_30 ok"), ("search", ".", "_")])
+def test_blocks_of_other_pages_run_on_that_store(folder, monkeypatch, capsys, page, within, said):
+    if not (folder / "data/store").is_dir():  # this test alone
+        teachers = valor.TeacherChoice(visual="demo-visual", audio="demo-audio")
+        for table in ("AVVP_train.csv", "AVVP_test_pd.csv"):
+            valor.harvest(f"data/{table}", videos="data/videos", store="data/store", teachers=teachers, progress=False)
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(folder / within)
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], {})
+    assert said in capsys.readouterr().out
 
 
 def test_nothing_heavy_is_loaded_before_a_verb_is_used():
