@@ -17,8 +17,7 @@ def add(commands: Commands) -> Parser:
         "OWNER/NAME of the Hugging Face hub, which is made if need be, in one commit, with a card of what the\n"
         "files say of themselves: scores, recipe, data, teachers, and whether anything was SIMULATED or of the demo.\n"
         "Log in once with `hf auth login`, or set HF_TOKEN; HF_ENDPOINT names another server (docs/share.md).",
-        "valor push runs/clips org/valor-clips --licence mit\n"
-        "valor push runs/clips org/valor-clips --out card",
+        "valor push runs/clips org/valor-clips --licence mit\nvalor push runs/clips org/valor-clips --out card",
     )
     command.add_argument("what", type=Path, metavar="WHAT", help="run folder, thresholds file, or store")
     command.add_argument("repository", metavar="OWNER/NAME", help="repository of the hub")
