@@ -8,7 +8,7 @@ classes are made in these ways:
 
     before      thresholds on logits, 0 for teachers that were trained with a sigmoid (`decoys` none)
     default     against decoys, each file by itself
-    footage     the same with the standing of the decoys over the val clips, no label (`valor calibrate --zero-shot`)
+    footage     the same with the standing of the decoys over the val clips, no label (`valor calibrate --parses`)
     five        besides, five corrected val clips: the mean and the worst of several draws
 
 Of each: segment Type@AV at the default threshold, the same at the best cut of each modality, chosen on the very truth

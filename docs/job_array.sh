@@ -19,7 +19,7 @@ harvest "$@" --plan
 # The tasks. Each has a log of its own and all append their progress to one file.
 processes=()
 for task in $(seq "$tasks"); do
-  harvest "$@" --shard "$task/$tasks" --quiet --log "$store.$task.log" --log-json "$store.jsonl" > /dev/null &
+  harvest "$@" --shard "$task/$tasks" --quiet --log-file "$store.$task.log" --log-json "$store.jsonl" > /dev/null &
   processes+=($!)
 done
 for process in "${processes[@]}"; do
@@ -27,7 +27,7 @@ for process in "${processes[@]}"; do
 done
 
 # How far all of them are, at any time and from any machine that sees the store.
-$valor store show "$store" --manifest "$manifest" --json
+$valor store show "$store" --manifest "$manifest" --format json
 
 # What failed is read again by one process; what cannot be read this time either stays listed in failures.csv.
 harvest "$@" --retry failed --quiet

@@ -6,6 +6,7 @@ shard, and one `end` unless the process was killed. Each is appended in one piec
 
 import json
 import logging
+import math
 import os
 import socket
 import sys
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     Bar = tqdm[Any]
 else:
     Bar = tqdm
+
+LINES = logging.getLogger("valor.progress")
+"""Has the plain lines, for files that keep them; at the level DEBUG those on stderr have a time, too."""
+LINES.propagate = False
 
 LINE_SECONDS = 30.0
 """How often a plain line, or one of JSON, says how far the work is."""
@@ -46,7 +51,7 @@ def progress_bar(
     """
     given |= {"iterable": items, "disable": not enabled}
     if not enabled or _is_terminal():
-        return tqdm(**given)
+        return _KeptBar(**given) if enabled and LINES.handlers else tqdm(**given)
     return _Lines(**given, mininterval=every, maxinterval=every, miniters=1, delay=every)
 
 
@@ -56,21 +61,42 @@ def _is_terminal() -> bool:
     return False
 
 
+def _line_of(bar: Bar) -> str:
+    """How far the work of a bar is."""
+    known = bar.format_dict
+    rate = known["rate"] or (known["n"] - known["initial"]) / max(known["elapsed"], 1e-9)
+    rest = max(0, (known["total"] or 0) - known["n"])
+    left = f", {bar.format_interval(rest / rate)} left" if rate and known["total"] else ""
+    more = f", {known['postfix']}" if known["postfix"] else ""
+    done = f"{known['n']:,.0f}" + (f" of {known['total']:,.0f}" if known["total"] else "")
+    unit = bar.unit if bar.unit == "s" else f"{bar.unit}s"
+    return f"{bar.desc}: {done} {unit}, {rate:.2f} {unit}/s{left}{more}"
+
+
+class _KeptBar(Bar):
+    """A bar whose lines are kept elsewhere, every so often."""
+
+    _kept = 0.0
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # type: ignore[override]
+        """As tqdm's."""
+        if msg != "" and time.time() >= max(self._kept, getattr(self, "start_t", math.inf)) + LINE_SECONDS:
+            self._kept = time.time()
+            LINES.info("%s", _line_of(self))
+        return bool(super().display(msg, pos))
+
+
 class _Lines(Bar):
     """Lines in place of a bar that redraws itself; work that ends before the first is due says nothing."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # type: ignore[override]
         """Print how far the work is."""
         if msg != "":
-            known = self.format_dict
-            rate = known["rate"] or (known["n"] - known["initial"]) / max(known["elapsed"], 1e-9)
-            rest = max(0, (known["total"] or 0) - known["n"])
-            left = f", {self.format_interval(rest / rate)} left" if rate and known["total"] else ""
-            more = f", {known['postfix']}" if known["postfix"] else ""
-            done = f"{known['n']:,.0f}" + (f" of {known['total']:,.0f}" if known["total"] else "")
-            unit = self.unit if self.unit == "s" else f"{self.unit}s"
-            self.fp.write(f"{self.desc}: {done} {unit}, {rate:.2f} {unit}/s{left}{more}\n")
+            line = _line_of(self)
+            begin = time.strftime("%Y-%m-%d %H:%M:%S ") if LINES.level == logging.DEBUG else ""
+            self.fp.write(f"{begin}{line}\n")
             self.fp.flush()
+            LINES.info("%s", line)
         return False
 
     def set_postfix(self, *given: Any, **more: Any) -> None:  # noqa: ANN401

@@ -151,7 +151,7 @@ EVALUATE = Kind("evaluate", write_world, (
     ),
     Case("evaluate {in}/clip.npz --annotations {in}/own --split test --json {out}/s.json",
         ("own/*.json", "own/*.json", "own/*.csv"), read_scores),
-    Case(f"evaluate {{in}}/clip.npz --against {{in}}/marks.npz {ON} --json {{out}}/s.json --out {{out}}/t.csv",
+    Case(f"evaluate {{in}}/clip.npz --compare {{in}}/marks.npz {ON} --json {{out}}/s.json --out {{out}}/t.csv",
         ("marks.npz",), read_scores),
 ))  # fmt: skip
 
@@ -246,9 +246,9 @@ def read_made(out: Path) -> None:
 
 
 LISTING = Kind("new-dataset", write_listing, (
-    Case("new-dataset {out}/yard {in}/clips.csv --rows {in}/rows.tsv", ("clips.csv", "rows.tsv"), read_made),
+    Case("new-dataset {out}/yard {in}/clips.csv --events {in}/rows.tsv", ("clips.csv", "rows.tsv"), read_made),
     Case("new-dataset {out}/yard {in}/clips.csv --classes {in}/classes.json", ("clips.csv", "classes.json"), read_made),
-    Case("new-dataset {out}/yard {in}/lengths.csv --rows {in}/rows.tsv --any-length", ("lengths.csv", "rows.tsv"),
+    Case("new-dataset {out}/yard {in}/lengths.csv --events {in}/rows.tsv --any-length", ("lengths.csv", "rows.tsv"),
         read_made),
     Case("new-dataset {out}/yard {in}/lengths.csv --segments 9", ("lengths.csv",), read_made),
 ))  # fmt: skip

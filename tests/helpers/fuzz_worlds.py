@@ -138,7 +138,9 @@ def write_listing(folder: Path) -> None:
 def write_lengths(folder: Path) -> None:
     """A data folder of clips of unlike length with tags of each modality and an unseen class, and cuts of a film."""
     write_listing(folder)
-    done = typed("new-dataset", folder / "yard", folder / "lengths.csv", "--rows", folder / "rows.tsv", "--any-length")
+    done = typed(
+        "new-dataset", folder / "yard", folder / "lengths.csv", "--events", folder / "rows.tsv", "--any-length"
+    )
     assert done.code == 0, done
     description = json.loads((folder / "yard" / "dataset.json").read_text())
     (folder / "yard" / "dataset.json").write_text(json.dumps(description | {"unseen": ["Wren"]}))

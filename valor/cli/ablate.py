@@ -15,7 +15,7 @@ ABLATION = Fields(
     AblateOptions,
     seeds="--seeds N",
     groups="--rows GROUP,...",
-    jobs="--jobs N",
+    jobs="--workers N",
     search="--search",
     changes=Option("--set a.b=c", {"action": "append"}),
 )
@@ -42,7 +42,7 @@ def add(commands: Commands) -> Parser:
         "data/ of a demo, or a data folder of LLP; rows whose features or teachers are not there are left out and\n"
         "named.\n\n"
         "Runs that are done are found done, so a second call goes on where the first was stopped.",
-        "valor ablate --out ablation --jobs 2\n"
+        "valor ablate --out ablation --workers 2\n"
         "valor ablate --data demo/data --rows labels,teacher --seeds 3 --set fit.epochs=10",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="a demo's data/ or LLP's (a demo world in OUT/data)")

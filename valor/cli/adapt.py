@@ -13,11 +13,11 @@ from .terminal import brief, say
 ADAPT = Fields(
     AdaptOptions,
     visual="--visual NAME",
-    checkpoint="--checkpoint PATH",
+    checkpoint="--teacher-checkpoint ROLE=PATH",
     alone="--alone",
     epochs="--epochs N",
     batch_size="--batch-size N",
-    rate="--rate X",
+    rate="--learning-rate X",
     seed="--seed N",
 )
 
@@ -44,7 +44,7 @@ def add(commands: Commands) -> Parser:
         help="pseudo labels of the training clips (none: tags alone)",
     )
     ADAPT.add(command)
-    command.also(checkpoints="--checkpoint")
+    command.also(checkpoints="--teacher-checkpoint")
     return command
 
 

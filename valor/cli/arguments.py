@@ -6,7 +6,7 @@ from types import ModuleType
 
 from valor import __version__
 
-from .command import COMMANDS, add_shared
+from .command import ALWAYS, COMMANDS, add_shared
 from .options import Parser
 
 STAGES = """\
@@ -84,6 +84,10 @@ RUN_NETWORKS = (
 """Commands in which networks run; so they do in kinds of `plot`, of run folders."""
 
 
+ON_CPU = ("rescore", "sync")
+"""Those whose networks are so small that a GPU has nothing to do."""
+
+
 def command_module(name: str) -> ModuleType:
     """The module of a command: `add` gives its help and options, `run` does it."""
     return import_module(f"valor.cli.{'import_' if name == 'import' else name.replace('-', '_')}")
@@ -110,6 +114,7 @@ def build_argument_parser(only: str | None = None) -> Parser:
             commands.add_parser(name, help=summary)
             continue
         command = command_module(name).add(commands)
-        add_shared(command, *(("device", "threads") if name in RUN_NETWORKS else ()))
-        add_shared(command, *(("own_files", "quiet") if name in TAKE_OWN_PARTS else ("quiet",)))
+        if name in RUN_NETWORKS:
+            add_shared(command, "cpu" if name in ON_CPU else "device", "threads")
+        add_shared(command, *(["own_files"] if name in TAKE_OWN_PARTS else []), *ALWAYS)
     return root

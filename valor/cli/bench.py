@@ -17,7 +17,7 @@ BENCH = Fields(
     size=Option("--size", {"choices": tuple(SIZES)}),
     seeds="--seeds N",
     rows="--rows NAME,...",
-    jobs="--jobs N",
+    jobs="--workers N",
 )
 
 
@@ -36,7 +36,7 @@ def add(commands: Commands) -> Parser:
         "Everything printed and written says SIMULATED: nothing of it is a score on LLP. Runs that are done are found\n"
         "done. OUT gets the world, the runs and SIMULATED-bench-WORLD-SIZE.{txt,md,csv,json,png}.\n\n"
         f"Rows: {', '.join(ROWS)}.",
-        "valor bench --data data --jobs 2\nvalor bench --data data --size llp --seeds 3 --jobs 2 --out bench",
+        "valor bench --data data --workers 2\nvalor bench --data data --size llp --seeds 3 --workers 2 --out bench",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="LLP's tables, or with --world demo a demo's data/")
     command.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="world, runs, table (bench)")

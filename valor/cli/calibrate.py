@@ -54,7 +54,7 @@ def add(commands: Commands) -> Parser:
         "  presence   of a store: cuts of `valor labels --rule presence`, whether a modality holds a tag\n"
         "  posterior  of a store: weights and biases of `valor labels --rule posterior`, by logistic regression\n"
         "  tag-rate   no dense labels needed: each class found in as many clips as are tagged with it\n\n"
-        "With --zero-shot SOURCE is a folder of zero-shot parses, and the file is for --thresholds of more of them,\n"
+        "With --parses SOURCE is a folder of zero-shot parses, and the file is for --thresholds of more of them,\n"
         "by the same teachers and classes: how high decoys stand over all of the footage. No label is needed. --prior\n"
         "says how often classes are there; corrections of `valor view`, as --annotations, refine it.\n\n"
         "A store knows its classes and the tags of its clips: tag-rate without --annotations takes these. A class\n"
@@ -62,13 +62,16 @@ def add(commands: Commands) -> Parser:
         "Choose on val, score on test. A file made on test says so, for ever.",
         "valor calibrate store --criterion tag-rate --out thresholds.json\n"
         "valor calibrate val.npz --annotations data --split val --criterion event-f --out thresholds.json\n"
-        "valor calibrate parses --zero-shot --out street.json",
+        "valor calibrate parses --parses --out street.json",
     )
     command.add_argument(
         "source", type=any_place, metavar="SOURCE", help="predictions, a store of evidence, or zero-shot parses"
     )
     command.add_argument(
-        "--zero-shot", action="store_true", help="for parses against decoys: how these decide, without labels or with"
+        "--parses",
+        dest="zero_shot",
+        action="store_true",
+        help="for parses against decoys: how these decide, without labels or with",
     )
     FOOTAGE.add(command)
     add_truth(command, required=False)
@@ -105,7 +108,7 @@ def run(cli: argparse.Namespace) -> int:
     if cli.zero_shot:
         return _of_footage(cli)
     if cli.prior is not None:
-        raise ValueError("--prior is for --zero-shot")
+        raise ValueError("--prior is for --parses")
     # a store, or the fingerprint folder within one
     is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
     if not is_store and not isinstance(cli.source, Path):
@@ -115,7 +118,7 @@ def run(cli: argparse.Namespace) -> int:
     if cli.annotations is None and not (is_store and cli.criterion == "tag-rate"):
         raise ValueError(
             "--annotations DIR and --split say what thresholds are found on; only a store has tags of its own, for "
-            "--criterion tag-rate, and zero-shot parses need none with --zero-shot"
+            "--criterion tag-rate, and zero-shot parses need none with --parses"
         )
     found = _of_store(cli) if is_store else _of_predictions(cli, read_truth(cli, cli.source, dense=False))
     write_calibration(cli.out, found)
@@ -138,7 +141,7 @@ def _of_footage(cli: argparse.Namespace) -> int:
         if getattr(cli, at) not in (None, False, "segment-f", (1.0, 1.0))
     ]
     if typed:
-        raise ValueError(f"{', '.join(typed)} is not for --zero-shot; leave it out")
+        raise ValueError(f"{', '.join(typed)} is not for --parses; leave it out")
     files = parse_files(cli.source) if isinstance(cli.source, Path) else []
     if not files:
         raise ValueError(

@@ -5,6 +5,7 @@ import json
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from valor.label_harvest.cores import DEVICES
@@ -83,6 +84,14 @@ def new_kind(kinds: Commands, name: str, summary: str, more: str, example: str) 
 
 _SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     "quiet": ("--quiet", {"action": "store_true", "help": "no progress and no notes, only results and errors"}),
+    "verbose": (
+        "-v --verbose",
+        {"action": "store_true", "help": "lines with times, what was typed, how long it took, and notes of libraries"},
+    ),
+    "log_file": (
+        "--log-file",
+        {"type": Path, "metavar": "FILE", "help": "append notes, progress, results and errors, with times"},
+    ),
     "classes": (
         "--classes",
         {
@@ -119,6 +128,14 @@ _SHARED: dict[str, tuple[str, dict[str, Any]]] = {
             "help": "where networks run: auto, a GPU where there is one, cpu or cuda (auto)",
         },
     ),
+    "cpu": (
+        "--device",
+        {
+            "choices": DEVICES[:2],
+            "default": "auto",
+            "help": "where networks run: these are small and run on the CPU (auto)",
+        },
+    ),
     "threads": (
         "--threads",
         {
@@ -138,13 +155,17 @@ _SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 """Options of several commands that are the same in each."""
+_DESTS = {"names": "classes", "cpu": "device"}
+"""The name some are kept under, where commands differ in what may be typed."""
+ALWAYS = ("quiet", "verbose", "log_file")
+"""Options of every command."""
 
 
-def add_shared(command: Parser, *names: str) -> None:
-    """Add options that several commands have, by the name they are kept under."""
+def add_shared(command: Parser, *names: str, **changed: Any) -> None:  # noqa: ANN401
+    """Add options that several commands have, by the name they are kept under, with other words for argparse."""
     for name in names:
         option, more = _SHARED[name]
-        command.add_argument(option, dest="classes" if name == "names" else name, **more)
+        command.add_argument(*option.split(), dest=_DESTS.get(name, name), **{**more, **changed})
     if "truth" in names:
         command.also(truth_version="--truth")
 

@@ -56,7 +56,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--interval", action="store_true", help="95 %% intervals by bootstrap over clips")
     command.add_argument(
-        "--against", metavar="PREDICTIONS", help="another system on the same clips: paired differences with intervals"
+        "--compare", metavar="PREDICTIONS", help="another system on the same clips: paired differences with intervals"
     )
     command.add_argument(
         "--tuned",
@@ -131,8 +131,8 @@ def _sections(
     if cli.tuned:
         val = _val_split(cli, split)
         sections.append(decision_section(system, split, _val_predictions(cli, val), val))
-    if cli.against:
-        other = read_system(cli.against, cli, split)
+    if cli.compare:
+        other = read_system(cli.compare, cli, split)
         sections.append(difference_section(system, other))
     if cli.per_class:
         sections += class_sections(system, split.class_names, intervals=cli.interval)

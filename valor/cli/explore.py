@@ -18,7 +18,7 @@ EXPLORE = Fields(
     ExploreOptions,
     clusters="--clusters N",
     within=Option("--in", {"choices": ("audio", "visual", BOTH)}),
-    clips="--clips N",
+    clips="--top N",
     seed="--seed N",
 )
 

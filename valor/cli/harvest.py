@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from valor.data.datasets.dataset import dataset_of
@@ -63,7 +62,7 @@ HARVEST = Fields(
     shard_size="--shard-clips N",
     decode_workers="--workers N",
     clips_per_batch=Option(
-        "--batch N",
+        "--batch-size N",
         {
             "default": None,
             "help": f"clips given to the networks together ({HarvestOptions.clips_per_batch}, on a GPU {GPU_BATCH}); "
@@ -85,7 +84,7 @@ HARVEST = Fields(
     ),
     share=Option("--shard i/n", {"type": str, "default": "1/1"}),
 )
-LIMITS = Fields(DecodeLimits, seconds="--clip-timeout S", memory="--clip-memory MIB")
+LIMITS = Fields(DecodeLimits, seconds="--decode-timeout S", memory="--decode-memory MIB")
 RAY = Fields(RayOptions, address="--ray-address ADDRESS", networks="--ray-networks N")
 
 
@@ -132,9 +131,6 @@ def add(commands: Commands) -> Parser:
         help="end with 0, not 3, where no more clips than N, or P percent of those of this run, failed (0)",
     )
     HARVEST.add(command, "log_json", "log_every")
-    command.add_argument(
-        "--log", dest="log_file", type=Path, metavar="FILE", help="append notes, results and errors to this file"
-    )
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster")
     RAY.add(command)
     command.add_argument(

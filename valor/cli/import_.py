@@ -74,7 +74,9 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--format", choices=FORMATS, help="of files of events (what their names say)")
     command.add_argument("--clock", choices=CLOCKS, help="whose zero times of events count from (zero)")
-    command.add_argument("--seconds", type=int, metavar="N", help=f"of a clip, without --exported-from ({SECONDS})")
+    command.add_argument(
+        "--clip-seconds", dest="seconds", type=int, metavar="N", help=f"of a clip, without --exported-from ({SECONDS})"
+    )
     command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables whose clips the events are of")
     command.add_argument("--split", metavar="SPLIT", help="split of these tables")
     command.add_argument("--videos", type=Path, metavar="DIR", help="media of clips that are no parses")

@@ -22,14 +22,14 @@ def add(commands: Commands) -> Parser:
         "with its policy: what the published scorer silently does, and this project with it, so that figures stay\n"
         "comparable. LLP's own tables have many such defects. Exit code 0: clean, or nothing but defects with a\n"
         "policy; 3: rows no rule covers, which scoring refuses, or with --strict any defect at all.",
-        "valor lint data --strict\nvalor lint data --media data/videos --sync runs/sync",
+        "valor lint data --strict\nvalor lint data --videos data/videos --sync runs/sync",
     )
     command.add_argument("folder", type=Path, metavar="DIR", help="folder of the annotation tables")
     command.add_argument("--strict", action="store_true", help="take every defect for a failure (exit code 3)")
     add_shared(command, "truth", "names")
-    command.add_argument("--limit", type=int, default=3, metavar="N", help="findings shown of each kind and table (3)")
-    command.add_argument("--media", type=Path, metavar="DIR", help="clips, to look for sound that is off its picture")
-    command.add_argument("--sync", type=Path, metavar="RUN", help="run of `valor sync fit` that tells; with --media")
+    command.add_argument("--top", type=int, default=3, metavar="N", help="findings shown of each kind and table (3)")
+    command.add_argument("--videos", type=Path, metavar="DIR", help="clips, to look for sound that is off its picture")
+    command.add_argument("--sync", type=Path, metavar="RUN", help="run of `valor sync fit` that tells; with --videos")
     return command
 
 
@@ -37,17 +37,17 @@ def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if not cli.folder.is_dir():
         raise FileNotFoundError(f"{cli.folder}: no such folder; give the one that holds the annotation tables")
-    if cli.limit < 0:
-        raise ValueError(f"--limit must be 0 or more, got {cli.limit}")
-    if (cli.media is None) != (cli.sync is None):
-        raise ValueError("--media DIR says where clips are and --sync RUN judges them; give both or neither")
+    if cli.top < 0:
+        raise ValueError(f"--top must be 0 or more, got {cli.top}")
+    if (cli.videos is None) != (cli.sync is None):
+        raise ValueError("--videos DIR says where clips are and --sync RUN judges them; give both or neither")
     dataset = dataset_of(cli.folder)
     names = dataset.names_in(cli.folder, cli.classes)
     report = lint_folder(cli.folder, names, dataset=dataset, truth_version=cli.truth)
     judged = ""
-    if cli.media is not None:
+    if cli.videos is not None:
         report, judged = _with_sync(report, dataset, cli)
-    say("\n".join(map(brief, to_text(report, limit=cli.limit).split("\n"))))
+    say("\n".join(map(brief, to_text(report, limit=cli.top).split("\n"))))
     of = report.severities()
     failing = of["refused"] or (cli.strict and of["defect"])
     say(f"\n{judged}{_verdict(of, strict=cli.strict)}")
@@ -61,10 +61,10 @@ def _with_sync(report: LintReport, dataset: DataSet, cli: argparse.Namespace) ->
     from valor.sync.measure import read_run
     from valor.sync.options import JudgeOptions
 
-    if not cli.media.is_dir():
-        raise FileNotFoundError(f"{cli.media}: no such folder; --media gives the one of the clips")
+    if not cli.videos.is_dir():
+        raise FileNotFoundError(f"{cli.videos}: no such folder; --videos gives the one of the clips")
     trained, ids = read_run(cli.sync), dict.fromkeys(i for split in report.clips for i in _ids(dataset, split, cli))
-    found = {path: clip_id for clip_id, path in find_media(cli.media, list(ids)).items() if path is not None}
+    found = {path: clip_id for clip_id, path in find_media(cli.videos, list(ids)).items() if path is not None}
     verdicts = list(judge_all([(path, "") for path in found], trained, JudgeOptions(), progress=not cli.quiet))
     counts = Counter(verdict.verdict for verdict in verdicts)
     off = [(one.path.name, found[one.path], one.words) for one in verdicts if one.verdict == OFF]

@@ -12,7 +12,7 @@ from .terminal import say
 
 OPTIONS = Fields(
     NewDataSetOptions,
-    split="--split A,B,C",
+    split="--split-shares A,B,C",
     seed="--seed N",
     group_by=Option("--group-by", {"choices": GROUPED_BY}),
     segments="--segments N",
@@ -29,16 +29,18 @@ def add(commands: Commands) -> Parser:
         "new-dataset",
         "FILE is a table with the columns path and tags, and perhaps split (train, val, test), group and seconds (how\n"
         "long a clip lasts), separated by commas or tabs; several tags are separated by commas, in double quotes:\n"
-        'yard-01.mp4,"Dog,Siren". A clip goes by the name of its file. --rows is a table with the columns path,\n'
+        'yard-01.mp4,"Dog,Siren". A clip goes by the name of its file. --events is a table with the columns path,\n'
         "onset, offset, class and modality (audio, visual or both), in seconds: the truth of val and test. DIR gets\n"
         "the tables, the vocabulary with its captions and dataset.json, all read back before the command ends, and is\n"
         "made whole or not at all. What was cut from one video never lies on both sides of a split. Everything else\n"
         "takes DIR (docs/datasets.md).",
-        "valor new-dataset yard clips.csv --rows events.csv --videos clips",
+        "valor new-dataset yard clips.csv --events events.csv --videos clips",
     )
     command.add_argument("folder", type=Path, metavar="DIR", help="the data folder that is made")
     command.add_argument("table", type=Path, metavar="FILE", help="table of clips and tags")
-    command.add_argument("--rows", type=Path, metavar="FILE", help="table of what is heard and seen when")
+    command.add_argument(
+        "--events", dest="rows", type=Path, metavar="FILE", help="table of what is heard and seen when"
+    )
     command.add_argument(
         "--videos", type=Path, metavar="DIR", help="where the media lie; without, they are not looked at"
     )

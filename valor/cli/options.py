@@ -3,14 +3,14 @@
 A field of a dataclass says everything once: its name, type and default, the check in `__post_init__`, and below it the
 docstring, which is the help. A command says only how it is typed where that is not `--the-name`:
 
-    LIMITS = Fields(DecodeLimits, seconds="--clip-timeout S", memory="--clip-memory MIB")
-    LIMITS.add(command)          # --clip-timeout S    seconds a clip may take (60)
+    LIMITS = Fields(DecodeLimits, seconds="--decode-timeout S", memory="--decode-memory MIB")
+    LIMITS.add(command)          # --decode-timeout S  seconds a clip may take (60)
     LIMITS.read(cli)             # DecodeLimits(seconds=60.0, memory=4096)
 
 The library knows nothing of options. Its messages name parameters, in one of three ways, and `typed_words` says which
 option each is:
 
-    seconds must be positive            --clip-timeout must be positive
+    seconds must be positive            --decode-timeout must be positive
     choose another `out`                choose another --out
     parse with clock='zero'             parse with --clock zero
 """
@@ -32,8 +32,8 @@ from valor.label_harvest.places.objects import ObjectPath, refuse_absent_library
 from valor.label_harvest.places.place import WEB, Place, place_of, scheme_of
 from valor.label_harvest.strict_json import plain_number
 
-from .grammar import GROUP_OF, GROUPS
-from .terminal import shown
+from .grammar import GROUP_OF, GROUPS, RENAMED
+from .terminal import say, shown
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Parser(argparse.ArgumentParser):
         self._added: list[argparse.Action] = []
         self._groups: dict[str, argparse._ArgumentGroup] = {}
         super().__init__(*args, **{**more, "allow_abbrev": False})
-        self._positionals.title = None
+        self._positionals.title = "arguments"
 
     def add_argument(self, *args: Any, **more: Any) -> argparse.Action:  # noqa: ANN401
         """As argparse's; what is typed stands under the name of the parameter it is, `dest`."""
@@ -117,13 +117,35 @@ class Parser(argparse.ArgumentParser):
         super()._print_message(shown(message), file)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401
-        """As argparse's; the words of the chosen command stand under `flags`, and unknown options get a hint."""
+        """As argparse's; the words of the chosen command stand under `flags`, and unknown options get a hint.
+
+        Options that were called otherwise are taken, with a note on stderr.
+        """
         if self._subparsers is None:
-            self._refuse_unknown([] if args is None else args)
+            args = self._renamed([] if args is None else args)
+            self._refuse_unknown(args)
         found, rest = super().parse_known_args(args, namespace)
         if not hasattr(found, "flags"):
             found.flags = self.flags
         return found, rest
+
+    def _renamed(self, typed: Sequence[str]) -> list[str]:
+        """What was typed, by the names that options have now."""
+        names = RENAMED.get(self.prog.partition(" ")[2], {})
+        found: list[str] = []
+        for place, word in enumerate(typed):
+            if word == "--":
+                return [*found, *typed[place:]]
+            name, equals, value = word.partition("=")
+            if name in names:
+                say(
+                    f"note: {name} is called {names[name]} now; the old name goes with the next release",
+                    file=sys.stderr,
+                )
+                found += [*names[name].split(), *([value] if equals else [])]
+            else:
+                found.append(word)
+        return found
 
     def _refuse_unknown(self, typed: Sequence[str]) -> None:
         """Refuse an option that there is not where others are like it; argparse has words for the rest."""

@@ -62,7 +62,7 @@ PARSING = Fields(
 )
 ZERO_SHOT = Fields(
     ZeroShotOptions,
-    temperature=Option("--temperature L", {"default": None}),
+    temperature=Option("--temperature LOGITS", {"default": None}),
     segment_seconds=Option("--segment-seconds S", {"default": None}),
     decoys=Option("--decoys FILE|none", {"default": None, "type": str}),
 )
@@ -97,12 +97,12 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--checkpoint", type=Path, metavar="RUN", help="run folder of `valor train`")
     command.add_argument(
         "--zero-shot",
-        metavar="NAMES|FILE",
+        metavar="NAME|FILE|NAMES",
         help=f"classes to look for without training; beside decoys segments are marked from {THRESHOLD:g} on, unless "
         "--threshold says otherwise (docs/zero-shot.md)",
     )
     command.add_argument(
-        "--classes", metavar="NAMES|FILE", help="other classes for a run with parser.head=words (those of the run)"
+        "--classes", metavar="NAME|FILE|NAMES", help="other classes for a run with parser.head=words (those of the run)"
     )
     _add_outputs(command)
     _add_rule(command)

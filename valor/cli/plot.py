@@ -11,7 +11,7 @@ from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, TH
 from valor.eval.scores import LEVELS
 from valor.label_harvest.disk import replaced
 
-from .command import DONE, Commands, add_shared, new_command, new_kind
+from .command import ALWAYS, DONE, Commands, add_shared, new_command, new_kind
 from .options import Fields, Option, Parser
 from .scored import (
     add_features,
@@ -56,7 +56,7 @@ def add(commands: Commands) -> Parser:
         kind.add_argument("--width", default="report", choices=tuple(WIDTHS), help="9, 6.9 or 3.35 inches (report)")
         kind.add_argument("--title", metavar="TEXT", help="line above the figure (says what is shown)")
         add_shared(kind, "device", "threads", "own_files")
-        kind.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="no progress and no notes")
+        add_shared(kind, *ALWAYS, default=argparse.SUPPRESS)
     return command
 
 

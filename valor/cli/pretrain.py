@@ -20,8 +20,8 @@ PRETRAIN = Fields(
     PretrainOptions,
     epochs="--epochs N",
     batch_size="--batch-size N",
-    learning_rate="--rate X",
-    min_learning_rate="--least-rate X",
+    learning_rate="--learning-rate X",
+    min_learning_rate="--min-learning-rate X",
     warmup_epochs="--warmup-epochs N",
     weight_decay="--weight-decay X",
     max_grad_norm="--max-grad-norm X",
@@ -46,7 +46,7 @@ def add(commands: Commands) -> Parser:
         "`valor harvest --features raw=RUN` then keeps what they say as raw.audio and raw.visual. Objectives of raw\n"
         f"media: {', '.join(RAW_OBJECTIVES)}.",
         "valor pretrain mavil --store data/store --data data --recipe demo --out pre --set parser.time_codes=0.5\n"
-        "valor pretrain avc --raw films --out towers --epochs 8 --rate 1e-3",
+        "valor pretrain avc --raw films --out towers --epochs 8 --learning-rate 1e-3",
     )
     command.add_argument("objective", metavar="OBJECTIVE", help="one of those above")
     command.add_argument(

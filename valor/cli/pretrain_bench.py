@@ -22,7 +22,7 @@ BENCH = Fields(
     whole_steps="--whole-steps N",
     rounds="--rounds N",
     pretrain_epochs="--pretrain-epochs N",
-    jobs="--jobs N",
+    jobs="--workers N",
     changes=Option("--set a.b=c", {"action": "append"}),
 )
 
@@ -41,7 +41,7 @@ def add(commands: Commands) -> Parser:
         f"and objectives of `valor pretrain`, whose stem and encoder the tagged clips alone begin with:\n"
         f"  {', '.join(OBJECTIVES)}\n\n"
         "Runs that are done are found done, so a second call goes on where the first was stopped.",
-        "valor pretrain-bench --data demo/data --out pretraining --jobs 2\n"
+        "valor pretrain-bench --data demo/data --out pretraining --workers 2\n"
         "valor pretrain-bench --data demo/data --arms teachers --shares 0.1 1 --seeds 3",
     )
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations, features and a store")

@@ -36,9 +36,9 @@ FIT = Fields(
     net=Option("--net", {"choices": NETS, **_UNSET}),
     epochs=Option("--epochs N", _UNSET),
     batch_size=Option("--batch-size N", _UNSET),
-    width=Option("--width N", _UNSET),
+    width=Option("--network-width N", _UNSET),
     layers=Option("--layers N", _UNSET),
-    rate=Option("--rate X", _UNSET),
+    rate=Option("--learning-rate X", _UNSET),
     seed=Option("--seed N", _UNSET),
     data="--data DIR",
     split="--split NAME",
@@ -59,7 +59,7 @@ def add(commands: Commands) -> Parser:
         "fit STORE --out MODEL trains a space in which sounds find pictures and the other way round\n\n"
         "A score says by how many deviations a second lies above the mean of the store. Seconds beside one another\n"
         "are one stretch, as far as they score at least half as high as its best. Needs the weights of the teachers.",
-        "valor search data/store 'a dog barks' --in audio --page found.html --videos data/videos\n"
+        "valor search data/store 'a dog barks' --in audio --html found.html --videos data/videos\n"
         "valor search fit data/store --out space.safetensors --data data\n"
         "valor search data/store --like-sound horn.wav --in visual --space space.safetensors",
     )
@@ -76,12 +76,12 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
     command.add_argument("--out", type=Path, metavar="FILE", help="write what was found there; with fit, the space")
-    command.add_argument("--page", type=Path, metavar="FILE", help="write a page with pictures and players too (.html)")
-    command.add_argument("--videos", type=Path, metavar="DIR", help="media of --page, named as for `valor harvest`")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures and players too (.html)")
+    command.add_argument("--videos", type=Path, metavar="DIR", help="media of --html, named as for `valor harvest`")
     command.add_argument(
-        "--embed", action="store_true", default=None, help="put all media into --page (unasked up to 25 MB in all)"
+        "--embed", action="store_true", default=None, help="put all media into --html (unasked up to 25 MB in all)"
     )
-    command.add_argument("--no-embed", dest="embed", action="store_false", help="link media from --page, however small")
+    command.add_argument("--no-embed", dest="embed", action="store_false", help="link media from --html, however small")
     command.add_argument("--evaluate", type=Path, metavar="DIR", help="data folder whose split is searched for")
     FIT.add(command)
     return command
@@ -121,7 +121,7 @@ def _store(typed: str) -> Place:
 
 
 _TAKEN = {
-    "search": (*SEARCH.names, "teacher_checkpoints", "format", "out", "page", "videos", "embed"),
+    "search": (*SEARCH.names, "teacher_checkpoints", "format", "out", "html", "videos", "embed"),
     "evaluate": ("evaluate", "space", "split", "seed", "format", "out"),
     "fit": (*FIT.names, "teacher_checkpoints", "out"),
     "index": ("index", "space", "teacher_checkpoints"),
@@ -146,10 +146,10 @@ def _checkpoints(cli: argparse.Namespace) -> dict[str, str]:
 
 
 def _search(cli: argparse.Namespace, store: Place, text: str | None) -> int:
-    if (cli.page is None) != (cli.videos is None):
-        raise ValueError("--page FILE shows media and --videos DIR says where they are; give both or neither")
-    if cli.page and cli.page.suffix not in (".html", ".htm"):
-        raise ValueError(f"--page must end in .html, got {cli.page}")
+    if (cli.html is None) != (cli.videos is None):
+        raise ValueError("--html FILE shows media and --videos DIR says where they are; give both or neither")
+    if cli.html and cli.html.suffix not in (".html", ".htm"):
+        raise ValueError(f"--html must end in .html, got {cli.html}")
     options = SEARCH.read(cli, text=text, teacher_checkpoints=_checkpoints(cli))
     from valor.retrieval.run import search_store
 
@@ -157,7 +157,7 @@ def _search(cli: argparse.Namespace, store: Place, text: str | None) -> int:
     write_or_print(layouts_of(_sheet(result), result.to_dict()), cli)
     how = "" if result.compared == result.seconds else f", {result.compared:,} of them compared"
     print_note(f"in {result.seconds:,} seconds of {result.clips:,} clips{how}", cli)
-    if cli.page:
+    if cli.html:
         _write_page(cli, result)
     return DONE
 
@@ -204,9 +204,9 @@ def _write_page(cli: argparse.Namespace, result: "SearchResult") -> None:
         for one in result.found
     ]
     facts = f"{len(cards)} stretches, the best of {result.seconds:,} seconds of {result.clips:,} clips"
-    for note in write_found_page(cli.page, result.said, facts, cards, cli.videos, embed=cli.embed):
+    for note in write_found_page(cli.html, result.said, facts, cards, cli.videos, embed=cli.embed):
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
-    say(f"wrote {cli.page}")
+    say(f"wrote {cli.html}")
 
 
 def _evaluate(cli: argparse.Namespace, store: Place) -> int:

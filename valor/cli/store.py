@@ -37,7 +37,7 @@ def add(commands: Commands) -> Parser:
         "merge   unites stores of the same teachers in --out, such as those of `valor harvest --shard i/n`\n"
         "judge   has a label generator (`valor train uwav-generator`) judge the embeddings of a store; --out is a\n"
         "        store that `valor calibrate` and `valor labels` take",
-        "valor store show store --manifest clips.csv --json\n"
+        "valor store show store --manifest clips.csv --format json\n"
         "valor store verify data/store\n"
         "valor store merge store-1 store-2 store-3 --out store\n"
         "valor store judge store --generator runs/generator --vectors vectors --out judged",
@@ -53,7 +53,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--prometheus", type=Path, metavar="FILE", help="also write gauges for Prometheus' textfile collector (show)"
     )
-    command.add_argument("--json", action="store_true", help="one line of JSON for each store (show)")
+    command.add_argument("--format", choices=("text", "json"), help="text, or one line of JSON for each store (show)")
     command.add_argument("--out", type=any_place, metavar="DIR", help="folder of the store that is made (merge, judge)")
     command.add_argument(
         "--generator", type=Path, metavar="RUN", help="run folder of `valor train uwav-generator` (judge)"
@@ -77,8 +77,8 @@ def run(cli: argparse.Namespace) -> int:
         return _merge(cli.stores, cli.out)
     if cli.action == "judge":
         return _judge(cli)
-    if cli.action != "show" and (cli.json or cli.manifest or cli.prometheus):
-        raise ValueError("--json, --manifest and --prometheus are for `show`; leave them out")
+    if cli.action != "show" and (cli.format or cli.manifest or cli.prometheus):
+        raise ValueError("--format, --manifest and --prometheus are for `show`; leave them out")
     shown = list[StoreStatus]()
     show = partial(_show, cli=cli, shown=shown)
     actions: dict[str, Callable[[Place], int]] = {"show": show, "verify": _verify, "repair": _repair}
@@ -120,7 +120,7 @@ def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int
         clip_ids = read_manifest(cli.manifest, store_manifest(store_folder(path))["class_names"]).clip_ids
     status = store_status(path, clip_ids)
     shown.append(status)
-    if cli.json:
+    if cli.format == "json":
         say(json.dumps(status.to_dict()))
         return DONE
     manifest, grid = status.manifest, status.manifest["grid"]

@@ -34,7 +34,7 @@ FITTING = Fields(
     piece_seconds=Option("--piece-seconds S", _UNSET),
     pieces=Option("--pieces N", _UNSET),
     reach=Option("--reach S", _UNSET),
-    rate=Option("--rate X", _UNSET),
+    rate=Option("--learning-rate X", _UNSET),
     seed=Option("--seed N", _UNSET),
 )
 

@@ -30,6 +30,22 @@ def shown(text: str) -> str:
     return _STEERING.sub(lambda match: match[0].encode("unicode_escape", "surrogatepass").decode(), text)
 
 
+_SECRETS = re.compile(
+    r"(?P<scheme>://)[^/\s@]+@|(?P<name>[?&][\w.-]*(?:token|signature|credential|secret|password|key)[\w.-]*=)[^&\s'\"]+",
+    re.IGNORECASE,
+)
+"""What an address has for its owner alone: a password before the host, a signature behind it."""
+
+
+def without_secrets(text: str) -> str:
+    """Text with stars in place of what addresses keep secret.
+
+    >>> without_secrets("https://me:pw@host/v?X-Amz-Signature=ab12&part=1")
+    'https://***@host/v?X-Amz-Signature=***&part=1'
+    """
+    return _SECRETS.sub(lambda match: f"{match['scheme']}***@" if match["scheme"] else f"{match['name']}***", text)
+
+
 _MOST_LETTERS = 3000
 """Of a message; what is longer quotes somebody's file and hides what is wrong and what to do."""
 
@@ -47,7 +63,7 @@ def brief(text: str) -> str:
 
 
 def say(text: object = "", *, file: TextIO | None = None, flush: bool = False) -> None:
-    """Print a line; what commands print goes through here, and to the file of `--log` where there is one."""
+    """Print a line; what commands print goes through here, and to the file of `--log-file` where there is one."""
     SAID.info("%s", text)
     print(shown(str(text)), file=file or sys.stdout, flush=flush)
 

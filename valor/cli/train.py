@@ -27,7 +27,7 @@ TRAIN = Fields(
     self_train="--self-train ROUNDS",
     deterministic="--deterministic",
     compiled="--compile",
-    trackers=Option("--log", {"action": "append", "choices": TRACKERS}),
+    trackers=Option("--tracker", {"action": "append", "choices": TRACKERS}),
     allow_random_teachers="--allow-random-teachers",
 )
 

@@ -33,7 +33,7 @@ def poisoned(tmp_path_factory):
     folder = tmp_path_factory.mktemp("poisoned")
     statuses = write_poisoned(folder / "videos")
     table(folder / "clips.csv", statuses)
-    limits = ("--clip-timeout", "5", "--clip-memory", "300", "--shard-clips", "8")
+    limits = ("--decode-timeout", "5", "--decode-memory", "300", "--shard-clips", "8")
     with pytest.MonkeyPatch.context() as patch, decoders():
         patch.setattr(decode_pool, "DECODE", "tests.helpers.bad_decoders:decode")
         given = ("--videos", folder / "videos", "--store", folder / "store", *TEACHERS, *limits)
@@ -151,8 +151,8 @@ def test_bad_folders_and_stores_are_refused(poisoned, tmp_path):
     assert ' in the store and "random" here; ' in said and said.endswith("; give the folder above it\n")
     assert "a share must be i/n with i from 1 to n, got 0/4" in refused(poisoned, *videos, *store, "--shard", "0/4")
     assert "a share must be i/n, such as 1/4, got 'two'" in refused(poisoned, *videos, *store, "--shard", "two")
-    assert "--clip-timeout must be positive, got 0.0" in refused(poisoned, *videos, *store, "--clip-timeout", "0")
-    assert "--clip-memory must be at least 1 MiB, got 0" in refused(poisoned, *videos, *store, "--clip-memory", "0")
+    assert "--decode-timeout must be positive, got 0.0" in refused(poisoned, *videos, *store, "--decode-timeout", "0")
+    assert "--decode-memory must be at least 1 MiB, got 0" in refused(poisoned, *videos, *store, "--decode-memory", "0")
     assert "--workers must be at least 0, got -1" in refused(poisoned, *videos, *store, "--workers", "-1")
 
 

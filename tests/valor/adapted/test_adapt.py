@@ -245,6 +245,6 @@ def test_wrong_use_is_said_in_one_sentence(words, said, data, tmp_path, monkeypa
 
 
 def test_it_is_typed_and_said(data, run):
-    options = ("--visual", NAME, "--epochs", 2, "--batch-size", 4, "--rate", 5e-3)
+    options = ("--visual", NAME, "--epochs", 2, "--batch-size", 4, "--learning-rate", 5e-3)
     done = typed("adapt", data, "--videos", data / "videos", "--out", run[0], *options, "--quiet")
     assert done.code == 0 and f"{run[0]} is trained already\n8 clips, loss " in done.out, done

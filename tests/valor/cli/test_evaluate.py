@@ -124,14 +124,14 @@ def test_anchors_stand_at_the_foot(toy):
 
 
 def test_intervals_and_differences(toy):
-    report = evaluated(toy, "--interval", "--against", f"bad={toy.poor}")
+    report = evaluated(toy, "--interval", "--compare", f"bad={toy.poor}")
     audio = report["intervals"][0]
     assert audio["figure"] == "audio" and audio["low"] < audio["value"] < audio["high"]
     assert audio["value"] == report["segment"]["audio"]
     difference = {(row["level"], row["figure"]): row for row in report["differences"]}[("segment", "type_av")]
     worse = evaluated(toy, file=toy.poor)
     assert difference["value"] == pytest.approx(report["segment"]["type_av"] - worse["segment"]["type_av"])
-    out = typed("evaluate", toy.good, *toy.on, "--interval", "--against", f"bad={toy.poor}").out
+    out = typed("evaluate", toy.good, *toy.on, "--interval", "--compare", f"bad={toy.poor}").out
     assert "95 % intervals: bootstrap over 24 clips, 10,000 resamples" in out
     assert re.search(r"Segment Type@AV: good - bad = \+\d+\.\d \[\d+\.\d, \d+\.\d\], paired over 24 clips", out)
 
@@ -155,7 +155,7 @@ def test_a_part_of_the_split_says_its_coverage(toy, tmp_path):
     write_any_predictions(tmp_path / "part.npz", part)
     assert "5 missing" in typed("evaluate", tmp_path / "part.npz", *toy.on).complaint()
     assert "\n19 of 24 test clips, truth v2024 " in typed("evaluate", tmp_path / "part.npz", *toy.on, "--subset").out
-    refused = typed("evaluate", toy.good, *toy.on, "--subset", "--against", tmp_path / "part.npz")
+    refused = typed("evaluate", toy.good, *toy.on, "--subset", "--compare", tmp_path / "part.npz")
     left_out, complaint = refused.err.splitlines()
     assert refused.code == 2 and "leaves out 5 clips" in left_out
     assert "must be predictions of the same clips, got 24 and 19" in complaint

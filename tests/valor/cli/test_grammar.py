@@ -1,7 +1,9 @@
 """One word, one meaning: what every option of every command is, against the words of the command line."""
 
 import argparse
+import logging
 import os
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,10 +11,12 @@ import torch
 
 from tests.helpers.toy_line import write_tables
 from tests.helpers.typed import typed
+from valor import __version__
 from valor.cli.arguments import RUN_NETWORKS, build_argument_parser
-from valor.cli.grammar import CHOICE, FLAG, GROUP_OF, GROUPS
+from valor.cli.grammar import CHOICE, FLAG, GROUP_OF, GROUPS, RENAMED
 from valor.cli.options import Parser
 from valor.label_harvest.cores import DEVICE, THREADS
+from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.teachers.precision import chosen_device
 from valor.training.run import pick_device
 
@@ -51,8 +55,14 @@ def second_meanings(taken: list[Taken]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def taken() -> list[Taken]:
-    return list(walk(build_argument_parser()))
+def parsers() -> dict[str, Parser]:
+    (commands,) = [a for a in build_argument_parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(commands.choices)
+
+
+@pytest.fixture(scope="module")
+def taken(parsers) -> list[Taken]:
+    return [one for name, parser in parsers.items() for one in walk(parser, f"valor {name}")]
 
 
 def test_every_option_is_a_word_of_the_command_line(taken):
@@ -60,7 +70,7 @@ def test_every_option_is_a_word_of_the_command_line(taken):
 
 
 def test_every_word_is_an_option(taken):
-    assert not set(GROUP_OF) - {option for _, action in taken for option in action.option_strings}
+    assert not set(GROUP_OF) - {"--version"} - {option for _, action in taken for option in action.option_strings}
     assert sum(map(len, GROUPS.values())) == len(GROUP_OF)  # no word in two groups
 
 
@@ -123,6 +133,48 @@ def test_help_has_the_groups_in_one_order():
     titles = [line.removesuffix(":") for line in lines if line.removesuffix(":") in GROUPS]
     assert titles == [title for title in GROUPS if title in titles] and len(titles) > 5
     assert "options:" not in lines
+
+
+@pytest.mark.parametrize(("command", "old"), [(name, old) for name, names in RENAMED.items() for old in names])
+def test_an_old_name_is_taken_with_a_note_and_not_taught(parsers, command, old, capsys):
+    new, *more = RENAMED[command][old].split()
+    action = parsers[command]._option_string_actions[new]
+    value = [] if more or action.nargs == 0 else ["tensorboard" if action.choices else "2"]
+    needed = {"--out": "o", "--data": "d", "--annotations": "a", "--split": "s", "--videos": "v", "--store": "s"}
+    words = []
+    for one in parsers[command]._actions:
+        if one.required and one.option_strings and one.option_strings[0] != new:
+            words += [one.option_strings[0], needed[one.option_strings[0]]]
+        elif not one.option_strings and one.nargs != 0:
+            words.append(next(iter(one.choices)) if one.choices else "x")
+    found = parsers[command].parse_args([*words, old, *value])
+    note = f"note: {old} is called {RENAMED[command][old]} now; the old name goes with the next release\n"
+    assert capsys.readouterr().err == note and getattr(found, action.dest) not in (None, False)
+    assert vars(parsers[command].parse_args([*words, new, *more, *value])) == vars(found)
+    assert f"{old} " not in parsers[command].format_help()
+
+
+def test_notes_have_times_and_no_secret(monkeypatch, tmp_path):
+    def speak(_):
+        for _ in progress_bar(range(3), desc="work", every=0):
+            logging.getLogger("valor.x").debug("s3://me:pw@bucket/a?token=abc&part=1")
+            logging.getLogger("open_clip").info("theirs")
+        return 0
+
+    monkeypatch.setattr("valor.cli.doctor.run", speak)
+    log = tmp_path / "run.log"
+    done = typed("doctor", "--log-file", log)
+    kept = log.read_text()
+    assert (done.code, done.out) == (0, "") and "s3:" not in done.err and "theirs" not in done.err
+    assert f"valor {__version__}" in kept and f"valor doctor --log-file {log}" in kept
+    assert "s3://***@bucket/a?token=***&part=1" in kept and "pw" not in kept and "abc" not in kept
+    assert "INFO work: 3 of 3 its" in kept and "ended after 0." in kept
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line) for line in kept.splitlines())
+    told = typed("doctor", "-v").err
+    assert "theirs" in told and "DEBUG s3://***@bucket" in told and log.read_text() == kept
+    assert re.search(r"^\d{4}-[\d :-]+ work: 3 of 3 its", told, re.MULTILINE)
+    assert typed("doctor").err.startswith("work: ")
+    assert "--quiet and --verbose contradict each other" in typed("doctor", "-v", "--quiet").complaint()
 
 
 def test_usage_is_what_must_be_typed():

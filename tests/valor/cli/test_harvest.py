@@ -92,7 +92,7 @@ def test_a_store_is_of_one_decoder(world, tmp_path, monkeypatch):
 def test_limits_reach_the_decoders_and_retry_reads_again(world, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(decode_pool, "DECODE", "tests.helpers.bad_decoders:hang")
-        done = typed(*world, "--clip-timeout", "0.25", "--workers", "2", "--quiet")
+        done = typed(*world, "--decode-timeout", "0.25", "--workers", "2", "--quiet")
     assert done.out.startswith("5 clips (4 timeout, 1 missing), 0") and "took more than 0.25 s" in done.out
     assert typed(*world, "--quiet").out.startswith("5 clips (4 timeout, 1 missing), 5")
     assert done.out.endswith("failures.csv; --retry timeout reads them again, once their files are mended\n")
@@ -102,10 +102,10 @@ def test_limits_reach_the_decoders_and_retry_reads_again(world, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--clip-timeout", "inf"), "the time limit of a clip must be at most 86400 s (a day), got inf"),
-        (("--clip-timeout", "1e12"), "the time limit of a clip must be at most 86400 s (a day), got 1e+12"),
-        (("--clip-timeout", "nan"), "--clip-timeout must be positive, got nan"),
-        (("--clip-memory", "9" * 20), "the memory limit of a clip must be at most 1073741824 MiB, got 9999"),
+        (("--decode-timeout", "inf"), "the time limit of a clip must be at most 86400 s (a day), got inf"),
+        (("--decode-timeout", "1e12"), "the time limit of a clip must be at most 86400 s (a day), got 1e+12"),
+        (("--decode-timeout", "nan"), "--decode-timeout must be positive, got nan"),
+        (("--decode-memory", "9" * 20), "the memory limit of a clip must be at most 1073741824 MiB, got 9999"),
         (("--retry", "broken"), "clips to be read again are named by ok, still, "),
         (("--engine", "ray", "--workers", "3"), "--workers is for --engine local; Ray decodes on all cores"),
     ],
@@ -194,7 +194,7 @@ def test_some_failures_may_be_allowed(world, tmp_path):
 
 def test_notes_results_and_errors_are_kept_in_a_file(world, tmp_path):
     log, progress = tmp_path / "run.log", tmp_path / "run.jsonl"
-    given = (*world, "--log", log, "--log-json", progress, "--log-every", "0", "--quiet")
+    given = (*world, "--log-file", log, "--log-json", progress, "--log-every", "0", "--quiet")
     assert typed(*given).err == ""
     first = log.read_text()
     assert " INFO 5 clips (4 ok, 1 missing), 0 of them cached before; wrote " in first
@@ -206,7 +206,7 @@ def test_notes_results_and_errors_are_kept_in_a_file(world, tmp_path):
     added = log.read_text().removeprefix(first)
     assert "valor harvest: " in added and "cannot be listed" in added
     assert "cannot be listed" not in typed(*world, "--plan").err  # nothing is kept after the command
-    assert typed(*world, "--log", tmp_path / "no" / "log").code == 2
+    assert typed(*world, "--log-file", tmp_path / "no" / "log").code == 2
     assert "its folder is not there" in typed(*world, "--log-json", tmp_path / "no" / "log").complaint()
     assert (
         typed(*world, "--log-every", "-1").complaint().startswith("valor harvest: --log-every must be from 0 to 86400")
@@ -233,7 +233,7 @@ def test_what_failed_in_shares_is_read_again_by_one_command(world, tmp_path):
 
 def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
     typed(*world, *HERE, "--shard", "1/3", "--quiet")
-    done = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv", "--json")
+    done = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv", "--format", "json")
     told = json.loads(done.out)
     assert (done.code, done.out.count("\n")) == (0, 1)
     assert {
@@ -247,8 +247,8 @@ def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
     }.items() <= told.items()
     said = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv").out
     assert "  of the table 2 done, 0 failed, 0 missing, 3 left of 5\n" in said
-    refused = typed("store", "verify", tmp_path / "store", "--json").complaint()
-    assert "--json, --manifest and --prometheus are for `show`" in refused
+    refused = typed("store", "verify", tmp_path / "store", "--format", "json").complaint()
+    assert "--format, --manifest and --prometheus are for `show`" in refused
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_a_long_cell_is_not_printed_whole(clean):
 
 def test_wrong_use_is_one_message(tmp_path, clean):
     assert "none: no such folder" in typed("lint", tmp_path / "none").complaint()
-    assert "--limit must be 0 or more, got -1" in typed("lint", clean[0], "--limit", "-1").complaint()
+    assert "--top must be 0 or more, got -1" in typed("lint", clean[0], "--top", "-1").complaint()
     assert "no annotation table" in typed("lint", tmp_path).complaint()
 
 
@@ -73,12 +73,12 @@ def test_the_limit_counts_findings_shown(tmp_path):
     for number in range(5):
         add_row(toy.data, (f"gone-----{number:02d}_0_10", "0", "3", "Dog"))
     for limit in (0, 2):
-        shown = re.findall(r"gone-----\d\d_0_10: no clip", typed("lint", toy.data, "--limit", limit).out)
+        shown = re.findall(r"gone-----\d\d_0_10: no clip", typed("lint", toy.data, "--top", limit).out)
         assert len(shown) == limit
 
 
 def test_the_defects_of_llp_are_found_and_do_not_stop_scoring(shared):
-    done = typed("lint", shared / "llp", "--limit", "0")
+    done = typed("lint", shared / "llp", "--top", "0")
     assert done.code == 0
     for line in (
         "events of no annotated clip: 15", "event that ends where or before it starts: 6", "same event twice: 8",

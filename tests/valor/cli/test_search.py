@@ -51,7 +51,7 @@ def test_a_page_has_pictures_players_and_the_place_of_each_stretch(store, tmp_pa
     write_webm(videos / "a.webm", seconds=6, picture=False)
     (videos / "b.avi").write_bytes(b"no media at all")
     page = tmp_path / "found.html"
-    done = typed("search", store, SAID["Dog"], "--page", page, "--videos", videos, "--no-embed")
+    done = typed("search", store, SAID["Dog"], "--html", page, "--videos", videos, "--no-embed")
     assert done.code == 0 and done.out.endswith(f"wrote {page}\n"), done.err
     text = page.read_text()
     assert '<audio controls preload="none" src="./videos/a.webm#t=1,3">' in text.replace("../videos", "./videos")
@@ -63,14 +63,14 @@ def test_a_page_has_pictures_players_and_the_place_of_each_stretch(store, tmp_pa
     assert "linked by relative path" in done.err
     (videos / "a.webm").unlink()
     shutil.move(videos / "c.webm", tmp_path / "c.webm")
-    done = typed("search", store, SAID["Dog"], "--in", "audio", "--top", 1, "--page", page, "--videos", videos)
+    done = typed("search", store, SAID["Dog"], "--in", "audio", "--top", 1, "--html", page, "--videos", videos)
     assert done.code == 2 and "has no media of the 1 clips that were found, such as a; give the folder" in done.err
 
 
 def test_names_and_words_stay_text_on_the_page(store, tmp_path):
     write_webm(tmp_path / "a.webm", seconds=4, picture=False)
     asked = f"{SAID['Dog']} <script>alert(1)</script>"
-    done = typed("search", store, asked, "--top", 9, "--page", tmp_path / "f.html", "--videos", tmp_path)
+    done = typed("search", store, asked, "--top", 9, "--html", tmp_path / "f.html", "--videos", tmp_path)
     assert done.code == 0 and "<script" not in (tmp_path / "f.html").read_text()
     assert "no media of 2 of the clips, such as b" in done.err and "inside the page" in done.err
 
@@ -115,8 +115,8 @@ def test_fit_and_index_and_evaluate(tmp_path, monkeypatch):
         (("STORE", "--like", "none.mp4"), "none.mp4: no such file"),
         (("nowhere", "a dog"), "nowhere: expected an evidence store"),
         (("STORE", "a dog", "--top", "0"), "--top must be at least 1, got 0"),
-        (("STORE", "a dog", "--page", "f.html"), "--page FILE shows media and --videos DIR says where they are"),
-        (("STORE", "a dog", "--page", "f.txt", "--videos", "v"), "--page must end in .html, got f.txt"),
+        (("STORE", "a dog", "--html", "f.html"), "--html FILE shows media and --videos DIR says where they are"),
+        (("STORE", "a dog", "--html", "f.txt", "--videos", "v"), "--html must end in .html, got f.txt"),
         (("STORE", "a dog", "--epochs", "3"), "--epochs: not for this; see `valor search --help`"),
         (("index", "STORE", "a dog"), "index takes a store and no words, got 'a dog'"),
         (("index",), "name the store too: valor search index STORE; a store of that name is ./index"),

@@ -44,7 +44,7 @@ def test_it_is_printed_and_written_as_json_and_csv(store, tmp_path):
     held = json.loads((tmp_path / "g.json").read_text())
     assert len(held["groups"]) == 6 and 0 < held["agreement"] < 1
     assert {"clip_id": "b", "seconds": 6.0, "spans": [[0.0, 6.0]]} in [c for g in held["groups"] for c in g["clips"]]
-    done = typed("explore", store, "--clusters", 3, "--in", "visual", "--clips", 1, "--format", "csv")
+    done = typed("explore", store, "--clusters", 3, "--in", "visual", "--top", 1, "--format", "csv")
     lines = done.out.splitlines()
     assert lines[0] == "in,group,seconds,clips,nearest prompt,above,cosine,next,clips with most of it"
     assert len(lines) == 4 and all(line.startswith("picture,") for line in lines[1:])

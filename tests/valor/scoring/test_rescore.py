@@ -210,7 +210,7 @@ def world(tmp_path_factory):
     return folder
 
 
-SMALL = ("--length", 3, "--steps", 2, "--width", 8, "--layers", 1)
+SMALL = ("--sequence", 3, "--steps", 2, "--network-width", 8, "--layers", 1)
 
 
 def test_as_it_is_typed(world, tmp_path):
@@ -253,19 +253,19 @@ def test_truth_is_learned_from(world):
         (("fit", "--out", "r"), "name what is learned from too: valor rescore fit SOURCE"),
         (("fit", "labels"), "--out RUN says where the result is written"),
         (("fit", "labels", "--out", "r", "--alpha", "0.2"), "--alpha: not for this; see `valor rescore --help`"),
-        (("fit", "labels", "--out", "r", "--length", "4"), "--length must be odd, so that a sequence has a middle"),
-        (("fit", "labels", "--out", "r", "--length", "13"), "choose a smaller length or step"),
+        (("fit", "labels", "--out", "r", "--sequence", "4"), "--sequence must be odd, so that a sequence has a middle"),
+        (("fit", "labels", "--out", "r", "--sequence", "13"), "choose a smaller length or step"),
         (("fit", "labels", "--out", "r", "--words", "one"), "nothing is heard and seen at once in any of 4 recordings"),
         (("fit", "both.npz", "--out", "r", "--words", "one"), "two classes are heard and seen at once, which needs"),
         (("fit", "labels", "--out", "r", "--val", "val.npz"), "--val PREDICTIONS needs --annotations DIR"),
         (("fit", "labels", "labels", "--out", "r"), "sources must be named once each"),
         (("fit", "labels", "p.npz", "--out", "p.npz"), "--out must be a folder, got the file"),
         (("fit", "labels", "frog.npz", "--out", "r"), "expected the 4 classes of"),
-        (("fit", "empty.npz", "--out", "r", "--length", "3"), "nothing is marked in any of 1 recordings"),
+        (("fit", "empty.npz", "--out", "r", "--sequence", "3"), "nothing is marked in any of 1 recordings"),
         (("fit", "none", "--out", "r"), "none: no such labels, predictions, parses or data folder"),
         (("fit", "AVVP_val_pd.csv", "--out", "r"), "a language is learned from labels, predictions (.npz), parses of"),
         (("fit", ".", "--out", "r"), "AVVP_train.csv"),
-        (("fit", "seen", "--out", "r", "--length", "3", "--val", "val.npz", "--annotations", "."),
+        (("fit", "seen", "--out", "r", "--sequence", "3", "--val", "val.npz", "--annotations", "."),
             "must be chosen on clips it was not learned from, and 1 of the split val"),
         (("p.npz", "--out", "r.npz"), "--model RUN says by what; `valor rescore fit LABELS --out RUN` makes one"),
         (("p.npz", "--model", "labels", "--out", "r.npz"), "no language lies there"),

@@ -121,26 +121,26 @@ def test_what_cannot_be_calibrated_is_refused(footage, written, tmp_path):
 def test_the_command(written, tmp_path, capsys):
     folder, _ = written
     out = tmp_path / "c.json"
-    assert main(["calibrate", str(folder), "--zero-shot", "--prior", "0.1", "0.2", "--out", str(out)]) == 0
+    assert main(["calibrate", str(folder), "--parses", "--prior", "0.1", "0.2", "--out", str(out)]) == 0
     assert "by prior on 12 media" in capsys.readouterr().out
     assert read_zero_shot(out).provenance["prior"] == [0.1, 0.2]
     for typed, said in (
-        (["--zero-shot", "--criterion", "clip-f"], "--criterion is not for --zero-shot"),
+        (["--parses", "--criterion", "clip-f"], "--criterion is not for --parses"),
         (
-            ["--zero-shot", "--subset", "--present-share", "0.1", "1"],
-            "--subset, --present-share is not for --zero-shot",
+            ["--parses", "--subset", "--present-share", "0.1", "1"],
+            "--subset, --present-share is not for --parses",
         ),
-        (["--zero-shot", "--split", "val"], "give both"),
-        (["--zero-shot", "--threshold", "0.3"], "--threshold is not for --zero-shot"),
-        (["--prior", "0.1", "0.1"], "--prior is for --zero-shot"),
-        (["--zero-shot", "--prior", "0", "0.1"], "--prior must be two shares"),
+        (["--parses", "--split", "val"], "give both"),
+        (["--parses", "--threshold", "0.3"], "--threshold is not for --parses"),
+        (["--prior", "0.1", "0.1"], "--prior is for --parses"),
+        (["--parses", "--prior", "0", "0.1"], "--prior must be two shares"),
     ):
         assert main(["calibrate", str(folder), *typed, "--out", str(tmp_path / "x.json")]) == 2
         assert said in capsys.readouterr().err
     own = sorted(folder.glob("*.json"))[0]
     for source in (folder, own):
-        assert main(["calibrate", str(source), "--zero-shot", "--out", str(own)]) == 2
+        assert main(["calibrate", str(source), "--parses", "--out", str(own)]) == 2
         assert "would overwrite what thresholds are found on" in capsys.readouterr().err and read_parse(own)
-    assert main(["calibrate", str(tmp_path), "--zero-shot", "--out", str(tmp_path / "x.json")]) == 2
+    assert main(["calibrate", str(tmp_path), "--parses", "--out", str(tmp_path / "x.json")]) == 2
     assert "expected parses" in capsys.readouterr().err
     assert PostProcessing(gate="none", segment_threshold=read_zero_shot(out).threshold).segment_threshold == 0.4

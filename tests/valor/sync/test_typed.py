@@ -38,7 +38,7 @@ def test_files_are_judged_and_printed_or_written(trained, media, tmp_path):
 
 
 def test_a_run_is_trained_once(trained, films, tmp_path):
-    options = ("--epochs", 8, "--batch-size", 4, "--reach", 1.5, "--rate", 0.01, "--piece-seconds", 6)
+    options = ("--epochs", 8, "--batch-size", 4, "--reach", 1.5, "--learning-rate", 0.01, "--piece-seconds", 6)
     done = typed("sync", "fit", *films, "--out", trained[0], *options)
     assert done.code == 0 and f"{trained[0]} is trained already\n10 media; " in done.out, done
     assert (
@@ -75,11 +75,11 @@ def test_lint_looks_at_the_sound_of_clips(trained, tmp_path):
         write_event_table(
             data / f"AVVP_eval_{modality}.csv", [(f"{n:-<11}_0_10", 2, 5, "Dog") for n in list(names)[1:]]
         )
-    look = ("lint", data, "--media", data / "videos", "--sync", trained[0])
+    look = ("lint", data, "--videos", data / "videos", "--sync", trained[0])
     done = typed(*look)
     assert done.code == 0 and "[sound-off] read as it is" in done.out, done
     assert "val_pd-----.mp4: val_pd-----_0_10: its sound comes 0." in done.out
     assert "sound and picture: 3 of 3 clips looked at, 1 off, 0 of which nobody can say, 0 not read" in done.out
     assert typed(*look, "--strict").code == 3
-    assert "give both or neither" in typed("lint", data, "--media", data).complaint()
-    assert "no such folder; --media gives" in typed(*look[:3], data / "gone", *look[4:]).complaint()
+    assert "give both or neither" in typed("lint", data, "--videos", data).complaint()
+    assert "no such folder; --videos gives" in typed(*look[:3], data / "gone", *look[4:]).complaint()

@@ -1,0 +1,93 @@
+"""Where notes go: to stderr, and with times to a file that keeps them, what is printed and how far work is."""
+
+import argparse
+import logging
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from valor import __version__
+
+from .options import typed_words
+from .terminal import SAID, brief, shown, without_secrets
+
+_LOG = logging.getLogger(__name__)
+_OURS, _LINES = logging.getLogger("valor"), logging.getLogger("valor.progress")
+"""All notes of this project, and those by which `valor.label_harvest.progress`, which needs a library, says how far
+work is."""
+_TIMED = "%(asctime)s %(levelname)s %(message)s"
+"""A line of the file, and of stderr with --verbose."""
+_NOISY = ("httpx", "huggingface_hub", "open_clip", "transformers", "matplotlib", "PIL")
+"""Libraries whose notes are seen with --verbose alone."""
+
+
+class _TypedWords(logging.Formatter):
+    """Notes of the library name parameters; here they name what is typed, and no secret."""
+
+    def __init__(self, flags: Mapping[str, str], form: str = "%(message)s") -> None:
+        super().__init__(form)
+        self.flags = flags
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(brief(without_secrets(typed_words(super().format(record), self.flags))))
+
+
+@contextmanager
+def noted(cli: argparse.Namespace, typed: Sequence[str]) -> Iterator[None]:
+    """Let notes go to stderr as --quiet and --verbose say, and to --log-file.
+
+    Raises:
+        ValueError: Both are given.
+        OSError: The file cannot be written.
+    """
+    if cli.quiet and cli.verbose:
+        raise ValueError("--quiet and --verbose contradict each other; leave one out")
+    _to_stderr(logging.WARNING if cli.quiet else logging.DEBUG if cli.verbose else logging.INFO, cli.flags)
+    kept = None if cli.log_file is None else _to_file(cli.log_file, cli.flags)
+    began = time.monotonic()
+    _LOG.debug("valor %s, Python %s: valor %s", __version__, platform.python_version(), shlex.join(typed))
+    try:
+        yield
+    finally:
+        _LOG.debug("ended after %.1f s", time.monotonic() - began)
+        for logger in (_OURS, _LINES):
+            logger.setLevel(logging.NOTSET)
+        if kept is not None:
+            for told in (logging.getLogger(), SAID, _LINES):
+                told.removeHandler(kept)
+            kept.close()
+
+
+def _to_stderr(level: int, flags: Mapping[str, str]) -> None:
+    """Notes of this project from `level` on, and warnings of everyone; from DEBUG on notes of everyone, with times."""
+    verbose = level == logging.DEBUG
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_TypedWords(flags, _TIMED) if verbose else _TypedWords(flags))
+    handler.setLevel(level)
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    if verbose:
+        for logger in (_OURS, _LINES):
+            logger.setLevel(logging.DEBUG)
+    else:
+        logging.getLogger().addFilter(_is_warning)  # for libraries that log as nobody; what passes through is not asked
+
+
+def _to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler:
+    """Append notes, also those that are kept from the terminal, progress, and all that is printed to a file."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(_TypedWords(flags, _TIMED))
+    logging.getLogger().setLevel(logging.INFO)
+    _OURS.setLevel(logging.DEBUG)
+    for told in (logging.getLogger(), SAID, _LINES):
+        told.addHandler(handler)
+    return handler
+
+
+def _is_warning(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.WARNING
