@@ -23,6 +23,7 @@ from valor.data.tables import read_event_table
 TRIES = int(os.environ.get("VALOR_FUZZ", "0"))
 FEW = {
     "evaluate": 16,
+    "events": 8,
     "lint": 8,
     "ave": 10,
     "unav": 10,

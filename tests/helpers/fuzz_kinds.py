@@ -12,6 +12,7 @@ from tests.helpers.fuzz_worlds import (
     NAMES,
     SMALL,
     write_archives,
+    write_events_of_tools,
     write_imported,
     write_lengths,
     write_listing,
@@ -34,11 +35,13 @@ from valor.data.datasets.dataset import AVE as AVE_DATA
 from valor.data.datasets.dataset import dataset_of
 from valor.data.features.archives import unpack
 from valor.data.features.packed import read_packed
+from valor.data.hub import read_manifest
 from valor.data.label_file import read_label_facts, read_pseudo_labels
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import read_predictions
 from valor.data.thresholds import read_calibration
 from valor.eval.scores import TenScores
+from valor.exchange.taken_in import ImportOptions, import_events
 from valor.label_harvest.arrays import npz_names, read_npy, read_npz
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.process import DecodeLimits
@@ -47,6 +50,7 @@ from valor.label_harvest.media.windows import read_windows
 from valor.label_harvest.strict_json import loads
 from valor.training.checkpoint import read_checkpoint
 from valor.training.recipes import find_recipe
+from valor.video.formats.formats import FORMATS
 from valor.video.options import ParseOptions, read_cuts
 
 
@@ -445,10 +449,29 @@ MEDIA = Kind("media", write_media, tuple(
 ))  # fmt: skip
 
 
+def from_tools(name: str) -> Callable[[Path, Path], object]:
+    def call(inside: Path, out: Path) -> object:
+        file = inside / "sent" / name / f"a{FORMATS[name].ending}"
+        options = ImportOptions(exported_from=inside / "parses", format=name)
+        found = import_events([file], out / "c", options)
+        return [(one.clip_id, one.events) for one in found.corrections]
+
+    return call
+
+
+EVENTS = Kind("events", write_events_of_tools, (
+    *(
+        Case(f"import events {name}", (f"sent/{name}/*",), call=from_tools(name), leaves=("*",)) for name in FORMATS
+    ),
+    Case("valor.json", ("valor.json",), call=lambda inside, out: read_manifest(inside / "valor.json", "org/x")),
+))  # fmt: skip
+
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         EVALUATE,
+        EVENTS,
         LINT,
         AVE,
         UNAV,

@@ -15,8 +15,9 @@ from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_published import write_published
 from tests.helpers.typed import typed
 from valor.data.datasets.dataset import dataset_of
+from valor.data.hub import manifest_text
 from valor.data.label_file import write_pseudo_labels
-from valor.data.parse_file import MediaInfo, Parse, write_parse
+from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
 from valor.data.prediction_files import write_any_predictions
 from valor.data.predictions import Predictions, write_predictions
 from valor.data.tables import read_split, write_event_table, write_weak_table
@@ -27,6 +28,7 @@ from valor.label_harvest.store.store import describe, open_store
 from valor.parsers.build import build_parser
 from valor.parsers.options import ParserOptions
 from valor.parsers.published import to_published
+from valor.video.formats.formats import FORMATS, write_events
 
 NAMES = ("Speech", "Car", "Dog")
 
@@ -201,6 +203,15 @@ def write_viewed(folder: Path) -> None:
     ]  # fmt: skip
     (folder / "parses.corrections").mkdir()
     (folder / "parses.corrections" / "journal.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+
+def write_events_of_tools(folder: Path) -> None:
+    """The parses of the world as files of every tool, and what is shared of a run."""
+    write_world(folder)
+    parse = read_parse(sorted((folder / "parses").glob("*.json"))[0])
+    for name, kept in FORMATS.items():
+        write_events(folder / "sent" / name / f"a{kept.ending}", [parse], name, clock="zero")
+    (folder / "valor.json").write_text(manifest_text("run", {"best.safetensors": folder / "clip.npz"}, {"valor": "0"}))
 
 
 SMALL = " ".join(f"--set {change}" for change in (*toy_run.SMALL, "parser.audio_width=5", "parser.visual_width=6"))

@@ -158,7 +158,7 @@ def pull(address: str, *, kinds: tuple[str, ...] = tuple(KINDS), endpoint: str |
             if number + 1 == len(repo_types) or not isinstance(error.__cause__, _absent()):
                 raise
     commit = manifest.parent.name
-    kind, digests = _read(manifest, repository)
+    kind, digests = read_manifest(manifest, repository)
     if kind not in kinds:
         raise ValueError(
             f"{address}: expected {' or '.join(kinds)} in it, got {kind}; `valor pull` fetches any of them"
@@ -180,8 +180,12 @@ def _is_safe(name: str) -> bool:
     return plain and path.suffix in SUFFIXES and name != MANIFEST and not any(p.startswith(".") for p in path.parts)
 
 
-def _read(manifest: Path, repository: str) -> tuple[str, dict[str, str]]:
-    """(kind, sha256 by name) of a `valor.json`."""
+def read_manifest(manifest: Path, repository: str) -> tuple[str, dict[str, str]]:
+    """(kind, sha256 by name) of a `valor.json`.
+
+    Raises:
+        HubError: It is none, or names what is not shared.
+    """
     try:
         told = as_object(loads(manifest.read_text(encoding="utf-8")), "the file")
         if told.get("format") != FORMAT or told.get("kind") not in KINDS:

@@ -201,12 +201,12 @@ def _clip_of(media: ReadMedia, path: Path, opened: Opened) -> str:
         if len(exact or found) == 1:
             return (exact or found)[0]
         if len(found) > 1:
-            raise ValueError(f"{path}: {name} may be {' or '.join(found[:_SHOWN])}; call it by the whole name")
+            raise ValueError(f"{path}: {name!r:.200} may be {' or '.join(found[:_SHOWN])}; call it by the whole name")
     known = list(opened.media)
     more = ", ..." if len(known) > _SHOWN else ""
     raise ValueError(
         f"{path}: expected events of one of {len(known):,} clips, {', '.join(known[:_SHOWN])}{more}, got "
-        f"{' or '.join(names)}; rename the file after its media"
+        f"{' or '.join(f'{name!r:.200}' for name in names)}; rename the file after its media"
     )
 
 

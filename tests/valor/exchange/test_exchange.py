@@ -160,7 +160,7 @@ def test_a_class_is_added_where_all_are_named(parses, tmp_path, capsys):
         ("export labels parses", "`valor export labels` needs --out OUT"),
         ("export events nowhere --csv a.csv", "nowhere: no such parses"),
         ("import events x.txt", "--out must name the folder"),
-        ("import events x.txt --exported-from parses", "expected events of one of 2 clips, my yard, street, got x"),
+        ("import events x.txt --exported-from parses", "expected events of one of 2 clips, my yard, street, got 'x'"),
         ("import events street.txt street.vtt --exported-from parses", "speaks of street as street.txt does"),
         ("import events late.txt --out o", "expected an event within 0 and 10 s of late, got 3 to 12 s; say how long"),
         ("import features a b", "takes one SOURCE, got 2"),
