@@ -26,7 +26,8 @@ def blocks(marker: str) -> list[str]:
 def typed_commands() -> list[str]:
     found = []
     for page in PAGES.values():
-        blocks_of_page = re.findall(r"```(?:bash)?\n(.*?)```", page.replace("\\\n", " "), re.DOTALL)
+        fenced = re.findall(r"^```([^\n`]*)\n(.*?)^```", page.replace("\\\n", " "), re.DOTALL | re.MULTILINE)
+        blocks_of_page = [block for language, block in fenced if language in ("", "bash")]
         found += [line for block in blocks_of_page for line in block.splitlines() if line.startswith("valor ")]
     return list(dict.fromkeys([*found, *re.findall(r"`(valor [a-z]+ [^`]*)`", README)]))
 

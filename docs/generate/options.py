@@ -2,6 +2,7 @@
 
 import textwrap
 from dataclasses import MISSING, Field, fields, is_dataclass
+from importlib.util import find_spec
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
@@ -45,7 +46,29 @@ def pages() -> dict[str, str]:
         about = prose(_first(method.__doc__), UP)
         options = _table(f"methods.{name}", method.Options) if fields(method.Options) else "It has no options."
         parts.append(f"### methods.{name}\n\n{about}\n\n{options}")
+    if find_spec("torch") is not None:  # which objectives load
+        parts += _pretraining()
     return {"options.md": "\n\n".join(parts) + "\n"}
+
+
+def _pretraining() -> list[str]:
+    """What `valor pretrain` takes besides."""
+    from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
+    from valor.parsers.raw.options import TowerOptions
+    from valor.raw.options import PoolOptions
+
+    parts = [
+        "## Pre-training: objective, tower, raw\n\n[`valor pretrain`](commands/pretrain.md) takes the options of its "
+        "objective as `objective.*` besides those of features and network, and with `--raw` in the place of these "
+        "`tower.*` and `raw.*`. [Learning before labels](../pretraining.md) says what each objective learns.",
+        f"### tower\n\n{_table('tower', TowerOptions)}",
+        f"### raw\n\n{_table('raw', PoolOptions)}",
+    ]
+    for name in OBJECTIVES:
+        of = objective_class(name).Options
+        options = _table("objective", of) if fields(of) else "It has no options."
+        parts.append(f"### objective of {name}\n\n{prose(_first(of.__doc__), UP)}\n\n{options}")
+    return parts
 
 
 def _table(group: str, of: type) -> str:
@@ -54,7 +77,9 @@ def _table(group: str, of: type) -> str:
 
 def _rows(group: str, of: type) -> list[list[str]]:
     """A row for each option, those of options within options too."""
-    found, docs, types = [], docstrings(of), get_type_hints(of)
+    bases = [base for base in reversed(of.__mro__) if is_dataclass(base)]
+    docs = {name: about for base in bases for name, about in docstrings(base).items()}
+    found, types = [], get_type_hints(of)
     for field in fields(of):
         if is_dataclass(default := _default(field)):
             found += _rows(f"{group}.{field.name}", type(default))
