@@ -3,8 +3,9 @@
     loss = NCE(v, a) in S_va + lambda MIL-NCE(v, {t}) in S_vt,   of the seconds that are kept
 
 The encoder's layer is shared between the streams as it is, so that this is VATT-MA, one network for both. What
-DropToken drops is given as a second that does not exist: it is no target, and no gradient reaches it. A batch norm
-stands behind each layer of the heads. **Text is prompts that the teacher of pictures accepts: distilled from the
+DropToken drops is given as a second that does not exist: it is no target, and no gradient reaches it. Text is not
+dropped: the prompts of the five nearest are those of kept and of dropped seconds. A batch norm stands behind each layer
+of the heads. **Text is prompts that the teacher of pictures accepts: distilled from the
 teachers, not learnt by itself**, and the text tower is frozen.
 
 Source:
@@ -29,7 +30,10 @@ class Vatt(Mmv):
 
     def loss(self, views: Views, batch: Segments, rng: torch.Generator) -> Terms:
         """See Objective."""
-        return super().loss(views, self.dropped(batch, rng), rng)
+        kept = self.dropped(batch, rng)
+        assert kept.valid is not None
+        # Sound and picture are dropped, and text is not: what is nearest to a kept second may stand at a dropped one.
+        return self.charged(views, kept, self.accepted(batch)[1] & kept.valid[..., None])
 
     def dropped(self, batch: Segments, rng: torch.Generator) -> Segments:
         """The batch without the seconds that are dropped from it."""

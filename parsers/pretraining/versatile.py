@@ -79,8 +79,11 @@ class Mmv(Objective):
 
     def loss(self, views: Views, batch: Segments, rng: torch.Generator) -> Terms:
         """See Objective."""
+        return self.charged(views, batch, self.accepted(batch)[1])
+
+    def charged(self, views: Views, batch: Segments, accepted: Tensor) -> Terms:
+        """The terms of a batch whose seconds have as text the prompts of bool [B, T, C]."""
         heard, seen = self.embedded(views, batch)
-        _, accepted = self.accepted(batch)
         words = self.text(cast(tuple[Tensor, Tensor], batch.prompts)[1].float())  # [C, P]
         terms = {
             "sound_picture": (1.0, seconds_nce(heard, seen, self.options.temperature, batch.valid)),
@@ -130,10 +133,10 @@ def text_nce(seconds: Tensor, words: Tensor, accepted: Tensor, temperature: floa
 
 
 def figures_of(heard: Tensor, seen: Tensor, accepted: Tensor, batch: Segments) -> dict[str, Tensor]:
-    """What tells collapse, and how many seconds have text."""
-    count = accepted.shape[0] * accepted.shape[1] if batch.valid is None else batch.valid.sum()
+    """What tells collapse, and how many seconds have text, of the seconds that are there."""
+    there = torch.ones_like(accepted[..., 0]) if batch.valid is None else batch.valid
     return {
-        "audio_spread": torch.tensor(spread(heard.flatten(0, 1))),
-        "visual_spread": torch.tensor(spread(seen.flatten(0, 1))),
-        "with_text": accepted.any(dim=-1).sum() / count,
+        "audio_spread": torch.tensor(spread(heard[there])),
+        "visual_spread": torch.tensor(spread(seen[there])),
+        "with_text": accepted.any(dim=-1).sum() / there.sum(),
     }

@@ -12,7 +12,7 @@ from valor.parsers.pretraining.lava import Lava
 from valor.parsers.pretraining.objective import Segments
 from valor.parsers.pretraining.options import LavaOptions, MmvOptions, VattOptions
 from valor.parsers.pretraining.vatt import Vatt
-from valor.parsers.pretraining.versatile import Mmv, seconds_nce, text_nce
+from valor.parsers.pretraining.versatile import Mmv, figures_of, seconds_nce, text_nce
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -121,6 +121,26 @@ def test_dropped_seconds_have_no_gradient_and_kept_ones_do():
     vatt.loss(views, batch, torch.Generator().manual_seed(5)).total.backward()
     for stream in (batch.audio, batch.visual):
         assert torch.equal(stream.grad.abs().sum(dim=2) > 0, kept)
+
+
+def test_text_of_a_dropped_second_stays_that_of_the_kept_ones_around_it():
+    views, batch = views_of(), judged(said((0, 0, 0)), said((0, 0, 0)))
+    vatt = Vatt(views, VattOptions(drop_share=0.5))
+    vatt.prepare(views, ToyPool(batch))
+    kept = vatt.dropped(batch, torch.Generator().manual_seed(5)).valid
+    gone = next(t for t in range(T) if not kept[1, t] and kept[1, max(t - 2, 0) : t + 3].any())
+    evidence = said((1, gone, 0))
+    batch = replace(batch, evidence=(evidence, evidence))
+    found = vatt.loss(views, batch, torch.Generator().manual_seed(5)).figures
+    around = kept[1, max(gone - 2, 0) : gone + 3].sum()
+    assert found["with_text"] * kept.sum() == around > 0
+
+
+def test_how_far_vectors_spread_is_of_the_seconds_that_are_there():
+    batch = replace(clips(count=B, segments=T), valid=torch.arange(T).expand(B, T) < T // 2)
+    heard = drawn((B, T, 5), 1) * batch.valid[..., None]
+    accepted = torch.zeros(B, T, C, dtype=torch.bool)
+    assert figures_of(heard, heard, accepted, batch)["audio_spread"] > 0.9
 
 
 def test_what_is_only_seen_is_text_of_the_picture_unless_text_is_shared():
