@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from .contrast import negative_cosine, spread
-from .objective import Objective, Segments, Terms, Views, weighted
+from .objective import Objective, Pool, Segments, Terms, Views, batches, weighted
 
 SYNCHRONICITY = ("overlapped", "same", "adjacent", "random", "far")
 """How the two windows of a clip lie, as the paper compares them."""
@@ -61,6 +61,11 @@ class CrissCross(Objective):
         width, narrow = views.width, max(1, views.width // 4)
         self.projectors = nn.ModuleList(_layers(width, width, width, closed=True) for _ in range(2))
         self.predictors = nn.ModuleList(_layers(width, narrow, width, closed=False) for _ in range(2))
+
+    def prepare(self, views: Views, pool: Pool) -> None:
+        """Refuse windows that are longer than any clip; see Objective."""
+        if not any(batch.audio.shape[1] >= self.options.window for batch in batches(pool)):
+            raise ValueError(f"window must be at most the seconds of the longest clip, got {self.options.window}")
 
     def embedded(self, views: Views, batch: Segments) -> tuple[Tensor, Tensor]:
         """Projections of every second."""

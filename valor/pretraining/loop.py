@@ -23,7 +23,7 @@ from valor.label_harvest.disk import write_json
 from valor.label_harvest.progress import Bar, progress_bar
 from valor.parsers.pretraining.objective import Epoch, Objective, Segments, Views
 from valor.training.checkpoint import Progress, read_resume_point, write_resume_point
-from valor.training.encoder_file import ENCODER, EncoderCard, write_encoder
+from valor.training.encoder_file import ENCODER, EncoderCard, read_encoder, write_encoder
 from valor.training.options import TrainingError, learning_rate
 from valor.training.run_folder import LAST, LOG, RECIPE, run_lock
 from valor.training.step import Step, build_optimiser, descend, set_learning_rate
@@ -162,7 +162,8 @@ def pretrain(
                 bar.set_postfix(loss=f"{record['loss']['total']:.3f}")
                 if on_epoch:
                     on_epoch(record)
-        write_encoder(out / ENCODER, run.learner.state_dict(), replace(card, epoch=progress.epoch))
+        if resumed_from < options.epochs or not _is_written(out, run.learner):
+            write_encoder(out / ENCODER, run.learner.state_dict(), replace(card, epoch=progress.epoch))
     return _result(out, run, resumed_from)
 
 
@@ -214,6 +215,16 @@ def _start(run: _Run, out: Path, identity: Mapping[str, Any], described: Mapping
         write_json(out / RECIPE, described, indent=2)
     keep_log(out / LOG, progress.epoch)
     return progress
+
+
+def _is_written(out: Path, learner: Learner) -> bool:
+    """Whether a run that is done has left its file, which trainings name by its sha256: it stays as it is then."""
+    try:
+        held = read_encoder(out).tensors
+    except (FileNotFoundError, ValueError):
+        return False
+    learned = learner.state_dict()
+    return held.keys() == learned.keys() and all(torch.equal(held[name], learned[name].cpu()) for name in held)
 
 
 def _epoch(run: _Run, epoch: Epoch, bar: Bar) -> dict[str, Any]:

@@ -175,6 +175,8 @@ def _notes(held: EncoderFile) -> tuple[str, ...]:
     """What has to be known beside the figures."""
     if held.card.pool.get("transductive"):
         return ("the pool may hold clips that are scored here: it was transductive",)
+    if not held.card.pool.get("annotated_known", True):
+        return ("the pool may hold clips that are scored here: no data folder said which are annotated",)
     return ()
 
 

@@ -101,7 +101,7 @@ def pretrain_run(
         options=asdict(of_objective),
         parser=asdict(recipe.parser),
         features=asdict(recipe.features),
-        pool={"stores": list(clips.stores), "transductive": options.transductive},
+        pool={"stores": list(clips.stores), "transductive": options.transductive, "annotated_known": data is not None},
         teachers={
             stream: {"teacher": made_by[getattr(recipe.features, stream).partition(".")[0]]} for stream in streams
         },

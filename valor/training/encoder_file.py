@@ -47,7 +47,8 @@ class EncoderCard:
     fit: Mapping[str, Any] = field(default_factory=dict)
     """How it was trained."""
     pool: Mapping[str, Any] = field(default_factory=dict)
-    """What it learned from: `fingerprint`, `clips`, `held_out`, `stores`."""
+    """What it learned from: `fingerprint`, `clips`, `held_out`, `stores`; `transductive`, whether annotated clips were
+    to be among them; `annotated_known`, whether a data folder said which these are."""
     teachers: Mapping[str, Any] = field(default_factory=dict)
     """By stream, {"teacher": identity} of who made its features."""
     epoch: int = 0
@@ -73,7 +74,8 @@ class EncoderFile:
     def in_words(self) -> str:
         """The clips it learned from, as tables name what a run rests on."""
         pool = self.card.pool
-        among = ", annotated ones among them" if pool.get("transductive") else ""
+        perhaps = "" if pool.get("annotated_known", True) else ", perhaps annotated ones among them"
+        among = ", annotated ones among them" if pool.get("transductive") else perhaps
         return f"{self.card.objective} on {pool.get('clips', 'some')} clips{among}"
 
     def to_json(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.helpers.toy_pretraining import CODED, Still, clips, drawn, views_of
+from tests.helpers.toy_pretraining import CODED, Still, ToyPool, clips, drawn, views_of
 from valor.parsers.pretraining.crisscross import CrissCross, CrissCrossOptions, agreement, window_rows
 from valor.parsers.pretraining.objective import Segments
 
@@ -42,6 +42,13 @@ def test_the_loss_is_the_mean_of_six_or_of_four_and_sees_no_second_outside_its_w
     torch.testing.assert_close(of_six.total, torch.stack([*of_six.parts.values()]).mean())
     torch.testing.assert_close(of_four.total, (of_six.parts["intra"] + of_six.parts["synchronous"]) / 2)
     assert 0 < of_six.figures["spread"] < 1.5
+
+
+def test_windows_longer_than_any_clip_are_refused():
+    views = views_of()
+    with pytest.raises(ValueError, match="window must be at most the seconds of the longest clip, got 6"):
+        CrissCross(views, CrissCrossOptions(window=6)).prepare(views, ToyPool(clips(segments=5)))
+    CrissCross(views, CrissCrossOptions(window=5)).prepare(views, ToyPool(clips(segments=5)))
 
 
 def test_without_the_stop_all_vectors_become_one(monkeypatch):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import valor.pretraining.loop
+import valor.pretraining.run
 from tests.helpers.toy_run import CLIPS, FROM_STORE, write_tables, write_toy_store
 from valor.pretraining.options import PretrainOptions
 from valor.pretraining.pool import held_out
@@ -60,7 +61,13 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(store, tmp_path, monkeypatch, o
     for name in ("encoder.safetensors", "last.safetensors", "recipe.json"):
         assert (whole / name).read_bytes() == (stopped / name).read_bytes(), name
     assert _log(whole) == _log(stopped)
+    monkeypatch.setattr(valor.pretraining.run, "git_revision", lambda: "a later one")
+    written = (stopped / "encoder.safetensors").read_bytes()
     assert _pretrain(store, stopped, objective=objective).resumed_from == 3
+    assert (stopped / "encoder.safetensors").read_bytes() == written  # trainings name it by its sha256
+    (stopped / "encoder.safetensors").write_bytes(written[:-4])
+    _pretrain(store, stopped, objective=objective)
+    assert read_encoder(stopped).card.git_revision == "a later one"
     with pytest.raises(ValueError, match="belongs to a run with other pre-training options"):
         _pretrain(store, stopped, replace(OPTIONS, learning_rate=1e-3), objective=objective)
 
@@ -72,6 +79,7 @@ def test_the_file_says_what_it_is_and_is_built_again(store, tmp_path):
     card = held.card
     assert (card.objective, card.options["pool"], card.epoch) == ("correspondence", "second", 1)
     assert card.pool["clips"] + card.pool["held_out"] == 7  # those of val and test are annotated
+    assert card.pool["annotated_known"] and "annotated" not in held.in_words()
     assert card.teachers["audio"]["teacher"]["weights"] == "ab" * 32
     there, fresh = rebuilt(held), rebuilt(held, fresh=True)
     for name, tensor in there.views.state_dict().items():

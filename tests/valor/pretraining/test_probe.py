@@ -14,6 +14,7 @@ from valor.pretraining.measure import in_step
 from valor.pretraining.options import PretrainOptions, ProbeOptions
 from valor.pretraining.probe import _in_order, _reordered, probe_run
 from valor.pretraining.run import pretrain_run
+from valor.training.encoder_file import read_encoder
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -24,7 +25,7 @@ def probed(tmp_path_factory):
     data = write_tables(tmp_path_factory.mktemp("probed"))
     write_toy_store(data / "store")
     options = PretrainOptions(epochs=1, batch_size=4, warmup_epochs=0, held_out=0.0, progress=False)
-    pretrain_run("avc", [data / "store"], FROM_STORE, data / "pre", options, data=data)
+    pretrain_run("avc", [data / "store"], FROM_STORE, data / "pre", options)
     return data / "pre", data
 
 
@@ -44,6 +45,8 @@ def test_no_figure_stands_without_its_controls(probed, capsys):
     assert rows["chance"]["retrieval"] == {"R@1": 50.0, "R@5": 100.0, "R@10": 100.0}
     assert rows["chance"]["in_step"] == pytest.approx(10)
     assert rows["correspondence"] != rows["random encoder"]
+    assert "no data folder said which are annotated" in report["notes"][0]  # it learned from all of the store
+    assert read_encoder(run).in_words() == "correspondence on 12 clips, perhaps annotated ones among them"
 
 
 def test_features_it_did_not_learn_from_are_refused(probed, tmp_path):

@@ -40,7 +40,7 @@ def test_a_training_begins_with_stem_and_encoder_and_says_so(pretrained, tmp_pat
     held = read_encoder(run)
     told = json.loads((result.folder / "recipe.json").read_text())["run"]
     assert told["begun with"] == held.to_json()
-    assert told["extra_data"][-1] == "correspondence on 12 clips"
+    assert told["extra_data"][-1] == "correspondence on 12 clips, perhaps annotated ones among them"
     assert held.to_json()["objective"] == "correspondence"
     trained, fresh = read_checkpoint(result.folder)[0], build_parser(recipe.parser, seed=recipe.fit.seed)
     for part in ("stem", "encoder"):  # at a rate of 0 they stay what they were
