@@ -3,8 +3,9 @@
     s(a, v) at a place = w (a . v_place) + b, clip score = the largest over places, then a yes or no of pairs
 
 The picture's vector stays at its place, without normalisation, so that only the place where the sounding thing is has
-to fit (multiple instances). A pair of one second is a yes, of two files a no. All pairs of a batch are asked, those of
-one second weighted to half of the loss, where the paper draws one no for each yes: the same expectation, less noise.
+to fit (multiple instances). A pair of one second is a yes, of two seconds a no; as in the paper these are of two files
+where there are many, but of one where there is one long film. All pairs of a batch are asked, those of one second
+weighted to half of the loss, where the paper draws one no for each yes: the same expectation, less noise.
 Sound and pictures are always cut at whole seconds, so nothing in how they are cut tells a yes from a no.
 
 Source: Arandjelovic & Zisserman, Objects that Sound, ECCV 2018.

@@ -118,10 +118,11 @@ def _run_raw(cli: argparse.Namespace, options: PretrainOptions) -> int:
 
 def _say(cli: argparse.Namespace, options: PretrainOptions, result: "PretrainResult") -> None:
     """What came of it."""
-    if result.resumed_from == options.epochs:
+    is_new = result.resumed_from < options.epochs
+    if not is_new:
         say(f"{cli.out} is trained already")
     held = "" if result.held_out_loss is None else f", {result.held_out_loss:.3f} on {result.held_out:,} held out"
     say(
         f"{result.clips:,} clips, loss {result.first['total']:.3f} at first and {result.last['total']:.3f} at last"
-        f"{held}; wrote {result.encoder}"
+        f"{held}; {'wrote' if is_new else 'see'} {result.encoder}"
     )

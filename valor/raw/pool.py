@@ -200,7 +200,7 @@ def read_pool(folder: Path) -> RawPool:
         problems += said["problems"]
         _check_arrays(folder, part, sum(row[2] for row in said["stretches"]), options)
     if not stretches:
-        raise ValueError(f"{folder}: no file of the pool has sound and picture; {problems[0] if problems else ''}")
+        raise ValueError(f"{folder}: no file of the pool has sound and picture: {'; '.join(problems[:3])}")
     return RawPool(folder, options, tuple(stretches), tuple(problems))
 
 
@@ -282,7 +282,7 @@ def _decode_part(
                 heard.append(sounds)
         except MediaError as error:
             problems.append(str(error))
-            _LOG.info("left out: %s", error)
+            _LOG.debug("left out: %s", error)  # whoever asked is given all of them at the end
     if rows:
         for what, arrays in (("pictures", seen), ("sounds", heard)):
             with replaced(_place(folder, part, f"{what}.npy")) as temporary, temporary.open("wb") as file:

@@ -92,7 +92,7 @@ def test_other_pools_and_damaged_ones_are_refused(decoded, media, tmp_path):
     (tmp_path / "other" / "thesis.txt").write_text("years", encoding="utf-8")
     with pytest.raises(ValueError, match=r"holds thesis.txt, no part of a pool"):
         decode_pool(media, tmp_path / "other", OPTIONS)
-    with pytest.raises(ValueError, match="no file of the pool has sound and picture; .*2.mp4"):
+    with pytest.raises(ValueError, match="no file of the pool has sound and picture: .*2.mp4"):
         decode_pool(media[2:], tmp_path / "none", OPTIONS)
     with pytest.raises(ValueError, match="least must be at most seconds=1, got 2"):
         PoolOptions(seconds=1)
