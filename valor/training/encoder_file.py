@@ -16,11 +16,13 @@ from torch import Tensor
 from valor.data.features.feature_options import STREAMS, FeatureOptions
 from valor.data.provenance import unlike_teachers
 from valor.label_harvest.disk import file_sha256
+from valor.label_harvest.strict_json import loads
 from valor.parsers.build import options_of
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.options import ParserOptions
 
 from .checkpoint import read_tensors, write_tensors
+from .run_folder import LAST, RECIPE
 
 ENCODER = "encoder.safetensors"
 """In the folder of a pre-training."""
@@ -97,11 +99,7 @@ def read_encoder(run: Path) -> EncoderFile:
     """
     path = run / ENCODER if run.is_dir() else run
     if not path.is_file():
-        begun = run.is_dir() and (run / "last.safetensors").is_file()
-        remedy = (
-            "the pre-training there is not done; run it again to finish it" if begun else "`valor pretrain` writes one"
-        )
-        raise FileNotFoundError(f"{path}: no such pre-training; {remedy}")
+        raise FileNotFoundError(f"{path}: no such pre-training; {_remedy(run)}")
     tensors, header = read_tensors(path)
     if header.pop("kind", None) != _KIND:
         raise ValueError(
@@ -112,6 +110,19 @@ def read_encoder(run: Path) -> EncoderFile:
     except TypeError as error:
         raise ValueError(f"{path}: its description does not fit this version ({error})") from error
     return EncoderFile(path, file_sha256(path), card, tensors)
+
+
+def _remedy(run: Path) -> str:
+    """What to do where a folder has no encoder file."""
+    if not (run / LAST).is_file():
+        return "`valor pretrain` writes one"
+    try:
+        is_other = "objective" not in loads((run / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        is_other = False
+    if is_other:
+        return "this is the run of a training, which has had labels; give what `valor pretrain` wrote"
+    return "the pre-training there is not done; run it again to finish it"
 
 
 def refuse_towers(held: EncoderFile) -> None:

@@ -79,6 +79,8 @@ def test_other_teachers_and_other_files_are_refused(pretrained, toy_run, tmp_pat
         give_encoder(build_parser(FROM_STORE.parser, seed=0), held, FROM_STORE.features, other)
     with pytest.raises(ValueError, match="expected what a pre-training wrote .*got weights of another kind"):
         read_encoder(toy_run / "best.safetensors")
+    with pytest.raises(FileNotFoundError, match="no such pre-training; this is the run of a training, which has had"):
+        read_encoder(toy_run)
     with pytest.raises(FileNotFoundError, match="no such pre-training; `valor pretrain` writes one"):
         read_encoder(tmp_path)
     damaged = bytearray(held.path.read_bytes())
