@@ -38,9 +38,10 @@ def all_commands() -> argparse.ArgumentParser:
 
 
 @pytest.mark.parametrize("line", typed_commands())
-def test_every_valor_command_is_understood(line: str) -> None:
+def test_every_valor_command_is_understood(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = shlex.split(line.replace("...", ""), comments=True)[1:]
     all_commands().parse_args(words)
+    assert not capsys.readouterr().err, "an option by its name of before"
 
 
 def known_options(parser: argparse.ArgumentParser) -> set[str]:

@@ -5,9 +5,10 @@ import re
 
 from valor.cli.arguments import build_argument_parser
 from valor.cli.command import COMMANDS
+from valor.cli.grammar import RENAMED
 from valor.cli.options import Parser, typed_words
 
-from .markdown import paragraphs, prose, table
+from .markdown import code, paragraphs, prose, table
 
 UP = "../../"
 """From a page of a command to docs/."""
@@ -23,9 +24,16 @@ def pages() -> dict[str, str]:
         f"the same.\n\n{listed}\n\nEvery command ends with 0 when all is done, 2 when it was typed wrongly or an input "
         "is bad (said in one sentence), 3 when it is done and lists what failed, and 130 when it was interrupted by "
         "hand.\n\n"
+        f"## Names of before\n\nTaken with a note until the next release.\n\n{_old_names()}\n\n"
         f"```{{toctree}}\n:hidden:\n\n{toctree}\n```\n"
     )
     return {"commands/index.md": index} | {f"commands/{name}.md": _page(name, of) for name, of in commands.items()}
+
+
+def _old_names() -> str:
+    """Options that have another name now."""
+    rows = [[f"`valor {name}`", code(old), code(new)] for name, of in RENAMED.items() for old, new in of.items()]
+    return table(["command", "was", "is"], rows)
 
 
 def _kinds_of(parser: argparse.ArgumentParser) -> dict[str, Parser]:
@@ -53,7 +61,8 @@ def _body(name: str, parser: Parser) -> list[str]:
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if _is_shown(action)]
         if actions:
-            parts.append(f"**{(group.title or 'options').capitalize()}**")
+            is_given = not any(action.option_strings for action in actions)
+            parts.append(f"**{'Arguments' if is_given else (group.title or 'options').capitalize()}**")
             parts += [paragraphs(group.description, UP, name)] if group.description else []
             parts += [_entry(action, parser, name) for action in actions]
     return parts

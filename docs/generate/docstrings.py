@@ -45,7 +45,7 @@ def _columns_kept(lines: list[str]) -> list[str]:
     found: list[str] = []
     for block in "\n".join(lines).strip("\n").split("\n\n"):
         said = block.splitlines()
-        if said[0].lstrip().startswith((">>> ", "====")):
+        if said[0].startswith(">>> "):
             found += [*said, ""]
         elif any(_IN_COLUMNS.search(line) for line in said):
             plain = (re.sub(r"\\([|*@])", r"\1", line) for line in said)
