@@ -185,7 +185,7 @@ def compare(
     Args:
         runs: What `read_run` takes; none for published rows alone, each with its own rule.
         published: Published rows to add; those of another post-processing, truth or selection are left out and named,
-            and so are those whose figures no source was seen for.
+            and so are those whose figures no source was seen for, but for one that is the baseline.
         baseline: Name of the row the others are compared with: a run's, or a published method's.
         mix: Accept rows that differ in post-processing, truth, selection or clips; each row says its own.
         decisions: Below each run, the same predictions by the other decisions, where its folder holds their scores.
@@ -213,7 +213,7 @@ def compare(
         _refuse_mixture(rows)
     notes = []
     if published is not None:
-        added, left_out = _published_beside(rows[0] if rows else None, published, mix=mix)
+        added, left_out = _published_beside(rows[0] if rows else None, published, mix=mix, named=baseline)
         rows += added
         notes += left_out
     rows = [one for row in rows for one in (row, *(below.get(row.name, []) if row.group == "run" else []))]
@@ -478,15 +478,18 @@ def _preset_of(record: Record) -> str | None:
     return next((name for name, preset in PRESETS.items() if preset == rule), None)
 
 
-def _published_beside(run: TableRow | None, published: Published, *, mix: bool) -> tuple[list[TableRow], list[str]]:
+def _published_beside(
+    run: TableRow | None, published: Published, *, mix: bool, named: str | None
+) -> tuple[list[TableRow], list[str]]:
     """The published rows that may stand beside a run, or stand alone, and a note on each reason the others may not."""
     kept: list[TableRow] = []
     left_out: dict[str, list[str]] = {}
-    unseen = [entry.method for entry in published.rows if entry.confidence == RECALLED]
+    unseen: list[str] = []
     for entry in published.rows:
-        if entry.confidence == RECALLED:
-            continue
         row = published_row(entry, published)
+        if entry.confidence == RECALLED and row.name != named:  # one that is asked for by name is shown, marked
+            unseen.append(entry.method)
+            continue
         reasons = [] if mix or run is None else _differences(run, row)
         if entry.features == "reference":
             reasons = [reason for reason in reasons if reason.startswith("truth")]
