@@ -138,6 +138,8 @@ def pretrain(
         "objective": card.objective,
         "objective options": dict(card.options),
         "pre-training options": {name: of for name, of in asdict(options).items() if name not in _NOT_IDENTITY},
+        "parser options": dict(card.parser),
+        "features": dict(card.features),
         "initial weights": digest_of_weights(run.learner),
         "pool": card.pool["fingerprint"],
     }

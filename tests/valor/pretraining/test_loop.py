@@ -70,6 +70,8 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(store, tmp_path, monkeypatch, o
     assert read_encoder(stopped).card.git_revision == "a later one"
     with pytest.raises(ValueError, match="belongs to a run with other pre-training options"):
         _pretrain(store, stopped, replace(OPTIONS, learning_rate=1e-3), objective=objective)
+    with pytest.raises(ValueError, match="belongs to a run with other parser options"):  # of the same weights
+        _pretrain(store, stopped, objective=objective, changes=["parser.time_codes=0.25"])
 
 
 def test_the_file_says_what_it_is_and_is_built_again(store, tmp_path):
