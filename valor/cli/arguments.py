@@ -64,6 +64,7 @@ Shared through a repository of the Hugging Face hub:
   pull       what was pushed -> a folder, every file checked
 
   demo       all of it on an embedded miniature world: no download, no data, no GPU
+  completion  a script for bash, zsh or fish that completes commands and options
   doctor     what is installed, which teachers and files are there, what to do about the rest
 
 New here? Start with `valor demo`, then `valor COMMAND --help`.

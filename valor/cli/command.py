@@ -54,6 +54,7 @@ COMMANDS = {
     "export": "features, labels or a checkpoint out, as others read them, and events for other tools",
     "push": "a run, thresholds or a store to a repository of the hub, with a card",
     "pull": "what was pushed, checked, into a folder",
+    "completion": "a script by which a shell completes commands, options and paths",
     "doctor": "what is there and what to do about what is not",
 }
 """Every command in the order of the help, and half a sentence on it: that help waits for no command's libraries."""

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tests.helpers.toy_line import write_tables
 from tests.helpers.typed import typed
 from valor import __version__
 from valor.cli.arguments import RUN_NETWORKS, build_argument_parser
+from valor.cli.completion import whole_parser
 from valor.cli.grammar import CHOICE, FLAG, GROUP_OF, GROUPS, RENAMED
 from valor.cli.options import Parser
 from valor.label_harvest.cores import DEVICE, THREADS
@@ -175,6 +177,18 @@ def test_notes_have_times_and_no_secret(monkeypatch, tmp_path):
     assert re.search(r"^\d{4}-[\d :-]+ work: 3 of 3 its", told, re.MULTILINE)
     assert typed("doctor").err.startswith("work: ")
     assert "--quiet and --verbose contradict each other" in typed("doctor", "-v", "--quiet").complaint()
+
+
+def test_shells_complete_commands_options_recipes_and_paths(monkeypatch):
+    root = whole_parser("file", "folder")
+    (commands,) = [action for action in root._actions if isinstance(action, argparse._SubParsersAction)]
+    train = {action.dest: action for action in commands.choices["train"]._actions}
+    assert "valor++" in train["recipe"].choices
+    assert (train["data"].complete, train["own_files"].complete) == ("folder", "file")
+    if find_spec("shtab") is not None:
+        assert "--self-train" in typed("completion", "bash").out
+    monkeypatch.setattr("valor.cli.completion.find_spec", lambda _: None)
+    assert "pip install 'valor-avvp[completion]'" in typed("completion", "zsh").complaint()
 
 
 def test_usage_is_what_must_be_typed():
