@@ -39,13 +39,21 @@ def draw_evidence(demo: Path, theme: str, clip: str, name: str) -> bytes:
     for row, role in enumerate(MODALITIES):
         logits = store.logits(role)[at]
         for other in range(len(store.class_names)):
-            colour, width = (colours.systems[1], 2.2) if other == of else (colours.shade, 1.0)
+            colour, width = (colours.modalities[row], 2.2) if other == of else (colours.shade, 1.0)
             _steps(axes[2 * row], logits[:, other], zorder=2 + (other == of), color=colour, linewidth=width)
-        axes[2 * row].axhline(cuts[role][of], color=colours.systems[0], linewidth=1.4, linestyle="--", zorder=4)
+        axes[2 * row].axhline(cuts[role][of], color=colours.systems[1], linewidth=1.4, linestyle="--", zorder=4)
         _name(axes[2 * row], f"logit of the\n{role} teacher", colours)
-        _marks(axes[2 * row + 1], [(logits[:, of] > cuts[role][of], colours.systems[1]), (true[:, row], colours.ink)])
+        _marks(
+            axes[2 * row + 1], [(logits[:, of] > cuts[role][of], colours.modalities[row]), (true[:, row], colours.ink)]
+        )
         _name(axes[2 * row + 1], MODALITIES[role], colours)
-    fills = {name: colours.systems[1], "threshold of its labels": colours.systems[0], "other classes": colours.shade}
+    heard, seen = colours.modalities
+    fills = {
+        f"{name}, audible": heard,
+        f"{name}, visible": seen,
+        "threshold of its labels": colours.systems[1],
+        "other classes": colours.shade,
+    }
     tags = ", ".join(store.class_names[tag] for tag in np.flatnonzero(store.weak_labels[at]))
     title = f"Tagged “{tags}”: from evidence to the pseudo labels of {name}"
     add_legend(figure, swatches({**fills, f"truth of {name}": colours.ink}), title, colours)
@@ -61,17 +69,17 @@ def draw_gate(demo: Path, theme: str, clip: str, name: str) -> bytes:
     at, of = found.clip_ids.index(clip), found.class_names.index(name)
     probs, gate = found.segment_probs[at, :, 0, of], float(found.clip_probs[at, of])
     figure, axes = stacked_axes([1.3, 0.4, 0.4], style)
-    _steps(axes[0], probs, color=colours.systems[1], linewidth=2.2)
-    axes[0].axhline(gate, color=colours.systems[2], linewidth=2.2)
-    axes[0].axhline(0.5, color=colours.systems[0], linewidth=1.4, linestyle="--")
+    _steps(axes[0], probs, color=colours.modalities[0], linewidth=2.2)
+    axes[0].axhline(gate, color=colours.systems[0], linewidth=2.2)
+    axes[0].axhline(0.5, color=colours.systems[1], linewidth=1.4, linestyle="--")
     axes[0].set_ylim(0, 1)
     _name(axes[0], f"{name},\naudible", colours)
     marks = {"no gate": probs >= 0.5, "gate clip": (probs >= 0.5) & (gate >= 0.5)}
     for row, (said, marked) in enumerate(marks.items()):
-        _marks(axes[1 + row], [(marked, colours.systems[1])])
+        _marks(axes[1 + row], [(marked, colours.modalities[0])])
         _name(axes[1 + row], said, colours)
-    fills = {"probability of the segment": colours.systems[1], "probability of the clip": colours.systems[2]}
-    legend = swatches({**fills, "both thresholds": colours.systems[0]})
+    fills = {"probability of the segment": colours.modalities[0], "probability of the clip": colours.systems[0]}
+    legend = swatches({**fills, "both thresholds": colours.systems[1]})
     add_legend(figure, legend, f"A gate: no {name} in this clip, so none in its segments", colours)
     return _finished(figure, axes, colours)
 

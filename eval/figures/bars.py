@@ -163,7 +163,10 @@ def _draw_system(
     colours: Theme,
 ) -> None:
     """Draw the bars of one system and, where it has intervals, a whisker over each."""
-    axes.barh(places, np.nan_to_num(system.values[modality]), height, color=colour, zorder=2)
+    values = system.values[modality]
+    axes.barh(places, np.nan_to_num(values), height, color=colour, zorder=2)
+    for place in places[values == 0]:  # no bar, and yet not nothing
+        axes.text(0.6, place, "0", va="center", fontsize=5.5, color=colours.ink, zorder=5)
     if system.low is not None and system.high is not None:
         low, high = system.low[modality], system.high[modality]
         axes.hlines(places, low, high, color=colours.paper, linewidth=2.4, zorder=3)  # a rim, to be seen on any bar

@@ -58,7 +58,7 @@ def confusion_figure(
     names_below = 0.2 + size / 120 * max(len(name) for name in column_names)
     figure, (axes,) = stacked_axes([len(row_names) * cell + names_below], style)
     _draw_cells(axes, shares, SHOWN if cell > 0.15 else 2.0, colours)
-    _frame_diagonal(axes, row_names, column_names, colours)
+    _frame_diagonal(axes, row_names, column_names, shares if cell > 0.15 else None, colours)
     rows = [f"{_plain(name)}  {total:,.0f}" for name, total in zip(row_names, totals.tolist(), strict=True)]
     axes.set_yticks(range(len(rows)), rows, fontsize=size, color=colours.ink)
     axes.set_xticks(range(len(column_names)), [_plain(name) for name in column_names], rotation=90, fontsize=size)
@@ -79,7 +79,7 @@ def _mixed(share: float, colours: Theme) -> tuple[float, float, float]:
     """A colour between paper and the darkest shade; its lightness alone tells the share."""
     from matplotlib.colors import to_rgb
 
-    paper, full = np.array(to_rgb(colours.paper)), np.array(to_rgb(colours.systems[1]))
+    paper, full = np.array(to_rgb(colours.paper)), np.array(to_rgb(colours.systems[0]))
     mixed = paper + (full - paper) * share**0.6  # small shares must be seen beside large ones
     return (float(mixed[0]), float(mixed[1]), float(mixed[2]))
 
@@ -100,14 +100,18 @@ def _draw_cells(axes: "Axes", shares: Float64Array, shown: float, colours: Theme
         axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=6, color=ink)
 
 
-def _frame_diagonal(axes: "Axes", rows: Sequence[str], columns: Sequence[str], colours: Theme) -> None:
-    """Frame the cells of what was recognised."""
+def _frame_diagonal(
+    axes: "Axes", rows: Sequence[str], columns: Sequence[str], shares: Float64Array | None, colours: Theme
+) -> None:
+    """Frame the cells of what was recognised, and write a zero where nothing was of what is there."""
     from matplotlib.patches import Rectangle
 
     for row, name in enumerate(rows):
         if name in columns:
-            corner = (list(columns).index(name) - 0.5, row - 0.5)
-            axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=colours.ink, linewidth=0.9))
+            column = list(columns).index(name)
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=colours.ink, linewidth=0.9))
+            if shares is not None and shares[row, column] == 0 < shares[row].sum():
+                axes.text(column, row, "0", ha="center", va="center", fontsize=6, color=colours.ink)
 
 
 def _scale(colours: Theme) -> "list[Artist]":

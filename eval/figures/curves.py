@@ -67,7 +67,7 @@ def threshold_curves_figure(
     """
     _check(panels)
     colours = style.colours
-    lines = [colours.systems[1], colours.systems[0]]
+    lines = colours.modalities
     columns = min(columns or max(1, int(style.width / PANEL_WIDTH)), len(panels))
     figure, grid = grid_axes(ceil(len(panels) / columns), columns, PANEL, style)
     for axes, (name, curves) in zip(grid, panels, strict=False):

@@ -1,7 +1,8 @@
 """What all figures share: sizes, colours, an empty canvas, the legend, and the way to PNG and SVG.
 
-Colour tells systems apart and never carries meaning alone: systems also keep one order and differ in lightness. The
-colours are those of Okabe and Ito, safe for colour-blind readers (the dark theme lightens the blue).
+Colour tells what is audible from what is visible, and systems apart, and no colour does both. It never carries meaning
+alone: systems also keep one order and differ in lightness. Blue and orange of Okabe and Ito (the dark theme lightens
+the blue) are of the modalities, as in the viewer; systems have those of Tol's muted colours that are like neither.
 Figures are built without pyplot, so no window, backend or global state is involved.
 """
 
@@ -53,13 +54,23 @@ class Theme:
     """Lines and text that should step back."""
     shade: str
     """The truth behind the predictions."""
+    modalities: tuple[str, str]
+    """What is audible, and what is visible."""
     systems: tuple[str, ...]
     """One colour for each system besides the truth, taken in turn, of unlike lightness."""
 
 
 THEMES = {
-    "light": Theme("#ffffff", "#1b1f24", "#6b7280", "#e6e8ec", ("#e69f00", "#0072b2", "#d55e00", "#56b4e9", "#009e73")),
-    "dark": Theme("#14171c", "#eceef1", "#9aa3af", "#2b3038", ("#e69f00", "#2a86c8", "#f0e442", "#d55e00", "#009e73")),
+    "light": Theme(
+        *("#ffffff", "#1b1f24", "#6b7280", "#e6e8ec"),
+        ("#0072b2", "#e69f00"),
+        ("#44aa99", "#882255", "#cfc06a", "#aa4499", "#117733"),
+    ),
+    "dark": Theme(
+        *("#14171c", "#eceef1", "#9aa3af", "#2b3038"),
+        ("#2a86c8", "#e69f00"),
+        ("#44aa99", "#a83f78", "#ddcc77", "#c77cba", "#3f9a57"),
+    ),
 }
 """Themes by name."""
 

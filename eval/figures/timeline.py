@@ -45,9 +45,6 @@ CLASS_HEIGHT = 0.39
 PARSE_ROW, PARSE_TOPS = 0.35, (0.1, 0.55)
 """Height of such a row, and the upper ends of the two, in a class of height 1; between them the overlap is drawn."""
 
-PARSE_INKS = (1, 0)
-"""Which of the theme's colours audible and visible have in a parse: those of the viewer."""
-
 FAINT, STRONG = 0.5, (0.55, 1.0)
 """Opacity of a probability of 1 without an event, and of probabilities of 0 and 1 within one."""
 
@@ -324,7 +321,7 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
     for modality, top in enumerate(PARSE_TOPS):
         low, high = row + top, row + top + PARSE_ROW
         marks, probs = parse.predicted[:, modality, class_index], parse.probs[:, modality, class_index]
-        colour = colours.systems[PARSE_INKS[modality]]
+        colour = colours.modalities[modality]
         axes.axhspan(low, high, color=colours.shade, alpha=0.45, linewidth=0, zorder=0.5)
         shades = np.zeros((1, len(probs), 4))  # RGBA, strong where an event is and faint elsewhere, by probability
         shades[..., :3] = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
@@ -360,7 +357,7 @@ def _parse_legend(colours: Theme, left_out: int, parse: DrawnParse) -> "list[Art
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    audible, visible = (colours.systems[ink] for ink in PARSE_INKS)
+    audible, visible = colours.modalities
     entries: list[Artist] = [
         Patch(facecolor=audible, label="audible"),
         Patch(facecolor=visible, edgecolor=colours.paper, linewidth=0, hatch=2 * HATCHES[1], label="visible"),

@@ -121,8 +121,8 @@ def training_figure(
 
 def _one_system(runs: Sequence[LoggedRun], select_by: str, colours: Theme) -> list[list[_Line]]:
     """Every term and five scores of one system; what is audible and visible keeps its colour."""
-    palette = {"total": colours.ink, "audio": colours.systems[1], "visual": colours.systems[0]}
-    spare = [colours.systems[4], colours.systems[2], colours.systems[3], colours.quiet]
+    palette = {"total": colours.ink, "audio": colours.modalities[0], "visual": colours.modalities[1]}
+    spare = [*colours.systems[:3], colours.quiet]
     terms = [name for name in runs[0].losses if all(np.isfinite(run.losses[name]).any() for run in runs)]
     others = [name for name in terms if name not in palette]
     palette |= {name: spare[number % len(spare)] for number, name in enumerate(others)}
@@ -133,7 +133,7 @@ def _one_system(runs: Sequence[LoggedRun], select_by: str, colours: Theme) -> li
     looks = (
         (palette["audio"], "solid"),
         (palette["visual"], "solid"),
-        (colours.systems[4], "solid"),
+        (colours.systems[0], "solid"),
         (colours.ink, "solid"),
         (colours.ink, _DASHED),
         (colours.quiet, "solid"),

@@ -16,6 +16,7 @@ def test_rows_are_shaded_by_share_and_large_shares_get_their_number():
         (0, 0, "80"),
         (1, 0, "20"),
         (2, 1, "100"),
+        (1, 1, "0"),  # of what is there nothing was recognised
     }
     lightness = axes.images[0].get_array().mean(axis=2)
     assert lightness[0, 0] < lightness[0, 1] < lightness[0, 2] and lightness[0, 2] == pytest.approx(1)

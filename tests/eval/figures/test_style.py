@@ -31,6 +31,12 @@ def test_the_first_systems_and_the_truth_differ_in_grey(theme):
     assert min(abs(one - other) for one, other in combinations(shades, 2)) > 20
 
 
+def test_no_colour_is_of_a_modality_and_of_a_system():
+    for colours in THEMES.values():
+        assert not {*colours.modalities} & {*colours.systems} and len({*colours.modalities, *colours.systems}) == 7
+    assert [theme.modalities[1] for theme in THEMES.values()] == ["#e69f00"] * 2  # orange is what is visible
+
+
 def test_systems_take_colours_in_the_order_given_and_the_truth_takes_the_ink():
     style = Style(colour_order=("two", "one"))
     first, second, third, *_ = style.colours.systems
