@@ -35,7 +35,11 @@ def run(cli: argparse.Namespace) -> int:
     for finding in findings:
         remedy = f"  -> {finding.remedy}" if finding.remedy else ""
         say(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
-    missing = [finding.subject for finding in findings if finding.state == "missing"]
-    summary = f"{len(missing)} thing{'s are' if len(missing) > 1 else ' is'} missing: {', '.join(missing)}"
-    say(f"\n{summary if missing else 'all that is needed is here; try: valor demo'}")
-    return FAILURES_LISTED if missing else DONE
+    missing = [finding for finding in findings if finding.state == "missing"]
+    if not missing:
+        say("\nall that is needed is here; try: valor demo")
+        return DONE
+    say(f"\n{len(missing)} thing{'s are' if len(missing) > 1 else ' is'} missing:")
+    for finding in missing:
+        say(f"  {finding.subject}" + (f": {finding.remedy}" if finding.remedy else ""))
+    return FAILURES_LISTED

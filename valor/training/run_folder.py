@@ -46,12 +46,22 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 
 def refuse_several_seeds(run: Path) -> None:
-    """Refuse a folder of seeds where a single run is wanted.
+    """Refuse a folder of seeds, of runs or of a demo where a single run is wanted.
 
     Raises:
-        ValueError: The folder holds runs of several seeds, and is none itself.
+        ValueError: The folder holds runs, and is none itself; names them.
     """
+    if (run / BEST).is_file():
+        return
     seeds = [path.parent.name for path in run.glob(f"seed-*/{BEST}")]
-    if seeds and not (run / BEST).is_file():
+    if seeds:
         seeds.sort(key=lambda name: (len(name), name))
         raise ValueError(f"{run} holds runs of the seeds {', '.join(seeds)}; name one, such as {run / seeds[0]}")
+    below = sorted(path.parent for pattern in _BELOW for path in run.glob(f"{pattern}/{BEST}"))
+    if below:
+        listed = ", ".join(str(path.relative_to(run)) for path in below[:6]) + (", ..." if len(below) > 6 else "")
+        raise ValueError(f"{run} is no run and holds some: {listed}; name one, such as {below[-1]}")
+
+
+_BELOW = ("*", "*/seed-*", "runs/*", "runs/*/seed-*")
+"""Where runs lie in a folder of runs, of a demo or of an ablation."""

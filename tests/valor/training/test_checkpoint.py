@@ -92,10 +92,12 @@ def test_other_vocabulary_is_refused(path):
 
 def test_a_folder_of_seeds_names_one(path, tmp_path):
     for seed in (0, 10, 2):
-        (tmp_path / f"runs/seed-{seed}").mkdir(parents=True)
-        shutil.copy(path, tmp_path / f"runs/seed-{seed}" / BEST)
+        (tmp_path / f"all/runs/seed-{seed}").mkdir(parents=True)
+        shutil.copy(path, tmp_path / f"all/runs/seed-{seed}" / BEST)
     with pytest.raises(ValueError, match=r"seeds seed-0, seed-2, seed-10; name one, such as .*seed-0"):
-        read_checkpoint(tmp_path / "runs")
+        read_checkpoint(tmp_path / "all/runs")
+    with pytest.raises(ValueError, match=r"is no run and holds some: runs/seed-0, .*; name one, such as .*runs/seed-2"):
+        read_checkpoint(tmp_path / "all")
 
 
 def test_what_is_no_checkpoint_is_refused(path, tmp_path):
