@@ -185,7 +185,10 @@ def test_the_command_lists_findings_and_ends_well_where_nothing_is_missing(data)
 def test_the_command_counts_what_is_missing_and_says_so_in_its_code(data, monkeypatch):
     (data / "AVVP_train.csv").unlink()
     done = typed("doctor", "--data", data)
-    assert (done.code, done.err) == (3, "") and "\n1 thing is missing:\n  train annotations: put the file into" in done.out
+    assert (done.code, done.err) == (
+        3,
+        "",
+    ) and "\n1 thing is missing:\n  train annotations: put the file into" in done.out
     assert re.search(r"^missing +train annotations .*-> put the file into", done.out, re.MULTILINE)
     lacking(monkeypatch, "av")
     end = typed("doctor", "--data", data).out.partition("\n2 things are missing:\n")[2]

@@ -181,6 +181,8 @@ def run(cli: argparse.Namespace) -> int:
     if parses:
         _write_files(cli, files, outcomes, parses)
     if len(inputs) > 1:
+        if parses and options.out is not None:
+            say(f"{len(parses)} parses in {options.out}; `valor view {options.out}` shows them")
         problems = [(typed_words(o.problem, cli.flags), o.parse is None) for o in outcomes if o.problem]
         _list([said for said, lost in problems if lost], len(inputs), "could not be parsed")
         _list([said for said, lost in problems if not lost], len(inputs), "lack an output")

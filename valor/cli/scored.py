@@ -67,6 +67,7 @@ def add_rule(command: Parser) -> None:
     )
     RULE.add(command)
     command.add_argument("--subset", action="store_true", help="score the clips that are there when some are missing")
+    command.also(allow_subset="--subset")
 
 
 def add_thresholds(command: Parser) -> None:

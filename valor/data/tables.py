@@ -497,7 +497,8 @@ def _annotation_rows(path: Place, columns: Sequence[str]) -> Iterator[tuple[int,
             raise FileNotFoundError(f"{path}: no such annotation table; put it there") from None
         raise FileNotFoundError(
             f"{path}: no such annotation table; an annotation folder holds {', '.join(WEAK_TABLES.values())} "
-            f"and {', '.join(EVENT_TABLES['v2024'])}, as published at github.com/YapengTian/AVVP-ECCV20"
+            f"and {', '.join(EVENT_TABLES['v2024'])}, as published at github.com/YapengTian/AVVP-ECCV20; "
+            "`valor download annotations --out DIR` fetches LLP's, that of 2020 among them"
         ) from None
 
 

@@ -123,7 +123,10 @@ class FitOptions:
         if self.batch_segments is not None and (not isinstance(self.batch_segments, int) or self.batch_segments < 1):
             raise ValueError(f"batch_segments must be a whole number of at least 1, or none, got {self.batch_segments}")
         if self.warmup_epochs >= self.epochs and self.warmup_epochs:
-            raise ValueError(f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}")
+            raise ValueError(
+                f"warmup_epochs must be fewer than the {self.epochs} epochs, got {self.warmup_epochs}; "
+                f"with so few, say warmup_epochs={self.epochs // 2} too"
+            )
 
     def _check_ranges(self) -> None:
         for name in _POSITIVE:

@@ -1,5 +1,6 @@
 """Frozen dataclasses changed by dotted names: values as JSON holds them, or as somebody typed them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from types import UnionType
@@ -70,7 +71,8 @@ def updated(
     try:
         return replace(options, **changed)  # type: ignore[type-var]
     except ValueError as error:
-        raise ValueError(f"{prefix.rstrip('.') or 'recipe'}: {error}") from error
+        said = re.sub(rf"(?<![\w.])(?=(?:{'|'.join(known)})=\w)", prefix, str(error))  # as it is given here
+        raise ValueError(f"{prefix.rstrip('.') or 'recipe'}: {said}") from error
 
 
 def _typed(value: Any, wanted: Any, name: str) -> Any:  # noqa: ANN401, as JSON knows it
