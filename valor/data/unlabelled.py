@@ -127,7 +127,8 @@ def read_unlabelled(
 
     Raises:
         ValueError: No store, a feature no store has, stores of different teachers, grids or (with logits) classes, a
-            clip twice with other features, one modality missing throughout, or no clip that is left.
+            clip twice with other features, one modality missing throughout, no annotated split in the data folder, or
+            no clip that is left.
     """
     if not stores:
         raise ValueError("an unlabelled set needs at least one store, got none")
@@ -242,13 +243,19 @@ def _annotated(data: Path | None, dataset: DataSet | str | None) -> dict[str, st
         return {}
     known = chosen_dataset(dataset, data)
     found: dict[str, str] = {}
-    for split in known.annotated:
-        if split == known.split_for("train"):
-            continue
+    splits = [split for split in known.annotated if split != known.split_for("train")]
+    absent = []
+    for split in splits:
         try:
             found |= dict.fromkeys((media_id(composed(name)) for name in known.read_ids(data, split)), split)
         except FileNotFoundError:  # of a split that is not there no clip can be read either
-            _LOG.info("%s: the split %s is not there; none of its clips can be told from unlabelled ones", data, split)
+            absent.append(split)
+            _LOG.warning("%s: the split %s is not there; its clips cannot be told from unlabelled ones", data, split)
+    if splits and absent == splits:
+        raise ValueError(
+            f"{data}: expected tables of annotated splits, whose clips stay out of the unlabelled ones, and has none "
+            f"of {' and '.join(splits)}; give the folder that has them, or leave `data` out where nothing is annotated"
+        )
     return found
 
 

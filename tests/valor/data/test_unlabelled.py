@@ -64,6 +64,13 @@ def test_annotated_clips_stay_out_by_name(
     assert (said in caplog.text) is not transductive
 
 
+def test_a_data_folder_without_annotated_splits_is_refused(tmp_path: Path) -> None:
+    store = store_of(tmp_path / "store", "x", *SPLITS["test"])
+    for data in (tmp_path / "store", tmp_path / "mistyped"):
+        with pytest.raises(ValueError, match="stay out of the unlabelled ones, and has none of .*test.*; give"):
+            read_unlabelled([store], FEATURES, data=data)
+
+
 def other_numbers(root: Path) -> Path:
     """A store of the clip x in which nothing is as in the first."""
     folder = open_store(root, manifest_of())
