@@ -1,6 +1,7 @@
 """`valor reproduce`."""
 
 import argparse
+import time
 from pathlib import Path
 
 from valor.data.datasets.dataset import DATASETS, UNAV, dataset_of
@@ -110,7 +111,9 @@ def run(cli: argparse.Namespace) -> int:
         hint = "--simulated runs the row on features of the same shapes that mean nothing"
         fetch = "" if cli.row in HARVESTED_ROWS else "--download fetches what can be fetched; "
         raise FileNotFoundError(f"{error}\n{fetch}{hint}") from error
+    began = time.monotonic()
     found = reproduce(cli.row, recipe, data, out, options, changes=changes_of(cli))
     say(f"{found.title}\n\n{to_text(found.table)}\n")
+    say(f"{options.seeds} training{'s' * (options.seeds > 1)} and scores in {time.monotonic() - began:,.0f} s")
     say(f"wrote {', '.join(str(path) for path in write_reproduction(out, found))}")
     return DONE

@@ -56,6 +56,18 @@ def second_meanings(taken: list[Taken]) -> list[str]:
     return found
 
 
+UNLIKE = {"checkpoint", "clips", "embed", "length", "rows", "seconds", "split", "width", "zero_shot"}
+"""Parameters that mean different things in different commands, and so are typed by different words."""
+
+
+def second_words(taken: list[Taken]) -> dict[str, set[str]]:
+    """Parameters that are typed in several ways, and those ways."""
+    found: dict[str, set[str]] = {}
+    for _, action in taken:
+        found.setdefault(action.dest, set()).add(action.option_strings[-1])
+    return {name: options for name, options in found.items() if len(options) > 1 and name not in UNLIKE}
+
+
 @pytest.fixture(scope="module")
 def parsers() -> dict[str, Parser]:
     (commands,) = [a for a in build_argument_parser()._actions if isinstance(a, argparse._SubParsersAction)]
@@ -69,6 +81,13 @@ def taken(parsers) -> list[Taken]:
 
 def test_every_option_is_a_word_of_the_command_line(taken):
     assert second_meanings(taken) == []
+
+
+def test_a_parameter_is_typed_in_one_way(taken):
+    assert second_words(taken) == {}
+    planted = Parser(prog="toy")
+    planted.add_argument("--jobs", dest="seeds", metavar="N")
+    assert second_words([*taken, *walk(planted)]) == {"seeds": {"--seeds", "--jobs"}}
 
 
 def test_every_word_is_an_option(taken):
