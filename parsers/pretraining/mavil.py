@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from .contrast import info_nce
 from .masking import check_share, random_tokens
-from .objective import Epoch, Objective, Pool, Segments, Terms, Views, weighted
+from .objective import Epoch, Objective, Pool, Segments, Terms, Views, batches, weighted
 from .teacher import frozen_copy
 
 MODALITIES = ("audio", "visual")
@@ -85,7 +85,7 @@ class Mavil(Objective):
 
     def prepare(self, views: Views, pool: Pool) -> None:
         """Take over what was measured of the pool; refuse clips too short for the share that is hidden."""
-        check_share(self.options.mask_ratio, "mask_ratio", pool.batch(torch.arange(len(pool))[:1]).audio.shape[1])
+        check_share(self.options.mask_ratio, "mask_ratio", max(batch.audio.shape[1] for batch in batches(pool)))
         if self.teacher is not None:
             self.teacher.load_state_dict(views.state_dict())  # type: ignore[attr-defined]
 

@@ -63,6 +63,8 @@ class Windows:
 def two_windows(clips: int, segments: int, length: int, rng: torch.Generator) -> Windows:
     """Draw a window before the middle of each clip and one behind it, and their order; they share one segment at most.
 
+    Windows of one segment share none, since nothing would tell their order.
+
     With ten segments and windows of three the earlier begins in 0..2 and the later in 4..7.
 
     Raises:
@@ -72,7 +74,8 @@ def two_windows(clips: int, segments: int, length: int, rng: torch.Generator) ->
         raise ValueError(f"two windows of {length} segments need clips of {2 * length}, got {segments}")
     middle = (segments - 1) // 2
     early = torch.randint(middle - length + 2, (clips,), generator=rng)
-    late = middle + torch.randint(segments - length - middle + 1, (clips,), generator=rng)
+    least = middle + (length == 1)
+    late = least + torch.randint(segments - length - least + 1, (clips,), generator=rng)
     swapped = torch.rand(clips, generator=rng) < 0.5
     first, second = torch.where(swapped, late, early), torch.where(swapped, early, late)
     steps = torch.arange(length)

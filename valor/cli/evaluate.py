@@ -37,9 +37,10 @@ def add(commands: Commands) -> Parser:
         "Segment-level and event-level F of audio, visual and audio-visual events, Type@AV and Event@AV, as\n"
         "the LLP benchmark defines them (docs/scores.md). PREDICTIONS is a run folder, which parses the split first,\n"
         "a file of `valor predict` (.npz), a folder with audio.tsv and visual.tsv (`filename onset offset\n"
-        "event_label`), one of a pair NAME.audio.tsv and NAME.visual.tsv, or a .json of events. Clip ids are checked\n"
-        "both ways; a part of the split is scored only with --subset, and the line under the table says how many\n"
-        "clips that is, on which truth and by which rule.",
+        "event_label`), one of a pair NAME.audio.tsv and NAME.visual.tsv, a .json of events, or a folder of parses\n"
+        "(`valor parse --out`), which count as they mark events unless a rule is typed. Clip ids are checked both\n"
+        "ways; a part of the split is scored only with --subset, and the line under the table says how many clips\n"
+        "that is, on which truth and by which rule.",
         "valor evaluate predictions.npz --annotations data --split test --anchors --interval --json scores.json",
     )
     command.add_argument("predictions", metavar="PREDICTIONS", help="what to score (see above); NAME=PATH to name it")

@@ -7,7 +7,7 @@ import torch
 
 from tests.helpers.toy_pretraining import CODED, OPTIONS, B, T, ToyPool, clips, views_of
 from valor.parsers.pretraining.mavil import Mavil, MavilOptions
-from valor.parsers.pretraining.objective import Epoch
+from valor.parsers.pretraining.objective import Epoch, Segments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -88,3 +88,14 @@ def test_one_round_has_no_teacher_and_bad_options_are_refused():
         MavilOptions(intra_temperature=0.0)
     with pytest.raises(ValueError, match="mask_ratio must hide at least one of 3 and leave one, got 0.1"):
         mavil_of(views_of(CODED), mask_ratio=0.1).prepare(views_of(CODED), ToyPool(clips(segments=3)))
+
+
+def test_a_clip_of_one_second_does_not_speak_for_the_pool():
+    class Trimmed(ToyPool):
+        def batch(self, rows: torch.Tensor) -> Segments:
+            held = super().batch(rows)
+            longest = int(held.valid.sum(dim=1).max())
+            return Segments(*(x[:, :longest] for x in (held.audio, held.visual, held.motion, held.valid)))
+
+    pool = Trimmed(replace(clips(), valid=torch.arange(T) < torch.tensor([[1], [T], [T]])))
+    mavil_of(views_of(CODED)).prepare(views_of(CODED), pool)

@@ -29,6 +29,15 @@ def test_windows_lie_around_the_middle_and_are_swapped_half_of_the_time():
         two_windows(1, 5, 3, torch.Generator())
 
 
+@pytest.mark.parametrize("segments", [2, 3, 10])
+def test_two_windows_of_one_segment_are_never_the_same(segments):
+    windows = two_windows(600, segments, 1, torch.Generator().manual_seed(0))
+    early, late = (torch.where(windows.swapped, *of) for of in (
+        (windows.second[:, 0], windows.first[:, 0]), (windows.first[:, 0], windows.second[:, 0])
+    ))  # fmt: skip
+    assert bool((early < late).all()) and late.max() == segments - 1 and early.min() == 0
+
+
 def test_segments_are_gathered_in_the_order_of_their_places():
     features = torch.arange(6.0).view(2, 3, 1)
     places = torch.tensor([[2, 0], [1, 1]])
