@@ -9,6 +9,7 @@ last, smaller batch of an epoch is left out, and that the last epoch is kept. Tw
 torch's own, for dropout, and one for masks, orders and whatever else an objective draws.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.progress import Bar, progress_bar
+from valor.label_harvest.strict_json import loads
 from valor.parsers.pretraining.objective import Epoch, Objective, Segments, Views
 from valor.training.checkpoint import Progress, read_resume_point, write_resume_point
 from valor.training.encoder_file import ENCODER, EncoderCard, read_encoder, write_encoder
@@ -138,8 +140,6 @@ def pretrain(
         "objective": card.objective,
         "objective options": dict(card.options),
         "pre-training options": {name: of for name, of in asdict(options).items() if name not in _NOT_IDENTITY},
-        "parser options": dict(card.parser),
-        "features": dict(card.features),
         "initial weights": digest_of_weights(run.learner),
         "pool": card.pool["fingerprint"],
     }
@@ -211,12 +211,32 @@ def _start(run: _Run, out: Path, identity: Mapping[str, Any], described: Mapping
     torch.manual_seed(run.options.seed)
     progress = Progress()
     if (out / LAST).is_file():
+        _refuse_other_network(out, described)
         progress, _ = read_resume_point(out / LAST, run.learner, run.optimiser, run.rng, identity=identity)
         check_files(out, progress)
     else:
         write_json(out / RECIPE, described, indent=2)
     keep_log(out / LOG, progress.epoch)
     return progress
+
+
+def _refuse_other_network(out: Path, described: Mapping[str, Any]) -> None:
+    """Refuse to go on with another network that has the same weights, as one of other time codes or dropout.
+
+    Raises:
+        ValueError: What the recipe of the run says of it is not what is described.
+    """
+    try:
+        held = loads((out / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # the resume point itself is asked next
+    for name, called in (("parser", "parser options"), ("features", "features")):
+        now = loads(json.dumps(described[name]))
+        if any(of != now.get(key) for key, of in held.get(name, {}).items()):
+            raise ValueError(
+                f"{out / LAST}: belongs to a run with other {called}; continue that run with what it was started "
+                "with, or choose another `out`"
+            )
 
 
 def _is_written(out: Path, learner: Learner) -> bool:
@@ -311,8 +331,6 @@ def _held_out_loss(run: _Run) -> float | None:
 
 def _result(out: Path, run: _Run, resumed_from: int) -> PretrainResult:
     """What the log says of the whole run."""
-    from valor.label_harvest.strict_json import loads
-
     lines = [loads(line) for line in (out / LOG).read_text(encoding="utf-8").splitlines()]
     return PretrainResult(
         encoder=out / ENCODER,
