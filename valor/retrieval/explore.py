@@ -80,6 +80,7 @@ class Explored:
     groups: tuple[Group, ...]
     """By modality, the largest first."""
     clips: int
+    """That have seconds in a group; others of the store have no embeddings."""
     evenness: dict[str, float]
     """By modality, the entropy of the sizes of groups: 1 where they are equal."""
     agreement: float | None
@@ -138,7 +139,8 @@ def explore_store(store: Place, options: ExploreOptions) -> Explored:
         one, other = (torch.from_numpy(labels[modality]) for modality in modalities)
         both = (one >= 0) & (other >= 0)
         agreement = nmi(one[both], other[both]) if bool(both.any()) else None
-    return Explored(groups=tuple(groups), clips=len(held.clip_ids), evenness=even, agreement=agreement)
+    grouped = np.any([(of >= 0).any(axis=1) for of in labels.values()], axis=0)
+    return Explored(groups=tuple(groups), clips=int(grouped.sum()), evenness=even, agreement=agreement)
 
 
 def _wanted(folder: Place, within: str | None) -> list[str]:

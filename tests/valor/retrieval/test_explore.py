@@ -32,7 +32,7 @@ def test_groups_are_those_that_were_planted_and_named_by_prompts(store):
     assert [(of.clip_id, of.spans) for of in dog.members] == [("b", ((0.0, 6.0),)), ("a", ((0.0, 2.0), (4.0, 6.0)))]
     assert [(of.clip_id, of.spans) for of in car.members] == [("c", ((3.0, 6.0),)), ("a", ((2.0, 4.0),))]
     assert dog.names[0].above > 0.5 and dog.names[0].cosine > 0.5 and found.agreement is None
-    assert found == explore_store(store, ExploreOptions(clusters=3, within="audio"))
+    assert found == explore_store(store, ExploreOptions(clusters=3, within="audio")) and found.clips == 3  # d is silent
 
 
 def test_it_is_printed_and_written_as_json_and_csv(store, tmp_path):
