@@ -10,13 +10,14 @@ of sound.
 Source: the dense network that SparseSync (Iashin et al., BMVC 2022) compares with, in the form of its code
 (v-iashin/SparseSync); equal to the golden `sparsesync_dense`. The network of AVST has no public code.
 
-What `valor sync` trains, StepCodes, after what is known of AVST (Chen et al., BMVC 2021): a code for each short step of
-either stream, and
+What `valor sync` trains, ShiftHead, after what is known of AVST (Chen et al., BMVC 2021): streams of numbers from the
+cells of pictures and from the bands of sound, of one number a step each, are compared at every shift,
 
-    score(s) = mean over t of v_t . a_(t+s)        loss = cross-entropy of scale * score over shifts s
+    c_ij(s) = sqrt(n_s) * sum_t v_ti a_(t+s)j / (|v_i| |a_j|)        over the n_s steps in common at shift s
 
-of the same clip. Nothing in it knows where in a clip a step lies, so a clip of any length is one pass of convolutions
-and as many products as there are shifts.
+so that chance is about 1 at any shift and any length; what is found in cells is pooled over them, and two layers along
+s make scores of it. loss = cross-entropy over shifts s of the same clip. Nothing in it knows where in a clip a step
+lies, and a clip of any length is one Fourier transform of each stream.
 """
 
 from collections.abc import Sequence
@@ -94,88 +95,76 @@ class OffsetNetwork(nn.Module):
         return logits
 
 
-PICTURES_A_STEP = 2
-"""Pictures of a step of StepCodes."""
 SPECTRA_A_STEP = 5
-"""Spectra of a step."""
-_CONTEXT = 3
-"""Steps that the last layer looks at."""
-FIRST_SCALE = 15.0
-"""Of scores at the start of training, about 1 / 0.07 as in CLIP."""
+"""Spectra of a step, which has one picture."""
+_ALONG = 5
+"""Shifts that the first layer of a head looks at."""
+_UNIT = 0.3
+"""What correlations are multiplied by, which are up to ten."""
 
 
-class StepCodes(nn.Module):
-    """Codes of the steps of pictures and of sound; they are at most 1 long, and short where nothing happens.
+class ShiftHead(nn.Module):
+    """Scores of shifts from correlations at them: a weighted sum, and beside it two layers along shifts.
 
     Small on purpose: a few hundred clips are soon known by heart, and then nothing is learned of any other.
     """
 
-    def __init__(self, movements: int, rises: int, width: int = 16, dropout: float = 0.1) -> None:
-        """Make it.
+    def __init__(self, inputs: int, width: int = 8, dropout: float = 0.2) -> None:
+        """Make it; at first it sums.
 
         Args:
-            movements: Numbers that say how much moves from picture to picture.
-            rises: Numbers that say how much a sound rises from spectrum to spectrum.
-            width: Of a code, and within.
-            dropout: Behind the first layers.
+            inputs: Correlations at each shift.
+            width: Between the two layers.
+            dropout: Behind the first.
         """
         super().__init__()
-        self.look = _tower(movements, width, 5, PICTURES_A_STEP, dropout)
-        self.listen = _tower(rises, width, 7, SPECTRA_A_STEP, dropout)
-        self.scale = nn.Parameter(torch.tensor(FIRST_SCALE).log())
+        self.sum = nn.Conv1d(inputs, 1, _ALONG, padding=_ALONG // 2)
+        last = nn.Conv1d(width, 1, 3, padding=1)
+        self.beside = nn.Sequential(
+            nn.Conv1d(inputs, width, _ALONG, padding=_ALONG // 2), nn.ReLU(), nn.Dropout(dropout), last
+        )
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(self.sum.weight)
+        with torch.no_grad():
+            self.sum.weight[:, :, _ALONG // 2] = 0.1
 
-    def visual(self, movement: Tensor) -> Tensor:
-        """Codes float [B, T, D] of movement float [B, 2 T, movements]."""
-        return _bounded(self.look(movement.mT))
-
-    def audio(self, rise: Tensor) -> Tensor:
-        """Codes float [B, T, D] of rises float [B, 5 T, rises]."""
-        return _bounded(self.listen(rise.mT))
-
-
-def _tower(inputs: int, width: int, sees: int, a_step: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv1d(inputs, width, sees, padding=sees // 2),
-        nn.ReLU(),
-        nn.Conv1d(width, width, a_step, a_step),
-        nn.ReLU(),
-        nn.Dropout(dropout),
-        nn.Conv1d(width, width, _CONTEXT, padding=_CONTEXT // 2),
-    )
+    def forward(self, found: Tensor) -> Tensor:
+        """Scores float [B, 2 S + 1] of correlations float [B, inputs, 2 S + 1]."""
+        x = _UNIT * found
+        scores: Tensor = (self.sum(x) + self.beside(x))[:, 0]
+        return scores
 
 
-def _bounded(codes: Tensor) -> Tensor:
-    """Codes [B, D, T] as [B, T, D], brought into the ball of radius 1."""
-    x = codes.transpose(1, 2)
-    return x / (1 + x.square().sum(dim=-1, keepdim=True)).sqrt()
-
-
-def shift_scores(visual: Tensor, audio: Tensor, most: int) -> Tensor:
-    """How well codes fit where sound lies s steps behind its picture, s from -most to most: float [B, 2 most + 1].
+def correlations(visual: Tensor, audio: Tensor, most: int) -> Tensor:
+    """How well streams fit where sound lies s steps behind, s from -most to most: float [B, V, A, 2 most + 1].
 
     Args:
-        visual: float [B, T, D].
-        audio: float [B, T, D].
-        most: Less than T; the mean is over the steps in common.
+        visual: float [B, T, V], of about no mean.
+        audio: float [B, T, A], likewise.
+        most: Less than T.
     """
     steps = visual.shape[1]
-    scores = []
-    for shift in range(-most, most + 1):
-        seen = visual[:, max(0, -shift) : steps - max(0, shift)]
-        heard = audio[:, max(0, shift) : steps - max(0, -shift)]
-        scores.append((seen * heard).sum(dim=-1).mean(dim=1))
-    return torch.stack(scores, dim=1)
+    whole = 1 << (steps + most).bit_length()
+
+    def crossed(seen: Tensor, heard: Tensor) -> Tensor:
+        product = torch.fft.rfft(seen.mT, whole).conj()[:, :, None] * torch.fft.rfft(heard.mT, whole)[:, None]
+        at = torch.fft.irfft(product, whole)
+        return torch.cat((at[..., whole - most :], at[..., : most + 1]), dim=-1)
+
+    ones = torch.ones_like(visual[:, :, :1])
+    power = crossed(visual.square(), ones) * crossed(ones, audio.square())
+    common = steps - torch.arange(-most, most + 1).abs()
+    return crossed(visual, audio) / power.clamp(min=1e-3).sqrt() * common.sqrt()
 
 
-def shift_loss(scores: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def shift_loss(scores: Tensor, shift: Tensor) -> Tensor:
     """Mean cross-entropy of the true shift among all shifts of a clip.
 
     Args:
         scores: float [B, 2 most + 1].
         shift: float [B] in [0, 2 most], the place of the true one; between two, both share it.
-        scale: Logarithm of what scores are multiplied by.
     """
-    logs = (scale.clamp(max=5).exp() * scores).log_softmax(dim=1)
+    logs = scores.log_softmax(dim=1)
     low = shift.floor().long().clamp(max=scores.shape[1] - 2)
     share = (shift - low)[:, None]
     near = torch.cat((1 - share, share), dim=1) * logs.gather(1, torch.stack((low, low + 1), dim=1))

@@ -1,7 +1,7 @@
 import torch
 
 from valor.parsers.blocks import Sizes
-from valor.parsers.sync import AxisPositions, OffsetNetwork
+from valor.parsers.sync import AxisPositions, OffsetNetwork, correlations
 
 
 def test_positions_of_a_grid_are_put_together_of_its_axes():
@@ -18,3 +18,14 @@ def test_positions_of_a_grid_are_put_together_of_its_axes():
 def test_an_offset_is_chosen_among_as_many_as_there_are():
     network = OffsetNetwork(Sizes(12, 2, 24), 1, 5, visual_shape=(2, 2, 2), audio_shape=(1, 6))
     assert network(torch.rand(3, 8, 12), torch.rand(3, 6, 12)).shape == (3, 5)
+
+
+def test_correlations_are_those_of_the_steps_in_common():
+    visual, audio = torch.rand(2, 11, 3) - 0.5, torch.rand(2, 11, 2) - 0.5
+    found = correlations(visual, audio, 4)
+    assert found.shape == (2, 3, 2, 9)
+    for shift in (-4, 0, 3):  # sound lies so many steps behind
+        seen = visual[1, max(0, -shift) : 11 - max(0, shift), 2]
+        heard = audio[1, max(0, shift) : 11 - max(0, -shift), 1]
+        right = (seen @ heard) / (seen.norm() * heard.norm()) * len(seen) ** 0.5
+        torch.testing.assert_close(found[1, 2, 1, shift + 4], right)

@@ -96,10 +96,7 @@ def _fit(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
     if not result.losses:
         say(f"{cli.out} is trained already")
     card = result.run.card
-    say(
-        f"{result.files:,} media; of offsets kept apart {100 * card.right:.0f} % found to {card.step:g} s; "
-        f"wrote {cli.out}"
-    )
+    say(f"{result.files:,} media; of offsets kept apart {100 * card.right:.0f} % found to 0.1 s; wrote {cli.out}")
     return FAILURES_LISTED if wrong or result.problems else DONE
 
 
@@ -112,11 +109,16 @@ def _judge(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
         raise ValueError("nothing to judge: " + "; ".join(f"{one.path}: {one.problem}" for one in media))
     options = JUDGING.read(cli)
     from valor.sync.judge import CANNOT_SAY, IN_STEP, OFF, UNREAD, judge_all, report_of
+    from valor.sync.kept import finished, judge_kept
     from valor.sync.measure import read_run
 
     trained = read_run(cli.run)
     named = [(one.path, one.problem) for one in media]
-    verdicts = list(judge_all(named, trained, options, progress=not cli.quiet))
+    keeps = cli.out is not None and (cli.out.is_file() or not cli.out.exists())  # nothing lies beside a device
+    if keeps:
+        verdicts, kept = judge_kept(named, trained, options, cli.out, progress=not cli.quiet)
+    else:
+        verdicts, kept = list(judge_all(named, trained, options, progress=not cli.quiet)), 0
     sheet = sheet_of(verdicts)
     layouts = {
         "text": sheet.to_text,
@@ -126,9 +128,11 @@ def _judge(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
         "json": lambda: json.dumps(report_of(verdicts, trained, options), indent=1, allow_nan=False),
     }
     write_or_print(layouts, cli)
+    if keeps:
+        finished(cli.out)
     counts = Counter(verdict.verdict for verdict in verdicts)
     said = ", ".join(f"{counts[kind]:,} {kind}" for kind in (OFF, IN_STEP, CANNOT_SAY, UNREAD) if counts[kind])
-    print_note(said, cli)
+    print_note(said + (f"; {kept:,} of them judged before" if kept else ""), cli)
     return FAILURES_LISTED if counts[OFF] or counts[UNREAD] else DONE
 
 

@@ -23,12 +23,11 @@ from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.process import DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.progress import progress_bar
-from valor.parsers.sync import SPECTRA_A_STEP, StepCodes, shift_loss, shift_scores
+from valor.parsers.sync import SPECTRA_A_STEP, ShiftHead, shift_loss
 from valor.training.checkpoint import Progress, read_resume_point, read_tensors, write_resume_point, write_tensors
 
 from .measure import (
-    MOVEMENTS,
-    RISES,
+    CORRELATIONS,
     RUN,
     Peak,
     SyncCard,
@@ -37,11 +36,11 @@ from .measure import (
     peak_of,
     read_run,
     scores_of,
-    tensors_of,
+    volume_of,
     write_run,
 )
 from .media import Steps, read_steps
-from .options import STEP, FitOptions
+from .options import FOUND, STEP, FitOptions
 
 _LOG = logging.getLogger(__name__)
 PIECES, LAST, LOCK = "pieces", "last.safetensors", "lock"
@@ -51,8 +50,6 @@ KEPT = 5
 """One of so many files is kept for the confidence."""
 DRAWS, LEAST_DRAWS = 4, 24
 """Offsets that are drawn for each piece that is kept, with its own sound and with that of another, and in all."""
-NOISE = 1.0
-"""Standard deviation in dB of what is added to spectra in training."""
 CLIPPED = 1.0
 """Norm that gradients are cut to."""
 
@@ -112,7 +109,7 @@ def _fit(
     learned = [steps for number, name in enumerate(files) if number not in kept for steps in held[name]]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        net = StepCodes(MOVEMENTS, RISES)
+        net = ShiftHead(CORRELATIONS)
         losses = _train(net, learned, out, identity, options, progress=progress)
         weights, right = _confidence(net.eval(), [steps for number in kept for steps in held[files[number]]], options)
     card = SyncCard(reach=options.reach, weights=weights, files=len(files), right=right, **identity)
@@ -177,7 +174,7 @@ def _read_pieces(path: Path) -> list[Steps]:
 
 
 def _train(
-    net: StepCodes,
+    net: ShiftHead,
     pieces: Sequence[Steps],
     out: Path,
     identity: dict[str, Any],
@@ -203,7 +200,7 @@ def _train(
 
 
 def _epoch(
-    net: StepCodes,
+    net: ShiftHead,
     pieces: Sequence[Steps],
     optimiser: torch.optim.Optimizer,
     order: torch.Generator,
@@ -215,11 +212,8 @@ def _epoch(
     for start in range(0, max(1, len(drawn) - options.batch_size + 1), options.batch_size):
         some = [pieces[row] for row in drawn[start : start + options.batch_size]]
         pictures, spectra, shift = cut(some, options.reach, rng)
-        noise = rng.normal(0, NOISE, spectra.shape)
-        movement, rises = tensors_of(pictures, spectra + noise)
         most = round(options.reach / STEP)
-        visual, audio = net.visual(movement), net.audio(rises)
-        loss = shift_loss(shift_scores(visual, audio, most), torch.from_numpy(shift).float() + most, net.scale)
+        loss = shift_loss(net(volume_of(pictures, spectra, most)), torch.from_numpy(shift).float() + most)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(net.parameters(), CLIPPED)
@@ -234,10 +228,10 @@ def cut(
     """Cut a stretch of sound and one of the picture out of each piece, all of one length.
 
     Returns:
-        Pictures [B, 2 T, H, W], spectra [B, 5 T, bands], and by how many steps the sound lies behind, float64 [B].
+        Pictures [B, T, H, W], spectra [B, 5 T, bands], and by how many steps the sound lies behind, float64 [B].
     """
     whole = min(len(steps) for steps in pieces)
-    most = min(round(reach / STEP), whole - 20)
+    most = min(round(reach / STEP), whole - round(2 / STEP))
     length = whole - most
     pictures, spectra, shifts = [], [], []
     for steps in pieces:
@@ -246,16 +240,16 @@ def cut(
         low, high = max(0, -(-shift // SPECTRA_A_STEP)), min(room, room + shift // SPECTRA_A_STEP)
         begin = int(rng.integers(low, high + 1))
         first = SPECTRA_A_STEP * begin - shift
-        pictures.append(steps.pictures[2 * begin : 2 * (begin + length)])
+        pictures.append(steps.pictures[begin : begin + length])
         spectra.append(steps.spectra[first : first + SPECTRA_A_STEP * length])
         shifts.append(shift / SPECTRA_A_STEP)
     return np.stack(pictures), np.stack(spectra), np.array(shifts)
 
 
 def _confidence(
-    net: StepCodes, pieces: Sequence[Steps], options: FitOptions
+    net: ShiftHead, pieces: Sequence[Steps], options: FitOptions
 ) -> tuple[tuple[float, float, float], float]:
-    """Weights of the confidence, from pieces that were not trained on, and the share of offsets found to a step."""
+    """Weights of the confidence, from pieces that were not trained on, and the share of offsets found."""
     rng = np.random.default_rng([options.seed, 1])
     peaks: list[Peak] = []
     right: list[bool] = []
@@ -267,5 +261,5 @@ def _confidence(
                 one = Steps(pictures[0], spectra[0], 0.0)
                 peak = peak_of(scores_of(net, one, options.reach))
                 peaks.append(peak)
-                right.append(spectra is own[1] and abs(peak.offset / STEP - shift[0]) <= 1)
+                right.append(spectra is own[1] and abs(peak.offset - shift[0] * STEP) <= FOUND)
     return calibrated(peaks, right), float(np.mean(right[::2]))

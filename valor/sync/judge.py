@@ -1,7 +1,7 @@
 """What is said of media: sound and picture are in step, off by so much, or nobody can say."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,13 @@ class Verdict:
     offset: float | None = None
     """Seconds by which the sound lies behind its picture, below 0 where it comes early; None where nobody can say."""
     confidence: float | None = None
-    """How likely the offset is right, to a step; None where there was nothing to compare."""
+    """How likely the offset is right, to a tenth of a second; None where there was nothing to compare."""
     seconds: float = 0.0
     """How much of it was looked at."""
     note: str = ""
     """Why nothing is said, in words."""
+    stamp: str = ""
+    """Size and date of the file as it was judged."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
@@ -62,12 +64,22 @@ def judge_all(
             if problem:
                 yield Verdict(path=path, verdict=UNREAD, note=problem)
                 continue
+            stamp = stamp_of(path)
             try:
                 steps = read_steps(path, reader, seconds=options.seconds)[0]
             except MediaError as error:
                 yield Verdict(path=path, verdict=UNREAD, note=str(error).removeprefix(f"{path.name}: "))
                 continue
-            yield verdict_of(path, steps, run, options)
+            yield replace(verdict_of(path, steps, run, options), stamp=stamp)
+
+
+def stamp_of(path: Path) -> str:
+    """Size and date of a file; empty where there is none."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return ""
+    return f"{facts.st_size} {facts.st_mtime_ns}"
 
 
 def verdict_of(path: Path, steps: Steps, run: SyncRun, options: JudgeOptions) -> Verdict:

@@ -1,4 +1,4 @@
-"""From codes to what is said: the offset of sound against picture, how sure that is, and a trained run on disk."""
+"""From streams to what is said: the offset of sound against picture, how sure that is, and a trained run on disk."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from valor.label_harvest.disk import file_sha256
-from valor.parsers.sync import PICTURES_A_STEP, SPECTRA_A_STEP, StepCodes, shift_scores
+from valor.parsers.sync import SPECTRA_A_STEP, ShiftHead, correlations
 from valor.training.checkpoint import read_tensors, write_tensors
 
 from .media import Steps
@@ -23,11 +23,9 @@ RUN = "sync.safetensors"
 KIND = "synchronisation"
 BESIDE = 2
 """Shifts to either side of the best that belong to its peak."""
-MOVEMENTS, RISES = 3, 6
-"""Numbers that a picture and a spectrum come down to."""
+CORRELATIONS = 24
+"""At each shift."""
 _CELL = 4  # pixels of a side
-_BLOCK = 600  # steps that go through the towers at once; neighbours reach over the ends of a block
-_REACH = 8  # steps, more than the layers behind the towers look at to either side
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +39,7 @@ class SyncCard:
     files: int
     """How many it was trained on, those it was calibrated on among them."""
     right: float
-    """Share of the calibration's own sounds whose offset was found within a step."""
+    """Share of the calibration's own sounds whose offset was found to a tenth of a second."""
     media: str
     """Digest of their names and sizes."""
     options: Mapping[str, Any]
@@ -56,16 +54,16 @@ class Peak:
     offset: float
     """Seconds by which the sound lies behind its picture."""
     height: float
-    """Standard deviations of the other shifts by which it lies above their mean."""
+    """Logarithm of the odds that it is one of its peak, by the scores alone."""
     lead: float
-    """The same, above the best of them."""
+    """How far its score lies above the best outside its peak: little where strokes fit at a second shift."""
 
 
 @dataclass(frozen=True, eq=False)
 class SyncRun:
     """A trained network."""
 
-    net: StepCodes
+    net: ShiftHead
     card: SyncCard
     checksum: str = ""
     """Of the file."""
@@ -75,7 +73,7 @@ class SyncRun:
         return peak_of(scores_of(self.net, steps, self.card.reach))
 
     def confidence(self, peak: Peak) -> float:
-        """How likely the offset is right, to a step; media whose sound is of something else have none."""
+        """How likely the offset is right, to a tenth of a second; media whose sound is of something else have none."""
         return confidence_of(self.card.weights, peak)
 
 
@@ -85,72 +83,72 @@ def confidence_of(weights: tuple[float, float, float], peak: Peak) -> float:
     return 1 / (1 + math.exp(-min(max(at, -30.0), 30.0)))
 
 
-def tensors_of(
-    pictures: npt.NDArray[np.uint8], spectra: npt.NDArray[np.floating[Any]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the towers take, of arrays [B, 2 T, H, W] and [B, 5 T, bands].
+def volume_of(pictures: npt.NDArray[np.uint8], spectra: npt.NDArray[np.floating[Any]], most: int) -> torch.Tensor:
+    """Correlations float [B, 24, 2 most + 1] at shifts of up to `most` steps, of [B, T, H, W] and [B, 5 T, bands].
 
-    Returns:
-        How much moves, wherever it is: of the changes in cells of a picture the largest, the mean and that of the three
-        largest, as logarithms above the median over time. How much a sound rises: the mean over bands, over the eight
-        that rise most, and over low, middle and high ones, and its level. Each without what is slow, and in units of
-        its own spread.
+    Of the change in cells of a picture, as a logarithm above its median over time: the largest, the mean and that of
+    the three largest, with each stream of the sound. And of every cell, with the first two: the largest, a mean in
+    which large ones weigh most, and the mean of the four largest, so that what moves of its own elsewhere is no harm.
     """
     seen = torch.from_numpy(pictures).float()
     change = torch.zeros_like(seen)
     change[:, 1:] = (seen[:, 1:] - seen[:, :-1]).abs()
-    cells = functional.avg_pool2d(change, _CELL).flatten(2)  # [B, 2 T, cells]
+    cells = functional.avg_pool2d(change, _CELL).flatten(2)  # [B, T, cells]
     cells = (cells - cells.median(dim=1, keepdim=True).values).clamp(min=0).log1p()
-    movement = torch.stack((cells.amax(-1), cells.mean(-1), cells.topk(3, dim=-1).values.mean(-1)), dim=-1)
+    whole = torch.stack((cells.amax(-1), cells.mean(-1), cells.topk(3, dim=-1).values.mean(-1)), dim=-1)
+    heard = _quick(_rises(spectra), 0.2)
+    found = correlations(_quick(whole, 0.05), heard, most).flatten(1, 2)
+    each = correlations(_quick(cells, 0.15), heard[..., :2], most)  # [B, cells, 2, shifts]
+    best = each.topk(4, dim=1).values
+    sharp = each.clamp(min=0).pow(4).sum(dim=1).pow(0.25)
+    return torch.cat((found, best[:, 0], sharp, best.mean(dim=1)), dim=1)
+
+
+def _rises(spectra: npt.NDArray[np.floating[Any]]) -> torch.Tensor:
+    """How much a sound rises within 20 ms, float [B, T, 6].
+
+    The mean over bands, over the eight that rise most, and over low, middle and high ones; and its level.
+    """
     level = torch.from_numpy(np.asarray(spectra, np.float32))
     rise = torch.zeros_like(level)
-    rise[:, 1:] = (level[:, 1:] - level[:, :-1]).clamp(min=0)
+    rise[:, 2:] = (level[:, 2:] - level[:, :-2]).clamp(min=0)
     parts = (rise, rise.topk(8, dim=-1).values, rise[..., :8], rise[..., 8:20], rise[..., 20:], level)
     rises = torch.stack([part.mean(dim=-1) for part in parts], dim=-1)
-    return _quick(movement, PICTURES_A_STEP, 0.05), _quick(rises, SPECTRA_A_STEP, 0.2)
+    return functional.avg_pool1d(rises.mT, SPECTRA_A_STEP).mT
 
 
-def _quick(x: torch.Tensor, a_step: int, least: float) -> torch.Tensor:
-    """Rows [B, N, F] without their mean over a second around each, over their spread, which is `least` more."""
-    reach = round(0.5 / STEP) * a_step
+def _quick(x: torch.Tensor, least: float) -> torch.Tensor:
+    """Rows [B, T, F] without their mean over a second around each, over their spread, which is `least` more."""
+    reach = round(0.5 / STEP)
     slow = functional.avg_pool1d(x.mT, 2 * reach + 1, 1, reach, count_include_pad=False).mT
     x = x - slow
     return x / (x.std(dim=1, keepdim=True) + least)
 
 
 @torch.inference_mode()
-def scores_of(net: StepCodes, steps: Steps, reach: float) -> npt.NDArray[np.float64]:
+def scores_of(net: ShiftHead, steps: Steps, reach: float) -> npt.NDArray[np.float64]:
     """Scores float64 [2 S + 1] of shifts from -S to S steps: `reach`, or less where too little would be in common."""
-    movement, rises = tensors_of(steps.pictures[None], steps.spectra[None])
-    seen, heard = [], []
-    for start in range(0, len(steps), _BLOCK):
-        stop = min(start + _BLOCK, len(steps))
-        low, high = max(0, start - _REACH), min(len(steps), stop + _REACH)
-        inner = slice(start - low, stop - low)
-        frames = slice(PICTURES_A_STEP * low, PICTURES_A_STEP * high)
-        seen.append(net.visual(movement[:, frames])[:, inner])
-        heard.append(net.audio(rises[:, SPECTRA_A_STEP * low : SPECTRA_A_STEP * high])[:, inner])
     most = min(round(reach / STEP), len(steps) - round(LEAST_SECONDS / 2 / STEP))
-    found = shift_scores(torch.cat(seen, dim=1), torch.cat(heard, dim=1), most)[0]
-    return found.double().numpy()
+    scores: torch.Tensor = net(volume_of(steps.pictures[None], steps.spectra[None], most))
+    return scores[0].double().numpy()
 
 
 def peak_of(scores: npt.NDArray[np.float64]) -> Peak:
     """The best shift, between steps by a parabola through it and its neighbours.
 
-    >>> peak_of(np.array([0, 0.1, 0, 0.1, 0, 0.1, 0.9, 0.9, 0.1, 0, 0.1])).offset
-    0.15
+    >>> peak_of(np.array([0, 1, 0, 1, 0, 1, 9, 9, 1, 0, 1.0])).offset
+    0.075
     """
     best, middle = int(scores.argmax()), len(scores) // 2
-    others = scores[np.abs(np.arange(len(scores)) - best) > BESIDE]
-    spread = float(others.std()) + 1e-9
+    is_near = np.abs(np.arange(len(scores)) - best) <= BESIDE
     between = 0.0
     if 0 < best < len(scores) - 1:
         left, top, right = scores[best - 1 : best + 2].tolist()
         bend = 2 * top - left - right
         between = 0.5 * (right - left) / bend if bend > 0 else 0.0
-    height, lead = (float(scores[best] - below) / spread for below in (others.mean(), others.max()))
-    return Peak(round((best - middle + between) * STEP, 3), height, lead)
+    others = scores[~is_near]
+    height = float(np.logaddexp.reduce(scores[is_near]) - np.logaddexp.reduce(others))
+    return Peak(round((best - middle + between) * STEP, 3), height, float(scores[best] - others.max()))
 
 
 def calibrated(peaks: Sequence[Peak], right: Sequence[bool]) -> tuple[float, float, float]:
@@ -218,9 +216,9 @@ def read_run(folder: Path) -> SyncRun:
     try:
         card = SyncCard(**{**header, "weights": tuple(header["weights"])})
         if card.step != STEP:
-            raise ValueError(f"steps of {card.step:g} s")
+            raise ValueError(f"steps of {card.step:g} s, not {STEP:g}")
         with torch.random.fork_rng(devices=[]):
-            net = StepCodes(MOVEMENTS, RISES)
+            net = ShiftHead(CORRELATIONS)
         net.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: the weights and their description do not fit this version ({error})") from error

@@ -1,4 +1,4 @@
-"""Media -> steps of a tenth of a second: small grey pictures, twenty a second, and spectra, fifty a second."""
+"""Media -> steps of a twentieth of a second: small grey pictures, twenty a second, and spectra, a hundred a second."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,17 @@ from valor.label_harvest.media.streams import MediaReader
 from valor.label_harvest.media.stretches import common_stretches, sounds_of
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.teachers.mel import HOP_SAMPLES, log_mel
-from valor.parsers.sync import PICTURES_A_STEP, SPECTRA_A_STEP
+from valor.parsers.sync import SPECTRA_A_STEP
 
 from .options import LEAST_SECONDS, STEP
 
 HEIGHT, WIDTH = 24, 32
 """Of the pictures; their shape is of no account."""
 BANDS = 32
-"""Of a spectrum: pairs of those of a teacher's, of which two in time are one too."""
+"""Of a spectrum: pairs of those of a teacher's."""
 _GRID = Grid()
-_HOPS_A_STEP = 2 * SPECTRA_A_STEP
-_STEP_SAMPLES = _HOPS_A_STEP * HOP_SAMPLES  # at 48 kHz, a tenth of a second
-_BLOCK_STEPS = 300  # whose spectra are made at once
+_STEP_SAMPLES = SPECTRA_A_STEP * HOP_SAMPLES  # at 48 kHz, a twentieth of a second
+_BLOCK_STEPS = 600  # whose spectra are made at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +31,7 @@ class Steps:
     """What is compared of media."""
 
     pictures: npt.NDArray[np.uint8]
-    """[2 T, 24, 32], grey."""
+    """[T, 24, 32], grey."""
     spectra: npt.NDArray[np.float16]
     """[5 T, 32], in dB."""
     start: float
@@ -42,7 +41,7 @@ class Steps:
 
     def __len__(self) -> int:
         """T."""
-        return len(self.pictures) // PICTURES_A_STEP
+        return len(self.pictures)
 
     @property
     def seconds(self) -> float:
@@ -75,8 +74,8 @@ def read_steps(path: Path, reader: MediaReader, *, seconds: float, pieces: int =
 def _pictures(
     survey: MediaSurvey, reader: MediaReader, starts: npt.NDArray[np.float64], count: int
 ) -> list[npt.NDArray[np.uint8]]:
-    """Of each stretch, uint8 [2 T, 24, 32]; where the video breaks off, its last picture stays."""
-    within = (np.arange(PICTURES_A_STEP * count) + 0.5) * STEP / PICTURES_A_STEP
+    """Of each stretch, uint8 [T, 24, 32]; where the video breaks off, its last picture stays."""
+    within = (np.arange(count) + 0.5) * STEP
     cutoffs = (starts[:, None] + within).ravel()
     found = np.zeros((len(cutoffs), HEIGHT, WIDTH), np.uint8)
     source, small = None, np.zeros((HEIGHT, WIDTH), np.uint8)
@@ -95,8 +94,8 @@ def _spectra(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
         stop = min(start + _BLOCK_STEPS, steps)
         low, high = max(0, start - 1), min(steps, stop + 1)  # a step more on either side: windows reach over the ends
         mel = log_mel(torch.from_numpy(wave[low * _STEP_SAMPLES : high * _STEP_SAMPLES]))[:-1]
-        kept = mel[(start - low) * _HOPS_A_STEP :][: (stop - start) * _HOPS_A_STEP]
-        found.append(kept.reshape(len(kept) // 2, 2, BANDS, -1).mean(dim=(1, 3)).half().numpy())
+        kept = mel[(start - low) * SPECTRA_A_STEP :][: (stop - start) * SPECTRA_A_STEP]
+        found.append(kept.reshape(len(kept), BANDS, -1).mean(dim=2).half().numpy())
     return np.concatenate(found)
 
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
-STEP = 0.1
-"""Seconds of a step, for which there is a code of the picture and one of the sound."""
+STEP = 0.05
+"""Seconds of a step, of which there is one picture and five spectra."""
+FOUND = 0.1
+"""Seconds by which an offset may be missed and still count as found."""
 LEAST_SECONDS = 4.0
 """Media of which less can be compared are not judged."""
 MOST_SECONDS = 600.0
@@ -36,8 +38,8 @@ class FitOptions:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
         if not 0 < self.rate < 1:
             raise ValueError(f"rate must be between 0 and 1, got {self.rate}")
-        if not 2 * STEP <= self.reach <= 60:
-            raise ValueError(f"reach must be {2 * STEP:g} to 60 seconds, got {self.reach}")
+        if not 2 * FOUND <= self.reach <= 60:
+            raise ValueError(f"reach must be {2 * FOUND:g} to 60 seconds, got {self.reach}")
         if not self.reach + 2 <= self.piece_seconds <= 60:
             raise ValueError(
                 f"piece_seconds must be at least 2 s more than reach={self.reach:g} and 60 at most, "

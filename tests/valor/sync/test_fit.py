@@ -18,7 +18,7 @@ def test_a_run_says_what_it_was_made_of(trained, films):
     folder, _ = trained
     assert [entry.name for entry in folder.iterdir()] == [RUN]
     card = read_run(folder).card
-    assert (card.files, card.reach, card.step) == (10, 1.5, 0.1) and card.right == 1
+    assert (card.files, card.reach, card.step) == (10, 1.5, 0.05) and card.right > 0.9
     assert card.weights[0] < 0 and card.weights[1] >= 0 and card.weights[2] >= 0 and sum(card.weights[1:]) > 0
     again = fit_sync(films, folder, OPTIONS)
     assert again.losses == () and again.run.checksum == read_run(folder).checksum
@@ -56,17 +56,17 @@ def test_a_stopped_training_goes_on_to_the_same_bytes(trained, films, tmp_path, 
 
 
 def test_what_is_cut_is_as_far_apart_as_is_said():
-    count = np.arange(100)
+    count = np.arange(200)
     steps = Steps(
-        np.broadcast_to(np.repeat(count, 2)[:, None, None], (200, 1, 1)).astype(np.uint8),
+        count[:, None, None].astype(np.uint8),
         np.repeat(count, 5)[:, None].astype(np.float16),
         0.0,
     )
     pictures, spectra, shift = cut([steps] * 40, 2.5, np.random.default_rng(0))
-    assert pictures.shape == (40, 150, 1, 1) and spectra.shape == (40, 375, 1)
-    seen, heard = pictures[:, ::2, 0, 0], spectra[:, ::5, 0]
+    assert pictures.shape == (40, 150, 1, 1) and spectra.shape == (40, 750, 1)
+    seen, heard = pictures[:, :, 0, 0], spectra[:, ::5, 0]
     assert (np.abs(seen - heard - shift[:, None]) <= 0.81).all()  # sound later in the film lies earlier in the cut
-    assert shift.min() < -20 and shift.max() > 20 and (shift % 1 != 0).any()
+    assert shift.min() < -40 and shift.max() > 40 and (shift % 1 != 0).any()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,10 @@ import pytest
 from tests.helpers.toy_sync import write_flashes
 from tests.helpers.typed import typed
 from valor.data.tables import write_event_table, write_weak_table
+from valor.sync import judge as judge_module
+from valor.sync.kept import judge_kept, part_of
+from valor.sync.measure import read_run
+from valor.sync.options import JudgeOptions
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def test_files_are_judged_and_printed_or_written(trained, media, tmp_path):
     assert fine.split()[1:3] == ["in", "step"] and counted == "1 off, 1 in step"
     assert typed("sync", media / "in.mp4", "--run", run, "--out", tmp_path / "s.json").code == 0
     held = json.loads((tmp_path / "s.json").read_text())
-    assert held["kind"] == "synchronisation" and held["media"][0]["verdict"] == "in step" and held["step"] == 0.1
+    assert held["kind"] == "synchronisation" and held["media"][0]["verdict"] == "in step" and held["step"] == 0.05
     (tmp_path / "bad.mp4").write_bytes(b"no media")
     done = typed("sync", tmp_path / "bad.mp4", media / "=off.mp4", "--run", run, "--format", "csv")
     rows = list(csv.DictReader(done.out.splitlines()))
@@ -45,6 +50,33 @@ def test_a_run_is_trained_once(trained, films, tmp_path):
         "holds a run of other options; choose another --out"
         in typed("sync", "fit", *films, "--out", trained[0]).complaint()
     )
+
+
+def test_files_that_were_judged_are_not_judged_again(trained, media, tmp_path, monkeypatch):
+    first, second = write_flashes(tmp_path / "a.mp4", 52, seconds=4), write_flashes(tmp_path / "b.mp4", 52, seconds=4)
+    out = tmp_path / "new" / "s.json"
+    call = ("sync", first, second, "--run", trained[0], "--out", out)
+    read, looked_at = judge_module.read_steps, []
+
+    def once(path, reader, *, seconds):
+        looked_at.append(path)
+        if looked_at[-2:] == [first, second] and len(looked_at) == 2:
+            raise KeyboardInterrupt
+        return read(path, reader, seconds=seconds)
+
+    monkeypatch.setattr(judge_module, "read_steps", once)
+    with pytest.raises(KeyboardInterrupt):
+        judge_kept([(first, ""), (second, "")], read_run(trained[0]), JudgeOptions(), out)
+    with part_of(out).open("a") as journal:
+        journal.write('{"run": "cut o')
+    assert "1 of them judged before" in typed(*call).out and looked_at == [first, second, second]
+    held = out.read_text()
+    assert not part_of(out).exists() and typed(*call).code == 0 and out.read_text() == held and len(looked_at) == 3
+    os.utime(second, (1, 1))
+    typed(*call)
+    assert looked_at[3:] == [second]
+    typed(*call, "--sure", 0.9)
+    assert looked_at[4:] == [first, second]
 
 
 @pytest.mark.parametrize(
