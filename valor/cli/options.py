@@ -366,7 +366,7 @@ _NAMED = re.compile(
     r"`(?P<quoted>\w+)`"
     r"|^(?P<first>\w+)(?= must\b)"
     r"|(?<![\w.`'=-])(?<!` )(?P<name>\w+)=(?P<value>'[^']*'|[\w./*-]*\w)"
-    r"|(?<!--set )\b(?P<change>(?:features|fit|parser|methods)(?:\.\w+)+=[\w.]*\w)",
+    r"|(?<!-)(?:\bset )?(?<!--set )\b(?P<change>(?:features|fit|parser|methods)(?:\.\w+)+=[\w.]*\w)",
     re.MULTILINE,
 )
 
@@ -386,7 +386,7 @@ def typed_words(text: str, flags: Mapping[str, str]) -> str:
 
     def option(match: re.Match[str]) -> str:
         if match["change"]:
-            return f"{flags['changes']} {match[0]}" if "changes" in flags else match[0]
+            return f"{flags['changes']} {match['change']}" if "changes" in flags else match[0]
         flag = flags.get(match["quoted"] or match["first"] or match["name"])
         if flag is None:
             return match[0]

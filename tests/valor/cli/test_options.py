@@ -159,6 +159,7 @@ def test_options_of_a_recipe_are_typed_after_set():
     )
     assert typed_words("it is now methods.jomold=on", flags) == "it is now --set methods.jomold=on"
     assert typed_words("as `--set fit.epochs=3` said", flags) == "as `--set fit.epochs=3` said"
+    assert typed_words("set parser.time_codes=0.5", flags) == "--set parser.time_codes=0.5"
 
 
 parser_of = functools.cache(build_argument_parser)
