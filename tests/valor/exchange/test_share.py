@@ -151,12 +151,14 @@ def test_thresholds_and_stores_go_out_too(hub, tmp_path):
 
 def test_what_cannot_be_shared_is_refused(run, tmp_path):
     (tmp_path / "x.json").write_text('{"applies_to": "nothing"}')
+    (tmp_path / "empty").mkdir()
     (tmp_path / "seeds" / "seed-0").mkdir(parents=True)
     (tmp_path / "seeds" / "seed-0" / BEST).write_bytes((run / BEST).read_bytes())
     for path, said in (
         (tmp_path / "x.json", "expected thresholds as `valor calibrate` writes them"),
         (tmp_path / "seeds", "holds runs of the seeds seed-0; name one"),
-        (tmp_path, "expected a run folder"),
+        (tmp_path, "is no run and holds some: seeds/seed-0; name one"),
+        (tmp_path / "empty", "expected a run folder"),
     ):
         with pytest.raises(ValueError, match=said):
             shared(path)
