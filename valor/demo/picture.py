@@ -12,7 +12,7 @@ from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.store.manifest import media_id
 
-from .report import clip_gains
+from .report import clip_scores
 from .run import DemoResult
 
 TITLES = {"tags-only": "trained on tags only", "valor": "trained with VALOR"}
@@ -29,15 +29,16 @@ def typical_row(result: DemoResult) -> int:
     """Choose a clip that shows the task and flatters nobody.
 
     Of the test clips with two tags, of which something begins or ends within the clip in at least three of the four
-    tracks (of all clips, where a small world has none such), the one on which VALOR gains over tags only what it gains
-    on average.
+    tracks (of all clips, where a small world has none such), the one on which both trainings score most nearly what
+    they score on average.
     """
     truth, tagged = result.test.truth, result.test.weak_labels
     assert truth is not None  # the demo world is annotated
     partial = (truth.any(axis=1) & ~truth.all(axis=1)).sum(axis=(1, 2))
     fits = (tagged.sum(axis=1) == 2) & (truth.any(axis=(1, 2)) == tagged).all(axis=1) & (partial >= 3)
-    gains = clip_gains(result)
-    return int(np.where(fits | ~fits.any(), np.abs(gains - gains.mean()), np.inf).argmin())
+    scores = np.stack([clip_scores(result, arm) for arm in TITLES])  # [2, N]
+    apart = np.abs(scores - scores.mean(axis=1, keepdims=True)).sum(axis=0)
+    return int(np.where(fits | ~fits.any(), apart, np.inf).argmin())
 
 
 def write_demo_picture(path: Path, result: DemoResult, row: int) -> None:

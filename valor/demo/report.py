@@ -68,11 +68,16 @@ def shown_rows(result: DemoResult) -> list[int]:
 
 
 def clip_gains(result: DemoResult) -> npt.NDArray[np.float64]:
-    """What VALOR gains over tags only on each test clip: float64 [N], of 1, first seed, mean of segment A, V and AV."""
-    kinds = [PER_CLIP.index(name) for name in ("audio", "visual", "audio_visual")]
-    valor, tags = (result.scores[arm][0].per_clip[:, 0, kinds].mean(axis=1) for arm in ("valor", "tags-only"))
-    gains: npt.NDArray[np.float64] = valor - tags
+    """What VALOR gains over tags only on each test clip: float64 [N], see `clip_scores`."""
+    gains: npt.NDArray[np.float64] = clip_scores(result, "valor") - clip_scores(result, "tags-only")
     return gains
+
+
+def clip_scores(result: DemoResult, arm: str) -> npt.NDArray[np.float64]:
+    """What an arm scores on each test clip: float64 [N], of 1, first seed, mean of segment A, V and AV."""
+    kinds = [PER_CLIP.index(name) for name in ("audio", "visual", "audio_visual")]
+    scores: npt.NDArray[np.float64] = result.scores[arm][0].per_clip[:, 0, kinds].mean(axis=1)
+    return scores
 
 
 def type_av_gains(result: DemoResult) -> list[float]:
