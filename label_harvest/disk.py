@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -218,6 +218,15 @@ def write_atomic(path: Path, payload: bytes) -> None:
             temporary.write_bytes(payload)
     except OSError as error:
         raise _not_written(path, error) from error
+
+
+def write_forms(stem: Path, forms: Mapping[str, bytes]) -> list[Path]:
+    """Write the forms of one thing, STEM and the ending of each, every one whole; returns the files."""
+    paths = [stem.parent / f"{stem.name}{ending}" for ending in forms]
+    for path, content in zip(paths, forms.values(), strict=True):
+        with replaced(path) as temporary:
+            temporary.write_bytes(content)
+    return paths
 
 
 def rename(old: Path, new: Path) -> None:

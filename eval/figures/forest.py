@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from .style import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes
+from .style import ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -106,10 +106,10 @@ def _draw_panel(
     y, ticks = -0.15, []
     for name, rows in groups:
         y += _HEAD
-        _write(axes, name, (0, y - 0.8), -4, colours, weight="bold")
+        write_beside(axes, name, (0, y - 0.8), -4, colours, size=7.5, bold=True)
         for row in rows:
             _draw_row(axes, row, y, fills[name], colours, left)
-            _write(axes, f"{row.value:+.1f}", (1, y), 22, colours)
+            write_beside(axes, f"{row.value:+.1f}", (1, y), 22, colours, size=7)
             ticks.append((y, row.name))
             y += 1
     _frame(axes, ticks, y, colours)
@@ -123,24 +123,6 @@ def _set_limits(axes: "Axes", panel: DotPanel) -> float:
     margin = 0.03 * (right - left) or 1.0
     axes.set_xlim(left - margin, right + margin)
     return left
-
-
-def _write(
-    axes: "Axes", text: str, place: tuple[float, float], shift: float, colours: Theme, weight: str = "normal"
-) -> None:
-    """Write beside the axes: place is (share of the width, line), shift is in points, the text ends there."""
-    axes.annotate(
-        text,
-        place,
-        xycoords=("axes fraction", "data"),
-        xytext=(shift, 0),
-        textcoords="offset points",
-        ha="right",
-        va="center",
-        fontsize=7.5 if weight == "bold" else 7,
-        weight=weight,
-        color=colours.ink,
-    )
 
 
 def _draw_row(axes: "Axes", row: DotRow, y: float, colour: str, colours: Theme, left: float) -> None:

@@ -221,6 +221,31 @@ def add_legend(figure: "Figure", handles: "Sequence[Artist]", title: str | None,
     ).get_title().set_color(colours.ink)
 
 
+def write_beside(
+    axes: "Axes",
+    text: str,
+    place: tuple[float, float],
+    shift: float,
+    colours: Theme,
+    *,
+    size: float,
+    bold: bool = False,
+) -> None:
+    """Write beside the axes: place is (share of the width, line), shift is in points, the text ends there."""
+    axes.annotate(
+        text,
+        place,
+        xycoords=("axes fraction", "data"),
+        xytext=(shift, 0),
+        textcoords="offset points",
+        ha="right",
+        va="center",
+        fontsize=size,
+        weight="bold" if bold else "normal",
+        color=colours.ink,
+    )
+
+
 def settle(figure: "Figure") -> None:
     """Lay a finished figure out, once: a second layout would start from the first and could differ by a pixel."""
     engine = figure.get_layout_engine()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from .style import ON_SCREEN, Style, Theme, stacked_axes
+from .style import ON_SCREEN, Style, stacked_axes, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,12 +54,12 @@ def values_figure(
     y, ticks = -0.15, []
     for name, held in groups:
         y += _HEAD
-        _write(axes, name, (0, y - 0.85), -4, colours, bold=True)
+        write_beside(axes, name, (0, y - 0.85), -4, colours, size=8, bold=True)
         for row in held:
             if row.ends is not None:
                 axes.plot(row.ends, (y, y), color=fills[name], linewidth=2.4, solid_capstyle="butt", zorder=3)
             axes.plot(row.value, y, "o", color=fills[name], markersize=5.5, zorder=4)
-            _write(axes, f"{row.value:.1f}", (1, y), _ROOM, colours)
+            write_beside(axes, f"{row.value:.1f}", (1, y), _ROOM, colours, size=7.5)
             ticks.append((y, row.name))
             y += 1
     axes.set_ylim(y - 0.3, -0.1)
@@ -76,21 +76,3 @@ def _set_limits(axes: "Axes", rows: Sequence[ValueRow]) -> None:
     ends = [end for row in rows for end in (row.value, *(row.ends or ()))]
     margin = max(0.06 * (max(ends) - min(ends)), 1.0)
     axes.set_xlim(max(min(ends) - margin, -1.0), min(max(ends) + margin, 101.0))
-
-
-def _write(
-    axes: "Axes", text: str, place: tuple[float, float], shift: float, colours: Theme, *, bold: bool = False
-) -> None:
-    """Write beside the axes: place is (share of the width, line), shift is in points, the text ends there."""
-    axes.annotate(
-        text,
-        place,
-        xycoords=("axes fraction", "data"),
-        xytext=(shift, 0),
-        textcoords="offset points",
-        ha="right",
-        va="center",
-        fontsize=8 if bold else 7.5,
-        weight="bold" if bold else "normal",
-        color=colours.ink,
-    )

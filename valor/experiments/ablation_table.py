@@ -11,7 +11,7 @@ from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import write_forms
 from valor.training.recipes import recipe_to_json
 
 from .ablate import Ablation, RowResult
@@ -108,10 +108,7 @@ def write_ablation(out: Path, found: Ablation) -> list[Path]:
             ".png": to_png(draw_ablation(found)),
             "-dark.png": to_png(draw_ablation(found, theme="dark")),
         }
-    for ending, content in made.items():
-        with replaced(out / f"ablation{ending}") as temporary:
-            temporary.write_bytes(content)
-    return [out / f"ablation{ending}" for ending in made]
+    return write_forms(out / "ablation", made)
 
 
 def draw_ablation(found: Ablation, *, theme: str = "light") -> "Figure":

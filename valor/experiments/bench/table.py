@@ -12,7 +12,7 @@ from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES
 from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import write_forms
 
 from .compare import BenchLine, Order, anchor_errors
 from .options import SIZES
@@ -102,10 +102,7 @@ def write_bench(out: Path, found: Bench) -> list[Path]:
     made = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
     if any(line.counts for line in found.lines):
         made[".png"] = to_png(draw_bench(found))
-    for ending, content in made.items():
-        with replaced(out / f"{found.name}{ending}") as temporary:
-            temporary.write_bytes(content)
-    return [out / f"{found.name}{ending}" for ending in made]
+    return write_forms(out / found.name, made)
 
 
 def draw_bench(found: Bench, *, theme: str = "light") -> "Figure":

@@ -11,7 +11,7 @@ from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text
-from valor.label_harvest.disk import replaced
+from valor.label_harvest.disk import write_forms
 from valor.parsers.pretraining.registry import OBJECTIVES
 from valor.training.recipes import recipe_to_json
 
@@ -91,10 +91,7 @@ def write_pretrain_bench(out: Path, found: PretrainBench) -> list[Path]:
     made: dict[str, bytes] = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
     if any(result.over_fresh for result in found.results):
         made |= {".png": to_png(draw(found)), "-dark.png": to_png(draw(found, theme="dark"))}
-    for ending, content in made.items():
-        with replaced(out / f"pretraining{ending}") as temporary:
-            temporary.write_bytes(content)
-    return [out / f"pretraining{ending}" for ending in made]
+    return write_forms(out / "pretraining", made)
 
 
 def draw(found: PretrainBench, *, theme: str = "light") -> "Figure":
