@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from valor.data.datasets.dataset import dataset_of
+from valor.data.datasets.dataset import LLP, dataset_of
 
 NEEDED = (
     "torch",
@@ -190,6 +190,8 @@ def _data(folder: Path) -> list[Finding]:
         except (OSError, ValueError) as error:
             absent = isinstance(error, FileNotFoundError)
             remedy = f"put the file into {folder}" if absent else "mend or replace the file"
+            if absent and dataset.name == LLP.name:
+                remedy = f"`valor download annotations --out {folder}`"
             found.append(Finding("missing", f"{split} annotations", str(error), remedy))
         else:
             found.append(Finding("ok", f"{split} annotations", f"{clips:,} clips"))

@@ -161,7 +161,7 @@ def test_tables_that_are_missing_or_damaged(data):
     states = [found[f"{split} annotations"].state for split in ("train", "val", "test")]
     assert states == ["missing"] * 3
     assert "AVVP_train.csv: no such annotation table" in found["train annotations"].found
-    assert found["train annotations"].remedy == f"put the file into {data}"
+    assert found["train annotations"].remedy == f"`valor download annotations --out {data}`"
     assert "AVVP_val_pd.csv: expected a tab-separated" in found["val annotations"].found
     assert found["val annotations"].remedy == "mend or replace the file"
     assert "AVVP_eval_visual.csv: no such" in found["test annotations"].found
@@ -188,8 +188,8 @@ def test_the_command_counts_what_is_missing_and_says_so_in_its_code(data, monkey
     assert (done.code, done.err) == (
         3,
         "",
-    ) and "\n1 thing is missing:\n  train annotations: put the file into" in done.out
-    assert re.search(r"^missing +train annotations .*-> put the file into", done.out, re.MULTILINE)
+    ) and "\n1 thing is missing:\n  train annotations: `valor download annotations --out" in done.out
+    assert re.search(r"^missing +train annotations .*-> `valor download annotations", done.out, re.MULTILINE)
     lacking(monkeypatch, "av")
     end = typed("doctor", "--data", data).out.partition("\n2 things are missing:\n")[2]
     assert [line.partition(":")[0] for line in end.splitlines()] == ["  av", "  train annotations"]

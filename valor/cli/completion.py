@@ -25,7 +25,7 @@ def add(commands: Commands) -> Parser:
         "  bash  source <(valor completion bash), in ~/.bashrc\n"
         "  zsh   valor completion zsh > ~/.zfunc/_valor, where ~/.zfunc is in fpath\n"
         "  fish  valor completion fish > ~/.config/fish/completions/valor.fish\n\n"
-        "Needs the package shtab: pip install 'valor-avvp[completion]'.",
+        "Needs the package shtab: pip install shtab.",
         "valor completion bash",
     )
     command.add_argument("shell", choices=SHELLS, help="which shell it is for")
@@ -35,7 +35,7 @@ def add(commands: Commands) -> Parser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     if find_spec("shtab") is None:
-        raise ValueError("the script is made by shtab, which is not installed; pip install 'valor-avvp[completion]'")
+        raise ValueError("the script is made by shtab, which is not installed; pip install shtab")
     import shtab
 
     say(shtab.complete(whole_parser(shtab.FILE, shtab.DIRECTORY), cli.shell))

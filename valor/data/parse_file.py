@@ -330,8 +330,8 @@ class Parse:
         return next((note for note in self.notes if note == OF_DRAWINGS), "")
 
     def __repr__(self) -> str:
-        """What was parsed, by what, and the first events, one a line."""
-        return self.said("see .events")
+        """What was parsed, the first events, one a line, and what keeps anybody from believing them."""
+        return self.said("see .events") + (f"\n  note: {self.caveat}" if self.caveat else "")
 
     def said(self, more: str) -> str:
         """As `repr`, for who has no `.events`: `more` says where events that are not listed are."""

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.helpers.toy_parse import toy_parse
-from valor.data.parse_file import parse_from_json, parse_to_json, read_parse, write_parse
+from valor.data.parse_file import OF_DRAWINGS, parse_from_json, parse_to_json, read_parse, write_parse
 from valor.eval.decide import PostProcessing
 
 
@@ -142,6 +142,7 @@ def test_it_reads_well():
     text = repr(toy_parse())
     assert text.startswith("Parse of street & dog.mp4: 12.0 s, ") and "audible" in text and " s " in text
     assert "no picture" in repr(toy_parse(visual=False))
+    assert repr(replace(toy_parse(), notes=("a gap", OF_DRAWINGS))) == f"{text}\n  note: {OF_DRAWINGS}"
 
 
 def test_what_does_not_belong_together_is_refused():
