@@ -15,12 +15,12 @@ import numpy as np
 from valor.data.datasets.dataset import dataset_of
 from valor.data.label_file import read_pseudo_labels
 from valor.data.tables import Split
+from valor.eval.events import MODALITIES
 from valor.eval.scores import score
 from valor.label_harvest.store.store import read_store
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.label_harvest.untagged import cut_for, level_of, marks_of, untagged_evidence
 
-MODALITIES = ("audio", "visual")
 TRIED = (0.9, 0.94, 0.95, 0.96, 0.97, 0.98, 0.985, 0.99)
 """Shares of all logits below a single cut."""
 

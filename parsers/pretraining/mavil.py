@@ -21,12 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..hybrid import MODALITIES
 from .contrast import info_nce
 from .masking import check_share, random_tokens
 from .objective import Epoch, Objective, Pool, Segments, Terms, Views, batches, weighted
 from .teacher import frozen_copy
-
-MODALITIES = ("audio", "visual")
 
 
 @dataclass(frozen=True, kw_only=True)
