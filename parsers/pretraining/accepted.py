@@ -38,8 +38,12 @@ class Accepted(nn.Module):
         self.register_buffer("deviation", torch.ones(2, 0))
 
     @torch.no_grad()
-    def prepare(self, pool: Pool) -> tuple[int, int]:
+    def prepare(self, pool: Pool, used: tuple[str, ...] = ("audio", "visual")) -> tuple[int, int]:
         """Note what the teachers say of the pool.
+
+        Args:
+            pool: Of clips with evidence and prompts.
+            used: Modalities whose prompts are learned from, and must be accepted somewhere.
 
         Returns:
             The widths of the prompts of the teacher of sounds and of that of pictures.
@@ -60,7 +64,7 @@ class Accepted(nn.Module):
         every = torch.cat(said)  # [n, M, C]
         self.mean, self.deviation = every.mean(dim=0), every.std(dim=0, correction=0)
         for m, stream in enumerate(("audio", "visual")):
-            if not bool(self._above(every[:, None])[..., m, :].any()):
+            if stream in used and not bool(self._above(every[:, None])[..., m, :].any()):
                 raise ValueError(
                     f"no prompt of the {stream} lies {self.accept:g} deviations above its mean anywhere in the pool of "
                     f"{len(pool):,} clips, so that there is no text to learn from; lower objective.accept"

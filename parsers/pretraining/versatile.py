@@ -74,7 +74,7 @@ class Mmv(Objective):
 
     def prepare(self, views: Views, pool: Pool) -> None:
         """Look at what teachers say, and size the layer of their prompts; see Objective."""
-        _, width = self.accepted.prepare(pool)
+        _, width = self.accepted.prepare(pool, used=("visual",))
         self.text.take(width)
 
     def loss(self, views: Views, batch: Segments, rng: torch.Generator) -> Terms:

@@ -205,6 +205,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--tracker": CHOICE,
         "--rounds": "N",
         "--arms": "NAME,...",
+        "--choose": FLAG,
         "--shares": "S",
         "--whole-steps": "N",
         "--pretrain-epochs": "N",

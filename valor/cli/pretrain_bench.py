@@ -22,6 +22,7 @@ BENCH = Fields(
     whole_steps="--whole-steps N",
     rounds="--rounds N",
     pretrain_epochs="--pretrain-epochs N",
+    choose="--choose",
     jobs="--workers N",
     changes=Option("--set a.b=c", {"action": "append"}),
 )
@@ -39,10 +40,12 @@ def add(commands: Commands) -> Parser:
         "to stdout and, with a figure, to OUT/pretraining.{txt,md,csv,json,png}. DIR may be the data/ of a demo.\n\n"
         f"Arms:\n{listed}\n"
         f"and objectives of `valor pretrain`, whose stem and encoder the tagged clips alone begin with:\n"
-        f"  {', '.join(OBJECTIVES)}\n\n"
+        f"  {', '.join(OBJECTIVES)}\n"
+        "An arm may have options of its own: xdc:variant=single, teachers:temperature=0.5, self-training:soft=true.\n\n"
         "Runs that are done are found done, so a second call goes on where the first was stopped.",
         "valor pretrain-bench --data demo/data --out pretraining --workers 2\n"
-        "valor pretrain-bench --data demo/data --arms teachers --shares 0.1 1 --seeds 3",
+        "valor pretrain-bench --data demo/data --arms teachers --shares 0.1 1 --seeds 3\n"
+        "valor pretrain-bench --data demo/data --arms xdc:variant=single,xdc:variant=concat,xdc --shares 0.1",
     )
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations, features and a store")
     command.add_argument(

@@ -67,6 +67,14 @@ def test_a_pool_without_text_is_refused(held, message):
         Mmv(views, MmvOptions()).prepare(views, ToyPool(held))
 
 
+def test_only_text_that_is_learned_from_must_be_accepted_somewhere():
+    views, silent = views_of(), ToyPool(judged(visual=said((0, 0, 0))))
+    for kind, options in ((Mmv, MmvOptions()), (Vatt, VattOptions())):
+        kind(views, options).prepare(views, silent)  # the text of pictures alone
+    with pytest.raises(ValueError, match="no prompt of the audio lies 2 deviations above"):
+        Lava(views, LavaOptions()).prepare(views, silent)
+
+
 def test_a_contrast_of_seconds_is_one_of_clips_for_each_second():
     x, y = drawn((B, T, 5), 1), drawn((B, T, 5), 2)
     each = torch.stack([info_nce(x[:, t], y[:, t], 0.1) for t in range(T)])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -11,13 +12,19 @@ import pytest
 from tests.helpers.toy_pool import NEW, write_pool_store
 from tests.helpers.toy_run import CLIPS, FROM_STORE, SPLITS, write_labels, write_tables
 from tests.helpers.typed import typed
-from valor.experiments.pretraining.options import FRESH, KNOWN, PretrainBenchOptions
-from valor.experiments.pretraining.run import epochs_for, recipe_of, run_pretrain_bench
+from valor.experiments.pretraining.cells import Cell, cell_of, epochs_for, recipe_of, with_control
+from valor.experiments.pretraining.choose import chosen
+from valor.experiments.pretraining.options import ALL_TAGS, FRESH, KNOWN, PretrainBenchOptions
+from valor.experiments.pretraining.run import run_pretrain_bench
 from valor.experiments.pretraining.table import draw, to_csv, to_json, to_text
-from valor.training.recipes import RECIPES
+from valor.training.recipes import RECIPES, override
 from valor.training.run import BEGUN_WITH
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+AVC = "avc:pool=seconds"
+TEACHERS_KNOW = "weight, share, cuts, temperature"
 
 
 def test_every_arm_takes_as_many_steps() -> None:
@@ -34,6 +41,54 @@ def test_every_arm_takes_as_many_steps() -> None:
     whole = recipe_of("self-training", 1, demo, (420, 0), options)  # nothing is without tags
     assert (whole.fit.epochs, [*whole.methods]) == (3 * 77, ["rounds"])
     assert epochs_for(1, 100, 10) == 1
+
+
+def test_an_arm_has_options_of_its_own_and_as_many_steps() -> None:
+    demo = RECIPES["demo"]
+    options = PretrainBenchOptions(arms=("teachers:share=0.5:weight=0.3", "both:soft=true", "avc", "teachers"))
+    assert options.arms == (FRESH, "teachers:share=0.5:weight=0.3", "teachers", "both:soft=true", "correspondence")
+    half = cell_of(options.arms[1], 0.1, demo, (42, 378), options)
+    assert (half.others, half.recipe.methods["unlabelled"].weight) == (189, 0.3)
+    assert half.recipe.fit.epochs == 68  # 8 steps each
+    assert half.folder == "10-percent/teachers,share=0.5,weight=0.3"
+    assert cell_of("both:soft=true", 0.1, demo, (42, 378), options).recipe.methods["rounds"].soft
+
+
+def test_an_objective_that_needs_an_order_gets_time_codes_and_a_control_with_them() -> None:
+    demo = RECIPES["demo"]
+    options = with_control(PretrainBenchOptions(arms=("mavil", "avc")), demo)
+    assert options.arms == (FRESH, "time-codes", "correspondence", "mavil")
+    codes = {arm: cell_of(arm, 0.1, demo, (42, 378), options).recipe.parser.time_codes for arm in options.arms}
+    assert codes == {FRESH: 0, "time-codes": 0.5, "correspondence": 0, "mavil": 0.5}
+    coded = override(demo, ["parser.time_codes=1"])
+    assert with_control(PretrainBenchOptions(arms=("mavil",)), coded).arms == (FRESH, "mavil")
+    with pytest.raises(ValueError, match=r"'objective.varient' .did you mean objective.variant"):
+        with_control(PretrainBenchOptions(arms=("xdc:varient=single",)), demo)
+
+
+def test_weight_and_share_are_those_that_are_best_on_validation() -> None:
+    demo, options = RECIPES["demo"], PretrainBenchOptions(arms=("teachers", "self-training", "both:weight=2"))
+    cells = [cell_of(arm, 0.1, demo, (42, 378), options) for arm in options.arms]
+    trained: list[str] = []
+
+    def train(asked: Sequence[Cell]) -> dict[str, float]:
+        trained.extend(cell.arm for cell in asked)
+        best = {"teachers:weight=0.3": 60.0, "teachers:share=0.5:weight=0.3": 61.0}
+        return {cell.folder: best.get(cell.arm, 50.0) for cell in asked if cell.arm != "self-training:weight=3"}
+
+    choices = chosen(cells, lambda cell, arm: cell_of(arm, cell.share, demo, (42, 378), options), train)
+    assert [(of.cell.arm, of.best.arm) for of in choices] == [
+        ("teachers", "teachers:share=0.5:weight=0.3"),
+        ("self-training", "self-training"),  # none is better
+    ]
+    assert len(trained) == len({*trained}) == 8
+    assert (
+        choices[0]
+        .text()
+        .endswith(
+            "(of teachers 50.0, teachers:weight=0.3 60.0, teachers:weight=3 50.0, teachers:share=0.5:weight=0.3 61.0)"
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +110,13 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
         labels=data,
         progress=False,
     )
-    first = run_pretrain_bench(FROM_STORE, data, tmp_path, replace(options, shares=(0.5,), arms=("teachers", "avc")))
+    first = run_pretrain_bench(FROM_STORE, data, tmp_path, replace(options, shares=(0.5,), arms=("teachers", AVC)))
     fresh, teachers, begun = first.results
     told = json.loads((tmp_path / "runs" / begun.cell.folder / "seed-1" / "recipe.json").read_text())
     assert told["run"][BEGUN_WITH]["objective"] == "correspondence"
+    assert begun.cell.folder == "50-percent/correspondence,pool=seconds"
+    card = json.loads((tmp_path / "pretrained" / "correspondence,pool=seconds" / "seed-1" / "recipe.json").read_text())
+    assert card["options"]["pool"] == "seconds"
     assert (fresh.cell.tagged, fresh.cell.others, teachers.cell.others) == (4, 0, 3)
     assert teachers.over_fresh is not None
     gains = [a - b for a, b in zip(*(of.figures("segment", "type_av") for of in (teachers, fresh)), strict=True)]
@@ -67,12 +125,16 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
     made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.safetensors")}
     found = run_pretrain_bench(FROM_STORE, data, tmp_path, options)
     assert len(made) == 8 and all(path.stat().st_mtime_ns == then for path, then in made.items())
-    assert [(of.cell.share, of.cell.arm) for of in found.results] == [(0.5, FRESH), (0.5, "teachers"), (1, FRESH)]
+    arms = [(of.cell.share, of.cell.arm) for of in found.results]
+    assert arms == [(0.5, FRESH), (0.5, "teachers"), (0.5, ALL_TAGS), (1, FRESH)]
+    bound, whole = found.results[2:]
+    assert bound.scores == whole.scores and bound.over_fresh is not None and whole.over_fresh is None
     assert found.left_out == {"100 %, teachers": "every clip of the stores is tagged or annotated"}
     text = to_text(found)
     assert "left out 100 %, teachers" in text and "paired t over 2 seeds" in text
     rows = list(csv.DictReader(to_csv(found).splitlines()))
-    assert [row["untagged"] for row in rows] == ["0", "3", "0"]
+    assert [row["untagged"] for row in rows] == ["0", "3", "0", "0"]
+    assert {row["tuned"] for row in rows} == {"epoch, label cuts ?"}
     assert json.loads(to_json(found))["cells"][1]["over_seeds"].keys() >= {"segment.type_av", "event.event_av"}
     assert draw(found).axes
     with pytest.raises(ValueError, match=r"belongs to a bench with other steps; continue it with what it was begun"):
@@ -83,6 +145,11 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
     ("words", "complaint"),
     [
         (["--arms", "teachers,magic"], f"--arms must be of {', '.join(KNOWN)}, got magic"),
+        (["--arms", "xdc:variant"], "--arms must be of NAME or NAME:OPTION=VALUE, got xdc:variant"),
+        (
+            ["--arms", "teachers:soft=true"],
+            "--arms must be of known options, got teachers:soft=true; teachers has " + TEACHERS_KNOW,
+        ),
         (["--shares", "0", "0.1"], "--shares must be above 0 and at most 1, got 0.0, 0.1"),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
     ],

@@ -1,18 +1,16 @@
 """The bench of clips without tags: every arm at every share of the tags over seeds, each in a run folder of its own.
 
     OUT/pretrained/<objective>/seed-<n>/    pre-trainings, one for all shares
-    OUT/runs/<share>/<arm>/seed-<n>/    run folders
-    OUT/pretraining.*                   the table and the figure
+    OUT/runs/<share>/<arm>/seed-<n>/        run folders
+    OUT/pretraining.*                       the table and the figure
 
-All arms take as many steps, on the same tagged clips of a seed. A run that is done is found done, an interrupted one
-goes on. Each training has one thread to itself.
+A run that is done is found done, an interrupted one goes on. Each training has one thread to itself.
 """
 
 import json
 import logging
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,34 +26,18 @@ from valor.label_harvest.strict_json import loads
 from valor.parsers.pretraining.registry import OBJECTIVES
 from valor.pretraining.options import PretrainOptions
 from valor.pretraining.run import pretrain_run
+from valor.training.facts import facts_beside
 from valor.training.options import TrainingError
 from valor.training.pool import NAME as POOL
 from valor.training.recipes import Recipe, override
 from valor.training.run import RunSets, read_run_sets, with_seed
-from valor.training.share import share_rows
 
-from .options import FRESH, OF_POOL, OF_ROUNDS, PretrainBenchOptions
+from .cells import Cell, cell_of, cells_of, folder_of, others_of, recipe_for, with_control
+from .choose import WORDS, Choice, chosen
+from .options import ALL_TAGS, FRESH, PretrainBenchOptions, base_of, own_changes
 
 IDENTITY = "bench.json"
 """File of what a bench was begun with, and must find again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One arm at one share."""
-
-    arm: str
-    share: float
-    tagged: int
-    """Clips that keep their tags."""
-    others: int
-    """Clips without tags that take part."""
-    recipe: Recipe
-
-    @property
-    def folder(self) -> str:
-        """Its place below `runs`."""
-        return f"{100 * self.share:g}-percent/{self.arm}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +47,8 @@ class CellResult(OverSeeds):
     cell: Cell
     over_fresh: Difference | None = None
     """Over the arm fresh at the same share; None for that itself."""
+    chosen_on_val: tuple[str, ...] | None = None
+    """What was chosen on the truth of validation clips; None where that is not known."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,6 +63,8 @@ class PretrainBench:
     """Reasons by cell."""
     failed: dict[str, str]
     """Messages by cell."""
+    choices: tuple[Choice, ...] = ()
+    """Weight and share of clips without tags, where these were chosen."""
 
 
 def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainBenchOptions) -> PretrainBench:
@@ -104,14 +90,19 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
     )
     asked = override(recipe, [f"methods.{POOL}=on"])
     sets = read_run_sets(asked, data, labels=options.labels, unlabelled=options.unlabelled)
-    cells, left_out = _cells(recipe, sets, options, of_methods)
+    options = with_control(options, recipe)
+    cells, left_out = cells_of(recipe, sets, options, of_methods)
     _refuse_another(out, recipe, sets, options)
     seeds = range(recipe.fit.seed, recipe.fit.seed + options.seeds)
-    failed = _pretrain(recipe, seeds, data, out, options)
-    left_out |= {f"pre-training {name}": why for name, why in failed.items()}
-    cells = [cell for cell in cells if cell.arm not in failed]
-    found, failed = _trained(_jobs(cells, seeds, data, out, options), options)
+    with _pool_said_once():
+        failed = _pretrain(recipe, seeds, data, out, options)
+        left_out |= {f"pre-training {name}": why for name, why in failed.items()}
+        cells = [cell for cell in cells if cell.arm not in failed]
+        choices = _choices(cells, seeds, data, out, options, (recipe, sets, of_methods)) if options.choose else []
+        cells = _with_best(cells, choices)
+        found, failed = _trained(_jobs(cells, seeds, data, out, options), options)
     results = [_judged(cell, out, seeds, found, test) for cell in cells if cell.folder not in failed]
+    results = [_marked(result, choices) for result in results]
     train = len(sets.train)
     title = f"{data.resolve().parent.name}/{data.resolve().name}, {train} tagged clips, {len(test.clip_ids)} test clips"
     return PretrainBench(
@@ -121,6 +112,7 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         results=tuple(_compared(results)),
         left_out=left_out,
         failed=failed,
+        choices=tuple(choices),
     )
 
 
@@ -134,22 +126,23 @@ def _jobs(cells: Sequence[Cell], seeds: range, data: Path, out: Path, options: P
             options.labels,
             _folder(out, cell, seed),
             options.unlabelled if POOL in cell.recipe.methods else (),
-            _pretrained_in(out, cell.arm, seed) if cell.arm in OBJECTIVES else None,
+            pretrained_in(out, cell.arm, seed) if base_of(cell.arm) in OBJECTIVES else None,
         )
         for seed in seeds
         for cell in cells
     ]
 
 
-def _pretrained_in(out: Path, objective: str, seed: int) -> Path:
-    return out / "pretrained" / objective / f"seed-{seed}"
+def pretrained_in(out: Path, arm: str, seed: int) -> Path:
+    """Folder of the pre-training an arm begins with."""
+    return out / "pretrained" / folder_of(arm) / f"seed-{seed}"
 
 
 def _pretrain(recipe: Recipe, seeds: range, data: Path, out: Path, options: PretrainBenchOptions) -> dict[str, str]:
     """Pre-train every objective that is asked for with every seed; answers what went wrong, by objective."""
     failed: dict[str, str] = {}
-    for name in options.arms:
-        for seed in seeds if name in OBJECTIVES else ():
+    for arm in options.arms:
+        for seed in seeds if base_of(arm) in OBJECTIVES else ():
             how = PretrainOptions(
                 epochs=options.pretrain_epochs,
                 batch_size=recipe.fit.batch_size,
@@ -159,9 +152,17 @@ def _pretrain(recipe: Recipe, seeds: range, data: Path, out: Path, options: Pret
                 progress=options.progress,
             )
             try:
-                pretrain_run(name, options.unlabelled, recipe, _pretrained_in(out, name, seed), how, data=data)
+                pretrain_run(
+                    base_of(arm),
+                    options.unlabelled,
+                    recipe_for(arm, recipe),
+                    pretrained_in(out, arm, seed),
+                    how,
+                    changes=own_changes(arm),
+                    data=data,
+                )
             except (ValueError, TrainingError) as error:
-                failed[name] = f"seed {seed}: {error}"
+                failed[arm] = f"seed {seed}: {error}"
                 break
     return failed
 
@@ -170,82 +171,70 @@ def _trained(jobs: Sequence[Job], options: PretrainBenchOptions) -> tuple[dict[P
     """Validation figure by run folder, and what went wrong by cell."""
     found: dict[Path, float] = {}
     failed: dict[str, str] = {}
+    with progress_bar(total=len(jobs), desc="bench", unit="run", enabled=options.progress) as bar:
+        for job, outcome in trained(jobs, options.jobs):
+            if isinstance(outcome, str):
+                failed.setdefault(job.row, f"seed {job.recipe.fit.seed}: {outcome}")
+            else:
+                found[job.folder] = outcome
+            bar.update()
+    return found, failed
+
+
+def _choices(
+    cells: Sequence[Cell],
+    seeds: range,
+    data: Path,
+    out: Path,
+    options: PretrainBenchOptions,
+    of: tuple[Recipe, RunSets, Sequence[str]],
+) -> list[Choice]:
+    """Weight and share of the clips without tags that are best on validation with the first seed."""
+    recipe, sets, of_methods = of
+
+    def made(cell: Cell, arm: str) -> Cell:
+        return cell_of(arm, cell.share, recipe, (cell.tagged, others_of(sets, cell.share, recipe)), options, of_methods)
+
+    def train(candidates: Sequence[Cell]) -> dict[str, float]:
+        found, failed = _trained(_jobs(candidates, seeds[:1], data, out, options), options)
+        folders = {cell.folder: _folder(out, cell, seeds[0]) for cell in candidates if cell.folder not in failed}
+        return {cell: found[folder] for cell, folder in folders.items()}
+
+    return chosen(cells, made, train)
+
+
+def _with_best(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Cell]:
+    """The cells, and behind each the one that was chosen for it, where that is another."""
+    best = {choice.cell.folder: choice.best for choice in choices}
+    there = {cell.folder for cell in cells}
+    found = []
+    for cell in cells:
+        more = best.get(cell.folder, cell)
+        found += [cell] if more.folder in there else [cell, more]
+    return found
+
+
+def _marked(result: CellResult, choices: Sequence[Choice]) -> CellResult:
+    """With weight and share among what was chosen on val, where they were."""
+    if result.chosen_on_val is None or result.cell.folder not in {choice.best.folder for choice in choices}:
+        return result
+    return replace(result, chosen_on_val=(*result.chosen_on_val, *WORDS))
+
+
+@contextmanager
+def _pool_said_once() -> Iterator[None]:
+    """Every training reads what was read, and said, before."""
     pool_log = logging.getLogger("valor.data.unlabelled")
     level = pool_log.level
-    pool_log.setLevel(logging.WARNING)  # every training reads what was read, and said, before
+    pool_log.setLevel(logging.WARNING)
     try:
-        with progress_bar(total=len(jobs), desc="bench", unit="run", enabled=options.progress) as bar:
-            for job, outcome in trained(jobs, options.jobs):
-                if isinstance(outcome, str):
-                    failed.setdefault(job.row, f"seed {job.recipe.fit.seed}: {outcome}")
-                else:
-                    found[job.folder] = outcome
-                bar.update()
+        yield
     finally:
         pool_log.setLevel(level)
-    return found, failed
 
 
 def _folder(out: Path, cell: Cell, seed: int) -> Path:
     return out / "runs" / cell.folder / f"seed-{seed}"
-
-
-def epochs_for(steps: int, clips: int, batch: int) -> int:
-    """Epochs of so many clips that come nearest to a number of steps; 1 at least."""
-    return max(1, round(steps / math.ceil(clips / batch)))
-
-
-def recipe_of(arm: str, share: float, recipe: Recipe, clips: tuple[int, int], options: PretrainBenchOptions) -> Recipe:
-    """The recipe of an arm.
-
-    Args:
-        arm: A key of `ARMS`.
-        share: Of the tagged clips.
-        recipe: What it changes something of.
-        clips: How many are tagged, and how many are not.
-        options: Steps and rounds. The warm-up takes the same part of each training, as far as epochs allow.
-    """
-    tagged, others = clips
-    steps, batch = (options.whole_steps if share == 1 else options.steps), recipe.fit.batch_size
-    first = epochs_for(steps, tagged, batch)
-    length = epochs_for(steps, tagged + (others if arm in OF_POOL else 0), batch)
-    changes = [f"fit.label_share={share}"]
-    if arm in OF_POOL and others:
-        changes.append(f"methods.{POOL}=on")
-    epochs = length
-    if arm in OF_ROUNDS:
-        later = arm == "self-training" and others
-        epochs = (first if later else length) + options.rounds * length
-        changes += [f"methods.rounds.rounds={options.rounds + 1}", "methods.rounds.keep=best"]
-        changes += [f"methods.rounds.first_epochs={first}", "methods.rounds.tagged_first=true"] if later else []
-    shortest = min(length, first if arm == "self-training" else length)
-    warmup = min(round(recipe.fit.warmup_epochs / recipe.fit.epochs * shortest), shortest - 1)
-    return override(recipe, [*changes, f"fit.epochs={epochs}", f"fit.warmup_epochs={warmup}"])
-
-
-def _cells(
-    recipe: Recipe, sets: RunSets, options: PretrainBenchOptions, of_methods: Sequence[str]
-) -> tuple[list[Cell], dict[str, str]]:
-    """The arms at the shares, and why some are not trained."""
-    assert sets.pool is not None  # asked for
-    cells, left_out = list[Cell](), dict[str, str]()
-    in_pool = {*sets.pool.clips.clip_ids}
-    for share in options.shares:
-        kept = [sets.train.clip_ids[row] for row in share_rows(len(sets.train), share, recipe.fit.seed)]
-        others = len(in_pool - {*kept})
-        for arm in options.arms:
-            if arm in OF_POOL and not others:
-                left_out[f"{100 * share:g} %, {arm}"] = "every clip of the stores is tagged or annotated"
-                continue
-            held = recipe_of(arm, share, recipe, (len(kept), others), options)
-            held = override(held, [change for change in of_methods if _method_of(change) in held.methods])
-            others_here = others if arm in OF_POOL else 0
-            cells.append(Cell(arm=arm, share=share, tagged=len(kept), others=others_here, recipe=held))
-    return cells, left_out
-
-
-def _method_of(change: str) -> str:
-    return re.split(r"[.=]", change.strip())[1]
 
 
 def _labels_beside(data: Path) -> Path | None:
@@ -283,15 +272,24 @@ def _refuse_another(out: Path, recipe: Recipe, sets: RunSets, options: PretrainB
 def _judged(cell: Cell, out: Path, seeds: range, found: dict[Path, float], test: Split) -> CellResult:
     folders = [_folder(out, cell, seed) for seed in seeds]
     scores, tuned = scores_on_test(folders, cell.recipe.methods, test)
-    return CellResult(cell=cell, val=tuple(found[folder] for folder in folders), scores=scores, tuned=tuned)
+    return CellResult(
+        cell=cell,
+        val=tuple(found[folder] for folder in folders),
+        scores=scores,
+        tuned=tuned,
+        chosen_on_val=facts_beside(folders[0]).tuned,
+    )
 
 
 def _compared(results: Sequence[CellResult]) -> list[CellResult]:
-    """With what each has over the arm fresh of its share, where that could be trained."""
+    """With what each has over the arm fresh of its share, where that could be trained, and with the upper bound."""
     fresh = {result.cell.share: result for result in results if result.cell.arm == FRESH}
-    return [
-        result
-        if result.cell.arm == FRESH or result.cell.share not in fresh
-        else replace(result, over_fresh=difference(result, fresh[result.cell.share]))
-        for result in results
-    ]
+    found = list[CellResult]()
+    for share in dict.fromkeys(result.cell.share for result in results):
+        of_share = [result for result in results if result.cell.share == share]
+        if share != 1 and 1 in fresh:
+            of_share.append(replace(fresh[1], cell=replace(fresh[1].cell, arm=ALL_TAGS, share=share)))
+        for result in of_share:
+            base = None if result.cell.arm == FRESH else fresh.get(share)
+            found.append(result if base is None else replace(result, over_fresh=difference(result, base)))
+    return found

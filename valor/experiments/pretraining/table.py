@@ -12,10 +12,10 @@ from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text
 from valor.label_harvest.disk import write_forms
-from valor.parsers.pretraining.registry import OBJECTIVES
+from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
 from valor.training.recipes import recipe_to_json
 
-from .options import ARMS, FRESH
+from .options import ALL_TAGS, ARMS, FRESH, TIME_CODES, base_of
 from .run import CellResult, PretrainBench
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ def to_csv(found: PretrainBench) -> str:
             cells += [fmean(values), _sd(values), clips and clips.value]
             for interval in (clips, seeds):
                 cells += (None, None) if interval is None else (interval.low, interval.high)
-        rows.append([cell.share, cell.arm, cell.tagged, cell.others, len(result.val), result.val_mean, *cells])
-    return csv_text(["share", "arm", "tagged", "untagged", "seeds", "val", *columns], rows)
+        first = [cell.share, cell.arm, cell.tagged, cell.others, len(result.val), result.val_mean]
+        rows.append([*first, *cells, _tuned(result)])
+    return csv_text(["share", "arm", "tagged", "untagged", "seeds", "val", *columns, "tuned"], rows)
 
 
 def to_json(found: PretrainBench) -> str:
@@ -70,6 +71,10 @@ def to_json(found: PretrainBench) -> str:
         "rounds": found.options.rounds,
         "seeds": found.options.seeds,
         "cells": [_to_json(result) for result in found.results],
+        "chosen": [
+            {"share": of.cell.share, "arm": of.cell.arm, "chosen": of.best.arm, "val": dict(of.found)}
+            for of in found.choices
+        ],
         "left_out": found.left_out,
         "failed": found.failed,
         "notes": notes(found),
@@ -127,13 +132,17 @@ def draw(found: PretrainBench, *, theme: str = "light") -> "Figure":
 def notes(found: PretrainBench) -> list[str]:
     """What the numbers are, and what was left out."""
     clips, seeds = (found.results[0].scores[0].clips if found.results else 0), found.options.seeds
-    said = [f"{name}: {what}" for name, what in ARMS.items() if name in found.options.arms]
-    said += [
-        f"{name}: the tagged clips alone, begun with stem and encoder of {found.options.pretrain_epochs} epochs of "
-        f"`valor pretrain {name}`"
-        for name in found.options.arms
-        if name in OBJECTIVES
-    ]
+    bases = dict.fromkeys(base_of(arm) for arm in found.options.arms)
+    said = [f"{name}: {what}" for name, what in ARMS.items() if name in bases]
+    if objectives := [name for name in bases if name in OBJECTIVES]:
+        said.append(
+            f"{', '.join(objectives)}: the tagged clips alone, begun with stem and encoder of "
+            f"{found.options.pretrain_epochs} epochs of `valor pretrain`"
+        )
+    if TIME_CODES in bases and (coded := [name for name in objectives if objective_class(name).needs_order]):
+        said.append(f"{', '.join(coded)}: by a parser with time codes, as {TIME_CODES} is")
+    if any(result.cell.arm == ALL_TAGS for result in found.results):
+        said.append(f"{ALL_TAGS}: the arm {FRESH} with all of them, which nothing without them is expected to reach")
     said += [
         f"steps: {found.options.steps} a training and a round, {found.options.whole_steps} with all tags; "
         f"{found.options.rounds} round{'s' * (found.options.rounds > 1)} after the first",
@@ -143,6 +152,9 @@ def notes(found: PretrainBench) -> list[str]:
         + (f"; (over seeds) paired t over {seeds} seeds" if seeds > 1 else "; one seed says nothing of others"),
         f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out",
     ]
+    if len(every := {result.chosen_on_val for result in found.results}) == 1 and (words := every.pop()):
+        said.append(f"chosen on the truth of validation in every row: {', '.join(words)}")
+    said += [choice.text() for choice in found.choices]
     said += [f"left out {name}: {reason}" for name, reason in found.left_out.items()]
     return said + [f"failed {name}: {message}" for name, message in found.failed.items()]
 
@@ -152,6 +164,8 @@ def _cells(found: PretrainBench) -> list[list[str]]:
     levels = {"segment": "", "event": "event "}
     titles = [f"{levels[level]}{FIGURE_TITLES[figure]}" for level, figure in SHOWN]
     lines = [["tags", "arm", "tagged", "untagged", "val", *titles, "Δ", "[over clips]", "(over seeds)"]]
+    differs = len({result.chosen_on_val for result in found.results}) > 1
+    lines[0] += ["tuned on validation"] * differs
     for result in found.results:
         cell = result.cell
         figures = [_mean(result.val)]
@@ -161,8 +175,15 @@ def _cells(found: PretrainBench) -> list[list[str]]:
         if clips is not None and result.over_fresh is not None:
             star = "*" if result.over_fresh.is_clear(*JUDGED) else ""
             delta = [f"{clips.value:+.1f}{star}", f"[{_range(clips)}]", f"({_range(seeds)})" if seeds else ""]
-        lines.append([f"{100 * cell.share:g} %", cell.arm, str(cell.tagged), str(cell.others), *figures, *delta])
+        tuned = [_tuned(result)] * differs
+        lines.append(
+            [f"{100 * cell.share:g} %", cell.arm, str(cell.tagged), str(cell.others), *figures, *delta, *tuned]
+        )
     return lines
+
+
+def _tuned(result: CellResult) -> str:
+    return "?" if result.chosen_on_val is None else ", ".join(result.chosen_on_val)
 
 
 def _values(result: CellResult) -> list[tuple[tuple[str, str], list[float]]]:
@@ -189,6 +210,7 @@ def _to_json(result: CellResult) -> dict[str, Any]:
         "tagged": cell.tagged,
         "untagged": cell.others,
         "epochs": cell.recipe.fit.epochs,
+        "tuned": None if result.chosen_on_val is None else list(result.chosen_on_val),
         "val": list(result.val),
         **{level: {figure: result.figures(level, figure) for figure in FIGURES} for level in LEVELS},
     }
