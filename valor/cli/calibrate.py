@@ -48,6 +48,7 @@ def add(commands: Commands) -> Parser:
         "`valor harvest` (thresholds on the teachers' logits, for `valor labels --thresholds`).\n\n"
         "  segment-f  the highest segment-level F of each class, counts added over clips\n"
         "  event-f    the same for events\n"
+        "  segment-table  of predictions: segment-f where the table's figure clearly gains by it, else as before\n"
         "  clip-f     thresholds of a parser's gate: is the class in the clip?\n"
         "  event-table  the same gate, as CMPAE chooses it: the whole table's event-level F, class after class\n"
         "  uwav       of a store: segment-f as UWAV cuts its label generator, of equal cuts the lowest\n"

@@ -27,6 +27,7 @@ from valor.eval.curves import ThresholdChoice, best_thresholds, lowest_best_cut,
 from valor.eval.decide import PostProcessing, decide, gate_probs, is_complete, open_gates, spread_thresholds
 from valor.eval.events import MODALITIES
 from valor.eval.scores import score
+from valor.eval.tuning import clear_wins, cross_fitted
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.posterior import fit_posterior, posterior
 from valor.label_harvest.presence import PresenceOptions, clip_evidence, competed, matched_cuts
@@ -37,6 +38,7 @@ from valor.labelling.rules import complete_rows, evidence_of, weights_by_term
 CRITERIA = {
     "segment-f": "the highest segment-level F of each class, its counts added over clips",
     "event-f": "the highest event-level F of each class, its counts added over clips",
+    "segment-table": "of a parser: those of segment-f, where the table's segment-level figure gains clearly by them",
     "clip-f": "thresholds of a parser's gate: the highest F of saying whether a class is in a clip",
     "event-table": "thresholds of a parser's gate, of 0.25 to 0.70: the highest event-level figure of the table",
     "uwav": "labels of teachers: the highest segment-level F of each class, of equal cuts the lowest, as UWAV cuts",
@@ -53,8 +55,12 @@ SURE_CLIPS = 20
 OF_LABELS = ("uwav", PRESENCE, POSTERIOR)
 """Those that find thresholds of teachers alone."""
 
+SEGMENT_TABLE = "segment-table"
 OF_GATES = ("clip-f", "event-table")
 """Those that find thresholds of the gate, which teachers do not have."""
+
+OF_PARSERS = (*OF_GATES, SEGMENT_TABLE)
+"""Those that find thresholds of a parser alone."""
 
 GATES_TRIED = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 """Of event-table, as CMPAE tries them."""
@@ -135,7 +141,7 @@ def calibrate_store(
         fallback: float [C] by role, `audio`, `visual` or both, or `fused` alone (whose labels go to both
             modalities): what classes keep that have nothing to be found on, such as the thresholds of the vocabulary;
             NaN where there is none: such a class gets the highest threshold that was found.
-        criterion: a key of CRITERIA but those of OF_GATES: teachers have no gate.
+        criterion: a key of CRITERIA but those of OF_PARSERS: teachers have no gate and no thresholds to begin with.
         present_share: for tag-rate, the share of tagged clips in which a class is heard, and seen; their mean for a
             fused teacher.
         sources: fingerprints for the file beside that of the store.
@@ -144,7 +150,7 @@ def calibrate_store(
         ValueError: The store is of other classes or teachers, none of its clips is complete and in the split, or the
             split has no dense truth.
     """
-    _check_criterion(criterion, split, [name for name in CRITERIA if name not in (*OF_GATES, PRESENCE, POSTERIOR)])
+    _check_criterion(criterion, split, [name for name in CRITERIA if name not in (*OF_PARSERS, PRESENCE, POSTERIOR)])
     roles = tuple(fallback)
     if roles not in (MODALITIES, *((role,) for role in ROLES)) or not set(roles) <= set(store.roles):
         raise ValueError(f"thresholds are found for audio, visual or both, or for fused, got {roles} of {store.roles}")
@@ -322,7 +328,24 @@ def _best_segments(
     _check_segments(probs.shape, truth.shape)
     lasts = None if split.valid is None else split.valid[rows]
     on_truth(held, truth, exists=lasts, segment_seconds=split.segment_seconds, aloud=True)
+    if criterion == SEGMENT_TABLE:
+        return _clear_winners(probs, truth, eligible, rule)
     return best_thresholds(probs, truth, eligible=eligible, level=criterion.removesuffix("-f"))
+
+
+def _clear_winners(probs: np.ndarray, truth: np.ndarray, eligible: np.ndarray, rule: PostProcessing) -> ThresholdChoice:
+    """Thresholds of segment-f of the classes that clearly win by them; none of the others."""
+    own = spread_thresholds("segment_threshold", rule.segment_threshold, probs.shape[2:])
+
+    def marks_by_others(others: np.ndarray, clips: np.ndarray) -> np.ndarray:
+        found = best_thresholds(probs[others], truth[others], eligible=eligible[others]).thresholds
+        return np.asarray((probs[clips] >= np.where(np.isnan(found), own, found)) & eligible[clips])
+
+    before = (probs >= own) & eligible
+    wins = clear_wins(before, cross_fitted(before, marks_by_others), truth)
+    choice = best_thresholds(probs, truth, eligible=eligible)
+    thresholds, f_scores = (np.where(wins, found, np.nan) for found in (choice.thresholds, choice.f_scores))
+    return ThresholdChoice(thresholds, f_scores, choice.support)
 
 
 def _best_gate(held: Predictions, split: Split, rows: Sequence[int], rule: PostProcessing) -> ThresholdChoice:

@@ -84,6 +84,18 @@ def test_every_class_and_modality_gets_its_own_threshold(predictions, split):
     assert set(sum(calibration.f_scores.values(), ())) == {1.0}
 
 
+def test_a_class_that_the_table_gains_nothing_by_keeps_the_threshold_of_the_rule(predictions, split):
+    truth = split.truth.copy()
+    truth[..., 2], truth[:2, :, 1, 2] = False, True  # and its probabilities say nothing of it
+    split = replace(split, truth=truth)
+    rule = PostProcessing(gate="none", segment_threshold=0.9)
+    everywhere = calibrate_predictions(predictions, split, criterion="segment-f", rule=rule)
+    found = calibrate_predictions(predictions, split, criterion="segment-table", rule=rule)
+    assert found.thresholds["visual"][2] == 0.9 > everywhere.thresholds["visual"][2]
+    assert found.provenance["visual_kept"] == "Cello" and found.f_scores["visual"][2] is None
+    assert found.thresholds["visual"][:2] == everywhere.thresholds["visual"][:2]
+
+
 def test_clips_and_classes_are_matched_by_name(predictions, split):
     rows, columns = np.random.default_rng(3).permutation(N), [2, 0, 1]
     shuffled = Predictions(
@@ -250,7 +262,9 @@ def test_only_clips_of_the_split_are_used(store, split):
 
 
 def test_what_cannot_be_calibrated_is_refused(predictions, store, split):
-    with pytest.raises(ValueError, match="one of segment-f, event-f, clip-f, event-table, tag-rate, got 'f1'"):
+    with pytest.raises(
+        ValueError, match="one of segment-f, event-f, segment-table, clip-f, event-table, tag-rate, got 'f1'"
+    ):
         calibrate_predictions(predictions, split, criterion="f1")
     with pytest.raises(ValueError, match="criterion must be one of segment-f, event-f, uwav, tag-rate, got 'clip-f'"):
         calibrate_store(store, split, FALLBACK, criterion="clip-f")
