@@ -107,6 +107,62 @@ def segment_precision(
     return SegmentPrecision(per_class=per_class)
 
 
+def resampled_precision(
+    segment_scores: FloatArray, truth: BoolArray, times: CountArray, *, valid: BoolArray | None = None
+) -> Float64Array:
+    """Segment mAP of one modality over draws of clips, ranked once: as `segment_precision` of the clips drawn.
+
+    Args:
+        segment_scores: float [N, T, C], any numbers.
+        truth: bool [N, T, C].
+        times: int [R, N], how often each draw has each clip.
+        valid: bool [N, T], True where a segment exists; None for clips of one length.
+
+    Returns:
+        float64 [R] in 0..1; NaN for a draw without a true segment.
+
+    >>> scores, truth = np.array([[[0.9], [0.1]], [[0.8], [0.2]]]), np.array([[[True], [False]], [[False], [True]]])
+    >>> resampled_precision(scores, truth, np.array([[1, 1], [2, 0]])).round(4).tolist()
+    [0.8333, 1.0]
+    """
+    kept = np.ones(truth.shape[:2], dtype=np.bool_) if valid is None else valid
+    clip, drawn = np.repeat(np.arange(len(truth)), kept.sum(axis=1)), times.astype(np.float64)
+    found = []
+    for scores, true in zip(segment_scores[kept].T, truth[kept].T, strict=True):
+        if true.any():
+            order = np.argsort(-scores, kind="stable")
+            found.append(_areas(scores[order], true[order], clip[order], drawn))
+    return mean_defined(np.stack(found, axis=1)) if found else np.full(len(times), np.nan)
+
+
+_COUNTED = 2**21
+"""Clips times ends of a ranking that are counted together."""
+
+
+def _areas(scores: FloatArray, true: BoolArray, clip: Positions, times: Float64Array) -> Float64Array:
+    """Area under precision over recall of one ranking, descending, of clips that are drawn float64 [R, N] times.
+
+    It changes only at the ends of equal scores with a true entry among them; what lies between is counted by clip.
+    """
+    ends = np.flatnonzero(np.r_[scores[1:] != scores[:-1], True])
+    ends = ends[np.diff(np.cumsum(true)[ends], prepend=0) > 0]
+    part, num_clips = np.searchsorted(ends, np.arange(len(scores))), times.shape[1]
+    rows = max(1, _COUNTED // num_clips)
+
+    def counted(entries: BoolArray) -> Float64Array:
+        blocks = []
+        for start in range(0, len(ends), rows):
+            size = min(rows, len(ends) - start)
+            held = entries & (part >= start) & (part < start + size)
+            places = (part[held] - start) * num_clips + clip[held]
+            blocks.append(times @ np.bincount(places, minlength=size * num_clips).reshape(size, num_clips).T)
+        return np.concatenate(blocks, axis=1)  # [R, ends]
+
+    gained = counted(true)
+    hits, entries = gained.cumsum(axis=1), counted(np.ones_like(true)).cumsum(axis=1)
+    return ratio((gained * hits / np.maximum(entries, 1)).sum(axis=1), hits[:, -1])
+
+
 def lfav_precision(segment_probs: FloatArray, truth: BoolArray, *, valid: BoolArray | None = None) -> SegmentPrecision:
     """AP of audio, visual and audio-visual seconds as LFAV (long-form videos, any number of segments) reports it.
 

@@ -1,19 +1,21 @@
 """What a pre-training is worth before any parser is trained: beside the raw features, and beside a random encoder.
 
-    linear    ridge regression fitted to the truth of val, segment mAP of audible and of visible seconds of test; from
-              each modality alone, and from both streams encoded together
-    retrieval the sound of a clip looks for its picture among all of test, and the other way round
-    in step   the sound of a second looks for its picture among the seconds of its clip, which are played in another
-              order for that: time codes, which both streams have, would tell each where the other is
+    linear      ridge regression fitted to the truth of val, segment mAP of audible and of visible seconds of test; from
+                each modality alone, and from both streams encoded together
+    one missing the regression fitted to both streams together, asked where one of them is not there
+    retrieval   the sound of a clip looks for its picture among all of test, and the other way round
+    in step     the sound of a second looks for its picture among the seconds of its clip, which are played in another
+                order for that: time codes, which both streams have, would tell each where the other is
 
-A random encoder has most of the apparent benefit of a trained one, so no figure stands without it. Raw features of two
-teachers have no common space; there the teachers' scores of the classes are compared, standardised by those of val.
+A random encoder has most of the apparent benefit of a trained one, so no figure stands without it, and the difference
+is drawn over the same clips. Raw features of two teachers have no common space; there the teachers' scores of the
+classes are compared, standardised by those of val.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -34,53 +36,66 @@ from valor.training.encoder_file import EncoderFile, read_encoder, refuse_other_
 from valor.training.override import updated
 from valor.training.run import pick_device
 
-from .measure import Seconds, in_step, probe, retrieved
+from .measure import Drawn, Seconds, draws_of, fit_probe, in_step, over_clips, retrieved
 from .options import ProbeOptions
-from .run import Pretrained, rebuilt
+from .run import rebuilt
 
 _BLOCK = 64
 """Clips encoded together."""
+Seen: TypeAlias = Sequence[tuple[FloatArray, FloatArray]]
+"""Vectors of val and of test by modality."""
 FEATURES, RANDOM = "features as they are", "random encoder"
 """Controls, as the table calls them."""
 
 
+ALONE, TOGETHER, MISSING = (
+    {modality: f"{kind}.{modality}" for modality in MODALITIES} for kind in ("alone", "together", "missing")
+)
+"""Keys of a probe's figures by modality: from it alone, from both, and from it alone by what was fitted to both."""
+STEP = "in_step"
+FIGURE_NAMES = {
+    ALONE["audio"]: "audible, sound alone",
+    ALONE["visual"]: "visible, picture alone",
+    TOGETHER["audio"]: "audible, both",
+    TOGETHER["visual"]: "visible, both",
+    MISSING["audio"]: "audible, picture missing",
+    MISSING["visual"]: "visible, sound missing",
+    **{f"R@{first}": f"R@{first}" for first in FIRST},
+    STEP: "in step",
+}
+"""What is measured, as tables call it: mAP of seconds, then retrieval."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProbeRow:
-    """Figures of one way to see a second, in percent; None where there is no such figure."""
+    """Figures of one way to see a second, in percent."""
 
     name: str
-    alone: tuple[Interval, Interval] | None = None
-    """mAP of audible and of visible seconds, from the modality alone."""
-    together: tuple[Interval, Interval] | None = None
-    """The same from what is seen of both."""
-    recall: Mapping[int, float] | None = None
-    """Of sound and picture of a clip, both ways, by how many answers are looked at."""
-    in_step: float | None = None
-    """Seconds whose picture is the nearest of their clip."""
+    figures: Mapping[str, Drawn]
+    """By keys of `FIGURE_NAMES`, without those there is no such figure of."""
 
-    def cells(self) -> list[str]:
-        """As the table shows it."""
-        pairs = [["-", "-"] if pair is None else [_ranged(one) for one in pair] for pair in (self.alone, self.together)]
-        recalls = [self.recall[first] if self.recall else None for first in FIRST]
-        return [self.name, *pairs[0], *pairs[1], *(_cell(x) for x in (*recalls, self.in_step))]
+    def over(self, other: "ProbeRow") -> dict[str, Interval]:
+        """What it has over another one of the same clips, drawn in pairs."""
+        both = [key for key in FIGURE_NAMES if key in self.figures and key in other.figures]
+        return {key: self.figures[key].minus(other.figures[key]).interval() for key in both}
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
 
-        def pair(of: tuple[Interval, Interval] | None) -> dict[str, Any] | None:
-            if of is None:
-                return None
-            return {
-                m: {"mAP": one.value, "low": one.low, "high": one.high} for m, one in zip(MODALITIES, of, strict=True)
-            }
+        def pair(of: Mapping[str, str]) -> dict[str, Any] | None:
+            held = {modality: self.figures.get(key) for modality, key in of.items()}
+            found = {modality: one.interval() for modality, one in held.items() if one is not None}
+            return {m: {"mAP": one.value, "low": one.low, "high": one.high} for m, one in found.items()} or None
 
-        recall = None if self.recall is None else {f"R@{first}": value for first, value in self.recall.items()}
+        recall = {key: self.figures[key].value for first in FIRST if (key := f"R@{first}") in self.figures}
+        step = self.figures.get(STEP)
         return {
             "name": self.name,
-            "alone": pair(self.alone),
-            "together": pair(self.together),
-            "retrieval": recall,
-            "in_step": self.in_step,
+            "alone": pair(ALONE),
+            "together": pair(TOGETHER),
+            "missing": pair(MISSING),
+            "retrieval": recall or None,
+            "in_step": None if step is None else step.value,
         }
 
 
@@ -94,23 +109,34 @@ class ProbeReport:
     learned: int
     """Clips the probe is fitted to."""
     rows: tuple[ProbeRow, ...]
+    """The features, a random encoder, the pre-trained one, chance."""
     notes: tuple[str, ...] = ()
 
+    @property
+    def gained(self) -> dict[str, Interval]:
+        """What the pre-trained encoder has over the random one, by figure."""
+        return self.rows[2].over(self.rows[1])
+
     def sheet(self) -> Sheet:
-        """As a table; chance stands at its foot."""
-        columns = ["seconds as", "audible", "visible", "audible, both", "visible, both"]
-        columns += [*(f"R@{first}" for first in FIRST), "in step"]
-        return Sheet(columns=columns, rows=[row.cells() for row in self.rows], gaps={len(self.rows) - 1: [RULE]})
+        """As a table: a line for each figure, what is pre-trained beside its controls."""
+        *measured, chance = self.rows
+        titles = ["seconds as", *(row.name for row in measured), f"over {RANDOM}", chance.name]
+        lines = []
+        for key, name in FIGURE_NAMES.items():
+            cells = [_ranged(row.figures.get(key)) for row in measured]
+            lines.append([name, *cells, signed(self.gained[key]), _ranged(chance.figures.get(key))])
+        return Sheet(columns=titles, rows=lines, gaps={len(lines) - len(FIRST) - 1: [RULE]})
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         rows = [row.to_dict() for row in self.rows]
+        gained = {key: {"value": one.value, "low": one.low, "high": one.high} for key, one in self.gained.items()}
         told = {"objective": self.objective, "clips": self.clips, "learned": self.learned}
-        return {**told, "rows": rows, "notes": list(self.notes)}
+        return {**told, "rows": rows, "over_random": gained, "notes": list(self.notes)}
 
 
 @dataclass(frozen=True, eq=False)
-class _Sets:
+class ProbeSets:
     """What is read of a data folder."""
 
     val: ClipSet
@@ -146,6 +172,21 @@ def probe_run(
     """
     options = options or ProbeOptions()
     held = read_encoder(run)
+    sets = read_probe_sets(held, data, store=store, dataset=dataset)
+    rows = [features_row(sets, options), *(encoder_row(held, sets, options, fresh=fresh) for fresh in (True, False))]
+    return ProbeReport(
+        objective=held.card.objective,
+        clips=len(sets.test),
+        learned=len(sets.val),
+        rows=(*rows, _chance(sets.test)),
+        notes=_notes(held),
+    )
+
+
+def read_probe_sets(
+    held: EncoderFile, data: Path, *, store: Place | None = None, dataset: DataSet | str | None = None
+) -> ProbeSets:
+    """Read what a pre-training is measured on; arguments and errors as of `probe_run`."""
     refuse_towers(held)
     features = updated(FeatureOptions(), dict(held.card.features), "features.")
     known = chosen_dataset(dataset, data)
@@ -156,19 +197,7 @@ def probe_run(
     val, test = (read_clip_set(data, split, features, store=store) for split in splits)
     made_by = describe_data(features, data, (), None, store)["features"]
     refuse_other_features(held, test.widths(), made_by)
-    sets = _Sets(val, test, _class_scores(data, splits, features, store))
-    device = pick_device(options.device)
-    rows = [_raw_row(sets, options)]
-    for name, fresh in ((RANDOM, True), (held.card.objective, False)):
-        rows.append(_row(name, rebuilt(held, fresh=fresh, seed=options.seed), sets, options, device))
-    rows.append(_chance(test))
-    return ProbeReport(
-        objective=held.card.objective,
-        clips=len(test),
-        learned=len(val),
-        rows=tuple(rows),
-        notes=_notes(held),
-    )
+    return ProbeSets(val, test, _class_scores(data, splits, features, store))
 
 
 def _notes(held: EncoderFile) -> tuple[str, ...]:
@@ -202,40 +231,59 @@ def _valid(clips: ClipSet) -> BoolArray:
 
 
 def _probed(
-    seen: tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]], sets: _Sets, options: ProbeOptions
-) -> tuple[Interval, Interval]:
-    """MAP of both modalities from vectors of val and of test, [set][modality] float [N, T, D]."""
-    found = []
-    for m in range(len(MODALITIES)):
-        learned, scored = (
-            Seconds(of[m], clips.truth[:, :, m].numpy(), _valid(clips))  # type: ignore[index]
-            for of, clips in zip(seen, sets.each(), strict=True)
-        )
-        found.append(probe(learned, scored, resamples=options.resamples))
-    return found[0], found[1]
+    alone: Seen, together: Seen, lacking: tuple[FloatArray, FloatArray], sets: ProbeSets, options: ProbeOptions
+) -> dict[str, Drawn]:
+    """MAP of both modalities.
+
+    Args:
+        alone: Vectors of val and of test from each modality alone, [set][modality] float [N, T, D].
+        together: The same from both.
+        lacking: Those of test where the other modality is not there, as the regression of both takes them.
+        sets: The clips.
+        options: How many draws.
+    """
+    times, found = draws_of(len(sets.test), options.resamples), {}
+    for m, modality in enumerate(MODALITIES):
+
+        def of(vectors: FloatArray, clips: ClipSet, m: int = m) -> Seconds:
+            assert clips.truth is not None  # looked at when it was read
+            return Seconds(vectors, clips.truth[:, :, m].numpy(), _valid(clips))
+
+        found[ALONE[modality]] = fit_probe(of(alone[0][m], sets.val)).judge(of(alone[1][m], sets.test), times)
+        both = fit_probe(of(together[0][m], sets.val))
+        found[TOGETHER[modality]] = both.judge(of(together[1][m], sets.test), times)
+        found[MISSING[modality]] = both.judge(of(lacking[m], sets.test), times)
+    return found
 
 
-def _raw_row(sets: _Sets, options: ProbeOptions) -> ProbeRow:
-    """The features themselves, and what their teachers say of classes."""
+def _compared(
+    audio: FloatArray, visual: FloatArray, shuffled: FloatArray, sets: ProbeSets, options: ProbeOptions
+) -> dict[str, Drawn]:
+    """Retrieval among clips of test, and among the seconds of one."""
+    times, valid = draws_of(len(sets.test), options.resamples), _valid(sets.test)
+    recall = retrieved(audio, visual, valid)
+    found = {f"R@{first}": over_clips(shares, times) for first, shares in recall.items()}
+    return found | {STEP: over_clips(in_step(audio, shuffled, valid), times)}
+
+
+def features_row(sets: ProbeSets, options: ProbeOptions) -> ProbeRow:
+    """The features themselves, and what their teachers say of classes; a missing stream is the mean of val."""
     streams = [
         [x.float().numpy() for x in (clips.audio, clips.visual, clips.motion) if x is not None] for clips in sets.each()
     ]
     alone = [(of[0], np.concatenate(of[1:], axis=-1)) for of in streams]
     both = [(np.concatenate(of, axis=-1),) * 2 for of in streams]
-    recall = step = None
+    absent = both[0][0][_valid(sets.val)].mean(axis=0)
+    width, lacking = streams[0][0].shape[-1], (both[1][0].copy(), both[1][0].copy())
+    lacking[0][..., width:], lacking[1][..., :width] = absent[width:], absent[:width]
+    figures = _probed(alone, both, lacking, sets, options)
     if sets.scores is not None:
         audio, visual = (_standardised(sets.scores, name, sets) for name in MODALITIES)
-        recall, step = retrieved(audio, visual, _valid(sets.test)), in_step(audio, visual, _valid(sets.test))[0]
-    return ProbeRow(
-        name=FEATURES,
-        alone=_probed((alone[0], alone[1]), sets, options),
-        together=_probed((both[0], both[1]), sets, options),
-        recall=recall,
-        in_step=step,
-    )
+        figures |= _compared(audio, visual, visual, sets, options)
+    return ProbeRow(name=FEATURES, figures=figures)
 
 
-def _standardised(scores: tuple[ClipSet, ClipSet], name: str, sets: _Sets) -> Float64Array:
+def _standardised(scores: tuple[ClipSet, ClipSet], name: str, sets: ProbeSets) -> Float64Array:
     """What a teacher says of the classes in test, by mean and deviation of val, float64 [N, T, C]."""
     val, test = (getattr(clips, name).double().numpy() for clips in scores)
     there = val[_valid(sets.val)]
@@ -244,8 +292,9 @@ def _standardised(scores: tuple[ClipSet, ClipSet], name: str, sets: _Sets) -> Fl
 
 
 @torch.no_grad()
-def _row(name: str, net: Pretrained, sets: _Sets, options: ProbeOptions, device: torch.device) -> ProbeRow:
-    """A network, trained or not."""
+def encoder_row(held: EncoderFile, sets: ProbeSets, options: ProbeOptions, *, fresh: bool) -> ProbeRow:
+    """A pre-trained encoder, or with `fresh` the same network with initial weights."""
+    device, net = pick_device(options.device), rebuilt(held, fresh=fresh, seed=options.seed)
     net.views.to(device)
     net.objective.to(device)
     seen = []
@@ -264,14 +313,11 @@ def _row(name: str, net: Pretrained, sets: _Sets, options: ProbeOptions, device:
             for part, x in zip(parts, found, strict=True):
                 part.append(x.cpu())
         seen.append([torch.cat(part).numpy() for part in parts])
+    alone, together = ([(of[n], of[n + 1]) for of in seen] for n in (0, 2))
+    figures = _probed(alone, together, alone[1], sets, options)  # the row `absent` stands for what is missing
     audio, visual, shuffled = seen[1][4:]
-    return ProbeRow(
-        name=name,
-        alone=_probed(((seen[0][0], seen[0][1]), (seen[1][0], seen[1][1])), sets, options),
-        together=_probed(((seen[0][2], seen[0][3]), (seen[1][2], seen[1][3])), sets, options),
-        recall=retrieved(audio, visual, _valid(sets.test)),
-        in_step=in_step(audio, shuffled, _valid(sets.test))[0],
-    )
+    name = RANDOM if fresh else held.card.objective
+    return ProbeRow(name=name, figures=figures | _compared(audio, visual, shuffled, sets, options))
 
 
 def _shuffled(clips: ClipSet, seed: int) -> Tensor:
@@ -310,21 +356,22 @@ def _chance(test: ClipSet) -> ProbeRow:
     """What knowing nothing gives: the share of true seconds, and of right answers."""
     truth, valid = test.truth, _valid(test)
     assert truth is not None
-    shares = []
-    for m in range(len(MODALITIES)):
+    figures = {}
+    for m, modality in enumerate(MODALITIES):
         held = truth[:, :, m].numpy()[valid]
-        share = 100 * float(held.mean(axis=0)[held.any(axis=0)].mean())
-        shares.append(Interval(share, share, share))
-    length = valid.sum(axis=1)
-    recall = {first: 100 * min(1.0, first / len(test)) for first in FIRST}
-    return ProbeRow(
-        name="chance", alone=(shares[0], shares[1]), recall=recall, in_step=100 * float((1 / length).mean())
-    )
+        figures[ALONE[modality]] = 100 * float(held.mean(axis=0)[held.any(axis=0)].mean())
+    figures |= {f"R@{first}": 100 * min(1.0, first / len(test)) for first in FIRST}
+    figures[STEP] = 100 * float((1 / valid.sum(axis=1)).mean())
+    return ProbeRow(name="chance", figures={key: Drawn(value, np.empty(0)) for key, value in figures.items()})
 
 
-def _ranged(one: Interval) -> str:
-    return one.text() if one.low < one.high else _cell(one.value)
+def signed(one: Interval) -> str:
+    """A difference with its interval, as tables show it; with a star where it leaves zero out."""
+    star = "*" if one.low > 0 or one.high < 0 else ""
+    return f"{one.value:+.1f}{star} [{one.low:+.1f}, {one.high:+.1f}]"
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
+def _ranged(one: Drawn | None) -> str:
+    if one is None:
+        return "-"
+    return one.interval().text() if len(one.draws) else f"{one.value:.1f}"
