@@ -1,12 +1,12 @@
 """Every option of a recipe, as `--set` takes it: name, default and what its docstring says."""
 
 import textwrap
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Iterator
+from dataclasses import fields
 from importlib.util import find_spec
-from types import NoneType
-from typing import Any, get_args, get_type_hints
 
-from valor.cli.options import docstrings
+from valor.cli.recipe_options import GROUPS as TITLES
+from valor.cli.recipe_options import options_of
 from valor.data.features.feature_options import FeatureOptions
 from valor.parsers.options import ParserOptions
 from valor.training.methods.methods import METHODS
@@ -25,18 +25,14 @@ folder keeps all of them in `recipe.json`, which is a recipe for [`valor train`]
 recipe changes of these defaults stands with the [recipes](recipes.md).
 """
 
-GROUPS = {
-    "features": (FeatureOptions, "What the parser sees"),
-    "parser": (ParserOptions, "The network"),
-    "fit": (FitOptions, "The training"),
-}
+GROUPS = {"features": FeatureOptions, "parser": ParserOptions, "fit": FitOptions}
 
 
 def pages() -> dict[str, str]:
     """One page of all options."""
     parts = [INTRO]
-    for group, (of, title) in GROUPS.items():
-        parts.append(f"## {title}: {group}\n\n{_table(group, of)}")
+    for group, of in GROUPS.items():
+        parts.append(f"## {TITLES[group]}: {group}\n\n{_table(group, of)}")
     parts.append(
         "## Methods of other papers: methods\n\n`--set methods.NAME=on` switches one on, `off` switches one off that "
         "the recipe has; naming an option of one switches it on too. [Later methods](../methods.md) says what each is "
@@ -75,36 +71,11 @@ def _table(group: str, of: type) -> str:
     return table(["option", "takes", "default", "what it is"], list(_rows(group, of)))
 
 
-def _rows(group: str, of: type) -> list[list[str]]:
+def _rows(group: str, of: type) -> Iterator[list[str]]:
     """A row for each option, those of options within options too."""
-    bases = [base for base in reversed(of.__mro__) if is_dataclass(base)]
-    docs = {name: about for base in bases for name, about in docstrings(base).items()}
-    found, types = [], get_type_hints(of)
-    for field in fields(of):
-        if is_dataclass(default := _default(field)):
-            found += _rows(f"{group}.{field.name}", type(default))
-            continue
-        about = prose(" ".join(docs.get(field.name, "").split()), UP)
-        found.append([f"`{group}.{field.name}`", _kinds(types[field.name]), _shown(default), about])
-    return found
-
-
-def _default(field: Field[Any]) -> Any:  # noqa: ANN401
-    return field.default_factory() if field.default_factory is not MISSING else field.default
-
-
-def _kinds(wanted: Any) -> str:  # noqa: ANN401
-    words = {NoneType: "none", bool: "on, off", int: "whole number", float: "number", str: "text"}
-    return " or ".join(words.get(kind, getattr(kind, "__name__", str(kind))) for kind in get_args(wanted) or (wanted,))
-
-
-def _shown(default: Any) -> str:  # noqa: ANN401
-    """A default as it is typed."""
-    if default is MISSING:
-        return "must be given"
-    if isinstance(default, bool):
-        return "`on`" if default else "`off`"
-    return "`none`" if default is None else code(f"{default:g}" if isinstance(default, float) else default)
+    for option in options_of(group, of):
+        default = {None: "must be given", "on": "`on`", "off": "`off`", "none": "`none`"}.get(option.default)
+        yield [f"`{option.name}`", option.takes, default or code(option.default), prose(option.about, UP)]
 
 
 def _first(docstring: str | None) -> str:

@@ -20,7 +20,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--truth": "VERSION",
         "--classes": "NAME|FILE|NAMES",
         "--unseen": "NAMES NAMES|FILE",
-        "--checkpoint": "RUN ROLE=PATH",
+        "--checkpoint": "RUN ROLE=PATH",  # --run, and --teacher-checkpoint of a harvest, as before
         "--run": "RUN",
         "--model": "RUN",
         "--space": "MODEL",
@@ -129,6 +129,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--where": FLAG,
         "--where-by": CHOICE,
         "--plan": FLAG,
+        "--show": FLAG,
         "--allow-failures": "N|P%%",
     },
     "decisions": {

@@ -1,7 +1,9 @@
 """`valor train`."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from valor.data.datasets.dataset import dataset_of
 from valor.training.methods.methods import METHODS
@@ -11,6 +13,7 @@ from valor.training.run_folder import HALF_SCORES, TUNED_SCORES
 
 from .command import DONE, Commands, add_shared, changes_of, new_command, score_text
 from .options import Fields, Option, Parser, any_place
+from .recipe_options import recipe_text
 from .terminal import say
 
 TRAIN = Fields(
@@ -46,10 +49,11 @@ def add(commands: Commands) -> Parser:
         "Sets --beside share the encoder and have run folders of their own, RUN/beside/NAME.\n\n"
         f"Recipes: {', '.join(RECIPES)}.\n\n"
         f"Methods beyond VALOR, with --set methods.NAME=on or methods.NAME.OPTION=VALUE: {', '.join(METHODS)}.",
-        "valor train valor++ --data data --labels labels --out runs/valor++ --set fit.epochs=30",
+        "valor train valor++ --data data --labels labels --out runs/valor++ --set fit.epochs=30\n"
+        "valor train valor++ --show",
     )
     command.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see above), a recipe.json or a run folder")
-    command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
+    data = command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
     TRAIN.add(command, "labels", "store")
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
     TRAIN.add(command, "begin_with", "seeds", "test")
@@ -73,14 +77,39 @@ def add(commands: Commands) -> Parser:
         "trackers",
         "allow_random_teachers",
     )
+    command.add_argument(
+        "--show",
+        action=_Shown,
+        data=data,
+        help="print every option of the recipe with its value and meaning, as --set changes it, and train nothing",
+    )
     return command
+
+
+class _Shown(argparse.Action):
+    """A switch beside which nothing is trained, so that `--data` may be left out."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, data: argparse.Action, **more: Any) -> None:  # noqa: ANN401
+        super().__init__(option_strings, dest, nargs=0, default=False, **more)
+        self.data = data
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, *_: object) -> None:  # noqa: ANN401
+        setattr(namespace, self.dest, True)
+        self.data.required = False
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    names = dataset_of(cli.data).names_in(cli.data, cli.classes)
+    recipe = find_recipe(cli.recipe)
     changes = changes_of(cli) + ([] if cli.label_share is None else [f"fit.label_share={cli.label_share}"])
-    recipe = override(for_classes(find_recipe(cli.recipe), cli.recipe, len(names)), changes)
+    if cli.show and cli.data is None:
+        say(recipe_text(override(recipe, changes)))
+        return DONE
+    names = dataset_of(cli.data).names_in(cli.data, cli.classes)
+    recipe = override(for_classes(recipe, cli.recipe, len(names)), changes)
+    if cli.show:
+        say(recipe_text(recipe))
+        return DONE
     options = TRAIN.read(cli, names=names, device=cli.device, progress=not cli.quiet)
     from valor.training.log import figure_title
     from valor.training.seeds import train_seeds
