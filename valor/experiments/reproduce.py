@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from valor.data.anchors import anchor_scores
 from valor.data.datasets.dataset import LLP, ROLES, UNAV, UNAV_STEPS, DataSet, dataset_of
 from valor.data.features.download import download_annotations, download_from_hub
 from valor.data.features.fetch_options import FetchOptions
@@ -31,7 +32,8 @@ from valor.data.provenance import EXTRA, MARK, TUNED, Provenance, of_features, o
 from valor.data.score_file import read_scores_json, write_scores_json
 from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
-from valor.eval.scores import TenScores
+from valor.eval.metrics import Judged
+from valor.eval.scores import TenScores, nothing_predicted
 from valor.label_harvest.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, compare
 from valor.scoring.layout import FORMATS, to_json
@@ -199,7 +201,7 @@ def reproduce(
         test = LLP.read_split(data, "test", options.names, truth_version=version)
         files, results = _scored_on(test, results, recipe, out / RESULT)
         table = _compare(files, LLP_ROWS[row], known, simulated=provenance.simulated)
-        notes = _notes(row, table, version, simulated=provenance.simulated)
+        notes = [_anchor_note(test), *_notes(row, table, version, simulated=provenance.simulated)]
     else:
         version = next(iter(dataset.layout.events))
         table = _compare_harvested(results, recipe, folder, entry, None if dataset is not of else known)
@@ -331,6 +333,19 @@ def _notes(row: str, table: Comparison, version: str, *, simulated: bool) -> lis
     if table.baseline is not None and table.baseline.confidence == "recalled":
         notes.append("no source of the published figures was seen: the differences are a hint only")
     return notes
+
+
+def _anchor_note(test: Split) -> str:
+    """What knows nothing of when scores on the same clips: gains are read against that."""
+    assert test.truth is not None  # scored on above
+    judged = Judged(
+        predicted=nothing_predicted(test.truth), truth=test.truth, weak_labels=test.weak_labels, valid=test.valid
+    )
+    told = [
+        f"{name} {scores.segment.type_av:.1f} / {scores.event.type_av:.1f}"
+        for name, scores in anchor_scores(judged, test).items()
+    ]
+    return f"for nothing, on the same clips, by segment / event Type@AV: {', '.join(told)}"
 
 
 def _json(found: Reproduction) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from valor.data.anchors import ZERO_SHOT_SECONDS, ZeroShot, zero_shot_of
 from valor.data.clips import ClipSet, of_classes, read_clip_set, with_background
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions, evidence_in
+from valor.data.features.packed import note_packed
 from valor.data.own_files import described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by, unlike_teachers
@@ -172,6 +173,9 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     if dataset is None:
         names = names or known.names_in(data)
     splits = {role: known.read_split(data, known.split_for(role), names) for role in ("train", "val")}
+    if store is None:
+        read = [splits["train"].name, splits["val"].name, *([known.split_for("test")] if test else [])]
+        note_packed(data, read, (recipe.features.audio, recipe.features.visual, recipe.features.motion or ""))
     train, val = (
         read_clip_set(data, splits[name], recipe.features, labels=wanted, store=store)
         for name, wanted in (("train", labels), ("val", None))

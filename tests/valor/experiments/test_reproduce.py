@@ -96,8 +96,10 @@ def test_a_row_of_another_method_runs_end_to_end_on_simulated_features(row, tmp_
     small += {"leap": ["parser.num_heads=2"], "nrep": ["methods.nrep.audio_epochs=1"]}[row]
     sets = [part for change in small for part in ("--set", change)]
     line = ("reproduce", row, "--data", tmp_path, "--out", tmp_path / "run", "--simulated", "--clips", "16")
-    done = typed(*line, "--seeds", "1", "--quiet", "--device", "cpu", *sets)
+    done = typed(*line, "--seeds", "1", "--device", "cpu", *sets)
     assert done.code == 0, done.err
+    assert done.err.count("packed from SIMULATED") == 1
+    assert "for nothing, on the same clips, by segment / event Type@AV: nothing predicted" in done.out
     assert f"SIMULATED {row}, seed" in done.out and "tuned on val" in done.out and "would mean nothing" in done.out
     data = tmp_path / "run" / "SIMULATED-16-clips"
     assert (data / FEATURE_FILES["clap"].folder).is_dir() == (row == "nrep"), "whole maps, and nothing else, as files"

@@ -252,6 +252,16 @@ def read_packed(data: Path, kind: str, split: str, *, verify: bool = True) -> tu
     return features, card
 
 
+def note_packed(data: Path, splits: Sequence[str], kinds: Sequence[str]) -> None:
+    """Say in one line which features of a data folder are read as they were packed, and from what."""
+    if cards := packed_cards(data, splits, kinds):
+        kinds, sources = (
+            list(dict.fromkeys(values)) for values in ([c.kind for c in cards], [c.source for c in cards])
+        )
+        more = f", and {len(sources) - 1} more" if len(sources) > 1 else ""
+        _LOG.info("%s: %s, packed from %s%s", data / "packed", ", ".join(kinds), sources[0], more)
+
+
 def read_packed_features(data: Path, kind: str, split: Split) -> ClipArrays:
     """Read packed features in the order of a split.
 
@@ -264,7 +274,7 @@ def read_packed_features(data: Path, kind: str, split: Split) -> ClipArrays:
     """
     features, card = read_packed(data, kind, split.name)
     where = str(_tensor_path(data, kind, split.name))
-    _LOG.info("%s: %s, packed from %s", where, card.dtype, card.source)
+    _LOG.debug("%s: %s, packed from %s", where, card.dtype, card.source)
     if card.clip_ids == split.clip_ids:
         return ClipArrays(features, (), where)
     row_of = {clip_id: row for row, clip_id in enumerate(card.clip_ids)}
