@@ -117,10 +117,12 @@ def _plain(name: str, thresholds: Any) -> Thresholds:  # noqa: ANN401
 
 
 def _probability(name: str, number: object) -> float:
-    if isinstance(number, bool) or not isinstance(number, int | float | np.number) or not 0 <= number <= 1:
+    if isinstance(number, bool) or not isinstance(number, int | float | np.number):
         raise ValueError(
             f"{name} must be a probability in 0..1, one per class, or a row of them for each modality, got {number!r}"
         )
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must be a probability in 0..1, got {number!r}")
     return float(number)
 
 

@@ -134,7 +134,7 @@ def _teachers() -> list[Finding]:
         if place:
             found.append(Finding("ok", f"teacher {name}", str(place)))
         else:
-            remedy = f"{where} give a local file to `valor harvest --checkpoint {role}=PATH`"
+            remedy = f"{where} give a local file to `valor harvest --teacher-checkpoint {role}=PATH`"
             found.append(Finding("note", f"teacher {name}", "weights not on this machine", remedy))
     return found
 
@@ -174,7 +174,7 @@ def _extractors() -> list[Finding]:
         else:
             remedy = (
                 "fetched on first use; without a network put the file there, or give it to "
-                f"`valor harvest --checkpoint {role}=PATH`"
+                f"`valor harvest --teacher-checkpoint {role}=PATH`"
             )
             found.append(Finding("note", f"extractor {role}", f"weights not at {path}", remedy))
     return found

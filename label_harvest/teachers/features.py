@@ -48,6 +48,8 @@ class PictureFeatures:
     """Name of the network in torchvision."""
     weights: str
     """Name of its published weights in torchvision."""
+    file: str
+    """And of their file, which torchvision need not be asked for."""
     resize: int | tuple[int, int]
     """Shorter side, or (height, width), that frames are resized to; bilinear with antialiasing."""
     crop: int
@@ -113,6 +115,7 @@ def _by_short_side(size: tuple[int, ...], short: int) -> tuple[int, int]:
 RES152 = PictureFeatures(
     architecture="resnet152",
     weights="IMAGENET1K_V1",
+    file="resnet152-394f9c45.pth",
     resize=256,
     crop=224,
     mean=(0.485, 0.456, 0.406),
@@ -124,6 +127,7 @@ RES152 = PictureFeatures(
 R2PLUS1D = PictureFeatures(
     architecture="r2plus1d_18",
     weights="KINETICS400_V1",
+    file="r2plus1d_18-91a641e6.pth",
     resize=(128, 171),
     crop=112,
     mean=(0.43216, 0.394666, 0.37645),
@@ -426,8 +430,7 @@ def weights_file(name: str) -> Path:
     Args:
         name: A key of `EXTRACTORS`.
     """
-    url = _PICTURES[name].url() if name in _PICTURES else URL
-    return _cache() / url.rpartition("/")[2]
+    return _cache() / (_PICTURES[name].file if name in _PICTURES else URL.rpartition("/")[2])
 
 
 def _cache() -> Path:

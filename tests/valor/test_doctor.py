@@ -98,7 +98,10 @@ def test_every_teacher_is_looked_for(monkeypatch, tmp_path):
     assert found["teacher clip-vit-l14"].found == str(tmp_path / "weights.pt")
     absent = found["teacher clap-630k-fusion"]
     assert absent.state == "note" and "not on this machine" in absent.found
-    assert absent.remedy.startswith("fetched from the hub on first use") and "--checkpoint audio=PATH" in absent.remedy
+    assert (
+        absent.remedy.startswith("fetched from the hub on first use")
+        and "--teacher-checkpoint audio=PATH" in absent.remedy
+    )
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert by_subject(examine())["teacher clap-630k-fusion"].remedy.startswith("HF_HUB_OFFLINE is set, so give")
 
@@ -125,7 +128,7 @@ def test_the_weights_of_every_extractor_are_looked_for(monkeypatch, tmp_path):
     for role in ("res152", "r2plus1d", "vggish"):
         absent = found[f"extractor {role}"]
         assert absent.state == "note" and absent.found.startswith(f"weights not at {tmp_path}/checkpoints/")
-        assert f"`valor harvest --checkpoint {role}=PATH`" in absent.remedy
+        assert f"`valor harvest --teacher-checkpoint {role}=PATH`" in absent.remedy
         place = Path(absent.found.removeprefix("weights not at "))
         place.parent.mkdir(exist_ok=True)
         place.touch()

@@ -38,7 +38,7 @@ TEACHERS = Fields(
     visual="--visual NAME",
     audio="--audio NAME",
     features="--features LIST",
-    checkpoints=Option("--checkpoint ROLE=PATH", {"action": "append"}),
+    checkpoints=Option("--teacher-checkpoint ROLE=PATH", {"action": "append"}, also="--checkpoint"),
     pins=Option("--sha256 ROLE=HEX", {"action": "append"}),
     precision=Option("--precision", {"choices": PRECISIONS}),
     raw_maps="--raw-maps",
@@ -105,7 +105,7 @@ def add(commands: Commands) -> Parser:
         "read once their file is there. A file dataset.json beside MANIFEST says the classes and the grid of another\n"
         "data set than LLP (docs/extend.md). MANIFEST may be the data folder, for all its clips; where a data set has\n"
         "files of its own, as AVE, its annotation (Annotations.txt) or the order of a split (train_order.h5).",
-        "valor harvest AVVP_train.csv --videos videos --store store --checkpoint visual=ViT-L-14.safetensors",
+        "valor harvest AVVP_train.csv --videos videos --store store --teacher-checkpoint visual=ViT-L-14.safetensors",
     )
     command.add_argument("manifest", type=any_place, metavar="MANIFEST", help="table of clips and tags")
     command.add_argument(

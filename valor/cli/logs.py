@@ -48,11 +48,12 @@ def noted(cli: argparse.Namespace, typed: Sequence[str]) -> Iterator[None]:
         raise ValueError("--quiet and --verbose contradict each other; leave one out")
     _to_stderr(logging.WARNING if cli.quiet else logging.DEBUG if cli.verbose else logging.INFO, cli.flags)
     kept = None if cli.log_file is None else _to_file(cli.log_file, cli.flags)
-    began = time.monotonic()
+    began, absent = time.monotonic(), _absent_folders(cli)
     _LOG.debug("valor %s, Python %s: valor %s", __version__, platform.python_version(), shlex.join(typed))
     try:
         yield
     finally:
+        _note_made(absent)
         _LOG.debug("ended after %.1f s", time.monotonic() - began)
         for logger in (_OURS, _LINES):
             logger.setLevel(logging.NOTSET)
@@ -68,6 +69,7 @@ def _to_stderr(level: int, flags: Mapping[str, str]) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_TypedWords(flags, _TIMED) if verbose else _TypedWords(flags))
     handler.setLevel(level)
+    handler.addFilter(_is_not_said)
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
@@ -87,6 +89,28 @@ def _to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler:
     for told in (logging.getLogger(), SAID, _LINES):
         told.addHandler(handler)
     return handler
+
+
+def _is_not_said(record: logging.LogRecord) -> bool:
+    """Whether no handler of a library's own, as the hub's client has one, prints a record to stderr itself."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None and logger.parent is not None:  # the last one is the root, whose handler asks
+        if any(type(handler) is logging.StreamHandler for handler in logger.handlers):
+            return False
+        logger = logger.parent
+    return True
+
+
+def _absent_folders(cli: argparse.Namespace) -> list[Path]:
+    """Folders above what was typed as a path that are not there, outermost first: those of a mistyped output."""
+    typed = [value for value in vars(cli).values() if isinstance(value, Path)]
+    return sorted({above for path in typed for above in path.parents if not above.exists()})
+
+
+def _note_made(absent: Sequence[Path]) -> None:
+    """Say which of these folders a command has made."""
+    if made := [str(folder) for folder in absent if folder.is_dir()]:
+        _LOG.info("note: made the folder%s %s", "s" * (len(made) > 1), ", ".join(made))
 
 
 def _is_warning(record: logging.LogRecord) -> bool:

@@ -45,6 +45,8 @@ class Option(NamedTuple):
     """The option and, where it takes a value that is not one of several choices, what stands for it: `--out DIR`."""
     more: Mapping[str, Any] = {}
     """Further arguments of `add_argument`; `default=None` tells apart what was typed from what was not."""
+    also: str = ""
+    """Another option that is the same."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +62,7 @@ class Parser(argparse.ArgumentParser):
 
     def add_argument(self, *args: Any, **more: Any) -> argparse.Action:  # noqa: ANN401
         """As argparse's; what is typed stands under the name of the parameter it is, `dest`."""
-        title = GROUP_OF.get(args[-1]) if args else None
+        title = next((GROUP_OF[name] for name in args if name in GROUP_OF), None)
         if title is None:
             action = super().add_argument(*args, **_local(more))
         else:
@@ -276,7 +278,8 @@ class Fields(Generic[T]):
                 kind["metavar"] = metavar[0]
             default = self._known[name].default if more.get("default") is None else more["default"]
             kind["help"] = _help(docs.get(name) or name.replace("_", " "), default)
-            command.add_argument(flag, dest=name, **(kind | more))
+            same = [also] if (also := self._options[name].also) else []
+            command.add_argument(flag, *same, dest=name, **(kind | more))
 
     def typed(self, cli: argparse.Namespace) -> dict[str, Any]:
         """By field, what was typed or has a default on the command line."""

@@ -33,6 +33,7 @@ from valor.video.options import (
     read_cuts,
 )
 from valor.video.picture import write_picture
+from valor.video.summary import SUMMARY, summary_text, write_summary
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Fields, Option, Parser, by_role, typed_words
@@ -87,14 +88,20 @@ def add(commands: Commands) -> Parser:
         "One VIDEO and a FILE option write that file. Otherwise results go to --out, NAME.json and what --formats\n"
         "names, and media that are done are skipped. Folders that are not there are made. Media that cannot be\n"
         "parsed are listed; the rest goes on.",
-        "valor parse holiday.mp4 --checkpoint runs/valor-clips --png holiday.png --elan holiday.eaf\n"
-        "valor parse films 'more/*.mkv' --checkpoint runs/valor-clips --out parses --formats png,webvtt\n"
+        "valor parse holiday.mp4 --run runs/valor-clips --png holiday.png --elan holiday.eaf\n"
+        "valor parse films 'more/*.mkv' --run runs/valor-clips --out parses --formats png,webvtt\n"
         "valor parse street.mp4 --zero-shot 'Dog,glass breaking,siren'",
     )
     command.add_argument(
         "videos", nargs="+", metavar="VIDEO", help="files, folders, patterns; ./-NAME where it begins with -"
     )
-    command.add_argument("--checkpoint", type=Path, metavar="RUN", help="run folder of `valor train`")
+    command.add_argument(
+        *("--run", "--checkpoint"),
+        dest="checkpoint",
+        type=Path,
+        metavar="RUN",
+        help="run folder of `valor train`; --checkpoint is the same",
+    )
     command.add_argument(
         "--zero-shot",
         metavar="NAME|FILE|NAMES",
@@ -180,13 +187,28 @@ def run(cli: argparse.Namespace) -> int:
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
     if parses:
         _write_files(cli, files, outcomes, parses)
+    _summarize(options.out, outcomes, alone=len(inputs) == 1)
     if len(inputs) > 1:
-        if parses and options.out is not None:
-            say(f"{len(parses)} parses in {options.out}; `valor view {options.out}` shows them")
         problems = [(typed_words(o.problem, cli.flags), o.parse is None) for o in outcomes if o.problem]
         _list([said for said, lost in problems if lost], len(inputs), "could not be parsed")
         _list([said for said, lost in problems if not lost], len(inputs), "lack an output")
     return FAILURES_LISTED if any(outcome.problem for outcome in outcomes) else DONE
+
+
+def _summarize(out: Path | None, outcomes: "list[Outcome]", *, alone: bool) -> None:
+    """Seconds of each class over several media, the CSV of all that a folder holds, and what to do next."""
+    parsed = [(outcome.media.name, outcome.parse) for outcome in outcomes if outcome.parse is not None]
+    if not alone and parsed:
+        say(f"\n{summary_text([parse for _, parse in parsed])}\n")
+    if out is None or not parsed or alone and not (out / SUMMARY).exists():
+        return
+    written = write_summary(out, ((f"{name}.json", parse) for name, parse in parsed))
+    if written is None:
+        say(f"note: {out / SUMMARY} is no summary of parses and stays as it is", file=sys.stderr)
+    if not alone:
+        by_medium = "" if written is None else f"; {written} has the table above for each medium"
+        say(f"{len(parsed)} parses in {out}{by_medium}")
+        say(f"next: `valor view {out}` plays and corrects them, `valor export events {out} --elan elan` hands them on")
 
 
 def _list(problems: list[str], total: int, what: str) -> None:
@@ -223,17 +245,17 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
 def _check_system(cli: argparse.Namespace) -> None:
     """Refuse options that are not of who parses."""
     if (cli.checkpoint is None) == (cli.zero_shot is None):
-        raise ValueError("give either --checkpoint RUN or --zero-shot NAMES")
+        raise ValueError("give either --run RUN or --zero-shot NAMES")
     if cli.zero_shot is None and (cli.audio or cli.visual):
         raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
     if cli.zero_shot is not None and cli.classes is not None:
-        raise ValueError("--classes is for --checkpoint RUN; --zero-shot names its classes itself")
+        raise ValueError("--classes is for --run RUN; --zero-shot names its classes itself")
     if cli.zero_shot is None and cli.segment_seconds is not None:
         raise ValueError("--segment-seconds is for --zero-shot; a run knows its own")
     if cli.zero_shot is None and cli.temperature is not None:
         raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
     if cli.zero_shot is not None and ADAPTED in _checkpoints(cli.teacher_checkpoint):
-        raise ValueError(f"--teacher-checkpoint {ADAPTED}=RUN is for --checkpoint RUN; --zero-shot has no adapters")
+        raise ValueError(f"--teacher-checkpoint {ADAPTED}=RUN is for --run RUN; --zero-shot has no adapters")
     if cli.zero_shot is None and cli.decoys is not None:
         raise ValueError("--decoys is for --zero-shot; a run knows its classes without them")
 
@@ -254,7 +276,7 @@ def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dic
 
 def _read(cli: argparse.Namespace) -> dict[str, Path]:
     """By option, what is read besides media."""
-    read = {"--checkpoint": cli.checkpoint, "--thresholds": cli.thresholds}
+    read = {"--run": cli.checkpoint, "--thresholds": cli.thresholds}
     if cli.cuts not in (AUTO, NONE):
         read["--cuts"] = Path(cli.cuts)
     for option, typed in (("--zero-shot", cli.zero_shot), ("--classes", cli.classes), ("--decoys", cli.decoys)):
@@ -319,7 +341,7 @@ def _options(cli: argparse.Namespace, files: dict[str, Path]) -> BatchOptions:
     options = OUTPUTS.read(
         cli,
         out=out,
-        taken=tuple(files.values()),
+        taken=(*files.values(), *([out / SUMMARY] if out is not None else [])),
         style=STYLE.read(cli),
         again=cli.again or cli.png is not None,
         sketched=cli.png is not None,

@@ -15,7 +15,7 @@ def add(commands: Commands) -> Parser:
         "pull",
         "Fetches what `valor push` put into a repository of the Hugging Face hub: a run, thresholds or an evidence\n"
         "store. Files are held against their sha256 and are data alone, never unpickled or run. Without --out they\n"
-        "stay in the hub's cache, and the folder is printed. `valor parse --checkpoint hf:OWNER/NAME` needs no pull.",
+        "stay in the hub's cache, and the folder is printed. `valor parse --run hf:OWNER/NAME` needs no pull.",
         "valor pull org/valor-clips --out runs/theirs\nvalor pull org/valor-clips@v1",
     )
     command.add_argument(

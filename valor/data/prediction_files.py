@@ -118,7 +118,9 @@ def read_any_predictions(
     path = Path(path)
     grid = SegmentGrid(num_segments=num_segments, segment_seconds=segment_seconds, rounding=rounding)
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such prediction file or folder; `valor predict` writes a file")
+        raise FileNotFoundError(
+            f"{path}: no such file or folder; `valor predict` writes predictions, `valor parse` a folder of parses"
+        )
     if parsed := parse_files(path):
         return read_parse_predictions(parsed, clip_ids, gates=gates)
     if use_scores and path.suffix != ".json":

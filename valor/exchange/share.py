@@ -146,7 +146,7 @@ def _is_simulated(found: Shared) -> bool:
 def _use(found: Shared, repository: str) -> Iterator[tuple[str, str]]:
     lines = {
         "run": f'```python\nimport valor\n\nparser = valor.load("{repository}")\nprint(parser("film.mp4"))\n```\n\n'
-        f"or `valor parse film.mp4 --checkpoint hf:{repository} --png film.png`",
+        f"or `valor parse film.mp4 --run hf:{repository} --png film.png`",
         "thresholds": f"`valor pull {repository} --out thresholds`, then "
         f"`valor evaluate predictions.npz --annotations data --split test --thresholds thresholds/{THRESHOLDS}`",
         "store": f"`valor pull {repository} --out store`, then `valor labels store --out labels`",

@@ -58,7 +58,7 @@ def parse_all(
         for number, media in enumerate(inputs, start=1):
             done = None if options.again or media.problem else _done(system, media, options)
             if done is not None:
-                _LOG.info("%s: parsed before", media.path)
+                _LOG.debug("%s: parsed before", media.path)
                 yield Outcome(media=media, parse=done, skipped=True, problem=_complete(media, done, options))
             elif media.problem:
                 yield Outcome(media=media, problem=f"{media.path}: {media.problem}")

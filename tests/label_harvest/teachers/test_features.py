@@ -94,7 +94,7 @@ def test_pictures_are_resized_as_torchvisions_presets_do(size):
 def test_the_published_networks():
     import torchvision
 
-    assert RES152.url().endswith("resnet152-394f9c45.pth") and R2PLUS1D.url().endswith("r2plus1d_18-91a641e6.pth")
+    assert all(network.url().endswith(f"/{network.file}") for network in (RES152, R2PLUS1D))
     preset = torchvision.models.ResNet152_Weights.IMAGENET1K_V1.transforms()
     assert (preset.crop_size, preset.resize_size) == ([RES152.crop], [RES152.resize])
     assert (tuple(preset.mean), tuple(preset.std)) == (RES152.mean, RES152.std)

@@ -70,6 +70,8 @@ def test_the_named_teachers_exist_and_have_the_role():
     "harvest m.csv --videos v --store s --visual a --audio b --checkpoint visual=x --checkpoint audio=random",
     "harvest m.csv --videos v --store s --workers 0 --decode-timeout 5 --decode-memory 500 --retry --shard 2/4",
     "store merge a b --out c",
+    "harvest m.csv --videos v --store s --teacher-checkpoint visual=x --teacher-checkpoint audio=random",
+    "parse a.mp4 --checkpoint r",
     "labels s --out l --thresholds t.json --export npy --against a",
     "train valor++ --data d --labels l --out r --seeds 3 --set fit.epochs=3 --set fit.seed=1",
     "train valor --data d --no-test --deterministic --tracker tensorboard --tracker wandb",
@@ -94,6 +96,14 @@ def test_the_named_teachers_exist_and_have_the_role():
 ])  # fmt: skip
 def test_what_the_documentation_promises_is_understood(line):
     assert build_argument_parser().parse_args([*line.split(), "--quiet"]).quiet
+
+
+def test_a_run_and_weights_are_typed_by_either_name():
+    parser = build_argument_parser()
+    assert parser.parse_args(["parse", "a", "--run", "r"]) == parser.parse_args(["parse", "a", "--checkpoint", "r"])
+    words = "harvest m --videos v --store s {} audio=x".format
+    new, old = (parser.parse_args(words(name).split()) for name in ("--teacher-checkpoint", "--checkpoint"))
+    assert new == old and new.checkpoints == ["audio=x"]
 
 
 def test_what_is_not_typed_has_the_documented_value():

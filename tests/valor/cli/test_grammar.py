@@ -49,10 +49,10 @@ def second_meanings(taken: list[Taken]) -> list[str]:
     """Options that are no words of the command line, or take something else than these."""
     found = []
     for words, action in taken:
-        option, value = action.option_strings[-1], stands_for(action)
-        known = GROUPS[GROUP_OF[option]][option].split(" ") if option in GROUP_OF else []
-        if value not in known:
-            found.append(f"{words} {option} {value}")
+        for option in (name for name in action.option_strings if name.startswith("--")):
+            known = GROUPS[GROUP_OF[option]][option].split(" ") if option in GROUP_OF else []
+            if stands_for(action) not in known:
+                found.append(f"{words} {option} {stands_for(action)}")
     return found
 
 

@@ -62,7 +62,8 @@ def test_a_batch_goes_on_and_the_exit_code_tells(run, media, tmp_path, capsys):
     said = capsys.readouterr().out
     assert code == 3 and "2 of 4 could not be parsed:" in said
     assert "text.mp4: cannot be decoded" in said and "none*.mp4: no file has a name of this pattern" in said
-    assert sorted(path.suffix for path in out.iterdir()) == [".json"] * 2 + [".svg"] * 2 + [".vtt"] * 2
+    assert sorted(path.suffix for path in out.iterdir()) == [".csv"] + [".json"] * 2 + [".svg"] * 2 + [".vtt"] * 2
+    assert "all classes" in said and f"2 parses in {out}; {out / 'summary.csv'} has the table" in said
     assert json.loads((out / 'it\'s "so" ünï ✓.json').read_text("utf-8"))["media"]["name"] == 'it\'s "so" ünï ✓.mp4'
     assert (tmp_path / "all.csv").read_text("utf-8").startswith("filename,")
 
@@ -142,7 +143,7 @@ def test_thresholds_of_a_file(run, media, tmp_path):
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["a.mp4"], "give either --checkpoint RUN or --zero-shot NAMES"),
+        (["a.mp4"], "give either --run RUN or --zero-shot NAMES"),
         (["a.mp4", "--checkpoint", "x", "--zero-shot", "Dog"], "give either"),
         (["none.mp4", "--checkpoint", "x"], "nothing to parse: none.mp4: no such file"),
         *(
@@ -169,14 +170,14 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         (["a.mp4", "--checkpoint", "x", "--temperature", "2"], "--temperature is for --zero-shot"),
         (["a.mp4", "--checkpoint", "x", "--thresholds", "t", "--json", "t"], "written into --thresholds t"),
         (["a.mp4", "--zero-shot", "b.mp4", "--json", "b.mp4"], "written into --zero-shot b.mp4"),
-        (["a.mp4", "--checkpoint", ".", "--json", "recipe.json"], "written into --checkpoint ."),
+        (["a.mp4", "--checkpoint", ".", "--json", "recipe.json"], "written into --run ."),
         (
             ["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "audio=w", "--csv", "w"],
             "--teacher-checkpoint audio w",
         ),
         (["a.mp4", "--checkpoint", "x", "--audio", "clap"], "are for --zero-shot"),
         (["a.mp4", "--zero-shot", "Dog", "--visual", "demo-audio"], "--visual must be a teacher of that kind"),
-        (["a.mp4", "--zero-shot", "Dog", "--teacher-checkpoint", "lavish=r"], "lavish=RUN is for --checkpoint RUN"),
+        (["a.mp4", "--zero-shot", "Dog", "--teacher-checkpoint", "lavish=r"], "lavish=RUN is for --run RUN"),
         (["a.mp4", "--checkpoint", "x"], "no such checkpoint"),
         (["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "eyes=f"], "must be visual=PATH or audio=PATH"),
         (["a.mp4", "--checkpoint", "x", *("--teacher-checkpoint", "audio=f") * 2], "must be ROLE=VALUE, once for each"),

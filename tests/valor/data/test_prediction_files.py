@@ -353,7 +353,7 @@ def test_clips_of_unlike_length_are_written_as_arrays_only(tmp_path, predictions
 
 
 def test_paths_that_are_no_predictions_are_refused(tmp_path, predictions):
-    with pytest.raises(FileNotFoundError, match="no such prediction file or folder; `valor predict`"):
+    with pytest.raises(FileNotFoundError, match="no such file or folder; `valor predict`"):
         read_any_predictions(tmp_path / "none.npz", FOUR)
     (tmp_path / "p.txt").write_text("x")
     with pytest.raises(ValueError, match=r"p.txt: expected a prediction file .*, a folder .* got a file .txt"):

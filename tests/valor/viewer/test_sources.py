@@ -248,7 +248,7 @@ def test_clips_of_unlike_length_are_cut_to_what_exists(tmp_path):
 
 @pytest.mark.parametrize(("typed", "message"), [
     ([], "there is nothing to show; name a run"),
-    (["missing.npz"], "missing.npz: no such prediction file or folder"),
+    (["missing.npz"], "missing.npz: no such file or folder"),
     (["notes.txt"], "expected a prediction file"),
 ])  # fmt: skip
 def test_what_cannot_be_shown_is_refused(tmp_path, monkeypatch, typed, message):

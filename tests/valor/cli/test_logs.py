@@ -1,0 +1,35 @@
+"""What a command says beside its results, and that it says it once."""
+
+import io
+import logging
+
+from tests.helpers.toy_scores import write_toy_scores
+from tests.helpers.typed import typed
+
+
+def test_folders_that_an_output_made_are_said(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    line = ("evaluate", toy.good, "--annotations", toy.data, "--split", "test", "--json")
+    made = tmp_path / "mistyped" / "folder"
+    assert f"note: made the folders {made.parent}, {made}" in typed(*line, made / "s.json").err.splitlines()
+    assert "note: made" not in typed(*line, made / "t.json").err
+    assert typed(*line, tmp_path / "x" / "s.json", "--quiet").err == ""
+    assert "note: made" not in typed(*line, tmp_path / "y" / "s.json", "--threshold", "7").err
+
+
+def test_what_a_library_prints_itself_is_not_said_again(monkeypatch):
+    printed = io.StringIO()
+    library = logging.getLogger("somebody")
+    library.addHandler(own := logging.StreamHandler(printed))
+
+    def run(_):
+        logging.getLogger("somebody.hub").warning("Retrying in 1s")
+        logging.getLogger("another").warning("of nobody's own")
+        return 0
+
+    monkeypatch.setattr("valor.cli.doctor.run", run)
+    try:
+        done = typed("doctor")
+    finally:
+        library.removeHandler(own)
+    assert printed.getvalue() == "Retrying in 1s\n" and done.err == "of nobody's own\n"

@@ -1,0 +1,60 @@
+"""Seconds and events of each class over many parses."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+
+from tests.helpers.toy_parse import toy_parse
+from valor.data.parse_file import Parse
+from valor.video.summary import SUMMARY, class_totals, summary_text, write_summary
+
+
+@pytest.fixture(scope="module")
+def parse() -> Parse:
+    return toy_parse()
+
+
+def read(folder):
+    with (folder / SUMMARY).open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_totals_are_those_of_the_events(parse):
+    totals = class_totals(parse)
+    assert list(totals) == sorted(totals, key=lambda name: -totals[name][0] - totals[name][2])
+    for name, (heard, times_heard, seen, times_seen) in totals.items():
+        marked = parse.predicted[:, :, parse.class_names.index(name)]
+        lost = 0.04 * marked[-1]  # the media end within the last segment
+        assert (heard, seen) == pytest.approx(tuple(marked.sum(axis=0) - lost))
+        modalities = [event.modality for event in parse.events if event.class_name == name]
+        assert (times_heard, times_seen) == (modalities.count("audio"), modalities.count("visual"))
+
+
+def test_the_table_adds_media_up(parse):
+    silent = replace(parse, segment_probs=parse.segment_probs * 0)
+    *_, of_class, _, total = summary_text([parse, parse, silent]).splitlines()
+    assert of_class.split()[-1] == total.split()[-1] == "2"
+    seconds = sum(of[0] for of in class_totals(parse).values())
+    assert total.split()[2] == f"{2 * seconds:.1f}"
+    assert summary_text([silent]).splitlines()[-1].split() == ["all", "classes", "0.0", "0", "0.0", "0", "0"]
+
+
+def test_the_file_keeps_what_is_still_there(parse, tmp_path):
+    silent = replace(parse, segment_probs=parse.segment_probs * 0)
+    for name in ("-a.json", "b.json"):
+        (tmp_path / name).touch()
+    assert write_summary(tmp_path, [("-a.json", parse), ("b.json", silent), ("gone.json", parse)])
+    assert [row["class"] for row in read(tmp_path) if row["parse"] == "b.json"] == [""]
+    write_summary(tmp_path, [("b.json", parse)])
+    rows = read(tmp_path)
+    assert {row["parse"] for row in rows} == {"'-a.json", "b.json"} and len(rows) == 2 * len(class_totals(parse))
+    write_summary(tmp_path, [("-a.json", silent)])
+    assert [row["audible_events"] for row in read(tmp_path) if "-a" in row["parse"]] == ["0"]
+
+
+@pytest.mark.parametrize("held", ["mine\n", "", "\xff\n"])
+def test_what_is_no_summary_stays(parse, tmp_path, held):
+    (tmp_path / SUMMARY).write_bytes(held.encode("latin-1"))
+    assert write_summary(tmp_path, [("a.json", parse)]) is None
+    assert (tmp_path / SUMMARY).read_bytes() == held.encode("latin-1")

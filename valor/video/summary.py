@@ -1,0 +1,105 @@
+"""What many parses say together: seconds and events of each class, over all media in a table and by medium in a CSV.
+
+OUT/summary.csv     a row for each medium and class of which there is an event; one without a class where there is none
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from valor.data.parse_file import Parse
+from valor.eval.events import MODALITIES
+from valor.label_harvest.disk import replaced
+
+SUMMARY = "summary.csv"
+"""Its name in a folder of parses."""
+COLUMNS = (
+    "medium",
+    "seconds",
+    "class",
+    "audible_seconds",
+    "audible_events",
+    "visible_seconds",
+    "visible_events",
+    "parse",
+)
+"""Of the CSV; `parse` is the JSON beside it."""
+
+
+def class_totals(parse: Parse) -> dict[str, list[float]]:
+    """By class of which there is an event, the longest first: seconds heard, times heard, seconds seen, times seen."""
+    end = parse.media.start_time + parse.media.duration
+    found: dict[str, list[float]] = {}
+    for event in parse.events:
+        place = 2 * MODALITIES.index(event.modality)
+        totals = found.setdefault(event.class_name, [0.0, 0, 0.0, 0])
+        totals[place] += max(min(event.offset, end) - event.onset, 0.0)  # a last segment reaches past the end
+        totals[place + 1] += 1
+    return dict(sorted(found.items(), key=lambda entry: -entry[1][0] - entry[1][2]))
+
+
+def summary_text(parses: Sequence[Parse]) -> str:
+    """A line for each class over all media, and one for all of them."""
+    from valor.eval.tables import RULE, Sheet  # waits for pandas
+
+    found: dict[str, list[float]] = {}
+    for parse in parses:
+        for name, totals in class_totals(parse).items():
+            held = found.setdefault(name, [0.0, 0, 0.0, 0, 0])
+            found[name] = [a + b for a, b in zip(held, [*totals, 1], strict=True)]
+    order = sorted(found.items(), key=lambda entry: -entry[1][0] - entry[1][2])
+    rows = [_shown(name, totals) for name, totals in order]
+    total = [sum(column) for column in zip(*found.values(), strict=True)][:4] or [0.0, 0, 0.0, 0]
+    rows.append(_shown("all classes", [*total, sum(bool(parse.events) for parse in parses)]))
+    columns = ["class", "audible s", "events", "visible s", "events", "media"]
+    return Sheet(columns=columns, rows=rows, gaps={len(rows) - 1: [RULE]}).to_text()
+
+
+def write_summary(out: Path, parses: Iterable[tuple[str, Parse]]) -> Path | None:
+    """Write the CSV of a folder; media that were parsed into it before and are still there keep their rows.
+
+    Args:
+        out: The folder.
+        parses: Names of the JSON files in it, and what these hold.
+
+    Returns:
+        The file; None where something else has its name, which is left as it is.
+    """
+    from valor.eval.tables import csv_text  # waits for pandas
+
+    path, new = out / SUMMARY, dict(parses)
+    held = _read(path)
+    if held is None:
+        return None
+    rows: list[list[object]] = [
+        [*row] for row in held if not new.keys() & _names(row[-1]) and any((out / n).is_file() for n in _names(row[-1]))
+    ]
+    for file, parse in new.items():
+        totals = class_totals(parse) or {"": [0.0, 0, 0.0, 0]}
+        begin = [parse.media.name, round(parse.media.duration, 3)]
+        rows += [[*begin, name, *(round(number, 3) for number in of), file] for name, of in totals.items()]
+    with replaced(path) as temporary:
+        temporary.write_text(csv_text(COLUMNS, rows) + "\n", encoding="utf-8")
+    return path
+
+
+def _shown(name: str, totals: Sequence[float]) -> list[str]:
+    heard, times_heard, seen, times_seen, media = totals
+    return [name, f"{heard:,.1f}", f"{times_heard:,.0f}", f"{seen:,.1f}", f"{times_seen:,.0f}", f"{media:,.0f}"]
+
+
+def _names(cell: str) -> set[str]:
+    """What a file may be called whose name stands in a cell, where an apostrophe may keep it from being a formula."""
+    return {cell, cell.removeprefix("'")}
+
+
+def _read(path: Path) -> list[list[str]] | None:
+    """Rows of a summary that was written before, none where there is no file; None of what is no summary."""
+    if not path.exists():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as opened:
+            columns, *rows = csv.reader(opened)
+    except (OSError, ValueError, csv.Error):
+        return None
+    return rows if tuple(columns) == COLUMNS and all(len(row) == len(COLUMNS) for row in rows) else None
