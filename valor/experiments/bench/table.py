@@ -148,7 +148,7 @@ def notes(found: Bench) -> list[str]:
 def _group(line: BenchLine) -> str:
     """What its part of the table is called."""
     over = ROWS[line.name].over or ""
-    return _GROUPS.get(over, f"Parts of {over}")
+    return _GROUPS[over] if over in _GROUPS else f"{'Over' if ROWS[over].published else 'Parts of'} {over}"
 
 
 def _head(found: Bench) -> str:

@@ -122,3 +122,5 @@ def test_what_ours_is_worth_part_by_part_is_compared_with_the_whole_and_asked_fo
     bench = bench_of(found, tmp_path)
     assert bench.lines[2].delta.value == pytest.approx(-1.0) and not bench.lines[2].counts
     assert "Parts of rounds++\n" in to_text(bench) and "**Parts of rounds++**" in FORMATS[".md"](bench)
+    longer = bench_of({"valor": scored(62.0), "leap": scored(57.0), "leap twice as long": scored(61.0)}, tmp_path)
+    assert "Over leap\n" in to_text(longer) and not longer.lines[2].counts

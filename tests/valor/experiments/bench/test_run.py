@@ -76,7 +76,8 @@ def test_every_recipe_can_be_narrowed_to_every_size(size, tmp_path):
         assert recipe.parser.hidden_width == size.width and recipe.parser.num_layers <= size.layers
         assert recipe.features.motion is None and not recipe.features.unfolded
         rounds = recipe.methods.get("rounds")
-        networks = 2 if name in ("jomold", "nrep") else rounds.rounds if rounds else ROWS[name].times
+        networks = 2 if ROWS[name].recipe in ("jomold", "nrep") else rounds.rounds if rounds else 1
+        networks *= 1 if rounds else ROWS[name].times
         assert recipe.fit.epochs == (networks * size.epochs if size.epochs else recipe.fit.epochs)
     assert narrowed("valor++ twice as long", world).fit.epochs == 2 * narrowed("valor++", world).fit.epochs
     assert narrowed("leap", world).methods["leap"].vectors == str(tmp_path / "label_vectors.npy")
