@@ -1,17 +1,21 @@
 """What towers on raw seconds learn without labels: a linear probe beside random towers and the demo's own teachers.
 
-    python -m benchmarks.raw_towers --data demo/data --out FOLDER [--systems avc,mavil,...] [--seeds 2] [--epochs 8]
+    python -m benchmarks.raw_towers --data demo/data --out FOLDER [--systems avc,mavil,...] [--seeds 2] [--epochs 6]
+        [--set tower.less_still=true]
     python -m benchmarks.raw_towers --published
 
 DATA is a demo world with its clips. Each system trains on the clips of the train split alone, without their tags, for
-some epochs of all their seconds (a stopped benchmark goes on; what is in FOLDER is used again). Then nothing of it is
-trained any more: ridge regression from what a tower says of a second to the classes that are heard, or seen, in it,
-learned on train from the world's timetable, its strength chosen on val; mAP over the classes on test. A random tower is
-of the same kind with the weights training began with. Intervals are of 95 %, by resampling test clips; differences are
-paired by clip. Teachers of the demo were trained with captions on millions of other samples of such a world.
+some epochs of all their seconds, 64 seconds a step whatever its pieces are, so that all take as many steps (a stopped
+benchmark goes on; what is in FOLDER is used again). Then nothing of it is trained any more: ridge regression from what
+a tower says of a second to the classes that are heard, or seen, in it, learned on train from the world's timetable, its
+strength chosen on val; mAP over the classes on test. A random tower is of the same kind with the weights training began
+with. A row is the mean over seeds; intervals are of 95 %, by resampling test clips, and those of differences, which are
+paired by clip and seed, also over seeds, where there are two. Teachers of the demo were trained with captions on
+millions of other samples of such a world.
 
 Where a tower keeps maps, the peak of the map that the sound of a second gives is counted as right where it lies in the
-box of a drawing of a class that is heard and seen then, beside a place at random and the middle of the frame.
+box of a drawing of a class that is heard and seen then, beside a place at random, the middle of the frame, and the
+place where a picture differs most from the median of its clip.
 
 `--published` builds MAViL at its published size and makes one step of its first round.
 """
@@ -21,8 +25,8 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +37,17 @@ from valor.demo.pictures.backgrounds import FRAME_HEIGHT, FRAME_WIDTH
 from valor.demo.world.render import boxes_at
 from valor.demo.world.schedule import ClipPlan, sample_world, world_arrays
 from valor.eval.average_precision import segment_precision
+from valor.eval.intervals import seed_interval
 from valor.eval.retrieval import retrieval_scores
+from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.teachers.demo import build_tiny
 from valor.parsers.joint_space import unit
+from valor.parsers.pretraining.objective import Objective, Segments
 from valor.parsers.raw.mavil import PUBLISHED, published
 from valor.parsers.raw.options import MAPS, TowerOptions
 from valor.parsers.raw.registry import raw_objective
-from valor.parsers.raw.sounding import own_maps
+from valor.parsers.raw.sounding import Sounding, SoundingOptions, own_maps
 from valor.parsers.raw.views import RawViews
 from valor.pretraining.options import PretrainOptions
 from valor.pretraining.raw import pretrain_raw
@@ -48,15 +55,23 @@ from valor.raw.extractor import read_towers
 from valor.raw.options import PoolOptions
 from valor.raw.pool import RawPool, RawWindows, decode_pool
 from valor.training.encoder_file import read_encoder
+from valor.training.override import tree_of, updated
+from valor.training.run_folder import LOG
 
 SECONDS = 10
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 RESAMPLES = 500
-RATE = 1e-3
+RATE = 2e-3
 AT_ONCE = 64
 """Pieces that are judged together."""
+LEAST_PIECES = 8
+"""Of a batch, however long they are."""
+HOW = "how.json"
+"""How the runs of a folder were made."""
 NO_FIGURES = ("xdc",)
 """Its figures are of the clusters of the pool it learned from."""
+PAIRED = "over random, clips, seeds"
+HEAD = f"{'':18} seeds {'audible':>14} {PAIRED:>30} {'visible':>14} {PAIRED:>30} where"
 Rows = np.ndarray
 
 
@@ -92,12 +107,12 @@ def read_world(data: Path, out: Path, pictures: int) -> World:
 
 
 @torch.inference_mode()
-def features_of(world: World, say: "Say") -> list[np.ndarray]:
+def features_of(world: World, say: "Say", *, less_still: bool = False) -> list[np.ndarray]:
     """What is said of every second, float64 [N, T, D] of each modality."""
     place = {f"{media_id(plan.clip_id)}.mp4": row for row, plan in enumerate(world.plans)}
     found: list[np.ndarray] = []
     for pool in (world.train, world.rest):
-        windows = RawWindows(pool, SECONDS)
+        windows = RawWindows(pool, SECONDS, less_still=less_still)
         for rows in torch.arange(len(windows)).split(16):
             batch = windows.batch(rows)
             for m, said in enumerate(say(batch.audio, batch.visual)):
@@ -161,9 +176,49 @@ def drawn_clips(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
 
 
-def resampled(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """mAP of each resample of clips."""
-    return np.array([precision(scores[rows], truth[rows]) for rows in drawn_clips(len(truth))])
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What towers of some seed say of the test clips."""
+
+    scores: tuple[Rows, Rows]
+    """Of sound and of picture, float [n, T, C]."""
+    pointed: Rows
+    """bool [S], whether the peak of the map lies right in the seconds of `Shown`; empty without a map."""
+    took: float = float("nan")
+    """Seconds of training."""
+
+
+class Table:
+    """Rows of systems, over clips and seeds."""
+
+    def __init__(self, world: World) -> None:
+        self.truth = world.truth[world.of("test")]
+
+    def values(self, judged: Sequence[Judged], m: int) -> tuple[list[float], np.ndarray]:
+        """mAP of each seed, and the mean over seeds of each resample of clips."""
+        truth = self.truth[:, :, m]
+        drawn = np.mean(
+            [[precision(one.scores[m][rows], truth[rows]) for rows in drawn_clips(len(truth))] for one in judged],
+            axis=0,
+        )
+        return [precision(one.scores[m], truth) for one in judged], drawn
+
+    def row(self, name: str, judged: Sequence[Judged], beside: Sequence[Judged] | None, shown: "Shown") -> None:
+        """mAP of both modalities and differences to the random towers of the same seeds, with intervals."""
+        cells = [f"{name:18} {len(judged)}"]
+        for m in range(2):
+            means, drawn = self.values(judged, m)
+            cells.append(f"{np.mean(means):6.1f} {interval(drawn):13}")
+            if beside is None:
+                cells.append(" " * 36)
+                continue
+            starts, before = self.values(beside, m)
+            gains = [one - other for one, other in zip(means, starts, strict=True)]
+            seeds = "" if len(gains) < 2 else seed_interval(gains).text().split(" ", 1)[1]
+            cells.append(f"{np.mean(gains):+6.1f} {interval(drawn - before):14}{seeds:15}")
+        has_maps = all(len(one.pointed) for one in judged)
+        cells.append(shown.said(np.mean([one.pointed for one in judged], axis=0)) if has_maps else "")
+        print("  ".join(cells), flush=True)
 
 
 def interval(values: np.ndarray) -> str:
@@ -171,53 +226,81 @@ def interval(values: np.ndarray) -> str:
     return f"[{low:.1f}, {high:.1f}]"
 
 
-def pointed(world: World, views: RawViews) -> str:
-    """How often the peak of the map of a second lies on a drawing of a class that is heard and seen then."""
-    place = {f"{media_id(plan.clip_id)}.mp4": row for row, plan in enumerate(world.plans)}
-    windows, counts = RawWindows(world.rest, SECONDS), list[tuple[int, bool, float, bool]]()
-    for row in range(len(windows)):
-        number = place[windows.clip_ids[row]]
-        if world.plans[number].split != "test":
-            continue
-        batch = windows.batch(torch.tensor([row]))
-        middle = batch.visual.shape[3] // 2
-        with torch.inference_mode():
-            maps = own_maps(views, batch.audio.flatten(0, 1), batch.visual.flatten(0, 1))
-        for second in range(SECONDS):
-            moment = second + (middle + 0.5) / batch.visual.shape[3]
-            boxes = boxes_at(world.plans[number], world.seed, moment)
-            events = [e for e in world.plans[number].events if e.modality == "audio"]
-            heard = {e.class_name for e in events if e.onset <= second < e.offset}
-            shown = [np.array(box) / ((FRAME_WIDTH, FRAME_HEIGHT) * 2) for name, box in boxes.items() if name in heard]
-            if not shown:
+class Shown:
+    """The test seconds in which a class is heard and seen, and where its drawings are."""
+
+    def __init__(self, world: World) -> None:
+        place = {one.name: row for row, one in enumerate(world.rest.stretches)}
+        self.seconds: list[tuple[int, int, list[np.ndarray]]] = []
+        """Row of the clip in the pool, second, boxes as shares of the picture."""
+        for plan in world.plans:
+            row = place.get(f"{media_id(plan.clip_id)}.mp4")
+            if plan.split != "test" or row is None:
                 continue
-            y, x = divmod(int(maps[second].argmax()), maps.shape[2])
-            peak = (x + 0.5) / maps.shape[2], (y + 0.5) / maps.shape[1]
-            hit, centre = (any(b[0] <= x < b[2] and b[1] <= y < b[3] for b in shown) for x, y in (peak, (0.5, 0.5)))
-            area = 1 - np.prod([1 - (b[2] - b[0]) * (b[3] - b[1]) for b in shown])
-            counts.append((number, hit, float(area), centre))
-    table = np.array(counts)
-    clips = np.unique(table[:, 0])
-    sums = np.stack([table[table[:, 0] == clip][:, 1:].sum(0) for clip in clips])
-    sizes = np.array([(table[:, 0] == clip).sum() for clip in clips])
-    drawn = drawn_clips(len(clips))
-    shares = 100 * sums[drawn].sum(1) / sizes[drawn].sum(1)[:, None]
-    means = 100 * sums.sum(0) / sizes.sum()
-    lead = interval(shares[:, 0] - shares[:, 2])
-    return (
-        f"peak {means[0]:.1f} {interval(shares[:, 0])}, at random {means[1]:.1f}, middle {means[2]:.1f} (peak over "
-        f"middle {means[0] - means[2]:+.1f} {lead}); {len(table)} seconds"
-    )
+            sounds = [event for event in plan.events if event.modality == "audio"]
+            for second in range(SECONDS):
+                boxes = boxes_at(plan, world.seed, second + 0.5)
+                heard = {event.class_name for event in sounds if event.onset <= second < event.offset}
+                held = [
+                    np.array(box) / ((FRAME_WIDTH, FRAME_HEIGHT) * 2) for name, box in boxes.items() if name in heard
+                ]
+                if held:
+                    self.seconds.append((row, second, held))
+
+    def hit(self, peaks: Sequence[tuple[float, float]]) -> np.ndarray:
+        """Whether each peak (x, y as shares) lies on a drawing of its second."""
+        return np.array(
+            [
+                any(b[0] <= x < b[2] and b[1] <= y < b[3] for b in boxes)
+                for (x, y), (_, _, boxes) in zip(peaks, self.seconds, strict=True)
+            ]
+        )
+
+    def peaks_of(self, pool: RawPool, maps: Callable[[Segments], torch.Tensor], *, less_still: bool) -> np.ndarray:
+        """Whether the peaks of maps [T, h, w] of the seconds of a clip lie right."""
+        windows, found = RawWindows(pool, SECONDS, less_still=less_still), dict[int, torch.Tensor]()
+        peaks = []
+        for row, second, _ in self.seconds:
+            if row not in found:
+                with torch.inference_mode():
+                    found[row] = maps(windows.batch(torch.tensor([row])))
+            one = found[row][second]
+            y, x = divmod(int(one.argmax()), one.shape[1])
+            peaks.append(((x + 0.5) / one.shape[1], (y + 0.5) / one.shape[0]))
+        return self.hit(peaks)
+
+    def said(self, right: np.ndarray) -> str:
+        """The share that is right, in percent with its interval over clips."""
+        rows = np.array([row for row, _, _ in self.seconds])
+        clips = np.unique(rows)
+        sums = np.array([right[rows == clip].sum() for clip in clips])
+        sizes = np.array([(rows == clip).sum() for clip in clips])
+        drawn = drawn_clips(len(clips))
+        return f"{100 * right.mean():5.1f} {interval(100 * sums[drawn].sum(1) / sizes[drawn].sum(1))}"
+
+    def without_towers(self, pool: RawPool) -> None:
+        """What needs no tower."""
+        area = np.array(
+            [1 - np.prod([1 - (b[2] - b[0]) * (b[3] - b[1]) for b in boxes]) for _, _, boxes in self.seconds]
+        )
+        middle, far = self.hit([(0.5, 0.5)] * len(area)), self.peaks_of(pool, what_differs, less_still=True)
+        said = {"a place at random": area, "the middle": middle, "where it differs most from its clip's median": far}
+        print(f"where the sounding thing is, {len(area)} seconds:", flush=True)
+        for name, right in said.items():
+            print(f"  {name:46} {self.said(right)}", flush=True)
+
+
+def what_differs(batch: Segments) -> torch.Tensor:
+    """How far places of 8 x 8 differ from what stands still, [T, 6, 8]."""
+    far = batch.visual[0].abs().mean(dim=(1, 2))  # [T, 48, 64]
+    return torch.nn.functional.avg_pool2d(far[:, None], 8)[:, 0]
 
 
 @torch.inference_mode()
-def held_out(world: World, run: Path, name: str, views: RawViews) -> str:
+def held_out(world: World, objective: Objective, views: RawViews, seconds: int) -> str:
     """What the objective itself gets right on test clips, and how sounds find their pictures among those of others."""
-    _, kind, made = raw_objective(name)
-    torch.manual_seed(0)
-    objective = made(views, made.Options(**read_encoder(run).card.options)).eval()
-    objective.load_state_dict(read_encoder(run).part("objective"), strict=False)
-    windows, rng = RawWindows(world.rest, kind.seconds), torch.Generator().manual_seed(0)
+    windows = RawWindows(world.rest, seconds, less_still=views.options.less_still)
+    rng = torch.Generator().manual_seed(0)
     tested = {f"{media_id(plan.clip_id)}.mp4" for plan in world.plans if plan.split == "test"}
     rows = torch.tensor([row for row, clip in enumerate(windows.clip_ids) if clip in tested])
     figures: dict[str, list[float]] = {}
@@ -235,76 +318,106 @@ def held_out(world: World, run: Path, name: str, views: RawViews) -> str:
     return "; ".join(said) + f" (chance {100 / len(first):.1f}/{500 / len(first):.1f}/{1000 / len(first):.1f})"
 
 
-def trained(world: World, system: str, seed: int, typed: argparse.Namespace) -> tuple[RawViews, float]:
-    """Towers of a system, and seconds that their training took; those in the folder are used again."""
-    run = typed.out / f"{system}-{seed}"
-    began = time.perf_counter()
+def trained(world: World, system: str, seed: int, typed: argparse.Namespace) -> Path:
+    """The run of a system; one that is in the folder is used again."""
+    run: Path = typed.out / f"{system}-{seed}"
     options = PretrainOptions(
         epochs=typed.epochs,
-        batch_size=typed.batch_size,
+        batch_size=max(LEAST_PIECES, typed.batch_size // raw_objective(system)[1].seconds),
         learning_rate=RATE,
         warmup_epochs=1,
         seed=seed,
         held_out=0.0,
     )
-    result = pretrain_raw(system, world.media, run, options, changes=typed.set, pool=world.train.folder)
-    print(
-        f"# {system}-{seed}: loss {result.result.first['total']:.3f} -> {result.result.last['total']:.3f}", flush=True
-    )
-    return read_towers(run)[0], time.perf_counter() - began
+    result = pretrain_raw(system, world.media, run, options, changes=typed.set, pool=world.train.folder).result
+    print(f"# {system}-{seed}: loss {result.first['total']:.3f} -> {result.last['total']:.3f}", flush=True)
+    return run
 
 
-def random_towers(system: str, seed: int) -> RawViews:
-    """The towers a training begins with."""
-    towers = dict(raw_objective(system)[1].towers)
+def begun(system: str, seed: int, typed: argparse.Namespace) -> tuple[RawViews, Objective]:
+    """What a training begins with."""
+    _, kind, made = raw_objective(system)
+    tree = tree_of(typed.set)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return RawViews(replace(TowerOptions(**towers), drop_share=0.0))
+        views = RawViews(updated(TowerOptions(**kind.towers), tree.get("tower", {}), "tower."))
+        return views, made(views, updated(made.Options(**kind.changes), tree.get("objective", {}), "objective."))
+
+
+def judged(
+    world: World, shown: Shown, views: RawViews, objective: Objective | None, kept: Path, took: float = float("nan")
+) -> Judged:
+    """What towers say of the test clips; what was found before is read again."""
+    if not kept.is_file():
+        less_still = views.options.less_still
+        with torch.inference_mode():
+            scores = probe(world, features_of(world, Towers(views), less_still=less_still))
+        pointed = np.zeros(0, bool)
+        if objective is not None and views.options.kind == MAPS:
+            objective.eval()
+
+            def maps(batch: Segments) -> torch.Tensor:
+                return own_maps(views, objective, batch.audio.flatten(0, 1), batch.visual.flatten(0, 1))
+
+            pointed = shown.peaks_of(world.rest, maps, less_still=less_still)
+        with replaced(kept) as draft, draft.open("wb") as file:
+            np.savez(file, audible=scores[0], visible=scores[1], pointed=pointed, took=took)
+    with np.load(kept) as held:
+        return Judged((held["audible"], held["visible"]), held["pointed"], float(held["took"]))
+
+
+def judged_teachers(world: World, kept: Path) -> Judged:
+    """The same of the demo's own teachers."""
+    if not kept.is_file():
+        scores = probe(world, features_of(world, Teachers()))
+        with replaced(kept) as draft, draft.open("wb") as file:
+            np.savez(file, audible=scores[0], visible=scores[1])
+    with np.load(kept) as held:
+        return Judged((held["audible"], held["visible"]), np.zeros(0, bool))
 
 
 def compare(typed: argparse.Namespace) -> None:
-    """Train what is not there, and print a row of each system and seed."""
+    """Train what is not there, and print a row of each system."""
     typed.out.mkdir(parents=True, exist_ok=True)
-    worlds: dict[int, World] = {}
-    baselines: dict[tuple[object, ...], list[np.ndarray]] = {}
-    print(f"{'':26}{'audible':>9}{'':16}{'over random':>12}{'':16}{'visible':>9}{'':16}{'over random':>12}")
+    worlds, told = dict[int, tuple[World, Shown]](), set[str]()
+    how = {"set": sorted(typed.set), "epochs": typed.epochs, "batch": typed.batch_size}
+    if (typed.out / HOW).is_file() and json.loads((typed.out / HOW).read_text(encoding="utf-8")) != how:
+        raise ValueError(f"{typed.out} holds runs of other set, epochs or batch_size; choose another `out`")
+    write_json(typed.out / HOW, how)
+    print(HEAD)
     for system in typed.systems.split(","):
         name, kind, _ = raw_objective(system)
         pictures = int(kind.towers.get("pictures", 1))
-        world = worlds.get(pictures) or read_world(typed.data, typed.out, pictures)
-        worlds[pictures] = world
-        truth = world.truth[world.of("test")]
-        if not baselines:
-            print_row("the demo's teachers", probe(world, features_of(world, Teachers())), None, truth)
+        if pictures not in worlds:
+            world = read_world(typed.data, typed.out, pictures)
+            worlds[pictures] = world, Shown(world)
+            worlds[pictures][1].without_towers(world.rest)
+            ready = judged_teachers(world, typed.out / f"teachers-{pictures}.npz")
+            Table(world).row("the demo's teachers", [ready], None, worlds[pictures][1])
+        world, shown = worlds[pictures]
+        table, ours, starts = Table(world), list[Judged](), list[Judged]()
         for seed in range(typed.seeds):
-            key = (tuple(sorted(kind.towers.items())), seed)
-            if key not in baselines:
-                start = random_towers(name, seed)
-                baselines[key] = probe(world, features_of(world, Towers(start)))
-                print_row(f"random {start.options.kind} {pictures}, {seed}", baselines[key], None, truth)
-                if start.options.kind == MAPS:
-                    print(f"#   where: {pointed(world, start.eval())}", flush=True)
-            views, seconds = trained(world, name, seed, typed)
-            print_row(f"{name}, {seed}", probe(world, features_of(world, Towers(views))), baselines[key], truth)
-            if views.options.kind == MAPS:
-                print(f"#   where: {pointed(world, views)}", flush=True)
-            if name not in NO_FIGURES:
-                print(f"#   on test clips: {held_out(world, typed.out / f'{name}-{seed}', name, views)}", flush=True)
-            print(f"#   {seconds:.0f} s", flush=True)
+            views, objective = begun(name, seed, typed)
+            own = Sounding(views, SoundingOptions()) if views.options.kind == MAPS else None
+            kept = typed.out / f"random-{views.options.kind}-{pictures}-{seed}.npz"
+            starts.append(judged(world, shown, views.eval(), own, kept))
+            run = trained(world, name, seed, typed)
+            objective.load_state_dict(read_encoder(run).part("objective"), strict=False)
+            views = read_towers(run)[0]
+            ours.append(judged(world, shown, views, objective, typed.out / f"{name}-{seed}.npz", seconds_of(run)))
+            if name not in NO_FIGURES and seed == 0:
+                print(f"#   on test clips: {held_out(world, objective.eval(), views, kind.seconds)}", flush=True)
+        start = f"random {views.options.kind} {pictures}"
+        if start not in told:
+            told.add(start)
+            table.row(start, starts, None, shown)
+        table.row(name, ours, starts, shown)
+        print(f"#   {np.mean([one.took for one in ours]):.0f} s", flush=True)
 
 
-def print_row(name: str, scores: Sequence[np.ndarray], beside: Sequence[np.ndarray] | None, truth: np.ndarray) -> None:
-    """mAP of both modalities with intervals, and the differences to a random tower."""
-    cells = [f"{name:26}"]
-    for m, found in enumerate(scores):
-        value, spread = precision(found, truth[:, :, m]), resampled(found, truth[:, :, m])
-        cells.append(f"{value:9.1f} {interval(spread):15}")
-        if beside is None:
-            cells.append(" " * 28)
-            continue
-        gain = value - precision(beside[m], truth[:, :, m])
-        cells.append(f"{gain:+12.1f} {interval(spread - resampled(beside[m], truth[:, :, m])):15}")
-    print("".join(cells), flush=True)
+def seconds_of(run: Path) -> float:
+    """That a training took, by its log."""
+    return float(sum(json.loads(line)["seconds"] for line in (run / LOG).read_text(encoding="utf-8").splitlines()))
 
 
 def one_published_step(batch: int) -> None:
@@ -339,10 +452,10 @@ def main() -> None:
     cli.add_argument("--out", type=Path, default=Path("raw-towers"))
     cli.add_argument("--systems", default="avc,avol,mavil,xdc,crisscross")
     cli.add_argument("--seeds", type=int, default=2)
-    cli.add_argument("--epochs", type=int, default=8)
+    cli.add_argument("--epochs", type=int, default=6)
     cli.add_argument("--threads", type=int, default=2)
     cli.add_argument("--set", action="append", default=[], help="option=value, as for valor pretrain --raw")
-    cli.add_argument("--batch-size", type=int, default=64)
+    cli.add_argument("--batch-size", type=int, default=64, help="seconds of a step")
     cli.add_argument("--published", action="store_true")
     cli.add_argument("--batch", type=int, default=2, help="clips of the published step")
     typed = cli.parse_args()

@@ -41,7 +41,7 @@ from .store.share import WHOLE, Share, list_lock, remove_leftovers, write_lock
 from .store.store import describe, open_store
 from .store.tars import TarIndex
 from .store.videos import Videos, find_clips, listable
-from .teachers.teacher import NEEDS, Teacher
+from .teachers.teacher import Teacher, needs_of
 from .whole import WholeEngine
 
 if TYPE_CHECKING:
@@ -396,7 +396,7 @@ class _Run:
 
     def _decoding(self) -> Decoding:
         """How clips are decoded; all frame slots are handed over where a teacher looks at them."""
-        slots = any("slots" in NEEDS[teacher.role] for teacher in self.teachers)
+        slots = any("slots" in needs_of(teacher) for teacher in self.teachers)
         options = self.options
         return Decoding(
             grid=options.grid,

@@ -45,7 +45,7 @@ from .places.elsewhere import Media
 from .store.evidence import Answers, judge_batch, prepare_batch
 from .store.manifest import MODALITIES
 from .store.shards import SEGMENTS, KnownClip, ShardRow, row_of
-from .teachers.teacher import NEEDS, Evidence, Teacher
+from .teachers.teacher import Evidence, Teacher, needs_of
 
 MOST_SEGMENTS = 43_200
 """Half a day of seconds; the evidence of more is not one row of a table."""
@@ -241,7 +241,7 @@ class _Joined:
         fresh = slice(max(self._next - window.start, 0) if self.length == WHOLE else 0, None)
         for teacher in self.teachers:
             if (answer := answers[teacher.role]) is not None:
-                there = np.all([window.present[:, _track(need)] for need in NEEDS[teacher.role]], axis=0)
+                there = np.all([window.present[:, _track(need)] for need in needs_of(teacher)], axis=0)
                 arrays = dict(answer.features)
                 if answer.similarity is not None:
                     arrays["similarity"] = answer.similarity

@@ -98,7 +98,7 @@ def identity_of_run(role: str, run: Path) -> dict[str, object]:
     if role == adapted.ROLE:
         return adapted.read_card(run).identity()
     card = raw.read_card(run)
-    raw.check_still(run, card)
+    raw.check_pictures(run, card)
     return card.identity()
 
 

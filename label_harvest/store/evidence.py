@@ -11,7 +11,7 @@ from typing import cast
 import numpy as np
 
 from ..media.clip import ClipMedia
-from ..teachers.teacher import NEEDS, Evidence, StagedTeacher, Teacher
+from ..teachers.teacher import Evidence, StagedTeacher, Teacher, needs_of
 from .plan import UNREAD, ShardPlan
 from .shards import ShardRow, clip_slices, num_rows, row_of, rows_of_clips
 
@@ -137,7 +137,7 @@ def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> lis
     """Do for each teacher what needs no network: choose the clips it can judge, and have it prepare them."""
     inputs = []
     for teacher in teachers:
-        needs = NEEDS[teacher.role]
+        needs = needs_of(teacher)
         places = [
             place
             for place, (_, media) in enumerate(clips)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..media.clip import ClipMedia, Grid
-from .teacher import NEEDS, Evidence, Teacher
+from .teacher import Evidence, Teacher, needs_of
 
 logger = logging.getLogger(__name__)
 
@@ -145,7 +145,7 @@ def probes(teacher: Teacher) -> tuple[ClipMedia, ClipMedia]:
     seconds = np.arange(grid.num_samples) / rate
     tone = (0.3 * np.sin(2 * np.pi * 440 * seconds)).astype(np.float32)
     hiss = (0.1 * chance.standard_normal(grid.num_samples)).astype(np.float32)
-    needs = NEEDS[teacher.role]
+    needs = needs_of(teacher)
     return tuple(  # type: ignore[return-value]
         ClipMedia(frames if "frames" in needs else None, sound if "waveform" in needs else None, grid)
         for frames, sound in ((stripes, tone), (noise, hiss))

@@ -102,6 +102,12 @@ NEEDS: dict[str, tuple[str, ...]] = {
 and answer with features alone."""
 
 
+def needs_of(teacher: "Teacher") -> tuple[str, ...]:
+    """Streams of a `ClipMedia` that a teacher needs: those of its role, unless it says in `needs` which."""
+    needs: tuple[str, ...] = getattr(teacher, "needs", NEEDS[teacher.role])
+    return needs
+
+
 def stream_of(clip: ClipMedia, name: str) -> np.ndarray:
     """A stream that a role needs.
 

@@ -15,6 +15,9 @@ class TowerOptions:
     """patches, a transformer over patches of 8 x 8; or maps, convolutions that keep where things are."""
     pictures: int = 1
     """Pictures of a second."""
+    less_still: bool = False
+    """Whether pictures are given less what stands still, the median of their stretch or clip: towers learn what comes,
+    goes and moves sooner, and do not see what never does."""
     width: int = 96
     """Of the tokens of patches."""
     num_layers: int = 4

@@ -54,8 +54,8 @@ class Pairs(Objective):
 
     def embedded(self, views: Views, batch: Segments) -> tuple[Tensor, Tensor]:
         """What the heads say of every second."""
-        said = [head(views.alone(batch, m).flatten(0, 1)) for m, head in enumerate(self.heads)]
-        heard, seen = (x.view(*batch.audio.shape[:2], -1) for x in said)
+        said = [views.alone(batch, m) for m in range(2)]
+        heard, seen = (head(x.flatten(0, 1)).view(*x.shape[:2], -1) for head, x in zip(self.heads, said, strict=True))
         return heard, seen
 
     def loss(self, views: Views, batch: Segments, rng: torch.Generator) -> Terms:

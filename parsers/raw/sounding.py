@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..joint_space import unit
 from ..pretraining.objective import Objective, Segments, Terms, Views
 from .options import MAPS
 from .towers import MapTower
@@ -80,9 +81,27 @@ def pair_maps(views: RawViews, heard: Tensor, seen: Tensor) -> Tensor:
     return maps / math.sqrt(sounds.shape[1])
 
 
-def own_maps(views: RawViews, heard: Tensor, seen: Tensor) -> Tensor:
-    """How each sound fits each place of its own picture, float [N, 6, 8]."""
+def own_maps(views: RawViews, objective: Objective, heard: Tensor, seen: Tensor) -> Tensor:
+    """How each sound [N, 1, 1, 48, 64] fits each place of its own picture [N, 3, F, 48, 64], float [N, 6, 8].
+
+    As the objective compares them: AVOL-Net by dot products, the others in the space of their heads, where the vector
+    of a place takes that of the picture's part.
+    """
     tower = views.visual
     assert isinstance(tower, MapTower)
-    maps: Tensor = torch.einsum("nd,ndhw->nhw", views.audio(heard), tower.map(seen))
-    return maps
+    maps = tower.map(seen)
+    if isinstance(objective, Sounding):
+        found: Tensor = torch.einsum("nd,ndhw->nhw", views.audio(heard), maps)
+        return found
+    sounds, spots = objective.embedded(_Places(views.audio(heard), maps), Segments(heard, seen))  # type: ignore[arg-type]
+    return (unit(spots) @ unit(sounds).mT).view(len(maps), *maps.shape[2:])
+
+
+class _Places:
+    """What an objective sees of seconds whose picture is a row of places: a part of `Views`."""
+
+    def __init__(self, sounds: Tensor, maps: Tensor) -> None:
+        self.said = sounds[:, None], maps.flatten(2).mT
+
+    def alone(self, batch: Segments, modality: int) -> Tensor:
+        return self.said[modality]

@@ -172,6 +172,7 @@ class MapTower(nn.Module):
         """A vector for each place, float [N, E, H/8, W/8], of float [N, C, F, H, W]."""
         mean = x.mean(dim=2)
         x = torch.cat([mean, MOVED * (x - mean[:, :, None]).flatten(1, 2)], dim=1) if x.shape[2] > 1 else mean
+        x = x.contiguous(memory_format=torch.channels_last)  # a quarter faster on a CPU
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = functional.relu(norm(convolution(x)))
         found: Tensor = self.at_each(x)

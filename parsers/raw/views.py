@@ -23,6 +23,8 @@ HEIGHT, WIDTH = 48, 64
 """Of pictures and of spectra, bands by steps of time."""
 SHRUNK = 4
 """Side of what becomes one pixel of the small copy of a second."""
+STRONGER = 2.0
+"""How strong what differs from what stands still is made; it is small beside the pictures."""
 LEAST_CUT = 0.7
 """Share of the side that a cut keeps at least."""
 LIT = 0.3
@@ -145,6 +147,16 @@ def left_out(keep: Tensor, places: int) -> Tensor:
     """The other places, int64 [N, P - K], in their order."""
     hidden = torch.ones(len(keep), places, dtype=torch.bool).scatter(1, keep, value=False)
     return hidden.nonzero()[:, 1].view(len(keep), -1)
+
+
+def still_of(pictures: Tensor) -> Tensor:
+    """What stands still in pictures [T, F, ...] of any kind, [1, ...]: the lower median of each number."""
+    return pictures.flatten(0, 1).median(dim=0, keepdim=True).values
+
+
+def less(pictures: Tensor, still: Tensor) -> Tensor:
+    """Pictures less what stands still in them, made STRONGER."""
+    return STRONGER * (pictures - still)
 
 
 def vary_pictures(x: Tensor, rng: torch.Generator | None) -> Tensor:

@@ -83,7 +83,7 @@ def pretrain_raw(
         raise ValueError(f"{name} needs seconds that know where they stand; tower.mix_layers must be at least 1, got 0")
     decoded = decode_pool(media, pool or out / POOL, of_pool, progress=options.progress)
     device = pick_device(options.device)
-    windows = RawWindows(decoded, kind.seconds, device)
+    windows = RawWindows(decoded, kind.seconds, device, less_still=towers.less_still)
     card = EncoderCard(
         objective=name,
         options=asdict(of_objective),

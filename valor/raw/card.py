@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from valor.label_harvest.disk import file_sha256, write_json
+from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.strict_json import loads
 from valor.parsers.raw.options import TowerOptions
 
@@ -18,6 +19,8 @@ NAMED = f"{ROLE}="
 """Begins the name of such features in a harvest; the folder of the run follows."""
 CARD, WEIGHTS = "towers.json", "encoder.safetensors"
 KIND, FORMAT = "raw towers", 1
+SLOTS = Grid().frame_rate
+"""Pictures of a second that a harvest has where more than one is asked for."""
 SEGMENT_SECONDS = 1.0
 """What a segment must last to be heard."""
 
@@ -44,7 +47,8 @@ class TowerCard:
         return {
             "teacher": f"{ROLE}:{self.objective}",
             "weights": self.weights,
-            "architecture": f"{self.towers.kind}, {self.towers.pictures} a second",
+            "architecture": f"{self.towers.kind}, {self.towers.pictures} a second"
+            + (", less what stands still" if self.towers.less_still else ""),
             "pool": self.pool,
             "precision": "float32",
         }
@@ -82,14 +86,14 @@ def read_card(run: Path) -> TowerCard:
     return card
 
 
-def check_still(run: Path, card: TowerCard) -> None:
+def check_pictures(run: Path, card: TowerCard) -> None:
     """Refuse towers that a harvest cannot give what they look at.
 
     Raises:
-        ValueError: They look at several pictures of a second.
+        ValueError: They look at another number of pictures of a second than a harvest has.
     """
-    if card.towers.pictures != 1:
+    if card.towers.pictures not in (1, SLOTS):
         raise ValueError(
-            f"{run}: its tower looks at {card.towers.pictures} pictures of a second and a harvest has one; train it "
-            "with tower.pictures=1"
+            f"{run}: its tower looks at {card.towers.pictures} pictures of a second and a harvest has 1 or {SLOTS}; "
+            f"train it with tower.pictures=1 or {SLOTS}"
         )

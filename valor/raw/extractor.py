@@ -13,9 +13,9 @@ from valor.label_harvest.teachers.precision import chosen_device
 from valor.label_harvest.teachers.published_weights import check_weights
 from valor.label_harvest.teachers.teacher import Evidence, stream_of
 from valor.label_harvest.teachers.weights import read_state
-from valor.parsers.raw.views import RawViews
+from valor.parsers.raw.views import RawViews, less, still_of
 
-from .card import ROLE, SEGMENT_SECONDS, WEIGHTS, TowerCard, check_still, read_card
+from .card import ROLE, SEGMENT_SECONDS, WEIGHTS, TowerCard, check_pictures, read_card
 
 _VIEWS = "views."
 """Begins the name of the weights of towers in their file."""
@@ -45,11 +45,16 @@ class TowerExtractor:
     role, sample_rate = ROLE, None
 
     def __init__(self, run: Path, *, pin: str | None = None) -> None:
-        """Read a run; errors as of `read_towers`, and towers that look at several pictures are refused."""
+        """Read a run; errors as of `read_towers`, and towers that look at pictures that no harvest has are refused."""
         self._views, self._card = read_towers(run)
-        check_still(run, self._card)
+        check_pictures(run, self._card)
         if pin is not None:
             check_weights(run / WEIGHTS, self._card.weights, pin=pin)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Streams of a clip: one picture of each segment, or all slots."""
+        return "slots" if self._card.towers.pictures > 1 else "frames", "waveform"
 
     def identity(self) -> dict[str, object]:
         """See `Teacher.identity`; there are no prompts."""
@@ -71,8 +76,11 @@ class TowerExtractor:
         sound = resample(stream_of(media, "waveform"), media.grid.sample_rate, SAMPLE_RATE)
         pieces = audio_segments(len(sound), media.grid.num_segments)
         spectra = sound_pictures(torch.from_numpy(np.stack([sound[start:stop] for start, stop in pieces])))
-        pictures = frame_pictures(shrink_frames(torch.from_numpy(stream_of(media, "frames"))))
+        shown = shrink_frames(torch.from_numpy(stream_of(media, self.needs[0])))
+        pictures = frame_pictures(shown).view(media.grid.num_segments, -1, *shown.shape[1:])  # [T, F, 3, 48, 64]
+        if self._card.towers.less_still:
+            pictures = less(pictures, still_of(pictures))
         device = self._views.absent.device
         heard = self._views.audio(spectra[:, :, None].to(device))
-        seen = self._views.visual(pictures[:, :, None].to(device))
+        seen = self._views.visual(pictures.transpose(1, 2).to(device))
         return Evidence({"audio": heard.float().cpu().numpy(), "visual": seen.float().cpu().numpy()})

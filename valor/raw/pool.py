@@ -45,6 +45,7 @@ from valor.label_harvest.teachers.demo import (
     sound_pictures,
 )
 from valor.parsers.pretraining.objective import Segments
+from valor.parsers.raw.views import less, still_of
 
 from .options import PoolOptions
 
@@ -102,13 +103,18 @@ def _arrays(folder: Path, part: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray
 class RawWindows:
     """Pieces of the stretches of a pool, of so many seconds each, one after the other: what a batch is made of."""
 
-    def __init__(self, pool: RawPool, length: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self, pool: RawPool, length: int, device: torch.device | None = None, *, less_still: bool = False
+    ) -> None:
         """Cut stretches into pieces; what is left at the end of one is not used.
+
+        `less_still` takes from the pictures of a stretch what stands still in it.
 
         Raises:
             ValueError: No stretch is as long.
         """
         self.pool, self.length, self.device = pool, length, device or torch.device("cpu")
+        self._still: dict[int, Tensor] | None = {} if less_still else None
         self.places = [
             (number, first)
             for number, one in enumerate(pool.stretches)
@@ -133,12 +139,25 @@ class RawWindows:
     def batch(self, rows: Tensor) -> Segments:
         """Those at int64 [B]: sound float32 [B, L, 1, 1, 48, 64] and pictures float32 [B, L, 3, F, 48, 64]."""
         held = [self.pool.seconds(*self.places[int(row)], self.length) for row in rows.tolist()]
-        seen, heard = np.stack([one[0] for one in held]), np.stack([one[1] for one in held])
-        return Segments(as_audio(heard).to(self.device), as_visual(seen).to(self.device), rows=rows)
+        seen, heard = as_visual(np.stack([one[0] for one in held])), np.stack([one[1] for one in held])
+        if self._still is not None:
+            still = torch.stack([self._still_of(self.places[int(row)][0]) for row in rows.tolist()])
+            seen = less(seen, as_visual(still.numpy())[:, None])
+        return Segments(as_audio(heard).to(self.device), seen.to(self.device), rows=rows)
+
+    def _still_of(self, stretch: int) -> Tensor:
+        """What stands still in a stretch, uint8 [1, 48, 64, 3]; each is looked for once."""
+        assert self._still is not None
+        if stretch not in self._still:
+            pictures, _ = self.pool.seconds(stretch, 0, self.pool.stretches[stretch].seconds)
+            self._still[stretch] = still_of(torch.from_numpy(pictures.copy()))
+        return self._still[stretch]
 
     def fingerprint(self) -> str:
         """Of what was decoded of which files, and how it is cut."""
-        return _digest([self.pool.fingerprint(), self.length])
+        return _digest(
+            [self.pool.fingerprint(), self.length, *([] if self._still is None else ["less what stands still"])]
+        )
 
 
 def as_visual(pictures: npt.NDArray[np.uint8]) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from valor.label_harvest.media.clip import ClipMedia, Grid, audio_segments
 from valor.label_harvest.media.survey import MediaSurvey
 from valor.label_harvest.media.windows import Window, WindowPlace
-from valor.label_harvest.teachers.teacher import NEEDS, Evidence, SegmentTeacher, Teacher
+from valor.label_harvest.teachers.teacher import Evidence, SegmentTeacher, Teacher, needs_of
 
 from .kept import RULES, KeptFolder, KeptRows, Row
 from .trained import Evidences, brief_identity
@@ -151,11 +151,11 @@ def _is_finite(row: Row) -> bool:
 
 
 def _listens(teacher: Teacher) -> bool:
-    return "waveform" in NEEDS[teacher.role]
+    return "waveform" in needs_of(teacher)
 
 
 def _looks(teacher: Teacher) -> bool:
-    return NEEDS[teacher.role] != ("waveform",)
+    return needs_of(teacher) != ("waveform",)
 
 
 def _usable(teacher: Teacher, place: WindowPlace) -> bool:

@@ -41,7 +41,7 @@ from valor.label_harvest.media.windows import (
     stretches,
 )
 from valor.label_harvest.progress import Bar
-from valor.label_harvest.teachers.teacher import NEEDS
+from valor.label_harvest.teachers.teacher import needs_of
 
 from .kept import RULES, KeptFolder, digest_of, kept_media
 from .once import Gatherer
@@ -163,7 +163,7 @@ def _film(
 ) -> _Film:
     segments = segments_of(survey, system.grid)
     cuts = _cuts(survey, system.grid, options.cuts, reader, kept)
-    slots = any("slots" in NEEDS[teacher.role] for teacher in system.teachers)
+    slots = any("slots" in needs_of(teacher) for teacher in system.teachers)
     return _Film(
         survey=survey,
         grid=system.grid,

@@ -8,6 +8,7 @@ from valor.parsers.pretraining.objective import Epoch
 from valor.parsers.raw.mavil import PUBLISHED, RawMavil, RawMavilOptions, published
 from valor.parsers.raw.motion import Motion, MotionOptions, places_played, played_pictures, played_sound
 from valor.parsers.raw.pairs import Pairs, PairsOptions
+from valor.parsers.raw.registry import raw_objective
 from valor.parsers.raw.sounding import Sounding, SoundingOptions, own_maps, pair_maps
 
 
@@ -84,14 +85,32 @@ def test_mavil_has_the_published_size():
 def test_the_map_of_a_pair_is_that_of_all_pairs(seconds, views_of):
     views = views_of(kind="maps").eval()
     heard, seen = seconds.audio[:, 0], seconds.visual[:, 0]
-    own, all_pairs = own_maps(views, heard, seen), pair_maps(views, heard, seen)
+    avol = Sounding(views, SoundingOptions())
+    own, all_pairs = own_maps(views, avol, heard, seen), pair_maps(views, heard, seen)
     assert own.shape == (3, 6, 8)
     assert torch.allclose(own[1] / math.sqrt(128), all_pairs[1, 1], atol=1e-5)
-    avol = Sounding(views, SoundingOptions())
     terms = avol.loss(views, seconds, rng())
     assert float(terms.total.detach()) == pytest.approx(float((terms.parts["yes"] + terms.parts["no"]).detach()) / 2)
     with pytest.raises(ValueError, match="avol compares places, and kind=patches pools them; take kind=maps"):
         Sounding(views_of(), SoundingOptions())
+
+
+@pytest.mark.parametrize("name", ["contrast", "avc"])
+def test_the_map_of_other_pairs_is_in_the_space_of_their_heads(name, seconds, views_of):
+    views = views_of(kind="maps").eval()
+    _, _, made = raw_objective(name)
+    objective = made(views, made.Options()).eval()
+    heard, seen = seconds.audio[:, 0], seconds.visual[:, 0]
+    found = own_maps(views, objective, heard, seen)
+    spots = views.visual.map(seen)[2, :, 3, 5]  # as if this place were the whole picture
+    of_sound, of_spot = (
+        (objective.heads[0], objective.heads[1]) if name == "contrast" else (objective.audio, objective.visual)
+    )
+    sound, spot = of_sound(views.audio(heard))[2], of_spot(spots[None])[0]
+    assert found.shape == (3, 6, 8)
+    assert float(found[2, 3, 5].detach()) == pytest.approx(
+        float(torch.cosine_similarity(sound, spot, dim=0).detach()), abs=1e-5
+    )
 
 
 def test_planted_pairs_are_learned_and_shuffled_ones_are_not(seconds, views_of):

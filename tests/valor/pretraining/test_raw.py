@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.helpers.toy_sync import write_flashes
 from tests.helpers.typed import typed
@@ -16,6 +17,7 @@ from valor.data.features.feature_options import FeatureOptions
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.harvest import HarvestOptions, harvest
+from valor.label_harvest.media.clip import ClipMedia
 from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.store.manifest import HarvestManifest
 from valor.pretraining.options import PretrainOptions
@@ -23,7 +25,7 @@ from valor.pretraining.raw import pretrain_raw
 from valor.pretraining.run import rebuilt
 from valor.raw import pool as pool_module
 from valor.raw.card import CARD, WEIGHTS, read_card, write_card
-from valor.raw.extractor import TowerExtractor
+from valor.raw.extractor import TowerExtractor, read_towers
 from valor.teachers import TeacherChoice, build_teachers, known_store
 from valor.training.encoder_file import give_encoder, read_encoder
 from valor.video import trained
@@ -147,6 +149,29 @@ def test_a_harvest_keeps_both_features_and_a_parser_reads_them(run, films, tmp_p
     assert trained._teacher(Path("parser"), "raw", {"visual": "visual"}, card, {"raw": str(out)}, None).role == "raw"
 
 
+def test_a_harvest_shows_towers_eight_pictures_less_what_stands_still(films, tmp_path):
+    changes, out = (*SMALL, "tower.pictures=8", "tower.less_still=true", "objective.rounds=1"), tmp_path / "run"
+    pretrain_raw("mavil", films, out, replace(OPTIONS, epochs=1, warmup_epochs=0), changes=changes)
+    extractor = TowerExtractor(out)
+    assert extractor.needs == ("slots", "waveform")
+    assert extractor.identity()["architecture"] == "patches, 8 a second, less what stands still"
+    manifest = HarvestManifest(("0", "1"), NAMES, np.eye(25, dtype=bool)[:2])
+    options = HarvestOptions(decode_workers=0, grid=replace(HarvestOptions().grid, num_segments=2))
+    harvest(manifest, films[0].parent, tmp_path / "store", [extractor], options=options, progress=False)
+    split = Split("train", ("0", "1"), NAMES, manifest.weak_labels)
+    kinds = FeatureOptions(audio="raw.audio", visual="raw.visual", motion=None)
+    found = read_clip_set(tmp_path / "store", split, kinds).visual
+    grid = replace(options.grid, num_segments=2)
+    slots = np.random.default_rng(0).integers(0, 256, (16, 48, 64, 3)).astype(np.uint8)
+    sound = np.zeros(grid.num_samples, np.float32)
+    said = extractor.encode(ClipMedia(slots[::8], sound, grid, slots=slots)).features["visual"]
+    still = np.sort(slots.astype(np.float32), axis=0)[7]
+    shown = torch.from_numpy(2 * (slots - still) / 64).view(2, 8, 48, 64, 3).permute(0, 4, 1, 2, 3)
+    with torch.no_grad():
+        assert np.allclose(said, read_towers(out)[0].visual(shown).numpy(), atol=1e-4)
+    assert found.shape == (2, 2, 128) and bool(torch.as_tensor(np.asarray(found)).isfinite().all())
+
+
 def test_a_parser_does_not_begin_with_towers(run):
     held = read_encoder(run[1])
     for use in (lambda: rebuilt(held), lambda: give_encoder(None, held, FeatureOptions())):
@@ -166,8 +191,8 @@ def test_runs_that_are_none_or_not_as_they_were_are_refused(run, tmp_path):
     with pytest.raises(ValueError, match="wanted weights of sha256 000000000000"):
         TowerExtractor(run[1], pin="0" * 12)
     card = read_card(run[1])
-    write_card(tmp_path / "run", replace(card, towers=replace(card.towers, pictures=8)))
-    with pytest.raises(ValueError, match="its tower looks at 8 pictures of a second and a harvest has one"):
+    write_card(tmp_path / "run", replace(card, towers=replace(card.towers, pictures=5)))
+    with pytest.raises(ValueError, match="looks at 5 pictures of a second and a harvest has 1 or 8; train it with"):
         harvested(tmp_path / "run")
     (tmp_path / "run" / WEIGHTS).write_bytes(b"")
     with pytest.raises(ValueError, match="is not as it was written; restore it"):

@@ -60,6 +60,15 @@ def test_windows_are_pieces_of_stretches_as_towers_take_them(decoded):
         RawWindows(decoded, 4)
 
 
+def test_what_stands_still_in_a_stretch_is_taken_from_its_pieces(decoded):
+    windows = RawWindows(decoded, 2, less_still=True)
+    pictures, _ = decoded.seconds(0, 0, 3)
+    still = np.sort(pictures.reshape(6, 48, 64, 3), axis=0)[2].astype(np.float32)  # the lower middle one of six
+    seen = windows.batch(torch.tensor([0])).visual[0].permute(0, 2, 3, 4, 1).numpy()  # [T, F, 48, 64, 3]
+    assert np.allclose(seen, 2 * (pictures[:2] - still) / 64, atol=1e-6) and seen.any()
+    assert windows.fingerprint() != RawWindows(decoded, 2).fingerprint()
+
+
 def test_a_stopped_pool_goes_on_and_ends_the_same(decoded, media, monkeypatch):
     folder = decoded.folder
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
