@@ -28,6 +28,7 @@ from benchmarks import (
     parse_once,
     scores,
     search,
+    start,
     step,
     teachers,
     test_command,
@@ -65,6 +66,15 @@ def test_load(monkeypatch, capsys):
     assert said.count("4.0x") == 4
     monkeypatch.setattr(load, "BATCH", 1)
     assert float(say(monkeypatch, capsys, load, "--task", "training", "--steps", 1)) > 0
+
+
+def test_start(monkeypatch, capsys, tmp_path):
+    words = ["--run", tmp_path, "--video", "clip.mp4", "--other", tmp_path / "before", "--rounds", 1]
+    monkeypatch.setattr(start, "COMMAND", "import sys; assert sys.argv[1] == 'parse' and sys.argv[-1] == '--quiet'")
+    monkeypatch.setattr(start, "TORCH", "pass")
+    (tmp_path / "before").mkdir()
+    said = say(monkeypatch, capsys, start, *words).splitlines()
+    assert said[-1].startswith("valor parse in before") and said[-3].endswith("1.00x")
 
 
 def test_step(monkeypatch, capsys):

@@ -1,11 +1,13 @@
 """`python -m valor COMMAND`: from typed arguments to the command, and what becomes of its errors."""
 
+import atexit
+import gc
 import os
 import sys
 from contextlib import ExitStack
 
 from valor.cli.arguments import build_argument_parser, command_module
-from valor.cli.command import DONE, WRONG_USE
+from valor.cli.command import DONE, WRONG_USE, unswept
 from valor.cli.logs import noted
 from valor.cli.options import named_files, typed_words
 from valor.cli.terminal import brief, make_streams_plain, say
@@ -24,9 +26,13 @@ def main(arguments: list[str] | None = None) -> int:
         interrupted by hand.
     """
     make_streams_plain()
+    if arguments is None:  # the process ends with the command: nothing is to be looked through for what could be freed
+        atexit.register(gc.freeze)
     typed = _joined(named_files(sys.argv[1:] if arguments is None else arguments))
-    cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
     with ExitStack() as notes:
+        notes.callback(gc.unfreeze)
+        with unswept():
+            cli = build_argument_parser(typed[0] if typed else "").parse_args(typed)
         try:
             notes.enter_context(noted(cli, typed))
             if getattr(cli, "own_files", None):

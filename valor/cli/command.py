@@ -1,10 +1,12 @@
 """What the commands share: exit codes, how a command is announced, and the plain table of scores."""
 
 import argparse
+import gc
 import json
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -81,6 +83,22 @@ def new_kind(kinds: Commands, name: str, summary: str, more: str, example: str) 
         epilog="example:\n" + textwrap.indent(example, "  "),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+@contextmanager
+def unswept() -> Iterator[None]:
+    """Load what stays without the garbage collector, which would look through it again and again, and not later either.
+
+    Of the seconds that torch takes to be imported these are a tenth (`python -m benchmarks.start`).
+    """
+    sweeps = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if sweeps:
+            gc.enable()
 
 
 _SHARED: dict[str, tuple[str, dict[str, Any]]] = {

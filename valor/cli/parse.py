@@ -35,7 +35,7 @@ from valor.video.options import (
 from valor.video.picture import write_picture
 from valor.video.summary import SUMMARY, summary_text, write_summary
 
-from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .command import DONE, FAILURES_LISTED, Commands, new_command, unswept
 from .options import Fields, Option, Parser, by_role, typed_words
 from .scored import RULE, add_thresholds
 from .terminal import say
@@ -167,8 +167,6 @@ def _add_rule(command: Parser) -> None:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.video.batch import parse_all
-    from valor.video.parse import caveats
     from valor.video.paths import find_inputs
 
     inputs = find_inputs(cli.videos)
@@ -176,7 +174,11 @@ def run(cli: argparse.Namespace) -> int:
     files = {kind: path for kind in kinds if (path := getattr(cli, kind.replace("-", "_"))) is not None}
     options = _options(cli, files)
     _check(cli, inputs, files)
-    system = _system(cli, options.parsing.evidence)
+    with unswept():
+        from valor.video.batch import parse_all
+        from valor.video.parse import caveats
+
+        system = _system(cli, options.parsing.evidence)
     options = replace(options, parsing=replace(options.parsing, rule=_rule(cli, system)))
     for caveat in caveats(system):
         say(f"note: {caveat}")

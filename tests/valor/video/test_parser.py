@@ -1,6 +1,7 @@
 """From Python: loaded once for many media, shown as a picture, and nothing loaded that is not needed."""
 
 import dataclasses
+import gc
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 import valor
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import toy_parse, toy_system, write_run
+from valor.cli.command import unswept
 from valor.video import parser as made
 from valor.video.options import ParseOptions
 from valor.video.parse import parse_media
@@ -81,11 +83,27 @@ def test_a_notebook_shows_the_picture_and_no_markup_of_a_name(painted, tmp_path)
 def test_what_a_parse_needs_not_is_not_loaded(clips, tmp_path):
     run = write_run(tmp_path / "run")
     code = (
-        "import sys\nfrom valor.__main__ import main\ncode = main(sys.argv[1:])\n"
-        f"print(code, [name for name in {UNNEEDED} if name in sys.modules])"
+        "import atexit, gc, sys\nsweeps = []\n"
+        "gc.callbacks.append(lambda when, about: sweeps.append(about['generation']))\n"
+        "atexit.register(lambda: print('left to the system:', gc.get_freeze_count() > 100_000))\n"
+        "from valor.__main__ import main\ncode = main()\n"
+        f"print(code, [name for name in {UNNEEDED} if name in sys.modules], 'sweeps of everything:', sweeps.count(2))"
     )
     words = ["parse", clips[0], "--checkpoint", run, "--json", tmp_path / "a.json", "--quiet", "--decode-timeout", "0"]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, words)], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines()[-1] == "0 []"
+    assert done.stdout.splitlines()[-2:] == ["0 [] sweeps of everything: 0", "left to the system: True"]
+
+
+def test_loading_leaves_the_collector_as_it_was():
+    for sweeps in (True, False):
+        (gc.enable if sweeps else gc.disable)()
+        try:
+            with pytest.raises(ImportError), unswept():
+                assert not gc.isenabled()
+                raise ImportError
+            assert gc.isenabled() == sweeps and gc.get_freeze_count()
+        finally:
+            gc.unfreeze()
+            gc.enable()
