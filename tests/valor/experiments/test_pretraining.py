@@ -7,16 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
+import torch
 
+from tests.helpers.toy_features import TINY, toy_clip_set
 from tests.helpers.toy_pool import NEW, write_pool_store
 from tests.helpers.toy_run import CLIPS, FROM_STORE, SPLITS, write_labels, write_tables
 from tests.helpers.typed import typed
+from valor.eval.intervals import seed_interval
+from valor.experiments.pretraining.alone import parsed_alone
 from valor.experiments.pretraining.cells import Cell, cell_of, epochs_for, recipe_of, with_control
 from valor.experiments.pretraining.choose import chosen
+from valor.experiments.pretraining.kept import kept
 from valor.experiments.pretraining.options import ALL_TAGS, FRESH, KNOWN, PretrainBenchOptions
-from valor.experiments.pretraining.run import run_pretrain_bench
-from valor.experiments.pretraining.table import draw, to_csv, to_json, to_text
+from valor.experiments.pretraining.run import PretrainBench, run_pretrain_bench
+from valor.experiments.pretraining.table import draw, to_csv, to_json, to_markdown, to_text, write_pretrain_bench
+from valor.parsers.build import build_parser
 from valor.training.recipes import RECIPES, override
 from valor.training.run import BEGUN_WITH
 
@@ -122,9 +129,12 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
     gains = [a - b for a, b in zip(*(of.figures("segment", "type_av") for of in (teachers, fresh)), strict=True)]
     assert teachers.over_fresh.seeds is not None
     assert teachers.over_fresh.seeds["segment", "type_av"].value == pytest.approx(fmean(gains))
-    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("last.safetensors")}
+    _sections_hold(first, tmp_path)
+    kept = [path for ending in ("last.safetensors", "seed-*.npz") for path in tmp_path.rglob(ending)]
+    made = {path: path.stat().st_mtime_ns for path in kept}
     found = run_pretrain_bench(FROM_STORE, data, tmp_path, options)
-    assert len(made) == 8 and all(path.stat().st_mtime_ns == then for path, then in made.items())
+    assert len(made) == 8 + 8 and all(path.stat().st_mtime_ns == then for path, then in made.items())
+    assert found.before_tags is None and "Before any tag" not in to_text(found)
     arms = [(of.cell.share, of.cell.arm) for of in found.results]
     assert arms == [(0.5, FRESH), (0.5, "teachers"), (0.5, ALL_TAGS), (1, FRESH)]
     bound, whole = found.results[2:]
@@ -139,6 +149,60 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
     assert draw(found).axes
     with pytest.raises(ValueError, match=r"belongs to a bench with other steps; continue it with what it was begun"):
         run_pretrain_bench(FROM_STORE, data, tmp_path, replace(options, steps=5))
+
+
+def _sections_hold(found: PretrainBench, out: Path) -> None:
+    """What stands below the table of an objective's bench."""
+    assert found.before_tags is not None
+    (probed,) = found.before_tags.arms
+    gain = probed.gain("missing.audio")
+    values = [
+        row.figures["missing.audio"].value - of.figures["missing.audio"].value
+        for row, of in zip(probed.rows, probed.controls, strict=True)
+    ]
+    assert gain.clips.value == pytest.approx(fmean(values)) and gain.seeds == seed_interval(values)
+    assert gain.clips.low <= gain.clips.value <= gain.clips.high
+    fresh, teachers, _ = found.results
+    assert fresh.one_stream is not None and teachers.one_stream is not None
+    alone = [scores.segment.audio for scores in teachers.one_stream.over.scores]
+    both = teachers.figures("segment", "audio")
+    lost = teachers.one_stream.lost(teachers)
+    assert lost.clips.of("segment", "audio").value == pytest.approx(fmean(alone) - fmean(both))
+    text = to_text(found)
+    assert "Before any tag" in text and "One stream missing" in text and "## One stream missing" in to_markdown(found)
+    told = json.loads(to_json(found))
+    assert told["before_tags"]["arms"][0]["over_random"]["R@1"].keys() == {"value", "clips", "seeds"}
+    assert told["cells"][1]["one_stream"]["over_fresh"]["over_clips"].keys() >= {"audio", "type_av"}
+    paths = {path.name for path in write_pretrain_bench(out, found)}
+    assert paths > {"pretraining-probe.csv", "pretraining-one-stream.csv"}
+    lines = list(csv.DictReader((out / "pretraining-one-stream.csv").read_text().splitlines()))
+    assert [line["arm"] for line in lines] == [FRESH, "teachers", "correspondence:pool=seconds"]
+
+
+def test_what_was_measured_is_found_again_and_made_anew_where_it_is_of_something_else(tmp_path: Path) -> None:
+    calls: list[int] = []
+
+    def measured() -> dict[str, np.ndarray]:
+        calls.append(1)
+        return {"a": np.array([1.0, np.nan])}
+
+    path = tmp_path / "deep" / "one.npz"
+    first, again = (kept(path, ["x", 1], measured) for _ in range(2))
+    assert len(calls) == 1 and np.array_equal(first["a"], again["a"], equal_nan=True)
+    kept(path, ["x", 2], measured)
+    path.write_bytes(path.read_bytes()[:-20])  # as a full disk leaves it
+    kept(path, ["x", 2], measured)
+    assert len(calls) == 3
+
+
+def test_a_missing_stream_has_no_part_in_what_the_other_says() -> None:
+    parser, clips = build_parser(TINY, seed=0).eval(), toy_clip_set(3)
+    for m, other in enumerate(("visual", "audio")):
+        changed = replace(clips, **{other: torch.randn(getattr(clips, other).shape)})
+        one, same = (parsed_alone(parser, held, m) for held in (clips, changed))
+        assert one.segment_probs is not None and same.segment_probs is not None
+        assert np.array_equal(one.segment_probs, same.segment_probs)
+        assert one.segment_probs[:, :, m].all() and not one.segment_probs[:, :, 1 - m].any()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
     OUT/pretrained/<objective>/seed-<n>/    pre-trainings, one for all shares
     OUT/runs/<share>/<arm>/seed-<n>/        run folders
-    OUT/pretraining.*                       the table and the figure
+    OUT/probes/, OUT/one-stream/            what was measured of them (before.py, alone.py)
+    OUT/pretraining*                        the tables and the figure
 
 A run that is done is found done, an interrupted one goes on. Each training has one thread to itself.
 """
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import dataset_of
 from valor.data.features.feature_options import evidence_in
 from valor.data.provenance import of_folder
@@ -32,6 +34,8 @@ from valor.training.pool import NAME as POOL
 from valor.training.recipes import Recipe, override
 from valor.training.run import RunSets, read_run_sets, with_seed
 
+from .alone import OneStream, one_stream
+from .before import BeforeTags, before_tags
 from .cells import Cell, cell_of, cells_of, folder_of, others_of, recipe_for, with_control
 from .choose import WORDS, Choice, chosen
 from .options import ALL_TAGS, FRESH, PretrainBenchOptions, base_of, own_changes
@@ -49,6 +53,8 @@ class CellResult(OverSeeds):
     """Over the arm fresh at the same share; None for that itself."""
     chosen_on_val: tuple[str, ...] | None = None
     """What was chosen on the truth of validation clips; None where that is not known."""
+    one_stream: OneStream | None = None
+    """The same parsers where a stream is missing; None where their network cannot do without."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +71,8 @@ class PretrainBench:
     """Messages by cell."""
     choices: tuple[Choice, ...] = ()
     """Weight and share of clips without tags, where these were chosen."""
+    before_tags: BeforeTags | None = None
+    """What the pre-trainings are worth before any tag; None where there is none."""
 
 
 def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainBenchOptions) -> PretrainBench:
@@ -103,6 +111,14 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         found, failed = _trained(_jobs(cells, seeds, data, out, options), options)
     results = [_judged(cell, out, seeds, found, test) for cell in cells if cell.folder not in failed]
     results = [_marked(result, choices) for result in results]
+    runs = {
+        cell.arm: {seed: pretrained_in(out, cell.arm, seed) for seed in seeds}
+        for cell in cells
+        if base_of(cell.arm) in OBJECTIVES
+    }
+    before = before_tags(runs, out, data, progress=options.progress)
+    results, reasons = _one_stream(results, out, seeds, data, test, progress=options.progress)
+    left_out |= reasons
     train = len(sets.train)
     title = f"{data.resolve().parent.name}/{data.resolve().name}, {train} tagged clips, {len(test.clip_ids)} test clips"
     return PretrainBench(
@@ -113,6 +129,7 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         left_out=left_out,
         failed=failed,
         choices=tuple(choices),
+        before_tags=before,
     )
 
 
@@ -279,6 +296,27 @@ def _judged(cell: Cell, out: Path, seeds: range, found: dict[Path, float], test:
         tuned=tuned,
         chosen_on_val=facts_beside(folders[0]).tuned,
     )
+
+
+def _one_stream(
+    results: Sequence[CellResult], out: Path, seeds: range, data: Path, test: Split, *, progress: bool
+) -> tuple[list[CellResult], dict[str, str]]:
+    """The results with what is left of each where a stream is missing, and why some have nothing of it."""
+    clips = read_clip_set(data, test, results[0].cell.recipe.features) if results else None
+    found, left_out = list[CellResult](), dict[str, str]()
+    with progress_bar(total=len(results), desc="one stream", unit="row", enabled=progress) as bar:
+        for result in results:
+            assert clips is not None  # read for the first of them
+            cell = result.cell
+            places = [out / "one-stream" / cell.folder / f"seed-{seed}.npz" for seed in seeds]
+            try:
+                alone = one_stream([_folder(out, cell, seed) for seed in seeds], places, cell.recipe, clips, test)
+                found.append(replace(result, one_stream=alone))
+            except ValueError as error:
+                left_out[f"one stream missing, {cell.name}"] = str(error)
+                found.append(result)
+            bar.update()
+    return found, left_out
 
 
 def _compared(results: Sequence[CellResult]) -> list[CellResult]:

@@ -15,8 +15,10 @@ from valor.label_harvest.disk import write_forms
 from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
 from valor.training.recipes import recipe_to_json
 
+from .alone import OneStream
 from .options import ALL_TAGS, ARMS, FRESH, TIME_CODES, base_of
 from .run import CellResult, PretrainBench
+from .sections import before_json, one_stream_csv, one_stream_json, probe_csv, sections
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,14 +34,16 @@ def to_text(found: PretrainBench) -> str:
     titles, *rows = _cells(found)
     begins = [n for n, result in enumerate(found.results) if n and result.cell.share != found.results[n - 1].cell.share]
     sheet = Sheet(columns=titles, rows=rows, gaps={n: [RULE] for n in (*begins, len(rows))}, left=(0, 1))
-    return "\n".join([found.title, "", sheet.to_text(), *notes(found)])
+    first = "\n".join([found.title, "", sheet.to_text(), *notes(found)])
+    return "\n\n".join([first, *(section.to_text() for section in sections(found))])
 
 
 def to_markdown(found: PretrainBench) -> str:
     """Write a bench in Markdown."""
     titles, *rows = _cells(found)
     table = Sheet(columns=titles, rows=rows, left=(0, 1)).to_markdown()
-    return f"{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
+    first = f"{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
+    return "\n\n".join([first, *(section.to_markdown() for section in sections(found))])
 
 
 def to_csv(found: PretrainBench) -> str:
@@ -63,6 +67,7 @@ def to_csv(found: PretrainBench) -> str:
 
 def to_json(found: PretrainBench) -> str:
     """Write a bench as JSON: every seed of every cell, and differences with their intervals."""
+    fresh = {result.cell.share: result.one_stream for result in found.results if result.cell.arm == FRESH}
     report = {
         "title": found.title,
         "recipe": recipe_to_json(found.recipe),
@@ -70,7 +75,8 @@ def to_json(found: PretrainBench) -> str:
         "whole_steps": found.options.whole_steps,
         "rounds": found.options.rounds,
         "seeds": found.options.seeds,
-        "cells": [_to_json(result) for result in found.results],
+        "cells": [_to_json(result, fresh.get(result.cell.share)) for result in found.results],
+        "before_tags": None if found.before_tags is None else before_json(found.before_tags),
         "chosen": [
             {"share": of.cell.share, "arm": of.cell.arm, "chosen": of.best.arm, "val": dict(of.found)}
             for of in found.choices
@@ -94,6 +100,10 @@ FORMATS: dict[str, Callable[[PretrainBench], str]] = {
 def write_pretrain_bench(out: Path, found: PretrainBench) -> list[Path]:
     """Write the table in every form and the figure; returns the files."""
     made: dict[str, bytes] = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
+    if found.before_tags is not None:
+        made["-probe.csv"] = probe_csv(found.before_tags).encode()
+    if any(result.one_stream for result in found.results):
+        made["-one-stream.csv"] = one_stream_csv(found).encode()
     if any(result.over_fresh for result in found.results):
         made |= {".png": to_png(draw(found)), "-dark.png": to_png(draw(found, theme="dark"))}
     return write_forms(out / "pretraining", made)
@@ -111,7 +121,7 @@ def draw(found: PretrainBench, *, theme: str = "light") -> "Figure":
         rows.append(
             DotRow(
                 name=result.cell.arm,
-                group=f"{100 * result.cell.share:g} % of the tags, {result.cell.tagged} clips",
+                group=f"{100 * result.cell.share:g} % of the tags, {fresh[result.cell.share].cell.tagged} clips",
                 value=clips.value,
                 inner=(clips.low, clips.high),
                 outer=None if seeds is None else (seeds.low, seeds.high),
@@ -202,7 +212,7 @@ def _intervals(result: CellResult, level: str, figure: str) -> tuple[Interval | 
     return over.clips.of(level, figure), over.seeds[level, figure] if over.seeds else None
 
 
-def _to_json(result: CellResult) -> dict[str, Any]:
+def _to_json(result: CellResult, fresh: OneStream | None) -> dict[str, Any]:
     cell, over = result.cell, result.over_fresh
     entry: dict[str, Any] = {
         "share": cell.share,
@@ -214,6 +224,8 @@ def _to_json(result: CellResult) -> dict[str, Any]:
         "val": list(result.val),
         **{level: {figure: result.figures(level, figure) for figure in FIGURES} for level in LEVELS},
     }
+    if result.one_stream is not None:
+        entry["one_stream"] = one_stream_json(result, None if result.cell.arm == FRESH else fresh)
     if over is not None:
         entry["over_clips"] = over.clips.to_dict()
         entry["clear"] = over.is_clear(*JUDGED)
