@@ -19,6 +19,7 @@ from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_folder, store_manifest
+from valor.label_harvest.teachers.precision import chosen_device
 from valor.label_harvest.teachers.teacher import captions_of
 from valor.parsers.context_space import ContextSpace, context_loss
 from valor.parsers.joint_space import WEIGHTS, JointSpace, combinatorial_losses
@@ -47,6 +48,11 @@ class Batch:
     labels: Tensor
     """bool [B, C]."""
 
+    def rows(self, rows: Tensor, device: torch.device) -> "Batch":
+        """Some of the clips, on a device."""
+        tokens, there = ({letter: x[rows].to(device) for letter, x in of.items()} for of in (self.tokens, self.there))
+        return Batch(tokens, there, self.labels[rows].to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
@@ -67,7 +73,8 @@ def fit_space(store: Place, out: Path, options: FitOptions, *, progress: bool = 
         progress: Whether to show a progress bar on stderr.
 
     Raises:
-        ValueError: The store has no embeddings of sound and picture, too few clips with both, or of another data set.
+        ValueError: The store has no embeddings of sound and picture, too few clips with both, or of another data set;
+            or a GPU is asked for and there is none.
     """
     if out.suffix != ".safetensors":
         raise ValueError(f"out must end in .safetensors, got {out}")
@@ -87,11 +94,12 @@ def fit_space(store: Place, out: Path, options: FitOptions, *, progress: bool = 
         options=described(options),
         loss=0.0,
     )
-    with torch.random.fork_rng(devices=[]):
+    device = chosen_device()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options.seed)
-        net = build_net(card)
-        losses = _train(net, whole, options, progress=progress)
-    write_space(out, net.eval(), SpaceCard(**{**vars(card), "loss": losses[-1]}))
+        net = build_net(card).to(device)
+        losses = _train(net, whole, options, device, progress=progress)
+    write_space(out, net.cpu().eval(), SpaceCard(**{**vars(card), "loss": losses[-1]}))
     return FitResult(read_space(out), tuple(losses))
 
 
@@ -162,7 +170,7 @@ def said_tokens(tags: BoolArray, words: FloatArray) -> tuple[Tensor, Tensor]:
     return tokens, there
 
 
-def _train(net: nn.Module, whole: Batch, options: FitOptions, *, progress: bool) -> list[float]:
+def _train(net: nn.Module, whole: Batch, options: FitOptions, device: torch.device, *, progress: bool) -> list[float]:
     """Train with Adam, its rate falling to nothing along a cosine; the mean loss of each epoch."""
     order = torch.Generator().manual_seed(options.seed)
     clips, size = len(whole.labels), options.batch_size
@@ -176,7 +184,7 @@ def _train(net: nn.Module, whole: Batch, options: FitOptions, *, progress: bool)
             drawn = torch.randperm(clips, generator=order)
             charged = []
             for start in range(0, max(1, clips - size + 1), size):
-                loss = loss_of(net, _some(whole, drawn[start : start + size]), order)
+                loss = loss_of(net, whole.rows(drawn[start : start + size], device), order)
                 if loss is None:
                     continue
                 optimiser.zero_grad(set_to_none=True)
@@ -190,11 +198,6 @@ def _train(net: nn.Module, whole: Batch, options: FitOptions, *, progress: bool)
                 raise ValueError(f"rate must be lower than {options.rate:g}, the loss is no number any more")
             bar.update(1)
     return losses
-
-
-def _some(whole: Batch, rows: Tensor) -> Batch:
-    tokens = {letter: x[rows] for letter, x in whole.tokens.items()}
-    return Batch(tokens, {letter: x[rows] for letter, x in whole.there.items()}, whole.labels[rows])
 
 
 def loss_of(net: nn.Module, batch: Batch, drawn: torch.Generator) -> Tensor | None:
@@ -218,7 +221,7 @@ def _joint_loss(net: JointSpace, batch: Batch, drawn: torch.Generator) -> Tensor
     length = batch.tokens["a"].shape[1]
     width = int(torch.randint(1, length + 1, (), generator=drawn))
     starts = torch.randint(0, length - width + 1, (len(batch.labels), 1), generator=drawn)
-    cut = starts + torch.arange(width)
+    cut = (starts + torch.arange(width)).to(batch.labels.device)
     tokens, there = dict(batch.tokens), dict(batch.there)
     for letter in LETTERS.values():
         tokens[letter] = tokens[letter].gather(1, cut[..., None].expand(-1, -1, tokens[letter].shape[-1]))

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from tests.helpers.toy_search import SAID, world, write_searched_store, write_split
+from valor.label_harvest.cores import DEVICE
 from valor.retrieval.evaluate import evaluate_search
 from valor.retrieval.fit import fit_space
 from valor.retrieval.options import NETS, EvaluateOptions, FitOptions, SearchOptions
@@ -61,6 +63,14 @@ def test_a_space_is_the_same_every_time(data, spaces, tmp_path):
     assert again.losses == spaces["labels"].losses
     assert (tmp_path / "again.safetensors").read_bytes() == (data / "labels.safetensors").read_bytes()
     assert set(again.placer.card.clip_ids) == set(TRAIN)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, so it is taken")
+def test_a_gpu_that_is_asked_for_and_not_there_is_no_cpu(data, tmp_path, monkeypatch):
+    monkeypatch.setenv(DEVICE, "cuda")
+    with pytest.raises(ValueError, match="device must be auto, cpu, or cuda where there is a GPU"):
+        fit_space(data / "store", tmp_path / "s.safetensors", FitOptions(net="labels", **SMALL))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_space_is_not_judged_by_clips_it_has_seen(data, spaces, tmp_path):
