@@ -128,7 +128,9 @@ class Parser(argparse.ArgumentParser):
             self._refuse_unknown(args)
         found, rest = super().parse_known_args(args, namespace)
         if not hasattr(found, "flags"):
-            found.flags = self.flags
+            typed = {word.partition("=")[0] for word in args or ()}
+            same = {a.dest: name for a in self._added for name in a.option_strings[1:] if name in typed}
+            found.flags = {**self.flags, **same}
         return found, rest
 
     def _renamed(self, typed: Sequence[str]) -> list[str]:
@@ -283,9 +285,9 @@ class Fields(Generic[T]):
 
     def typed(self, cli: argparse.Namespace) -> dict[str, Any]:
         """By field, what was typed or has a default on the command line."""
-        typed = {name: getattr(cli, name, None) for name in self._options}
+        typed, flags = {name: getattr(cli, name, None) for name in self._options}, getattr(cli, "flags", {})
         return {
-            name: _value(self._known[name], self._options[name].spelled.split()[0], value)
+            name: _value(self._known[name], flags.get(name, self._options[name].spelled.split()[0]), value)
             for name, value in typed.items()
             if value is not None
         }

@@ -247,17 +247,17 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
 def _check_system(cli: argparse.Namespace) -> None:
     """Refuse options that are not of who parses."""
     if (cli.checkpoint is None) == (cli.zero_shot is None):
-        raise ValueError("give either --run RUN or --zero-shot NAMES")
+        raise ValueError(f"give either {cli.flags['checkpoint']} RUN or --zero-shot NAMES")
     if cli.zero_shot is None and (cli.audio or cli.visual):
         raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
     if cli.zero_shot is not None and cli.classes is not None:
-        raise ValueError("--classes is for --run RUN; --zero-shot names its classes itself")
+        raise ValueError(f"--classes is for {cli.flags['checkpoint']} RUN; --zero-shot names its classes itself")
     if cli.zero_shot is None and cli.segment_seconds is not None:
         raise ValueError("--segment-seconds is for --zero-shot; a run knows its own")
     if cli.zero_shot is None and cli.temperature is not None:
         raise ValueError("--temperature is for --zero-shot; the probabilities of a run have none")
     if cli.zero_shot is not None and ADAPTED in _checkpoints(cli.teacher_checkpoint):
-        raise ValueError(f"--teacher-checkpoint {ADAPTED}=RUN is for --run RUN; --zero-shot has no adapters")
+        raise ValueError(f"--teacher-checkpoint {ADAPTED}=RUN is for a run; --zero-shot has no adapters")
     if cli.zero_shot is None and cli.decoys is not None:
         raise ValueError("--decoys is for --zero-shot; a run knows its classes without them")
 
@@ -278,7 +278,7 @@ def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dic
 
 def _read(cli: argparse.Namespace) -> dict[str, Path]:
     """By option, what is read besides media."""
-    read = {"--run": cli.checkpoint, "--thresholds": cli.thresholds}
+    read = {cli.flags["checkpoint"]: cli.checkpoint, "--thresholds": cli.thresholds}
     if cli.cuts not in (AUTO, NONE):
         read["--cuts"] = Path(cli.cuts)
     for option, typed in (("--zero-shot", cli.zero_shot), ("--classes", cli.classes), ("--decoys", cli.decoys)):

@@ -59,7 +59,7 @@ def test_wrong_use_is_one_message(toy, tmp_path):
     write_any_predictions(tmp_path / "tables", read_predictions(toy.good))
     out = ("--out", tmp_path / "t.json")
     for source, message in (
-        (tmp_path / "none.npz", "no such prediction file"),
+        (tmp_path / "none.npz", "no such file or folder"),
         (tmp_path / "tables", "got decisions already made"),
     ):
         assert message in typed("calibrate", source, *toy.on, *out).complaint()

@@ -144,7 +144,7 @@ def test_thresholds_of_a_file(run, media, tmp_path):
     ("typed", "said"),
     [
         (["a.mp4"], "give either --run RUN or --zero-shot NAMES"),
-        (["a.mp4", "--checkpoint", "x", "--zero-shot", "Dog"], "give either"),
+        (["a.mp4", "--checkpoint", "x", "--zero-shot", "Dog"], "give either --checkpoint RUN or"),
         (["none.mp4", "--checkpoint", "x"], "nothing to parse: none.mp4: no such file"),
         *(
             (["a.mp4", "b.mp4", "--checkpoint", "x", f"--{name}", "o"], f"--{name} is for one VIDEO, got 2")
@@ -170,14 +170,14 @@ def test_thresholds_of_a_file(run, media, tmp_path):
         (["a.mp4", "--checkpoint", "x", "--temperature", "2"], "--temperature is for --zero-shot"),
         (["a.mp4", "--checkpoint", "x", "--thresholds", "t", "--json", "t"], "written into --thresholds t"),
         (["a.mp4", "--zero-shot", "b.mp4", "--json", "b.mp4"], "written into --zero-shot b.mp4"),
-        (["a.mp4", "--checkpoint", ".", "--json", "recipe.json"], "written into --run ."),
+        (["a.mp4", "--checkpoint", ".", "--json", "recipe.json"], "written into --checkpoint ."),
         (
             ["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "audio=w", "--csv", "w"],
             "--teacher-checkpoint audio w",
         ),
         (["a.mp4", "--checkpoint", "x", "--audio", "clap"], "are for --zero-shot"),
         (["a.mp4", "--zero-shot", "Dog", "--visual", "demo-audio"], "--visual must be a teacher of that kind"),
-        (["a.mp4", "--zero-shot", "Dog", "--teacher-checkpoint", "lavish=r"], "lavish=RUN is for --run RUN"),
+        (["a.mp4", "--zero-shot", "Dog", "--teacher-checkpoint", "lavish=r"], "lavish=RUN is for a run"),
         (["a.mp4", "--checkpoint", "x"], "no such checkpoint"),
         (["a.mp4", "--checkpoint", "x", "--teacher-checkpoint", "eyes=f"], "must be visual=PATH or audio=PATH"),
         (["a.mp4", "--checkpoint", "x", *("--teacher-checkpoint", "audio=f") * 2], "must be ROLE=VALUE, once for each"),

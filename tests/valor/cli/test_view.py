@@ -123,7 +123,7 @@ def test_corrections_lie_beside_the_first_source(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("words", "message"), [
     (["--out", "v.htm.txt", "{good}"], "--out must end in .html"),
     ([], "there is nothing to show"),
-    (["nowhere.npz"], "nowhere.npz: no such prediction file"),
+    (["nowhere.npz"], "nowhere.npz: no such file or folder"),
     (["{good}", "--data", "nowhere"], "nowhere"),
     (["{good}", "--videos", "nowhere"], "nowhere: the folder of videos cannot be listed"),
     (["{good}", "--corrections", "{data}"], "holds other files and no journal.jsonl"),
