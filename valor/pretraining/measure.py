@@ -53,8 +53,9 @@ class Drawn:
         return Drawn(self.value - other.value, self.draws - other.draws)
 
     def interval(self) -> Interval:
-        """With the middle 95 % of the draws."""
-        low, high = np.quantile(self.draws if len(self.draws) else [self.value], [0.025, 0.975])
+        """With the middle 95 % of the draws that have a figure: few clips may be drawn without a true second."""
+        draws = self.draws[np.isfinite(self.draws)]
+        low, high = np.quantile(draws if len(draws) else [self.value], [0.025, 0.975])
         return Interval(self.value, float(low), float(high))
 
 

@@ -106,7 +106,7 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         failed = _pretrain(recipe, seeds, data, out, options)
         left_out |= {f"pre-training {name}": why for name, why in failed.items()}
         cells = [cell for cell in cells if cell.arm not in failed]
-        choices = _choices(cells, seeds, data, out, options, (recipe, sets, of_methods)) if options.choose else []
+        choices, not_tried = _choices(cells, seeds[:1], data, out, options, (recipe, sets, of_methods))
         cells = _with_best(cells, choices)
         found, failed = _trained(_jobs(cells, seeds, data, out, options), options)
     results = [_judged(cell, out, seeds, found, test) for cell in cells if cell.folder not in failed]
@@ -116,7 +116,11 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         for cell in cells
         if base_of(cell.arm) in OBJECTIVES
     }
-    before = before_tags(runs, out, data, progress=options.progress)
+    before = None
+    try:
+        before = before_tags(runs, out, data, progress=options.progress)
+    except ValueError as error:  # the trainings are done, and their table is to be seen
+        left_out["before any tag"] = str(error)
     results, reasons = _one_stream(results, out, seeds, data, test, progress=options.progress)
     left_out |= reasons
     train = len(sets.train)
@@ -127,7 +131,7 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         recipe=recipe,
         results=tuple(_compared(results)),
         left_out=left_out,
-        failed=failed,
+        failed={**not_tried, **failed},
         choices=tuple(choices),
         before_tags=before,
     )
@@ -205,19 +209,20 @@ def _choices(
     out: Path,
     options: PretrainBenchOptions,
     of: tuple[Recipe, RunSets, Sequence[str]],
-) -> list[Choice]:
-    """Weight and share of the clips without tags that are best on validation with the first seed."""
-    recipe, sets, of_methods = of
+) -> tuple[list[Choice], dict[str, str]]:
+    """Weight and share of the clips without tags that are best on validation, and which candidates failed."""
+    (recipe, sets, of_methods), failed = of, dict[str, str]()
 
     def made(cell: Cell, arm: str) -> Cell:
         return cell_of(arm, cell.share, recipe, (cell.tagged, others_of(sets, cell.share, recipe)), options, of_methods)
 
     def train(candidates: Sequence[Cell]) -> dict[str, float]:
-        found, failed = _trained(_jobs(candidates, seeds[:1], data, out, options), options)
-        folders = {cell.folder: _folder(out, cell, seeds[0]) for cell in candidates if cell.folder not in failed}
+        found, messages = _trained(_jobs(candidates, seeds, data, out, options), options)
+        failed.update(messages)
+        folders = {cell.folder: _folder(out, cell, seeds[0]) for cell in candidates if cell.folder not in messages}
         return {cell: found[folder] for cell, folder in folders.items()}
 
-    return chosen(cells, made, train)
+    return (chosen(cells, made, train) if options.choose else []), failed
 
 
 def _with_best(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Cell]:
@@ -313,7 +318,7 @@ def _one_stream(
                 alone = one_stream([_folder(out, cell, seed) for seed in seeds], places, cell.recipe, clips, test)
                 found.append(replace(result, one_stream=alone))
             except ValueError as error:
-                left_out[f"one stream missing, {cell.name}"] = str(error)
+                left_out["one stream missing"] = str(error)  # of the network, which all have in common
                 found.append(result)
             bar.update()
     return found, left_out
