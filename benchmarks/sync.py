@@ -21,8 +21,8 @@ strikes, is as loud as the place, and does not strike so evenly that nine in ten
 import argparse
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -50,6 +50,8 @@ TELLABLE_SECONDS, TELLABLE_STROKES = 3.0, 4
 MEETS, EVEN, BESIDE = 0.06, 0.9, 0.25
 """Seconds within which strokes meet, the share that meets at another shift where they are even, and how far away it is
 at least."""
+CLOSE = 0.03
+"""Seconds that a stroke is seen beside when it is heard, about: half a frame and a little."""
 OFTEN = (TELLABLE_STROKES, 8, 16, 32)
 """Strokes of a clip above which it is counted apart."""
 SEED, FRESH_SEED = 2023, 5081
@@ -65,12 +67,14 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, int]:
     return frames, sound[: CLIP_SECONDS * RATE], rate
 
 
-def moved(frames: np.ndarray, sound: np.ndarray, rate: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
+def moved(
+    frames: np.ndarray, sound: np.ndarray, rate: int, offset: float, samples: int = RATE
+) -> tuple[np.ndarray, np.ndarray]:
     """Both streams cut so that the sound comes `offset` seconds late and both are there all along."""
-    first, last = max(0.0, offset), CLIP_SECONDS + min(0.0, offset)
+    first, last = max(0.0, offset), len(frames) / rate + min(0.0, offset)
     start, stop = -(-int(first * rate * 1000) // 1000), int(last * rate)
-    begin = round((start / rate - offset) * RATE)
-    return frames[start:stop], sound[begin : begin + round((stop - start) / rate * RATE)]
+    begin = round((start / rate - offset) * samples)
+    return frames[start:stop], sound[begin : begin + round((stop - start) / rate * samples)]
 
 
 def write(path: Path, frames: np.ndarray, sound: np.ndarray, rate: int) -> None:
@@ -121,12 +125,23 @@ def films(clips: Sequence[Path], folder: Path, seed: int) -> Iterator[tuple[int,
                 yield number, kind, paths[kind], offset if kind == "moved" else 0.0
 
 
-def strokes_that_tell(plan: ClipPlan, seed: int) -> tuple[int, str]:
-    """Of the class that strikes most often of those that tell: how often while it is heard and seen, and its name.
+@dataclass(frozen=True)
+class Struck:
+    """When a class strikes in a clip."""
 
-    Nothing, 0, where none is heard and seen at once for long enough, striking often, unevenly and as loud as the place.
-    """
-    found = [(0, "")]
+    heard: np.ndarray
+    seen: np.ndarray
+    both: np.ndarray
+    """Of either those times at which it is heard and seen at once."""
+    together: int
+    """Seconds of that."""
+    is_loud: bool
+    """Whether it is as loud as the place."""
+
+
+def strokes_in(plan: ClipPlan, seed: int) -> dict[str, Struck]:
+    """By the name of a class, as it was rendered."""
+    found = {}
     name = int.from_bytes(hashlib.sha256(plan.clip_id.encode()).digest()[:8], "big")
     place = strokes.BACKGROUND * background(CLIP_SECONDS, np.random.default_rng([seed, name, 1]))
     for class_name, sound in strokes.class_sounds(plan, (seed, name, 2)).items():
@@ -137,12 +152,44 @@ def strokes_that_tell(plan: ClipPlan, seed: int) -> tuple[int, str]:
         together = there["audio"] & there["visual"]
         times = strokes.strokes_of(sound)
         times = times[(times >= 0) & (times < CLIP_SECONDS)]
-        heard, seen = (times[there[modality][times.astype(int)]] for modality in ("audio", "visual"))
-        often = int(together[times.astype(int)].sum())
-        tells = often >= TELLABLE_STROKES and together.sum() >= TELLABLE_SECONDS and not is_even(heard, seen)
-        if tells and np.mean(sound**2) >= np.mean(place**2):
-            found.append((often, class_name))
+        heard, seen, both = (times[when[times.astype(int)]] for when in (*there.values(), together))
+        is_loud = bool(np.mean(sound**2) >= np.mean(place**2))
+        found[class_name] = Struck(heard, seen, both, int(together.sum()), is_loud)
+    return found
+
+
+def strokes_that_tell(struck: Mapping[str, Struck]) -> tuple[int, str]:
+    """Of the class that strikes most often of those that tell: how often while it is heard and seen, and its name.
+
+    Nothing, 0, where none is heard and seen at once for long enough, striking often, unevenly and as loud as the place.
+    """
+    found = [(0, "")]
+    for class_name, one in struck.items():
+        enough = len(one.both) >= TELLABLE_STROKES and one.together >= TELLABLE_SECONDS
+        if enough and one.is_loud and not is_even(one.heard, one.seen):
+            found.append((len(one.both), class_name))
     return max(found)
+
+
+def told_all(struck: Mapping[str, Struck], offset: float, *, by_class: bool) -> float:
+    """The likeliest offset of a film of one clip by the times of all strokes in it, of classes told apart or not.
+
+    Of what is heard every second stroke is also seen, within `CLOSE` seconds, and others lie anywhere. This is the best
+    that anybody can do who knows of each stroke when it is, but not how it looks or sounds.
+    """
+    first, last = max(0.0, offset), CLIP_SECONDS + min(0.0, offset)
+    shifts = np.arange(-FitOptions.reach, FitOptions.reach + 1e-9, 0.01)
+    names = [[name] for name in struck] if by_class else [list(struck)]
+    likely = np.zeros(len(shifts))
+    for some in names:
+        heard, seen = (np.concatenate([getattr(struck[name], of) for name in some]) for of in ("heard", "seen"))
+        heard = heard[(heard + offset >= first) & (heard + offset < last)] + offset
+        seen = seen[(seen >= first) & (seen < last)]
+        if len(heard) and len(seen):
+            apart = heard[None, :, None] - shifts[:, None, None] - seen
+            meets = np.exp(-((apart / CLOSE) ** 2) / 2).sum(axis=2) / (CLOSE * np.sqrt(2 * np.pi) * len(seen))
+            likely += np.log((meets + 1 / (last - first)) / 2).sum(axis=1)
+    return float(shifts[likely.argmax()])
 
 
 def is_even(heard: np.ndarray, seen: np.ndarray) -> bool:
@@ -177,24 +224,31 @@ def main() -> None:
     torch.set_num_threads(1)
     started, spent = time.perf_counter(), time.process_time()
     folder = typed.out / typed.world
-    world = build_world(folder, {"train": typed.clips, "test": typed.test}, SEED, 1, world=typed.world)
+    world, run = trained(typed.out, typed.world, typed.clips, typed.test, typed.epochs)
     fresh = build_world(f"{folder}-{FRESH_SEED}", {"test": typed.fresh}, FRESH_SEED, 1, world=typed.world)
-    learned = clips_of(world, [plan for plan in world.plans if plan.split == "train"])
-    run = fit_sync(learned, Path(f"{folder}-run"), FitOptions(epochs=typed.epochs), progress=True).run
     for one, seed in ((fresh, FRESH_SEED), (world, SEED)):
         plans = [plan for plan in one.plans if plan.split == "test"]
-        telling = [strokes_that_tell(plan, seed) for plan in plans]
+        struck = [strokes_in(plan, seed) for plan in plans]
+        telling = [strokes_that_tell(one) for one in struck]
         tellable = [often > 0 for often, _ in telling]
         made = list(films(clips_of(one, plans), Path(f"{one.folder}-films"), seed))
         rows = judged(made, run, Path(f"{one.folder}-judged"))
         print(f"\n{typed.world} world of seed {seed}: {sum(tellable)} of {len(plans)} test clips tellable")
         report(rows, tellable)
         report_misses(rows, telling)
+        report_told(rows, struck, tellable)
     print(
         f"\n{typed.clips} clips of seed {SEED} trained on; on kept clips {run.card.right:.2f} of offsets found; "
         f"weights {run.card.weights}; {time.perf_counter() - started:.0f} s, "
         f"{time.process_time() - spent:.0f} s of one CPU in this process; {processor()}"
     )
+
+
+def trained(out: Path, name: str, clips: int, test: int, epochs: int = FitOptions.epochs) -> tuple[World, SyncRun]:
+    """The world that is learned from, with so many clips to train on and to test, and the run."""
+    world = build_world(out / name, {"train": clips, "test": test}, SEED, 1, world=name)
+    learned = clips_of(world, [plan for plan in world.plans if plan.split == "train"])
+    return world, fit_sync(learned, out / f"{name}-run", FitOptions(epochs=epochs), progress=True).run
 
 
 def clips_of(world: World, plans: Sequence[ClipPlan]) -> list[Path]:
@@ -269,6 +323,18 @@ def report_misses(rows: Sequence[Row], telling: Sequence[tuple[int, str]]) -> No
     names = sorted({name for often, name in telling if often})
     by_name = {name: [row for row in own if telling[row.clip][1] == name] for name in names}
     print("; ".join(f"{name} {share(some, 'is_found')} of {len(some)}" for name, some in by_name.items()))
+
+
+def report_told(rows: Sequence[Row], struck: Sequence[Mapping[str, Struck]], tellable: Sequence[bool]) -> None:
+    """Print how many offsets somebody finds who is told when all strokes are, beside what was found of the films."""
+    own = [row for row in rows if row.kind in ("moved", "again")]
+    for by_class in (False, True):
+        found = [replace(row, best=told_all(struck[row.clip], row.true, by_class=by_class)) for row in own]
+        parts = [[row for row in found if tellable[row.clip] == which] for which in (True, False)]
+        print(
+            f"told all strokes{' and of what' if by_class else ''}: found {share(parts[0], 'is_found')} of "
+            f"{len(parts[0])} films moved or again that are tellable, {share(parts[1], 'is_found')} of the others"
+        )
 
 
 def share(rows: Sequence[Row], what: str) -> str:

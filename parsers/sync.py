@@ -135,13 +135,14 @@ class ShiftHead(nn.Module):
         return scores
 
 
-def correlations(visual: Tensor, audio: Tensor, most: int) -> Tensor:
+def correlations(visual: Tensor, audio: Tensor, most: int, there: tuple[Tensor, Tensor] | None = None) -> Tensor:
     """How well streams fit where sound lies s steps behind, s from -most to most: float [B, V, A, 2 most + 1].
 
     Args:
         visual: float [B, T, V], of about no mean.
         audio: float [B, T, A], likewise.
         most: Less than T.
+        there: Of either, float [B, T, 1], 1 where there is a step and 0 where none is, and the stream 0; None: all are.
     """
     steps = visual.shape[1]
     whole = 1 << (steps + most).bit_length()
@@ -151,9 +152,9 @@ def correlations(visual: Tensor, audio: Tensor, most: int) -> Tensor:
         at = torch.fft.irfft(product, whole)
         return torch.cat((at[..., whole - most :], at[..., : most + 1]), dim=-1)
 
-    ones = torch.ones_like(visual[:, :, :1])
-    power = crossed(visual.square(), ones) * crossed(ones, audio.square())
-    common = steps - torch.arange(-most, most + 1).abs()
+    seen, heard = there or (torch.ones_like(visual[:, :, :1]), torch.ones_like(audio[:, :, :1]))
+    power = crossed(visual.square(), heard) * crossed(seen, audio.square())
+    common = crossed(seen, heard).clamp(min=0)
     return crossed(visual, audio) / power.clamp(min=1e-3).sqrt() * common.sqrt()
 
 

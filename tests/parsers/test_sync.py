@@ -29,3 +29,10 @@ def test_correlations_are_those_of_the_steps_in_common():
         heard = audio[1, max(0, shift) : 11 - max(0, -shift), 1]
         right = (seen @ heard) / (seen.norm() * heard.norm()) * len(seen) ** 0.5
         torch.testing.assert_close(found[1, 2, 1, shift + 4], right)
+    # A window of the picture with the sound around it, of which there is none before the start.
+    laid = [torch.nn.functional.pad(x, (0, 0, 4, 4)) for x in (visual[:, :7], torch.ones(2, 7, 1))]
+    around = [torch.nn.functional.pad(x, (0, 0, 4, 0)) for x in (audio, torch.ones(2, 11, 1))]
+    windowed = correlations(laid[0], around[0], 4, (laid[1], around[1]))
+    seen, heard = visual[1, :7, 2], audio[1, 3:10, 1]
+    torch.testing.assert_close(windowed[1, 2, 1, 4 + 3], (seen @ heard) / (seen.norm() * heard.norm()) * 7**0.5)
+    torch.testing.assert_close(windowed[..., 1], correlations(visual[:, :7], audio[:, :7], 4)[..., 1])

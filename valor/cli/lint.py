@@ -9,6 +9,7 @@ from valor.data.lint import LintReport, lint_folder, to_text, with_findings
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
 from .options import Parser
+from .sync import of_the_set
 from .terminal import brief, say
 
 
@@ -57,7 +58,7 @@ def run(cli: argparse.Namespace) -> int:
 def _with_sync(report: LintReport, dataset: DataSet, cli: argparse.Namespace) -> tuple[LintReport, str]:
     """A report with the clips whose sound is off, and how many could be judged."""
     from valor.label_harvest.store.videos import find_media
-    from valor.sync.judge import CANNOT_SAY, OFF, UNREAD, judge_all
+    from valor.sync.judge import CANNOT_SAY, OFF, UNREAD, judge_all, together
     from valor.sync.measure import read_run
     from valor.sync.options import JudgeOptions
 
@@ -65,13 +66,17 @@ def _with_sync(report: LintReport, dataset: DataSet, cli: argparse.Namespace) ->
         raise FileNotFoundError(f"{cli.videos}: no such folder; --videos gives the one of the clips")
     trained, ids = read_run(cli.sync), dict.fromkeys(i for split in report.clips for i in _ids(dataset, split, cli))
     found = {path: clip_id for clip_id, path in find_media(cli.videos, list(ids)).items() if path is not None}
-    verdicts = list(judge_all([(path, "") for path in found], trained, JudgeOptions(), progress=not cli.quiet))
+    options = JudgeOptions()
+    verdicts = list(judge_all([(path, "") for path in found], trained, options, progress=not cli.quiet))
     counts = Counter(verdict.verdict for verdict in verdicts)
     off = [(one.path.name, found[one.path], one.words) for one in verdicts if one.verdict == OFF]
     judged = (
         f"sound and picture: {len(found):,} of {len(ids):,} clips looked at, {counts[OFF]} off, "
         f"{counts[CANNOT_SAY]} of which nobody can say, {counts[UNREAD]} not read\n"
     )
+    both = together(verdicts, trained, options)
+    if both is not None:
+        judged += f"sound and picture: {of_the_set(both)}\n"
     return with_findings(report, "sound-off", off), judged
 
 

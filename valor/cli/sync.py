@@ -49,8 +49,9 @@ def add(commands: Commands) -> Parser:
         "fit VIDEO... --out RUN  learns it from media whose own sound and picture belong together; nothing of them\n"
         "                        need be known\n\n"
         "VIDEO is a file, a folder or a quoted pattern. An offset above 0 is a sound that comes late, to a tenth of a\n"
-        "second and as far as --reach of the training. Exit code 0: nothing is off; 3: files that are off, or could\n"
-        "not be read (docs/sync.md).",
+        "second and as far as --reach of the training. What windows of a film say is summed, and what files say, for\n"
+        "a set with the same fault. Exit code 0: nothing is off; 3: files that are off, by themselves or together, or\n"
+        "could not be read (docs/sync.md).",
         "valor sync fit films --out runs/sync\nvalor sync suspects --run runs/sync --out sync.csv",
     )
     command.add_argument(
@@ -108,7 +109,7 @@ def _judge(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
     if all(one.problem for one in media):
         raise ValueError("nothing to judge: " + "; ".join(f"{one.path}: {one.problem}" for one in media))
     options = JUDGING.read(cli)
-    from valor.sync.judge import CANNOT_SAY, IN_STEP, OFF, UNREAD, judge_all, report_of
+    from valor.sync.judge import CANNOT_SAY, IN_STEP, OFF, UNREAD, judge_all, report_of, together
     from valor.sync.kept import finished, judge_kept
     from valor.sync.measure import read_run
 
@@ -133,7 +134,18 @@ def _judge(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
     counts = Counter(verdict.verdict for verdict in verdicts)
     said = ", ".join(f"{counts[kind]:,} {kind}" for kind in (OFF, IN_STEP, CANNOT_SAY, UNREAD) if counts[kind])
     print_note(said + (f"; {kept:,} of them judged before" if kept else ""), cli)
-    return FAILURES_LISTED if counts[OFF] or counts[UNREAD] else DONE
+    both = together(verdicts, trained, options)
+    if both is not None:
+        print_note(of_the_set(both), cli)
+    is_off = counts[OFF] or (both is not None and both.verdict == OFF)
+    return FAILURES_LISTED if is_off or counts[UNREAD] else DONE
+
+
+def of_the_set(both: "Verdict") -> str:
+    """What is said of files together."""
+    return (
+        f"if all have the same offset, they are {both.verdict}: {both.offset:+.2f} s, confidence {both.confidence:.2f}"
+    )
 
 
 def _csv(columns: Sequence[str], verdicts: "list[Verdict]") -> str:

@@ -33,10 +33,11 @@ from .measure import (
     SyncCard,
     SyncRun,
     calibrated,
+    evidence_of,
     peak_of,
     read_run,
-    scores_of,
     volume_of,
+    window_scores,
     write_run,
 )
 from .media import Steps, read_steps
@@ -48,8 +49,11 @@ LEAST_FILES = 10
 """Media with sound and picture below which nothing is trained: there is nothing to tell them from."""
 KEPT = 5
 """One of so many files is kept for the confidence."""
-DRAWS, LEAST_DRAWS = 4, 24
-"""Offsets that are drawn for each piece that is kept, with its own sound and with that of another, and in all."""
+DRAWS = 12
+"""Offsets at which the pieces that are kept are judged, each with its own sound and with that of another."""
+LENGTHS, FILMS = (1, 2, 4, 8, 16), 200
+"""Windows of the films that are made of such pieces, as far as there are so many, and films of each length at most:
+what is sure of one window is not of sixteen."""
 CLIPPED = 1.0
 """Norm that gradients are cut to."""
 
@@ -246,20 +250,39 @@ def cut(
     return np.stack(pictures), np.stack(spectra), np.array(shifts)
 
 
+def apart(seen: Steps, heard: Steps, shift: int) -> Steps:
+    """All there is of pictures and of a sound that is to lie `shift` spectra behind them."""
+    begin = max(0, -(-shift // SPECTRA_A_STEP))
+    count = min(len(seen), len(heard)) + min(-begin, shift // SPECTRA_A_STEP)
+    first = SPECTRA_A_STEP * begin - shift
+    spectra = heard.spectra[first : first + SPECTRA_A_STEP * count]
+    return Steps(seen.pictures[begin : begin + count], spectra, seen.start)
+
+
 def _confidence(
     net: ShiftHead, pieces: Sequence[Steps], options: FitOptions
-) -> tuple[tuple[float, float, float], float]:
-    """Weights of the confidence, from pieces that were not trained on, and the share of offsets found."""
+) -> tuple[tuple[float, float, float, float], float]:
+    """Weights of the confidence, from pieces that were not trained on, and the share of offsets found of one piece.
+
+    Films are made of them: what several say at one offset is summed, of own sounds and of others'.
+    """
     rng = np.random.default_rng([options.seed, 1])
+    most = round(options.reach / STEP)
+    shifts = rng.integers(-most * SPECTRA_A_STEP, most * SPECTRA_A_STEP + 1, DRAWS).tolist()
+    said = np.zeros((DRAWS, len(pieces), 2, 2 * most + 1))  # own, foreign
+    for draw, shift in enumerate(shifts):
+        by = 1 + int(rng.integers(max(1, len(pieces) - 1)))
+        for row, steps in enumerate(pieces):
+            for kind, heard in enumerate((steps, pieces[(row + by) % len(pieces)])):
+                scores = window_scores(net, apart(steps, heard, shift), options.reach, options.piece_seconds)
+                said[draw, row, kind] = evidence_of(scores, most)[0]
     peaks: list[Peak] = []
     right: list[bool] = []
-    for number, steps in enumerate(pieces):
-        other = pieces[(number + 1 + int(rng.integers(len(pieces) - 1))) % len(pieces)] if len(pieces) > 1 else steps
-        for _ in range(max(DRAWS, -(-LEAST_DRAWS // len(pieces)))):
-            own, foreign = (cut([part], options.reach, rng) for part in (steps, other))
-            for pictures, spectra, shift in (own, (own[0], foreign[1], own[2])):
-                one = Steps(pictures[0], spectra[0], 0.0)
-                peak = peak_of(scores_of(net, one, options.reach))
-                peaks.append(peak)
-                right.append(spectra is own[1] and abs(peak.offset - shift[0] * STEP) <= FOUND)
-    return calibrated(peaks, right), float(np.mean(right[::2]))
+    films = min(FILMS, DRAWS * len(pieces))
+    for length in LENGTHS:
+        for _ in range(films if length <= len(pieces) else 0):
+            draw, rows = int(rng.integers(DRAWS)), rng.permutation(len(pieces))[:length]
+            for kind in range(2):
+                peaks.append(peak_of(said[draw, rows, kind].sum(axis=0), length))
+                right.append(kind == 0 and abs(peaks[-1].offset - shifts[draw] / SPECTRA_A_STEP * STEP) <= FOUND)
+    return calibrated(peaks, right), float(np.mean(right[: 2 * films : 2]))

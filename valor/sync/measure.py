@@ -23,9 +23,12 @@ RUN = "sync.safetensors"
 KIND = "synchronisation"
 BESIDE = 2
 """Shifts to either side of the best that belong to its peak."""
+UNTIED = 0.5
+"""How likely it is that nothing in a window ties sound to picture; so no window counts for more than it can know."""
 CORRELATIONS = 24
 """At each shift."""
 _CELL = 4  # pixels of a side
+_BLOCK = 30  # windows that are compared at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +37,8 @@ class SyncCard:
 
     reach: float
     """Offsets that it tells apart, in seconds to either side."""
-    weights: tuple[float, float, float]
-    """Of the confidence: constant, height and lead of the best shift."""
+    weights: tuple[float, float, float, float]
+    """Of the confidence: constant, height and lead of the best shift, logarithm of the windows."""
     files: int
     """How many it was trained on, those it was calibrated on among them."""
     right: float
@@ -56,7 +59,9 @@ class Peak:
     height: float
     """Logarithm of the odds that it is one of its peak, by the scores alone."""
     lead: float
-    """How far its score lies above the best outside its peak: little where strokes fit at a second shift."""
+    """How far its evidence lies above the best outside its peak: little where strokes fit at a second shift."""
+    windows: int = 1
+    """Of how many windows this is the sum."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,37 +73,57 @@ class SyncRun:
     checksum: str = ""
     """Of the file."""
 
-    def peak(self, steps: Steps) -> Peak:
-        """Where sound and picture fit best."""
-        return peak_of(scores_of(self.net, steps, self.card.reach))
+    def evidence(self, steps: Steps) -> npt.NDArray[np.float64]:
+        """What each window says of each shift, float64 [W, 2 S + 1]; sums of these are what all windows say."""
+        seconds = float(self.card.options["piece_seconds"])
+        return evidence_of(window_scores(self.net, steps, self.card.reach, seconds), round(self.card.reach / STEP))
 
     def confidence(self, peak: Peak) -> float:
         """How likely the offset is right, to a tenth of a second; media whose sound is of something else have none."""
         return confidence_of(self.card.weights, peak)
 
 
-def confidence_of(weights: tuple[float, float, float], peak: Peak) -> float:
-    """A logistic function of height and lead of a peak."""
-    at = weights[0] + weights[1] * peak.height + weights[2] * peak.lead
+def confidence_of(weights: Sequence[float], peak: Peak) -> float:
+    """A logistic function of what is known of a peak."""
+    at = float(np.dot(weights, _known(peak)))
     return 1 / (1 + math.exp(-min(max(at, -30.0), 30.0)))
 
 
+def _known(peak: Peak) -> list[float]:
+    return [1.0, peak.height, peak.lead, math.log(peak.windows)]
+
+
 def volume_of(pictures: npt.NDArray[np.uint8], spectra: npt.NDArray[np.floating[Any]], most: int) -> torch.Tensor:
-    """Correlations float [B, 24, 2 most + 1] at shifts of up to `most` steps, of [B, T, H, W] and [B, 5 T, bands].
+    """Correlations float [B, 24, 2 most + 1] at shifts of up to `most` steps, of [B, T, H, W] and [B, 5 T, bands]."""
+    return _compared(_changes(pictures), _quick(_rises(spectra), 0.2), most)
+
+
+def _changes(pictures: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """How much changes in each cell from one picture to the next, float [B, T, cells]."""
+    seen = torch.from_numpy(pictures).float()
+    change = torch.zeros_like(seen)
+    change[:, 1:] = (seen[:, 1:] - seen[:, :-1]).abs()
+    return functional.avg_pool2d(change, _CELL).flatten(2)
+
+
+def _compared(cells: torch.Tensor, heard: torch.Tensor, most: int, there: torch.Tensor | None = None) -> torch.Tensor:
+    """Correlations float [B, 24, 2 most + 1] of what changes, [B, T, cells], with what is heard, [B, T + margins, 6].
 
     Of the change in cells of a picture, as a logarithm above its median over time: the largest, the mean and that of
     the three largest, with each stream of the sound. And of every cell, with the first two: the largest, a mean in
     which large ones weigh most, and the mean of the four largest, so that what moves of its own elsewhere is no harm.
+    The sound may reach over either end of the pictures by the same margin; `there`, [B, T + margins, 1], says where.
     """
-    seen = torch.from_numpy(pictures).float()
-    change = torch.zeros_like(seen)
-    change[:, 1:] = (seen[:, 1:] - seen[:, :-1]).abs()
-    cells = functional.avg_pool2d(change, _CELL).flatten(2)  # [B, T, cells]
+    margin = (heard.shape[1] - cells.shape[1]) // 2
+
+    def laid(x: torch.Tensor) -> torch.Tensor:
+        return functional.pad(x, (0, 0, margin, margin))
+
+    known = None if there is None else (laid(torch.ones_like(cells[..., :1])), there)
     cells = (cells - cells.median(dim=1, keepdim=True).values).clamp(min=0).log1p()
     whole = torch.stack((cells.amax(-1), cells.mean(-1), cells.topk(3, dim=-1).values.mean(-1)), dim=-1)
-    heard = _quick(_rises(spectra), 0.2)
-    found = correlations(_quick(whole, 0.05), heard, most).flatten(1, 2)
-    each = correlations(_quick(cells, 0.15), heard[..., :2], most)  # [B, cells, 2, shifts]
+    found = correlations(laid(_quick(whole, 0.05)), heard, most, known).flatten(1, 2)
+    each = correlations(laid(_quick(cells, 0.15)), heard[..., :2], most, known)  # [B, cells, 2, shifts]
     best = each.topk(4, dim=1).values
     sharp = each.clamp(min=0).pow(4).sum(dim=1).pow(0.25)
     return torch.cat((found, best[:, 0], sharp, best.mean(dim=1)), dim=1)
@@ -126,47 +151,80 @@ def _quick(x: torch.Tensor, least: float) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def scores_of(net: ShiftHead, steps: Steps, reach: float) -> npt.NDArray[np.float64]:
-    """Scores float64 [2 S + 1] of shifts from -S to S steps: `reach`, or less where too little would be in common."""
+def window_scores(net: ShiftHead, steps: Steps, reach: float, seconds: float) -> npt.NDArray[np.float64]:
+    """Scores float64 [W, 2 S + 1] of shifts from -S to S steps, of windows of the picture that follow one another.
+
+    Each is compared with the sound from S steps before it to S after it, as far as there is any, so that nothing is
+    lost between windows. Media of no more than one and a half windows are one.
+
+    Args:
+        net: A trained network.
+        steps: Of the media.
+        reach: Seconds of the furthest shift; it is less where too little would be in common.
+        seconds: Length of a window, about.
+    """
     most = min(round(reach / STEP), len(steps) - round(LEAST_SECONDS / 2 / STEP))
-    scores: torch.Tensor = net(volume_of(steps.pictures[None], steps.spectra[None], most))
-    return scores[0].double().numpy()
+    count = max(1, round(len(steps) * STEP / seconds))
+    length = len(steps) // count
+    cells = _changes(steps.pictures[None])[0, : count * length].reshape(count, length, -1)
+    heard = _quick(_rises(steps.spectra[None]), 0.2)[0]
+    sound, there = (
+        functional.pad(x, (0, 0, most, most)).unfold(0, length + 2 * most, length)[:count].mT
+        for x in (heard, torch.ones_like(heard[:, :1]))
+    )
+    blocks = [slice(start, start + _BLOCK) for start in range(0, count, _BLOCK)]
+    scores = [net(_compared(cells[some], sound[some], most, there[some])) for some in blocks]
+    return torch.cat(scores).double().numpy()
 
 
-def peak_of(scores: npt.NDArray[np.float64]) -> Peak:
+def evidence_of(scores: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.float64]:
+    """Logarithms of how likely each window [W, 2 S + 1] makes each shift of up to `most`, float64 [W, 2 most + 1].
+
+    With `UNTIED` it says nothing. Nor does it of shifts that were too far for it.
+    """
+    shifts = scores.shape[1]
+    logs = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
+    logs = np.logaddexp(np.log1p(-UNTIED) + logs, np.log(UNTIED / shifts))
+    beyond = most - shifts // 2
+    return np.pad(logs, ((0, 0), (beyond, beyond)), constant_values=-np.log(shifts))
+
+
+def peak_of(evidence: npt.NDArray[np.float64], windows: int = 1) -> Peak:
     """The best shift, between steps by a parabola through it and its neighbours.
 
     >>> peak_of(np.array([0, 1, 0, 1, 0, 1, 9, 9, 1, 0, 1.0])).offset
     0.075
     """
-    best, middle = int(scores.argmax()), len(scores) // 2
-    is_near = np.abs(np.arange(len(scores)) - best) <= BESIDE
+    best, middle = int(evidence.argmax()), len(evidence) // 2
+    is_near = np.abs(np.arange(len(evidence)) - best) <= BESIDE
     between = 0.0
-    if 0 < best < len(scores) - 1:
-        left, top, right = scores[best - 1 : best + 2].tolist()
+    if 0 < best < len(evidence) - 1:
+        left, top, right = evidence[best - 1 : best + 2].tolist()
         bend = 2 * top - left - right
         between = 0.5 * (right - left) / bend if bend > 0 else 0.0
-    others = scores[~is_near]
-    height = float(np.logaddexp.reduce(scores[is_near]) - np.logaddexp.reduce(others))
-    return Peak(round((best - middle + between) * STEP, 3), height, float(scores[best] - others.max()))
+    others = evidence[~is_near]
+    height = float(np.logaddexp.reduce(evidence[is_near]) - np.logaddexp.reduce(others))
+    lead = float(evidence[best] - others.max())
+    return Peak(round((best - middle + between) * STEP, 3), height, lead, windows)
 
 
-def calibrated(peaks: Sequence[Peak], right: Sequence[bool]) -> tuple[float, float, float]:
-    """Weights of the confidence that make what was found likeliest, neither of the last two below 0.
+def calibrated(peaks: Sequence[Peak], right: Sequence[bool]) -> tuple[float, float, float, float]:
+    """Weights of the confidence that make what was found likeliest, those of height and lead not below 0.
 
     Newton's method on the logistic loss, with Platt's targets: one more of either kind than was seen keeps few pieces
     from saying that they are sure.
     """
-    x = np.array([[1.0, peak.height, peak.lead] for peak in peaks])
+    x = np.array([_known(peak) for peak in peaks])
     seen = np.array(right, np.bool_)
     y = np.where(seen, (seen.sum() + 1) / (seen.sum() + 2), 1 / ((~seen).sum() + 2))
-    free = [0, 1, 2]
+    free = [0, 1, 2, 3]
     while True:
-        weights = np.zeros(3)
+        weights = np.zeros(4)
         weights[free] = _likeliest(x[:, free], y)
-        below = [place for place in free[1:] if weights[place] < 0]
+        below = [place for place in (1, 2) if weights[place] < 0]
         if not below:
-            return float(weights[0]), float(weights[1]), float(weights[2])
+            constant, height, lead, windows = weights.tolist()
+            return constant, height, lead, windows
         free.remove(below[0])
 
 
@@ -215,6 +273,8 @@ def read_run(folder: Path) -> SyncRun:
         raise ValueError(f"{path}: is no run of synchronisation; `valor sync fit VIDEO --out RUN` makes one")
     try:
         card = SyncCard(**{**header, "weights": tuple(header["weights"])})
+        if len(card.weights) != 4:
+            raise ValueError("it was trained before windows were summed; train it again")
         if card.step != STEP:
             raise ValueError(f"steps of {card.step:g} s, not {STEP:g}")
         with torch.random.fork_rng(devices=[]):

@@ -61,14 +61,23 @@ def read_steps(path: Path, reader: MediaReader, *, seconds: float, pieces: int =
     Raises:
         MediaError: The file is missing or cannot be read, lacks sound or picture, or is too short.
     """
+    starts, pictures, sounds = read_streams(path, reader, seconds=seconds, pieces=pieces)
+    return [steps_of(seen, wave, start) for start, seen, wave in zip(starts, pictures, sounds, strict=True)]
+
+
+def read_streams(
+    path: Path, reader: MediaReader, *, seconds: float, pieces: int = 1
+) -> tuple[list[float], list[npt.NDArray[np.uint8]], list[npt.NDArray[np.float32]]]:
+    """Starts, small grey pictures uint8 [T, 24, 32] and sound float32 [S] at 48 kHz of stretches, as `read_steps`."""
     survey = reader.survey(path)
     starts, count = common_stretches(survey, step=STEP, seconds=seconds, least=LEAST_SECONDS, most=pieces)
     pictures = _pictures(survey, reader, starts, count)
-    sounds = sounds_of(survey, reader, starts, count * _STEP_SAMPLES, _GRID.sample_rate)
-    return [
-        Steps(seen, _spectra(wave), float(start), _nothing(seen, wave))
-        for start, seen, wave in zip(starts, pictures, sounds, strict=True)
-    ]
+    return starts.tolist(), pictures, sounds_of(survey, reader, starts, count * _STEP_SAMPLES, _GRID.sample_rate)
+
+
+def steps_of(pictures: npt.NDArray[np.uint8], wave: npt.NDArray[np.float32], start: float = 0.0) -> Steps:
+    """What is compared of pictures and sound that begin at once; the sound is a whole number of steps long."""
+    return Steps(pictures, _spectra(wave), start, _nothing(pictures, wave))
 
 
 def _pictures(

@@ -1,17 +1,30 @@
 """What is said of media whose sound was moved, of others, and of those of which nothing can be said."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
-from benchmarks.sync import moved
+from benchmarks.sync import Struck, moved, told_all
 from tests.helpers.toy_sync import write_flashes
 from tests.helpers.toy_viewer import write_webm
 from valor.demo.world.render import write_streams
 from valor.label_harvest.media.streams import DirectReader
-from valor.sync.judge import judge_all, verdict_of
-from valor.sync.measure import Peak, SyncRun, calibrated, confidence_of, peak_of, read_run, scores_of, write_run
-from valor.sync.media import read_steps
+from valor.sync.judge import Verdict, judge_all, report_of, together, verdict_of
+from valor.sync.measure import (
+    Peak,
+    SyncRun,
+    calibrated,
+    confidence_of,
+    evidence_of,
+    peak_of,
+    read_run,
+    volume_of,
+    write_run,
+)
+from valor.sync.media import Steps, read_steps
 from valor.sync.options import JudgeOptions
 
 
@@ -86,16 +99,81 @@ def test_long_media_are_looked_at_as_far_as_is_asked(run, films, monkeypatch):
     assert len(steps) == 100 and verdict_of(films[0], steps, run, JudgeOptions(seconds=5)).seconds == 5
     monkeypatch.setattr("valor.sync.media._BLOCK_STEPS", 17)
     (again,) = read_steps(films[0], DirectReader(), seconds=5)
-    assert scores_of(run.net, again, 1.5) == pytest.approx(scores_of(run.net, steps, 1.5), abs=1e-3)
+    assert run.evidence(again) == pytest.approx(run.evidence(steps), abs=1e-3)
 
 
 def test_confidence_follows_what_was_right():
     peaks = [Peak(0.0, height, lead) for height in (1, 2, 3, 4, 5, 6) for lead in (0.1, 0.5)]
     weights = calibrated(peaks, [peak.height > 3 for peak in peaks])
     assert confidence_of(weights, peaks[0]) < 0.1 < 0.9 < confidence_of(weights, peaks[-1])
-    assert calibrated(peaks, [False] * 12)[1:] == (0.0, 0.0)  # never the other way round
+    assert calibrated(peaks, [False] * 12)[1:3] == (0.0, 0.0)  # never the other way round
     assert calibrated(peaks, [peak.height < 3 for peak in peaks])[1] == 0
     assert peak_of(np.eye(1, 51, 30)[0]).offset == 0.25
+    longer = [replace(peak, windows=8) for peak in peaks]  # of which a height means less
+    weights = calibrated([*peaks, *longer], [*(peak.height > 3 for peak in peaks), *(p.height > 5 for p in longer)])
+    assert confidence_of(weights, longer[-4]) < confidence_of(weights, peaks[-4])
+
+
+@pytest.fixture(scope="module")
+def late(run, tmp_path_factory):
+    """Steps of three films whose sound comes 0.7 s late, and of one in step."""
+    folder = tmp_path_factory.mktemp("late")
+    paths = [write_flashes(folder / f"{seed}.mp4", seed, late=0.7) for seed in (50, 53, 60)]
+    return [read_steps(path, DirectReader(), seconds=10)[0] for path in (*paths, write_flashes(folder / "in.mp4", 52))]
+
+
+def joined(*parts):
+    pictures, spectra = (np.concatenate([getattr(part, name) for part in parts]) for name in ("pictures", "spectra"))
+    return Steps(pictures, spectra, 0.0)
+
+
+def verdict(run, steps, **options):
+    return verdict_of(Path("film.mp4"), steps, run, JudgeOptions(**options))
+
+
+def test_windows_of_a_film_are_summed(run, late):
+    alone = [run.evidence(steps) for steps in late[:3]]
+    assert [found.shape for found in alone] == [(1, 61)] * 3
+    (whole,) = run.net(volume_of(late[0].pictures[None], late[0].spectra[None], 30)).double().detach().numpy()
+    assert alone[0] == pytest.approx(evidence_of(whole[None], 30), abs=1e-4)
+    film = run.evidence(joined(*late[:3]))
+    assert film.shape == (3, 61) and film[1] != pytest.approx(alone[1][0], abs=1e-3)  # the sound reaches over its ends
+    said = verdict(run, joined(*late[:3]))
+    assert (said.verdict, said.windows, said.seconds) == ("off", 3, 18) and said.offset == pytest.approx(0.7, abs=0.1)
+    peaks = [peak_of(found.sum(axis=0)).lead for found in (film, alone[0])]
+    assert peaks[0] > 1.5 * peaks[1] and (np.array(said.evidence.split(), int).max(), said.note) == (0, "")
+
+
+def test_no_window_counts_for_more_than_it_can_know():
+    scores = np.array([[0.0, 900, 0, 0, 0], [0, 0, 0, 2, 0], [0, 0, 0, 2, 0]])
+    found = evidence_of(scores, 3)
+    assert found.shape == (3, 7) and found[0, 2] - found[0, 3] == pytest.approx(np.log(6))
+    assert found[:, 0] == pytest.approx(-np.log(5)) == found[0, -1]  # what was too far for it is left open
+    assert np.exp(found[:, 1:-1]).sum(axis=1) == pytest.approx(1)
+
+
+def test_a_film_that_is_off_in_one_half_says_so(run, late):
+    said = verdict(run, joined(late[0], late[3]))
+    assert said.verdict == "off" and said.offset == pytest.approx(0.7, abs=0.1), said
+    assert said.note.startswith(f"its first half is at {said.offset:+.2f}, its second at -0.0"), said
+    assert said.note in said.words
+
+
+def test_files_with_the_same_fault_are_said_together(run):
+    run, options = SyncRun(run.net, replace(run.card, weights=(-3.0, 0.0, 1.0, 0.0))), JudgeOptions()
+
+    def leaning(shift):
+        below = " ".join("0" if place == shift else "-100" for place in range(61))
+        return Verdict(path=Path(f"{shift}.mp4"), verdict="cannot say", windows=2, evidence=below)
+
+    said = together([leaning(44)] * 5, run, options)
+    assert (said.verdict, said.offset, said.windows, round(said.confidence, 3)) == ("off", 0.7, 10, 0.881)
+    assert report_of([leaning(44)] * 5, run, options)["together"]["offset"] == 0.7
+    silent = Verdict(path=Path("silent.mp4"), verdict="cannot say")
+    assert together([*[leaning(44)] * 6, leaning(3), silent], run, options).offset == 0.7  # one is outvoted
+    fine = replace(leaning(30), verdict="in step", offset=0.0)
+    for others in ([leaning(44)], [leaning(44)] * 3, [*[leaning(44)] * 9, fine], [silent]):
+        assert together(others, run, options) is None is report_of(others, run, options)["together"]
 
 
 def test_runs_of_another_kind_and_damaged_ones_are_refused(run, trained, tmp_path):
@@ -103,6 +181,10 @@ def test_runs_of_another_kind_and_damaged_ones_are_refused(run, trained, tmp_pat
         with pytest.raises(FileNotFoundError, match=said):
             read_run(where)
     path = write_run(tmp_path, SyncRun(run.net, run.card))
+    (tmp_path / "old").mkdir()
+    old = write_run(tmp_path / "old", SyncRun(run.net, replace(run.card, weights=run.card.weights[:3])))
+    with pytest.raises(ValueError, match="trained before windows were summed; train it again"):
+        read_run(old)
     payload = bytearray(path.read_bytes())
     payload[-3] ^= 1
     path.write_bytes(bytes(payload))
@@ -126,3 +208,10 @@ def test_the_benchmark_moves_sounds_by_as_much_as_it_says(offset):
     assert seen[0] / 20 - heard[0] / 32000 == pytest.approx(offset, abs=1e-4)
     assert len(heard) / 32000 == pytest.approx(len(seen) / 20) and len(seen) >= 159
     assert heard[0] >= 0 and heard[-1] < 320000
+
+
+def test_whoever_is_told_all_strokes_finds_the_offset():
+    times = np.cumsum(0.2 + np.random.default_rng(0).exponential(0.5, 9))
+    struck = {"Dog": Struck(times, times, times, 6, True), "Car": Struck(times[::2] + 3.1, np.zeros(0), times, 6, True)}
+    for by_class in (False, True):
+        assert told_all(struck, 1.1, by_class=by_class) == pytest.approx(1.1, abs=0.011)

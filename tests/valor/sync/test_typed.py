@@ -69,8 +69,11 @@ def test_files_that_were_judged_are_not_judged_again(trained, media, tmp_path, m
         judge_kept([(first, ""), (second, "")], read_run(trained[0]), JudgeOptions(), out)
     with part_of(out).open("a") as journal:
         journal.write('{"run": "cut o')
-    assert "1 of them judged before" in typed(*call).out and looked_at == [first, second, second]
+    done = typed(*call)
+    assert "1 of them judged before\nif all have the same offset, they are in step: -0.0" in done.out, done
+    assert looked_at == [first, second, second]
     held = out.read_text()
+    assert json.loads(held)["together"]["windows"] == 2
     assert not part_of(out).exists() and typed(*call).code == 0 and out.read_text() == held and len(looked_at) == 3
     os.utime(second, (1, 1))
     typed(*call)
