@@ -3,25 +3,36 @@
     python -m benchmarks.methods [--steps 4] [--threads 2] [--only nrep,leap] [--profile leap]
 
 Both get the published features; ours as `valor.data.clips` reads them, folded where the network allows it. They take
-turns, step by step, and the median counts. The last column is a whole training here: epochs times steps of 10,000 clips
-at the recipe's batch, from the time of a clip in this step. Needs an otherwise idle machine.
+turns, step by step, and the median counts: seconds by the clock, for which the machine must be otherwise idle, and
+seconds of all cores together, which other work changes little. `minutes` is a whole training here: epochs times steps
+of 10,000 clips at the recipe's batch, from the time of a clip in this step.
+
+The last columns say how much is left to gain. Counted are the floating-point operations of the matrix products in a
+step of either; `products` is the share of ours that its own would take at the highest rate one product alone reaches on
+this machine, `largest` the ratio a step would have that did nothing beside them. Both are of seconds of all cores.
 """
 
 import argparse
 import os
+import statistics
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.machine import processor
 from benchmarks.public_methods import CLASSES, PUBLIC, SEGMENTS
-from benchmarks.step import median_seconds
 from valor.data.clips import ClipSet
 from valor.data.features.feature_files import FEATURE_FILES
 from valor.parsers.build import build_parser
+from valor.parsers.cpu import products
 from valor.training.methods.jomold import LosingTags
 from valor.training.methods.leap import Leap
 from valor.training.methods.methods import Methods
@@ -30,6 +41,8 @@ from valor.training.step import train_step
 from valor.training.train import new_state
 
 BATCH, TRAIN, TARGET = 64, 10_000, 1.5
+TRIES = 12
+"""Products of each kind timed to find the highest rate."""
 LATE = 30
 """An epoch in which every part of a method is at work."""
 
@@ -85,26 +98,94 @@ def our_step(recipe: Recipe, raw: list[Tensor]) -> Callable[[], object]:
     return step
 
 
-def public_step(net: nn.Module, raw: list[Tensor], train: ClipSet) -> Callable[[], object]:
-    """A step as the public code takes it."""
-    optimiser = torch.optim.Adam(net.parameters(), lr=1e-4)
+def public_step(net: nn.Module, recipe: Recipe, raw: list[Tensor], train: ClipSet) -> Callable[[], object]:
+    """A step as the public code takes it, with its kind of optimiser and its limit of the gradient."""
+    kind = torch.optim.AdamW if recipe.fit.optimiser == "adamw" else torch.optim.Adam
+    optimiser = kind(net.parameters(), lr=1e-4, weight_decay=recipe.fit.weight_decay)
     assert train.pseudo_labels is not None
     tags, labels = train.weak_labels.float(), train.pseudo_labels.float()
 
     def step() -> None:
         optimiser.zero_grad()
         net.loss(tuple(raw), tags, labels).backward()  # type: ignore[operator]
+        if recipe.fit.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(net.parameters(), recipe.fit.max_grad_norm)
         optimiser.step()
 
     return step
 
 
-def measured(name: str, steps: int) -> dict[str, float]:
-    """Median seconds of both."""
+class Cost(NamedTuple):
+    """Of one step."""
+
+    clock: float
+    """Seconds."""
+    cores: float
+    """Seconds of all cores."""
+    operations: float
+    """Floating-point operations of its matrix products."""
+
+
+def cost_of(run: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and of all cores."""
+    clock, cores = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - clock, time.process_time() - cores
+
+
+def operations_of(run: Callable[[], object]) -> float:
+    """Floating-point operations of matrix products and convolutions."""
+    known: dict[Any, Any] = {}
+    if products.uses_onednn(torch.zeros(1)):
+        known[torch.ops.mkldnn._linear_pointwise] = lambda x, weight, *_, **__: 2 * x[0] * x[1] * weight[0]
+    with FlopCounterMode(display=False, custom_mapping=known) as counter:
+        run()
+    return float(counter.get_total_flops())
+
+
+def measured(name: str, steps: int) -> dict[str, Cost]:
+    """Medians of both, taking turns, after one turn in which operations are counted."""
     recipe = RECIPES[name]
     raw = raw_features(recipe)
-    public = public_step(PUBLIC[name](), raw, clip_set(recipe, raw))
-    return median_seconds({"public": public, "ours": our_step(recipe, raw)}, steps)
+    public = public_step(PUBLIC[name](), recipe, raw, clip_set(recipe, raw))
+    both = {"public": public, "ours": our_step(recipe, raw)}
+    operations = {side: operations_of(step) for side, step in both.items()}
+    turns = [{side: cost_of(step) for side, step in both.items()} for _ in range(steps)]
+    return {
+        side: Cost(*(statistics.median(turn[side][n] for turn in turns) for n in (0, 1)), operations[side])
+        for side in both
+    }
+
+
+def highest_rate() -> float:
+    """The most operations that one large product makes of a second of all cores, by either kernel."""
+    x, weight = torch.rand(1280, 512), torch.rand(2048, 512)
+    took = [
+        cost_of(partial(product, x, weight))[1]
+        for product in (functional.linear, products.linear)
+        for _ in range(TRIES)
+    ]
+    return 2 * x.shape[0] * weight.numel() / min(took)
+
+
+WIDTHS = (10, 9, 8, 9, 9, 8, 8, 8, 10, 9, 9)
+"""Of the columns."""
+
+
+def line_of(name: str, got: dict[str, Cost], rate: float) -> str:
+    """What is printed of a method."""
+    public, ours = got["public"], got["ours"]
+    least = ours.operations / rate
+    ratio, minutes = public.clock / ours.clock, RECIPES[name].fit.epochs * TRAIN / BATCH * ours.clock / 60
+    columns = (
+        *(f"{public.clock:.3f}", f"{ours.clock:.3f}", f"{ratio:.2f}x"),
+        *(f"{public.cores:.3f}", f"{ours.cores:.3f}", f"{public.cores / ours.cores:.2f}x"),
+        *(f"{public.operations / 1e9:.0f}", f"{ours.operations / 1e9:.0f}"),
+        *(f"{least / ours.cores:.0%}", f"{public.cores / least:.2f}x", f"{BATCH / ours.clock:.0f}"),
+    )
+    missed = "" if ratio >= TARGET else f"   below {TARGET}"
+    told = "".join(f"{column:>{width}}" for column, width in zip(columns, WIDTHS, strict=True))
+    return f"{name:20}{told}{minutes:10.0f}{missed}"
 
 
 def main() -> None:
@@ -124,16 +205,13 @@ def main() -> None:
             step()
         print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=15))
         return
-    print(
-        "".join(["\nseconds at batch 64  ", *(f"{c:>10}" for c in ("public", "ours", "ratio", "clips/s", "minutes"))])
-    )
+    rate = highest_rate()
+    print(f"one product alone: {rate / 1e9:.0f} GFLOP in a second of a core")
+    print(f"\n{'seconds at batch 64':20}{'by the clock':^30}{'of all cores':^24}{'GFLOP':^16}")
+    heads = ("public", "ours", "ratio", "public", "ours", "ratio", "public", "ours", "products", "largest", "clips/s")
+    print("".join([" " * 20, *(f"{head:>{width}}" for head, width in zip(heads, WIDTHS, strict=True)), "   minutes"]))
     for name in typed.only.split(","):
-        got = measured(name, typed.steps)
-        ratio = got["public"] / got["ours"]
-        minutes = RECIPES[name].fit.epochs * TRAIN / BATCH * got["ours"] / 60
-        missed = "" if ratio >= TARGET else f"   below {TARGET}"
-        rates = f"{ratio:9.1f}x{BATCH / got['ours']:10.0f}{minutes:10.0f}{missed}"
-        print(f"{name:20} {got['public']:10.3f}{got['ours']:10.3f}{rates}", flush=True)
+        print(line_of(name, measured(name, typed.steps), rate), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Lean networks and steps of the later methods, computed the way their public codes compute them.
+"""Lean networks and losses of the later methods, computed the way their public codes compute them.
 
 Every frame and every place of an upsampled map is projected before it is averaged, streams lie sequence first, each
 attention is a torch.nn.MultiheadAttention, passes with and without the other stream are made one after the other, lost
@@ -85,7 +85,7 @@ class Stem(nn.Module):
 
 
 class Jomold(nn.Module):
-    """One layer of one head, three heads, a pass alone for who loses which tag."""
+    """One layer of one head, three heads; a whole pass alone, from raw features on, says first who loses which tag."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +111,10 @@ class Jomold(nn.Module):
 
 
 class Uwav(nn.Module):
-    """Five layers of sixteen heads, the visual stream on the updated audio; weights of segments and mix-up."""
+    """Five layers of sixteen heads, the visual stream on the updated audio; frames are averaged, then projected.
+
+    Weights of segments and mix-up; its label generator has no part in a step.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -148,7 +151,10 @@ def leaky(x: Tensor) -> Tensor:
 
 
 class Cmpae(nn.Module):
-    """Evidence of presence and absence behind one layer that runs alone and crossed, and a head of the whole clip."""
+    """Evidence of presence and absence behind one layer that runs alone and crossed, and a head of the whole clip.
+
+    A whole pass alone, from raw features on, comes first, for who loses which tag.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -251,7 +257,7 @@ class Residual(nn.Module):
 
 
 class Leap(nn.Module):
-    """MM-Pyramid's four levels, and labels that ask the seconds of each modality."""
+    """MM-Pyramid's four levels, and labels that ask the seconds of each modality, two attention calls in each layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -292,6 +298,15 @@ class Leap(nn.Module):
             fused.append((mixed * self.weigh(mixed).sigmoid()).sum(dim=0).view(SEGMENTS, -1, 512))
         return fused
 
+    def scores(self, attention: nn.MultiheadAttention, q: Tensor, x: Tensor) -> Tensor:
+        """[B, T, C], the mean over heads before the softmax, of a whole attention call whose answer nobody takes."""
+        parts = zip((q, x, x), attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3), strict=True)
+        query, key, value = (functional.linear(*part).unflatten(-1, (8, 64)) for part in parts)
+        scores = torch.einsum("cbhd,tbhd->bhct", query, key) / 8
+        weights = functional.dropout(scores.softmax(dim=-1), 0.1)
+        attention.out_proj(torch.einsum("bhct,tbhd->cbhd", weights, value).flatten(2))
+        return scores.mean(dim=1).transpose(1, 2)
+
     def loss(self, raw: tuple[Tensor, ...], tags: Tensor, labels: Tensor) -> Tensor:
         streams = self.encode(self.stem(*raw))
         total, clips = torch.zeros(()), []
@@ -299,11 +314,7 @@ class Leap(nn.Module):
             q = self.labels(self.vectors)[:, None].expand(-1, len(tags), -1)
             for layer in self.ask[m]:
                 q = q + functional.dropout(layer.attention(layer.norms[0](q), x, x)[0], 0.2)
-                _, width = layer.attention(q, x, x)[1], 512
-                w, b = layer.attention.in_proj_weight, layer.attention.in_proj_bias
-                query = functional.linear(q, w[:width], b[:width]).view(CLASSES, -1, 8, 64)
-                key = functional.linear(x, w[width : 2 * width], b[width : 2 * width]).view(SEGMENTS, -1, 8, 64)
-                score = torch.einsum("cbhd,tbhd->btc", query, key) / 64
+                score = self.scores(layer.attention, q, x)
                 q = q + functional.dropout(layer.inner(layer.norms[1](q)), 0.2)
             clips.append(self.clips[m](q).squeeze(-1).t().sigmoid())
             total = total + bce(clips[m], labels[:, :, m].amax(dim=1)) + bce(score.sigmoid(), labels[:, :, m])
@@ -315,11 +326,12 @@ class Leap(nn.Module):
 
 
 class Branch(nn.Module):
-    """Features of one class or of the background."""
+    """Features of one class or of the background; those of what is seen go through one more layer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, deep: bool) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.ReLU(), nn.Linear(256, 128), nn.ReLU())
+        more = (nn.Dropout(0.1), nn.Linear(128, 128), nn.ReLU()) if deep else ()
+        self.layers = nn.Sequential(nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), *more)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)
@@ -331,7 +343,7 @@ class MmCse(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = Stem((768, 768, 512), 256)
-        self.branches = nn.ModuleList([nn.ModuleList([Branch() for _ in range(26)]) for _ in range(2)])
+        self.branches = nn.ModuleList([nn.ModuleList([Branch(deep=deep) for _ in range(26)]) for deep in (False, True)])
         self.alpha = nn.ModuleList(
             [nn.Sequential(nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 1)) for _ in range(2)]
         )
@@ -420,7 +432,7 @@ class Reference(nn.Module):
 
 
 class Coleaf(Cmpae):
-    """CMPAE's network as anchor, and two references that step first and then teach it."""
+    """CMPAE's network as anchor, with both passes, and two references that step first, are asked again and teach it."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -51,15 +51,36 @@ class MultiheadAttention(nn.Module):
             q_bias, kv_bias = torch.split(self.in_bias, [width, 2 * width])
             q = dense(query, q_weight, q_bias)  # [B, T, D]
             k, v = dense(source, kv_weight, kv_bias).chunk(2, dim=-1)  # 2 x [B, S, D]
-        mask = None if valid is None else valid[:, None, None, :]
-        gathered = self._gather(self._heads(q), self._heads(k), self._heads(v), mask)  # [B, H, T, D / H]
-        projected: Tensor = self.out_projection(gathered.transpose(1, 2).flatten(2))  # [B, T, D]
+        return self.gather(q, k, v, valid)
+
+    def gather(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None = None) -> Tensor:
+        """What queries [B, T, D] gather from keys and values [B, S, D], all of them projected, float [B, T, D]."""
+        rate = self.dropout if self.training else 0.0
+        if q.device.type != "cpu" or not rate:
+            mask = None if valid is None else valid[:, None, None, :]
+            q, k, v = self.by_heads(q), self.by_heads(k), self.by_heads(v)
+            found = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)  # [B, H, T, D / H]
+            gathered = found.transpose(1, 2).flatten(2)
+        else:
+            gathered = self.bring(self.looks(q, k, valid), self.by_heads(v))
+        projected: Tensor = self.out_projection(gathered)  # [B, T, D]
         return projected
+
+    def looks(self, q: Tensor, k: Tensor, valid: Tensor | None = None) -> Tensor:
+        """How much queries look at sources, float [B, H, T, S]; arguments as in `gather`."""
+        q, k = self.by_heads(q), self.by_heads(k)
+        scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, H, T, S]
+        return (scores if valid is None else scores.masked_fill(~valid[:, None, None], float("-inf"))).softmax(-1)
+
+    def bring(self, weights: Tensor, values: Tensor) -> Tensor:
+        """What weights [B, H, T, S] gather from values [B, H, S, D / H], float [B, T, D], before its projection."""
+        gathered = drop(weights, self.dropout, training=self.training) @ values
+        return gathered.transpose(1, 2).flatten(2)
 
     def received(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
         """How much each segment of float [B, T, D] is looked at by all of them, float [B, T]; 1 in all of a clip."""
         q, k, _ = dense(x, self.in_weight, self.in_bias).chunk(3, dim=-1)  # 3 x [B, T, D]
-        scores = self._heads(q) @ self._heads(k).transpose(-1, -2) * (x.shape[-1] // self.num_heads) ** -0.5
+        scores = self.by_heads(q) @ self.by_heads(k).transpose(-1, -2) * (x.shape[-1] // self.num_heads) ** -0.5
         if valid is None:
             plain: Tensor = scores.softmax(-1).mean(dim=(1, 2))
             return plain
@@ -67,17 +88,9 @@ class MultiheadAttention(nn.Module):
         found: Tensor = (weights * valid[..., None]).sum(dim=1) / valid.sum(dim=1, keepdim=True)
         return found
 
-    def _gather(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        rate = self.dropout if self.training else 0.0
-        if q.device.type != "cpu" or not rate:
-            return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=rate)
-        scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, H, T, S]
-        if mask is not None:
-            scores = scores.masked_fill(~mask, float("-inf"))
-        return drop(scores.softmax(-1), rate, training=True) @ v
-
-    def _heads(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)  # [B, H, T, D / H]
+    def by_heads(self, x: Tensor) -> Tensor:
+        """Float [B, T, D] by heads, [B, H, T, D / H]."""
+        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
 
 
 class HybridLayer(nn.Module):
@@ -146,6 +159,62 @@ class HybridLayer(nn.Module):
         """Update one stream without any other: the layer without its cross-attention, float [B, T, D]."""
         query = self.attention_norm(x) if self.norm_order == "pre" else x
         return self._close(x + self._drop(self.self_attention(query, None, valid)))
+
+    def along_with(
+        self, shared: Tensor, x: Tensor, valid: Tensor | None = None, *, ask_shared: bool = True
+    ) -> tuple[Tensor | None, Tensor]:
+        """Update one stream behind tokens that all clips have, without any other: `along` of both, in post norm.
+
+        Tokens are projected once for all clips.
+
+        Args:
+            shared: float [S, D], the tokens.
+            x: float [B, T, D].
+            valid: bool [B, S + T], True where a token or a segment exists; None when all do.
+            ask_shared: Whether the tokens are updated; they are looked at either way.
+
+        Returns:
+            The tokens, float [B, S, D], or None, and the stream [B, T, D].
+        """
+        attention, count = self.self_attention, len(shared) if ask_shared else 0
+        (q, k, v), given = (dense(rows, attention.in_weight, attention.in_bias).chunk(3, -1) for rows in (x, shared))
+        own_q, own_k, own_v = (part.expand(len(x), -1, -1) for part in given)
+        if ask_shared:
+            q, x = torch.cat((own_q, q), dim=1), torch.cat((shared.expand(len(x), -1, -1), x), dim=1)
+        k, v = torch.cat((own_k, k), dim=1), torch.cat((own_v, v), dim=1)  # [B, S + T, D]
+        closed = self._close(x + self._drop(attention.gather(q, k, v, valid)))
+        return closed[:, :count] if ask_shared else None, closed[:, count:]
+
+    def both(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Update both streams crossed, and each alone; in post norm with both updated together.
+
+        What `forward` and `along` have in common is computed once: all projections, and self-attention up to dropout.
+
+        Args:
+            audio: float [B, T, D].
+            visual: float [B, T, D].
+            valid: bool [B, T], True where a segment exists; None when all do.
+
+        Returns:
+            Crossed and alone, float [2 B, T, D] each, all clips of audio, then those of visual.
+        """
+        along, across, streams = self.self_attention, self.cross_attention, torch.cat((audio, visual))
+        valid = None if valid is None else torch.cat((valid, valid))
+        weight, bias = torch.cat((along.in_weight, across.in_weight)), torch.cat((along.in_bias, across.in_bias))
+        q, k, v, across_q, across_k, across_v = dense(streams, weight, bias).chunk(6, dim=-1)
+        weights, values = along.looks(q, k, valid), along.by_heads(v)
+        gathered = torch.cat([along.bring(weights, values) for _ in range(2)])  # [4 B, T, D]
+        looked = torch.cat((streams, streams)) + self._drop(along.out_projection(gathered))
+        other_k, other_v = (torch.cat(part.chunk(2)[::-1]) for part in (across_k, across_v))
+        crossed, alone = looked.chunk(2)
+        crossed = crossed + self._drop(across.gather(across_q, other_k, other_v, valid))
+        crossed, alone = self._close(torch.cat((crossed, alone))).chunk(2)
+        return crossed, alone
+
+    @property
+    def shares_passes(self) -> bool:
+        """Whether `both` is for this layer."""
+        return self.norm_order == "post" and self.update_order == "together"
 
     def weights(self) -> LayerWeights:
         """The parameters, in the order of `valor.parsers.cpu.fused`."""
@@ -217,6 +286,19 @@ class HybridEncoder(nn.Module):
         for layer in self.layers:
             audio, visual = layer(audio, visual, valid)
         return self.audio_norm(audio), self.visual_norm(visual)
+
+    def both(
+        self, audio: Tensor, visual: Tensor, valid: Tensor | None = None
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """What `forward` and `along` of both streams answer, the first layer's common work done once."""
+        first, *others = (cast(HybridLayer, layer) for layer in self.layers)
+        if not first.shares_passes:
+            return self(audio, visual, valid), (self.along(audio, 0, valid), self.along(visual, 1, valid))
+        (audio, visual), alone = (held.chunk(2) for held in first.both(audio, visual, valid))
+        for layer in others:
+            audio, visual = layer(audio, visual, valid)
+            alone = tuple(layer.along(stream, valid) for stream in alone)
+        return (audio, visual), (alone[0], alone[1])
 
     def received(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """How much each segment is looked at by its own stream in the last layer, float [B, T] each, 1 in all."""

@@ -201,6 +201,15 @@ class HybridParser(nn.Module):
             raise ValueError("this encoder cannot encode a stream without the other; it needs a method `along`")
         return along(streams[0], 0, valid), along(streams[1], 1, valid)
 
+    def encoded_both(self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Both streams encoded crossed, and without cross-attention, float [B, T, M, D] each."""
+        both = getattr(self.encoder, "both", None)
+        if both is None:
+            found = self.encoder(*streams, valid), self.encoded_alone(streams, valid)
+        else:
+            found = both(*streams, valid)
+        return torch.stack(found[0], dim=2), torch.stack(found[1], dim=2)
+
     def _answer(
         self,
         encoded: tuple[Tensor, Tensor],

@@ -88,6 +88,7 @@ def test_step(monkeypatch, capsys):
 
 def test_methods(monkeypatch, capsys):
     monkeypatch.setattr(methods, "BATCH", 2)
+    monkeypatch.setattr(methods, "TRIES", 1)
     said = say(monkeypatch, capsys, methods, "--steps", 1, "--threads", 1, "--only", "jomold")
     assert "ratio" in said and any(line.startswith("jomold ") and "x" in line for line in said.splitlines())
 

@@ -3,7 +3,8 @@
 On the CPU torch sends float32 matrix products to the BLAS it was built with, in the published wheels Intel's, which
 leaves half the speed of other makers' AVX-512 cores unused; oneDNN, which the same wheels carry for convolutions and
 compiled graphs, uses it (`python -m benchmarks.step` prints both rates). Its operator is called where there is one;
-everything else, other types and other devices, goes torch's own way. Both sum float32 products in float32.
+everything else, other types and other devices, goes torch's own way. Both sum float32 products in float32. On cores
+without AVX-512 the two are as fast as each other, but for gradients of weights, which oneDNN lays out anew first.
 """
 
 from typing import Any
@@ -26,6 +27,8 @@ _KERNEL = _find_kernel()
 
 _MANY_ROWS = 16_384
 """oneDNN lays out transposed rows anew, and from so many on takes up to twice the time of torch's own product."""
+_WIDE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+"""Whether that pays with fewer rows: on AVX2 oneDNN reaches two thirds of torch's rate at 512 x 512 weights."""
 
 
 def uses_onednn(x: Tensor) -> bool:
@@ -60,7 +63,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool 
 
 def weight_gradient(grad: Tensor, x: Tensor) -> Tensor:
     """Gradient of the weight of a linear layer, [N, K], from those of its output [rows, N] and its input [rows, K]."""
-    return linear(grad.t(), x.t()) if uses_onednn(x) and len(x) < _MANY_ROWS else grad.t() @ x
+    return linear(grad.t(), x.t()) if _WIDE and uses_onednn(x) and len(x) < _MANY_ROWS else grad.t() @ x
 
 
 class _Dense(torch.autograd.Function):

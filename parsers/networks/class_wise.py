@@ -31,6 +31,8 @@ from ..cpu.products import Dense, dense
 from ..hybrid import HybridParser, ParserOutput
 from ..pooling import AttentiveMilPooling, PooledProbs
 
+_TOGETHER = 8
+"""Clips that go through the layers at a time on a CPU."""
 _SHORTEST = 1e-8
 """Vectors are not taken for shorter where they are compared, as torch has it."""
 
@@ -173,7 +175,18 @@ class ClassEncoder(nn.Module):
         self.layers = nn.ModuleList(copy.deepcopy(layer) for _ in range(num_layers))
 
     def forward(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode both streams, float [B, T, C, E]; then the maps of the last layer, [B, T, M, M, C, C]."""
+        """Encode both streams, float [B, T, C, E]; then the maps of the last layer, [B, T, M, M, C, C].
+
+        Clips do not know of one another, so some at a time go through all layers, while they are in the cache.
+        """
+        if len(audio) <= _TOGETHER or audio.device.type != "cpu":
+            return self._encode(audio, visual, valid)
+        held = (audio, visual) if valid is None else (audio, visual, valid)
+        parts = zip(*(torch.split(each, _TOGETHER) for each in held), strict=True)
+        heard, seen, maps = (torch.cat(found) for found in zip(*(self._encode(*part) for part in parts), strict=True))
+        return heard, seen, maps
+
+    def _encode(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         streams, exists = torch.cat((audio, visual)), None if valid is None else torch.cat((valid, valid))
         along = across = streams
         for layer in self.layers:

@@ -14,14 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..cpu.dropout import drop
-from ..cpu.products import Dense
+from ..cpu.products import Dense, dense
 from ..evidence import doubt, evidence, expected_prob, pairs_of
 from ..hybrid import HybridParser, ParserOutput
 
 TEMPERATURE = 0.8
 """Of the evidence."""
-_CROSSED, _ALONE = 0.8, 0.2
-"""Shares of both passes in the encoded streams."""
+_CROSSED = 0.8
+"""Share of the crossed pass in the encoded streams; the other is that of the streams alone."""
 TOLD = (0.7, 0.3)
 """Shares of the crossed pass and of that of the streams alone in the probabilities of a parser that is not training."""
 _SLOPE = 0.2
@@ -105,13 +105,16 @@ class PresenceParser(HybridParser):
     ) -> PresenceOutput:
         """One pass: .8 crossed and .2 alone, or alone; arguments as in `HybridParser.answer_alone`."""
         streams = streams or self.streams(audio, visual, motion, valid)
-        features = torch.stack(self.encoded_alone(streams, valid), dim=2)  # [B, T, M, D]
         if crossed:
-            features = _CROSSED * torch.stack(self.encoder(*streams, valid), dim=2) + _ALONE * features
+            both, alone = self.encoded_both(streams, valid)
+            features = alone.lerp(both, _CROSSED)  # [B, T, M, D]
+        else:
+            features = torch.stack(self.encoded_alone(streams, valid), dim=2)
         heard, seen = features.unbind(2)
         seen = drop(seen, self.visual_dropout, training=self.training)
-        both, shown = heard + seen, torch.stack((heard, seen), dim=2)
-        between = torch.stack([self._bent(layer(both)) for layer in (self.for_audio, self.for_visual)], dim=2)
+        shown, layers = torch.stack((heard, seen), dim=2), (self.for_audio, self.for_visual)
+        weight, bias = torch.cat([layer.weight for layer in layers]), torch.cat([layer.bias for layer in layers])
+        between = self._bent(dense(heard + seen, weight, bias)).view_as(shown)
         pairs = torch.stack((self.classifier(shown), self.absence(shown + between)), dim=-1)  # [B, T, M, C, 2]
         over_time = pairs_of(self.pooling(shown))  # [B, T, M, C, 2]
         if valid is not None:
@@ -136,7 +139,7 @@ class PresenceParser(HybridParser):
 
     def _look_at_whole(self, streams: tuple[Tensor, Tensor], valid: Tensor | None) -> tuple[Tensor, Tensor]:
         """Probabilities [B, C] and doubt [B] of the clip, from both streams before the encoder."""
-        heard, seen = (functional.leaky_relu(self.whole(stream), _SLOPE) for stream in streams)
+        heard, seen = functional.leaky_relu(self.whole(torch.stack(streams)), _SLOPE)
         logits = self.whole_head(heard + seen)  # [B, T, C]
         exists = torch.ones_like(logits[..., :1]) if valid is None else valid[..., None].to(logits.dtype)
         count = exists.sum(dim=1)  # [B, 1]

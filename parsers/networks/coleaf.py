@@ -36,8 +36,8 @@ class ReferenceOutput:
     """float [B, C], of the clip."""
     segment_probs: Tensor
     """float [B, T, C]."""
-    token_probs: Tensor
-    """float [B, C], of the class tokens."""
+    token_probs: Tensor | None
+    """float [B, C], of the class tokens; None where they are not asked."""
     features: Tensor
     """float [B, T, D], encoded seconds."""
 
@@ -58,10 +58,10 @@ class ReferenceNet(nn.Module):
         self.classifier, self.over_time = Dense(width, num_classes), Dense(width, num_classes)
         self.dropout = _DROPOUT
 
-    def forward(self, *given: Tensor, valid: Tensor | None = None) -> ReferenceOutput:
+    def forward(self, *given: Tensor, valid: Tensor | None = None, ask_tokens: bool = True) -> ReferenceOutput:
         """Look at the features of one modality, float [B, T, ...] each; valid bool [B, T].
 
-        Appearance may be of several frames side by side, which are averaged.
+        Appearance may be of several frames side by side, which are averaged. Class tokens that are not asked take part.
         """
         projected = []
         for features, layer in zip(given, self.inputs, strict=True):
@@ -69,17 +69,16 @@ class ReferenceNet(nn.Module):
             projected.append(layer(features.view(*features.shape[:2], -1, width).mean(dim=2)))
         x = projected[0] if self.fusion is None else self.fusion(torch.cat(projected, dim=-1))  # [B, T, D]
         count = self.tokens.shape[1]
-        both = torch.cat((self.tokens.expand(len(x), -1, -1), x), dim=1)  # [B, C + T, D]
         there = None if valid is None else torch.cat((valid.new_ones(len(x), count), valid), dim=1)
-        encoded = self.encoder.along(both, 0, there)
-        tokens, seconds = encoded[:, :count], encoded[:, count:]
+        layer = cast(HybridLayer, self.encoder.layers[0])
+        tokens, seconds = layer.along_with(self.tokens[0], x, there, ask_shared=ask_tokens)
         shown = drop(seconds, self.dropout, training=self.training)
         probs = self.classifier(shown).sigmoid()  # [B, T, C]
         attention = self.over_time(shown if self.is_visual else seconds)
         if valid is not None:
             attention = attention.masked_fill(~valid[..., None], float("-inf"))
         clip = (attention.softmax(dim=1) * probs).sum(dim=1)
-        return ReferenceOutput(clip, probs, tokens.mean(dim=-1).sigmoid(), seconds)
+        return ReferenceOutput(clip, probs, None if tokens is None else tokens.mean(dim=-1).sigmoid(), seconds)
 
 
 def asymmetric_loss(probs: Tensor, targets: Tensor) -> Tensor:

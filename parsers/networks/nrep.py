@@ -19,8 +19,8 @@ from ..cpu.products import Dense
 from ..evidence import belief, evidence, pairs_of
 from ..hybrid import HybridParser, ParserOutput
 
-_ALONE, _CROSSED = 0.8, 0.2
-"""Shares of both passes in the blend; CMPAE has them the other way round."""
+_CROSSED = 0.2
+"""Share of the crossed pass in the blend; CMPAE has .8."""
 _SLOPE = 0.2
 """Of the leaky ReLU."""
 
@@ -73,15 +73,14 @@ class ForAgainstParser(HybridParser):
     ) -> ForAgainstOutput:
         """Parse a batch of clips; arguments as in `HybridParser.forward`."""
         streams = self.streams(audio, visual, motion, valid)
-        crossed = torch.stack(self.encoder(*streams, valid), dim=2)  # [B, T, M, D]
-        alone = torch.stack(self.encoded_alone(streams, valid), dim=2)
+        crossed, alone = self.encoded_both(streams, valid)  # [B, T, M, D]
         shown = crossed
         if self.training and self.visual_dropout:
             shown = torch.stack((crossed[:, :, 0], drop(crossed[:, :, 1], self.visual_dropout, training=True)), dim=2)
         pairs = torch.stack((self.classifier(shown), self.against(alone.flip(2))), dim=-1)  # [B, T, M, C, 2]
         attention = _over_time(self.pooling(shown), valid)  # [B, T, M, C, 2]
         pooled = (attention * pairs).sum(dim=1)  # [B, M, C, 2]
-        blend = _ALONE * alone + _CROSSED * crossed
+        blend = alone.lerp(crossed, _CROSSED)
         joint = functional.leaky_relu(self.joint_audio(blend[:, :, 0]), _SLOPE)
         joint = joint + functional.leaky_relu(self.joint_visual(blend[:, :, 1]), _SLOPE)  # [B, T, D]
         by_modality = belief(pooled)[..., 0]

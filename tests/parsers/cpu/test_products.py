@@ -15,7 +15,9 @@ def _operands(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.T
 
 
 @KERNELS
-def test_linear_equals_torch_in_every_orientation(enabled):
+@pytest.mark.parametrize("wide", [True, False])
+def test_linear_equals_torch_in_every_orientation(enabled, wide, monkeypatch):
+    monkeypatch.setattr(products, "_WIDE", wide)
     x, weight, bias = _operands()
     with torch.backends.mkldnn.flags(enabled=enabled):
         assert torch.allclose(linear(x, weight, bias), functional.linear(x, weight, bias), atol=1e-5)

@@ -161,12 +161,13 @@ class Coleaf(Method[ColeafOptions]):
             zip(self.nets, self.optimisers, ((batch.audio,), visual), strict=True)
         ):
             anchor = charge.output.modality_probs[:, modality].detach()
-            loss = reference_loss(net(*given, valid=batch.valid), targets[:, modality], anchor, modality, self.epoch)
+            asked = net(*given, valid=batch.valid, ask_tokens=token_weight(modality, self.epoch) > 0)
+            loss = reference_loss(asked, targets[:, modality], anchor, modality, self.epoch)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             with torch.no_grad():
-                told.append(net(*given, valid=batch.valid))
+                told.append(net(*given, valid=batch.valid, ask_tokens=False))
         return told[0], told[1]
 
     def after_step(self, parser: HybridParser) -> None:
@@ -210,11 +211,16 @@ def reference_loss(told: ReferenceOutput, targets: Tensor, anchor: Tensor, modal
     """What a reference network is charged with in an epoch; targets and probabilities of the anchor float [B, C]."""
     from valor.parsers.networks.coleaf import asymmetric_loss
 
-    own, tokens = asymmetric_loss(told.probs, targets), asymmetric_loss(told.token_probs, targets)
-    if epoch < FROM_ANCHOR:
-        return own + (1.0 if modality else 1.2) * tokens
-    found = asymmetric_loss(told.probs, targets * (anchor >= REACHED[modality]))
-    return own / 2 + (0.0 if modality else 0.001) * tokens + found / 2
+    loss = asymmetric_loss(told.probs, targets)
+    if epoch >= FROM_ANCHOR:
+        loss = (loss + asymmetric_loss(told.probs, targets * (anchor >= REACHED[modality]))) / 2
+    weight = token_weight(modality, epoch)
+    return loss if told.token_probs is None else loss + weight * asymmetric_loss(told.token_probs, targets)
+
+
+def token_weight(modality: int, epoch: int) -> float:
+    """What the class tokens of a reference network count in an epoch; those of visual nothing from the fourth on."""
+    return ((0.001, 0.0) if epoch >= FROM_ANCHOR else (1.2, 1.0))[modality]
 
 
 def exclusive_mean(judged: Judged) -> float | None:

@@ -12,6 +12,7 @@ from tests.helpers.golden_class_wise import LAYER, Published, as_published, fill
 from tests.helpers.golden_methods import Golden, golden_batch, largest
 from tests.helpers.toy_features import TINY, toy_clip_set
 from valor.parsers.build import build_parser
+from valor.parsers.networks import class_wise
 from valor.parsers.networks.class_wise import ClassEncoder, ClassLayer, ClipMean, MappedAttention
 from valor.parsers.options import ParserOptions
 from valor.training.checkpoint import read_checkpoint
@@ -181,3 +182,16 @@ def test_what_it_cannot_work_with_is_refused():
     with pytest.raises(ValueError, match="cannot encode a stream without the other"):
         parser = build_parser(SMALL)
         parser.answer_alone(torch.rand(1, 5, 6), torch.rand(1, 5, 6))
+
+
+def test_clips_that_go_through_the_layers_some_at_a_time_get_the_same_answers(monkeypatch):
+    torch.manual_seed(0)
+    encoder = ClassEncoder(ClassLayer(8, 2, 12, 0.0), 2)
+    audio, visual, valid = torch.randn(3, 4, 5, 8), torch.randn(3, 4, 5, 8), torch.ones(3, 4, dtype=torch.bool)
+    valid[1, 2:] = False
+    whole = encoder(audio, visual, valid)
+    monkeypatch.setattr(class_wise, "_TOGETHER", 2)
+    for found, expected in zip(encoder(audio, visual, valid), whole, strict=True):
+        torch.testing.assert_close(found, expected)
+    for found, expected in zip(encoder(audio, visual), encoder._encode(audio, visual), strict=True):
+        torch.testing.assert_close(found, expected)
