@@ -151,6 +151,25 @@ def test_links_and_pictures_lead_to_files(page) -> None:
         assert is_made or target.startswith("https://") or (page.parent / target).exists(), target
 
 
+def lost_headings(page: Path, text: str) -> list[str]:
+    """Links to places within pages that no heading there, and no anchor, has."""
+    lost = []
+    for target, place in re.findall(r"\]\(([^)#:\s]*)#([^)\s]+)\)", text):
+        named = PAGES.get((page.parent / target).resolve() if target else page, "")  # others are made by the site
+        titles = re.findall(r"^#+ +(.*)$", re.sub(r"```.*?```", "", named, flags=re.DOTALL), re.MULTILINE)
+        plain = [re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", title).strip().lower() for title in titles]
+        places = {re.sub(r"[^\w\- ]", "", title).replace(" ", "-") for title in plain}
+        if named and place not in places | set(re.findall(r"^\(([\w-]+)\)=$", named, re.MULTILINE)):
+            lost.append(f"{target}#{place}")
+    return lost
+
+
+def test_links_lead_to_headings() -> None:
+    assert not {page.name: lost for page, text in PAGES.items() if (lost := lost_headings(page, text))}
+    planted = "[a](docs/install.md#windows) [b](docs/install.md#windovs) [c](#nowhere)"
+    assert lost_headings(ROOT / "README.md", planted) == ["docs/install.md#windovs", "#nowhere"]
+
+
 def test_recipes_named_exist() -> None:
     named = re.findall(r"^\| `([^`]+)` \|", PAGES[ROOT / "docs" / "llp.md"], re.MULTILINE)
     assert named
