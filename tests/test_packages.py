@@ -14,11 +14,25 @@ NOT_THERE = (
 )  # fmt: skip
 """What `pip install --no-deps` leaves out, NumPy and pandas apart."""
 NOT_ON_WINDOWS = {"fcntl", "resource", "pwd", "grp", "termios", "pty", "syslog"}
+NOT_OF_WINDOWS = {
+    "os": ("fork", "setsid", "setpgid", "getpgid", "killpg", "geteuid", "sched_getaffinity", "posix_fallocate", "nice"),
+    "signal": ("SIGALRM", "SIGHUP", "SIGUSR1", "SIGPIPE", "SIGCHLD", "setitimer", "pthread_sigmask"),
+    "socket": ("AF_UNIX", "send_fds", "recv_fds"),
+}
+"""What modules of Python lack there."""
+AS_ON_WINDOWS = f"""
+import importlib, sys
+sys.modules.update(dict.fromkeys({sorted(NOT_ON_WINDOWS)}))
+for module, names in {NOT_OF_WINDOWS}.items():
+    for name in names:
+        delattr(importlib.import_module(module), name)
+"""
+"""Takes it away."""
 
 
-def test_what_scores_needs_numpy_and_pandas_alone(tmp_path):
+def test_what_scores_needs_numpy_and_pandas_alone_and_nothing_that_windows_lacks(tmp_path):
     toy = write_toy_scores(tmp_path)
-    code = (
+    code = AS_ON_WINDOWS + (
         "import sys\n"
         f"sys.modules.update(dict.fromkeys({NOT_THERE}))\n"
         "from valor.__main__ import main\n"
@@ -48,9 +62,7 @@ def test_nothing_is_imported_that_windows_lacks():
 
 
 def test_a_system_without_such_processes_says_so_in_one_sentence():
-    code = (
-        "import sys\n"
-        f"sys.modules.update(dict.fromkeys({sorted(NOT_ON_WINDOWS)}))\n"
+    code = AS_ON_WINDOWS + (
         "import valor.label_harvest.disk\n"
         "from valor.label_harvest.media.process import ChildProcess, DecodeLimits\n"
         "try:\n    ChildProcess(DecodeLimits(), 'x:y')\nexcept OSError as error:\n    print(error)"

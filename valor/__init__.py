@@ -82,5 +82,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401
 
 
 def __dir__() -> list[str]:
-    """What there is, loaded or not."""
-    return sorted({*globals(), *__all__})
+    """What there is for others, loaded or not: verbs, values, and folders that were imported."""
+    held = {name for name, of in globals().items() if getattr(of, "__name__", "").startswith("valor.")}
+    return sorted({*__all__, *held, *(name for name in globals() if name.startswith("__"))})

@@ -90,7 +90,8 @@ def test_blocks_of_other_pages_run_on_that_store(folder, monkeypatch, capsys, pa
 def test_nothing_heavy_is_loaded_before_a_verb_is_used():
     code = (
         "import sys\nfor name in ('torch', 'numpy', 'pandas'): sys.modules[name] = None\n"
-        "import valor\nprint(sorted(valor.__all__) == sorted(name for name in dir(valor) if name in valor.__all__))"
+        "import valor\nfound = [name for name in dir(valor) if name[0] != '_' and name != 'label_harvest']\n"
+        "print(sorted(valor.__all__) == found)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"

@@ -130,7 +130,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--where-by": CHOICE,
         "--plan": FLAG,
         "--show": FLAG,
-        "--allow-failures": "N|P%%",
+        "--allow-failures": "N|P%",
     },
     "decisions": {
         "--gate": CHOICE,

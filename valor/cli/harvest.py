@@ -126,7 +126,7 @@ def add(commands: Commands) -> Parser:
     HARVEST.add(command, "retry", "share")
     command.add_argument(
         "--allow-failures",
-        metavar="N|P%%",
+        metavar="N|P%",
         default="0",
         help="end with 0, not 3, where no more clips than N, or P percent of those of this run, failed (0)",
     )

@@ -165,6 +165,8 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         unlabelled: Evidence stores of clips without tags, for a recipe with `methods.unlabelled`.
         begin_with: Folder of a pre-training; None to begin with fresh weights.
     """
+    if not data.is_dir():
+        raise FileNotFoundError(f"{data}: no such folder; give one with annotation tables, and features or a store/")
     held = None if begin_with is None else read_encoder(begin_with)
     labels = labels_of(recipe, data, labels)
     if not allow_random_teachers:
