@@ -6,7 +6,7 @@ import pytest
 from valor.eval.curves import best_thresholds
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.scores import score
-from valor.eval.tuning import GATES_TRIED, TUNED, clear_wins, tuned_rule
+from valor.eval.tuning import GATES_TRIED, PAIRS_TRIED, TUNED, clear_wins, tuned_pair, tuned_rule
 
 
 def world(clips=40, classes=3, seed=0):
@@ -63,6 +63,14 @@ def test_a_class_of_two_clips_that_is_never_found_is_not_marked_everywhere_for_i
     assert figure_of(everywhere, truth, 1) < figure_of(marked, truth, 1) - 10
 
 
+def test_one_pair_for_all_is_taken_where_all_classes_gain_by_it_and_else_the_rule_stays():
+    probs, truth, of_modality = world(classes=6, seed=3)
+    rule = PostProcessing(segment_threshold=0.7, gate="modality")
+    pair = tuned_pair(probs, truth, rule, modality_probs=of_modality)
+    assert pair.segment_threshold in PAIRS_TRIED and pair.clip_threshold in PAIRS_TRIED
+    assert tuned_pair(probs, truth, pair, modality_probs=of_modality) is pair
+
+
 def test_two_clips_that_gain_and_one_that_loses_are_no_clear_win():
     truth = np.zeros((50, 10, 2, 1), dtype=bool)
     truth[:2] = True
@@ -77,9 +85,10 @@ def test_a_class_that_is_never_true_keeps_its_thresholds_and_equal_scores_pass_t
     probs, truth, _ = world()
     truth[..., 2] = False
     probs[:20, ..., 0], probs[20:, ..., 0] = 0.5, 0.25
-    rule = tuned_rule(probs, truth, PostProcessing(gate="none", segment_threshold=0.4))
+    fixed = PostProcessing(gate="none", segment_threshold=0.4)
+    rule = tuned_rule(probs, truth, fixed)
     cuts = np.array(rule.segment_threshold)
-    assert (cuts[:, 2] == 0.4).all()
+    assert (cuts[:, 2] == tuned_pair(probs, truth, fixed).segment_threshold).all()
     assert set(cuts[:, 0].tolist()) <= {0.125, 0.375}
 
 

@@ -15,6 +15,7 @@ from valor.data.own_files import LOADED
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.score_file import read_scores_json
 from valor.data.tables import Split
+from valor.eval.decide import PostProcessing
 from valor.eval.scores import Scores, TenScores
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.cores import DEVICE, THREADS
@@ -115,7 +116,7 @@ class OverSeeds:
 
 
 def scores_on_test(
-    folders: Sequence[Path], methods: Mapping[str, Any], test: Split
+    folders: Sequence[Path], methods: Mapping[str, Any], test: Split, rules: Sequence[PostProcessing] | None = None
 ) -> tuple[tuple[Scores, ...], tuple[TenScores, ...]]:
     """Score the kept predictions of run folders again, for their values clip by clip.
 
@@ -123,12 +124,16 @@ def scores_on_test(
         folders: Of the seeds of one row.
         methods: Of its recipe, which may decide otherwise than VALOR.
         test: The test split.
+        rules: How each is decided; None for the rule of the methods.
 
     Returns:
         Scores of each seed, and those tuned on val where every folder has them.
     """
-    rule = Methods(methods).decision(VALOR_RULE)
-    scores = tuple(score_predictions(read_predictions(folder / PREDICTIONS), test, rule)[0] for folder in folders)
+    rules = rules or [Methods(methods).decision(VALOR_RULE)] * len(folders)
+    scores = tuple(
+        score_predictions(read_predictions(folder / PREDICTIONS), test, rule)[0]
+        for folder, rule in zip(folders, rules, strict=True)
+    )
     files = [folder / TUNED_SCORES for folder in folders]
     has_all = all(file.is_file() for file in files)
     return scores, tuple(TenScores.from_dict(read_scores_json(file)) for file in files if has_all)

@@ -21,6 +21,7 @@ from valor.training.run_folder import LOG
 
 from ..jobs import Job, OverSeeds, scores_on_test, trained
 from .compare import BenchLine, Order, compare_rows
+from .decisions import rules_of
 from .demo_world import make_demo
 from .narrow import narrowed
 from .options import SIZES, BenchOptions
@@ -99,7 +100,9 @@ def run_bench(world: BenchWorld, out: Path, options: BenchOptions) -> Bench:
     for name in names:
         if name not in failed:
             folders = [job.folder for job in jobs[name]]
-            scores, tuned = scores_on_test(folders, jobs[name][0].recipe.methods, test)
+            methods = jobs[name][0].recipe.methods
+            rules = rules_of(name, methods, folders, world.data)
+            scores, tuned = scores_on_test(folders, methods, test, rules)
             own = tuple(val[name, folder] for folder in folders)
             found[name] = OverSeeds(val=own, scores=scores, tuned=tuned)
     if not found:

@@ -140,6 +140,8 @@ def notes(found: Bench) -> list[str]:
     ]
     if found.orders and not any(line.misses for line in found.lines):
         said.append("no published difference lies outside its interval")
+    if chosen := [line.name for line in found.lines if ROWS[line.name].chosen_on_val]:
+        said.append(f"decided by numbers chosen on val, as those of their papers were: {', '.join(chosen)}")
     said += [f"{line.name}: {ROWS[line.name].open}" for line in found.lines if ROWS[line.name].open]
     said += [f"failed {name}: {message}" for name, message in found.failed.items()]
     return [*said, f"{sum(1 for _ in found.lines) * seeds} trainings took {found.minutes:.0f} minutes of one thread"]

@@ -2,18 +2,24 @@
 
 import json
 
+import numpy as np
 import pytest
 
 import valor.experiments.jobs
 from tests.helpers.toy_bench import TINY
 from tests.helpers.typed import typed
+from valor.data.datasets.dataset import LLP
+from valor.data.predictions import Predictions
+from valor.experiments.bench import decisions
 from valor.experiments.bench.narrow import narrowed
 from valor.experiments.bench.options import SIZES, BenchOptions
 from valor.experiments.bench.rows import ROWS
 from valor.experiments.bench.run import open_bench_world, run_bench
 from valor.experiments.bench.table import to_text
 from valor.experiments.bench.world import BenchWorld
+from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError
+from valor.training.train import VALOR_RULE
 
 OPTIONS = BenchOptions(seeds=1, rows=("han", "valor", "nrep"), progress=False)
 
@@ -34,8 +40,32 @@ def test_rows_and_their_anchors_are_trained_in_folders_that_say_simulated(bench)
         (run,) = (out / "runs" / "SIMULATED-llp-small" / line.name).iterdir()
         assert json.loads((run / "recipe.json").read_text(encoding="utf-8"))["name"] == f"SIMULATED {line.name}"
         assert json.loads((run / "scores.json").read_text(encoding="utf-8"))["simulated"] is True
-        assert json.loads((run / "scores.json").read_text(encoding="utf-8"))["segment"]["type_av"] == line.type_av
+        scores = json.loads((run / "scores.json").read_text(encoding="utf-8"))["segment"]
+        assert ROWS[line.name].chosen_on_val or scores["type_av"] == line.type_av
+    assert "decided by numbers chosen on val, as those of their papers were: nrep\n" in to_text(found)
     assert "SIMULATED" in to_text(found) and found.failed == {} and found.minutes > 0
+
+
+@pytest.mark.parametrize("name", ["nrep", "coleaf", "cmpae", "jomold"])
+def test_what_a_paper_chose_on_val_is_chosen_on_the_val_of_the_bench(bench, monkeypatch, name):
+    data = bench[0] / "SIMULATED-llp-small"
+    val = LLP.read_split(data, "val")
+    probs = 0.1 + 0.2 * val.truth.astype(np.float32)  # all that is true lies at .3, below the cuts of LLP
+    probs[..., 1, :] += 0.1
+    known = Predictions(
+        clip_ids=val.clip_ids, class_names=val.class_names, segment_probs=probs, modality_probs=probs.max(axis=1)
+    )
+    monkeypatch.setattr(decisions, "predict_run", lambda *_, **__: known)
+    methods = narrowed(name, bench[1].world).methods
+    (rule,) = decisions.rules_of(name, methods, [data], data)
+    own = Methods(methods).decision(VALOR_RULE)
+    if name == "jomold":
+        assert rule == own
+    elif name == "cmpae":
+        assert len(rule.clip_threshold[1]) == 25 and 0.4 in rule.clip_threshold[1]
+        assert rule.segment_threshold == own.segment_threshold and set(rule.clip_threshold[0]) == {0.45}
+    else:
+        assert rule.segment_threshold == 0.3 and rule.clip_threshold <= 0.3 and rule.gate == own.gate
 
 
 def test_the_anchors_come_out_in_their_order(bench):
