@@ -16,12 +16,13 @@ from tests.helpers.toy_pool import NEW, write_pool_store
 from tests.helpers.toy_run import CLIPS, FROM_STORE, SPLITS, write_labels, write_tables
 from tests.helpers.typed import typed
 from valor.eval.intervals import seed_interval
+from valor.eval.scores import Scores
 from valor.experiments.pretraining.alone import parsed_alone
 from valor.experiments.pretraining.cells import Cell, cell_of, epochs_for, recipe_of, with_control
 from valor.experiments.pretraining.choose import chosen
 from valor.experiments.pretraining.kept import kept
 from valor.experiments.pretraining.options import ALL_TAGS, FRESH, KNOWN, PretrainBenchOptions
-from valor.experiments.pretraining.run import PretrainBench, run_pretrain_bench
+from valor.experiments.pretraining.run import CellResult, PretrainBench, run_pretrain_bench, with_differences
 from valor.experiments.pretraining.table import draw, to_csv, to_json, to_markdown, to_text, write_pretrain_bench
 from valor.parsers.build import build_parser
 from valor.training.recipes import RECIPES, override
@@ -67,6 +68,16 @@ def test_an_objective_that_needs_an_order_gets_time_codes_and_a_control_with_the
     assert options.arms == (FRESH, "time-codes", "correspondence", "mavil")
     codes = {arm: cell_of(arm, 0.1, demo, (42, 378), options).recipe.parser.time_codes for arm in options.arms}
     assert codes == {FRESH: 0, "time-codes": 0.5, "correspondence": 0, "mavil": 0.5}
+    rng, scored = np.random.default_rng(0), []
+    for arm in options.arms:
+        scores = tuple(Scores.of_clips(rng.random((5, 2, 4))) for _ in range(2))
+        cell = cell_of(arm, 0.1, demo, (42, 378), options)
+        scored.append(CellResult(cell=cell, val=(1.0, 2.0), scores=scores))
+    found = {result.cell.arm: result for result in with_differences(scored)}
+    over = found["mavil"].over_codes
+    assert over is not None and found["correspondence"].over_codes is found["time-codes"].over_codes is None
+    means = [fmean(found[arm].figures("segment", "type_av")) for arm in ("mavil", "time-codes")]
+    assert over.clips.of("segment", "type_av").value == pytest.approx(means[0] - means[1])
     coded = override(demo, ["parser.time_codes=1"])
     assert with_control(PretrainBenchOptions(arms=("mavil",)), coded).arms == (FRESH, "mavil")
     with pytest.raises(ValueError, match=r"'objective.varient' .did you mean objective.variant"):

@@ -103,6 +103,12 @@ def _needs_codes(arm: str, recipe: Recipe) -> bool:
     return wants and not recipe.parser.says_when
 
 
+def is_coded(cell: Cell) -> bool:
+    """Whether it begins with an objective that needs an order."""
+    base = base_of(cell.arm)
+    return base in OBJECTIVES and objective_class(base).needs_order
+
+
 def cell_of(
     arm: str,
     share: float,

@@ -36,9 +36,9 @@ from valor.training.run import RunSets, read_run_sets, with_seed
 
 from .alone import OneStream, one_stream
 from .before import BeforeTags, before_tags
-from .cells import Cell, cell_of, cells_of, folder_of, others_of, recipe_for, with_control
+from .cells import Cell, cell_of, cells_of, folder_of, is_coded, others_of, recipe_for, with_control
 from .choose import WORDS, Choice, chosen
-from .options import ALL_TAGS, FRESH, PretrainBenchOptions, base_of, own_changes
+from .options import ALL_TAGS, FRESH, TIME_CODES, PretrainBenchOptions, base_of, own_changes
 
 IDENTITY = "bench.json"
 """File of what a bench was begun with, and must find again."""
@@ -51,6 +51,8 @@ class CellResult(OverSeeds):
     cell: Cell
     over_fresh: Difference | None = None
     """Over the arm fresh at the same share; None for that itself."""
+    over_codes: Difference | None = None
+    """Of an objective that was given time codes, over the tagged clips alone by a parser with these."""
     chosen_on_val: tuple[str, ...] | None = None
     """What was chosen on the truth of validation clips; None where that is not known."""
     one_stream: OneStream | None = None
@@ -129,7 +131,7 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         title=of_folder(data).marked(title),
         options=options,
         recipe=recipe,
-        results=tuple(_compared(results)),
+        results=tuple(with_differences(results)),
         left_out=left_out,
         failed={**not_tried, **failed},
         choices=tuple(choices),
@@ -324,9 +326,10 @@ def _one_stream(
     return found, left_out
 
 
-def _compared(results: Sequence[CellResult]) -> list[CellResult]:
+def with_differences(results: Sequence[CellResult]) -> list[CellResult]:
     """With what each has over the arm fresh of its share, where that could be trained, and with the upper bound."""
     fresh = {result.cell.share: result for result in results if result.cell.arm == FRESH}
+    codes = {result.cell.share: result for result in results if result.cell.arm == TIME_CODES}
     found = list[CellResult]()
     for share in dict.fromkeys(result.cell.share for result in results):
         of_share = [result for result in results if result.cell.share == share]
@@ -334,5 +337,7 @@ def _compared(results: Sequence[CellResult]) -> list[CellResult]:
             of_share.append(replace(fresh[1], cell=replace(fresh[1].cell, arm=ALL_TAGS, share=share)))
         for result in of_share:
             base = None if result.cell.arm == FRESH else fresh.get(share)
+            if (control := codes.get(share)) and control is not result and is_coded(result.cell):
+                result = replace(result, over_codes=difference(result, control))
             found.append(result if base is None else replace(result, over_fresh=difference(result, base)))
     return found

@@ -11,6 +11,7 @@ from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text
+from valor.experiments.ablate import Difference
 from valor.label_harvest.disk import write_forms
 from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
 from valor.training.recipes import recipe_to_json
@@ -164,6 +165,11 @@ def notes(found: PretrainBench) -> list[str]:
     ]
     if len(every := {result.chosen_on_val for result in found.results}) == 1 and (words := every.pop()):
         said.append(f"chosen on the truth of validation in every row: {', '.join(words)}")
+    said += [
+        f"{result.cell.name} over {TIME_CODES}: {_delta(result.over_codes)}"
+        for result in found.results
+        if result.over_codes is not None
+    ]
     said += [choice.text() for choice in found.choices]
     said += [f"left out {name}: {reason}" for name, reason in found.left_out.items()]
     return said + [f"failed {name}: {message}" for name, message in found.failed.items()]
@@ -204,6 +210,13 @@ def _mean(values: "list[float] | tuple[float, ...]") -> str:
     return f"{fmean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
+def _delta(over: Difference) -> str:
+    """A difference of the figure that is judged, with its intervals."""
+    clips, seeds = over.clips.of(*JUDGED), over.seeds and over.seeds[JUDGED]
+    star = "*" * over.is_clear(*JUDGED)
+    return f"{clips.value:+.1f}{star} [{_range(clips)}]" + (f" ({_range(seeds)})" if seeds else "")
+
+
 def _intervals(result: CellResult, level: str, figure: str) -> tuple[Interval | None, Interval | None]:
     """Of the difference from fresh: over clips and over seeds, as far as there are."""
     over = result.over_fresh
@@ -229,6 +242,8 @@ def _to_json(result: CellResult, fresh: OneStream | None) -> dict[str, Any]:
     if over is not None:
         entry["over_clips"] = over.clips.to_dict()
         entry["clear"] = over.is_clear(*JUDGED)
+    if result.over_codes is not None:
+        entry["over_time_codes"] = result.over_codes.clips.to_dict()
     if over is not None and over.seeds:
         entry["over_seeds"] = {f"{level}.{figure}": vars(i) for (level, figure), i in over.seeds.items()}
     return entry
