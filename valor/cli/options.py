@@ -69,8 +69,8 @@ class Parser(argparse.ArgumentParser):
             if title not in self._groups:
                 self._groups[title] = self.add_argument_group(title)
             action = self._groups[title].add_argument(*args, **_local(more))
-        if action.option_strings:
-            self.flags[action.dest] = action.option_strings[0]
+        if action.option_strings and not (more.get("action") == "store_false" and action.dest in self.flags):
+            self.flags[action.dest] = action.option_strings[0]  # of --embed and --no-embed the first
         self._added.append(action)
         return action
 

@@ -573,7 +573,8 @@ def _check_same(kind: str, got: Sequence[str], expected: Sequence[str], *, missi
     missing = [] if missing_allowed and present & wanted else [name for name in expected if name not in present]
     extra = [name for name in got if name not in wanted]
     if missing or extra:
-        hint = "; is this the right split, or is a subset meant (allow_subset=True)?" if kind == "clips" else ""
+        subset = "" if missing_allowed else ", or is a subset meant (allow_subset=True)"
+        hint = f"; is this the right split{subset}?" if kind == "clips" else ""
         hint += " Clips in which nothing was found must be there as well." if hint and missing else ""
         if kind == "classes" and [name.lower() for name in extra] == [BACKGROUND]:
             hint = f"; leave {extra[0]} out: where no class is marked is background"

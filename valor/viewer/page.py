@@ -11,6 +11,7 @@ import os
 import re
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -57,6 +58,8 @@ SCRIPTS = (
 )
 """Parts of the script, in the order they are joined."""
 
+LINKED = "Media are linked: browsers do not let a page draw the waveform of such files."
+"""What a page says that has none inside."""
 SMALL_MEDIA = 24 * 2**20
 """Bytes of media in all that are put into a page unasked."""
 
@@ -96,13 +99,15 @@ def write_page(
     inside = size <= SMALL_MEDIA if embed is None else embed
     sources = [clip.media and source_of(clip.media, path.parent, inside=inside) for clip in document.clips]
     boot = {"mode": "file", "media": sources, "corrections": corrections or []}
-    page = build_page(document, boot, clips=[pack_clip(clip) for clip in document.clips], unshown=unshown)
+    told = document if inside or not media else replace(document, notes=(*document.notes, LINKED))
+    page = build_page(told, boot, clips=[pack_clip(clip) for clip in document.clips], unshown=unshown)
     with replaced(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     if not media:
         return ["no media: the page offers to choose files"]
-    how = "inside the page" if inside else "linked by relative path; keep them where they are, or pass embed=True"
-    return [f"{len(media):,} media {'file' if len(media) == 1 else 'files'}, {size / 1e6:.1f} MB, {how}"]
+    how = "inside the page" if inside else "linked by relative path"
+    more = "" if inside else ", so without waveforms; keep them where they are, or pass embed=True"
+    return [f"{len(media):,} media {'file' if len(media) == 1 else 'files'}, {size / 1e6:.1f} MB, {how}{more}"]
 
 
 def source_of(media: Path, beside: Path, *, inside: bool) -> dict[str, str]:

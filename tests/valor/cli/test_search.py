@@ -60,7 +60,7 @@ def test_a_page_has_pictures_players_and_the_place_of_each_stretch(store, tmp_pa
         typed("search", store, SAID["Dog"], "--format", "json").out.partition("\nin ")[0]
     )["found"])  # fmt: skip
     assert "<script" not in text and "default-src 'none'" in text
-    assert "linked by relative path" in done.err
+    assert "linked by relative path; keep them where they are, or pass --embed\n" in done.err
     (videos / "a.webm").unlink()
     shutil.move(videos / "c.webm", tmp_path / "c.webm")
     done = typed("search", store, SAID["Dog"], "--in", "audio", "--top", 1, "--html", page, "--videos", videos)
