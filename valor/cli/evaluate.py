@@ -101,7 +101,7 @@ def run(cli: argparse.Namespace) -> int:
     evaluation = Evaluation(
         system=system,
         split=cli.split,
-        truth_version=split.truth_version or "",
+        truth_version=split.version_in_words,
         anchors=anchors,
         sections=_sections(cli, system, split, anchors) + _unseen(cli, system, split, unseen),
     )

@@ -59,6 +59,11 @@ EVENT_TABLES = {
     "v2020": ("AVVP_eval_audio.v2020.csv", "AVVP_eval_visual.csv"),
 }
 """Files of the dense truth, audio then visual, by version; they hold the clips of val and test."""
+PUBLISHED_TRUTH = {
+    "v2024": "68e26a669c76be97fb24dad1abc8f43af0ff2e81ca9526bc57f834d17e409af6",
+    "v2020": "3c748bbee0fabc7fc34e943ba0455402fccbfafc30efa75a3166ef5436548ee5",
+}
+"""sha256 of these two files as LLP's authors published them; tables of one's own have their names, and are no version."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +141,12 @@ class Split:
     """Kinds of clips by name, bool [N] each, of which figures are taken apart, such as those of unseen classes."""
     unseen: tuple[str, ...] = ()
     """Classes that no clip of training has."""
+
+    @property
+    def version_in_words(self) -> str:
+        """How tables call the truth: LLP's versions by their names, where these are its tables."""
+        is_published = self.truth_sha256 == PUBLISHED_TRUTH.get(self.truth_version or "")
+        return self.truth_version or "" if is_published or self.dataset != "llp" else "of own tables"
 
     def __post_init__(self) -> None:
         """Compose the names of the clips, by which everything is matched, and refuse one that stands twice.

@@ -154,7 +154,10 @@ def test_a_part_of_the_split_says_its_coverage(toy, tmp_path):
     )
     write_any_predictions(tmp_path / "part.npz", part)
     assert "5 missing" in typed("evaluate", tmp_path / "part.npz", *toy.on).complaint()
-    assert "\n19 of 24 test clips, truth v2024 " in typed("evaluate", tmp_path / "part.npz", *toy.on, "--subset").out
+    assert (
+        "\n19 of 24 test clips, truth of own tables "
+        in typed("evaluate", tmp_path / "part.npz", *toy.on, "--subset").out
+    )
     refused = typed("evaluate", toy.good, *toy.on, "--subset", "--compare", tmp_path / "part.npz")
     left_out, complaint = refused.err.splitlines()
     assert refused.code == 2 and "leaves out 5 clips" in left_out
