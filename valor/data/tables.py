@@ -63,7 +63,7 @@ PUBLISHED_TRUTH = {
     "v2024": "68e26a669c76be97fb24dad1abc8f43af0ff2e81ca9526bc57f834d17e409af6",
     "v2020": "3c748bbee0fabc7fc34e943ba0455402fccbfafc30efa75a3166ef5436548ee5",
 }
-"""sha256 of these two files as LLP's authors published them; tables of one's own have their names, and are no version."""
+"""sha256 of these two files as they were published; tables of one's own are called like them, and are no version."""
 
 
 @dataclass(frozen=True)
