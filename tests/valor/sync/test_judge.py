@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.sync import Struck, moved, told_all
+from benchmarks.sync_films import joined as joining
 from tests.helpers.toy_sync import write_flashes
 from tests.helpers.toy_viewer import write_webm
 from valor.demo.world.render import write_streams
@@ -208,6 +209,15 @@ def test_the_benchmark_moves_sounds_by_as_much_as_it_says(offset):
     assert seen[0] / 20 - heard[0] / 32000 == pytest.approx(offset, abs=1e-4)
     assert len(heard) / 32000 == pytest.approx(len(seen) / 20) and len(seen) >= 159
     assert heard[0] >= 0 and heard[-1] < 320000
+
+
+def test_the_benchmark_fades_sound_and_picture_alike():
+    parts = [(np.full((20, 1, 1), bright), np.full(40, bright, np.int16)) for bright in (0, 100)]
+    pictures, sound = joining((*parts, parts[0]), (20, 40), 0.5)
+    assert pictures.shape == (40, 1, 1) and sound.shape == (80,)
+    assert pictures[9:21, 0, 0].tolist() == [0, 5, 15, 25, 35, 45, 55, 65, 75, 85, 95, 95] and pictures[-1] == 0
+    assert np.abs(sound[::2] - pictures[:, 0, 0]).max() <= 3
+    assert [len(stream) for stream in joining(parts, (20, 40), 0.0)] == [40, 80]
 
 
 def test_whoever_is_told_all_strokes_finds_the_offset():

@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said_in_a_sentence(words, said):
     assert said in typed("sync", *words).complaint()
 
 
-def test_lint_looks_at_the_sound_of_clips(trained, tmp_path):
+def test_lint_looks_at_the_sound_of_clips(trained, tmp_path, monkeypatch):
     data = tmp_path / "data"
     names = {"train": 0.0, "val_pd": 0.7, "test_pd": 0.0}
     for name, late in names.items():
@@ -115,6 +115,10 @@ def test_lint_looks_at_the_sound_of_clips(trained, tmp_path):
     assert done.code == 0 and "[sound-off] read as it is" in done.out, done
     assert "val_pd-----.mp4: val_pd-----_0_10: its sound comes 0." in done.out
     assert "sound and picture: 3 of 3 clips looked at, 1 off, 0 of which nobody can say, 0 not read" in done.out
-    assert typed(*look, "--strict").code == 3
+    both = judge_module.Verdict(path=data, verdict="off", offset=0.7, confidence=0.9)
+    monkeypatch.setattr(judge_module, "together", lambda *_: both)
+    done = typed(*look, "--strict")
+    assert done.code == 3
+    assert "sound and picture: if all have the same offset, they are off: +0.70 s, confidence 0.90" in done.out
     assert "give both or neither" in typed("lint", data, "--videos", data).complaint()
     assert "no such folder; --videos gives" in typed(*look[:3], data / "gone", *look[4:]).complaint()
