@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
@@ -189,7 +190,7 @@ def run(cli: argparse.Namespace) -> int:
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
     if parses:
         _write_files(cli, files, outcomes, parses)
-    _summarize(options.out, outcomes, alone=len(inputs) == 1)
+    _summarize(options.out, outcomes, alone=len(inputs) == 1, quiet=cli.quiet)
     if len(inputs) > 1:
         problems = [(typed_words(o.problem, cli.flags), o.parse is None) for o in outcomes if o.problem]
         _list([said for said, lost in problems if lost], len(inputs), "could not be parsed")
@@ -197,7 +198,7 @@ def run(cli: argparse.Namespace) -> int:
     return FAILURES_LISTED if any(outcome.problem for outcome in outcomes) else DONE
 
 
-def _summarize(out: Path | None, outcomes: "list[Outcome]", *, alone: bool) -> None:
+def _summarize(out: Path | None, outcomes: "list[Outcome]", *, alone: bool, quiet: bool) -> None:
     """Seconds of each class over several media, the CSV of all that a folder holds, and what to do next."""
     parsed = [(outcome.media.name, outcome.parse) for outcome in outcomes if outcome.parse is not None]
     if not alone and parsed:
@@ -210,7 +211,9 @@ def _summarize(out: Path | None, outcomes: "list[Outcome]", *, alone: bool) -> N
     if not alone:
         by_medium = "" if written is None else f"; {written} has the table above for each medium"
         say(f"{len(parsed)} parses in {out}{by_medium}")
-        say(f"next: `valor view {out}` plays and corrects them, `valor export events {out} --elan elan` hands them on")
+    if not alone and not quiet:
+        it = quote(str(out))
+        say(f"next: `valor view {it}` plays and corrects them, `valor export events {it} --elan elan` hands them on")
 
 
 def _list(problems: list[str], total: int, what: str) -> None:
