@@ -234,9 +234,22 @@ def test_what_no_bench_is_is_refused(data: Path, tmp_path: Path, words: list[str
     assert found.complaint() == f"valor pretrain-bench: {complaint}"
 
 
-def test_stores_of_no_tagged_clip_add_to_all_of_them(data: Path, tmp_path: Path) -> None:
+def test_stores_of_no_tagged_clip_add_to_all_of_them_with_a_weight_that_is_chosen(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("valor.experiments.pretraining.choose.WEIGHTS", (0.3,))
+    monkeypatch.setattr("valor.experiments.pretraining.choose.SHARES", (1.0,))
     more = write_pool_store(tmp_path / "more", (*NEW, SPLITS["test"][0]))
-    options = PretrainBenchOptions(arms=(FRESH,), unlabelled=(more,), shares=(1,), seeds=1, steps=2, whole_steps=2)
+    options = PretrainBenchOptions(
+        arms=("teachers",), unlabelled=(more,), shares=(1,), seeds=1, steps=2, whole_steps=2, choose=True
+    )
     found = run_pretrain_bench(FROM_STORE, data, tmp_path, replace(options, labels=data, progress=False))
-    assert [(of.cell.tagged, of.cell.others) for of in found.results] == [(7, 0)]
-    assert "one seed says nothing of others" in to_text(found)
+    assert [(of.cell.arm, of.cell.tagged, of.cell.others) for of in found.results] == [
+        (FRESH, 7, 0),
+        ("teachers", 7, 5),
+        ("teachers:weight=0.3", 7, 5),
+    ]
+    assert [of.chosen_on_val and len(of.chosen_on_val) for of in found.results] == [2, 2, 4]
+    text = to_text(found)
+    assert "one seed says nothing of others" in text and "tuned on validation" in text
+    assert "chosen on validation, first seed, for 100 %, teachers: teachers:weight=0.3 (of teachers:weight=0.3" in text
