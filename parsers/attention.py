@@ -1,7 +1,7 @@
 """The hybrid attention encoder: every segment looks along its own stream and across to the other one."""
 
 import copy
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,24 @@ class MultiheadAttention(nn.Module):
     def by_heads(self, x: Tensor) -> Tensor:
         """Float [B, T, D] by heads, [B, H, T, D / H]."""
         return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
+
+
+class Looked(NamedTuple):
+    """What a layer's self-attention sees in both streams, before dropout; all clips of audio, then those of visual."""
+
+    weights: Tensor
+    """float [2 B, H, T, T]"""
+    values: Tensor
+    """float [2 B, H, T, D / H]"""
+
+
+class Passes(NamedTuple):
+    """Both streams, encoded twice, float [B, T, D] each."""
+
+    crossed: tuple[Tensor, Tensor]
+    alone: tuple[Tensor, Tensor]
+    looked: Looked | None = None
+    """Of the first layer, for a third pass; None where it has to look by itself."""
 
 
 class HybridLayer(nn.Module):
@@ -185,7 +203,7 @@ class HybridLayer(nn.Module):
         closed = self._close(x + self._drop(attention.gather(q, k, v, valid)))
         return closed[:, :count] if ask_shared else None, closed[:, count:]
 
-    def both(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def both(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor, Looked]:
         """Update both streams crossed, and each alone; in post norm with both updated together.
 
         What `forward` and `along` have in common is computed once: all projections, and self-attention up to dropout.
@@ -196,25 +214,24 @@ class HybridLayer(nn.Module):
             valid: bool [B, T], True where a segment exists; None when all do.
 
         Returns:
-            Crossed and alone, float [2 B, T, D] each, all clips of audio, then those of visual.
+            Crossed and alone, float [2 B, T, D] each, all clips of audio, then those of visual; and what `again` takes.
         """
         along, across, streams = self.self_attention, self.cross_attention, torch.cat((audio, visual))
         valid = None if valid is None else torch.cat((valid, valid))
         weight, bias = torch.cat((along.in_weight, across.in_weight)), torch.cat((along.in_bias, across.in_bias))
         q, k, v, across_q, across_k, across_v = dense(streams, weight, bias).chunk(6, dim=-1)
-        weights, values = along.looks(q, k, valid), along.by_heads(v)
-        gathered = torch.cat([along.bring(weights, values) for _ in range(2)])  # [4 B, T, D]
+        found = Looked(along.looks(q, k, valid), along.by_heads(v))
+        gathered = torch.cat([along.bring(*found) for _ in range(2)])  # [4 B, T, D]
         looked = torch.cat((streams, streams)) + self._drop(along.out_projection(gathered))
         other_k, other_v = (torch.cat(part.chunk(2)[::-1]) for part in (across_k, across_v))
         crossed, alone = looked.chunk(2)
         crossed = crossed + self._drop(across.gather(across_q, other_k, other_v, valid))
         crossed, alone = self._close(torch.cat((crossed, alone))).chunk(2)
-        return crossed, alone
+        return crossed, alone, found
 
-    @property
-    def shares_passes(self) -> bool:
-        """Whether `both` is for this layer."""
-        return self.norm_order == "post" and self.update_order == "together"
+    def again(self, streams: Tensor, looked: Looked) -> Tensor:
+        """Update streams alone once more, float [2 B, T, D], with dropout drawn anew."""
+        return self._close(streams + self._drop(self.self_attention.out_projection(self.self_attention.bring(*looked))))
 
     def weights(self) -> LayerWeights:
         """The parameters, in the order of `valor.parsers.cpu.fused`."""
@@ -287,18 +304,33 @@ class HybridEncoder(nn.Module):
             audio, visual = layer(audio, visual, valid)
         return self.audio_norm(audio), self.visual_norm(visual)
 
-    def both(
-        self, audio: Tensor, visual: Tensor, valid: Tensor | None = None
-    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    def both(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> Passes:
         """What `forward` and `along` of both streams answer, the first layer's common work done once."""
         first, *others = (cast(HybridLayer, layer) for layer in self.layers)
-        if not first.shares_passes:
-            return self(audio, visual, valid), (self.along(audio, 0, valid), self.along(visual, 1, valid))
-        (audio, visual), alone = (held.chunk(2) for held in first.both(audio, visual, valid))
+        crossed, alone, looked = first.both(audio, visual, valid)
+        audio, visual = crossed.chunk(2)
         for layer in others:
             audio, visual = layer(audio, visual, valid)
-            alone = tuple(layer.along(stream, valid) for stream in alone)
-        return (audio, visual), (alone[0], alone[1])
+        return Passes((audio, visual), self._go_on(alone, valid), looked)
+
+    def along_again(
+        self, audio: Tensor, visual: Tensor, looked: Looked, valid: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """`along` of both streams once more, behind `both`."""
+        first = cast(HybridLayer, self.layers[0])
+        return self._go_on(first.again(torch.cat((audio, visual)), looked), valid)
+
+    def _go_on(self, alone: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+        heard, seen = alone.chunk(2)
+        for layer in list(self.layers)[1:]:
+            heard, seen = (cast(HybridLayer, layer).along(stream, valid) for stream in (heard, seen))
+        return heard, seen
+
+    @property
+    def shares_passes(self) -> bool:
+        """Whether `both` is for these layers."""
+        first = cast(HybridLayer, self.layers[0])
+        return first.norm_order == "post" and first.update_order == "together"
 
     def received(self, audio: Tensor, visual: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """How much each segment is looked at by its own stream in the last layer, float [B, T] each, 1 in all."""

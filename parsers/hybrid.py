@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
+from .attention import HybridEncoder, Looked, Passes
 from .cpu.dropout import drop
 from .perceptron import Passed, Perceptron
 from .pooling import PooledProbs
@@ -37,6 +38,8 @@ class ParserOutput:
     """float [B, T, M, D], the encoded streams the logits were read off, before any dropout of theirs."""
     streams: tuple[Tensor, Tensor] | None = field(default=None, kw_only=True)
     """float [B, T, D] each, what the stem gave, for another pass of the same step; None where no pass would take it."""
+    looked: Looked | None = field(default=None, kw_only=True)
+    """What self-attention sees in these streams, likewise."""
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong to one batch."""
@@ -167,7 +170,7 @@ class HybridParser(nn.Module):
         motion: Tensor | None = None,
         valid: Tensor | None = None,
         *,
-        streams: tuple[Tensor, Tensor] | None = None,
+        after: ParserOutput | None = None,
     ) -> ParserOutput:
         """Parse as `forward` does, with each stream encoded by itself: the same weights without cross-attention.
 
@@ -176,11 +179,13 @@ class HybridParser(nn.Module):
             visual: See there.
             motion: See there.
             valid: See there.
-            streams: What the stem has made of these features already (`ParserOutput.streams`); None to ask it.
+            after: What `forward` has answered to the same features with the same weights, whose `streams` and `looked`
+                are taken; None where it has not been asked.
 
         Raises:
             ValueError: As `forward`, or the encoder has no method `along`.
         """
+        streams = None if after is None else after.streams
         streams = streams or self.streams(audio, visual, motion, valid)
         heard, seen = self.encoded_alone(streams, valid)
         return self._answer((heard, seen), valid, streams, (audio, visual))
@@ -194,21 +199,26 @@ class HybridParser(nn.Module):
             return cast(tuple[Tensor, Tensor], self.stem(audio, visual, motion, valid))
         return cast(tuple[Tensor, Tensor], self.stem(audio, visual, motion))
 
-    def encoded_alone(self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Both streams encoded without cross-attention, float [B, T, D] each."""
+    def encoded_alone(
+        self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None, looked: Looked | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Both streams encoded without cross-attention, float [B, T, D] each; `looked` as `encoded_both` gave it."""
+        if looked is not None:
+            return cast(HybridEncoder, self.encoder).along_again(*streams, looked, valid)
         along = getattr(self.encoder, "along", None)
         if along is None:
             raise ValueError("this encoder cannot encode a stream without the other; it needs a method `along`")
         return along(streams[0], 0, valid), along(streams[1], 1, valid)
 
-    def encoded_both(self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Both streams encoded crossed, and without cross-attention, float [B, T, M, D] each."""
-        both = getattr(self.encoder, "both", None)
-        if both is None:
-            found = self.encoder(*streams, valid), self.encoded_alone(streams, valid)
+    def encoded_both(
+        self, streams: tuple[Tensor, Tensor], valid: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Looked | None]:
+        """Both streams encoded crossed, and without cross-attention, [B, T, M, D] each; what another pass takes."""
+        if getattr(self.encoder, "shares_passes", False):
+            found = cast(HybridEncoder, self.encoder).both(*streams, valid)
         else:
-            found = both(*streams, valid)
-        return torch.stack(found[0], dim=2), torch.stack(found[1], dim=2)
+            found = Passes(self.encoder(*streams, valid), self.encoded_alone(streams, valid))
+        return torch.stack(found.crossed, dim=2), torch.stack(found.alone, dim=2), found.looked
 
     def _answer(
         self,
@@ -271,7 +281,7 @@ class BothPaths(HybridParser):
         crossed = super().forward(audio, visual, motion, valid)
         if self.training or not self.share:
             return crossed
-        alone = self.answer_alone(audio, visual, motion, valid, streams=crossed.streams)
+        alone = self.answer_alone(audio, visual, motion, valid, after=crossed)
         segment, clip, modality = (
             (1 - self.share) * getattr(crossed, name) + self.share * getattr(alone, name)
             for name in ("segment_probs", "clip_probs", "modality_probs")

@@ -61,7 +61,8 @@ class EluStem(nn.Module):
         """Project; the streams, float [B, T, D] each."""
         _check_motion(motion, has=self.motion is not None)
         heard = self._of_map(audio) if self.is_map else functional.elu(self.audio(audio))  # [B, T, D]
-        seen = functional.elu(self.visual(visual.view(*visual.shape[:2], self.frames, -1))).mean(dim=2)  # [B, T, D]
+        frames = functional.elu(self.visual(visual.view(*visual.shape[:2], self.frames, -1)))  # [B, T, F, D]
+        seen = frames.sum(dim=2) / self.frames  # [B, T, D]; a mean's gradient would be laid out for every frame
         if self.motion is not None and self.fusion is not None:
             moved = functional.elu(self.motion(motion))  # [B, T, D]
             seen = functional.elu(self.fusion(torch.cat((seen, moved), dim=-1)))  # [B, T, D]

@@ -312,7 +312,7 @@ class ClassWiseParser(HybridParser):
         motion: Tensor | None = None,
         valid: Tensor | None = None,
         *,
-        streams: tuple[Tensor, Tensor] | None = None,
+        after: ParserOutput | None = None,
     ) -> ParserOutput:
         """Refused: a layer knows no stream alone."""
         raise ValueError("this network cannot encode a stream without the other")

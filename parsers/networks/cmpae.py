@@ -74,7 +74,7 @@ class PresenceParser(HybridParser):
         crossed = self.answer(audio, visual, motion, valid)
         if self.training:
             return crossed
-        alone = self.answer(audio, visual, motion, valid, crossed=False, streams=crossed.streams)
+        alone = self.answer(audio, visual, motion, valid, crossed=False, after=crossed)
         segment, clip, modality = (
             TOLD[0] * getattr(crossed, name) + TOLD[1] * getattr(alone, name)
             for name in ("segment_probs", "clip_probs", "modality_probs")
@@ -88,10 +88,10 @@ class PresenceParser(HybridParser):
         motion: Tensor | None = None,
         valid: Tensor | None = None,
         *,
-        streams: tuple[Tensor, Tensor] | None = None,
+        after: ParserOutput | None = None,
     ) -> PresenceOutput:
-        """See `HybridParser.answer_alone`."""
-        return self.answer(audio, visual, motion, valid, crossed=False, streams=streams)
+        """See `HybridParser.answer_alone`; the whole clip is not looked at again."""
+        return self.answer(audio, visual, motion, valid, crossed=False, after=after)
 
     def answer(
         self,
@@ -101,15 +101,16 @@ class PresenceParser(HybridParser):
         valid: Tensor | None = None,
         *,
         crossed: bool = True,
-        streams: tuple[Tensor, Tensor] | None = None,
+        after: ParserOutput | None = None,
     ) -> PresenceOutput:
         """One pass: .8 crossed and .2 alone, or alone; arguments as in `HybridParser.answer_alone`."""
+        streams, looked = (None, None) if after is None else (after.streams, after.looked)
         streams = streams or self.streams(audio, visual, motion, valid)
         if crossed:
-            both, alone = self.encoded_both(streams, valid)
+            both, alone, looked = self.encoded_both(streams, valid)
             features = alone.lerp(both, _CROSSED)  # [B, T, M, D]
         else:
-            features = torch.stack(self.encoded_alone(streams, valid), dim=2)
+            features = torch.stack(self.encoded_alone(streams, valid, looked), dim=2)
         heard, seen = features.unbind(2)
         seen = drop(seen, self.visual_dropout, training=self.training)
         shown, layers = torch.stack((heard, seen), dim=2), (self.for_audio, self.for_visual)
@@ -120,7 +121,8 @@ class PresenceParser(HybridParser):
         if valid is not None:
             over_time = over_time.masked_fill(~valid[:, :, None, None, None], float("-inf"))
         pooled = (over_time.softmax(dim=1) * pairs).sum(dim=1)  # [B, M, C, 2]
-        clip, clip_doubt = self._look_at_whole(streams, valid)
+        known = (after.clip_probs, after.clip_doubt) if isinstance(after, PresenceOutput) else None
+        clip, clip_doubt = known or self._look_at_whole(streams, valid)
         probs = expected_prob(pairs, TEMPERATURE)
         return PresenceOutput(
             segment_logits=probs.logit(),
@@ -132,6 +134,7 @@ class PresenceParser(HybridParser):
             modality_doubt=doubt(pooled, TEMPERATURE),
             segment_doubt=doubt(pairs, TEMPERATURE),
             streams=streams,
+            looked=looked,
         )
 
     def _bent(self, x: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..cpu.dropout import drop
-from ..cpu.products import Dense
+from ..cpu.products import Dense, dense
 from ..hybrid import HybridParser, ParserOutput
 
 _FAR = -1e9
@@ -64,17 +64,23 @@ class QueryLayer(nn.Module):
         """Update queries float [..., T, D] from a source [..., S, D]; near bool [..., T, S], or None for all."""
         return self.close(x + self.gathered(x, source, near))
 
-    def gathered(self, x: Tensor, source: Tensor, near: Tensor | None = None) -> Tensor:
-        """What the normalised queries gather."""
-        weights = self.scores(self.attention_norm(x), source, near).softmax(dim=-1)
+    def gathered(self, x: Tensor, source: Tensor, near: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
+        """What the normalised queries gather; `keys` of the source where they are there."""
+        keys = self.keys(source) if keys is None else keys
+        weights = self.scores(self.attention_norm(x), keys, near).softmax(dim=-1)
         weights = drop(weights, _WEIGHTS_DROPOUT * self.dropout, training=self.training)
         found = (weights @ self._heads(self.value(source))).transpose(-2, -3).flatten(-2)
         return self._drop(self.out(found))
 
-    def scores(self, x: Tensor, source: Tensor, near: Tensor | None = None) -> Tensor:
+    def keys(self, source: Tensor) -> Tensor:
+        """Keys of a source [..., S, D] by heads, already scaled, float [..., H, S, D / H]."""
+        keys = self._heads(self.key(source))
+        scaled: Tensor = keys / keys.shape[-1] ** 0.5
+        return scaled
+
+    def scores(self, x: Tensor, keys: Tensor, near: Tensor | None = None) -> Tensor:
         """Scaled products of queries and keys, float [..., H, T, S]."""
-        q, k = self._heads(self.query(x)), self._heads(self.key(source))
-        products: Tensor = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+        products: Tensor = self._heads(self.query(x)) @ keys.transpose(-1, -2)
         return products if near is None else products.masked_fill(~near.unsqueeze(-3), _FAR)
 
     def close(self, x: Tensor) -> Tensor:
@@ -109,11 +115,14 @@ class PyramidLevel(nn.Module):
         near = ((place[:, None] - place).abs() <= self.reach)[None]  # [1, T, T]
         if valid is not None:
             near = near & valid[:, None]
+        anywhere = near if valid is None else torch.cat((near, near))
+        across = self.across(torch.cat(streams), torch.cat(streams[::-1]), anywhere).chunk(2)  # [B, T, D] each
         found = []
         for own, x in enumerate(streams):
-            s, c = self.along[own](x, x, near), self.across(x, streams[1 - own], near)
-            both = torch.cat((s, c), dim=-1)
-            m = self.keep_own[own](both).sigmoid() * s + self.keep_other[own](both).sigmoid() * c
+            both = torch.stack((self.along[own](x, x, near), across[own]), dim=-2)  # [B, T, 2, D]
+            gates = [cast(Dense, gate[own]) for gate in (self.keep_own, self.keep_other)]
+            weight, bias = torch.cat([gate.weight for gate in gates]), torch.cat([gate.bias for gate in gates])
+            m = (dense(both.flatten(-2), weight, bias).sigmoid().view_as(both) * both).sum(dim=-2)
             if valid is not None:
                 m = m * valid[..., None]  # as if the clip ended there
             inner = functional.relu(self.wide[own](m.transpose(1, 2)))
@@ -162,7 +171,7 @@ class LabelDecoder(nn.Module):
 
         Args:
             streams: float [B, T, D] each, audio and visual.
-            labels: float [B, C, D].
+            labels: float [B, C, D], or [1, C, D] for the same of all clips, which then are projected once.
             valid: bool [B, T], True where a segment exists; None when all do.
 
         Returns:
@@ -172,13 +181,14 @@ class LabelDecoder(nn.Module):
         scores, steps = [], []
         for own, stream in enumerate(streams):
             x, held = labels, []
-            for layer in cast(nn.ModuleList, self.layers[own]):
-                asked = cast(QueryLayer, layer)
-                x = x + asked.gathered(x, stream, near)
-                score = asked.scores(x, stream)
-                x = asked.close(x)
+            layers = [cast(QueryLayer, layer) for layer in cast(nn.ModuleList, self.layers[own]).children()]
+            for layer in layers:
+                keys = layer.keys(stream)
+                x = x + layer.gathered(x, stream, near, keys)
+                if layer is layers[-1]:
+                    scores.append(layer.scores(x, keys))
+                x = layer.close(x)
                 held.append(x)
-            scores.append(score)
             steps.append(held)
         return torch.stack(scores, dim=1), [torch.stack(pair, dim=1) for pair in zip(*steps, strict=True)]
 
@@ -203,7 +213,7 @@ class LabelQueryParser(HybridParser):
     ) -> LabelQueryOutput:
         """Parse a batch of clips; arguments as in `HybridParser.forward`."""
         streams = self.encoder(*self.streams(audio, visual, motion, valid), valid)
-        labels = self.classifier(self.label_vectors).expand(len(audio), -1, -1)  # [B, C, D]
+        labels = self.classifier(self.label_vectors)[None]  # [1, C, D]
         scores, steps = self.pooling(streams, labels, valid)
         logits = scores.mean(dim=2).permute(0, 3, 1, 2)  # [B, T, M, C]
         queries = steps[-1]
@@ -219,7 +229,7 @@ class LabelQueryParser(HybridParser):
         motion: Tensor | None = None,
         valid: Tensor | None = None,
         *,
-        streams: tuple[Tensor, Tensor] | None = None,
+        after: ParserOutput | None = None,
     ) -> ParserOutput:
         """Refused: a level knows no stream alone."""
         raise ValueError("this network cannot encode a stream without the other")

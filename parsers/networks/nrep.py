@@ -73,7 +73,7 @@ class ForAgainstParser(HybridParser):
     ) -> ForAgainstOutput:
         """Parse a batch of clips; arguments as in `HybridParser.forward`."""
         streams = self.streams(audio, visual, motion, valid)
-        crossed, alone = self.encoded_both(streams, valid)  # [B, T, M, D]
+        crossed, alone, _ = self.encoded_both(streams, valid)  # [B, T, M, D]
         shown = crossed
         if self.training and self.visual_dropout:
             shown = torch.stack((crossed[:, :, 0], drop(crossed[:, :, 1], self.visual_dropout, training=True)), dim=2)

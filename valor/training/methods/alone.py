@@ -73,8 +73,8 @@ def alone_loss(charge: Charge) -> Tensor:
     """VALOR's losses of the streams alone, weighed as those of the crossed pass."""
     from valor.parsers.losses import loss_terms, total_loss
 
-    batch, options, streams = charge.batch, charge.options, charge.output.streams
-    output = charge.parser.answer_alone(batch.audio, batch.visual, batch.motion, batch.valid, streams=streams)
+    batch, options = charge.batch, charge.options
+    output = charge.parser.answer_alone(batch.audio, batch.visual, batch.motion, batch.valid, after=charge.output)
     terms = loss_terms(
         output,
         charge.weak_labels,

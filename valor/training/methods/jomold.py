@@ -248,9 +248,11 @@ class LosingTags:
         """The charge without the lost tags of its batch."""
         import torch
 
-        batch, options, streams = charge.batch, charge.options, charge.output.streams
+        batch, options = charge.batch, charge.options
         with torch.no_grad():
-            alone = charge.parser.answer_alone(batch.audio, batch.visual, batch.motion, batch.valid, streams=streams)
+            alone = charge.parser.answer_alone(
+                batch.audio, batch.visual, batch.motion, batch.valid, after=charge.output
+            )
         ratios = self.next_ratios().to(charge.weak_labels.device)
         smoothing = (options.audio_smoothing, options.visual_smoothing)
         return replace(charge, kept=~lost_tags(alone.modality_probs, charge.own_tags, ratios, smoothing))

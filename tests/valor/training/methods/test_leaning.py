@@ -45,16 +45,20 @@ def test_the_second_pass_is_charged_as_the_first_and_answers_with_it():
     torch.testing.assert_close(step.terms["alone"], second)
 
 
-def test_streams_that_are_there_are_not_projected_again():
+@pytest.mark.parametrize("network", ["hybrid", "presence"])
+def test_streams_that_are_there_are_not_projected_again(network):
     clips = toy_clip_set(3)
-    parser = build_parser(replace(TINY, dropout=0.0), seed=0)
+    parser = build_parser(replace(TINY, dropout=0.0, network=network, update_order="together"), seed=0)
+    parser.between_dropout = 0.0
     batch = clips.batch(torch.arange(3))
     given = (batch.audio, batch.visual, batch.motion, batch.valid)
     output, expected = parser(*given), parser.answer_alone(*given)
     asked = []
     parser.stem.register_forward_hook(lambda *_: asked.append(1))
-    found = parser.answer_alone(*given, streams=output.streams)
-    assert torch.equal(found.segment_logits, expected.segment_logits) and not asked
+    found = parser.answer_alone(*given, after=output)
+    assert not asked
+    for name in ("segment_logits", "modality_probs", "clip_probs"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name))
 
 
 def test_a_clip_that_loses_a_modality_keeps_the_labels_of_the_other():
