@@ -215,12 +215,16 @@ def _best_pair(
     probs, true = probs[order].astype(np.float64), true[order]
     gate = None if gate is None else gate[order]
     best, found = 0.0, kept
+    seen = {0}  # limits that let as many pass let the same pass
     for limit in tried:
         eligible = slice(None) if gate is None else gate >= limit
-        held, hits = probs[eligible], np.cumsum(true[eligible])
-        f: Float64Array = 2 * hits / (np.arange(1, len(held) + 1) + np.count_nonzero(true))
-        f = np.where(np.append(held[:-1] > held[1:], True), f, 0) if len(held) else f  # equal ones pass together
-        if len(held) and f.max() > best:
+        held = probs[eligible]
+        if len(held) in seen:
+            continue
+        seen.add(len(held))
+        f: Float64Array = 2 * np.cumsum(true[eligible]) / (np.arange(1, len(held) + 1) + np.count_nonzero(true))
+        f = np.where(np.append(held[:-1] > held[1:], True), f, 0)  # equal ones pass together
+        if f.max() > best:
             at = int(np.argmax(f))
             best, found = float(f[at]), (_between(held[at], held[at + 1] if at + 1 < len(held) else 0.0), limit)
     return found
