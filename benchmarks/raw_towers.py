@@ -1,7 +1,7 @@
 """What towers on raw seconds learn without labels: a linear probe beside random towers and the demo's own teachers.
 
     python -m benchmarks.raw_towers --data demo/data --out FOLDER [--systems avc,mavil,...] [--seeds 2] [--epochs 6]
-        [--set tower.less_still=true]
+        [--learning-rate 1e-3] [--warmup-epochs 1] [--set tower.less_still=true] [--told]
     python -m benchmarks.raw_towers --published
 
 DATA is a demo world with its clips. Each system trains on the clips of the train split alone, without their tags, for
@@ -11,7 +11,8 @@ a tower says of a second to the classes that are heard, or seen, in it, learned 
 strength chosen on val; mAP over the classes on test. A random tower is of the same kind with the weights training began
 with. A row is the mean over seeds; intervals are of 95 %, by resampling test clips, and those of differences, which are
 paired by clip and seed, also over seeds, where there are two. Teachers of the demo were trained with captions on
-millions of other samples of such a world.
+millions of other samples of such a world; `--told` adds a row of the same towers, clips and steps, with the classes
+said.
 
 Where a tower keeps maps, the peak of the map that the sound of a second gives is counted as right where it lies in the
 box of a drawing of a class that is heard and seen then, beside a place at random, the middle of the frame, and the
@@ -31,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.functional import avg_pool2d, binary_cross_entropy_with_logits
 
 from benchmarks.machine import processor
 from valor.demo.pictures.backgrounds import FRAME_HEIGHT, FRAME_WIDTH
@@ -61,7 +63,8 @@ from valor.training.run_folder import LOG
 SECONDS = 10
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 RESAMPLES = 500
-RATE = 2e-3
+TOLD_RATE = 2e-3
+"""Largest step size where classes are said."""
 AT_ONCE = 64
 """Pieces that are judged together."""
 LEAST_PIECES = 8
@@ -293,7 +296,7 @@ class Shown:
 def what_differs(batch: Segments) -> torch.Tensor:
     """How far places of 8 x 8 differ from what stands still, [T, 6, 8]."""
     far = batch.visual[0].abs().mean(dim=(1, 2))  # [T, 48, 64]
-    return torch.nn.functional.avg_pool2d(far[:, None], 8)[:, 0]
+    return avg_pool2d(far[:, None], 8)[:, 0]
 
 
 @torch.inference_mode()
@@ -324,8 +327,8 @@ def trained(world: World, system: str, seed: int, typed: argparse.Namespace) -> 
     options = PretrainOptions(
         epochs=typed.epochs,
         batch_size=max(LEAST_PIECES, typed.batch_size // raw_objective(system)[1].seconds),
-        learning_rate=RATE,
-        warmup_epochs=1,
+        learning_rate=typed.learning_rate,
+        warmup_epochs=typed.warmup_epochs,
         seed=seed,
         held_out=0.0,
     )
@@ -366,6 +369,51 @@ def judged(
         return Judged((held["audible"], held["visible"]), held["pointed"], float(held["took"]))
 
 
+def told(world: World, views: RawViews, epochs: int, batch: int) -> float:
+    """The same towers, clips and steps with the classes of the timetable said to them; the seconds that it took."""
+    windows = RawWindows(world.train, 1, less_still=views.options.less_still)
+    place = {f"{media_id(plan.clip_id)}.mp4": row for row, plan in enumerate(world.plans)}
+    rows = zip(windows.clip_ids, windows.places, strict=True)
+    wanted = torch.from_numpy(np.array([world.truth[place[clip], second] for clip, (_, second) in rows])).float()
+    heads = torch.nn.ModuleList(torch.nn.Linear(views.width, wanted.shape[-1]) for _ in range(2))
+    optimiser = torch.optim.AdamW([*views.parameters(), *heads.parameters()], lr=TOLD_RATE)
+    steps, began = epochs * (len(windows) // batch), time.perf_counter()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, TOLD_RATE, total_steps=steps)
+    views.train()
+    for _ in range(steps):
+        some = torch.randint(len(windows), (batch,))
+        pieces = windows.batch(some)
+        losses = [
+            binary_cross_entropy_with_logits(head(views.alone(pieces, m)[:, 0]), wanted[some, m])
+            for m, head in enumerate(heads)
+        ]
+        optimiser.zero_grad()
+        (losses[0] + losses[1]).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    views.eval()
+    return time.perf_counter() - began
+
+
+def compare_told(world: World, shown: Shown, typed: argparse.Namespace) -> None:
+    """A row of what labels would do."""
+    ours, starts = list[Judged](), list[Judged]()
+    for seed in range(typed.seeds):
+        views, _ = begun("avol", seed, typed)
+        starts.append(random_towers(world, shown, views, typed.out, seed))
+        kept = typed.out / f"told-{seed}.npz"
+        took = 0.0 if kept.is_file() else told(world, views, typed.epochs, typed.batch_size)
+        ours.append(judged(world, shown, views.eval(), None, kept, took))
+    Table(world).row("told the classes", ours, starts, shown)
+
+
+def random_towers(world: World, shown: Shown, views: RawViews, out: Path, seed: int) -> Judged:
+    """The towers a training begins with; their maps are dot products, as those of `avol`."""
+    own = Sounding(views, SoundingOptions()) if views.options.kind == MAPS else None
+    kept = out / f"random-{views.options.kind}-{views.options.pictures}-{seed}.npz"
+    return judged(world, shown, views.eval(), own, kept)
+
+
 def judged_teachers(world: World, kept: Path) -> Judged:
     """The same of the demo's own teachers."""
     if not kept.is_file():
@@ -379,10 +427,10 @@ def judged_teachers(world: World, kept: Path) -> Judged:
 def compare(typed: argparse.Namespace) -> None:
     """Train what is not there, and print a row of each system."""
     typed.out.mkdir(parents=True, exist_ok=True)
-    worlds, told = dict[int, tuple[World, Shown]](), set[str]()
-    how = {"set": sorted(typed.set), "epochs": typed.epochs, "batch": typed.batch_size}
+    worlds, printed = dict[int, tuple[World, Shown]](), set[str]()
+    how = {name: getattr(typed, name) for name in ("epochs", "batch_size", "learning_rate", "warmup_epochs", "set")}
     if (typed.out / HOW).is_file() and json.loads((typed.out / HOW).read_text(encoding="utf-8")) != how:
-        raise ValueError(f"{typed.out} holds runs of other set, epochs or batch_size; choose another `out`")
+        raise ValueError(f"{typed.out} holds runs of other {', '.join(how)}; choose another `out`")
     write_json(typed.out / HOW, how)
     print(HEAD)
     for system in typed.systems.split(","):
@@ -394,13 +442,13 @@ def compare(typed: argparse.Namespace) -> None:
             worlds[pictures][1].without_towers(world.rest)
             ready = judged_teachers(world, typed.out / f"teachers-{pictures}.npz")
             Table(world).row("the demo's teachers", [ready], None, worlds[pictures][1])
+            if typed.told and pictures == 1:
+                compare_told(*worlds[pictures], typed)
         world, shown = worlds[pictures]
         table, ours, starts = Table(world), list[Judged](), list[Judged]()
         for seed in range(typed.seeds):
             views, objective = begun(name, seed, typed)
-            own = Sounding(views, SoundingOptions()) if views.options.kind == MAPS else None
-            kept = typed.out / f"random-{views.options.kind}-{pictures}-{seed}.npz"
-            starts.append(judged(world, shown, views.eval(), own, kept))
+            starts.append(random_towers(world, shown, views, typed.out, seed))
             run = trained(world, name, seed, typed)
             objective.load_state_dict(read_encoder(run).part("objective"), strict=False)
             views = read_towers(run)[0]
@@ -408,8 +456,8 @@ def compare(typed: argparse.Namespace) -> None:
             if name not in NO_FIGURES and seed == 0:
                 print(f"#   on test clips: {held_out(world, objective.eval(), views, kind.seconds)}", flush=True)
         start = f"random {views.options.kind} {pictures}"
-        if start not in told:
-            told.add(start)
+        if start not in printed:
+            printed.add(start)
             table.row(start, starts, None, shown)
         table.row(name, ours, starts, shown)
         print(f"#   {np.mean([one.took for one in ours]):.0f} s", flush=True)
@@ -450,12 +498,15 @@ def main() -> None:
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--data", type=Path, default=Path("demo/data"))
     cli.add_argument("--out", type=Path, default=Path("raw-towers"))
-    cli.add_argument("--systems", default="avc,avol,mavil,xdc,crisscross")
+    cli.add_argument("--systems", default="avc,avol,contrast,vatt,xdc,crisscross,mavil,xkd,temporal")
     cli.add_argument("--seeds", type=int, default=2)
     cli.add_argument("--epochs", type=int, default=6)
+    cli.add_argument("--learning-rate", type=float, default=1e-3)
+    cli.add_argument("--warmup-epochs", type=int, default=1)
     cli.add_argument("--threads", type=int, default=2)
     cli.add_argument("--set", action="append", default=[], help="option=value, as for valor pretrain --raw")
     cli.add_argument("--batch-size", type=int, default=64, help="seconds of a step")
+    cli.add_argument("--told", action="store_true", help="also a row of towers that are told the classes")
     cli.add_argument("--published", action="store_true")
     cli.add_argument("--batch", type=int, default=2, help="clips of the published step")
     typed = cli.parse_args()
