@@ -191,6 +191,8 @@ def test_harvest(monkeypatch, capsys, tiny):
     monkeypatch.setattr(harvest.os, "sched_setaffinity", lambda *_: None)
     said = say(monkeypatch, capsys, harvest, "--clips", 2, "--end-to-end", 0, "--cores", 1)
     assert "outside the networks, 2 clips" in said and "mel eleven times" in said and "wanted: at least 5.0" in said
+    alone = re.search(r"decoders alone: published (\S+) s a clip, ours (\S+);", said).groups()
+    assert min(map(float, alone)) > 0 and "with nothing but its decoders" in said
 
 
 def test_teachers(monkeypatch, capsys, tiny):

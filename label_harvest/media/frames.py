@@ -32,7 +32,7 @@ import numpy as np
 from .clip import STILL, Grid, MediaError, Trouble, all_equal, ends_early, frame_indices, has_hole
 from .h264 import needed_packets
 from .holes import GAP_SECONDS, Reach, Span, before, unseen
-from .packets import Recording, base_of, recording
+from .packets import Recording, base_of, carries, recording
 from .streams import Pictures, Timed, decoded, heard, mono_of, shown_at
 
 if TYPE_CHECKING:
@@ -306,9 +306,7 @@ class _Video:
         plain = len(shown) == sum(not packet.is_discard for packet in self.packets) and None not in shown
         if self.stream.codec_context.name != "h264" or not plain or not shown:
             return None
-        if any(
-            packet.size == 0 or packet.is_corrupt or packet.has_sidedata("new_extradata") for packet in self.packets
-        ):
+        if any(packet.size == 0 or packet.is_corrupt or carries(packet, "new_extradata") for packet in self.packets):
             return None
         stamps = sorted(stamp for stamp in shown if stamp is not None)
         base = base_of(self.stream)

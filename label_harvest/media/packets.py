@@ -21,7 +21,7 @@ from .tracks import chosen_track
 
 if TYPE_CHECKING:
     import av
-    from av.packet import Packet
+    from av.packet import Packet, PktSideDataT
     from av.stream import Stream
 
     AnyPacket = Packet[Stream]
@@ -138,7 +138,7 @@ class Recording:
                 _refuse_changed(played, kinds)
             if not damaged and self.is_damaged(packet):
                 raise MediaError(f"damaged {packet.stream.type}{self._when(packet)}; fetch it again or leave it out")
-            if packet.has_sidedata("encryption_info"):
+            if carries(packet, "encryption_info"):
                 raise MediaError(f"its {packet.stream.type} is encrypted (DRM); fetch a copy without, or leave it out")
             if (base := bases.get(packet.stream_index)) is None:
                 continue
@@ -255,6 +255,11 @@ def tag_bytes(start: bytes) -> int:
         footer = 10 * bool(start[5] & 16)
         return 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(start[6:10]))) + footer
     return 128 * start.startswith(b"TAG")
+
+
+def carries(packet: "AnyPacket", what: "PktSideDataT") -> bool:
+    """Whether a packet comes with data of this kind beside it; that nearly all have none is seen faster than asked."""
+    return next(packet.iter_sidedata(), None) is not None and packet.has_sidedata(what)
 
 
 def _is_header(packet: "AnyPacket") -> bool:

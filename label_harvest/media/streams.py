@@ -126,7 +126,7 @@ class _Damage:
             if frame.is_corrupt:
                 self._note(frame.pts)
             elif self.begins is None:
-                yield from self._taken(frame)
+                yield from (frame,) if self._is_taken(frame) else ()
             elif packet is None and frame.pts is None:  # what the decoder still held of good packets
                 yield frame
             elif self._is_behind(frame):
@@ -169,10 +169,10 @@ class _Damage:
             self._waiting, self._from = False, -math.inf if packet.pts is None else packet.pts
         return self._waiting and packet is not None
 
-    def _taken(self, frame: Any) -> Iterator[Any]:  # noqa: ANN401 - of a picture or of sound
-        """A frame again, if it is good, so that what is open was a gap."""
+    def _is_taken(self, frame: Any) -> bool:  # noqa: ANN401 - of a picture or of sound
+        """Whether a frame is one that comes out: then what is open was a gap."""
         if self._from > -math.inf and (frame.pts is None or frame.pts < self._from):
-            return
+            return False
         self._from, self._good = -math.inf, True
         if self._open is not None:
             start, self._open = max(0.0, self._open), None
@@ -183,7 +183,7 @@ class _Damage:
                 self._media.begins[self._stream.index] = max(0.0, start + seconds)
             else:
                 self._lost.setdefault(self._stream.type, Tally()).add(start if start < math.inf else 0.0, seconds)
-        yield frame
+        return True
 
     def end(self, *, any_good: bool) -> None:
         """No frame comes any more: what is open is the end.
@@ -380,9 +380,12 @@ def samples_of(frame: "av.AudioFrame") -> np.ndarray:
         return packed.reshape(-1, frame.layout.nb_channels).T
     from av.audio.plane import AudioPlane
 
-    kind: Any = {"u": "u", "s": "i", "f": "f", "d": "f"}[frame.format.name[0]] + str(frame.format.bytes)
-    planes: list[Any] = [AudioPlane(frame, channel) for channel in range(frame.layout.nb_channels)]
-    return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
+    kind = np.dtype({"u": "u", "s": "i", "f": "f", "d": "f"}[frame.format.name[0]] + str(frame.format.bytes))
+    samples = np.empty((frame.layout.nb_channels, frame.samples), kind)
+    for channel, into in enumerate(samples):
+        plane: Any = AudioPlane(frame, channel)
+        into[:] = np.frombuffer(plane, kind, len(into))
+    return samples
 
 
 def mono_of(samples: np.ndarray) -> np.ndarray:

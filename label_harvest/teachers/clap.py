@@ -253,8 +253,12 @@ class ClapTeacher:
 def quantise(waveform: np.ndarray) -> np.ndarray:
     """Round float32 [...] through int16 as the published pipeline does: clip, scale, truncate toward zero."""
     largest = np.float32(np.iinfo(np.int16).max)  # 32767
-    whole = (np.clip(waveform, -1.0, 1.0).astype(np.float32) * largest).astype(np.int16)
-    return whole.astype(np.float32) / largest
+    samples = np.clip(waveform, -1.0, 1.0).astype(np.float32, copy=False)  # clipped into an array of its own
+    samples *= largest
+    np.trunc(samples, out=samples)  # as a cast to int16 does, and there is no other use for one
+    samples += 0.0  # integers have no -0
+    samples /= largest
+    return samples
 
 
 def _segments(clip: ClipMedia) -> torch.Tensor:
@@ -263,7 +267,7 @@ def _segments(clip: ClipMedia) -> torch.Tensor:
     cuts = audio_segments(len(waveform), clip.grid.num_segments)
     if cuts[0, 1] - cuts[0, 0] > CLAP_WINDOW_SAMPLES:
         raise ValueError(f"a segment must have at most {CLAP_WINDOW_SAMPLES} samples, got {cuts[0, 1] - cuts[0, 0]}")
-    return torch.from_numpy(np.stack([quantise(waveform[start:stop]) for start, stop in cuts]))
+    return torch.from_numpy(quantise(np.stack([waveform[start:stop] for start, stop in cuts])))
 
 
 def build_clap(

@@ -135,8 +135,8 @@ class FrameRule:
     interpolation: str = "bicubic"
     """Interpolation of open_clip's rules."""
 
-    def __call__(self, frames: np.ndarray) -> torch.Tensor:
-        """Frames uint8 [N, H, W, 3] RGB -> float32 [N, 3, size, size]."""
+    def __call__(self, frames: Sequence[np.ndarray] | np.ndarray) -> torch.Tensor:
+        """N frames uint8 [H, W, 3] RGB, of any sizes -> float32 [N, 3, size, size]."""
         if self.resize is None:
             return preprocess(frames, self.size, self.mean, self.std)
         from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -157,7 +157,10 @@ class FrameRule:
 
 
 def preprocess(
-    frames: np.ndarray, size: int, mean: Sequence[float] = IMAGE_MEAN, std: Sequence[float] = IMAGE_STD
+    frames: Sequence[np.ndarray] | np.ndarray,
+    size: int,
+    mean: Sequence[float] = IMAGE_MEAN,
+    std: Sequence[float] = IMAGE_STD,
 ) -> torch.Tensor:
     """Scale frames to [0, 1], squash them to a square, and normalise as CLIP was trained.
 
@@ -165,7 +168,7 @@ def preprocess(
     Later versions antialias, which is another teacher.
 
     Args:
-        frames: uint8 [N, H, W, 3] RGB.
+        frames: N of uint8 [H, W, 3] RGB.
         size: Side of the square in pixels.
         mean: Channel means, of values in [0, 1].
         std: Channel deviations.
@@ -501,7 +504,8 @@ class ClipTeacher:
 
     def prepare_many(self, clips: Sequence[ClipMedia]) -> torch.Tensor:
         """Frames as the network takes them in, float32 [N, T, 3, size, size]."""
-        return torch.stack([self._frame_rule(stream_of(clip, "frames")) for clip in clips])
+        frames = [frame for clip in clips for frame in stream_of(clip, "frames")]
+        return self._frame_rule(frames).unflatten(0, (len(clips), -1))
 
     def judge_many(self, prepared: torch.Tensor) -> list[Evidence]:
         """See `encode_many`."""

@@ -43,6 +43,9 @@ class Packet:
     def stream_index(self):
         return self.stream.index
 
+    def iter_sidedata(self):
+        return iter(self.sides)
+
     def has_sidedata(self, kind):
         return kind in self.sides
 
