@@ -170,6 +170,7 @@ def test_each_pass_drops_for_itself():
     audio, visual = _streams()
     crossed, alone, _ = layer.both(audio, visual)
     assert not torch.allclose(alone[:3], layer.along(audio)) and not torch.allclose(alone, crossed)
+    layer.dropout = 0.0  # that of attention weights is left
     layer.cross_attention.out_projection.weight.data.zero_()
     crossed, alone, _ = layer.both(audio, visual)
     assert not torch.allclose(crossed, alone)  # nothing is crossed any more, and dropout is another
