@@ -134,6 +134,8 @@ def _draw_row(axes: "Axes", row: DotRow, y: float, colour: str, colours: Theme, 
     if row.outer is not None:
         axes.plot(row.outer, (y, y), color=colours.ink, linewidth=0.8, solid_capstyle="butt", zorder=4)
         axes.plot(row.outer, (y, y), "|", color=colours.ink, markersize=5.5, markeredgewidth=0.8, zorder=4)
+    if min(*row.inner, *(row.outer or ())) < left:  # goes on beyond the edge
+        axes.plot(left, y, "<", color=colours.ink, markersize=4.5, markeredgewidth=0, zorder=4)
     axes.plot(row.inner, (y, y), color=colour, linewidth=3.2, solid_capstyle="butt", zorder=3)
     axes.plot(
         row.points, [y + 0.32] * len(row.points), "o", color=colours.quiet, markersize=1.8, markeredgewidth=0, zorder=4

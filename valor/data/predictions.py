@@ -460,7 +460,7 @@ def score_predictions(
     Returns:
         The scores, and what a score file holds: the two levels, clips, clips_expected, truth_sha256, post_processing;
         figures and anchors, where the data set has metrics of its own on segments; dataset, where it is another than
-        LLP; and simulated where the features were.
+        LLP; world, where it is that of the demo; and simulated where the features were.
 
     Raises:
         ValueError: The split has no truth; clips, classes or segments differ; or the post-processing does not fit.
@@ -498,6 +498,8 @@ def score_predictions(
     }
     if split.dataset != "llp":
         report["dataset"] = split.dataset
+    if split.of_demo:
+        report["world"] = split.world
     if split.metrics and split.events is None:
         classes, seconds = (zero_shot or ZeroShot()).on(aligned.clip_ids)
         found = anchor_scores(held, split, zero_shot=classes, by_second=seconds)

@@ -65,6 +65,12 @@ PUBLISHED_TRUTH = {
 }
 """sha256 of these two files as they were published; tables of one's own are called like them, and are no version."""
 
+LLP_WORLD, DEMO_WORLD, OWN_WORLD = "LLP", "demo world", "own tables"
+"""What tables and figures call that which clips and truth are of: LLP as published, the demo's clips, anything else."""
+
+WORLD_FILE = "world.json"
+"""Marks the data folder of a demo world, and says which."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -141,12 +147,21 @@ class Split:
     """Kinds of clips by name, bool [N] each, of which figures are taken apart, such as those of unseen classes."""
     unseen: tuple[str, ...] = ()
     """Classes that no clip of training has."""
+    of_demo: bool = False
+    """Whether its tables are those of a demo world."""
+
+    @property
+    def world(self) -> str:
+        """What clips and truth are of: the demo world, LLP as published, own tables, or another data set's name."""
+        if self.of_demo or self.dataset != "llp":
+            return DEMO_WORLD if self.of_demo else self.dataset
+        return LLP_WORLD if self.truth_sha256 in (None, *PUBLISHED_TRUTH.values()) else OWN_WORLD
 
     @property
     def version_in_words(self) -> str:
         """How tables call the truth: LLP's versions by their names, where these are its tables."""
-        is_published = self.truth_sha256 == PUBLISHED_TRUTH.get(self.truth_version or "")
-        return self.truth_version or "" if is_published or self.dataset != "llp" else "of own tables"
+        articles = {DEMO_WORLD: "of the ", OWN_WORLD: "of "}
+        return articles[self.world] + self.world if self.world in articles else self.truth_version or ""
 
     def __post_init__(self) -> None:
         """Compose the names of the clips, by which everything is matched, and refuse one that stands twice.
@@ -225,7 +240,8 @@ def read_clips(
     path = Path(folder) / layout.tags[split]
     clip_ids, weak_labels = read_weak_table(path, class_names)
     tags = read_modality_tags(path, clip_ids, weak_labels, class_names)
-    found = Split(split, clip_ids, tuple(class_names), weak_labels, modality_tags=tags)
+    demo = (Path(folder) / WORLD_FILE).is_file()
+    found = Split(split, clip_ids, tuple(class_names), weak_labels, modality_tags=tags, of_demo=demo)
     if not any_length:
         return found
     seconds = read_clip_seconds(path, clip_ids)

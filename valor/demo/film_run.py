@@ -18,7 +18,7 @@ from valor.data.datasets.dataset import DATASET_FILE, dataset_of
 from valor.data.datasets.new_dataset import NewDataSetOptions, make_dataset
 from valor.data.datasets.unav import UNAV_FILE, detections_of
 from valor.data.predictions import Predictions, align, on_truth
-from valor.data.tables import Split
+from valor.data.tables import WORLD_FILE, Split
 from valor.data.thresholds import read_thresholds
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world.films import FILM_CLASSES, FilmPlan, Films, build_films
@@ -136,7 +136,7 @@ def run_films(out: Path, options: DemoOptions, *, progress: bool = True) -> Film
         ValueError: The folder holds a demo of other options.
     """
     started = time.perf_counter()
-    if (out / "data" / "world.json").exists():
+    if (out / "data" / WORLD_FILE).exists():
         raise ValueError(f"{out} holds a demo of clips; choose another folder for films")
     films = build_films(out / "films", options.split_sizes(), options.world_seed, options.workers, progress=progress)
     data = out / "data"

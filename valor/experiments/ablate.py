@@ -21,8 +21,9 @@ import numpy as np
 from valor.data.datasets.dataset import LLP
 from valor.data.features.feature_files import read_label_files
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
+from valor.data.own_files import LOADED
 from valor.data.provenance import of_folder, of_labels, told_by
-from valor.data.tables import Split
+from valor.data.tables import LLP_WORLD, WORLD_FILE, Split
 from valor.data.thresholds import read_thresholds
 from valor.demo.options import DemoOptions
 from valor.demo.run import harvest_world
@@ -43,9 +44,6 @@ from .jobs import Job, OverSeeds, scores_on_test, trained
 from .missing import missing_parts, missing_table
 from .options import AblateOptions
 from .rows import BASES, GROUPS, NO_LABELS, SOURCES, AblationRow, LabelEvidence, combined, rows_of, write_label_source
-
-WORLD_FILE = "world.json"
-"""Marks the data folder of a demo world."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -153,8 +151,9 @@ def _llp(data: Path) -> AblationWorld:
         evidence = _evidence_of_store(store, train, default_thresholds(store, LLP.classes))
     else:
         evidence = _published_evidence(data, train)
-    title = f"LLP, {base.name}, {len(test.clip_ids):,} test clips"
-    title = of_folder(data).marked(title, " features, ")
+    known = of_folder(data)
+    title = f"{LLP_WORLD if known.simulated else test.world}, {base.name}, {len(test.clip_ids):,} test clips"
+    title = known.marked(title, " features, ")
     return AblationWorld(name="llp", title=title, data=data, base=base, evidence=evidence, test=test, arrays=arrays)
 
 
@@ -238,6 +237,14 @@ class Ablation:
     """Messages by row: rows whose training failed."""
     differences: dict[str, Difference]
     """What each row but the base has over it, by its name."""
+    own: tuple[str, ...] = ()
+    """Files of own parts that were loaded."""
+
+    @property
+    def changed(self) -> str:
+        """What every row has that its recipe has not, and files of own parts; empty where there is nothing of it."""
+        parts = [", ".join(self.options.changes)] * bool(self.options.changes)
+        return "; ".join([*parts, *(f"with {file}" for file in self.own)])
 
     @property
     def base(self) -> RowResult:
@@ -304,6 +311,7 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
         left_out=left_out,
         failed=trainer.failed,
         differences={found.row.name: difference(found, results[0]) for found in results[1:]},
+        own=tuple(f"{file.path.name} (sha256 {file.sha256[:12]})" for file in LOADED),
     )
 
 

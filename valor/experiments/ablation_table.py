@@ -41,9 +41,14 @@ def to_text(found: Ablation) -> str:
     titles, *rows = _cells(found, spread=(JUDGED,))
     gaps: dict[int, list[str]] = {n: [*[RULE] * bool(n), GROUPS[group]] for n, group in _groups(found).items()}
     sheet = Sheet(columns=titles, rows=rows, gaps=gaps | {len(rows): [RULE]})
+    return "\n".join([*heads(found), "", sheet.to_text(), *notes(found)])
+
+
+def heads(found: Ablation) -> list[str]:
+    """The lines above a table: which world and split, over how many seeds, and what the base was changed by."""
     seeds = found.options.seeds
     head = f"{found.world.title}; {f'means over {seeds} seeds' if seeds > 1 else 'one seed'}"
-    return "\n".join([head, "", sheet.to_text(), *notes(found)])
+    return [head, *[f"base changed: {found.changed}"] * bool(found.changed)]
 
 
 def to_markdown(found: Ablation) -> str:
@@ -52,7 +57,8 @@ def to_markdown(found: Ablation) -> str:
     groups = _groups(found)
     rows = [[Cell(GROUPS[groups[n]], bold=True) if n in groups else "", *line] for n, line in enumerate(lines)]
     table = Sheet(columns=["", *titles], rows=rows, left=(0, 1)).to_markdown()
-    return f"{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
+    above = "  \n".join(heads(found))  # two spaces end a line
+    return f"{above}\n\n{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
 
 
 def to_csv(found: Ablation) -> str:
@@ -72,15 +78,19 @@ def to_csv(found: Ablation) -> str:
                 cells += (None, None) if interval is None else (interval.low, interval.high)
         cells += [fmean(added) if (added := result.tuning(*of)) else None for of in ten]
         facts = [row.group, row.name, row.labels, " ".join(row.changes), len(result.val)]
-        rows.append([*facts, result.val_mean, _sd(result.val), *cells])
-    return csv_text(["group", "row", "labels", "changes", "seeds", "val", "val.sd", *columns], rows)
+        rows.append([*facts, result.val_mean, _sd(result.val), *cells, found.world.title, found.changed])
+    first = ["group", "row", "labels", "changes", "seeds", "val", "val.sd"]
+    return csv_text([*first, *columns, "world", "base.changed"], rows)
 
 
 def to_json(found: Ablation) -> str:
     """Write an ablation as JSON: every seed of every row, differences with intervals, and what was chosen how."""
     report = {
         "world": found.world.title,
+        "split": found.world.test.name,
         "base_recipe": recipe_to_json(found.world.base),
+        "base_changed": list(found.options.changes),
+        "own_files": list(found.own),
         "seeds": found.options.seeds,
         "rows": [_row_to_json(found, result) for result in found.results],
         "chosen_on_validation": {"row": found.winner.row.name, "among": len(found.searched)},
@@ -125,11 +135,11 @@ def draw_ablation(found: Ablation, *, theme: str = "light") -> "Figure":
             panels.append(DotPanel(shown, lowest=min(1.5 * usual, LEAST_REACH)))
     return dots_figure(
         panels,
-        measure=f"segment Type@AV, points over {found.base.row.name}",
+        measure=f"segment Type@AV, points over {found.base.row.name}{', changed as said above' * bool(found.changed)}",
         inner="95 % over clips",
         outer="95 % over seeds",
         points="each seed",
-        title=f"What each part is worth: {found.world.title}",
+        title=f"What each part is worth: {'; base changed: '.join(filter(None, (found.world.title, found.changed)))}",
         style=Style(width=PAPER_WIDTH, theme=theme),
     )
 
@@ -164,11 +174,14 @@ def dot_rows(found: Ablation) -> list[DotRow]:
 def notes(found: Ablation) -> list[str]:
     """What the numbers are, and what was left out."""
     clips, seeds = found.results[0].scores[0].clips, found.options.seeds
-    said = [
-        "val: validation segment Type@AV of the kept epoch; all other figures are of the test split",
+    compared = [
         f"Δ: segment Type@AV minus that of {found.base.row.name!r}, with {_intervals_in_words(clips, seeds)}",
         f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out; of {len(found.results) - 1} such rows "
         "one or so would by chance",
+    ]
+    said = [
+        "val: validation segment Type@AV of the kept epoch; all other figures are of the test split",
+        *compared * (len(found.results) > 1),
         "tuning: what gates and cuts of every class, chosen on val for each seed, add to the row's own segment Type@AV",
     ]
     if len(found.searched) > 1:

@@ -107,6 +107,6 @@ def _type_av(entry: PublishedRow) -> tuple[float | None, float | None]:
 
 
 def _words(held: Sequence[str] | None) -> str:
-    from valor.scoring.layout import NOTHING
+    from valor.scoring.compare import NOTHING
 
     return "not stated" if held is None else ", ".join(held) or NOTHING

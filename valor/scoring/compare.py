@@ -20,6 +20,7 @@ from valor.data.datasets.dataset import DATASETS, dataset_of
 from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.data.score_file import read_scores_json
+from valor.data.tables import DEMO_WORLD, OWN_WORLD, PUBLISHED_TRUTH
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.eval.tuning import TUNED
@@ -99,6 +100,10 @@ class TableRow:
     metrics: tuple[str, ...] = ()
     """Names of the figures behind the ten."""
     dataset: str = "llp"
+    world: str = ""
+    """What its truth is of where that has LLP's form and is not LLP's, as `valor.data.tables.Split.world`."""
+    is_apart: bool = False
+    """Whether it stands beside published rows of another truth, so that it competes with none."""
     anchors: Mapping[str, TenScores] = field(default_factory=dict, hash=False)
     """What knows nothing of when, scored on the same clips, by name."""
     extra_data: tuple[str, ...] | None = None
@@ -112,7 +117,8 @@ class TableRow:
     def may_be_best(self) -> bool:
         """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
         known = self.confidence != RECALLED and self.clips == self.clips_expected
-        return known and self.group != "reference" and not (self.group == "run" and self.selection == ON_TEST)
+        is_flattered = self.group == "run" and self.selection == ON_TEST
+        return known and self.group != "reference" and not (is_flattered or self.is_apart)
 
     @property
     def rule(self) -> str:
@@ -152,13 +158,20 @@ class Comparison:
         return len({(row.extra_data, row.tuned) for row in rows if row.figures[position] is not None}) > 1
 
     def to_frame(self) -> "pd.DataFrame":
-        """The rows as a table: the name as index, the figures as columns such as `segment.type_av`, then seeds."""
+        """The rows as a table: the name as index, the figures as columns like `segment.type_av`, then seeds, group.
+
+        Behind them stands what the CSV says of each row: deviations over seeds (`segment.type_av.sd`), and `said_of`.
+        """
         import pandas as pd
 
         columns = figure_names(self.metrics)
         frame = pd.DataFrame([row.figures for row in self.rows], columns=columns, dtype=float)
         frame.index = pd.Index([row.name for row in self.rows], name="name")
-        return frame.assign(seeds=[row.seeds for row in self.rows], group=[row.group for row in self.rows])
+        frame = frame.assign(seeds=[row.seeds for row in self.rows], group=[row.group for row in self.rows])
+        spreads = [f"{column}.sd" for column in columns]
+        facts = pd.DataFrame([said_of(row) for row in self.rows])
+        spread = pd.DataFrame([row.spread for row in self.rows], columns=spreads, dtype=float)
+        return frame.join(pd.concat([spread, facts], axis=1).set_index(frame.index))
 
     def delta(self, row: TableRow, position: int) -> float | None:
         """What a row has over the baseline, in points.
@@ -214,7 +227,15 @@ def compare(
     notes = []
     if published is not None:
         added, left_out = _published_beside(rows[0] if rows else None, published, mix=mix, named=baseline)
-        rows += added
+        if baseline in {row.name for row in rows if row.world}:
+            baseline = f"{_WORLD_MARKS[next(row.world for row in rows if row.name == baseline)]} {baseline}"
+        rows = [_set_apart(row) if row.world else row for row in rows] + added
+        notes += [
+            f"{row.name}: scored on the truth of another world than LLP, which no published row was scored on; its "
+            "figures are not to be compared with theirs"
+            for row in rows
+            if row.is_apart
+        ]
         notes += left_out
     rows = [one for row in rows for one in (row, *(below.get(row.name, []) if row.group == "run" else []))]
     beside = _anchor_rows(rows)
@@ -240,6 +261,26 @@ def figure_names(metrics: Sequence[str]) -> list[str]:
     """What programs call the figures of a row: segment.type_av, ..., and figures.NAME of a metric of the data set."""
     ten = [f"{level}.{figure}" for level in LEVELS for figure in FIGURES]
     return [*ten, *(f"figures.{name}" for name in metrics)]
+
+
+FACTS = ("post_processing", "truth_sha256", "selection", "clips", "clips_expected", "confidence", "note")
+"""What CSV and JSON say of a row beside its figures."""
+
+NOTHING = "none"
+"""Stands where it is known that there was none."""
+
+
+def said_of(row: TableRow) -> dict[str, str | int | None]:
+    """What a row says of itself beside its figures, a plain value for each column of CSV and data frames."""
+    words = {"extra_data": row.extra_data, "tuned": row.tuned}
+    names = figure_names(row.metrics)
+    return (
+        {"post_processing": row.rule}
+        | {fact: getattr(row, fact) for fact in FACTS[1:]}
+        | {name: None if held is None else "; ".join(held) or NOTHING for name, held in words.items()}
+        | {"sources": "; ".join(row.sources), "impossible": "; ".join(names[place] for place in row.impossible)}
+        | {"world": row.world}
+    )
 
 
 def _with_metrics(row: TableRow, names: tuple[str, ...]) -> TableRow:
@@ -373,12 +414,32 @@ def _read_scores(path: Path) -> TableRow:
             metrics=tuple(scores.figures),
             anchors=_anchors_of(report),
             dataset=_text_of(report, "dataset", "llp") or "llp",
+            world=_world_of(report),
             flattered=as_flag(report.get(FLATTERED, False), FLATTERED),
             extra_data=facts.extra_data,
             tuned=facts.tuned,
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected the scores of `valor evaluate`, got {error}") from error
+
+
+_WORLD_MARKS = {DEMO_WORLD: "DEMO WORLD", OWN_WORLD: "OWN TRUTH"}
+"""What stands before the name of a run of such a world beside published rows."""
+
+
+def _world_of(report: Record) -> str:
+    """The world a score file names; of one that names none, own tables where its truth has another hash than LLP's."""
+    named, truth = _text_of(report, "world"), _text_of(report, "truth_sha256")
+    if named not in (None, *_WORLD_MARKS):
+        raise ValueError(f"world must be one of {', '.join(_WORLD_MARKS)}, got {named!r}")
+    if named or truth in (None, *PUBLISHED_TRUTH.values()) or report.get("dataset", "llp") != "llp":
+        return named or ""
+    return OWN_WORLD
+
+
+def _set_apart(row: TableRow) -> TableRow:
+    """A run of another world than LLP as it stands beside rows of LLP: marked, and out of competition."""
+    return replace(row, name=f"{_WORLD_MARKS[row.world]} {row.name}", is_apart=True)
 
 
 def _anchors_of(report: Record) -> dict[str, TenScores]:
@@ -491,7 +552,9 @@ def _published_beside(
             unseen.append(entry.method)
             continue
         reasons = [] if mix or run is None else _differences(run, row)
-        if entry.features == "reference":
+        if run is not None and run.world and entry.features == "reference":
+            reasons = ["truth"]  # they are computed on LLP's
+        elif entry.features == "reference":
             reasons = [reason for reason in reasons if reason.startswith("truth")]
         if reasons:
             left_out.setdefault(" and another ".join(reason.split()[0] for reason in reasons), []).append(entry.method)
@@ -503,7 +566,8 @@ def _published_beside(
             "other clips than they; pass mix=True to show them all the same"
         )
     notes = [f"left out for another {why}: {', '.join(names)}" for why, names in left_out.items()]
-    if any("truth" in why for why in left_out) and published.dataset == "llp":
+    on_llp = published.dataset == "llp" and not (run and run.world)
+    if any("truth" in why for why in left_out) and on_llp:
         notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
     order = GROUPS if published.dataset == "llp" else tuple(published.features)
     kept.sort(key=lambda row: order.index(row.group) if row.group in order else 1)
@@ -551,7 +615,8 @@ def _legend(rows: Sequence[TableRow], known: Published) -> list[str]:
     notes = [f"rule {short}: {full}" for short, full in rules.items() if full != short]
     versions = {digest: version for version, digest in known.truths.items()}
     digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
-    named = [f"{versions[digest]} {digest[:12]}" if digest in versions else digest[:12] for digest in digests]
+    worlds = {row.truth_sha256: f"{row.world} " for row in rows if row.world}
+    named = [f"{f'{versions[d]} ' if d in versions else worlds.get(d, '')}{d[:12]}" for d in digests]
     notes.append(f"truth: {', '.join(named) or 'not stated'}")
     chosen = dict.fromkeys(row.selection for row in rows if row.selection and row.selection != ON_TEST)
     notes.append(f"epoch chosen on validation by: {'; '.join(chosen) or 'not stated'}")

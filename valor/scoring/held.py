@@ -138,5 +138,5 @@ class Table(Comparison):
 
     def _repr_html_(self) -> str:
         """What notebooks show: the ten figures of all rows, and the notes below."""
-        frame = self.to_frame().drop(columns=["group"]).round(1)
+        frame = self.to_frame()[[*figure_names(self.metrics), "seeds"]].round(1)
         return frame_html("; ".join(self.notes), frame, most=len(frame))

@@ -26,7 +26,7 @@ from valor.eval.tables import (
     score_table,
 )
 
-from .compare import FLATTERED, Comparison, TableRow, figure_names
+from .compare import FACTS, FLATTERED, NOTHING, Comparison, TableRow, figure_names, said_of
 from .system import OWN_FIGURES, ScoredSystem, Section
 
 WIDTH = len(FIGURES)
@@ -48,8 +48,6 @@ MOST_ABREAST = 12
 
 MISSING = "–"
 """Stands where nothing was said or nothing is defined."""
-NOTHING = "none"
-"""Stands where it is known that there was none."""
 
 FACT_TITLES = {"extra_data": "extra data", "tuned": "tuned on validation"}
 """How columns call what a row learned from beside clips and tags, and what of it was chosen on the truth of val."""
@@ -186,16 +184,10 @@ def to_csv(table: Comparison) -> str:
     rows = []
     for row in table.rows:
         differences = [table.delta(row, position) for position in range(len(deltas))]
-        said = [row.rule, *(getattr(row, fact) for fact in FACTS[1:])]
-        said += ["" if held is None else "; ".join(held) or NOTHING for held in (row.extra_data, row.tuned)]
-        lists = ["; ".join(row.sources), "; ".join(figures[position] for position in row.impossible)]
-        rows.append([row.name, row.group, row.seeds, *row.figures, *row.spread, *differences, *said, *lists])
-    columns = ["system", "group", "seeds", *figures, *spreads, *deltas, *FACTS, *FACT_TITLES, "sources", "impossible"]
+        said = said_of(row).values()
+        rows.append([row.name, row.group, row.seeds, *row.figures, *row.spread, *differences, *said])
+    columns = ["system", "group", "seeds", *figures, *spreads, *deltas, *said_of(table.rows[0])]
     return csv_text(columns, rows)
-
-
-FACTS = ("post_processing", "truth_sha256", "selection", "clips", "clips_expected", "confidence", "note")
-"""What CSV and JSON say of a row beside its figures."""
 
 
 def to_json(table: Comparison) -> str:
@@ -212,7 +204,7 @@ def to_json(table: Comparison) -> str:
         entry |= {fact: getattr(row, fact) for fact in FACTS}
         entry |= {fact: None if (held := getattr(row, fact)) is None else list(held) for fact in FACT_TITLES}
         names = [f"{LEVELS[place // WIDTH]}.{FIGURES[place % WIDTH]}" for place in row.impossible]
-        entry |= {"sources": list(row.sources), "impossible": names}
+        entry |= {"sources": list(row.sources), "impossible": names, **({"world": row.world} if row.world else {})}
         rows.append(entry)
     baseline = table.baseline.name if table.baseline is not None else None
     return json.dumps({"baseline": baseline, "rows": rows, "notes": list(table.notes)}, indent=2, ensure_ascii=False)

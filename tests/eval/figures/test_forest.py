@@ -74,3 +74,10 @@ def test_no_rows_and_torn_groups_are_refused():
         drawn([*ROWS, ROWS[0]])
     with pytest.raises(ValueError, match="rows in every panel"):
         dots_figure([], measure="points", inner="clips")
+
+
+def test_whiskers_that_the_edge_cuts_end_in_an_arrow():
+    wide = DotRow("unsure", "layers", 1.0, (-1.0, 3.0), (-25.0, 27.0))
+    assert not [line for line in drawn([wide]).axes[0].lines if line.get_marker() == "<"]
+    (arrow,) = [line for line in drawn([wide], lowest=-5.0).axes[0].lines if line.get_marker() == "<"]
+    assert arrow.get_xdata()[0] == -5.0

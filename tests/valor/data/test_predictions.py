@@ -18,7 +18,7 @@ from valor.data.predictions import (
     write_predictions,
 )
 from valor.data.score_file import write_scores_json
-from valor.data.tables import Split
+from valor.data.tables import PUBLISHED_TRUTH, Split
 from valor.eval.decide import PRESETS, PostProcessing
 from valor.eval.scores import score
 
@@ -299,3 +299,15 @@ def test_clips_of_any_length_are_scored_as_long_as_they_last(split, predictions)
     short = replace(predictions, valid=np.broadcast_to(early, (N, T)))  # what it calls missing is nothing found
     cut = replace(predictions, segment_probs=predictions.segment_probs * early[:, None, None])
     assert score_predictions(short, longer)[0].to_dict() == score_predictions(cut, longer)[0].to_dict()
+
+
+def test_the_world_of_the_truth_is_told_by_its_tables_and_stands_in_scores_of_the_demo(predictions, split):
+    demo = replace(split, of_demo=True)
+    assert score_predictions(predictions, demo)[1]["world"] == demo.world == "demo world"
+    assert (demo.version_in_words, replace(split, truth_version="v2024").version_in_words) == (
+        "of the demo world",
+        "of own tables",
+    )
+    llp = replace(split, truth_version="v2020", truth_sha256=PUBLISHED_TRUTH["v2020"])
+    assert (llp.world, llp.version_in_words) == ("LLP", "v2020")
+    assert "world" not in score_predictions(predictions, llp)[1]

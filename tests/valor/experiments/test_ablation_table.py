@@ -146,3 +146,22 @@ def test_all_forms_are_written_whole(found, tmp_path):
 
 def test_every_group_has_its_place_in_the_figure_in_the_order_of_the_table():
     assert [name for panel in PANELS for name in panel] == [name for name in GROUPS if name != "base"]
+
+
+def test_world_and_what_the_base_was_changed_by_stand_in_every_form(found):
+    changed = "methods.entropy=on, fit.epochs=4; with entropy.py (sha256 0123456789ab)"
+    options = replace(found.options, changes=("methods.entropy=on", "fit.epochs=4"))
+    own = replace(found, options=options, own=("entropy.py (sha256 0123456789ab)",))
+    for form in (to_text, to_markdown):
+        head = form(own).split("\n\n")[0].splitlines()
+        assert head[0].startswith("SIMULATED features, LLP, valor, ") and head[1] == f"base changed: {changed}"
+        assert "base changed" not in form(replace(found, options=replace(options, changes=())))
+    (row, *_) = csv.DictReader(io.StringIO(to_csv(own)))
+    assert row["world"] == found.world.title and row["base.changed"] == changed
+    assert json.loads(to_json(own))["base_changed"] == list(options.changes)
+    title = " ".join(draw_ablation(own).legends[0].get_title().get_text().split())
+    assert title == f"What each part is worth: {found.world.title}; base changed: {changed}"
+
+
+def test_a_base_alone_is_compared_with_nothing(found):
+    assert "by chance" not in to_text(replace(found, results=found.results[:1]))

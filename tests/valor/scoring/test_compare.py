@@ -233,7 +233,7 @@ def test_the_notes_say_rule_truth_selection_and_coverage(tmp_path):
     runs = [write_run(tmp_path / "part", clips=1143), write_run(tmp_path / "other", truth_sha256="ab" * 32)]
     notes = compare(runs, mix=True, known=KNOWN).notes
     assert "rule han: segments >= 0.5, gate clip >= 0.5" in notes
-    assert f"truth: v2020 {KNOWN.truths['v2020'][:12]}, {'ab' * 6}" in notes
+    assert f"truth: v2020 {KNOWN.truths['v2020'][:12]}, own tables {'ab' * 6}" in notes
     assert "epoch chosen on validation by: segment Type@AV" in notes
     assert "part: 1,143 of 1,200 clips" in notes
 
@@ -284,3 +284,29 @@ def test_simulated_runs_say_so_and_stand_beside_nothing_published(tmp_path):
     for mix in (False, True):
         with pytest.raises(ValueError, match="SIMULATED one: scores on SIMULATED features mean nothing.*`published`"):
             compare([real, one], KNOWN, mix=mix)
+
+
+@pytest.mark.parametrize(
+    ("world", "mark", "truth"), [("demo world", "DEMO WORLD", "demo world"), (None, "OWN TRUTH", "own tables")]
+)
+def test_a_run_of_another_world_than_llp_is_marked_beside_published_rows(tmp_path, world, mark, truth):
+    said = {} if world is None else {"world": world}
+    run = write_run(tmp_path / "base", 99.0 - 9, truth_sha256="63" * 32, **said)
+    alone = compare([run])
+    assert alone.rows[0].name == "base" and f"truth: {truth} {'63' * 6}" in alone.notes
+    mixed = compare([run], KNOWN, mix=True, baseline="base")
+    assert mixed.rows[0].name == f"{mark} base" and mixed.baseline is mixed.rows[0]
+    assert mixed.best(0) == 70.2, "of LLP's rows"
+    assert not [row.name for row in mixed.rows if row.group == "reference"], "computed on LLP"
+    assert any(note.startswith(f"{mark} base: scored on the truth of another world") for note in mixed.notes)
+    assert "--truth v2020" not in "".join(mixed.notes)
+    with pytest.raises(ValueError, match="world must be one of demo world, own tables, got 'Mars'"):
+        compare([write_run(tmp_path / "odd", world="Mars")])
+
+
+def test_a_data_frame_says_of_each_row_what_the_csv_says(tmp_path):
+    frame = compare([write_run(tmp_path / "one", extra_data=["a set"], tuned=[])], KNOWN).to_frame()
+    assert list(frame.columns[:12]) == [*(f"{level}.{name}" for level in LEVELS for name in FIGURES), "seeds", "group"]
+    assert dict(frame.loc["one", ["post_processing", "extra_data", "tuned"]]) == {
+        "post_processing": "han", "extra_data": "a set", "tuned": "none"}  # fmt: skip
+    assert frame.loc["HAN (ECCV 2020)", "sources"] and frame["segment.type_av.sd"].isna().all()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from valor.data.datasets.dataset import DATASET_FILE
-from valor.data.tables import EVENT_TABLES, WEAK_TABLES, write_event_table, write_weak_table
+from valor.data.tables import EVENT_TABLES, WEAK_TABLES, WORLD_FILE, write_event_table, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
 from valor.demo.options import PLAIN, STROKES, WORLDS
@@ -233,7 +233,7 @@ def render_all(todo: Sequence[Callable[[], None]], workers: int) -> Iterator[Non
 
 def claim_folder(folder: Path, identity: dict[str, object]) -> None:
     """Write `world.json`, or see that the one there is of this very world."""
-    path = folder / "world.json"
+    path = folder / WORLD_FILE
     if path.is_file():
         try:
             found = loads(path.read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ import numpy as np
 
 from valor.data.datasets.dataset import LLP
 from valor.data.provenance import MARK
+from valor.data.tables import WORLD_FILE
 from valor.demo.options import DemoOptions
 from valor.demo.run import harvest_world
 from valor.demo.world.render import build_world
@@ -20,7 +21,6 @@ from valor.demo.world.schedule import SPLITS
 from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.store import EvidenceStore, store_manifest
 
-from ..ablate import WORLD_FILE
 from ..simulated import claim, copy_tables, llp_tables
 from .evidence import draw_scores
 from .options import BenchSize

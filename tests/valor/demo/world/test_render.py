@@ -115,7 +115,7 @@ def test_a_world_has_llps_tables_and_a_file_per_clip(world):
         truth, weak_labels = world_arrays(chosen)
         read = read_split(world.folder, split, NAMES)
         assert read.clip_ids == tuple(plan.clip_id for plan in chosen)
-        assert np.array_equal(read.weak_labels, weak_labels)
+        assert np.array_equal(read.weak_labels, weak_labels) and read.world == "demo world"
         assert read.truth is None if split == "train" else np.array_equal(read.truth, truth)
 
 
