@@ -15,6 +15,7 @@ ABLATION = Fields(
     AblateOptions,
     seeds="--seeds N",
     groups="--rows GROUP,...",
+    own_rows=Option("--row NAME=a.b=c,...", {"action": "append"}),
     jobs="--workers N",
     search="--search",
     changes=Option("--set a.b=c", {"action": "append"}),
@@ -37,17 +38,21 @@ def add(commands: Commands) -> Parser:
         "  layers     depth of the parser\n"
         "  encoder    two layers of six other encoders; of the hybrid one, see the second row of layers\n"
         "  beyond     later ideas, each alone: soft labels, class balance, mix-up, gates, denoising, weight average\n"
-        "  combined   several of them at once; --search tries all pairs and adds to the best while validation rises\n\n"
+        "  combined   several of them at once; --search tries all pairs and adds to the best while validation rises\n"
+        "  own        a row for each method, encoder, pooling, stem and network of a file that --with names, at its\n"
+        "             defaults, while the base has none of them; they stand beside those of beyond, and so do rows of\n"
+        "             --row, which are trained whatever --rows says\n\n"
         "Without --data it renders and harvests a demo world in OUT/data as `valor demo` does. DIR may also be the\n"
         "data/ of a demo, or a data folder of LLP; rows whose features or teachers are not there are left out and\n"
         "named.\n\n"
         "Runs that are done are found done, so a second call goes on where the first was stopped.",
         "valor ablate --out ablation --workers 2\n"
-        "valor ablate --data demo/data --rows labels,teacher --seeds 3 --set fit.epochs=10",
+        "valor ablate --data demo/data --rows labels,teacher --seeds 3 --set fit.epochs=10\n"
+        "valor ablate --data demo/data --rows own --with entropy.py --row 'entropy 0.2=methods.entropy.weight=0.2'",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="a demo's data/ or LLP's (a demo world in OUT/data)")
     command.add_argument("--out", type=Path, default=Path("ablation"), metavar="DIR", help="runs and table (ablation)")
-    ABLATION.add(command, "seeds", "groups", "jobs")
+    ABLATION.add(command, "seeds", "groups", "own_rows", "jobs")
     usual = DemoOptions.clips
     command.add_argument("--clips", type=int, metavar="N", help=f"clips of a demo world that is made here ({usual})")
     ABLATION.add(command, "search", "changes")
@@ -57,13 +62,18 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    cli.own_rows = cli.own_rows or []
     cli.changes = changes_of(argparse.Namespace(seed=cli.seed, changes=cli.changes or []))
     options = ABLATION.read(cli, progress=not cli.quiet)
     if options.search and "beyond" not in options.groups:
         raise ValueError("--search combines the rows of the group beyond; add it to --rows")
-    from valor.experiments.ablate import open_world, run_ablation
+    from valor.data.tables import WORLD_FILE
+    from valor.experiments.ablate import open_world, plan_rows, run_ablation
     from valor.experiments.ablation_table import to_text, write_ablation
+    from valor.experiments.rows import BASES
 
+    if cli.data is None or (cli.data / WORLD_FILE).is_file():  # refuse what cannot be, before the world takes its time
+        plan_rows(BASES["demo"], options, "demo")
     world = open_world(cli.data, cli.out, clips=cli.clips, workers=options.jobs, progress=not cli.quiet)
     found = run_ablation(world, cli.out, options)
     say(f"{to_text(found)}\n")

@@ -183,6 +183,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--seed": "N",
         "--seeds": "N",
         "--set": "a.b=c",
+        "--row": "NAME=a.b=c,...",
         "--no-test": FLAG,
         "--epochs": "N",
         "--steps": "N",

@@ -112,8 +112,11 @@ def run(cli: argparse.Namespace) -> int:
         return DONE
     options = TRAIN.read(cli, names=names, device=cli.device, progress=not cli.quiet)
     from valor.training.log import figure_title
+    from valor.training.own import note_unused
     from valor.training.seeds import train_seeds
 
+    if not options.beside:  # one beside it may have them
+        note_unused([recipe])
     out = cli.out or Path("runs") / recipe.name
     results = []
     for result in train_seeds(recipe, cli.data, out, options):

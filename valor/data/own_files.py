@@ -29,6 +29,17 @@ class OwnFile:
         return {"file": self.path.name, "sha256": self.sha256, "adds": {kind: [*of] for kind, of in self.adds.items()}}
 
 
+@dataclass(frozen=True)
+class OwnPart:
+    """A part of a network or of a training that a file defines, and that a recipe takes once it is told to."""
+
+    file: str
+    title: str
+    """What it is, and its name."""
+    change: str
+    """How a recipe takes it, at its defaults."""
+
+
 LOADED: list[OwnFile] = []
 """Those of this process, in the order they were loaded; `valor.training.own.use_file` adds to it."""
 
@@ -66,6 +77,26 @@ def run_file(path: Path) -> tuple[ModuleType, str]:
         where = f", line {lines[-1]}" if lines else ""
         raise ValueError(f"{path}{where}: {type(error).__name__}: {error}") from error
     return module, digest
+
+
+_TAKEN_BY = {
+    "METHODS": ("method", "methods.{}=on"),
+    "ENCODERS": ("encoder", "parser.encoder={}"),
+    "POOLINGS": ("pooling", "parser.pooling={}"),
+    "STEMS": ("stem", "parser.stem={}"),
+    "NETWORKS": ("network", "parser.network={}"),
+}
+"""What the parts of a dict are, and the change by which a recipe takes one."""
+
+
+def own_parts() -> list[OwnPart]:
+    """The parts of the loaded files that a recipe may take, in the order they were defined in."""
+    return [
+        OwnPart(file.path.name, f"{kind} {name}", change.format(name))
+        for file in LOADED
+        for of, (kind, change) in _TAKEN_BY.items()
+        for name in file.adds.get(of, ())
+    ]
 
 
 def described_own() -> dict[str, Any]:

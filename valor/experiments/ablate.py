@@ -37,13 +37,26 @@ from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
+from valor.training.own import note_unused
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
 
 from .jobs import Job, OverSeeds, scores_on_test, trained
 from .missing import missing_parts, missing_table
 from .options import AblateOptions
-from .rows import BASES, GROUPS, NO_LABELS, SOURCES, AblationRow, LabelEvidence, combined, rows_of, write_label_source
+from .rows import (
+    BASES,
+    GROUPS,
+    NO_LABELS,
+    SOURCES,
+    AblationRow,
+    LabelEvidence,
+    combined,
+    rows_of,
+    slug,
+    typed_row,
+    write_label_source,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -288,11 +301,10 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
     Raises:
         ValueError: A change is refused, a folder holds other runs, or the base itself could not be trained.
     """
-    of_methods = tuple(change for change in options.changes if re.match(r"methods\.[^.=]+\.", change))
-    base = override(world.base, [change for change in options.changes if change not in of_methods])
+    base, of_methods, planned = plan_rows(world.base, options, world.name)
     world = replace(world, base=base, of_methods=of_methods)
-    rows = _without_doubles(rows_of(options.groups, world.name), world)
-    left_out: dict[str, str] = {}
+    rows, left_out = _without_doubles(planned, world)
+    note_unused([base, *(world.recipe(row) for row in rows)])
     for row in rows:
         lacking = () if row.labels == NO_LABELS else SOURCES[row.labels].lacks(world.evidence)
         if reason := world.obstacle(row, lacking):
@@ -315,9 +327,47 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
     )
 
 
-def slug(name: str) -> str:
-    """The name of a row or a label source as the name of a folder."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+def plan_rows(
+    base: Recipe, options: AblateOptions, world: str
+) -> tuple[Recipe, tuple[str, ...], tuple[AblationRow, ...]]:
+    """The changed base; changes of options of methods, which are for the rows that have them; and the rows.
+
+    Args:
+        base: The recipe of the world.
+        options: Which rows, and what is changed of all of them.
+        world: demo or llp.
+
+    Raises:
+        ValueError: Two rows have one name, or one makes no recipe; warm-ups that are too long are all named at once.
+    """
+    rows = (*rows_of(options.groups, world), *map(typed_row, options.own_rows))
+    names = [slug(row.name) for row in rows]
+    if doubled := [row.name for n, row in enumerate(rows) if names[n] in names[:n]]:
+        raise ValueError(f"each row needs a name of its own, got {', '.join(map(repr, doubled))} twice")
+    shorter: list[str] = []
+    for row in rows:
+        while True:
+            changes = [*options.changes, *shorter]
+            of_methods = tuple(change for change in changes if re.match(r"methods\.[^.=]+\.", change))
+            try:
+                changed = override(base, [change for change in changes if change not in of_methods])
+                row.recipe(changed, of_methods)
+            except ValueError as error:
+                found = _TOO_LONG.search(str(error))
+                change = found and f"{found[1] or 'fit.'}warmup_epochs={max(1, int(found[2]) // 2)}"
+                if change is None or change in shorter:
+                    raise ValueError(f"row {row.name!r}: {error}" if row.group != "base" else str(error)) from error
+                shorter.append(change)
+            else:
+                break
+    if shorter:
+        raise ValueError(
+            f"a warm-up is to be shorter than the training; with so few epochs say {' and '.join(shorter)}"
+        )
+    return changed, of_methods, rows
+
+
+_TOO_LONG = re.compile(r"(methods\.[\w-]+\.)?warmup_epochs must be fewer than the (\d+) epochs")
 
 
 def _search(trainer: "_Trainer", base: AblationRow) -> None:
@@ -387,10 +437,17 @@ def _content(row: AblationRow) -> tuple[str, frozenset[str]]:
     return row.labels, frozenset(row.changes)
 
 
-def _without_doubles(rows: Sequence[AblationRow], world: AblationWorld) -> list[AblationRow]:
-    """Rows that train something else than a row before them; one layer may be what the base has."""
+def _without_doubles(rows: Sequence[AblationRow], world: AblationWorld) -> tuple[list[AblationRow], dict[str, str]]:
+    """Rows that train something else than a row before them; one layer may be what the base has.
+
+    Returns:
+        They, and of rows of one's own that do not, the reason.
+    """
     kept: dict[tuple[str, str], AblationRow] = {}
+    doubles = {}
     for row in rows:
         trained = recipe_to_json(replace(world.recipe(row), name=world.base.name))
-        kept.setdefault((row.labels, json.dumps(trained)), row)
-    return list(kept.values())
+        same = kept.setdefault((row.labels, json.dumps(trained)), row)
+        if same is not row and row.own:
+            doubles[row.name] = f"it trains the same as {same.name!r}"
+    return list(kept.values()), doubles

@@ -7,7 +7,7 @@ from valor.data.features.feature_options import PRECISIONS
 from valor.data.provenance import MARK
 
 from .llp_rows import LLP_ROWS
-from .rows import GROUPS, rows_of
+from .rows import GROUPS, OWN, rows_of, typed_row
 
 PUBLISHED_AS: dict[str, str | None] = {name: row.published for name, row in LLP_ROWS.items()}
 """The rows of LLP that can be reproduced: the name of a recipe, and the method published_scores.json lists it as."""
@@ -44,8 +44,10 @@ class AblateOptions:
 
     seeds: int = 5
     """Trainings of each row, with the base's seed and those after it."""
-    groups: tuple[str, ...] = tuple(GROUPS)
+    groups: tuple[str, ...] = (*GROUPS, OWN)
     """Groups of rows; the base is always there (all of them)."""
+    own_rows: tuple[str, ...] = ()
+    """Rows of one's own, as NAME=a.b=c[,d.e=f]: what the table calls one, and what it changes of the base."""
     jobs: int = 1
     """Trainings at a time, one thread each."""
     search: bool = False
@@ -61,7 +63,13 @@ class AblateOptions:
         for name in ("seeds", "jobs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        own = [*rows_of((OWN,), "demo")[1:], *(typed_row(row) for row in self.own_rows)]
         rows_of(self.groups, "demo")
+        if OWN in self.groups and self.groups != (*GROUPS, OWN) and not own:
+            raise ValueError(
+                "the group own has a row for each part that files of your own define, and none does here; give "
+                "`own_files` or `own_rows`"
+            )
 
 
 _SMALLEST = 4

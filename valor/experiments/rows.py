@@ -1,9 +1,12 @@
 """The rows of an ablation, one line each in ROWS, and the labels they learn from, one line each in SOURCES.
 
+Parts of loaded files (`valor.training.own`) have a row each in the group own, and so have rows that were typed.
+
 A row says what it changes of the base, which is VALOR: the labels (a key of SOURCES) and options of the recipe, written
 as for `valor train --set`. To add a row, add a line; nothing else has to know.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
+from valor.data.own_files import own_parts
 from valor.data.provenance import Provenance
 from valor.eval.events import BoolArray, FloatArray
 from valor.training.methods.methods import METHODS
@@ -134,6 +138,9 @@ GROUPS = {
 }
 """What is ablated, in the order of the table, and what tables and figures call it."""
 
+OWN = "own"
+"""The word for rows of one's own, which stand among those beyond the paper."""
+
 BASES: dict[str, Recipe] = {
     "demo": override(
         RECIPES["demo"],
@@ -179,6 +186,8 @@ class AblationRow:
     """Options of the recipe, as a.b=c."""
     worlds: tuple[str, ...] = ("demo", "llp")
     """Where the row makes sense."""
+    own: bool = False
+    """Whether it is one of a loaded file, or was typed."""
 
     def recipe(self, base: Recipe, of_methods: Sequence[str] = ()) -> Recipe:
         """The recipe of this row; its name is the row's.
@@ -295,15 +304,38 @@ def combined(one: AblationRow, other: AblationRow) -> AblationRow | None:
 
 
 def rows_of(groups: tuple[str, ...], world: str) -> tuple[AblationRow, ...]:
-    """The rows of some groups in a world, the base always first.
+    """The rows of some groups in a world, the base always first; of the group own, a row for each part of loaded files.
 
     Raises:
         ValueError: There is no such group.
     """
-    unknown = [group for group in groups if group not in GROUPS]
+    unknown = [group for group in groups if group not in (*GROUPS, OWN)]
     if unknown:
-        raise ValueError(f"groups of rows are {', '.join(GROUPS)}, got {', '.join(unknown)}")
-    return tuple(row for row in ROWS if world in row.worlds and (row.group in groups or row.group == "base"))
+        raise ValueError(f"groups of rows are {', '.join((*GROUPS, OWN))}, got {', '.join(unknown)}")
+    rows = [row for row in ROWS if world in row.worlds and (row.group in groups or row.group == "base")]
+    own = own_parts() if OWN in groups else []
+    return (*rows, *(AblationRow(part.title, "beyond", changes=(part.change,), own=True) for part in own))
+
+
+def typed_row(text: str) -> AblationRow:
+    """A row written as NAME=a.b=c,d.e=f: what the table calls it, and what it changes of the base.
+
+    Raises:
+        ValueError: It has no name, or changes nothing.
+
+    >>> typed_row("entropy 0.2=methods.entropy.weight=0.2,parser.num_layers=2").changes
+    ('methods.entropy.weight=0.2', 'parser.num_layers=2')
+    """
+    name, _, typed = text.partition("=")
+    changes = tuple(part.strip() for part in re.split(r",(?=[^,=]*=)", typed))
+    if not slug(name) or not all(re.fullmatch(r"[^=\s]+=.*", change) for change in changes):
+        raise ValueError(f"a row is written NAME=a.b=c[,d.e=f], such as 'two layers=parser.num_layers=2', got {text!r}")
+    return AblationRow(name.strip(), "beyond", changes=changes, own=True)
+
+
+def slug(name: str) -> str:
+    """The name of a row or a label source as the name of a folder."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _methods_of(changes: Iterable[str]) -> set[str]:
@@ -311,6 +343,7 @@ def _methods_of(changes: Iterable[str]) -> set[str]:
     return {change.partition("=")[0].split(".")[1] for change in changes if change.startswith("methods.")}
 
 
-def _place(name: str) -> int:
+def _place(name: str) -> tuple[int, str]:
     """Where a row stands in the table, so that a combination has one name whatever the order of its parts."""
-    return [row.name for row in ROWS].index(name)
+    known = [row.name for row in ROWS]
+    return (known.index(name), "") if name in known else (len(known), name)

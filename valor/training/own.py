@@ -14,12 +14,13 @@ The file is an ordinary Python module. It may hold any of these dicts, and what 
 A name that is taken is refused, and then nothing of the file is added. docs/extend.md has an example of each.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from valor.data.datasets.dataset import DATASETS, DataSet
-from valor.data.own_files import LOADED, OwnFile, run_file
+from valor.data.own_files import LOADED, OwnFile, own_parts, run_file
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.label_harvest.teachers.teacher import ROLES
 from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
@@ -27,6 +28,8 @@ from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
 from .methods.method import Method
 from .methods.methods import METHODS
 from .recipes import RECIPES, Recipe
+
+_LOG = logging.getLogger(__name__)
 
 
 def _is_teacher(part: Any) -> bool:  # noqa: ANN401, whatever a file holds
@@ -87,3 +90,20 @@ def use_files(paths: Iterable[Path | str]) -> None:
     """Run some files, as `use_file` does one."""
     for path in paths:
         use_file(path)
+
+
+def note_unused(recipes: Iterable[Recipe]) -> None:
+    """Warn of parts of loaded files that no training takes: a file alone changes nothing.
+
+    Args:
+        recipes: Of all trainings.
+    """
+    taken = set()
+    for recipe in recipes:
+        taken |= {f"methods.{name}=on" for name in recipe.methods}
+        taken |= {f"parser.{kind}={getattr(recipe.parser, kind)}" for kind in ("encoder", "pooling", "stem", "network")}
+    for part in own_parts():
+        if part.change not in taken:
+            _LOG.warning(
+                "%s defines the %s, which is not trained with here: add %s", part.file, part.title, part.change
+            )

@@ -20,8 +20,8 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.scores import Scores
-from valor.experiments.ablate import AblateOptions, RowResult, difference, open_world, run_ablation, slug
-from valor.experiments.rows import ROWS, SOURCES, combined
+from valor.experiments.ablate import AblateOptions, RowResult, difference, open_world, run_ablation
+from valor.experiments.rows import ROWS, SOURCES, combined, slug
 from valor.experiments.simulated import SimulationOptions, simulate
 from valor.training.methods.uwav import UwavOptions
 from valor.training.options import TrainingError

@@ -28,7 +28,7 @@ from valor.parsers.build import build_parser
 from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.methods import METHODS, OwnParts
-from valor.training.own import use_file
+from valor.training.own import note_unused, use_file
 from valor.training.recipes import RECIPES, find_recipe, override
 from valor.training.run import predict_run, train_run
 
@@ -93,6 +93,7 @@ def test_a_loss_of_ones_own_is_charged_and_logged(data, own):
     (file,) = described["run"]["own"]
     assert described["methods"] == {"entropy": {"weight": 0.2}}
     assert (file["file"], file["adds"]) == ("entropy.py", {"METHODS": ["entropy"]}) and len(file["sha256"]) == 64
+    assert "not trained with" not in done.err
     METHODS.pop("entropy")  # it changed no network: predicting needs no method
     LOADED.clear()
     assert typed("predict", own / "run", "--data", data, "--out", own / "p.npz").code == 0
@@ -268,6 +269,24 @@ def test_a_file_that_adds_nothing_whole_is_refused_whole(tmp_path, text, message
     with pytest.raises(ValueError, match=message):
         use_file(tmp_path / "mine.py")
     assert known == ENCODERS and not LOADED
+
+
+def test_a_part_that_is_not_taken_is_named_with_the_change_that_takes_it(own, caplog):
+    use_file(own / "entropy.py")
+    use_file(own / "gru.py")
+    note_unused([override(RECIPES["valor"], ["parser.encoder=gru"])])
+    assert caplog.messages == [
+        "entropy.py defines the method entropy, which is not trained with here: add methods.entropy=on"
+    ]
+
+
+def test_a_method_nobody_knows_asks_for_its_file(tmp_path):
+    said = typed("train", "demo", "--data", tmp_path, "--set", "methods.entropy=on").complaint()
+    assert "unknown method 'entropy'; known are uwav, " in said and "give the file that defines it as --with" in said
+    assert (
+        "'jomould' (did you mean jomold?)"
+        in typed("train", "demo", "--show", "--set", "methods.jomould=on").complaint()
+    )
 
 
 def test_a_file_is_run_once_and_must_be_there(tmp_path):

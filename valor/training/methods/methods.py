@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from valor.data.vocabulary import did_you_mean
+
 from ..override import updated
 from .alone import Alone
 from .avel import Avel
@@ -124,8 +126,8 @@ def changed_methods(methods: Mapping[str, Any], changes: Mapping[str, Any]) -> d
 def unknown_method(name: str) -> str:
     """The message for a name that is no method."""
     return (
-        f"unknown method {name!r}; known are {', '.join(METHODS)}; a method of your own is known once the file that "
-        "defines it is loaded"
+        f"unknown method {name!r}{did_you_mean(name, tuple(METHODS))}; known are {', '.join(METHODS)}; for one of your "
+        "own give the file that defines it as `own_files`"
     )
 
 
