@@ -46,7 +46,7 @@ class LabelFigures:
 
 
 LABEL_GROUPS = (
-    *(f"{measure}\n{modality}" for modality in MODALITY_TITLES for measure in ("precision", "recall", "F")),
+    *(f"{measure}\n{modality}" for modality in MODALITY_TITLES for measure in ("precision", "recall", "F by clip")),
     "Type@AV\nboth",
 )
 """Titles of the groups of bars of pseudo labels, from left to right."""
@@ -90,7 +90,7 @@ def label_bars_figure(
     axes.set_xlim(-0.5, len(LABEL_GROUPS) - 0.5)
     axes.set_ylim(0, 105)
     axes.set_yticks(range(0, 101, 20))
-    axes.set_ylabel("labels against the truth (%)", fontsize=8, color=colours.ink)
+    axes.set_ylabel("against the truth (%), F: mean over clips", fontsize=8, color=colours.ink)
     axes.grid(axis="y", color=colours.shade, linewidth=0.6)
     add_legend(figure, swatches(fills), title, colours)
     settle(figure)

@@ -1,11 +1,12 @@
 """Dots with whiskers on one scale of percent: the ten figures of a system, or one figure of many systems."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from .style import ON_SCREEN, Style, stacked_axes, write_beside
+from .style import LINE, ON_SCREEN, Style, stacked_axes, write_beside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,6 +68,8 @@ def values_figure(
     axes.grid(axis="x", color=colours.shade, linewidth=0.6)
     axes.set_xlabel(measure, fontsize=8, color=colours.ink)
     if title:
+        title = textwrap.fill(title, int(figure.get_figwidth() / 0.085))
+        figure.set_figheight(figure.get_figheight() + LINE * title.count("\n"))
         figure.suptitle(title, fontsize=10, weight="bold", color=colours.ink, x=0.01, ha="left")
     return figure
 

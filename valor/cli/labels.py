@@ -154,7 +154,8 @@ def _say_quality(cli: argparse.Namespace, report: "LabelReport") -> None:
             f"segment F {getattr(quality.scores.segment, modality):5.1f}"
         )
     covered = f"{quality.scores.clips:,} of {len(split.clip_ids):,} {split.name} clips"
-    say(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}\n")
+    say(f"tags without any label: {quality.unlabelled_tags:.1f} %; {covered}")
+    say("precision and recall are of all seconds together; segment F is the mean over clips, which may lie lower\n")
     say(class_table(quality, split.class_names))
     say(f"\nwrote {cli.out / QUALITY_FILE}")
     if cli.picture:

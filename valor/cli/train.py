@@ -130,12 +130,15 @@ def run(cli: argparse.Namespace) -> int:
         scores = [found for result in results if (found := getattr(result, split)) is not None]
         if scores:
             others = {name: [one.decisions[name] for one in results] for name in results[0].decisions}
-            rows = [(SPLIT_TITLES[split], scores)]
-            rows += [(DECISIONS[name], found) for name, found in others.items() if split == "test"]
+            known = results[0].provenance
+            rows = [(known.marked(SPLIT_TITLES[split]), scores)]
+            rows += [(known.marked(DECISIONS[name]), found) for name, found in others.items() if split == "test"]
             say(f"\n{score_text(rows, [])}")
             for name in scores[0].figures:
                 own = [f"{figure:.1f}" for one in scores if (figure := one.figures[name]) is not None]
-                say(f"{name}: {', '.join(own) or 'not defined'}")
+                say(f"{known.marked(name)}: {', '.join(own) or 'not defined'}")
+    if words := results[0].provenance.in_words:
+        say(f"\nscored on {words}")
     return DONE
 
 

@@ -23,7 +23,7 @@ from valor.label_harvest.store.store import store_manifest
 
 from .features.feature_options import AVE_KINDS, UNAV_KINDS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts
-from .tables import Split
+from .tables import OWN_WORLD, Split
 
 MARK = "SIMULATED"
 """What everything made from simulated features is called by."""
@@ -70,6 +70,12 @@ class Provenance:
     def marked(self, name: str, between: str = " ") -> str:
         """A name as titles, tables and files show it: with the mark before it, once, where something is simulated."""
         return f"{MARK}{between}{name}" if self.simulated and not name.startswith(MARK) else name
+
+    @property
+    def in_words(self) -> str:
+        """What a run is of, as titles and tables name it: LLP, the demo world, SIMULATED; empty where nobody says."""
+        world = str(self.sources.get("world") or "")
+        return MARK if self.simulated and world in ("", OWN_WORLD) else self.marked(world)
 
     @property
     def flags(self) -> dict[str, bool]:
@@ -172,6 +178,7 @@ def describe_data(
             for split in splits
             if split.truth is not None
         },
+        "world": next((split.world for split in splits if split.truth is not None), None),
         "clips": {split.name: len(split.clip_ids) for split in splits},
     }
 

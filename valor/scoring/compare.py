@@ -571,7 +571,7 @@ def _published_beside(
         notes.append("most published figures are of the truth v2020: `valor evaluate --truth v2020` scores on it")
     order = GROUPS if published.dataset == "llp" else tuple(published.features)
     kept.sort(key=lambda row: order.index(row.group) if row.group in order else 1)
-    notes += ["mix=True shows what was left out, each row with its own rule"] * bool(left_out)
+    notes += ["mix=True shows what was left out, each row with its own rule"] * (bool(left_out) and not mix)
     return kept, [*notes, *[f"left out, since no source of their figures was seen: {', '.join(unseen)}"] * bool(unseen)]
 
 

@@ -1,6 +1,6 @@
 """Scores and tables as people hold them: a short line in a terminal, a table in a notebook, a figure, a file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -81,6 +81,12 @@ class Scores(PlainScores):
         return frame_html(repr(self), self.to_frame().rename(columns=FIGURE_TITLES).round(1))
 
 
+def _in_words(figure: str) -> str:
+    """A column of `to_frame()` as axes and titles say it: segment.type_av is "segment Type@AV"."""
+    level, _, name = figure.partition(".")
+    return f"{level} {FIGURE_TITLES[name]}" if level in LEVELS else name
+
+
 @dataclass(frozen=True, repr=False)
 class Table(Comparison):
     """Rows that may stand in one table, and what the reader must know about them."""
@@ -97,7 +103,7 @@ class Table(Comparison):
 
         Args:
             figure: A column of `to_frame()`, such as `event.event_av` or `figures.accuracy`.
-            title: A line above; the figure and its notes unless given.
+            title: A line above; which figure of what, over how many seeds and who is left out, unless given.
             style: Width, theme and colours.
 
         Raises:
@@ -107,15 +113,31 @@ class Table(Comparison):
         if figure not in names:
             raise ValueError(f"figure must be one of {', '.join(names)}, got {figure!r}")
         place = names.index(figure)
-        rows = []
+        rows, left_out = [], []
         for row in self.rows:
             value, spread = row.figures[place], row.spread[place]
             if value is not None and place not in row.impossible and row.confidence != RECALLED:
                 group = self.groups.get(row.group) or GROUP_TITLES.get(row.group, row.group)
                 rows.append(ValueRow(row.name, group, value, None if not spread else (value - spread, value + spread)))
+            elif value is not None:
+                left_out.append(row.name)
         order = list(dict.fromkeys(row.group for row in rows))
         rows.sort(key=lambda row: order.index(row.group))
-        return values_figure(rows, measure=f"{figure} (%)", title=title, style=style)
+        measure = f"{_in_words(figure)} (%)"
+        return values_figure(rows, measure=measure, title=title or self._title(figure, left_out), style=style)
+
+    def _title(self, figure: str, left_out: Sequence[str]) -> str:
+        """What a figure of the rows shows and rests on."""
+        runs = [row for row in self.rows if row.group == "run"]
+        seeds = sorted({row.seeds for row in runs})
+        kinds = {row.world or ("LLP" if row.dataset == "llp" else row.dataset): row.truth_sha256 for row in self.rows}
+        said = [f"{_in_words(figure)} on {', '.join(kinds)}"]
+        said += [f"rule {', '.join(dict.fromkeys(row.rule for row in runs))}"] * bool(runs)
+        said += [f"{' or '.join(map(str, seeds))} seeds, whiskers ± 1 sd"] * (bool(seeds) and seeds[-1] > 1)
+        why = "left out, as their figures contradict each other or were seen in no source"
+        said += [f"{why}: {', '.join(left_out)}"] * bool(left_out)
+        said += [note for note in self.notes if note.startswith("truth: ")]
+        return "; ".join(said)
 
     def save(self, path: Path | str) -> None:
         """Write it by the ending of the name: .txt, .md, .csv, .tex or .json, or its figure as .png or .svg.

@@ -25,8 +25,10 @@ from valor.eval.tables import (
     latex_escaped,
     score_table,
 )
+from valor.training.facts import UNSEEN
 
 from .compare import FACTS, FLATTERED, NOTHING, Comparison, TableRow, figure_names, said_of
+from .published import RECALLED
 from .system import OWN_FIGURES, ScoredSystem, Section
 
 WIDTH = len(FIGURES)
@@ -67,8 +69,17 @@ def to_text(table: Comparison) -> str:
     if table.baseline is not None:
         blocks += [_block(table, level, is_delta=True) for level in _levels(table)]
     seen = "".join(blocks)
-    notes = [text for mark, text in MARKS.items() if mark in seen] + list(table.notes)
+    notes = [*_marks_in(table, seen), *table.notes]
     return "\n\n".join([*blocks, "\n".join(notes)])
+
+
+def _marks_in(table: Comparison, body: str) -> list[str]:
+    """What the marks that stand in a table mean; the ? behind what was tuned is another than that behind a name."""
+    notes = [text for mark, text in MARKS.items() if mark in body and mark != "?"]
+    notes += [MARKS["?"]] * any(row.confidence == RECALLED for row in table.rows)
+    doubted = {word for row in table.rows for word in row.tuned or () if word.endswith(UNSEEN)}
+    words = "perhaps chosen on the truth of validation: nothing says how they were"
+    return notes + [f"{', '.join(sorted(doubted))}: {words}"] * bool(doubted)
 
 
 @dataclass(frozen=True)
@@ -150,7 +161,7 @@ def to_markdown(table: Comparison) -> str:
     facts = ["rule", *FACT_TITLES.values(), "source"]
     left = (0, *range(len(titles) + 1, len(titles) + len(facts) + 1))
     body = Sheet(columns=["system", *titles, *facts], rows=rows, left=left).to_markdown()
-    notes = [text for mark, text in MARKS.items() if mark != "*" and mark in body]
+    notes = [text for text in _marks_in(table, body) if text != MARKS["*"]]
     return "\n".join([body, "", *(f"- {note}" for note in (*notes, *table.notes))])
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from valor.data.provenance import MARK, told_by
 from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
 from valor.eval.figures.training import LoggedRun, training_figure
 from valor.eval.scores import FIGURES, LEVELS
@@ -83,7 +84,7 @@ def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None,
 
     Args:
         runs: (name, folder) of each: a run folder, a folder of seed-* run folders, or a log.jsonl.
-        title: A line above; what is shown unless given.
+        title: A line above; what is shown unless given. Of simulated runs it begins so.
         style: Width, theme and colours.
 
     Raises:
@@ -100,8 +101,9 @@ def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None,
             f"{names} by {', '.join(sorted(chosen))}; name them NAME=RUN, or draw them apart"
         )
     seeds = max(map(len, folders.values()))
+    every = [folder for found in folders.values() for folder in found]
     title = title or f"Training of {', '.join(folders)}" + (f": {seeds} seeds" if seeds > 1 else "")
-    return training_figure(systems, select_by=chosen.pop(), title=title, style=style)
+    return training_figure(systems, select_by=chosen.pop(), title=_of_worlds(title, every), style=style)
 
 
 def write_training_picture(run: Path, *, name: str | None = None, suffix: str = ".png") -> Path:
@@ -120,7 +122,8 @@ def write_training_picture(run: Path, *, name: str | None = None, suffix: str = 
 def write_seeds_picture(out: Path, runs: Sequence[Path], *, name: str, select_by: str) -> None:
     """Write OUT/training.png of these seeds, and of none that an earlier call left in the folder."""
     logs = [read_training_log(run) for run in runs]
-    figure = training_figure([(name, logs)], select_by=select_by, title=f"Training of {name}: {len(logs)} seeds")
+    title = _of_worlds(f"Training of {name}: {len(logs)} seeds", runs)
+    figure = training_figure([(name, logs)], select_by=select_by, title=title)
     with replaced(out / PICTURE) as temporary:
         temporary.write_bytes(to_png(figure))
 
@@ -160,12 +163,29 @@ def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
 
 def _selection(run: Path) -> str:
     """The validation figure the kept epoch of a run is best in; of runs that do not say, segment Type@AV."""
+    path, recipe = _recipe(run)
+    try:
+        fit = as_object(recipe.get("fit", {}), "fit")
+        return as_text(fit.get("select_by", DEFAULT_SELECTION), "fit.select_by")
+    except ValueError as error:
+        raise ValueError(f"{path}: expected the recipe of the run, got {error}") from error
+
+
+def _of_worlds(title: str, runs: Sequence[Path]) -> str:
+    """A title with what the runs are of behind it, as far as they say it; that one is simulated stands before it."""
+    known = [told_by(_recipe(run)[1]) for run in runs]
+    worlds = [words for words in dict.fromkeys(one.in_words for one in known) if words not in ("", MARK)]
+    title = f"{title} ({', '.join(worlds)})" if worlds else title
+    return next((one for one in known if one.simulated), told_by({})).marked(title)
+
+
+def _recipe(run: Path) -> tuple[Path, dict[str, Any]]:
+    """Where the recipe of a run folder is, and what it says; nothing where there is none."""
     path = (run if run.is_dir() else run.parent) / RECIPE
     if not path.is_file():
-        return DEFAULT_SELECTION
+        return path, {}
     try:
-        fit = as_object(as_object(loads(path.read_text(encoding="utf-8")), "the file").get("fit", {}), "fit")
-        return as_text(fit.get("select_by", DEFAULT_SELECTION), "fit.select_by")
+        return path, as_object(loads(path.read_text(encoding="utf-8")), "the file")
     except ValueError as error:
         raise ValueError(f"{path}: expected the recipe of the run, got {error}") from error
 

@@ -20,6 +20,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.data.predictions import score_predictions, write_predictions
+from valor.data.provenance import Provenance
 from valor.data.score_file import write_scores_json
 from valor.data.shown import frame_html
 from valor.eval.decide import PostProcessing
@@ -66,6 +67,8 @@ class SeedResult:
     """Test scores by the other decisions, by the name of their file, see the top of this file."""
     beside: "Mapping[str, SeedResult]" = field(default_factory=dict)
     """The sets that were trained beside it, by name."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What it was trained and scored on."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -97,7 +100,8 @@ class Training:
         scores = [one.test or one.val for one in self.seeds]
         split = "val" if any(one.test is None for one in self.seeds) else "test"
         said = ", ".join(f"{held.segment.type_av:.1f}" for held in scores)
-        return f"Training of {self.recipe.name} in {self.folder}: segment Type@AV {said} on {split}"
+        world = f", {words}" if (words := self.seeds[0].provenance.in_words) else ""
+        return f"Training of {self.recipe.name} in {self.folder}: segment Type@AV {said} on {split}{world}"
 
     def _repr_html_(self) -> str:
         """What notebooks show: a line, and a row for each seed."""
@@ -277,6 +281,7 @@ def _finished(
         test=None if report is None else TenScores.from_dict(report),
         report=report,
         decisions={name: TenScores.from_dict(of) for name, of in decisions.items()},
+        provenance=sets.provenance,
     )
 
 

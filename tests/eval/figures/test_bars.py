@@ -19,10 +19,10 @@ def test_label_bars_show_precision_recall_and_f_of_both_modalities():
     assert dict(zip(groups, [patch.get_height() for patch in axes.patches], strict=True)) == {
         "precision audible": 1,
         "recall audible": 3,
-        "F audible": 5,
+        "F by clip audible": 5,
         "precision visible": 2,
         "recall visible": 4,
-        "F visible": 6,
+        "F by clip visible": 6,
         "Type@AV both": 7,
     }
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from tests.helpers.toy_run import NAMES, SMALL, SPLITS
 from tests.helpers.typed import typed
 from valor.data.predictions import decisions, read_predictions, score_predictions
+from valor.data.provenance import Provenance
 from valor.data.tables import read_split
+from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.training.checkpoint import read_checkpoint
 
 CLIP = SPLITS["train"][2]
@@ -120,6 +123,7 @@ def test_seeds_end_with_rows_of_mean_and_deviation(trained):
     for split in ("validation", "test"):
         row = rf"^{split} \(2 seeds\)( +\d+\.\d ± \d+\.\d){{5}}$"
         assert len(re.findall(row, said, re.MULTILINE)) == 2  # segments and events
+    assert said.endswith("\nscored on own tables\n")
 
 
 def test_the_rows_are_those_of_the_table(trained):
@@ -159,3 +163,23 @@ def test_trainings_are_plotted_from_their_folders(trained, tmp_path, suffix):
     done = typed("plot", "training", f"A={trained[0]}", f"B={trained[0]}/seed-1000", "--out", out, "--width", "paper")
     assert (done.code, done.out, done.err) == (0, f"wrote {out}\n", "") and out.stat().st_size > 5_000
     assert "no such training log" in typed("plot", "training", tmp_path, "--out", out).complaint()
+
+
+def test_every_row_of_a_simulated_training_says_so(published, tmp_path, monkeypatch):  # noqa: F811
+    ten = TenScores.from_dict({level: dict.fromkeys(FIGURES, 50.0) for level in LEVELS} | {"clips": 4})
+    fit = SimpleNamespace(best_epoch=1, val_score=50.0)
+    held = {
+        "seed": 1,
+        "folder": tmp_path,
+        "fit": fit,
+        "beside": {},
+        "val": ten,
+        "test": ten,
+        "decisions": {"tuned.json": ten},
+    }
+    done = [SimpleNamespace(**held, provenance=Provenance(simulated=True))]
+    monkeypatch.setattr("valor.training.seeds.train_seeds", lambda *_: done)
+    said = typed("train", "valor", "--data", published, "--out", tmp_path, "--quiet").out
+    rows = [line for line in said.splitlines() if " 50.0 " in line]
+    assert len(rows) == 6 and all(line.startswith("SIMULATED ") for line in rows)
+    assert said.endswith("scored on SIMULATED\n")

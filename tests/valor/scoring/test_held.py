@@ -59,3 +59,17 @@ def test_what_cannot_be_drawn_or_saved_is_refused(scores, tmp_path):
         table.plot("segment.f")
     with pytest.raises(ValueError, match="next to one another"):
         values_figure([ValueRow(name, group, 1.0) for name, group in ("aA", "bB", "cA")], measure="F")
+
+
+def test_the_figure_of_a_table_says_what_it_shows_and_rests_on(scores, tmp_path, painted):
+    for seed in (1, 2):
+        (tmp_path / f"seed-{seed}").mkdir()
+        report = {**scores.to_dict(), "clips_expected": 20, "truth_sha256": "63" * 32, "world": "demo world"}
+        scores.save(tmp_path / f"seed-{seed}/scores.json")
+        (tmp_path / f"seed-{seed}/scores.json").write_text(json.dumps(report))
+    figure = valor.table(f"ours={tmp_path}", published=True, mix=True).plot()
+    assert figure.axes[0].get_xlabel() == "segment Type@AV (%)"
+    title = " ".join(figure.get_suptitle().split())
+    assert title.startswith("segment Type@AV on demo world, LLP; rule ") and "2 seeds, whiskers ± 1 sd" in title
+    assert "MA (" in title.partition("contradict")[2] and "truth: demo world 636363636363" in title
+    assert "DEMO WORLD ours" in [label.get_text() for label in figure.axes[0].get_yticklabels()]

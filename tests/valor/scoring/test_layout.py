@@ -136,7 +136,12 @@ def test_text_marks_the_best_the_impossible_and_the_remembered(comparison):
     assert line_of(text, "UWAV (CVPR 2025)").endswith("uwav        events of UnAV-100               epoch, label cuts")
     assert line_of(text, "nothing predicted").split()[-2:] == ["–", "–"]
     assert "\npublished, CLIP + CLAP\nVALOR++" in text and "\nno parser at all\nnothing predicted" in text
-    for note in ("~ best of its column", "! Type@AV as printed", "? from memory", "rule nrep: segments >= 0.25"):
+    for note in (
+        "~ best of its column",
+        "! Type@AV as printed",
+        "label cuts ?: perhaps chosen on the truth of validation",
+        "rule nrep: segments >= 0.25",
+    ):
         assert note in text
     assert "Segment level, minus HAN (ECCV 2020)" in text
 
@@ -212,3 +217,10 @@ def test_every_format_has_a_layout_table_layout():
     from valor.cli.command import FORMATS as TYPED
 
     assert tuple(FORMATS) == TYPED
+
+
+def test_what_was_perhaps_chosen_on_validation_is_not_called_a_hint_from_memory(tmp_path):
+    run = write_run(tmp_path / "mine", tuned=["epoch", "label cuts ?"])
+    for lay_out in (to_text, to_markdown):
+        said = lay_out(compare([run]))
+        assert "label cuts ?: perhaps chosen on the truth of validation" in said and "from memory" not in said

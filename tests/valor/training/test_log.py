@@ -230,3 +230,20 @@ def test_a_selection_is_said_as_tables_say_it():
     assert [figure_title(key) for key in ("segment.type_av", "event.event_av", "segment.audio")] == [
         *("segment Type@AV", "event Event@AV", "segment A"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("sources", "title"),
+    [
+        ({"world": "demo world"}, "Training of a (demo world)"),
+        ({"world": "own tables", "simulated": True}, "SIMULATED Training of a"),
+        ({"simulated": True, "world": "LLP"}, "SIMULATED Training of a (SIMULATED LLP)"),
+        ({}, "Training of a"),
+    ],
+)
+def test_the_title_says_what_a_run_is_of(tmp_path, sources, title):
+    run = write_log(tmp_path / "one", [record(1, selected=True)])
+    (run / "recipe.json").write_text(json.dumps({"run": {"sources": sources}}))
+    assert draw_training([("a", run)]).legends[0].get_title().get_text() == title
+    own = draw_training([("a", run)], title="mine").legends[0].get_title().get_text()
+    assert own.startswith("SIMULATED mine" if "simulated" in sources else "mine")

@@ -99,7 +99,9 @@ def test_seeds_of_an_earlier_call_are_not_drawn(two, data, tmp_path, monkeypatch
     monkeypatch.setattr("valor.training.log.training_figure", watched)
     (out / "training.png").unlink()
     list(train_seeds(RECIPE, data, out, TrainOptions(seeds=2, progress=False)))
-    assert [counts for _, counts in drawn] == [[1], [1], [2]] and drawn[-1][0] == "Training of demo: 2 seeds"
+    assert [counts for _, counts in drawn] == [[1], [1], [2]] and drawn[-1][
+        0
+    ] == "Training of demo: 2 seeds (own tables)"
     assert (out / "training.png").stat().st_size > 10_000
 
 
