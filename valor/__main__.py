@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import logging
 import os
 import sys
 from contextlib import ExitStack
@@ -58,6 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
             return WRONG_USE
         except _refusals() as error:
             say(brief(f"valor {cli.command}: {typed_words(str(error), cli.flags)}"), file=sys.stderr)
+            return WRONG_USE
+        except Exception as error:
+            from valor.data.own_files import in_own_file
+
+            placed = in_own_file(error)
+            if placed is None:
+                raise
+            logging.getLogger(__name__).debug("where it came from", exc_info=error)
+            say(brief(f"valor {cli.command}: {placed}"), file=sys.stderr)
             return WRONG_USE
 
 

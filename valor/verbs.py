@@ -33,6 +33,13 @@ if TYPE_CHECKING:
 Pathlike = Path | str
 
 
+def _use(own_files: Sequence[Pathlike]) -> None:
+    if own_files:
+        from valor.training.own import use_files
+
+        use_files(own_files)
+
+
 def harvest(
     manifest: Pathlike,
     *,
@@ -42,6 +49,7 @@ def harvest(
     classes: str | None = None,
     options: "HarvestOptions | None" = None,
     progress: bool = True,
+    own_files: Sequence[Pathlike] = (),
 ) -> "HarvestReport":
     """Run the frozen teachers over clips and keep their evidence; done clips are not done again.
 
@@ -53,11 +61,13 @@ def harvest(
         classes: `llp`, a vocabulary file or names with commas between; None for those of the data set the manifest lies
             in, or of the store.
         options: Grid, workers, limits, decoder; None for the defaults, on the grid of the data set.
+        own_files: Python files of your own parts, known from then on, see `valor.training.own`.
         progress: Whether to show a progress bar on stderr.
 
     Returns:
         A row for each clip with its status; `to_frame()` lists them.
     """
+    _use(own_files)
     from valor.data.datasets.to_harvest import grid_of, vocabulary_of
     from valor.data.tables import read_manifest
     from valor.data.vocabulary import class_names
@@ -105,6 +115,7 @@ def train(
     out: Pathlike | None = None,
     changes: Sequence[str] | Mapping[str, Any] = (),
     labels: Pathlike | None = None,
+    own_files: Sequence[Pathlike] = (),
     **options: Any,  # noqa: ANN401
 ) -> "Training":
     """Train a parser with one seed or several, and score the kept epoch on the test split where that is there.
@@ -115,15 +126,18 @@ def train(
         out: Run folder; None for runs/RECIPE.
         changes: Options of the recipe, as {"fit.epochs": 5} or ["fit.epochs=5"].
         labels: Folder of pseudo labels; None for the published layout among the data.
+        own_files: Python files of your own parts, known from then on, see `valor.training.own`.
         options: Fields of `valor.training.options.TrainOptions`, such as `seeds=5`, or `store=` for features that lie
             in an evidence store elsewhere.
 
     Returns:
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
+    _use(own_files)
     from valor.data.datasets.dataset import chosen_dataset
     from valor.label_harvest.places.place import place_of
     from valor.training.options import TrainOptions
+    from valor.training.own import note_unused
     from valor.training.recipes import Recipe, find_recipe, for_classes, override
     from valor.training.seeds import Training, train_seeds
 
@@ -136,6 +150,8 @@ def train(
     if options.get("store"):
         options["store"] = place_of(options["store"])
     settings = TrainOptions(labels=Path(labels) if labels else None, **options)
+    if own_files:
+        note_unused([chosen])
     results = tuple(train_seeds(chosen, Path(data), folder, settings))
     return Training(recipe=chosen, folder=folder, seeds=results)
 
@@ -149,6 +165,7 @@ def predict(
     device: str = "auto",
     dataset: "DataSet | str | None" = None,
     classes: str | None = None,
+    own_files: Sequence[Pathlike] = (),
 ) -> "Predictions":
     """Parse a split with the kept weights of a run.
 
@@ -159,12 +176,14 @@ def predict(
         store: Evidence store of the features; None for `store/` among the data.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
+        own_files: Python files of your own parts, known from then on, see `valor.training.own`.
         classes: What to look for, of a run by words: `llp`, a vocabulary file or names with commas between; None for
             the classes of the run, and those its training left out.
 
     Returns:
         Probabilities [N, T, M, C]; `to_frame()` lists the events of the usual decision.
     """
+    _use(own_files)
     from valor.data.datasets.dataset import chosen_dataset
     from valor.data.vocabulary import read_vocabulary
     from valor.label_harvest.places.place import place_of
@@ -185,6 +204,7 @@ def score(
     truth_version: str | None = None,
     classes: str | None = None,
     dataset: "DataSet | str | None" = None,
+    own_files: Sequence[Pathlike] = (),
 ) -> "Scores":
     """Score predictions against the truth: the ten F-scores, and the figures of the data set's own metrics.
 
@@ -195,6 +215,7 @@ def score(
         rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
         truth_version: Of the annotations, of LLP `v2024` or `v2020`; None for the newest.
         classes: Vocabulary of the tables; None for the data set's, of LLP for classes.json beside them.
+        own_files: Python files of your own parts, known from then on, see `valor.training.own`.
         dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
 
     Returns:
@@ -204,6 +225,7 @@ def score(
     Raises:
         ValueError: Clips, classes or shapes do not belong together; clips are missing.
     """
+    _use(own_files)
     import numpy as np
 
     from valor.eval import scores as scorer

@@ -110,7 +110,9 @@ class Parser(argparse.ArgumentParser):
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            if similar := get_close_matches(str(value).lower(), [str(one) for one in action.choices or ()], n=1):
+            if value in ("gpu", "GPU") and "cuda" in (action.choices or ()):
+                error.message += " (did you mean cuda?)"
+            elif similar := get_close_matches(str(value).lower(), [str(one) for one in action.choices or ()], n=1):
                 error.message += f" (did you mean {similar[0]}?)"
             raise
 

@@ -137,7 +137,7 @@ def run(cli: argparse.Namespace) -> int:
             for name in scores[0].figures:
                 own = [f"{figure:.1f}" for one in scores if (figure := one.figures[name]) is not None]
                 say(f"{known.marked(name)}: {', '.join(own) or 'not defined'}")
-    if words := results[0].provenance.in_words:
+    if results and (words := results[0].provenance.in_words):
         say(f"\nscored on {words}")
     return DONE
 

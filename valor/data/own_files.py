@@ -29,6 +29,17 @@ class OwnFile:
         return {"file": self.path.name, "sha256": self.sha256, "adds": {kind: [*of] for kind, of in self.adds.items()}}
 
 
+def _placed(error: Exception, path: Path) -> str | None:
+    """An error with the last line of a file that it came through; None where it came through none."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}, line {lines[-1]}: {type(error).__name__}: {error}" if lines else None
+
+
+def in_own_file(error: Exception) -> str | None:
+    """What an error is to be called that came out of a loaded file, with file and line; None of one of ours."""
+    return next((said for file in LOADED if (said := _placed(error, file.path))), None)
+
+
 @dataclass(frozen=True)
 class OwnPart:
     """A part of a network or of a training that a file defines, and that a recipe takes once it is told to."""
@@ -73,9 +84,7 @@ def run_file(path: Path) -> tuple[ModuleType, str]:
         raise ValueError(f"{error.filename or path}, line {error.lineno}: {error.msg}") from error
     except Exception as error:
         del sys.modules[name]
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        where = f", line {lines[-1]}" if lines else ""
-        raise ValueError(f"{path}{where}: {type(error).__name__}: {error}") from error
+        raise ValueError(_placed(error, path) or f"{path}: {type(error).__name__}: {error}") from error
     return module, digest
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.own_files import LOADED
+from valor.data.own_files import LOADED, in_own_file
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.score_file import read_scores_json
 from valor.data.tables import Split
@@ -81,6 +81,10 @@ def _train(job: Job) -> float | str:
         (result,) = train_seeds(job.recipe, job.data, job.folder, options)
     except (TrainingError, ValueError) as error:
         return str(error)
+    except Exception as error:
+        if said := in_own_file(error):
+            return said
+        raise
     return result.val.segment.type_av
 
 

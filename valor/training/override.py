@@ -58,7 +58,9 @@ def updated(
     for name, value in values.items():
         if name not in known:
             listed = ", ".join(prefix + option for option in known)
-            near = did_you_mean(prefix + name, [prefix + option for option in known])
+            groups = [field for field in known if is_dataclass(getattr(options, field))]
+            below = [f"{group}.{name}" for group in groups if hasattr(getattr(options, group), name)]
+            near = f" (did you mean {below[0]}?)" if below else did_you_mean(prefix + name, listed.split(", "))
             raise ValueError(f"unknown option {prefix + name!r}{near}; known here: {listed}")
         current = getattr(options, name)
         if is_dataclass(current):

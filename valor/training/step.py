@@ -1,6 +1,6 @@
 """One training step: a batch through the parser, its losses, and the optimiser."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -61,6 +61,10 @@ _SHARE = "share_of_rate"
 """Key of a group of the optimiser that learns at a share of the rate."""
 
 
+_NAMED_CLIPS = 5
+"""Clips an error names."""
+
+
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     """Give every parameter the step size of the epoch, or its share of it."""
     for group in optimiser.param_groups:
@@ -101,7 +105,7 @@ def train_step(
         finite = output.segment_logits.isfinite().flatten(1).all(dim=1).tolist()
         return [i for i, fine in zip(batch.clip_ids, finite, strict=True) if not fine] or batch.clip_ids
 
-    grad_norm = descend(parser, total, optimiser, options.max_grad_norm, culprits)
+    grad_norm = descend(parser, total, optimiser, options.max_grad_norm, culprits, terms)
     return Step({name: term.detach() for name, term in terms.items()}, total.detach(), grad_norm)
 
 
@@ -111,18 +115,25 @@ def descend(
     optimiser: torch.optim.Optimizer,
     max_grad_norm: float | None,
     culprits: Callable[[], Sequence[str]],
+    terms: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Take a step down a loss; returns the gradient norm before clipping.
+    """Take a step down a loss, made of these terms; returns the gradient norm before clipping.
 
     Raises:
-        TrainingError: The gradient is not finite; the model is as it was. Names the clips that `culprits` gives.
+        TrainingError: The gradient is not finite; the model is as it was. Names the terms that are not, and up to five
+            of the clips that `culprits` gives.
     """
     optimiser.zero_grad()
     total.backward()  # type: ignore[no-untyped-call]
     grad_norm = clip_gradients(model, max_grad_norm)
     if not grad_norm.isfinite():
+        ruined = [f"{name} {term.item():g}" for name, term in (terms or {}).items() if not term.isfinite().all()]
+        of = f" (of its terms {', '.join(ruined)})" if ruined else ""
+        clips = culprits()
+        more = f" and {len(clips) - _NAMED_CLIPS} more" if len(clips) > _NAMED_CLIPS else ""
         raise TrainingError(
-            f"loss {total.item():g} with a gradient norm of {grad_norm.item():g} on the clips {', '.join(culprits())}"
+            f"loss {total.item():g}{of} with a gradient norm of {grad_norm.item():g} on the clips "
+            f"{', '.join(clips[:_NAMED_CLIPS])}{more}"
         )
     optimiser.step()
     return grad_norm

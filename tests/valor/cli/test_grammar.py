@@ -223,6 +223,8 @@ def test_usage_is_what_must_be_typed():
         ("train valr++ --data d", "(did you mean valor++?)"),
         ("train demo --data d --set fit.epoch=3", "(did you mean fit.epochs?)"),
         ("train demo --data d --set fit.epochs=2", "say --set fit.warmup_epochs=1 too"),
+        ("train demo --data d --set epochs=3", "(did you mean fit.epochs?)"),
+        ("train demo --data d --device gpu", "(did you mean cuda?)"),
         ("train demo --dat d", "(did you mean --data?)"),
         ("evalute p.npz", "(did you mean evaluate?)"),
     ],

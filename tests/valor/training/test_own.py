@@ -1,5 +1,6 @@
 """Parts of a user's own: the lines of docs/extend.md as they stand there, and files that are refused."""
 
+import inspect
 import json
 import re
 import shutil
@@ -278,6 +279,33 @@ def test_a_part_that_is_not_taken_is_named_with_the_change_that_takes_it(own, ca
     assert caplog.messages == [
         "entropy.py defines the method entropy, which is not trained with here: add methods.entropy=on"
     ]
+
+
+BROKEN = "        p = charge.output.segment_probs.clamp(1e-6, 1 - 1e-6)  # [B, T, M, C]\n"
+
+
+@pytest.mark.parametrize(("line", "said"), [
+    ("        p = charge.output.segments\n", r"valor train: \S*entropy\.py, line 22: AttributeError: .*segments"),
+    ("        p = charge.output.segment_probs * torch.nan\n",
+     r"loss nan \(of its terms entropy nan\) with .* on the clips \S+, \S+, \S+, \S+, \S+ and \d+ more; "),
+])  # fmt: skip
+def test_what_is_wrong_in_a_loss_of_ones_own_is_found(data, own, line, said):
+    text = BLOCKS["entropy.py"].replace(BROKEN, line)
+    (own / "entropy.py").write_text("import torch\n" + text)
+    done = _train(data, own, "entropy.py", "--set", "methods.entropy=on", "--no-test", "--quiet")
+    assert done.code == 2 and re.search(said, done.err), done
+
+
+def test_from_python_a_file_is_named(data, own):
+    for verb in (valor.harvest, valor.train, valor.predict, valor.score):
+        assert "own_files" in inspect.signature(verb).parameters
+    changes = [*CHANGES, "parser.pooling=top-two"]
+    valor.train("valor++", data=data, out=own / "run", own_files=[own / "top_two.py"], changes=changes, device="cpu")
+    POOLINGS.pop("top-two")
+    LOADED.clear()
+    with pytest.raises(ValueError, match="trained with top_two.py .*, not loaded here: give `own_files`"):
+        valor.predict(own / "run", data=data)
+    assert valor.predict(own / "run", data=data, own_files=[own / "top_two.py"]).clip_ids
 
 
 def test_a_method_nobody_knows_asks_for_its_file(tmp_path):
