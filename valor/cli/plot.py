@@ -177,18 +177,19 @@ def _drawn(cli: argparse.Namespace, split: Split, style: Style) -> "Figure":
     from valor.scoring import figures
 
     look = {"title": cli.title, "style": style}
+    of = f"{split.world}, {split.name}"
     if cli.kind == "labels":
-        return figures.draw_labels(_label_qualities(cli, split), **look)
+        return figures.draw_labels(_label_qualities(cli, split), of=of, **look)
     typed = cli.predictions if isinstance(cli.predictions, list) else [cli.predictions]
     systems = [read_system(path, cli, split) for path in typed]
     if cli.kind == "timeline":
         return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, **look)
     if cli.kind == "classes":
         interval = not cli.no_interval
-        return figures.draw_classes(systems, split.class_names, level=cli.level, interval=interval, **look)
+        return figures.draw_classes(systems, split.class_names, level=cli.level, interval=interval, of=of, **look)
     if cli.kind == "curves":
-        return figures.draw_curves(systems[0], split.class_names, level=cli.level, **look)
-    return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, **look)
+        return figures.draw_curves(systems[0], split.class_names, level=cli.level, of=of, **look)
+    return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, of=of, **look)
 
 
 def _label_qualities(cli: argparse.Namespace, split: Split) -> "list[tuple[str, LabelQuality]]":

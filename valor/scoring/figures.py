@@ -97,6 +97,7 @@ def draw_classes(
     *,
     level: str = "segment",
     interval: bool = True,
+    of: str = "",
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
@@ -107,6 +108,7 @@ def draw_classes(
         class_names: C names.
         level: segment or event.
         interval: Whether to draw 95 % bootstrap intervals over clips.
+        of: What the clips are of, said in the line above.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
 
@@ -132,7 +134,7 @@ def draw_classes(
         [class_names[index] for index in order],
         support=support[:, order],
         measure="F-score (%)",
-        title=title or f"F by class in {unit}{ends_title}; to the right, how many {unit} are true",
+        title=title or f"F by class in {unit}{ends_title}; to the right, how many {unit} are true{_of(of)}",
         style=style,
     )
 
@@ -142,6 +144,7 @@ def draw_curves(
     class_names: Sequence[str],
     *,
     level: str = "segment",
+    of: str = "",
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
@@ -151,6 +154,7 @@ def draw_curves(
         system: A system with probabilities.
         class_names: C names.
         level: segment or event.
+        of: What the clips are of, said in the line above.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
 
@@ -177,7 +181,7 @@ def draw_curves(
     return threshold_curves_figure(
         panels,
         unit="probability",
-        title=title or f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold",
+        title=title or f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold{_of(of)}",
         style=style,
     )
 
@@ -192,12 +196,13 @@ def _thresholds(system: ScoredSystem) -> np.ndarray:
 
 
 def draw_labels(
-    qualities: Sequence[tuple[str, LabelQuality]], *, title: str | None = None, style: Style = ON_SCREEN
+    qualities: Sequence[tuple[str, LabelQuality]], *, of: str = "", title: str | None = None, style: Style = ON_SCREEN
 ) -> "Figure":
     """Draw precision, recall and F of sets of pseudo labels.
 
     Args:
         qualities: (name, quality) of each set.
+        of: What the clips are of, said in the line above.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
 
@@ -214,7 +219,7 @@ def draw_labels(
         )
         for name, quality in qualities
     ]
-    return label_bars_figure(bars, title=title or "Pseudo labels against the truth", style=style)
+    return label_bars_figure(bars, title=title or f"Pseudo labels against the truth{_of(of)}", style=style)
 
 
 def draw_confusion(
@@ -222,6 +227,7 @@ def draw_confusion(
     class_names: Sequence[str],
     *,
     modality: str = "both",
+    of: str = "",
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
@@ -231,6 +237,7 @@ def draw_confusion(
         system: What was scored.
         class_names: C names.
         modality: audio, visual, or both added up.
+        of: What the clips are of, said in the line above.
         title: A line above; what is shown unless given.
         style: Width and theme.
 
@@ -248,9 +255,13 @@ def draw_confusion(
         matrix[occurs],
         rows,
         [*class_names, "nothing"],
-        title=title or f"{system.name}: what true {what} segments were taken for",
+        title=title or f"{system.name}: what true {what} segments were taken for{_of(of)}",
         style=style,
     )
+
+
+def _of(world: str) -> str:
+    return f" ({world})" if world else ""
 
 
 def _check_same_clips(systems: Sequence[ScoredSystem]) -> None:

@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from tests.helpers.toy_scores import NAMES, write_toy_scores
@@ -36,7 +37,7 @@ def words(toy, kind):
 def test_every_kind_becomes_a_png_of_the_width_and_theme_asked_for(toy, tmp_path, kind):
     out = tmp_path / "deep" / "figure.png"
     done = typed(*words(toy, kind), "--out", out, "--width", "paper", "--theme", "dark")
-    assert (done.code, done.out, done.err) == (0, f"wrote {out}\n", "")
+    assert (done.code, done.out, done.err) == (0, f"wrote {out}\n", f"note: made the folder {out.parent}\n")
     image = Image.open(io.BytesIO(out.read_bytes())).convert("RGB")
     width, height = image.size
     colours = image.getcolors(width * height)
@@ -74,3 +75,11 @@ def test_every_kind_teaches_its_use():
     for kind in KINDS:
         text = typed("plot", kind, "--help")
         assert text.code == 0 and f"valor plot {kind} " in text.out.partition("example:")[2]
+
+
+@pytest.mark.parametrize("kind", ["classes", "curves", "labels", "confusion"])
+def test_a_figure_is_told_the_world_and_the_split_it_is_of(toy, tmp_path, monkeypatch, kind):
+    told = []
+    monkeypatch.setattr(f"valor.scoring.figures.draw_{kind}", lambda *_, **how: told.append(how["of"]) or Figure())
+    assert typed(*words(toy, kind), "--out", tmp_path / "a.png").code == 0
+    assert told == ["own tables, test"]

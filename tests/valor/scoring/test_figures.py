@@ -106,7 +106,9 @@ def test_curves_mark_the_threshold_in_use(toy, threshold, ticks):
 def test_labels_are_drawn_with_their_quality(toy):
     labels = PseudoLabels(toy.split.clip_ids, NAMES, toy.split.truth & (np.arange(10) < 5)[:, None, None])
     quality = label_quality(labels, toy.split)
-    heights = [patch.get_height() for patch in draw_labels([("half", quality)]).axes[0].patches]
+    figure = draw_labels([("half", quality)], of="demo world, test")
+    assert figure.legends[0].get_title().get_text() == "Pseudo labels against the truth (demo world, test)"
+    heights = [patch.get_height() for patch in figure.axes[0].patches]
     assert heights[0] == 100 and heights[1] == pytest.approx(quality.recall["audio"])
     assert heights[-1] == pytest.approx(quality.scores.segment.type_av)
 
