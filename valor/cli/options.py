@@ -131,6 +131,10 @@ class Parser(argparse.ArgumentParser):
         found, rest = super().parse_known_args(args, namespace)
         if not hasattr(found, "flags"):
             typed = {word.partition("=")[0] for word in args or ()}
+            for action in self._added:  # of the two, argparse would take the last and say nothing
+                names = [name for name in action.option_strings if name in typed]
+                if len(names) > 1 and type(action) is argparse._StoreAction:
+                    self.error(f"{' and '.join(names)} are the same; leave one out")
             same = {a.dest: name for a in self._added for name in a.option_strings[1:] if name in typed}
             found.flags = {**self.flags, **same}
         return found, rest

@@ -130,6 +130,7 @@ def test_what_is_not_typed_has_the_documented_value():
     ("train valor --data d --seeds two", "argument --seeds: invalid int value: 'two'"),
     ("evaluate p.npz --annotations a", "the following arguments are required: --split"),
     ("evaluate p.npz --annotations a --split test --gate video", r"argument --gate: invalid choice: 'video'"),
+    ("parse a --run r --checkpoint=s", "--run and --checkpoint are the same; leave one out"),
     ("doctor --fix", "unrecognized arguments: --fix"),
 ])  # fmt: skip
 def test_wrong_use_is_said_on_stderr_with_code_2(line, message):
