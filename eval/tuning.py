@@ -114,8 +114,11 @@ def tuned_pair(
     """Find the one cut and the one gate for all that clearly raise segment-level Type@AV; arguments as `tuned_rule`.
 
     Returns:
-        The rule itself where none does; of equally good pairs the lowest cut, then the lowest gate.
+        The rule itself where none does, and of fewer than two clips, which have no standard error; of equally good
+        pairs the lowest cut, then the lowest gate.
     """
+    if len(truth) < 2:
+        return rule
 
     def scores_by(options: PostProcessing) -> Float64Array:
         marks = decide(segment_probs, clip_probs=clip_probs, modality_probs=modality_probs, options=options)
@@ -192,7 +195,7 @@ def clear_wins(own: BoolArray, other: BoolArray, truth: BoolArray, *, valid: Boo
 
 
 def _is_clear(gains: Float64Array) -> bool:
-    return bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
+    return len(gains) > 1 and bool(gains.mean() > gains.std() / np.sqrt(len(gains)))
 
 
 def _clip_figures(f: Float64Array, marked: BoolArray, c: int, f_of: Float64Array, marked_of: BoolArray) -> Float64Array:

@@ -1,5 +1,7 @@
 """Gates and cuts of every class: the best pair, taken where the table gains by it, and what is left as it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,16 @@ def test_one_pair_for_all_is_taken_where_all_classes_gain_by_it_and_else_the_rul
     pair = tuned_pair(probs, truth, rule, modality_probs=of_modality)
     assert pair.segment_threshold in PAIRS_TRIED and pair.clip_threshold in PAIRS_TRIED
     assert tuned_pair(probs, truth, pair, modality_probs=of_modality) is pair
+
+
+def test_nothing_is_clear_from_one_clip():
+    probs, truth, of_modality = world(clips=1, seed=3)
+    rule = PostProcessing(segment_threshold=0.9, gate="modality")
+    assert tuned_pair(probs, truth, rule, modality_probs=of_modality) is rule
+    assert tuned_rule(probs, truth, replace(rule, preset=TUNED), modality_probs=of_modality).to_dict() == {
+        "segment_threshold": [[0.9] * 3] * 2, "gate": "modality", "clip_threshold": [[0.5] * 3] * 2, "preset": TUNED
+    }  # fmt: skip
+    assert not clear_wins(np.zeros_like(truth), truth, truth).any()
 
 
 def test_two_clips_that_gain_and_one_that_loses_are_no_clear_win():
