@@ -336,9 +336,10 @@ def _best_segments(
 def _clear_winners(probs: np.ndarray, truth: np.ndarray, eligible: np.ndarray, rule: PostProcessing) -> ThresholdChoice:
     """Thresholds of segment-f of the classes that clearly win by them; none of the others."""
     own = spread_thresholds("segment_threshold", rule.segment_threshold, probs.shape[2:])
+    own = own.astype(probs.dtype)  # as `decide` compares: a float32 0.45 reaches 0.45
 
     def marks_by_others(others: np.ndarray, clips: np.ndarray) -> np.ndarray:
-        found = best_thresholds(probs[others], truth[others], eligible=eligible[others]).thresholds
+        found = best_thresholds(probs[others], truth[others], eligible=eligible[others]).thresholds.astype(probs.dtype)
         return np.asarray((probs[clips] >= np.where(np.isnan(found), own, found)) & eligible[clips])
 
     before = (probs >= own) & eligible

@@ -96,6 +96,13 @@ def test_a_class_that_the_table_gains_nothing_by_keeps_the_threshold_of_the_rule
     assert found.thresholds["visual"][:2] == everywhere.thresholds["visual"][:2]
 
 
+def test_probabilities_that_are_the_threshold_of_the_rule_reach_it(predictions, split):
+    exact = replace(predictions, segment_probs=np.where(split.truth, 0.45, 0.1).astype(np.float32))
+    rule = PostProcessing(gate="none", segment_threshold=0.45)
+    found = calibrate_predictions(exact, split, criterion="segment-table", rule=rule)
+    assert set(sum(found.thresholds.values(), ())) == {0.45}, "all is marked right by the rule"
+
+
 def test_clips_and_classes_are_matched_by_name(predictions, split):
     rows, columns = np.random.default_rng(3).permutation(N), [2, 0, 1]
     shuffled = Predictions(
