@@ -1,11 +1,12 @@
 """`valor bench`."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from valor.data.provenance import MARK
 from valor.experiments.bench.options import SIZES, WORLDS, BenchOptions
-from valor.experiments.bench.rows import ROWS
+from valor.experiments.bench.rows import ROWS, own_rows
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
 from .options import Fields, Option, Parser
@@ -35,7 +36,7 @@ def add(commands: Commands) -> Parser:
         "DIR may be the data/ of a demo.\n\n"
         "Everything printed and written says SIMULATED: nothing of it is a score on LLP. Runs that are done are found\n"
         "done. OUT gets the world, the runs and SIMULATED-bench-WORLD-SIZE.{txt,md,csv,json,png}.\n\n"
-        f"Rows: {', '.join(ROWS)}.",
+        f"Rows: {', '.join(ROWS)}; and of each part of a file that --with names, `valor++ with method NAME`, say.",
         "valor bench --data data --workers 2\nvalor bench --data data --size llp --seeds 3 --workers 2 --out bench",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="LLP's tables, or with --world demo a demo's data/")
@@ -52,7 +53,11 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    own = own_rows()
+    ROWS.update(own)
     options = BENCH.read(cli, progress=not cli.quiet)
+    if cli.rows is None:
+        options = replace(options, rows=(*options.rows, *own))
     if cli.fit is not None and (options.world != "llp" or cli.fit < 1):
         raise ValueError("--fit takes a positive number of rounds, and is for --world llp alone")
     if cli.fit is not None:

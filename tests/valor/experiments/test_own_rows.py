@@ -15,6 +15,7 @@ from valor.data.own_files import OwnFile
 from valor.eval.scores import Scores
 from valor.experiments.ablate import open_world, plan_rows, run_ablation
 from valor.experiments.ablation_table import dot_rows, to_text
+from valor.experiments.bench.rows import ROWS as BENCH_ROWS
 from valor.experiments.options import AblateOptions
 from valor.experiments.rows import BASES, ROWS, combined, rows_of, typed_row
 from valor.parsers.options import ENCODERS
@@ -119,3 +120,21 @@ def test_warm_ups_too_long_for_few_epochs_are_named_all_at_once_before_anything_
     assert not any(tmp_path.iterdir())
     options = AblateOptions(groups=("layers", "beyond"), changes=("fit.epochs=3", *needed))
     assert plan_rows(BASES["demo"], options, "demo")[0].fit.warmup_epochs == 1
+
+
+@pytest.mark.usefixtures("_loaded")
+def test_the_bench_has_a_row_over_valor_plus_plus_for_each_part(tmp_path, monkeypatch):
+    def told(_, __, options):
+        raise ValueError(f"told {options.rows[-2:]}")
+
+    monkeypatch.setattr("valor.experiments.bench.run.open_bench_world", lambda *_: None)
+    monkeypatch.setattr("valor.experiments.bench.run.run_bench", told)
+    before = dict(BENCH_ROWS)
+    try:
+        said = typed("bench", "--out", tmp_path).complaint()
+        assert "told ('valor++ with method entropy', 'valor++ with encoder gru')" in said
+        row = BENCH_ROWS["valor++ with method entropy"]
+        assert (row.over, row.changes) == ("valor++", ("methods.entropy=on",))
+    finally:
+        BENCH_ROWS.clear()
+        BENCH_ROWS.update(before)

@@ -7,6 +7,8 @@ published, are compared with their anchor too, and what they are without one of 
 
 from dataclasses import dataclass, replace
 
+from valor.data.own_files import own_parts
+
 CLASSIC, JOINT = "classic", "clip+clap"
 """Features: VGGish and ResNet with R(2+1)D, or CLAP and CLIP."""
 
@@ -154,3 +156,9 @@ def with_anchors(names: tuple[str, ...]) -> tuple[str, ...]:
     while more := {ROWS[name].over for name in wanted if name} - wanted:
         wanted |= more
     return tuple(name for name in ROWS if name in wanted)
+
+
+def own_rows() -> dict[str, BenchRow]:
+    """A row over VALOR++ for each part of loaded files, at its defaults."""
+    alike = BenchRow(recipe="valor++", features=JOINT, published=None, over="valor++", open="your own")
+    return {f"valor++ with {part.title}": replace(alike, changes=(part.change,)) for part in own_parts()}
