@@ -51,12 +51,12 @@ class Tally:
         """In words.
 
         >>> Tally(4.6, 2, 0.12).said()
-        '0.12 s at 4.6 s and once more'
+        '0.12 s in all, at 4.6 s and once more'
         """
         if self.count == 1:
             return f"{self.seconds:.2f} s at {self.first:.1f} s"
         more = "once more" if self.count == 2 else f"{self.count - 1} times more"
-        return f"{self.seconds:.2f} s at {self.first:.1f} s and {more}"
+        return f"{self.seconds:.2f} s in all, at {self.first:.1f} s and {more}"
 
 
 class Reach:

@@ -33,6 +33,7 @@ from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.features import read_whitening
 from valor.scoring.compare import compare
 from valor.training.log import read_training_log
+from valor.video.formats.formats import FORMATS
 from valor.viewer.corrections import read_journal
 
 
@@ -115,6 +116,8 @@ def test_a_list_of_clips_that_is_a_folder_is_refused(world):
 
 def test_files_of_a_folder_of_parses_that_are_none_are_named(world, caplog):
     (world / "parses" / "a.json").write_text("[]")
+    for name in ("fiftyone", "label-studio"):  # of ours
+        (world / "parses" / f"a{FORMATS[name].ending}").write_text("[]")
     assert len(read_any_predictions(world / "parses", NAMES).clip_ids) == 4
     assert "1 of 5 files *.json are no parses, or damaged, and are passed over (a.json)" in caplog.text
 

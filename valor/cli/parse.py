@@ -250,7 +250,10 @@ def _check(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dict[str,
 def _check_system(cli: argparse.Namespace) -> None:
     """Refuse options that are not of who parses."""
     if (cli.checkpoint is None) == (cli.zero_shot is None):
-        raise ValueError(f"give either {cli.flags['checkpoint']} RUN or --zero-shot NAMES")
+        raise ValueError(
+            f"give either {cli.flags['checkpoint']} RUN or --zero-shot NAMES; `valor demo` leaves a run to try, "
+            "demo/runs/valor/seed-0"
+        )
     if cli.zero_shot is None and (cli.audio or cli.visual):
         raise ValueError("--audio and --visual are for --zero-shot; a run names its own teachers")
     if cli.zero_shot is not None and cli.classes is not None:

@@ -22,6 +22,8 @@ HEAD = 4096
 """Bytes in which files of `valor parse` say what they are; others may have put it further down."""
 
 
+_EVENTS = (".label-studio.json", ".fiftyone.json")
+"""Event files that `valor parse` writes beside parses."""
 _MARK = re.compile(rf'"format"\s*:\s*"{FORMAT}"'.encode())
 
 
@@ -29,12 +31,12 @@ def parse_files(path: Path) -> list[Path]:
     """The files of parses that a path stands for; none if it is something else."""
     files = sorted(path.glob(f"*{ENDING}")) if path.is_dir() else [path] if path.suffix == ENDING else []
     found = [file for file in files if is_parse(file)]
-    others = [file.name for file in files if file not in found]
+    others = [file.name for file in files if file not in found and not file.name.endswith(_EVENTS)]
     if found and others:
         more = ", ..." if len(others) > 5 else ""
         _LOG.warning(
             "%s: %d of %d files *%s are no parses, or damaged, and are passed over (%s%s)",
-            path, len(others), len(files), ENDING, ", ".join(others[:5]), more,
+            path, len(others), len(found) + len(others), ENDING, ", ".join(others[:5]), more,
         )  # fmt: skip
     return found
 

@@ -5,7 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from valor.label_harvest.places.place import Place, matching, place_of, stands
@@ -144,7 +144,7 @@ def read_vocabulary(typed: str) -> tuple[EventClass, ...]:
     """Read a vocabulary: by name (`llp`), from a JSON file, or of names with commas between (`valor.data.names`).
 
     The file holds a list of names, or of objects with `name` and whatever else of EventClass is to be other than what
-    `named_class` makes of it. A prompt is a text or a list of texts.
+    `named_class` makes of it. A prompt is a text or a list of texts. A file .txt holds a name on each line.
 
     Raises:
         ValueError: None of these, or two classes share a name.
@@ -168,7 +168,10 @@ def vocabulary_file(path: Place) -> tuple[EventClass, ...]:
             "which is no file; names of classes have commas between"
         )
     try:
-        entries = as_list(loads(path.read_text(encoding="utf-8")), "the file")
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".txt" and not text.lstrip().startswith("["):
+            return named_classes([line.strip() for line in text.splitlines() if line.strip()])
+        entries = as_list(loads(text), "the file")
         classes = tuple(_entry(entry) for entry in entries)
     except (ValueError, TypeError) as error:
         raise ValueError(
@@ -186,6 +189,9 @@ def _entry(entry: object) -> EventClass:
     given = as_object(entry, "a class")
     if not isinstance(name := given.get("name"), str):
         raise TypeError(f"name must be text, got {name!r}")
+    known = [field.name for field in fields(EventClass)]
+    if strange := next((key for key in given if key not in known), None):
+        raise ValueError(f"an unknown key {strange!r:.200}{did_you_mean(strange, known)}")
     captions = named_class(name)
     made = {"visual_prompt": captions.visual_prompt, "audio_prompt": captions.audio_prompt}
     return EventClass(**{**made, **given})

@@ -51,6 +51,8 @@ _LOG = logging.getLogger(__name__)
 
 DEFAULT_THRESHOLDS = {"clip": PLAIN_VISUAL, "clap": PLAIN_AUDIO}
 """Logits, by what a store calls the teacher."""
+_LISTS = (".json", ".txt")
+"""How files of classes end, and no class does."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -239,7 +241,7 @@ def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bo
     """(classes, whether their thresholds are meant for this): a vocabulary, or classes made of mere names.
 
     Raises:
-        ValueError: No class, or one twice.
+        ValueError: No class, one twice, a file that is not there, or names without commas between.
 
     >>> [entry.audio_prompt for entry in read_classes("Dog, glass_breaking")[0]]
     ['This is a sound of dog', 'This is a sound of glass breaking']
@@ -248,7 +250,12 @@ def read_classes(names: str | Sequence[str]) -> tuple[tuple[EventClass, ...], bo
         return read_vocabulary(names), names not in VOCABULARIES
     given = split_names(names) if isinstance(names, str) else list(names)
     wanted = [name.strip() for name in given if name.strip()]
-    if not wanted or len(set(wanted)) < len(wanted):
+    for name in wanted:
+        if Path(name).suffix in _LISTS or len(wanted) == 1 and "/" in name:
+            raise ValueError(f"expected names of classes, or a file of them, got {name!r:.200}, which is no file here")
+        if isinstance(names, str) and (";" in name or len(name.splitlines()) > 1):
+            raise ValueError(f"names of classes have commas between, got {name!r:.200}; write commas, as 'Dog,Cat'")
+    if not wanted or len({name.casefold() for name in wanted}) < len(wanted):
         raise ValueError(f"name at least one class to look for, and none twice, got {wanted or 'none'}")
     return named_classes(wanted), False
 

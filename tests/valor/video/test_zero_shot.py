@@ -19,9 +19,21 @@ def test_names_become_classes():
     assert classes[1].visual_prompt == "A photo of glass breaking."
     assert read_classes("llp") == (LLP_CLASSES, False)
     assert [entry.name for entry in read_classes('Dog,"Cry, baby"')[0]] == ["Dog", "Cry, baby"]
-    for wrong in ("", " , ", "Dog,Dog"):
+    for wrong in ("", " , ", "Dog,Dog", "Dog,dog"):
         with pytest.raises(ValueError, match="at least one class to look for, and none twice"):
             read_classes(wrong)
+    for absent in ("classes.json", "Dog,classes.txt", "my/classes"):
+        with pytest.raises(ValueError, match="expected names of classes, or a file of them.* no file here"):
+            read_classes(absent)
+    for apart in ("Dog;Cat", "Dog\nCat"):
+        with pytest.raises(ValueError, match="have commas between, got 'Dog.*Cat'; write commas"):
+            read_classes(apart)
+
+
+def test_a_text_file_lists_names(tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("Dog\n\n glass breaking\nCry, baby\n", encoding="utf-8")
+    assert [entry.name for entry in read_classes(str(path))[0]] == ["Dog", "glass breaking", "Cry, baby"]
 
 
 def test_a_vocabulary_brings_its_thresholds(tmp_path):
