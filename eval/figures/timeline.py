@@ -280,9 +280,10 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     axes.set_ylim(num_rows, 0)
     for row, class_index in enumerate(shown):
         _draw_class(axes, row, parse, class_index, colours)
+    pale = min(1.0, inches / _CUT_ROOM / max(1, len(parse.cuts)))
     for cut in parse.cuts:
         for drawn in (*above, axes):
-            drawn.axvline(cut, **_CUT, color=colours.ink)
+            drawn.axvline(cut, **_CUT | {"alpha": _CUT["alpha"] * max(_PALEST, pale)}, color=colours.ink)
     absent = [bool(np.isnan(parse.probs[:, modality]).all()) for modality in range(len(MODALITIES))]
     for modality in np.flatnonzero(absent) if shown else ():
         for row in range(num_rows):
@@ -351,6 +352,8 @@ def _unsure_look(colours: Theme) -> dict[str, Any]:
 
 _CUT: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (3, 2)), "alpha": 0.6, "zorder": 4}
 """How a cut is drawn."""
+_CUT_ROOM, _PALEST = 0.3, 0.3
+"""Inches a cut has on the whole before they get paler, so that bars stay to be seen, and how pale at most."""
 
 
 def _parse_legend(colours: Theme, left_out: int, parse: DrawnParse) -> "list[Artist]":

@@ -46,7 +46,9 @@ def add(commands: Commands) -> Parser:
     command.add_argument("sources", nargs="*", metavar="SOURCE", help="what to show (see above)")
     SOURCES.add(command)
     command.add_argument(
-        "--classes", metavar="NAME|FILE|NAMES", help="classes of sources that name none (the data set's)"
+        "--classes",
+        metavar="NAME|FILE|NAMES",
+        help="classes of sources that name none (the data set's), and more to mark",
     )
     command.add_argument("--out", type=Path, metavar="FILE", help="write one HTML file and end")
     command.add_argument(

@@ -73,6 +73,8 @@ class Clip:
     """Length of the media in seconds; None where only the segments are known."""
     cuts: tuple[float, ...] = ()
     """Where the film is cut, in seconds from its first segment."""
+    notes: tuple[str, ...] = ()
+    """What a reader of this clip should know, such as which track was heard."""
     media: Path | None = None
     """A file that may be played."""
     unplayed: str = ""

@@ -18,7 +18,7 @@ class SourceOptions:
     """Where the rest of a document comes from."""
 
     class_names: tuple[str, ...] | None = None
-    """Classes of what names none itself; None for those of the data set."""
+    """Classes of what names none itself (None: those of the data set), and more to show than sources know."""
     data: Path | None = None
     """Annotation tables, and features for a run folder."""
     split: str | None = None

@@ -200,6 +200,7 @@ def pack_index(document: Document) -> dict[str, Any]:
             "start": [clip.start_time for clip in clips],
             "duration": [clip.duration for clip in clips],
             "cuts": [list(clip.cuts) for clip in clips],
+            "notes": [list(clip.notes) for clip in clips],
             "streams": [clip.streams[0] + 2 * clip.streams[1] for clip in clips],
             "tags": [list(clip.tags) for clip in clips],
             "classes": [occurring(clip) for clip in clips],

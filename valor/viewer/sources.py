@@ -76,7 +76,8 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     wanted = _Wanted(options, dataset, own, options.split or dataset.split_for("test"))
     known = _split_ids(wanted)
     gathered = _gather([named_source(one) for one in typed], wanted, known)
-    names = tuple(dict.fromkeys(name for one in gathered for name in one.class_names)) or wanted.class_names
+    more = options.class_names or ()  # than the sources know: shown empty, so that they can be marked
+    names = tuple(dict.fromkeys([name for one in gathered for name in one.class_names] + [*more])) or wanted.class_names
     longest = max((grid[0] for one in gathered for grid in one.grids.values()), default=dataset.segments)
     split = None
     if options.data:
@@ -293,9 +294,20 @@ def _clip(
         start_time=media.start_time if media else 0.0,
         duration=media.duration if media else None,
         cuts=tuple(round(cut - parsed.media.start_time, 3) for cut in parsed.cuts) if parsed else (),
+        notes=_parse_notes({one.system.name: one.parsed[clip_id] for one in gathered if clip_id in one.parsed}),
     )
     own = placed(Path(media.path)) if media and isinstance(media.path, str) and media.path else None
     return _with_media(clip, own), notes
+
+
+def _parse_notes(parses: dict[str, Parse]) -> tuple[str, ...]:
+    """Notes of all parses of a clip, each once; with the system's name what only some of several say."""
+    told = {
+        note: [name for name, parse in parses.items() if note in parse.notes]
+        for p in parses.values()
+        for note in p.notes
+    }
+    return tuple(note if len(by) == len(parses) else f"{', '.join(by)}: {note}" for note, by in told.items())
 
 
 def _with_media(clip: Clip, file: Path | None) -> Clip:

@@ -96,6 +96,27 @@ def test_names_of_rows_are_whole_on_a_desk_and_lose_their_middle_on_a_phone(brow
     assert LONG.startswith(cut.partition("…")[0]) and cut.endswith("seed-0")
 
 
+def test_notes_stand_under_the_name_of_the_clip_on_paper_too(opened, tmp_path):
+    first, *others = toy_document(notes=("one: its sound was made up.",)).clips
+    clips = (replace(first, notes=("heard track 2 of 2", NASTY, "its sound was made up")), *others)
+    write_page(tmp_path / "p.html", replace(toy_document(notes=("one: its sound was made up.",)), clips=clips))
+    page = opened((tmp_path / "p.html").as_uri())
+    said = page.locator("#clip-notes").text_content()
+    assert said == f"Note: heard track 2 of 2\nNote: {NASTY}\nNote: its sound was made up"
+    page.emulate_media(media="print")
+    assert page.locator("#clip-notes").is_visible()
+    page.emulate_media(media="screen")
+    page.locator("#clips .clip").nth(1).click()
+    until(page, "document.getElementById('clip-notes').textContent === 'Note: one: its sound was made up.'")
+
+
+def test_a_message_moves_nothing(viewer):
+    before = viewer.locator("#timeline").bounding_box()
+    viewer.keyboard.press("w")
+    viewer.wait_for_selector("#message:not([hidden])")
+    assert viewer.locator("#timeline").bounding_box() == before
+
+
 def test_what_is_cut_is_told_under_the_pointer(opened, tmp_path):
     write_page(tmp_path / "p.html", of_long_names())
     page = opened((tmp_path / "p.html").as_uri(), width=700)

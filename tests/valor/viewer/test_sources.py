@@ -138,8 +138,20 @@ def test_parses_of_one_system_are_gathered_and_others_kept_apart(tmp_path):
 def test_systems_that_know_drawings_alone_are_named(tmp_path):
     drawn = write_parse(tmp_path / "a.json", parse_record("a.mp4") | {"notes": ["has a gap", OF_DRAWINGS]})
     other = write_parse(tmp_path / "b.json", parse_record("a.mp4", system={"zero_shot": True}))
-    assert read_document([str(drawn), str(other)], PLAIN).notes == (f"valor++: {OF_DRAWINGS}.",)
-    assert read_document([str(other)], PLAIN).notes == ()
+    both = read_document([str(drawn), str(other)], PLAIN)
+    assert both.notes == (f"valor++: {OF_DRAWINGS}.",)
+    assert both.clips[0].notes == ("valor++: has a gap", f"valor++: {OF_DRAWINGS}")
+    assert read_document([str(drawn)], PLAIN).clips[0].notes == ("has a gap", OF_DRAWINGS)
+    assert read_document([str(other)], PLAIN).notes == read_document([str(other)], PLAIN).clips[0].notes == ()
+
+
+def test_classes_beyond_those_of_a_parse_are_shown_empty(tmp_path):
+    file = write_parse(tmp_path / "a.json", parse_record("a.mp4"))
+    document = read_document([str(file)], SourceOptions(class_names=("Rain", *CLASSES)))
+    (marks,) = document.clips[0].marks
+    assert document.class_names == (*CLASSES, "Rain") and marks.predicted.shape[-1] == len(CLASSES) + 1
+    assert not marks.predicted[..., -1].any() and not marks.segment_probs[..., -1].any()
+    assert (document.systems[0].thresholds[:, -1] == 1).all()
 
 
 def test_classes_of_unlike_systems_are_brought_together(tmp_path):

@@ -23,6 +23,13 @@ from .timeline import (
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 _EVENT_TYPE = "event"
+_TYPES = {  # what the machine's own tables lack, or take for something else, such as .ts for Qt's translations
+    ".ts": "video/mp2t",
+    ".mts": "video/mp2t",
+    ".m2ts": "video/mp2t",
+    ".mkv": "video/x-matroska",
+    ".mka": "audio/x-matroska",
+}
 
 
 def elan_text(timelines: Sequence[Timeline]) -> str:
@@ -59,7 +66,9 @@ def elan_text(timelines: Sequence[Timeline]) -> str:
 
 def _add_header(root: Xml.Element, line: Timeline) -> None:
     header = Xml.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
-    kind = mimetypes.guess_type(line.media.name)[0] or ("video/mp4" if line.media.has_visual else "audio/x-wav")
+    known = _TYPES.get(Path(line.media.name).suffix.lower()) or mimetypes.guess_type(line.media.name)[0] or ""
+    usual = "video/mp4" if line.media.has_visual else "audio/x-wav"
+    kind = known if known.startswith(("video/", "audio/")) else usual
     address = {"MEDIA_URL": Path(line.media.path).as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": line.media.name}
     Xml.SubElement(header, "MEDIA_DESCRIPTOR", address)
 

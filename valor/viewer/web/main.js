@@ -86,7 +86,6 @@ startMedia();
 startPointer();
 startEdits();
 startPrinting();
-if (INDEX.notes.length) tell(INDEX.notes.join(" "));
 if (versions.size) askWhich(versions.keys().next().value);
 addEventListener("hashchange", () => { const n = remembered(); if (n >= 0) { showReport(false); openClip(n); } });
 const asked = remembered();

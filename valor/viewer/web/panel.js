@@ -10,6 +10,10 @@ function showHead() {
   if (Math.abs(CLIPS.start[n]) > 1e-3) parts.push(`file clock starts at ${CLIPS.start[n].toFixed(2)} s`);
   for (const m of [0, 1]) if (!hasStream(n, m)) parts.push(m ? "no picture stream" : "no sound stream");
   $("clip-facts").textContent = parts.join(" · ");
+  const own = CLIPS.notes[n], notes = [...own, ...INDEX.notes.filter((note) => !own.some((said) => note.includes(said)))];
+  if (mediaOf(n) && length > STRIP_SECONDS) notes.push(`No film strip and no waveform: they are drawn up to ${STRIP_SECONDS} s.`);
+  $("clip-notes").hidden = !notes.length;
+  $("clip-notes").title = $("clip-notes").textContent = notes.map((note) => `Note: ${note}`).join("\n");
 }
 
 // Segment-level F of every system against the best truth there is, at the threshold that is set.

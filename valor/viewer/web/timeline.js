@@ -2,7 +2,7 @@
 
 const scroller = $("scroller"), canvas = $("timeline"), overview = $("overview");
 const line = { zoom: 0, width: 0, height: 0, gutter: 284, names: 64, narrow: false, lane: 15, groups: [], rowsHeight: 0, frame: 0, colors: {}, tiles: {} };
-const RULER = 26, GROUP_GAP = 12, MOST_ZOOM = 240;
+const RULER = 26, GROUP_GAP = 12, MOST_ZOOM = 240, CUT_ROOM = 40;
 
 const fitZoom = () => Math.max(1e-4, (line.width - line.gutter - 16) / Math.max(fullLength(view.clip), 1e-3));
 const zoomed = () => line.zoom > fitZoom() * 1.001;
@@ -159,9 +159,11 @@ function grid(pen, top, bottom) {
   } else ticks((_, x) => { if (x >= line.gutter) pen.fillRect(Math.round(x), top, 1, bottom - top); });
 }
 
-// Where the film is cut: no window of the parse lay across.
+// Where the film is cut: no window of the parse lay across. Many close together are drawn pale, so that bars stay to be seen.
 function cuts(pen, top, bottom) {
+  const room = (fullLength(view.clip) * line.zoom) / CLIPS.cuts[view.clip].length;
   pen.save();
+  pen.globalAlpha = Math.max(0.2, Math.min(1, room / CUT_ROOM));
   pen.strokeStyle = color("--soft");
   pen.setLineDash([4, 3]);
   pen.beginPath();

@@ -129,6 +129,15 @@ def test_audacity_labels(tmp_path):
     assert sorted((n[2], AS_MODALITY[n[0]], on, off) for n, on, off in named) == events_of(parse)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("late.ts", "video/mp2t"), ("a.MKV", "video/x-matroska"), ("a.txt", "video/mp4")]
+)
+def test_elan_is_told_a_type_of_media(tmp_path, name, kind):
+    parse = toy_parse()
+    root = Xml.fromstring(written(tmp_path, [replace(parse, media=replace(parse.media, name=name))], "elan"))
+    assert root.find("HEADER/MEDIA_DESCRIPTOR").get("MIME_TYPE") == kind
+
+
 def test_elan_has_a_tier_for_each_class_and_modality(tmp_path):
     parse = toy_parse(start=1.001)  # which is a little less in thousandths
     root = Xml.fromstring(written(tmp_path, [parse], "elan"))
