@@ -7,6 +7,7 @@
 #
 #   #SBATCH --array=1-40
 #   valor harvest clips.csv --videos videos --store store --shard $SLURM_ARRAY_TASK_ID/40 --allow-failures 5% ...
+#   valor labels store --out labels --allow-failures 5%     # the next job, --dependency=afterok
 set -euo pipefail
 manifest=$1 videos=$2 store=$3 tasks=$4
 shift 4
@@ -22,12 +23,21 @@ for task in $(seq "$tasks"); do
   harvest "$@" --shard "$task/$tasks" --quiet --log-file "$store.$task.log" --log-json "$store.jsonl" > /dev/null &
   processes+=($!)
 done
-for process in "${processes[@]}"; do
-  wait "$process"
+code=0
+for task in $(seq "$tasks"); do
+  ended=0
+  wait "${processes[task - 1]}" || ended=$?
+  if [ "$ended" -ne 0 ]; then
+    echo "task $task ended with $ended, see $store.$task.log" >&2
+    code=$ended
+  fi
 done
 
 # How far all of them are, at any time and from any machine that sees the store.
 $valor store show "$store" --manifest "$manifest" --format json
+if [ "$code" -ne 0 ]; then
+  exit "$code"
+fi
 
 # What failed is read again by one process; what cannot be read this time either stays listed in failures.csv.
 harvest "$@" --retry failed --quiet

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from .children import EndedBySignal
+
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
@@ -148,7 +150,8 @@ class Progress:
         """Write the last line."""
         if self._bar is not None:
             self._bar.close()
-        outcome = "done" if kind is None else "interrupted" if kind is KeyboardInterrupt else "failed"
+        ended = kind in (KeyboardInterrupt, EndedBySignal)
+        outcome = "done" if kind is None else "interrupted" if ended else "failed"
         told = {"message": str(error)} if error is not None else {}
         seconds = round(time.monotonic() - self._began, 3)
         self._write("end", {"outcome": outcome, **told, **self._counts, "seconds": seconds, **self._ended})

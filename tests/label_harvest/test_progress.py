@@ -2,10 +2,12 @@
 
 import io
 import json
+import signal
 import sys
 
 import pytest
 
+from valor.label_harvest.children import EndedBySignal
 from valor.label_harvest.progress import Progress, progress_bar
 
 
@@ -86,6 +88,9 @@ def test_an_error_is_in_the_last_line(tmp_path):
     with pytest.raises(KeyboardInterrupt), Progress(tmp_path / "b", {}):
         raise KeyboardInterrupt
     assert lines_of(tmp_path / "b")[-1]["outcome"] == "interrupted"
+    with pytest.raises(EndedBySignal), Progress(tmp_path / "c", {}):
+        raise EndedBySignal(signal.SIGTERM)
+    assert lines_of(tmp_path / "c")[-1].items() >= {"outcome": "interrupted", "message": "SIGTERM"}.items()
 
 
 def test_a_file_that_cannot_be_written_ends_no_harvest(tmp_path, caplog):

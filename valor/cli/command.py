@@ -3,6 +3,8 @@
 import argparse
 import gc
 import json
+import math
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -258,3 +260,18 @@ def print_note(note: str, cli: argparse.Namespace) -> None:
     """Print a line that is no part of a result: below a text table, else on stderr, where it spoils no file."""
     is_text = cli.out is not None or cli.format in (None, "text")
     say(note, file=sys.stdout if is_text else sys.stderr)
+
+
+def read_allowance(text: str) -> Callable[[int], int]:
+    """Read `N` or `P%`: how many of so many clips may fail.
+
+    Raises:
+        ValueError: It is neither.
+
+    >>> read_allowance("0.5%")(1000), read_allowance("7")(1000)
+    (5, 7)
+    """
+    match = re.fullmatch(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)%", text.strip(), re.ASCII)
+    if match is None or (match[2] and float(match[2]) > 100):
+        raise ValueError(f"--allow-failures must be a number of clips or a percentage, such as 20 or 1%, got {text!r}")
+    return lambda clips: int(match[1]) if match[1] else math.floor(float(match[2]) * clips / 100 + 1e-9)

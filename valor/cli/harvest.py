@@ -1,9 +1,7 @@
 """`valor harvest`."""
 
 import argparse
-import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -22,7 +20,7 @@ from valor.label_harvest.store.videos import roots_of
 from valor.label_harvest.teachers.teacher import PRECISIONS
 from valor.teachers import TeacherChoice, build_teachers, known_store
 
-from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command
+from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command, read_allowance
 from .options import Fields, Option, Parser, any_place, media_place
 from .terminal import say
 
@@ -100,7 +98,8 @@ def add(commands: Commands) -> Parser:
         "that changes them; thresholds are applied later, by `valor labels`. MANIFEST and --store may be s3:// or gs://\n"
         "(docs/store.md).\n\n"
         "Run it again to resume, with a longer table to append: whatever ended a run, the store becomes what an\n"
-        "undisturbed run had made, to the byte. A clip gets a status: ok, still, cut (to the ten seconds of --length\n"
+        "undisturbed run had made, to the byte. Ctrl-C ends a run with 130, SIGTERM with 143.\n"
+        "A clip gets a status: ok, still, cut (to the ten seconds of --length\n"
         "clip), silent, short, no_audio, no_video, undecodable, timeout (decoding hung) or missing. Missing clips are\n"
         "read once their file is there. A file dataset.json beside MANIFEST says the classes and the grid of another\n"
         "data set than LLP (docs/extend.md). MANIFEST may be the data folder, for all its clips; where a data set has\n"
@@ -181,21 +180,6 @@ def run(cli: argparse.Namespace) -> int:
     return FAILURES_LISTED if failures > most else DONE
 
 
-def read_allowance(text: str) -> Callable[[int], int]:
-    """Read `N` or `P%`: how many of so many clips may fail.
-
-    Raises:
-        ValueError: It is neither.
-
-    >>> read_allowance("0.5%")(1000), read_allowance("7")(1000)
-    (5, 7)
-    """
-    match = re.fullmatch(r"([0-9]+)|([0-9]+(?:\.[0-9]+)?)%", text.strip(), re.ASCII)
-    if match is None or (match[2] and float(match[2]) > 100):
-        raise ValueError(f"--allow-failures must be a number of clips or a percentage, such as 20 or 1%, got {text!r}")
-    return lambda clips: int(match[1]) if match[1] else math.floor(float(match[2]) * clips / 100 + 1e-9)
-
-
 def _on_device(cli: argparse.Namespace, options: HarvestOptions) -> HarvestOptions:
     """What was typed; beside a GPU more clips at a time and more threads, where nothing was."""
     from valor.label_harvest.teachers.precision import chosen_device
@@ -222,6 +206,8 @@ def _say_plan(plan: HarvestPlan) -> None:
     if plan.strangers:
         files = "file there is" if len(plan.strangers) == 1 else "files there are"
         say(f"  others   {len(plan.strangers):,} {files} of no clip of the manifest{_such_as(plan.strangers)}")
+    if ended := sorted({name.rpartition("/")[2] for name in plan.strangers}.intersection(plan.missing)):
+        say(f"  note     a filename stands without its ending, unlike {ended[0]}; or give a column `path`")
     if plan.media_seconds is not None:
         looked = f"by the headers of {plan.headers:,} of the files" if plan.headers else "no file"
         longer = f"; {plan.longer:,} of these are longer than the grid" if plan.longer else ""

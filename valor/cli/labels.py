@@ -9,7 +9,7 @@ from valor.data.label_file import LABEL_FACTS
 from valor.labelling.options import LABEL_RULES, SOFT_TEMPERATURE, LabelOptions
 from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
 
-from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .command import DONE, FAILURES_LISTED, Commands, new_command, read_allowance
 from .options import Fields, Option, Parser, any_place, typed_words
 from .terminal import say
 
@@ -45,7 +45,8 @@ def add(commands: Commands) -> Parser:
         "above the class threshold. CLIP and CLAP take the thresholds of the vocabulary, the demo's teachers theirs;\n"
         'for others give a file, such as `valor calibrate` writes: JSON {"visual": [C numbers], "audio": [...]}.\n'
         "A store of one modality gives labels of that one; the other is recorded as absent.\n\n"
-        "Clips without complete evidence get no labels and are listed in labels.json; the exit code is then 3.\n"
+        "Clips without complete evidence get no labels and are listed in labels.json; the exit code is then 3,\n"
+        "unless --allow-failures allows for so many.\n"
         "What an earlier run on the same store left in DIR is replaced or removed; files of others are not touched.\n\n"
         "bfloat16 moves logits a little, and labels near their threshold flip. Of a bfloat16 store all within 0.005\n"
         "of cosine are listed (0.5 logits of CLIP, whose scale is 100) unless --margin says otherwise: five times the\n"
@@ -64,6 +65,12 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--temperature", type=float, metavar="LOGITS", help=f"of soft labels ({SOFT_TEMPERATURE:g})")
     LABELS.add(command, *LABELS.names[1:])
+    command.add_argument(
+        "--allow-failures",
+        metavar="N|P%",
+        default="0",
+        help="end with 0, not 3, where no more clips than N, or P percent of those of the store, get no labels (0)",
+    )
     command.also(raw_maps="--raw-maps", shares="--present-share")
     return command
 
@@ -74,6 +81,7 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--temperature is for soft labels; add --soft")
     if cli.temperature is None:
         cli.flags = {**cli.flags, "temperature": "--soft"}  # which alone says that there is one
+    allowed = read_allowance(cli.allow_failures)
     temperature = SOFT_TEMPERATURE if cli.temperature is None else cli.temperature
     options = LABELS.read(cli, temperature=temperature if cli.soft else None, export=cli.export is not None)
     from valor.labelling.make import make_labels
@@ -81,7 +89,10 @@ def run(cli: argparse.Namespace) -> int:
     report = make_labels(cli.store, cli.out, options, progress=not cli.quiet)
     for tell in (_say_labels, _say_near, _say_flips, _say_export, _say_disagreements, _say_quality):
         tell(cli, report)
-    return FAILURES_LISTED if report.left_out else DONE
+    failures, most = len(report.left_out), allowed(len(report.labels.clip_ids) + len(report.left_out))
+    if failures and cli.allow_failures != "0":
+        say(f"{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
+    return FAILURES_LISTED if failures > most else DONE
 
 
 def _say_labels(cli: argparse.Namespace, report: "LabelReport") -> None:

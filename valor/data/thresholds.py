@@ -242,8 +242,15 @@ def threshold_origin(path: Path) -> dict[str, Any]:
         path: What `read_thresholds` read, of `valor calibrate` or written by hand.
     """
     content = path.read_bytes()
-    told = {key: value for key, value in loads(content).items() if not isinstance(value, (list, dict))}
-    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **told}
+    table = loads(content)
+    told = {key: value for key, value in table.items() if not isinstance(value, (list, dict))}
+    sources = table.get("sources")
+    store = {STORE_OF_THRESHOLDS: sources["store"]} if isinstance(sources, dict) and "store" in sources else {}
+    return {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **told, **store}
+
+
+STORE_OF_THRESHOLDS = "calibrated_on"
+"""Key of what `threshold_origin` says: the fingerprint of the store that label thresholds were found in."""
 
 
 WRITTEN = ("applies_to", "marked", "post_processing", "classes")

@@ -18,7 +18,7 @@ from valor.data.datasets.to_harvest import vocabulary_of_store
 from valor.data.label_file import FILE_NAME, LABEL_FACTS, UNDER_WAY, PseudoLabels, read_pseudo_labels, write_label_facts
 from valor.data.names import join_names
 from valor.data.tables import Split
-from valor.data.thresholds import read_thresholds, threshold_origin
+from valor.data.thresholds import STORE_OF_THRESHOLDS, read_thresholds, threshold_origin
 from valor.data.vocabulary import PLAIN_AUDIO, PLAIN_VISUAL, EventClass
 from valor.eval.figures.style import to_png
 from valor.label_harvest.disk import replaced
@@ -119,7 +119,7 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
     else:
         manifest = store_manifest(path)
         store = read_store(path, names=_readable(manifest, arrays_of(options.rule)))
-        report, facts = _by_rule(store, options)
+        report, facts = _by_rule(path, store, options)
     plan = _plan(store, report.labels, options)
     folders = plan.folders if plan else ()
     ours = (manifest["fingerprint"], store.clip_ids)
@@ -135,14 +135,14 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
     return replace(report, removed=removed)
 
 
-def _by_rule(store: EvidenceStore, options: LabelOptions) -> tuple[LabelReport, dict[str, Any]]:
+def _by_rule(path: Place, store: EvidenceStore, options: LabelOptions) -> tuple[LabelReport, dict[str, Any]]:
     """Labels by another rule than thresholds, and what `labels.json` says of them."""
     numbers: PresenceOptions | Posterior = PresenceOptions(shares=options.present_share, lose_tags=options.lose_tags)
     cuts, origin = None, None
     if options.thresholds is not None:
         cuts, origin = (
             read_numbers(options.thresholds, options.rule, len(store.class_names)),
-            threshold_origin(options.thresholds),
+            _origin_of(options.thresholds, path, store.manifest),
         )
     if options.rule == POSTERIOR:
         assert cuts is not None and options.thresholds is not None  # of every such options
@@ -168,7 +168,24 @@ def _read_rules(path: Place, options: LabelOptions) -> tuple[dict[str, Any], dic
         unverified = _unverified(path, manifest) | _plain(path, classes, thresholds)
         judges = [str(manifest["teachers"][role]["teacher"]) for role in judging_roles(manifest)]
         return manifest, thresholds, {"default_for": judges} | unverified
-    return manifest, read_thresholds(options.thresholds, len(classes)), threshold_origin(options.thresholds)
+    thresholds = read_thresholds(options.thresholds, len(classes))
+    return manifest, thresholds, _origin_of(options.thresholds, path, manifest)
+
+
+def _origin_of(file: Path, store: Place, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Where thresholds are from; those that were found in a store of other teachers or settings are named aloud."""
+    origin = threshold_origin(file)
+    found_in = origin.get(STORE_OF_THRESHOLDS)
+    if found_in is not None and found_in != manifest["fingerprint"]:
+        logger.warning(
+            "%s: calibrated on evidence of another fingerprint (%.12s) than that of %s (%.12s): of other teachers, "
+            "weights or settings, whose logits mean something else; calibrate on this store unless you mean it",
+            file,
+            found_in,
+            store,
+            manifest["fingerprint"],
+        )
+    return origin
 
 
 def _plain(path: Place, classes: Sequence[EventClass], roles: Collection[str]) -> dict[str, list[str]]:

@@ -173,6 +173,12 @@ def test_a_plan_loads_and_writes_nothing(world, tmp_path, monkeypatch):
     assert done.out.endswith("shards   3 to be written\n") and not (tmp_path / "store").exists()
 
 
+def test_a_plan_says_that_a_filename_has_no_ending(world):
+    table = world[1]
+    table.write_text(table.read_text().replace("d\t", "d.mkv\t"))
+    assert "a filename stands without its ending, unlike d.mkv; or give a column `path`" in typed(*world, "--plan").out
+
+
 def test_some_failures_may_be_allowed(world, tmp_path):
     for allowed, code, said in (
         ("0", 3, "no_file"),

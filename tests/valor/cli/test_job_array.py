@@ -43,3 +43,15 @@ def test_two_tasks_with_two_bad_clips_end_well_and_what_failed_is_read_again(tmp
     assert typed("harvest", *given, "--store", store, "--retry", "failed").out.startswith("8 clips (8 ok), 6 of them")
     typed("harvest", *given, "--store", tmp_path / "undisturbed")
     assert digests(store) == digests(tmp_path / "undisturbed")
+
+
+def test_a_task_that_ends_otherwise_is_named_and_how_far_all_are_is_said_all_the_same(tmp_path):
+    stub = tmp_path / "valor"
+    stub.write_text(
+        '#!/bin/sh\ncase "$*" in *"--shard 2/2"*) exit 3;; store*) echo shown;; *--retry*) echo again;; esac\n'
+    )
+    stub.chmod(0o755)
+    script = [ROOT / "docs/job_array.sh", "clips.csv", "videos", tmp_path / "store", "2"]
+    done = subprocess.run(script, env={**os.environ, "VALOR": str(stub)}, capture_output=True, text=True, check=False)
+    expected = (3, "shown\n", f"task 2 ended with 3, see {tmp_path / 'store'}.2.log\n")
+    assert (done.returncode, done.stdout, done.stderr) == expected

@@ -112,6 +112,10 @@ def test_clips_left_out_are_listed_and_change_the_code(world, tmp_path):
     assert "2 clips without complete evidence got no labels (1 no_audio, 1 short); " in done.out
     told = json.loads((tmp_path / "l/labels.json").read_text())
     assert told["left_out"] == statuses
+    given = ("labels", tmp_path / "s", "--out", tmp_path / "l", "--thresholds", world / "half.json")
+    for allowed, code in (("2", 0), ("66%", 3), ("67%", 0)):
+        assert typed(*given, "--allow-failures", allowed).code == code
+    assert "a number of clips or a percentage" in typed(*given, "--allow-failures", "few").complaint()
 
 
 def test_what_the_files_of_a_store_lack_is_said(world, tmp_path):

@@ -202,6 +202,18 @@ def test_labels_remember_where_their_thresholds_came_from(world, tmp_path):
     assert len(told["sha256"]) == 64
 
 
+@pytest.mark.parametrize("store", ["val", "coarse"])
+def test_thresholds_found_in_a_store_of_other_teachers_are_said_aloud(world, tmp_path, caplog, store):
+    (own,) = world.glob("val/*/manifest.json")
+    sources = {"sources": {"store": json.loads(own.read_text())["fingerprint"]}}
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps(json.loads((world / "half.json").read_text()) | sources))
+    make_labels(world / store, tmp_path / "labels", LabelOptions(thresholds=path), progress=False)
+    assert ("found.json: calibrated on evidence of another fingerprint" in caplog.text) is (store == "coarse")
+    told = json.loads((tmp_path / "labels" / "labels.json").read_text())["thresholds_from"]
+    assert told["calibrated_on"] == sources["sources"]["store"]
+
+
 def test_default_thresholds_of_weights_nobody_vouches_for_are_said_aloud(world, tmp_path, caplog):
     card = JUDGE | {"teacher": "clip", "prompts": list(NAMES)}
     store = open_store(tmp_path, describe(NAMES, {"num_segments": 10, "segment_seconds": 1.0}, {"visual": card}))
