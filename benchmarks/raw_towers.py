@@ -450,7 +450,9 @@ def compare(typed: argparse.Namespace) -> None:
             views, objective = begun(name, seed, typed)
             starts.append(random_towers(world, shown, views, typed.out, seed))
             run = trained(world, name, seed, typed)
-            objective.load_state_dict(read_encoder(run).part("objective"), strict=False)
+            own = objective.state_dict()  # what grew with the pool, such as XDC's clusters, is not asked for
+            learned = read_encoder(run).part("objective")
+            objective.load_state_dict({k: v for k, v in learned.items() if v.shape == own[k].shape}, strict=False)
             views = read_towers(run)[0]
             ours.append(judged(world, shown, views, objective, typed.out / f"{name}-{seed}.npz", seconds_of(run)))
             if name not in NO_FIGURES and seed == 0:

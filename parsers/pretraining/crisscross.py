@@ -69,8 +69,11 @@ class CrissCross(Objective):
 
     def embedded(self, views: Views, batch: Segments) -> tuple[Tensor, Tensor]:
         """Projections of every second."""
-        found = [projector(views.alone(batch, m).flatten(0, 1)) for m, projector in enumerate(self.projectors)]
-        audio, visual = (x.unflatten(0, batch.audio.shape[:2]) for x in found)
+        said = [views.alone(batch, m) for m in range(2)]
+        audio, visual = (
+            projector(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+            for projector, x in zip(self.projectors, said, strict=True)
+        )
         return audio, visual
 
     def loss(self, views: Views, batch: Segments, rng: torch.Generator) -> Terms:

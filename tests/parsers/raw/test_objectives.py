@@ -95,7 +95,7 @@ def test_the_map_of_a_pair_is_that_of_all_pairs(seconds, views_of):
         Sounding(views_of(), SoundingOptions())
 
 
-@pytest.mark.parametrize("name", ["contrast", "avc"])
+@pytest.mark.parametrize("name", ["contrast", "avc", "crisscross"])
 def test_the_map_of_other_pairs_is_in_the_space_of_their_heads(name, seconds, views_of):
     views = views_of(kind="maps").eval()
     _, _, made = raw_objective(name)
@@ -103,9 +103,8 @@ def test_the_map_of_other_pairs_is_in_the_space_of_their_heads(name, seconds, vi
     heard, seen = seconds.audio[:, 0], seconds.visual[:, 0]
     found = own_maps(views, objective, heard, seen)
     spots = views.visual.map(seen)[2, :, 3, 5]  # as if this place were the whole picture
-    of_sound, of_spot = (
-        (objective.heads[0], objective.heads[1]) if name == "contrast" else (objective.audio, objective.visual)
-    )
+    heads = {"contrast": "heads", "crisscross": "projectors"}
+    of_sound, of_spot = getattr(objective, heads[name]) if name in heads else (objective.audio, objective.visual)
     sound, spot = of_sound(views.audio(heard))[2], of_spot(spots[None])[0]
     assert found.shape == (3, 6, 8)
     assert float(found[2, 3, 5].detach()) == pytest.approx(
