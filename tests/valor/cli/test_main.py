@@ -102,7 +102,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch):
     ("train valour --data {tmp}", "recipe must be one of demo, .*valor.* got 'valour'"),
     ("train valor --data {tmp} --set fit.epoch=3", "unknown option 'fit.epoch' .did you mean fit.epochs"),
     ("train valor --data {tmp} --seeds 0", "--seeds must be at least 1, got 0"),
-    ("train valor --data {tmp}/none", "no such annotation table"),
+    ("train valor --data {tmp}/none", "no such folder; give one with annotation tables"),
     ("train {tmp}/m.csv --data {tmp}", "m.csv: Expecting value"),
     ("predict {tmp}/none --data {tmp} --out {tmp}/p.npz", "no such checkpoint"),
     ("evaluate {tmp}/m.csv --annotations {tmp} --split test", "no such annotation table"),
