@@ -71,6 +71,8 @@ def _add_header(root: Xml.Element, line: Timeline) -> None:
     kind = known if known.startswith(("video/", "audio/")) else usual
     address = {"MEDIA_URL": Path(line.media.path).as_uri(), "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": line.media.name}
     Xml.SubElement(header, "MEDIA_DESCRIPTOR", address)
+    if line.caveat:
+        Xml.SubElement(header, "PROPERTY", {"NAME": "note"}).text = line.caveat
 
 
 def _add_slots(order: Xml.Element, events: Sequence[ParsedEvent]) -> dict[int, str]:

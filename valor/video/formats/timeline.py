@@ -22,6 +22,8 @@ class Timeline:
     class_names: tuple[str, ...]
     events: tuple[ParsedEvent, ...]
     """Earliest first."""
+    caveat: str = ""
+    """What keeps anybody from believing them, see `Parse.caveat`."""
 
 
 def refuse_below_zero(line: Timeline, what: str) -> None:
@@ -48,7 +50,7 @@ def timeline_of(parse: Parse, *, clock: str = "container") -> Timeline:
         raise ValueError(f"clock must be one of {', '.join(CLOCKS)}, got {clock!r}")
     start = parse.media.start_time if clock == "zero" else 0.0
     events = (replace(e, onset=round(e.onset - start, 6), offset=round(e.offset - start, 6)) for e in parse.events)
-    return Timeline(media=parse.media, class_names=parse.class_names, events=tuple(events))
+    return Timeline(media=parse.media, class_names=parse.class_names, events=tuple(events), caveat=parse.caveat)
 
 
 def check_names(class_names: Sequence[str]) -> None:

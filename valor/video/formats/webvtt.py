@@ -28,7 +28,7 @@ def webvtt_text(timelines: Sequence[Timeline]) -> str:
         f"{number}\n{_clock(onset)} --> {_clock(offset)}\n{escape(title, quote=False)}\n"
         for number, (onset, offset, title) in enumerate(_chapters(line), start=1)
     ]
-    return "\n".join(["WEBVTT\n", *cues])
+    return "\n".join(["WEBVTT\n", *([f"NOTE {line.caveat}\n"] if line.caveat else []), *cues])
 
 
 def _chapters(line: Timeline) -> list[tuple[float, float, str]]:
