@@ -87,8 +87,10 @@ def _events(cli: argparse.Namespace) -> int:
         clock = "container" if FORMATS[name].from_start else cli.clock or "zero"
         lines = timelines_of(opened, clock=clock)
         files = export_events(lines, path, name, media_url=cli.media_url)
-        count = sum(len(line.events) for line in lines)
-        say(f"{count:,} events of {len(lines):,} media; wrote {path if len(files) > 1 else files[0]}")
+        total = sum(len(line.events) for line in lines)
+        count = sum(event.modality in FORMATS[name].modalities for line in lines for event in line.events)
+        rest = f" (it holds {FORMATS[name].what}; {total - count:,} others are left out)" if count < total else ""
+        say(f"{count:,} events of {len(lines):,} media; wrote {path if len(files) > 1 else files[0]}{rest}")
     if LABEL_STUDIO in asked and cli.media_url is None:
         say("note: tasks name media by their paths here, which Label Studio does not serve; give --media-url PREFIX")
     return DONE

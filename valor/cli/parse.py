@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -190,6 +190,7 @@ def run(cli: argparse.Namespace) -> int:
     parses = [outcome.parse for outcome in outcomes if outcome.parse is not None]
     if parses:
         _write_files(cli, files, outcomes, parses)
+        _say_clock([*files, *options.formats], parses, cli.clock)
     _summarize(options.out, outcomes, alone=len(inputs) == 1, quiet=cli.quiet)
     if len(inputs) > 1:
         problems = [(typed_words(o.problem, cli.flags), o.parse is None) for o in outcomes if o.problem]
@@ -214,6 +215,18 @@ def _summarize(out: Path | None, outcomes: "list[Outcome]", *, alone: bool, quie
     if not alone and not quiet:
         it = quote(str(out))
         say(f"next: `valor view {it}` plays and corrects them, `valor export events {it} --elan elan` hands them on")
+
+
+def _say_clock(names: Sequence[str], parses: Sequence[Parse], clock: str) -> None:
+    """Say from where files of events count, where that is not the start of the media."""
+    late = [parse.media for parse in parses if parse.media.start_time]
+    counted = [name for name in dict.fromkeys(names) if name in FORMATS and not FORMATS[name].from_start]
+    if late and counted and clock == "container":
+        say(
+            f"note: the clock of {late[0].name} starts at {late[0].start_time:g} s, and {', '.join(counted)} count by "
+            "it; with --clock zero they count from the start, as players, ELAN and Audacity do",
+            file=sys.stderr,
+        )
 
 
 def _list(problems: list[str], total: int, what: str) -> None:

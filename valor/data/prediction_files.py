@@ -43,6 +43,7 @@ thresholds and the gate can be chosen anew. Clips may be of unlike length; the r
 """
 
 import json
+import mimetypes
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,9 +134,12 @@ def read_any_predictions(
         return read_prediction_json(path, class_names, grid, use_scores=use_scores)
     if path.is_dir() or path.suffix == ".tsv":
         return read_prediction_tables(path, class_names, grid)
+    kind = mimetypes.guess_type(path.name)[0] or ""
+    is_media = kind.startswith(("video/", "audio/")) or path.suffix.lower() in (".ts", ".mkv")
     raise ValueError(
         f"{path}: expected a prediction file (.npz or .json), a folder with audio.tsv and visual.tsv, or a pair "
         f"NAME.audio.tsv and NAME.visual.tsv, got a file {path.suffix or 'without an ending'}"
+        f"{f'; parse it first, `valor parse {path}`' if is_media else ''}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from valor.data.names import join_names
 from valor.data.rows import check_names
 from valor.data.vocabulary import did_you_mean
 from valor.eval.events import MODALITIES
@@ -26,7 +27,7 @@ from .sources import Opened, clip_events, media_of, open_source
 _LOG = logging.getLogger(__name__)
 
 SLACK = 0.1
-"""Seconds an event may end behind its clip, as frames are rounded; it is cut there."""
+"""Seconds an event may end behind its clip, as frames are rounded; it is cut there. Clocks this near count as one."""
 SECONDS = 10
 """How long clips are where nothing says it, LLP's."""
 _SHOWN = 5
@@ -41,8 +42,9 @@ class ImportOptions:
     the classes, and what a file of audible events alone leaves out."""
     format: str | None = None
     """Which format the files are; None for what their names say."""
-    clock: str = "zero"
-    """`zero` where times count from the start of the media, `container` for those of its own clock."""
+    clock: str | None = None
+    """`zero` where times count from the start of the media, `container` for those of its own clock; None for zero,
+    unless the clock of the media starts elsewhere and the times may be of either, which is refused."""
     seconds: int = SECONDS
     """Without `exported_from`, how long each clip is."""
     class_names: tuple[str, ...] | None = None
@@ -84,13 +86,17 @@ def import_events(files: Sequence[Path], out: Path | None, options: ImportOption
     opened = _opened(options)
     infos = opened.media.values() if opened else ()
     rates = {form: info.frame_rate for info in infos for form in _forms(info.name)}
-    read = [(path, read_events(path, options.format, rates.get)[1]) for path in files]
+    found = [(path, *read_events(path, options.format, rates.get)) for path in files]
+    read = [(path, media) for path, _, media in found]
     if opened is None:
         if out is None:
             raise ValueError("out must name the folder of the corrections, got none; or say exported_from=SOURCE")
         opened = _made(read, options)
     document = opened.document
     known = {clip.clip_id: clip for clip in document.clips}
+    if options.clock is None:
+        for path, form, media in found:
+            _refuse_two_clocks(path, [] if FORMATS[form].from_start else media, opened)
     said = _said(read, opened, options)
     folder = out or opened.corrections or corrections_folder([str(options.exported_from)], None)
     corrections = Corrections(folder, document)
@@ -109,6 +115,23 @@ def import_events(files: Sequence[Path], out: Path | None, options: ImportOption
     changed = sum(set(one.events or ()) != set(clip_events(known[one.clip_id], document)) for one in saved)
     missing = tuple(clip_id for clip_id in known if clip_id not in said)
     return Imported(folder=folder, corrections=tuple(saved), changed=changed, missing=missing)
+
+
+def _refuse_two_clocks(path: Path, media: Sequence[ReadMedia], opened: Opened) -> None:
+    """Refuse times that may as well count by the clock of the container, as `valor parse` writes them."""
+    clips = {clip.clip_id: clip for clip in opened.document.clips}
+    for one in media:
+        clip = clips[_clip_of(one, path, opened)]
+        end, start = max(clip.seconds, clip.duration or 0), clip.start_time
+        fits = [
+            all(zero - SLACK <= event.onset and event.offset <= zero + end + SLACK for event in one.events)
+            for zero in (0.0, start)
+        ]
+        if one.events and all(fits) and abs(start) > SLACK:
+            raise ValueError(
+                f"{path}: the clock of {clip.clip_id} starts at {start:g} s, and these times may count from there or "
+                "from 0; say clock='container' for a file of `valor parse`, clock='zero' for one of `valor export`"
+            )
 
 
 @dataclass(frozen=True)
@@ -153,8 +176,8 @@ def _with_classes(document: Document, options: ImportOptions) -> Document:
     own, named = document.class_names, options.class_names or ()
     if lacking := [name for name in own if name not in named]:
         raise ValueError(
-            f"class_names must hold those of {options.exported_from}, got none of {', '.join(lacking[:_SHOWN])}; "
-            "add them"
+            f"class_names must hold those of {options.exported_from}, got none of {join_names(lacking)}; "
+            "add all of these"
         )
     more = tuple(name for name in named if name not in own)
 

@@ -155,6 +155,8 @@ def _done(system: ParsingSystem, media: MediaInput, options: BatchOptions) -> Pa
     rule = options.parsing.rule or system.default_rule
     same = _who(parse.system) == _who(describe_options(system, options.parsing)) and parse.decision == rule
     said = not options.parsing.where or _says_where(parse, options.parsing)
+    if same_file and not same:
+        _LOG.warning("%s: the parse that stood here was of another system or other options, and is made anew", written)
     return parse if same and same_file and said else None
 
 

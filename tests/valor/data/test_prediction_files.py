@@ -358,6 +358,9 @@ def test_paths_that_are_no_predictions_are_refused(tmp_path, predictions):
     (tmp_path / "p.txt").write_text("x")
     with pytest.raises(ValueError, match=r"p.txt: expected a prediction file .*, a folder .* got a file .txt"):
         read_any_predictions(tmp_path / "p.txt", FOUR)
+    (tmp_path / "film.mp4").write_text("x")
+    with pytest.raises(ValueError, match=r"got a file .mp4; parse it first, `valor parse .*film.mp4`"):
+        read_any_predictions(tmp_path / "film.mp4", FOUR)
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=r"audio.tsv: no such table; events come as a pair"):
         read_any_predictions(tmp_path / "empty", FOUR)

@@ -107,6 +107,24 @@ def test_the_clock_of_the_container(parses, tmp_path):
     assert events_in(tmp_path / "parses.corrections", "street") == WHOLE
 
 
+def test_times_that_may_be_of_either_clock_are_refused(parses, tmp_path, capsys):
+    parsed(parses, "street.ts", 1.3)
+    typed("export", "events", parses, "--csv", "a.csv", "--clock", "container")
+    assert typed("import", "events", "a.csv", "--exported-from", parses) == 2
+    said = capsys.readouterr().err
+    assert "the clock of street starts at 1.3 s" in said and "--clock container" in said
+    assert not (tmp_path / "parses.corrections" / JOURNAL).exists()
+    typed("import", "events", "a.csv", "--exported-from", parses, "--clock", "container")
+    assert events_in(tmp_path / "parses.corrections", "street") == WHOLE
+
+
+def test_a_file_of_audible_events_says_what_it_leaves_out(parses, capsys):
+    typed("export", "events", parses, "--rttm", "a.rttm", "--csv", "a.csv")
+    said = capsys.readouterr().out
+    assert "2 events of 2 media; wrote a.rttm (it holds audible events in RTTM; 2 others are left out)" in said
+    assert "4 events of 2 media; wrote a.csv\n" in said
+
+
 def test_audible_events_alone_leave_the_visible_ones(parses, tmp_path, capsys):
     (tmp_path / "a.dcase.tsv").write_text("filename\tonset\toffset\tevent_label\nstreet.ts\t0\t2\tSpeech\n")
     typed("import", "events", "a.dcase.tsv", "--exported-from", parses)

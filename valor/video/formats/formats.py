@@ -54,6 +54,8 @@ class EventFormat:
     """Whether one file holds the events of several media."""
     from_start: bool = False
     """Whether the tool counts from the start of the media, so that the clock is not ours to choose."""
+    modalities: tuple[str, ...] = MODALITIES
+    """Of which events it holds; others are left out."""
     called: Callable[[str], str] = str
     """What a media file is called in it, by its own name."""
 
@@ -66,6 +68,7 @@ FORMATS: dict[str, EventFormat] = {
         partial(read_one_modality, modality="audio"),
         ".audio.csv",
         "LLP's table of audible events",
+        modalities=("audio",),
         called=clip_of,
     ),
     "llp-visual": EventFormat(
@@ -73,15 +76,22 @@ FORMATS: dict[str, EventFormat] = {
         partial(read_one_modality, modality="visual"),
         ".visual.csv",
         "LLP's table of visible events",
+        modalities=("visual",),
         called=clip_of,
     ),
     "dcase": EventFormat(
-        dcase_text, partial(read_one_modality, modality="audio"), ".dcase.tsv", "audible events as DCASE reads them"
+        dcase_text,
+        partial(read_one_modality, modality="audio"),
+        ".dcase.tsv",
+        "audible events as DCASE reads them",
+        modalities=("audio",),
     ),
     "audacity": EventFormat(audacity_text, read_audacity, ".labels.txt", "an Audacity label track", many=False),
     "elan": EventFormat(elan_text, read_elan, ".eaf", "an ELAN document (.eaf)", many=False),
     "webvtt": EventFormat(webvtt_text, read_webvtt, ".vtt", "WebVTT chapters", many=False),
-    "rttm": EventFormat(rttm_text, read_rttm, ".rttm", "audible events in RTTM", called=unspaced),
+    "rttm": EventFormat(
+        rttm_text, read_rttm, ".rttm", "audible events in RTTM", modalities=("audio",), called=unspaced
+    ),
     "fiftyone": EventFormat(
         fiftyone_text, read_fiftyone, ".fiftyone.json", "FiftyOne temporal detections (labels.json)", from_start=True
     ),
