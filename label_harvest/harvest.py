@@ -24,7 +24,7 @@ from .progress import LINE_SECONDS, Progress
 from .store.evidence import ShardEvidence
 from .store.listing import has_lost_list, write_list
 from .store.manifest import HarvestManifest
-from .store.origins import write_origins
+from .store.origins import note_own_files, write_origins
 from .store.plan import ShardPlan, check_tags, damaged_shards, named_as_in_store, replaced_files
 from .store.shards import (
     LIST,
@@ -244,6 +244,7 @@ def harvest(
         paths = dict(zip(manifest.clip_ids, files, strict=True))
         check_tags(manifest, markers)
         with list_lock(folder):
+            note_own_files(folder, teachers, is_new=not markers)
             if not (folder / LIST).is_file() and not has_lost_list(folder, markers):  # a lost one once all is there
                 write_list(folder, markers)
         plans = _plan(manifest, folder, markers, paths, options)

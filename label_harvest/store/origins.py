@@ -3,10 +3,14 @@
 It lies beside what the fingerprint covers: the same weights give the same evidence, whether somebody vouches or not.
 """
 
+import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from ..disk import file_sha256
 from ..places.place import Place, write_atomic
 from ..teachers.teacher import Teacher
 from .listing import GUARDED as FILE
@@ -14,6 +18,48 @@ from .shards import is_sealed, parse_json, sealed
 
 _SEAL = "checksum"
 """Of the file as of a marker; older versions wrote none."""
+
+
+OWN_MODULE = "valor_own_"
+"""How the modules begin that files of a user's own code are run as."""
+_OWN = "own code"
+"""What is noted as `checked` of a teacher that such a file defines."""
+
+logger = logging.getLogger(__name__)
+
+
+def note_own_files(folder: Place, teachers: Sequence[Teacher], *, is_new: bool) -> None:
+    """Note which files teachers of one's own are from; of a store begun with another file that is said aloud.
+
+    Args:
+        folder: The fingerprint folder, whose list lock is held.
+        teachers: Of the run.
+        is_new: Whether the store holds no shard yet; of one that does nobody knows which file it was made with.
+    """
+    noted: dict[str, dict[str, Any]] = {**read_origins(folder)}
+    fresh: dict[str, dict[str, Any]] = {}
+    for teacher in teachers:
+        module = type(teacher).__module__
+        place = getattr(sys.modules.get(module), "__file__", None)
+        if not module.startswith(OWN_MODULE) or place is None or getattr(teacher, "origin", None) is not None:
+            continue
+        path, digest, before = Path(place), file_sha256(Path(place)), noted.get(teacher.role)
+        if before is None and is_new:
+            weights = teacher.identity()["weights"]
+            fresh[teacher.role] = {"file": path.name, "file_sha256": digest, "weights": weights, "checked": _OWN}
+        elif before is not None and before.get("file_sha256") != digest:
+            logger.warning(
+                "%s: its %s evidence was begun with %s of sha256 %.12s, and %s is another (%.12s) that says it is the "
+                "same teacher; where it judges otherwise, change what its `identity` says, or take another `store`",
+                folder,
+                teacher.role,
+                before.get("file"),
+                before.get("file_sha256"),
+                path,
+                digest,
+            )
+    if fresh:
+        write_atomic(folder / FILE, sealed(noted | fresh))
 
 
 def write_origins(folder: Place, teachers: Sequence[Teacher]) -> None:
@@ -35,7 +81,7 @@ def write_origins(folder: Place, teachers: Sequence[Teacher]) -> None:
 
 
 def read_origins(folder: Place) -> dict[str, dict[str, str]]:
-    """By role, `file`, `file_sha256`, `weights` and `checked` (known, pinned or unverified); empty where none is noted.
+    """By role, `file`, `file_sha256`, `weights` and `checked` (known, pinned, unverified, own code); empty of none.
 
     Raises:
         ValueError: The file is no such table.
@@ -76,7 +122,7 @@ def origins_problems(folder: Place, manifest: Mapping[str, Any]) -> Iterator[str
     for role, origin in noted.items():
         if origin.get("weights") != manifest["teachers"].get(role, {}).get("weights"):
             yield f"{FILE}: is of other {role} weights than those that judged"
-    vouched = [role for role, origin in noted.items() if origin["checked"] != "unverified"]
+    vouched = [role for role, origin in noted.items() if origin["checked"] not in ("unverified", _OWN)]
     if vouched and not has_seal:
         yield (
             f"{FILE}: calls the weights of {' and '.join(vouched)} checked and has no checksum, so that cannot be told "

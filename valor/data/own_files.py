@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from valor.label_harvest.disk import file_sha256
+from valor.label_harvest.store.origins import OWN_MODULE
 
 _LOG = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def run_file(path: Path) -> tuple[ModuleType, str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give a Python file of your own parts")
     digest = file_sha256(path)
-    name = f"valor_own_{path.stem}_{digest[:8]}"  # the same in every process, so that what it defines can be sent
+    name = f"{OWN_MODULE}{path.stem}_{digest[:8]}"  # the same in every process, so that what it defines can be sent
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path}: expected a Python file, whose name ends in .py")

@@ -22,6 +22,7 @@ from valor.data.tables import read_manifest, read_split
 from valor.data.vocabulary import LLP_CLASSES, prompts
 from valor.experiments.options import SimulationOptions
 from valor.experiments.simulated import simulate
+from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.harvest import harvest
 from valor.label_harvest.store.store import read_store
 from valor.label_harvest.teachers.build import TEACHERS
@@ -154,6 +155,17 @@ def test_a_teacher_of_ones_own_harvests(own):
     assert done.code == 0, done
     store = read_store(folder / "store")
     assert store.clip_ids == SPLITS["val"] and store.arrays["audio.similarity"].shape == (2, 10, 25)
+    (noted,) = folder.glob("store/*/weights.json")
+    before, told = noted.read_bytes(), json.loads(noted.read_text())["audio"]
+    assert (told["file"], told["file_sha256"]) == ("loudness.py", file_sha256(own / "loudness.py"))
+    assert typed("store", "verify", folder / "store").code == 0 and "begun with" not in done.err
+    (own / "loudness.py").write_text((own / "loudness.py").read_text() + "\n# louder\n")
+    TEACHERS.pop("loudness")
+    LOADED.clear()
+    again = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
+                  "--visual", "none")  # fmt: skip
+    assert again.code == 0 and "audio evidence was begun with loudness.py of sha256" in again.err, again
+    assert noted.read_bytes() == before
     refused = typed("harvest", folder / TABLES["val"], *where, "--with", own / "loudness.py", "--audio", "loudness",
                     "--visual", "none", "--checkpoint", f"audio={own / 'gru.py'}")  # fmt: skip
     assert refused.code == 2 and "loudness is none of ours" in refused.err
