@@ -47,10 +47,12 @@ def test_the_rest_goes_on_and_what_is_done_is_skipped(system, folder, tmp_path):
     assert not outcomes(system, folder, out, again=True)["one.mp4"].skipped
 
 
-def test_what_is_of_something_else_is_parsed_again(system, folder, tmp_path):
+def test_what_is_of_something_else_is_parsed_again(system, folder, tmp_path, caplog):
     out = tmp_path / "out"
     outcomes(system, folder, out)
+    assert "made anew" not in caplog.text
     assert not outcomes(load_zero_shot("Cat", teachers=DEMO), folder, out)["one.mp4"].skipped
+    assert "one.json: the parse that stood here was of another system or other options, and is made anew" in caplog.text
     assert read_parse(out / "one.json").class_names == ("Cat",)
     outcomes(system, folder, out)
     rule = ParseOptions(rule=PostProcessing(gate="none", segment_threshold=0.2))
