@@ -74,7 +74,7 @@ def test_one_bad_file_says_why(run, tmp_path, capsys):
     assert "empty.mp4: is empty (0 bytes)" in capsys.readouterr().err and not (tmp_path / "o.json").exists()
 
 
-def test_the_clock_asked_for_holds_for_what_is_done(run, tmp_path):
+def test_the_clock_asked_for_holds_for_what_is_done(run, tmp_path, capsys):
     sound = ToySound(seconds=3, start=5.0, codec="mp2")
     film = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=3, start=5.0), sound=sound)
     words = [film, "--out", tmp_path / "out", "--formats", "csv", "--threshold", "0", "--gate", "none", "--clock"]
@@ -83,6 +83,7 @@ def test_the_clock_asked_for_holds_for_what_is_done(run, tmp_path):
     for clock in ("container", "zero"):
         assert parse(*words, clock, run=run) == 0
         onsets.append(float(table.read_text("utf-8").splitlines()[1].split(",")[1]))
+        assert ("and csv count by it" in capsys.readouterr().err) == (clock == "container")
     assert onsets[0] > 4 and onsets[1] == 0
     written = table.stat().st_mtime_ns
     assert parse(*words, "zero", run=run) == 0 and table.stat().st_mtime_ns == written
