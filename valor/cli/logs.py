@@ -41,8 +41,7 @@ def noted(cli: argparse.Namespace, typed: Sequence[str]) -> Iterator[None]:
     """Let notes go to stderr as --quiet and --verbose say, and to --log-file.
 
     Raises:
-        ValueError: Both are given.
-        OSError: The file cannot be written.
+        ValueError: Both are given, or the file cannot be written.
     """
     if cli.quiet and cli.verbose:
         raise ValueError("--quiet and --verbose contradict each other; leave one out")
@@ -82,7 +81,11 @@ def _to_stderr(level: int, flags: Mapping[str, str]) -> None:
 
 def _to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler:
     """Append notes, also those that are kept from the terminal, progress, and all that is printed to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise ValueError(f"--log-file {path}: {why}; give a file in a folder that is there") from error
     handler.setFormatter(_TypedWords(flags, _TIMED))
     logging.getLogger().setLevel(logging.INFO)
     _OURS.setLevel(logging.DEBUG)

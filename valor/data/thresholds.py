@@ -200,6 +200,8 @@ def read_thresholds(
     Raises:
         ValueError: The file is no such JSON, is for a parser, or a list has another length than there are classes.
     """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file; give thresholds such as `valor calibrate` writes")
     try:
         table = _read_told(path)
         found = table.get("applies_to", "labels")
