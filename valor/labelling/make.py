@@ -28,6 +28,7 @@ from valor.label_harvest.presence import PresenceOptions
 from valor.label_harvest.pseudo_labels import judges_of
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.origins import read_origins
+from valor.label_harvest.store.shards import marker_paths
 from valor.label_harvest.store.store import EvidenceStore, read_store, store_folder, store_manifest
 from valor.label_harvest.strict_json import loads
 
@@ -120,6 +121,7 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
         manifest = store_manifest(path)
         store = read_store(path, names=_readable(manifest, arrays_of(options.rule)))
         report, facts = _by_rule(path, store, options)
+    _say_gaps(path)
     plan = _plan(store, report.labels, options)
     folders = plan.folders if plan else ()
     ours = (manifest["fingerprint"], store.clip_ids)
@@ -133,6 +135,19 @@ def make_labels(path: Place, out: Path, options: LabelOptions, *, progress: bool
         removed = place.remove_stale(report.labels.clip_ids, report.files, folders)
         write_label_facts(out, facts | {FILES: list(report.files), FOLDERS: list(folders)})
     return replace(report, removed=removed)
+
+
+def _say_gaps(path: Place) -> None:
+    """Name shards that are left out between others, as where a share of a harvest has not run: new ones fill holes."""
+    numbers = {int(marker.stem) for marker in marker_paths(store_folder(path))}
+    if gaps := sorted(set(range(max(numbers, default=0))) - numbers):
+        logger.warning(
+            "%s: %s shards before the last are not there, such as number %d: a share of the harvest has not run or not "
+            "ended, and its clips get no labels; `valor store show STORE --manifest TABLE` counts what is left",
+            path,
+            f"{len(gaps):,}",
+            gaps[0],
+        )
 
 
 def _by_rule(path: Place, store: EvidenceStore, options: LabelOptions) -> tuple[LabelReport, dict[str, Any]]:

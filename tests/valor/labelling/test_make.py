@@ -5,6 +5,7 @@ Whose files lie in a folder of labels: own ones are replaced or removed, others 
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -200,6 +201,16 @@ def test_labels_remember_where_their_thresholds_came_from(world, tmp_path):
         "note"
     ]
     assert len(told["sha256"]) == 64
+
+
+def test_a_share_that_has_not_run_is_said_aloud(world, tmp_path, caplog):
+    labelled(world, "both", tmp_path / "whole")
+    assert "not there" not in caplog.text
+    shutil.copytree(world / "both", tmp_path / "both")
+    (first,) = tmp_path.glob("both/*/00000.json")
+    first.unlink()
+    make_labels(tmp_path / "both", tmp_path / "out", LabelOptions(thresholds=world / "half.json"), progress=False)
+    assert "both: 1 shards before the last are not there, such as number 0: a share" in caplog.text
 
 
 @pytest.mark.parametrize("store", ["val", "coarse"])

@@ -137,6 +137,7 @@ def test_numbers_of_val_make_probabilities_that_say_so(evidence, val, tmp_path, 
     assert found.applies_to == "posterior" and found.tuned == ("label cuts",)
     write_calibration(tmp_path / "numbers.json", found)
     monkeypatch.setattr(make, "store_manifest", lambda path: store.manifest)
+    monkeypatch.setattr(make, "_say_gaps", lambda path: None)
     monkeypatch.setattr(make, "read_store", lambda path, **_: store)
     options = LabelOptions(rule="posterior", thresholds=tmp_path / "numbers.json", temperature=2.0)
     soft = make.make_labels(tmp_path / "store", tmp_path / "soft", options, progress=False).labels
@@ -167,6 +168,7 @@ def test_cuts_of_val_make_labels_that_say_so(evidence, val, tmp_path, monkeypatc
     assert shares["audio"] == 1.0 and 0.2 < shares["visual"] < 0.8
     write_calibration(tmp_path / "cuts.json", found)
     monkeypatch.setattr(make, "store_manifest", lambda path: store.manifest)
+    monkeypatch.setattr(make, "_say_gaps", lambda path: None)
     monkeypatch.setattr(make, "read_store", lambda path, **_: store)
     options = LabelOptions(rule="presence", thresholds=tmp_path / "cuts.json")
     make.make_labels(tmp_path / "store", tmp_path / "labels", options, progress=False)
