@@ -121,10 +121,13 @@ def test_what_a_row_needs_beside_features_is_asked_for_before_anything_is_traine
 def test_the_published_seed_and_the_mean_stand_beside_the_published_figures(reproduced):
     out, found = reproduced
     first, mean, *tuned, paper = found.table.rows
-    assert [row.name for row in tuned] == ["valor, seed 1000, tuned", "valor, tuned"]
+    assert [row.name for row in tuned] == ["OWN TRUTH valor, seed 1000, tuned", "OWN TRUTH valor, tuned"]
     assert (first.tuned, tuned[0].tuned) == (("epoch", "label cuts ?"), ("epoch", "label cuts ?", "gates", "cuts"))
     assert [result.seed for result in found.results] == [1000, 1001]
-    assert (first.name, first.seeds, mean.name, mean.seeds) == ("valor, seed 1000", 1, "valor", 2)
+    assert (first.name, mean.name) == ("OWN TRUTH valor, seed 1000", "OWN TRUTH valor") and (
+        first.seeds,
+        mean.seeds,
+    ) == (1, 2)
     assert paper.figures == published_row_of("valor", read_published()).figures
     both = [[getattr(getattr(r.test, level), f) for level in LEVELS for f in FIGURES] for r in found.results]
     assert first.figures == pytest.approx(both[0]) and mean.figures == pytest.approx(np.mean(both, axis=0))
@@ -149,7 +152,7 @@ def test_a_second_call_trains_nothing_and_finds_the_same(reproduced, data):
 def test_one_seed_can_be_followed_by_more(data, tmp_path):
     one = reproduce("valor", RECIPE, data, tmp_path, TrainOptions(seeds=1, device="cpu", picture=False, progress=False))
     names = [row.name for row in one.table.rows]
-    assert names == ["valor, seed 1000", "valor, seed 1000, tuned", "VALOR (NeurIPS 2023)"]
+    assert names == ["OWN TRUTH valor, seed 1000", "OWN TRUTH valor, seed 1000, tuned", "VALOR (NeurIPS 2023)"]
     written = (tmp_path / "seed-1000" / "best.safetensors").stat().st_mtime_ns
     reproduce("valor", RECIPE, data, tmp_path, TWO_SEEDS)
     assert (tmp_path / "seed-1000" / "best.safetensors").stat().st_mtime_ns == written

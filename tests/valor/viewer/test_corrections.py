@@ -196,7 +196,7 @@ def test_systems_keep_probabilities_where_the_gate_changes_along_a_clip(tmp_path
 def test_named_classes_are_known_from_the_folder_or_typed(tmp_path):
     names = ("Speech", "Dog", "Car alarm")
     source = write_parse(tmp_path / "film.json", parse_record(classes=names))
-    document, out = read_document([str(source)], SourceOptions(class_names=LLP)), tmp_path / "c"
+    document, out = read_document([str(source)], SourceOptions()), tmp_path / "c"
     write_correction_files(out, document, {"film": (CorrectedEvent("Car alarm", "audio", 1, 3),)})
     (system,) = (out / "systems").iterdir()
     on = ("evaluate", system, "--annotations", out, "--split", "test")
@@ -315,7 +315,7 @@ def test_corrections_that_are_not_shown_stand_on_the_page_until_they_are_saved_o
     page = ViewerSite(again.document, again).page().decode()
     assert said in page and "shown, &lt;b&gt;Whale (2): the page leaves them out" in page and "<b>Whale" not in page
     again.save(message(EVENT, revision=2))
-    assert 'role="note"' not in ViewerSite(again.document, again).page().decode()
+    assert '<p class="message" role="note"' not in ViewerSite(again.document, again).page().decode()
     again.close()
 
 

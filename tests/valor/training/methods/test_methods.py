@@ -58,7 +58,7 @@ def test_a_recipe_names_methods_and_their_options(changes, methods):
 
 
 @pytest.mark.parametrize(("changes", "message"), [
-    (["methods.uwaw=on"], "unknown method 'uwaw'; known are uwav, jomold, vplan, .*; a method of your own"),
+    (["methods.uwaw=on"], "unknown method 'uwaw'; known are uwav, jomold, vplan, .*; for one of your own"),
     (["methods.uwav.alpha=1"], r"unknown option 'methods\.uwav\.alpha'.*; known here: methods\.uwav\.class_balance, "),
     (["methods.uwav=1.7"], r"methods\.uwav is on or off, or has options .*methods\.uwav\.mixup_alpha.*got '1\.7'"),
     (["methods=uwav"], r"methods is a group; set one of methods\.uwav, "),
