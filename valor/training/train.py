@@ -502,7 +502,7 @@ def files_beside(out: Path, epochs: int) -> dict[str, str]:
     """sha256 of what lies beside a resume point after some epochs; of the log, without the times in it."""
     found = {name: file_sha256(out / name) for name in (RECIPE, BEST) if (out / name).is_file()}
     digest = hashlib.sha256()
-    for line in (out / LOG).read_text(encoding="utf-8").split("\n")[:epochs]:  # splitlines takes a tab for an end
+    for line in (out / LOG).read_text(encoding="utf-8").split("\n")[:epochs]:  # splitlines ends at other marks too
         told = {key: value for key, value in loads(line).items() if key not in _CLOCKED}
         digest.update(json.dumps(told).encode("utf-8"))
     return found | {LOG: digest.hexdigest()}
