@@ -14,6 +14,7 @@ Over seeds
     Two ways to train, each with the same n seeds, differ by n numbers. Their mean has a Student t distribution with
     n - 1 degrees of freedom around the true difference, if differences over seeds are about normal. The p-value is
     two-sided.
+    Of unlike seeds the two means are compared unpaired (Welch), which takes more seeds to see as much.
     The interval speaks of other seeds on the same clips, those over clips of other clips with the same trainings. A
     difference worth reporting lies outside zero in both.
 
@@ -345,6 +346,43 @@ def seed_interval(differences: Sequence[float], *, confidence: float = 0.95) -> 
     reach = error * student_quantile(confidence, freedom)
     share = student_share(abs(mean) / error, freedom) if error else float(mean != 0)
     return Interval(mean, mean - reach, mean + reach, 1 - share)
+
+
+def unpaired_interval(ones: Sequence[float], others: Sequence[float], *, confidence: float = 0.95) -> Interval:
+    """Put an interval around the difference of two means, of figures of unlike seeds.
+
+    Args:
+        ones: in points of percent, of at least two seeds.
+        others: likewise, which may be more or fewer.
+        confidence: how often such an interval holds the true difference.
+
+    Returns:
+        The mean of the first minus that of the others, its ends and the p-value of no difference.
+
+    Raises:
+        ValueError: One has fewer than two figures, or the confidence makes no sense.
+
+    Example:
+        >>> unpaired_interval([3.0, 4.0, 5.0], [1.0, 2.0, 3.0]).text()
+        '+2.0 [-0.3, +4.3]'
+
+    Source:
+        Welch, "The generalization of Student's problem when several different population variances are involved",
+        1947; degrees of freedom rounded down.
+    """
+    if min(len(ones), len(others)) < 2 or not 0 < confidence < 1:
+        raise ValueError(
+            f"an interval over seeds needs at least two of each and a confidence between 0 and 1, got {len(ones)}, "
+            f"{len(others)} and {confidence}"
+        )
+    shares = [stdev(held) ** 2 / len(held) for held in (ones, others)]
+    mean, error = fmean(ones) - fmean(others), sqrt(sum(shares))
+    if not error:
+        return Interval(mean, mean, mean, 1 - float(mean != 0))
+    spare = sum(share**2 / (len(held) - 1) for share, held in zip(shares, (ones, others), strict=True))
+    freedom = max(1, int(error**4 / spare * (1 + 1e-12)))  # equal ones make a whole number but for rounding
+    reach = error * student_quantile(confidence, freedom)
+    return Interval(mean, mean - reach, mean + reach, 1 - student_share(abs(mean) / error, freedom))
 
 
 def student_share(value: float, freedom: int) -> float:

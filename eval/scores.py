@@ -33,7 +33,7 @@ Source
     section 5.1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
@@ -313,3 +313,16 @@ def tags_copied(weak_labels: BoolArray, num_segments: int) -> BoolArray:
     num_clips, _, num_classes = by_modality.shape
     copied = np.broadcast_to(by_modality[:, np.newaxis], (num_clips, num_segments, len(MODALITIES), num_classes))
     return copied.copy()
+
+
+def levels_over(scores: Sequence[TenScores], statistic: Callable[[list[float]], float]) -> dict[str, Any]:
+    """A statistic of each of the ten figures, and of those of the data set."""
+    found: dict[str, Any] = {
+        level: {figure: statistic([getattr(getattr(one, level), figure) for one in scores]) for figure in FIGURES}
+        for level in LEVELS
+    }
+    own = {name: [one.figures[name] for one in scores] for name in scores[0].figures}
+    undefined = {name for name, values in own.items() if None in values}
+    if own:
+        found["figures"] = {name: None if name in undefined else statistic(values) for name, values in own.items()}
+    return found

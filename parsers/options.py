@@ -150,7 +150,7 @@ class ParserOptions:
             value = getattr(self, name)
             is_own = name in ("pooling", "encoder") and isinstance(value, str) and value.startswith(OWN)
             if value not in known and not is_own:
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         self._check_encoder()
         self._check_stem()
         self._check_head()

@@ -134,7 +134,8 @@ def train(
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
     _use(own_files)
-    from valor.data.datasets.dataset import chosen_dataset
+    from valor.data.datasets.dataset import chosen_dataset, dataset_of
+    from valor.experiments.missing import refuse_missing
     from valor.label_harvest.places.place import place_of
     from valor.training.options import TrainOptions
     from valor.training.own import note_unused
@@ -150,6 +151,9 @@ def train(
     if options.get("store"):
         options["store"] = place_of(options["store"])
     settings = TrainOptions(labels=Path(labels) if labels else None, **options)
+    if settings.dataset is None:
+        names = settings.names or dataset_of(data).names_in(Path(data))
+        refuse_missing(Path(data), chosen, names, labels=settings.labels, store=settings.store)
     if own_files:
         note_unused([chosen])
     results = tuple(train_seeds(chosen, Path(data), folder, settings))

@@ -16,6 +16,7 @@ from valor.eval.intervals import (
     seed_interval,
     student_quantile,
     student_share,
+    unpaired_interval,
 )
 from valor.eval.scores import FIGURES, LEVELS, Scores, score
 
@@ -259,3 +260,16 @@ def test_equal_differences_leave_no_doubt():
 def test_one_seed_makes_no_interval(differences, confidence):
     with pytest.raises(ValueError, match="needs at least two and a confidence between 0 and 1"):
         seed_interval(differences, confidence=confidence)
+
+
+def test_means_of_unlike_seeds_are_compared_as_welch_does():
+    ones, others = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9], [27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0]
+    found = unpaired_interval(ones, others)
+    shares = np.var(ones, ddof=1) / len(ones), np.var(others, ddof=1) / len(others)
+    freedom = int(sum(shares) ** 2 / (shares[0] ** 2 / 5 + shares[1] ** 2 / 7))
+    reach = student_quantile(0.95, freedom) * np.sqrt(sum(shares))
+    assert (found.low + found.high) / 2 == pytest.approx(found.value) == pytest.approx(np.mean(ones) - np.mean(others))
+    assert found.high - found.low == pytest.approx(2 * reach) and freedom == 7 and 0.05 < found.p_value < 1
+    assert unpaired_interval([2.0, 2.0], [1.0, 1.0]) == Interval(1.0, 1.0, 1.0, 0.0)
+    with pytest.raises(ValueError, match="needs at least two of each .* got 1, 2"):
+        unpaired_interval([1.0], [1.0, 2.0])

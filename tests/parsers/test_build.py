@@ -74,7 +74,7 @@ def test_an_encoder_of_ones_own_has_a_name_once_it_is_in_the_dict(monkeypatch):
     monkeypatch.setitem(ENCODERS, "twins", build_twins)
     parser = build_parser(replace(TINY, encoder="twins"), seed=0)
     assert isinstance(parser.encoder, Twins) and options_of(parser).encoder == "twins"
-    with pytest.raises(ValueError, match=r"encoder must be one of \('hybrid', .*'twins'\), got 'twin'"):
+    with pytest.raises(ValueError, match=r"encoder must be one of hybrid, .*twins, got 'twin'"):
         ParserOptions(encoder="twin")
 
 
@@ -110,9 +110,9 @@ def test_seed_leaves_the_global_generator_alone():
     ({"motion_width": -1}, "motion_width must be a whole number of at least 0, got -1"),
     ({"num_heads": 7}, "num_heads must divide hidden_width 512, got 7"),
     ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1\.0"),
-    ({"norm_order": "both"}, r"norm_order must be one of \('post', 'pre'\), got 'both'"),
+    ({"norm_order": "both"}, "norm_order must be one of post, pre, got 'both'"),
     ({"pooling": "mean"}, r"pooling must be one of .*got 'mean'"),
-    ({"encoder": "mtb"}, r"encoder must be one of \('hybrid', 'uavm', .*\), got 'mtb'"),
+    ({"encoder": "mtb"}, "encoder must be one of hybrid, uavm, .*, got 'mtb'"),
     ({"encoder": "mbt", "norm_order": "pre"}, "norm_order is an option of encoder=hybrid, got 'pre' of mbt"),
     ({"encoder": "joint", "update_order": "together"}, "update_order is an option of encoder=hybrid, got 'together'"),
     ({"fusion_layer": 1}, "fusion_layer is an option of encoder=uavm or mbt or sft, got 1 of hybrid"),

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from valor.demo.options import DemoOptions
 from valor.experiments.options import AblateOptions
-from valor.experiments.rows import GROUPS
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, changes_of, new_command
 from .options import Fields, Option, Parser
@@ -20,7 +19,6 @@ ABLATION = Fields(
     search="--search",
     changes=Option("--set a.b=c", {"action": "append"}),
 )
-GROUP_NAMES = tuple(name for name in GROUPS if name != "base")
 
 
 def add(commands: Commands) -> Parser:
@@ -40,8 +38,8 @@ def add(commands: Commands) -> Parser:
         "  beyond     later ideas, each alone: soft labels, class balance, mix-up, gates, denoising, weight average\n"
         "  combined   several of them at once; --search tries all pairs and adds to the best while validation rises\n"
         "  own        a row for each method, encoder, pooling, stem and network of a file that --with names, at its\n"
-        "             defaults, while the base has none of them; they stand beside those of beyond, and so do rows of\n"
-        "             --row, which are trained whatever --rows says\n\n"
+        "             defaults, while the base has none of them, and the rows of --row, which are trained whatever\n"
+        "             --rows says; --search combines them as it does those of beyond\n\n"
         "Without --data it renders and harvests a demo world in OUT/data as `valor demo` does. DIR may also be the\n"
         "data/ of a demo, or a data folder of LLP; rows whose features or teachers are not there are left out and\n"
         "named.\n\n"

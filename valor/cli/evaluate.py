@@ -18,7 +18,7 @@ from .scored import (
     add_thresholds,
     add_truth,
     named_path,
-    read_system,
+    read_seeds,
     read_truth,
 )
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from valor.data.predictions import Predictions
     from valor.data.tables import Split
     from valor.eval.scores import Scores
+    from valor.scoring.over_seeds import ScoredSeeds
     from valor.scoring.system import ScoredSystem, Section
 
 
@@ -36,12 +37,13 @@ def add(commands: Commands) -> Parser:
         "evaluate",
         "Segment-level and event-level F of audio, visual and audio-visual events, Type@AV and Event@AV, as\n"
         "the LLP benchmark defines them (docs/scores.md). PREDICTIONS is a run folder, which parses the split first,\n"
-        "a file of `valor predict` (.npz), a folder with audio.tsv and visual.tsv (`filename onset offset\n"
-        "event_label`), one of a pair NAME.audio.tsv and NAME.visual.tsv, a .json of events, or a folder of parses\n"
-        "(`valor parse --out`), which count as they mark events unless a rule is typed. Clip ids are checked both\n"
-        "ways; a part of the split is scored only with --subset, and the line under the table says how many clips\n"
-        "that is, on which truth and by which rule.",
-        "valor evaluate predictions.npz --annotations data --split test --anchors --interval --json scores.json",
+        "a folder of its seeds (RUN/seed-*), shown as mean and deviation, a file of `valor predict` (.npz), a folder\n"
+        "with audio.tsv and visual.tsv (`filename onset offset event_label`), one of a pair NAME.audio.tsv and\n"
+        "NAME.visual.tsv, a .json of events, or a folder of parses (`valor parse --out`), which count as they mark\n"
+        "events unless a rule is typed. Clip ids are checked both ways; a part of the split is scored only with\n"
+        "--subset, and the line under the table says how many clips that is, on which truth and by which rule.",
+        "valor evaluate predictions.npz --annotations data --split test --anchors --interval --json scores.json\n"
+        "valor evaluate runs/mine --compare runs/valor --annotations data --split test",
     )
     command.add_argument("predictions", metavar="PREDICTIONS", help="what to score (see above); NAME=PATH to name it")
     add_truth(command)
@@ -57,7 +59,10 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("--interval", action="store_true", help="95 %% intervals by bootstrap over clips")
     command.add_argument(
-        "--compare", metavar="PREDICTIONS", help="another system on the same clips: paired differences with intervals"
+        "--compare",
+        metavar="PREDICTIONS",
+        help="another system on the same clips: differences with intervals paired over clips and, of two folders of "
+        "seeds, over seeds",
     )
     command.add_argument(
         "--tuned",
@@ -93,17 +98,24 @@ def run(cli: argparse.Namespace) -> int:
 
     split = read_truth(cli, cli.predictions)
     unseen = None if cli.unseen is None else named_unseen(cli.unseen, split.class_names, split.unseen)
-    system = read_system(cli.predictions, cli, split)
+    seeds = read_seeds(cli.predictions, cli, split)
+    system = seeds.mean
+    if seeds.seeds:
+        _refuse_of_seeds(cli, seeds)
     if cli.anchors or (split.metrics and split.events is None):  # of figures nobody knows what is much
-        anchors = anchor_scores(system, split, zero_shot=zero_shot_of(cli.data or cli.annotations, split))
+        anchors = seeds.without_own(
+            anchor_scores(system, split, zero_shot=zero_shot_of(cli.data or cli.annotations, split))
+        )
     else:
         anchors = []
     evaluation = Evaluation(
         system=system,
         split=cli.split,
         truth_version=split.version_in_words,
+        world=split.world,
         anchors=anchors,
-        sections=_sections(cli, system, split, anchors) + _unseen(cli, system, split, unseen),
+        seeds=seeds if seeds.seeds else None,
+        sections=_sections(cli, seeds, split, anchors) + _unseen(cli, system, split, unseen),
     )
     if cli.json:
         write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
@@ -113,19 +125,28 @@ def run(cli: argparse.Namespace) -> int:
     return DONE
 
 
+def _refuse_of_seeds(cli: argparse.Namespace, seeds: "ScoredSeeds") -> None:
+    """Refuse what is of a single run for a folder of seeds."""
+    single = {"--tuned": cli.tuned, "--per-class": cli.per_class, "--details": cli.details, "--unseen": cli.unseen}
+    if asked := [option for option, value in single.items() if value not in (None, False)]:
+        one = named_path(cli.predictions)[1] / f"seed-{seeds.seeds[0]}"
+        raise ValueError(f"{', '.join(asked)}: of a single run, and {seeds.name} has several; name one, such as {one}")
+
+
 def _sections(
-    cli: argparse.Namespace, system: "ScoredSystem", split: "Split", anchors: "Sequence[tuple[str, Scores]]"
+    cli: argparse.Namespace, seeds: "ScoredSeeds", split: "Split", anchors: "Sequence[tuple[str, Scores]]"
 ) -> "list[Section]":
+    from valor.scoring.over_seeds import seeds_section
     from valor.scoring.system import (
         ceiling_section,
         class_sections,
         decision_section,
         detail_sections,
-        difference_section,
         figure_section,
         interval_section,
     )
 
+    system = seeds.mean
     sections = [figure_section(system, anchors)] if system.scores.figures else []
     sections += [ceiling_section(system, split)] if split.events is not None else []
     sections += [interval_section(system)] if cli.interval else []
@@ -133,8 +154,7 @@ def _sections(
         val = _val_split(cli, split)
         sections.append(decision_section(system, split, _val_predictions(cli, val), val))
     if cli.compare:
-        other = read_system(cli.compare, cli, split)
-        sections.append(difference_section(system, other))
+        sections.append(seeds_section(seeds, read_seeds(cli.compare, cli, split)))
     if cli.per_class:
         sections += class_sections(system, split.class_names, intervals=cli.interval)
     return sections + (detail_sections(system) if cli.details else [])

@@ -109,6 +109,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "what is said": {
         "--published": FLAG,
         "--baseline": "NAME",
+        "--columns": "NAME,...",
         "--decisions": FLAG,
         "--mix": FLAG,
         "--anchors": FLAG,

@@ -110,10 +110,12 @@ class Parser(argparse.ArgumentParser):
         try:
             super()._check_value(action, value)
         except argparse.ArgumentError as error:
-            if value in ("gpu", "GPU") and "cuda" in (action.choices or ()):
-                error.message += " (did you mean cuda?)"
-            elif similar := get_close_matches(str(value).lower(), [str(one) for one in action.choices or ()], n=1):
-                error.message += f" (did you mean {similar[0]}?)"
+            from valor.data.vocabulary import did_you_mean  # waits for numpy
+
+            known = [str(one) for one in action.choices or ()]
+            meant = " (did you mean cuda?)" if value in ("gpu", "GPU") and "cuda" in known else ""
+            meant = meant or did_you_mean(str(value), known, cutoff=0.6)
+            error.message = f"invalid choice: {value!r}{meant}; choose from {', '.join(known)}"
             raise
 
     def _print_message(self, message: str, file: Any = None) -> None:

@@ -54,7 +54,11 @@ def add(commands: Commands) -> Parser:
         kind.add_argument("--out", type=Path, metavar="FILE", help="PNG or SVG file (KIND.png)")
         STYLE.add(kind)
         kind.add_argument("--width", default="report", choices=tuple(WIDTHS), help="9, 6.9 or 3.35 inches (report)")
-        kind.add_argument("--title", metavar="TEXT", help="line above the figure (says what is shown)")
+        kind.add_argument(
+            "--title",
+            metavar="TEXT",
+            help="line above the figure (says what is shown; of which world and split stands behind it)",
+        )
         add_shared(kind, "device", "threads", "own_files")
         add_shared(kind, *ALWAYS, default=argparse.SUPPRESS)
     return command
@@ -183,7 +187,7 @@ def _drawn(cli: argparse.Namespace, split: Split, style: Style) -> "Figure":
     typed = cli.predictions if isinstance(cli.predictions, list) else [cli.predictions]
     systems = [read_system(path, cli, split) for path in typed]
     if cli.kind == "timeline":
-        return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, **look)
+        return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, of=of, **look)
     if cli.kind == "classes":
         interval = not cli.no_interval
         return figures.draw_classes(systems, split.class_names, level=cli.level, interval=interval, of=of, **look)

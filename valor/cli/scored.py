@@ -11,7 +11,7 @@ from valor.data.datasets.dataset import dataset_of
 from valor.data.names import named_source
 from valor.data.parse_folder import DECIDED, DROPPED, parse_files, rule_of_parses
 from valor.data.prediction_files import read_any_predictions
-from valor.data.predictions import Predictions, gate_of
+from valor.data.predictions import Predictions, gate_of, read_predictions
 from valor.data.segment_grid import ROUNDINGS
 from valor.data.tables import LLP_SEGMENTS, Split, read_event_table
 from valor.data.thresholds import apply_calibration, read_calibration
@@ -23,6 +23,7 @@ from .options import Fields, Option, Parser
 from .terminal import say
 
 if TYPE_CHECKING:
+    from valor.scoring.over_seeds import ScoredSeeds
     from valor.scoring.system import ScoredSystem
 
 RULE = Fields(
@@ -177,6 +178,24 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     if calibration is not None and calibration.was_found_on(split):
         report[FLATTERED] = True
     return replace(system, report=report)
+
+
+def read_seeds(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSeeds":
+    """As `read_system`, also of a folder of seeds, each by its predictions of the split where its folder has them."""
+    from valor.scoring.over_seeds import ScoredSeeds, scored_seeds
+    from valor.training.run_folder import PREDICTIONS, seed_folders
+
+    name, path = named_path(str(typed))
+    folders = seed_folders(path)
+    if not folders:
+        system = read_system(typed, cli, split)
+        return ScoredSeeds(name=system.name, systems=(system,), scores=(system.scores,))
+    systems = {}
+    for seed, folder in folders.items():
+        held = folder / PREDICTIONS
+        there = cli.data is None and held.is_file() and set(read_predictions(held).clip_ids) == set(split.clip_ids)
+        systems[seed] = read_system(f"{name}, seed {seed}={held if there else folder}", cli, split)
+    return scored_seeds(name, systems)
 
 
 def _rule_of_parses(path: Path, cli: argparse.Namespace, split: Split) -> PostProcessing | None:

@@ -5,6 +5,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from valor.eval.scores import LEVELS
+
 from .command import DONE, FORMATS, Commands, new_command, write_or_print
 from .options import Parser, typed_words
 
@@ -22,6 +24,7 @@ def add(commands: Commands) -> Parser:
         "them. Two columns say what a row learned from beside clips and tags, and what of it was chosen on the truth\n"
         "of validation; the best of rows that differ in these is marked ~. Notes under the table spell the rules out.",
         "valor table HAN=runs/han-weak VALOR=runs/valor --published --baseline HAN --out table.md\n"
+        "valor table HAN=runs/han-weak VALOR=runs/valor --level segment --columns Type@AV,Event@AV --out table.tex\n"
         "valor table --published",
     )
     command.add_argument(
@@ -40,6 +43,13 @@ def add(commands: Commands) -> Parser:
         action="store_true",
         help="below each run the same predictions with both thresholds 0.5 and with gates and cuts tuned on val",
     )
+    command.add_argument(
+        "--columns",
+        metavar="NAME,...",
+        help="what is printed: figures (audio, visual, audio_visual, type_av, event_av, or event.type_av of one level; "
+        "those of the data set), rule, extra_data, tuned, source (everything; JSON always has all)",
+    )
+    command.add_argument("--level", choices=LEVELS, help="figures of segments or of events alone (both)")
     command.add_argument("--mix", action="store_true", help="accept other rules, truths, selections and coverage")
     command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
     command.add_argument("--out", type=Path, metavar="FILE", help="write the table there")
@@ -48,6 +58,7 @@ def add(commands: Commands) -> Parser:
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
+    from valor.scoring.columns import chosen_columns
     from valor.scoring.compare import compare, published_of
     from valor.scoring.layout import FORMATS as LAYOUTS
     from valor.scoring.published import read_published
@@ -62,5 +73,8 @@ def run(cli: argparse.Namespace) -> int:
     beside = known if cli.published else None
     comparison = compare(cli.runs, beside, baseline=cli.baseline, mix=cli.mix, decisions=cli.decisions, known=known)
     comparison = replace(comparison, notes=tuple(typed_words(note, cli.flags) for note in comparison.notes))
+    if cli.columns is not None or cli.level:
+        names = [name.strip() for name in (cli.columns or "").split(",") if name.strip()]
+        comparison = replace(comparison, columns=chosen_columns(names, cli.level, comparison.metrics))
     write_or_print({name: partial(layout, comparison) for name, layout in LAYOUTS.items()}, cli)
     return DONE

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from valor.data.datasets.dataset import dataset_of
+from valor.experiments.options import PUBLISHED_AS
 from valor.training.methods.methods import METHODS
 from valor.training.options import TRACKERS, TrainOptions
-from valor.training.recipes import RECIPES, find_recipe, for_classes, override
+from valor.training.recipes import RECIPES, Recipe, find_recipe, for_classes, override
 from valor.training.run_folder import HALF_SCORES, TUNED_SCORES
 
 from .command import DONE, Commands, add_shared, changes_of, new_command, score_text
@@ -46,6 +47,7 @@ def add(commands: Commands) -> Parser:
         "first (fit.select_tie; the last for han). Run it again to resume. Where DIR holds the test split, the kept\n"
         "epoch is scored on it once, as published: predictions.npz and scores.json. With --seeds N each seed has a\n"
         "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n"
+        "Features or labels that a folder of LLP lacks are listed first, with what gets each.\n"
         "Sets --beside share the encoder and have run folders of their own, RUN/beside/NAME.\n\n"
         f"Recipes: {', '.join(RECIPES)}.\n\n"
         f"Methods beyond VALOR, with --set methods.NAME=on or methods.NAME.OPTION=VALUE: {', '.join(METHODS)}.",
@@ -111,6 +113,7 @@ def run(cli: argparse.Namespace) -> int:
         say(recipe_text(recipe))
         return DONE
     options = TRAIN.read(cli, names=names, device=cli.device, progress=not cli.quiet)
+    _refuse_missing(cli.data, recipe, options)
     from valor.training.log import figure_title
     from valor.training.own import note_unused
     from valor.training.seeds import train_seeds
@@ -140,6 +143,19 @@ def run(cli: argparse.Namespace) -> int:
     if results and (words := results[0].provenance.in_words):
         say(f"\nscored on {words}")
     return DONE
+
+
+def _refuse_missing(data: Path, recipe: Recipe, options: TrainOptions) -> None:
+    """Refuse a folder that lacks features or labels, and say of a row that can be reproduced how to try it without."""
+    from valor.experiments.missing import refuse_missing
+
+    assert options.names is not None  # read before
+    try:
+        refuse_missing(data, recipe, options.names, labels=options.labels, store=options.store)
+    except FileNotFoundError as error:
+        tried = f"valor reproduce {recipe.name} --data {data} --simulated"
+        hint = f"\n`{tried}` runs it on features of the same shapes that mean nothing" * (recipe.name in PUBLISHED_AS)
+        raise FileNotFoundError(f"{error}{hint}") from error
 
 
 SPLIT_TITLES = {"val": "validation", "test": "test"}

@@ -89,7 +89,7 @@ def run_file(path: Path) -> tuple[ModuleType, str]:
     return module, digest
 
 
-_TAKEN_BY = {
+TAKEN_BY = {
     "METHODS": ("method", "methods.{}=on"),
     "ENCODERS": ("encoder", "parser.encoder={}"),
     "POOLINGS": ("pooling", "parser.pooling={}"),
@@ -104,7 +104,7 @@ def own_parts() -> list[OwnPart]:
     return [
         OwnPart(file.path.name, f"{kind} {name}", change.format(name))
         for file in LOADED
-        for of, (kind, change) in _TAKEN_BY.items()
+        for of, (kind, change) in TAKEN_BY.items()
         for name in file.adds.get(of, ())
     ]
 
@@ -112,6 +112,18 @@ def own_parts() -> list[OwnPart]:
 def described_own() -> dict[str, Any]:
     """What a run says of the files its process had loaded; nothing where there were none."""
     return {"own": [file.to_json() for file in LOADED]} if LOADED else {}
+
+
+def changed_own(description: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of the files a run was trained with that this process has loaded in another version.
+
+    Args:
+        description: Of the run, as its recipe.json holds it.
+    """
+    run = description.get("run")
+    used = run.get("own", []) if isinstance(run, Mapping) else []
+    here, named = {file.sha256 for file in LOADED}, {file.path.name for file in LOADED}
+    return tuple(file["file"] for file in used if file["sha256"] not in here and file["file"] in named)
 
 
 def note_own(description: Mapping[str, Any], where: str) -> str:
@@ -126,13 +138,12 @@ def note_own(description: Mapping[str, Any], where: str) -> str:
     """
     run = description.get("run")
     used = run.get("own", []) if isinstance(run, Mapping) else []
-    here = {file.sha256 for file in LOADED}
-    other = {file.path.name for file in LOADED}
+    here, changed = {file.sha256 for file in LOADED}, changed_own(description)
     lost = []
     for file in used:
         if file["sha256"] in here:
             continue
-        if file["file"] in other:
+        if file["file"] in changed:
             _LOG.warning("%s: was trained with another %s (sha256 %s)", where, file["file"], file["sha256"][:12])
         else:
             lost.append(f"{file['file']} (sha256 {file['sha256'][:12]})")

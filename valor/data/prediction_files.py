@@ -13,6 +13,7 @@ JSON lists the events of each clip and modality, with a score where there is one
       "segments": 10,                         optional: T of every clip, else as asked for on reading
       "segment_seconds": 1.0,                 optional: length of a segment, else as asked for on reading
       "simulated": true,                      optional: the features were, and no score means anything
+      "own_files_changed": ["gru.py"],        optional: files of one's own, other versions than at the training
       "clips": [
         {
           "clip_id": "4O9rI-FpqLg_10_20",
@@ -70,7 +71,7 @@ from valor.label_harvest.strict_json import (
 from .datasets.detection_file import RESULTS, detections_in, write_detections
 from .parse_folder import CONSTANT, parse_files, read_parse_predictions
 from .predictions import Predictions, decisions, read_predictions, write_predictions
-from .provenance import Provenance
+from .provenance import Provenance, told_by
 from .rows import (
     CLIP_LIST,
     EVENT_COLUMNS,
@@ -261,9 +262,9 @@ def read_prediction_json(
         raise ValueError(
             f"{stranger.where}: the class {stranger.class_name!r} is none of the classes of the file; list it there"
         )
-    simulated = as_flag(table.get("simulated", False), f"{path}: simulated")
+    as_flag(table.get("simulated", False), f"{path}: simulated")
     found = predictions_of(events, clip_ids, class_names, grid, use_scores=use_scores)
-    return replace(found, provenance=Provenance(simulated=simulated), segment_seconds=grid.segment_seconds)
+    return replace(found, provenance=told_by(table), segment_seconds=grid.segment_seconds)
 
 
 def write_prediction_json(

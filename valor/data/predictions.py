@@ -13,7 +13,8 @@ and perhaps
     valid           bool [N, T], True where a segment exists
     detections      float64 [P, 5], events in seconds, of a network that names such: clip and class as positions on N
                     and C, onset, offset, score
-    simulated       bool [], True where the features were simulated, so that no score means anything.
+    simulated       bool [], True where the features were simulated, so that no score means anything
+    own_files_changed   unicode [K], names of files of one's own that were other versions than at the training.
 M is (audio, visual). Clips and classes may stand in any order: they are matched by name.
 """
 
@@ -60,6 +61,7 @@ ARRAYS = {
 _LOG = logging.getLogger(__name__)
 
 _SIMULATED, _DETECTIONS = "simulated", "detections"
+_CHANGED = "own_files_changed"
 
 _COLUMNS = ("clip", "class", "onset", "offset", "score")
 """Of `detections`."""
@@ -160,7 +162,7 @@ class Predictions:
         """
         from .shown import plot_clip
 
-        tracks = {**(beside or {}), "predicted": decisions(self, rule)[0]}
+        tracks = {**(beside or {}), self.provenance.marked("predicted"): decisions(self, rule)[0]}
         seconds = self.segment_seconds or 1.0
         names = (self.clip_ids, self.class_names)
         return plot_clip(clip_id, *names, tracks, valid=self.valid, segment_seconds=seconds, style=style)
@@ -206,12 +208,14 @@ def read_predictions(path: Path | str) -> Predictions:
             f"{path}: expected a prediction file (.npz), got {path.stat().st_size} bytes of something else"
         )
     try:
-        known = ("clip_ids", "classes", *ARRAYS, _SIMULATED, _DETECTIONS)
+        known = ("clip_ids", "classes", *ARRAYS, _SIMULATED, _CHANGED, _DETECTIONS)
         held: dict[str, Any] = dict(read_npz(path, known))
         simulated = held.pop(_SIMULATED, np.array(False))
         if simulated.dtype != np.bool_ or simulated.size != 1:
             raise ValueError(f"{_SIMULATED} must be one bool, got {simulated.dtype} {simulated.shape}")
-        found = Provenance(simulated=bool(simulated.any()))
+        changed = held.pop(_CHANGED, None)
+        changed = () if changed is None else _names(_CHANGED, changed)
+        found = Provenance(simulated=bool(simulated.any()), own_files_changed=changed)
         names = ", ".join(npz_names(path)) or "nothing"
         if strangers := sorted(set(npz_names(path)) - set(known)):
             _LOG.warning("%s: passes over %s, which no prediction file has", path, _listed("arrays", strangers))
@@ -245,6 +249,8 @@ def write_predictions(path: Path | str, predictions: Predictions) -> None:
     names = {"clip_ids": np.array(predictions.clip_ids), "classes": np.array(predictions.class_names)}
     if predictions.provenance.simulated:
         names[_SIMULATED] = np.array(True)
+    if predictions.provenance.own_files_changed:
+        names[_CHANGED] = np.array(predictions.provenance.own_files_changed)
     if (found := predictions.detections) is not None:
         arrays[_DETECTIONS] = np.column_stack([found.clip, found.class_index, found.onset, found.offset, found.score])
     with replaced(path) as temporary, temporary.open("wb") as file:

@@ -1,12 +1,14 @@
 """Where data, labels and scores came from, and whether they mean anything: the one record of it, and how it is read.
 
-Two things take all meaning from a score, and whatever is made from them says so for ever:
+Three things take meaning from a score, and whatever is made from them says so for ever:
 
     simulated features or labels    a data folder holds SIMULATED.json, a packed file has a source that begins so, and
                                     recipes, labels.json, predictions and score files hold "simulated": true; rows,
                                     titles and files of results are called SIMULATED
     teachers with random weights    a store names `random` as a teacher's weights, labels.json holds
                                     "random_weights": true; training on such is refused unless it is asked for
+    a file of one's own that has    predictions and score files hold "own_files_changed", the names of files that were
+    changed since the training      another version than the run was trained with; rows and titles say so
 
 `sources` says more, as JSON values for recipe.json and the checkpoint: which features, teachers, thresholds and truth
 are behind a run. They are there for somebody who asks, and are not read again.
@@ -20,6 +22,7 @@ from typing import Any
 from valor.label_harvest.disk import file_sha256, replaced, write_json
 from valor.label_harvest.places.place import Place, stands
 from valor.label_harvest.store.store import store_manifest
+from valor.label_harvest.strict_json import as_list, as_text
 
 from .features.feature_options import AVE_KINDS, UNAV_KINDS, FeatureOptions, evidence_in
 from .label_file import FILE_NAME, read_label_facts
@@ -34,6 +37,9 @@ MARK_FILE = f"{MARK}.json"
 EXTRA, TUNED = "extra_data", "tuned"
 """Keys of score files, of `run` in recipe.json and labels.json that is not of thresholds: what was learned from beside
 clips and tags, and what was chosen on the truth of val (`valor.training.facts`)."""
+
+CHANGED = "own_files_changed"
+"""Key of predictions and score files for files of one's own that were not those of the training."""
 
 EXPORTED_KINDS = {"clap", "clip"}
 """Published feature kinds that `valor labels --export npy` writes, with its `labels.json` beside them."""
@@ -56,6 +62,8 @@ class Provenance:
     """Features or labels are simulated."""
     random_teachers: bool = False
     """A teacher had random weights, so that its features and labels are noise."""
+    own_files_changed: tuple[str, ...] = ()
+    """Names of files of one's own by which a run was made to parse in another version than it was trained with."""
     sources: Mapping[str, Any] = field(default_factory=dict)
     """Which features, labels and truth, see `describe_data`."""
 
@@ -64,11 +72,20 @@ class Provenance:
         return Provenance(
             simulated=self.simulated or other.simulated,
             random_teachers=self.random_teachers or other.random_teachers,
+            own_files_changed=tuple(dict.fromkeys((*self.own_files_changed, *other.own_files_changed))),
             sources=self.sources or other.sources,
         )
 
     def marked(self, name: str, between: str = " ") -> str:
-        """A name as titles, tables and files show it: with the mark before it, once, where something is simulated."""
+        """A name as titles, tables and files show it, with each mark once: simulated before, a changed file behind it.
+
+        >>> Provenance(own_files_changed=("gru.py",)).marked("mine")
+        'mine (gru.py changed since training)'
+        """
+        changed = f"{between}({', '.join(self.own_files_changed)} changed since training)" * bool(
+            self.own_files_changed
+        )
+        name = name if name.endswith(changed) else f"{name}{changed}"
         return f"{MARK}{between}{name}" if self.simulated and not name.startswith(MARK) else name
 
     @property
@@ -78,9 +95,10 @@ class Provenance:
         return MARK if self.simulated and world in ("", OWN_WORLD) else self.marked(world)
 
     @property
-    def flags(self) -> dict[str, bool]:
+    def flags(self) -> dict[str, Any]:
         """What predictions and score files hold of it."""
-        return {"simulated": True} if self.simulated else {}
+        changed = {CHANGED: list(self.own_files_changed)} if self.own_files_changed else {}
+        return ({"simulated": True} if self.simulated else {}) | changed
 
 
 def told_by(record: Mapping[str, Any]) -> Provenance:
@@ -96,6 +114,7 @@ def told_by(record: Mapping[str, Any]) -> Provenance:
     return Provenance(
         simulated=bool(held.get("simulated")) or is_simulated or str(record.get("source", "")).startswith(MARK),
         random_teachers=bool(held.get("random_weights")) or is_random,
+        own_files_changed=tuple(as_text(name, CHANGED) for name in as_list(record.get(CHANGED, []), CHANGED)),
         sources=held if held is not record else {},
     )
 

@@ -290,11 +290,25 @@ def read_class_names(typed: str | None, folder: Place) -> tuple[str, ...]:
     return class_names(read_vocabulary(typed) if typed is not None else vocabulary_file(folder / CLASSES_FILE))
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Say which known name was probably meant, in whatever case; an empty string if none comes close."""
-    plain = {one.casefold(): one for one in reversed(known)}
-    close = difflib.get_close_matches(name.casefold(), plain, n=1, cutoff=0.8)
+def did_you_mean(name: str, known: Sequence[str], *, cutoff: float = 0.8) -> str:
+    """Say which known name was probably meant, in whatever case; an empty string if none comes close.
+
+    Args:
+        name: What was written.
+        known: What it may be.
+        cutoff: How alike the two must be, of 1.
+
+    >>> did_you_mean("valorpp", ("valor", "valor+", "valor++"))
+    ' (did you mean valor++?)'
+    """
+    plain = {_spoken(one): one for one in reversed(known)}
+    close = difflib.get_close_matches(_spoken(name), plain, n=1, cutoff=cutoff)
     return f" (did you mean {plain[close[0]]}?)" if close else ""
+
+
+def _spoken(name: str) -> str:
+    """A name as it is heard: without case, and a plus as the letter or the word that is typed for it."""
+    return name.casefold().replace("plus", "p").replace("+", "p")
 
 
 def _unique(names: list[str], where: str) -> tuple[str, ...]:

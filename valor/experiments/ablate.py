@@ -29,14 +29,13 @@ from valor.demo.options import DemoOptions
 from valor.demo.run import harvest_world
 from valor.demo.world.render import build_world
 from valor.demo.world.schedule import SPLITS
-from valor.eval.intervals import Interval, Intervals, compare, seed_interval
-from valor.eval.scores import FIGURES, LEVELS
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.pseudo_labels import pseudo_labels, pseudo_probs
 from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
+from valor.scoring.over_seeds import Difference, difference
 from valor.training.own import note_unused
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
@@ -48,6 +47,8 @@ from .rows import (
     BASES,
     GROUPS,
     NO_LABELS,
+    OWN,
+    SINGLES,
     SOURCES,
     AblationRow,
     LabelEvidence,
@@ -223,21 +224,6 @@ class RowResult(OverSeeds):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Difference:
-    """What a row has over the base on test."""
-
-    clips: Intervals
-    """Paired over clips, of per-clip values averaged over seeds: what other clips would change."""
-    seeds: dict[tuple[str, str], Interval] | None
-    """Paired over seeds, by level and figure: what other seeds would change; None of a single seed."""
-
-    def is_clear(self, level: str = "segment", figure: str = "type_av") -> bool:
-        """Whether a difference lies outside zero over clips and over seeds."""
-        intervals = [self.clips.of(level, figure), *([self.seeds[level, figure]] if self.seeds else [])]
-        return all(interval.low > 0 or interval.high < 0 for interval in intervals)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
 class Ablation:
     """All rows, the base first, and what could not be trained."""
 
@@ -267,24 +253,12 @@ class Ablation:
     @property
     def searched(self) -> tuple[RowResult, ...]:
         """The rows among which a winner beyond the paper is chosen, the base with them."""
-        return tuple(found for found in self.results if found.row.group in ("base", "beyond", "combined"))
+        return tuple(found for found in self.results if found.row.group in ("base", "combined", *SINGLES))
 
     @property
     def winner(self) -> RowResult:
         """The highest validation score of the base, the options beyond the paper and their combinations."""
         return max(self.searched, key=lambda found: found.val_mean)
-
-
-def difference(found: OverSeeds, base: OverSeeds) -> Difference:
-    """Compare two rows that were trained with the same seeds and scored on the same clips."""
-    over_seeds = None
-    if len(found.scores) > 1:
-        over_seeds = {}
-        for level in LEVELS:
-            for figure in FIGURES:
-                pairs = zip(found.figures(level, figure), base.figures(level, figure), strict=True)
-                over_seeds[level, figure] = seed_interval([one - other for one, other in pairs])
-    return Difference(clips=compare(found.mean_scores, base.mean_scores), seeds=over_seeds)
 
 
 def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Ablation:
@@ -375,7 +349,7 @@ def _search(trainer: "_Trainer", base: AblationRow) -> None:
 
     Every combination that was looked at stays among the results.
     """
-    singles = [found.row for found in trainer.results.values() if found.row.group == "beyond"]
+    singles = [found.row for found in trainer.results.values() if found.row.group in SINGLES]
     tried, best = list(combinations(singles, 2)), None
     while tried:
         rows = [trainer.known(row) for one, other in tried if (row := combined(one, other)) is not None]
@@ -448,6 +422,6 @@ def _without_doubles(rows: Sequence[AblationRow], world: AblationWorld) -> tuple
     for row in rows:
         trained = recipe_to_json(replace(world.recipe(row), name=world.base.name))
         same = kept.setdefault((row.labels, json.dumps(trained)), row)
-        if same is not row and row.own:
+        if same is not row and row.group == OWN:
             doubles[row.name] = f"it trains the same as {same.name!r}"
     return list(kept.values()), doubles

@@ -29,7 +29,7 @@ SHOWN_COMBINATIONS = 6
 LEAST_REACH = -5.0
 """Points below the base that a figure always shows."""
 
-PANELS = (("labels", "teacher", "features"), ("layers", "encoder", "beyond", "combined"))
+PANELS = (("labels", "teacher", "features"), ("layers", "encoder", "beyond", "combined", "own"))
 """Groups that share a scale in the figure: the parts of the method, and what is added to it."""
 
 JUDGED = ("segment", "type_av")

@@ -9,8 +9,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from valor.data.own_files import LOADED, in_own_file
 from valor.data.predictions import read_predictions, score_predictions
 from valor.data.score_file import read_scores_json
@@ -20,6 +18,7 @@ from valor.eval.scores import Scores, TenScores
 from valor.label_harvest.children import end_with_parent
 from valor.label_harvest.cores import DEVICE, THREADS
 from valor.label_harvest.places.place import Place
+from valor.scoring.over_seeds import SeedScores
 from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
 from valor.training.own import use_files
@@ -89,13 +88,11 @@ def _train(job: Job) -> float | str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OverSeeds:
+class OverSeeds(SeedScores):
     """One way to train, trained and scored with every seed."""
 
     val: tuple[float, ...]
     """Validation segment Type@AV of the kept epoch of each seed."""
-    scores: tuple[Scores, ...]
-    """Of the test split, one for each seed."""
     tuned: tuple[TenScores, ...] = ()
     """The same predictions by gates and cuts of every class that are best on val."""
 
@@ -104,19 +101,10 @@ class OverSeeds:
         """What combinations are chosen by."""
         return fmean(self.val)
 
-    @property
-    def mean_scores(self) -> Scores:
-        """Per-clip values averaged over seeds, and the figures they give."""
-        return Scores.of_clips(np.mean([scores.per_clip for scores in self.scores], axis=0))
-
     def tuning(self, level: str, figure: str) -> list[float]:
         """What tuned gates and cuts alone add to a test figure, for each seed."""
         fixed = self.figures(level, figure) if self.tuned else []
         return [float(getattr(getattr(of, level), figure)) - was for of, was in zip(self.tuned, fixed, strict=True)]
-
-    def figures(self, level: str, figure: str) -> list[float]:
-        """One test figure of each seed."""
-        return [float(getattr(getattr(scores, level), figure)) for scores in self.scores]
 
 
 def scores_on_test(

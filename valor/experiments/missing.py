@@ -9,10 +9,11 @@ from valor.data.datasets.dataset import LLP, ROLES, DataSet, dataset_of
 from valor.data.datasets.unav_features import features_folder
 from valor.data.features.download import CLASSIC_FEATURES
 from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS, npy_stems
-from valor.data.features.feature_options import STREAMS, UNAV_KINDS, FeatureOptions
+from valor.data.features.feature_options import STREAMS, UNAV_KINDS, FeatureOptions, evidence_in
 from valor.data.features.packed import is_packed, read_packed_card
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.tables import Split
+from valor.label_harvest.places.place import Place, matching, stands
 from valor.label_harvest.store.manifest import media_id
 from valor.training.recipes import Recipe
 from valor.training.run import labels_of
@@ -36,13 +37,17 @@ class Missing:
     """What gets it."""
 
 
-def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Missing]:
+def missing_parts(
+    data: Path, recipe: Recipe, names: Sequence[str], *, labels: Path | None = None, store: Place | None = None
+) -> list[Missing]:
     """Say what a data folder lacks to train a recipe and to score it on test; no feature file is opened.
 
     Args:
         data: The data folder.
         recipe: Says which features, and whether labels are needed.
         names: The classes of the tables.
+        labels: Folder of pseudo labels elsewhere, which is not looked at.
+        store: Evidence store elsewhere, which is not looked at.
 
     Returns:
         What is missing, annotations first; nothing if all is there.
@@ -55,6 +60,7 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
         raise ValueError(f"{data}: holds {other.title}, and this is of LLP; use `valor train` and `valor table` for it")
     tables = [_annotations(data, split) for split in LLP.layout.tags]
     found = [part for part in tables if part]
+    harvested = any("." in kind for kind in _kinds(recipe.features)) and not _has_store(data, store)
     for split in LLP.layout.tags:
         clips = LLP.read_clips(data, split, names) if (data / LLP.layout.tags[split]).is_file() else None
         for kind in needed_kinds(recipe.features):
@@ -65,13 +71,45 @@ def missing_parts(data: Path, recipe: Recipe, names: Sequence[str]) -> list[Miss
             download = f"`valor download features --out {data}`"
             remedy = download if kind in ON_THE_HUB else CLASSIC_FEATURES.format(folder=data)
             found += _counted(kind, split, clips, held, remedy)
-        if any("." in kind for kind in _kinds(recipe.features)) and not (data / "store").is_dir():
+        if harvested:
             table = data / LLP.layout.tags[split]
             harvest = f"`valor harvest {table} --videos DIR --store {data / 'store'}`"
             found += _counted("evidence", split, clips, set(), harvest)
-        if split == "train" and recipe.fit.pseudo_label_weight:
-            found += _counted("labels", split, clips, _names_with_labels(data), f"`valor download labels --out {data}`")
+        if split == "train" and labels is None and labels_of(recipe, data):
+            found += _counted("labels", split, clips, _names_with_labels(data), _labels_remedy(data, recipe))
     return found
+
+
+def refuse_missing(
+    data: Path, recipe: Recipe, names: Sequence[str], *, labels: Path | None = None, store: Place | None = None
+) -> None:
+    """Refuse to train on a data folder of LLP in which a part is missing altogether, before anything is read.
+
+    Where single clips lack something, training says which, and so it does of other data sets and of a folder that is
+    not there; arguments as of `missing_parts`.
+
+    Raises:
+        FileNotFoundError: Lists what is missing for every split, and what gets it.
+        ValueError: As of `missing_parts`.
+    """
+    if not data.is_dir() or dataset_of(data).name != LLP.name:
+        return
+    lacking = missing_parts(data, recipe, names, labels=labels, store=store)
+    if any(part.missing == part.clips and part.split != "test" for part in lacking):
+        raise FileNotFoundError(f"{data} does not hold all that {recipe.name!r} needs\n{missing_table(lacking)}")
+
+
+def _has_store(data: Path, store: Place | None) -> bool:
+    """Whether evidence is read from elsewhere, or the data folder has a store or is one."""
+    held = evidence_in(data, store)
+    return store is not None or stands(held / "manifest.json") or bool(matching(held, "*/manifest.json"))
+
+
+def _labels_remedy(data: Path, recipe: Recipe) -> str:
+    """What gets labels: those of a harvest are made of it, the others were published."""
+    if any("." in kind for kind in _kinds(recipe.features)):
+        return f"`valor labels {data / 'store'} --out LABELS`, then give labels='LABELS'"
+    return f"`valor download labels --out {data}`"
 
 
 def prepare_harvested(data: Path, recipe: Recipe, of: DataSet) -> None:
@@ -153,7 +191,7 @@ def _kinds(features: FeatureOptions) -> list[str]:
 
 def missing_table(parts: Sequence[Missing]) -> str:
     """Lay out what is missing, and below it how to get each."""
-    width = max(len(part.what) for part in parts) + 2
+    width = max(len("missing"), *(len(part.what) for part in parts)) + 2
     lines = [f"{'missing':{width}}{'split':7}{'clips':>8}{'without':>9}"]
     lines += [f"{part.what:{width}}{part.split:7}{part.clips:8,}{part.missing:9,}" for part in parts]
     remedies: dict[str, list[str]] = {}

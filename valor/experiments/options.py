@@ -44,7 +44,7 @@ class AblateOptions:
 
     seeds: int = 5
     """Trainings of each row, with the base's seed and those after it."""
-    groups: tuple[str, ...] = (*GROUPS, OWN)
+    groups: tuple[str, ...] = tuple(GROUPS)
     """Groups of rows; the base is always there (all of them)."""
     own_rows: tuple[str, ...] = ()
     """Rows of one's own, as NAME=a.b=c[,d.e=f]: what the table calls one, and what it changes of the base."""
@@ -65,7 +65,7 @@ class AblateOptions:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         own = [*rows_of((OWN,), "demo")[1:], *(typed_row(row) for row in self.own_rows)]
         rows_of(self.groups, "demo")
-        if OWN in self.groups and self.groups != (*GROUPS, OWN) and not own:
+        if OWN in self.groups and self.groups != tuple(GROUPS) and not own:
             raise ValueError(
                 "the group own has a row for each part that files of your own define, and none does here; give "
                 "`own_files` or `own_rows`"

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from valor.data.label_file import FILE_NAME, write_label_facts, write_pseudo_labels
 from valor.data.own_files import own_parts
 from valor.data.provenance import Provenance
+from valor.data.vocabulary import did_you_mean
 from valor.eval.events import BoolArray, FloatArray
 from valor.training.methods.methods import METHODS
 from valor.training.recipes import RECIPES, Recipe, override
@@ -135,11 +136,15 @@ GROUPS = {
     "encoder": "Encoder",
     "beyond": "Beyond the paper",
     "combined": "Combinations",
+    "own": "Own",
 }
 """What is ablated, in the order of the table, and what tables and figures call it."""
 
 OWN = "own"
-"""The word for rows of one's own, which stand among those beyond the paper."""
+"""The group of a row for each part of loaded files, and of those that were typed."""
+
+SINGLES = ("beyond", OWN)
+"""Groups whose rows are combined in search of the best."""
 
 BASES: dict[str, Recipe] = {
     "demo": override(
@@ -186,8 +191,6 @@ class AblationRow:
     """Options of the recipe, as a.b=c."""
     worlds: tuple[str, ...] = ("demo", "llp")
     """Where the row makes sense."""
-    own: bool = False
-    """Whether it is one of a loaded file, or was typed."""
 
     def recipe(self, base: Recipe, of_methods: Sequence[str] = ()) -> Recipe:
         """The recipe of this row; its name is the row's.
@@ -309,12 +312,13 @@ def rows_of(groups: tuple[str, ...], world: str) -> tuple[AblationRow, ...]:
     Raises:
         ValueError: There is no such group.
     """
-    unknown = [group for group in groups if group not in (*GROUPS, OWN)]
+    unknown = [group for group in groups if group not in GROUPS]
     if unknown:
-        raise ValueError(f"groups of rows are {', '.join((*GROUPS, OWN))}, got {', '.join(unknown)}")
+        near = did_you_mean(unknown[0], tuple(GROUPS))
+        raise ValueError(f"no group of rows is called {', '.join(unknown)}{near}; there are {', '.join(GROUPS)}")
     rows = [row for row in ROWS if world in row.worlds and (row.group in groups or row.group == "base")]
     own = own_parts() if OWN in groups else []
-    return (*rows, *(AblationRow(part.title, "beyond", changes=(part.change,), own=True) for part in own))
+    return (*rows, *(AblationRow(part.title, OWN, changes=(part.change,)) for part in own))
 
 
 def typed_row(text: str) -> AblationRow:
@@ -330,7 +334,7 @@ def typed_row(text: str) -> AblationRow:
     changes = tuple(part.strip() for part in re.split(r",(?=[^,=]*=)", typed))
     if not slug(name) or not all(re.fullmatch(r"[^=\s]+=.*", change) for change in changes):
         raise ValueError(f"a row is written NAME=a.b=c[,d.e=f], such as 'two layers=parser.num_layers=2', got {text!r}")
-    return AblationRow(name.strip(), "beyond", changes=changes, own=True)
+    return AblationRow(name.strip(), OWN, changes=changes)
 
 
 def slug(name: str) -> str:

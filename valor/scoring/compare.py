@@ -21,6 +21,7 @@ from valor.data.names import named_source
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.data.score_file import read_scores_json
 from valor.data.tables import DEMO_WORLD, OWN_WORLD, PUBLISHED_TRUTH
+from valor.data.vocabulary import did_you_mean
 from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.eval.tuning import TUNED
@@ -28,6 +29,7 @@ from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text
 from valor.training.facts import facts_from_json
 from valor.training.run_folder import HALF_SCORES, ON_TEST, ON_TEST_SCORES, TUNED_SCORES
 
+from .columns import Columns, all_columns
 from .published import RECALLED, Figures, Published, PublishedRow, read_published
 
 if TYPE_CHECKING:
@@ -142,6 +144,13 @@ class Comparison:
     """Names of the figures behind the ten, the same for every row."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Titles of groups of published rows, where the data set has its own."""
+    columns: Columns | None = None
+    """What is printed of a row; None for everything."""
+
+    @property
+    def shown(self) -> Columns:
+        """What is printed of a row."""
+        return self.columns or all_columns(self.metrics)
 
     def best(self, position: int, decimals: int = 1) -> float | None:
         """The highest rounded figure of a column, or None where fewer than two rows compete."""
@@ -605,7 +614,10 @@ def _baseline(rows: Sequence[TableRow], name: str | None) -> TableRow | None:
         return None
     found = [row for row in rows if row.name == name] or [row for row in rows if row.name.startswith(f"{name} (")]
     if len(found) != 1:
-        raise ValueError(f"the baseline must be one of the rows {', '.join(row.name for row in rows)}, got {name!r}")
+        names = [row.name for row in rows]
+        raise ValueError(
+            f"no row is called {name!r}{did_you_mean(name, names)}; the baseline is one of {', '.join(names)}"
+        )
     return found[0]
 
 

@@ -39,6 +39,7 @@ def draw_timeline(
     clip_id: str,
     *,
     videos: Path | None = None,
+    of: str = "",
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
@@ -49,6 +50,7 @@ def draw_timeline(
         split: The split, with its truth.
         clip_id: The clip, by its whole name.
         videos: Folder of media files, named as for `valor harvest`; None for rows alone.
+        of: What the clips are of, said behind the line above.
         title: A line above; the clip and its tags unless given.
         style: Width, theme and colours.
 
@@ -72,7 +74,7 @@ def draw_timeline(
     return timeline_figure(
         tracks,
         split.class_names,
-        title=title or f"{clip_id}, tagged {tags or 'with nothing'}",
+        title=_titled(title or f"{clip_id}, tagged {tags or 'with nothing'}", of),
         media=_media(videos, clip_id, segments, any_length=split.valid is not None),
         style=style,
     )
@@ -108,7 +110,7 @@ def draw_classes(
         class_names: C names.
         level: segment or event.
         interval: Whether to draw 95 % bootstrap intervals over clips.
-        of: What the clips are of, said in the line above.
+        of: What the clips are of, said behind the line above.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
 
@@ -134,7 +136,7 @@ def draw_classes(
         [class_names[index] for index in order],
         support=support[:, order],
         measure="F-score (%)",
-        title=title or f"F by class in {unit}{ends_title}; to the right, how many {unit} are true{_of(of)}",
+        title=_titled(title or f"F by class in {unit}{ends_title}; to the right, how many {unit} are true", of),
         style=style,
     )
 
@@ -154,7 +156,7 @@ def draw_curves(
         system: A system with probabilities.
         class_names: C names.
         level: segment or event.
-        of: What the clips are of, said in the line above.
+        of: What the clips are of, said behind the line above.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
 
@@ -181,7 +183,7 @@ def draw_curves(
     return threshold_curves_figure(
         panels,
         unit="probability",
-        title=title or f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold{_of(of)}",
+        title=_titled(title or f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold", of),
         style=style,
     )
 
@@ -202,7 +204,7 @@ def draw_labels(
 
     Args:
         qualities: (name, quality) of each set.
-        of: What the clips are of, said in the line above.
+        of: What the clips are of, said behind the line above.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
 
@@ -219,7 +221,7 @@ def draw_labels(
         )
         for name, quality in qualities
     ]
-    return label_bars_figure(bars, title=title or f"Pseudo labels against the truth{_of(of)}", style=style)
+    return label_bars_figure(bars, title=_titled(title or "Pseudo labels against the truth", of), style=style)
 
 
 def draw_confusion(
@@ -237,7 +239,7 @@ def draw_confusion(
         system: What was scored.
         class_names: C names.
         modality: audio, visual, or both added up.
-        of: What the clips are of, said in the line above.
+        of: What the clips are of, said behind the line above.
         title: A line above; what is shown unless given.
         style: Width and theme.
 
@@ -255,13 +257,14 @@ def draw_confusion(
         matrix[occurs],
         rows,
         [*class_names, "nothing"],
-        title=title or f"{system.name}: what true {what} segments were taken for{_of(of)}",
+        title=_titled(title or f"{system.name}: what true {what} segments were taken for", of),
         style=style,
     )
 
 
-def _of(world: str) -> str:
-    return f" ({world})" if world else ""
+def _titled(title: str, of: str) -> str:
+    """The line above a figure, with what it is of behind it whatever was typed."""
+    return f"{title} ({of})" if of else title
 
 
 def _check_same_clips(systems: Sequence[ScoredSystem]) -> None:

@@ -27,7 +27,9 @@ from valor.eval.tables import (
 )
 from valor.training.facts import UNSEEN
 
+from .columns import SAID
 from .compare import FACTS, FLATTERED, NOTHING, Comparison, TableRow, figure_names, said_of
+from .over_seeds import ScoredSeeds
 from .published import RECALLED
 from .system import OWN_FIGURES, ScoredSystem, Section
 
@@ -53,6 +55,9 @@ MISSING = "–"
 
 FACT_TITLES = {"extra_data": "extra data", "tuned": "tuned on validation"}
 """How columns call what a row learned from beside clips and tags, and what of it was chosen on the truth of val."""
+
+SAID_TITLES = {"rule": "rule", **FACT_TITLES, "source": "source"}
+"""How columns call all that may be said of a row."""
 
 MARKS = {
     "*": "* best of its column",
@@ -86,29 +91,28 @@ def _marks_in(table: Comparison, body: str) -> list[str]:
 class _Level:
     """Figures that stand in one block."""
 
-    name: str
     title: str
-    first: int
-    """Position of its first figure."""
+    positions: tuple[int, ...]
     columns: tuple[str, ...]
-
-    @property
-    def positions(self) -> range:
-        return range(self.first, self.first + len(self.columns))
 
 
 def _levels(table: Comparison) -> list[_Level]:
-    """The two levels of the ten figures, and the metrics of the data set where it has some."""
-    ten = tuple(FIGURE_TITLES.values())
-    levels = [_Level(name, LEVEL_TITLES[name], number * WIDTH, ten) for number, name in enumerate(LEVELS)]
-    own = OWN_TITLE.format(dataset=table.rows[0].dataset)
-    count, ten_figures = len(table.metrics), len(LEVELS) * WIDTH
-    if count <= MOST_ABREAST:
-        return levels + [_Level(own, own, ten_figures, table.metrics)] * bool(count)
-    for first in range(0, count, ten_figures):
-        title = f"{own} ({first // ten_figures + 1} of {math.ceil(count / ten_figures)})"
-        levels.append(_Level(own, title, ten_figures + first, table.metrics[first : first + ten_figures]))
-    return levels
+    """What is shown of the two levels of the ten figures, and of the metrics of the data set where it has some."""
+    titles, ten = _figure_titles(table), len(LEVELS) * WIDTH
+    blocks = {LEVEL_TITLES[name]: range(n * WIDTH, (n + 1) * WIDTH) for n, name in enumerate(LEVELS)}
+    own, places = OWN_TITLE.format(dataset=table.rows[0].dataset), table.shown.positions
+    metrics = [place for place in places if place >= ten]
+    for first in range(0, len(metrics), ten if len(metrics) > MOST_ABREAST else MOST_ABREAST):
+        part = f" ({first // ten + 1} of {math.ceil(len(metrics) / ten)})" * (len(metrics) > MOST_ABREAST)
+        width = ten if part else MOST_ABREAST
+        blocks[f"{own}{part}"] = range(metrics[first], metrics[min(first + width, len(metrics)) - 1] + 1)
+    levels = {title: tuple(place for place in places if place in block) for title, block in blocks.items()}
+    return [_Level(title, held, tuple(titles[place] for place in held)) for title, held in levels.items() if held]
+
+
+def _figure_titles(table: Comparison) -> list[str]:
+    """How columns call the figures, by their positions."""
+    return [*list(FIGURE_TITLES.values()) * len(LEVELS), *table.metrics]
 
 
 def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:
@@ -141,24 +145,27 @@ def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:
     if is_delta:
         sheet = Sheet(columns=[title, *level.columns], rows=[[_name(row), *line] for row, line in shown], gaps=gaps)
         return sheet.to_text([first, *[width] * len(level.columns)])
-    facts = ["rule", *FACT_TITLES.values()]
+    facts = [SAID_TITLES[name] for name in table.shown.said if name != "source"]
     sheet = Sheet(
         columns=[title, *(f"{figure} " for figure in level.columns), *facts],  # marks stand below the spaces
-        rows=[[_name(row), *line, *_facts(row)] for row, line in shown],
+        rows=[[_name(row), *line, *_facts(table, row)] for row, line in shown],
         left=(0, *range(len(level.columns) + 1, len(level.columns) + len(facts) + 1)),
         gaps=gaps,
     )
-    widths = [max(len(text[n]) for text in (facts, *map(_facts, table.rows))) for n in range(len(facts))]
+    said = [facts, *(_facts(table, row) for row in table.rows)]
+    widths = [max(len(text[n]) for text in said) for n in range(len(facts))]
     return sheet.to_text([first, *[width] * len(level.columns), *widths])
 
 
 def to_markdown(table: Comparison) -> str:
     """Write a comparison in Markdown: all figures in a line, the best in bold, differences in parentheses."""
-    titles = [*(f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()), *table.metrics]
+    every = [*(f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()), *table.metrics]
+    titles = [every[place] for place in table.shown.positions]
+    facts = [SAID_TITLES[name] for name in table.shown.said]
     rows: list[list[Cell | str]] = [
-        [_name(row), *_figures(table, row), *_facts(row), _source(row)] for row in table.rows
+        [_name(row), *_figures(table, row), *_facts(table, row), *[_source(row)] * ("source" in table.shown.said)]
+        for row in table.rows
     ]
-    facts = ["rule", *FACT_TITLES.values(), "source"]
     left = (0, *range(len(titles) + 1, len(titles) + len(facts) + 1))
     body = Sheet(columns=["system", *titles, *facts], rows=rows, left=left).to_markdown()
     notes = [text for text in _marks_in(table, body) if text != MARKS["*"]]
@@ -169,35 +176,36 @@ def to_latex(table: Comparison) -> str:
     r"""Write a comparison as a LaTeX tabular (it needs \usepackage{booktabs}), the notes as comments above it."""
     rows: list[list[Cell | str]] = []
     for row in table.rows:
-        rule = Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))
-        rows.append([_name(row), *_figures(table, row), rule, *_facts(row)[1:]])
+        rule = [Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))] * ("rule" in table.shown.said)
+        rows.append([_name(row), *_figures(table, row), *rule, *_facts(table, row)[len(rule) :]])
+    facts = [SAID_TITLES[name].capitalize() for name in table.shown.said if name != "source"]
+    titles, levels = _figure_titles(table), _levels(table)
     sheet = Sheet(
-        columns=[
-            "System",
-            *[*FIGURE_TITLES.values()] * len(LEVELS),
-            *table.metrics,
-            "Rule",
-            "Extra data",
-            "Tuned on validation",
-        ],
+        columns=["System", *(titles[place] for place in table.shown.positions), *facts],
         rows=rows,
-        left=(0, *range(end := 2 * WIDTH + len(table.metrics) + 1, end + 3)),
+        left=(0, *range(end := len(table.shown.positions) + 1, end + len(facts))),
         gaps={n: [] for n, row in enumerate(table.rows) if n and row.group != table.rows[n - 1].group},
     )
-    return "\n".join([*(f"% {note}" for note in (*MARKS.values(), *table.notes)), sheet.to_latex(LEVEL_SPANS)])
+    spans = {level.title: len(level.columns) for level in levels if level.title in LEVEL_SPANS}
+    return "\n".join([*(f"% {note}" for note in (*MARKS.values(), *table.notes)), sheet.to_latex(spans)])
 
 
 def to_csv(table: Comparison) -> str:
     """Write a comparison as comma-separated values, unrounded, an empty cell where nothing was said."""
-    figures = figure_names(table.metrics)
+    every, places = figure_names(table.metrics), table.shown.positions
+    figures = [every[place] for place in places]
     spreads = [f"{figure}.sd" for figure in figures]
     deltas = [f"{figure}.delta" for figure in figures] if table.baseline is not None else []
     rows = []
+    facts = [*said_of(table.rows[0])]
+    if not table.shown.every:  # the mark of its world goes with every row
+        facts = [name for name in facts if name in (*(SAID[one] for one in table.shown.said), "world")]
     for row in table.rows:
-        differences = [table.delta(row, position) for position in range(len(deltas))]
-        said = said_of(row).values()
-        rows.append([row.name, row.group, row.seeds, *row.figures, *row.spread, *differences, *said])
-    columns = ["system", "group", "seeds", *figures, *spreads, *deltas, *said_of(table.rows[0])]
+        held = [values[place] for values in (row.figures, row.spread) for place in places]
+        differences = [table.delta(row, place) for place in places] if deltas else []
+        said = said_of(row)
+        rows.append([row.name, row.group, row.seeds, *held, *differences, *(said[name] for name in facts)])
+    columns = ["system", "group", "seeds", *figures, *spreads, *deltas, *facts]
     return csv_text(columns, rows)
 
 
@@ -268,7 +276,7 @@ def _mark(table: Comparison, row: TableRow, position: int) -> str:
 def _figures(table: Comparison, row: TableRow) -> list[Cell]:
     """The figures of Markdown and LaTeX: the best in bold, `!` behind impossible ones, then the difference."""
     cells = []
-    for position in range(len(row.figures)):
+    for position in table.shown.positions:
         mark, delta, text = _mark(table, row, position), table.delta(row, position), _plain(row, position)
         after = ("" if mark == "*" else mark) + ("" if delta is None else f" ({_delta(delta)})")
         cells.append(Cell(text, bold=mark in ("*", "~"), after=after, latex="--" if text == MISSING else None))
@@ -279,11 +287,12 @@ def _delta(delta: float | None) -> str:
     return "" if delta is None else f"{round(delta, 1) + 0.0:+.1f}"  # + 0.0: no -0.0
 
 
-def _facts(row: TableRow) -> list[str]:
-    """The rule, extra data and what was tuned on validation, as columns say them."""
+def _facts(table: Comparison, row: TableRow) -> list[str]:
+    """Those of the rule, extra data and what was tuned on validation that are shown, as columns say them."""
     unsaid = MISSING if row.group == "reference" else "not stated"
     words = [unsaid if held is None else ", ".join(held) or NOTHING for held in (row.extra_data, row.tuned)]
-    return [row.rule, *words]
+    said = dict(zip(("rule", *FACT_TITLES), (row.rule, *words), strict=True))
+    return [said[name] for name in table.shown.said if name in said]
 
 
 def _source(row: TableRow) -> str:
@@ -299,13 +308,18 @@ class Evaluation:
     system: ScoredSystem
     split: str
     truth_version: str
+    world: str
+    """What clips and truth are of, as `valor.data.tables.Split.world`."""
+    seeds: ScoredSeeds | None = None
+    """Where the system is the mean of several runs, these."""
     anchors: Sequence[tuple[str, Scores]] = ()
     sections: Sequence[Section] = ()
 
     @property
     def table(self) -> pd.DataFrame:
         """The ten figures of the system and of the anchors."""
-        return score_table([(self.system.name, self.system.scores), *self.anchors])
+        scores = self.seeds.scores if self.seeds else self.system.scores
+        return score_table([(self.system.name, scores), *self.anchors])
 
     @property
     def anchor_names(self) -> list[str]:
@@ -350,6 +364,7 @@ def evaluation_to_csv(evaluation: Evaluation) -> str:
     report = evaluation.system.report
     facts = {name: report[name] for name in ("clips", "clips_expected", "truth_sha256")}
     facts["post_processing"] = f'"{rule_text(report["post_processing"])}"'
+    facts["world"] = evaluation.world
     header, *rows = tables.to_csv(evaluation.table).splitlines()
     tail = ",".join(map(str, facts.values()))
     parts = ["\n".join([f"{header},{','.join(facts)}", *(f"{row},{tail}" for row in rows)]) + "\n"]
@@ -364,7 +379,7 @@ def evaluation_to_json(evaluation: Evaluation) -> str:
 
 def full_report(evaluation: Evaluation) -> dict[str, Any]:
     """The score file with anchors and sections, where there are any."""
-    report = dict(evaluation.system.report)
+    report = evaluation.seeds.report() if evaluation.seeds else dict(evaluation.system.report)
     if evaluation.anchors:
         report["anchors"] = {name: scores.to_dict() for name, scores in evaluation.anchors}
     for section in evaluation.sections:
@@ -384,6 +399,9 @@ TITLES = {
     "f_low": "low",
     "f_high": "high",
     "clip_f": "clip F",
+    "seeds_low": "low over seeds",
+    "seeds_high": "high over seeds",
+    "seeds_p": "p over seeds",
 }
 """How sections call what has another name in JSON and CSV."""
 

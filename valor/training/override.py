@@ -6,6 +6,7 @@ from dataclasses import fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+from valor.data.own_files import TAKEN_BY
 from valor.data.vocabulary import did_you_mean
 from valor.label_harvest.strict_json import plain_number
 
@@ -73,8 +74,21 @@ def updated(
     try:
         return replace(options, **changed)  # type: ignore[type-var]
     except ValueError as error:
+        if (choice := _CHOICE.fullmatch(str(error))) and choice["name"] in known:
+            raise ValueError(_unknown(prefix + choice["name"], choice["value"], choice["known"].split(", "))) from error
         said = re.sub(rf"(?<![\w.])(?=(?:{'|'.join(known)})=\w)", prefix, str(error))  # as it is given here
         raise ValueError(f"{prefix.rstrip('.') or 'recipe'}: {said}") from error
+
+
+_CHOICE = re.compile(r"(?P<name>\w+) must be one of (?P<known>[\w+-]+(?:, [\w+-]+)*), got '(?P<value>[^']*)'")
+"""How options refuse a value that is none of several names."""
+
+
+def _unknown(option: str, value: str, known: Sequence[str]) -> str:
+    """The message for a value that is none of the names an option may have: what was meant first, then the list."""
+    own = option in {part.partition("=")[0] for _, part in TAKEN_BY.values()}
+    file = "; for one of your own give the file that defines it as `own_files`" * own
+    return f"unknown {option} {value!r}{did_you_mean(value, known)}; known are {', '.join(known)}{file}"
 
 
 def _typed(value: Any, wanted: Any, name: str) -> Any:  # noqa: ANN401, as JSON knows it

@@ -498,7 +498,7 @@ def find_recipe(name: str) -> Recipe:
     if path.is_file():
         return read_recipe(path)
     near = did_you_mean(name, tuple(RECIPES))
-    raise ValueError(f"recipe must be one of {', '.join(RECIPES)} or a recipe.json, got {name!r}{near}")
+    raise ValueError(f"unknown recipe {name!r}{near}; known are {', '.join(RECIPES)}, or a recipe.json or a run folder")
 
 
 def for_classes(recipe: Recipe, name: str, count: int) -> Recipe:

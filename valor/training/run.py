@@ -19,7 +19,7 @@ from valor.data.clips import ClipSet, of_classes, read_clip_set, with_background
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.features.packed import note_packed
-from valor.data.own_files import described_own
+from valor.data.own_files import changed_own, described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by, unlike_teachers
 from valor.data.tables import Split
@@ -369,7 +369,8 @@ def predict_run(
     clips = read_clip_set(data, wanted, features, store=store, any_classes=by_words)
     refuse_other_features(run, options_of(parser), card, clips, data, store)
     predictions = predict_classes(parser.to(pick_device(device)), clips, held)
-    return replace(predictions, provenance=told_by(card.recipe) | of_features(features, data, [wanted], store))
+    known_of_run = told_by(card.recipe) | Provenance(own_files_changed=changed_own(card.recipe))
+    return replace(predictions, provenance=known_of_run | of_features(features, data, [wanted], store))
 
 
 def marked_recipe(recipe: Recipe, sets: RunSets) -> Recipe:

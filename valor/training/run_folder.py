@@ -45,6 +45,15 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def seed_folders(run: Path) -> dict[int, Path]:
+    """The folders of a folder of seeds that hold weights or predictions, by seed; none of a single run or another."""
+    if (run / BEST).is_file():
+        return {}
+    found = {path.parent for name in (BEST, PREDICTIONS) for path in run.glob(f"seed-*/{name}")}
+    seeds = {seed: path for path in found if (seed := path.name.removeprefix("seed-")).isdecimal()}
+    return {int(seed): seeds[seed] for seed in sorted(seeds, key=int)}
+
+
 def refuse_several_seeds(run: Path) -> None:
     """Refuse a folder of seeds, of runs or of a demo where a single run is wanted.
 

@@ -19,12 +19,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
+from valor.data.own_files import changed_own
 from valor.data.predictions import score_predictions, write_predictions
 from valor.data.provenance import Provenance
 from valor.data.score_file import write_scores_json
 from valor.data.shown import frame_html
 from valor.eval.decide import PostProcessing
-from valor.eval.scores import FIGURES, LEVELS, TenScores
+from valor.eval.scores import FIGURES, LEVELS, TenScores, levels_over
 from valor.label_harvest.strict_json import loads
 from valor.parsers.word_head import WordHead
 
@@ -206,11 +207,12 @@ def summary(results: Sequence[SeedResult]) -> dict[str, Any]:
     if len(scored) < max(len(results), 2):
         raise ValueError(f"a summary needs at least two seeds with test scores, got {len(scored)} of {len(results)}")
     common = {key: value for key, value in (results[0].report or {}).items() if key not in (*LEVELS, "figures")}
-    return _levels(scored, fmean) | {
+    return levels_over(scored, fmean) | {
         **common,
         "seeds": [result.seed for result in results],
-        "sd": _levels(scored, stdev),
-        "validation": _levels([r.val for r in results], fmean) | {"sd": _levels([r.val for r in results], stdev)},
+        "sd": levels_over(scored, stdev),
+        "validation": levels_over([r.val for r in results], fmean)
+        | {"sd": levels_over([r.val for r in results], stdev)},
     }
 
 
@@ -295,14 +297,15 @@ def _score_test(
     """
     assert sets.test is not None  # asked for by the caller
     split, clips = sets.test
-    parser, _ = read_checkpoint(folder / BEST, own=own)
+    parser, card = read_checkpoint(folder / BEST, own=own)
     held = sets.train.class_names
     if sets.words is not None:
         assert isinstance(parser.classifier, WordHead)
         parser.classifier.take(*sets.words.of(clips.class_names))
         held = clips.class_names
     parser = parser.to(pick_device(device))
-    predictions = replace(predict_classes(parser, clips, held), provenance=sets.provenance)
+    known = sets.provenance | Provenance(own_files_changed=changed_own(card.recipe))
+    predictions = replace(predict_classes(parser, clips, held), provenance=known)
     methods = Methods(recipe.methods, own.methods)
     rule = methods.decision(VALOR_RULE)
     _, report = score_predictions(
@@ -339,19 +342,6 @@ def best_on_test(folder: Path, recipe: Recipe, report: Mapping[str, Any]) -> dic
     at = max(range(len(figures)), key=lambda epoch: (figures[epoch], -epoch))
     same = {key: value for key, value in report.items() if key not in (*LEVELS, "figures", "anchors")}
     return {**same, **scored[at].to_dict(), "selection": ON_TEST, "epoch": at + 1}
-
-
-def _levels(scores: Sequence[TenScores], statistic: Any) -> dict[str, Any]:  # noqa: ANN401, of floats
-    """A statistic of each of the ten figures, and of those of the data set."""
-    found: dict[str, Any] = {
-        level: {figure: statistic([getattr(getattr(one, level), figure) for one in scores]) for figure in FIGURES}
-        for level in LEVELS
-    }
-    own = {name: [one.figures[name] for one in scores] for name in scores[0].figures}
-    undefined = {name for name, values in own.items() if None in values}
-    if own:
-        found["figures"] = {name: None if name in undefined else statistic(values) for name, values in own.items()}
-    return found
 
 
 def _refuse_other_layout(out: Path, seeds: int) -> None:

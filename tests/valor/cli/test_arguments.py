@@ -120,9 +120,10 @@ def test_what_is_not_typed_has_the_documented_value():
 
 @pytest.mark.parametrize(("line", "message"), [
     ("", "the following arguments are required: COMMAND"),
-    ("parse-all", r"invalid choice: 'parse-all' \(choose from .*demo.*doctor"),
+    ("parse-all", r"invalid choice: 'parse-all' \(did you mean parse\?\); choose from demo, .*doctor"),
     ("evalute p.npz", r"invalid choice: 'evalute' .*\(did you mean evaluate\?\)"),
     ("plot timelin", r"invalid choice: 'timelin' .*\(did you mean timeline\?\)"),
+    ("reproduce valorpp --data d", r"invalid choice: 'valorpp' \(did you mean valor\+\+\?\); choose from valor, "),
     ("reproduce VALOR++ --data d", r"invalid choice: 'VALOR\+\+' .*\(did you mean valor\+\+\?\)"),
     ("harvest m.csv --videos v", "the following arguments are required: --store"),
     ("labels s --out l --export csv", r"argument --export: invalid choice: 'csv'"),

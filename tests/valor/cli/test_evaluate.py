@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
-from tests.helpers.toy_scores import NAMES, write_toy_scores
+from tests.helpers.toy_scores import NAMES, noisy, write_toy_scores
 from tests.helpers.typed import typed
 from valor.data.prediction_files import write_any_predictions
-from valor.data.predictions import Predictions, decisions, read_predictions
+from valor.data.predictions import Predictions, decisions, read_predictions, write_predictions
 from valor.eval.decide import PRESETS
+from valor.eval.intervals import seed_interval
 from valor.eval.scores import FIGURES, LEVELS, score
 
 
@@ -134,6 +135,52 @@ def test_intervals_and_differences(toy):
     out = typed("evaluate", toy.good, *toy.on, "--interval", "--compare", f"bad={toy.poor}").out
     assert "95 % intervals: bootstrap over 24 clips, 10,000 resamples" in out
     assert re.search(r"Segment Type@AV: good - bad = \+\d+\.\d \[\d+\.\d, \d+\.\d\], paired over 24 clips", out)
+
+
+@pytest.fixture(scope="module")
+def seeds(toy, tmp_path_factory):
+    """Folders of seeds, `good` and `poor`, and `later` with two others."""
+    out, rng = tmp_path_factory.mktemp("seeds"), np.random.default_rng(3)
+    for name, noise, of in (("good", 0.35, (0, 1, 2)), ("poor", 0.75, (0, 1, 2)), ("later", 0.75, (7, 8))):
+        for seed in of:
+            write_predictions(out / name / f"seed-{seed}" / "predictions.npz", noisy(toy.split, noise, rng))
+    return out
+
+
+def test_folders_of_seeds_are_compared_over_clips_and_over_seeds(toy, seeds):
+    report = evaluated(toy, "--compare", seeds / "poor", "--interval", file=seeds / "good")
+    single = [evaluated(toy, file=seeds / "good" / f"seed-{n}" / "predictions.npz") for n in range(3)]
+    other = [evaluated(toy, file=seeds / "poor" / f"seed-{n}" / "predictions.npz") for n in range(3)]
+    values, others = ([one["segment"]["type_av"] for one in held] for held in (single, other))
+    assert report["seeds"] == [0, 1, 2] and report["segment"]["type_av"] == pytest.approx(np.mean(values))
+    assert report["sd"]["segment"]["type_av"] == pytest.approx(np.std(values, ddof=1))
+    assert report["intervals"][3]["value"] == pytest.approx(report["segment"]["type_av"])
+    row = {(row["level"], row["figure"]): row for row in report["differences"]}["segment", "type_av"]
+    paired = seed_interval([one - two for one, two in zip(values, others, strict=True)])
+    assert (row["value"], row["seeds_low"], row["seeds_high"]) == pytest.approx((paired.value, paired.low, paired.high))
+    assert row["clear"] == "yes" and row["low"] > 0
+    out = typed("evaluate", f"mine={seeds / 'good'}", *toy.on, "--compare", seeds / "poor").out
+    assert re.search(r"^mine \(3 seeds\) .* ± ", out, re.MULTILINE), out
+    said = (
+        r"mine - poor = .*\], paired over 24 clips, values averaged over seeds; \(.*\) over seeds, paired over 3 seeds"
+    )
+    assert re.search(said, out) and "high over seeds" in out, out
+    sheet = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--format", "csv").out
+    assert "level,figure,value,low,high,p,seeds_low,seeds_high,seeds_p,clear" in sheet
+
+
+def test_seeds_that_differ_are_compared_unpaired_and_one_run_says_nothing_of_seeds(toy, seeds):
+    out = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "later").out
+    assert "over seeds, of 3 and 2 seeds, unpaired since these differ" in out
+    done = typed("evaluate", seeds / "good", *toy.on, "--compare", f"one={toy.poor}")
+    assert "good - one" in done.out and "runs: 3 and 1, which says nothing of other seeds" in done.out
+    refused = typed("evaluate", seeds / "good", *toy.on, "--details", "--per-class").complaint()
+    assert "--per-class, --details: of a single run" in refused and f"{seeds / 'good' / 'seed-0'}" in refused
+
+
+def test_scores_of_a_folder_of_seeds_stand_in_a_table(toy, seeds, tmp_path):
+    typed("evaluate", seeds / "good", *toy.on, "--json", tmp_path / "good.json")
+    assert "good (3 seeds)" in typed("table", tmp_path / "good.json").out
 
 
 def test_per_class_and_details(toy):

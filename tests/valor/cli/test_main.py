@@ -99,7 +99,7 @@ def test_an_interruption_says_how_to_go_on(monkeypatch):
     ("{harvest} --classes ave", "classes must be one of llp or a JSON file"),
     ("{harvest} --shard-clips 0", "--shard-clips must be at least 1, got 0"),
     ("labels {tmp} --out {tmp}/l", "expected an evidence store"),
-    ("train valour --data {tmp}", "recipe must be one of demo, .*valor.* got 'valour'"),
+    ("train valour --data {tmp}", "unknown recipe 'valour' .did you mean valor.*; known are demo, .*valor"),
     ("train valor --data {tmp} --set fit.epoch=3", "unknown option 'fit.epoch' .did you mean fit.epochs"),
     ("train valor --data {tmp} --seeds 0", "--seeds must be at least 1, got 0"),
     ("train valor --data {tmp}/none", "no such folder; give one with annotation tables"),

@@ -44,6 +44,17 @@ def test_every_kind_becomes_a_png_of_the_width_and_theme_asked_for(toy, tmp_path
     assert width == 1380 and image.getpixel((width - 1, 0)) == (0x14, 0x17, 0x1C) and len(colours) > 20
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("title", [[], ["--title", "Mine"]])
+def test_every_picture_says_of_which_world_and_split_it_is_whatever_its_title(toy, tmp_path, monkeypatch, kind, title):
+    drawn = []
+    monkeypatch.setattr("valor.cli.plot.to_png", lambda figure: drawn.append(figure) or b"")
+    typed(*words(toy, kind), *title, "--out", tmp_path / "f.png")
+    (legend,) = drawn[0].legends
+    said = legend.get_title().get_text().replace("\n", " ")
+    assert said.endswith(" (own tables, test)") and (not title or said == "Mine (own tables, test)")
+
+
 def test_without_a_name_the_kind_names_the_file_and_svg_is_vector(toy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert typed(*words(toy, "labels")).out == "wrote labels.png\n"

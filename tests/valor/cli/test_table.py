@@ -49,9 +49,16 @@ def test_json_for_programs(tmp_path):
     assert names[0] == "a" and len(names) > 35
 
 
+def test_columns_and_a_level_are_chosen(tmp_path):
+    run = write_run(tmp_path / "a")
+    done = typed("table", run, "--level", "event", "--columns", "type_av, tuned", "--format", "markdown")
+    assert done.out.splitlines()[0] == "| system | event Type@AV | tuned on validation |"
+    assert "--columns must hold a figure" in typed("table", run, "--columns", "rule").complaint()
+
+
 def test_wrong_use_is_one_message(tmp_path):
     assert "expected a score file" in typed("table", tmp_path / "none").complaint()
     run = write_run(tmp_path / "a")
-    assert "baseline must be one of the rows a, got 'b'" in typed("table", run, "--baseline", "b").complaint()
+    assert "no row is called 'b'; the baseline is one of a" in typed("table", run, "--baseline", "b").complaint()
     refused = typed("table", run, "--format", "csv", "--out", tmp_path / "t.tex").complaint()
     assert "contradict each other" in refused and not (tmp_path / "t.tex").exists()

@@ -20,9 +20,10 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.scores import Scores
-from valor.experiments.ablate import AblateOptions, RowResult, difference, open_world, run_ablation
+from valor.experiments.ablate import AblateOptions, RowResult, open_world, run_ablation
 from valor.experiments.rows import ROWS, SOURCES, combined, slug
 from valor.experiments.simulated import SimulationOptions, simulate
+from valor.scoring.over_seeds import difference
 from valor.training.methods.uwav import UwavOptions
 from valor.training.options import TrainingError
 
@@ -181,7 +182,7 @@ def replace_row(row):
     [
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"jobs": 0}, "jobs must be at least 1"),
-        ({"groups": ("layer",)}, "groups of rows are base, labels"),
+        ({"groups": ("layer",)}, "no group of rows is called layer .did you mean layers.*; there are base, labels"),
     ],
 )
 def test_options_that_make_no_ablation_are_refused(options, message):

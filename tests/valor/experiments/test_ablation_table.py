@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.toy_ablation import toy_data, toy_options
 from valor.eval.scores import Scores
-from valor.experiments.ablate import Ablation, RowResult, difference, open_world
+from valor.experiments.ablate import Ablation, RowResult, open_world
 from valor.experiments.ablation_table import (
     PANELS,
     SHOWN_COMBINATIONS,
@@ -25,6 +25,7 @@ from valor.experiments.ablation_table import (
     write_ablation,
 )
 from valor.experiments.rows import GROUPS, ROWS, combined
+from valor.scoring.over_seeds import difference
 
 BY_NAME = {row.name: row for row in ROWS}
 

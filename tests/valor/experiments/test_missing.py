@@ -1,14 +1,18 @@
 """What a row lacks, split by split, and what gets it."""
 
+import re
+
 import numpy as np
 import pytest
 
+import valor
+from tests.helpers.typed import typed
 from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.label_file import FILE_NAME
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.experiments.missing import Missing, missing_parts, missing_table, needed_kinds
+from valor.experiments.missing import Missing, missing_parts, missing_table, needed_kinds, refuse_missing
 from valor.experiments.simulated import SimulationOptions, simulate
 from valor.label_harvest.store.manifest import media_id
 from valor.training.recipes import RECIPES, override
@@ -81,9 +85,33 @@ def test_the_table_says_what_gets_each_part_once(tmp_path):
     assert text.count(f"clap, clip: `valor download features --out {tmp_path}`") == 1
     assert "r2plus1d: the classic features" in text and f"labels: `valor download labels --out {tmp_path}`" in text
     one = missing_table([Missing(what="labels", split="train", clips=10, missing=3, remedy="ask")])
-    assert one.splitlines()[1:] == ["labels  train        10        3", "labels: ask"]
+    assert one.splitlines()[1:] == ["labels   train        10        3", "labels: ask"]
 
 
 def test_kinds_of_a_store_are_no_published_ones():
     assert needed_kinds(FeatureOptions()) == ("vggish", "res152", "r2plus1d")
     assert needed_kinds(FeatureOptions(audio="audio.map", visual="clip", motion=None)) == ("clip",)
+
+
+def test_training_without_a_part_lists_all_that_is_missing_first(data, tmp_path):
+    (data / "packed" / "clip.val.json").unlink()
+    line = ("train", "valor++", "--data", data, "--out", tmp_path / "run")
+    done = typed(*line)
+    said = done.err
+    assert "does not hold all that 'valor++' needs\nmissing  split" in said and "labels" not in said
+    assert re.search(r"\nclip +val +4 +4\n", said) and f"clip: `valor download features --out {data}`" in said
+    assert f"`valor reproduce valor++ --data {data} --simulated` runs it" in said
+    assert (done.code, done.out) == (2, "") and not (tmp_path / "run").exists()
+    with pytest.raises(FileNotFoundError, match=r"missing +split"):
+        valor.train("valor++", data=data, out=tmp_path / "run")
+    said = typed("train", "valor-clips", "--data", data).err
+    assert f"`valor harvest {data / 'AVVP_test_pd.csv'} --videos DIR --store {data / 'store'}`" in said
+
+
+def test_labels_elsewhere_and_a_missing_test_split_are_no_obstacle(data, tmp_path):
+    (data / FILE_NAME).unlink()
+    with pytest.raises(FileNotFoundError, match=r"labels +train"):
+        refuse_missing(data, RECIPES["valor++"], NAMES)
+    refuse_missing(data, RECIPES["valor++"], NAMES, labels=tmp_path)
+    (data / "packed" / "clip.test.json").unlink()
+    refuse_missing(data, RECIPES["valor++"], NAMES, labels=tmp_path)

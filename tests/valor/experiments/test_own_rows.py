@@ -72,9 +72,11 @@ def test_each_part_of_a_file_has_a_row_and_the_base_stays_plain(world, tmp_path,
     weights = {name: recipe.methods["entropy"].weight for name, recipe in recipes.items() if recipe.methods}
     assert weights == {"method entropy": 0.1, "entropy 0.2": 0.2}
     assert recipes["encoder gru"].parser.encoder == "gru"
-    assert [result.row.group for result in found.results] == ["base", "beyond", "beyond", "beyond"]
+    assert [result.row.group for result in found.results] == ["base", "own", "own", "own"]
     assert found.left_out == {"as ever": "it trains the same as 'VALOR'"}
-    assert "method entropy" in to_text(found)
+    lines = [line.strip() for line in to_text(found).splitlines()]
+    assert lines.index("Own") < next(n for n, line in enumerate(lines) if line.startswith("method entropy"))
+    assert "Beyond the paper" not in lines and {row.group for row in dot_rows(found)} == {"Own"}
     assert [row.name for row in dot_rows(found)] == list(recipes)[1:], "in the figure too"
     assert "not trained with" not in caplog.text
 

@@ -219,7 +219,7 @@ def test_a_missing_stream_has_no_part_in_what_the_other_says() -> None:
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--arms", "teachers,magic"], f"--arms must be of {', '.join(KNOWN)}, got magic"),
+        (["--arms", "teachers,magic"], f"--arms must be known, got magic; known are {', '.join(KNOWN)}"),
         (["--arms", "xdc:variant"], "--arms must be of NAME or NAME:OPTION=VALUE, got xdc:variant"),
         (
             ["--arms", "teachers:soft=true"],

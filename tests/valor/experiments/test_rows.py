@@ -122,8 +122,10 @@ def test_groups_are_picked_with_the_base_and_by_world():
     rows = rows_of(("teacher",), "llp")
     assert [row.group for row in rows] == ["base", *["teacher"] * 4]
     assert "one fused teacher" in [row.name for row in rows_of(("teacher",), "demo")]
-    assert {row.group for row in rows_of(tuple(GROUPS), "demo")} == set(GROUPS)
-    with pytest.raises(ValueError, match="groups of rows are base, labels.*got layer"):
+    assert {row.group for row in rows_of(tuple(GROUPS), "demo")} == {*GROUPS} - {"own"}, (
+        "no file of one's own is loaded"
+    )
+    with pytest.raises(ValueError, match="no group of rows is called layer .did you mean layers.*; there are base"):
         rows_of(("layer",), "demo")
 
 

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.valor.scoring.test_compare import write_run
 from valor.data.predictions import read_predictions
 from valor.eval.scores import nothing_predicted, score
+from valor.scoring.columns import chosen_columns
 from valor.scoring.compare import compare
 from valor.scoring.layout import (
     EVALUATION_FORMATS,
@@ -45,6 +47,7 @@ def evaluation(tmp_path_factory):
         system=system,
         split="test",
         truth_version="v2024",
+        world="demo world",
         anchors=[("nothing", score(nothing_predicted(system.truth), system.truth))],
         sections=[Section("extra", "Something more", frame), *class_sections(system, NAMES)],
     )
@@ -59,6 +62,7 @@ def test_every_format_says_clips_truth_and_rule(evaluation):
     assert evaluation_to_latex(evaluation).startswith(f"% {line}\n")
     (first, *_) = csv.DictReader(io.StringIO(evaluation_to_csv(evaluation)))
     assert (first["clips"], first["clips_expected"], first["truth_sha256"]) == ("24", "24", digest)
+    assert first["world"] == "demo world"
     assert first["post_processing"] == "segments >= 0.5, gate clip >= 0.5"
     assert json.loads(evaluation_to_json(evaluation))["truth_sha256"] == digest
 
@@ -224,3 +228,47 @@ def test_what_was_perhaps_chosen_on_validation_is_not_called_a_hint_from_memory(
     for lay_out in (to_text, to_markdown):
         said = lay_out(compare([run]))
         assert "label cuts ?: perhaps chosen on the truth of validation" in said and "from memory" not in said
+
+
+@pytest.fixture
+def two(tmp_path):
+    runs = [write_run(tmp_path / "a", 60.0), write_run(tmp_path / "b", 62.0)]
+    return compare(runs, baseline="a")
+
+
+def test_chosen_columns_are_the_same_in_every_layout(two):
+    few = replace(two, columns=chosen_columns(["Type@AV", "event.event_av", "rule"], None, ()))
+    text = to_text(few)
+    assert re.search(r"^Segment level +Type@AV +rule$", text, re.MULTILINE), text
+    assert re.search(r"^Event level +Type@AV +Event@AV +rule$", text, re.MULTILINE), text
+    assert text.count("minus a") == 2 and "extra data" not in text
+    markdown = to_markdown(few).splitlines()[0]
+    assert markdown == "| system | segment Type@AV | event Type@AV | event Event@AV | rule |"
+    latex = to_latex(few)
+    assert r"\multicolumn{1}{c}{Segment level} & \multicolumn{2}{c}{Event level}" in latex
+    assert r"System & Type@AV & Type@AV & Event@AV & Rule \\" in latex and r"\cmidrule(lr){3-4}" in latex
+    first = next(csv.DictReader(io.StringIO(to_csv(few))))
+    figures = ["segment.type_av", "event.type_av", "event.event_av"]
+    others = [f"{name}{part}" for part in (".sd", ".delta") for name in figures]
+    assert [*first] == ["system", "group", "seeds", *figures, *others, "post_processing", "world"]
+    assert json.loads(to_json(few))["rows"] == json.loads(to_json(two))["rows"]
+
+
+def test_one_level_leaves_the_other_out_and_all_that_is_said(two):
+    of_events = replace(two, columns=chosen_columns([], "event", ()))
+    assert "Segment level" not in to_text(of_events) and "Event level" in to_text(of_events)
+    assert to_latex(of_events).count(r"\multicolumn") == 1
+    names = next(csv.reader(io.StringIO(to_csv(of_events))))
+    assert not [name for name in names if name.startswith("segment.")] and "truth_sha256" in names
+    alone = to_markdown(of_events).splitlines()
+    assert alone[0].count("event ") == 5 and alone[0].endswith("| rule | extra data | tuned on validation | source |")
+
+
+@pytest.mark.parametrize(("names", "level", "message"), [
+    (["type_va"], None, r"no column is called 'type_va' \(did you mean type_av\?\); there are audio, .*source"),
+    (["rule"], None, "columns must hold a figure, got rule"),
+    (["event.audio"], "segment", "columns must hold a figure, got event.audio at the level segment"),
+])  # fmt: skip
+def test_columns_that_are_none_are_refused(names, level, message):
+    with pytest.raises(ValueError, match=message):
+        chosen_columns(names, level, ("accuracy",))

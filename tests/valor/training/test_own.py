@@ -135,6 +135,16 @@ def test_a_file_that_has_changed_since_is_told(data, own):
         file.write("\n# changed\n")
     done = typed("predict", own / "run", "--data", data, "--out", own / "p.npz", "--with", own / "gru.py")
     assert done.code == 0 and re.search(r"was trained with another gru\.py \(sha256 \w{12}\)", done.err), done
+    assert read_predictions(own / "p.npz").provenance.own_files_changed == ("gru.py",)
+    LOADED.clear()  # the file is not needed to know it
+    scored = typed(
+        "evaluate", f"mine={own / 'p.npz'}", "--annotations", data, "--split", "test", "--json", own / "s.json"
+    )
+    assert "mine (gru.py changed since training)" in scored.out
+    assert json.loads((own / "s.json").read_text())["own_files_changed"] == ["gru.py"]
+    for form in ("text", "markdown", "csv", "latex", "json"):
+        table = typed("table", f"mine={own / 's.json'}", "--format", form).out
+        assert "mine (gru.py changed since training)" in table, form
 
 
 def test_a_teacher_of_ones_own_harvests(own):

@@ -66,7 +66,9 @@ def test_overrides_apply_together_and_run_the_checks():
     ("fit=3", r"fit is a group; set one of its options, such as fit\.epochs"),
     ("fit.learning_rate", r"an override is written option=value, got 'fit\.learning_rate'"),
     ("fit.learning_rate=-1", r"fit: learning_rate must be positive, got -1\.0"),
-    ("parser.pooling=mean", r"parser: pooling must be one of"),
+    ("parser.pooling=mean", "unknown parser.pooling 'mean'; known are attentive, linear-softmax, max; for one"),
+    ("parser.pooling=maxx", r"unknown parser\.pooling 'maxx' \(did you mean max\?\); known are attentive, "),
+    ("fit.schedule=cosin", r"unknown fit\.schedule 'cosin' \(did you mean cosine\?\); known are cosine, step$"),
     ("features.motion=none", r"features\.motion is none exactly when parser\.motion_width is 0"),
     ("name.first=x", r"name is one option and takes a value, got name\.first"),
     ("fit.epochs.x=3", r"fit\.epochs is one option and takes a value, got fit\.epochs\.x; there is no option below"),
@@ -118,7 +120,7 @@ def test_names_of_tables_are_names_of_folders(name):
 
 
 def test_unknown_recipe_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"recipe must be one of .*valor, valor\+, .*got 'volar'"):
+    with pytest.raises(ValueError, match=r"unknown recipe 'volar'; known are .*valor, valor\+, .* or a run folder"):
         find_recipe("volar")
 
 

@@ -180,7 +180,7 @@ def test_unseen_classes_nobody_knows_are_refused(yard, unseen, said):
     [
         (["parser.audio_words=3"], "audio_words and visual_words are options of parser.head=words"),
         (["parser.head=words", "parser.head_layers=2"], "head=words is for parser.network=hybrid"),
-        (["parser.head=other"], "head must be one of"),
+        (["parser.head=other"], "unknown parser.head 'other'; known are"),
         (["parser.head=words", "methods.uwav=on"], "mixes segments before a classifier of rows"),
     ],
 )

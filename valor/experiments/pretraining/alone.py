@@ -22,11 +22,11 @@ from valor.eval.average_precision import resampled_precision
 from valor.eval.decide import PostProcessing
 from valor.eval.events import MODALITIES, BoolArray, Float64Array
 from valor.eval.scores import Scores, score
-from valor.experiments.ablate import Difference, difference
 from valor.experiments.jobs import OverSeeds
 from valor.label_harvest.disk import file_sha256
 from valor.parsers.hybrid import HybridParser
 from valor.pretraining.measure import Drawn, draws_of
+from valor.scoring.over_seeds import Difference, difference
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.methods import Methods
 from valor.training.recipes import Recipe

@@ -49,7 +49,7 @@ def arm_name(typed: str) -> str:
     name, *own = typed.split(":")
     name = ALIASES.get(name, name)
     if name not in KNOWN:
-        raise ValueError(f"arms must be of {', '.join(KNOWN)}, got {name}{did_you_mean(name, KNOWN)}")
+        raise ValueError(f"arms must be known, got {name}{did_you_mean(name, KNOWN)}; known are {', '.join(KNOWN)}")
     known = [
         *(OPTIONS_OF["unlabelled"] if name in OF_POOL else ()),
         *(OPTIONS_OF["rounds"] if name in OF_ROUNDS else ()),

@@ -20,7 +20,6 @@ from valor.data.datasets.dataset import dataset_of
 from valor.data.features.feature_options import evidence_in
 from valor.data.provenance import of_folder
 from valor.data.tables import Split
-from valor.experiments.ablate import Difference, difference
 from valor.experiments.jobs import Job, OverSeeds, scores_on_test, trained
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.progress import progress_bar
@@ -28,6 +27,7 @@ from valor.label_harvest.strict_json import loads
 from valor.parsers.pretraining.registry import OBJECTIVES
 from valor.pretraining.options import PretrainOptions
 from valor.pretraining.run import pretrain_run
+from valor.scoring.over_seeds import Difference, difference
 from valor.training.facts import facts_beside
 from valor.training.options import TrainingError
 from valor.training.pool import NAME as POOL

@@ -9,8 +9,8 @@ from valor.eval.intervals import Interval
 from valor.eval.retrieval import FIRST
 from valor.eval.scores import FIGURES
 from valor.eval.tables import RULE, Sheet, csv_text
-from valor.experiments.ablate import Difference
 from valor.pretraining.probe import ALONE, FIGURE_NAMES, MISSING, RANDOM, STEP, TOGETHER, ProbeRow
+from valor.scoring.over_seeds import Difference
 
 from .alone import OneStream
 from .before import BeforeTags, Gain
@@ -129,8 +129,8 @@ def _range(interval: Interval) -> str:
     return f"{interval.low:+.1f}, {interval.high:+.1f}"
 
 
-def probe_csv(found: BeforeTags) -> str:
-    """A line for each figure of each pre-training."""
+def probe_csv(found: BeforeTags, world: str) -> str:
+    """A line for each figure of each pre-training, with the world it was measured on."""
     columns = [
         "arm",
         "figure",
@@ -142,15 +142,16 @@ def probe_csv(found: BeforeTags) -> str:
         "clips.high",
         "seeds.low",
         "seeds.high",
+        "world",
     ]
     lines: list[list[Any]] = [
-        [found.features.name, key, "", drawn.value, *[""] * 6] for key, drawn in found.features.figures.items()
+        [found.features.name, key, "", drawn.value, *[""] * 6, world] for key, drawn in found.features.figures.items()
     ]
     for arm in found.arms:
         for key in FIGURE_NAMES:
             gain, value = arm.gain(key), arm.value(key)
             ends = [end for one in (gain.clips, gain.seeds) for end in ((one.low, one.high) if one else ("", ""))]
-            lines.append([arm.arm, key, len(arm.rows), value, value - gain.clips.value, gain.clips.value, *ends])
+            lines.append([arm.arm, key, len(arm.rows), value, value - gain.clips.value, gain.clips.value, *ends, world])
     return csv_text(columns, lines)
 
 
@@ -173,8 +174,8 @@ def one_stream_csv(found: PretrainBench) -> str:
         for m in range(len(MODALITIES)):
             value, whole, _ = alone.precision(m)
             line += [whole, value]
-        lines.append(line)
-    return csv_text(columns, lines)
+        lines.append([*line, found.title])
+    return csv_text([*columns, "world"], lines)
 
 
 def before_json(found: BeforeTags) -> dict[str, Any]:

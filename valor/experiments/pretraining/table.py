@@ -11,9 +11,9 @@ from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text
-from valor.experiments.ablate import Difference
 from valor.label_harvest.disk import write_forms
 from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
+from valor.scoring.over_seeds import Difference
 from valor.training.recipes import recipe_to_json
 
 from .alone import OneStream
@@ -62,8 +62,8 @@ def to_csv(found: PretrainBench) -> str:
             for interval in (clips, seeds):
                 cells += (None, None) if interval is None else (interval.low, interval.high)
         first = [cell.share, cell.arm, cell.tagged, cell.others, len(result.val), result.val_mean]
-        rows.append([*first, *cells, _tuned(result)])
-    return csv_text(["share", "arm", "tagged", "untagged", "seeds", "val", *columns, "tuned"], rows)
+        rows.append([*first, *cells, _tuned(result), found.title])
+    return csv_text(["share", "arm", "tagged", "untagged", "seeds", "val", *columns, "tuned", "world"], rows)
 
 
 def to_json(found: PretrainBench) -> str:
@@ -102,7 +102,7 @@ def write_pretrain_bench(out: Path, found: PretrainBench) -> list[Path]:
     """Write the table in every form and the figure; returns the files."""
     made: dict[str, bytes] = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
     if found.before_tags is not None:
-        made["-probe.csv"] = probe_csv(found.before_tags).encode()
+        made["-probe.csv"] = probe_csv(found.before_tags, found.title).encode()
     if any(result.one_stream for result in found.results):
         made["-one-stream.csv"] = one_stream_csv(found).encode()
     if any(result.over_fresh for result in found.results):

@@ -68,7 +68,7 @@ def test_a_recipe_names_methods_and_their_options(changes, methods):
     (["methods.vplan.visual=-1"], r"methods\.vplan: visual must not be negative, got -1\.0"),
     (["methods.vplan.warmup_epochs=0"], "warmup_epochs must be a whole number of at least 1, got 0"),
     (["methods.average.decay=1"], r"decay must be in \[0, 1\), got 1\.0"),
-    (["methods.gates.gate=video"], "gate must be one of clip, modality, none, got 'video'"),
+    (["methods.gates.gate=video"], "unknown methods.gates.gate 'video'; known are clip, modality, none"),
     (["methods.uwav.class_balance=0.5", "fit.pseudo_label_weight=0"], "class_balance acts on the pseudo .*set it to 0"),
     (["methods.uwav.mixup_alpha=1", "fit.pseudo_label_weight=0"], "mixup_alpha acts on the pseudo labels"),
     (["methods.vplan=on", "fit.pseudo_label_weight=0"], r"flips pseudo labels, .*use methods\.jomold"),
