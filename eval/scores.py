@@ -322,7 +322,7 @@ def levels_over(scores: Sequence[TenScores], statistic: Callable[[list[float]], 
         for level in LEVELS
     }
     own = {name: [one.figures[name] for one in scores] for name in scores[0].figures}
-    undefined = {name for name, values in own.items() if None in values}
     if own:
-        found["figures"] = {name: None if name in undefined else statistic(values) for name, values in own.items()}
+        known = {name: [value for value in values if value is not None] for name, values in own.items()}
+        found["figures"] = {name: statistic(held) if len(held) == len(scores) else None for name, held in known.items()}
     return found

@@ -209,6 +209,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--rounds": "N",
         "--arms": "NAME,...",
         "--choose": FLAG,
+        "--bound": "OUT",
         "--shares": "S",
         "--whole-steps": "N",
         "--pretrain-epochs": "N",

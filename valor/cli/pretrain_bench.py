@@ -23,6 +23,7 @@ BENCH = Fields(
     rounds="--rounds N",
     pretrain_epochs="--pretrain-epochs N",
     choose="--choose",
+    bound="--bound OUT",
     jobs="--workers N",
     changes=Option("--set a.b=c", {"action": "append"}),
 )
@@ -46,6 +47,7 @@ def add(commands: Commands) -> Parser:
         "Runs that are done are found done, so a second call goes on where the first was stopped.",
         "valor pretrain-bench --data demo/data --out pretraining --workers 2\n"
         "valor pretrain-bench --data demo/data --arms teachers --shares 0.1 1 --seeds 3\n"
+        "valor pretrain-bench --data demo/data --arms both --shares 0.05 --bound pretraining --out fewer\n"
         "valor pretrain-bench --data demo/data --arms xdc:variant=single,xdc:variant=concat,xdc --shares 0.1",
     )
     command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations, features and a store")

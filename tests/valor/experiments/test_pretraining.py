@@ -22,7 +22,8 @@ from valor.experiments.pretraining.cells import Cell, cell_of, epochs_for, recip
 from valor.experiments.pretraining.choose import chosen
 from valor.experiments.pretraining.kept import kept
 from valor.experiments.pretraining.options import ALL_TAGS, FRESH, KNOWN, PretrainBenchOptions
-from valor.experiments.pretraining.run import CellResult, PretrainBench, run_pretrain_bench, with_differences
+from valor.experiments.pretraining.results import CellResult, with_differences
+from valor.experiments.pretraining.run import PretrainBench, run_pretrain_bench
 from valor.experiments.pretraining.table import draw, to_csv, to_json, to_markdown, to_text, write_pretrain_bench
 from valor.parsers.build import build_parser
 from valor.training.recipes import RECIPES, override
@@ -160,6 +161,26 @@ def test_a_bench_from_end_to_end_that_goes_on(data: Path, tmp_path: Path) -> Non
     assert draw(found).axes
     with pytest.raises(ValueError, match=r"belongs to a bench with other steps; continue it with what it was begun"):
         run_pretrain_bench(FROM_STORE, data, tmp_path, replace(options, steps=5))
+    _bound_from_elsewhere(data, tmp_path, replace(options, shares=(0.5,), arms=(FRESH,), steps=2), whole)
+
+
+def _bound_from_elsewhere(data: Path, there: Path, options: PretrainBenchOptions, whole: CellResult) -> None:
+    """A bench without the share 1 has the bound of the folder of another, and of none that was begun otherwise."""
+    out, elsewhere = there / "other", replace(options, bound=there)
+    found = run_pretrain_bench(FROM_STORE, data, out, elsewhere)
+    assert [(of.cell.share, of.cell.arm) for of in found.results] == [(0.5, FRESH), (0.5, ALL_TAGS)]
+    fresh, bound = found.results
+    figures = [bound.figures("segment", "type_av"), whole.figures("segment", "type_av")]
+    assert figures[0] == figures[1] and bound.val == pytest.approx(whole.val) and bound.tuned and bound.over_fresh
+    assert bound.over_fresh.seeds is not None and f"{ALL_TAGS} (trained in {there})" in to_text(found)
+    assert not (out / "runs" / "100-percent").exists()
+    with pytest.raises(ValueError, match=r"has no fresh at the share 1 with seed-2; train it there with .*seeds=3"):
+        run_pretrain_bench(FROM_STORE, data, out, replace(elsewhere, seeds=3))
+    with pytest.raises(ValueError, match=r"is a bench with other whole_steps, whose share 1 is no bound of this one"):
+        run_pretrain_bench(FROM_STORE, data, there / "third", replace(elsewhere, whole_steps=3))
+    with pytest.raises(ValueError, match=r"expected the folder of a bench, which has a bench.json"):
+        run_pretrain_bench(FROM_STORE, data, out, replace(elsewhere, bound=data))
+    assert not (there / "third").exists()
 
 
 def _sections_hold(found: PretrainBench, out: Path) -> None:
@@ -226,6 +247,7 @@ def test_a_missing_stream_has_no_part_in_what_the_other_says() -> None:
             "--arms must be of known options, got teachers:soft=true; teachers has " + TEACHERS_KNOW,
         ),
         (["--shares", "0", "0.1"], "--shares must be above 0 and at most 1, got 0.0, 0.1"),
+        (["--bound", "x"], "--bound is for a bench without the share 1, which is the bound itself; leave one out"),
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
     ],
 )
@@ -250,6 +272,15 @@ def test_stores_of_no_tagged_clip_add_to_all_of_them_with_a_weight_that_is_chose
         ("teachers:weight=0.3", 7, 5),
     ]
     assert [of.chosen_on_val and len(of.chosen_on_val) for of in found.results] == [2, 2, 4]
+    _, teachers, better = found.results
+    assert teachers.over_usual is None and better.over_usual is not None and better.usual == "teachers"
+    values = [of.figures("segment", "type_av")[0] for of in (better, teachers)]
+    assert better.over_usual.clips.of("segment", "type_av").value == pytest.approx(values[0] - values[1])
+    rows = list(csv.DictReader(to_csv(found).splitlines()))
+    assert [row["usual"] for row in rows] == ["", "", "teachers"] and rows[1]["segment.type_av.usual.delta"] == ""
+    assert float(rows[2]["segment.type_av.usual.delta"]) == pytest.approx(values[0] - values[1])
+    assert json.loads(to_json(found))["cells"][2]["over_usual"]["arm"] == "teachers"
+    assert "| Δ usual | [over clips] |" in to_markdown(found)
     text = to_text(found)
-    assert "one seed says nothing of others" in text and "tuned on validation" in text
+    assert "one seed says nothing of others" in text and "tuned on validation" in text and "Δ usual: a row" in text
     assert "chosen on validation, first seed, for 100 %, teachers: teachers:weight=0.3 (of teachers:weight=0.3" in text

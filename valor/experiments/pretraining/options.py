@@ -104,6 +104,9 @@ class PretrainBenchOptions:
     choose: bool = False
     """Choose weight and share of the clips without tags on validation, by trainings with the first seed, and train
     with what is best there as well where it is not the usual weight and share, 1."""
+    bound: Path | None = None
+    """Folder of a bench of the same recipe and clips that has the share 1, whose arm fresh is the upper bound here (the
+    share 1 of this one)."""
     changes: tuple[str, ...] = ()
     """Changes of the recipe, and so of every arm; those of methods go to the arms that have the method."""
     jobs: int = 1
@@ -116,6 +119,8 @@ class PretrainBenchOptions:
         arms = dict.fromkeys((FRESH, *map(arm_name, self.arms)))
         if not self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ValueError(f"shares must be above 0 and at most 1, got {', '.join(map(str, self.shares)) or 'none'}")
+        if self.bound is not None and 1 in self.shares:
+            raise ValueError("`bound` is for a bench without the share 1, which is the bound itself; leave one out")
         for name in ("seeds", "steps", "whole_steps", "rounds", "pretrain_epochs", "jobs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -20,43 +20,26 @@ from valor.data.datasets.dataset import dataset_of
 from valor.data.features.feature_options import evidence_in
 from valor.data.provenance import of_folder
 from valor.data.tables import Split
-from valor.experiments.jobs import Job, OverSeeds, scores_on_test, trained
+from valor.experiments.jobs import Job, scores_on_test, trained
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.strict_json import loads
 from valor.parsers.pretraining.registry import OBJECTIVES
 from valor.pretraining.options import PretrainOptions
 from valor.pretraining.run import pretrain_run
-from valor.scoring.over_seeds import Difference, difference
 from valor.training.facts import facts_beside
 from valor.training.options import TrainingError
 from valor.training.pool import NAME as POOL
 from valor.training.recipes import Recipe, override
 from valor.training.run import RunSets, read_run_sets, with_seed
 
-from .alone import OneStream, one_stream
+from .alone import one_stream
 from .before import BeforeTags, before_tags
-from .cells import Cell, cell_of, cells_of, folder_of, is_coded, others_of, recipe_for, with_control
+from .bound import IDENTITY, whole_from
+from .cells import Cell, cell_of, cells_of, folder_of, others_of, recipe_for, with_control
 from .choose import WORDS, Choice, chosen
-from .options import ALL_TAGS, FRESH, TIME_CODES, PretrainBenchOptions, base_of, own_changes
-
-IDENTITY = "bench.json"
-"""File of what a bench was begun with, and must find again."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class CellResult(OverSeeds):
-    """A cell, trained and scored with every seed."""
-
-    cell: Cell
-    over_fresh: Difference | None = None
-    """Over the arm fresh at the same share; None for that itself."""
-    over_codes: Difference | None = None
-    """Of an objective that was given time codes, over the tagged clips alone by a parser with these."""
-    chosen_on_val: tuple[str, ...] | None = None
-    """What was chosen on the truth of validation clips; None where that is not known."""
-    one_stream: OneStream | None = None
-    """The same parsers where a stream is missing; None where their network cannot do without."""
+from .options import FRESH, PretrainBenchOptions, base_of, own_changes
+from .results import CellResult, with_differences
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,8 +85,13 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
     sets = read_run_sets(asked, data, labels=options.labels, unlabelled=options.unlabelled)
     options = with_control(options, recipe)
     cells, left_out = cells_of(recipe, sets, options, of_methods)
-    _refuse_another(out, recipe, sets, options)
+    held = _begun_with(recipe, sets, options)
     seeds = range(recipe.fit.seed, recipe.fit.seed + options.seeds)
+    whole = None
+    if options.bound is not None:
+        all_of_them = cell_of(FRESH, 1.0, recipe, (len(sets.train), 0), options, of_methods)
+        whole = whole_from(options.bound, all_of_them, held, seeds, test)
+    _refuse_another(out, held)
     with _pool_said_once():
         failed = _pretrain(recipe, seeds, data, out, options)
         left_out |= {f"pre-training {name}": why for name, why in failed.items()}
@@ -131,7 +119,7 @@ def run_pretrain_bench(recipe: Recipe, data: Path, out: Path, options: PretrainB
         title=of_folder(data).marked(title),
         options=options,
         recipe=recipe,
-        results=tuple(with_differences(results)),
+        results=tuple(with_differences(results, _usual(choices), whole)),
         left_out=left_out,
         failed={**not_tried, **failed},
         choices=tuple(choices),
@@ -267,10 +255,15 @@ def _labels_beside(data: Path) -> Path | None:
     return beside if beside.is_dir() else None
 
 
-def _refuse_another(out: Path, recipe: Recipe, sets: RunSets, options: PretrainBenchOptions) -> None:
-    """Refuse a folder of a bench whose trainings were others; more arms, shares and seeds go on in it."""
+def _usual(choices: Sequence[Choice]) -> dict[str, str]:
+    """The place of the row that each chosen one was chosen for, where it is another."""
+    return {choice.best.folder: choice.cell.folder for choice in choices if choice.best.folder != choice.cell.folder}
+
+
+def _begun_with(recipe: Recipe, sets: RunSets, options: PretrainBenchOptions) -> dict[str, object]:
+    """What the trainings of a bench rest on."""
     assert sets.pool is not None
-    held = {
+    return {
         "recipe": recipe.name,
         "steps": options.steps,
         "whole_steps": options.whole_steps,
@@ -280,6 +273,10 @@ def _refuse_another(out: Path, recipe: Recipe, sets: RunSets, options: PretrainB
         "tagged": sets.train.fingerprint(),
         "untagged": sets.pool.clips.fingerprint(),
     }
+
+
+def _refuse_another(out: Path, held: dict[str, object]) -> None:
+    """Refuse a folder of a bench whose trainings were others; more arms, shares and seeds go on in it."""
     path = out / IDENTITY
     if not path.is_file():
         write_json(path, held, indent=2)
@@ -324,20 +321,3 @@ def _one_stream(
                 found.append(result)
             bar.update()
     return found, left_out
-
-
-def with_differences(results: Sequence[CellResult]) -> list[CellResult]:
-    """With what each has over the arm fresh of its share, where that could be trained, and with the upper bound."""
-    fresh = {result.cell.share: result for result in results if result.cell.arm == FRESH}
-    codes = {result.cell.share: result for result in results if result.cell.arm == TIME_CODES}
-    found = list[CellResult]()
-    for share in dict.fromkeys(result.cell.share for result in results):
-        of_share = [result for result in results if result.cell.share == share]
-        if share != 1 and 1 in fresh:
-            of_share.append(replace(fresh[1], cell=replace(fresh[1].cell, arm=ALL_TAGS, share=share)))
-        for result in of_share:
-            base = None if result.cell.arm == FRESH else fresh.get(share)
-            if (control := codes.get(share)) and control is not result and is_coded(result.cell):
-                result = replace(result, over_codes=difference(result, control))
-            found.append(result if base is None else replace(result, over_fresh=difference(result, base)))
-    return found

@@ -15,7 +15,8 @@ from valor.scoring.over_seeds import Difference
 from .alone import OneStream
 from .before import BeforeTags, Gain
 from .options import FRESH
-from .run import CellResult, PretrainBench
+from .results import CellResult
+from .run import PretrainBench
 
 PROBE_TITLES = {
     ALONE["audio"]: "A alone",

@@ -18,7 +18,8 @@ from valor.training.recipes import recipe_to_json
 
 from .alone import OneStream
 from .options import ALL_TAGS, ARMS, FRESH, TIME_CODES, base_of
-from .run import CellResult, PretrainBench
+from .results import CellResult
+from .run import PretrainBench
 from .sections import before_json, one_stream_csv, one_stream_json, probe_csv, sections
 
 if TYPE_CHECKING:
@@ -52,15 +53,14 @@ def to_csv(found: PretrainBench) -> str:
     ten = [(level, figure) for level in LEVELS for figure in FIGURES]
     ends = ("delta", "clips.low", "clips.high", "seeds.low", "seeds.high")
     columns = [f"{level}.{figure}{part}" for level, figure in ten for part in ("", ".sd", *(f".{end}" for end in ends))]
+    columns += ["usual", *(f"{level}.{figure}.usual.{end}" for level, figure in ten for end in ends)]
     rows = []
     for result in found.results:
         cell, cells = result.cell, []
         for level, figure in ten:
             values = result.figures(level, figure)
-            clips, seeds = _intervals(result, level, figure)
-            cells += [fmean(values), _sd(values), clips and clips.value]
-            for interval in (clips, seeds):
-                cells += (None, None) if interval is None else (interval.low, interval.high)
+            cells += [fmean(values), _sd(values), *_ends(result.over_fresh, level, figure)]
+        cells += [result.usual, *(end for of in ten for end in _ends(result.over_usual, *of))]
         first = [cell.share, cell.arm, cell.tagged, cell.others, len(result.val), result.val_mean]
         rows.append([*first, *cells, _tuned(result), found.title])
     return csv_text(["share", "arm", "tagged", "untagged", "seeds", "val", *columns, "tuned", "world"], rows)
@@ -153,7 +153,10 @@ def notes(found: PretrainBench) -> list[str]:
     if TIME_CODES in bases and (coded := [name for name in objectives if objective_class(name).needs_order]):
         said.append(f"{', '.join(coded)}: by a parser with time codes, as {TIME_CODES} is")
     if any(result.cell.arm == ALL_TAGS for result in found.results):
-        said.append(f"{ALL_TAGS}: the arm {FRESH} with all of them, which nothing without them is expected to reach")
+        where = f" (trained in {found.options.bound})" * (found.options.bound is not None)
+        said.append(
+            f"{ALL_TAGS}{where}: the arm {FRESH} with all of them, which nothing without them is expected to reach"
+        )
     said += [
         f"steps: {found.options.steps} a training and a round, {found.options.whole_steps} with all tags; "
         f"{found.options.rounds} round{'s' * (found.options.rounds > 1)} after the first",
@@ -163,6 +166,10 @@ def notes(found: PretrainBench) -> list[str]:
         + (f"; (over seeds) paired t over {seeds} seeds" if seeds > 1 else "; one seed says nothing of others"),
         f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out",
     ]
+    if any(result.over_usual for result in found.results):
+        said.append(
+            "Δ usual: a row whose weight and share were chosen, minus the same arm with the usual ones, likewise"
+        )
     if len(every := {result.chosen_on_val for result in found.results}) == 1 and (words := every.pop()):
         said.append(f"chosen on the truth of validation in every row: {', '.join(words)}")
     said += [
@@ -181,21 +188,35 @@ def _cells(found: PretrainBench) -> list[list[str]]:
     titles = [f"{levels[level]}{FIGURE_TITLES[figure]}" for level, figure in SHOWN]
     lines = [["tags", "arm", "tagged", "untagged", "val", *titles, "Δ", "[over clips]", "(over seeds)"]]
     differs = len({result.chosen_on_val for result in found.results}) > 1
-    lines[0] += ["tuned on validation"] * differs
+    chosen = any(result.over_usual for result in found.results)
+    lines[0] += [*["Δ usual", "[over clips]", "(over seeds)"] * chosen, *["tuned on validation"] * differs]
     for result in found.results:
         cell = result.cell
         figures = [_mean(result.val)]
         figures += [_mean(values) if of == JUDGED else f"{fmean(values):.1f}" for of, values in _values(result)]
-        clips, seeds = _intervals(result, *JUDGED)
-        delta = [""] * 3
-        if clips is not None and result.over_fresh is not None:
-            star = "*" if result.over_fresh.is_clear(*JUDGED) else ""
-            delta = [f"{clips.value:+.1f}{star}", f"[{_range(clips)}]", f"({_range(seeds)})" if seeds else ""]
+        delta = _delta_cells(result.over_fresh) + (_delta_cells(result.over_usual) if chosen else [])
         tuned = [_tuned(result)] * differs
         lines.append(
             [f"{100 * cell.share:g} %", cell.arm, str(cell.tagged), str(cell.others), *figures, *delta, *tuned]
         )
     return lines
+
+
+def _delta_cells(over: Difference | None) -> list[str]:
+    """A difference of the figure that is judged, with its star and its intervals."""
+    if over is None:
+        return [""] * 3
+    clips, seeds = over.clips.of(*JUDGED), over.seeds and over.seeds[JUDGED]
+    star = "*" * over.is_clear(*JUDGED)
+    return [f"{clips.value:+.1f}{star}", f"[{_range(clips)}]", f"({_range(seeds)})" if seeds else ""]
+
+
+def _ends(over: Difference | None, level: str, figure: str) -> list[float | None]:
+    """A difference and the ends of its intervals over clips and over seeds, as far as there are."""
+    if over is None:
+        return [None] * 5
+    clips, seeds = over.clips.of(level, figure), over.seeds and over.seeds[level, figure]
+    return [clips.value, clips.low, clips.high, *((seeds.low, seeds.high) if seeds else (None, None))]
 
 
 def _tuned(result: CellResult) -> str:
@@ -212,9 +233,7 @@ def _mean(values: "list[float] | tuple[float, ...]") -> str:
 
 def _delta(over: Difference) -> str:
     """A difference of the figure that is judged, with its intervals."""
-    clips, seeds = over.clips.of(*JUDGED), over.seeds and over.seeds[JUDGED]
-    star = "*" * over.is_clear(*JUDGED)
-    return f"{clips.value:+.1f}{star} [{_range(clips)}]" + (f" ({_range(seeds)})" if seeds else "")
+    return " ".join(filter(None, _delta_cells(over)))
 
 
 def _intervals(result: CellResult, level: str, figure: str) -> tuple[Interval | None, Interval | None]:
@@ -242,6 +261,14 @@ def _to_json(result: CellResult, fresh: OneStream | None) -> dict[str, Any]:
     if over is not None:
         entry["over_clips"] = over.clips.to_dict()
         entry["clear"] = over.is_clear(*JUDGED)
+    if (usual := result.over_usual) is not None:
+        told = {f"{level}.{figure}": vars(i) for (level, figure), i in (usual.seeds or {}).items()}
+        entry["over_usual"] = {
+            "arm": result.usual,
+            "over_clips": usual.clips.to_dict(),
+            "over_seeds": told or None,
+            "clear": usual.is_clear(*JUDGED),
+        }
     if result.over_codes is not None:
         entry["over_time_codes"] = result.over_codes.clips.to_dict()
     if over is not None and over.seeds:
