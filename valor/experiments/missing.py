@@ -106,7 +106,9 @@ def _has_store(data: Path, store: Place | None) -> bool:
 
 
 def _labels_remedy(data: Path, recipe: Recipe) -> str:
-    """What gets labels: those of a harvest are made of it, the others were published."""
+    """What gets labels: those beside the data as a demo has them, or made of a harvest; the others were published."""
+    if (beside := data.resolve().parent / "labels" / "valor" / FILE_NAME).is_file():
+        return f"give labels='{beside.parent}'"
     if any("." in kind for kind in _kinds(recipe.features)):
         return f"`valor labels {data / 'store'} --out LABELS`, then give labels='LABELS'"
     return f"`valor download labels --out {data}`"

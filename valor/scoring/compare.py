@@ -30,6 +30,7 @@ from valor.training.facts import facts_from_json
 from valor.training.run_folder import HALF_SCORES, ON_TEST, ON_TEST_SCORES, TUNED_SCORES
 
 from .columns import Columns, all_columns
+from .legend import coverage, legend
 from .published import RECALLED, Figures, Published, PublishedRow, read_published
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def compare(
     return Comparison(
         tuple(rows),
         _baseline(rows, baseline),
-        tuple(_legend(rows, known or published or Published((), {}, {})) + notes),
+        tuple(legend(rows, known or published or Published((), {}, {})) + notes),
         metrics,
         {group: f"published, {words}" for group, words in groups.items()},
     )
@@ -519,9 +520,9 @@ def _differences(one: TableRow, other: TableRow) -> list[str]:
     if one.metrics != other.metrics and "run" == one.group == other.group:
         found.append(f"metrics {', '.join(one.metrics) or 'none'} and {', '.join(other.metrics) or 'none'}")
     if (one.clips, one.clips_expected) != (other.clips, other.clips_expected):
-        found.append(f"{_coverage(one)} and {_coverage(other)}")
+        found.append(f"{coverage(one)} and {coverage(other)}")
     elif one.clips < one.clips_expected and (one.clips_sha256 is None or one.clips_sha256 != other.clips_sha256):
-        found.append(f"{_coverage(one)}, and not the same clips or not known to be the same")
+        found.append(f"{coverage(one)}, and not the same clips or not known to be the same")
     return found
 
 
@@ -619,38 +620,3 @@ def _baseline(rows: Sequence[TableRow], name: str | None) -> TableRow | None:
             f"no row is called {name!r}{did_you_mean(name, names)}; the baseline is one of {', '.join(names)}"
         )
     return found[0]
-
-
-def _legend(rows: Sequence[TableRow], known: Published) -> list[str]:
-    """What the words of the table mean: rules, truths, selection, coverage."""
-    rules = {row.rule: _rule_in_full(row, known) for row in rows if row.post_processing is not None}
-    notes = [f"rule {short}: {full}" for short, full in rules.items() if full != short]
-    versions = {digest: version for version, digest in known.truths.items()}
-    digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
-    worlds = {row.truth_sha256: f"{row.world} " for row in rows if row.world}
-    named = [f"{f'{versions[d]} ' if d in versions else worlds.get(d, '')}{d[:12]}" for d in digests]
-    notes.append(f"truth: {', '.join(named) or 'not stated'}")
-    chosen = dict.fromkeys(row.selection for row in rows if row.selection and row.selection != ON_TEST)
-    notes.append(f"epoch chosen on validation by: {'; '.join(chosen) or 'not stated'}")
-    if on_test := [row.name for row in rows if row.selection == ON_TEST]:
-        notes.append(f"epoch that is best on the test split itself, and so flattered: {'; '.join(on_test)}")
-    if chosen_here := [row.name for row in rows if row.flattered]:
-        notes.append(f"thresholds chosen on the very split that is scored, and so flattered: {'; '.join(chosen_here)}")
-    notes += [f"{row.name}: {_coverage(row)}" for row in rows if row.clips != row.clips_expected]
-    return notes
-
-
-def _rule_in_full(row: TableRow, known: Published) -> str:
-    record = row.post_processing
-    if isinstance(record, str) and record not in PRESETS:
-        return known.rules.get(record, record)
-    if isinstance(record, dict) and record.get("preset") == TUNED:
-        return "gates and cuts of every class and modality with the highest F on val"
-    rule = PRESETS[record].to_dict() if isinstance(record, str) else dict(record or {})
-    rule.pop("preset", None)
-    tuned = isinstance(record, str) and not is_complete(PRESETS[record])
-    return rule_text(rule) + (", other thresholds tuned on val and not published" if tuned else "")
-
-
-def _coverage(row: TableRow) -> str:
-    return f"{row.clips:,} of {row.clips_expected:,} clips"

@@ -113,5 +113,9 @@ def test_labels_elsewhere_and_a_missing_test_split_are_no_obstacle(data, tmp_pat
     with pytest.raises(FileNotFoundError, match=r"labels +train"):
         refuse_missing(data, RECIPES["valor++"], NAMES)
     refuse_missing(data, RECIPES["valor++"], NAMES, labels=tmp_path)
+    (beside := tmp_path / "labels" / "valor" / FILE_NAME).parent.mkdir(parents=True)
+    beside.touch()
+    with pytest.raises(FileNotFoundError, match=f"labels: give labels='{beside.parent}'"):
+        refuse_missing(data, RECIPES["valor++"], NAMES)
     (data / "packed" / "clip.test.json").unlink()
     refuse_missing(data, RECIPES["valor++"], NAMES, labels=tmp_path)

@@ -1,0 +1,50 @@
+"""The notes under a comparison: what its words mean, which rules, truths and selections stand in it, and coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from valor.eval.decide import PRESETS, is_complete, rule_text
+from valor.eval.tuning import TUNED
+from valor.training.run_folder import ON_TEST
+
+if TYPE_CHECKING:
+    from .compare import TableRow
+    from .published import Published
+
+
+def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
+    """What the words of the table mean: rules, truths, selection, coverage."""
+    rules = {row.rule: _rule_in_full(row, known) for row in rows if row.post_processing is not None}
+    notes = [f"rule {short}: {full}" for short, full in rules.items() if full != short]
+    versions = {digest: version for version, digest in known.truths.items()}
+    digests = dict.fromkeys(row.truth_sha256 for row in rows if row.truth_sha256)
+    worlds = {row.truth_sha256: f"{row.world} " for row in rows if row.world}
+    named = [f"{f'{versions[d]} ' if d in versions else worlds.get(d, '')}{d[:12]}" for d in digests]
+    notes.append(f"truth: {', '.join(named) or 'not stated'}")
+    chosen = dict.fromkeys(row.selection for row in rows if row.selection and row.selection != ON_TEST)
+    notes.append(f"epoch chosen on validation by: {'; '.join(chosen) or 'not stated'}")
+    if on_test := [row.name for row in rows if row.selection == ON_TEST]:
+        notes.append(f"epoch that is best on the test split itself, and so flattered: {'; '.join(on_test)}")
+    if chosen_here := [row.name for row in rows if row.flattered]:
+        notes.append(f"thresholds chosen on the very split that is scored, and so flattered: {'; '.join(chosen_here)}")
+    notes += [f"{row.name}: {coverage(row)}" for row in rows if row.clips != row.clips_expected]
+    return notes
+
+
+def _rule_in_full(row: TableRow, known: Published) -> str:
+    record = row.post_processing
+    if isinstance(record, str) and record not in PRESETS:
+        return known.rules.get(record, record)
+    if isinstance(record, dict) and record.get("preset") == TUNED:
+        return "gates and cuts of every class and modality with the highest F on val"
+    rule = PRESETS[record].to_dict() if isinstance(record, str) else dict(record or {})
+    rule.pop("preset", None)
+    tuned = isinstance(record, str) and not is_complete(PRESETS[record])
+    return rule_text(rule) + (", other thresholds tuned on val and not published" if tuned else "")
+
+
+def coverage(row: TableRow) -> str:
+    """How many of the clips of its split a row was scored on."""
+    return f"{row.clips:,} of {row.clips_expected:,} clips"
