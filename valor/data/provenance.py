@@ -97,8 +97,8 @@ class Provenance:
     @property
     def flags(self) -> dict[str, Any]:
         """What predictions and score files hold of it."""
-        changed = {CHANGED: list(self.own_files_changed)} if self.own_files_changed else {}
-        return ({"simulated": True} if self.simulated else {}) | changed
+        told: dict[str, Any] = {"simulated": True} if self.simulated else {}
+        return told | ({CHANGED: list(self.own_files_changed)} if self.own_files_changed else {})
 
 
 def told_by(record: Mapping[str, Any]) -> Provenance:

@@ -45,10 +45,10 @@ def chosen_columns(names: Sequence[str], level: str | None, metrics: Sequence[st
     """
     known = {name: tuple(range(n, len(LEVELS) * len(FIGURES), len(FIGURES))) for n, name in enumerate(FIGURES)}
     titled = {title: known[name] for name, title in FIGURE_TITLES.items()}
-    single = {
+    single: dict[str, tuple[int, ...]] = {
         f"{of}.{name}": (n * len(FIGURES) + place,) for n, of in enumerate(LEVELS) for place, name in enumerate(FIGURES)
     }
-    own = {name: (len(LEVELS) * len(FIGURES) + n,) for n, name in enumerate(metrics)}
+    own: dict[str, tuple[int, ...]] = {name: (len(LEVELS) * len(FIGURES) + n,) for n, name in enumerate(metrics)}
     found = {name.casefold(): places for name, places in (known | titled | single | own).items()}
     listed = (*FIGURES, *titled, *metrics, *SAID)
     for name in names:

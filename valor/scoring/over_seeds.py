@@ -86,9 +86,11 @@ class ScoredSeeds(SeedScores):
         first = self.systems[0]
         if not self.seeds:
             return first
-        own = [one.figures for one in self.scores]
-        means = {name: None if None in (held := [of[name] for of in own]) else fmean(held) for name in own[0]}  # type: ignore[type-var]
-        return replace(first, name=self.name, scores=replace(self.mean_scores, figures=means))
+        figures: dict[str, float | None] = {}
+        for name in first.scores.figures:
+            known = [value for one in self.scores if (value := one.figures[name]) is not None]
+            figures[name] = fmean(known) if len(known) == len(self.scores) else None
+        return replace(first, name=self.name, scores=replace(self.mean_scores, figures=figures))
 
     def report(self) -> dict[str, Any]:
         """The score file: means, deviations and seeds of several; that of the system of a single one."""
@@ -140,6 +142,7 @@ def seeds_section(system: ScoredSeeds, baseline: ScoredSeeds) -> Section:
         level, figure = str(row["level"]), str(row["figure"])
         interval = found.seeds[level, figure]
         ends = {"seeds_low": interval.low, "seeds_high": interval.high, "seeds_p": f"{interval.p_value:.4f}"}
-        rows.append({**row, **ends, "clear": "yes" if found.is_clear(level, figure) else "no"})
+        told = {str(name): value for name, value in row.items()} | ends
+        rows.append(told | {"clear": "yes" if found.is_clear(level, figure) else "no"})
     title = f"{first}; ({at.low:+.1f}, {at.high:+.1f}) over seeds, {how}; all ten differences:"
     return Section(over_clips.key, title, pd.DataFrame(rows))

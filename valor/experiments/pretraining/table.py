@@ -56,7 +56,7 @@ def to_csv(found: PretrainBench) -> str:
     columns += ["usual", *(f"{level}.{figure}.usual.{end}" for level, figure in ten for end in ends)]
     rows = []
     for result in found.results:
-        cell, cells = result.cell, []
+        cell, cells = result.cell, list[Any]()
         for level, figure in ten:
             values = result.figures(level, figure)
             cells += [fmean(values), _sd(values), *_ends(result.over_fresh, level, figure)]
