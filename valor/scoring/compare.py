@@ -13,25 +13,26 @@ from functools import reduce
 from operator import or_
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from valor.data.anchors import OWN_CLASS, ZERO_SHOT
 from valor.data.datasets.dataset import DATASETS, dataset_of
 from valor.data.names import named_source
-from valor.data.provenance import MARK, Provenance, told_by
+from valor.data.provenance import MARK, told_by
 from valor.data.score_file import read_scores_json
 from valor.data.tables import DEMO_WORLD, OWN_WORLD, PUBLISHED_TRUTH
 from valor.data.vocabulary import did_you_mean
-from valor.eval.decide import PRESETS, PostProcessing, is_complete, rule_text
+from valor.eval.decide import PRESETS, PostProcessing, is_complete
 from valor.eval.scores import FIGURES, LEVELS, TenScores
 from valor.eval.tuning import TUNED
 from valor.label_harvest.strict_json import as_flag, as_list, as_object, as_text, as_whole
 from valor.training.facts import facts_from_json
-from valor.training.run_folder import HALF_SCORES, ON_TEST, ON_TEST_SCORES, TUNED_SCORES
+from valor.training.run_folder import HALF_SCORES, ON_TEST_SCORES, TUNED_SCORES
 
 from .columns import Columns, all_columns
 from .legend import coverage, legend
 from .published import RECALLED, Figures, Published, PublishedRow, read_published
+from .row import Record, TableRow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,9 +47,6 @@ _LOG = logging.getLogger(__name__)
 
 GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
 """The order of the groups of a table: runs, then published rows by their features."""
-
-Record = dict[str, Any]
-"""The post-processing of a score file."""
 
 
 def published_of(runs: Sequence[str | Path], data: Path | None = None) -> Published:
@@ -70,68 +68,6 @@ def published_of(runs: Sequence[str | Path], data: Path | None = None) -> Publis
     if name not in DATASETS:
         raise ValueError(f"{runs[0]}: was scored on {name}, which is not known here; give its data=DIR")
     return read_published(DATASETS[name])
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableRow:
-    """One row of a comparison; what is None was not said."""
-
-    name: str
-    figures: Figures
-    """Ten percentages, segment level first, and those of `metrics`; the mean over seeds where there are several."""
-    spread: Figures
-    """Their sample standard deviations over seeds; None for one seed."""
-    seeds: int
-    group: str
-    """run, or the features of a published row."""
-    post_processing: Record | str | None
-    """A record as in a score file, or the name of a preset or of a published rule."""
-    selection: str | None
-    """The validation figure the epoch was chosen by."""
-    truth_sha256: str | None
-    clips: int
-    clips_expected: int
-    clips_sha256: str | None = None
-    """Of the names of the clips, where they are a part of the split."""
-    sources: tuple[str, ...] = ()
-    confidence: str = "scored here"
-    note: str = ""
-    impossible: tuple[int, ...] = ()
-    """Positions of figures that contradict the others of their row."""
-    provenance: Provenance = field(default_factory=Provenance)
-    """What is known of what it was trained and scored on; its name says so."""
-    metrics: tuple[str, ...] = ()
-    """Names of the figures behind the ten."""
-    dataset: str = "llp"
-    world: str = ""
-    """What its truth is of where that has LLP's form and is not LLP's, as `valor.data.tables.Split.world`."""
-    is_apart: bool = False
-    """Whether it stands beside published rows of another truth, so that it competes with none."""
-    anchors: Mapping[str, TenScores] = field(default_factory=dict, hash=False)
-    """What knows nothing of when, scored on the same clips, by name."""
-    extra_data: tuple[str, ...] | None = None
-    """What it learned from beside clips, tags and frozen published networks."""
-    tuned: tuple[str, ...] | None = None
-    """What was chosen on the truth of val."""
-    flattered: bool = False
-    """Whether its thresholds were chosen on the split it is scored on."""
-
-    @property
-    def may_be_best(self) -> bool:
-        """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
-        known = self.confidence != RECALLED and self.clips == self.clips_expected
-        is_flattered = self.group == "run" and self.selection == ON_TEST
-        return known and self.group != "reference" and not (is_flattered or self.is_apart)
-
-    @property
-    def rule(self) -> str:
-        """The post-processing in as few words as possible: a preset's name where it is one."""
-        record = self.post_processing
-        if record is None:
-            return "–" if self.group == "reference" else "not stated"
-        if isinstance(record, str):
-            return record
-        return record.get("preset") or _preset_of(record) or rule_text(record)
 
 
 @dataclass(frozen=True)
@@ -539,14 +475,6 @@ def _key(row: TableRow) -> str:
     if name in PRESETS and not is_complete(PRESETS[name]):
         return str(name)  # its thresholds were tuned by whoever used it
     return json.dumps({key: value for key, value in (record or {}).items() if key != "preset"}, sort_keys=True)
-
-
-def _preset_of(record: Record) -> str | None:
-    """The first preset with the values of a record."""
-    if record.get("segment_threshold") is None or record.get("rounding"):
-        return None
-    rule = PostProcessing.from_dict(record)
-    return next((name for name, preset in PRESETS.items() if preset == rule), None)
 
 
 def _published_beside(

@@ -28,9 +28,10 @@ from valor.eval.tables import (
 from valor.training.facts import UNSEEN
 
 from .columns import SAID
-from .compare import FACTS, FLATTERED, NOTHING, Comparison, TableRow, figure_names, said_of
+from .compare import FACTS, FLATTERED, NOTHING, Comparison, figure_names, said_of
 from .over_seeds import ScoredSeeds
 from .published import RECALLED
+from .row import TableRow
 from .system import OWN_FIGURES, ScoredSystem, Section
 
 WIDTH = len(FIGURES)

@@ -1,17 +1,13 @@
 """The notes under a comparison: what its words mean, which rules, truths and selections stand in it, and coverage."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from valor.eval.decide import PRESETS, is_complete, rule_text
 from valor.eval.tuning import TUNED
 from valor.training.run_folder import ON_TEST
 
-if TYPE_CHECKING:
-    from .compare import TableRow
-    from .published import Published
+from .published import Published
+from .row import TableRow
 
 
 def legend(rows: Sequence[TableRow], known: Published) -> list[str]:

@@ -1,0 +1,85 @@
+"""One row of a comparison: figures of a run over its seeds, or of a paper, and all that is known of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from valor.data.provenance import Provenance
+from valor.eval.decide import PRESETS, PostProcessing, rule_text
+from valor.eval.scores import TenScores
+from valor.training.run_folder import ON_TEST
+
+from .published import RECALLED, Figures
+
+Record = dict[str, Any]
+"""The post-processing of a score file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableRow:
+    """One row of a comparison; what is None was not said."""
+
+    name: str
+    figures: Figures
+    """Ten percentages, segment level first, and those of `metrics`; the mean over seeds where there are several."""
+    spread: Figures
+    """Their sample standard deviations over seeds; None for one seed."""
+    seeds: int
+    group: str
+    """run, or the features of a published row."""
+    post_processing: Record | str | None
+    """A record as in a score file, or the name of a preset or of a published rule."""
+    selection: str | None
+    """The validation figure the epoch was chosen by."""
+    truth_sha256: str | None
+    clips: int
+    clips_expected: int
+    clips_sha256: str | None = None
+    """Of the names of the clips, where they are a part of the split."""
+    sources: tuple[str, ...] = ()
+    confidence: str = "scored here"
+    note: str = ""
+    impossible: tuple[int, ...] = ()
+    """Positions of figures that contradict the others of their row."""
+    provenance: Provenance = field(default_factory=Provenance)
+    """What is known of what it was trained and scored on; its name says so."""
+    metrics: tuple[str, ...] = ()
+    """Names of the figures behind the ten."""
+    dataset: str = "llp"
+    world: str = ""
+    """What its truth is of where that has LLP's form and is not LLP's, as `valor.data.tables.Split.world`."""
+    is_apart: bool = False
+    """Whether it stands beside published rows of another truth, so that it competes with none."""
+    anchors: Mapping[str, TenScores] = field(default_factory=dict, hash=False)
+    """What knows nothing of when, scored on the same clips, by name."""
+    extra_data: tuple[str, ...] | None = None
+    """What it learned from beside clips, tags and frozen published networks."""
+    tuned: tuple[str, ...] | None = None
+    """What was chosen on the truth of val."""
+    flattered: bool = False
+    """Whether its thresholds were chosen on the split it is scored on."""
+
+    @property
+    def may_be_best(self) -> bool:
+        """Whether its figures count when the best are marked: not references, hints from memory, or part of a split."""
+        known = self.confidence != RECALLED and self.clips == self.clips_expected
+        is_flattered = self.group == "run" and self.selection == ON_TEST
+        return known and self.group != "reference" and not (is_flattered or self.is_apart)
+
+    @property
+    def rule(self) -> str:
+        """The post-processing in as few words as possible: a preset's name where it is one."""
+        record = self.post_processing
+        if record is None:
+            return "–" if self.group == "reference" else "not stated"
+        if isinstance(record, str):
+            return record
+        return record.get("preset") or _preset_of(record) or rule_text(record)
+
+
+def _preset_of(record: Record) -> str | None:
+    """The first preset with the values of a record."""
+    if record.get("segment_threshold") is None or record.get("rounding"):
+        return None
+    rule = PostProcessing.from_dict(record)
+    return next((name for name, preset in PRESETS.items() if preset == rule), None)
