@@ -32,6 +32,9 @@ LEAST_REACH = -5.0
 PANELS = (("labels", "teacher", "features"), ("layers", "encoder", "beyond", "combined", "own"))
 """Groups that share a scale in the figure: the parts of the method, and what is added to it."""
 
+MANY_ROWS = 10
+"""From so many rows on, one may have a star by chance."""
+
 JUDGED = ("segment", "type_av")
 """The figure whose differences are shown."""
 
@@ -174,10 +177,11 @@ def dot_rows(found: Ablation) -> list[DotRow]:
 def notes(found: Ablation) -> list[str]:
     """What the numbers are, and what was left out."""
     clips, seeds = found.results[0].scores[0].clips, found.options.seeds
+    rows = len(found.results) - 1
+    by_chance = f"; of {rows} such rows one or so would by chance" * (rows >= MANY_ROWS)
     compared = [
         f"Δ: segment Type@AV minus that of {found.base.row.name!r}, with {_intervals_in_words(clips, seeds)}",
-        f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out; of {len(found.results) - 1} such rows "
-        "one or so would by chance",
+        f"* {'both intervals leave' if seeds > 1 else 'it leaves'} zero out{by_chance}",
     ]
     said = [
         "val: validation segment Type@AV of the kept epoch; all other figures are of the test split",

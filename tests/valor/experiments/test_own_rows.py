@@ -76,6 +76,7 @@ def test_each_part_of_a_file_has_a_row_and_the_base_stays_plain(world, tmp_path,
     assert found.left_out == {"as ever": "it trains the same as 'VALOR'"}
     lines = [line.strip() for line in to_text(found).splitlines()]
     assert lines.index("Own") < next(n for n, line in enumerate(lines) if line.startswith("method entropy"))
+    assert "* it leaves zero out" in lines, "three rows are too few for a star by chance"
     assert "Beyond the paper" not in lines and {row.group for row in dot_rows(found)} == {"Own"}
     assert [row.name for row in dot_rows(found)] == list(recipes)[1:], "in the figure too"
     assert "not trained with" not in caplog.text
