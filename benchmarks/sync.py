@@ -224,7 +224,7 @@ def main() -> None:
     torch.set_num_threads(1)
     started, spent = time.perf_counter(), time.process_time()
     folder = typed.out / typed.world
-    world, run = trained(typed.out, typed.world, typed.clips, typed.test, typed.epochs)
+    world, run = trained(typed.out, typed.world, typed.clips, typed.test, FitOptions(epochs=typed.epochs))
     fresh = build_world(f"{folder}-{FRESH_SEED}", {"test": typed.fresh}, FRESH_SEED, 1, world=typed.world)
     for one, seed in ((fresh, FRESH_SEED), (world, SEED)):
         plans = [plan for plan in one.plans if plan.split == "test"]
@@ -244,11 +244,13 @@ def main() -> None:
     )
 
 
-def trained(out: Path, name: str, clips: int, test: int, epochs: int = FitOptions.epochs) -> tuple[World, SyncRun]:
-    """The world that is learned from, with so many clips to train on and to test, and the run."""
+def trained(out: Path, name: str, clips: int, test: int, options: FitOptions | None = None) -> tuple[World, SyncRun]:
+    """The world that is learned from, with so many clips to train on and to test, and the run of a training seed."""
+    options = options or FitOptions()
     world = build_world(out / name, {"train": clips, "test": test}, SEED, 1, world=name)
     learned = clips_of(world, [plan for plan in world.plans if plan.split == "train"])
-    return world, fit_sync(learned, out / f"{name}-run", FitOptions(epochs=epochs), progress=True).run
+    run = out / (f"{name}-run-{options.seed}" if options.seed else f"{name}-run")
+    return world, fit_sync(learned, run, options, progress=True).run
 
 
 def clips_of(world: World, plans: Sequence[ClipPlan]) -> list[Path]:

@@ -1,9 +1,10 @@
 """What `valor sync` finds of films of a minute and of two, and of sets of clips with the same fault.
 
-    python -m benchmarks.sync_films --out FOLDER [--seed 7411] [--clips 240] [--written 6]
+    python -m benchmarks.sync_films --out FOLDER [--seeds 1] [--world-seed 7411] [--clips 240] [--written 6]
 
-FOLDER is that of `benchmarks.sync`; the run is trained as there, unless it is there. Films are clips of a world of a
-seed that nothing was chosen by, joined: six or twelve each, every clip in one film of either length. Kinds:
+FOLDER is that of `benchmarks.sync`; runs are trained as there, one of each training seed, unless they are there. Films
+are clips of a world of a seed that nothing was chosen by, joined: six or twelve each, every clip in one film of either
+length. Kinds:
 
     moved            the sound of the whole film moved by 0.2 to 2 s to either side
     again            the sound where it was
@@ -15,8 +16,9 @@ and films of clips in which nothing strikes while it is heard and seen, and of t
 found below a second; and single clips. Clips are decoded, joined and judged in memory, so that no codec tells those
 apart whose sound was moved; as many as `--written` says are written to files and judged from those: moved, again, and
 `other`, in another container with other codecs. A set is clips of ten seconds whose sound was moved by the same time,
-judged one by one and together; sets are drawn a hundred times each. What is decoded and judged is kept in FOLDER, so
-that a call that was stopped goes on.
+judged one by one and together; sets are drawn a hundred times each. Of several trainings the mean, the lowest and the
+highest share of each row are printed below. What is decoded and judged is kept in FOLDER, so that a call that was
+stopped goes on.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from benchmarks.sync import (
     OFFSETS,
     RATE,
     Row,
+    Struck,
     clips_of,
     moved,
     read,
@@ -52,7 +55,7 @@ from valor.sync.judge import Verdict, together, verdict_of
 from valor.sync.kept import judge_kept
 from valor.sync.measure import SyncRun
 from valor.sync.media import read_streams, steps_of
-from valor.sync.options import FOUND, MOST_SECONDS, STEP, JudgeOptions
+from valor.sync.options import FOUND, MOST_SECONDS, STEP, FitOptions, JudgeOptions
 
 SIZES = (6, 12)
 """Clips of a film."""
@@ -69,6 +72,8 @@ ANYHOW = JudgeOptions(sure=0.0)
 
 Streams = tuple[np.ndarray, np.ndarray]
 """Pictures [N, ...] and sound [S]."""
+Shares = dict[str, dict[str, float]]
+"""By row of a table, what is found and said of it."""
 
 
 @dataclass(frozen=True)
@@ -196,8 +201,10 @@ def report(name: str, made: Sequence[Film]) -> None:
             print(f"  {kind}: films, found and said by clips that are tellable: {'; '.join(told)}", flush=True)
 
 
-def report_written(world: World, rows: Sequence[int], count: int, tellable: Sequence[bool], run: SyncRun) -> None:
-    """The same of films of the shorter kind that are written to files, and judged from those."""
+def written(
+    world: World, rows: Sequence[int], count: int, tellable: Sequence[bool], run: SyncRun, seed: int
+) -> list[Film]:
+    """Films of the shorter kind that are written to files, and judged from those."""
     folder = Path(f"{world.folder}-films")
     folder.mkdir(exist_ok=True)
     paths, known, clips = [], [], clips_of(world, world.plans)
@@ -210,17 +217,20 @@ def report_written(world: World, rows: Sequence[int], count: int, tellable: Sequ
                 parts = parts or [read(clips[row]) for row in of]
                 frames, sound = joined([part[:2] for part in parts], (parts[0][2], RATE), 0.0)
                 write(paths[-1], *moved(frames, sound, parts[0][2], known[-1][1]), parts[0][2])
-    kept = Path(f"{world.folder}-films-judged")
+    kept = Path(f"{world.folder}-films-judged-{seed}")
     verdicts = judge_kept([(path, "") for path in paths], run, ANYHOW, kept, progress=True)[0]
-    made = [
+    return [
         Film(kind, Row(tells, kind, by, one.offset, one.confidence or 0.0), one)
         for (kind, by, tells), one in zip(known, verdicts, strict=True)
     ]
-    report(f"films of {SIZES[0]}, from files", made)
 
 
-def report_sets(clips: Sequence[Streams], judge: Judge) -> None:
-    """Print what is said of sets of clips whose sound was moved by the same time, and of sets with other sounds."""
+def report_sets(clips: Sequence[Streams], judge: Judge) -> Shares:
+    """Print what is said of sets of clips whose sound was moved by the same time, and of sets with other sounds.
+
+    Returns:
+        By size and sound, how many of the sets are said, and of them rightly.
+    """
     rng = np.random.default_rng(len(clips))
     offset = float(rng.uniform(*OFFSETS) * rng.choice((-1, 1)))
     options = JudgeOptions()
@@ -233,6 +243,7 @@ def report_sets(clips: Sequence[Streams], judge: Judge) -> None:
 
             found[kind].append(judge(f"set {number} {kind}", made, options))
     print(f"\nsets of clips of ten seconds, all moved by {offset:+.2f} s")
+    shares: Shares = {}
     for size in SET_SIZES:
         told = []
         for verdicts in found.values():
@@ -244,46 +255,113 @@ def report_sets(clips: Sequence[Streams], judge: Judge) -> None:
         print(
             f"{size:>4} clips: {right_own} of {DRAWN} said, {wrong_own} wrongly; with other sounds {sum(foreign)} said"
         )
+        shares[f"sets of {size}, moved"] = {"said": (right_own + wrong_own) / DRAWN, "said, wrong": wrong_own / DRAWN}
+        shares[f"sets of {size}, foreign"] = {"said": sum(foreign) / DRAWN}
+    return shares
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What every training is judged by."""
+
+    world: World
+    plain: World
+    clips: Sequence[Streams]
+    plain_clips: Sequence[Streams]
+    tellable: Sequence[bool]
+    nothing: Sequence[int]
+    """Clips in which nothing strikes while it is heard and seen."""
+    struck: Sequence[Mapping[str, Struck]]
+    """Of every clip."""
+
+
+def judged_by(by: Judged, run: SyncRun, seed: int, count: int) -> Shares:
+    """Print all tables of one training; returns the shares of each row."""
+    judge, every = Judge(run, Path(f"{by.world.folder}-films.jsonl")), range(len(by.clips))
+    made: dict[str, list[Film]] = {}
+
+    def told(name: str, some: Sequence[Streams], rows: Sequence[int], size: int, kinds: Sequence[str]) -> None:
+        tells = by.tellable if rows is every else [False] * len(some)
+        made[name] = films(name, some, rows, size, kinds, tells, judge)
+        report(name, made[name])
+
+    told("single clips", by.clips, every, 1, ("foreign", *OWN[:2]))
+    singles = [(of[0], kind, off) for of, by_ in drawn(every, 1) for kind, off in (("moved", by_), ("again", 0.0))]
+    report_told([Row(row, kind, off, None, 0.0) for row, kind, off in singles], by.struck, by.tellable)
+    for size in SIZES:
+        told(f"films of {size}", by.clips, every, size, ("foreign", *OWN))
+        told(f"nothing meets, {size}", by.clips, by.nothing, size, OWN)
+    sets = report_sets(by.clips, judge)
+    for size in SIZES:
+        told(f"plain world, {size}", by.plain_clips, range(len(by.plain_clips)), size, OWN)
+    made["from files"] = written(by.world, every, count, by.tellable, run, seed)
+    report(f"films of {SIZES[0]}, from files", made["from files"])
+    return {**shares_of(made), **sets}
+
+
+def shares_of(made: Mapping[str, Sequence[Film]]) -> Shares:
+    """Found, said and said wrongly of all films of a name and kind; of single clips those that are tellable apart."""
+    shares: Shares = {}
+    for name, some in made.items():
+        for kind in dict.fromkeys(film.kind for film in some):
+            parts = {"": [film.row for film in some if film.kind == kind]}
+            if name == "single clips":
+                parts = {
+                    ", tellable": [row for row in parts[""] if row.clip],
+                    ", the others": [row for row in parts[""] if not row.clip],
+                }
+            for which, rows in parts.items():
+                if rows:
+                    shares[f"{name}{which}, {kind}"] = {
+                        "found": float(np.mean([row.is_found for row in rows])),
+                        "said": float(np.mean([row.is_said for row in rows])),
+                        "said, wrong": float(np.mean([row.is_said and not row.is_found for row in rows])),
+                    }
+    return shares
+
+
+def report_seeds(each: Sequence[Shares]) -> None:
+    """Print of each row the mean over trainings, with the lowest and the highest."""
+    columns = ("found", "said", "said, wrong")
+    print(f"\n{len(each)} trainings: mean (lowest to highest)\n{'':<40}{''.join(f'{name:>22}' for name in columns)}")
+    for row, shares in each[0].items():
+        cells = []
+        for column in columns:
+            values = [one[row][column] for one in each] if column in shares else []
+            cells.append(f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "-")
+        print(f"{row:<40}{''.join(f'{cell:>22}' for cell in cells)}")
 
 
 def main() -> None:
     """Print the tables."""
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cli.add_argument("--out", type=Path, required=True)
-    cli.add_argument("--seed", type=int, default=SEED)
+    cli.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings, each judged (1)")
+    cli.add_argument("--world-seed", type=int, default=SEED, metavar="N", help=f"of what is judged ({SEED})")
     cli.add_argument("--clips", type=int, default=240)
     cli.add_argument("--written", type=int, default=6)
     typed = cli.parse_args()
     torch.set_num_threads(1)
     started, spent = time.perf_counter(), time.process_time()
-    run = trained(typed.out, STROKES, 240, 60)[1]
-    world = build_world(f"{typed.out}/{STROKES}-{typed.seed}", {"test": typed.clips}, typed.seed, 1, world=STROKES)
-    plain = build_world(f"{typed.out}/{PLAIN}-{typed.seed}", {"test": typed.clips // 4}, typed.seed, 1, world=PLAIN)
-    struck = [strokes_in(plan, typed.seed) for plan in world.plans]
+    runs = [trained(typed.out, STROKES, 240, 60, FitOptions(seed=seed))[1] for seed in range(typed.seeds)]
+    drawn_by = typed.world_seed
+    world = build_world(f"{typed.out}/{STROKES}-{drawn_by}", {"test": typed.clips}, drawn_by, 1, world=STROKES)
+    plain = build_world(f"{typed.out}/{PLAIN}-{drawn_by}", {"test": typed.clips // 4}, drawn_by, 1, world=PLAIN)
+    struck = [strokes_in(plan, drawn_by) for plan in world.plans]
     tellable = [strokes_that_tell(one)[0] > 0 for one in struck]
     nothing = [row for row, one in enumerate(struck) if not any(len(by.both) for by in one.values())]
     print(
         f"{typed.clips} clips, {sum(tellable)} tellable, {len(nothing)} in which nothing strikes heard and seen at once"
     )
-    clips, every, none = clips_in(world), range(typed.clips), [False] * typed.clips
-    judge = Judge(run, Path(f"{world.folder}-films.jsonl"))
-
-    def told(name: str, some: Sequence[Streams], rows: Sequence[int], size: int, kinds: Sequence[str]) -> None:
-        report(name, films(name, some, rows, size, kinds, tellable if rows is every else none, judge))
-
-    told("single clips", clips, every, 1, ("foreign", *OWN[:2]))
-    singles = [(of[0], kind, by) for of, offset in drawn(every, 1) for kind, by in (("moved", offset), ("again", 0.0))]
-    report_told([Row(row, kind, by, None, 0.0) for row, kind, by in singles], struck, tellable)
-    for size in SIZES:
-        told(f"films of {size}", clips, every, size, ("foreign", *OWN))
-        told(f"nothing meets, {size}", clips, nothing, size, OWN)
-    report_sets(clips, judge)
-    plain_clips = clips_in(plain)
-    for size in SIZES:
-        told(f"plain world, {size}", plain_clips, range(len(plain_clips)), size, OWN)
-    report_written(world, every, typed.written, tellable, run)
+    by = Judged(world, plain, clips_in(world), clips_in(plain), tellable, nothing, struck)
+    each = []
+    for seed, run in enumerate(runs):
+        print(f"\ntraining of seed {seed}: weights {run.card.weights}, {run.card.right:.2f} of kept offsets found")
+        each.append(judged_by(by, run, seed, typed.written))
+    if len(each) > 1:
+        report_seeds(each)
     print(
-        f"\nseed {typed.seed}; {time.perf_counter() - started:.0f} s, "
+        f"\nworld of seed {drawn_by}; {time.perf_counter() - started:.0f} s, "
         f"{time.process_time() - spent:.0f} s of one CPU in this process; {processor()}"
     )
 
