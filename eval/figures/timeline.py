@@ -296,7 +296,9 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     _label_rows(axes, names, ticks, middles.tolist(), colours, inset=34, fontsize=8, linespacing=0.95)
     axes.tick_params(axis="y", labelsize=6.5)
     if not shown:
-        said = [word for word, missing in zip(ABSENT, absent, strict=True) if missing]
+        gone = np.asarray(np.isnan(parse.probs).all(axis=2))  # [T, M]
+        words = [(ABSENT[m], " in parts" * (not absent[m])) for m in range(len(MODALITIES)) if gone[:, m].any()]
+        said = [word + part for word, part in words]
         _say_instead(axes, ", ".join(["no event", *said]), colours)
     if parse.caveat:
         axes.set_xlabel(f"{axes.get_xlabel()}\n{parse.caveat}", color=colours.ink)
@@ -324,6 +326,8 @@ def _draw_class(axes: "Axes", row: int, parse: DrawnParse, class_index: int, col
         marks, probs = parse.predicted[:, modality, class_index], parse.probs[:, modality, class_index]
         colour = colours.modalities[modality]
         axes.axhspan(low, high, color=colours.shade, alpha=0.45, linewidth=0, zorder=0.5)
+        if (gone := np.isnan(probs)).any() and not gone.all():
+            _draw_bars(axes, gone, parse.segment_seconds, (low, high - low), **_gone_look(colours))
         shades = np.zeros((1, len(probs), 4))  # RGBA, strong where an event is and faint elsewhere, by probability
         shades[..., :3] = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         known = np.nan_to_num(probs.astype(np.float64))
@@ -350,6 +354,11 @@ def _unsure_look(colours: Theme) -> dict[str, Any]:
     return {"facecolors": "none", "edgecolors": colours.ink, "linewidth": 0.9, "linestyle": (0, (1, 1.5)), "zorder": 3}
 
 
+def _gone_look(colours: Theme) -> dict[str, Any]:
+    """An empty stretch with thin lines across, where media have no sound or no picture."""
+    return {"facecolors": colours.paper, "edgecolors": colours.quiet, "linewidth": 0, "hatch": "xx", "zorder": 0.7}
+
+
 _CUT: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (3, 2)), "alpha": 0.6, "zorder": 4}
 """How a cut is drawn."""
 _CUT_ROOM, _PALEST = 0.3, 0.3
@@ -370,6 +379,10 @@ def _parse_legend(colours: Theme, left_out: int, parse: DrawnParse) -> "list[Art
     if parse.unsure is not None and parse.unsure.any():
         look = {"linewidth": 0.9, "linestyle": _unsure_look(colours)["linestyle"]}
         entries.append(Patch(facecolor="none", edgecolor=colours.ink, **look, label="unsure"))
+    gone = np.asarray(np.isnan(parse.probs).all(axis=2))  # [T, M]
+    if parse.predicted.any() and (gone.any(axis=0) & ~gone.all(axis=0)).any():
+        look = {"edgecolor": colours.quiet, "linewidth": 0, "hatch": "xx"}
+        entries.append(Patch(facecolor=colours.paper, **look, label="no sound, or no picture"))
     if parse.cuts:
         entries.append(Line2D([], [], **_CUT, color=colours.ink, label="cut"))
     if left_out:

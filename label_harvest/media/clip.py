@@ -228,12 +228,15 @@ class ClipMedia:
 
 
 class MediaError(Exception):
-    """A clip of which nothing can be used; `status` is `undecodable`, `timeout` or `missing`."""
+    """A clip of which nothing can be used; `status` is `undecodable`, `timeout` or `missing`.
 
-    def __init__(self, message: str, status: str = "undecodable") -> None:
+    `salvageable` says that good media lie around the damage, which `survey_media` with `salvage` leaves out.
+    """
+
+    def __init__(self, message: str, status: str = "undecodable", *, salvageable: bool = False) -> None:
         """Keep the status beside the message."""
         super().__init__(message)
-        self.status = status
+        self.status, self.salvageable = status, salvageable
 
 
 class EndsError(MediaError):

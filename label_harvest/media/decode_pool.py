@@ -15,6 +15,7 @@ from .decoders import DECODERS, PYAV
 from .frames import DecodedClip, Picture, Sound
 from .length import note_length
 from .process import (
+    STARVED,
     Beat,
     ChildProcess,
     DecodeLimits,
@@ -179,7 +180,7 @@ class _Process(ChildProcess):
             case "refused":
                 raise MediaError(answer["message"], answer["status"])
             case "out of memory":
-                raise DiedError("ran out of its {memory} MiB of memory")
+                raise DiedError(STARVED)
         raise unusable(answer)
 
 

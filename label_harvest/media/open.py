@@ -142,7 +142,7 @@ def media_errors(path: Path) -> Iterator[None]:
         reason = _known_damage(path, error) or getattr(error, "strerror", None) or error
         raise MediaError(f"{path.name}: cannot be decoded ({reason}); fetch it again or leave it out") from error
     except MediaError as error:
-        raise MediaError(f"{path.name}: {error}", error.status) from error
+        raise MediaError(f"{path.name}: {error}", error.status, salvageable=error.salvageable) from error
 
 
 def _known_damage(path: Path, error: Exception) -> str:

@@ -81,6 +81,10 @@ class Recording:
     comes before cannot be decoded."""
     chain: Chain | None = None
     """Of an AVI."""
+    salvage: bool = False
+    """Whether what cannot be decoded is left out, with good frames behind it."""
+    gone: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    """By index of the stream, what was left out so, from when to when in seconds from the start of the clock."""
 
     @overload
     def stream(self, kind: Literal["video"]) -> "av.VideoStream | None": ...
@@ -187,9 +191,11 @@ class Recording:
             for packet in self.container.demux(*streams):
                 begun = begun or packet.size > 0
                 if self.chain and packet.pos is not None and not self.chain.reaches(packet.pos, packet.size):
-                    raise MediaError(
-                        f"damaged{self._when(packet)}, behind which it goes on; fetch it again or leave it out"
-                    )
+                    said = f"damaged{self._when(packet)}, behind which it goes on; fetch it again or leave it out"
+                    if not self.salvage:
+                        raise MediaError(said, salvageable=True)
+                    self.unread.append(said)
+                    return
                 yield packet
         except av.error.InvalidDataError as error:
             if not begun:
@@ -277,12 +283,18 @@ def _is_header(packet: "AnyPacket") -> bool:
 
 
 @contextmanager
-def recording(path: Path) -> Iterator[Recording]:
-    """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names it, see `opened`."""
+def recording(path: Path, *, salvage: bool = False) -> Iterator[Recording]:
+    """Open a media file; whatever goes wrong inside the block becomes a `MediaError` that names it, see `opened`.
+
+    Args:
+        path: The file.
+        salvage: Whether what cannot be decoded is left out; broadcasts are bridged as they always are.
+    """
     with opened(path) as (container, part):
         if container.format.name in _UNTIMED:
             raise MediaError(raw_video(path, container.format.name))
-        media = Recording(container, (container.start_time or 0) / 1e6, rubbish=part.begin)
+        salvage = salvage and container.format.name not in _BROADCAST
+        media = Recording(container, (container.start_time or 0) / 1e6, rubbish=part.begin, salvage=salvage)
         if part.end:
             media.unread.append("what follows is cut")
         if container.format.name == "avi":

@@ -60,6 +60,8 @@ _KEEP_MEMORY = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"
 """Has the C library of Linux keep memory for the next clip, rather than give it back and ask for it again every time,
 which costs a tenth of decoding."""
 
+STARVED = "ran out of its {memory} MiB of memory"
+"""What is said of a process that needed more, with its limit."""
 ALARM_SECONDS = 10.0
 """A process still busy so long after its time is up has nobody left who would end it, and ends itself."""
 BEAT_SECONDS = 1.0
@@ -290,7 +292,7 @@ def _answer(connection: socket.socket, service: Service, request: Message) -> bo
             return False
         answer = {"outcome": "refused", "status": "undecodable"}
         if isinstance(error, MediaError):
-            answer |= {"status": error.status, "message": str(error)}
+            answer |= {"status": error.status, "message": str(error), "salvageable": error.salvageable}
             answer |= {"end": error.end} if isinstance(error, EndsError) else {}
         else:
             said = f"cannot be decoded ({type(error).__name__}: {error}); leave it out"

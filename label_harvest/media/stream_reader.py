@@ -4,7 +4,7 @@ The process sends pieces of frames and of sound when they are asked for, one ahe
 does not grow with the length of the file and decoding goes on while networks judge. Its limit is not on the whole,
 which may last for hours, but on standing still: packets must go through it. What is asked of it:
 
-    {"stream": "survey", "path": ..., "track": ...}         -> survey: what `survey_media` finds
+    {"stream": "survey", "path": ..., "track": ..., "salvage": ...} -> survey: what `MediaReader.survey` finds
     {"stream": "frames", "survey": ..., "cutoffs": ..., "grid": ...}, then {"stream": "frames"} for the next piece
                                                             -> piece: distinct images, their order, what was lost so far
     {"stream": "sound", "survey": ...}, then {"stream": "sound"}
@@ -26,6 +26,7 @@ import numpy as np
 from .clip import EndsError, Grid, MediaError
 from .holes import Tally
 from .process import (
+    STARVED,
     Beat,
     ChildProcess,
     DecodeLimits,
@@ -83,8 +84,8 @@ class ProcessReader:
         """Kill the process."""
         self._drop()
 
-    def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
-        """See `survey.survey_media`; what was read of the file before is forgotten.
+    def survey(self, path: Path, track: str | None = None, *, salvage: bool = False) -> MediaSurvey:
+        """See `streams.MediaReader`; what was read of the file before is forgotten.
 
         Raises:
             MediaError: The file cannot be read; says why.
@@ -92,7 +93,7 @@ class ProcessReader:
         """
         self._leave()
         self._path, self._reached, self.lost = path, {}, {}
-        self._ask({"stream": "survey", "path": str(path), "track": track})
+        self._ask({"stream": "survey", "path": str(path), "track": track, "salvage": salvage})
         return survey_from(self._next("survey")["survey"])
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
@@ -148,7 +149,8 @@ class ProcessReader:
         if message["outcome"] == "refused":
             if "end" in message:
                 raise EndsError(message["message"], message["end"])
-            raise MediaError(message["message"], message["status"])
+            salvageable = message.get("salvageable", False)
+            raise MediaError(message["message"], message["status"], salvageable=salvageable)
         self.lost |= {kind: Tally(**tally) for kind, tally in message.get("lost", {}).items()}
         return message
 
@@ -168,7 +170,8 @@ class ProcessReader:
             self._drop()
             raise
         if message["outcome"] == "out of memory":
-            raise self._trouble(f"the decoder ran out of its {self.limits.memory} MiB of memory", "allow it more")
+            said = STARVED.format(memory=self.limits.memory)
+            raise self._trouble(f"the decoder {said}", "allow more `memory`, or leave it out")
         if message["outcome"] == "unusable":
             self._drop()
             raise unusable(message)
@@ -224,15 +227,15 @@ class StreamService:
     def answer(self, request: Message) -> tuple[Message, list[np.ndarray] | None]:
         """What comes next of a stream."""
         if request["stream"] == "survey":
-            return self._survey(Path(request["path"]), request.get("track")), None
+            return self._survey(Path(request["path"]), request.get("track"), salvage=request["salvage"]), None
         message, arrays = self._sound(request) if request["stream"] == "sound" else self._frames(request)
         lost = {kind: asdict(tally) for kind, tally in self._reader.lost.items()}
         return {**message, "lost": lost}, arrays
 
-    def _survey(self, path: Path, track: str | None) -> Message:
+    def _survey(self, path: Path, track: str | None, *, salvage: bool) -> Message:
         self.name = path.name
         self._streams, self._failed = {}, {}
-        return {"outcome": "survey", "survey": _record(self._reader.survey(path, track))}
+        return {"outcome": "survey", "survey": _record(self._reader.survey(path, track, salvage=salvage))}
 
     def _frames(self, request: Message) -> tuple[Message, list[np.ndarray]]:
         """The next images, each distinct one once."""

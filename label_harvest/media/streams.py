@@ -19,6 +19,7 @@ from .clip import EndsError, Grid, MediaError
 from .holes import GAP_SECONDS, Tally
 from .packets import HOLE_SECONDS, Recording, base_of, frame_seconds, ignore_tick, recording, seconds_of, tag_bytes
 from .pixels import uprighted
+from .salvage import Decoded, kinds_of, salvaged
 from .survey import MediaSurvey, survey_media
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class _Damage:
         self._behind = set[int | None]()
         self._damaged: int | None = None
         self._tag = 0  # bytes left of a tag among packets of MP3
+        self._reached = 0.0  # when the last frame that came out ends
         self._base = base_of(stream)
 
     def frames_of(self, packet: "Packet[Any] | None", *, unusable: bool) -> Iterator[Any]:
@@ -131,7 +133,8 @@ class _Damage:
                 yield frame
             elif self._is_behind(frame):
                 when = f" at {self.begins:.2f} s" if self.begins < math.inf else ""
-                raise MediaError(f"damaged {self._stream.type}{when}; fetch it again or leave it out")
+                said = f"damaged {self._stream.type}{when}; fetch it again or leave it out"
+                raise MediaError(said, salvageable=self._is_timed)
             elif frame.pts is None or frame.pts != self._damaged:
                 yield frame
 
@@ -173,17 +176,32 @@ class _Damage:
         """Whether a frame is one that comes out: then what is open was a gap."""
         if self._from > -math.inf and (frame.pts is None or frame.pts < self._from):
             return False
+        if self._media.salvage:
+            if frame.pts is None and self._open is not None:
+                return False  # nobody knows when it is
+            self._leave_out(frame)
         self._from, self._good = -math.inf, True
         if self._open is not None:
             start, self._open = max(0.0, self._open), None
             seconds = max(0.0, self._at(frame.pts) - start) if frame.pts is not None and start < math.inf else 0.0
             if seconds > HOLE_SECONDS and self._stream.type == "audio":
-                raise MediaError(f"damaged audio at {start:.2f} s; fetch it again or leave it out")
+                said = f"damaged audio at {start:.2f} s; fetch it again or leave it out"
+                raise MediaError(said, salvageable=True)
             if self._lost is None:
                 self._media.begins[self._stream.index] = max(0.0, start + seconds)
             else:
                 self._lost.setdefault(self._stream.type, Tally()).add(start if start < math.inf else 0.0, seconds)
         return True
+
+    def _leave_out(self, frame: Any) -> None:  # noqa: ANN401 - of a picture or of sound
+        """Note from when to when nothing good came before a frame, where that was for damage."""
+        start = math.inf if self._open is None else max(0.0, min(self._open, self._reached))
+        if frame.pts is None:
+            return
+        if self._open is not None:
+            self._media.gone.setdefault(self._stream.index, []).append((start, max(start, self._at(frame.pts))))
+            self._open = None
+        self._reached = self._at(frame.pts) + _frame_length(frame, self._stream)
 
     def end(self, *, any_good: bool) -> None:
         """No frame comes any more: what is open is the end.
@@ -199,13 +217,18 @@ class _Damage:
             raise self._error
 
     def _note(self, pts: int | None) -> None:
-        begins_within = not self._good and self._media.container.format.name != "flac"  # whose times are wrong then
-        if begins_within or (self._lost is not None and self._media.is_broadcast):
+        bridged = self._media.is_broadcast or self._media.salvage
+        if self._is_timed and (not self._good or (self._lost is not None and bridged)):
             self._open = self._at(pts) if self._open is None else self._open
             if self._stream.type == "video":
                 self._waiting, self._from = True, math.inf
         elif self.begins is None:
             self.begins, self._damaged = self._at(pts), pts
+
+    @property
+    def _is_timed(self) -> bool:
+        """Whether times are right behind damage; those of a FLAC that begins within are not."""
+        return self._good or self._media.container.format.name != "flac"
 
     def _at(self, pts: int | None) -> float:
         return math.inf if pts is None else self._media.at(pts, self._base)
@@ -414,8 +437,8 @@ class MediaReader(Protocol):
     def lost(self) -> Lost:
         """What could not be decoded so far of the file surveyed last, and was bridged."""
 
-    def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
-        """See `survey_media`."""
+    def survey(self, path: Path, track: str | None = None, *, salvage: bool = False) -> MediaSurvey:
+        """See `survey_media`; to `salvage`, both streams are decoded to see what of them can be."""
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
@@ -433,25 +456,38 @@ class DirectReader:
     lost: Lost = field(default_factory=dict, compare=False)
     """What could not be decoded so far of the file surveyed last, and was bridged."""
 
-    def survey(self, path: Path, track: str | None = None) -> MediaSurvey:
-        """See `survey_media`."""
+    def survey(self, path: Path, track: str | None = None, *, salvage: bool = False) -> MediaSurvey:
+        """See `MediaReader.survey`."""
         self.lost.clear()
-        return survey_media(path, tick=self.tick, track=track)
+        survey = survey_media(path, tick=self.tick, track=track, salvage=salvage)
+        if not salvage:
+            return survey
+        return salvaged(survey, {kind: _decodes(survey, kind, self.tick) for kind in kinds_of(survey)})
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
-        seconds, track = survey.video_seconds or 0.0, _track_of(survey)
-        joined, lost = survey.joined, self.lost
-        return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, track=track, joined=joined, lost=lost)
+        seconds = survey.video_seconds or 0.0
+        return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, survey=survey, lost=self.lost)
 
     def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
-        track, joined = _track_of(survey), survey.joined
-        return sound_of(survey.path, survey.seconds, tick=self.tick, track=track, joined=joined, lost=self.lost)
+        return sound_of(survey.path, survey.seconds, tick=self.tick, survey=survey, lost=self.lost)
 
 
-def _track_of(survey: MediaSurvey) -> str | None:
-    return None if survey.audio_track is None else str(survey.audio_track)
+def _track_of(survey: MediaSurvey | None) -> str | None:
+    return None if survey is None or survey.audio_track is None else str(survey.audio_track)
+
+
+def _decodes(survey: MediaSurvey, kind: str, tick: Callable[[], None]) -> Decoded:
+    """What of a stream can be decoded."""
+    with recording(survey.path, salvage=True) as media:
+        video, audio = media.stream("video"), media.stream("audio", _track_of(survey))
+        stream, other = (video, audio) if kind == "video" else (audio, video)
+        assert stream is not None, "the survey says that it is there"
+        stream.codec_context.thread_count = min(usable_cores(), _THREADS) if kind == "video" else 1
+        packets = media.packets([stream], beside=[other] if survey.joined else [], damaged=True, tick=tick)
+        count = sum(1 for _ in decoded(stream, bridged(packets, media), media, {}))
+        return Decoded(count > 0, tuple(media.gone.get(stream.index, ())), media.container.format.name)
 
 
 def frames_at(
@@ -461,8 +497,7 @@ def frames_at(
     grid: Grid,
     *,
     tick: Callable[[], None] = ignore_tick,
-    track: str | None = None,
-    joined: bool = True,
+    survey: MediaSurvey | None = None,
     lost: Lost | None = None,
 ) -> Iterator[np.ndarray]:
     """The pictures of a file at many times, see `shown_at`; what lies behind the last time is not decoded.
@@ -473,8 +508,8 @@ def frames_at(
         seconds: When the video ends, as its packets say.
         grid: Its tolerance says how much earlier the video may end than its packets say.
         tick: Called for every packet.
-        track: Which audio stream is heard with it, see `Recording.stream`.
-        joined: Whether the clock may start again.
+        survey: Of the file: which audio stream is heard with it, whether the clock starts again (it may without one),
+            and whether what cannot be decoded is left out (it is an error without one).
         lost: Takes what was bridged.
 
     Yields:
@@ -484,8 +519,9 @@ def frames_at(
         EndsError: The video is damaged from some time on, and all pictures before are given.
         MediaError: The video is damaged in the middle, has no timestamps, or ends early for no known reason.
     """
-    with recording(path) as media:
-        stream, beside = media.stream("video"), [media.stream("audio", track)] if joined else []
+    with recording(path, salvage=survey is not None and survey.salvage) as media:
+        audio = media.stream("audio", _track_of(survey)) if survey is None or survey.joined else None
+        stream, beside = media.stream("video"), [audio]
         assert stream is not None, "the survey says that there is a video"
         stream.codec_context.thread_count = min(usable_cores(), _THREADS)
         packets = media.packets([stream], beside=beside, damaged=True, tick=tick)
@@ -508,8 +544,7 @@ def sound_of(
     seconds: float,
     *,
     tick: Callable[[], None] = ignore_tick,
-    track: str | None = None,
-    joined: bool = True,
+    survey: MediaSurvey | None = None,
     lost: Lost | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file from the start of the container's clock, as it lies there, up to its last good frame.
@@ -518,8 +553,7 @@ def sound_of(
         path: A file with an audio stream.
         seconds: When the media ends; neither sound nor silence for gaps in the timestamps reaches much further.
         tick: Called for every packet.
-        track: Which audio stream, see `Recording.stream`.
-        joined: Whether the clock may start again.
+        survey: As in `frames_at`.
         lost: Takes what was bridged.
 
     Yields:
@@ -528,8 +562,9 @@ def sound_of(
     Raises:
         MediaError: The sound is damaged or changes its rate.
     """
-    with recording(path) as media:
-        stream, beside = media.stream("audio", track), [media.stream("video")] if joined else []
+    with recording(path, salvage=survey is not None and survey.salvage) as media:
+        video = media.stream("video") if survey is None or survey.joined else None
+        stream, beside = media.stream("audio", _track_of(survey)), [video]
         assert stream is not None, "the survey says that there is sound"
         packets = bridged(media.packets([stream], beside=beside, damaged=True, tick=tick), media)
         rate, pieces = heard(decoded(stream, packets, media, {} if lost is None else lost), seconds + 2)

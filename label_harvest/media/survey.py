@@ -78,6 +78,8 @@ class MediaSurvey:
     """What is damaged or missing and where, in words."""
     oddities: tuple[str, ...] = ()
     """What is odd in its times, in words, though nothing is missing."""
+    salvage: bool = False
+    """Whether what cannot be decoded is left out; then the holes hold it, and nothing is refused for it."""
 
     @property
     def seconds(self) -> float:
@@ -99,20 +101,23 @@ class MediaSurvey:
         return max(0.0, (self.promised_seconds or 0.0) - self.seconds)
 
 
-def survey_media(path: str | Path, *, tick: Callable[[], None] = ignore_tick, track: str | None = None) -> MediaSurvey:
+def survey_media(
+    path: str | Path, *, tick: Callable[[], None] = ignore_tick, track: str | None = None, salvage: bool = False
+) -> MediaSurvey:
     """Look through a file from start to end without decoding it.
 
     Args:
         path: The file.
         tick: Called for every packet, to show that reading gets on.
         track: Which audio track is heard, by position or language; None for the best one, see tracks.py.
+        salvage: Whether a file that cannot be followed beyond damage ends there, and is not refused.
 
     Raises:
         MediaError: The file is missing, is no recording (a picture, a text, a playlist), is damaged or encrypted, has
             neither video nor audio, no such track, no timestamps, or frames or a length beyond all measure.
     """
     path = Path(path)
-    with recording(path) as media:
+    with recording(path, salvage=salvage) as media:
         media_name = media.container.format.name
         _refuse_other_formats(media.container)
         video, audio = media.stream("video"), media.stream("audio", track)
@@ -155,6 +160,7 @@ def survey_media(path: str | Path, *, tick: Callable[[], None] = ignore_tick, tr
             ),
             joined=bool(media.restarts),
             oddities=_oddities(media, heard),
+            salvage=salvage,
         )
     if survey.video_seconds is None and survey.audio_seconds is None:
         none = "its streams hold no packets with times; fetch it again or leave it out"

@@ -381,7 +381,8 @@ def _named(survey: MediaSurvey, blocks: Iterator[np.ndarray]) -> Iterator[np.nda
     except MediaError as error:
         if str(error).startswith(f"{survey.path.name}: "):
             raise
-        raise MediaError(f"{survey.path.name}: {error}", error.status) from error
+        said = f"{survey.path.name}: {error}"
+        raise MediaError(said, error.status, salvageable=error.salvageable) from error
 
 
 def _dropped(held: np.ndarray, first: int, begin: int) -> tuple[np.ndarray, int]:

@@ -21,10 +21,10 @@ PATIENCE = 2.0
 class BadReader(DirectReader):
     """Reads, and after the first 60 images of a file does what its name says."""
 
-    def survey(self, path, track=None):
+    def survey(self, path, track=None, *, salvage=False):
         if path.stem.startswith("survey_"):
             act(path.stem.removeprefix("survey_"), self.tick)
-        return super().survey(path, track)
+        return super().survey(path, track, salvage=salvage)
 
     def frames(self, survey, cutoffs, grid):
         yield from self._some(super().frames(survey, cutoffs, grid), survey.path.stem, 60)
@@ -67,7 +67,7 @@ def act(word: str, tick: Callable[[], None]) -> None:
 class Starved(DirectReader):
     """Fails as FFmpeg does where it cannot start a thread."""
 
-    def survey(self, path, track=None):
+    def survey(self, path, track=None, *, salvage=False):
         with media_errors(path):
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 

@@ -61,6 +61,7 @@ PARSING = Fields(
     where_by=Option("--where-by", {"choices": WHERE_BY}),
     audio_track="--audio-track N|LANG",
     frames=Option("--frames", {"choices": FRAMES}),
+    salvage="--salvage",
 )
 ZERO_SHOT = Fields(
     ZeroShotOptions,
@@ -191,7 +192,7 @@ def run(cli: argparse.Namespace) -> int:
     if parses:
         _write_files(cli, files, outcomes, parses)
         _say_clock([*files, *options.formats], parses, cli.clock)
-    _summarize(options.out, outcomes, alone=len(inputs) == 1, quiet=cli.quiet)
+    _summarize(options.out, outcomes, cli.flags, alone=len(inputs) == 1, quiet=cli.quiet)
     if len(inputs) > 1:
         problems = [(typed_words(o.problem, cli.flags), o.parse is None) for o in outcomes if o.problem]
         _list([said for said, lost in problems if lost], len(inputs), "could not be parsed")
@@ -199,16 +200,21 @@ def run(cli: argparse.Namespace) -> int:
     return FAILURES_LISTED if any(outcome.problem for outcome in outcomes) else DONE
 
 
-def _summarize(out: Path | None, outcomes: "list[Outcome]", *, alone: bool, quiet: bool) -> None:
+def _summarize(
+    out: Path | None, outcomes: "list[Outcome]", flags: Mapping[str, str], *, alone: bool, quiet: bool
+) -> None:
     """Seconds of each class over several media, the CSV of all that a folder holds, and what to do next."""
     parsed = [(outcome.media.name, outcome.parse) for outcome in outcomes if outcome.parse is not None]
     if not alone and parsed:
         say(f"\n{summary_text([parse for _, parse in parsed])}\n")
-    if out is None or not parsed or alone and not (out / SUMMARY).exists():
+    if out is None or alone and not (out / SUMMARY).exists():
         return
-    written = write_summary(out, ((f"{name}.json", parse) for name, parse in parsed))
+    failed = [(o.media.path.name, typed_words(o.problem, flags)) for o in outcomes if o.parse is None]
+    written = write_summary(out, ((f"{name}.json", parse) for name, parse in parsed), failed)
     if written is None:
         say(f"note: {out / SUMMARY} is no summary of parses and stays as it is", file=sys.stderr)
+    if not parsed:
+        return
     if not alone:
         by_medium = "" if written is None else f"; {written} has the table above for each medium"
         say(f"{len(parsed)} parses in {out}{by_medium}")

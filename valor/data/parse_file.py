@@ -63,6 +63,8 @@ OF_DRAWINGS = (
     "judged by teachers of the demo world, which know its drawings and made-up sounds alone: no word on real media"
 )
 """Note of parses by the demo's teachers, and by parsers that learned from them."""
+_ABSENT = {"audio": "no sound", "visual": "no picture"}
+"""What is said of media, or of a stretch of them, without a stream."""
 _SHOWN = 12
 """Events a printed parse lists before it only counts."""
 BACKGROUND = "(background)"
@@ -324,6 +326,15 @@ class Parse:
                 found[first:last, MODALITIES.index(event.modality), self.class_names.index(event.class_name)] = True
         return found
 
+    @cached_property
+    def absent(self) -> dict[str, float]:
+        """By modality, audio or visual, for how many seconds media that have such a stream have nothing of it."""
+        begins = np.arange(len(self.segment_probs)) * self.segment_seconds
+        lengths = np.clip(self.media.duration - begins, 0, self.segment_seconds)
+        gone = np.asarray(np.isnan(self.segment_probs).all(axis=2))  # [T, M]
+        seconds = {name: float(lengths[gone[:, row]].sum()) for row, name in enumerate(MODALITIES)}
+        return {name: of for name, of in seconds.items() if of and getattr(self.media, f"has_{name}")}
+
     @property
     def caveat(self) -> str:
         """What keeps anybody from believing it, empty where nothing is known; also the first of its notes."""
@@ -336,10 +347,10 @@ class Parse:
     def said(self, more: str) -> str:
         """As `repr`, for who has no `.events`: `more` says where events that are not listed are."""
         streams = [SEEN_AS[name] for name in MODALITIES if getattr(self.media, f"has_{name}")]
-        missing = {"audible": "no picture", "visible": "no sound"}
-        said = f", {missing[streams[0]]}" if len(streams) == 1 else ""
+        said = f", {_ABSENT[{'audible': 'visual', 'visible': 'audio'}[streams[0]]]}" if len(streams) == 1 else ""
         counts = [sum(event.modality == name for event in self.events) for name in MODALITIES]
         name = "".join(letter if letter.isprintable() else "?" for letter in self.media.name)
+        said += "".join(f", {_ABSENT[of]} for {seconds:.1f} s" for of, seconds in self.absent.items())
         head = f"Parse of {name}: {self.media.duration:.1f} s{said}"
         unlisted = len(self.events) - _SHOWN
         lines = [

@@ -79,6 +79,9 @@ class ParseOptions:
     audio_track: str | None = None
     """Which of several audio tracks is heard: its position, from 0 as FFmpeg's 0:a:N counts, or its language, such as
     eng (the one FFmpeg plays)."""
+    salvage: bool = False
+    """Whether a damaged file is parsed but for what cannot be decoded, where there are no probabilities, and a note
+    says when; it is decoded once more to see."""
     hashed: bool = True
     """Whether the sha256 of the file is noted, which reads it once more."""
     limits: DecodeLimits | None = field(default_factory=DecodeLimits)

@@ -24,7 +24,7 @@ from valor.data.parse_file import OF_DRAWINGS, MediaInfo, Parse
 from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256
-from valor.label_harvest.media.clip import Grid
+from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.cuts import CUT_RULES, Shot, find_cuts, shots_of
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import KEPT_PIXELS, DirectReader, MediaReader
@@ -90,10 +90,27 @@ def parse_media(
     if reader is None:
         with media_reader(options) as reader:
             return parse_media(system, path, options, watch=watch, bar=bar, reader=reader)
+    try:
+        return _parse(system, path, options, watch, bar, reader)
+    except MediaError as error:
+        if not error.salvageable or options.salvage:
+            raise
+        raise MediaError(f"{error}, or parse what can be decoded of it: `salvage`", error.status) from error
+
+
+def _parse(
+    system: ParsingSystem,
+    path: Path,
+    options: ParseOptions,
+    watch: Callable[[MediaSurvey, Window], None] | None,
+    bar: Bar | None,
+    reader: MediaReader,
+) -> Parse:
+    """See `parse_media`."""
     rule = options.rule or system.default_rule
     if not isinstance(rule.gate, str):
         raise ValueError(f"a parse has one gate for both modalities, got {rule.gate}; choose clip, modality or none")
-    survey = reader.survey(path, options.audio_track)
+    survey = reader.survey(path, options.audio_track, salvage=options.salvage)
     is_long = segments_of(survey, system.grid) > system.grid.num_segments
     kept = kept_media(options.evidence, path) if options.evidence is not None and is_long else None
     film = _film(system, survey, options, reader, kept)
@@ -182,9 +199,9 @@ class _Found:
     def __init__(self, film: _Film, kept: KeptFolder | None) -> None:
         """Begin with nothing."""
         self._film, self._kept = film, kept
-        self._name = (
-            f"found-{digest_of([RULES, film.survey.audio_track, film.segments, film.grid.segment_seconds])[:16]}"
-        )
+        what = [RULES, film.survey.audio_track, film.segments, film.grid.segment_seconds]
+        left_out = [film.survey.video_holes, film.survey.audio_holes] if film.survey.salvage else []
+        self._name = f"found-{digest_of([*what, *left_out])[:16]}"
         self.notes: list[str] = []
 
     def windows(self, gatherer: Gatherer, reader: MediaReader, *, media_needed: bool) -> Iterator[WindowPlace]:

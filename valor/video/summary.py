@@ -1,13 +1,14 @@
 """What many parses say together: seconds and events of each class, over all media in a table and by medium in a CSV.
 
-OUT/summary.csv     a row for each medium and class of which there is an event; one without a class where there is none
+OUT/summary.csv     a row for each medium and class of which there is an event; one without a class where there is none,
+                    and one with an error for a medium that could not be parsed
 """
 
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from valor.data.parse_file import Parse
+from valor.data.parse_file import OF_DRAWINGS, Parse
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
 
@@ -22,8 +23,13 @@ COLUMNS = (
     "visible_seconds",
     "visible_events",
     "parse",
+    "notes",
+    "error",
 )
-"""Of the CSV; `parse` is the JSON beside it."""
+"""Of the CSV; `parse` is the JSON beside it, empty with an `error`, and `notes` what it says of its file."""
+_PARSE, _ERROR = COLUMNS.index("parse"), COLUMNS.index("error")
+_BEFORE = COLUMNS[: _PARSE + 1]
+"""Of summaries that were written before notes and errors stood in them."""
 
 
 def class_totals(parse: Parse) -> dict[str, list[float]]:
@@ -55,29 +61,38 @@ def summary_text(parses: Sequence[Parse]) -> str:
     return Sheet(columns=columns, rows=rows, gaps={len(rows) - 1: [RULE]}).to_text()
 
 
-def write_summary(out: Path, parses: Iterable[tuple[str, Parse]]) -> Path | None:
+def write_summary(
+    out: Path, parses: Iterable[tuple[str, Parse]], errors: Iterable[tuple[str, str]] = ()
+) -> Path | None:
     """Write the CSV of a folder; media that were parsed into it before and are still there keep their rows.
 
     Args:
         out: The folder.
         parses: Names of the JSON files in it, and what these hold.
+        errors: Names of media that could not be parsed, and why; an earlier error of a name goes.
 
     Returns:
         The file; None where something else has its name, which is left as it is.
     """
     from valor.eval.tables import csv_text  # waits for pandas
 
-    path, new = out / SUMMARY, dict(parses)
+    path, new, failed = out / SUMMARY, dict(parses), list(errors)
     held = _read(path)
     if held is None:
         return None
+    tried = {name for name, _ in failed} | {parse.media.name for parse in new.values()}
     rows: list[list[object]] = [
-        [*row] for row in held if not new.keys() & _names(row[-1]) and any((out / n).is_file() for n in _names(row[-1]))
+        [*row]
+        for row in held
+        if not (row[_ERROR] and tried & _names(row[0]) or new.keys() & _names(row[_PARSE]))
+        and (row[_ERROR] or any((out / name).is_file() for name in _names(row[_PARSE])))
     ]
     for file, parse in new.items():
         totals = class_totals(parse) or {"": [0.0, 0, 0.0, 0]}
         begin = [parse.media.name, round(parse.media.duration, 3)]
-        rows += [[*begin, name, *(round(number, 3) for number in of), file] for name, of in totals.items()]
+        end = [file, "; ".join(note for note in parse.notes if note != OF_DRAWINGS), ""]
+        rows += [[*begin, name, *(round(number, 3) for number in of), *end] for name, of in totals.items()]
+    rows += [[name, *[""] * (_ERROR - 1), " ".join(error.split())] for name, error in failed]
     with replaced(path) as temporary:
         temporary.write_text(csv_text(COLUMNS, rows) + "\n", encoding="utf-8")
     return path
@@ -102,4 +117,6 @@ def _read(path: Path) -> list[list[str]] | None:
             columns, *rows = csv.reader(opened)
     except (OSError, ValueError, csv.Error):
         return None
-    return rows if tuple(columns) == COLUMNS and all(len(row) == len(COLUMNS) for row in rows) else None
+    if tuple(columns) not in (COLUMNS, _BEFORE) or any(len(row) != len(columns) for row in rows):
+        return None
+    return [row + [""] * (len(COLUMNS) - len(row)) for row in rows]

@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 
@@ -269,3 +270,39 @@ def test_cuts_of_a_file_are_of_one_film(run, film, media, tmp_path, capsys):
     (tmp_path / "cuts.txt").write_text("7\n")
     assert parse(film, media, "--cuts", tmp_path / "cuts.txt", run=run) == 2
     assert "--cuts FILE is for one VIDEO, got 3" in capsys.readouterr().err
+
+
+def test_what_decodes_of_a_damaged_file_is_parsed_and_what_is_missing_is_said_everywhere(run, shared, tmp_path, capsys):
+    bad, out = shared / "clips" / "corrupted.mp4", tmp_path / "out"
+    good = write_toy_clip(tmp_path / "good.mp4", video=ToyVideo(seconds=3), sound=ToySound(seconds=3))
+    rule = ("--threshold", "0", "--gate", "none")
+    assert parse(bad, good, "--out", out, *rule, run=run) == 3
+    said = capsys.readouterr().out
+    assert "damaged video at 3.00 s; fetch it again or leave it out, or parse what can be decoded of it: --salv" in said
+    (row,) = [row for row in summary(out) if row["error"]]
+    assert row["medium"] == "corrupted.mp4" and "damaged video at 3.00 s" in row["error"] and not row["parse"]
+    outputs = ("--html", tmp_path / "page.html", "--formats", "png,svg")
+    assert parse(bad, good, "--out", out, *rule, *outputs, "--salvage", run=run) == 0
+    assert "Parse of corrupted.mp4: 5.0 s, no sound, no picture for 2.0 s" in capsys.readouterr().out
+    found, note = read_parse(out / "corrupted.json"), "its video is damaged from 2.8 s on, where it ends"
+    assert np.isnan(found.segment_probs[3:, 1]).all() and not np.isnan(found.segment_probs[:3, 1]).any()
+    assert note in found.notes and note in (tmp_path / "page.html").read_text("utf-8")
+    rows = summary(out)
+    assert {row["notes"] for row in rows if row["medium"] == "corrupted.mp4"} == {note}
+    assert not any(row["error"] for row in rows)
+    assert parse(good, "--out", tmp_path / "plain", *rule, run=run) == 0
+    plain, salvaged = (json.loads((folder / "good.json").read_text("utf-8")) for folder in (tmp_path / "plain", out))
+    assert plain == salvaged
+
+
+def summary(folder):
+    with (folder / "summary.csv").open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_a_folder_of_which_nothing_can_be_parsed_has_a_summary_of_errors(run, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"")
+    (tmp_path / "b.mp4").write_text("no film", encoding="ascii")
+    assert parse(tmp_path / "a.mp4", tmp_path / "b.mp4", "--out", tmp_path / "out", run=run) == 3
+    rows = summary(tmp_path / "out")
+    assert [row["medium"] for row in rows] == ["a.mp4", "b.mp4"] and all(row["error"] for row in rows)

@@ -163,3 +163,17 @@ def test_a_name_with_control_characters_is_printed_on_one_line():
     parse = toy_parse()
     odd = replace(parse, media=replace(parse.media, name="a\n\x1b[2Jb.mp4"))
     assert repr(odd).splitlines()[0].startswith("Parse of a??[2Jb.mp4: ")
+
+
+def test_stretches_without_a_stream_are_counted_and_drawn():
+    parse = toy_parse()
+    probs = parse.segment_probs.copy()
+    probs[3:6, 1] = probs[9:, 0] = np.nan
+    parse = replace(parse, segment_probs=probs, decision=PostProcessing(gate="none"))
+    assert parse.absent == {"audio": pytest.approx(2.96), "visual": 3.0} and not toy_parse(visual=False).absent
+    assert "12.0 s, no sound for 3.0 s, no picture for 3.0 s, " in repr(parse)
+    labels = [text.get_text() for text in parse.plot().legends[0].get_texts()]
+    assert "no sound, or no picture" in labels
+    assert not any("no sound" in text.get_text() for text in toy_parse().plot().legends[0].get_texts())
+    silent = replace(parse, segment_probs=probs * 0)
+    assert any("no event, no sound in parts, no picture in parts" in t.get_text() for t in silent.plot().axes[-1].texts)

@@ -191,7 +191,7 @@ def test_what_contradicts_itself_is_refused(run, system, films):
 
 def test_a_file_that_ends_early_is_noted(system, tmp_path):
     class Promising(DirectReader):
-        def survey(self, path, track=None):
+        def survey(self, path, track=None, *, salvage=False):
             return dataclasses.replace(super().survey(path, track), promised_seconds=60.0)
 
     path = write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=3))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.helpers.toy_parse import toy_parse
-from valor.data.parse_file import Parse
+from valor.data.parse_file import OF_DRAWINGS, Parse
 from valor.video.summary import SUMMARY, class_totals, summary_text, write_summary
 
 
@@ -58,3 +58,27 @@ def test_what_is_no_summary_stays(parse, tmp_path, held):
     (tmp_path / SUMMARY).write_bytes(held.encode("latin-1"))
     assert write_summary(tmp_path, [("a.json", parse)]) is None
     assert (tmp_path / SUMMARY).read_bytes() == held.encode("latin-1")
+
+
+def test_what_could_not_be_parsed_has_a_row_until_it_is(parse, tmp_path):
+    (tmp_path / "a.json").touch()
+    write_summary(tmp_path, [("a.json", parse)], [("=b.mp4", "=b.mp4: is empty,\n fetch it again")])
+    (row,) = [row for row in read(tmp_path) if row["error"]]
+    assert row == dict.fromkeys(row, "") | {"medium": "'=b.mp4", "error": "'=b.mp4: is empty, fetch it again"}
+    write_summary(tmp_path, [("c.json", parse)])
+    assert [row["medium"] for row in read(tmp_path) if row["error"]] == ["'=b.mp4"]
+    write_summary(tmp_path, [], [("=b.mp4", "no such file")])
+    assert [row["error"] for row in read(tmp_path) if row["error"]] == ["no such file"]
+    (tmp_path / "b.json").touch()
+    write_summary(tmp_path, [("b.json", replace(parse, media=replace(parse.media, name="=b.mp4")))])
+    assert {(row["parse"], row["error"]) for row in read(tmp_path)} == {("a.json", ""), ("b.json", "")}
+
+
+def test_notes_of_a_file_stand_beside_it_and_an_older_summary_goes_on(parse, tmp_path):
+    (tmp_path / "a.json").touch()
+    write_summary(tmp_path, [("a.json", parse)])
+    older = [",".join(line.split(",")[:-2]) for line in (tmp_path / SUMMARY).read_text().splitlines()]
+    (tmp_path / SUMMARY).write_text("\n".join(older) + "\n")
+    write_summary(tmp_path, [("b.json", replace(parse, notes=(OF_DRAWINGS, "ends early", "has gaps")))])
+    said = {(row["parse"], row["notes"]) for row in read(tmp_path)}
+    assert said == {("a.json", ""), ("b.json", "ends early; has gaps")}
