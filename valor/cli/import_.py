@@ -34,9 +34,9 @@ def add(commands: Commands) -> Parser:
         "labels      {CLIP,CLAP}/segment_pseudo_labels under SOURCE become OUT/pseudo_labels.npz.\n"
         "checkpoint  a published checkpoint_best.pt, or HAN's MMIL_Net.pt, becomes the run folder OUT; only its\n"
         "            weights are read.\n"
-        "events      files saved by ELAN, Audacity, Label Studio, FiftyOne, or in WebVTT, RTTM, DCASE, CSV or LLP's\n"
-        "            tables become a folder of corrections: annotations, labels, and what `valor view` goes on from\n"
-        "            (docs/exchange.md). A corrected clip counts as checked.\n\n"
+        "events      files saved by ELAN, Audacity, Label Studio, FiftyOne, or in WebVTT, SRT, RTTM, DCASE, CSV or\n"
+        "            LLP's tables become a folder of corrections: annotations, labels, and what `valor view` goes on\n"
+        "            from (docs/exchange.md). A corrected clip counts as checked.\n\n"
         "What is missing is shown per split, and refused unless --allow-missing; damaged files always are.",
         "valor import features data --precision float32\n"
         "valor import labels data --out labels\n"

@@ -35,7 +35,7 @@ from .tables import (
     unspaced,
 )
 from .timeline import RateOf, ReadMedia, Timeline, timeline_of
-from .webvtt import read_webvtt, webvtt_text
+from .webvtt import read_srt, read_webvtt, srt_text, webvtt_text
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ FORMATS: dict[str, EventFormat] = {
     "audacity": EventFormat(audacity_text, read_audacity, ".labels.txt", "an Audacity label track", many=False),
     "elan": EventFormat(elan_text, read_elan, ".eaf", "an ELAN document (.eaf)", many=False),
     "webvtt": EventFormat(webvtt_text, read_webvtt, ".vtt", "WebVTT chapters", many=False),
+    "srt": EventFormat(srt_text, read_srt, ".srt", "SRT subtitles", many=False),
     "rttm": EventFormat(
         rttm_text, read_rttm, ".rttm", "audible events in RTTM", modalities=("audio",), called=unspaced
     ),

@@ -1,7 +1,10 @@
-"""Events as chapters of WebVTT: one for every stretch in which the same things are heard and seen; and read back."""
+"""Events as chapters of WebVTT or subtitles of SubRip (SRT), and read back.
+
+One for every stretch in which the same things are heard and seen.
+"""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from html import escape, unescape
 from pathlib import Path
@@ -20,15 +23,33 @@ def webvtt_text(timelines: Sequence[Timeline]) -> str:
     Raises:
         ValueError: There is more than one media file, or an event begins before zero.
     """
-    if len(timelines) != 1:
-        raise ValueError(f"WebVTT chapters are of one media file, got {len(timelines)}")
-    (line,) = timelines
-    refuse_below_zero(line, "WebVTT")
-    cues = [
-        f"{number}\n{_clock(onset)} --> {_clock(offset)}\n{escape(title, quote=False)}\n"
-        for number, (onset, offset, title) in enumerate(_chapters(line), start=1)
-    ]
+    line = _only(timelines, "WebVTT")
+    cues = _cues(line, ".", lambda title: escape(title, quote=False))
     return "\n".join(["WEBVTT\n", *([f"NOTE {line.caveat}\n"] if line.caveat else []), *cues])
+
+
+def srt_text(timelines: Sequence[Timeline]) -> str:
+    """The same stretches as subtitles, titles as they are: SRT knows neither notes nor escapes.
+
+    Raises:
+        ValueError: There is more than one media file, or an event begins before zero.
+    """
+    return "\n".join(_cues(_only(timelines, "SRT"), ",", str))
+
+
+def _only(timelines: Sequence[Timeline], what: str) -> Timeline:
+    """The one media file that a file in the format `what` is of."""
+    if len(timelines) != 1:
+        raise ValueError(f"a file of {what} is of one media file, got {len(timelines)}; write one for each")
+    refuse_below_zero(timelines[0], what)
+    return timelines[0]
+
+
+def _cues(line: Timeline, point: str, escaped: Callable[[str], str]) -> Iterator[str]:
+    """Number, times with `point` before the milliseconds, and title of each stretch."""
+    for number, (onset, offset, title) in enumerate(_chapters(line), start=1):
+        begin, end = (_clock(time).replace(".", point) for time in (onset, offset))
+        yield f"{number}\n{begin} --> {end}\n{escaped(title)}\n"
 
 
 def _chapters(line: Timeline) -> list[tuple[float, float, str]]:
@@ -55,6 +76,9 @@ def _clock(time: float) -> str:
 
 _ARROW = "-->"
 _TIME = re.compile(r"(?:([0-9]{2,}):)?([0-5][0-9]):([0-5][0-9])\.([0-9]{3})")
+_SRT_TIME = re.compile(r"([0-9]{2,}):([0-5][0-9]):([0-5][0-9])[,.]([0-9]{3})")
+_STYLES = re.compile(r"</?(?:b|i|u|s|font)(?: [^<>]*)?>|\{\\[^{}]*\}", re.IGNORECASE)
+"""What editors of subtitles put around texts."""
 _TITLE = re.compile(r"(.+) \(([a-z]+)(?:, ([a-z]+))?\)")
 
 
@@ -69,27 +93,47 @@ def read_webvtt(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     lines = text_of(path).splitlines()
     if not lines or not re.match(r"WEBVTT(\s|$)", lines[0]):
         raise ValueError(f"{path}: expected WebVTT, whose first line is WEBVTT, got {(lines or [''])[0]!r:.80}")
+    return _chapters_of(path, lines, _TIME, unescape)
+
+
+def read_srt(path: Path, rate_of: RateOf) -> list[ReadMedia]:
+    """The events of subtitles such as `srt_text` writes, as `read_webvtt`; places and styles are passed over.
+
+    Raises:
+        ValueError: There are no subtitles, or a text is none of these; says file and line.
+    """
+    lines = text_of(path).splitlines()
+    if any(map(str.strip, lines)) and not any(_ARROW in line for line in lines):
+        raise ValueError(f"{path}: expected subtitles with lines such as 00:01:02,500 --> 00:01:04,000, got none")
+    return _chapters_of(path, lines, _SRT_TIME, lambda text: _STYLES.sub("", text))
+
+
+def _chapters_of(
+    path: Path, lines: Sequence[str], times_as: re.Pattern[str], plain: Callable[[str], str]
+) -> list[ReadMedia]:
+    """The events of lines with times, each followed by the lines of a title."""
     events: list[ReadEvent] = []
     for number, line in enumerate(lines, start=1):
         if _ARROW not in line:
             continue
         onset, _, rest = line.partition(_ARROW)
-        times = [_seconds(text, f"{path}:{number}") for text in (onset, (rest.split() or [""])[0])]
+        times = [_seconds(text, times_as, f"{path}:{number}") for text in (onset, (rest.split() or [""])[0])]
         title = []
         for below in lines[number:]:
             if not below.strip() or _ARROW in below:
                 break
             title.append(below.strip())
-        for name, modality in _named(unescape(" ".join(title)), f"{path}:{number + 1}"):
+        for name, modality in _named(plain(" ".join(title)), f"{path}:{number + 1}"):
             where = f"{path}:{number}"
             events.append(ReadEvent(class_name=name, modality=modality, onset=times[0], offset=times[1], where=where))
     return [ReadMedia(name="", events=_joined(events))]
 
 
-def _seconds(text: str, where: str) -> float:
-    found = _TIME.fullmatch(text.strip())
+def _seconds(text: str, times_as: re.Pattern[str], where: str) -> float:
+    found = times_as.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{where}: expected times such as 00:01:02.500 --> 00:01:04.000, got {text.strip()!r:.80}")
+        shown = "00:01:02.500 --> 00:01:04.000".replace(".", "." if times_as is _TIME else ",")
+        raise ValueError(f"{where}: expected times such as {shown}, got {text.strip()!r:.80}")
     hours, minutes, seconds, milliseconds = (int(part or 0) for part in found.groups())
     return 3600 * hours + 60 * minutes + seconds + milliseconds / 1000
 

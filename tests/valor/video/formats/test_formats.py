@@ -194,6 +194,14 @@ def test_chapters_never_overlap_and_say_everything(tmp_path):
     assert text.startswith("WEBVTT\n\n1\n") and marked == expected and "A &amp; B &lt;c&gt;" in text
 
 
+def test_subtitles_say_what_chapters_do(tmp_path):
+    parse = replace(toy_parse(), class_names=("Speech", "A & B <c>"))
+    chapters, subtitles = (written(tmp_path, [parse], name) for name in ("webvtt", "srt"))
+    cues = re.sub(r"(\d\d:\d\d:\d\d),(\d{3})", r"\1.\2", subtitles)
+    assert cues == html.unescape(chapters.removeprefix("WEBVTT\n\n")) and subtitles.startswith("1\n00:00:0")
+    assert re.search(r"\d\d:\d\d:\d\d,\d{3} --> \d\d:\d\d:\d\d,\d{3}\n", subtitles)
+
+
 def test_fiftyone_counts_from_the_start(tmp_path):
     parse = toy_parse()
     record = json.loads(written(tmp_path, [parse, toy_parse(name="b.mp4")], "fiftyone"))
@@ -276,11 +284,11 @@ def test_clock_zero_and_what_cannot_be_written(tmp_path):
     parse = toy_parse()
     assert timeline_of(parse, clock="zero").events[0].onset == pytest.approx(parse.events[0].onset - 1.4)
     early = toy_parse(start=-30.0)
-    for name in ("elan", "webvtt"):
+    for name in ("elan", "webvtt", "srt"):
         with pytest.raises(ValueError, match="clock starts below zero"):
             written(tmp_path, [early], name)
         assert written(tmp_path, [early], name, clock="zero")
-    for name in ("elan", "webvtt", "audacity"):
+    for name in ("elan", "webvtt", "srt", "audacity"):
         with pytest.raises(ValueError, match="of one media file, got 2"):
             written(tmp_path, [parse, parse], name)
     with pytest.raises(ValueError, match="clock must be one of container, zero"):

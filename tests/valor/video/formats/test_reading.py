@@ -94,6 +94,10 @@ TOOLS = {
                  [("Dog", 0.5, 2), ("Baby cry", 3, 4.25)]),
     "yard.vtt": (VTT + "x\n01:02.500 --> 01:03.000\nDog (audible)\n\n00:00:02.500 --> 00:00:03.000\nDog (audible)\n",
                  [("Dog", 1, 3), ("Dog", 62.5, 63)]),
+    "yard.srt": ("1\n00:00:01,000 --> 00:00:02,500 X1:0 X2:9\n<i>Dog (audible)</i>\n\n2\n"
+                 "00:00:02,500 --> 00:00:03,000\n{\\an8}Dog (audible)\n\n\n7\n"
+                 "00:01:02.500 --> 00:01:03.000\nDog\n(audible)\n",
+                 [("Dog", 1, 3), ("Dog", 62.5, 63)]),
     "yard.rttm": ("SPKR-INFO yard 1 <NA> <NA> <NA> x Dog <NA> <NA>\nSPEAKER yard 1 0.50 1.50 <NA> <NA> Dog <NA>\n",
                   [("Dog", 0.5, 2)]),
     "yard.csv": ("modality,event_labels,filename,onset,offset,who\naudible,'=Dog,yard.mp4,1,2,me\n", [("=Dog", 1, 2)]),
@@ -146,6 +150,9 @@ FIFTYONE = {"classes": ["Dog"], "labels": {"yard": [{"label": 0, "support": [11,
         ("x.vtt", "Dog", "whose first line is WEBVTT"),
         ("x.vtt", "WEBVTT\n\n00:01 --> 00:02\nDog (audible)\n", "x.vtt:3: expected times such as"),
         ("x.vtt", VTT.replace("Dog (audible)", "a dog barks"), "expected a title such as"),
+        ("x.srt", "Dog", "expected subtitles with lines such as 00:01:02,500 -->"),
+        ("x.srt", "1\n00:01,000 --> 00:02,000\nDog (audible)\n", "x.srt:2: expected times such as 00:01:02,500"),
+        ("x.srt", "1\n00:00:01,000 --> 00:00:02,000\nhello\n", "x.srt:3: expected a title such as"),
         ("x.rttm", "SPEAKER yard 1 0.5\n", "eight at least"),
         ("x.csv", "filename,onset\n", "got no offset, event_labels, modality"),
         ("x.csv", "filename,onset,offset,event_labels,modality\na,1,2,Dog,both\n", "modality must be audio or visual"),
@@ -165,7 +172,7 @@ def test_what_is_no_such_file_is_refused(tmp_path, name, text, said):
 
 def test_a_file_without_events_says_so(tmp_path):
     parse = replace(small(), decision=PostProcessing(clip_threshold=1.0))
-    for name in ("audacity", "elan", "webvtt", "label-studio", "fiftyone"):
+    for name in ("audacity", "elan", "webvtt", "srt", "label-studio", "fiftyone"):
         write_events(tmp_path / f"x{FORMATS[name].ending}", [parse], name)
         assert [one.events for one in read_events(tmp_path / f"x{FORMATS[name].ending}")[1]] == [()]
     with pytest.raises(FileNotFoundError, match="no such file of events"):
