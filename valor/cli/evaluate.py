@@ -17,6 +17,7 @@ from .scored import (
     add_scores,
     add_thresholds,
     add_truth,
+    in_common,
     named_path,
     read_seeds,
     read_truth,
@@ -96,7 +97,8 @@ def run(cli: argparse.Namespace) -> int:
     from valor.scoring.layout import Evaluation, full_report
     from valor.scoring.system import anchor_scores
 
-    split = read_truth(cli, cli.predictions)
+    scored = [cli.predictions, *([cli.compare] if cli.compare else [])]
+    split = in_common(read_truth(cli, cli.predictions), cli, scored)
     unseen = None if cli.unseen is None else named_unseen(cli.unseen, split.class_names, split.unseen)
     seeds = read_seeds(cli.predictions, cli, split)
     system = seeds.mean

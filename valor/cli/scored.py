@@ -3,12 +3,15 @@
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from valor.data.common_classes import JOURNAL, left_out, predictions_of_classes, split_of_classes
 from valor.data.datasets.dataset import dataset_of
 from valor.data.names import named_source
+from valor.data.parse_file import read_parse
 from valor.data.parse_folder import DECIDED, DROPPED, parse_files, rule_of_parses
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, gate_of, read_predictions
@@ -142,6 +145,44 @@ def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tupl
     return int(held.shape[1])
 
 
+def in_common(split: Split, cli: argparse.Namespace, scored: Sequence[str | Path]) -> Split:
+    """A split of corrections, in which classes may have been added, with the classes that all that is scored knows.
+
+    What only one side knows is said on stderr; other annotations stay as they are, with all of their classes.
+
+    Args:
+        split: What is annotated.
+        cli: What was typed.
+        scored: Predictions, parses and run folders.
+
+    Raises:
+        ValueError: One of them knows none of the classes.
+    """
+    if not (cli.annotations / JOURNAL).is_file():
+        return split
+    for typed in scored:
+        path = named_path(str(typed))[1]
+        if (known := _classes_of(path)) is None:
+            continue
+        for said in left_out(split, known, str(path)):
+            say(f"note: {said}", file=sys.stderr)
+        split = split_of_classes(split, [name for name in split.class_names if name in known])
+    return split
+
+
+def _classes_of(path: Path) -> tuple[str, ...] | None:
+    """The classes of what is scored, None where the annotations say them, as of tables of events."""
+    if files := parse_files(path):
+        return read_parse(files[0]).class_names
+    from valor.training.run_folder import BEST
+
+    if (path / BEST).is_file():
+        from valor.training.checkpoint import read_checkpoint
+
+        return read_checkpoint(path)[1].class_names
+    return read_predictions(path).class_names if path.suffix == ".npz" and path.is_file() else None
+
+
 def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSystem":
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.data.provenance import of_folder
@@ -167,6 +208,8 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
             use_scores=cli.use_scores,
             gates=DROPPED if RULE.typed(cli).get("gate") == "none" else DECIDED,
         )
+    if (cli.annotations / JOURNAL).is_file() and set(predictions.class_names) > set(split.class_names):
+        predictions = predictions_of_classes(predictions, split.class_names)
     predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
     rule = _rule_of_parses(path, cli, split) or read_rule(cli, predictions, split)
     system = score_system(name, predictions, split, rule, allow_subset=cli.subset)

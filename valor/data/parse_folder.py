@@ -103,7 +103,7 @@ def read_parse_predictions(
 
 
 def rule_of_parses(files: Sequence[Path], class_names: Sequence[str]) -> PostProcessing:
-    """The rule by which parses marked their events, for their classes in another order.
+    """The rule by which parses marked their events, for their classes, or some of them, in another order.
 
     Args:
         files: From `parse_files`.
@@ -121,9 +121,7 @@ def rule_of_parses(files: Sequence[Path], class_names: Sequence[str]) -> PostPro
                 f"{rule_text(rule.to_dict())}; give one rule for all of them, as segment_threshold=0.5"
             )
     order = [first.class_names.index(name) for name in class_names if name in first.class_names]
-    if len(order) < len(first.class_names):
-        return rule
-    shape = (len(MODALITIES), len(order))
+    shape = (len(MODALITIES), len(first.class_names))
     by_class = {
         name: spread_thresholds(name, value, shape)[:, order]
         for name, value in (("segment_threshold", rule.segment_threshold), ("clip_threshold", rule.clip_threshold))

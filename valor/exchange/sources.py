@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import dataset_of
 from valor.data.parse_file import MediaInfo, ParsedEvent, read_parse
 from valor.data.parse_folder import parse_files
@@ -11,7 +12,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.media.survey import survey_media
 from valor.video.formats.formats import FORMATS, write_timelines
 from valor.video.formats.timeline import Timeline, timeline_of
-from valor.viewer.corrections import JOURNAL, CorrectedEvent, Corrections, events_of_mask
+from valor.viewer.corrections import CorrectedEvent, Corrections, events_of_mask
 from valor.viewer.documents import Clip, Document
 from valor.viewer.options import SourceOptions
 from valor.viewer.sources import read_document

@@ -39,6 +39,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.names import named_source
@@ -55,9 +56,6 @@ from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_obje
 from .documents import Clip, Document, Marks, System
 
 _LOG = logging.getLogger(__name__)
-
-JOURNAL = "journal.jsonl"
-"""What was saved, one JSON object a line."""
 
 MOST_EVENTS = 50_000
 """Events one clip may have."""

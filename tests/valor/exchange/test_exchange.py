@@ -10,10 +10,11 @@ import pytest
 
 from tests.helpers.toy_parse import toy_parse
 from valor.__main__ import main
+from valor.data.common_classes import JOURNAL
 from valor.data.label_file import read_pseudo_labels
 from valor.data.parse_file import read_parse, write_parse
 from valor.data.predictions import Predictions, write_predictions
-from valor.viewer.corrections import JOURNAL, read_journal
+from valor.viewer.corrections import read_journal
 
 NAMES = ("Speech", "Glass breaking")
 SUFFIX = {"fiftyone": ".json", "label-studio": ".json", "rttm": ".rttm", "csv": ".csv", "tsv": ".tsv"}
@@ -56,6 +57,8 @@ EDITS = {
     "audacity": (r"4\.000000\taudible", "6.500000\taudible"),
     "webvtt": (r"(?s)Speech \(audible\)\n\n3\n.*", "Speech (audible)\n\n3\n00:00:04.000 --> 00:00:05.000\n"
                "Glass breaking (visible) · Speech (audible)\n\n4\n00:00:05.000 --> 00:00:06.500\nSpeech (audible)\n"),
+    "srt": (r"(?s)Speech \(audible\)\n\n3\n.*", "Speech (audible)\n\n3\n00:00:04,000 --> 00:00:05,000\n"
+            "Glass breaking (visible) · Speech (audible)\n\n4\n00:00:05,000 --> 00:00:06,500\nSpeech (audible)\n"),
     "csv": (r",1,4,Speech", ",1,6.5,Speech"),
     "tsv": (r"\t1\t4\tSpeech", "\t1\t6.5\tSpeech"),
     "rttm": (r" 3\.000 <NA> <NA> Speech", " 5.500 <NA> <NA> Speech"),
@@ -166,6 +169,32 @@ def test_a_class_is_added_where_all_are_named(parses, tmp_path, capsys):
     names = "Speech,Glass breaking,Siren"
     assert typed("import", "events", "street.txt", "--exported-from", parses, "--classes", names) == 0
     assert events_in(tmp_path / "parses.corrections", "street") == [("Siren", "visual", 0, 1)]
+
+
+def test_corrections_with_a_class_of_ones_own_are_scored_on_those_the_parses_know(parses, tmp_path, capsys):
+    """As without the class: what it adds is named, not counted as missed."""
+    (tmp_path / "street.txt").write_text("0\t1\tvisible Speech\n")
+    typed("import", "events", "street.txt", "--exported-from", parses)
+    score = ("evaluate", parses, "--split", "test", "--per-class", "--annotations")
+    assert typed(*score, tmp_path / "parses.corrections") == 0
+    expected = capsys.readouterr().out
+    (tmp_path / "street.txt").write_text("0\t1\tvisible Speech\n3\t5\taudible Siren\n")
+    names = "Siren,Speech,Glass breaking"
+    typed("import", "events", "street.txt", "--exported-from", parses, "--classes", names, "--out", "mine")
+    capsys.readouterr()
+    assert typed(*score, tmp_path / "mine", "--json", tmp_path / "s.json") == 0
+    told = capsys.readouterr()
+    assert "parses does not know Siren; left out of the scores, with 2 annotated seconds" in told.err
+    assert "Siren" not in told.out and figures(told.out) == figures(expected)
+    (tmp_path / "street.txt").write_text("3\t5\taudible Siren\n")
+    typed("import", "events", "street.txt", "--out", "alone")
+    assert typed(*score, tmp_path / "alone") == 2
+    assert "parses: knows none of the annotated classes, Siren" in capsys.readouterr().err
+
+
+def figures(text: str) -> list[str]:
+    """The lines of tables, numbers and all."""
+    return [line for line in text.splitlines() if re.search(r"\d\.\d", line) and "truth of" not in line]
 
 
 @pytest.mark.parametrize(
