@@ -31,7 +31,7 @@ from .listing import (
     write_list,
 )
 from .manifest import composed
-from .origins import mend_origins, origins_problems
+from .origins import mend_origins, merge_origins, origins_problems
 from .plan import UNREAD
 from .shards import (
     LIST,
@@ -314,7 +314,8 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
 
     A shard keeps its number where that is free, so the stores of all shares of a manifest become what one run had made,
     to the byte. Where two stores have different shards under one number, the later ones move to free numbers. No shard
-    is written before all sources are known to be whole and to fit together; an interrupted merge is run again.
+    is written before all sources are known to be whole and to fit together; an interrupted merge is run again. What
+    the stores note of their teachers is united too, with a warning where files of one's own differ.
 
     Args:
         sources: Stores, each holding exactly one fingerprint folder, or such folders.
@@ -352,6 +353,7 @@ def merge_stores(sources: Sequence[str | Place], out: str | Place) -> StoreMerge
         markers = read_markers(target)
         clips = list(known_clips(markers))
         write_failures(target, [clip for clip in clips if clip.status in FAILURES])
+        merge_origins(target, folders)
         write_list(target, markers)
     return StoreMerge(target, len(markers), len(clips), repeated)
 

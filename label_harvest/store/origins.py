@@ -24,6 +24,8 @@ OWN_MODULE = "valor_own_"
 """How the modules begin that files of a user's own code are run as."""
 _OWN = "own code"
 """What is noted as `checked` of a teacher that such a file defines."""
+_ALSO = "also_sha256"
+"""Digests of other versions of that file whose evidence a merge has united, spaces between."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +80,51 @@ def write_origins(folder: Place, teachers: Sequence[Teacher]) -> None:
     }
     if fresh and noted | fresh != noted:
         write_atomic(folder / FILE, sealed(noted | fresh))
+
+
+def merge_origins(target: Place, sources: Sequence[Place]) -> None:
+    """Note in a united store what its parts note of their teachers; files of one's own that differ are said aloud.
+
+    Args:
+        target: The united store, whose list lock is held.
+        sources: Its parts, of one fingerprint.
+
+    Raises:
+        ValueError: What a part notes is damaged.
+    """
+    merged: dict[str, dict[str, Any]] = {**read_origins(target)}
+    for folder in sources:
+        for role, origin in read_origins(folder).items():
+            before = merged.setdefault(role, {**origin})
+            is_own = before.get("checked") == origin.get("checked") == _OWN
+            known = [before.get("file_sha256"), *str(before.get(_ALSO, "")).split()]
+            if is_own and origin.get("file_sha256") not in known:
+                logger.warning(
+                    "%s: its %s evidence is of %s of sha256 %.12s, that of the stores before it of %s of %.12s; both "
+                    "say that they are the same teacher, so the united store holds evidence of both: where they judge "
+                    "otherwise, change what `identity` says and harvest one of them again",
+                    folder,
+                    role,
+                    origin.get("file"),
+                    origin.get("file_sha256"),
+                    before.get("file"),
+                    before.get("file_sha256"),
+                )
+                before[_ALSO] = " ".join(map(str, [*known[1:], origin.get("file_sha256")]))
+            elif before.get("checked") == "unverified" != origin["checked"]:
+                merged[role] = {**origin}
+    if merged and merged != read_origins(target):
+        write_atomic(target / FILE, sealed(merged))
+
+
+def own_files(folder: Place) -> dict[str, str]:
+    """By role of a teacher of one's own, its file and the sha256 of it, of all versions whose evidence was united."""
+    found = {}
+    for role, origin in read_origins(folder).items():
+        if origin["checked"] == _OWN:
+            digests = [str(origin.get("file_sha256")), *origin.get(_ALSO, "").split()]
+            found[role] = f"{origin.get('file')} of sha256 {' and '.join(digest[:12] for digest in digests)}"
+    return found
 
 
 def read_origins(folder: Place) -> dict[str, dict[str, str]]:

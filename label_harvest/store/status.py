@@ -4,10 +4,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
 from ..media.clip import FAILURES
 from ..places.place import Place, modified, place_of
+from .manifest import composed
 from .shards import known_clips, marker_paths, read_markers
 from .share import runs_at_work
 from .store import store_folder, store_manifest
@@ -122,6 +124,70 @@ def store_status(path: str | Place, clip_ids: Collection[str] | None = None) -> 
         clips_per_second=_rate(written, modified(folder / "manifest.json")),
         newest=max(times.values(), default=None),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lacking:
+    """What a table names and a store does not hold."""
+
+    clip_ids: tuple[str, ...]
+    """In the order of the table."""
+    clips: int
+    """Of the table."""
+    shards: tuple[int, ...]
+    """Numbers of the shards that a run over the table would make of them."""
+    shares: tuple[str, ...]
+    """Shares that make just these shards, such as 2/40, as far as the numbers tell."""
+
+    def __str__(self) -> str:
+        """A sentence without an end."""
+        names = ", ".join(self.clip_ids[:_MOST_NAMED]) + ", ..." * (len(self.clip_ids) > _MOST_NAMED)
+        said = f"{len(self.clip_ids):,} of the {self.clips:,} clips of the table are in no shard: {names}"
+        if self.shares:
+            return f"{said}; share {', '.join(self.shares[:_MOST_NAMED])} has not run or not ended"
+        numbers = ", ".join(f"{n:05d}" for n in self.shards[:_MOST_NAMED]) + ", ..." * (len(self.shards) > _MOST_NAMED)
+        return f"{said}; shard {numbers} (of N shares, shard k is made by share k % N + 1)"
+
+
+_MOST_NAMED = 5
+"""So many clips and shards are named."""
+
+
+def lacking(path: str | Place, clip_ids: Sequence[str]) -> Lacking | None:
+    """What a table names and a store does not hold; None where it holds all of it, be it as failures.
+
+    Args:
+        path: The store.
+        clip_ids: The clips of the table.
+
+    Raises:
+        ValueError: There is no store, or its manifest does not match its fingerprint.
+    """
+    folder = store_folder(place_of(path))
+    store_manifest(folder)
+    markers = read_markers(folder)
+    held = {composed(clip.clip_id) for clip in known_clips(markers)}
+    absent = tuple(clip_id for clip_id in clip_ids if composed(clip_id) not in held)
+    if not absent:
+        return None
+    size = max((len(marker.clips) for marker in markers.values()), default=len(absent))
+    shards = tuple(islice((number for number in count() if number not in markers), -(-len(absent) // size)))
+    return Lacking(clip_ids=absent, clips=len(clip_ids), shards=shards, shares=_shares_of(shards, markers))
+
+
+def _shares_of(shards: Sequence[int], there: Collection[int]) -> tuple[str, ...]:
+    """The shares that make just these shards, none where others fit as well.
+
+    >>> _shares_of([1, 5, 9], [0, 2, 3, 4, 6, 7, 8, 10, 11]), _shares_of([2], [0, 1, 3])
+    (('2/4',), ())
+    """
+    total = max(*shards, *there, 0) + 1
+    for num_shares in range(2, total // 2 + 1):
+        classes = sorted({number % num_shares for number in shards})
+        whole = {number for number in range(total) if number % num_shares in classes}
+        if whole == set(shards) and len(classes) < num_shares:
+            return tuple(f"{index + 1}/{num_shares}" for index in classes)
+    return ()
 
 
 _GAUGES: dict[str, tuple[str, Callable[[StoreStatus], float | None]]] = {

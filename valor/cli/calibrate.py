@@ -29,7 +29,8 @@ from valor.scoring.calibrate import (
 )
 from valor.scoring.zero_shot import FootageOptions, calibrate_zero_shot, read_footage
 
-from .command import DONE, Commands, new_command
+from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .of_table import add_table, clips_of_table, say_lacking
 from .options import Fields, Option, Parser, any_place
 from .scored import add_rounding, add_rule, add_truth, read_truth, typed_rule
 from .terminal import say
@@ -96,6 +97,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument(
         "--keep", type=Path, metavar="FILE", help="for a store: thresholds of classes that nothing is found on"
     )
+    add_table(command, "for a store: table of all clips; those that are not in the store are named, with exit code 3")
     command.also(thresholds="--keep")
     return command
 
@@ -121,6 +123,9 @@ def run(cli: argparse.Namespace) -> int:
             "--annotations DIR and --split say what thresholds are found on; only a store has tags of its own, for "
             "--criterion tag-rate, and zero-shot parses need none with --parses"
         )
+    if cli.manifest and not is_store:
+        raise ValueError("--manifest says which clips a store lacks, and SOURCE is none; leave it out")
+    wanted = clips_of_table(cli.manifest, cli.source) if is_store else None
     found = _of_store(cli) if is_store else _of_predictions(cli, read_truth(cli, cli.source, dense=False))
     write_calibration(cli.out, found)
     say(_table(found))
@@ -129,7 +134,7 @@ def run(cli: argparse.Namespace) -> int:
     if found.provenance.get("note"):
         say(f"note: {found.provenance['note']}")
     say(f"wrote {cli.out}")
-    return DONE
+    return DONE if say_lacking(cli.source, wanted) is None else FAILURES_LISTED
 
 
 def _of_footage(cli: argparse.Namespace) -> int:
@@ -176,6 +181,7 @@ _NOT_OF_FOOTAGE = {
     "--threshold": "segment_threshold",
     "--fused": "fused",
     "--keep": "keep",
+    "--manifest": "manifest",
     "--subset": "subset",
     "--present-share": "present_share",
 }

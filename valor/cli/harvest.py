@@ -13,7 +13,7 @@ from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, 
 from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest
 from valor.label_harvest.media.clip import CLIP, LENGTHS, WHOLE
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
-from valor.label_harvest.media.process import DecodeLimits
+from valor.label_harvest.media.process import STARVED, DecodeLimits
 from valor.label_harvest.ray_engine import RayEngine, RayOptions
 from valor.label_harvest.store.share import read_share
 from valor.label_harvest.store.videos import roots_of
@@ -239,6 +239,13 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:
         say(
             f"{clips} {which} longer than the grid of {options.grid.seconds:g} s: the {seconds:,.0f} s behind it were "
             f"not read, such as {report.longer[0].unread_seconds:,.0f} s of {report.longer[0].clip_id}"
+        )
+    starved = [row for row in report.failures if STARVED.format(memory=options.limits.memory) in row.message]
+    if starved and len(starved) + sum(row.status == "missing" for row in report.rows) == len(report.rows):
+        more = max(DecodeLimits.memory, 2 * options.limits.memory)
+        say(
+            f"no clip can be decoded in the {options.limits.memory:,} MiB of --decode-memory: give more, such as "
+            f"--decode-memory {more} --retry undecodable"
         )
     if report.failures:
         listed = report.folder / "failures.csv"

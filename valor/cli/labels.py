@@ -10,6 +10,7 @@ from valor.labelling.options import LABEL_RULES, SOFT_TEMPERATURE, LabelOptions
 from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command, read_allowance
+from .of_table import add_table, clips_of_table, say_lacking
 from .options import Fields, Option, Parser, any_place, typed_words
 from .terminal import say
 
@@ -69,7 +70,13 @@ def add(commands: Commands) -> Parser:
         "--allow-failures",
         metavar="N|P%",
         default="0",
-        help="end with 0, not 3, where no more clips than N, or P percent of those of the store, get no labels (0)",
+        help="end with 0, not 3, where no more clips than N, or P percent of those of the store, and of "
+        "--manifest, get no labels (0)",
+    )
+    add_table(
+        command,
+        "table of all clips: those that are not in the store, as where a share of the harvest has not run, are named "
+        "and count as without labels",
     )
     command.also(raw_maps="--raw-maps", shares="--present-share")
     return command
@@ -86,10 +93,13 @@ def run(cli: argparse.Namespace) -> int:
     options = LABELS.read(cli, temperature=temperature if cli.soft else None, export=cli.export is not None)
     from valor.labelling.make import make_labels
 
+    wanted = clips_of_table(cli.manifest, cli.store)
     report = make_labels(cli.store, cli.out, options, progress=not cli.quiet)
     for tell in (_say_labels, _say_near, _say_flips, _say_export, _say_disagreements, _say_quality):
         tell(cli, report)
-    failures, most = len(report.left_out), allowed(len(report.labels.clip_ids) + len(report.left_out))
+    absent = say_lacking(cli.store, wanted)
+    failures = len(report.left_out) + (len(absent.clip_ids) if absent else 0)
+    most = allowed(len(report.labels.clip_ids) + failures)
     if failures and cli.allow_failures != "0":
         say(f"{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
     return FAILURES_LISTED if failures > most else DONE

@@ -7,17 +7,18 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from valor.data.tables import read_manifest
 from valor.label_harvest.media.clip import CLIP
 from valor.label_harvest.places.objects import UnreachableError
 from valor.label_harvest.places.place import Place, write_atomic
 from valor.label_harvest.store.check import merge_stores, repair_store, verify_store
 from valor.label_harvest.store.listing import has_lost_list, lost_list, lost_numbers, lost_shards, read_list
+from valor.label_harvest.store.origins import own_files
 from valor.label_harvest.store.shards import marker_paths
-from valor.label_harvest.store.status import StoreStatus, prometheus_text, store_status
-from valor.label_harvest.store.store import decoder_of, length_of, store_folder, store_manifest, track_of
+from valor.label_harvest.store.status import StoreStatus, lacking, prometheus_text, store_status
+from valor.label_harvest.store.store import decoder_of, length_of, track_of
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
+from .of_table import add_table, clips_of_table, say_lacking
 from .options import Parser, any_place
 from .terminal import say
 
@@ -44,11 +45,10 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("action", choices=ACTIONS, help="what to do, see above")
     command.add_argument("stores", type=any_place, nargs="+", metavar="STORE", help="folder written by `valor harvest`")
-    command.add_argument(
-        "--manifest",
-        type=any_place,
-        metavar="FILE",
-        help="table of all clips: says what is left and when it is done (show)",
+    add_table(
+        command,
+        "table of all clips: says what is left and when it is done (show), or which clips and shares are not there, "
+        "and ends with 3 then (verify, merge)",
     )
     command.add_argument(
         "--prometheus", type=Path, metavar="FILE", help="also write gauges for Prometheus' textfile collector (show)"
@@ -73,15 +73,18 @@ def run(cli: argparse.Namespace) -> int:
         raise ValueError("--out DIR says where `merge` and `judge` write, and belongs to no other action")
     if (cli.generator is None) == (cli.action == "judge") or (cli.vectors and cli.action != "judge"):
         raise ValueError("--generator RUN says what `judge` judges with; it and --vectors belong to no other action")
+    if cli.action != "show" and (cli.format or cli.prometheus):
+        raise ValueError("--format and --prometheus are for `show`; leave them out")
+    if cli.action in ("repair", "judge") and cli.manifest:
+        raise ValueError("--manifest is for `show`, `verify` and `merge`; leave it out")
     if cli.action == "merge":
-        return _merge(cli.stores, cli.out)
+        return _merge(cli.stores, cli.out, cli.manifest)
     if cli.action == "judge":
         return _judge(cli)
-    if cli.action != "show" and (cli.format or cli.manifest or cli.prometheus):
-        raise ValueError("--format, --manifest and --prometheus are for `show`; leave them out")
     shown = list[StoreStatus]()
     show = partial(_show, cli=cli, shown=shown)
-    actions: dict[str, Callable[[Place], int]] = {"show": show, "verify": _verify, "repair": _repair}
+    verify = partial(_verify, table=cli.manifest)
+    actions: dict[str, Callable[[Place], int]] = {"show": show, "verify": verify, "repair": _repair}
     try:
         return _each(actions[cli.action], cli.stores)
     finally:
@@ -115,9 +118,7 @@ def _each(act: Callable[[Place], int], stores: list[Place]) -> int:
 
 def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int:
     """Print what a store holds and how far it is, without reading its arrays."""
-    clip_ids = None
-    if cli.manifest:
-        clip_ids = read_manifest(cli.manifest, store_manifest(store_folder(path))["class_names"]).clip_ids
+    clip_ids = clips_of_table(cli.manifest, path)
     status = store_status(path, clip_ids)
     shown.append(status)
     if cli.format == "json":
@@ -126,8 +127,10 @@ def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int
     manifest, grid = status.manifest, status.manifest["grid"]
     say(f"{status.folder}")
     say(f"  fingerprint  {manifest['fingerprint']}")
+    own = own_files(status.folder)
     for role, identity in sorted(manifest["teachers"].items()):
-        say(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}")
+        of = f", by {own[role]}" if role in own else ""
+        say(f"  {role:12s} {identity['teacher']}, weights {identity['weights'][:12]}, {identity['precision']}{of}")
     say(f"  grid         {grid['num_segments']} segments of {grid['segment_seconds']} s, {grid['sample_rate']} Hz")
     if length_of(manifest) != CLIP:
         say(f"  length       {length_of(manifest)}: clips of any number of segments")
@@ -142,6 +145,9 @@ def _show(path: Place, cli: argparse.Namespace, shown: list[StoreStatus]) -> int
         said = f"{status.done:,} done, {status.failed:,} failed, {status.missing:,} missing, {status.left:,} left"
         others = f"; {status.others:,} clips of the store are not in it" if status.others else ""
         say(f"  of the table {said} of {status.clips:,}{others}")
+        absent = lacking(path, clip_ids) if clip_ids is not None and status.left and not status.running else None
+        if absent is not None:
+            say(f"  {absent}")
     _say_runs(status)
     known = read_list(status.folder)
     present = [int(marker.stem) for marker in marker_paths(status.folder)]
@@ -163,8 +169,9 @@ def _say_runs(status: StoreStatus) -> None:
         say(f"  rate         {status.clips_per_second:.2f} clips/s{left}")
 
 
-def _verify(path: Place) -> int:
-    """Print what is wrong with a store."""
+def _verify(path: Place, table: Place | None) -> int:
+    """Print what is wrong with a store, and which clips of a table it lacks."""
+    wanted = clips_of_table(table, path)
     check = verify_store(path)
     for problem in check.problems:
         say(f"  {problem}")
@@ -172,7 +179,8 @@ def _verify(path: Place) -> int:
         say(f"  note: {note}")
     found = f"{len(check.problems)} problems" if check.problems else "whole"
     say(f"{check.folder}: {check.clips:,} clips in {check.shards:,} shards, {found}")
-    return FAILURES_LISTED if check.problems else DONE
+    lacks = say_lacking(path, wanted) is not None
+    return FAILURES_LISTED if check.problems or lacks else DONE
 
 
 def _repair(path: Place) -> int:
@@ -184,9 +192,10 @@ def _repair(path: Place) -> int:
     return DONE
 
 
-def _merge(stores: list[Place], out: Place) -> int:
-    """Unite stores and say what came of it."""
+def _merge(stores: list[Place], out: Place, table: Place | None) -> int:
+    """Unite stores and say what came of it, and which clips of a table are in none."""
+    wanted = clips_of_table(table, stores[0])
     merged = merge_stores(stores, out)
     again = f" ({merged.repeated:,} held by several stores)" if merged.repeated else ""
     say(f"{merged.clips:,} clips in {merged.shards:,} shards{again}; wrote {merged.folder}")
-    return DONE
+    return DONE if say_lacking(out, wanted) is None else FAILURES_LISTED

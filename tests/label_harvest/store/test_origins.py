@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tests.helpers.toy import FakeTeacher
-from valor.label_harvest.store.origins import read_origins, write_origins
+from valor.label_harvest.store.origins import merge_origins, own_files, read_origins, write_origins
 from valor.label_harvest.teachers.published_weights import WeightsOrigin
 
 UNKNOWN = WeightsOrigin("a.pt", "f" * 64, "a" * 64, "unverified")
@@ -35,3 +35,19 @@ def test_other_files_of_this_name_are_refused(tmp_path):
     (tmp_path / "weights.json").write_text("[1]")
     with pytest.raises(ValueError, match=r"weights.json"):
         read_origins(tmp_path)
+
+
+def test_what_any_part_vouches_for_is_vouched_for_in_the_whole(tmp_path):
+    pinned = dataclasses.replace(UNKNOWN, checked="pinned")
+    parts = [tmp_path / name for name in ("unknown", "pinned", "none")]
+    for part, origin in zip(parts, (UNKNOWN, pinned, None), strict=True):
+        part.mkdir()
+        write_origins(part, [teacher(origin)])
+    for order in (parts, parts[::-1]):
+        whole = tmp_path / order[0].name / "whole"
+        whole.mkdir()
+        merge_origins(whole, order)
+        assert read_origins(whole) == {"audio": dataclasses.asdict(pinned)} and own_files(whole) == {}
+    (tmp_path / "empty").mkdir()
+    merge_origins(tmp_path / "empty", [parts[2]])
+    assert not list((tmp_path / "empty").iterdir())

@@ -12,7 +12,10 @@ from tests.helpers.typed import typed
 from valor import teachers as harvest_teachers
 from valor.cli import harvest as command
 from valor.data.vocabulary import LLP_CLASSES, class_names
+from valor.label_harvest.harvest import HarvestOptions, HarvestReport
 from valor.label_harvest.media import decode_pool, decoders
+from valor.label_harvest.media.process import DecodeLimits
+from valor.label_harvest.store.shards import KnownClip
 from valor.label_harvest.store.store import read_store
 
 CLIPS = ("a", "b", "c", "d", "e")
@@ -114,6 +117,18 @@ def test_wrong_options_are_one_message_before_a_teacher_is_loaded(world, tmp_pat
     monkeypatch.setattr(harvest_teachers, "build_teacher", None)
     assert complaint in typed(*world, *words).complaint()
     assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize(("memory", "more"), [(300, 4096), (5000, 10000)])
+def test_where_no_clip_fits_into_the_memory_the_end_says_what_to_give(capsys, tmp_path, memory, more):
+    said = f"a.mkv: the decoder ran out of its {memory} MiB of memory 3 times; fetch it again or leave it out"
+    starved = [KnownClip(name, "undecodable", said, ()) for name in "ab"]
+    options = HarvestOptions(limits=DecodeLimits(memory=memory))
+    missing, good = KnownClip("c", "missing", "", ()), KnownClip("d", "ok", "", ())
+    for others, hinted in (((), True), ((missing,), True), ((good,), False)):
+        command._say(HarvestReport(tmp_path, (*starved, *others), 0, 1.0), options, 3)
+        hint = f"MiB of --decode-memory: give more, such as --decode-memory {more} --retry undecodable"
+        assert (hint in capsys.readouterr().out) == hinted
 
 
 def test_what_to_read_again_can_be_named(world, tmp_path):
@@ -257,7 +272,7 @@ def test_how_far_a_store_is_can_be_asked_as_json(world, tmp_path):
     said = typed("store", "show", tmp_path / "store", "--manifest", tmp_path / "clips.csv").out
     assert "  of the table 2 done, 0 failed, 0 missing, 3 left of 5\n" in said
     refused = typed("store", "verify", tmp_path / "store", "--format", "json").complaint()
-    assert "--format, --manifest and --prometheus are for `show`" in refused
+    assert "--format and --prometheus are for `show`" in refused
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,17 @@ def test_calibrated_thresholds_make_better_labels(world, tmp_path):
     assert scored[1] > scored[0] + 5
 
 
+def test_calibrating_says_what_the_store_lacks_of_a_table(world, tmp_path):
+    (tmp_path / "clips.csv").write_text("filename\tevent_labels\nelsewhere\tDog\n")
+    given = ("--annotations", world, "--split", "val", "--out", tmp_path / "found.json", "--quiet")
+    done = typed("calibrate", world / "store", *given, "--manifest", tmp_path / "clips.csv")
+    assert done.code == 3 and "1 of the 1 clips of the table are in no shard: elsewhere" in done.err
+    assert (tmp_path / "found.json").is_file()
+    (tmp_path / "p.npz").touch()
+    complaint = typed("calibrate", tmp_path / "p.npz", *given, "--manifest", tmp_path / "clips.csv").complaint()
+    assert "--manifest says which clips a store lacks" in complaint
+
+
 def test_a_picture_needs_something_to_show(world, tmp_path):
     given = ("labels", world / "store", "--out", tmp_path, "--thresholds", world / "half.json")
     assert "draws what --against finds" in typed(*given, "--png", tmp_path / "labels.png").complaint()
@@ -116,6 +127,11 @@ def test_clips_left_out_are_listed_and_change_the_code(world, tmp_path):
     for allowed, code in (("2", 0), ("66%", 3), ("67%", 0)):
         assert typed(*given, "--allow-failures", allowed).code == code
     assert "a number of clips or a percentage" in typed(*given, "--allow-failures", "few").complaint()
+    rows = "".join(f"{name}\tDog\n" for name in ("whole", "deaf", "cut", "gone"))
+    (tmp_path / "clips.csv").write_text(f"filename\tevent_labels\n{rows}")
+    for allowed, code in (("2", 3), ("3", 0), ("75%", 0)):  # of four clips now
+        done = typed(*given, "--manifest", tmp_path / "clips.csv", "--allow-failures", allowed)
+        assert done.code == code and "1 of the 4 clips of the table are in no shard: gone; " in done.err
 
 
 def test_what_the_files_of_a_store_lack_is_said(world, tmp_path):

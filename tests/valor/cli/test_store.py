@@ -9,6 +9,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.helpers.toy_store import row_of, write_toy_store
 from tests.helpers.typed import typed
+from valor.label_harvest.store.listing import write_list
+from valor.label_harvest.store.shards import read_markers, sealed
 
 
 @pytest.fixture
@@ -103,3 +105,57 @@ def test_the_page_names_every_status_and_command():
     page = (ROOT / "docs" / "store.md").read_text(encoding="utf-8")
     assert set(re.findall(r"`([a-z_]+)`", page.partition("## Statuses")[2].partition("##")[0])) >= set(STATUSES)
     assert set(re.findall(r"^valor store (\w+)", page, re.MULTILINE)) == set(ACTIONS)
+
+
+def table_of(tmp_path, names):
+    (tmp_path / "clips.csv").write_text("filename\tevent_labels\n" + "".join(f"{name}\tCat\n" for name in names))
+    return tmp_path / "clips.csv"
+
+
+def test_what_a_table_names_and_a_store_lacks_is_said_by_verify_merge_and_show(tmp_path):
+    shards = {index: [row_of(f"{index:02d}")] for index in range(8) if index % 4 != 2}
+    write_toy_store(tmp_path / "store", shards)
+    table = table_of(tmp_path, [f"{index:02d}" for index in range(8)])
+    said = "2 of the 8 clips of the table are in no shard: 02, 06; share 3/4 has not run or not ended"
+    for action in (("verify", tmp_path / "store"), ("merge", tmp_path / "store", "--out", tmp_path / "union")):
+        done = typed("store", *action, "--manifest", table)
+        assert done.code == 3 and said in done.err
+        assert typed("store", *action).code == 0
+    done = typed("store", "show", tmp_path / "store", "--manifest", table)
+    assert done.code == 0 and said in done.out
+    write_toy_store(tmp_path / "rest", {index: [row_of(f"{index:02d}")] for index in (2, 6)})
+    done = typed(
+        "store", "merge", tmp_path / "store", tmp_path / "rest", "--out", tmp_path / "union", "--manifest", table
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "--manifest is for" in typed("store", "repair", tmp_path / "store", "--manifest", table).complaint()
+
+
+def test_where_numbers_do_not_tell_the_share_the_shards_are_named(tmp_path):
+    write_toy_store(tmp_path / "store", {index: [row_of(f"{index}")] for index in (0, 1, 3)})
+    done = typed("store", "verify", tmp_path / "store", "--manifest", table_of(tmp_path, "0123"))
+    assert (
+        done.code == 3 and "in no shard: 2; shard 00002 (of N shares, shard k is made by share k % N + 1)" in done.err
+    )
+
+
+def own_store(folder, shards, digest):
+    made = write_toy_store(folder, shards)
+    note = {"file": "mine.py", "file_sha256": digest * 64, "weights": "w" * 64, "checked": "own code"}
+    (made / "weights.json").write_bytes(sealed({"audio": note}))
+    write_list(made, read_markers(made))
+    return folder
+
+
+def test_stores_of_unlike_files_of_ones_own_are_united_with_a_warning(tmp_path):
+    one, same, other = (
+        own_store(tmp_path / name, {n: [row_of(name)]}, digest)
+        for n, (name, digest) in enumerate((("one", "a"), ("same", "a"), ("other", "b")))
+    )
+    assert not typed("store", "merge", one, same, "--out", tmp_path / "alike").err
+    assert "float32, by mine.py of sha256 aaaaaaaaaaaa\n" in typed("store", "show", tmp_path / "alike").out
+    done = typed("store", "merge", tmp_path / "alike", other, "--out", tmp_path / "both")
+    assert "its audio evidence is of mine.py of sha256 bbbbbbbbbbbb, that of the stores before it" in done.err
+    assert done.code == 0
+    assert "by mine.py of sha256 aaaaaaaaaaaa and bbbbbbbbbbbb\n" in typed("store", "show", tmp_path / "both").out
+    assert typed("store", "verify", tmp_path / "both").code == 0
