@@ -171,7 +171,7 @@ class ProcessReader:
             raise
         if message["outcome"] == "out of memory":
             said = STARVED.format(memory=self.limits.memory)
-            raise self._trouble(f"the decoder {said}", "allow more `memory`, or leave it out")
+            raise self._trouble(f"the decoder {said}", "allow it more `memory`")
         if message["outcome"] == "unusable":
             self._drop()
             raise unusable(message)
