@@ -56,8 +56,8 @@ def left_out(split: Split, class_names: Sequence[str], whose: str) -> list[str]:
         columns = [split.class_names.index(name) for name in only_true]
         seconds = int(np.count_nonzero(split.truth[..., columns])) * split.segment_seconds
         said.append(
-            f"{whose} does not know {', '.join(only_true)}; left out of the scores, with {seconds:,.0f} annotated "
-            "seconds"
+            f"{whose} does not know {', '.join(only_true)}, with which {seconds:,.0f} s are annotated; left out of the "
+            "scores"
         )
     if only_predicted:
         said.append(f"{', '.join(only_predicted)} are in no list of annotated classes and are left out of the scores")

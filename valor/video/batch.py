@@ -50,7 +50,7 @@ def parse_all(
         One outcome for each input, in their order. Media that cannot be parsed are outcomes with a problem.
 
     Raises:
-        OSError: The folder cannot be written.
+        OSError: The folder cannot be written; says what is and what to do.
     """
     if options.out is not None:
         inputs = name_results(inputs, options.out, options.formats, options.taken)
@@ -81,7 +81,11 @@ def _parse_one(
         return Outcome(media=media, problem=str(error))
     except (MemoryError, OverflowError) as error:
         return Outcome(media=media, problem=f"{media.path.name}: takes more memory than there is ({error})")
-    problem = "" if options.out is None else _write(options.out, media, parse, sketch, options)
+    try:
+        problem = "" if options.out is None else _write(options.out, media, parse, sketch, options)
+    except OSError as error:
+        what = f"{error.filename or options.out}: cannot be written ({error.strerror or error})"
+        raise OSError(f"{what}; make room or give another `out`, and run again: what is finished is kept") from error
     return Outcome(media=media, parse=parse, sketch=sketch, problem=problem)
 
 

@@ -131,6 +131,28 @@ def test_a_picture_that_begins_late_is_drawn(system, tmp_path):
     assert not found.problem and (tmp_path / "late.png").stat().st_size > 1000
 
 
+def test_a_full_disk_is_said_in_a_sentence_and_keeps_what_is_finished(system, folder, tmp_path, monkeypatch):
+    import errno
+    import os
+
+    import valor.video.batch as batch
+
+    original = batch.write_parse
+
+    def full(path, parse):
+        if path.stem == "three":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        original(path, parse)
+
+    monkeypatch.setattr(batch, "write_parse", full)
+    said = (
+        r"out/three.json: cannot be written \(No space left on device\); make room or give another `out`, and run again"
+    )
+    with pytest.raises(OSError, match=said):
+        outcomes(system, folder, tmp_path / "out")
+    assert read_parse(tmp_path / "out" / "one.json").class_names == ("Dog", "Speech")
+
+
 def test_unknown_formats_are_refused():
     with pytest.raises(ValueError, match="formats must be among json, png, svg, csv, .*got mp3"):
         BatchOptions(formats=("png", "mp3"))
