@@ -227,9 +227,8 @@ class StreamService:
     def answer(self, request: Message) -> tuple[Message, list[np.ndarray] | None]:
         """What comes next of a stream."""
         if request["stream"] == "survey":
-            return self._survey(
-                Path(request["path"]), request.get("track"), salvage=request.get("salvage", False)
-            ), None
+            track, salvage = request.get("track"), request.get("salvage", False)
+            return self._survey(Path(request["path"]), track, salvage=salvage), None
         message, arrays = self._sound(request) if request["stream"] == "sound" else self._frames(request)
         lost = {kind: asdict(tally) for kind, tally in self._reader.lost.items()}
         return {**message, "lost": lost}, arrays
