@@ -160,14 +160,15 @@ def in_common(split: Split, cli: argparse.Namespace, scored: Sequence[str | Path
     """
     if not (cli.annotations / JOURNAL).is_file():
         return split
+    shared = split.class_names
     for typed in scored:
         path = named_path(str(typed))[1]
         if (known := _classes_of(path)) is None:
             continue
         for said in left_out(split, known, str(path)):
             say(f"note: {said}", file=sys.stderr)
-        split = split_of_classes(split, [name for name in split.class_names if name in known])
-    return split
+        shared = tuple(name for name in shared if name in known)
+    return split_of_classes(split, shared)
 
 
 def _classes_of(path: Path) -> tuple[str, ...] | None:
