@@ -226,7 +226,7 @@ def test_llp_without_labels_or_features_lists_what_is_missing(tmp_path):
     data = toy_data(tmp_path, clips=40)
     (data / FILE_NAME).unlink()
     with pytest.raises(
-        FileNotFoundError, match=r"labels  train(.|\n)*without `data` the ablation runs on a demo world"
+        FileNotFoundError, match=r"labels +train(.|\n)*without `data` the ablation runs on a demo world"
     ):
         open_world(data, tmp_path / "out", progress=False)
 
