@@ -53,7 +53,7 @@ class MultiheadAttention(nn.Module):
             k, v = dense(source, kv_weight, kv_bias).chunk(2, dim=-1)  # 2 x [B, S, D]
         return self.gather(q, k, v, valid)
 
-    def gather(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None = None) -> Tensor:
+    def gather(self, q: Tensor, k: Tensor, v: Tensor, valid: Tensor | None = None, *, folded: bool = False) -> Tensor:
         """What queries [B, T, D] gather from keys and values [B, S, D], all of them projected, float [B, T, D]."""
         rate = self.dropout if self.training else 0.0
         if q.device.type != "cpu" or not rate:
@@ -63,7 +63,11 @@ class MultiheadAttention(nn.Module):
             gathered = found.transpose(1, 2).flatten(2)
         else:
             gathered = self.bring(self.looks(q, k, valid), self.by_heads(v))
-        projected: Tensor = self.out_projection(gathered)  # [B, T, D]
+        return self.put_out(gathered, folded=folded)  # [B, T, D]
+
+    def put_out(self, gathered: Tensor, *, folded: bool = False) -> Tensor:
+        """The output projection of float [B, T, D]; behind the weights of `folded` its bias is all that is left."""
+        projected: Tensor = gathered + self.out_projection.bias if folded else self.out_projection(gathered)
         return projected
 
     def looks(self, q: Tensor, k: Tensor, valid: Tensor | None = None) -> Tensor:
@@ -88,9 +92,49 @@ class MultiheadAttention(nn.Module):
         found: Tensor = (weights * valid[..., None]).sum(dim=1) / valid.sum(dim=1, keepdim=True)
         return found
 
+    def pays_to_fold(self, x: Tensor) -> bool:
+        """Whether `folded` is the cheaper way for float [B, T, D]: with one head, in training, in a large batch."""
+        return self.num_heads == 1 and self.training and x.shape[:-1].numel() > x.shape[-1]
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight [2 D, D] and bias [2 D] of one head whose keys are the sources themselves, and which has no output.
+
+        Scores and what is gathered are products of two weights with nothing between them:
+
+            q k = x Wq' Wk y + bq Wk y + (Wq x + bq) bk,   Wo A (Wv y + bv) = A (Wo Wv y + Wo bv)
+
+        The last term of the first is the same for all sources y, so it leaves the softmax as it is, and the bias of
+        keys has no gradient but 0. The first D columns stand for queries, the others for values that are projected out
+        already.
+        """
+        q, k, v = self.in_weight.chunk(3)
+        q_bias, _, v_bias = self.in_bias.chunk(3)
+        out = self.out_projection.weight
+        return torch.cat((k.t() @ q, out @ v)), torch.cat((q_bias @ k, out @ v_bias))
+
     def by_heads(self, x: Tensor) -> Tensor:
         """Float [B, T, D] by heads, [B, H, T, D / H]."""
         return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
+
+
+class Projected(NamedTuple):
+    """What one attention makes of streams float [B, T, D], likewise."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+
+
+def _project(x: Tensor, one: MultiheadAttention, other: MultiheadAttention) -> tuple[Projected, Projected, bool]:
+    """Queries, keys and values of two attentions, in one product; whether they are those of `folded`."""
+    folded = one.pays_to_fold(x)
+    parts = [each.folded() if folded else (each.in_weight, each.in_bias) for each in (one, other)]
+    weight, bias = (torch.cat(held) for held in zip(*parts, strict=True))
+    if not folded:
+        own, others = dense(x, weight, bias).chunk(2, dim=-1)
+        return Projected(*own.chunk(3, dim=-1)), Projected(*others.chunk(3, dim=-1)), folded
+    q, v, other_q, other_v = dense(x, weight, bias).chunk(4, dim=-1)
+    return Projected(q, x, v), Projected(other_q, x, other_v), folded
 
 
 class Looked(NamedTuple):
@@ -100,6 +144,8 @@ class Looked(NamedTuple):
     """float [2 B, H, T, T]"""
     values: Tensor
     """float [2 B, H, T, D / H]"""
+    folded: bool
+    """Whether values are projected out already, see `MultiheadAttention.folded`."""
 
 
 class Passes(NamedTuple):
@@ -218,20 +264,20 @@ class HybridLayer(nn.Module):
         """
         along, across, streams = self.self_attention, self.cross_attention, torch.cat((audio, visual))
         valid = None if valid is None else torch.cat((valid, valid))
-        weight, bias = torch.cat((along.in_weight, across.in_weight)), torch.cat((along.in_bias, across.in_bias))
-        q, k, v, across_q, across_k, across_v = dense(streams, weight, bias).chunk(6, dim=-1)
-        found = Looked(along.looks(q, k, valid), along.by_heads(v))
-        gathered = torch.cat([along.bring(*found) for _ in range(2)])  # [4 B, T, D]
-        looked = torch.cat((streams, streams)) + self._drop(along.out_projection(gathered))
+        (q, k, v), (across_q, across_k, across_v), folded = _project(streams, along, across)
+        found = Looked(along.looks(q, k, valid), along.by_heads(v), folded)
+        gathered = torch.cat([along.bring(found.weights, found.values) for _ in range(2)])  # [4 B, T, D]
+        looked = torch.cat((streams, streams)) + self._drop(along.put_out(gathered, folded=folded))
         other_k, other_v = (torch.cat(part.chunk(2)[::-1]) for part in (across_k, across_v))
         crossed, alone = looked.chunk(2)
-        crossed = crossed + self._drop(across.gather(across_q, other_k, other_v, valid))
+        crossed = crossed + self._drop(across.gather(across_q, other_k, other_v, valid, folded=folded))
         crossed, alone = self._close(torch.cat((crossed, alone))).chunk(2)
         return crossed, alone, found
 
     def again(self, streams: Tensor, looked: Looked) -> Tensor:
         """Update streams alone once more, float [2 B, T, D], with dropout drawn anew."""
-        return self._close(streams + self._drop(self.self_attention.out_projection(self.self_attention.bring(*looked))))
+        gathered = self.self_attention.bring(looked.weights, looked.values)
+        return self._close(streams + self._drop(self.self_attention.put_out(gathered, folded=looked.folded)))
 
     def weights(self) -> LayerWeights:
         """The parameters, in the order of `valor.parsers.cpu.fused`."""

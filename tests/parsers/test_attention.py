@@ -164,6 +164,36 @@ def test_both_passes_together_are_each_pass_by_itself(masked):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_folded_weights_of_one_head_change_nothing(masked, monkeypatch):
+    layer = HybridLayer(16, 1, 32, dropout=0.3, update_order="together").double()
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    audio, visual = (x.double().requires_grad_() for x in _streams())
+    valid = torch.tensor([[True] * 5, [True] * 3 + [False] * 2, [True] + [False] * 4]) if masked else None
+    leaves = [audio, visual, *layer.parameters()]
+    found = []
+    for folds in (True, False):
+        if not folds:
+            monkeypatch.setattr(MultiheadAttention, "pays_to_fold", lambda *_: False)
+        torch.manual_seed(2)  # the same elements are dropped
+        crossed, alone, looked = layer.both(audio, visual, valid)
+        assert looked.folded == folds
+        again = layer.again(torch.cat((audio, visual)), looked)
+        exists = 1 if valid is None else torch.cat((valid, valid))[..., None]
+        total = sum((weight * x.sin() * exists).sum() for weight, x in enumerate((crossed, alone, again), start=1))
+        found.append((crossed * exists, alone * exists, again * exists, *torch.autograd.grad(total, leaves)))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
+
+
+def test_weights_are_folded_where_it_pays():
+    attention, many = MultiheadAttention(16, 1, 0.1), torch.zeros(4, 5, 16)
+    assert attention.pays_to_fold(many) and not attention.pays_to_fold(many[:3])
+    assert not MultiheadAttention(16, 2, 0.1).pays_to_fold(many)
+    assert not attention.eval().pays_to_fold(many)
+
+
 def test_each_pass_drops_for_itself():
     layer = _layer(dropout=0.5)
     layer.update_order = "together"
