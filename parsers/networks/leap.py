@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..cpu.convolution import convolved
 from ..cpu.dropout import drop
 from ..cpu.products import Dense, dense
 from ..hybrid import HybridParser, ParserOutput
@@ -125,8 +126,8 @@ class PyramidLevel(nn.Module):
             m = (dense(both.flatten(-2), weight, bias).sigmoid().view_as(both) * both).sum(dim=-2)
             if valid is not None:
                 m = m * valid[..., None]  # as if the clip ended there
-            inner = functional.relu(self.wide[own](m.transpose(1, 2)))
-            found.append(functional.relu(self.narrow[own](inner).transpose(1, 2) + m))
+            wide, narrow = (cast(nn.Conv1d, layer[own]) for layer in (self.wide, self.narrow))
+            found.append(functional.relu(convolved(functional.relu(convolved(m, wide)), narrow) + m))
         return found[0], found[1]
 
 
