@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .cpu.attending import attention_scores, attention_weights
 from .cpu.dropout import drop
 from .cpu.fused import LayerWeights, fused_layer
 from .cpu.products import Dense, dense
@@ -73,8 +74,8 @@ class MultiheadAttention(nn.Module):
     def looks(self, q: Tensor, k: Tensor, valid: Tensor | None = None) -> Tensor:
         """How much queries look at sources, float [B, H, T, S]; arguments as in `gather`."""
         q, k = self.by_heads(q), self.by_heads(k)
-        scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # [B, H, T, S]
-        return (scores if valid is None else scores.masked_fill(~valid[:, None, None], float("-inf"))).softmax(-1)
+        scores = attention_scores(q, k) * q.shape[-1] ** -0.5  # [B, H, T, S]
+        return attention_weights(scores if valid is None else scores.masked_fill(~valid[:, None, None], float("-inf")))
 
     def bring(self, weights: Tensor, values: Tensor) -> Tensor:
         """What weights [B, H, T, S] gather from values [B, H, S, D / H], float [B, T, D], before its projection."""

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..cpu.attending import attention_scores, attention_weights
 from ..cpu.convolution import convolved
 from ..cpu.dropout import drop
 from ..cpu.products import Dense, dense
@@ -68,7 +69,7 @@ class QueryLayer(nn.Module):
     def gathered(self, x: Tensor, source: Tensor, near: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
         """What the normalised queries gather; `keys` of the source where they are there."""
         keys = self.keys(source) if keys is None else keys
-        weights = self.scores(self.attention_norm(x), keys, near).softmax(dim=-1)
+        weights = attention_weights(self.scores(self.attention_norm(x), keys, near))
         weights = drop(weights, _WEIGHTS_DROPOUT * self.dropout, training=self.training)
         found = (weights @ self._heads(self.value(source))).transpose(-2, -3).flatten(-2)
         return self._drop(self.out(found))
@@ -81,7 +82,7 @@ class QueryLayer(nn.Module):
 
     def scores(self, x: Tensor, keys: Tensor, near: Tensor | None = None) -> Tensor:
         """Scaled products of queries and keys, float [..., H, T, S]."""
-        products: Tensor = self._heads(self.query(x)) @ keys.transpose(-1, -2)
+        products = attention_scores(self._heads(self.query(x)), keys)
         return products if near is None else products.masked_fill(~near.unsqueeze(-3), _FAR)
 
     def close(self, x: Tensor) -> Tensor:
