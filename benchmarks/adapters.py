@@ -27,8 +27,8 @@ from benchmarks.machine import processor
 from valor.adapted.card import CARD, DEMO, NAMED, AdapterCard, AdaptOptions
 from valor.adapted.extractor import write_adapters
 from valor.adapted.towers import DemoTower, Tower
-from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import LLP
+from valor.data.read_clips import read_clip_set
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.pictures.looks import sample_image
 from valor.experiments.rows import BASES

@@ -23,9 +23,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.machine import processor
-from valor.data.clips import ClipSet, read_clip_set
+from valor.data.clips import ClipSet
 from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.experiments.simulated import SimulationOptions, simulate

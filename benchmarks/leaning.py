@@ -19,8 +19,9 @@ from statistics import fmean
 import torch
 
 from benchmarks.machine import processor
-from valor.data.clips import ClipSet, read_clip_set
+from valor.data.clips import ClipSet
 from valor.data.datasets.dataset import LLP
+from valor.data.read_clips import read_clip_set
 from valor.demo.run import Training, run_folder, train_all
 from valor.eval.decide import PostProcessing, decide
 from valor.eval.intervals import seed_interval

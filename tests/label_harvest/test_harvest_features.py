@@ -6,8 +6,8 @@ import torch
 
 from tests.helpers.toy import FakeTeacher, ToySound, ToyVideo, frame_number, write_toy_clip, write_toy_world
 from valor.__main__ import main
-from valor.data.clips import read_clip_set
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.harvest import HarvestOptions, harvest

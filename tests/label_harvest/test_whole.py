@@ -15,9 +15,9 @@ from tests.conftest import ROOT
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_harvest import GRID, IN_PROCESSES, OPTIONS, digests, some_of, toy_harvest, toy_teachers
 from tests.helpers.typed import typed
-from valor.data.clips import read_clip_set
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.label_file import read_pseudo_labels
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.media.survey import survey_media

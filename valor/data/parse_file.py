@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from itertools import zip_longest
+from operator import attrgetter
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
@@ -489,7 +490,9 @@ events and of segments four."""
 def _refuse_other_events(events: Sequence[object], parse: Parse) -> None:
     """Refuse events that were changed by hand, or belong to other arrays: nobody could tell which of the two count."""
     told = [_told_event(event) for event in events]
-    for one, other in zip_longest(*(sorted(held, key=_class_and_time) for held in (told, parse.events))):
+    for one, other in zip_longest(
+        *(sorted(held, key=attrgetter("class_name", "modality", "onset")) for held in (told, parse.events))
+    ):
         if one is None or other is None or not _is_same(one, other):
             got, expected = ("none" if event is None else " ".join(str(event).split()) for event in (one, other))
             raise ValueError(
@@ -500,7 +503,9 @@ def _refuse_other_events(events: Sequence[object], parse: Parse) -> None:
 
 def _told_event(value: object) -> ParsedEvent:
     event = as_object(value, "an event")
-    onset, offset = (as_number(event[key], f"events: {key}", -MOST_SECONDS, 2 * MOST_SECONDS) for key in _TIMES)
+    onset, offset = (
+        as_number(event[key], f"events: {key}", -MOST_SECONDS, 2 * MOST_SECONDS) for key in ("onset", "offset")
+    )
     name, modality = (as_text(event[key], f"events: {key}") for key in ("class", "modality"))
     if modality not in MODALITIES:
         raise ValueError(f"events: expected one of {', '.join(MODALITIES)}, got {modality!r:.80}")
@@ -512,15 +517,8 @@ def _told_event(value: object) -> ParsedEvent:
     return ParsedEvent(class_name=name, modality=modality, onset=onset, offset=offset, prob=prob, margin=margin)
 
 
-_TIMES = ("onset", "offset")
-
-
-def _class_and_time(event: ParsedEvent) -> tuple[str, str, float]:
-    return event.class_name, event.modality, event.onset
-
-
 def _is_same(one: ParsedEvent, other: ParsedEvent) -> bool:
-    far = max(abs(getattr(one, name) - getattr(other, name)) for name in _TIMES)
+    far = max(abs(getattr(one, name) - getattr(other, name)) for name in ("onset", "offset"))
     named = (one.class_name, one.modality) == (other.class_name, other.modality)
     margins = 0.0 if None in (one.margin, other.margin) else abs((one.margin or 0) - (other.margin or 0))
     return named and far <= _SAME_TIME and max(abs(one.prob - other.prob), margins / 2) <= _SAME_PROB

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from valor.data.predictions import align, decisions
+from valor.eval.figures.clip_media import Media
 from valor.eval.figures.style import Style, to_png
-from valor.eval.figures.timeline import Media, timeline_figure
+from valor.eval.figures.timeline import timeline_figure
 from valor.eval.scores import PER_CLIP, TenScores
 from valor.eval.tables import LEVEL_SPANS, RULE, Cell, Row, Sheet, score_sheet, score_table
 from valor.label_harvest.disk import replaced

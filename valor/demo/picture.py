@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from valor.data.predictions import align, decisions
+from valor.eval.figures.clip_media import Media
 from valor.eval.figures.style import Style, to_png
-from valor.eval.figures.timeline import Media, timeline_figure
+from valor.eval.figures.timeline import timeline_figure
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.read import read_clip

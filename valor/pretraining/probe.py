@@ -21,10 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.data.clips import ClipSet, read_clip_set
+from valor.data.clips import ClipSet
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.provenance import describe_data
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.eval.events import MODALITIES, BoolArray, Float64Array, FloatArray
 from valor.eval.intervals import Interval

@@ -12,10 +12,11 @@ from valor.eval.breakdown import breakdown, confusion
 from valor.eval.curves import threshold_curves
 from valor.eval.events import MODALITIES
 from valor.eval.figures.bars import ClassFigures, LabelFigures, class_bars_figure, label_bars_figure
+from valor.eval.figures.clip_media import Media
 from valor.eval.figures.confusion import confusion_figure
 from valor.eval.figures.curves import DrawnCurve, threshold_curves_figure
 from valor.eval.figures.style import ON_SCREEN, Style
-from valor.eval.figures.timeline import Media, timeline_figure
+from valor.eval.figures.timeline import timeline_figure
 from valor.eval.intervals import class_intervals
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.pixels import in_shape, pixel_shape

@@ -15,13 +15,14 @@ from typing import Any
 import torch
 
 from valor.data.anchors import ZERO_SHOT_SECONDS, ZeroShot, zero_shot_of
-from valor.data.clips import ClipSet, of_classes, read_clip_set, with_background
+from valor.data.clips import ClipSet, of_classes
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.features.packed import note_packed
 from valor.data.own_files import changed_own, described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by, unlike_teachers
+from valor.data.read_clips import read_clip_set, with_background
 from valor.data.tables import Split
 from valor.data.unseen import named_unseen
 from valor.data.vocabulary import EventClass, class_names

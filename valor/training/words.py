@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from valor.data.clips import ClipSet, read_clip_set
+from valor.data.clips import ClipSet
 from valor.data.features.feature_options import FeatureOptions, evidence_in
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.data.vocabulary import EventClass, named_class, prompts, stored_classes
 from valor.label_harvest.places.place import Place, place_of

@@ -6,19 +6,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from valor.eval.figures.clip_media import FRAME_HEIGHT, Media, draw_media, envelope, strip_heights
 from valor.eval.figures.style import COLUMN_WIDTH, THEMES, Style, stacked_axes, to_png, to_svg
-from valor.eval.figures.timeline import (
-    FRAME_HEIGHT,
-    MOST_CLASSES,
-    DrawnParse,
-    Media,
-    clock_text,
-    draw_media,
-    envelope,
-    parse_figure,
-    strip_heights,
-    timeline_figure,
-)
+from valor.eval.figures.timeline import MOST_CLASSES, DrawnParse, clock_text, parse_figure, timeline_figure
 
 SILENCE = np.zeros(100, dtype=np.float32)
 

@@ -15,11 +15,11 @@ from tests.helpers.typed import typed
 from valor.adapted import extractor as extractor_module
 from valor.adapted.card import CARD, WEIGHTS, AdaptOptions, read_card
 from valor.adapted.extractor import LavishExtractor
-from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import LLP
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.label_file import write_pseudo_labels
 from valor.data.provenance import told_by
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.harvest import HarvestOptions, harvest

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.helpers.typed import typed
-from valor.data.clips import read_clip_set
 from valor.data.label_file import read_pseudo_labels
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.store.store import read_store

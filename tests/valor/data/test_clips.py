@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests.helpers.toy_features import CLASSES, toy_clip_set, toy_split
-from valor.data.clips import read_clip_set
 from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.features.published_files import import_features
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
+from valor.data.read_clips import read_clip_set
 from valor.parsers.folding import clap_pool_matrix
 
 PLUS_PLUS = FeatureOptions(audio="clap", visual="clip")

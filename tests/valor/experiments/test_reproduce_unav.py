@@ -4,9 +4,9 @@ import pytest
 
 from tests.helpers.toy_unav import toy, written
 from tests.helpers.typed import typed
-from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import UNAV_FINER, dataset_of
 from valor.data.datasets.unav import ceilings
+from valor.data.read_clips import read_clip_set
 from valor.experiments.options import UNAV_ROWS, SimulationOptions
 from valor.experiments.reproduce import reproduce
 from valor.experiments.simulated import simulate

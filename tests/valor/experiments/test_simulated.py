@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import LLP
 from valor.data.features.feature_files import FEATURE_FILES, SEGMENTS
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.features.packed import packed_cards, read_packed
 from valor.data.provenance import MARK
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.experiments.simulated import SimulationOptions, segment_events, simulate

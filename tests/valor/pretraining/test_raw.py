@@ -12,8 +12,8 @@ import torch
 
 from tests.helpers.toy_sync import write_flashes
 from tests.helpers.typed import typed
-from valor.data.clips import read_clip_set
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.label_harvest.harvest import HarvestOptions, harvest

@@ -12,8 +12,8 @@ import pytest
 import valor
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_parse import DEMO, NAMES, write_film, write_run
-from valor.data.clips import read_clip_set
 from valor.data.parse_file import OF_DRAWINGS, read_parse, write_parse
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.harvest import HarvestOptions, harvest

@@ -220,8 +220,8 @@ def test_what_cannot_be_written_is_said_once(tmp_path, caplog):
 
 def test_train_accepts_corrected_labels(published, tmp_path):  # noqa: F811
     """Pseudo labels of the training clips are opened, one clip is corrected, and the parser learns from the result."""
-    from valor.data.clips import read_clip_set
     from valor.data.label_file import write_pseudo_labels
+    from valor.data.read_clips import read_clip_set
     from valor.training.recipes import RECIPES
 
     train = read_split(published, "train", LLP)

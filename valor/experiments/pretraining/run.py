@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import dataset_of
 from valor.data.features.feature_options import evidence_in
 from valor.data.provenance import of_folder
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.experiments.jobs import Job, scores_on_test, trained
 from valor.label_harvest.disk import write_json

@@ -7,10 +7,10 @@ import pytest
 
 from tests.helpers.toy_ave import ORDERS, write_ave, write_hdf5
 from tests.helpers.typed import typed
-from valor.data.clips import read_clip_set, with_background
 from valor.data.datasets.ave_features import AVE_FILES, read_ave_features
 from valor.data.datasets.dataset import AVE
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.read_clips import read_clip_set, with_background
 
 
 @pytest.fixture

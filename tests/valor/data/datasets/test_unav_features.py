@@ -7,9 +7,9 @@ import pytest
 
 from tests.helpers.toy_unav import toy, written
 from tests.helpers.typed import typed
-from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import UNAV, UNAV_STEPS, dataset_of
 from valor.data.features.feature_options import FeatureOptions
+from valor.data.read_clips import read_clip_set
 
 FEATURES = FeatureOptions(audio="unav-vggish", visual="unav-i3d", motion=None)
 WIDTHS = {"vggish": 128, "rgb": 1024, "flow": 1024}

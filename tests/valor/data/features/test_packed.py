@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import save_file
 
 from tests.helpers.toy_features import toy_split
-from valor.data.clips import read_clip_set
 from valor.data.features.feature_options import FeatureOptions
 from valor.data.features.packed import (
     PackedCard,
@@ -25,6 +24,7 @@ from valor.data.features.packed import (
     write_packed,
     write_packed_blocks,
 )
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 
 SPLIT = toy_split(4)

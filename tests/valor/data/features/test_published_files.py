@@ -17,7 +17,6 @@ import torch
 from tests.helpers.toy_line import NAMES, SPLITS
 from tests.helpers.toy_published import save, write_published
 from tests.helpers.typed import typed
-from valor.data.clips import read_clip_set
 from valor.data.datasets.dataset import LLP
 from valor.data.features import published_files as store_export
 from valor.data.features.feature_files import FEATURE_FILES, LABEL_FOLDERS
@@ -39,6 +38,7 @@ from valor.data.features.published_files import (
     unlike_published,
 )
 from valor.data.label_file import read_pseudo_labels
+from valor.data.read_clips import read_clip_set
 from valor.data.tables import Split
 from valor.label_harvest.store.manifest import media_id
 from valor.label_harvest.store.shards import ShardRow, write_shard
