@@ -23,7 +23,6 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,7 @@ from .clip import STILL, Grid, MediaError, Trouble, all_equal, ends_early, frame
 from .h264 import needed_packets
 from .holes import GAP_SECONDS, Reach, Span, before, unseen
 from .packets import Recording, base_of, carries, recording
-from .streams import Pictures, Timed, decoded, heard, mono_of, shown_at
+from .streams import Pictures, Timed, decoded, heard, shown_at
 
 if TYPE_CHECKING:
     import av
@@ -293,7 +292,7 @@ class _Video:
         needed = None
         if wanted is not None:
             extradata = self.stream.codec_context.extradata or b""
-            needed = needed_packets(extradata, [bytes(packet) for packet in self.packets], wanted)
+            needed = needed_packets(extradata, [memoryview(packet) for packet in self.packets], wanted)
         if wanted is None or needed is None:
             return decoded(self.stream, self.packets, self.media)
         stamps = {self.packets[place].pts for place in wanted}
@@ -342,7 +341,7 @@ def _read_frames(video: _Video, grid: Grid, *, all_slots: bool) -> Picture:
     seconds = seconds if video.end is None else min(seconds, video.end)
     num_slots = slots_of(seconds, grid)
     places = frame_indices(num_slots, grid.num_segments)
-    wanted = np.arange(max(num_slots, grid.num_slots)) if all_slots else np.unique(places)
+    wanted = np.arange(max(num_slots, grid.num_slots)) if all_slots else np.array(sorted(set(places.tolist())))
     album = FrameAlbum(places, wanted, grid.num_slots if all_slots else 0)
     cutoffs = (wanted + 0.5) / grid.frame_rate
     frames = video.frames_for(cutoffs)
@@ -379,8 +378,7 @@ def _read_sound(
 ) -> Sound:
     """Average the channels at the rate of the file."""
     rate, pieces = heard(decoded(stream, packets, media), grid.seconds + 2)
-    runs = groupby(pieces, key=lambda piece: (len(piece), piece.dtype))  # averaged together, which is faster
-    samples = np.concatenate([mono_of(np.concatenate(list(run), axis=1)) for _, run in runs])
+    samples = np.concatenate(list(pieces))
     context = stream.codec_context
     sound = make_sound(samples, rate, stream=stream.index, codec=context.name, channels=context.channels)
     falls_silent = reach.end - len(samples) / rate > grid.tolerance_seconds

@@ -12,8 +12,9 @@ Source: ITU-T H.264, 7.3.1 to 7.4.1 (NAL units), 7.3.2.1.1 (sequence parameter s
 ISO/IEC 14496-15, AVCDecoderConfigurationRecord (what MP4 and Matroska hold for the decoder).
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SLICE, _IDR, _PARAMETERS = 1, 5, 7
 """nal_unit_type: part of a frame, part of an IDR frame, sequence parameter set."""
@@ -21,6 +22,9 @@ _REMARKS = frozenset((6, 9, 12))
 """nal_unit_type that no decoding rests on: supplemental enhancement information, access unit delimiter, filler data."""
 _HIGH_PROFILES = frozenset((44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244))
 """profile_idc whose parameter sets also say how colours are held."""
+
+Unit = bytes | memoryview
+"""Bytes of a packet, or of a NAL unit."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class _Content:
     """Something besides one picture and remarks on it."""
 
 
-def needed_packets(extradata: bytes, packets: Sequence[bytes], wanted: Collection[int]) -> list[int] | None:
+def needed_packets(extradata: bytes, packets: Sequence[Unit], wanted: Collection[int]) -> list[int] | None:
     """Which packets have to be decoded so that some of the frames come out as they would if all were.
 
     Args:
@@ -48,9 +52,12 @@ def needed_packets(extradata: bytes, packets: Sequence[bytes], wanted: Collectio
     """
     try:
         prefix, parameters = _read_extradata(extradata)
-        units = [list(_units(packet, prefix)) for packet in packets]
-        parameters += [unit for held in units for unit in held if _type(unit) == _PARAMETERS]
-        contents = [_content(held) for held in units]
+        contents = []
+        for packet in packets:
+            units = _units(packet, prefix)
+            contents.append(_content(bytes([unit[0] for unit in units])))
+            if contents[-1].more:
+                parameters += [bytes(unit) for unit in units if _type(unit) == _PARAMETERS]
         understood = bool(contents) and contents[0].idr and bool(parameters) and all(map(_has_frames_only, parameters))
     except (IndexError, ValueError):
         return None
@@ -65,18 +72,19 @@ def needed_packets(extradata: bytes, packets: Sequence[bytes], wanted: Collectio
     return needed if len(needed) < len(packets) else None
 
 
-def _content(units: Sequence[bytes]) -> _Content:
-    """What the NAL units of one packet are."""
-    types = {_type(unit) for unit in units}
+@lru_cache(maxsize=256)
+def _content(heads: bytes) -> _Content:
+    """What the NAL units of one packet are, by the first byte of each."""
+    types = {head & 0x1F for head in heads}
     pictures = types & {_SLICE, _IDR}
     return _Content(
         idr=_IDR in types,
-        reference=any(unit[0] & 0x60 for unit in units if _type(unit) in pictures),  # nal_ref_idc
+        reference=any(head & 0x60 for head in heads if head & 0x1F in pictures),  # nal_ref_idc
         more=len(pictures) != 1 or bool(types - pictures - _REMARKS),
     )
 
 
-def _type(unit: bytes) -> int:
+def _type(unit: Unit) -> int:
     return unit[0] & 0x1F  # nal_unit_type
 
 
@@ -92,25 +100,25 @@ def _read_extradata(extradata: bytes) -> tuple[int, list[bytes]]:
     return (extradata[4] & 3) + 1, sets  # lengthSizeMinusOne
 
 
-def _units(data: bytes, prefix: int) -> Iterator[bytes]:
+def _units(data: Unit, prefix: int) -> list[Unit]:
     """The NAL units of a packet.
 
     Raises:
         ValueError: It is not made of them.
     """
     if not prefix:
-        head, *units = data.split(b"\0\0\1")  # start_code_prefix_one_3bytes
+        head, *units = bytes(data).split(b"\0\0\1")  # start_code_prefix_one_3bytes
         if head.strip(b"\0"):
             raise ValueError("no start code")
-        yield from units
-        return
-    position = 0
-    while position < len(data):
+        return list(units)
+    position, length, found = 0, len(data), list[Unit]()
+    while position < length:
         start = position + prefix
         position = start + int.from_bytes(data[position:start], "big")
-        if not start < position <= len(data):
+        if not start < position <= length:
             raise ValueError("a length that does not fit")
-        yield data[start:position]
+        found.append(data[start:position])
+    return found
 
 
 def _has_frames_only(parameters: bytes) -> bool:

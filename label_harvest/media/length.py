@@ -5,7 +5,6 @@ from pathlib import Path
 from .clip import UNREAD, Grid
 from .frames import DecodedClip
 from .packets import recording
-from .promised import promised_seconds
 
 
 def note_length(clip: DecodedClip, path: Path, grid: Grid) -> DecodedClip:
@@ -22,6 +21,8 @@ def note_length(clip: DecodedClip, path: Path, grid: Grid) -> DecodedClip:
     streams = [stream.provenance for stream in (clip.picture, clip.sound) if stream is not None]
     read = max(float(str(stream.get("seconds", 0.0))) for stream in streams)
     if read > grid.seconds + grid.tolerance_seconds:
+        from .promised import promised_seconds  # which most clips do without
+
         with recording(path) as media:
             whole = max(read, promised_seconds(path, media) or 0.0)
         for stream in streams:

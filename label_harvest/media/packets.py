@@ -134,21 +134,24 @@ class Recording:
             MediaError: A packet is damaged, or encrypted, so no decoder can make the right frames of it, or a stream
                 becomes one of another kind.
         """
-        bases = {stream.index: base_of(stream) for stream in streams}
         played = [*streams, *(stream for stream in beside if stream is not None)]
         kinds = {stream.index: stream.type for stream in played}
+        over = {stream.index: base_of(stream).numerator for stream in streams}
+        under = {stream.index: base_of(stream).denominator for stream in streams}
         for packet in self._on_time_line(played, tick):
-            if packet.stream.type != kinds[packet.stream_index]:
+            index = packet.stream_index
+            if packet.stream.type != kinds[index]:
                 _refuse_changed(played, kinds)
             if not damaged and self.is_damaged(packet):
                 raise MediaError(f"damaged {packet.stream.type}{self._when(packet)}; fetch it again or leave it out")
             if carries(packet, "encryption_info"):
                 raise MediaError(f"its {packet.stream.type} is encrypted (DRM); fetch a copy without, or leave it out")
-            if (base := bases.get(packet.stream_index)) is None:
+            if index not in over:
                 continue
-            if until < math.inf and packet.dts is not None and self.at(packet.dts, base) > until:
-                del bases[packet.stream_index]
-                if not bases:
+            ticks = packet.dts  # as `at` has it, here for speed
+            if ticks is not None and ticks * over[index] / under[index] - self.clock > until:
+                del over[index]
+                if not over:
                     return
             else:
                 yield packet
@@ -161,8 +164,9 @@ class Recording:
         theora = {stream.index for stream in streams if stream.codec_context.name == "theora"}
         keyed = self.container.format.name in _SAYS_KEYS
         waiting, left_out = {stream.index for stream in streams if keyed and stream.type == "video"}, set[int]()
+        wanted = tick is not ignore_tick
         for packet in self._readable(streams):
-            if tick is not ignore_tick:
+            if wanted:
                 tick()
             if waiting and packet.stream_index in waiting:
                 if not packet.is_keyframe:
@@ -188,8 +192,13 @@ class Recording:
 
         begun = False
         try:
-            for packet in self.container.demux(*streams):
+            packets = self.container.demux(*streams)
+            for packet in packets:
                 begun = begun or packet.size > 0
+                if begun and self.chain is None:
+                    yield packet
+                    yield from packets  # which costs nothing a packet
+                    return
                 if self.chain and packet.pos is not None and not self.chain.reaches(packet.pos, packet.size):
                     said = f"damaged{self._when(packet)}, behind which it goes on; fetch it again or leave it out"
                     if not self.salvage:

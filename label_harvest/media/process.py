@@ -13,6 +13,7 @@ service calls it.
 
 import ctypes
 import errno
+import gc
 import json
 import logging
 import math
@@ -52,7 +53,7 @@ _REAP_SECONDS = 5.0
 _ROOT = Path(__file__).absolute().parents[__name__.count(".")]
 """The folder Python has to look in to find this module under the name it has here."""
 _START = (
-    "import sys; root = {root!r}; sys.path += [root] * (root not in sys.path); "
+    "import gc, sys; gc.disable(); root = {root!r}; sys.path += [root] * (root not in sys.path); "
     "from {module} import main; main(sys.argv[1:])"
 )
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -241,6 +242,8 @@ def main(arguments: Sequence[str]) -> None:
         except (ImportError, OSError, RuntimeError) as error:
             send_message(connection, {"outcome": "unusable", "message": str(error)})
             return
+        gc.freeze()  # what was imported stays; nothing was looked through meanwhile
+        gc.enable()
         limit_memory(memory)
         send_message(connection, {"outcome": "ready"})
         while (request := receive_message(connection)) is not None:

@@ -16,11 +16,10 @@ import numpy as np
 
 from ..cores import usable_cores
 from .clip import EndsError, Grid, MediaError
-from .holes import GAP_SECONDS, Tally
+from .holes import Tally
 from .packets import HOLE_SECONDS, Recording, base_of, frame_seconds, ignore_tick, recording, seconds_of, tag_bytes
 from .pixels import uprighted
-from .salvage import Decoded, kinds_of, salvaged
-from .survey import MediaSurvey, survey_media
+from .sound import Timed, heard
 
 if TYPE_CHECKING:
     import av
@@ -28,19 +27,15 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
     from .packets import AnyPacket
+    from .salvage import Decoded
+    from .survey import MediaSurvey
 
 _BESIDE_SECONDS = 1.0
 """Sound that cannot be decoded so soon behind a packet that was left out is left out too."""
-_SILENCE_SECONDS = 10
-"""Longer silence comes in pieces of this length."""
 KEPT_PIXELS = 1920 * 1088
 """Larger frames of recordings are scaled down to about this many pixels, keeping their shape (averaging areas)."""
 _THREADS = 4
 """Most threads that decode the video of a recording."""
-
-Timed = tuple[float | None, Any]
-"""A decoded frame and when it is shown or heard, in seconds from the start of the clock; None where it does not say."""
-
 
 Lost = dict[str, Tally]
 """By kind of stream, what could not be decoded and was bridged."""
@@ -66,14 +61,19 @@ def decoded(
     Raises:
         MediaError: Damage that is not bridged, and frames made of what follows it.
     """
-    base, damage = base_of(stream), _Damage(stream, media, lost)
+    base, damage, clock = base_of(stream), _Damage(stream, media, lost), media.clock
+    over, under = base.as_integer_ratio()
     time, frame, latest, repeated = None, None, None, -math.inf
     for packet in chain(packets, [None]):
-        if packet is not None and packet.size == 0:
-            repeated = max(repeated, media.at(packet.pts, base))  # type: ignore[arg-type]
-            continue
-        for frame in damage.frames_of(packet, unusable=packet is not None and media.is_damaged(packet)):
-            time = None if frame.pts is None else media.at(frame.pts, base)
+        unusable = False
+        if packet is not None:
+            if packet.size == 0:
+                repeated = max(repeated, media.at(packet.pts, base))  # type: ignore[arg-type]
+                continue
+            unusable = packet.is_corrupt and media.is_damaged(packet)
+        for frame in damage.frames_of(packet, unusable=unusable):
+            ticks = frame.pts
+            time = None if ticks is None else ticks * over / under - clock  # as `Recording.at`, here for speed
             if time is not None and (latest is None or time >= latest[0]):
                 latest = time, frame
             yield time, frame
@@ -106,8 +106,9 @@ class _Damage:
         self._tag = 0  # bytes left of a tag among packets of MP3
         self._reached = 0.0  # when the last frame that came out ends
         self._base = base_of(stream)
+        self._decode: Callable[..., list[Any]] = stream.codec_context.decode  # type: ignore[attr-defined]
 
-    def frames_of(self, packet: "Packet[Any] | None", *, unusable: bool) -> Iterator[Any]:
+    def frames_of(self, packet: "Packet[Any] | None", *, unusable: bool) -> Iterable[Any]:
         """The good frames that come out for a packet, None for the end of all packets.
 
         Pictures come out in another order than packets go in: one that was decoded before the damage is good, whenever
@@ -116,12 +117,19 @@ class _Damage:
         Raises:
             MediaError: A frame comes out that is made of what follows damage.
         """
+        if self._waiting and self._is_left_out(packet):
+            return ()
+        frames = None if unusable else self._frames_of(packet)
+        well = self._good and self.begins is None and self._open is None and not self._media.salvage
+        if well and frames is not None and not any(frame.is_corrupt for frame in frames):
+            return frames  # as nearly always; the rest would find the same
+        return self._good_ones(packet, frames)
+
+    def _good_ones(self, packet: "Packet[Any] | None", frames: "list[Any] | None") -> Iterator[Any]:
+        """The good ones of the frames that came out for a packet, None where it is damaged."""
         pts = None if packet is None else packet.pts
-        if self._is_left_out(packet):
-            return
         if self.begins is not None and packet is not None:
             self._behind.add(pts)
-        frames = None if unusable else self._frames_of(packet)
         if frames is None:
             self._note(pts)
         for frame in frames or ():
@@ -140,16 +148,16 @@ class _Damage:
 
     def _frames_of(self, packet: "Packet[Any] | None") -> "list[Any] | None":
         """What a packet decodes to, None where it is damaged."""
-        import av
-
         if self._tag > 0 and packet is not None:
             self._tag -= packet.size
             return []
         try:
-            return self._stream.codec_context.decode(packet)  # type: ignore[attr-defined, no-any-return]
-        except (av.error.BlockingIOError, av.error.MemoryError):
-            raise
-        except av.error.FFmpegError as error:  # of what is no sound decoders say many things
+            return self._decode(packet)
+        except Exception as error:  # of what is no sound decoders say many things
+            from av.error import BlockingIOError, FFmpegError, MemoryError  # noqa: A004 - FFmpeg's own
+
+            if not isinstance(error, FFmpegError) or isinstance(error, BlockingIOError | MemoryError):
+                raise
             self._error = self._error or error
             if packet is None or self._stream.type == "video":
                 return None
@@ -281,13 +289,14 @@ def shown_at(
         MediaError: The video has no frames, or no timestamps.
     """
     position, last, latest, shown = 0, 0.0, None, None
+    until = [*cutoffs.tolist(), math.inf]
     for time, frame in frames:
         if time is None:
             raise MediaError("video frames without timestamps; convert the file")
         last = time
         if latest is None or last >= latest[0]:
             latest = last, frame
-        while position < len(cutoffs) and last >= cutoffs[position]:
+        while last >= until[position]:
             yield frame if shown is None else shown
             position += 1
         shown = frame
@@ -336,100 +345,6 @@ class Pictures:
         return {**small, "interpolation": Interpolation.AREA}
 
 
-def heard(frames: Iterator[Timed], most_seconds: float) -> tuple[int, Iterator[np.ndarray]]:
-    """The sound from the start of the clock, as its codec gives it.
-
-    Args:
-        frames: From `decoded`.
-        most_seconds: Silence for gaps in the timestamps never reaches further.
-
-    Returns:
-        Samples per second, and [channels, n] piece by piece, silence where the timestamps leave a gap.
-
-    Raises:
-        MediaError: Nothing decodes, or, as the pieces come, the rate changes.
-    """
-    first = next(frames, None)
-    if first is None:
-        raise MediaError("no frame of its audio decodes; fetch it again or leave it out")
-    rate: int = first[1].sample_rate
-    return rate, gapless(_samples(chain([first], frames), rate), rate, most_seconds)
-
-
-def _samples(frames: Iterable[Timed], rate: int) -> Iterator[tuple[float | None, np.ndarray]]:
-    for time, frame in frames:
-        if frame.sample_rate != rate:
-            raise MediaError(f"its sample rate changes from {rate} to {frame.sample_rate} Hz; convert the file")
-        yield time, samples_of(frame)
-
-
-def gapless(pieces: Iterable[tuple[float | None, np.ndarray]], rate: int, most_seconds: float) -> Iterator[np.ndarray]:
-    """Sound from the start of the clock on: silence fills gaps; what overlaps, or lies before the start, is left out.
-
-    Args:
-        pieces: When each begins, in seconds from the start of the clock (None: at once), and its samples [channels, n].
-        rate: Samples per second.
-        most_seconds: Silence never reaches further.
-
-    >>> one = np.ones((1, 1))
-    >>> np.concatenate(list(gapless([(0.5, one), (None, one), (2.5, one)], 2, 9)), axis=1).tolist()
-    [[0.0, 1.0, 1.0, 0.0, 0.0, 1.0]]
-    >>> np.concatenate(list(gapless([(0, np.ones((1, 4))), (1, np.full((1, 4), 2.0))], 2, 9)), axis=1).tolist()
-    [[1.0, 1.0, 1.0, 1.0, 2.0, 2.0]]
-    """
-    position, most = 0, round(most_seconds * rate)
-    for time, samples in pieces:
-        gap = 0 if time is None else round(time * rate) - position
-        if gap > GAP_SECONDS * rate:
-            end = min(position + gap, most)
-            while position < end:
-                silence = min(_SILENCE_SECONDS * rate, end - position)
-                yield np.zeros((1, silence), np.float32)
-                position += silence
-        elif -gap > GAP_SECONDS * rate:
-            samples = samples[:, -gap:]
-        yield samples
-        position += samples.shape[1]
-
-
-def samples_of(frame: "av.AudioFrame") -> np.ndarray:
-    """The samples of a frame as its codec gives them, [channels, n].
-
-    Planes are read one by one, as many as there are channels: PyAV counts them by looking for a null pointer, which
-    eight of them leave no room for, and reads beyond the last.
-    """
-    if not frame.format.is_planar:
-        packed: np.ndarray = frame.to_ndarray()
-        return packed.reshape(-1, frame.layout.nb_channels).T
-    from av.audio.plane import AudioPlane
-
-    kind = np.dtype({"u": "u", "s": "i", "f": "f", "d": "f"}[frame.format.name[0]] + str(frame.format.bytes))
-    samples = np.empty((frame.layout.nb_channels, frame.samples), kind)
-    for channel, into in enumerate(samples):
-        plane: Any = AudioPlane(frame, channel)
-        into[:] = np.frombuffer(plane, kind, len(into))
-    return samples
-
-
-def mono_of(samples: np.ndarray) -> np.ndarray:
-    """float32 [n], the plain mean over channels, which keeps the level of one channel (a mixer would not).
-
-    Args:
-        samples: [channels, n] of uint8, integers or floats.
-
-    Raises:
-        MediaError: A sample is no number.
-    """
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif samples.dtype.kind == "i":
-        samples = samples.astype(np.float32) / float(2 ** (8 * samples.dtype.itemsize - 1))
-    mono: np.ndarray = samples.astype(np.float32, copy=False).mean(axis=0, dtype=np.float32)
-    if not np.isfinite(mono).all():
-        raise MediaError("audio samples that are no numbers; fetch it again or leave it out")
-    return mono
-
-
 class MediaReader(Protocol):
     """Whoever reads a recording, piece by piece: `DirectReader`, or `stream_reader.ProcessReader`."""
 
@@ -437,13 +352,13 @@ class MediaReader(Protocol):
     def lost(self) -> Lost:
         """What could not be decoded so far of the file surveyed last, and was bridged."""
 
-    def survey(self, path: Path, track: str | None = None, *, salvage: bool = False) -> MediaSurvey:
+    def survey(self, path: Path, track: str | None = None, *, salvage: bool = False) -> "MediaSurvey":
         """See `survey_media`; to `salvage`, both streams are decoded to see what of them can be."""
 
-    def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
+    def frames(self, survey: "MediaSurvey", cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
 
-    def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
+    def sound(self, survey: "MediaSurvey") -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
 
 
@@ -456,30 +371,35 @@ class DirectReader:
     lost: Lost = field(default_factory=dict, compare=False)
     """What could not be decoded so far of the file surveyed last, and was bridged."""
 
-    def survey(self, path: Path, track: str | None = None, *, salvage: bool = False) -> MediaSurvey:
+    def survey(self, path: Path, track: str | None = None, *, salvage: bool = False) -> "MediaSurvey":
         """See `MediaReader.survey`."""
+        from .salvage import kinds_of, salvaged  # which clips do without
+        from .survey import survey_media
+
         self.lost.clear()
         survey = survey_media(path, tick=self.tick, track=track, salvage=salvage)
         if not salvage:
             return survey
         return salvaged(survey, {kind: _decodes(survey, kind, self.tick) for kind in kinds_of(survey)})
 
-    def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
+    def frames(self, survey: "MediaSurvey", cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `frames_at`."""
         seconds = survey.video_seconds or 0.0
         return frames_at(survey.path, cutoffs, seconds, grid, tick=self.tick, survey=survey, lost=self.lost)
 
-    def sound(self, survey: MediaSurvey) -> Iterator[tuple[int, np.ndarray]]:
+    def sound(self, survey: "MediaSurvey") -> Iterator[tuple[int, np.ndarray]]:
         """See `sound_of`."""
         return sound_of(survey.path, survey.seconds, tick=self.tick, survey=survey, lost=self.lost)
 
 
-def _track_of(survey: MediaSurvey | None) -> str | None:
+def _track_of(survey: "MediaSurvey | None") -> str | None:
     return None if survey is None or survey.audio_track is None else str(survey.audio_track)
 
 
-def _decodes(survey: MediaSurvey, kind: str, tick: Callable[[], None]) -> Decoded:
+def _decodes(survey: "MediaSurvey", kind: str, tick: Callable[[], None]) -> "Decoded":
     """What of a stream can be decoded."""
+    from .salvage import Decoded
+
     with recording(survey.path, salvage=True) as media:
         video, audio = media.stream("video"), media.stream("audio", _track_of(survey))
         stream, other = (video, audio) if kind == "video" else (audio, video)
@@ -497,7 +417,7 @@ def frames_at(
     grid: Grid,
     *,
     tick: Callable[[], None] = ignore_tick,
-    survey: MediaSurvey | None = None,
+    survey: "MediaSurvey | None" = None,
     lost: Lost | None = None,
 ) -> Iterator[np.ndarray]:
     """The pictures of a file at many times, see `shown_at`; what lies behind the last time is not decoded.
@@ -544,7 +464,7 @@ def sound_of(
     seconds: float,
     *,
     tick: Callable[[], None] = ignore_tick,
-    survey: MediaSurvey | None = None,
+    survey: "MediaSurvey | None" = None,
     lost: Lost | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """The sound of a file from the start of the container's clock, as it lies there, up to its last good frame.
@@ -570,7 +490,7 @@ def sound_of(
         rate, pieces = heard(decoded(stream, packets, media, {} if lost is None else lost), seconds + 2)
         position = 0
         for piece in pieces:
-            yield rate, mono_of(piece)
-            position += piece.shape[1]
+            yield rate, piece
+            position += len(piece)
             if position >= round((seconds + 2) * rate):
                 return
