@@ -15,7 +15,7 @@ from .fetch import FetchingPool
 from .media.clip import ClipMedia, Grid, MediaError
 from .media.decode_pool import DecodePool
 from .media.decoders import DECODERS, PYAV
-from .media.process import DecodeLimits
+from .media.process import DecodeLimits, keep_memory
 from .places.elsewhere import Media, media_bytes
 from .store.evidence import Answers, ReadClip, TeacherInput, judge_batch, prepare_batch
 from .store.shards import KnownClip, ShardRow, row_of
@@ -121,6 +121,7 @@ class LocalEngine:
 
     def judged(self, batches: Iterator[Batch], decoding: Decoding) -> Generator[tuple[Batch, Judged], None, None]:
         """See `Engine.judged`."""
+        keep_memory()  # batch after batch takes as much
         pool = decoding.pool(decoding.workers)
         stop = threading.Event()
         fed = Clock()

@@ -57,9 +57,11 @@ _START = (
     "from {module} import main; main(sys.argv[1:])"
 )
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-_KEEP_MEMORY = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(32 * 2**20))
+_KEPT_BYTES = 32 * 2**20
+_KEEP_MEMORY = dict.fromkeys(("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"), str(_KEPT_BYTES))
 """Has the C library of Linux keep memory for the next clip, rather than give it back and ask for it again every time,
 which costs a tenth of decoding."""
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 STARVED = "ran out of its {memory} MiB of memory"
 """What is said of a process that needed more, with its limit."""
@@ -402,6 +404,15 @@ def named_function(name: str) -> Callable[..., Any]:
     module, _, function = name.partition(":")
     found: Callable[..., Any] = getattr(import_module(module), function)
     return found
+
+
+def keep_memory() -> None:
+    """Have the C library keep memory in this process too, unless the environment says how much it is to keep."""
+    if sys.platform == "linux" and not _KEEP_MEMORY.keys() & os.environ.keys():
+        with suppress(AttributeError, OSError):  # another C library
+            adjust = ctypes.CDLL(None).mallopt
+            adjust(_M_TRIM_THRESHOLD, 2 * _KEPT_BYTES)
+            adjust(_M_MMAP_THRESHOLD, _KEPT_BYTES)
 
 
 def die_with(parent: int) -> None:

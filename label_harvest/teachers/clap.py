@@ -158,12 +158,11 @@ class ClapTeacher:
 
     def prepare_many(self, clips: Sequence[ClipMedia]) -> PreparedSound:
         """Spectrograms of every segment, and of whole clips where their map is kept."""
-        pieces = [_segments(clip) for clip in clips]
-        segments = torch.cat(
-            [repeated_log_mel(piece.to(self._device), CLAP_WINDOW_SAMPLES, bank=self._bank) for piece in pieces]
-        )
         whole = self._with_maps(clips)
-        return PreparedSound(len(clips), segments, whole, self._whole_mels([clips[index] for index in whole]))
+        windows = self._whole_mels([clips[index] for index in whole])
+        known = dict(zip(whole, (mel for part in windows for mel in part), strict=True))
+        segments = [self._segment_mels(clip, known.get(index)) for index, clip in enumerate(clips)]
+        return PreparedSound(len(clips), torch.cat(segments), whole, windows)
 
     def judge_many(self, prepared: PreparedSound) -> list[Evidence]:
         """See `encode_many`."""
@@ -187,8 +186,7 @@ class ClapTeacher:
 
     def encode_segments(self, clip: ClipMedia) -> dict[str, np.ndarray]:
         """See `SegmentTeacher.encode_segments`."""
-        mels = repeated_log_mel(_segments(clip).to(self._device), CLAP_WINDOW_SAMPLES, bank=self._bank)
-        return {"embedding": self._embed_all(mels).cpu().numpy()}
+        return {"embedding": self._embed_all(self._segment_mels(clip)).cpu().numpy()}
 
     def encode_wholes(self, clips: Sequence[ClipMedia]) -> list[dict[str, np.ndarray]]:
         """See `SegmentTeacher.encode_wholes`: the maps of clips of 10 s."""
@@ -211,6 +209,12 @@ class ClapTeacher:
         """Places of the clips whose map is kept."""
         sounds = [stream_of(clip, "waveform") for clip in clips if self.of_whole_clips]
         return [place for place, sound in enumerate(sounds) if len(sound) == CLAP_WINDOW_SAMPLES]
+
+    def _segment_mels(self, clip: ClipMedia, whole: torch.Tensor | None = None) -> torch.Tensor:
+        """Spectrograms [T, 1001, 64] of the segments, given that of the clip where it is known."""
+        pieces = _segments(clip)
+        joined = whole if pieces.numel() == CLAP_WINDOW_SAMPLES else None  # so they lie end to end
+        return repeated_log_mel(pieces.to(self._device), CLAP_WINDOW_SAMPLES, bank=self._bank, joined=joined)
 
     def _whole_mels(self, clips: Sequence[ClipMedia]) -> list[torch.Tensor]:
         """Spectrograms [B, 1001, 64] of whole clips, as many at a time as go through the network together."""

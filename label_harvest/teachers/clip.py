@@ -176,13 +176,12 @@ def preprocess(
     Returns:
         float32 [N, 3, size, size].
     """
-    images = torch.empty(len(frames), 3, size, size)
-    for image, frame in zip(images, frames, strict=True):  # one by one: floats of large frames would fill the memory
+    images, centre, scale = torch.empty(len(frames), 3, size, size), torch.tensor(mean), torch.tensor(std)
+    for image, frame in zip(images, frames, strict=True):  # one by one, in the cache; large ones would fill the memory
         whole = torch.from_numpy(np.ascontiguousarray(frame)[None]).permute(0, 3, 1, 2).float().div_(255.0)
-        image.copy_(
-            functional.interpolate(whole, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
-        )
-    return images.sub_(torch.tensor(mean).view(3, 1, 1)).div_(torch.tensor(std).view(3, 1, 1))
+        square = functional.interpolate(whole, (size, size), mode="bilinear", align_corners=False, antialias=False)[0]
+        torch.sub(square, centre.view(3, 1, 1), out=image).div_(scale.view(3, 1, 1))
+    return images
 
 
 def frame_rule(name: OpenClipName, network: Any) -> FrameRule:

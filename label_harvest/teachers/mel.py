@@ -19,6 +19,8 @@ POWER_FLOOR = 1e-10
 BANKS = ("htk", "slaney")
 """Mel scales: `htk` has triangles of height 1 (checkpoints with fusion), `slaney` of area 1 (those without)."""
 _HALF = WINDOW_SAMPLES // 2
+_TOGETHER = 128
+"""Spectra of a sound that a processor computes together: of more, what lies between would not stay in its cache."""
 
 
 def log_mel(waveform: torch.Tensor, sample_rate: int = 48000, *, bank: str = "htk") -> torch.Tensor:
@@ -46,20 +48,27 @@ def log_mel(waveform: torch.Tensor, sample_rate: int = 48000, *, bank: str = "ht
 
 
 def repeated_log_mel(
-    piece: torch.Tensor, num_samples: int, sample_rate: int = 48000, *, bank: str = "htk"
+    piece: torch.Tensor,
+    num_samples: int,
+    sample_rate: int = 48000,
+    *,
+    bank: str = "htk",
+    joined: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """The `log_mel` of a piece that is repeated as often as it fits into `num_samples` and followed by silence.
 
     Where the piece is a whole number of hops long, the repeated sound is periodic in spectra too: all windows that lie
     inside it have one of n / 480 contents, and only those, the ones over an edge, and one of silence are computed (104
     in place of 1001 for a second in ten). Every window holds the samples it would hold in the repeated waveform, which
-    is never built, so the answer is that of `log_mel` to the bit.
+    is never built, so the answer is that of `log_mel` to the bit. Most of these windows are among those of the whole
+    sound the pieces were cut from; where its spectra are given, seven of a second are left to be computed.
 
     Args:
         piece: float32 [..., n].
         num_samples: Length to fill, at least n.
         sample_rate: In Hz.
         bank: One of `BANKS`.
+        joined: float32 [1 + T * n // 480, 64], what `log_mel` says of the pieces [T, n] end to end, if it is known.
 
     Returns:
         float32 [..., 1 + num_samples // 480, 64] in dB.
@@ -70,19 +79,38 @@ def repeated_log_mel(
     if not 0 < piece.shape[-1] <= num_samples:
         raise ValueError(f"a piece must have 1 to {num_samples} samples, got {piece.shape[-1]}; use shorter pieces")
     _check(num_samples, bank)
-    samples, place = _distinct_windows(piece.shape[-1], num_samples)
     flat = functional.pad(piece.reshape(-1, piece.shape[-1]), (0, 1))  # the last sample is the silence
+    samples, place = _windows_besides(len(flat), piece.shape[-1], num_samples, 0 if joined is None else len(joined))
     windows = flat.index_select(1, samples.to(piece.device)).unflatten(1, (-1, WINDOW_SAMPLES))
-    decibels = _decibels(windows, sample_rate, bank).index_select(1, place.to(piece.device))
-    return decibels.reshape(*piece.shape[:-1], *decibels.shape[-2:])
+    computed = _decibels(windows, sample_rate, bank).flatten(0, 1)
+    known = computed if joined is None else torch.cat([joined, computed])
+    return known.index_select(0, place.to(piece.device)).reshape(*piece.shape[:-1], -1, NUM_BANDS)
 
 
 @lru_cache(maxsize=16)
-def _distinct_windows(num_piece: int, num_samples: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _windows_besides(pieces: int, num_piece: int, num_samples: int, num_known: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The windows of repeated pieces that differ, without those inside a piece where the whole is known.
+
+    Returns:
+        The samples the others hold, as `_distinct_windows` has them, int64 [K * 1024]; and which row each spectrum of
+        each piece has among the known ones of the whole, and behind them the computed ones of the pieces, int64 [T * F].
+    """
+    samples, place = _distinct_windows(num_piece, num_samples)
+    begin = samples[:, 0]
+    known = (samples == begin[:, None] + np.arange(WINDOW_SAMPLES)).all(axis=1) & (samples[:, -1] < num_piece)
+    known &= (num_known > 0) & (num_piece % HOP_SAMPLES == 0) & ((begin + _HALF) % HOP_SAMPLES == 0)
+    piece = np.arange(pieces)[:, None]
+    computed = num_known + piece * np.sum(~known) + np.cumsum(~known) - 1
+    row = np.where(known, (piece * num_piece + begin + _HALF) // HOP_SAMPLES, computed)  # [T, K]
+    return torch.from_numpy(samples[~known].reshape(-1)), torch.from_numpy(row[:, place].reshape(-1))
+
+
+@lru_cache(maxsize=16)
+def _distinct_windows(num_piece: int, num_samples: int) -> tuple[np.ndarray, np.ndarray]:
     """The windows of a repeated piece that differ.
 
     Returns:
-        The samples they hold, int64 [K * 1024], places in the piece, or its length for silence; and which of them each
+        The samples they hold, int64 [K, 1024], places in the piece, or its length for silence; and which of them each
         spectrum of the whole has, int64 [F].
     """
     sound = num_samples // num_piece * num_piece
@@ -97,14 +125,18 @@ def _distinct_windows(num_piece: int, num_samples: int) -> tuple[torch.Tensor, t
     same_as[silent] = silent[:1]
     kept, place = np.unique(same_as, return_inverse=True)
     samples = np.where(samples < sound, samples % num_piece, num_piece)[kept]
-    return torch.from_numpy(samples.reshape(-1)), torch.from_numpy(place)
+    return samples, place
 
 
 def _decibels(windows: torch.Tensor, sample_rate: int, bank: str) -> torch.Tensor:
     """Windows [B, K, 1024] -> mel bands float32 [B, K, 64] in dB."""
-    spectrum = torch.fft.rfft(windows * torch.hann_window(WINDOW_SAMPLES, device=windows.device))
-    power = spectrum.real.square().add_(spectrum.imag.square())  # [B, K, 513]
-    bands = power @ _mel_bank(sample_rate, bank).to(power.device)
+    hann, weights = torch.hann_window(WINDOW_SAMPLES, device=windows.device), _mel_bank(sample_rate, bank)
+    weights = weights.to(windows.device)
+    bands = windows.new_empty(*windows.shape[:2], NUM_BANDS)
+    rows = _TOGETHER if windows.device.type == "cpu" else windows.shape[1]
+    for part, into in zip(windows.split(rows, dim=1), bands.split(rows, dim=1), strict=True):
+        squares = torch.view_as_real(torch.fft.rfft(part * hann)).square_()
+        into.copy_((squares[..., 0] + squares[..., 1]) @ weights)  # power, [B, rows, 513]
     return bands.clamp_min_(POWER_FLOOR).log10_().mul_(10.0)
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from valor.label_harvest.media.process import ChildProcess, DecodeLimits, DiedError
+from valor.label_harvest.media import process as module
+from valor.label_harvest.media.process import ChildProcess, DecodeLimits, DiedError, keep_memory
 
 BAD = "tests.helpers.bad_services:Bad"
 GOES_ON = {
@@ -44,3 +45,19 @@ def test_what_was_said_before_the_end_arrives_whatever_is_asked_meanwhile(proces
     assert process.receive(60) == {"stream": None, **ENDS[word]}
     with pytest.raises(DiedError, match="ended itself with exit code 0"):
         process.receive(60)
+
+
+@pytest.mark.parametrize("name", ["", "MALLOC_TRIM_THRESHOLD_"])
+def test_memory_is_kept_unless_the_environment_says_how_much(name, monkeypatch):
+    kept = []
+    library = type("Library", (), {"mallopt": staticmethod(lambda *given: kept.append(given))})
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda name: library)
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    for variable in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
+        monkeypatch.delenv(variable, raising=False)
+    if name:
+        monkeypatch.setenv(name, "1000")
+    keep_memory()
+    assert [what for what, _ in kept] == ([] if name else [-1, -3])
+    monkeypatch.setattr(module.ctypes, "CDLL", lambda name: object())  # a library without it
+    keep_memory()

@@ -6,7 +6,7 @@ from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.resample import resample, resampled, sound_at
-from valor.label_harvest.media.streams import frames_at, gapless, mono_of, sound_of
+from valor.label_harvest.media.streams import frames_at, gapless, heard, mean_of, mono_of, samples_of, sound_of
 from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
 
@@ -110,9 +110,42 @@ def test_sound_of_any_number_of_channels_is_their_mean(tmp_path, channels, codec
     assert np.abs(mono[10000:20000]).max() == pytest.approx(loud.mean(), rel=0.2 if codec == "aac" else 0.01)
 
 
+def sound_frames(kind, channels, count):
+    """Frames of 1,000 samples of noise at 8 kHz, of a format."""
+    rng, frames = np.random.default_rng(0), []
+    dtype = {"u8": "u1", "s16": "i2", "s32": "i4", "flt": "f4", "dbl": "f8"}[kind.removesuffix("p")]
+    for _ in range(count):
+        noise = rng.uniform(-1, 1, (channels, 1000))
+        noise = (noise * 100 + 128 if kind.startswith("u") else noise * 30000).astype(dtype)
+        noise = noise if kind.endswith("p") else noise.T.reshape(1, -1)
+        frames.append(av.AudioFrame.from_ndarray(noise, format=kind, layout=f"{channels}c"))
+        frames[-1].sample_rate = 8000
+    return frames
+
+
+@pytest.mark.parametrize("kind", ["u8p", "s16p", "s32p", "fltp", "dblp", "s16", "flt"])
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_frames_of_sound_are_averaged_alike_alone_and_together(kind, channels):
+    frames = sound_frames(kind, channels, 5)
+    alone = np.concatenate([mono_of(samples_of(frame)) for frame in frames])
+    np.testing.assert_array_equal(mean_of(frames), alone)
+    mixed = [*frames, *sound_frames("fltp", 3, 1)]
+    np.testing.assert_array_equal(mean_of(mixed)[: len(alone)], alone)
+    timed = [(0.125 * n + (0.5 if n >= 20 else 0.0), frame) for n, frame in enumerate(sound_frames(kind, channels, 40))]
+    rate, pieces = heard(iter(timed), 9.0)
+    once = [(time, mono_of(samples_of(frame))[None]) for time, frame in timed]
+    expected = np.concatenate(list(gapless(once, rate, 9.0)), axis=1)[0]
+    found = list(pieces)
+    assert len(found) == 5 and rate == 8000  # 16 and 4 frames, silence, 16 and 4
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
 def test_samples_that_are_no_numbers_are_refused():
     with pytest.raises(MediaError, match="audio samples that are no numbers"):
         mono_of(np.array([[0.0, np.nan]], np.float32))
+    frame = av.AudioFrame.from_ndarray(np.array([[0.0, np.nan]], np.float32), format="fltp", layout="mono")
+    with pytest.raises(MediaError, match="audio samples that are no numbers"):
+        mean_of([frame])
 
 
 def placed(*pieces, most=9.0):

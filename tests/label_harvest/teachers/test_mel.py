@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from valor.label_harvest.teachers.mel import _distinct_windows, log_mel, repeated_log_mel
+from valor.label_harvest.teachers.mel import _distinct_windows, _windows_besides, log_mel, repeated_log_mel
 
 
 def repeat_pad(piece: torch.Tensor, num_samples: int) -> torch.Tensor:
@@ -66,7 +66,18 @@ def test_a_repeated_piece_is_heard_to_the_bit_without_computing_equal_spectra(nu
 @pytest.mark.parametrize(("num_piece", "windows"), [(48000, 104), (144000, 306), (48001, 903), (480000, 1001)])
 def test_how_many_spectra_are_computed(num_piece, windows):
     samples, place = _distinct_windows(num_piece, 480000)
-    assert len(samples) == 1024 * windows and len(place) == 1001 and place.max() == windows - 1
+    assert samples.shape == (windows, 1024) and len(place) == 1001 and place.max() == windows - 1
+
+
+@pytest.mark.parametrize(("num_pieces", "windows"), [(10, 7), (20, 7), (3, 1001), (48, 1001)])
+def test_windows_inside_a_piece_are_taken_from_the_whole(num_pieces, windows):
+    pieces = torch.from_numpy(np.random.default_rng(1).normal(0, 0.2, 480000).astype(np.float32)).view(num_pieces, -1)
+    joined = log_mel(pieces.flatten())
+    samples, row = _windows_besides(num_pieces, pieces.shape[1], 480000, len(joined))
+    assert len(samples) == 1024 * windows and len(row) == 1001 * num_pieces
+    found = repeated_log_mel(pieces, 480000, joined=joined)
+    assert torch.equal(found, repeated_log_mel(pieces, 480000))
+    assert (repeated_log_mel(pieces, 480000, joined=joined + 1) != found).any() == (windows == 7)
 
 
 def test_pieces_are_repeated_then_silent():
