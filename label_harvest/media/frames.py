@@ -32,7 +32,8 @@ from .clip import STILL, Grid, MediaError, Trouble, all_equal, ends_early, frame
 from .h264 import needed_packets
 from .holes import GAP_SECONDS, Reach, Span, before, unseen
 from .packets import Recording, base_of, carries, recording
-from .streams import Pictures, Timed, decoded, heard, shown_at
+from .sound import Timed, heard
+from .streams import Pictures, decoded, shown_at
 
 if TYPE_CHECKING:
     import av

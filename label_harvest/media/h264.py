@@ -91,7 +91,7 @@ def _type(unit: Unit) -> int:
 def _read_extradata(extradata: bytes) -> tuple[int, list[bytes]]:
     """(bytes of the length before each NAL unit, 0 where start codes divide them; sequence parameter sets)."""
     if not extradata or extradata[0] != 1:  # configurationVersion of an AVCDecoderConfigurationRecord
-        return 0, [unit for unit in _units(extradata, 0) if _type(unit) == _PARAMETERS]
+        return 0, [bytes(unit) for unit in _units(extradata, 0) if _type(unit) == _PARAMETERS]
     sets, position = [], 6
     for _ in range(extradata[5] & 0x1F):  # numOfSequenceParameterSets
         length = int.from_bytes(extradata[position : position + 2], "big")  # sequenceParameterSetLength

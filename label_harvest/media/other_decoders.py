@@ -39,7 +39,7 @@ from .frames import (
 from .holes import GAP_SECONDS, Reach
 from .open import media_errors
 from .packets import HOLE_SECONDS, Recording, base_of, recording
-from .streams import gapless, mono_of
+from .sound import gapless, mono_of
 
 if TYPE_CHECKING:
     import av

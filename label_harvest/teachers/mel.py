@@ -88,18 +88,20 @@ def repeated_log_mel(
 
 
 @lru_cache(maxsize=16)
-def _windows_besides(pieces: int, num_piece: int, num_samples: int, num_known: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _windows_besides(
+    num_pieces: int, num_piece: int, num_samples: int, num_known: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The windows of repeated pieces that differ, without those inside a piece where the whole is known.
 
     Returns:
-        The samples the others hold, as `_distinct_windows` has them, int64 [K * 1024]; and which row each spectrum of
-        each piece has among the known ones of the whole, and behind them the computed ones of the pieces, int64 [T * F].
+        The samples the others hold, as `_distinct_windows` has them, int64 [K * 1024]; and the row of each spectrum of
+        each piece, int64 [T * F], where those that are known of the whole come first and the computed ones behind them.
     """
     samples, place = _distinct_windows(num_piece, num_samples)
     begin = samples[:, 0]
     known = (samples == begin[:, None] + np.arange(WINDOW_SAMPLES)).all(axis=1) & (samples[:, -1] < num_piece)
     known &= (num_known > 0) & (num_piece % HOP_SAMPLES == 0) & ((begin + _HALF) % HOP_SAMPLES == 0)
-    piece = np.arange(pieces)[:, None]
+    piece = np.arange(num_pieces)[:, None]
     computed = num_known + piece * np.sum(~known) + np.cumsum(~known) - 1
     row = np.where(known, (piece * num_piece + begin + _HALF) // HOP_SAMPLES, computed)  # [T, K]
     return torch.from_numpy(samples[~known].reshape(-1)), torch.from_numpy(row[:, place].reshape(-1))

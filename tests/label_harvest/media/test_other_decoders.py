@@ -24,7 +24,7 @@ from tests.helpers.toy_decoding import (
 )
 from tests.valor.video.test_bad_media import ENCRYPTED, write_protected
 from valor.label_harvest.media.other_decoders import DecodedSound, Library, decode_by_outline, decode_with_decord
-from valor.label_harvest.media.streams import samples_of
+from valor.label_harvest.media.sound import samples_of
 
 
 class LibraryError(Exception):

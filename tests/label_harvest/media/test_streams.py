@@ -6,7 +6,8 @@ from tests.helpers.toy import ToySound, ToyVideo, frame_number, write_toy_clip
 from valor.label_harvest.media.clip import Grid, MediaError
 from valor.label_harvest.media.read import read_clip
 from valor.label_harvest.media.resample import resample, resampled, sound_at
-from valor.label_harvest.media.streams import frames_at, gapless, heard, mean_of, mono_of, samples_of, sound_of
+from valor.label_harvest.media.sound import gapless, heard, mean_of, mono_of, samples_of
+from valor.label_harvest.media.streams import frames_at, sound_of
 from valor.label_harvest.media.survey import survey_media
 from valor.label_harvest.media.windows import read_windows
 
