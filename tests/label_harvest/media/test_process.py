@@ -8,11 +8,12 @@ from valor.label_harvest.media.process import ChildProcess, DecodeLimits, DiedEr
 BAD = "tests.helpers.bad_services:Bad"
 GOES_ON = {
     "tell": {"outcome": "told", "given": ["one", "two"]},
-    "refuse": {"outcome": "refused", "status": "missing", "message": "a.mp4: is empty"},
+    "refuse": {"outcome": "refused", "status": "missing", "message": "a.mp4: is empty", "salvageable": False},
     "stumble": {
         "outcome": "refused",
         "status": "undecodable",
         "message": "a.mp4: cannot be decoded (KeyError: 'a mistake'); leave it out",
+        "salvageable": False,
     },
 }
 ENDS = {
