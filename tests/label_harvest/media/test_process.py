@@ -13,7 +13,6 @@ GOES_ON = {
         "outcome": "refused",
         "status": "undecodable",
         "message": "a.mp4: cannot be decoded (KeyError: 'a mistake'); leave it out",
-        "salvageable": False,
     },
 }
 ENDS = {

@@ -396,7 +396,7 @@ def _typed(words, action, address):
     if words == ("store",):
         typed = [*words, "show", address] if not action.option_strings else [*typed, "merge", "a"]
     if words == ("calibrate",):
-        typed += ["--annotations", "a", "--out", "t.json"]
+        typed += ["--annotations", "a", "--out", "t.json", *(["s"] if action.option_strings else [])]
     if words == ("labels",):
         typed += ["--out", "l"] if not action.option_strings else ["a", "--out", "l"]
     if words == ("harvest",):

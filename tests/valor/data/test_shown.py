@@ -47,7 +47,7 @@ def rows_of(figure):
 def test_one_clip_is_drawn(painted):
     drawn = SAID.plot("clip0-003", beside={"truth": TRUTH})
     assert rows_of(drawn) == rows_of(CLIPS.plot("clip0-003")) != []
-    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["truth", "predicted"]
+    assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["truth", "SIMULATED predicted"]
     for wrong, said in (({"clip_id": "clip9"}, "one of the 30 clips"), ({"beside": {"x": TRUTH[:2]}}, "x: must be")):
         with pytest.raises(ValueError, match=said):
             SAID.plot(**wrong)

@@ -289,7 +289,7 @@ def test_clips_without_features_are_refused_unless_they_are_to_be_dropped(data, 
     (tmp_path / FEATURE_FILES["vggish"].folder).mkdir(parents=True)
     for clip_id, array in list(zip(clips, tensor.numpy(), strict=True))[1:]:
         np.save(tmp_path / FEATURE_FILES["vggish"].folder / f"{clip_id}.npy", array)
-    with pytest.raises(FileNotFoundError, match=r"vggish  test \s+6 \s+1\n(.|\n)*features.missing=drop"):
+    with pytest.raises(FileNotFoundError, match=r"vggish +test \s+6 \s+1\n(.|\n)*features.missing=drop"):
         prepare(tmp_path, RECIPE, progress=False)
     dropping = override(RECIPE, ["features.missing=drop"])
     prepare(tmp_path, dropping, progress=False)
