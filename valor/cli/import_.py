@@ -1,11 +1,15 @@
 """`valor import`."""
 
 import argparse
+import shlex
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.datasets.dataset import dataset_of
 from valor.data.features.feature_options import FEATURE_KINDS, PACKED, PRECISIONS
+from valor.data.names import join_names, split_names
 from valor.data.vocabulary import class_names, read_vocabulary
 from valor.parsers.options import NORM_ORDERS, ParserOptions
 from valor.video.formats.formats import FORMATS
@@ -17,6 +21,9 @@ from .terminal import say
 
 if TYPE_CHECKING:
     from valor.data.tables import Split
+    from valor.exchange.taken_in import ImportOptions
+
+_SHOWN = 5
 
 SECONDS = 10
 """Of a clip of whose length nothing is said, LLP's."""
@@ -36,16 +43,20 @@ def add(commands: Commands) -> Parser:
         "            weights are read.\n"
         "events      files saved by ELAN, Audacity, Label Studio, FiftyOne, or in WebVTT, SRT, RTTM, DCASE, CSV or\n"
         "            LLP's tables become a folder of corrections: annotations, labels, and what `valor view` goes on\n"
-        "            from (docs/exchange.md). A corrected clip counts as checked.\n\n"
+        "            from (docs/exchange.md). Clips that nobody edited since the export keep their corrections\n"
+        "            (--replace), or stand as exported, not checked (--checked); edited ones count as checked.\n"
+        "            CLIP=FILE says which clip a renamed file is of. --undo brings back what was replaced; SOURCE is\n"
+        "            the folder of corrections then.\n\n"
         "What is missing is shown per split, and refused unless --allow-missing; damaged files always are.",
         "valor import features data --precision float32\n"
         "valor import labels data --out labels\n"
         "valor import checkpoint models/model_VALOR++/checkpoint_best.pt --out runs/published-valor++\n"
-        "valor import events elan/*.eaf --exported-from parses",
+        "valor import events elan/*.eaf --exported-from parses\n"
+        "valor import events parses.corrections --undo yard,street --exported-from parses",
     )
     command.add_argument("what", choices=("features", "labels", "checkpoint", "events"), help="what to import")
     command.add_argument(
-        "source", type=Path, nargs="+", metavar="SOURCE", help="data folder, checkpoint, files of events"
+        "source", type=Path, nargs="+", metavar="SOURCE", help="data folder, checkpoint, files of events (CLIP=FILE)"
     )
     command.add_argument(
         "--out",
@@ -80,8 +91,11 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables whose clips the events are of")
     command.add_argument("--split", metavar="SPLIT", help="split of these tables")
     command.add_argument("--videos", type=Path, metavar="DIR", help="media of clips that are no parses")
+    command.add_argument("--replace", action="store_true", help="take clips that nobody edited too, over corrections")
+    command.add_argument("--checked", action="store_true", help="call clips that nobody edited checked too")
+    command.add_argument("--undo", metavar="ID,...", help="bring back the state of these clips before the latest one")
     add_shared(command, "classes")
-    command.also(class_names="--classes")
+    command.also(class_names="--classes", exported_from="--exported-from")
     return command
 
 
@@ -89,7 +103,7 @@ _OPTIONS = {
     "features": ("annotations", "splits", "kinds", "precision", "allow_missing"),
     "labels": ("annotations", "splits", "allow_missing", "allow_untagged"),
     "checkpoint": ("norm_order", "heads"),
-    "events": ("exported_from", "format", "clock", "seconds", "data", "split", "videos"),
+    "events": ("exported_from", "format", "clock", "seconds", "data", "split", "videos", "replace", "checked", "undo"),
 }
 """Options by what they are for."""
 
@@ -112,20 +126,65 @@ def run(cli: argparse.Namespace) -> int:
 def _events(cli: argparse.Namespace) -> int:
     from valor.exchange.taken_in import ImportOptions, import_events
 
-    given = {name: held for name in _OPTIONS["events"] if (held := getattr(cli, name)) is not None}
+    given = {name: held for name in _OPTIONS["events"] if name != "undo" and (held := getattr(cli, name)) is not None}
     if cli.classes:
         given["class_names"] = class_names(read_vocabulary(cli.classes))
-    found = import_events(cli.source, cli.out, ImportOptions(**given))
+    options = ImportOptions(**given)
+    if cli.undo:
+        return _undo(cli, options)
+    found = import_events([str(one) for one in cli.source], cli.out, options)
     count = sum(len(one.events or ()) for one in found.corrections)
     say(
         f"{count:,} events of {len(found.corrections):,} clips, {found.changed:,} of them changed; wrote {found.folder}"
     )
+    if found.unedited:
+        say(f"note: {_clips(found.unedited)} not marked as checked, since nobody edited their files (--checked)")
+    if found.stayed:
+        say(
+            f"note: {_clips(found.stayed)} keep their corrections, since nobody edited their files after the export; "
+            "--replace takes what the files say"
+        )
+    if found.replaced:
+        say(
+            f"warning: corrections of {_clips(found.replaced)} are replaced; to have them back: "
+            f"{_undoing(cli, found.folder, found.replaced)}",
+            file=sys.stderr,
+        )
     if found.missing:
         more = ", ..." if len(found.missing) > 5 else ""
         say(
             f"note: {len(found.missing):,} clips of {cli.exported_from} stay as they were, since no file names them: "
             f"{', '.join(found.missing[:5])}{more}"
         )
+    return DONE
+
+
+def _clips(clip_ids: Sequence[str]) -> str:
+    """So many clips, the first of them by name."""
+    more = ", ..." if len(clip_ids) > _SHOWN else ""
+    return f"{len(clip_ids):,} clips ({', '.join(clip_ids[:_SHOWN])}{more})"
+
+
+def _undoing(cli: argparse.Namespace, folder: Path, clip_ids: Sequence[str]) -> str:
+    """The command that takes an import back."""
+    words = ["valor", "import", "events", str(folder), "--undo", join_names(clip_ids)]
+    for option, value in (
+        ("--exported-from", cli.exported_from),
+        ("--data", cli.data),
+        ("--split", cli.split),
+        ("--classes", cli.classes),
+    ):
+        words += [option, str(value)] if value is not None else []
+    return shlex.join(words)
+
+
+def _undo(cli: argparse.Namespace, options: "ImportOptions") -> int:
+    from valor.exchange.taken_in import take_back
+
+    if len(cli.source) > 1:
+        raise ValueError(f"--undo takes one SOURCE, the folder of corrections, got {len(cli.source)}")
+    back = take_back(cli.source[0], split_names(cli.undo), options)
+    say(f"{_clips([one.clip_id for one in back])} as they were before the latest state; wrote {cli.source[0]}")
     return DONE
 
 

@@ -165,7 +165,7 @@ def vocabulary_file(path: Place) -> tuple[EventClass, ...]:
     if not path.is_file():
         raise ValueError(
             f"classes must be one of {', '.join(VOCABULARIES)} or a JSON file of classes, got {str(path)!r}, "
-            "which is no file; names of classes have commas between"
+            "which is no file; names of classes have commas between, and one alone a comma behind it"
         )
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.names import join_names
+from valor.data.common_classes import JOURNAL
+from valor.data.names import named_source
 from valor.data.rows import check_names
 from valor.data.vocabulary import did_you_mean
 from valor.eval.events import MODALITIES
@@ -18,11 +19,19 @@ from valor.video.formats.formats import FORMATS, read_events
 from valor.video.formats.tables import unspaced
 from valor.video.formats.timeline import ReadEvent, ReadMedia
 from valor.video.paths import MEDIA_SUFFIXES
-from valor.viewer.corrections import CorrectedEvent, Correction, Corrections, corrections_folder
+from valor.viewer.corrections import (
+    CorrectedEvent,
+    Correction,
+    Corrections,
+    Events,
+    corrections_folder,
+    read_states,
+)
 from valor.viewer.documents import Clip, Document, Marks
 from valor.viewer.options import SourceOptions
 
 from .sources import Opened, clip_events, media_of, open_source
+from .weighed import Told, Weighed, known_of, weighed
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,7 +57,11 @@ class ImportOptions:
     seconds: int = SECONDS
     """Without `exported_from`, how long each clip is."""
     class_names: tuple[str, ...] | None = None
-    """All classes, those of `exported_from` and any further ones; None for these alone, or those of the files."""
+    """Classes beside those of `exported_from`, or without it all; None for none, or those of the files."""
+    replace: bool = False
+    """Take clips as the files say also where nobody edited them since they were exported, over their corrections."""
+    checked: bool = False
+    """Call every clip of the files checked, those that nobody edited too."""
     data: Path | None = None
     """Annotation tables whose clips these are."""
     split: str | None = None
@@ -65,16 +78,22 @@ class Imported:
     corrections: tuple[Correction, ...]
     """The clips, as they now stand."""
     changed: int
-    """How many of them differ from what they were in `exported_from`, or all without it."""
+    """How many of them differ from what stood: their corrections, else `exported_from`; all without either."""
+    replaced: tuple[str, ...]
+    """Clips whose corrections were replaced by what a file says; `take_back` brings them back."""
+    stayed: tuple[str, ...]
+    """Clips that keep their corrections, other than their files say, since nobody edited these files."""
+    unedited: tuple[str, ...]
+    """Clips without corrections before that were saved as they were exported, not checked."""
     missing: tuple[str, ...]
     """Clips of `exported_from` that no file names; they stay as they were."""
 
 
-def import_events(files: Sequence[Path], out: Path | None, options: ImportOptions) -> Imported:
+def import_events(files: Sequence[str | Path], out: Path | None, options: ImportOptions) -> Imported:
     """Read files and save what they say as corrections.
 
     Args:
-        files: Of any format that can be written; those of one clip may speak of a modality each.
+        files: Of any format that can be written, or CLIP=FILE; those of one clip may speak of a modality each.
         out: Folder of the corrections, which the viewer, evaluation and training read; one that is there goes on. None
             for the one the viewer would take.
         options: See there.
@@ -84,37 +103,120 @@ def import_events(files: Sequence[Path], out: Path | None, options: ImportOption
             says what they leave out. Nothing is written then.
     """
     opened = _opened(options)
-    infos = opened.media.values() if opened else ()
-    rates = {form: info.frame_rate for info in infos for form in _forms(info.name)}
-    found = [(path, *read_events(path, options.format, rates.get)) for path in files]
+    found = _read(files, opened, options)
     read = [(path, media) for path, _, media in found]
     if opened is None:
         if out is None:
             raise ValueError("out must name the folder of the corrections, got none; or say exported_from=SOURCE")
         opened = _made(read, options)
-    document = opened.document
-    known = {clip.clip_id: clip for clip in document.clips}
     if options.clock is None:
         for path, form, media in found:
             _refuse_two_clocks(path, [] if FORMATS[form].from_start else media, opened)
     said = _said(read, opened, options)
     folder = out or opened.corrections or corrections_folder([str(options.exported_from)], None)
-    corrections = Corrections(folder, document)
-    messages = []
-    for clip_id, held in said.items():
-        before = corrections.current.get(clip_id)
-        events = [event for found in held.values() for event in found.events]
-        events += _kept(known[clip_id], before, held, opened)
-        rows = [[e.class_name, e.modality, e.onset, e.offset] for e in events]
-        revision = before.revision if before else 0
-        messages.append({"clip": clip_id, "revision": revision, "checked": True, "events": rows})
+    corrections = Corrections(folder, opened.document)
+    found_of = _weighed(said, corrections, opened, is_source=options.exported_from is not None)
+    messages = [_message(clip_id, corrections.current.get(clip_id), one, options) for clip_id, one in found_of.items()]
     try:
-        saved = corrections.save_all(messages)
+        corrections.save_all([message for message in messages if message])
     finally:
         corrections.close()
-    changed = sum(set(one.events or ()) != set(clip_events(known[one.clip_id], document)) for one in saved)
-    missing = tuple(clip_id for clip_id in known if clip_id not in said)
-    return Imported(folder=folder, corrections=tuple(saved), changed=changed, missing=missing)
+    stay = {clip_id for clip_id, one in found_of.items() if one.stays and not options.replace}
+    return Imported(
+        folder=folder,
+        corrections=tuple(corrections.current[clip_id] for clip_id in said),
+        changed=sum(one.changed and clip_id not in stay for clip_id, one in found_of.items()),
+        replaced=tuple(clip_id for clip_id, one in found_of.items() if one.replaces and clip_id not in stay),
+        stayed=tuple(clip_id for clip_id in stay if found_of[clip_id].changed),
+        unedited=tuple(clip_id for clip_id in said if not corrections.current[clip_id].checked),
+        missing=tuple(clip.clip_id for clip in opened.document.clips if clip.clip_id not in said),
+    )
+
+
+_Found = tuple[Path, str, list[ReadMedia]]
+"""A file, its format, and what it says."""
+
+
+def _read(files: Sequence[str | Path], opened: Opened | None, options: ImportOptions) -> list[_Found]:
+    """What files say, each with its format; of one that was given as CLIP=FILE, by the name of the clip."""
+    infos = opened.media.values() if opened else ()
+    rates = {form: info.frame_rate for info in infos for form in _forms(info.name)}
+    found = []
+    for clip_id, path in (named_source(str(file)) for file in files):
+        form, media = read_events(path, options.format, rates.get)
+        if clip_id is not None and len(media) != 1:
+            raise ValueError(f"{path}: expected events of one clip, {clip_id!r:.200}, got those of {len(media)}")
+        found.append((path, form, media if clip_id is None else [replace(media[0], clip_id=clip_id)]))
+    return found
+
+
+def _weighed(
+    said: "dict[str, dict[str, _Said]]", corrections: Corrections, opened: Opened, *, is_source: bool
+) -> dict[str, Weighed]:
+    """What becomes of every clip that files speak of."""
+    known = {clip.clip_id: clip for clip in opened.document.clips}
+    journals = [read_states(folder / JOURNAL) for folder in (corrections.folder, opened.corrections) if folder]
+    found = {}
+    for clip_id, held in said.items():
+        before = corrections.current.get(clip_id)
+        told = _told(known[clip_id], before, held, opened)
+        there = known_of(known[clip_id], before, opened, *journals, is_source=is_source)
+        found[clip_id] = weighed(told, there, opened.document.class_names)
+    return found
+
+
+def take_back(folder: Path, clip_ids: Sequence[str], options: ImportOptions) -> list[Correction]:
+    """Bring back the state of clips before the latest one, as one more revision; the same again undoes that.
+
+    Args:
+        folder: Of corrections.
+        clip_ids: Which.
+        options: What the corrections are of.
+
+    Raises:
+        ValueError: Nothing was saved of one of them, or only once.
+    """
+    if not (folder / JOURNAL).is_file():
+        raise ValueError(f"{folder}: expected a folder of corrections, with {JOURNAL}, got another")
+    opened = _opened(options) or open_source(folder, SourceOptions(class_names=options.class_names))
+    states, messages = read_states(folder / JOURNAL), []
+    for clip_id in clip_ids:
+        held = states.get(clip_id, [])
+        if len(held) < 2:
+            known = [one for one, found in states.items() if len(found) > 1] or ["none"]
+            raise ValueError(
+                f"{folder}: expected clips that were saved twice or more ({', '.join(known[:_SHOWN])}), got "
+                f"{clip_id!r:.100}, saved {len(held)} times; name one of those"
+            )
+        messages.append(_state(clip_id, held[-1], held[-2].events, checked=held[-2].checked))
+    corrections = Corrections(folder, opened.document)
+    try:
+        return corrections.save_all(messages)
+    finally:
+        corrections.close()
+
+
+def _state(clip_id: str, before: Correction | None, events: Events | None, *, checked: bool) -> dict[str, Any]:
+    """A next state of a clip, as `Corrections.save` takes it."""
+    rows = None if events is None else [[e.class_name, e.modality, e.onset, e.offset] for e in events]
+    return {"clip": clip_id, "revision": before.revision if before else 0, "checked": checked, "events": rows}
+
+
+def _message(clip_id: str, before: Correction | None, found: Weighed, options: ImportOptions) -> dict[str, Any] | None:
+    """What is saved of a clip, as `Corrections.save` takes it; None where it stays as it is."""
+    stays = found.stays and not options.replace
+    if stays and (before is None or before.checked or not options.checked):
+        return None
+    checked = found.edited or options.checked or options.exported_from is None
+    return _state(clip_id, before, before.events if stays and before else found.events, checked=checked)
+
+
+def _told(clip: Clip, before: Correction | None, held: "dict[str, _Said]", opened: Opened) -> Told:
+    """All that files say of a clip, and of the modality that none speaks of what was there."""
+    events = [event for found in held.values() for event in found.events]
+    events += _kept(clip, before, held, opened)
+    unit = max(found.unit for found in held.values())
+    return Told(events=tuple(events), modalities=tuple(held), unit=unit)
 
 
 def _refuse_two_clocks(path: Path, media: Sequence[ReadMedia], opened: Opened) -> None:
@@ -135,19 +237,20 @@ def _refuse_two_clocks(path: Path, media: Sequence[ReadMedia], opened: Opened) -
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Said:
     """What a file says of one modality of a clip."""
 
     path: Path
     events: list[CorrectedEvent]
+    unit: float
 
 
 def _said(
     read: Sequence[tuple[Path, list[ReadMedia]]], opened: Opened, options: ImportOptions
-) -> dict[str, dict[str, _Told]]:
+) -> dict[str, dict[str, _Said]]:
     """What files say, by clip and modality."""
     known = {clip.clip_id: clip for clip in opened.document.clips}
-    said: dict[str, dict[str, _Told]] = {}
+    said: dict[str, dict[str, _Said]] = {}
     for path, media in read:
         for one in media:
             clip_id = _clip_of(one, path, opened)
@@ -156,7 +259,8 @@ def _said(
             for modality in one.modalities:
                 if modality in held:
                     raise ValueError(f"{path}: speaks of {clip_id} as {held[modality].path} does; give one of them")
-                held[modality] = _Told(path, [event for event in events if event.modality == modality])
+                mine = [event for event in events if event.modality == modality]
+                held[modality] = _Said(path, mine, one.unit)
     return said
 
 
@@ -167,18 +271,18 @@ def _opened(options: ImportOptions) -> Opened | None:
     shown = SourceOptions(
         class_names=options.class_names, data=options.data, split=options.split, videos=options.videos
     )
-    opened = open_source(options.exported_from, shown)
+    try:
+        opened = open_source(options.exported_from, shown)
+    except ValueError:
+        if options.class_names is None:
+            raise  # else they may be further ones alone, of tables that hold others
+        opened = open_source(options.exported_from, replace(shown, class_names=None))
     return opened if options.class_names is None else replace(opened, document=_with_classes(opened.document, options))
 
 
 def _with_classes(document: Document, options: ImportOptions) -> Document:
     """A document that knows further classes, which nothing in it is of; its own stay in their place."""
     own, named = document.class_names, options.class_names or ()
-    if lacking := [name for name in own if name not in named]:
-        raise ValueError(
-            f"class_names must hold those of {options.exported_from}, got none of {join_names(lacking)}; "
-            "add all of these"
-        )
     more = tuple(name for name in named if name not in own)
 
     def wider(array: Any, value: float = 0) -> Any:  # noqa: ANN401
@@ -229,12 +333,14 @@ def _clip_of(media: ReadMedia, path: Path, opened: Opened) -> str:
     more = ", ..." if len(known) > _SHOWN else ""
     raise ValueError(
         f"{path}: expected events of one of {len(known):,} clips, {', '.join(known[:_SHOWN])}{more}, got "
-        f"{' or '.join(f'{name!r:.200}' for name in names)}; rename the file after its media"
+        f"{' or '.join(f'{name!r:.200}' for name in names)}; rename the file after its media, or give it as CLIP=FILE"
     )
 
 
 def _names_of(media: ReadMedia, path: Path) -> list[str]:
     """By what names a file may mean its media: that of the file itself comes first where it is of one medium."""
+    if media.clip_id:
+        return [media.clip_id]
     own = [_stem_of(path)] if not media.name or path.suffix == ".eaf" else []
     return own + [media.name] * bool(media.name)
 
@@ -268,13 +374,13 @@ def _class_of(event: ReadEvent, known: Sequence[str]) -> str:
         return found.pop()
     near = did_you_mean(event.class_name, known)
     raise ValueError(
-        f"{event.where}: unknown class {event.class_name!r:.200}{near}; to add one, give all, class_names=NAMES"
+        f"{event.where}: unknown class {event.class_name!r:.200}{near}; to add it, class_names=NAMES"
         if not found
         else f"{event.where}: {event.class_name!r:.200} may be {' or '.join(sorted(found))}; write it whole"
     )
 
 
-def _kept(clip: Clip, before: Correction | None, held: dict[str, _Told], opened: Opened) -> list[CorrectedEvent]:
+def _kept(clip: Clip, before: Correction | None, held: dict[str, _Said], opened: Opened) -> list[CorrectedEvent]:
     """Events of a modality that no file speaks of, as they were."""
     absent = [modality for modality in MODALITIES if modality not in held]
     if not absent:

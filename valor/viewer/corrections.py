@@ -263,9 +263,14 @@ class Corrections:
 
 def read_journal(path: Path) -> dict[str, Correction]:
     """The latest state of every clip; lines that are torn or no corrections are passed over with a warning."""
-    current: dict[str, Correction] = {}
+    return {clip_id: states[-1] for clip_id, states in read_states(path).items()}
+
+
+def read_states(path: Path) -> dict[str, list[Correction]]:
+    """Every state of every clip that was ever saved, the latest last; as `read_journal`."""
+    saved: dict[str, list[Correction]] = {}
     if not stands(path):
-        return current
+        return saved
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not line.strip():
             continue
@@ -281,8 +286,8 @@ def read_journal(path: Path) -> dict[str, Correction]:
         except (ValueError, KeyError):
             _LOG.warning("%s:%d: this line is torn and passed over; the clip keeps its state of before", path, number)
             continue
-        current[correction.clip_id] = correction
-    return current
+        saved.setdefault(correction.clip_id, []).append(correction)
+    return saved
 
 
 def _journalled(value: object) -> CorrectedEvent:
@@ -310,7 +315,7 @@ def _checked_events(events: Any, clip: Clip, class_names: tuple[str, ...]) -> tu
     if not isinstance(events, list) or len(events) > MOST_EVENTS:
         raise ValueError(f"events must be a list of at most {MOST_EVENTS:,}, got {type(events).__name__}")
     end = max(clip.seconds, clip.duration or 0)
-    found: dict[tuple[str, str], list[list[float]]] = {}
+    found = []
     for event in events:
         fits = isinstance(event, list) and len(event) == 4 and event[0] in class_names and event[1] in MODALITIES
         times: list[float] = event[2:] if fits else []
@@ -318,7 +323,15 @@ def _checked_events(events: Any, clip: Clip, class_names: tuple[str, ...]) -> tu
             raise ValueError(f"an event is [class, modality, onset, offset] of this document, got {event!r:.100}")
         if not 0 <= times[0] < times[1] <= end + 1e-6:
             raise ValueError(f"an event lies within 0 and {end:g} s with onset before offset, got {event!r:.100}")
-        found.setdefault((event[0], event[1]), []).append([float(times[0]), float(times[1])])
+        found.append(CorrectedEvent(event[0], event[1], float(times[0]), float(times[1])))
+    return in_order(found, class_names)
+
+
+def in_order(events: Sequence[CorrectedEvent], class_names: tuple[str, ...]) -> Events:
+    """Events as they are saved: overlapping and touching ones of a class merged, by their times."""
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for event in events:
+        found.setdefault((event.class_name, event.modality), []).append([event.onset, event.offset])
     merged = [CorrectedEvent(*key, *span) for key, spans in found.items() for span in _merged(spans)]
     return tuple(sorted(merged, key=lambda e: (e.onset, e.offset, class_names.index(e.class_name), e.modality)))
 

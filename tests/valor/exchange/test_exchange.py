@@ -3,51 +3,18 @@
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.helpers.toy_parse import toy_parse
-from valor.__main__ import main
+from tests.helpers.toy_exchange import NAMES, events_in, parsed, typed
 from valor.data.common_classes import JOURNAL
 from valor.data.label_file import read_pseudo_labels
 from valor.data.parse_file import read_parse, write_parse
 from valor.data.predictions import Predictions, write_predictions
 from valor.viewer.corrections import read_journal
 
-NAMES = ("Speech", "Glass breaking")
 SUFFIX = {"fiftyone": ".json", "label-studio": ".json", "rttm": ".rttm", "csv": ".csv", "tsv": ".tsv"}
-
-
-def parsed(folder: Path, name: str, start: float = 0.0, seconds: int = 10) -> None:
-    """Speech is heard in seconds 1 to 4, glass is seen in 2 to 5."""
-    probs = np.full((seconds, 2, 2), 0.1, np.float32)
-    probs[1:4, 0, 0], probs[2:5, 1, 1] = 0.9, 0.8
-    media = replace(toy_parse().media, name=name, path=f"/films/{name}", duration=float(seconds), start_time=start)
-    gate = np.full_like(probs, 0.9)
-    write_parse(
-        folder / f"{Path(name).stem}.json",
-        replace(toy_parse(), media=media, class_names=NAMES, segment_probs=probs, gate_probs=gate),
-    )
-
-
-@pytest.fixture
-def parses(tmp_path, monkeypatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "parses").mkdir()
-    for name, start in (("my yard.mp4", 0.0), ("street.ts", 18.936)):
-        parsed(tmp_path / "parses", name, start)
-    return tmp_path / "parses"
-
-
-def typed(*words: object) -> int:
-    return main([*map(str, words), "--quiet"] if words[1] == "import" else list(map(str, words)))
-
-
-def events_in(folder: Path, clip: str) -> list[tuple]:
-    found = read_journal(folder / JOURNAL)[clip].events
-    return [(e.class_name, e.modality, e.onset, e.offset) for e in found]
 
 
 WHOLE = [("Speech", "audio", 1, 4), ("Glass breaking", "visual", 2, 5)]
@@ -161,14 +128,18 @@ def test_predictions_and_annotations_go_out_too(tmp_path, monkeypatch):
     assert not second["predictions"][0]["result"] and (tmp_path / "t.config.xml").is_file()
 
 
-def test_a_class_is_added_where_all_are_named(parses, tmp_path, capsys):
+def test_a_class_is_added_by_its_name_alone_or_beside_all_others(parses, tmp_path, capsys):
     (tmp_path / "street.txt").write_text("0\t1\tvisible Siren\n")
     assert typed("import", "events", "street.txt", "--exported-from", parses) == 2
-    assert "street.txt:1: unknown class 'Siren'; to add one, give all, --classes NAMES" in capsys.readouterr().err
+    assert "street.txt:1: unknown class 'Siren'; to add it, --classes NAMES" in capsys.readouterr().err
     assert not (tmp_path / "parses.corrections").exists()
     names = "Speech,Glass breaking,Siren"
     assert typed("import", "events", "street.txt", "--exported-from", parses, "--classes", names) == 0
     assert events_in(tmp_path / "parses.corrections", "street") == [("Siren", "visual", 0, 1)]
+    assert typed("import", "events", "street.txt", "--exported-from", parses, "--classes", "Siren,", "--out", "o") == 0
+    assert json.loads((tmp_path / "o" / "classes.json").read_text()) == names.split(",")
+    typed("import", "events", "street.txt", "--exported-from", "o", "--classes", "Owl,", "--out", "more")
+    assert json.loads((tmp_path / "more" / "classes.json").read_text()) == [*names.split(","), "Owl"]
 
 
 def test_corrections_with_a_class_of_ones_own_are_scored_on_those_the_parses_know(parses, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Events as FiftyOne and Label Studio take and give them; both count from the start of the media."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -213,7 +214,7 @@ def read_fiftyone(path: Path, rate_of: RateOf) -> list[ReadMedia]:
             onset, offset = _timestamps(held, rate_of(name), where)
             named, modality = as_text(label, f"{where}: label"), MODALITY_OF[how]
             events.append(ReadEvent(class_name=named, modality=modality, onset=onset, offset=offset, where=where))
-        found.append(ReadMedia(name=name, events=tuple(events)))
+        found.append(ReadMedia(name=name, events=tuple(events), unit=1 / (rate_of(name) or math.inf)))
     return found
 
 
@@ -264,7 +265,7 @@ def read_label_studio(path: Path, rate_of: RateOf) -> list[ReadMedia]:
         rate = rate_of(name) if rate is None else as_number(rate, f"{where}: fps", SLOWEST, FASTEST)
         regions = [as_object(one, where) for one in as_list(results, where)]
         events = [event for region in regions for event in _of_region(region, rate, where)]
-        found.append(ReadMedia(name=as_text(name, f"{where}: name"), events=tuple(events)))
+        found.append(ReadMedia(name=as_text(name, f"{where}: name"), events=tuple(events), unit=1 / (rate or math.inf)))
     return found
 
 

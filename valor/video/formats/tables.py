@@ -36,6 +36,8 @@ COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
 ASKED_COLUMNS = ("margin", "next_to", "unsure")
 """Columns after these where the parses say what is next to an event, as those without training do."""
 
+_DECIMAL_COMMA = re.compile(r"^(\s*\d+),(\d+\s*)$")
+
 
 def csv_text(timelines: Sequence[Timeline]) -> str:
     """Comma-separated values: the columns of LLP's tables, then modality and probability; see `ASKED_COLUMNS`."""
@@ -190,6 +192,8 @@ def read_one_modality(path: Path, rate_of: RateOf, *, modality: str) -> list[Rea
 def read_audacity(path: Path, rate_of: RateOf) -> list[ReadMedia]:
     """Events of a label track; lines of frequencies, which begin with a backslash, are passed over.
 
+    Times may have a decimal comma, as Audacity itself reads them.
+
     Raises:
         ValueError: A line is no label such as `audible Dog`, or lasts for nothing; says which.
     """
@@ -200,7 +204,7 @@ def read_audacity(path: Path, rate_of: RateOf) -> list[ReadMedia]:
             continue
         if len(cells) != 3:
             raise ValueError(f"{where}: expected onset, offset and label of Audacity, with tabs, got {cells!r:.200}")
-        onset, offset = (seconds_of(cell, where) for cell in cells[:2])
+        onset, offset = (seconds_of(_DECIMAL_COMMA.sub(r"\1.\2", cell), where) for cell in cells[:2])
         modality, name = told_apart(cells[2], where)
         events.append(ReadEvent(class_name=name, modality=modality, onset=onset, offset=offset, where=where))
     return [ReadMedia(name="", events=tuple(events))]

@@ -102,6 +102,10 @@ class ReadMedia:
     events: tuple[ReadEvent, ...]
     modalities: tuple[str, ...] = MODALITIES
     """Of which it speaks: a file of audible events says nothing of visible ones."""
+    unit: float = 0.0
+    """Seconds of the frames that it counts in; 0 where it gives times."""
+    clip_id: str = ""
+    """What the clip is where somebody said it; it counts before every name."""
 
 
 def told_apart(label: str, where: str) -> tuple[str, str]:
