@@ -1,6 +1,7 @@
 """`valor export`."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from valor.data.datasets.dataset import dataset_of
@@ -45,7 +46,7 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--videos", type=Path, metavar="DIR", help="media of clips that are no parses")
     command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables whose clips these are")
     command.add_argument(
-        "--split", metavar="SPLIT", help="split of the tables (test, or what the data set is scored on)"
+        "--split", metavar="SPLIT", help="clips of this split of the tables alone (all of SOURCE; of tables: test)"
     )
     command.add_argument("--clock", choices=CLOCKS, help="whose zero times count from (zero)")
     return command
@@ -83,6 +84,12 @@ def _events(cli: argparse.Namespace) -> int:
     if cli.media_url is not None and LABEL_STUDIO not in asked:
         raise ValueError(f"--media-url is for --{LABEL_STUDIO}, which was not asked for; leave it out")
     opened = open_source(cli.source, SourceOptions(data=cli.data, split=cli.split, videos=cli.videos))
+    if cli.split is not None and opened.data is None:
+        raise ValueError(
+            "--split selects clips of annotation tables, and nothing says which; add --data DIR, or leave it out"
+        )
+    for note in opened.document.notes:
+        say(f"note: {note}", file=sys.stderr)
     for name, path in asked.items():
         clock = "container" if FORMATS[name].from_start else cli.clock or "zero"
         lines = timelines_of(opened, clock=clock)

@@ -89,7 +89,7 @@ def add(commands: Commands) -> Parser:
         "--clip-seconds", dest="seconds", type=int, metavar="N", help=f"of a clip, without --exported-from ({SECONDS})"
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables whose clips the events are of")
-    command.add_argument("--split", metavar="SPLIT", help="split of these tables")
+    command.add_argument("--split", metavar="SPLIT", help="split of these tables, whose clips alone count")
     command.add_argument("--videos", type=Path, metavar="DIR", help="media of clips that are no parses")
     command.add_argument("--replace", action="store_true", help="take clips that nobody edited too, over corrections")
     command.add_argument("--checked", action="store_true", help="call clips that nobody edited checked too")

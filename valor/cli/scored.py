@@ -187,7 +187,7 @@ def _classes_of(path: Path) -> tuple[str, ...] | None:
 def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSystem":
     """Read or, for a run folder, make predictions, decide and score them; typed as PATH or NAME=PATH."""
     from valor.data.provenance import of_folder
-    from valor.scoring.compare import FLATTERED
+    from valor.scoring.compare import FLATTERED, UNCHECKED
     from valor.scoring.system import score_system
     from valor.training.facts import facts_beside
     from valor.training.run_folder import BEST, refuse_several_seeds
@@ -221,6 +221,11 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     report = system.report | facts.to_json()
     if calibration is not None and calibration.was_found_on(split):
         report[FLATTERED] = True
+    if (cli.annotations / JOURNAL).is_file():
+        from valor.viewer.corrections import read_journal
+
+        saved, scored = read_journal(cli.annotations / JOURNAL), set(predictions.clip_ids) & set(split.clip_ids)
+        report[UNCHECKED] = sum(clip_id in scored and not one.checked for clip_id, one in saved.items())
     return replace(system, report=report)
 
 

@@ -31,6 +31,8 @@ class Opened:
     """Its folder, where corrections themselves were named."""
     media: dict[str, MediaInfo]
     """Of each clip."""
+    data: Path | None = None
+    """The annotation tables whose clips these are, where any were named."""
 
 
 def open_source(source: Path, options: SourceOptions) -> Opened:
@@ -57,7 +59,7 @@ def open_source(source: Path, options: SourceOptions) -> Opened:
     document = read_document([str(one) for one in shown], options)
     parsed = {info.name: info for info in _parsed_media(shown)}
     media = {clip.clip_id: parsed.get(clip.name) or media_of(clip) for clip in document.clips}
-    return Opened(document=document, corrections=folder, media=media)
+    return Opened(document=document, corrections=folder, media=media, data=options.data)
 
 
 def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:

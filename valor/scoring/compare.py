@@ -43,6 +43,9 @@ SELECTION = "segment Type@AV"
 FLATTERED = "chosen_on_scored_split"
 """Key of a score file, true where the thresholds were chosen on the split that is scored."""
 
+UNCHECKED = "clips_not_checked"
+"""Key of a score file of corrections: how many of its clips nobody marked as checked."""
+
 _LOG = logging.getLogger(__name__)
 
 GROUPS = ("run", "classic", "clip+clap", "training-free", "not stated", "reference")
@@ -362,6 +365,7 @@ def _read_scores(path: Path) -> TableRow:
             dataset=_text_of(report, "dataset", "llp") or "llp",
             world=_world_of(report),
             flattered=as_flag(report.get(FLATTERED, False), FLATTERED),
+            unchecked=as_whole(report.get(UNCHECKED, 0), UNCHECKED, 0),
             extra_data=facts.extra_data,
             tuned=facts.tuned,
         )

@@ -28,7 +28,8 @@ from valor.eval.tables import (
 from valor.training.facts import UNSEEN
 
 from .columns import SAID
-from .compare import FACTS, FLATTERED, NOTHING, Comparison, figure_names, said_of
+from .compare import FACTS, FLATTERED, NOTHING, UNCHECKED, Comparison, figure_names, said_of
+from .legend import NOT_CHECKED
 from .over_seeds import ScoredSeeds
 from .published import RECALLED
 from .row import TableRow
@@ -334,7 +335,9 @@ class Evaluation:
         covered = f"{report['clips']:,} of {report['clips_expected']:,} {self.split} clips"
         rule = rule_text(report["post_processing"])
         flattered = "; thresholds chosen on this very split, and so flattered" * report.get(FLATTERED, False)
-        return f"{covered}, truth {self.truth_version} {report['truth_sha256'][:12]}, {rule}{flattered}"
+        unchecked = report.get(UNCHECKED, 0)
+        judged = f"; {NOT_CHECKED.format(unchecked, report['clips'])}" if unchecked else ""
+        return f"{covered}, truth {self.truth_version} {report['truth_sha256'][:12]}, {rule}{flattered}{judged}"
 
 
 def evaluation_to_text(evaluation: Evaluation) -> str:
@@ -366,6 +369,7 @@ def evaluation_to_csv(evaluation: Evaluation) -> str:
     facts = {name: report[name] for name in ("clips", "clips_expected", "truth_sha256")}
     facts["post_processing"] = f'"{rule_text(report["post_processing"])}"'
     facts["world"] = evaluation.world
+    facts |= {UNCHECKED: report[UNCHECKED]} if UNCHECKED in report else {}
     header, *rows = tables.to_csv(evaluation.table).splitlines()
     tail = ",".join(map(str, facts.values()))
     parts = ["\n".join([f"{header},{','.join(facts)}", *(f"{row},{tail}" for row in rows)]) + "\n"]

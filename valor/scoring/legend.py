@@ -9,6 +9,9 @@ from valor.training.run_folder import ON_TEST
 from .published import Published
 from .row import TableRow
 
+NOT_CHECKED = "{:,} of {:,} clips are corrections not marked as checked; what nobody looked at there scores as right"
+"""Said of scores on corrections of which some may hold an answer that nobody judged."""
+
 
 def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
     """What the words of the table mean: rules, truths, selection, coverage."""
@@ -25,6 +28,7 @@ def legend(rows: Sequence[TableRow], known: Published) -> list[str]:
         notes.append(f"epoch that is best on the test split itself, and so flattered: {'; '.join(on_test)}")
     if chosen_here := [row.name for row in rows if row.flattered]:
         notes.append(f"thresholds chosen on the very split that is scored, and so flattered: {'; '.join(chosen_here)}")
+    notes += [f"{row.name}: {NOT_CHECKED.format(row.unchecked, row.clips)}" for row in rows if row.unchecked]
     notes += [f"{row.name}: {coverage(row)}" for row in rows if row.clips != row.clips_expected]
     return notes
 

@@ -58,6 +58,8 @@ class TableRow:
     """What was chosen on the truth of val."""
     flattered: bool = False
     """Whether its thresholds were chosen on the split it is scored on."""
+    unchecked: int = 0
+    """How many of its clips have corrections as truth that nobody marked as checked."""
 
     @property
     def may_be_best(self) -> bool:

@@ -22,7 +22,8 @@ class SourceOptions:
     data: Path | None = None
     """Annotation tables, and features for a run folder."""
     split: str | None = None
-    """Split of the tables (test, or what the data set is scored on); LLP's train has no truth."""
+    """Split of the tables (test, or what the data set is scored on); LLP's train has no truth. One that is said
+    selects: clips of other splits are left out."""
     truth_version: str | None = None
     """Version of the annotations (the newest; LLP: v2024, v2020)."""
     videos: Path | None = None

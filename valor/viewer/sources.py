@@ -87,12 +87,13 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     if split is not None:  # in the order of the table; without any system, all of it
         shown = set(clip_ids) if gathered else set(split.clip_ids)
         clip_ids = [clip for clip in split.clip_ids if clip in shown] + [c for c in clip_ids if c not in known]
+    clip_ids, notes = _in_split(clip_ids, wanted, known)
     if not clip_ids:
         raise ValueError("there is nothing to show; name a run, predictions or parses, or annotations with data=DIR")
     media, refused = listed_media(options.videos, clip_ids) if options.videos else ({}, [])
     clips, dropped = zip(*(_clip(clip_id, gathered, names, split) for clip_id in clip_ids), strict=True)
-    notes = [f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"]
-    notes = notes * bool(refused) + [note for some in dropped for note in some][:5]
+    lies = f"{len(refused)} media files lie outside the folder of videos or are no media: {', '.join(refused[:3])}"
+    notes += [lies] * bool(refused) + [note for some in dropped for note in some][:5]
     of_drawings = [one.system.name for one in gathered if any(parse.caveat for parse in one.parsed.values())]
     notes = [f"{name}: {OF_DRAWINGS}." for name in of_drawings] + notes
     return Document(
@@ -104,6 +105,22 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
         dataset=dataset,
         notes=tuple(notes),
     )
+
+
+def _in_split(clip_ids: list[str], wanted: _Wanted, known: dict[str, str]) -> tuple[list[str], list[str]]:
+    """Of some clips those of the split where one was said, and a note of the others."""
+    options = wanted.options
+    outside = [clip_id for clip_id in clip_ids if options.data and options.split and clip_id not in known]
+    if not outside:
+        return clip_ids, []
+    named = f"{', '.join(outside[:3])}{', ...' if len(outside) > 3 else ''}"
+    if len(outside) == len(clip_ids):
+        raise ValueError(
+            f"none of {len(outside):,} clips ({named}) is of the split {wanted.split} of {options.data}; say another "
+            "split, or leave it out"
+        )
+    note = f"{len(outside):,} clips are not of {wanted.split} and are left out ({named})"
+    return [clip_id for clip_id in clip_ids if clip_id in known], [note]
 
 
 def _split_ids(wanted: _Wanted) -> dict[str, str]:

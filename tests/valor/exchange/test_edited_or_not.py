@@ -1,5 +1,6 @@
 """Files that come back against what stands: nothing that somebody made is lost to a file that nobody edited."""
 
+import csv
 import json
 import re
 import shlex
@@ -142,3 +143,24 @@ def test_a_renamed_file_is_of_the_clip_that_is_said(parses, tmp_path, capsys):
     parsed(parses, "dog.mp4")
     assert taken("dog=edited by me.txt", "street=edited by me.txt") == 0
     assert events_in(tmp_path / FOLDER, "dog") == events_in(tmp_path / FOLDER, "street")
+
+
+def test_scores_say_how_many_clips_nobody_checked(sent, capsys):
+    """In the terminal, CSV and JSON, and in the notes of tables; not of annotations that were never corrected."""
+    taken("elan/my yard.eaf", "elan/street.eaf")
+    score = ("evaluate", "parses", "--annotations", FOLDER, "--split", "test")
+    capsys.readouterr()
+    assert typed(*score, "--json", "s.json") == 0
+    assert "; 1 of 2 clips are corrections not marked as checked; what nobody looked at" in capsys.readouterr().out
+    assert json.loads((sent / "s.json").read_text())["clips_not_checked"] == 1
+    assert typed(*score, "--out", "s.csv") == 0
+    with (sent / "s.csv").open(newline="") as table:
+        assert next(csv.DictReader(table))["clips_not_checked"] == "1"
+    typed("table", "s.json", "--out", "t.json")
+    (note,) = [one for one in json.loads((sent / "t.json").read_text())["notes"] if "checked" in one]
+    assert note.startswith("s: 1 of 2 clips are corrections not marked as checked")
+    taken("elan/my yard.eaf", "--checked")
+    capsys.readouterr()
+    typed(*score, "--json", "s.json")
+    assert "checked" not in capsys.readouterr().out
+    assert json.loads((sent / "s.json").read_text())["clips_not_checked"] == 0

@@ -2,14 +2,16 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from tests.helpers.toy_exchange import NAMES, events_in, parsed, typed
+from valor.__main__ import main
 from valor.data.common_classes import JOURNAL
-from valor.data.label_file import read_pseudo_labels
+from valor.data.label_file import FILE_NAME, read_pseudo_labels, write_pseudo_labels
 from valor.data.parse_file import read_parse, write_parse
 from valor.data.predictions import Predictions, write_predictions
 from valor.viewer.corrections import read_journal
@@ -214,3 +216,41 @@ def test_a_folder_with_a_film_is_scored_as_far_as_it_can_be(parses, tmp_path, ca
     caplog.clear()
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test", "--gate", "none") == 0
     assert "changes from window" not in caplog.text and " 92.2 " in capsys.readouterr().out
+
+
+def test_a_split_that_is_said_selects_for_every_kind_of_source(tmp_path, monkeypatch, capsys):
+    """Labels, predictions, parses and corrections: clips of other splits are left out, and said."""
+    monkeypatch.chdir(tmp_path)
+    for split, clip in (("test", "one"), ("val", "two")):
+        rows = f"filename,onset,offset,event_labels,modality\n{clip}.mp4,0,2,Speech,audio\n"
+        (tmp_path / f"{split}.csv").write_text(rows)
+        typed("import", "events", f"{split}.csv", "--split", split, "--out", split, "--classes", ",".join(NAMES))
+    shutil.copytree("test", "data", ignore=shutil.ignore_patterns(JOURNAL))
+    shutil.copytree("val", "data", dirs_exist_ok=True, ignore=shutil.ignore_patterns(JOURNAL, "classes.json"))
+    marks = np.ones((2, 10, 2, 2), bool)
+    write_pseudo_labels(tmp_path / "labels" / FILE_NAME, ("one", "two"), NAMES, marks)
+    write_predictions(tmp_path / "p.npz", Predictions(clip_ids=("one", "two"), class_names=NAMES, predicted=marks))
+    (tmp_path / "parses").mkdir()
+    parsed(tmp_path / "parses", "one.mp4")
+    parsed(tmp_path / "parses", "two.mp4")
+    typed("export", "events", "parses", "--csv", "all.csv")
+    typed("import", "events", "all.csv", "--exported-from", "parses")
+    for source in ("labels", "p.npz", "parses", "parses.corrections"):
+        capsys.readouterr()
+        assert typed("export", "events", source, "--data", "data", "--split", "val", "--csv", "a.csv") == 0
+        told = capsys.readouterr()
+        assert "of 1 media; wrote a.csv" in told.out, source
+        assert "note: 1 clips are not of val and are left out (one)" in told.err
+        assert "one" not in (tmp_path / "a.csv").read_text()
+        assert typed("export", "events", source, "--data", "data", "--csv", "a.csv") == 0
+        assert "of 2 media" in capsys.readouterr().out  # all, where no split is said
+        assert typed("export", "events", source, "--split", "val", "--csv", "a.csv") == 2
+        assert "--split selects clips of annotation tables" in capsys.readouterr().err
+        where = ("--exported-from", source, "--data", "data", "--split", "val", "--out", f"{source}.back")
+        assert typed("import", "events", "all.csv", *where) == 2
+        assert "expected events of one of 1 clips, two, got 'one.mp4'" in capsys.readouterr().err
+        assert main(["view", source, "--data", "data", "--split", "val", "--out", "v.html"]) == 0
+        assert "1 clips," in capsys.readouterr().out
+    write_predictions(tmp_path / "q.npz", Predictions(clip_ids=("three",), class_names=NAMES, predicted=marks[:1]))
+    assert typed("export", "events", "q.npz", "--data", "data", "--split", "val", "--csv", "a.csv") == 2
+    assert "none of 1 clips (three) is of the split val of data" in capsys.readouterr().err
