@@ -9,6 +9,7 @@ deviation over the seeds (the sample deviation, with n - 1), and `seeds` says ov
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -19,6 +20,9 @@ import pandas as pd
 
 from .scores import FIGURES, LEVELS, TenScores
 from .spreadsheet import unformula
+
+MOST_COLUMNS = 8
+"""More may be wider than the text of a paper."""
 
 RULE = "-"
 """Stands in the gaps of a sheet for a rule through its whole width."""
@@ -98,19 +102,24 @@ class Sheet:
             lines.append([(f"**{text}**" if cell.bold else text) + after for cell, text, after in escaped])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
-    def to_latex(self, spans: Mapping[str, int] | None = None) -> str:
-        r"""Write it as a LaTeX tabular (it needs \usepackage{booktabs}).
+    def to_latex(self, spans: Mapping[str, int] | None = None, *, narrower: str = "") -> str:
+        r"""Write it as a LaTeX tabular below comments: that it needs booktabs and, of many columns, how it gets to fit.
 
         Args:
             spans: Titles above those of the columns, with the number of columns each stands over, from the second on.
+            narrower: How to get fewer columns, where there is a way.
 
         Returns:
             Lines without a line break at the end.
         """
         kinds = "".join("l" if column in self.left else "r" for column in range(len(self.columns)))
-        lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
+        lines = [r"% needs \usepackage{booktabs}"]
+        if len(kinds) > MOST_COLUMNS:
+            fits = r"\resizebox{\textwidth}{!}{...} of graphicx makes it fit"
+            lines.append(f"% {len(kinds)} columns may be wider than a page: {f'{narrower}; ' * bool(narrower)}{fits}")
+        lines += [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule"]
         if spans:
-            over = [rf"\multicolumn{{{width}}}{{c}}{{{title}}}" for title, width in spans.items()]
+            over = [rf"\multicolumn{{{width}}}{{c}}{{{latex_escaped(title)}}}" for title, width in spans.items()]
             beyond = [""] * (len(self.columns) - 1 - sum(spans.values()))
             first, rules = 2, []
             for width in spans.values():
@@ -167,11 +176,18 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return text.getvalue().rstrip("\n")
 
 
+def latex_comments(notes: Iterable[str]) -> str:
+    """Notes as comments above a tabular, each in a line that ends."""
+    return "".join(f"% {' '.join(note.split())}\n" for note in notes)
+
+
 def latex_escaped(text: str) -> str:
-    """Escape what LaTeX reads as commands."""
+    """Escape what LaTeX reads as commands; a minus before a number is one, not a hyphen."""
     special = {character: rf"\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-    return "".join(special.get(character, character) for character in text).replace(r" $\pm$ ", r"\,$\pm$\,")
+    special |= {"Δ": r"$\Delta$", "≥": r"$\geq$", "−": "$-$"}
+    minus = re.sub(r"(?<![\w.-])-(?=\d)", "−", text)
+    return "".join(special.get(character, character) for character in minus).replace(r" $\pm$ ", r"\,$\pm$\,")
 
 
 def _cells(row: Sequence[Cell | str]) -> list[Cell]:
@@ -275,7 +291,7 @@ def to_markdown(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: i
 
 
 def to_latex(table: pd.DataFrame, *, anchors: Sequence[str] = (), decimals: int = 1) -> str:
-    r"""Write a table as a LaTeX tabular (it needs \usepackage{booktabs}), the best system of each figure in bold.
+    r"""Write a table as a LaTeX tabular of booktabs, the best system of each figure in bold.
 
     Args:
         table: a frame of `score_table`.

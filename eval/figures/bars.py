@@ -131,7 +131,7 @@ def class_bars_figure(
         style: width, theme and colours; the height follows from the content.
 
     Returns:
-        A matplotlib figure; `to_png` and `to_svg` turn it into bytes and text.
+        A matplotlib figure; `to_picture` turns it into bytes.
 
     Raises:
         ValueError: There is no system, or an array is not [2, C].

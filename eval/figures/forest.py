@@ -74,7 +74,7 @@ def dots_figure(
         style: width, theme and colours.
 
     Returns:
-        A matplotlib figure; `to_png` and `to_svg` turn it into bytes and text.
+        A matplotlib figure; `to_picture` turns it into bytes.
 
     Raises:
         ValueError: There is no row, a panel without one, or a group stands in two places.

@@ -1,4 +1,4 @@
-"""What all figures share: sizes, colours, an empty canvas, the legend, and the way to PNG and SVG.
+"""What all figures share: sizes, colours, an empty canvas, the legend, and the way to PNG, SVG and PDF.
 
 Colour tells what is audible from what is visible, and systems apart, and no colour does both. It never carries meaning
 alone: systems also keep one order and differ in lightness. Blue and orange of Okabe and Ito (the dark theme lightens
@@ -39,7 +39,12 @@ LINE = 0.16
 """Inches of height of a line of the legend."""
 
 DPI = 200
-"""Pixels per inch of an image, and of the images within an SVG."""
+"""Pixels per inch of an image, and of the images within an SVG or a PDF."""
+
+PICTURES = (".png", ".svg", ".pdf")
+"""What the file of a picture may end in."""
+ENDINGS = f"{', '.join(PICTURES[:-1])} or {PICTURES[-1]}"
+"""The same, as messages say it."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,20 @@ def to_svg(figure: "Figure") -> str:
     return xml_text(image.getvalue().decode("utf-8"))
 
 
+def to_pdf(figure: "Figure") -> bytes:
+    """Render a figure as PDF for LaTeX, its letters embedded as TrueType; the same figure gives the same bytes."""
+    image = io.BytesIO()
+    with _settings():
+        nothing_of_now = dict.fromkeys(("CreationDate", "Creator", "Producer"))
+        figure.savefig(image, format="pdf", dpi=DPI, metadata=nothing_of_now)
+    return image.getvalue()
+
+
+def to_picture(figure: "Figure", suffix: str) -> bytes:
+    """Render a figure by the ending of its file, one of PICTURES."""
+    return to_svg(figure).encode() if suffix == ".svg" else to_pdf(figure) if suffix == ".pdf" else to_png(figure)
+
+
 @contextmanager
 def _settings() -> Iterator[None]:
     """Settings matplotlib takes from nowhere but its globals, put back afterwards.
@@ -136,7 +155,8 @@ def _settings() -> Iterator[None]:
     """
     import matplotlib
 
-    with matplotlib.rc_context({"hatch.linewidth": 0.9, "svg.hashsalt": "valor.eval.figures.style"}):
+    settings = {"hatch.linewidth": 0.9, "svg.hashsalt": "valor.eval.figures.style", "pdf.fonttype": 42}
+    with matplotlib.rc_context(settings):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             yield

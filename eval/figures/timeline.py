@@ -133,7 +133,7 @@ def timeline_figure(
         style: width, theme and colours; the height follows from the content.
 
     Returns:
-        A matplotlib figure; `to_png` and `to_svg` turn it into bytes and text.
+        A matplotlib figure; `to_picture` turns it into bytes.
 
     Raises:
         ValueError: There is no track, two share a name, or a mask is not bool [T, 2, C].
@@ -211,7 +211,7 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
         style: Width and theme; the height follows from the content.
 
     Returns:
-        A matplotlib figure; `to_png` and `to_svg` turn it into bytes and text.
+        A matplotlib figure; `to_picture` turns it into bytes.
     """
     colours = style.colours
     shown, left_out = _shown_classes(parse.predicted)

@@ -172,6 +172,7 @@ def test_a_sheet_in_markdown_escapes_bars_and_has_its_bold_cells(sheet):
 
 def test_a_sheet_in_latex_is_escaped_ruled_and_spanned(sheet):
     assert sheet.to_latex({"Level": 1}).splitlines() == [
+        r"% needs \usepackage{booktabs}",
         r"\begin{tabular}{lrl}",
         r"\toprule",
         r" & \multicolumn{1}{c}{Level} & \\",

@@ -28,7 +28,7 @@ def add(commands: Commands) -> Parser:
         "ablate",
         "Trains VALOR and variants of it that differ in one respect, each with several seeds, and compares them on\n"
         "the test split: mean ± sd, the difference from VALOR, its 95 % intervals over clips and over seeds. The\n"
-        "table goes to stdout and, with a figure, to OUT/ablation.{txt,md,csv,json,png}.\n\n"
+        "table goes to stdout and, with a figure, to OUT/ablation.{txt,md,csv,tex,json,png,pdf}.\n\n"
         "Groups of rows:\n"
         "  labels     no labels, tags copied, tags smoothed, harvested by clip; VALOR's are harvested by segment\n"
         "  teacher    one fused teacher, one teacher alone, one teacher for both modalities; VALOR has two\n"

@@ -35,7 +35,7 @@ def add(commands: Commands) -> Parser:
         "drawn, so that labels have the published quality. World demo: the demo's clips, teachers as poor as LLP's;\n"
         "DIR may be the data/ of a demo.\n\n"
         "Everything printed and written says SIMULATED: nothing of it is a score on LLP. Runs that are done are found\n"
-        "done. OUT gets the world, the runs and SIMULATED-bench-WORLD-SIZE.{txt,md,csv,json,png}.\n\n"
+        "done. OUT gets the world, the runs and SIMULATED-bench-WORLD-SIZE.{txt,md,csv,tex,json,png,pdf}.\n\n"
         f"Rows: {', '.join(ROWS)}; and of each part of a file that --with names, `valor++ with method NAME`, say.",
         "valor bench --data data --workers 2\nvalor bench --data data --size llp --seeds 3 --workers 2 --out bench",
     )

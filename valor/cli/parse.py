@@ -14,7 +14,7 @@ from valor.data.parse_file import Parse, write_parse
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.data.vocabulary import is_file
 from valor.eval.decide import PostProcessing
-from valor.eval.figures.style import THEMES, Style
+from valor.eval.figures.style import ENDINGS, PICTURES, THEMES, Style
 from valor.label_harvest.decoys import THRESHOLD
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.process import DecodeLimits
@@ -151,7 +151,7 @@ def add(commands: Commands) -> Parser:
 def _add_outputs(command: Parser) -> None:
     """Where results go."""
     command.add_argument("--json", type=Path, metavar="FILE", help="everything, see docs/parse-json.md")
-    command.add_argument("--png", type=Path, metavar="FILE", help="the picture (.png or .svg)")
+    command.add_argument("--png", type=Path, metavar="FILE", help="the picture (.png, .svg or .pdf)")
     command.add_argument("--html", type=Path, metavar="FILE", help="a page that plays it, see `valor view`")
     for name, kept in FORMATS.items():
         command.add_argument(f"--{name}", type=Path, metavar="FILE", help=kept.what)
@@ -295,8 +295,8 @@ def _check_files(cli: argparse.Namespace, inputs: "list[MediaInput]", files: dic
     check_outputs(
         {f"--{name}": path for name, path in files.items()}, out, [media.path for media in inputs], _read(cli)
     )
-    if cli.png and cli.png.suffix not in (".png", ".svg"):
-        raise ValueError(f"--png must end in .png or .svg, got {cli.png}")
+    if cli.png and cli.png.suffix not in PICTURES:
+        raise ValueError(f"--png must end in {ENDINGS}, got {cli.png}")
     if cli.html and cli.html.suffix not in (".html", ".htm"):
         raise ValueError(f"--html must end in .html, got {cli.html}")
 

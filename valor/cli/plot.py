@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from valor.data.label_file import read_pseudo_labels
 from valor.data.provenance import of_labels
+from valor.data.shown import write_figure
 from valor.data.tables import Split
-from valor.eval.figures.style import COLUMN_WIDTH, PAPER_WIDTH, REPORT_WIDTH, THEMES, Style, to_png, to_svg
+from valor.eval.figures.style import COLUMN_WIDTH, ENDINGS, PAPER_WIDTH, PICTURES, REPORT_WIDTH, THEMES, Style
 from valor.eval.scores import LEVELS
-from valor.label_harvest.disk import replaced
 
 from .command import ALWAYS, DONE, Commands, add_shared, new_command, new_kind
 from .options import Fields, Option, Parser
@@ -45,13 +45,13 @@ def add(commands: Commands) -> Parser:
         "plot",
         "Six kinds of figure, each with options of its own (`valor plot timeline --help`). Systems are told apart by\n"
         "colours that colour-blind readers can tell apart and that differ in grey; --theme dark for dark pages. The\n"
-        "file name of --out says whether it is a PNG or an SVG.",
+        "file name of --out says whether it is a PNG, an SVG or, for LaTeX, a PDF.",
         "valor plot timeline VALOR=predictions.npz --annotations data --split test --clip 4O9rI-FpqLg_10_20",
     )
     kinds = command.add_subparsers(dest="kind", metavar="KIND", required=True, help="kind of figure")
     for add_kind in (_timeline, _classes, _curves, _labels, _confusion, _training):
         kind = add_kind(kinds)
-        kind.add_argument("--out", type=Path, metavar="FILE", help="PNG or SVG file (KIND.png)")
+        kind.add_argument("--out", type=Path, metavar="FILE", help="PNG, SVG or PDF file (KIND.png)")
         STYLE.add(kind)
         kind.add_argument("--width", default="report", choices=tuple(WIDTHS), help="9, 6.9 or 3.35 inches (report)")
         kind.add_argument(
@@ -151,7 +151,7 @@ def _training(kinds: Commands) -> Parser:
         "losses and validation scores over the epochs",
         "One RUN shows every loss term and five validation scores, several their total loss and Type@AV. A folder of\n"
         "seeds (RUN/seed-*) is drawn as thin lines with their mean; dots are the kept epochs.",
-        "valor plot training HAN=runs/han VALOR=runs/valor++ --width paper --out training.svg",
+        "valor plot training HAN=runs/han VALOR=runs/valor++ --width paper --out training.pdf",
     )
     kind.add_argument("runs", nargs="+", metavar="RUN", help="run folder, folder of seeds or log.jsonl; NAME=RUN")
     return kind
@@ -160,8 +160,8 @@ def _training(kinds: Commands) -> Parser:
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
     out = cli.out or Path(f"{cli.kind}.png")
-    if out.suffix not in (".png", ".svg"):
-        raise ValueError(f"--out must end in .png or .svg, got {out}")
+    if out.suffix not in PICTURES:
+        raise ValueError(f"--out must end in {ENDINGS}, got {out}")
     style = STYLE.read(cli, width=WIDTHS[cli.width])
     if cli.kind == "training":
         from valor.training.log import draw_training
@@ -169,9 +169,7 @@ def run(cli: argparse.Namespace) -> int:
         figure = draw_training([named_path(typed) for typed in cli.runs], title=cli.title, style=style)
     else:
         figure = _drawn(cli, read_truth(cli), style)
-    image = to_png(figure) if out.suffix == ".png" else to_svg(figure).encode()
-    with replaced(out) as temporary:
-        temporary.write_bytes(image)
+    write_figure(out, figure)
     say(f"wrote {out}")
     return DONE
 

@@ -259,19 +259,21 @@ class Parse:
         return parse_figure(drawn, title=title or f"{name}, {length}{unit}", style=style or ON_SCREEN)
 
     def save(self, path: Path | str) -> None:
-        """Write it by the ending of the name: everything as .json, the picture as .png or .svg.
+        """Write it by the ending of the name: everything as .json, the picture as .png, .svg or .pdf.
 
         Raises:
             ValueError: The name ends in none of these.
         """
-        from .shown import PICTURES, write_figure  # draws
+        from valor.eval.figures.style import PICTURES
+
+        from .shown import write_figure  # draws
 
         if Path(path).suffix == ".json":
             write_parse(path, self)
         elif Path(path).suffix in PICTURES:
             write_figure(path, self.plot())
         else:
-            raise ValueError(f"{path}: a parse is saved as *.json, or its picture as *{' or *'.join(PICTURES)}")
+            raise ValueError(f"{path}: a parse is saved as *.json, or its picture as *{', *'.join(PICTURES)}")
 
     def _repr_html_(self) -> str:
         """What notebooks show: the picture, with the events as its text."""

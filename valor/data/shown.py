@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from valor.eval.events import BoolArray, event_frame
-from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
+from valor.eval.figures.style import ON_SCREEN, PICTURES, Style, to_picture
 from valor.eval.figures.timeline import timeline_figure
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.store.manifest import composed
@@ -20,20 +20,18 @@ if TYPE_CHECKING:
 
 MOST_ROWS, MOST_CLIPS = 12, 4
 """Rows of a table that a notebook shows, and clips whose events are looked for to fill them."""
-PICTURES = (".png", ".svg")
-"""What a picture may be named."""
 
 
 def write_figure(path: Path | str, figure: "Figure") -> None:
-    """Write a figure as PNG or SVG, whole or not at all.
+    """Write a figure as PNG, SVG or PDF, whole or not at all.
 
     Raises:
-        ValueError: The name ends in neither.
+        ValueError: The name ends in none of these.
     """
     suffix = Path(path).suffix
     if suffix not in PICTURES:
-        raise ValueError(f"{path}: a picture is named *{' or *'.join(PICTURES)}")
-    image = to_png(figure) if suffix == ".png" else to_svg(figure).encode()
+        raise ValueError(f"{path}: a picture is named *{', *'.join(PICTURES)}")
+    image = to_picture(figure, suffix)
     with replaced(path) as temporary:
         temporary.write_bytes(image)
 

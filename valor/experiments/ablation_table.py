@@ -1,4 +1,4 @@
-"""An ablation as text, Markdown, CSV, JSON and a figure; the only place that rounds its numbers."""
+"""An ablation as text, Markdown, CSV, LaTeX, JSON and a figure; the only place that rounds its numbers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -7,10 +7,10 @@ from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
-from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
+from valor.eval.figures.style import PAPER_WIDTH, Style, to_pdf, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
-from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text
+from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES, RULE, Cell, Sheet, csv_text, latex_comments
 from valor.label_harvest.disk import write_forms
 from valor.training.recipes import recipe_to_json
 
@@ -64,6 +64,26 @@ def to_markdown(found: Ablation) -> str:
     return f"{above}\n\n{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
 
 
+def to_latex(found: Ablation) -> str:
+    """Write an ablation as a LaTeX tabular: the figures of test and the difference from the base with both intervals.
+
+    What is of validation, and what tuning adds, is in the other forms.
+    """
+    left_out = ("val", "tuning", *["(over seeds)"] * (found.options.seeds == 1))
+    titles, *lines = _cells(found, spread=(JUDGED,))
+    kept = [number for number, title in enumerate(titles) if title not in left_out]
+    sheet = Sheet(
+        columns=["Row", *(titles[number].removeprefix("event ") for number in kept[1:])],
+        rows=[[line[number] for number in kept] for line in lines],
+        gaps={number: [] for number in _groups(found)},
+    )
+    spans = {title: sum(level == of for of, _ in SHOWN) for level, title in LEVEL_TITLES.items()}
+    spans[f"Segment {FIGURE_TITLES[JUDGED[1]]}"] = len(kept) - 1 - len(SHOWN)
+    unsaid = tuple(f"{name}: " for name in left_out)
+    told = [*heads(found), "figures of the test split", *(note for note in notes(found) if not note.startswith(unsaid))]
+    return latex_comments(told) + sheet.to_latex(spans)
+
+
 def to_csv(found: Ablation) -> str:
     """Write an ablation as comma-separated values, unrounded: all ten figures and their differences."""
     ten = [(level, figure) for level in LEVELS for figure in FIGURES]
@@ -108,6 +128,7 @@ FORMATS: dict[str, Callable[[Ablation], str]] = {
     ".txt": to_text,
     ".md": to_markdown,
     ".csv": to_csv,
+    ".tex": to_latex,
     ".json": to_json,
 }
 """What an ablation can be written as, by the ending of the file."""
@@ -118,6 +139,7 @@ def write_ablation(out: Path, found: Ablation) -> list[Path]:
     made: dict[str, bytes] = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
     if len(found.results) > 1:
         made |= {
+            ".pdf": to_pdf(draw_ablation(found)),
             ".png": to_png(draw_ablation(found)),
             "-dark.png": to_png(draw_ablation(found, theme="dark")),
         }

@@ -20,7 +20,7 @@ from valor.data.names import join_names
 from valor.data.tables import Split
 from valor.data.thresholds import STORE_OF_THRESHOLDS, read_thresholds, threshold_origin
 from valor.data.vocabulary import PLAIN_AUDIO, PLAIN_VISUAL, EventClass
-from valor.eval.figures.style import to_png
+from valor.eval.figures.style import to_picture
 from valor.label_harvest.disk import replaced
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.posterior import Posterior
@@ -271,7 +271,9 @@ def _judged(
             f"{seconds:g} s; harvest on the grid of the annotations"
         )
     quality = label_quality(labels, split) if split else None
-    picture = to_png(draw_label_classes(quality, labels.class_names)) if quality and options.picture else None
+    picture = None
+    if quality and options.picture:
+        picture = to_picture(draw_label_classes(quality, labels.class_names), options.picture.suffix)
     return split, quality, picture
 
 

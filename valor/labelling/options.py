@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from valor.eval.figures.style import ENDINGS, PICTURES
 from valor.label_harvest.places.place import Place
 
 SOFT_TEMPERATURE = 1.0
@@ -82,5 +83,13 @@ class LabelOptions:
             raise ValueError("`folded` is for `export`; give both or neither")
         if self.split and self.against is None:
             raise ValueError("`split` says what `against` scores; give both or neither")
-        if self.picture and (self.against is None or self.picture.suffix != ".png"):
-            raise ValueError("picture=FILE.png draws what `against` finds; give both")
+        if self.picture:
+            _refuse_picture(self.picture, self.against)
+
+
+def _refuse_picture(picture: Path, against: Path | None) -> None:
+    """Refuse a picture of nothing, and one of an unknown kind."""
+    if against is None:
+        raise ValueError("picture=FILE.png draws what `against` finds; give both")
+    if picture.suffix not in PICTURES:
+        raise ValueError(f"`picture` must end in {ENDINGS}, got {picture}")

@@ -341,6 +341,7 @@ def _read_scores(path: Path) -> TableRow:
     """One score file as a row."""
     try:
         report = read_scores_json(path)
+        _refuse_tables(report, path)
         as_flag(report.get("simulated", False), "simulated")
         scores = TenScores.from_dict(report)
         spread = None
@@ -371,6 +372,24 @@ def _read_scores(path: Path) -> TableRow:
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"{path}: expected the scores of `valor evaluate`, got {error}") from error
+
+
+def _refuse_tables(report: Record, path: Path) -> None:
+    """Say what a file is that holds a table of many rows and not the scores of one run."""
+    held = [name for key, name in _TABLES.items() if key in report]
+    if held and not set(LEVELS) <= set(report):
+        beside = [file.name for ending in (".tex", ".md", ".csv") if (file := path.with_suffix(ending)).is_file()]
+        as_it_is = f"; it is a table already: {', '.join(beside)} beside it" * bool(beside)
+        raise ValueError(f"{held[0]}{as_it_is}. Name a run of it, a folder with scores.json or seed-*/scores.json")
+
+
+_TABLES = {
+    "base_recipe": "the table of an ablation",
+    "published_label_quality": "the table of a bench",
+    "cells": "the table of a bench of clips without tags",
+    "rows": "a table of several rows",
+}
+"""By a key that no score file has, what other files of results hold."""
 
 
 _WORLD_MARKS = {DEMO_WORLD: "DEMO WORLD", OWN_WORLD: "OWN TRUTH"}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from valor.data.score_file import write_scores_json
-from valor.data.shown import PICTURES, frame_html, write_figure
-from valor.eval.figures.style import ON_SCREEN, Style
+from valor.data.shown import frame_html, write_figure
+from valor.eval.figures.style import ON_SCREEN, PICTURES, Style
 from valor.eval.figures.values import ValueRow, values_figure
 from valor.eval.intervals import bootstrap
 from valor.eval.scores import FIGURES, LEVELS
@@ -56,7 +56,7 @@ class Scores(PlainScores):
         return values_figure(rows, measure="F-score (%)", title=title or said, style=style)
 
     def save(self, path: Path | str) -> None:
-        """Write a score file, *.json, which `valor.table` and `valor table` read, or the figure, *.png or *.svg.
+        """Write a score file, *.json, which `valor.table` and `valor table` read, or the figure, *.png, *.svg or *.pdf.
 
         Raises:
             ValueError: The name ends in none of these.
@@ -65,7 +65,7 @@ class Scores(PlainScores):
             write_figure(path, self.plot())
             return
         if Path(path).suffix != ".json":
-            raise ValueError(f"{path}: scores are saved as *.json, or their figure as *{' or *'.join(PICTURES)}")
+            raise ValueError(f"{path}: scores are saved as *.json, or their figure as *{', *'.join(PICTURES)}")
         write_scores_json(path, self.report or {**self.to_dict(), "clips_expected": self.clips}, scored=path)
 
     def __repr__(self) -> str:
@@ -140,7 +140,7 @@ class Table(Comparison):
         return "; ".join(said)
 
     def save(self, path: Path | str) -> None:
-        """Write it by the ending of the name: .txt, .md, .csv, .tex or .json, or its figure as .png or .svg.
+        """Write it by the ending of the name: .txt, .md, .csv, .tex or .json, or its figure as .png, .svg or .pdf.
 
         Raises:
             ValueError: The name ends in none of these.

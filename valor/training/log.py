@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from valor.data.provenance import MARK, told_by
-from valor.eval.figures.style import ON_SCREEN, Style, to_png, to_svg
+from valor.eval.figures.style import ON_SCREEN, Style, to_picture, to_png
 from valor.eval.figures.training import LoggedRun, training_figure
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.tables import FIGURE_TITLES
@@ -107,7 +107,7 @@ def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None,
 
 
 def write_training_picture(run: Path, *, name: str | None = None, suffix: str = ".png") -> Path:
-    """Write RUN/training.png (or .svg) of a run folder or a folder of seeds.
+    """Write RUN/training.png (or .svg, .pdf) of a run folder or a folder of seeds.
 
     Returns:
         Where it is.
@@ -115,7 +115,7 @@ def write_training_picture(run: Path, *, name: str | None = None, suffix: str = 
     figure = draw_training([(name or Path(os.path.realpath(run)).name, run)])
     path = (run / PICTURE).with_suffix(suffix)
     with replaced(path) as temporary:
-        temporary.write_bytes(to_svg(figure).encode() if suffix == ".svg" else to_png(figure))
+        temporary.write_bytes(to_picture(figure, suffix))
     return path
 
 

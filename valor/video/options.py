@@ -14,7 +14,7 @@ from valor.label_harvest.media.tracks import check_track
 
 from .formats.formats import FORMATS
 
-PICTURES = ("png", "svg")
+PICTURES = ("png", "svg", "pdf")
 """Formats of the picture of a parse."""
 
 
@@ -142,7 +142,7 @@ class BatchOptions:
     out: Path | None = None
     """Folder of the results, NAME.json and more; None writes none."""
     formats: tuple[str, ...] = ()
-    """What `out` gets besides JSON: png, svg, elan, and the other event formats."""
+    """What `out` gets besides JSON: png, svg, pdf, elan, and the other event formats."""
     taken: tuple[Path, ...] = ()
     """Files that something else is written to, which no result may be called."""
     clock: str = "container"

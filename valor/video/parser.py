@@ -48,8 +48,8 @@ class PicturedParse(Parse):
     def save(self, path: Path | str) -> None:
         """Write it by the ending of the name: everything as .json, a picture, or the events in a format of tools.
 
-        Endings are `.json`, `.png`, `.svg`, and those of `valor parse --formats`: `.eaf`, `.vtt`, `.srt`, `.csv`,
-        `.tsv`, `.rttm`, `.labels.txt`, `.label-studio.json` and so on.
+        Endings are `.json`, `.png`, `.svg`, `.pdf`, and those of `valor parse --formats`: `.eaf`, `.vtt`, `.srt`,
+        `.csv`, `.tsv`, `.rttm`, `.labels.txt`, `.label-studio.json` and so on.
 
         Raises:
             ValueError: The name ends in none of these, or the format cannot hold these events.

@@ -148,7 +148,7 @@ def result_path(out: Path, name: str, kind: str) -> Path:
     Args:
         out: The folder of results.
         name: What the results of the input are called.
-        kind: json, png, svg or a key of `FORMATS`.
+        kind: json, png, svg, pdf or a key of `FORMATS`.
     """
     return out / f"{name}{_ending(kind)}"
 

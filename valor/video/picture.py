@@ -1,4 +1,4 @@
-"""The picture of a parse, as a figure and as PNG or SVG.
+"""The picture of a parse, as a figure and as PNG, SVG or PDF.
 
 What is drawn of the media beside its parse: thumbnails and a spectrogram, gathered while windows pass by.
 """
@@ -135,9 +135,9 @@ def draw_parse(
 def write_picture(
     path: Path, parse: Parse, sketch: MediaSketch | None = None, *, title: str | None = None, style: Style = ON_SCREEN
 ) -> None:
-    """Write the picture of a parse as PNG or SVG, whole or not at all.
+    """Write the picture of a parse as PNG, SVG or PDF, whole or not at all.
 
     Raises:
-        ValueError: The name ends in neither.
+        ValueError: The name ends in none of these.
     """
     write_figure(path, draw_parse(parse, sketch, title=title, style=style))

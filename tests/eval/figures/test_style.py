@@ -14,6 +14,7 @@ from valor.eval.figures.style import (
     settle,
     stacked_axes,
     swatches,
+    to_pdf,
     to_png,
     to_svg,
 )
@@ -111,7 +112,8 @@ def test_a_settled_figure_gives_the_same_bytes_in_any_order():
 
     first, second = made(), made()
     image, drawing = to_png(first, dpi=50), to_svg(first)
-    assert to_svg(second) == drawing and to_png(second, dpi=50) == image
+    page = to_pdf(first)
+    assert to_svg(second) == drawing and to_png(second, dpi=50) == image and to_pdf(second) == page
     assert to_png(first, dpi=50) == image and to_svg(first) == drawing
 
 
@@ -119,4 +121,4 @@ def test_letters_that_a_font_lacks_are_boxes_and_no_warning(recwarn):
     figure, column = stacked_axes([0.5], Style(width=3.0))
     column[0].set_ylabel("\u72d7")
     settle(figure)
-    assert to_png(figure, dpi=20) and to_svg(figure) and not recwarn.list
+    assert to_png(figure, dpi=20) and to_svg(figure) and to_pdf(figure) and not recwarn.list

@@ -104,6 +104,10 @@ def test_calibrating_says_what_the_store_lacks_of_a_table(world, tmp_path):
 
 def test_a_picture_needs_something_to_show(world, tmp_path):
     given = ("labels", world / "store", "--out", tmp_path, "--thresholds", world / "half.json")
+    picture = ("--against", world, "--split", "val", "--png")
+    assert "--png must end in .png, .svg or .pdf, got q.gif" in typed(*given, *picture, "q.gif").complaint()
+    assert typed(*given, *picture, tmp_path / "labels.pdf").code == 0
+    assert (tmp_path / "labels.pdf").read_bytes().startswith(b"%PDF-")
     assert "draws what --against finds" in typed(*given, "--png", tmp_path / "labels.png").complaint()
 
 

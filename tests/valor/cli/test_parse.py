@@ -152,7 +152,7 @@ def test_thresholds_of_a_file(run, media, tmp_path):
             (["a.mp4", "b.mp4", "--checkpoint", "x", f"--{name}", "o"], f"--{name} is for one VIDEO, got 2")
             for name in ("json", "png", *(name for name, kept in FORMATS.items() if not kept.many))
         ),
-        (["a.mp4", "--checkpoint", "x", "--png", "o.gif"], "--png must end in .png or .svg"),
+        (["a.mp4", "--checkpoint", "x", "--png", "o.gif"], "--png must end in .png, .svg or .pdf"),
         (["a.mp4", "--checkpoint", "x", "--html", "o.txt"], "--html must end in .html"),
         (["a.mp4", "--checkpoint", "x", "--csv", "a.mp4"], "--csv a.mp4 would overwrite the VIDEO"),
         (["a.mp4", "--checkpoint", "x", "--out", "b.mp4"], "--out b.mp4: b.mp4 is no folder"),

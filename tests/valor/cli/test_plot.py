@@ -48,11 +48,21 @@ def test_every_kind_becomes_a_png_of_the_width_and_theme_asked_for(toy, tmp_path
 @pytest.mark.parametrize("title", [[], ["--title", "Mine"]])
 def test_every_picture_says_of_which_world_and_split_it_is_whatever_its_title(toy, tmp_path, monkeypatch, kind, title):
     drawn = []
-    monkeypatch.setattr("valor.cli.plot.to_png", lambda figure: drawn.append(figure) or b"")
+    monkeypatch.setattr("valor.cli.plot.write_figure", lambda path, figure: drawn.append(figure))
     typed(*words(toy, kind), *title, "--out", tmp_path / "f.png")
     (legend,) = drawn[0].legends
     said = legend.get_title().get_text().replace("\n", " ")
     assert said.endswith(" (own tables, test)") and (not title or said == "Mine (own tables, test)")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_becomes_a_pdf_of_the_same_bytes_each_time(toy, tmp_path, kind):
+    for name in ("one.pdf", "two.pdf"):
+        assert typed(*words(toy, kind), "--out", tmp_path / name, "--width", "column").code == 0
+    one, two = ((tmp_path / name).read_bytes() for name in ("one.pdf", "two.pdf"))
+    assert one == two and one.startswith(b"%PDF-") and b"/CreationDate" not in one
+    assert b"/Subtype /TrueType" in one or b"/CIDFontType2" in one, "letters stay letters, not drawings of type 3"
+    assert b"/Subtype /Type3" not in one
 
 
 def test_without_a_name_the_kind_names_the_file_and_svg_is_vector(toy, tmp_path, monkeypatch):
@@ -69,7 +79,7 @@ def test_quiet_may_stand_on_either_side_of_the_kind(toy, tmp_path):
 
 
 @pytest.mark.parametrize(("kind", "more", "message"), [
-    ("labels", "--out f.jpg", r"--out must end in .png or .svg, got f.jpg"),
+    ("labels", "--out f.jpg", r"--out must end in .png, .svg or .pdf, got f.jpg"),
     ("timeline", "--clip gone", "clip must be one of the 24 of the split 'test', got 'gone'"),
     ("curves", "--gate none --preset han", "--preset says gate and threshold already"),
 ])  # fmt: skip

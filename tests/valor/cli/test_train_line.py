@@ -157,7 +157,7 @@ def test_a_run_folder_is_evaluated_as_its_predictions_are(published, trained):  
 
 
 @pytest.mark.usefixtures("painted")
-@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
 def test_trainings_are_plotted_from_their_folders(trained, tmp_path, suffix):
     out = tmp_path / f"figure{suffix}"
     done = typed("plot", "training", f"A={trained[0]}", f"B={trained[0]}/seed-1000", "--out", out, "--width", "paper")

@@ -197,7 +197,7 @@ def test_the_command_prints_the_table_and_writes_every_form(tmp_path):
     done = typed(*line)
     assert done.code == 0, done.err
     assert "2 layers" in done.out and "LLP, valor" in done.out and "over seeds" in done.out
-    for ending in (".txt", ".md", ".csv", ".json", ".png", "-dark.png"):
+    for ending in (".txt", ".md", ".csv", ".tex", ".json", ".pdf", ".png", "-dark.png"):
         assert (tmp_path / "out" / f"ablation{ending}").stat().st_size > 200
     assert "--search combines the rows of the group beyond" in typed(*line, "--search").complaint()
     assert "clips are for a demo world that is made here" in typed(*line, "--clips", "60").complaint()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.toy_ablation import toy_data, toy_options
+from tests.helpers.typed import typed
 from valor.eval.scores import Scores
 from valor.experiments.ablate import Ablation, RowResult, open_world
 from valor.experiments.ablation_table import (
@@ -19,6 +20,7 @@ from valor.experiments.ablation_table import (
     draw_ablation,
     to_csv,
     to_json,
+    to_latex,
     to_markdown,
     to_text,
     winner_line,
@@ -107,6 +109,21 @@ def test_markdown_and_csv_hold_every_row(found):
     assert float(table[3]["event.audio.seeds.low"]) < 2.05 < float(table[3]["event.audio.seeds.high"])
 
 
+def test_latex_holds_the_difference_from_the_base_with_both_intervals(found):
+    text = to_latex(found)
+    notes, _, table = text.partition(r"\begin{tabular}")
+    assert table.startswith("{lrrrrrrrrrr}") and table.count("{") == table.count("}")
+    (mixed,) = [line for line in table.splitlines() if line.startswith("mix-up &")]
+    assert r"72.9\,$\pm$\,1.5 & " in mixed and "+2.1* & [+2.1, +2.1] & (+1.4, +2.7)" in mixed, mixed
+    (weak,) = [line for line in table.splitlines() if line.startswith("no labels")]
+    assert r"$-$4" in weak and " -" not in weak and "Type@AV" in table and r"$\Delta$" in table
+    assert {line.count("&") for line in table.splitlines() if line.endswith(r"\\") and "multi" not in line} == {10}
+    assert "val" not in table and "tuning" not in table and "% tuning" not in notes
+    assert all(line.startswith("% ") for line in notes.splitlines())
+    for said in (found.world.title, "paired bootstrap over 40 clips", r"\usepackage{booktabs}", "left out 'CLIP'"):
+        assert said in notes, said
+
+
 def test_json_holds_every_seed_and_how_the_winner_was_chosen(found):
     report = json.loads(to_json(found))
     assert report["chosen_on_validation"] == {"row": "mix-up", "among": 2}
@@ -139,10 +156,17 @@ def test_the_figure_has_room_for_the_best_combinations_only(found):
 def test_all_forms_are_written_whole(found, tmp_path):
     paths = write_ablation(tmp_path, found)
     assert [path.name for path in paths] == [
-        f"ablation{ending}" for ending in (".txt", ".md", ".csv", ".json", ".png", "-dark.png")
+        f"ablation{ending}" for ending in (".txt", ".md", ".csv", ".tex", ".json", ".pdf", ".png", "-dark.png")
     ]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     assert all(path.stat().st_size > 500 for path in paths)
+
+
+def test_a_table_of_its_file_is_refused_by_what_it_is(found, tmp_path):
+    write_ablation(tmp_path, found)
+    said = typed("table", tmp_path / "ablation.json").complaint()
+    assert "got the table of an ablation; it is a table already: ablation.tex, ablation.md, ablation.csv" in said
+    assert "Name a run of it" in said and "need 'clips'" not in said
 
 
 def test_every_group_has_its_place_in_the_figure_in_the_order_of_the_table():

@@ -104,7 +104,7 @@ def test_formats_are_added_to_what_is_done_without_parsing_again(system, folder,
 def test_whatever_was_written_what_is_done_is_skipped(system, folder, tmp_path):
     (folder / "two.mp4").unlink()
     write_toy_clip(folder / "one.audio.wav", sound=ToySound(seconds=2, codec="pcm_s16le"))
-    every = (*FORMATS, "png", "svg")
+    every = (*FORMATS, "png", "svg", "pdf")
     first = outcomes(system, folder, tmp_path / "out", formats=every)
     written = sorted((tmp_path / "out").iterdir())
     again = outcomes(system, folder, tmp_path / "out", formats=every)
@@ -154,7 +154,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_keeps_what_is_finished(system, fo
 
 
 def test_unknown_formats_are_refused():
-    with pytest.raises(ValueError, match="formats must be among json, png, svg, csv, .*got mp3"):
+    with pytest.raises(ValueError, match="formats must be among json, png, svg, pdf, csv, .*got mp3"):
         BatchOptions(formats=("png", "mp3"))
 
 

@@ -64,14 +64,14 @@ def test_long_media_keep_few_columns():
     assert sketch.spectrogram().shape == (BANDS, 10800)
 
 
-def test_pictures_are_written_as_png_and_svg(tmp_path):
+def test_pictures_are_written_as_png_svg_and_pdf(tmp_path):
     sketch = sketch_of(write_toy_clip(tmp_path / "v.mp4", video=ToyVideo(seconds=12), sound=ToySound(seconds=12)))
     parse = toy_parse(name="a $x^2$ \n name.mp4")
-    for ending in ("png", "svg"):
+    for ending in ("png", "svg", "pdf"):
         write_picture(tmp_path / f"p.{ending}", parse, sketch)
         assert (tmp_path / f"p.{ending}").stat().st_size > 1000
-    with pytest.raises(ValueError, match=r"named \*\.png or \*\.svg"):
-        write_picture(tmp_path / "p.pdf", parse, sketch)
+    with pytest.raises(ValueError, match=r"named \*\.png, \*\.svg, \*\.pdf"):
+        write_picture(tmp_path / "p.gif", parse, sketch)
     assert len(draw_parse(parse, sketch).axes) == 3 and len(draw_parse(parse).axes) == 1
 
 

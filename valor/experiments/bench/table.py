@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from valor.data.provenance import MARK
 from valor.eval.figures.agreement import AgreementDot, agreement_figure
-from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
+from valor.eval.figures.style import PAPER_WIDTH, Style, to_pdf, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES
-from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text
+from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text, latex_comments
 from valor.label_harvest.disk import write_forms
 
 from .compare import BenchLine, Order, anchor_errors
@@ -48,6 +48,14 @@ def to_markdown(found: Bench) -> str:
         rows.append([Cell(_group(line), bold=True) if is_first else "", *_cells(line)])
     table = Sheet(columns=["", *_COLUMNS], rows=rows, left=(0, 1)).to_markdown()
     return f"{_head(found)}\n\n{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
+
+
+def to_latex(found: Bench) -> str:
+    """Write a bench as a LaTeX tabular, its world and notes as comments above it."""
+    groups = list(map(_group, found.lines))
+    gaps: dict[int, list[str]] = {n: [] for n in range(1, len(groups)) if groups[n] != groups[n - 1]}
+    sheet = Sheet(columns=_COLUMNS, rows=list(map(_cells, found.lines)), gaps=gaps)
+    return latex_comments([_head(found), *notes(found)]) + sheet.to_latex()
 
 
 def to_csv(found: Bench) -> str:
@@ -93,7 +101,13 @@ def to_json(found: Bench) -> str:
     return json.dumps(report, indent=1, ensure_ascii=False)
 
 
-FORMATS: dict[str, Callable[[Bench], str]] = {".txt": to_text, ".md": to_markdown, ".csv": to_csv, ".json": to_json}
+FORMATS: dict[str, Callable[[Bench], str]] = {
+    ".txt": to_text,
+    ".md": to_markdown,
+    ".csv": to_csv,
+    ".tex": to_latex,
+    ".json": to_json,
+}
 """What a bench can be written as, by the ending of the file."""
 
 
@@ -101,7 +115,7 @@ def write_bench(out: Path, found: Bench) -> list[Path]:
     """Write the table in every form and, where a row counts, the figure; returns the files."""
     made = {ending: (lay_out(found) + "\n").encode() for ending, lay_out in FORMATS.items()}
     if any(line.counts for line in found.lines):
-        made[".png"] = to_png(draw_bench(found))
+        made |= {".pdf": to_pdf(draw_bench(found)), ".png": to_png(draw_bench(found))}
     return write_forms(out / found.name, made)
 
 

@@ -7,10 +7,10 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 from valor.eval.figures.forest import DotPanel, DotRow, dots_figure
-from valor.eval.figures.style import PAPER_WIDTH, Style, to_png
+from valor.eval.figures.style import PAPER_WIDTH, Style, to_pdf, to_png
 from valor.eval.intervals import Interval
 from valor.eval.scores import FIGURES, LEVELS
-from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text
+from valor.eval.tables import FIGURE_TITLES, RULE, Sheet, csv_text, latex_comments
 from valor.label_harvest.disk import write_forms
 from valor.parsers.pretraining.registry import OBJECTIVES, objective_class
 from valor.scoring.over_seeds import Difference
@@ -46,6 +46,14 @@ def to_markdown(found: PretrainBench) -> str:
     table = Sheet(columns=titles, rows=rows, left=(0, 1)).to_markdown()
     first = f"{table}\n\n" + "\n".join(f"- {note.replace('* ', '`*` ', 1)}" for note in notes(found))
     return "\n\n".join([first, *(section.to_markdown() for section in sections(found))])
+
+
+def to_latex(found: PretrainBench) -> str:
+    """Write the table of arms as a LaTeX tabular, its notes as comments above it; Markdown has what stands below."""
+    titles, *rows = _cells(found)
+    begins = [n for n, result in enumerate(found.results) if n and result.cell.share != found.results[n - 1].cell.share]
+    sheet = Sheet(columns=titles, rows=rows, gaps={n: [] for n in begins}, left=(0, 1))
+    return latex_comments([found.title, *notes(found)]) + sheet.to_latex()
 
 
 def to_csv(found: PretrainBench) -> str:
@@ -93,6 +101,7 @@ FORMATS: dict[str, Callable[[PretrainBench], str]] = {
     ".txt": to_text,
     ".md": to_markdown,
     ".csv": to_csv,
+    ".tex": to_latex,
     ".json": to_json,
 }
 """What a bench can be written as, by the ending of the file."""
@@ -106,7 +115,8 @@ def write_pretrain_bench(out: Path, found: PretrainBench) -> list[Path]:
     if any(result.one_stream for result in found.results):
         made["-one-stream.csv"] = one_stream_csv(found).encode()
     if any(result.over_fresh for result in found.results):
-        made |= {".png": to_png(draw(found)), "-dark.png": to_png(draw(found, theme="dark"))}
+        pictures = {".pdf": to_pdf(draw(found)), ".png": to_png(draw(found))}
+        made |= pictures | {"-dark.png": to_png(draw(found, theme="dark"))}
     return write_forms(out / "pretraining", made)
 
 
