@@ -231,12 +231,17 @@ def layouts_of(sheet: "Sheet", content: Mapping[str, Any]) -> dict[str, Callable
     }
 
 
-def write_or_print(layouts: Mapping[str, Callable[[], str]], cli: argparse.Namespace) -> None:
+def write_or_print(
+    layouts: Mapping[str, Callable[[], str]],
+    cli: argparse.Namespace,
+    tables: Callable[[], Mapping[str, str]] | None = None,
+) -> None:
     """Lay a table out as `--format` or the name of `--out` says, and write it there or print it.
 
     Args:
         layouts: What makes the table, by format.
         cli: What was typed, with `format` and `out`.
+        tables: Makes the tables of a CSV one by one, each for a file of its own whose name ends in its key.
 
     Raises:
         ValueError: The format is unknown or contradicts the file name.
@@ -245,15 +250,17 @@ def write_or_print(layouts: Mapping[str, Callable[[], str]], cli: argparse.Names
     chosen = cli.format or asked or "text"
     if asked not in (None, chosen):
         raise ValueError(f"--format {chosen} and --out {cli.out} contradict each other; leave one out")
-    text = layouts[chosen]()
     if not cli.out:
-        say(text)
+        say(layouts[chosen]())
         return
     from valor.label_harvest.disk import replaced
 
-    with replaced(cli.out) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    say(f"wrote {cli.out}")
+    texts = tables() if chosen == "csv" and tables else {"": layouts[chosen]()}
+    for key, text in texts.items():
+        out = cli.out.with_stem(f"{cli.out.stem}-{key}") if key else cli.out
+        with replaced(out) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+        say(f"wrote {out}")
 
 
 def print_note(note: str, cli: argparse.Namespace) -> None:

@@ -83,7 +83,12 @@ def add(commands: Commands) -> Parser:
         "--details", action="store_true", help="exclusive events, overlaps, durations, mAP and calibration error"
     )
     command.add_argument("--format", choices=FORMATS, help="text unless --out ends in .md, .csv, .tex or .json")
-    command.add_argument("--out", type=Path, metavar="FILE", help="write the tables there")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="write the tables there; of FILE.csv the further ones beside it, as FILE-differences.csv",
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the scores, as `valor table` reads them")
     return command
 
@@ -94,14 +99,14 @@ def run(cli: argparse.Namespace) -> int:
     from valor.data.score_file import write_scores_json
     from valor.data.unseen import named_unseen
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
-    from valor.scoring.layout import Evaluation, full_report
+    from valor.scoring.layout import Evaluation, evaluation_tables, full_report
     from valor.scoring.system import anchor_scores
 
     scored = [cli.predictions, *([cli.compare] if cli.compare else [])]
     split = in_common(read_truth(cli, cli.predictions), cli, scored)
     unseen = None if cli.unseen is None else named_unseen(cli.unseen, split.class_names, split.unseen)
     seeds = read_seeds(cli.predictions, cli, split)
-    system = seeds.mean
+    system, baseline = seeds.mean, _compared(cli, seeds, split)
     if seeds.seeds:
         _refuse_of_seeds(cli, seeds)
     if cli.anchors or (split.metrics and split.events is None):  # of figures nobody knows what is much
@@ -117,11 +122,13 @@ def run(cli: argparse.Namespace) -> int:
         world=split.world,
         anchors=anchors,
         seeds=seeds if seeds.seeds else None,
-        sections=_sections(cli, seeds, split, anchors) + _unseen(cli, system, split, unseen),
+        baseline=baseline,
+        sections=_sections(cli, seeds, baseline, split, anchors) + _unseen(cli, system, split, unseen),
     )
     if cli.json:
         write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
-    write_or_print({name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}, cli)
+    layouts = {name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}
+    write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation))
     if cli.json:
         print_note(f"wrote {cli.json}", cli)
     return DONE
@@ -135,8 +142,20 @@ def _refuse_of_seeds(cli: argparse.Namespace, seeds: "ScoredSeeds") -> None:
         raise ValueError(f"{', '.join(asked)}: of a single run, and {seeds.name} has several; name one, such as {one}")
 
 
+def _compared(cli: argparse.Namespace, seeds: "ScoredSeeds", split: "Split") -> "ScoredSeeds | None":
+    """What is compared with, under a name of its own."""
+    if not cli.compare:
+        return None
+    found = read_seeds(cli.compare, cli, split)
+    return found.called(f"{found.name} of {named_path(cli.compare)[1]}") if found.name == seeds.name else found
+
+
 def _sections(
-    cli: argparse.Namespace, seeds: "ScoredSeeds", split: "Split", anchors: "Sequence[tuple[str, Scores]]"
+    cli: argparse.Namespace,
+    seeds: "ScoredSeeds",
+    baseline: "ScoredSeeds | None",
+    split: "Split",
+    anchors: "Sequence[tuple[str, Scores]]",
 ) -> "list[Section]":
     from valor.scoring.over_seeds import seeds_section
     from valor.scoring.system import (
@@ -149,14 +168,15 @@ def _sections(
     )
 
     system = seeds.mean
-    sections = [figure_section(system, anchors)] if system.scores.figures else []
+    beside = [*([(baseline.name, baseline.mean.scores)] if baseline else []), *anchors]
+    sections = [figure_section(system, beside)] if system.scores.figures else []
     sections += [ceiling_section(system, split)] if split.events is not None else []
     sections += [interval_section(system)] if cli.interval else []
     if cli.tuned:
         val = _val_split(cli, split)
         sections.append(decision_section(system, split, _val_predictions(cli, val), val))
-    if cli.compare:
-        sections.append(seeds_section(seeds, read_seeds(cli.compare, cli, split)))
+    if baseline:
+        sections.append(seeds_section(seeds, baseline))
     if cli.per_class:
         sections += class_sections(system, split.class_names, intervals=cli.interval)
     return sections + (detail_sections(system) if cli.details else [])

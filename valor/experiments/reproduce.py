@@ -34,6 +34,7 @@ from valor.data.tables import Split
 from valor.eval.decide import PostProcessing
 from valor.eval.metrics import Judged
 from valor.eval.scores import TenScores, nothing_predicted
+from valor.eval.tables import latex_comments
 from valor.label_harvest.disk import replaced
 from valor.scoring.compare import SELECTION, Comparison, compare
 from valor.scoring.layout import FORMATS, to_json
@@ -69,7 +70,7 @@ _WEAK_UNAV = (
     "are supervised by events, but for those called weak, which report F; W-DAVEL, the weak protocol with mAP of CLASP "
     "(arXiv 2508.04566), and its choices were not seen. A row of unav-full is supervised by segments"
 )
-_SUFFIXES = {"text": ".txt", "markdown": ".md", "csv": ".csv"}
+_SUFFIXES = {"text": ".txt", "markdown": ".md", "csv": ".csv", "latex": ".tex"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,11 +252,12 @@ def compared_truth(data: Path) -> str:
 
 
 def write_reproduction(out: Path, found: Reproduction) -> list[Path]:
-    """Write the result as text, Markdown, CSV and JSON; returns the files."""
+    """Write the result as text, Markdown, CSV, LaTeX and JSON; returns the files."""
     stem = found.provenance.marked(RESULT, "-")
     texts = {_SUFFIXES[name]: FORMATS[name](found.table) for name in _SUFFIXES}
     texts[".txt"] = f"{found.title}\n\n{texts['.txt']}"
     texts[".md"] = f"# {found.title}\n\n{texts['.md']}"
+    texts[".tex"] = latex_comments([found.title]) + texts[".tex"]
     texts[".json"] = json.dumps(_json(found), indent=2, ensure_ascii=False)
     paths = []
     for suffix, text in texts.items():

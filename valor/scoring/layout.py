@@ -5,6 +5,7 @@ Here stands what their cells say: marks, differences, sections, notes. `valor.ev
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +15,6 @@ import pandas as pd
 from valor.eval import tables
 from valor.eval.decide import rule_text
 from valor.eval.scores import FIGURES, LEVELS, Scores
-from valor.eval.spreadsheet import unformula
 from valor.eval.tables import (
     FIGURE_TITLES,
     LEVEL_SPANS,
@@ -22,6 +22,7 @@ from valor.eval.tables import (
     Cell,
     Sheet,
     csv_text,
+    latex_comments,
     latex_escaped,
     score_table,
 )
@@ -175,7 +176,7 @@ def to_markdown(table: Comparison) -> str:
 
 
 def to_latex(table: Comparison) -> str:
-    r"""Write a comparison as a LaTeX tabular (it needs \usepackage{booktabs}), the notes as comments above it."""
+    """Write a comparison as a LaTeX tabular, the notes and what marks in it mean as comments above it."""
     rows: list[list[Cell | str]] = []
     for row in table.rows:
         rule = [Cell(row.rule, latex=latex_escaped(row.rule).replace(">=", r"$\geq$"))] * ("rule" in table.shown.said)
@@ -189,7 +190,10 @@ def to_latex(table: Comparison) -> str:
         gaps={n: [] for n, row in enumerate(table.rows) if n and row.group != table.rows[n - 1].group},
     )
     spans = {level.title: len(level.columns) for level in levels if level.title in LEVEL_SPANS}
-    return "\n".join([*(f"% {note}" for note in (*MARKS.values(), *table.notes)), sheet.to_latex(spans)])
+    seen = "".join(_mark(table, row, position) for row in table.rows for position in table.shown.positions)
+    marks = [note.replace("*", "bold:", 1) for note in _marks_in(table, seen)]
+    narrower = "fewer: `valor table --columns Type@AV,Event@AV --level segment`"
+    return latex_comments([*marks, *table.notes]) + sheet.to_latex(spans, narrower=narrower)
 
 
 def to_csv(table: Comparison) -> str:
@@ -314,14 +318,17 @@ class Evaluation:
     """What clips and truth are of, as `valor.data.tables.Split.world`."""
     seeds: ScoredSeeds | None = None
     """Where the system is the mean of several runs, these."""
+    baseline: ScoredSeeds | None = None
+    """What it is compared with, on the same clips."""
     anchors: Sequence[tuple[str, Scores]] = ()
     sections: Sequence[Section] = ()
 
     @property
     def table(self) -> pd.DataFrame:
-        """The ten figures of the system and of the anchors."""
+        """The ten figures of the system, of what it is compared with, and of the anchors."""
         scores = self.seeds.scores if self.seeds else self.system.scores
-        return score_table([(self.system.name, scores), *self.anchors])
+        beside = [(self.baseline.name, self.baseline.scores)] if self.baseline else []
+        return score_table([(self.system.name, scores), *beside, *self.anchors])
 
     @property
     def anchor_names(self) -> list[str]:
@@ -343,28 +350,38 @@ class Evaluation:
 def evaluation_to_text(evaluation: Evaluation) -> str:
     """For the terminal."""
     parts = [tables.to_text(evaluation.table, anchors=evaluation.anchor_names)]
-    parts += [f"{section.title}\n{_sheet(section.frame).to_text()}" for section in evaluation.sections]
+    parts += [f"{section.title}\n{_sheet(section).to_text()}" for section in evaluation.sections]
     return "\n\n".join([*parts, evaluation.footer])
 
 
 def evaluation_to_markdown(evaluation: Evaluation) -> str:
     """For a README or an issue."""
     parts = [tables.to_markdown(evaluation.table, anchors=evaluation.anchor_names)]
-    parts += [f"{section.title}\n\n{_sheet(section.frame).to_markdown()}" for section in evaluation.sections]
+    parts += [f"{section.title}\n\n{_sheet(section).to_markdown()}" for section in evaluation.sections]
     return "\n\n".join([*parts, evaluation.footer])
 
 
 def evaluation_to_latex(evaluation: Evaluation) -> str:
-    r"""For a paper (it needs \usepackage{booktabs}); one tabular for each table, titles and footer as comments."""
-    parts = [f"% {evaluation.footer}\n" + tables.to_latex(evaluation.table, anchors=evaluation.anchor_names)]
-    parts += [
-        f"% {section.title}\n{replace(_sheet(section.frame), gaps={}).to_latex()}" for section in evaluation.sections
-    ]
+    """For a paper; one tabular for each table, titles and footer as comments."""
+    parts = [latex_comments([evaluation.footer]) + tables.to_latex(evaluation.table, anchors=evaluation.anchor_names)]
+    for section in evaluation.sections:
+        sheet = _sheet(section)
+        titles = [title.capitalize() if re.match(r"[a-z]{2,}$", title) else title for title in sheet.columns]
+        parts.append(latex_comments([section.title]) + replace(sheet, columns=titles, gaps={}).to_latex())
     return "\n\n".join(parts)
 
 
 def evaluation_to_csv(evaluation: Evaluation) -> str:
     """For a spreadsheet, unrounded; an empty line between tables."""
+    return "\n\n".join(evaluation_tables(evaluation).values())
+
+
+def evaluation_tables(evaluation: Evaluation) -> dict[str, str]:
+    """Each table as CSV of its own, unrounded, with the names of its systems and its world in every row.
+
+    Returns:
+        By the key of its section, first that of the scores, which has none.
+    """
     report = evaluation.system.report
     facts = {name: report[name] for name in ("clips", "clips_expected", "truth_sha256")}
     facts["post_processing"] = f'"{rule_text(report["post_processing"])}"'
@@ -372,9 +389,13 @@ def evaluation_to_csv(evaluation: Evaluation) -> str:
     facts |= {UNCHECKED: report[UNCHECKED]} if UNCHECKED in report else {}
     header, *rows = tables.to_csv(evaluation.table).splitlines()
     tail = ",".join(map(str, facts.values()))
-    parts = ["\n".join([f"{header},{','.join(facts)}", *(f"{row},{tail}" for row in rows)]) + "\n"]
-    parts += [section.frame.map(unformula).to_csv(index=False, lineterminator="\n") for section in evaluation.sections]
-    return "\n".join(parts).rstrip("\n")
+    made = {"": "\n".join([f"{header},{','.join(facts)}", *(f"{row},{tail}" for row in rows)])}
+    for section in evaluation.sections:
+        of, held = section.of or {"system": evaluation.system.name}, section.frame
+        columns = [*of, *map(str, held.columns), "world"]
+        lines = held.astype(object).where(held.notna(), None).itertuples(index=False, name=None)
+        made[section.key] = csv_text(columns, [[*of.values(), *line, evaluation.world] for line in lines])
+    return made
 
 
 def evaluation_to_json(evaluation: Evaluation) -> str:
@@ -387,11 +408,15 @@ def full_report(evaluation: Evaluation) -> dict[str, Any]:
     report = evaluation.seeds.report() if evaluation.seeds else dict(evaluation.system.report)
     if evaluation.anchors:
         report["anchors"] = {name: scores.to_dict() for name, scores in evaluation.anchors}
+    if evaluation.baseline:
+        held = evaluation.baseline.report()
+        known = {key: held[key] for key in (*LEVELS, "seeds", "sd") if key in held}
+        report["compared_with"] = {"name": evaluation.baseline.name, **known}
     for section in evaluation.sections:
         if section.key == OWN_FIGURES:  # in the score file already
             continue
-        records = section.frame.astype(object).to_dict(orient="records")
-        report[section.key] = [{name: _plain_value(value) for name, value in record.items()} for record in records]
+        records = [section.of | record for record in section.frame.astype(object).to_dict(orient="records")]
+        report[section.key] = [{str(name): _plain_value(value) for name, value in record.items()} for record in records]
     return report
 
 
@@ -404,9 +429,6 @@ TITLES = {
     "f_low": "low",
     "f_high": "high",
     "clip_f": "clip F",
-    "seeds_low": "low over seeds",
-    "seeds_high": "high over seeds",
-    "seeds_p": "p over seeds",
 }
 """How sections call what has another name in JSON and CSV."""
 
@@ -427,10 +449,12 @@ def _plain_value(value: Any) -> str | int | float | None:  # noqa: ANN401
     return value if isinstance(value, str) else value.item() if hasattr(value, "item") else value
 
 
-def _sheet(frame: pd.DataFrame) -> Sheet:
+def _sheet(section: Section) -> Sheet:
     """Percentages with one decimal, counts with thousands, a line of space where the first of several texts changes."""
+    frame = section.frame if section.shown is None else section.shown
     rows = [[_cell(_plain_value(cell)) for cell in row] for row in frame.astype(object).itertuples(index=False)]
-    left = [n for n, kind in enumerate(frame.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
+    texts = [n for n, kind in enumerate(frame.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
+    left = [n for n in texts if not all(re.match(r"[\[(+-]*\d", row[n]) for row in rows)]
     firsts = [row[0] for row in rows]
     changes = [n for n in range(1, len(rows)) if firsts[n] != firsts[n - 1]] if len(left) > 1 else []
     titles = [TITLES.get(str(name), str(name)) for name in frame.columns]

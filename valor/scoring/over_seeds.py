@@ -14,7 +14,7 @@ from valor.data.anchors import OWN_CLASS
 from valor.eval.intervals import Interval, Intervals, compare, seed_interval, unpaired_interval
 from valor.eval.scores import FIGURES, LEVELS, Scores, levels_over
 
-from .system import ScoredSystem, Section, difference_section
+from .system import ScoredSystem, Section, difference_section, differences
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +92,11 @@ class ScoredSeeds(SeedScores):
             figures[name] = fmean(known) if len(known) == len(self.scores) else None
         return replace(first, name=self.name, scores=replace(self.mean_scores, figures=figures))
 
+    def called(self, name: str) -> "ScoredSeeds":
+        """The same under another name."""
+        systems = tuple(replace(system, name=name) for system in self.systems)
+        return replace(self, name=name, systems=systems)
+
     def report(self) -> dict[str, Any]:
         """The score file: means, deviations and seeds of several; that of the system of a single one."""
         first = self.systems[0].report
@@ -145,4 +150,4 @@ def seeds_section(system: ScoredSeeds, baseline: ScoredSeeds) -> Section:
         told = {str(name): value for name, value in row.items()} | ends
         rows.append(told | {"clear": "yes" if found.is_clear(level, figure) else "no"})
     title = f"{first}; ({at.low:+.1f}, {at.high:+.1f}) over seeds, {how}; all ten differences:"
-    return Section(over_clips.key, title, pd.DataFrame(rows))
+    return differences(title, pd.DataFrame(rows), system.name, baseline.name)

@@ -5,7 +5,7 @@ classes, intervals, overlaps, durations, probabilities.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -130,7 +130,14 @@ class Section:
     """What it shows, in one line."""
     frame: pd.DataFrame
     """Rows in the order of printing: texts first, then whole numbers as counts and floats as percentages."""
+    of: Mapping[str, str] = field(default_factory=dict)
+    """Of which systems it is, where not of the one alone: columns of CSV and JSON before all others."""
+    shown: pd.DataFrame | None = None
+    """What people read in place of `frame`, where that has columns for programs."""
 
+
+DIFFERENCES = "differences"
+"""Key of the section of the differences of two systems."""
 
 OWN_FIGURES = "figures"
 """Key of the section of the data set's own metrics, and of the same in a score file."""
@@ -228,7 +235,24 @@ def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
     rows = [_ends(found, level, figure) for level in LEVELS for figure in FIGURES]
     first = difference_line(system.name, baseline.name, found.of("segment", "type_av"))
     title = f"Segment Type@AV: {first}, paired over {found.clips:,} clips; all ten differences:"
-    return Section("differences", title, _frame(rows))
+    return differences(title, _frame(rows), system.name, baseline.name)
+
+
+def differences(title: str, frame: pd.DataFrame, system: str, baseline: str) -> Section:
+    """A section of differences with the names of both; people read each interval as one column."""
+    shown = frame[["level", "figure"]].copy()
+    shown["Δ"] = [f"{value:+.1f}" for value in frame["value"]]
+    for over, around, (low, high, p) in (
+        ("over clips", "[{}]", ("low", "high", "p")),
+        ("over seeds", "({})", ("seeds_low", "seeds_high", "seeds_p")),
+    ):
+        if low in frame:
+            ends = zip(frame[low], frame[high], strict=True)
+            shown[around.format(f"95 % {over}")] = [around.format(f"{one:+.1f}, {two:+.1f}") for one, two in ends]
+            shown[f"p {over}"] = frame[p]
+    if "clear" in frame:
+        shown["clear"] = frame["clear"]
+    return Section(DIFFERENCES, title, frame, {"system": system, "baseline": baseline}, shown)
 
 
 def _ends(found: Intervals, level: str, figure: str) -> dict[str, object]:

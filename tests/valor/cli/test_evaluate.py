@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.conftest import ROOT
@@ -164,9 +165,40 @@ def test_folders_of_seeds_are_compared_over_clips_and_over_seeds(toy, seeds):
     said = (
         r"mine - poor = .*\], paired over 24 clips, values averaged over seeds; \(.*\) over seeds, paired over 3 seeds"
     )
-    assert re.search(said, out) and "high over seeds" in out, out
+    assert re.search(said, out) and "(95 % over seeds)" in out, out
+    assert re.search(r"^poor \(3 seeds\) .* ± ", out, re.MULTILINE), "both stand in the table of scores"
     sheet = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--format", "csv").out
-    assert "level,figure,value,low,high,p,seeds_low,seeds_high,seeds_p,clear" in sheet
+    assert "system,baseline,level,figure,value,low,high,p,seeds_low,seeds_high,seeds_p,clear,world" in sheet
+
+
+def test_each_table_is_a_csv_of_its_own_with_the_names_of_both(toy, seeds, tmp_path):
+    out = tmp_path / "d.csv"
+    done = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--interval", "--out", out)
+    names = ["d-differences.csv", "d-intervals.csv", "d.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert sorted(done.out.split()) == sorted([*["wrote"] * 3, *(str(tmp_path / name) for name in names)])
+    scores, differences = pd.read_csv(out), pd.read_csv(tmp_path / names[0])
+    assert list(scores["system"]) == ["good", "poor"] and list(scores["seeds"]) == [3, 3]
+    assert (
+        len(differences) == 10 and set(differences["system"]) == {"good"} and set(differences["baseline"]) == {"poor"}
+    )
+    row = differences[(differences["level"] == "segment") & (differences["figure"] == "type_av")].iloc[0]
+    assert row["value"] == pytest.approx(scores["segment.type_av"][0] - scores["segment.type_av"][1])
+    assert set(pd.read_csv(tmp_path / names[1])["world"]) == {"own tables"}
+
+
+def test_latex_of_a_comparison_has_both_systems_and_headings_for_a_paper(toy, seeds):
+    out = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--format", "latex").out
+    assert re.search(r"^good \(3 seeds\) & \\textbf", out, re.MULTILINE) and "poor (3 seeds) & " in out
+    assert r"Level & Figure & $\Delta$ & [95 \% over clips] & p over clips & (95 \% over seeds) & p over" in out
+    report = evaluated(toy, "--compare", seeds / "poor", file=seeds / "good")
+    assert report["compared_with"]["name"] == "poor" and "type_av" in report["compared_with"]["segment"]
+    assert report["differences"][0]["baseline"] == "poor"
+
+
+def test_two_systems_of_one_name_are_told_apart(toy, seeds):
+    out = typed("evaluate", f"mine={seeds / 'good'}", *toy.on, "--compare", f"mine={seeds / 'poor'}").out
+    assert f"mine - mine of {seeds / 'poor'} = " in out
 
 
 def test_seeds_that_differ_are_compared_unpaired_and_one_run_says_nothing_of_seeds(toy, seeds):

@@ -189,7 +189,7 @@ def test_a_simulated_row_says_so_everywhere_and_shows_no_published_figure(tmp_pa
     assert "NeurIPS" not in done.out and "62.0" not in done.out and "would mean nothing" in done.out.replace("\n", " ")
     out = tmp_path / "run"
     assert {path.name for path in out.glob("*reproduction.*")} == {
-        f"SIMULATED-reproduction{ending}" for ending in (".txt", ".md", ".csv", ".json")
+        f"SIMULATED-reproduction{ending}" for ending in (".txt", ".md", ".csv", ".tex", ".json")
     }
     for path in out.glob("SIMULATED-reproduction.*"):
         assert "SIMULATED valor" in path.read_text(encoding="utf-8")

@@ -97,7 +97,11 @@ def test_csv_is_unrounded_with_an_empty_line_between_tables(evaluation):
     (row, anchor) = csv.DictReader(io.StringIO(first))
     assert float(row["segment.audio"]) == evaluation.system.scores.segment.audio
     assert (row["system"], anchor["system"]) == ("my_system", "nothing")
-    assert extra.splitlines() == ["level,true,f_low", "segment,1234,12.34", "event,0,"]
+    assert extra.splitlines() == [
+        "system,level,true,f_low,world",
+        "my_system,segment,1234,12.34,demo world",
+        "my_system,event,0,,demo world",
+    ]
 
 
 def test_json_is_the_score_file_with_anchors_and_sections(evaluation):
@@ -189,7 +193,16 @@ def test_latex_balances_and_escapes(comparison):
     assert {line.count("&") for line in rows} == {13}
     assert text.count("{") == text.count("}")
     assert r"mine\_1 (2 seeds) & \textbf{71.0\,$\pm$\,1.4}\textasciitilde{} (+10.9)" in text
-    assert text.startswith("% ") and text.endswith(r"\end{tabular}")
+    assert text.startswith("% ~ best") and text.endswith(r"\end{tabular}")
+    assert "% ! Type@AV as printed" in text and "from memory" not in text
+    assert r"% needs \usepackage{booktabs}" in text and "% 14 columns may be wider than a page: fewer: `valor" in text
+
+
+def test_latex_explains_the_marks_that_are_in_it_and_no_others(tmp_path):
+    text = to_latex(compare([write_run(tmp_path / "a", 50.0), write_run(tmp_path / "b")]))
+    notes = text.partition(r"\begin{tabular}")[0]
+    assert notes.startswith("% bold: best of its column\n")
+    assert not any(said in notes for said in ("as printed", "from memory", "differ in extra data"))
 
 
 def test_csv_holds_unrounded_figures_and_what_is_known(comparison):
