@@ -238,7 +238,7 @@ def score(
     if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
         return Scores.of(scorer.score(np.asarray(predictions), np.asarray(truth)))
     from valor.data.datasets.dataset import chosen_dataset
-    from valor.data.parse_folder import DECIDED, DROPPED
+    from valor.data.parse_folder import DECIDED, DROPPED, parse_files, refuse_other_gates
     from valor.data.prediction_files import read_any_predictions
     from valor.data.predictions import Predictions, score_predictions
     from valor.data.tables import LLP_SEGMENTS
@@ -247,6 +247,8 @@ def score(
     names = known.names_in(truth, classes)
     scored = known.read_split(truth, split or known.split_for("test"), names, truth_version=truth_version)
     if not isinstance(predictions, Predictions):
+        if files := parse_files(Path(predictions)):
+            refuse_other_gates(files, rule, names)
         predictions = read_any_predictions(
             Path(predictions),
             names,

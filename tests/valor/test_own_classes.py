@@ -14,7 +14,7 @@ from valor.data.label_file import read_pseudo_labels
 from valor.data.tables import read_weak_table
 from valor.data.vocabulary import class_names, read_vocabulary
 
-PAGE = (ROOT / "docs/own-classes.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/own-classes.md").read_text(encoding="utf-8").partition("## Tags alone")[0]
 FILES = dict(re.findall(r"`(data/[\w.]+)`[^`\n]*(?:`[^`]*`[^`\n]*)*:\n\n```\w*\n(.*?)```", PAGE, re.S))
 COMMANDS = [line for block in re.findall(r"```bash\n(.*?)```", PAGE, re.S) for line in block.splitlines()]
 DEMO = ("--visual", "demo-visual", "--audio", "demo-audio")

@@ -30,7 +30,8 @@ def add(commands: Commands) -> Parser:
         "FILE is a table with the columns path and tags, and perhaps split (train, val, test), group and seconds (how\n"
         "long a clip lasts), separated by commas or tabs; several tags are separated by commas, in double quotes:\n"
         'yard-01.mp4,"Dog,Siren". A clip goes by the name of its file. --events is a table with the columns path,\n'
-        "onset, offset, class and modality (audio, visual or both), in seconds: the truth of val and test. DIR gets\n"
+        "onset, offset, class and modality (audio, visual or both), in seconds: the truth of val and test; or a CSV\n"
+        "of `valor export events`. DIR gets\n"
         "the tables, the vocabulary with its captions and dataset.json, all read back before the command ends, and is\n"
         "made whole or not at all. What was cut from one video never lies on both sides of a split. Everything else\n"
         "takes DIR (docs/datasets.md).",
@@ -103,7 +104,7 @@ def _lengths(made: NewDataSet, clips: int) -> str:
 
 
 def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
-    """What to type next, from the data to a table; as far as the labels where no training can choose its epoch."""
+    """What to type next, from the data to a table; val without truth is marked by hand in between."""
     folder, media = shlex.quote(str(made.folder)), "DIR" if videos is None else shlex.quote(str(videos))
     run_folder = shlex.quote(f"runs/{made.dataset.name}")
     whole = made.dataset.segments is None
@@ -113,14 +114,20 @@ def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
         f"valor calibrate {folder}/store --criterion tag-rate --out {folder}/thresholds.json",
         f"valor labels {folder}/store --thresholds {folder}/thresholds.json --out {folder}/labels",
     ]
-    if "val" not in made.dataset.annotated:
+    if "val" not in made.clips:
         shown = f"{folder}/labels --data {folder} --split train --videos {media} --out {folder}.html"
         return [*lines, f"valor view {shown}"]
+    marked = "" if "val" in made.dataset.annotated else f"{folder}.val"
+    if marked:
+        shown = f"{folder}/labels --data {folder} --split val --videos {media} --corrections {marked}"
+        lines.append(f"valor view {shown}  # mark what is heard and seen, then Ctrl+C")
     scored = "test" if "test" in made.dataset.annotated else "val"
+    truth = marked if scored == "val" and marked else folder
+    given = f" --annotations {marked}" * bool(marked)
     return [
         *lines,
-        f"valor train {recipe} --data {folder} --labels {folder}/labels --out {run_folder}",
-        f"valor evaluate {run_folder} --annotations {folder} --data {folder} --split {scored}",
+        f"valor train {recipe} --data {folder} --labels {folder}/labels{given} --out {run_folder}",
+        f"valor evaluate {run_folder} --annotations {truth} --data {folder} --split {scored}",
         f"valor table {run_folder}",
         f"valor view {run_folder} --data {folder} --split {scored} --videos {media} --out {run_folder}.html",
     ]

@@ -12,7 +12,14 @@ from valor.data.common_classes import JOURNAL, left_out, predictions_of_classes,
 from valor.data.datasets.dataset import dataset_of
 from valor.data.names import named_source
 from valor.data.parse_file import read_parse
-from valor.data.parse_folder import DECIDED, DROPPED, parse_files, rule_of_parses
+from valor.data.parse_folder import (
+    DECIDED,
+    DROPPED,
+    gate_thresholds_of,
+    parse_files,
+    refuse_other_gates,
+    rule_of_parses,
+)
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import Predictions, gate_of, read_predictions
 from valor.data.segment_grid import ROUNDINGS
@@ -213,6 +220,7 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
         predictions = predictions_of_classes(predictions, split.class_names)
     predictions = replace(predictions, provenance=predictions.provenance | of_folder(cli.annotations))
     rule = _rule_of_parses(path, cli, split) or read_rule(cli, predictions, split)
+    rule = _with_gate_of_parses(path, cli, split, rule)
     system = score_system(name, predictions, split, rule, allow_subset=cli.subset)
     facts, calibration = facts_beside(path), None
     if cli.thresholds:
@@ -256,6 +264,24 @@ def _rule_of_parses(path: Path, cli: argparse.Namespace, split: Split) -> PostPr
     if rule != PostProcessing(gate=rule.gate):
         said = rule_text(rule.to_dict())
         say(f"{path}: events as the parses mark them, {said}; --threshold 0.5 scores at one half", file=sys.stderr)
+    return rule
+
+
+def _with_gate_of_parses(
+    path: Path, cli: argparse.Namespace, split: Split, rule: PostProcessing | None
+) -> PostProcessing | None:
+    """A rule of a typed --threshold keeps the gate thresholds of parses, as the slider of the viewer does.
+
+    Raises:
+        ValueError: The rule has another gate, and a parse was gated window by window.
+    """
+    files = parse_files(path)
+    if not files or (rule is not None and rule.gate == "none"):
+        return rule
+    if rule is not None and set(RULE.typed(cli)) == {"segment_threshold"} and not cli.thresholds:
+        held = gate_thresholds_of(files, split.class_names)
+        return rule if held is None else replace(rule, clip_threshold=held)
+    refuse_other_gates(files, rule, split.class_names)
     return rule
 
 

@@ -20,6 +20,7 @@ from .terminal import say
 TRAIN = Fields(
     TrainOptions,
     labels="--labels DIR",
+    annotations="--annotations DIR",
     store=Option("--store STORE", {"type": any_place}),
     begin_with="--from RUN",
     seeds="--seeds N",
@@ -47,7 +48,8 @@ def add(commands: Commands) -> Parser:
         "first (fit.select_tie; the last for han). Run it again to resume. Where DIR holds the test split, the kept\n"
         "epoch is scored on it once, as published: predictions.npz and scores.json. With --seeds N each seed has a\n"
         "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n"
-        "Features or labels that a folder of LLP lacks are listed first, with what gets each.\n"
+        "Features or labels that a folder of LLP lacks are listed first, with what gets each. Where DIR has no truth\n"
+        "of val, --annotations takes it from what was marked in the viewer (docs/own-classes.md).\n"
         "Sets --beside share the encoder and have run folders of their own, RUN/beside/NAME.\n\n"
         f"Recipes: {', '.join(RECIPES)}.\n\n"
         f"Methods beyond VALOR, with --set methods.NAME=on or methods.NAME.OPTION=VALUE: {', '.join(METHODS)}.",
@@ -56,7 +58,7 @@ def add(commands: Commands) -> Parser:
     )
     command.add_argument("recipe", metavar="RECIPE", help="name of a recipe (see above), a recipe.json or a run folder")
     data = command.add_argument("--data", type=Path, required=True, metavar="DIR", help="annotations and features")
-    TRAIN.add(command, "labels", "store")
+    TRAIN.add(command, "labels", "annotations", "store")
     command.add_argument("--out", type=Path, metavar="RUN", help="run folder (runs/RECIPE)")
     TRAIN.add(command, "begin_with", "seeds", "test")
     command.add_argument(

@@ -1,15 +1,74 @@
-"""Corrections that know more classes than what is scored on them, or fewer: both are brought to those they share."""
+"""Corrections as truth: of val in a training, and of what knows more classes than they, or fewer."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from valor.label_harvest.store.manifest import some_of
+
+from .datasets.dataset import DataSet, dataset_of
 from .predictions import ARRAYS, Predictions
 from .tables import Split
 
 JOURNAL = "journal.jsonl"
 """What was saved, one JSON object a line, in a folder of corrections, which is known by it."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def read_val_truth(annotations: Path, val: Split, known: DataSet) -> Split:
+    """Read the truth of val from another folder than the data, such as corrections of the viewer.
+
+    Args:
+        annotations: Corrections of clips of val, or other tables with its truth.
+        val: The clips and tags of the data.
+        known: What the data folder holds.
+
+    Returns:
+        The clips that are annotated there, with the classes of `val`.
+
+    Raises:
+        ValueError: No truth of val is there, it is on segments of another length, or some of it is of clips of another
+            split, on which no epoch may be chosen.
+        FileNotFoundError: There is no such folder.
+    """
+    if not annotations.is_dir():
+        raise FileNotFoundError(f"{annotations}: no such folder; give corrections of the viewer, or tables of truth")
+    own = dataset_of(annotations)
+    there = [split for split in own.annotated if (annotations / own.layout.tags[split]).is_file()]
+    if val.name not in there:
+        raise ValueError(
+            f"{annotations}: expected truth of {val.name}, on which the epoch is chosen, got "
+            f"{' and '.join(there) or 'none'}; mark {val.name} (`valor view SOURCE --data DATA --split {val.name}`)"
+        )
+    found = own.read_split(annotations, val.name, own.names_in(annotations))
+    if missing := [name for name in val.class_names if name not in found.class_names]:
+        raise ValueError(
+            f"{annotations}: its classes lack {', '.join(missing[:5])} of the data, so nobody could mark them; correct "
+            "labels or parses of these classes"
+        )
+    for said in left_out(found, val.class_names, str(known.title)):
+        _LOG.warning("%s: %s", annotations, said)
+    _check_clips(annotations, found, val)
+    return replace(split_of_classes(found, val.class_names), role=val.role, metrics=val.metrics)
+
+
+def _check_clips(annotations: Path, found: Split, val: Split) -> None:
+    """Refuse marked clips that are not of val, and say how many of val are marked."""
+    if strange := sorted(set(found.clip_ids) - set(val.clip_ids)):
+        raise ValueError(
+            f"{annotations}: {len(strange):,} of its {len(found.clip_ids):,} clips are not of {val.name} of the data "
+            f"({some_of(strange)}): an epoch would be chosen on what was learned from, or on test; correct clips of "
+            f"{val.name} alone (`valor view SOURCE --data DATA --split {val.name}`)"
+        )
+    if len(found.clip_ids) < len(val.clip_ids):
+        _LOG.warning(
+            "%s: %d of %d clips of %s are marked, and the epoch is chosen on these",
+            annotations, len(found.clip_ids), len(val.clip_ids), val.name,
+        )  # fmt: skip
 
 
 def split_of_classes(split: Split, class_names: Sequence[str]) -> Split:

@@ -5,11 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from valor.eval.decide import PostProcessing, rule_text, spread_thresholds
-from valor.eval.events import MODALITIES, FloatArray
+from valor.eval.events import MODALITIES, BoolArray, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
 
 from .parse_file import FORMAT, Parse, read_parse
@@ -52,8 +53,9 @@ def is_parse(file: Path) -> bool:
 
 
 CONSTANT, DECIDED, DROPPED = "constant", "decided", "dropped"
-"""What becomes of gates: each must be the same all along its media; one that changes counts as the parse decided by it;
-or none counts."""
+"""What becomes of gates: each must be the same all along its media; one that changes from window to window decides
+segment by segment, at the thresholds that the parse has for it, so that any segment threshold marks what the viewer and
+a new parse mark; or none counts."""
 
 
 def read_parse_predictions(
@@ -88,7 +90,7 @@ def read_parse_predictions(
         _say_moving([file for file, moves in zip(files, moving, strict=True) if moves], gates)
     held = None if gate == "none" else np.stack([_gate(p, moves) for p, moves in zip(parses, moving, strict=True)])
     probs = [
-        np.where(parse.predicted, parse.segment_probs, 0) if moves else parse.segment_probs
+        np.where(_gate_open(parse), parse.segment_probs, 0) if moves else parse.segment_probs
         for parse, moves in zip(parses, moving, strict=True)
     ]
     return Predictions(
@@ -120,8 +122,56 @@ def rule_of_parses(files: Sequence[Path], class_names: Sequence[str]) -> PostPro
                 f"{file}: marks its events by {rule_text(other.to_dict())}, and {files[0]} by "
                 f"{rule_text(rule.to_dict())}; give one rule for all of them, as segment_threshold=0.5"
             )
-    order = [first.class_names.index(name) for name in class_names if name in first.class_names]
-    shape = (len(MODALITIES), len(first.class_names))
+    return _in_order(rule, first.class_names, class_names)
+
+
+def gate_thresholds_of(files: Sequence[Path], class_names: Sequence[str]) -> Any:  # noqa: ANN401
+    """What the gates of parses are compared with, for classes in this order; None where they have none, or several.
+
+    Raises:
+        ValueError: There are several, and a gate changes from window to window.
+    """
+    parses = [read_parse(file) for file in files]
+    first = parses[0].decision
+    if first.gate == "none":
+        return None
+    if all(parse.decision.clip_threshold == first.clip_threshold for parse in parses):
+        return _in_order(first, parses[0].class_names, class_names).clip_threshold
+    refuse_other_gates(files, PostProcessing(gate=first.gate), class_names)
+    return None
+
+
+def refuse_other_gates(files: Sequence[Path], rule: PostProcessing | None, class_names: Sequence[str]) -> None:
+    """Refuse a rule whose gate has other thresholds than a parse that is gated window by window.
+
+    Args:
+        files: From `parse_files`.
+        rule: By which all of them are to be decided; None for one half.
+        class_names: The order of its classes.
+
+    Raises:
+        ValueError: Names the parse and both thresholds.
+    """
+    rule = rule or PostProcessing()
+    for file in files if rule.gate != "none" else ():
+        parse = read_parse(file)
+        if parse.decision.gate == "none" or not _moves(parse):
+            continue
+        own = _in_order(parse.decision, parse.class_names, class_names)
+        shape = (len(MODALITIES), len(class_names))
+        wanted, held = (spread_thresholds("clip_threshold", one.clip_threshold, shape) for one in (rule, own))
+        if not np.array_equal(wanted, held):
+            raise ValueError(
+                f"{file}: longer than a window, so its gate decided window by window, by {rule_text(own.to_dict())}, "
+                f"and cannot be decided anew by {rule_text(rule.to_dict())}; give `segment_threshold` alone, or "
+                "gate='none'"
+            )
+
+
+def _in_order(rule: PostProcessing, own: Sequence[str], class_names: Sequence[str]) -> PostProcessing:
+    """A rule whose thresholds by class are those of some of its classes, in another order."""
+    order = [own.index(name) for name in class_names if name in own]
+    shape = (len(MODALITIES), len(own))
     by_class = {
         name: spread_thresholds(name, value, shape)[:, order]
         for name, value in (("segment_threshold", rule.segment_threshold), ("clip_threshold", rule.clip_threshold))
@@ -189,6 +239,14 @@ def _moves(parse: Parse) -> bool:
     return not np.array_equal(held, np.broadcast_to(held[:1], held.shape))
 
 
+def _gate_open(parse: Parse) -> BoolArray:
+    """Where its gate lets segments pass, bool [T, M, C]."""
+    assert parse.gate_probs is not None
+    limits = spread_thresholds("clip_threshold", parse.decision.clip_threshold, parse.gate_probs.shape[1:])
+    reached: BoolArray = parse.gate_probs >= limits.astype(np.float32)  # false for NaN, as `Parse.predicted` has it
+    return reached
+
+
 def _say_moving(files: Sequence[Path], gates: str) -> None:
     """Refuse gates that change, or say how they count."""
     if gates != DECIDED:
@@ -198,14 +256,13 @@ def _say_moving(files: Sequence[Path], gates: str) -> None:
         )
     more = f" and of {len(files) - 1} more" if len(files) > 1 else ""
     _LOG.warning(
-        "%s: the gate of this parse%s changes from window to window, so the segments count that it marked as it was "
-        "parsed; other thresholds only take from these",
+        "%s: longer than a window, so the gate of this parse%s decides window by window, as the viewer shows it",
         files[0], more,
     )  # fmt: skip
 
 
 def _gate(parse: Parse, moves: bool) -> FloatArray:
-    """float32 [M, C], what the gate compares all along a clip; 0 without a stream, 1 where it decided already."""
+    """float32 [M, C], what the gate compares all along a clip; 0 without a stream, 1 where segments are gated."""
     assert parse.gate_probs is not None
     held: FloatArray = np.nan_to_num(parse.gate_probs)[0]
     return np.ones_like(held) if moves else held

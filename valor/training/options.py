@@ -182,6 +182,9 @@ class TrainOptions:
     """Folder of a pre-training (`valor pretrain`) whose stem and encoder the parser begins with."""
     labels: Path | None = None
     """Folder of pseudo labels (the published layout among the data)."""
+    annotations: Path | None = None
+    """Folder of the truth of val, such as corrections made in the viewer, of the clips of val that are there (the
+    data)."""
     store: Place | None = None
     """Evidence store of the features, on a disk or in an object store (`store/` among the data)."""
     dataset: DataSet | str | None = None
@@ -225,6 +228,8 @@ class TrainOptions:
         given: Any = self.unlabelled
         stores = given if isinstance(given, Sequence) and not isinstance(given, str) else (given,)
         object.__setattr__(self, "unlabelled", tuple(map(place_of, stores)))
+        if self.annotations is not None:
+            object.__setattr__(self, "annotations", Path(self.annotations))
         if self.self_train < 0:
             raise ValueError(f"self_train must not be negative, got {self.self_train}")
         for name in ("beside", "beside_labels"):

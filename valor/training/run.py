@@ -16,6 +16,7 @@ import torch
 
 from valor.data.anchors import ZERO_SHOT_SECONDS, ZeroShot, zero_shot_of
 from valor.data.clips import ClipSet, of_classes
+from valor.data.common_classes import read_val_truth
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.features.packed import note_packed
@@ -139,6 +140,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     data: Path,
     *,
     labels: Path | None = None,
+    annotations: Path | None = None,
     store: Place | None = None,
     dataset: DataSet | str | None = None,
     names: tuple[str, ...] | None = None,
@@ -155,6 +157,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         recipe: Says which features, and whether labels are wanted.
         data: Folder of the annotation tables and the features.
         labels: Folder of pseudo labels; None for the published layout in `data`.
+        annotations: Folder of the truth of val, such as corrections; None for that of `data`.
         store: Evidence store of the features; None for `store/` in `data`, or `data` itself.
         dataset: What `data` holds, or the name of it; None for what its `dataset.json` says, or LLP.
         names: The classes of the tables; None for those of the data set, or what lies beside the tables.
@@ -176,6 +179,9 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     if dataset is None:
         names = names or known.names_in(data)
     splits = {role: known.read_split(data, known.split_for(role), names) for role in ("train", "val")}
+    if annotations is not None:
+        splits["val"] = read_val_truth(annotations, splits["val"], known)
+    _refuse_without_truth(splits["val"], data, labels)
     if store is None:
         read = [splits["train"].name, splits["val"].name, *([known.split_for("test")] if test else [])]
         note_packed(data, read, (recipe.features.audio, recipe.features.visual, recipe.features.motion or ""))
@@ -220,6 +226,17 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         pool=pool,
         begin_with=held,
     )
+
+
+def _refuse_without_truth(val: Split, data: Path, labels: Path | None) -> None:
+    """Refuse a val on which no epoch can be chosen, with the commands by which it gets truth."""
+    if val.truth is None and val.events is None:
+        shown = "" if labels in (None, data) else f"{labels} "
+        raise ValueError(
+            f"{data}: {val.name} has tags alone and no truth to select the epoch by; mark what is heard and seen in "
+            f"its clips with `valor view {shown}--data {data} --split {val.name} --videos DIR --corrections MARKED`, "
+            "and give MARKED as `annotations`"
+        )
 
 
 def labels_of(recipe: Recipe, data: Path, labels: Path | None = None) -> Path | None:

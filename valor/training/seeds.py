@@ -145,6 +145,7 @@ def train_seeds(
         recipe,
         data,
         labels=options.labels,
+        annotations=options.annotations,
         store=options.store,
         dataset=options.dataset,
         names=options.names,

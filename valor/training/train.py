@@ -166,7 +166,7 @@ def validate(parser: HybridParser, val: ClipSet, rule: PostProcessing = VALOR_RU
         NotFiniteError: The parser gives NaN; names the clips.
     """
     if val.truth is None:
-        raise ValueError("the validation set has no truth to select the epoch by; read it from a split that has")
+        raise ValueError("the validation set has no truth to select the epoch by; read it with `annotations`")
     predictions = predict_split(parser, val)
     assert predictions.segment_probs is not None  # of a parser
     predicted = decide(
@@ -569,4 +569,4 @@ def check_sets(train: ClipSet, val: ClipSet, options: FitOptions, methods: Metho
     if train.class_names != val.class_names:
         raise ValueError(f"both sets need the same classes, got {len(train.class_names)} and {len(val.class_names)}")
     if val.truth is None:
-        raise ValueError("the validation set has no truth to select the epoch by; read it from a split that has")
+        raise ValueError("the validation set has no truth to select the epoch by; read it with `annotations`")

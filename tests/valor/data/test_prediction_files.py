@@ -11,7 +11,7 @@ from tests.helpers.toy_parse import toy_parse
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.typed import typed
 from valor.data.parse_file import MediaInfo, Parse, write_parse
-from valor.data.parse_folder import HEAD, parse_files, read_parse_predictions
+from valor.data.parse_folder import DECIDED, HEAD, parse_files, read_parse_predictions
 from valor.data.parse_folder import is_parse as viewer_takes
 from valor.data.prediction_files import (
     PREDICTIONS_FORMAT,
@@ -81,6 +81,36 @@ def test_one_file_and_other_files(tmp_path):
     assert read_any_predictions(folder / "one.json", ()).clip_ids == ("one",)
     (tmp_path / "x.json").write_text('{"format": "valor predictions 1"}')
     assert parse_files(tmp_path) == [] and parse_files(tmp_path / "x.json") == []
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.3, 0.5, 0.8])
+def test_any_threshold_marks_of_a_film_what_its_own_gate_lets_pass(tmp_path, threshold):
+    """As the slider of the viewer does and a new parse: lower thresholds mark more, not only what was marked before."""
+    film = toy_parse()
+    film.gate_probs[6:] = 0.1
+    asked = replace(film, decision=replace(film.decision, segment_threshold=threshold))
+    found = read_parse_predictions(parse_files(folder_of(tmp_path, film=film)), gates=DECIDED)
+    gates = {"modality_probs": found.modality_probs, "clip_probs": found.clip_probs}
+    marked = decide(found.segment_probs, **gates, options=asked.decision)[0]
+    assert np.array_equal(marked, asked.predicted) and not marked[6:].any()
+    if threshold < 0.1:
+        assert marked.sum() > film.predicted.sum()
+
+
+def test_evaluate_keeps_the_gate_of_a_film_or_refuses(tmp_path):
+    film = replace(toy_parse(), decision=replace(toy_parse().decision, clip_threshold=0.7))
+    film.gate_probs[6:] = 0.6  # shut, and open at one half
+    film = replace(film, media=replace(film.media, name="film.mp4"))
+    folder = folder_of(tmp_path / "parses", film=film)
+    typed("export", "events", folder, "--csv", tmp_path / "all.csv")
+    own = tmp_path / "own"
+    typed("import", "events", tmp_path / "all.csv", "--exported-from", folder, "--out", own, "--quiet")
+    on = ("evaluate", folder, "--annotations", own, "--split", "test")
+    done = typed(*on, "--threshold", "0.01")
+    assert done.code == 0 and "segments >= 0.01" in done.out and "0.7" in done.out, done
+    refused = typed(*on, "--preset", "valor")
+    assert refused.code == 2 and "film.json: longer than a window, so its gate decided window by window" in refused.err
+    assert "give --threshold alone, or --gate none" in refused.err
 
 
 def test_parses_that_do_not_go_together_are_refused(tmp_path):

@@ -211,11 +211,11 @@ def test_a_folder_with_a_film_is_scored_as_far_as_it_can_be(parses, tmp_path, ca
     assert "2 of 3 parses are of no clip of the split and are left out (film.json, my yard.json)" in caplog.text
     assert "1 of 1 test clips" in (told := capsys.readouterr().out) and "100.0     100.0" in told
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test") == 0
-    assert "film.json: the gate of this parse changes from window to window" in caplog.text
+    assert "film.json: longer than a window, so the gate of this parse decides window by window" in caplog.text
     assert "100.0     100.0" in capsys.readouterr().out
     caplog.clear()
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test", "--gate", "none") == 0
-    assert "changes from window" not in caplog.text and " 92.2 " in capsys.readouterr().out
+    assert "window by window" not in caplog.text and " 92.2 " in capsys.readouterr().out
 
 
 def test_a_split_that_is_said_selects_for_every_kind_of_source(tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
     path,tags,split,group                 clips/yard-01.mp4,"Dog,Siren",train,yard
     path,audio_tags,visual_tags           clips/yard-01.mp4,"Dog,Siren",Dog
     path,onset,offset,class,modality      clips/yard-01.mp4,2,4.5,Dog,both
+    filename,onset,offset,event_labels,modality   yard-01,2,4.5,Dog,audio    (as `valor export events --csv` writes)
 
 Columns stand in any order; `split`, `group` and `seconds` may be absent, further ones are passed over. Where it is
 known which tags are heard and which are seen, `audio_tags` and `visual_tags` say it; `tags`, if it is there too, is the
@@ -29,6 +30,9 @@ SPLITS = ("train", "val", "test")
 """What the column `split` may say."""
 HEARD_AND_SEEN = "both"
 """In the column `modality`, beside those of MODALITIES."""
+
+EXPORTED_AS = {"filename": "path", "event_labels": "class"}
+"""What `valor export events` calls columns of the table of what is heard and seen."""
 
 _CUT = re.compile(r"(_[0-9]+_[0-9]+|\+[0-9]+)$")
 """Behind the name of a video, where a clip is a piece of it (VIDEO_10_20) or a further event (VIDEO+2)."""
@@ -182,13 +186,15 @@ def read_listed_rows(path: Path, clips: Sequence[ListedClip], known: Sequence[st
         FileNotFoundError: There is no such file.
     """
     by_path = {clip.path: clip.clip_id for clip in clips}
+    exported = {composed(PurePosixPath(clip.path).name): clip.clip_id for clip in clips}
+    exported |= {clip.clip_id: clip.clip_id for clip in clips}
     rows = []
-    for where, cells in _named_rows(path, ("path", "onset", "offset", "class", "modality"), ()):
-        if cells["path"] not in by_path:
-            hint = did_you_mean(cells["path"], list(by_path))
-            raise ValueError(
-                f"{where}: {cells['path']} is no path of the table of clips{hint}; they match letter by letter"
-            )
+    for where, cells in _named_rows(path, ("path", "onset", "offset", "class", "modality"), (), EXPORTED_AS):
+        named = cells["path"]
+        clip_id = by_path.get(named) or exported.get(composed(named))
+        if clip_id is None:
+            hint = did_you_mean(named, list(by_path))
+            raise ValueError(f"{where}: {named} is no path of the table of clips{hint}; they match letter by letter")
         _refuse_unknown(cells["class"], known, where)
         if cells["modality"] not in (*MODALITIES, HEARD_AND_SEEN):
             raise ValueError(f"{where}: modality must be audio, visual or both, got {cells['modality']!r}")
@@ -201,15 +207,22 @@ def read_listed_rows(path: Path, clips: Sequence[ListedClip], known: Sequence[st
         if onset >= offset:
             raise ValueError(f"{where}: an event ends after it begins, got {onset:g} to {offset:g} s; correct the row")
         modalities = MODALITIES if cells["modality"] == HEARD_AND_SEEN else (cells["modality"],)
-        rows.append(ListedRow(by_path[cells["path"]], cells["class"], tuple(modalities), onset, offset, where))
+        rows.append(ListedRow(clip_id, cells["class"], tuple(modalities), onset, offset, where))
     return tuple(rows)
 
 
-def _named_rows(path: Path, needed: Sequence[str], possible: Sequence[str]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """(file and line, cells by column) of every row of a table, cells without the spaces around them."""
+def _named_rows(
+    path: Path, needed: Sequence[str], possible: Sequence[str], also: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """(file and line, cells by column) of every row of a table, cells without the spaces around them.
+
+    `also` says what else columns may be called; a table that calls one so is read as if it did not.
+    """
     _, header = next(read_rows(path), (0, []))
     rows = read_rows(path, commas=len(header) <= 1)
     columns = [name.strip().lower() for name in next(rows, (0, []))[1]]
+    if also and set(also) <= set(columns):
+        columns = [also.get(name, name) for name in columns]
     counts = Counter(columns)
     if wrong := [name for name in (*needed, *possible) if not (name in needed) <= counts[name] <= 1]:
         raise ValueError(

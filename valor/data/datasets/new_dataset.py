@@ -137,6 +137,11 @@ def make_dataset(
     """
     options = options or NewDataSetOptions()
     for one in filter(None, (table, rows)):
+        if one.is_dir() and one == rows:
+            raise ValueError(
+                f"{one}: expected a table, got a folder; `valor export events {one} --csv FILE` makes one of parses or "
+                "corrections, and `valor train --annotations` takes corrections as they are"
+            )
         if not one.is_file():
             raise FileNotFoundError(f"{one}: no such table; give a file with a row for each clip, or for each event")
     if videos is not None and not videos.is_dir():
@@ -153,7 +158,10 @@ def make_dataset(
     truth = lay_on_seconds(listed, class_names(vocabulary), segments, lengths)
     annotated, notes = _annotated(clips, splits, truth) if rows is not None else ((), [])
     if "val" not in annotated:
-        notes.append("there is no val with rows: `valor train` chooses the epoch by its truth and refuses without")
+        notes.append(
+            "there is no val with rows, by whose truth `valor train` chooses the epoch: mark val in the viewer and "
+            "give `valor train --annotations` these corrections"
+        )
     if strangers:
         notes.append(f"{len(strangers):,} files in {videos} are of no clip: {some_of(strangers)}")
     dataset = _dataset(folder, vocabulary, splits, annotated, segments, options)
