@@ -140,7 +140,7 @@ def make_dataset(
         if one.is_dir() and one == rows:
             raise ValueError(
                 f"{one}: expected a table, got a folder; `valor export events {one} --csv FILE` makes one of parses or "
-                "corrections, and `valor train --annotations` takes corrections as they are"
+                "corrections, and `valor train RECIPE --annotations DIR` takes corrections as they are"
             )
         if not one.is_file():
             raise FileNotFoundError(f"{one}: no such table; give a file with a row for each clip, or for each event")
@@ -160,7 +160,7 @@ def make_dataset(
     if "val" not in annotated:
         notes.append(
             "there is no val with rows, by whose truth `valor train` chooses the epoch: mark val in the viewer and "
-            "give `valor train --annotations` these corrections"
+            "give them to `valor train RECIPE --annotations DIR`"
         )
     if strangers:
         notes.append(f"{len(strangers):,} files in {videos} are of no clip: {some_of(strangers)}")

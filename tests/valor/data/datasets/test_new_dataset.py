@@ -249,8 +249,8 @@ def test_a_clip_of_test_without_rows_is_no_clip_of_nothing(tmp_path):
     assert made.notes[:3] == (
         "1 clips of train have no rows: the rows of the others are left out",
         "no clip of val has rows: it has tags alone",
-        "there is no val with rows, by whose truth `valor train` chooses the epoch: mark val in the viewer and give "
-        "`valor train --annotations` these corrections",
+        "there is no val with rows, by whose truth `valor train` chooses the epoch: mark val in the viewer and "
+        "give them to `valor train RECIPE --annotations DIR`",
     )
 
 
