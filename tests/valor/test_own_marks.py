@@ -93,7 +93,7 @@ def test_marks_that_no_epoch_may_be_chosen_on_are_refused(yard, monkeypatch):
     mark((VAL[0], VAL[1]), folder="two")
     done = typed(*TRAIN, *SHORT, "--annotations", "two", "--out", "runs/two")
     assert done.code == 0 and "two: 2 of 3 clips of val are marked, and the epoch is chosen on these" in done.err, done
-    mark((VAL[0], VAL[1]), split="train", folder="other")
+    mark(("yard-0", "yard-1"), split="train", folder="other")
     said = typed(*TRAIN, "--annotations", "other", "--out", "runs/x").complaint()
     assert "other: expected truth of val, on which the epoch is chosen, got train" in said
     for file in ("val.tsv", "audible.tsv", "visible.tsv"):
