@@ -1,6 +1,7 @@
 """The strip of stills beneath the film strip of a parse: where in the picture visible events were found.
 
-A still stands in a free place near its time, all in the order of times, under it the class and the second. What speaks
+A still stands in a free place near its time, all in the order of times, above it a line from its second, under it the
+class and the second. What speaks
 for the class keeps its light and is tinted, the rest is darkened; a ring stands at the peak.
 """
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 STILLS_TITLE = "where"
 CAPTION_HEIGHT = 0.24
 """Inches of height of the two lines under a still."""
+LEADER_HEIGHT = 0.12
+"""Inches of height of the lines that lead to them from their seconds."""
+STILLS_EXTRA = CAPTION_HEIGHT + LEADER_HEIGHT
+"""Inches that the strip is higher than a still."""
 LETTER = 0.047
 """Inches of width of a letter of them, about."""
 TINT, TINTED, DARKENED = (1.0, 0.55, 0.0), 0.3, 0.55
@@ -110,6 +115,11 @@ def draw_stills(
         extent = (middle - half, middle + half, 0.0, up)
         axes.imshow(still.frame, extent=extent, interpolation="antialiased", zorder=1)
         axes.imshow(lit(still, tall, wide), extent=extent, interpolation="antialiased", zorder=2)
+        led = (
+            [still.seconds, still.seconds, middle],
+            [(height + LEADER_HEIGHT) * scale, (height + 0.6 * LEADER_HEIGHT) * scale, up],
+        )
+        axes.plot(*led, color=colours.quiet, linewidth=0.8, zorder=3)
         ring = (extent[0] + still.peak[0] * 2 * half, up * (1 - still.peak[1]))
         for size, colour in ((2.4, "black"), (1.2, "white")):
             axes.plot(*ring, marker="o", markersize=7, markerfacecolor="none", markeredgecolor=colour, mew=size)
@@ -120,7 +130,7 @@ def draw_stills(
         look: dict[str, Any] = {"ha": "center", "va": "top", "fontsize": 5.5, "linespacing": 1.0, "color": colours.ink}
         axes.annotate(caption, (middle, 0), xytext=(0, -1.5), textcoords="offset points", **look)
     axes.set_xlim(0, seconds)
-    axes.set_ylim(-CAPTION_HEIGHT * scale, height * scale, auto=True)
+    axes.set_ylim(-CAPTION_HEIGHT * scale, (height + LEADER_HEIGHT) * scale, auto=True)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set_yticks([height * scale / 2], [STILLS_TITLE])
     axes.tick_params(labelbottom=False)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..events import MODALITIES, BoolArray, events_of
 from .clip_media import SPECTROGRAM_HEIGHT, Media, draw_media, draw_spectrogram, strip_heights
-from .stills import CAPTION_HEIGHT, Still, draw_stills
+from .stills import STILLS_EXTRA, Still, draw_stills
 from .style import LINE, ON_SCREEN, Style, Theme, add_legend, settle, stacked_axes, swatches
 
 if TYPE_CHECKING:
@@ -52,6 +52,12 @@ FAINT, STRONG = 0.5, (0.55, 1.0)
 MOST_CLASSES = 25
 """Classes of a parse that are drawn, which fill a page; of more, those that are marked longest."""
 
+MOST_STRETCHES = 3
+"""Stretches without a stream whose times are said where no event is."""
+
+NOTE_LETTER, MOST_NOTE_LINES = 0.062, 6
+"""Inches of width of a letter of a note, about, and lines of notes below a parse at most."""
+
 MANY_SEGMENTS = 900
 """With more, a segment is narrower than a pixel: events are drawn with an outline, so that none is lost."""
 
@@ -85,8 +91,8 @@ class DrawnParse:
     """float [bands, columns] in dB, lowest band first, evenly spaced over the media."""
     stills: tuple[Still, ...] = ()
     """Where visible events were found, the most probable first; drawn beside frames."""
-    caveat: str = ""
-    """What keeps anybody from believing it: a line below."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know, such as demo teachers or damage: lines below."""
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not belong together."""
@@ -220,23 +226,23 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     inches = style.width - 0.75 - 0.075 * _longest_line(names)
     sound = [] if parse.spectrogram is None else [SPECTROGRAM_HEIGHT]
     strip = strip_heights(media, inches)
-    stills = [strip[0] + CAPTION_HEIGHT] if parse.stills and strip else []
+    stills = [strip[0] + STILLS_EXTRA] if parse.stills and strip else []
     num_rows = max(1, len(shown))
     figure, (*above, axes) = stacked_axes([*strip, *stills, *sound, num_rows * CLASS_HEIGHT], style)
     _draw_clock([axes], parse.seconds, colours, start=parse.start)
     draw_media(above[:1], media, parse.seconds, inches, colours)
     if stills and parse.frames is not None:
-        draw_stills(above[1], parse.stills, len(parse.frames), parse.seconds, inches, strip[0], colours)
+        draw_stills(above.pop(1), parse.stills, len(parse.frames), parse.seconds, inches, strip[0], colours)
     if parse.spectrogram is not None:
         draw_spectrogram(above[-1], parse.spectrogram, parse.seconds, colours)
+    lost = _lost(parse)
+    _cross_out(above[-1:] if sound else [], lost[:, 0], parse.segment_seconds, colours)
+    _cross_out(above[:1] if strip else [], lost[:, 1], parse.segment_seconds, colours)
     axes.set_ylim(num_rows, 0)
     for row, class_index in enumerate(shown):
         _draw_class(axes, row, parse, class_index, colours)
-    pale = min(1.0, inches / _CUT_ROOM / max(1, len(parse.cuts)))
-    for cut in parse.cuts:
-        for drawn in (*above, axes):
-            drawn.axvline(cut, **_CUT | {"alpha": _CUT["alpha"] * max(_PALEST, pale)}, color=colours.ink)
-    absent = [bool(np.isnan(parse.probs[:, modality]).all()) for modality in range(len(MODALITIES))]
+    _draw_cuts([*above, axes], parse.cuts, inches, colours)
+    absent = _gone(parse).all(axis=0)
     for modality in np.flatnonzero(absent) if shown else ():
         for row in range(num_rows):
             y = row + PARSE_TOPS[modality] + PARSE_ROW / 2
@@ -248,16 +254,64 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     _label_rows(axes, names, ticks, middles.tolist(), colours, inset=34, fontsize=8, linespacing=0.95)
     axes.tick_params(axis="y", labelsize=6.5)
     if not shown:
-        gone = np.asarray(np.isnan(parse.probs).all(axis=2))  # [T, M]
-        words = [(ABSENT[m], " in parts" * (not absent[m])) for m in range(len(MODALITIES)) if gone[:, m].any()]
-        said = [word + part for word, part in words]
-        _say_instead(axes, ", ".join(["no event", *said]), colours)
-    if parse.caveat:
-        axes.set_xlabel(f"{axes.get_xlabel()}\n{parse.caveat}", color=colours.ink)
-        figure.set_figheight(figure.get_figheight() + LINE)
-    add_legend(figure, _parse_legend(colours, left_out, parse), title, colours)
+        _say_instead(axes, ", ".join(["no event", *_absent_when(parse)]), colours)
+    below = _note_lines(parse.notes, style.width)
+    if below:
+        axes.set_xlabel("\n".join([axes.get_xlabel(), *below]), color=colours.ink)
+        figure.set_figheight(figure.get_figheight() + LINE * len(below))
+    crossed = bool(lost.any(axis=0) @ [bool(sound or shown), bool(strip or shown)])
+    add_legend(figure, _parse_legend(colours, left_out, parse, crossed=crossed), title, colours)
     settle(figure)
     return figure
+
+
+def _gone(parse: DrawnParse) -> BoolArray:
+    """Segments in which media have nothing of a stream, bool [T, M]."""
+    gone: BoolArray = np.isnan(parse.probs).all(axis=2)
+    return gone
+
+
+def _lost(parse: DrawnParse) -> BoolArray:
+    """Those of a stream that media have elsewhere, bool [T, M]."""
+    gone = _gone(parse)
+    return gone & ~gone.all(axis=0)
+
+
+def _absent_when(parse: DrawnParse) -> list[str]:
+    """Of each stream that is absent somewhere, that it is and, where it is elsewhere, when on the clock."""
+    said, lost, end = [], _lost(parse), parse.start + parse.seconds
+    for modality in np.flatnonzero(_gone(parse).any(axis=0)).tolist():
+        events = events_of(np.ascontiguousarray(lost[:, modality : modality + 1]), parse.segment_seconds)
+        times = [
+            " – ".join(clock_text(round(parse.start + time, 3), end) for time in (one.onset, one.offset))
+            for one in events
+        ]
+        when = f" {', '.join(times)}{' s' * (end < 120)}" if len(times) <= MOST_STRETCHES else " in parts"
+        said.append(ABSENT[modality] + when * bool(times))
+    return said
+
+
+def _note_lines(notes: Sequence[str], inches: float) -> list[str]:
+    """Notes in lines of a width, the last of them a count where there are more; dollar signs would begin a formula."""
+    lines = [line for note in notes for line in textwrap.wrap(note, max(20, int(inches / NOTE_LETTER)))]
+    if len(lines) > MOST_NOTE_LINES:
+        lines = [*lines[: MOST_NOTE_LINES - 1], "... more notes are in the JSON of the parse"]
+    return [line.replace("$", r"\$") for line in lines]
+
+
+def _cross_out(drawn: "Sequence[Axes]", lost: BoolArray, segment_seconds: float, colours: Theme) -> None:
+    """Lay crosses over what is drawn of a stream where media have nothing of it, so that no frame stands for it."""
+    for axes in drawn:
+        for one in events_of(np.ascontiguousarray(lost[:, np.newaxis]), segment_seconds):
+            axes.axvspan(one.onset, one.offset, **_gone_look(colours) | {"zorder": 3})
+
+
+def _draw_cuts(drawn: "Sequence[Axes]", cuts: Sequence[float], inches: float, colours: Theme) -> None:
+    """Lines through all that is on the clock, paler where there are many."""
+    pale = min(1.0, inches / _CUT_ROOM / max(1, len(cuts)))
+    for axes in drawn:
+        for cut in cuts:
+            axes.axvline(cut, **_CUT | {"alpha": _CUT["alpha"] * max(_PALEST, pale)}, color=colours.ink)
 
 
 def _shown_classes(predicted: BoolArray) -> tuple[list[int], int]:
@@ -308,7 +362,7 @@ def _unsure_look(colours: Theme) -> dict[str, Any]:
 
 def _gone_look(colours: Theme) -> dict[str, Any]:
     """An empty stretch with thin lines across, where media have no sound or no picture."""
-    return {"facecolors": colours.paper, "edgecolors": colours.quiet, "linewidth": 0, "hatch": "xx", "zorder": 0.7}
+    return {"facecolor": colours.paper, "edgecolor": colours.quiet, "linewidth": 0, "hatch": "xx", "zorder": 0.7}
 
 
 _CUT: dict[str, Any] = {"linewidth": 0.7, "linestyle": (0, (3, 2)), "alpha": 0.6, "zorder": 4}
@@ -317,7 +371,7 @@ _CUT_ROOM, _PALEST = 0.3, 0.3
 """Inches a cut has on the whole before they get paler, so that bars stay to be seen, and how pale at most."""
 
 
-def _parse_legend(colours: Theme, left_out: int, parse: DrawnParse) -> "list[Artist]":
+def _parse_legend(colours: Theme, left_out: int, parse: DrawnParse, *, crossed: bool) -> "list[Artist]":
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -331,8 +385,7 @@ def _parse_legend(colours: Theme, left_out: int, parse: DrawnParse) -> "list[Art
     if parse.unsure is not None and parse.unsure.any():
         look = {"linewidth": 0.9, "linestyle": _unsure_look(colours)["linestyle"]}
         entries.append(Patch(facecolor="none", edgecolor=colours.ink, **look, label="unsure"))
-    gone = np.asarray(np.isnan(parse.probs).all(axis=2))  # [T, M]
-    if parse.predicted.any() and (gone.any(axis=0) & ~gone.all(axis=0)).any():
+    if crossed:
         look = {"edgecolor": colours.quiet, "linewidth": 0, "hatch": "xx"}
         entries.append(Patch(facecolor=colours.paper, **look, label="no sound, or no picture"))
     if parse.cuts:

@@ -249,7 +249,7 @@ class Parse:
             frames=frames,
             spectrogram=spectrogram,
             stills=stills_of(self.where or (), probs, start=start, end=start + seconds),
-            caveat=self.caveat,
+            notes=self.notes,
         )
         length = clock_text(round(seconds, 1), seconds)
         unit = " s" if ":" not in length else " min" if length.count(":") == 1 else " h"

@@ -177,6 +177,39 @@ def test_missing_streams_and_nothing_at_all(theme):
     assert "no event, no sound" in texts(parse_figure(parse, style=Style(theme=theme)))
 
 
+def crosses(axes):
+    return [patch.get_extents().transformed(axes.transData.inverted()).intervalx.round(3).tolist()
+            for patch in axes.patches if patch.get_hatch() == "xx"]  # fmt: skip
+
+
+@pytest.mark.parametrize("marked", [0.5, 2.0])
+def test_what_is_lost_is_crossed_out_in_frames_and_sound(marked):
+    frames = np.random.default_rng(1).integers(0, 255, (5, 12, 16, 3), dtype=np.uint8)
+    sound = np.random.default_rng(2).normal(-50, 9, (20, 100)).astype(np.float32)
+    parse = drawn_parse_plot(marked=marked, frames=frames, spectrogram=sound, start=1.4)
+    parse.probs[[3, 4, 8], 1] = parse.probs[:2, 0] = np.nan
+    parse.predicted[np.isnan(parse.probs)] = False
+    figure = parse_figure(parse)
+    assert crosses(figure.axes[0]) == [[3, 5], [8, 9]]
+    assert crosses(figure.axes[1]) == [[0, 2]]
+    assert "no sound, or no picture" in [text.get_text() for text in figure.legends[0].get_texts()]
+    said = "no event, no sound 1.4 – 3.4 s, no picture 4.4 – 6.4, 9.4 – 10.4 s"
+    assert (said in texts(figure)) == (marked > 1)
+
+
+def test_a_stream_that_is_not_there_at_all_has_nothing_to_cross_out():
+    parse = drawn_parse_plot(spectrogram=np.zeros((20, 100), np.float32))
+    parse.probs[:, 1] = np.nan
+    parse.predicted[:, 1] = False
+    assert [crosses(axes) for axes in parse_figure(parse).axes] == [[], []]
+
+
+def test_many_stretches_without_a_stream_are_not_listed():
+    parse = drawn_parse_plot(marked=2.0)
+    parse.probs[::2, 0] = np.nan
+    assert "no event, no sound in parts" in texts(parse_figure(parse))
+
+
 def test_many_classes_are_cut_and_said():
     figure = parse_figure(drawn_parse_plot(classes=MOST_CLASSES + 7))
     assert any("7 more classes are not drawn" in text.get_text() for text in figure.legends[0].get_texts())

@@ -79,8 +79,16 @@ def test_a_picture_by_the_demos_teachers_says_so():
     plain = toy_parse()
     (alone,) = draw_parse(plain).axes
     (warned,) = draw_parse(replace(plain, notes=("has a gap", OF_DRAWINGS))).axes
-    assert warned.get_xlabel().splitlines() == [alone.get_xlabel(), OF_DRAWINGS]
+    assert warned.get_xlabel().splitlines() == [alone.get_xlabel(), "has a gap", OF_DRAWINGS]
+    assert warned.figure.get_figheight() > alone.figure.get_figheight() + 0.2
     assert plain.caveat == "" and OF_DRAWINGS not in alone.get_xlabel()
+
+
+def test_many_and_long_notes_keep_to_the_picture():
+    odd = [f"note {number} costs $5$ and goes on " + "and on " * 30 for number in range(5)]
+    lines = draw_parse(replace(toy_parse(), notes=tuple(odd))).axes[0].get_xlabel().splitlines()[1:]
+    assert len(lines) == 6 and max(map(len, lines)) < 160
+    assert lines[0].startswith(r"note 0 costs \$5\$") and lines[-1] == "... more notes are in the JSON of the parse"
 
 
 def test_a_picture_frames_what_is_unsure():

@@ -10,6 +10,7 @@ from valor.data.parse_file import OF_DRAWINGS, parse_from_json, parse_to_json, r
 from valor.data.where import MOST_SIDE, Where, found_at
 from valor.eval.decide import PostProcessing
 from valor.eval.figures.stills import Still, heat_on, placed_stills
+from valor.eval.figures.timeline import DrawnParse, parse_figure
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.teachers.where import PATCHES, WINDOWS, PlaceMaps
 from valor.video.batch import parse_all
@@ -187,6 +188,19 @@ def test_stills_stand_near_their_time_and_the_first_choose_first():
     stills = [replace(still, seconds=time, name=name) for time, name in ((4.5, "a"), (4.6, "b"), (0.2, "c"))]
     assert {place: one.name for place, one in placed_stills(stills, 10, 5).items()} == {0: "c", 1: "a", 2: "b"}
     assert placed_stills(stills, 10, 2).keys() == {0, 1}
+
+
+def test_a_line_leads_to_each_still_from_its_second_and_no_cut_runs_through_them():
+    frame, probs = np.zeros((4, 6, 3), np.uint8), np.ones((10, 2, 1), np.float32)
+    still = Still(frame=frame, values=np.ones((1, 1), np.float32), peak=(0, 0), area=WHOLE, seconds=4, name="", said="")
+    stills = tuple(replace(still, seconds=time) for time in (4.5, 4.6, 0.2))
+    more = {"frames": np.zeros((5, 4, 6, 3), np.uint8), "stills": stills, "cuts": (3.0, 7.0)}
+    drawn = DrawnParse(class_names=("Dog",), probs=probs, predicted=probs > 0, **more)
+    video, where, rows = parse_figure(drawn).axes
+    leads = [line.get_xdata() for line in where.lines if len(line.get_xdata()) == 3]
+    assert [(float(lead[0]), round(float(lead[-1]), 3)) for lead in leads] == [(0.2, 1), (4.5, 3), (4.6, 5)]
+    dashed = [sum(line.get_linestyle() == "--" for line in axes.lines) for axes in (video, where, rows)]
+    assert dashed == [2, 0, 2]
 
 
 def test_heat_lies_where_its_cell_is():

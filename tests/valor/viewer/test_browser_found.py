@@ -31,7 +31,9 @@ def test_every_card_is_whole_and_can_be_scrolled_to(browser, found_page, width, 
     page.goto(found_page.as_uri())
     cards = page.locator(".card")
     assert cards.count() == RESULTS
-    assert page.evaluate("[...document.querySelectorAll('.card')].every(card => card.scrollHeight <= card.clientHeight)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.card')].every(card => card.scrollHeight <= card.clientHeight)"
+    )
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     last = cards.last
     page.keyboard.press("End")
