@@ -6,7 +6,7 @@ from pathlib import Path
 
 from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import dataset_of
-from valor.data.parse_file import MediaInfo, ParsedEvent, read_parse
+from valor.data.parse_file import OF_DRAWINGS, MediaInfo, ParsedEvent, read_parse
 from valor.data.parse_folder import parse_files
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.survey import survey_media
@@ -85,6 +85,7 @@ def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:
                 media=info if clock == "container" else replace(info, start_time=0.0),
                 class_names=document.class_names,
                 events=tuple(_event(event, None if by_hand else clip, document, start) for event in found),
+                caveat=OF_DRAWINGS if OF_DRAWINGS in clip.notes and clip.truth is None and not by_hand else "",
             )
         )
     if not lines:

@@ -8,7 +8,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from valor.data.parse_file import OF_DRAWINGS, Parse
+from valor.data.parse_file import Parse
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import replaced
 
@@ -90,7 +90,7 @@ def write_summary(
     for file, parse in new.items():
         totals = class_totals(parse) or {"": [0.0, 0, 0.0, 0]}
         begin = [parse.media.name, round(parse.media.duration, 3)]
-        end = [file, "; ".join(note for note in parse.notes if note != OF_DRAWINGS), ""]
+        end = [file, "; ".join(parse.notes), ""]
         rows += [[*begin, name, *(round(number, 3) for number in of), *end] for name, of in totals.items()]
     rows += [[name, *[""] * (_ERROR - 1), " ".join(error.split())] for name, error in failed]
     with replaced(path) as temporary:

@@ -12,7 +12,7 @@ from tests.helpers.toy_exchange import NAMES, events_in, parsed, typed
 from valor.__main__ import main
 from valor.data.common_classes import JOURNAL
 from valor.data.label_file import FILE_NAME, read_pseudo_labels, write_pseudo_labels
-from valor.data.parse_file import read_parse, write_parse
+from valor.data.parse_file import OF_DRAWINGS, read_parse, write_parse
 from valor.data.predictions import Predictions, write_predictions
 from valor.viewer.corrections import read_journal
 
@@ -116,6 +116,16 @@ def test_files_alone_make_a_folder_of_annotations(tmp_path, monkeypatch, capsys)
     assert "still" in (tmp_path / "mine" / "AVVP_test_pd.csv").read_text()
     assert typed("export", "events", "mine", "--webvtt", "vtt") == 0
     assert "00:00:00.000 --> 00:00:01.000\nDog (audible)" in (tmp_path / "vtt" / "yard.vtt").read_text()
+
+
+def test_parses_of_drawings_say_so_in_what_is_exported_and_corrections_do_not(parses, tmp_path):
+    write_parse(parses / "street.json", replace(read_parse(parses / "street.json"), notes=(OF_DRAWINGS,)))
+    typed("export", "events", parses, "--csv", "sent.csv")
+    header, *rows = (tmp_path / "sent.csv").read_text().splitlines()
+    assert header.endswith(",note") and {row.split(",")[0] for row in rows if OF_DRAWINGS in row} == {"street.ts"}
+    assert typed("import", "events", "sent.csv", "--exported-from", parses) == 0
+    typed("export", "events", tmp_path / "parses.corrections", "--csv", "corrected.csv")
+    assert OF_DRAWINGS not in (tmp_path / "corrected.csv").read_text()
 
 
 def test_predictions_and_annotations_go_out_too(tmp_path, monkeypatch):

@@ -81,4 +81,4 @@ def test_notes_of_a_file_stand_beside_it_and_an_older_summary_goes_on(parse, tmp
     (tmp_path / SUMMARY).write_text("\n".join(older) + "\n")
     write_summary(tmp_path, [("b.json", replace(parse, notes=(OF_DRAWINGS, "ends early", "has gaps")))])
     said = {(row["parse"], row["notes"]) for row in read(tmp_path)}
-    assert said == {("a.json", ""), ("b.json", "ends early; has gaps")}
+    assert said == {("a.json", ""), ("b.json", f"{OF_DRAWINGS}; ends early; has gaps")}

@@ -38,7 +38,7 @@ def fiftyone_text(timelines: Sequence[Timeline]) -> str:
                 **({"support": _frames(line, event, line.media.frame_rate)} if _is_even(line.media) else {}),
                 "timestamps": _from_start(line, event),
                 "confidence": round(event.prob, 4),
-                "attributes": {"modality": event.modality},
+                "attributes": {"modality": event.modality, **_note(line)},
             }
             for event in line.events
         ]
@@ -130,10 +130,15 @@ def _task(line: Timeline, kinds: Sequence[str], media_url: str | None) -> dict[s
     results = [{"id": f"e{number}", **place(line, event)} for number, event in enumerate(line.events)]
     prediction = {"model_version": "valor", "result": results}
     address = line.media.path if media_url is None else media_url + quote(line.media.name)
-    data: dict[str, Any] = {**dict.fromkeys(kinds, address), "name": line.media.name}
+    data: dict[str, Any] = {**dict.fromkeys(kinds, address), "name": line.media.name, **_note(line)}
     if "video" in kinds:
         data["fps"] = _placing_rate(line.media)
     return {"data": data, "predictions": [prediction]}
+
+
+def _note(line: Timeline) -> dict[str, str]:
+    """What keeps anybody from believing the events, where there is something."""
+    return {"note": line.caveat} if line.caveat else {}
 
 
 def _on_frames(line: Timeline, event: ParsedEvent) -> dict[str, Any]:

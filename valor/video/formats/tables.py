@@ -35,12 +35,14 @@ COLUMNS = (*EVENT_COLUMNS, "modality", "prob")
 """Columns of the CSV and TSV files."""
 ASKED_COLUMNS = ("margin", "next_to", "unsure")
 """Columns after these where the parses say what is next to an event, as those without training do."""
+NOTE_COLUMN = "note"
+"""The last column where something keeps anybody from believing the events, see `Timeline.caveat`."""
 
 _DECIMAL_COMMA = re.compile(r"^(\s*\d+),(\d+\s*)$")
 
 
 def csv_text(timelines: Sequence[Timeline]) -> str:
-    """Comma-separated values: the columns of LLP's tables, then modality and probability; see `ASKED_COLUMNS`."""
+    """Comma-separated values: the columns of LLP's tables, then modality, probability, `ASKED_COLUMNS`, `NOTE_COLUMN`."""
     return _table(timelines, ",")
 
 
@@ -107,13 +109,14 @@ def _table(timelines: Sequence[Timeline], delimiter: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
     asked = any(event.margin is not None for line in timelines for event in line.events)
-    writer.writerow((*COLUMNS, *ASKED_COLUMNS) if asked else COLUMNS)
+    noted = any(line.caveat for line in timelines)
+    writer.writerow((*COLUMNS, *ASKED_COLUMNS * asked, *[NOTE_COLUMN] * noted))
     for line in timelines:
         for event in line.events:
             times = (seconds_text(event.onset), seconds_text(event.offset))
             name, label = (unformula(name) for name in (line.media.name, event.class_name))
             row = [name, *times, label, event.modality, f"{event.prob:.4f}"]
-            writer.writerow([*row, *_asked(event)] if asked else row)
+            writer.writerow([*row, *(_asked(event) if asked else ()), *[line.caveat] * noted])
     return text.getvalue()
 
 

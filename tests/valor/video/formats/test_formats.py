@@ -19,10 +19,8 @@ from valor.eval.decide import PostProcessing
 from valor.eval.xml_text import xml_text
 from valor.label_harvest.media.survey import survey_media
 from valor.video.formats.annotation_tools import label_studio_config, label_studio_text
-from valor.video.formats.elan import read_elan
 from valor.video.formats.formats import FORMATS, write_events
 from valor.video.formats.timeline import timeline_of
-from valor.video.formats.webvtt import read_webvtt
 from valor.video.parse import _media_info
 
 AS_MODALITY = {how: modality for modality, how in SEEN_AS.items()}
@@ -140,13 +138,17 @@ def test_elan_is_told_a_type_of_media(tmp_path, name, kind):
     assert root.find("HEADER/MEDIA_DESCRIPTOR").get("MIME_TYPE") == kind
 
 
-@pytest.mark.parametrize(("kind", "read"), [("webvtt", read_webvtt), ("elan", read_elan)])
-def test_that_it_is_of_drawings_stands_in_the_file_and_is_read_over(tmp_path, kind, read):
+NOTED = ("csv", "tsv", "elan", "webvtt", "fiftyone", "label-studio")
+"""Formats that have a place for a note."""
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_that_it_is_of_drawings_stands_in_the_file_and_is_read_over(tmp_path, kind):
     plain, drawn = toy_parse(), replace(toy_parse(), notes=(OF_DRAWINGS,))
     (tmp_path / "plain").write_text(written(tmp_path, [plain], kind), encoding="utf-8")
     (tmp_path / "drawn").write_text(text := written(tmp_path, [drawn], kind), encoding="utf-8")
-    assert OF_DRAWINGS in text and OF_DRAWINGS not in (tmp_path / "plain").read_text()
-    (one,), (other,) = (read(tmp_path / name, lambda _: 25.0) for name in ("plain", "drawn"))
+    assert (OF_DRAWINGS in text) == (kind in NOTED) and OF_DRAWINGS not in (tmp_path / "plain").read_text()
+    (one,), (other,) = (FORMATS[kind].read(tmp_path / name, lambda _: 25.0) for name in ("plain", "drawn"))
     facts = [[(e.class_name, e.modality, e.onset, e.offset) for e in media.events] for media in (one, other)]
     assert facts[0] == facts[1] and facts[0]
 
