@@ -259,7 +259,7 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
     if below:
         axes.set_xlabel("\n".join([axes.get_xlabel(), *below]), color=colours.ink)
         figure.set_figheight(figure.get_figheight() + LINE * len(below))
-    crossed = bool(lost.any(axis=0) @ [bool(sound or shown), bool(strip or shown)])
+    crossed = bool((lost[:, 0].any() and (sound or shown)) or (lost[:, 1].any() and (strip or shown)))
     add_legend(figure, _parse_legend(colours, left_out, parse, crossed=crossed), title, colours)
     settle(figure)
     return figure
@@ -267,8 +267,7 @@ def parse_figure(parse: DrawnParse, *, title: str | None = None, style: Style = 
 
 def _gone(parse: DrawnParse) -> BoolArray:
     """Segments in which media have nothing of a stream, bool [T, M]."""
-    gone: BoolArray = np.isnan(parse.probs).all(axis=2)
-    return gone
+    return np.asarray(np.isnan(parse.probs).all(axis=2))
 
 
 def _lost(parse: DrawnParse) -> BoolArray:

@@ -42,7 +42,7 @@ _DECIMAL_COMMA = re.compile(r"^(\s*\d+),(\d+\s*)$")
 
 
 def csv_text(timelines: Sequence[Timeline]) -> str:
-    """Comma-separated values: the columns of LLP's tables, then modality, probability, `ASKED_COLUMNS`, `NOTE_COLUMN`."""
+    """Comma-separated values: LLP's columns, then modality and probability; see `ASKED_COLUMNS`, `NOTE_COLUMN`."""
     return _table(timelines, ",")
 
 
