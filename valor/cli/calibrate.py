@@ -116,8 +116,8 @@ def run(cli: argparse.Namespace) -> int:
     is_store = cli.source.is_dir() and any(any(cli.source.glob(at)) for at in ("manifest.json", "*/manifest.json"))
     if not is_store and not isinstance(cli.source, Path):
         raise ValueError(f"{cli.source}: no store of evidence lies there, and predictions are read from a disk alone")
-    if (cli.annotations is None) != (cli.split is None):
-        raise ValueError("--annotations DIR and --split say together what thresholds are found on; give both")
+    if cli.annotations is None and cli.split is not None:
+        raise ValueError("--split says what thresholds are found on together with --annotations DIR; give both")
     if cli.annotations is None and not (is_store and cli.criterion == "tag-rate"):
         raise ValueError(
             "--annotations DIR and --split say what thresholds are found on; only a store has tags of its own, for "
@@ -139,8 +139,8 @@ def run(cli: argparse.Namespace) -> int:
 
 def _of_footage(cli: argparse.Namespace) -> int:
     """Calibrate parses without training."""
-    if (cli.annotations is None) != (cli.split is None):
-        raise ValueError("--annotations DIR and --split say together which clips were corrected; give both")
+    if cli.annotations is None and cli.split is not None:
+        raise ValueError("--split says which clips were corrected together with --annotations DIR; give both")
     typed = [
         option
         for option, at in _NOT_OF_FOOTAGE.items()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.common_classes import JOURNAL, left_out, predictions_of_classes, split_of_classes
-from valor.data.datasets.dataset import dataset_of
+from valor.data.datasets.dataset import DataSet, dataset_of
 from valor.data.names import named_source
 from valor.data.parse_file import read_parse
 from valor.data.parse_folder import (
@@ -57,7 +57,9 @@ def add_truth(command: Parser, *, required: bool = True) -> None:
         "--annotations", type=Path, required=required, metavar="DIR", help="folder of the annotation tables"
     )
     command.add_argument(
-        "--split", required=required, metavar="NAME", help="split that was predicted, as val or test of LLP"
+        "--split",
+        metavar="NAME",
+        help="split that was predicted, as val or test of LLP (the only one there)",
     )
     add_shared(command, "truth", "names")
 
@@ -114,6 +116,8 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
         dense: Refuse a split without dense truth.
     """
     dataset = dataset_of(cli.annotations)
+    if cli.split is None:
+        cli.split = _only_split(dataset, cli.annotations)
     names = dataset.names_in(cli.annotations, cli.classes)
     whole = dataset.read_split(cli.annotations, cli.split, names, truth_version=cli.truth)
     if dense and whole.truth is None:
@@ -140,6 +144,15 @@ def read_truth(cli: argparse.Namespace, scored: str | Path | None = None, *, den
     assert segments is not None
     longer = replace(dataset, segments=segments)
     return longer.read_split(cli.annotations, cli.split, names, truth_version=whole.truth_version)
+
+
+def _only_split(dataset: DataSet, folder: Path) -> str:
+    """The split whose table is there alone."""
+    there = [split for split, name in dataset.layout.tags.items() if (folder / name).is_file()]
+    if len(there) == 1:
+        return there[0]
+    known = " or ".join(there or dataset.splits)
+    raise ValueError(f"--split must say which split of {folder} was predicted, {known}, got none")
 
 
 def _segments_of(scored: str | Path | None, cli: argparse.Namespace, names: tuple[str, ...]) -> int | None:

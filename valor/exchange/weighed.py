@@ -57,6 +57,8 @@ class Known:
     """Its corrections; None without any."""
     source: Events | None
     """What is exported of it without corrections; None where nothing says what files are from."""
+    before: Events | None
+    """What files change: its corrections, else those that files were exported from, else the source."""
     saved: Sequence[Events]
     """All that was ever saved of it, the latest first."""
 
@@ -69,7 +71,7 @@ def weighed(told: Told, known: Known, class_names: tuple[str, ...]) -> Weighed:
         known: What was there before.
         class_names: All classes, in their order.
     """
-    exported = [held for held in (known.stands, *known.saved, known.source) if held is not None]
+    exported = [held for held in (known.before, *known.saved, known.source) if held is not None]
     slack = max(ROUNDED, told.unit / 2) + 1e-6
     events = in_order(_as_exported(told.events, exported, slack), class_names)
 
@@ -78,7 +80,7 @@ def weighed(told: Told, known: Known, class_names: tuple[str, ...]) -> Weighed:
 
     said = of_told(events)
     edited = all(said != of_told(held) for held in exported)
-    changed = not exported or said != of_told(exported[0])
+    changed = known.before is None or said != of_told(known.before)
     begun = known.stands is None or (known.source is not None and set(known.stands) == set(known.source))
     return Weighed(
         events=events,
@@ -118,8 +120,12 @@ def known_of(clip: Clip, stands: Correction | None, opened: Opened, *journals: S
         is_source: Whether files were exported from that.
     """
     saved = [state.events for held in journals for state in reversed(held.get(clip.clip_id, []))]
+    own = None if stands is None else stands.events
+    source = clip_events(clip, opened.document) if is_source else None
+    sent = [held[clip.clip_id][-1].events for held in journals[1:] if clip.clip_id in held]
     return Known(
-        stands=None if stands is None else stands.events,
-        source=clip_events(clip, opened.document) if is_source else None,
+        stands=own,
+        source=source,
+        before=next((events for events in (own, *sent, source) if events is not None), None),
         saved=[events for events in saved if events is not None],
     )

@@ -129,7 +129,7 @@ def test_what_is_not_typed_has_the_documented_value():
     ("labels s --out l --export csv", r"argument --export: invalid choice: 'csv'"),
     ("train valor", "the following arguments are required: --data"),
     ("train valor --data d --seeds two", "argument --seeds: invalid int value: 'two'"),
-    ("evaluate p.npz --annotations a", "the following arguments are required: --split"),
+    ("evaluate p.npz --split test", "the following arguments are required: --annotations"),
     ("evaluate p.npz --annotations a --split test --gate video", r"argument --gate: invalid choice: 'video'"),
     ("parse a --run r --checkpoint=s", "--run and --checkpoint are the same; leave one out"),
     ("doctor --fix", "unrecognized arguments: --fix"),

@@ -164,3 +164,19 @@ def test_scores_say_how_many_clips_nobody_checked(sent, capsys):
     typed(*score, "--json", "s.json")
     assert "checked" not in capsys.readouterr().out
     assert json.loads((sent / "s.json").read_text())["clips_not_checked"] == 0
+
+
+def test_changes_are_counted_against_what_stands(sent, capsys):
+    """What was taken back does not stand, nor do corrections that files were not exported from."""
+    taken("audacity/my yard.labels.txt")
+    held = read_journal(sent / FOLDER / JOURNAL)["my yard"].to_dict() | {"revision": 2, "events": None}
+    with (sent / FOLDER / JOURNAL).open("a") as journal:
+        journal.write(json.dumps(held) + "\n")
+    capsys.readouterr()
+    taken("audacity/my yard.labels.txt")
+    assert "2 events of 1 clips, 1 of them changed" in capsys.readouterr().out
+    typed("export", "events", FOLDER, "--webvtt", "vtt")
+    capsys.readouterr()
+    typed("import", "events", sent / "vtt" / "my yard.vtt", "--exported-from", FOLDER, "--out", "other")
+    assert "2 events of 1 clips, 0 of them changed" in capsys.readouterr().out
+    assert events_in(sent / "other", "my yard") == HEARD

@@ -264,3 +264,19 @@ def test_a_split_that_is_said_selects_for_every_kind_of_source(tmp_path, monkeyp
     write_predictions(tmp_path / "q.npz", Predictions(clip_ids=("three",), class_names=NAMES, predicted=marks[:1]))
     assert typed("export", "events", "q.npz", "--data", "data", "--split", "val", "--csv", "a.csv") == 2
     assert "none of 1 clips (three) is of the split val of data" in capsys.readouterr().err
+
+
+def test_corrections_need_no_split(parses, tmp_path, capsys):
+    """They have one; where tables have several, the refusal names these."""
+    typed("export", "events", "parses", "--csv", "all.csv")
+    typed("import", "events", "all.csv", "--exported-from", "parses")
+    typed("import", "events", "all.csv", "--exported-from", "parses", "--split", "val", "--out", "val")
+    for folder, split in (("parses.corrections", "test"), ("val", "val")):
+        capsys.readouterr()
+        assert typed("evaluate", "parses", "--annotations", folder) == 0
+        assert f"2 of 2 {split} clips" in capsys.readouterr().out
+        assert typed("plot", "classes", "parses", "--annotations", folder, "--out", "p.png") == 0
+    shutil.copytree("val", "parses.corrections", dirs_exist_ok=True)
+    assert typed("evaluate", "parses", "--annotations", "parses.corrections") == 2
+    told = capsys.readouterr().err
+    assert "--split must say which split of parses.corrections was predicted, val or test, got none" in told
