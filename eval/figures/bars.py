@@ -169,7 +169,9 @@ def _draw_system(
         axes.text(0.6, place, "0", va="center", fontsize=5.5, color=colours.ink, zorder=5)
     if system.low is not None and system.high is not None:
         low, high = system.low[modality], system.high[modality]
-        axes.hlines(places, low, high, color=colours.paper, linewidth=2.4, zorder=3)  # a rim, to be seen on any bar
+        axes.hlines(
+            places, low, high, color=colours.paper, linewidth=1.3, zorder=3
+        )  # a hair's rim, to be seen on any bar
         axes.hlines(places, low, high, color=colours.ink, linewidth=0.9, zorder=4)
 
 

@@ -132,16 +132,22 @@ def _draw_row(axes: "Axes", row: DotRow, y: float, colour: str, colours: Theme, 
         axes.annotate("", (left, y), xytext=(16, 0), textcoords="offset points", arrowprops=arrow)
         return
     if row.outer is not None:
-        axes.plot(row.outer, (y, y), color=colours.ink, linewidth=0.8, solid_capstyle="butt", zorder=4)
-        axes.plot(row.outer, (y, y), "|", color=colours.ink, markersize=5.5, markeredgewidth=0.8, zorder=4)
+        outer = [end for end in row.outer if end >= left]  # a bar at an end that is there
+        axes.plot(_from(left, row.outer), (y, y), color=colours.ink, linewidth=0.8, solid_capstyle="butt", zorder=4)
+        axes.plot(outer, [y] * len(outer), "|", color=colours.ink, markersize=5.5, markeredgewidth=0.8, zorder=4)
     if min(*row.inner, *(row.outer or ())) < left:  # goes on beyond the edge
         axes.plot(left, y, "<", color=colours.ink, markersize=4.5, markeredgewidth=0, zorder=4)
-    axes.plot(row.inner, (y, y), color=colour, linewidth=3.2, solid_capstyle="butt", zorder=3)
+    axes.plot(_from(left, row.inner), (y, y), color=colour, linewidth=3.2, solid_capstyle="butt", zorder=3)
     axes.plot(
         row.points, [y + 0.32] * len(row.points), "o", color=colours.quiet, markersize=1.8, markeredgewidth=0, zorder=4
     )
     face = colour if row.is_clear else colours.paper
     axes.plot(row.value, y, "o", color=colour, markerfacecolor=face, markersize=5.5, markeredgewidth=1.3, zorder=5)
+
+
+def _from(left: float, ends: tuple[float, float]) -> tuple[float, float]:
+    """An interval as far as it is drawn: one that goes on beyond the edge ends at its arrow, before the name."""
+    return max(ends[0], left), max(ends[1], left)
 
 
 def _frame(axes: "Axes", ticks: Sequence[tuple[float, str]], bottom: float, colours: Theme) -> None:

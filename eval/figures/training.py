@@ -212,7 +212,8 @@ def _frame(axes: "Axes", heading: str, lines: Sequence[_Line], *, logarithmic: b
     axes.xaxis.set_major_locator(MaxNLocator(7, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     if logarithmic:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+        narrow = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])  # less than two of the ticks 1, 2, 5, 10 need be in it
+        axes.yaxis.set_major_locator(narrow if _is_narrow(lines) else LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -220,6 +221,13 @@ def _frame(axes: "Axes", heading: str, lines: Sequence[_Line], *, logarithmic: b
         axes.set_ylim(bottom=0 if heading.startswith("Learning") else _floor(lines))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.grid(color=colours.shade, linewidth=0.6)
+
+
+def _is_narrow(lines: Sequence[_Line]) -> bool:
+    """Whether the highest is less than five times the lowest, of what a logarithmic axis has."""
+    known = [values[np.isfinite(values) & (values > 0)] for line in lines for _, values in line.curves]
+    every = np.concatenate(known)
+    return bool(every.size) and bool(every.max() < 5 * every.min())
 
 
 def _floor(lines: Sequence[_Line]) -> float:

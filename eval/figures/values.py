@@ -75,7 +75,9 @@ def values_figure(
 
 
 def _set_limits(axes: "Axes", rows: Sequence[ValueRow]) -> None:
-    """From just below the lowest to just above the highest, within 0 to 100."""
+    """From just below the lowest to just above the highest, at least ten points, within 0 to 100."""
     ends = [end for row in rows for end in (row.value, *(row.ends or ()))]
-    margin = max(0.06 * (max(ends) - min(ends)), 1.0)
-    axes.set_xlim(max(min(ends) - margin, -1.0), min(max(ends) + margin, 101.0))
+    low, high = min(ends), max(ends)
+    margin = max(0.06 * (high - low), 1.0)
+    left = max(min(low - margin, high - 10.0), -1.0)
+    axes.set_xlim(left, min(max(high + margin, left + 10.0), 101.0))

@@ -174,6 +174,8 @@ def _selection(run: Path) -> str:
 def _of_worlds(title: str, runs: Sequence[Path]) -> str:
     """A title with what the runs are of behind it, as far as they say it; that one is simulated stands before it."""
     known = [told_by(_recipe(run)[1]) for run in runs]
+    if all(one.simulated for one in known):  # said once of all
+        title = title.replace(f"{MARK} ", "")
     worlds = [words for words in dict.fromkeys(one.in_words for one in known) if words not in ("", MARK)]
     title = f"{title} ({', '.join(worlds)})" if worlds else title
     return next((one for one in known if one.simulated), told_by({})).marked(title)

@@ -79,6 +79,11 @@ def test_whiskers_span_the_interval():
     assert not class_bars_figure(systems()[:1], NAMES).axes[0].collections
 
 
+def test_the_rim_of_a_whisker_cuts_no_bar_in_two():
+    rim, line = (lines.get_linewidths()[0] for lines in class_bars_figure(systems(), NAMES).axes[1].collections[:2])
+    assert line < rim < line + 0.5
+
+
 def test_support_is_written_and_its_absence_said():
     figure = class_bars_figure(systems(), NAMES, support=np.array([[1200, 3, 0], [1, 2, 3]]))
     assert [text.get_text() for text in figure.axes[0].texts] == ["1,200", "3", "none"]

@@ -81,3 +81,6 @@ def test_whiskers_that_the_edge_cuts_end_in_an_arrow():
     assert not [line for line in drawn([wide]).axes[0].lines if line.get_marker() == "<"]
     (arrow,) = [line for line in drawn([wide], lowest=-5.0).axes[0].lines if line.get_marker() == "<"]
     assert arrow.get_xdata()[0] == -5.0
+    ends = [end for line in drawn([wide], lowest=-5.0).axes[0].lines[:-1] for end in line.get_xdata()]
+    assert min(ends) >= -5.0, "no line reaches into the names"
+    assert -25.0 in [end for line in drawn([wide]).axes[0].lines for end in line.get_xdata()]

@@ -96,6 +96,14 @@ def test_scores_of_the_first_epochs_may_lie_below_the_panel():
     assert run.scores["segment.audio"][0] < bottom < run.scores["segment.audio"][10]
 
 
+def test_a_gradient_norm_that_hardly_changes_has_few_ticks():
+    steady = replace(logged(), grad_norm=np.linspace(4.4, 2.2, 12))
+    for run in (steady, logged()):
+        axes = training_figure([("VALOR", [run])]).axes[2]
+        low, high = axes.get_ylim()
+        assert 2 <= len([tick for tick in axes.get_yticks() if low <= tick <= high]) <= 5
+
+
 def test_a_narrow_figure_stacks_its_panels():
     wide, narrow = (training_figure([("a", [logged()])], style=Style(width=width)) for width in (6.9, 3.35))
     assert wide.axes[0].get_gridspec().ncols == 2 and narrow.axes[0].get_gridspec().ncols == 1

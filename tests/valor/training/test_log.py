@@ -247,3 +247,13 @@ def test_the_title_says_what_a_run_is_of(tmp_path, sources, title):
     assert draw_training([("a", run)]).legends[0].get_title().get_text() == title
     own = draw_training([("a", run)], title="mine").legends[0].get_title().get_text()
     assert own.startswith("SIMULATED mine" if "simulated" in sources else "mine")
+
+
+def test_that_all_are_simulated_is_said_once(tmp_path):
+    runs = []
+    for name in ("valor++", "han"):
+        run = write_log(tmp_path / name, [record(1, selected=True)])
+        (run / "recipe.json").write_text(json.dumps({"run": {"sources": {"simulated": True, "world": "own tables"}}}))
+        runs.append((f"SIMULATED {name}", run))
+    title = draw_training(runs).legends[0].get_title().get_text()
+    assert title == "SIMULATED Training of valor++, han"
