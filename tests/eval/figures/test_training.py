@@ -97,7 +97,7 @@ def test_scores_of_the_first_epochs_may_lie_below_the_panel():
 
 
 def test_a_gradient_norm_that_hardly_changes_has_few_ticks():
-    steady = replace(logged(), grad_norm=np.linspace(4.4, 2.2, 12))
+    steady = replace(logged(), grad_norm=np.linspace(3.45, 1.52, 12))
     for run in (steady, logged()):
         axes = training_figure([("VALOR", [run])]).axes[2]
         low, high = axes.get_ylim()
