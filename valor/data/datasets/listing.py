@@ -22,7 +22,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..names import name_splitter, split_names
-from ..rows import plain_seconds, read_rows
+from ..rows import EVENT_COLUMNS, plain_seconds, read_rows
 from ..tables import MODALITY_COLUMNS, MOST_SEGMENTS
 from ..vocabulary import did_you_mean
 
@@ -31,7 +31,7 @@ SPLITS = ("train", "val", "test")
 HEARD_AND_SEEN = "both"
 """In the column `modality`, beside those of MODALITIES."""
 
-EXPORTED_AS = {"filename": "path", "event_labels": "class"}
+EXPORTED_AS = {EVENT_COLUMNS[0]: "path", EVENT_COLUMNS[-1]: "class"}
 """What `valor export events` calls columns of the table of what is heard and seen."""
 
 _CUT = re.compile(r"(_[0-9]+_[0-9]+|\+[0-9]+)$")
