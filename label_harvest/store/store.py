@@ -107,6 +107,20 @@ class EvidenceStore:
         return scale * self.arrays[f"{role}.similarity"] + bias
 
 
+class AbsentArraysError(ValueError):
+    """Arrays were asked for that no shard holds."""
+
+    def __init__(self, message: str, held: tuple[str, ...]) -> None:
+        """Say it.
+
+        Args:
+            message: What is absent.
+            held: Names of the arrays that there are.
+        """
+        super().__init__(message)
+        self.held = held
+
+
 def fingerprint(description: Mapping[str, object]) -> str:
     """sha256 of the sorted JSON of everything that changes the bytes of the evidence."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
@@ -289,9 +303,10 @@ def read_store(
     held = tuple(sorted({name for shard in shards for name in shard.held}))
     absent = sorted(set(names or ()) - set(held))
     if absent:
-        raise ValueError(
+        raise AbsentArraysError(
             f"{folder}: no shard holds {', '.join(absent)}; it holds {', '.join(held)}: ask for these, or harvest with "
-            "the teachers that make the others"
+            "the teachers that make the others",
+            held,
         )
     return EvidenceStore(
         clip_ids=tuple(clip_id for shard in shards for clip_id in shard.clip_ids),

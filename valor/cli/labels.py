@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from valor.data.label_file import LABEL_FACTS
+from valor.data.label_file import LABEL_FACTS, note_allowed
 from valor.labelling.options import LABEL_RULES, SOFT_TEMPERATURE, LabelOptions
 from valor.labelling.review import DISAGREEMENTS_FILE, FLIPS_FILE, NEAR_FILE, flip_table
 
@@ -71,7 +71,7 @@ def add(commands: Commands) -> Parser:
         metavar="N|P%",
         default="0",
         help="end with 0, not 3, where no more clips than N, or P percent of those of the store, and of "
-        "--manifest, get no labels (0)",
+        "--manifest, get no labels (0); `valor train` then leaves these out",
     )
     add_table(
         command,
@@ -98,10 +98,18 @@ def run(cli: argparse.Namespace) -> int:
     for tell in (_say_labels, _say_near, _say_flips, _say_export, _say_disagreements, _say_quality):
         tell(cli, report)
     absent = say_lacking(cli.store, wanted)
-    failures = len(report.left_out) + (len(absent.clip_ids) if absent else 0)
+    lacking = absent.clip_ids if absent else ()
+    failures = len(report.left_out) + len(lacking)
     most = allowed(len(report.labels.clip_ids) + failures)
     if failures and cli.allow_failures != "0":
-        say(f"{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
+        parts = [
+            f"{len(report.left_out):,} without complete evidence",
+            *([f"{len(lacking):,} in no shard"] * bool(lacking)),
+        ]
+        is_allowed = f"{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})"
+        say(f"{failures:,} clips have no labels ({', '.join(parts)}): {is_allowed}")
+        if failures <= most:
+            note_allowed(cli.out, cli.allow_failures, lacking)
     return FAILURES_LISTED if failures > most else DONE
 
 

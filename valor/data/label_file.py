@@ -47,6 +47,8 @@ UNDER_WAY = "under_way"
 
 _KIND, _BELONGS = "valor labels", "pseudo_labels_sha256"
 """What `labels.json` calls itself, and its key for the label file it is of."""
+_ALLOWED = "allowed"
+"""Its key for how many clips without labels were allowed for."""
 _DESCRIBED = "described_in"
 """Array of a label file beside which there must be a `labels.json`: that name."""
 
@@ -317,6 +319,7 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
         told = unsealed(path.read_bytes(), _KIND)
         digest = as_text(told[_BELONGS], _BELONGS) if _BELONGS in told else None
         as_flag(told.get("random_weights"), "random_weights")
+        as_object(told.get(_ALLOWED, {}), _ALLOWED)
         for teacher, identity in as_object(told.get("teachers", {}), "teachers").items():
             as_object(identity, f"teachers: {teacher}")
         if not isinstance(told.get("left_out", ()), list | tuple | dict):
@@ -338,6 +341,30 @@ def read_label_facts(labels: Path) -> dict[str, Any] | None:
         f"{path}: expected beside it the {FILE_NAME} of sha256 {digest:.12}..., got {got}; restore what belongs "
         f"together, make the labels again or, where the labels are your own, take {LABEL_FACTS} away"
     )
+
+
+def note_allowed(folder: Path, allowance: str, absent: Sequence[str]) -> None:
+    """Note in `labels.json` that so many clips without labels were allowed for, so that training leaves them out.
+
+    Args:
+        folder: Of the labels.
+        allowance: As typed, N or P%.
+        absent: Clips that are not in the store, beside those that the file lists.
+    """
+    facts = read_label_facts(folder) or {}
+    write_label_facts(folder, {**facts, _ALLOWED: {"allow_failures": allowance, "not_in_store": list(absent)}})
+
+
+def allowed_left_out(labels: Path | None) -> frozenset[str]:
+    """The clips that labels have none of and were allowed to leave out, see `note_allowed`; none without such a note.
+
+    Raises:
+        ValueError: `labels.json` is damaged, see `read_label_facts`.
+    """
+    facts = read_label_facts(labels) if labels else None
+    if not facts or _ALLOWED not in facts:
+        return frozenset()
+    return frozenset(map(composed, (*facts.get("left_out", ()), *facts[_ALLOWED].get("not_in_store", ()))))
 
 
 def refuse_soft(labels: PseudoLabels) -> None:

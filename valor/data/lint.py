@@ -14,7 +14,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import media_id
 
 from .datasets.dataset import LLP, DataSet
-from .names import name_splitter
+from .names import name_reader, name_splitter
 from .rows import EVENT_COLUMNS, WEAK_COLUMNS, plain_seconds, table_rows
 from .tables import read_modality_tags, read_weak_table
 from .vocabulary import did_you_mean
@@ -323,9 +323,9 @@ def _read_tags(path: Path, class_names: Sequence[str], notes: _Notes) -> dict[st
 
 def _read_events(path: Path, modality: str, class_names: Sequence[str], notes: _Notes) -> list[_Row]:
     """The rows of an event table that can be understood."""
-    rows = []
+    rows, name_in = [], name_reader(class_names)
     for line, (clip_id, *cells, label) in _rows(path, EVENT_COLUMNS, notes):
-        where, class_name, times = (path.name, line), label.strip(), []
+        where, class_name, times = (path.name, line), name_in(label), []
         known = _check_class(class_name, class_names, where, clip_id, notes)
         for cell in cells:
             time = plain_seconds(cell)

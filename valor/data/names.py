@@ -3,15 +3,20 @@
     Dog,"Baby cry, infant cry",Siren          three names
 
 A name that holds a comma stands in double quotes, with a quote inside doubled. All other quotes are letters of a name.
-Where the names that may occur are known, such a name may also stand as it is: the longest that fits is taken.
+Where the names that may occur are known, such a name may also stand as it is: the longest that fits is taken; and the
+whole list may be a cell in quotes of its own, as pandas and Python's csv write one that holds quotes:
+
+    "Dog,""Baby cry, infant cry"",Siren"      the same
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 _QUOTED = re.compile(r'"((?:[^"]|"")*,(?:[^"]|"")*)"\s*(?:,|$)')
 """A name in quotes, and what ends it."""
+_CELL = re.compile(r'"((?:[^"]|"")*)"')
+"""A cell as pandas and Python's csv write one that holds quotes: all of it in quotes, those inside doubled."""
 
 
 def named_source(typed: str) -> tuple[str | None, Path]:
@@ -36,13 +41,20 @@ def name_splitter(known: Collection[str]) -> Callable[[str], list[str]]:
     ['Cry, baby', 'Dog', 'Cry, baby', 'Cat']
     """
     holding = sorted((name for name in known if "," in name), key=len, reverse=True)
-    if not holding:
+    if not any(set(name) & {",", '"'} for name in known):
         return _plain
     names = frozenset(known)
 
-    def split(text: str) -> list[str]:
+    def taken(text: str) -> list[str]:
         plain = _plain(text)
-        return plain if names.issuperset(plain) else _scan(text, holding)
+        return plain if names.issuperset(plain) or not holding else _scan(text, holding)
+
+    def split(text: str) -> list[str]:
+        found = taken(text)
+        if names.issuperset(found) or not (cell := _CELL.fullmatch(text.strip())):
+            return found
+        within = taken(cell[1].replace('""', '"'))
+        return within if not names.isdisjoint(within) else found
 
     return split
 
@@ -54,6 +66,32 @@ def join_names(names: Iterable[str]) -> str:
     'Dog,"Baby cry, infant cry"'
     """
     return ",".join('"{}"'.format(name.replace('"', '""')) if "," in name else name for name in names)
+
+
+def list_names(names: Sequence[str], most: int | None = None) -> str:
+    """A list for people: as `join_names`, with a space behind each comma; of more than `most` how many follow.
+
+    >>> list_names(["Dog", "Baby cry, infant cry", "Siren"], 2)
+    'Dog, "Baby cry, infant cry" and 1 more'
+    """
+    shown = names[:most]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return ", ".join(join_names([name]) for name in shown) + more
+
+
+def name_reader(known: Collection[str]) -> Callable[[str], str]:
+    """What takes the one name out of a cell, in quotes or as it stands, where names are known.
+
+    >>> name_reader(["Cry, baby", "Dog"])('"Cry, baby"')
+    'Cry, baby'
+    """
+    names, split = frozenset(known), name_splitter(known)
+
+    def read(cell: str) -> str:
+        plain = cell.strip()
+        return plain if plain in names or len(found := split(plain)) != 1 else found[0]
+
+    return read
 
 
 def _plain(text: str) -> list[str]:

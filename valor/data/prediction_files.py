@@ -45,7 +45,7 @@ thresholds and the gate can be chosen anew. Clips may be of unlike length; the r
 
 import json
 import mimetypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ from valor.label_harvest.strict_json import (
 )
 
 from .datasets.detection_file import RESULTS, detections_in, write_detections
+from .names import name_reader
 from .parse_folder import CONSTANT, parse_files, read_parse_predictions
 from .predictions import Predictions, decisions, read_predictions, write_predictions
 from .provenance import Provenance, told_by
@@ -411,7 +412,7 @@ def read_prediction_tables(
     events: list[ListedEvent] = []
     with_rows: dict[str, None] = {}
     for modality, table in zip(MODALITIES, files.events, strict=True):
-        names, found = _read_events(table, modality)
+        names, found = _read_events(table, modality, name_reader(class_names))
         with_rows.update(dict.fromkeys(names))
         events += found
     clip_ids = read_clip_list(files.clips) if stands(files.clips) else tuple(with_rows)
@@ -460,7 +461,7 @@ def write_prediction_tables(
     write_clip_list(files.clips, clip_ids)
 
 
-def _read_events(table: Path, modality: str) -> tuple[list[str], list[ListedEvent]]:
+def _read_events(table: Path, modality: str, name_in: Callable[[str], str]) -> tuple[list[str], list[ListedEvent]]:
     """Names in the first column, and the events; a row without times and class says that nothing was found."""
     names, events = [], []
     try:
@@ -474,7 +475,7 @@ def _read_events(table: Path, modality: str) -> tuple[list[str], list[ListedEven
                 ListedEvent(
                     clip_id=clip_id,
                     modality=modality,
-                    class_name=label.strip(),
+                    class_name=name_in(label),
                     onset=onset,
                     offset=offset,
                     where=where,

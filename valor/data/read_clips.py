@@ -6,7 +6,7 @@ only clips whose parts are all there get through.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ def read_clip_set(
     labels: Path | str | None = None,
     store: Place | str | None = None,
     any_classes: bool = False,
+    allowed: Collection[str] = (),
 ) -> ClipSet:
     """Read the features and pseudo labels of a split.
 
@@ -54,6 +55,7 @@ def read_clip_set(
         store: Evidence store of the kinds with a dot in their name, on a disk or in an object store; None for `store/`
             in the source, or the source. Of its shards those that hold clips of the split are read, one by one.
         any_classes: Whether the split may have classes that the store has not.
+        allowed: Clips that may lack something, see `allowed_left_out`: they are left out with a warning.
 
     Returns:
         The clips in the order of the split.
@@ -81,18 +83,25 @@ def read_clip_set(
         keeps_half = is_half or features.precision == "float16"
         parts[stream] = found.tensor.half() if keeps_half else found.tensor.float()
         counts |= {} if found.segments is None else {stream: found.segments}
-        absent |= _missing(found, f"{kind} features", features.missing)
+        absent |= _missing(found, f"{kind} features", features.missing, allowed)
     if set(kinds.values()) == set(UNAV_KINDS):  # sound and picture of these are cut to one length
         counts = dict.fromkeys(counts, torch.stack([*counts.values()]).amin(dim=0))
     if labels is not None:
         found = _read_labels(Path(labels), split)
         parts["pseudo_labels"] = found.tensor
         counts |= {} if found.segments is None else {"pseudo_labels": found.segments}
-        absent |= _missing(found, "pseudo labels", features.missing)
+        absent |= _missing(found, "pseudo labels", features.missing, allowed)
     said = {name: getattr(split, name) for name in ("truth", "valid", "weak_labels", "modality_tags")}
     parts |= {name: torch.from_numpy(array) for name, array in said.items() if array is not None}
     if split.valid is not None:
         _refuse_one_length({name: parts[name] for name in parts if name not in counts}, split)
+    if known := [clip_id for clip_id in split.clip_ids if clip_id in absent and clip_id in allowed]:
+        _LOG.warning(
+            "%s: leaving out %s of %d without complete evidence, as was allowed when the labels were made",
+            split.name,
+            listed(known),
+            clips,
+        )
     kept = [row for row in range(clips) if split.clip_ids[row] not in absent]
     if not kept:
         raise ValueError(f"no clip of the split {split.name!r} has all its features and labels under {source}")
@@ -277,11 +286,12 @@ def _clip_arrays(tensor: Tensor, found: Tensor, split: Split, where: str) -> Cli
     return ClipArrays(tensor, missing, where)
 
 
-def _missing(found: ClipArrays, what: str, policy: str) -> set[str]:
-    """Clips to leave out; raises unless the policy is to drop them."""
-    if not found.missing:
-        return set()
-    message = f"{found.where} has no {what} for {listed(found.missing)} of {found.tensor.shape[0]}"
+def _missing(found: ClipArrays, what: str, policy: str, allowed: Collection[str]) -> set[str]:
+    """Clips to leave out; raises where there are others than allowed, unless the policy is to drop them."""
+    others = [clip_id for clip_id in found.missing if clip_id not in allowed]
+    if not others:
+        return set(found.missing)
+    message = f"{found.where} has no {what} for {listed(others)} of {found.tensor.shape[0]}"
     if policy == "refuse":
         raise ValueError(f"{message}; add them, or leave these clips out with features.missing=drop")
     _LOG.warning("%s: leaving these clips out", message)

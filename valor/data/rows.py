@@ -1,7 +1,7 @@
 """Rows of tab-separated tables: the one reader and writer of all of them; what they mean is said in tables.py.
 
 The text is UTF-8, with or without a byte order mark, with any line ends. One set of rules holds for all of it:
-    Quotes are letters like any other, in what is read and in what is written.
+    Quotes are letters like any other, but around names of classes and cells of these.
     Cells behind the last column are passed over where they are empty, and so are rows of nothing but empty cells: a
     spreadsheet leaves such. A row with fewer cells than columns, or with more that are not empty, is refused.
     The last column may be called event_label as well. Tables of tags may have further columns with names of their own
@@ -10,7 +10,8 @@ The text is UTF-8, with or without a byte order mark, with any line ends. One se
     tags are heard and which are seen: each tag is in one of the two or in both);
     a table of events may not, since such a column may say that the row is of the other modality.
     Class names stand in the vocabulary as they stand here, outer spaces aside; between two commas there may be nothing.
-    Of tags, a name that itself holds a comma stands in double quotes or as it is, see `valor.data.names`.
+    A name that itself holds a comma stands in double quotes or as it is, and a cell of names may be all in quotes,
+    those inside doubled, as pandas and Python's csv write it; see `valor.data.names`.
     Clip names count letter by letter, and an accent is the same composed with its letter or behind it (NFC, NFD). White
     space around one, visible or not (U+0085, U+2028, the separators from U+001C on), is refused, in lists of clips too.
     Times are decimal numbers without a sign: 3, 1.5, and 1e-05 as programs write it, but neither +5 nor -0, 1_0 or the

@@ -37,7 +37,7 @@ from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import Place, place_of
 from valor.label_harvest.store.manifest import HarvestManifest, check_modality_tags, composed
 
-from .names import join_names, name_splitter
+from .names import join_names, list_names, name_reader, name_splitter
 from .rows import (
     EVENT_COLUMNS,
     WEAK_COLUMNS,
@@ -415,7 +415,7 @@ def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple
         FileNotFoundError: There is no such file.
     """
     path = Path(path)
-    class_index = {name: index for index, name in enumerate(class_names)}
+    class_index, name_in = {name: index for index, name in enumerate(class_names)}, name_reader(class_names)
     rows = []
     for line, (clip_id, *times, label) in _annotation_rows(path, EVENT_COLUMNS):
         seconds = []
@@ -426,10 +426,10 @@ def read_event_table(path: Path | str, class_names: Sequence[str]) -> list[tuple
                     f"{path}:{line}: expected a whole number of seconds from the start of the clip, got {cell!r}"
                 )
             seconds.append(int(time))
-        if label.strip() not in class_index:
-            raise _unknown_class(f"{path}:{line}", [label], class_names)
+        if (name := name_in(label)) not in class_index:
+            raise _unknown_class(f"{path}:{line}", [name], class_names)
         onset, offset = seconds
-        rows.append((clip_id, onset, offset, class_index[label.strip()]))
+        rows.append((clip_id, onset, offset, class_index[name]))
     return rows
 
 
@@ -535,5 +535,5 @@ def _unknown_class(where: str, names: Sequence[str], class_names: Sequence[str])
     )
     return ValueError(
         f"{where}: unknown class {names[0]!r}{did_you_mean(names[0], class_names)}{more}; known are "
-        f"{', '.join(class_names)}; correct the row or choose the vocabulary the table was written with"
+        f"{list_names(class_names)}; correct the row or choose the vocabulary the table was written with"
     )

@@ -12,7 +12,7 @@ from valor.label_harvest.places.place import Place, matching, place_of, stands
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_list, as_object, as_text, loads
 
-from .names import join_names, split_names
+from .names import list_names, split_names
 
 
 @dataclass(frozen=True)
@@ -260,17 +260,11 @@ def refuse_other_classes(names: Sequence[str], held: Sequence[str], where: str) 
     if tuple(names) == tuple(held):
         return
     strange, lacking = ([name for name in one if name not in other] for one, other in ((names, held), (held, names)))
-    told = [f"{_some(part)} {what}" for part, what in ((strange, "not among them"), (lacking, "missing")) if part]
+    parts = ((strange, "not among them"), (lacking, "missing"))
+    told = [f"{list_names(part, 5)} {what}" for part, what in parts if part]
     raise ValueError(
-        f"{where}: the classes are not those of the store ({_some(held)}): "
+        f"{where}: the classes are not those of the store ({list_names(held, 5)}): "
         f"{'; '.join(told) or 'they stand in another order'}; leave `classes` out, or give those it was harvested with"
-    )
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    """The first names of a list, and that there are more."""
-    return ", ".join(join_names([name]) for name in names[:most]) + (
-        f" and {len(names) - most} more" if len(names) > most else ""
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from valor import __version__
 from valor.data.hub import CARD, MANIFEST, manifest_text, push, taken_apart
+from valor.data.names import list_names
 from valor.data.parse_file import OF_DRAWINGS
 from valor.data.provenance import MARK, Provenance, told_by
 from valor.data.score_file import read_scores_json
@@ -199,7 +200,7 @@ def _run(path: Path) -> Shared:
         files=files,
         about={"recipe": recipe.get("name"), "classes": classes, "teachers": teachers},
         warnings=_warnings(told_by(recipe), names),
-        parts=[*parts, ("Classes", f"{len(classes)}: {', '.join(classes)}")],
+        parts=[*parts, ("Classes", f"{len(classes)}: {list_names(classes)}")],
     )
 
 
@@ -226,7 +227,11 @@ def _scores(path: Path) -> Iterator[tuple[str, str]]:
 def _learned(recipe: Mapping[str, Any], sources: Mapping[str, Any], revision: str | None) -> str:
     """Recipe, clips, labels, extra data, what was chosen on val, and by which code."""
     run, fit = recipe.get("run", {}), recipe.get("fit", {})
-    clips = ", ".join(f"{count:,} of {split}" for split, count in as_object(sources.get("clips", {}), "clips").items())
+    left_out = as_object(run.get("left_out", {}), "left_out")
+    clips = ", ".join(
+        (f"{count - left:,} of the " if (left := int(left_out.get(split, 0))) else "") + f"{count:,} of {split}"
+        for split, count in as_object(sources.get("clips", {}), "clips").items()
+    )
     labels = sources.get("labels")
     made = {one.get("teacher") for one in as_object((labels or {}).get("teachers", {}), "teachers").values()}
     chosen = f"epoch chosen by {fit.get('select_by')} on val"
@@ -289,7 +294,7 @@ def _store(path: Path) -> Shared:
         f"- clips: {counts}",
         f"- segments: {grid['num_segments']} of {grid['segment_seconds']:g} s",
         *heard,
-        f"- classes: {len(manifest['class_names'])}: {', '.join(manifest['class_names'])}",
+        f"- classes: {len(manifest['class_names'])}: {list_names(manifest['class_names'])}",
         f"- fingerprint: {manifest['fingerprint']}",
         "- the names of the clips and their tags are in it, and messages about those that failed",
     ]

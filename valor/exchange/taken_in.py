@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from valor.data.common_classes import JOURNAL
-from valor.data.names import named_source
+from valor.data.names import name_reader, named_source
 from valor.data.rows import check_names
 from valor.data.vocabulary import did_you_mean
 from valor.eval.events import MODALITIES
@@ -366,8 +366,8 @@ def _checked(event: ReadEvent, clip: Clip, document: Document, options: ImportOp
 
 def _class_of(event: ReadEvent, known: Sequence[str]) -> str:
     """The class that is meant: by its name, or as XML, columns and chapters write it."""
-    if event.class_name in known:
-        return event.class_name
+    if (plain := name_reader(known)(event.class_name)) in known:
+        return plain
     forms: tuple[Callable[[str], str], ...] = (composed, xml_text, unspaced, lambda name: " ".join(name.split()))
     found = {name for name in known for form in forms if form(name) == form(event.class_name)}
     if len(found) == 1:

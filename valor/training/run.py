@@ -20,6 +20,7 @@ from valor.data.common_classes import read_val_truth
 from valor.data.datasets.dataset import DataSet, chosen_dataset
 from valor.data.features.feature_options import FeatureOptions, evidence_in
 from valor.data.features.packed import note_packed
+from valor.data.label_file import allowed_left_out
 from valor.data.own_files import changed_own, described_own
 from valor.data.predictions import Predictions
 from valor.data.provenance import Provenance, describe_data, of_features, of_labels, of_run, told_by, unlike_teachers
@@ -30,6 +31,7 @@ from valor.data.vocabulary import EventClass, class_names
 from valor.label_harvest.cores import DEVICE, DEVICES
 from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.places.place import Place
+from valor.label_harvest.store.store import AbsentArraysError
 from valor.label_harvest.strict_json import loads
 from valor.parsers.build import build_parser, options_of
 from valor.parsers.hybrid import HybridParser
@@ -38,6 +40,7 @@ from valor.parsers.word_head import WordHead
 
 from .checkpoint import CheckpointCard, git_revision, read_checkpoint
 from .encoder_file import EncoderFile, give_encoder, read_encoder
+from .evidence_fit import with_hint
 from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .pool import NAME as POOL
@@ -54,6 +57,8 @@ UNSEEN = "unseen"
 """Key of a run's recipe for the classes its training left out."""
 TAGGED = "tagged_clips"
 """Key for how many clips of train kept their tags, where these are not all."""
+LEFT_OUT = "left_out"
+"""Key for how many clips of a split were left out for want of evidence or labels, by split."""
 BEGUN_WITH = "begun with"
 """Key for the pre-training it began with."""
 SEGMENT_SECONDS = "segment_seconds"
@@ -83,6 +88,8 @@ class RunSets:
     """Captions of all classes, for a parser that goes by words."""
     pool: Pool | None = None
     """Clips without tags, where the recipe learns from them."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """By split, how many of its clips were left out for want of evidence or labels."""
     begin_with: EncoderFile | None = None
     """What learned before labels, whose stem and encoder the parser begins with."""
 
@@ -185,10 +192,9 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
     if store is None:
         read = [splits["train"].name, splits["val"].name, *([known.split_for("test")] if test else [])]
         note_packed(data, read, (recipe.features.audio, recipe.features.visual, recipe.features.motion or ""))
-    train, val = (
-        read_clip_set(data, splits[name], recipe.features, labels=wanted, store=store)
-        for name, wanted in (("train", labels), ("val", None))
-    )
+    train, val = _read_training(recipe, data, (splits["train"], splits["val"]), labels, store)
+    taken = ((splits["train"], train), (splits["val"], val))
+    left = {split.name: len(split.clip_ids) - len(clips) for split, clips in taken}
     if train.modality_tags is not None and not recipe.fit.guided_weight and not recipe.methods:
         _LOG.warning(
             "the tags say which are heard and which are seen, of which %s learns by its labels alone; "
@@ -224,6 +230,7 @@ def read_run_sets(  # noqa: PLR0913, what a run reads
         zero_shot=zero_shot,
         words=words,
         pool=pool,
+        left_out={split: count for split, count in left.items() if count},
         begin_with=held,
     )
 
@@ -237,6 +244,21 @@ def _refuse_without_truth(val: Split, data: Path, labels: Path | None) -> None:
             f"its clips with `valor view {shown}--data {data} --split {val.name} --videos DIR --corrections MARKED`, "
             "and give MARKED as `annotations`"
         )
+
+
+def _read_training(
+    recipe: Recipe, data: Path, splits: tuple[Split, Split], labels: Path | None, store: Place | None
+) -> tuple[ClipSet, ClipSet]:
+    """Clips to train on and to choose the epoch by, without those that the labels were allowed to leave out."""
+    allowed = allowed_left_out(labels)
+    try:
+        train, val = (
+            read_clip_set(data, split, recipe.features, labels=wanted, store=store, allowed=allowed)
+            for split, wanted in zip(splits, (labels, None), strict=True)
+        )
+    except AbsentArraysError as error:
+        raise with_hint(error, recipe, evidence_in(data, store)) from error
+    return train, val
 
 
 def labels_of(recipe: Recipe, data: Path, labels: Path | None = None) -> Path | None:
@@ -328,6 +350,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
         **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
         **({} if recipe.fit.label_share == 1 else {TAGGED: len(train) - beside.get("clips", 0)}),
         **({POOL: beside} if beside else {}),
+        **({LEFT_OUT: dict(sets.left_out)} if sets.left_out else {}),
         **({} if sets.begin_with is None else {BEGUN_WITH: sets.begin_with.to_json()}),
         **({} if (seconds := sets.train.segment_seconds) == Grid.segment_seconds else {SEGMENT_SECONDS: seconds}),
     }
@@ -384,6 +407,8 @@ def predict_run(
             "vocabulary, train a parser for this one, or one with parser.head=words, which takes any"
         )
     features = features_from_json(card.recipe)
+    if card.recipe.get("run", {}).get(LEFT_OUT):  # as it was trained
+        features = replace(features, missing="drop")
     clips = read_clip_set(data, wanted, features, store=store, any_classes=by_words)
     refuse_other_features(run, options_of(parser), card, clips, data, store)
     predictions = predict_classes(parser.to(pick_device(device)), clips, held)

@@ -1,8 +1,10 @@
 """A class name with a comma is one name in every command; a harvest and a training are in test_own_classes."""
 
+import csv
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.helpers.typed import typed
@@ -65,3 +67,39 @@ def test_names_beside_the_tables_are_found_by_all(toy, tmp_path, monkeypatch):
     assert "Cry, baby" in typed("evaluate", *on, "--thresholds", "t.json", "--per-class").out
     wrong = typed("evaluate", *on, "--classes", "Cry, baby,Dog").complaint()
     assert "unknown class" in wrong or "Cry" in wrong
+
+
+def test_tables_written_by_pandas_are_read_alike(toy, tmp_path):
+    (tmp_path / "data").mkdir()
+    for path in (toy / "data").iterdir():
+        frame = pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE)
+        frame.to_csv(tmp_path / "data" / path.name, sep="\t", index=False)
+    assert '"""Cry, baby"""' in (tmp_path / "data/AVVP_train.csv").read_text()
+    for name in EVENT_TABLES["v2024"]:  # where the name stands alone, somebody may have put it in quotes
+        table = tmp_path / "data" / name
+        table.write_text(table.read_text().replace("Cry, baby", '"Cry, baby"'))
+    done = typed("evaluate", toy / "p.npz", "--annotations", tmp_path / "data", "--split", "test", "--classes", TYPED)
+    usual = typed("evaluate", toy / "p.npz", "--annotations", toy / "data", "--split", "test", "--classes", TYPED)
+    figures = [one.out.partition("truth of")[0] for one in (done, usual)]  # what follows is the sha256 of the tables
+    assert done.code == 0 and figures[0] == figures[1]
+    found = [typed("lint", folder / "data", "--classes", TYPED).out.splitlines()[1:] for folder in (toy, tmp_path)]
+    assert found[0] == found[1]
+
+
+def test_predicted_events_may_be_in_quotes(toy, tmp_path):
+    for name in ("audio", "visual"):
+        rows = [f'{CLIPS[0]}\t0\t4\t"""Cry, baby"""', f"{CLIPS[1]}\t2\t9\tDog"]
+        (tmp_path / f"p.{name}.tsv").write_text("\n".join(["filename\tonset\toffset\tevent_label", *rows, ""]))
+    (tmp_path / "p.clips.txt").write_text("".join(f"{clip}\n" for clip in CLIPS))
+    given = ("--annotations", toy / "data", "--split", "test", "--classes", TYPED)
+    done = typed("evaluate", tmp_path / "p.audio.tsv", *given)
+    assert done.code == 0 and "100.0" in done.out, done
+
+
+def test_an_unknown_class_is_told_beside_names_whose_ends_are_seen(toy, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text('filename\tevent_labels\nx\t"Dog,""Cri, baby"""\n')
+    said = typed(
+        "harvest", table, "--videos", tmp_path, "--store", tmp_path / "s", "--classes", TYPED, "--plan"
+    ).complaint()
+    assert "unknown class 'Cri, baby' (did you mean Cry, baby?); known are \"Cry, baby\", Dog; " in said

@@ -11,7 +11,7 @@ import pytest
 
 from tests.helpers.toy_line import NAMES, SPLITS, TABLES, TAGS, WHOLE, write_tables, write_videos, write_weights
 from tests.helpers.typed import Done, typed
-from valor.data.label_file import read_pseudo_labels
+from valor.data.label_file import allowed_left_out, read_pseudo_labels
 from valor.data.prediction_files import read_any_predictions
 from valor.data.predictions import decisions, read_predictions
 from valor.data.tables import read_split, write_weak_table
@@ -212,6 +212,52 @@ def test_training_needs_to_be_told_to_leave_failed_clips_out(line, labels, tmp_p
     done = typed("train", "demo", "--data", line.data, "--labels", labels, "--out", tmp_path / "run", *SMALL, *BRIEF)
     message = done.complaint()
     assert "for 2 clips (gone-------_0_10, torn-------_7_17) of 5" in message and "features.missing=drop" in message
+
+
+def test_training_leaves_out_what_labels_were_allowed_to_leave_out(line, tmp_path):
+    made = typed("labels", line.store, "--out", tmp_path / "labels", "--allow-failures", "50%")
+    assert made.code == 0 and re.search(
+        r"^2 clips have no labels \(2 without complete evidence\): no more than --allow-failures 50% \(\d+\)$",
+        made.out,
+        re.MULTILINE,
+    )
+    given = ("--data", line.data, "--labels", tmp_path / "labels", "--out", tmp_path / "run")
+    done = typed("train", "demo", *given, *SMALL, *BRIEF, "--quiet")
+    assert done.code == 0, done
+    note = (
+        "train: leaving out 2 clips (gone-------_0_10, torn-------_7_17) of 5 without complete evidence, as was allowed"
+    )
+    assert note in done.err
+    assert json.loads((tmp_path / "run/recipe.json").read_text())["run"]["left_out"] == {"train": 2}
+    again = typed("predict", tmp_path / "run", "--data", line.data, "--split", "train", "--out", tmp_path / "p.npz")
+    assert (again.code, again.out.partition(";")[0]) == (0, "3 clips"), again
+    card = typed("push", tmp_path / "run", "me/mine", "--out", tmp_path / "card")
+    assert card.code == 0 and "- clips: 3 of the 5 of train, " in (tmp_path / "card/README.md").read_text()
+
+
+def test_allowed_clips_of_no_shard_are_counted_and_left_out_too(line, tmp_path):
+    table = tmp_path / "more.csv"
+    write_weak_table(table, (*SPLITS["train"], "later------_0_10"), np.zeros((6, 25), np.bool_), NAMES)
+    given = ("labels", line.store, "--out", tmp_path / "labels", "--manifest", table, "--allow-failures")
+    refused = typed(*given, "2")
+    parts = "3 clips have no labels (2 without complete evidence, 1 in no shard)"
+    assert refused.code == 3 and f"{parts}: more than --allow-failures 2 (2)" in refused.out
+    assert allowed_left_out(tmp_path / "labels") == frozenset()
+    assert typed(*given, "3", "--overwrite").code == 0
+    assert sorted(allowed_left_out(tmp_path / "labels")) == ["gone-------_0_10", "later------_0_10", "torn-------_7_17"]
+
+
+def test_a_recipe_for_other_teachers_is_answered_with_those_that_fit(line, labels, tmp_path):
+    given = ("--data", line.data, "--labels", labels, "--out", tmp_path / "run", "--quiet")
+    motion = ("--set", "features.motion=r2plus1d.features", "--set", "parser.motion_width=512")
+    said = typed("train", "valor-clips", *given, *motion).complaint()
+    changes = (
+        "--set features.audio=audio.embedding --set parser.audio_width=128 --set features.visual=visual.embedding "
+        "--set parser.visual_width=128 --set features.motion=none --set parser.motion_width=0"
+    )
+    assert "no shard holds audio.map" in said and "take what it holds (demo)" in said and changes in said
+    done = typed("train", "valor-clips", *given, *changes.split(), *SMALL, *BRIEF, "--set", "features.missing=drop")
+    assert done.code == 0, done
 
 
 def test_a_run_is_trained_predicted_and_scored(line, run, tmp_path):

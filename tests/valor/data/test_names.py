@@ -1,8 +1,9 @@
 """Lists of names, typed and in tables."""
 
+import pandas as pd
 import pytest
 
-from valor.data.names import join_names, name_splitter, split_names
+from valor.data.names import join_names, list_names, name_reader, name_splitter, split_names
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,25 @@ def test_known_names_need_no_quotes_and_the_longest_is_taken():
     assert names_in("a, bc") == ["a", "bc"] and names_in("a,d,a") == ["a", "d", "a"]
     assert names_in('x,"a, b"') == ["x", "a, b"]
     assert name_splitter(["a", "b"])('"a, b"') == ['"a', 'b"']  # as ever, where no name holds a comma
+
+
+@pytest.mark.parametrize("names", [["Dog"], ["Cry, baby", "Dog"], ['a "b"', "c, d"], ['"a, b"', "d"], ['5" pipe']])
+def test_cells_are_read_as_csv_and_pandas_write_them(names):
+    known = ["Dog", "Cry, baby", 'a "b"', "c, d", '"a, b"', "d", '5" pipe']
+    frame = pd.DataFrame({"filename": ["x"], "event_labels": [join_names(names)]})
+    cell = frame.to_csv(sep="\t", index=False).splitlines()[1].partition("\t")[2]
+    assert name_splitter(known)(cell) == names
+    for name in names:
+        written = frame.assign(event_labels=name).to_csv(sep="\t", index=False).splitlines()[1].partition("\t")[2]
+        assert name_reader(known)(written) == name
+        assert name_reader(known)(join_names([name])) == name
+
+
+def test_an_unknown_name_in_such_a_cell_is_given_alone():
+    assert name_splitter(["Cry, baby", "Dog"])('"Dog,""Cri, baby"""') == ["Dog", "Cri, baby"]
+    assert name_reader(["Cry, baby", "Dog"])("Dog,Cat") == "Dog,Cat"
+
+
+def test_a_list_for_people_shows_where_names_end():
+    assert list_names(["Dog", "Cry, baby", "Cat"]) == 'Dog, "Cry, baby", Cat'
+    assert list_names(["Dog", "Cry, baby", "Cat"], 1) == "Dog and 2 more" and list_names([]) == ""
