@@ -6,6 +6,7 @@ the clips by name, `compute` brings them into one order, and the figures are tho
 """
 
 from collections.abc import Iterable, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from .events import BoolArray, Float64Array
 from .scores import LEVELS, PER_CLIP, Scores, score
 
+_ONE_AT_A_TIME = RLock()
+"""Held while clips are taken in or given on, of all `RunningScores`: with a lock of its own none could be pickled."""
 SHOWN = 3
 """How many clips an error names."""
 
@@ -21,7 +24,7 @@ class RunningScores:
     """The ten F-scores of clips that come in batches.
 
     Clips may be given by name. Then one that comes twice, as samplers of several processes pad their last batch, counts
-    once, and `compute` can be asked for all clips of a split in its order.
+    once, and `compute` can be asked for all clips of a split in its order. Several threads may update one.
 
     Example:
         >>> truth = np.zeros((6, 10, 2, 3), bool)
@@ -62,13 +65,14 @@ class RunningScores:
         ours, true = np.asarray(predicted), np.asarray(truth)
         there = None if valid is None else np.asarray(valid)
         values = score(ours, true, valid=there, min_iou=self.min_iou).per_clip
-        if clip_ids is None:
-            self._refuse_mixture(named=False)
-            self._blocks.append(values)
-            return
-        if isinstance(clip_ids, str) or len(clip_ids) != len(ours):
+        if clip_ids is not None and (isinstance(clip_ids, str) or len(clip_ids) != len(ours)):
             raise ValueError(f"clip_ids must name the {len(ours)} clips of the batch, got {len(clip_ids)} names")
-        self._add(dict_of(clip_ids, values))
+        with _ONE_AT_A_TIME:
+            if clip_ids is None:
+                self._refuse_mixture(named=False)
+                self._blocks.append(values)
+            else:
+                self._add(dict_of(clip_ids, values))
 
     def merge(self, *others: "RunningScores | dict[str, Any]") -> None:
         """Take in what others have gathered, in the order in which they are given.
@@ -81,25 +85,9 @@ class RunningScores:
                 there. Nothing is taken then.
         """
         states = [other.state if isinstance(other, RunningScores) else other for other in others]
-        whole = RunningScores(min_iou=self.min_iou)
-        whole._blocks, whole._named = list(self._blocks), dict(self._named)
-        for state in states:
-            if state["min_iou"] != self.min_iou:
-                raise ValueError(f"min_iou must be {self.min_iou} as here, got {state['min_iou']}; gather them apart")
-            values = np.asarray(state["per_clip"], np.float64)
-            if values.shape[1:] != (len(LEVELS), len(PER_CLIP)):
-                raise ValueError(
-                    f"per_clip must be [clips, {len(LEVELS)}, {len(PER_CLIP)}], got {values.shape}; "
-                    "give the state of a RunningScores"
-                )
-            if not len(values):
-                continue
-            if state["clip_ids"] is None:
-                whole._refuse_mixture(named=False)
-                whole._blocks.append(values)
-            else:
-                whole._add(dict_of(state["clip_ids"], values))
-        self._blocks, self._named = whole._blocks, whole._named
+        with _ONE_AT_A_TIME:
+            whole = self._with(states)
+            self._blocks, self._named = whole._blocks, whole._named
 
     def compute(self, clip_ids: Iterable[str] | None = None) -> Scores:
         """The figures of all clips so far, as `score` of them at once.
@@ -131,8 +119,9 @@ class RunningScores:
     @property
     def state(self) -> dict[str, Any]:
         """What `merge` takes: plain arrays, to be sent from one process to another (`all_gather_object`, a pipe)."""
-        values = self._values if len(self) else np.empty((0, len(LEVELS), len(PER_CLIP)))
-        return {"min_iou": self.min_iou, "clip_ids": list(self._named) or None, "per_clip": values}
+        with _ONE_AT_A_TIME:
+            values = self._values if len(self) else np.empty((0, len(LEVELS), len(PER_CLIP)))
+            return {"min_iou": self.min_iou, "clip_ids": list(self._named) or None, "per_clip": values}
 
     def __len__(self) -> int:
         """How many clips there are."""
@@ -141,6 +130,28 @@ class RunningScores:
     def __repr__(self) -> str:
         """How far it is."""
         return f"RunningScores of {len(self):,} clips" + f", min_iou {self.min_iou:g}" * (self.min_iou != 0.5)
+
+    def _with(self, states: Sequence[dict[str, Any]]) -> "RunningScores":
+        """What this has gathered and what others have, as another one."""
+        whole = RunningScores(min_iou=self.min_iou)
+        whole._blocks, whole._named = list(self._blocks), dict(self._named)
+        for state in states:
+            if state["min_iou"] != self.min_iou:
+                raise ValueError(f"min_iou must be {self.min_iou} as here, got {state['min_iou']}; gather them apart")
+            values = np.asarray(state["per_clip"], np.float64)
+            if values.shape[1:] != (len(LEVELS), len(PER_CLIP)):
+                raise ValueError(
+                    f"per_clip must be [clips, {len(LEVELS)}, {len(PER_CLIP)}], got {values.shape}; "
+                    "give the state of a RunningScores"
+                )
+            if not len(values):
+                continue
+            if state["clip_ids"] is None:
+                whole._refuse_mixture(named=False)
+                whole._blocks.append(values)
+            else:
+                whole._add(dict_of(state["clip_ids"], values))
+        return whole
 
     @property
     def _values(self) -> Float64Array:

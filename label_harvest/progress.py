@@ -6,7 +6,6 @@ shard, and one `end` unless the process was killed. Each is appended in one piec
 
 import json
 import logging
-import math
 import os
 import socket
 import sys
@@ -17,16 +16,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 from .children import EndedBySignal
 
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     Bar = tqdm[Any]
 else:
-    Bar = tqdm
+    Bar = Any  # tqdm is loaded for the first bar
 
 LINES = logging.getLogger("valor.progress")
 """Has the plain lines, for files that keep them; at the level DEBUG those on stderr have a time, too."""
@@ -51,73 +50,22 @@ def progress_bar(
         every: Seconds between lines.
         given: Of tqdm: `total`, `desc`, `unit`, `initial`, `leave`, `bar_format`.
     """
+    from .bars import KeptBar, Lines, tqdm
+
     given |= {"iterable": items, "disable": not enabled}
+    if enabled and LINES.handlers and _is_terminal():
+        bar = KeptBar(**given)
+        bar.every = LINE_SECONDS
+        return bar
     if not enabled or _is_terminal():
-        return _KeptBar(**given) if enabled and LINES.handlers else tqdm(**given)
-    return _Lines(**given, mininterval=every, maxinterval=every, miniters=1, delay=every)
+        return tqdm(**given)
+    return Lines(**given, mininterval=every, maxinterval=every, miniters=1, delay=every)
 
 
 def _is_terminal() -> bool:
     with suppress(AttributeError, ValueError):  # no stream, or a closed one
         return sys.stderr.isatty()
     return False
-
-
-def _line_of(bar: Bar) -> str:
-    """How far the work of a bar is."""
-    known = bar.format_dict
-    rate = known["rate"] or (known["n"] - known["initial"]) / max(known["elapsed"], 1e-9)
-    rest = max(0, (known["total"] or 0) - known["n"])
-    left = f", {bar.format_interval(rest / rate)} left" if rate and known["total"] else ""
-    more = f", {known['postfix']}" if known["postfix"] else ""
-    done = f"{known['n']:,.0f}" + (f" of {known['total']:,.0f}" if known["total"] else "")
-    unit = bar.unit if bar.unit == "s" else f"{bar.unit}s"
-    return f"{bar.desc}: {done} {unit}, {rate:.2f} {unit}/s{left}{more}"
-
-
-class _KeptBar(Bar):
-    """A bar whose lines are kept elsewhere, every so often."""
-
-    _kept = 0.0
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # type: ignore[override]
-        """As tqdm's."""
-        if msg != "" and time.time() >= max(self._kept, getattr(self, "start_t", math.inf)) + LINE_SECONDS:
-            self._kept = time.time()
-            LINES.info("%s", _line_of(self))
-        return bool(super().display(msg, pos))
-
-
-class _Lines(Bar):
-    """Lines in place of a bar that redraws itself; work that ends before the first is due says nothing."""
-
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # type: ignore[override]
-        """Print how far the work is."""
-        if msg != "":
-            line = _line_of(self)
-            begin = time.strftime("%Y-%m-%d %H:%M:%S ") if LINES.level == logging.DEBUG else ""
-            self.fp.write(f"{begin}{line}\n")
-            self.fp.flush()
-            LINES.info("%s", line)
-        return False
-
-    def set_postfix(self, *given: Any, **more: Any) -> None:  # noqa: ANN401
-        """As tqdm's, without a line for it alone."""
-        super().set_postfix(*given, **{**more, "refresh": False})
-
-    def reset(self, total: float | None = None) -> None:
-        """As tqdm's, without a line for it alone."""
-        self.n = self.last_print_n = 0
-        self.last_print_t = self.start_t = time.time()
-        self.total = self.total if total is None else total
-
-    def close(self) -> None:
-        """Print the last line, where one was printed before."""
-        if not self.disable:
-            if self.last_print_t >= self.start_t + (self.delay or 0.0) and self.n != self.last_print_n:
-                self.display()
-            self.leave = False
-            super().close()
 
 
 class Progress:

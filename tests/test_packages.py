@@ -7,6 +7,7 @@ import tomllib
 
 from tests.conftest import ROOT
 from tests.helpers.toy_scores import write_toy_scores
+from valor.cli.command import COMMANDS
 
 NOT_THERE = (
     "torch", "torchvision", "torchaudio", "open_clip", "transformers", "huggingface_hub", "httpx", "av", "safetensors",
@@ -51,6 +52,33 @@ def test_what_scores_needs_numpy_and_pandas_alone_and_nothing_that_windows_lacks
     said = re.findall(r"^valor (\w+): needs the package \w+, which is not installed here;", done.stderr, re.MULTILINE)
     assert said == ["train", "parse"]
     assert "Traceback" not in done.stderr
+
+
+def test_scores_from_python_and_every_help_need_numpy_and_pandas_alone(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    code = (
+        "import sys\n"
+        f"sys.modules.update(dict.fromkeys({NOT_THERE}))\n"
+        "import numpy as np, valor\n"
+        "data, said = sys.argv[1:]\n"
+        "ones = np.ones((1, 10, 2, 3), bool)\n"
+        "valor.score(said, data, split='test').save(data + '/s.json')\n"
+        "running = valor.RunningScores()\n"
+        "running.update(ones, ones)\n"
+        "print('=', valor.score(ones, ones).segment.type_av, running.compute().segment.type_av)\n"
+        "print('=', len(valor.table('ours=' + data + '/s.json', published=True, mix=True).to_frame()) > 5)\n"
+        "from valor.__main__ import main\n"
+        "from valor.cli.command import COMMANDS\n"
+        "for name in COMMANDS:\n"
+        "    try:\n        main([name, '--help'])\n"
+        "    except SystemExit as end:\n        print('= help', end.code)\n"
+        "print('=', main(['harvest', said, '--videos', data, '--store', data + '/store', '--plan']))\n"
+    )
+    words = [sys.executable, "-c", code, str(toy.data), str(toy.good)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    told = re.findall("^= (.*)$", done.stdout, re.MULTILINE)
+    assert told == ["100.0 100.0", "True", *["help 0"] * len(COMMANDS), "2"], done.stderr
+    assert re.search(r"^valor harvest: needs the package \w+, which is not installed here;", done.stderr, re.MULTILINE)
 
 
 def test_nothing_is_imported_that_windows_lacks():

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from valor.scoring.held import Scores, Table
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
-    from valor.verbs import harvest, labels, load, parse, predict, score, search, table, train, view
+    from valor.verbs import harvest, labels, load, predict, score, search, table, train, view
     from valor.video.options import ParseOptions, ZeroShotOptions
-    from valor.video.parser import Parser
+    from valor.video.parser import Parser, parse
 
 __all__ = [
     "ClipSet",
@@ -56,8 +56,9 @@ share_cores(os.environ)
 
 _LATER = {
     **dict.fromkeys(
-        ("harvest", "labels", "load", "parse", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
+        ("harvest", "labels", "load", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
     ),
+    "parse": "valor.video.parser",
     "ClipSet": "valor.data.clips",
     "Parse": "valor.data.parse_file",
     "ParseOptions": "valor.video.options",

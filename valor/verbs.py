@@ -1,17 +1,16 @@
-"""What people script, as ten verbs: the same stages as on the command line, with values in place of printed lines.
+"""What people script, as verbs: the same stages as on the command line, with values in place of printed lines.
 
     harvest -> labels -> train -> predict -> score -> table, for one's own media parse -> view, load what others share,
     and search in a store
 
 Each takes paths or the values the verb before it returned, and returns a value that holds arrays; its `to_frame()` is
-the same as a pandas DataFrame. `import valor` offers them lazily: nothing is loaded before a verb is used.
+the same as a pandas DataFrame. `import valor` offers them lazily: nothing is loaded before a verb is used. `parse`
+stands beside the parser it makes, in `valor.video.parser`.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from valor.video.parser import parse as parse  # another verb
 
 if TYPE_CHECKING:
     import numpy as np

@@ -63,7 +63,7 @@ def pages() -> dict[str, str]:
 
 def _front() -> str:
     """What `import valor` offers."""
-    verbs = [name for name in valor.__all__ if valor._LATER[name] == "valor.verbs"]
+    verbs = [name for name in valor.__all__ if name.islower()]
     values = [name for name in valor.__all__ if name not in verbs]
     parts = ["# import valor", prose("Nothing is loaded before it is used.")]
     parts += ["## Verbs", *(_directive("autofunction", f"valor.{name}") for name in verbs)]

@@ -42,8 +42,12 @@ def check_decoder(name: str) -> None:
 
     Raises:
         ValueError: Says which, and what to do.
+        ModuleNotFoundError: Not even PyAV is installed, as where only scores are computed.
     """
     if name not in DECODERS:
         raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {name!r}")
+    if name == PYAV and importlib.util.find_spec("av") is None:
+        raise ModuleNotFoundError("No module named 'av'", name="av")
     if trouble := decoder_trouble(name):
-        raise ValueError(f"decoder={name}: {trouble[0]}; {trouble[1]}, or leave it out to decode with {PYAV}")
+        other = "" if name == PYAV else f", or leave it out to decode with {PYAV}"
+        raise ValueError(f"decoder={name}: {trouble[0]}; {trouble[1]}{other}")

@@ -24,12 +24,16 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,6 +69,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 STARVED = "ran out of its {memory} MiB of memory"
 """What is said of a process that needed more, with its limit."""
+_WITHOUT = "decode without them, by `valor harvest --workers 0` or `valor parse --decode-timeout 0`"
+"""What can be done where such processes do not work."""
 ALARM_SECONDS = 10.0
 """A process still busy so long after its time is up has nobody left who would end it, and ends itself."""
 BEAT_SECONDS = 1.0
@@ -125,7 +131,7 @@ class ChildProcess:
         self._ready = False
         with theirs:
             numbers = [theirs.fileno(), os.getpid(), limits.memory, limits.seconds]
-            self._process = subprocess.Popen(
+            self._process = _starter(os.getpid()).start(
                 [sys.executable, "-P", "-c", _START.format(root=str(_ROOT), module=__name__)]
                 + [*map(str, numbers), service, *given],
                 stdin=subprocess.DEVNULL,
@@ -186,7 +192,7 @@ class ChildProcess:
         try:
             answer = self.receive(START_SECONDS)
         except TimeoutError:
-            raise OSError(f"a decoding process was not ready after {START_SECONDS:g} s; try without (0)") from None
+            raise OSError(f"decoding processes are not ready after {START_SECONDS:g} s; {_WITHOUT}") from None
         except DiedError as death:
             raise StartError(str(death)) from None
         if answer["outcome"] != "ready":
@@ -202,16 +208,44 @@ class ChildProcess:
         return f"died of {signal.Signals(-code).name}" if code < 0 else f"ended itself with exit code {code}"
 
 
+class _Starter:
+    """Starts processes from a thread that lasts: to Linux the parent that `die_with` looks to is a thread."""
+
+    def __init__(self) -> None:
+        """Start the thread."""
+        self._asked: SimpleQueue[tuple[Future[subprocess.Popen[bytes]], Callable[[], subprocess.Popen[bytes]]]]
+        self._asked = SimpleQueue()
+        threading.Thread(target=self._serve, name="starts decoders", daemon=True).start()
+
+    def start(self, words: Sequence[str], **more: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
+        """As `subprocess.Popen`, from any thread."""
+        future: Future[subprocess.Popen[bytes]] = Future()
+        self._asked.put((future, partial(subprocess.Popen, words, **more)))
+        return future.result()
+
+    def _serve(self) -> None:
+        while True:
+            future, start = self._asked.get()
+            try:
+                future.set_result(start())
+            except BaseException as error:  # noqa: BLE001 - goes to who asked
+                future.set_exception(error)
+
+
+@lru_cache(maxsize=1)
+def _starter(process: int) -> _Starter:
+    """That of this process, by its id: what was forked has no thread of its parent."""
+    return _Starter()
+
+
 def never_ready(death: StartError) -> OSError:
     """The error for processes that end as they start: it is the machine or a limit, not what they were to be given."""
-    return OSError(
-        f"decoding processes end before they are ready (one {death}); allow more memory, or decode without them (0)"
-    )
+    return OSError(f"decoding processes end before they are ready (one {death}); allow more `memory`, or {_WITHOUT}")
 
 
 def unusable(answer: Message) -> OSError:
     """The error for a message that no work can bring: such processes do not work on this machine."""
-    return OSError(f"decoding processes do not work here ({answer['message']}); try without them (0)")
+    return OSError(f"decoding processes do not work here ({answer['message']}); {_WITHOUT}")
 
 
 class Service(Protocol):

@@ -1,6 +1,8 @@
 """Scores gathered batch by batch are those of all clips at once, to the bit, whoever gathered them."""
 
 import pickle
+import time
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -40,6 +42,24 @@ def test_processes_that_repeat_clips_give_the_whole():
     first.merge(pickle.loads(pickle.dumps(second.state)))
     assert len(first) == 41
     assert same(first.compute(CLIPS), score(PREDICTED, TRUTH))
+
+
+def test_what_another_thread_adds_during_a_merge_is_not_lost():
+    clips = np.ones((2, 10, 2, 3), bool)
+    running, other = RunningScores(), RunningScores()
+    other.update(clips, clips, clip_ids=["c", "d"])
+    beside = Thread(target=running.update, args=(clips, clips), kwargs={"clip_ids": ["a", "b"]})
+
+    class Slow(dict):
+        def __getitem__(self, name):
+            if not beside.ident:
+                beside.start()
+                time.sleep(0.2)
+            return super().__getitem__(name)
+
+    running.merge(Slow(other.state))
+    beside.join()
+    assert running.compute("abcd").segment.type_av == 100.0
 
 
 def test_merging_without_names_keeps_the_order():

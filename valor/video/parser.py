@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +82,7 @@ class Parser:
     >>> parses = [parser(path) for path in films]  # doctest: +SKIP
 
     Decoding goes on in a process of its own, which stays for the next file, until `close`, the end of a `with` block or
-    that of the program. Use it from one thread.
+    that of the program. Several threads may call it: their files are parsed one after the other.
     """
 
     def __init__(
@@ -114,6 +115,8 @@ class Parser:
             )
         self._open = ExitStack()
         self._reader: MediaReader | None = None
+        self._closed = False
+        self._one_call = RLock()
 
     def __call__(self, path: Path | str, **changes: object) -> PicturedParse:
         """Parse one media file.
@@ -124,14 +127,17 @@ class Parser:
 
         Raises:
             MediaError: The file cannot be parsed; says why.
-            ValueError: The options do not fit the system.
+            ValueError: The options do not fit the system, or the parser is closed.
         """
         options = replace(self.options, **changes) if changes else self.options  # type: ignore[arg-type]
-        if self._reader is None:
-            self._reader = self._open.enter_context(media_reader(self.options))
         sketch = MediaSketch() if options.evidence is None else None
         watch = sketch.watch if sketch is not None else None
-        parse = parse_media(self.system, Path(path), options, watch=watch, reader=self._reader)
+        with self._one_call:
+            if self._closed:
+                raise ValueError(f"a closed Parser parses no more, got {path}; make another, or call it before `close`")
+            if self._reader is None:
+                self._reader = self._open.enter_context(media_reader(self.options))
+            parse = parse_media(self.system, Path(path), options, watch=watch, reader=self._reader)
         return PicturedParse(**{field.name: getattr(parse, field.name) for field in fields(parse)}, sketch=sketch)
 
     def __enter__(self) -> "Parser":
@@ -143,9 +149,10 @@ class Parser:
         self.close()
 
     def close(self) -> None:
-        """End the process that decodes; the next file starts another."""
-        self._reader = None
-        self._open.close()
+        """Wait for a file that is being parsed, end the process that decodes, and take no other file."""
+        with self._one_call:
+            self._closed, self._reader = True, None
+            self._open.close()
 
 
 def parse(

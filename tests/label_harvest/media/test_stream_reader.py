@@ -209,7 +209,7 @@ def test_a_reading_process_is_light():
 def test_what_keeps_every_process_from_working_is_no_fault_of_the_file(film):
     with (
         ProcessReader(source="tests.no_such_module:reader") as reader,
-        pytest.raises(OSError, match=r"do not work here \(No module named 'tests.no_such_module'\); try without them"),
+        pytest.raises(OSError, match=r"\(No module named 'tests.no_such_module'\); decode without them"),
     ):
         reader.survey(film)
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from base64 import b64decode
+from concurrent.futures import ThreadPoolExecutor
 from html import unescape
 from pathlib import Path
 
@@ -57,6 +58,31 @@ def test_a_parser_is_loaded_once_and_keeps_its_decoder(clips, monkeypatch):
     for one, other in zip(parses, alone, strict=True):
         assert np.array_equal(one.segment_probs, other.segment_probs) and one.media == other.media
     assert parses[0].sketch.strip().shape[1:] == (32, 32, 3)
+
+
+def test_several_threads_may_call_one_parser(clips, monkeypatch):
+    """Each gets the parse of its own file, and the decoder outlives the thread whose call started it."""
+    monkeypatch.setattr(made, "load_system", lambda run, **_: toy_system())
+    with valor.Parser(checkpoint="run") as parser:
+        with ThreadPoolExecutor(1) as short_lived:
+            first = short_lived.submit(parser, clips[0]).result()
+        decoder = parser._reader._process
+        alone = [first, parser(clips[1])]
+        with ThreadPoolExecutor(3) as threads:
+            found = list(threads.map(parser, clips * 3, timeout=60))
+        assert parser._reader._process is decoder
+    for one, other in zip(found, alone * 3, strict=True):
+        assert one.media == other.media and np.array_equal(one.segment_probs, other.segment_probs)
+        assert np.array_equal(one.sketch.strip(), other.sketch.strip())
+
+
+def test_a_closed_parser_says_so(clips, monkeypatch):
+    monkeypatch.setattr(made, "load_system", lambda run, **_: toy_system())
+    with valor.Parser(checkpoint="run", options=ParseOptions(limits=None)) as parser:
+        parser(clips[0])
+    with pytest.raises(ValueError, match=r"a closed Parser parses no more, got .*0\.mkv; make another"):
+        parser(clips[0])
+    parser.close()
 
 
 def test_a_notebook_shows_the_picture_and_no_markup_of_a_name(painted, tmp_path):
