@@ -245,6 +245,13 @@ class HarvestPlan:
     """Bytes on the disk of the store."""
 
     @property
+    def lacking(self) -> float:
+        """Bytes by which the disk is too small for what would be written; 0 where it is not, or that is not known."""
+        if self.clip_bytes is None or self.free is None:
+            return 0.0
+        return max(0.0, self.new * self.clip_bytes - self.free)
+
+    @property
     def failures(self) -> int:
         """Clips that would count as failures if all files can be read: those without one, and failed ones that stay."""
         stay = sum(count for status, count in self.kept.items() if status in FAILURES and status != "missing")

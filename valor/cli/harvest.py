@@ -127,7 +127,8 @@ def add(commands: Commands) -> Parser:
         "--allow-failures",
         metavar="N|P%",
         default="0",
-        help="end with 0, not 3, where no more clips than N, or P percent of those of this run, failed (0)",
+        help="end with 0, not 3, where no more clips than N, or P percent of those of this run, failed; P percent are "
+        "of its share, rounded down: 5%% of 12 clips are none, so give N where shares are small (0)",
     )
     HARVEST.add(command, "log_json", "log_every")
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster")
@@ -147,8 +148,8 @@ def run(cli: argparse.Namespace) -> int:
     if cli.engine == "ray" and cli.decode_workers is not None:
         raise ValueError("--workers is for --engine local; Ray decodes on all cores of its nodes: leave it out")
     allowed = read_allowance(cli.allow_failures)
-    if cli.log_json is not None and not cli.log_json.absolute().parent.is_dir():
-        raise ValueError(f"--log-json {cli.log_json}: its folder is not there; make it first")
+    if cli.log_json is not None and not cli.plan:
+        cli.log_json.parent.mkdir(parents=True, exist_ok=True)
     check_decoder(cli.decoder)
     typed = {"limits": LIMITS.read(cli), "retry": read_retry(cli.retry), "share": read_share(cli.share)}
     data = cli.manifest if cli.manifest.is_dir() else cli.manifest.parent
@@ -164,6 +165,11 @@ def run(cli: argparse.Namespace) -> int:
     if cli.plan:
         plan = plan_harvest(*where, known, options.scope)
         _say_plan(plan)
+        if plan.lacking:
+            raise ValueError(
+                f"{cli.store}: {gigabytes(plan.lacking)} more than are free would be written; make room, give another "
+                "`store`, or harvest a shorter table first"
+            )
         return FAILURES_LISTED if len(plan.missing) > allowed(plan.new + plan.again + sum(plan.kept.values())) else DONE
     media = check_inputs(*where, known, share=options.share)
     options = _on_device(cli, options)

@@ -46,8 +46,8 @@ def noted(cli: argparse.Namespace, typed: Sequence[str]) -> Iterator[None]:
     if cli.quiet and cli.verbose:
         raise ValueError("--quiet and --verbose contradict each other; leave one out")
     _to_stderr(logging.WARNING if cli.quiet else logging.DEBUG if cli.verbose else logging.INFO, cli.flags)
-    kept = None if cli.log_file is None else _to_file(cli.log_file, cli.flags)
     began, absent = time.monotonic(), _absent_folders(cli)
+    kept = None if cli.log_file is None else _to_file(cli.log_file, cli.flags)
     _LOG.debug("valor %s, Python %s: valor %s", __version__, platform.python_version(), shlex.join(typed))
     try:
         yield
@@ -80,12 +80,16 @@ def _to_stderr(level: int, flags: Mapping[str, str]) -> None:
 
 
 def _to_file(path: Path, flags: Mapping[str, str]) -> logging.Handler:
-    """Append notes, also those that are kept from the terminal, progress, and all that is printed to a file."""
+    """Append notes, also those that are kept from the terminal, progress, and all that is printed to a file.
+
+    Its folder is made, as that of every output.
+    """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         why = f"cannot be written ({error.strerror})"
-        raise ValueError(f"--log-file {path}: {why}; give a file in a folder that is there") from error
+        raise ValueError(f"--log-file {path}: {why}; give a file in a folder that can be written") from error
     handler.setFormatter(_TypedWords(flags, _TIMED))
     logging.getLogger().setLevel(logging.INFO)
     _OURS.setLevel(logging.DEBUG)

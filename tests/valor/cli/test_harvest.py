@@ -227,14 +227,20 @@ def test_notes_results_and_errors_are_kept_in_a_file(world, tmp_path):
     added = log.read_text().removeprefix(first)
     assert "valor harvest: " in added and "cannot be listed" in added
     assert "cannot be listed" not in typed(*world, "--plan").err  # nothing is kept after the command
-    assert (
-        "cannot be written (No such file or directory); give"
-        in typed(*world, "--log-file", tmp_path / "no" / "log").complaint()
-    )
-    assert "its folder is not there" in typed(*world, "--log-json", tmp_path / "no" / "log").complaint()
+    assert "cannot be written (" in typed(*world, "--log-file", log / "log").complaint()  # below a file
     assert (
         typed(*world, "--log-every", "-1").complaint().startswith("valor harvest: --log-every must be from 0 to 86400")
     )
+
+
+def test_folders_of_logs_are_made_and_a_plan_without_room_is_refused(world, tmp_path, monkeypatch):
+    log, progress = tmp_path / "logs" / "1.log", tmp_path / "progress" / "1.jsonl"
+    given = (*world, "--allow-failures", "1", "--log-file", log, "--log-json", progress)
+    assert typed(*given, "--plan").code == 0 and log.is_file() and not progress.parent.exists()
+    assert typed(*given, *HERE, "--quiet").code == 0 and progress.is_file()
+    monkeypatch.setattr("valor.label_harvest.inputs.free_bytes", lambda place: 10)
+    done = typed(*given, "--plan")
+    assert done.code == 2 and "more than are free would be written; make room, give another --store" in done.err
 
 
 def test_what_failed_in_shares_is_read_again_by_one_command(world, tmp_path):
