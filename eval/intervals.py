@@ -265,7 +265,7 @@ def _intervals(means: Float64Array, figures: Float64Array, confidence: float, cl
 
 
 def class_intervals(
-    predicted: BoolArray,
+    predicted: BoolArray | Sequence[BoolArray],
     truth: BoolArray,
     *,
     level: str = "segment",
@@ -277,7 +277,8 @@ def class_intervals(
     """Put an interval around the F of counts added over clips (`Breakdown.f`) of each class.
 
     Args:
-        predicted: bool [N, T, M, C], True where the parser marks a segment.
+        predicted: bool [N, T, M, C], True where the parser marks a segment; or several such, of seeds whose F are
+            averaged.
         truth: bool [N, T, M, C], the annotated segments, same axes.
         level: segment or event.
         valid: bool [N, T], True where a segment exists; None for clips of one length.
@@ -301,7 +302,8 @@ def class_intervals(
             f"got {level!r}, {resamples} and {confidence}"
         )
     count = segment_counts if level == "segment" else event_counts
-    counts = count(predicted, truth, valid=valid)
+    seeds = [predicted] if isinstance(predicted, np.ndarray) else predicted
+    counts = np.stack([count(marks, truth, valid=valid) for marks in seeds], axis=1)  # [N, S, M, C, 3]
     shape, num_clips = counts.shape[1:], len(counts)
     flat = counts.reshape(num_clips, -1).astype(np.float64)
     rng = np.random.default_rng(seed)
@@ -310,7 +312,8 @@ def class_intervals(
     for done in range(0, resamples, CLASS_BLOCK):
         times = rng.multinomial(num_clips, even, size=min(CLASS_BLOCK, resamples - done))
         values, present = f_scores(np.rint(times @ flat).astype(np.int64).reshape(-1, *shape))
-        blocks.append(np.where(present, values, np.nan))
+        seeds_with = present.sum(axis=1)
+        blocks.append(np.where(seeds_with, values.sum(axis=1) / np.maximum(seeds_with, 1), np.nan))
     drawn = np.concatenate(blocks)
     occurs = ~np.isnan(drawn).all(axis=0)
     low, high = np.full((2, *occurs.shape), np.nan)

@@ -158,7 +158,8 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
     """Score the decisions of a parser against the truth: the ten F-scores.
 
     Args:
-        predicted: bool [N, T, M=2, C], True where the parser marks a segment; modalities (audio, visual).
+        predicted: bool [N, T, M=2, C], True where the parser marks a segment; modalities (audio, visual). An array, or
+            what NumPy makes one of, such as a tensor on the CPU.
         truth: bool [N, T, M=2, C], the annotated segments, same axes.
         valid: bool [N, T], True where a segment exists; None for clips of one length.
         min_iou: the overlap an event needs to be found, from 0.5 to 1.
@@ -181,6 +182,8 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
         >>> round(result.segment.audio, 1), result.event.audio, result.segment.visual
         (66.7, 100.0, 100.0)
     """
+    predicted, truth = np.asarray(predicted), np.asarray(truth)
+    valid = None if valid is None else np.asarray(valid)
     check_clips(predicted, truth, valid)
     overlap = overlap_fraction(min_iou)
     blocks = []

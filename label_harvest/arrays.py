@@ -112,8 +112,11 @@ def read_npz(path: Path, names: Collection[str]) -> dict[str, Array]:
                         raise ValueError(f"{name} is packed by a method that no array file has")
                     if info.file_size > _MOST_DEFLATED * packed:
                         raise ValueError(f"it has {packed:,} bytes, and {name} claims {info.file_size:,}")
-                    with archive.open(info) as file:
-                        arrays[name] = _array(file, info.file_size)
+                    try:
+                        with archive.open(info) as file:
+                            arrays[name] = _array(file, info.file_size)
+                    except _FAULTS as error:
+                        raise ValueError(f"{name}: {_fault(error)}") from error
             return arrays
     except _FAULTS as error:
         raise ValueError(_fault(error)) from error

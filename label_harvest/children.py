@@ -6,10 +6,11 @@ Media is decoded in processes of another kind, which may crash or hang: `media/p
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 
@@ -30,6 +31,21 @@ def end_with_parent(then: Callable[..., object] | None = None, *arguments: Any) 
         threading.Thread(target=watch, name="end with parent", daemon=True).start()
     if then is not None:
         then(*arguments)
+
+
+@contextmanager
+def script_hidden() -> Iterator[None]:
+    """Have the processes that are started inside the block not run the caller's script first.
+
+    Spawned processes import it, to find what it defines; one without `if __name__ == "__main__":` would then start
+    processes in each of them. For functions and values of our modules alone.
+    """
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 class EndedBySignal(BaseException):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from valor.data.datasets.dataset import DataSet
     from valor.data.predictions import Predictions
+    from valor.data.tables import Split
     from valor.eval.decide import PostProcessing
     from valor.label_harvest.harvest import HarvestOptions, HarvestReport
     from valor.label_harvest.store.videos import Videos
@@ -212,8 +213,9 @@ def score(
     """Score predictions against the truth: the ten F-scores, and the figures of the data set's own metrics.
 
     Args:
-        predictions: What `predict` returned, any prediction file, or bool [N, T, M, C].
-        truth: Folder of the annotation tables; for an array of predictions, bool [N, T, M, C].
+        predictions: What `predict` returned, any prediction file, or bool [N, T, M, C], an array or a tensor; beside
+            a folder of tables the clips and classes of the array are in the order of these.
+        truth: Folder of the annotation tables; for an array of predictions also bool [N, T, M, C].
         split: The split of the tables that was predicted; None for the one the data set is scored on, `test`.
         rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
         truth_version: Of the annotations, of LLP `v2024` or `v2020`; None for the newest.
@@ -234,8 +236,13 @@ def score(
     from valor.eval import scores as scorer
     from valor.scoring.held import Scores
 
-    if isinstance(predictions, np.ndarray) or isinstance(truth, np.ndarray):
-        return Scores.of(scorer.score(np.asarray(predictions), np.asarray(truth)))
+    ours, true = (np.asarray(of) if hasattr(of, "__array__") else None for of in (predictions, truth))
+    if true is not None:
+        if ours is None:
+            raise ValueError(
+                f"truth is an array, so predictions must be one too, got {predictions!r}; or give a folder"
+            )
+        return Scores.of(scorer.score(ours, true))
     from valor.data.datasets.dataset import chosen_dataset
     from valor.data.parse_folder import DECIDED, DROPPED, parse_files, refuse_other_gates
     from valor.data.prediction_files import read_any_predictions
@@ -245,7 +252,9 @@ def score(
     known = chosen_dataset(dataset, truth)
     names = known.names_in(truth, classes)
     scored = known.read_split(truth, split or known.split_for("test"), names, truth_version=truth_version)
-    if not isinstance(predictions, Predictions):
+    if ours is not None:
+        predictions = _in_order_of(scored, ours)
+    elif not isinstance(predictions, Predictions):
         if files := parse_files(Path(predictions)):
             refuse_other_gates(files, rule, names)
         predictions = read_any_predictions(
@@ -257,6 +266,19 @@ def score(
             gates=DROPPED if rule is not None and rule.gate == "none" else DECIDED,
         )
     return Scores.of(*score_predictions(predictions, scored, rule))
+
+
+def _in_order_of(split: "Split", marks: "np.ndarray") -> "Predictions":
+    """Decisions of the clips and classes of a split, in the order of its tables."""
+    from valor.data.predictions import Predictions
+
+    if split.truth is not None and marks.shape != split.truth.shape:
+        raise ValueError(
+            f"an array beside tables must be bool {split.truth.shape}, the clips and classes of {split.name} in the "
+            f"order of the tables, got {marks.dtype} {marks.shape}; in another order, or of fewer clips, give "
+            "valor.data.predictions.Predictions, which names both"
+        )
+    return Predictions(clip_ids=split.clip_ids, class_names=split.class_names, predicted=marks, valid=split.valid)
 
 
 def table(

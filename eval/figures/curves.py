@@ -47,6 +47,7 @@ def threshold_curves_figure(
     *,
     columns: int | None = None,
     unit: str = "threshold",
+    chosen_on: str = "",
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
@@ -56,6 +57,7 @@ def threshold_curves_figure(
         panels: (class name, curve of each modality, audible then visible); None where the class does not occur.
         columns: panels beside each other; as many as the width has room for unless given.
         unit: what the x axis says, such as "probability" or "logit".
+        chosen_on: the split of the curves, on which the best thresholds are chosen, for the legend.
         title: a line above the figure.
         style: width, theme and colours; the height follows from the content.
 
@@ -80,7 +82,7 @@ def threshold_curves_figure(
         short = textwrap.shorten(name.replace("_", " "), 24, placeholder="…")
         axes.set_title(short, fontsize=7.5, color=colours.ink, loc="left", pad=2)
     _frame(grid, panels, columns, unit, colours)
-    add_legend(figure, _legend(lines, colours), title, colours)
+    add_legend(figure, _legend(lines, colours, chosen_on), title, colours)
     settle(figure)
     return figure
 
@@ -124,14 +126,15 @@ def _frame(
             axes.set_ylabel("F (%)", fontsize=7.5, color=colours.quiet, labelpad=1)
 
 
-def _legend(lines: Sequence[str], colours: Theme) -> "list[Artist]":
+def _legend(lines: Sequence[str], colours: Theme, chosen_on: str) -> "list[Artist]":
     from matplotlib.lines import Line2D
 
     entries: list[Artist] = [
         Line2D([], [], color=line, linestyle=dashes, linewidth=1.4, label=name)
         for line, dashes, name in zip(lines, DASHES, MODALITY_TITLES, strict=True)
     ]
-    dot = Line2D([], [], color=colours.quiet, marker="o", markersize=4, linestyle="none", label="best threshold")
+    best = "best threshold" + f", chosen on {chosen_on}" * bool(chosen_on)
+    dot = Line2D([], [], color=colours.quiet, marker="o", markersize=4, linestyle="none", label=best)
     tick = Line2D([], [], color=colours.quiet, marker="|", markersize=7, linestyle="none", label="threshold in use")
     return [*entries, dot, tick]
 

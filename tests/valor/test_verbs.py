@@ -17,7 +17,10 @@ import torch
 import valor
 from tests.conftest import ROOT
 from tests.helpers.toy_line import write_tables, write_videos
+from tests.helpers.toy_scores import write_toy_scores
 from tests.helpers.toy_viewer import toy_document
+from valor.data.predictions import Predictions
+from valor.eval import scores as eval_scores
 from valor.viewer.corrections import Corrections
 from valor.viewer.server import RunningViewer
 
@@ -114,6 +117,35 @@ def test_verbs_are_no_modules():
 def test_arrays_that_are_not_bool_are_refused():
     with pytest.raises(ValueError, match="bool"):
         valor.score(np.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2, 3), bool))
+
+
+def test_tensors_are_scored_as_arrays_are():
+    truth = np.zeros((2, 10, 2, 3), bool)
+    truth[0, 2:5, 0, 1] = True
+    marks = truth.copy()
+    marks[0, 2, 0, 1] = False
+    tensors = torch.from_numpy(marks), torch.from_numpy(truth)
+    assert valor.score(*tensors) == valor.score(marks, truth) == valor.score(marks, tensors[1])
+    assert eval_scores.score(*tensors).segment.audio == valor.score(marks, truth).segment.audio < 100
+
+
+def test_an_array_beside_tables_is_in_their_order(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    marks = ~toy.split.truth
+    marks[:, :, :, 0] = True
+    named = Predictions(clip_ids=toy.split.clip_ids, class_names=toy.split.class_names, predicted=marks)
+    found = valor.score(marks, toy.data, split="test")
+    assert found == valor.score(named, toy.data, split="test") and found.segment.type_av > 0
+    assert found.report["truth_sha256"] == toy.split.truth_sha256
+    assert valor.score(torch.from_numpy(marks), toy.data, split="test") == found
+    with pytest.raises(
+        ValueError, match=r"must be bool \(.*, the clips and classes of test in the order of the tables"
+    ):
+        valor.score(marks[1:], toy.data, split="test")
+    with pytest.raises(ValueError, match="predicted must be bool"):
+        valor.score(marks.astype(float), toy.data, split="test")
+    with pytest.raises(ValueError, match="truth is an array, so predictions must be one too, got .*good"):
+        valor.score(toy.good, toy.split.truth)
 
 
 def test_an_unknown_name_is_no_attribute():

@@ -101,6 +101,7 @@ def run(cli: argparse.Namespace) -> int:
     from valor.scoring.layout import EVALUATION_FORMATS as LAYOUTS
     from valor.scoring.layout import Evaluation, evaluation_tables, full_report
     from valor.scoring.system import anchor_scores
+    from valor.training.log import unlike_steps
 
     scored = [cli.predictions, *([cli.compare] if cli.compare else [])]
     split = in_common(read_truth(cli, cli.predictions), cli, scored)
@@ -129,6 +130,8 @@ def run(cli: argparse.Namespace) -> int:
         write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
     layouts = {name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}
     write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation))
+    if cli.compare and (said := unlike_steps(dict(map(named_path, scored)))):
+        print_note(said, cli)
     if cli.json:
         print_note(f"wrote {cli.json}", cli)
     return DONE

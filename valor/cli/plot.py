@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from valor.data.label_file import read_pseudo_labels
 from valor.data.provenance import of_labels
@@ -21,6 +21,7 @@ from .scored import (
     add_thresholds,
     add_truth,
     named_path,
+    read_seeds,
     read_system,
     read_truth,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from valor.labelling.quality import LabelQuality
+    from valor.scoring.over_seeds import ScoredSeeds
 
 
 WIDTHS = {"report": REPORT_WIDTH, "paper": PAPER_WIDTH, "column": COLUMN_WIDTH}
@@ -95,7 +97,8 @@ def _classes(kinds: Commands) -> Parser:
         kinds,
         "classes",
         "F of every class with bootstrap intervals",
-        "F of counts added over clips, audible left, visible right; whiskers are 95 % intervals over clips.",
+        "F of counts added over clips, audible left, visible right; whiskers are 95 % intervals over clips. Of a\n"
+        "folder of seeds (RUN/seed-*) the mean F is drawn.",
         "valor plot classes HAN=han.npz VALOR=valor.npz --annotations data --split test --level event",
     )
     _systems(kind, several=True)
@@ -136,7 +139,8 @@ def _confusion(kinds: Commands) -> Parser:
         kinds,
         "confusion",
         "what true segments of each class were taken for",
-        "A missed segment goes to the classes falsely marked in it, in equal parts, or to nothing.",
+        "A missed segment goes to the classes falsely marked in it, in equal parts, or to nothing. Of a folder of\n"
+        "seeds (RUN/seed-*) the mean is drawn.",
         "valor plot confusion predictions.npz --annotations data --split test --modality visual",
     )
     _systems(kind, several=False)
@@ -183,15 +187,21 @@ def _drawn(cli: argparse.Namespace, split: Split, style: Style) -> "Figure":
     if cli.kind == "labels":
         return figures.draw_labels(_label_qualities(cli, split), of=of, **look)
     typed = cli.predictions if isinstance(cli.predictions, list) else [cli.predictions]
+    if cli.kind in ("classes", "confusion"):
+        return _of_seeds(cli, split, [read_seeds(path, cli, split) for path in typed], look | {"of": of})
     systems = [read_system(path, cli, split) for path in typed]
     if cli.kind == "timeline":
         return figures.draw_timeline(systems, split, cli.clip, videos=cli.videos, of=of, **look)
-    if cli.kind == "classes":
-        interval = not cli.no_interval
-        return figures.draw_classes(systems, split.class_names, level=cli.level, interval=interval, of=of, **look)
-    if cli.kind == "curves":
-        return figures.draw_curves(systems[0], split.class_names, level=cli.level, of=of, **look)
-    return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, of=of, **look)
+    return figures.draw_curves(systems[0], split.class_names, level=cli.level, of=of, split=split.name, **look)
+
+
+def _of_seeds(cli: argparse.Namespace, split: Split, systems: "list[ScoredSeeds]", look: dict[str, Any]) -> "Figure":
+    """A figure that has means over seeds."""
+    from valor.scoring import figures
+
+    if cli.kind == "confusion":
+        return figures.draw_confusion(systems[0], split.class_names, modality=cli.modality, **look)
+    return figures.draw_classes(systems, split.class_names, level=cli.level, interval=not cli.no_interval, **look)
 
 
 def _label_qualities(cli: argparse.Namespace, split: Split) -> "list[tuple[str, LabelQuality]]":

@@ -3,7 +3,7 @@
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -24,6 +24,10 @@ class OwnFile:
     sha256: str
     adds: Mapping[str, tuple[str, ...]]
     """Names it defines, by the dict they are in."""
+
+    def __str__(self) -> str:
+        """Name and version, as tables say them."""
+        return f"{self.path.name} (sha256 {self.sha256[:12]})"
 
     def to_json(self) -> dict[str, Any]:
         """What a run folder keeps of it."""
@@ -99,11 +103,11 @@ TAKEN_BY = {
 """What the parts of a dict are, and the change by which a recipe takes one."""
 
 
-def own_parts() -> list[OwnPart]:
-    """The parts of the loaded files that a recipe may take, in the order they were defined in."""
+def own_parts(files: Sequence[OwnFile] | None = None) -> list[OwnPart]:
+    """The parts of the files, None for all loaded ones, that a recipe may take, in the order they were defined in."""
     return [
         OwnPart(file.path.name, f"{kind} {name}", change.format(name))
-        for file in LOADED
+        for file in (LOADED if files is None else files)
         for of, (kind, change) in TAKEN_BY.items()
         for name in file.adds.get(of, ())
     ]

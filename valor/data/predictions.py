@@ -222,7 +222,8 @@ def read_predictions(path: Path | str) -> Predictions:
     except ValueError as error:
         raise ValueError(
             f"{path}: expected plain arrays (clip_ids, classes, segment_probs, ...), which could not be read "
-            f"({error}); pickled arrays are refused, since unpickling can run any code: store clip_ids with dtype str"
+            f"({error}); pickled arrays are refused, since unpickling can run any code: store that one with a "
+            "plain dtype, names as str"
         ) from error
     try:
         axes = {name: _names(name, held.pop(name, None)) for name in ("clip_ids", "classes")}

@@ -26,7 +26,7 @@ from valor.data.vocabulary import EventClass, class_names, prompts
 from valor.demo.world.render import World, build_world
 from valor.demo.world.schedule import SPLITS
 from valor.eval.scores import Scores, nothing_predicted, score, tags_copied
-from valor.label_harvest.children import end_with_parent
+from valor.label_harvest.children import end_with_parent, script_hidden
 from valor.label_harvest.cores import DEVICE, THREADS
 from valor.label_harvest.disk import write_json
 from valor.label_harvest.harvest import HarvestOptions, harvest
@@ -37,6 +37,8 @@ from valor.label_harvest.store.store import EvidenceStore, read_store
 from valor.label_harvest.teachers.build import build_teacher
 from valor.labelling.labels import write_label_folder
 from valor.labelling.quality import LabelQuality, label_quality
+from valor.training.facts import facts_beside
+from valor.training.log import figure_title, selected_by
 from valor.training.recipes import RECIPES, Recipe
 from valor.training.run import predict_run, train_run, with_seed
 from valor.training.run_folder import LOG
@@ -248,7 +250,8 @@ def train_all(trainings: Sequence[Training], data: Path, workers: int, *, progre
         ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool,
         progress_bar(total=epochs, desc="train", unit="epoch", enabled=progress) as bar,
     ):
-        waiting = {pool.submit(_train_and_predict, data, training) for training in trainings}
+        with script_hidden():
+            waiting = {pool.submit(_train_and_predict, data, training) for training in trainings}
         cached = 0
         while waiting:
             done, waiting = wait(waiting, timeout=0.5, return_when=FIRST_EXCEPTION)
@@ -289,6 +292,7 @@ def score_run(run: Path, test: Split) -> tuple[Predictions, Scores, dict[str, An
     """Score the predictions of a run and write what was found, the third, beside it."""
     predictions = read_predictions(run / PREDICTIONS)
     scores, report = score_predictions(predictions, test)
+    report |= {"selection": figure_title(selected_by(run))} | facts_beside(run).to_json()
     write_scores_json(run / "scores.json", report)
     return predictions, scores, report
 

@@ -36,7 +36,7 @@ from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
 from valor.scoring.over_seeds import Difference, difference
-from valor.training.own import note_unused
+from valor.training.own import files_of, note_unused
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
 
@@ -238,12 +238,14 @@ class Ablation:
     """What each row but the base has over it, by its name."""
     own: tuple[str, ...] = ()
     """Files of own parts that were loaded."""
+    base_own: tuple[str, ...] = ()
+    """Those of them that the base itself takes a part of."""
 
     @property
     def changed(self) -> str:
-        """What every row has that its recipe has not, and files of own parts; empty where there is nothing of it."""
+        """What the base has that its recipe has not, and the files it takes parts of; empty where there is nothing."""
         parts = [", ".join(self.options.changes)] * bool(self.options.changes)
-        return "; ".join([*parts, *(f"with {file}" for file in self.own)])
+        return "; ".join([*parts, *(f"with {file}" for file in self.base_own)])
 
     @property
     def base(self) -> RowResult:
@@ -297,7 +299,8 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
         left_out=left_out,
         failed=trainer.failed,
         differences={found.row.name: difference(found, results[0]) for found in results[1:]},
-        own=tuple(f"{file.path.name} (sha256 {file.sha256[:12]})" for file in LOADED),
+        own=tuple(map(str, LOADED)),
+        base_own=tuple(map(str, files_of(base))),
     )
 
 

@@ -212,6 +212,7 @@ def notes(found: Ablation) -> list[str]:
     ]
     if len(found.searched) > 1:
         said.append(f"chosen on validation among {len(found.searched)}: {winner_line(found)}")
+    said += [f"own parts are of {', '.join(found.own)}"] * bool(found.own)
     said += [f"left out {name!r}: {reason}" for name, reason in found.left_out.items()]
     return said + [f"failed {name!r}: {message}" for name, message in found.failed.items()]
 

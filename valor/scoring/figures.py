@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from valor.data.tables import Split
-from valor.eval.breakdown import breakdown, confusion
+from valor.eval.breakdown import breakdown, confusion, mean_defined
 from valor.eval.curves import threshold_curves
 from valor.eval.events import MODALITIES
 from valor.eval.figures.bars import ClassFigures, LabelFigures, class_bars_figure, label_bars_figure
@@ -25,6 +25,7 @@ from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.store.videos import find_media
 from valor.labelling.quality import LabelQuality
 
+from .over_seeds import ScoredSeeds
 from .system import ScoredSystem
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _media(videos: Path | None, clip_id: str, num_segments: int, *, any_length: 
 
 
 def draw_classes(
-    systems: Sequence[ScoredSystem],
+    systems: Sequence[ScoredSystem | ScoredSeeds],
     class_names: Sequence[str],
     *,
     level: str = "segment",
@@ -107,10 +108,10 @@ def draw_classes(
     """Draw the F of every class, audible and visible, most frequent class on top.
 
     Args:
-        systems: Systems scored on the same clips.
+        systems: Systems scored on the same clips; of runs of several seeds the mean F is drawn.
         class_names: C names.
         level: segment or event.
-        interval: Whether to draw 95 % bootstrap intervals over clips.
+        interval: Whether to draw 95 % bootstrap intervals over clips, of that mean where there are seeds.
         of: What the clips are of, said behind the line above.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
@@ -118,19 +119,24 @@ def draw_classes(
     Raises:
         ValueError: The systems are of different clips, or there is none.
     """
-    _check_same_clips(systems)
-    tables = [breakdown(one.predicted, one.truth, level=level, valid=one.valid) for one in systems]
-    support = tables[0].true[: len(MODALITIES)]
+    runs = [_runs_of(system) for system in systems]
+    _check_same_clips([one for of_system in runs for one in of_system])
+    tables = [
+        [breakdown(one.predicted, one.truth, level=level, valid=one.valid) for one in of_system] for of_system in runs
+    ]
+    support = tables[0][0].true[: len(MODALITIES)]
     order = np.argsort(-support.sum(axis=0), kind="stable")
     bars = []
-    for system, table in zip(systems, tables, strict=True):
-        values = 100 * table.f[: len(MODALITIES), order]
+    for system, of_system, found in zip(systems, runs, tables, strict=True):
+        mean = mean_defined(np.stack([table.f for table in found], axis=-1))  # [4, C]
+        values = 100 * mean[: len(MODALITIES), order]
         low = high = None
         if interval:
-            ends = class_intervals(system.predicted, system.truth, level=level, valid=system.valid)
+            marks, first = [one.predicted for one in of_system], of_system[0]
+            ends = class_intervals(marks, first.truth, level=level, valid=first.valid)
             low, high = (100 * end[:, order] for end in ends)
         bars.append(ClassFigures(name=system.name, values=values, low=low, high=high))
-    ends_title = ", with 95 % intervals over clips" if interval else ""
+    ends_title = _seeds_in_words(runs) + ", with 95 % intervals over clips" * interval
     unit = LEVEL_UNITS[level]
     return class_bars_figure(
         bars,
@@ -148,6 +154,7 @@ def draw_curves(
     *,
     level: str = "segment",
     of: str = "",
+    split: str = "",
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
@@ -158,6 +165,7 @@ def draw_curves(
         class_names: C names.
         level: segment or event.
         of: What the clips are of, said behind the line above.
+        split: Name of the split they are, on which the marked thresholds are best.
         title: A line above; what is shown unless given.
         style: Width, theme and colours.
 
@@ -184,6 +192,7 @@ def draw_curves(
     return threshold_curves_figure(
         panels,
         unit="probability",
+        chosen_on=split,
         title=_titled(title or f"{system.name}: F by class in {LEVEL_UNITS[level]} against the threshold", of),
         style=style,
     )
@@ -226,7 +235,7 @@ def draw_labels(
 
 
 def draw_confusion(
-    system: ScoredSystem,
+    system: ScoredSystem | ScoredSeeds,
     class_names: Sequence[str],
     *,
     modality: str = "both",
@@ -237,7 +246,7 @@ def draw_confusion(
     """Draw what true segments of each class were taken for.
 
     Args:
-        system: What was scored.
+        system: What was scored; of runs of several seeds the mean is drawn.
         class_names: C names.
         modality: audio, visual, or both added up.
         of: What the clips are of, said behind the line above.
@@ -249,7 +258,8 @@ def draw_confusion(
     """
     if modality not in (*MODALITIES, "both"):
         raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, both, got {modality!r}")
-    matrices = confusion(system.predicted, system.truth, valid=system.valid)
+    runs = _runs_of(system)
+    matrices = np.mean([confusion(one.predicted, one.truth, valid=one.valid) for one in runs], axis=0)
     matrix = matrices.sum(axis=0) if modality == "both" else matrices[MODALITIES.index(modality)]
     occurs = matrix.any(axis=1)
     rows = [name for name, true in zip(class_names, occurs, strict=True) if true]
@@ -258,9 +268,20 @@ def draw_confusion(
         matrix[occurs],
         rows,
         [*class_names, "nothing"],
-        title=_titled(title or f"{system.name}: what true {what} segments were taken for", of),
+        title=_titled(title or f"{system.name}: what true {what} segments were taken for{_seeds_in_words([runs])}", of),
         style=style,
     )
+
+
+def _runs_of(system: ScoredSystem | ScoredSeeds) -> tuple[ScoredSystem, ...]:
+    """The runs of all seeds, or the single system."""
+    return system.systems if isinstance(system, ScoredSeeds) else (system,)
+
+
+def _seeds_in_words(runs: Sequence[Sequence[ScoredSystem]]) -> str:
+    """Of how many seeds means are drawn; nothing where every system is a single run."""
+    counts = sorted({len(of_system) for of_system in runs})
+    return f", means over {' or '.join(map(str, counts))} seeds" if counts[-1:] > [1] else ""
 
 
 def _titled(title: str, of: str) -> str:

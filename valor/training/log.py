@@ -23,7 +23,7 @@ from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.strict_json import as_flag, as_number, as_object, as_text, as_whole, loads
 
 from .options import MEAN, OWN_FIGURE
-from .run_folder import LOG, PICTURE, RECIPE
+from .run_folder import LOG, PICTURE, PREDICTIONS, RECIPE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -93,7 +93,7 @@ def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None,
     """
     folders = {name: seed_folders(run) for name, run in runs}
     systems = [(name, [read_training_log(folder) for folder in found]) for name, found in folders.items()]
-    chosen = {_selection(folder) for found in folders.values() for folder in found}
+    chosen = {selected_by(folder) for found in folders.values() for folder in found}
     if len(chosen) > 1 or len(folders) < len(runs):
         names = ", ".join(name for name, _ in runs)
         raise ValueError(
@@ -104,6 +104,34 @@ def draw_training(runs: Sequence[tuple[str, Path]], *, title: str | None = None,
     every = [folder for found in folders.values() for folder in found]
     title = title or f"Training of {', '.join(folders)}" + (f": {seeds} seeds" if seeds > 1 else "")
     return training_figure(systems, select_by=chosen.pop(), title=_of_worlds(title, every), style=style)
+
+
+UNLIKE = 1.5
+"""From this factor on, two trainings had so unlike numbers of steps that a comparison says it."""
+
+
+def steps_of(run: Path) -> int | None:
+    """About how many steps a training took, of the first seed of several; None where there is no log of one."""
+    run = run.parent if run.name == PREDICTIONS else run
+    path = seed_folders(run)[0] / LOG
+    if not path.is_file():
+        return None
+    size = as_object(_recipe(path.parent)[1].get("fit", {}), "fit").get("batch_size")
+    records = [loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    seen = [round(record["clips_per_second"] * record["seconds"]) for record in records]
+    return sum(max(1, -(-clips // size)) for clips in seen) if isinstance(size, int) and seen else None
+
+
+def unlike_steps(runs: Mapping[str, Path]) -> str:
+    """What is to be said of two trainings of which one had many more steps; nothing where that is not known."""
+    steps = {name: found for name, run in runs.items() if (found := steps_of(run))}
+    if len(steps) < 2 or max(steps.values()) < UNLIKE * min(steps.values()):
+        return ""
+    told = " and ".join(f"{name} about {found:,}" for name, found in steps.items())
+    return (
+        f"the trainings had unlike numbers of steps, {told}: part of the difference may be that; fit.epochs gives as "
+        "many, and `valor pretrain-bench` trains shares of the tags for as many steps"
+    )
 
 
 def write_training_picture(run: Path, *, name: str | None = None, suffix: str = ".png") -> Path:
@@ -161,7 +189,7 @@ def _plain_record(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _selection(run: Path) -> str:
+def selected_by(run: Path) -> str:
     """The validation figure the kept epoch of a run is best in; of runs that do not say, segment Type@AV."""
     path, recipe = _recipe(run)
     try:

@@ -92,16 +92,26 @@ def use_files(paths: Iterable[Path | str]) -> None:
         use_file(path)
 
 
+def _taken(recipe: Recipe) -> set[str]:
+    """The changes by which a recipe has its methods and the parts of its network."""
+    methods = {f"methods.{name}=on" for name in recipe.methods}
+    parts = ("encoder", "pooling", "stem", "network")
+    return methods | {f"parser.{kind}={getattr(recipe.parser, kind)}" for kind in parts}
+
+
+def files_of(recipe: Recipe) -> list[OwnFile]:
+    """The loaded files of which a recipe takes a part, in the order they were loaded."""
+    taken = _taken(recipe)
+    return [file for file in LOADED if any(part.change in taken for part in own_parts([file]))]
+
+
 def note_unused(recipes: Iterable[Recipe]) -> None:
     """Warn of parts of loaded files that no training takes: a file alone changes nothing.
 
     Args:
         recipes: Of all trainings.
     """
-    taken = set()
-    for recipe in recipes:
-        taken |= {f"methods.{name}=on" for name in recipe.methods}
-        taken |= {f"parser.{kind}={getattr(recipe.parser, kind)}" for kind in ("encoder", "pooling", "stem", "network")}
+    taken = {change for recipe in recipes for change in _taken(recipe)}
     for part in own_parts():
         if part.change not in taken:
             _LOG.warning(

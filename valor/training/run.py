@@ -48,6 +48,7 @@ from .pool import Pool, read_pool, with_pool
 from .predict import predict_classes
 from .recipes import Recipe, features_from_json, recipe_to_json
 from .run_folder import LAST, RECIPE, refuse_several_seeds
+from .share import note_fewer_steps
 from .train import FitResult, fit
 from .words import READERS, Words, classes_named, read_words, take_classes
 
@@ -287,6 +288,7 @@ def train_on(
     if (out / LAST).is_file():
         note_other_runtime(_begun_with(out), runtime_facts(where))
     ready = prepared(recipe, sets, where, own)
+    note_fewer_steps(len(ready.train), len(sets.train), recipe.fit)
     if compiled:
         _compile(ready.parser, where)
     result = fit(

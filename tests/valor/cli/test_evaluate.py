@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -199,6 +200,27 @@ def test_latex_of_a_comparison_has_both_systems_and_headings_for_a_paper(toy, se
 def test_two_systems_of_one_name_are_told_apart(toy, seeds):
     out = typed("evaluate", f"mine={seeds / 'good'}", *toy.on, "--compare", f"mine={seeds / 'poor'}").out
     assert f"mine - mine of {seeds / 'poor'} = " in out
+
+
+@pytest.mark.parametrize(("clips", "said"), [(42, True), (300, False)])
+def test_trainings_of_unlike_numbers_of_steps_are_said(toy, tmp_path, clips, said):
+    for name, seen in (("few", clips), ("all", 420)):
+        (tmp_path / name).mkdir()
+        shutil.copy(toy.good, tmp_path / name / "predictions.npz")
+        (tmp_path / name / "recipe.json").write_text('{"fit": {"batch_size": 16, "epochs": 20}}')
+        line = json.dumps({"epoch": 1, "seconds": 2.0, "clips_per_second": seen / 2})
+        (tmp_path / name / "log.jsonl").write_text(f"{line}\n" * 20)
+    line = (
+        "evaluate",
+        tmp_path / "few" / "predictions.npz",
+        *toy.on,
+        "--compare",
+        tmp_path / "all" / "predictions.npz",
+    )
+    note = "the trainings had unlike numbers of steps, few about 60 and all about 540: part of the difference"
+    assert (note in typed(*line).out) == said
+    done = typed(*line, "--format", "csv")
+    assert (note in done.err) == said and note not in done.out
 
 
 def test_seeds_that_differ_are_compared_unpaired_and_one_run_says_nothing_of_seeds(toy, seeds):

@@ -1,6 +1,7 @@
 """`valor plot` as a user meets it: every kind of figure becomes a picture."""
 
 import io
+import shutil
 
 import pytest
 from matplotlib.figure import Figure
@@ -63,6 +64,26 @@ def test_every_kind_becomes_a_pdf_of_the_same_bytes_each_time(toy, tmp_path, kin
     assert one == two and one.startswith(b"%PDF-") and b"/CreationDate" not in one
     assert b"/Subtype /TrueType" in one or b"/CIDFontType2" in one, "letters stay letters, not drawings of type 3"
     assert b"/Subtype /Type3" not in one
+
+
+@pytest.mark.parametrize("kind", ["classes", "confusion"])
+def test_a_folder_of_seeds_is_drawn_as_the_mean_of_its_seeds(toy, tmp_path, monkeypatch, kind):
+    for seed, path in enumerate((toy.good, toy.poor)):
+        (tmp_path / "run" / f"seed-{seed}").mkdir(parents=True)
+        shutil.copy(path, tmp_path / "run" / f"seed-{seed}" / "predictions.npz")
+    drawn = []
+    monkeypatch.setattr("valor.cli.plot.to_png", lambda figure: drawn.append(figure) or b"")
+    done = typed("plot", kind, f"VALOR={tmp_path / 'run'}", *toy.on, "--out", tmp_path / "f.png")
+    assert done.code == 0, done.err
+    (legend,) = drawn[0].legends
+    assert "means over 2 seeds" in legend.get_title().get_text().replace("\n", " ")
+
+
+def test_the_best_thresholds_say_on_which_split_they_are(toy, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("valor.cli.plot.to_png", lambda figure: drawn.append(figure) or b"")
+    typed(*words(toy, "curves"), "--out", tmp_path / "f.png")
+    assert "best threshold, chosen on test" in [text.get_text() for text in drawn[0].legends[0].get_texts()]
 
 
 def test_without_a_name_the_kind_names_the_file_and_svg_is_vector(toy, tmp_path, monkeypatch):

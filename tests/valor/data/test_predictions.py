@@ -192,8 +192,11 @@ class Bomb:
 def test_pickled_arrays_are_never_unpickled(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.savez(tmp_path / "p.npz", clip_ids=np.array([Bomb()], dtype=object), classes=np.array(["Dog"]))
-    with pytest.raises(ValueError, match="pickled arrays are refused"):
+    with pytest.raises(ValueError, match=r"\(clip_ids: .*pickled arrays are refused"):
         read_predictions(tmp_path / "p.npz")
+    np.savez(tmp_path / "c.npz", clip_ids=np.array(["a"]), classes=np.array(["Dog"], dtype=object))
+    with pytest.raises(ValueError, match=r"\(classes: .*store that one with a plain dtype, names as str"):
+        read_predictions(tmp_path / "c.npz")
     (tmp_path / "q.npz").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ValueError, match="something else"):
         read_predictions(tmp_path / "q.npz")

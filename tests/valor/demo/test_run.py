@@ -13,10 +13,12 @@ import pytest
 import valor.demo.run
 from tests.helpers.toy_demo import cheapen
 from valor.data.predictions import align, decisions
+from valor.data.score_file import read_scores_json
 from valor.demo.picture import typical_row, write_demo_picture
 from valor.demo.report import SHOWN_CLIPS, clip_scores, report_document, shown_rows, type_av_gains, write_report
 from valor.demo.run import ARMS, DemoOptions, DemoResult, run_demo, shuffled_between_clips
 from valor.eval.scores import FIGURES, LEVELS
+from valor.training.facts import facts_beside
 from valor.training.recipes import RECIPES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -92,6 +94,10 @@ def test_scores_json_holds_what_is_promised(finished: tuple[Path, DemoResult]) -
     assert set(table["pseudo_labels"]) == {"fused", "valor"}
     assert table["rows"][2]["segment"]["type_av"] == result.scores["valor"][0].segment.type_av
     assert table["seconds"] > 0
+    for run in (out / "runs").glob("*/seed-*"):
+        held, facts = read_scores_json(run / "scores.json"), facts_beside(run).to_json()
+        assert held["selection"] == "segment Type@AV" and {key: held[key] for key in facts} == facts
+        assert facts["extra_data"] == [] and "epoch" in facts["tuned"]
 
 
 def test_a_second_run_uses_what_is_there_and_says_so(

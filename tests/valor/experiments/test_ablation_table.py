@@ -176,11 +176,13 @@ def test_every_group_has_its_place_in_the_figure_in_the_order_of_the_table():
 def test_world_and_what_the_base_was_changed_by_stand_in_every_form(found):
     changed = "methods.entropy=on, fit.epochs=4; with entropy.py (sha256 0123456789ab)"
     options = replace(found.options, changes=("methods.entropy=on", "fit.epochs=4"))
-    own = replace(found, options=options, own=("entropy.py (sha256 0123456789ab)",))
+    files = ("entropy.py (sha256 0123456789ab)",)
+    own = replace(found, options=options, own=files, base_own=files)
     for form in (to_text, to_markdown):
         head = form(own).split("\n\n")[0].splitlines()
         assert head[0].startswith("SIMULATED features, LLP, valor, ") and head[1] == f"base changed: {changed}"
-        assert "base changed" not in form(replace(found, options=replace(options, changes=())))
+        of_rows = replace(found, options=replace(options, changes=()), own=files)  # of which the base takes nothing
+        assert "base changed" not in form(of_rows) and f"own parts are of {files[0]}" in form(of_rows)
     (row, *_) = csv.DictReader(io.StringIO(to_csv(own)))
     assert row["world"] == found.world.title and row["base.changed"] == changed
     assert json.loads(to_json(own))["base_changed"] == list(options.changes)

@@ -10,8 +10,7 @@ import valor.experiments.ablate
 from tests.conftest import ROOT
 from tests.helpers.toy_ablation import toy_data, toy_options
 from tests.helpers.typed import typed
-from valor.data import own_files
-from valor.data.own_files import OwnFile
+from valor.data.own_files import LOADED, OwnFile
 from valor.eval.scores import Scores
 from valor.experiments.ablate import open_world, plan_rows, run_ablation
 from valor.experiments.ablation_table import dot_rows, to_text
@@ -38,7 +37,10 @@ def _loaded(monkeypatch):
     monkeypatch.setitem(METHODS, "entropy", Entropy)
     monkeypatch.setitem(ENCODERS, "gru", ENCODERS["hybrid"])
     adds = {"METHODS": ("entropy",), "ENCODERS": ("gru",), "DATASETS": ("songs",)}
-    monkeypatch.setattr(own_files, "LOADED", [OwnFile(ROOT / "mine.py", "0" * 64, adds)])
+    file = OwnFile(ROOT / "mine.py", "0" * 64, adds)
+    LOADED.append(file)
+    yield
+    LOADED.remove(file)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,7 @@ def test_each_part_of_a_file_has_a_row_and_the_base_stays_plain(world, tmp_path,
     assert weights == {"method entropy": 0.1, "entropy 0.2": 0.2}
     assert recipes["encoder gru"].parser.encoder == "gru"
     assert [result.row.group for result in found.results] == ["base", "own", "own", "own"]
+    assert "mine.py" not in found.changed and found.own == ("mine.py (sha256 000000000000)",)
     assert found.left_out == {"as ever": "it trains the same as 'VALOR'"}
     lines = [line.strip() for line in to_text(found).splitlines()]
     assert lines.index("Own") < next(n for n, line in enumerate(lines) if line.startswith("method entropy"))
@@ -80,6 +83,14 @@ def test_each_part_of_a_file_has_a_row_and_the_base_stays_plain(world, tmp_path,
     assert "Beyond the paper" not in lines and {row.group for row in dot_rows(found)} == {"Own"}
     assert [row.name for row in dot_rows(found)] == list(recipes)[1:], "in the figure too"
     assert "not trained with" not in caplog.text
+
+
+@pytest.mark.usefixtures("_loaded", "trained")
+@pytest.mark.parametrize("change", ["methods.entropy=on", "parser.encoder=gru"])
+def test_a_base_that_takes_a_part_of_a_file_says_so(world, tmp_path, change):
+    options = replace(toy_options("base", seeds=1), changes=(*toy_options("base", seeds=1).changes, change))
+    found = run_ablation(world, tmp_path, options)
+    assert found.changed.endswith(f"{change}; with mine.py (sha256 000000000000)")
 
 
 @pytest.mark.usefixtures("_loaded")

@@ -9,10 +9,12 @@ from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from valor.data.label_file import PseudoLabels
 from valor.data.predictions import read_predictions
-from valor.eval.breakdown import breakdown
+from valor.eval.breakdown import breakdown, mean_defined
 from valor.eval.decide import PostProcessing
+from valor.eval.intervals import class_intervals
 from valor.labelling.quality import label_quality
 from valor.scoring.figures import draw_classes, draw_confusion, draw_curves, draw_labels, draw_timeline
+from valor.scoring.over_seeds import scored_seeds
 from valor.scoring.system import score_system
 
 
@@ -82,6 +84,28 @@ def test_classes_of_systems_on_other_clips_are_refused(systems):
     held = replace(systems[1].predictions, clip_ids=systems[1].predictions.clip_ids[::-1])
     with pytest.raises(ValueError, match="poor must be of the same clips as good"):
         draw_classes([systems[0], replace(systems[1], predictions=held)], NAMES)
+
+
+def test_of_seeds_the_mean_f_is_drawn_with_the_interval_of_the_mean(systems):
+    pair = scored_seeds("both", {0: systems[0], 1: systems[1]})
+    one = scored_seeds("one", {0: systems[0]})
+    bars = {}
+
+    def heights(figure):
+        return np.array([patch.get_width() for axes in figure.axes for patch in axes.patches])
+
+    for name, system in {"good": systems[0], "poor": systems[1], "both": pair, "one": one}.items():
+        bars[name] = heights(draw_classes([system], NAMES))
+    assert (
+        np.nanmax(abs(bars["both"] - (bars["good"] + bars["poor"]) / 2)) < 1e-9 and (bars["one"] == bars["good"]).all()
+    )
+    marks, truth = [system.predicted for system in systems], systems[0].truth
+    low, high = class_intervals(marks, truth)
+    ends = [class_intervals(of, truth) for of in marks]
+    assert np.array_equal(class_intervals(marks[:1], truth), ends[0], equal_nan=True)
+    mean = mean_defined(np.stack([breakdown(of, truth).f[:2] for of in marks], axis=-1))
+    known = ~np.isnan(low)
+    assert (low[known] <= mean[known] + 1e-12).all() and (mean[known] <= high[known] + 1e-12).all()
 
 
 @pytest.mark.parametrize(("threshold", "ticks"), [

@@ -1,6 +1,7 @@
 """Few tagged clips: who keeps the tags."""
 
 import json
+import logging
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from tests.helpers.toy_run import VALOR
 from valor.training.options import FitOptions
 from valor.training.recipes import override
 from valor.training.run import TAGGED, prepared, read_run_sets
-from valor.training.share import share_rows
+from valor.training.share import note_fewer_steps, share_rows
 
 
 def test_a_smaller_share_is_of_a_larger_one_and_another_seed_draws_others() -> None:
@@ -35,3 +36,14 @@ def test_a_run_trains_on_its_share_and_says_so(published) -> None:
 def test_shares_that_are_none_are_refused(share: float) -> None:
     with pytest.raises(ValueError, match=f"label_share must be above 0 and at most 1, got {share}"):
         FitOptions(label_share=share)
+
+
+def test_a_training_on_a_share_says_how_few_steps_it_has(caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        note_fewer_steps(42, 420, FitOptions(label_share=0.1, epochs=20, warmup_epochs=1, batch_size=16))
+    assert "42 of 420 clips have tags: 60 steps in 20 epochs, where all clips, tagged or not, give 540" in caplog.text
+    assert "fit.epochs=180 trains as long, and `valor pretrain-bench`" in caplog.text
+    caplog.clear()
+    for trained, share in ((420, 1.0), (420, 0.1)):  # with the others as clips without tags
+        note_fewer_steps(trained, 420, FitOptions(label_share=share, epochs=20, warmup_epochs=1, batch_size=16))
+    assert not caplog.text

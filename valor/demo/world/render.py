@@ -20,7 +20,7 @@ from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.audio import sounds
 from valor.demo.options import PLAIN, STROKES, WORLDS
 from valor.demo.pictures.looks import Look, Scene, arrange
-from valor.label_harvest.children import end_with_parent
+from valor.label_harvest.children import end_with_parent, script_hidden
 from valor.label_harvest.disk import replaced, write_json
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.store.manifest import media_id
@@ -223,7 +223,8 @@ def render_all(todo: Sequence[Callable[[], None]], workers: int) -> Iterator[Non
             yield
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
-        waiting: list[Future[None]] = [pool.submit(job) for job in todo]
+        with script_hidden():
+            waiting: list[Future[None]] = [pool.submit(job) for job in todo]
         try:
             for done in as_completed(waiting):
                 yield done.result()

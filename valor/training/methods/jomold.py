@@ -28,7 +28,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .method import Charge, Method, Plan, Run
+from .method import Charge, Method, Plan, Run, check_two_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -131,12 +131,7 @@ class Jomold(Method[JomoldOptions]):
                 "methods.jomold.estimator_epochs contrasts sound and picture of one scene, which clips of methods.mug "
                 "are not; switch one of them off"
             )
-        shorter = min(first, plan.fit.epochs - first)
-        if shorter <= plan.fit.warmup_epochs * (plan.fit.warmup_epochs > 0):
-            raise ValueError(
-                f"each part of methods.jomold needs more epochs than the warm-up of {plan.fit.warmup_epochs}, got "
-                f"{first} of the estimator and {plan.fit.epochs} in all"
-            )
+        check_two_parts("methods.jomold.estimator_epochs", first, plan)
 
     def part(self, epoch: int, epochs: int) -> range:
         """The estimator's epochs, then the others."""

@@ -61,6 +61,24 @@ class Plan(Protocol):
     def methods(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
+def check_two_parts(option: str, first: int, plan: Plan) -> None:
+    """Refuse a training of two parts one of which has no more epochs than the warm-up.
+
+    Args:
+        option: The option that says how long the first part is, as a recipe has it.
+        first: Its epochs.
+        plan: The training.
+    """
+    epochs, least = plan.fit.epochs, plan.fit.warmup_epochs + 1
+    if min(first, epochs - first) >= least:
+        return
+    fitting = f"{option}={epochs // 2}" if epochs >= 2 * least else f"{option}={least} and fit.epochs={2 * least}"
+    raise ValueError(
+        f"{option} and the epochs after it need more than the warm-up of {least - 1}, got {first} and {epochs} in all; "
+        f"say {fitting} too"
+    )
+
+
 class Run(Protocol):
     """What a method may use of a training that is under way."""
 

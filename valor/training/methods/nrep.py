@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from .method import Charge, Method, Plan, Run
+from .method import Charge, Method, Plan, Run, check_two_parts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,12 +92,7 @@ class Nrep(Method[NrepOptions]):
             raise ValueError(
                 "methods.nrep learns from pseudo labels, which pseudo_label_weight=0 leaves out; set it to 1"
             )
-        first, epochs = self.options.audio_epochs, plan.fit.epochs
-        if min(first, epochs - first) <= plan.fit.warmup_epochs * (plan.fit.warmup_epochs > 0):
-            raise ValueError(
-                f"both networks of methods.nrep need more epochs than the warm-up of {plan.fit.warmup_epochs}, got "
-                f"{first} of the first and {epochs} in all"
-            )
+        check_two_parts("methods.nrep.audio_epochs", self.options.audio_epochs, plan)
 
     def network(self, parser: HybridParser, class_names: tuple[str, ...]) -> HybridParser:
         """Two of it, with the same weights."""

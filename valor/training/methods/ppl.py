@@ -79,7 +79,7 @@ class Ppl(Method[PplOptions]):
         if self.options.warmup_epochs >= plan.fit.epochs:
             raise ValueError(
                 f"methods.ppl.warmup_epochs must be less than fit.epochs={plan.fit.epochs}, got "
-                f"{self.options.warmup_epochs}"
+                f"{self.options.warmup_epochs}; with so few, say methods.ppl.warmup_epochs={plan.fit.epochs // 2} too"
             )
 
     def before_epoch(self, run: Run, epoch: int) -> bool:

@@ -104,15 +104,15 @@ class Rounds(Method[RoundsOptions]):
                 "or leave it out"
             )
         rest, others = epochs - first, rounds - bool(first)
-        if first and (rest % others or min(first, rest // others) <= plan.fit.warmup_epochs):
+        least = plan.fit.warmup_epochs + 1
+        if 0 < first < least or rest % others or rest // others < least:
+            begun = max(first, least) if first else 0
+            after = f" after the first of {first} epochs" * bool(first)
+            also = f" and methods.rounds.first_epochs={begun}" * (begun != first)
             raise ValueError(
-                f"methods.rounds has {others} rounds of equal length after the first of {first} epochs, each longer "
-                f"than the warm-up of {plan.fit.warmup_epochs} epochs, and fit.epochs is {epochs}"
-            )
-        if not first and (epochs % rounds or epochs // rounds <= plan.fit.warmup_epochs):
-            raise ValueError(
-                f"methods.rounds has {rounds} rounds of equal length, each longer than the warm-up of "
-                f"{plan.fit.warmup_epochs} epochs, and fit.epochs is {epochs}"
+                f"methods.rounds has {others} rounds of equal length{after}, each longer than the warm-up of "
+                f"{least - 1} epochs, and fit.epochs is {epochs}; say "
+                f"fit.epochs={begun + others * max(least, -(-rest // others))}{also}"
             )
 
     def part(self, epoch: int, epochs: int) -> range:

@@ -1,10 +1,14 @@
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 
 import av
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from valor.data.tables import read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.demo.world import render
@@ -166,3 +170,15 @@ def test_foreign_videos_and_broken_json_are_refused(tmp_path):
 def test_workers_must_be_positive(tmp_path):
     with pytest.raises(ValueError, match="workers must be at least 1 process, got 0"):
         build_world(tmp_path, SIZES, seed=1, workers=0)
+
+
+def test_a_script_without_a_guard_draws_in_several_processes(tmp_path):
+    """Processes that ran the script again would each draw a world of their own, which multiprocessing refuses."""
+    script = tmp_path / "plain.py"
+    script.write_text(
+        "import time\nfrom functools import partial\nfrom valor.demo.world.render import render_all\n"
+        "print(len(list(render_all([partial(time.sleep, 0)] * 4, 2))))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stdout) == (0, "4\n"), done.stderr

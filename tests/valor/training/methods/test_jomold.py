@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.helpers.toy_features import TINY, WIDTH, toy_clip_set
+from tests.helpers.typed import typed
 from valor.data.provenance import Provenance
 from valor.parsers.build import build_parser
 from valor.parsers.losses import loss_terms
@@ -186,10 +187,27 @@ def test_an_estimator_comes_first_and_a_stopped_run_ends_with_the_same_bytes(tmp
 @pytest.mark.parametrize(("changes", "message"), [
     (["fit.pseudo_label_weight=1"], "trains on clip tags alone, got pseudo_label_weight=1; set it to 0"),
     (["methods.average=on"], r"methods\.average runs through both parts of methods\.jomold"),
-    (["fit.epochs=25"], "needs more epochs than the warm-up of 0, got 25 of the estimator and 25 in all"),
+    (["fit.epochs=25"], "need more .* of 0, got 25 and 25 in all; say methods.jomold.estimator_epochs=12 too"),
+    (["fit.epochs=1"], "got 25 and 1 in all; say methods.jomold.estimator_epochs=1 and fit.epochs=2 too"),
     (["methods.jomold.estimator_epochs=-1"], "estimator_epochs must be a whole number of at least 0, got -1"),
     (["methods.jomold.ratio_warmup=-1"], "ratio_warmup must not be negative, got -1"),
 ])  # fmt: skip
 def test_an_estimator_that_cannot_work_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         override(RECIPES["jomold"], changes)
+
+
+def test_a_row_too_short_for_its_parts_is_refused_with_the_option_before_anything_is_made(tmp_path):
+    line = (
+        "reproduce",
+        "jomold",
+        "--data",
+        tmp_path,
+        "--simulated",
+        "--out",
+        tmp_path / "out",
+        "--set",
+        "fit.epochs=2",
+    )
+    assert "; say --set methods.jomold.estimator_epochs=1 too" in typed(*line).complaint()
+    assert not any(tmp_path.iterdir())

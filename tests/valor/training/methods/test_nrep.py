@@ -82,7 +82,7 @@ def test_a_stopped_run_ends_with_the_same_bytes(whole, tmp_path, epoch):
 @pytest.mark.parametrize(("changes", "message"), [
     (["parser.network=hybrid"], "methods.nrep needs parser.network=for-against, got hybrid"),
     (["fit.pseudo_label_weight=0"], "learns from pseudo labels, which pseudo_label_weight=0 leaves out; set it to 1"),
-    (["fit.epochs=10"], "networks of methods.nrep need more epochs than the warm-up of 0, got 10 .* and 10 in all"),
+    (["fit.epochs=10"], "need more than the warm-up of 0, got 10 and 10 in all; say methods.nrep.audio_epochs=5 too"),
     (["methods.nrep.pair_loss=hinge"], "unknown methods.nrep.pair_loss 'hinge'; known are softmax, belief, log"),
     (["methods.nrep.audio_epochs=0"], "audio_epochs must be a whole number of at least 1, got 0"),
     (["methods.uwav=on"], "methods.uwav and methods.nrep exclude one another|methods.nrep and methods.uwav exclude"),

@@ -69,7 +69,7 @@ def test_labels_that_are_wrong_of_some_clips_are_mended_and_a_stopped_training_g
     ("changes", "message"),
     [
         (["fit.pseudo_label_weight=0"], r"methods\.rounds relabels by the pseudo labels"),
-        (["methods.rounds.rounds=7"], "has 7 rounds of equal length, .* fit.epochs is 60"),
+        (["methods.rounds.rounds=7"], "has 7 rounds of equal length, .* fit.epochs is 60; say fit.epochs=77"),
         (["fit.epochs=16"], "each longer than the warm-up of 10 epochs, and fit.epochs is 16"),
         (["methods.rounds.rounds=1"], "rounds must be a whole number of at least 2, got 1"),
         (["methods.rounds.visual=-1"], "visual must not be negative"),
