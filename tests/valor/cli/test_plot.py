@@ -72,7 +72,7 @@ def test_a_folder_of_seeds_is_drawn_as_the_mean_of_its_seeds(toy, tmp_path, monk
         (tmp_path / "run" / f"seed-{seed}").mkdir(parents=True)
         shutil.copy(path, tmp_path / "run" / f"seed-{seed}" / "predictions.npz")
     drawn = []
-    monkeypatch.setattr("valor.cli.plot.to_png", lambda figure: drawn.append(figure) or b"")
+    monkeypatch.setattr("valor.cli.plot.write_figure", lambda path, figure: drawn.append(figure))
     done = typed("plot", kind, f"VALOR={tmp_path / 'run'}", *toy.on, "--out", tmp_path / "f.png")
     assert done.code == 0, done.err
     (legend,) = drawn[0].legends
@@ -81,7 +81,7 @@ def test_a_folder_of_seeds_is_drawn_as_the_mean_of_its_seeds(toy, tmp_path, monk
 
 def test_the_best_thresholds_say_on_which_split_they_are(toy, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("valor.cli.plot.to_png", lambda figure: drawn.append(figure) or b"")
+    monkeypatch.setattr("valor.cli.plot.write_figure", lambda path, figure: drawn.append(figure))
     typed(*words(toy, "curves"), "--out", tmp_path / "f.png")
     assert "best threshold, chosen on test" in [text.get_text() for text in drawn[0].legends[0].get_texts()]
 
