@@ -243,6 +243,7 @@ def score(
                 f"truth is an array, so predictions must be one too, got {predictions!r}; or give a folder"
             )
         return Scores.of(scorer.score(ours, true))
+    assert not isinstance(truth, np.ndarray)  # scored above
     from valor.data.datasets.dataset import chosen_dataset
     from valor.data.parse_folder import DECIDED, DROPPED, parse_files, refuse_other_gates
     from valor.data.prediction_files import read_any_predictions
@@ -254,7 +255,7 @@ def score(
     scored = known.read_split(truth, split or known.split_for("test"), names, truth_version=truth_version)
     if ours is not None:
         predictions = _in_order_of(scored, ours)
-    elif not isinstance(predictions, Predictions):
+    elif not isinstance(predictions, Predictions | np.ndarray):
         if files := parse_files(Path(predictions)):
             refuse_other_gates(files, rule, names)
         predictions = read_any_predictions(
