@@ -155,8 +155,8 @@ def _settings() -> Iterator[None]:
     """
     import matplotlib
 
-    settings = {"hatch.linewidth": 0.9, "svg.hashsalt": "valor.eval.figures.style", "pdf.fonttype": 42}
-    with matplotlib.rc_context(settings):
+    salt = "valor.eval.figures.style"
+    with matplotlib.rc_context({"hatch.linewidth": 0.9, "svg.hashsalt": salt, "pdf.fonttype": 42}):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
             yield

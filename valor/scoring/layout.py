@@ -415,7 +415,7 @@ def full_report(evaluation: Evaluation) -> dict[str, Any]:
     for section in evaluation.sections:
         if section.key == OWN_FIGURES:  # in the score file already
             continue
-        records = [section.of | record for record in section.frame.astype(object).to_dict(orient="records")]
+        records = [{**section.of, **record} for record in section.frame.astype(object).to_dict(orient="records")]
         report[section.key] = [{str(name): _plain_value(value) for name, value in record.items()} for record in records]
     return report
 

@@ -85,7 +85,7 @@ def test_one_seed_and_few_rows_say_what_they_can(tmp_path):
 def test_every_form_says_simulated_and_holds_the_same(tmp_path):
     bench = bench_of(as_published(), tmp_path)
     paths = write_bench(tmp_path, bench)
-    assert [path.suffix for path in paths] == [*FORMATS, ".png"]
+    assert [path.suffix for path in paths] == [*FORMATS, ".pdf", ".png"]
     assert all(path.name.startswith("SIMULATED-bench-llp-small.") for path in paths)
     for ending in FORMATS:
         assert "simulated" in (tmp_path / f"{bench.name}{ending}").read_text(encoding="utf-8").lower()
