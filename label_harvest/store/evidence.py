@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 
 from ..media.clip import ClipMedia
+from ..teachers.own import asked, check_shapes
 from ..teachers.teacher import Evidence, StagedTeacher, Teacher, needs_of
 from .plan import UNREAD, ShardPlan
 from .shards import ShardRow, clip_slices, num_rows, row_of, rows_of_clips
@@ -125,6 +126,8 @@ class TeacherInput:
     places: list[int]
     """Of the clips that have the streams it needs, among those of the batch."""
     clip_ids: list[str]
+    segments: list[int]
+    """How many each has."""
     present: list[np.ndarray | None]
     """bool [T] of each, False for segments past the end of its video; None for all."""
     prepared: object
@@ -144,11 +147,14 @@ def prepare_batch(teachers: Sequence[Teacher], clips: Sequence[ReadClip]) -> lis
             if media and all(getattr(media, stream) is not None for stream in needs)
         ]
         chosen = [media for place in places if (media := clips[place][1]) is not None]
-        prepared = teacher.prepare_many(chosen) if places and isinstance(teacher, StagedTeacher) else chosen
         clip_ids = [clips[place][0].clip_id for place in places]
+        prepared: object = chosen
+        if places and isinstance(teacher, StagedTeacher):
+            prepared = asked(teacher, teacher.prepare_many, chosen, clip_ids)
         looks = needs != ("waveform",)
         present = [media.frames_present if looks else None for media in chosen]
-        inputs.append(TeacherInput(places, clip_ids, present, prepared, len(clips)))
+        segments = [media.grid.num_segments for media in chosen]
+        inputs.append(TeacherInput(places, clip_ids, segments, present, prepared, len(clips)))
     return inputs
 
 
@@ -160,7 +166,7 @@ def judge_batch(teachers: Sequence[Teacher], inputs: Sequence[TeacherInput]) -> 
         inputs: Of each teacher, from `prepare_batch`.
 
     Raises:
-        ValueError: A teacher answers NaN or more than float16 holds.
+        ValueError: A teacher answers NaN or more than float16 holds, or one of one's own fails.
     """
     answers: Answers = {}
     for teacher, given in zip(teachers, inputs, strict=True):
@@ -179,8 +185,11 @@ def _judge(teacher: Teacher, given: TeacherInput) -> list[Evidence]:
     if not given.places:
         return []
     if isinstance(teacher, StagedTeacher):
-        return teacher.judge_many(given.prepared)
-    return teacher.encode_many(cast(list[ClipMedia], given.prepared))
+        answers = asked(teacher, teacher.judge_many, given.prepared, given.clip_ids, by_clip=False)
+    else:
+        answers = asked(teacher, teacher.encode_many, cast(list[ClipMedia], given.prepared), given.clip_ids)
+    check_shapes(teacher, given.clip_ids, given.segments, answers)
+    return answers
 
 
 def _check_finite(teacher: Teacher, clip_id: str, answer: Evidence) -> None:
