@@ -266,6 +266,7 @@ def score(
             segment_seconds=scored.segment_seconds,
             gates=DROPPED if rule is not None and rule.gate == "none" else DECIDED,
         )
+    assert isinstance(predictions, Predictions)  # read or made above
     return Scores.of(*score_predictions(predictions, scored, rule))
 
 
