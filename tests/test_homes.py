@@ -51,7 +51,7 @@ HOMES = {
         {"label_harvest/media/clip.py", "label_harvest/store/check.py"},  # the second names statuses of whole evidence
     ),
     "NAME=PATH taken apart": (r"name, \w+, rest = \w+\.partition\(\"=\"\)", {"valor/data/names.py"}),
-    "progress bars": (r"\btqdm\b", {"label_harvest/progress.py"}),
+    "progress bars": (r"\btqdm\b", {"label_harvest/progress.py", "label_harvest/bars.py"}),
     "lists of class names taken apart": (
         r"names?\w*\.split\(\",|labels\.split\(\",|typed\.split\(\",|cell\.split\(\",",
         {"valor/data/names.py", "valor/cli/options.py"},  # the second of fields whose names hold no comma

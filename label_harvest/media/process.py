@@ -30,7 +30,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
@@ -220,7 +220,7 @@ class _Starter:
     def start(self, words: Sequence[str], **more: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
         """As `subprocess.Popen`, from any thread."""
         future: Future[subprocess.Popen[bytes]] = Future()
-        self._asked.put((future, partial(subprocess.Popen, words, **more)))
+        self._asked.put((future, lambda: subprocess.Popen(words, **more)))
         return future.result()
 
     def _serve(self) -> None:

@@ -21,7 +21,7 @@ _OURS, _LINES = logging.getLogger("valor"), logging.getLogger("valor.progress")
 work is."""
 _TIMED = "%(asctime)s %(levelname)s %(message)s"
 """A line of the file, and of stderr with --verbose."""
-_NOISY = ("httpx", "huggingface_hub", "open_clip", "transformers", "matplotlib", "PIL")
+_NOISY = ("httpx", "huggingface_hub", "open_clip", "transformers", "matplotlib", "fontTools", "PIL")
 """Libraries whose notes are seen with --verbose alone."""
 
 

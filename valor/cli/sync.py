@@ -98,6 +98,8 @@ def _fit(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
         say(f"{cli.out} is trained already")
     card = result.run.card
     say(f"{result.files:,} media; of offsets kept apart {100 * card.right:.0f} % found to 0.1 s; wrote {cli.out}")
+    if not card.learned:
+        say(f"{cli.out} has learned nothing, and will say of no file that its sound is off: take more media")
     return FAILURES_LISTED if wrong or result.problems else DONE
 
 

@@ -49,6 +49,11 @@ class SyncCard:
     step: float = STEP
     """Seconds of a step."""
 
+    @property
+    def learned(self) -> bool:
+        """Whether anything of a peak tells right offsets from wrong ones: of a run of too few media nothing does."""
+        return any(weight > 0 for weight in self.weights[1:3])
+
 
 @dataclass(frozen=True)
 class Peak:

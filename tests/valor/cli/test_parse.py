@@ -288,7 +288,7 @@ def test_what_decodes_of_a_damaged_file_is_parsed_and_what_is_missing_is_said_ev
     assert np.isnan(found.segment_probs[3:, 1]).all() and not np.isnan(found.segment_probs[:3, 1]).any()
     assert note in found.notes and note in (tmp_path / "page.html").read_text("utf-8")
     rows = summary(out)
-    assert {row["notes"] for row in rows if row["medium"] == "corrupted.mp4"} == {note}
+    assert all(note in row["notes"] for row in rows if row["medium"] == "corrupted.mp4")
     assert not any(row["error"] for row in rows)
     assert parse(good, "--out", tmp_path / "plain", *rule, run=run) == 0
     plain, salvaged = (json.loads((folder / "good.json").read_text("utf-8")) for folder in (tmp_path / "plain", out))

@@ -57,7 +57,7 @@ def test_clips_of_any_number_of_segments(tmp_path):
     ({"pseudo_labels": LABELS[:2]}, r"got bool \(2, 10, 2, 2\)"),
     ({"classes": np.array(["Dog"])}, r"= \[3, T, 2, 1\]"),
     ({"clip_ids": np.array(["a", "b", "a"])}, "clip_ids must be unique, got 1 duplicates"),
-    ({"clip_ids": np.array([{"a": 1}, 2, 3], dtype=object)}, r"\(it holds Python objects or is no \.npy"),
+    ({"clip_ids": np.array([{"a": 1}, 2, 3], dtype=object)}, r"\(clip_ids: it holds Python objects or is no \.npy"),
 ])  # fmt: skip
 def test_arrays_of_another_kind_are_refused(path, arrays, message):
     replace_arrays(path, **arrays)

@@ -383,7 +383,7 @@ def test_options_that_do_not_belong_together_are_refused(tmp_path):
         ({"folded": True}, "`folded` is for `export`"),
         ({"split": "val"}, "`split` says what `against` scores"),
         ({"picture": tmp_path / "x.png"}, "draws what `against` finds"),
-        ({"picture": tmp_path / "x.jpg", "against": tmp_path}, "draws what `against` finds"),
+        ({"picture": tmp_path / "x.jpg", "against": tmp_path}, "must end in .png, .svg or .pdf"),
     ):
         with pytest.raises(ValueError, match=message):
             replace(options, **changed)

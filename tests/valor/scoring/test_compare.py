@@ -242,7 +242,8 @@ def test_the_notes_say_rule_truth_selection_and_coverage(tmp_path):
     (None, "expected a score file, a folder with scores.json or one with seed-"),
     ("{", "expected the scores of `valor evaluate`"),
     ("[1]", "expected the scores"),
-    ('{"rows": []}', "scores need 'clips'"),
+    ('{"rows": []}', "got a table of several rows"),
+    ('{"a": []}', "scores need 'clips'"),
     (b"\xff\xfe\x00", "expected the scores"),
 ])  # fmt: skip
 def test_what_is_no_score_file_is_refused(tmp_path, content, message):

@@ -56,6 +56,14 @@ def test_sounds_of_something_else_are_no_offset(run, tmp_path):
     assert all(one.offset is not None for one in judged(run, *paths, sure=0.0))
 
 
+def test_a_run_that_learned_nothing_is_blamed_and_not_the_file(run, tmp_path):
+    assert run.card.learned
+    ignorant = replace(run, card=replace(run.card, weights=(-3.5, 0.0, 0.0, -6e-7)))
+    assert not ignorant.card.learned
+    (found,) = judged(ignorant, write_flashes(tmp_path / "late.mp4", 50, late=0.7))
+    assert (found.verdict, found.note) == ("cannot say", "its run has learned nothing of offsets")
+
+
 def write_plain(path, *, still=False, silent=False):
     rng = np.random.default_rng(0)
     images = np.full((100, 48, 64, 3), 90, np.uint8) if still else rng.integers(0, 255, (100, 48, 64, 3), np.uint8)
