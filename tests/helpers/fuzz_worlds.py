@@ -17,7 +17,8 @@ from tests.helpers.typed import typed
 from valor.data.datasets.dataset import dataset_of
 from valor.data.hub import manifest_text
 from valor.data.label_file import write_pseudo_labels
-from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
+from valor.data.parse_file import Parse, read_parse, write_parse
+from valor.data.parsed_media import MediaInfo
 from valor.data.prediction_files import write_any_predictions
 from valor.data.predictions import Predictions, write_predictions
 from valor.data.tables import read_split, write_event_table, write_weak_table

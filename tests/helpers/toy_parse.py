@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
-from valor.data.parse_file import MediaInfo, Parse
+from valor.data.parse_file import Parse
+from valor.data.parsed_media import MediaInfo
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.decide import PostProcessing
 from valor.label_harvest.media.clip import ClipMedia, Grid

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from valor.data.parse_file import MediaInfo, Parse, write_parse
+from valor.data.parse_file import Parse, write_parse
+from valor.data.parsed_media import MediaInfo
 from valor.label_harvest.media.clip import ClipMedia
 from valor.label_harvest.teachers.teacher import Evidence, Teacher
 from valor.video.against_decoys import DecoySystem

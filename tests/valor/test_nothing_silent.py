@@ -17,7 +17,8 @@ from valor.__main__ import main
 from valor.cli.options import named_files
 from valor.cli.terminal import shown
 from valor.data.label_file import PseudoLabels
-from valor.data.parse_file import MediaInfo, Parse, parse_to_json, read_parse
+from valor.data.parse_file import Parse, parse_to_json, read_parse
+from valor.data.parsed_media import MediaInfo
 from valor.data.prediction_files import read_any_predictions, read_prediction_json
 from valor.data.predictions import Predictions, score_predictions
 from valor.data.tables import Split, read_event_table, read_weak_table

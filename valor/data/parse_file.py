@@ -14,7 +14,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import zip_longest
 from operator import attrgetter
@@ -36,11 +36,11 @@ from valor.label_harvest.strict_json import (
     as_number,
     as_object,
     as_text,
-    as_whole,
     loads,
 )
 
 from .parse_evidence import ParseEvidence, evidence_from_json, evidence_to_json
+from .parsed_media import MediaInfo, media_from_json
 from .where import Where, stills_of, where_from_json, where_to_json
 
 if TYPE_CHECKING:
@@ -72,39 +72,6 @@ BACKGROUND = "(background)"
 """What is next to an event where no other class is: what the decoys of a parse without training stand for."""
 SURE_PROB, SURE_MARGIN = 0.5, 0.0
 """Below either, an event is unsure: rather not there than there, or something else is more probable."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MediaInfo:
-    """The media file that was parsed."""
-
-    name: str
-    """Name of the file."""
-    path: str
-    """Where it lay, absolute."""
-    duration: float
-    """Length of its longest stream in seconds."""
-    start_time: float = 0.0
-    """What the clock of the container says at its start, in seconds."""
-    has_audio: bool
-    has_visual: bool
-    width: int | None = None
-    """Of a frame as it is stored, in pixels."""
-    height: int | None = None
-    frame_rate: float | None = None
-    """Average frames per second."""
-    constant_rate: bool | None = None
-    """Whether frame n is shown at n / `frame_rate`, half a frame more or less, all along; None where nobody knows."""
-    audio_track: int | None = None
-    """Which of its audio tracks was heard, from 0; None where nobody knows."""
-    audio_tracks: tuple[str, ...] = ()
-    """All of them in words."""
-    sha256: str | None = None
-    """Digest of the bytes of the file."""
-    size: int | None = None
-    """Bytes of the file."""
-    modified: float | None = None
-    """When the file was last changed, in seconds since 1970."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -464,7 +431,7 @@ def parse_from_json(record: Mapping[str, Any]) -> Parse:
     if len({track.shape for track in filled}) > 1:
         raise ValueError(f"segment_probs: audio and visual are of other sizes, {[track.shape for track in filled]}")
     parse = Parse(
-        media=_media(record["media"]),
+        media=media_from_json(record["media"]),
         class_names=as_names(record["classes"], "classes"),
         segment_seconds=as_number(record["segment_seconds"], "segment_seconds", _SHORTEST, MOST_SECONDS),
         segment_probs=np.stack(filled, axis=1),
@@ -530,38 +497,6 @@ _SHORTEST = 1e-3
 """Seconds of the shortest segment."""
 _MOST_VALUES = 2**28
 """Probabilities in one parse; a day of a thousand classes has 172 million."""
-
-
-_RANGES = {"start_time": (-MOST_SECONDS, MOST_SECONDS), "modified": (-(2.0**53), 2.0**53)}
-"""Of times that may lie below zero, or on the clock of a computer."""
-
-
-def _media(value: object) -> MediaInfo:
-    """The media file of a parse, every field of its kind."""
-    held = as_object(value, "media")
-    known = {entry.name: entry for entry in fields(MediaInfo)}
-    tracks: tuple[str, ...] = ()
-    if unknown := sorted(set(held) - set(known)):
-        raise ValueError(f"media: unknown keys {', '.join(unknown):.80}")
-    for name, entry in known.items():
-        if name not in held:
-            if entry.default is MISSING:
-                raise KeyError(f"media: {name}")
-            continue
-        of, where = held[name], f"media: {name}"
-        if of is None and entry.default is None:
-            continue
-        if name in ("name", "path", "sha256"):
-            as_text(of, where, blank=name != "name")
-        elif name in ("has_audio", "has_visual", "constant_rate"):
-            as_flag(of, where)
-        elif name == "audio_tracks":
-            tracks = tuple(as_text(track, where) for track in as_list(of, where))
-        elif name in ("width", "height", "size", "audio_track"):
-            as_whole(of, where)
-        else:
-            as_number(of, where, *_RANGES.get(name, (0, MOST_SECONDS)))
-    return MediaInfo(**{**held, "audio_tracks": tracks})
 
 
 def _probs(value: object, where: str, *, axes: int) -> FloatArray:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from valor.data.common_classes import JOURNAL
 from valor.data.datasets.dataset import dataset_of
-from valor.data.parse_file import OF_DRAWINGS, MediaInfo, ParsedEvent, read_parse
+from valor.data.parse_file import OF_DRAWINGS, ParsedEvent, read_parse
 from valor.data.parse_folder import parse_files
+from valor.data.parsed_media import MediaInfo
 from valor.eval.events import MODALITIES
 from valor.label_harvest.media.survey import survey_media
 from valor.video.formats.formats import FORMATS, write_timelines

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from valor.data.parse_file import MediaInfo, Parse, read_parse, write_parse
+from valor.data.parse_file import Parse, read_parse, write_parse
+from valor.data.parsed_media import MediaInfo
 from valor.label_harvest.disk import file_sha256
 from valor.label_harvest.media.clip import MediaError
 from valor.label_harvest.media.streams import MediaReader

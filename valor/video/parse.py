@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from valor.data.parse_file import OF_DRAWINGS, MediaInfo, Parse
+from valor.data.parse_file import OF_DRAWINGS, Parse
+from valor.data.parsed_media import MediaInfo
 from valor.eval.decide import gate_probs
 from valor.eval.events import MODALITIES
 from valor.label_harvest.disk import file_sha256

@@ -19,7 +19,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from valor.data.parse_file import MediaInfo, read_parse
+from valor.data.parse_file import read_parse
+from valor.data.parsed_media import MediaInfo
 from valor.label_harvest.store.manifest import composed
 from valor.training.run_folder import BEST
 from valor.video.formats.formats import FORMATS, LABELLING_INTERFACE

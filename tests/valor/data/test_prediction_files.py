@@ -10,9 +10,10 @@ import pytest
 from tests.helpers.toy_parse import toy_parse
 from tests.helpers.toy_scores import NAMES, write_toy_scores
 from tests.helpers.typed import typed
-from valor.data.parse_file import MediaInfo, Parse, write_parse
+from valor.data.parse_file import Parse, write_parse
 from valor.data.parse_folder import DECIDED, HEAD, parse_files, read_parse_predictions
 from valor.data.parse_folder import is_parse as viewer_takes
+from valor.data.parsed_media import MediaInfo
 from valor.data.prediction_files import (
     PREDICTIONS_FORMAT,
     read_any_predictions,

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.etree import ElementTree as Xml
 
-from valor.data.parse_file import SEEN_AS, MediaInfo, ParsedEvent
+from valor.data.parse_file import SEEN_AS, ParsedEvent
+from valor.data.parsed_media import MediaInfo
 from valor.eval.events import MODALITIES
 from valor.eval.xml_text import xml_text
 from valor.label_harvest.strict_json import MOST_SECONDS, as_list, as_names, as_number, as_object, as_text, loads

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from valor.data.parse_file import SEEN_AS, MediaInfo, Parse, ParsedEvent
+from valor.data.parse_file import SEEN_AS, Parse, ParsedEvent
+from valor.data.parsed_media import MediaInfo
 from valor.eval.events import MODALITIES
 from valor.eval.xml_text import xml_text
 from valor.label_harvest.strict_json import MOST_SECONDS
