@@ -4,7 +4,8 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -33,6 +34,11 @@ OPTIONAL = {
 TRAINED_ON = {"sound": ("clap", "vggish"), "the picture": ("clip", "res152")}
 """Kinds of published features of which every recipe takes one each."""
 
+BEYOND_SCORES = tuple(name for name in NEEDED if name not in ("numpy", "pandas", "matplotlib"))
+"""Those that an installation for scores alone is without, all of them."""
+SCORES_ONLY = "scores alone"
+"""Subject of the finding that says so."""
+
 INSTALL = "pip install -c constraints.txt -e ."
 """What installs everything."""
 
@@ -55,12 +61,53 @@ def examine(data: Path | None = None) -> list[Finding]:
     Args:
         data: A data folder to look at as well: annotation tables and features.
     """
-    findings = [*_machine(), *_packages(), *_decoders(), *_teachers(), *_extractors()]
+    if _version("numpy") and _version("pandas") and not any(map(_version, BEYOND_SCORES)):
+        findings = [*_machine(), *_scores_only()]
+    else:
+        findings = [*_machine(), *_packages(), *_decoders(), *_teachers(), *_extractors()]
     return findings + (_data(data) if data else [])
+
+
+def _scores_only() -> list[Finding]:
+    """What is there where only numpy and pandas were installed, as docs/install.md has it."""
+    works = "complete: evaluate, table, lint, calibrate, import, export, view, download"
+    rest = f"the rest needs {', '.join(BEYOND_SCORES)}: {INSTALL}"
+    drawn = _version("matplotlib")
+    figures = Finding("ok" if drawn else "note", "matplotlib", drawn or "not installed (optional)")
+    return [
+        *(Finding("ok", name, str(_version(name))) for name in ("numpy", "pandas")),
+        figures if drawn else replace(figures, remedy="for `valor plot` and figures from Python"),
+        Finding("note", SCORES_ONLY, works, rest),
+    ]
+
+
+def weight_findings(names: Sequence[str]) -> list[Finding]:
+    """Whether the weights of some teachers are on this machine; asks nothing of a network.
+
+    Args:
+        names: Short names or open ones.
+
+    Raises:
+        ValueError: A name is none of a teacher.
+    """
+    from valor.label_harvest.teachers.build import check_teacher
+    from valor.teachers import NONE, TeacherChoice, weights_of
+
+    found = []
+    for name in names:
+        if (role := check_teacher(name)) not in ("visual", "audio"):
+            raise ValueError(f"weights must be of a teacher that looks or listens, got {name!r}, which is {role}")
+        visual, audio = (name if role == of else NONE for of in ("visual", "audio"))
+        for one in weights_of(TeacherChoice(visual=visual, audio=audio)):
+            state = "missing" if one.absent else "ok"
+            found.append(Finding(state, f"weights of {name}", one.place, one.remedy))
+    return found
 
 
 def _machine() -> list[Finding]:
     found = [Finding("ok", "python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")]
+    if not _version("torch"):  # said among the packages
+        return found
     try:
         import torch
     except (ImportError, OSError, RuntimeError) as error:

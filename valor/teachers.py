@@ -15,8 +15,10 @@ from valor.label_harvest.teachers.build import (
     check_teacher,
     finest_seconds,
     role_of,
+    where_weights_are,
 )
 from valor.label_harvest.teachers.catalogue import CATALOGUE, FRAME_SECONDS
+from valor.label_harvest.teachers.hub import absent_weights, prepare_to_fetch
 from valor.label_harvest.teachers.teacher import LongCaptionError, Prompts, as_json, captions_of
 from valor.raw import card as raw
 
@@ -267,6 +269,48 @@ def _clip_bytes(choice: TeacherChoice, names: list[str], num_classes: int, num_s
     return 2 * features + 4 * judging * num_segments * num_classes + _ROW_BYTES
 
 
+@dataclass(frozen=True)
+class WeightsPlace:
+    """Where the weights of a teacher or an extractor are."""
+
+    role: str
+    name: str
+    place: str
+    """A path of this machine, or what they are instead, in words."""
+    absent: bool = False
+    remedy: str = ""
+    """How to get them here."""
+
+
+def weights_of(choice: TeacherChoice) -> list[WeightsPlace]:
+    """Where all weights of a harvest are; asks nothing of a network, and builds nothing.
+
+    Raises:
+        ValueError: See `check_choice`.
+    """
+    names, extractors = check_choice(choice)
+    lacking = {one.role: one for one in absent_weights(names, choice.checkpoints)}
+    found = []
+    for role, name in names.items():
+        given = choice.checkpoints.get(role)
+        if one := lacking.get(role):
+            remedy = f"`{' && '.join(one.commands)}`, or `checkpoints` {role}=FILE"
+            found.append(WeightsPlace(role, name, one.said.partition(" ")[2].strip("()"), absent=True, remedy=remedy))
+        else:
+            place = given or where_weights_are(name)
+            found.append(WeightsPlace(role, name, str(place or "where its name says")))
+    for role, name in extractors.items():
+        if role in RUNS or (given := choice.checkpoints.get(role)):
+            found.append(WeightsPlace(role, name, name.removeprefix(RUNS[role]) if role in RUNS else str(given)))
+            continue
+        from valor.label_harvest.teachers.features import weights_file
+
+        path = weights_file(role)
+        remedy = "" if path.is_file() else f"put the file there, or `checkpoints` {role}=FILE"
+        found.append(WeightsPlace(role, name, str(path), absent=not path.is_file(), remedy=remedy))
+    return found
+
+
 def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "list[Teacher]":
     """Build all teachers of a harvest; what was typed is checked before the first weights are read.
 
@@ -281,6 +325,7 @@ def build_teachers(choice: TeacherChoice, classes: tuple[EventClass, ...]) -> "l
         RuntimeError: Weights could not be fetched.
     """
     names, extractors = check_choice(choice)
+    prepare_to_fetch(absent_weights(names, choice.checkpoints))
     judges = [_judge(choice, role, name, classes) for role, name in names.items()]
     return [*judges, *(_extractor(choice, role, name) for role, name in extractors.items())]
 
@@ -373,6 +418,7 @@ def teacher_of_store(
     if checkpoint is None and identity.get("weights") == _RANDOM:
         checkpoint = _RANDOM
     options = TeacherOptions(precision=str(identity.get("precision", "float32")), skip_self_test=True)  # once is enough
+    prepare_to_fetch(absent_weights({role: name}, {} if checkpoint is None else {role: str(checkpoint)}))
     teacher = build(name, captions, checkpoint=checkpoint, options=options)
     now = teacher.identity()
     for what in COMPARED:

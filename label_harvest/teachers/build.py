@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .catalogue import CATALOGUE, FRAME_SECONDS, opened
+from .hub import weights_here
 from .teacher import Prompts, Teacher, check_prompts
 
 if TYPE_CHECKING:
@@ -166,23 +167,17 @@ def where_weights_are(name: str) -> Path | None:
     """Find the weights a name stands for on this machine, asking nothing of a network.
 
     Args:
-        name: A key of `TEACHERS` or `CATALOGUE`.
+        name: A key of `TEACHERS` or `CATALOGUE`, or the open name of one.
 
     Returns:
         The weight file, or None where it would first have to be fetched, or where nothing is known of the name.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     if name.startswith("demo-"):
         from .demo import WEIGHTS
 
         path = WEIGHTS / f"demo_{role_of(name)}.safetensors"
         return path if path.is_file() else None
-    for file in CATALOGUE[name].files if name in CATALOGUE else ():
-        found = try_to_load_from_cache(CATALOGUE[name].repository, file)
-        if isinstance(found, str):
-            return Path(found)
-    return None
+    return weights_here(name)
 
 
 def _build_demo(role: str, prompts: Prompts, checkpoint: str | Path | None, options: TeacherOptions) -> Teacher:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from ..strict_json import as_object, loads
+from .hub import HUB_TOKENIZER
 from .mel import HIGHEST_HZ, HOP_SAMPLES, LOWEST_HZ, NUM_BANDS, WINDOW_SAMPLES
 from .published_weights import WeightsOrigin, check_weights
 from .teacher import LongCaptionError
@@ -22,8 +23,6 @@ from .weights import RANDOM, build_random, load_exactly, read_state, state_diges
 
 LAION_REPOSITORY = "lukewys/laion_clap"
 """Where LAION's checkpoints lie on the hub."""
-HUB_TOKENIZER = "roberta-base"
-"""Where the tokenizer of the text tower is fetched from."""
 LAION_PREFIX, HUB_PREFIX = "laion:", "hf:"
 """What a teacher's name begins with: a checkpoint of `LAION_CHECKPOINTS`, or a model or folder in the hub's layout."""
 FRONT_END_FILES = ("preprocessor_config.json", "processor_config.json")

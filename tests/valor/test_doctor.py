@@ -16,7 +16,7 @@ from tests.helpers.typed import typed
 from tests.test_environment import project_requirements
 from valor.data.tables import write_event_table, write_weak_table
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.doctor import NEEDED, OPTIONAL, examine
+from valor.doctor import BEYOND_SCORES, NEEDED, OPTIONAL, examine
 from valor.label_harvest.teachers.build import TEACHERS
 
 NAMES = class_names(LLP_CLASSES)
@@ -225,6 +225,30 @@ def test_it_can_be_asked_even_without_torch(data):
     assert re.search(r"^missing +torch +does not import: .*-> pip install", done.stdout, re.MULTILINE)
     assert re.search(r"^missing +teacher clip-vit-l14 +cannot be built: ", done.stdout, re.MULTILINE)
     assert re.search(r"^ok +train annotations +1 clips$", done.stdout, re.MULTILINE)
+
+
+def test_without_torch_where_only_scores_were_installed_that_is_said_once_and_is_no_fault(monkeypatch):
+    lacking(monkeypatch, *BEYOND_SCORES, "matplotlib")
+    done = typed("doctor")
+    assert (done.code, done.err) == (0, "") and done.out.endswith("\nall that scores need is here\n")
+    assert done.out.count("pip install") == done.out.count("torch, torchvision") == 1 and "missing" not in done.out
+    monkeypatch.undo()
+    lacking(monkeypatch, "torch")
+    done = typed("doctor")
+    assert done.code == 3 and len(re.findall("^missing +torch ", done.out, re.MULTILINE)) == 1
+
+
+def test_weights_that_are_asked_for_and_not_here_end_it_with_three(monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.teachers.hub._cached", lambda *_: None)
+    done = typed("doctor", "--weights", "demo-audio,clip-vit-l14")
+    assert done.code == 3 and re.search(r"^ok +weights of demo-audio +/.*demo_audio.safetensors$", done.out, re.M)
+    assert re.search(
+        r"^missing +weights of clip-vit-l14 +about 1.7 GB from huggingface.co/timm/\S+  -> `hf download timm/\S+ "
+        r"open_clip_model.safetensors`, or --teacher-checkpoint visual=FILE$",
+        done.out,
+        re.M,
+    )
+    assert "teacher must be one of" in typed("doctor", "--weights", "clip-vit-b").complaint()
 
 
 def test_a_graphics_card_is_named(monkeypatch):

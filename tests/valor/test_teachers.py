@@ -6,7 +6,7 @@ import pytest
 
 from valor.data.vocabulary import LLP_CLASSES
 from valor.label_harvest.teachers import build as named
-from valor.label_harvest.teachers.teacher import LongCaptionError
+from valor.label_harvest.teachers.teacher import LongCaptionError, TeacherUnavailableError
 from valor.teachers import TeacherChoice, build_teachers
 
 
@@ -27,6 +27,7 @@ def test_options_reach_each_teacher(monkeypatch):
         return name
 
     monkeypatch.setattr("valor.teachers.build_teacher", build)
+    monkeypatch.setattr("valor.label_harvest.teachers.hub.hub_trouble", lambda: None)
     choice = TeacherChoice(
         visual="open_clip:ViT-B-16-SigLIP2-256/webli",
         audio="laion:630k-audioset",
@@ -52,8 +53,17 @@ def test_a_prompt_that_would_be_cut_off_is_named_with_its_class(monkeypatch):
         raise LongCaptionError(prompts[1][1], 77)
 
     monkeypatch.setattr("valor.teachers.build_teacher", build)
+    monkeypatch.setattr("valor.label_harvest.teachers.hub.hub_trouble", lambda: None)
     classes = (LLP_CLASSES[0], replace(LLP_CLASSES[1], audio_prompt=("a car", "a very long car")))
     with pytest.raises(
         ValueError, match=f"the audio prompts of class {classes[1].name}: the caption 'a very long car'"
     ):
         build_teachers(TeacherChoice(visual="none"), classes)
+
+
+def test_teachers_that_cannot_be_fetched_are_refused_together_before_one_is_built(monkeypatch):
+    monkeypatch.setattr("valor.teachers.build_teacher", lambda *_, **__: pytest.fail("it was built"))
+    monkeypatch.setattr("valor.label_harvest.teachers.hub.hub_trouble", lambda: "no network")
+    monkeypatch.setattr("valor.label_harvest.teachers.hub._cached", lambda *_: None)
+    with pytest.raises(TeacherUnavailableError, match=r"\(no network\): clip-vit-l14 \(.* and clap-630k-fusion \("):
+        build_teachers(TeacherChoice(), LLP_CLASSES)

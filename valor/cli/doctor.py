@@ -4,8 +4,11 @@ import argparse
 from pathlib import Path
 
 from .command import DONE, FAILURES_LISTED, Commands, new_command
-from .options import Parser
+from .options import Parser, typed_words
 from .terminal import say
+
+WORDS = {"checkpoints": "--teacher-checkpoint"}
+"""How a remedy is typed, for the commands that take it."""
 
 
 def add(commands: Commands) -> Parser:
@@ -14,32 +17,41 @@ def add(commands: Commands) -> Parser:
         commands,
         "doctor",
         "Looks at the packages, the device, the teachers' weights and, with --data, at annotations and features.\n"
-        "Asks nothing of a network. With --teachers, lists the teachers that have a short name: what each takes in\n"
-        "and reads, its licence, and what is to be downloaded.",
-        "valor doctor --data data\nvalor doctor --teachers",
+        "Asks nothing of a network. Ends with 3 where something is missing; weights that a first use would fetch are\n"
+        "notes, unless --weights asks for them. Where numpy and pandas alone are installed, says what that is enough\n"
+        "for. With --teachers, lists the teachers that have a short name: what each takes in and reads, its licence,\n"
+        "and what is to be downloaded.",
+        "valor doctor --data data --weights clip-vit-l14,clap-630k-fusion\nvalor doctor --teachers",
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="also look at this data folder")
+    command.add_argument(
+        "--weights",
+        metavar="NAMES",
+        default="",
+        help="teachers whose weights must be on this machine, joined by commas: names as `valor harvest` takes them",
+    )
     command.add_argument("--teachers", action="store_true", help="list the teachers that have a short name instead")
     return command
 
 
 def run(cli: argparse.Namespace) -> int:
     """Do what was typed and return the exit code."""
-    from valor.doctor import examine, teacher_lines
+    from valor.doctor import SCORES_ONLY, examine, teacher_lines, weight_findings
 
     if cli.teachers:
         for line in teacher_lines():
             say(line)
         return DONE
-    findings = examine(cli.data)
+    findings = examine(cli.data) + weight_findings([name for name in cli.weights.split(",") if name])
     for finding in findings:
-        remedy = f"  -> {finding.remedy}" if finding.remedy else ""
+        remedy = f"  -> {typed_words(finding.remedy, WORDS)}" if finding.remedy else ""
         say(f"{finding.state:8s}{finding.subject:26s}{finding.found}{remedy}")
     missing = [finding for finding in findings if finding.state == "missing"]
     if not missing:
-        say("\nall that is needed is here; try: valor demo")
+        alone = any(finding.subject == SCORES_ONLY for finding in findings)
+        say("\nall that scores need is here" if alone else "\nall that is needed is here; try: valor demo")
         return DONE
     say(f"\n{len(missing)} thing{'s are' if len(missing) > 1 else ' is'} missing:")
     for finding in missing:
-        say(f"  {finding.subject}" + (f": {finding.remedy}" if finding.remedy else ""))
+        say(f"  {finding.subject}" + (f": {typed_words(finding.remedy, WORDS)}" if finding.remedy else ""))
     return FAILURES_LISTED

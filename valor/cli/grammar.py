@@ -177,6 +177,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "--decoys": "FILE|none",
         "--audio": "NAME",
         "--visual": "NAME",
+        "--weights": "NAMES",
         "--features": "LIST",
         "--teacher-checkpoint": "ROLE=PATH",
         "--sha256": "ROLE=HEX",

@@ -1,7 +1,7 @@
 """`valor harvest`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,10 +18,10 @@ from valor.label_harvest.ray_engine import RayEngine, RayOptions
 from valor.label_harvest.store.share import read_share
 from valor.label_harvest.store.videos import roots_of
 from valor.label_harvest.teachers.teacher import PRECISIONS
-from valor.teachers import TeacherChoice, build_teachers, known_store
+from valor.teachers import TeacherChoice, WeightsPlace, build_teachers, known_store, weights_of
 
 from .command import DONE, FAILURES_LISTED, Commands, add_shared, new_command, read_allowance
-from .options import Fields, Option, Parser, any_place, media_place
+from .options import Fields, Option, Parser, any_place, media_place, typed_words
 from .terminal import say
 
 MOST_LISTED = 100
@@ -134,7 +134,10 @@ def add(commands: Commands) -> Parser:
     command.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine or a Ray cluster")
     RAY.add(command)
     command.add_argument(
-        "--plan", action="store_true", help="load and write nothing, say what would be done: clips, hours, disk, shards"
+        "--plan",
+        action="store_true",
+        help="load and write nothing, say what would be done: clips, hours, disk, shards, and whether all weights are "
+        "on this machine (3 where they are not)",
     )
     return command
 
@@ -164,13 +167,17 @@ def run(cli: argparse.Namespace) -> int:
     where = (manifest, roots_of(cli.videos), cli.store)
     if cli.plan:
         plan = plan_harvest(*where, known, options.scope)
+        weights = [] if cli.engine == "ray" else weights_of(choice)  # the nodes have theirs
         _say_plan(plan)
+        _say_idle(plan, options.shard_size)
+        _say_weights(weights, cli.flags)
         if plan.lacking:
             raise ValueError(
                 f"{cli.store}: {gigabytes(plan.lacking)} more than are free would be written; make room, give another "
                 "`store`, or harvest a shorter table first"
             )
-        return FAILURES_LISTED if len(plan.missing) > allowed(plan.new + plan.again + sum(plan.kept.values())) else DONE
+        lacks = len(plan.missing) > allowed(plan.new + plan.again + sum(plan.kept.values()))
+        return FAILURES_LISTED if lacks or any(one.absent for one in weights) else DONE
     media = check_inputs(*where, known, share=options.share)
     options = _on_device(cli, options)
     more: dict[str, Any] = {"options": options, "progress": not cli.quiet, "media": media}
@@ -225,6 +232,24 @@ def _say_plan(plan: HarvestPlan) -> None:
         needed = f"{gigabytes(plan.new * plan.clip_bytes)} to be written ({plan.clip_bytes / 1e3:.1f} kB a clip)"
     say(f"disk     {needed}" + (f", {gigabytes(plan.free)} free" if plan.free is not None else ""))
     say(f"shards   {plan.shards:,} to be written")
+
+
+def _say_idle(plan: HarvestPlan, shard_size: int) -> None:
+    """Say where there are more tasks than shards."""
+    tasks, shards = plan.share.count, -(-plan.clips // shard_size)
+    if shards < tasks:
+        most = max(1, plan.clips // tasks)
+        say(
+            f"  note     {plan.clips:,} clips are {shards:,} shards of {shard_size:,}, so {tasks - shards:,} of "
+            f"{tasks:,} tasks have nothing to do; --shard-clips {most} gives each of them some"
+        )
+
+
+def _say_weights(weights: Sequence[WeightsPlace], flags: Mapping[str, str]) -> None:
+    """Where the weights of each teacher are, or how to get them."""
+    for one in weights:
+        where = f"NOT on this machine: {one.place}; {typed_words(one.remedy, flags)}" if one.absent else one.place
+        say(f"weights  {one.role} {one.name}: {where}")
 
 
 def _such_as(clip_ids: Sequence[str], most: int = 5) -> str:

@@ -23,6 +23,8 @@ _TIMED = "%(asctime)s %(levelname)s %(message)s"
 """A line of the file, and of stderr with --verbose."""
 _NOISY = ("httpx", "huggingface_hub", "open_clip", "transformers", "matplotlib", "fontTools", "PIL")
 """Libraries whose notes are seen with --verbose alone."""
+_RETRYING = "huggingface_hub.utils._http"
+"""Says each try of the hub's client; with --quiet it does not. Its parent's level is set anew when it is imported."""
 
 
 class _TypedWords(logging.Formatter):
@@ -72,6 +74,8 @@ def _to_stderr(level: int, flags: Mapping[str, str]) -> None:
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler])
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
+    # each time it tries again it says so by a handler of its own; what it comes to is said
+    logging.getLogger(_RETRYING).setLevel(logging.ERROR if level == logging.WARNING else logging.NOTSET)
     if verbose:
         for logger in (_OURS, _LINES):
             logger.setLevel(logging.DEBUG)

@@ -34,6 +34,7 @@ from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.strict_json import as_number
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
 from valor.label_harvest.teachers.features import EXTRACTORS, build_extractor
+from valor.label_harvest.teachers.hub import absent_weights, prepare_to_fetch
 from valor.label_harvest.teachers.teacher import NEEDS, Evidence, Teacher, as_json
 from valor.parsers.build import options_of
 from valor.parsers.folding import clap_pool_matrix, fold_clap_map, lay_clap_map
@@ -409,6 +410,7 @@ def _teacher(
         teacher = extractor_of_run(role, Path(folder), checkpoint=beneath)
     elif role_of(name) == role:
         options = _options(kinds, trained)
+        prepare_to_fetch(absent_weights({role: name}, {} if checkpoint is None else {role: checkpoint}))
         teacher = recalled_teacher(name, card.class_names, checkpoint=checkpoint, options=options, evidence=evidence)
     else:
         raise ValueError(f"{run}: was trained with the teacher {name} as {role}, which is no {role} teacher")

@@ -39,6 +39,7 @@ from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.windows import WindowPlace
 from valor.label_harvest.pseudo_labels import pseudo_probs
 from valor.label_harvest.teachers.build import TeacherOptions, role_of
+from valor.label_harvest.teachers.hub import absent_weights, prepare_to_fetch
 from valor.label_harvest.teachers.teacher import Prompts, Teacher, similarity_of
 from valor.teachers import captions_for, refuse_short_segments
 
@@ -195,6 +196,7 @@ def _named(decoys: Sequence[str]) -> tuple[EventClass, ...]:
 def _build(
     chosen: Mapping[str, str], asked: Mapping[str, Prompts], checkpoints: Mapping[str, str], evidence: Path | None
 ) -> tuple[Teacher, ...]:
+    prepare_to_fetch(absent_weights({role: chosen[role] for role in MODALITIES}, checkpoints))
     return tuple(
         recalled_teacher(
             chosen[role],

@@ -185,7 +185,28 @@ def test_a_plan_loads_and_writes_nothing(world, tmp_path, monkeypatch):
     ]
     assert lines[4] == "media    0.01 h (by the headers of 4 of the files), at most 0.01 h to be read"
     assert re.fullmatch(r"disk     0.04 MB to be written \(7.8 kB a clip\), [0-9,.]+ GB free", lines[5])
-    assert done.out.endswith("shards   3 to be written\n") and not (tmp_path / "store").exists()
+    assert "\nshards   3 to be written\nweights  visual demo-visual: " in done.out and "NOT on" not in done.out
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_plan_says_which_weights_are_not_here_and_ends_with_three(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("valor.label_harvest.teachers.hub.weights_here", lambda _: None)
+    monkeypatch.setattr("valor.label_harvest.teachers.hub._cached", lambda *_: None)
+    given = (*world, "--allow-failures", "1", "--visual", "clip-vit-l14", "--plan")
+    done = typed(*given)
+    assert done.code == 3 and "\nweights  visual clip-vit-l14: NOT on this machine: about 1.7 GB from hugg" in done.out
+    assert "`hf download timm/vit_large_patch14_clip_224.openai open_clip_model.safetensors`" in done.out
+    assert ", or --teacher-checkpoint visual=FILE\n" in done.out
+    (tmp_path / "clip.safetensors").touch()
+    done = typed(*given, "--teacher-checkpoint", f"visual={tmp_path}/clip.safetensors")
+    assert done.code == 0 and f"weights  visual clip-vit-l14: {tmp_path}/clip.safetensors\n" in done.out, done
+
+
+def test_a_plan_says_that_tasks_are_left_without_a_shard(world):
+    size = ("--allow-failures", "1", "--plan", "--shard-clips")
+    said = typed(*world, "--shard", "2/4", *size, "4").out
+    assert "note     5 clips are 2 shards of 4, so 2 of 4 tasks have nothing to do; --shard-clips 1 gives each" in said
+    assert "nothing to do" not in typed(*world, "--shard", "2/4", *size, "1").out
 
 
 def test_a_plan_says_that_a_filename_has_no_ending(world):

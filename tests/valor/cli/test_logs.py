@@ -33,3 +33,23 @@ def test_what_a_library_prints_itself_is_not_said_again(monkeypatch):
     finally:
         library.removeHandler(own)
     assert printed.getvalue() == "Retrying in 1s\n" and done.err == "of nobody's own\n"
+
+
+def test_the_hubs_client_is_quiet_about_trying_again_where_that_is_asked(monkeypatch):
+    import huggingface_hub.utils._http as http
+
+    def run(_):
+        http.logger.warning("Retrying in 1s [Retry 1/5].")
+        return 0
+
+    monkeypatch.setattr("valor.cli.doctor.run", run)
+    printed = io.StringIO()
+    (own,) = logging.getLogger("huggingface_hub").handlers
+    before = own.setStream(printed)
+    try:
+        typed("doctor", "--quiet")
+        assert printed.getvalue() == ""
+        typed("doctor")
+    finally:
+        own.setStream(before)
+    assert printed.getvalue() == "Retrying in 1s [Retry 1/5].\n"

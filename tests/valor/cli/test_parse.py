@@ -110,8 +110,15 @@ def test_missing_weights_name_the_option_of_this_command(media, capsys, monkeypa
         raise unreachable(name, "its file", OSError("no route to host"))
 
     monkeypatch.setattr("valor.video.recalled.build_teacher", build)
+    monkeypatch.setattr("valor.label_harvest.teachers.hub._cached", lambda *_: None)
+    monkeypatch.setattr("valor.label_harvest.teachers.hub.hub_trouble", lambda: None)
     assert parse("--zero-shot", "Dog", "--", media / "-dash.mp4") == 2
     assert "with --teacher-checkpoint ROLE=PATH" in capsys.readouterr().err
+    monkeypatch.setattr("valor.label_harvest.teachers.hub.hub_trouble", lambda: "no network")
+    assert parse("--zero-shot", "Dog", "--", media / "-dash.mp4") == 2
+    said = capsys.readouterr().err
+    assert "files with --teacher-checkpoint audio=FILE and --teacher-checkpoint visual=FILE" in said
+    assert "about 1.7 GB" in said
 
 
 def test_zero_shot_needs_no_run(media, tmp_path):
