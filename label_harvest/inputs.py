@@ -277,7 +277,8 @@ def plan_harvest(
     markers = held[folder] if folder else {}
     manifest = named_as_in_store(manifest, markers)
     wanted = set(manifest.clip_ids)
-    media = find_clips(videos, manifest.clip_ids, manifest.paths, tars=TarIndex(store))
+    tars = TarIndex(store)
+    media = find_clips(videos, manifest.clip_ids, manifest.paths, tars=tars)
     replaced = replaced_files(markers, media) if CHANGED in scope.retry else []
     plans = scope.shards(manifest, folder or place_of(store), markers, media, replaced=replaced)
     again = {plan.rows[n].clip_id for plan in plans if plan.again is not None for n in plan.again}
@@ -298,7 +299,7 @@ def plan_harvest(
         again=len(again),
         new=len(new),
         missing=(*(clip_id for clip_id in new if media[clip_id] is None), *lost),
-        strangers=files_of_no_clip([root for root in roots_of(videos) if isinstance(root, Path)], media),
+        strangers=files_of_no_clip([root for root in roots_of(videos) if isinstance(root, Path)], media, tars=tars),
         shards=len(plans),
         media_seconds=seconds,
         headers=headers,

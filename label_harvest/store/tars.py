@@ -30,6 +30,8 @@ class TarIndex:
         """
         self._folder = None if store is None else place_of(store) / FOLDER
         self._keep = keep
+        self.told = set[str]()
+        """Tars of which it was said that something is wrong with them."""
 
     def members(self, tar: Place) -> tuple[list[TarMember], str]:
         """The files of a tar, and what is wrong with it, see `tar_members`.

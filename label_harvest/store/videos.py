@@ -109,10 +109,13 @@ def find_clips(
     return found
 
 
-def files_of_no_clip(videos: Videos, found: Mapping[str, Media | None]) -> tuple[str, ...]:
-    """Names of media files that are there and that no clip was found in."""
+def files_of_no_clip(
+    videos: Videos, found: Mapping[str, Media | None], *, tars: TarIndex | None = None
+) -> tuple[str, ...]:
+    """Names of media files that are there and that no clip was found in; `tars` as of `find_clips`."""
     used = {str(media) for media in found.values() if media is not None}
-    entries = [entry for named in _Index(roots_of(videos)).by_stem().values() for entry in named]
+    index = _Index(roots_of(videos), members=tars or TarIndex())
+    entries = [entry for named in index.by_stem().values() for entry in named]
     return tuple(
         sorted(
             name for name, media in entries if str(media) not in used and PurePosixPath(name).suffix.lower() in _MEDIA
@@ -144,12 +147,15 @@ class _Index:
         """Candidates as (name in messages, media) by the name a clip has."""
         if self._by_stem is None:
             self._by_stem = defaultdict(list)
-            several = len(self.roots) > 1
+            several, seen = len(self.roots) > 1, set[str]()
             for root in self.roots:
                 for name, media in self._below(root):
                     stem = _stem(media)
-                    if stem is not None:
-                        self._by_stem[composed(stem)].append((f"{root}/{name}" if several else name, media))
+                    if stem is None or (several and str(media) in seen):  # a folder and one of those below it
+                        continue
+                    if several:
+                        seen.add(str(media))
+                    self._by_stem[composed(stem)].append((f"{root}/{name}" if several else name, media))
         return self._by_stem
 
     def at(self, path: str) -> Media | None:
@@ -203,20 +209,21 @@ class _Index:
             return
         files: Iterable[tuple[str, Media]]
         files = self._listed(root).items() if isinstance(root, ObjectPath) else _files_below(root)
-        tars, packed = list[Place](), list[str]()
+        tars, packed = dict[str, Place](), list[str]()
         for name, media in files:
             packed += [name] * name.endswith(_PACKED)
             place = media.path if isinstance(media, StoredObject) else media
             if self.tars and name.endswith(_TAR) and not isinstance(place, Elsewhere):
-                tars.append(place)
+                tars[name] = place
             else:
                 yield name, media
         if packed and self.tars:
             logger.warning("%s: compressed tars are not looked into, such as %s; unpack them once", root, packed[0])
-        first = random.randrange(len(tars)) if tars else 0  # of tasks that begin together, each notes others
-        deque(each(self._members_of, tars[first:] + tars[:first]), maxlen=0)
-        for place in tars:
-            yield from ((f"{place.name}/{member}", media) for member, media in self._members_of(place).items())
+        places = list(tars.values())
+        first = random.randrange(len(places)) if places else 0  # of tasks that begin together, each notes others
+        deque(each(self._members_of, places[first:] + places[:first]), maxlen=0)
+        for name, place in tars.items():
+            yield from ((f"{name}/{member}", media) for member, media in self._members_of(place).items())
 
     def _members_of(self, tar: Place) -> Mapping[str, TarMember]:
         """The members of a tar by their path; a tar that is damaged gives those before the damage, and a word."""
@@ -227,13 +234,10 @@ class _Index:
                 members, fault = [], "no such tar"
             except OSError as error:
                 members, fault = [], f"cannot be read ({error.strerror or error})"
-            if fault:
-                logger.warning(
-                    "%s: %s; its %d files before that are used, clips in the rest are missing; fetch it again",
-                    tar,
-                    fault,
-                    len(members),
-                )
+            if fault and str(tar) not in self.members.told:
+                self.members.told.add(str(tar))
+                part = f"its {len(members):,} files before that are used, clips in the rest are missing; fetch it again"
+                logger.warning("%s: %s; %s", tar, fault, part if members else "clips that are to be in it are missing")
             known: dict[str, TarMember] = {}
             for member in members:
                 if member.member in known:

@@ -11,7 +11,8 @@ from valor.data.tables import read_manifest
 from valor.label_harvest.places.elsewhere import ChangedError, StoredObject, TarMember, WebFile, on_disk, tar_members
 from valor.label_harvest.places.place import place_of
 from valor.label_harvest.store.manifest import HarvestManifest
-from valor.label_harvest.store.videos import find_clips, find_media, roots_of, some_names
+from valor.label_harvest.store.tars import TarIndex
+from valor.label_harvest.store.videos import files_of_no_clip, find_clips, find_media, roots_of, some_names
 
 
 def put(root: Path, *names: str) -> Path:
@@ -114,6 +115,31 @@ def test_damaged_tars_give_what_is_before_the_damage_and_a_word(tmp_path, caplog
     assert tar_members(tmp_path / "0.tar")[0] == [] and tar_members(tmp_path / "0.tar")[1]
     (tmp_path / "0.tar").write_bytes(whole)
     assert not tar_members(tmp_path / "0.tar")[1]
+
+
+def test_a_tar_that_is_not_there_and_one_that_is_torn_are_told_once(tmp_path, caplog):
+    whole = tar_of(tmp_path / "0.tar", "a.mp4", "b.mp4").read_bytes()
+    (tmp_path / "0.tar").write_bytes(whole[: 1024 + 512 + 3])
+    tars = TarIndex()
+    found = find_clips(tmp_path, ["a", "b"], ["", "no.tar/b.mp4"], tars=tars)
+    assert files_of_no_clip(tmp_path, found, tars=tars) == () and found["b"] is None
+    assert sum("0.tar: is cut short" in said for said in caplog.messages) == 1
+    (absent,) = [said for said in caplog.messages if "no.tar" in said]
+    assert absent == f"{tmp_path}/no.tar: no such tar; clips that are to be in it are missing"
+
+
+def test_a_member_is_named_by_its_whole_path_and_a_file_below_two_places_is_one(tmp_path):
+    tar_of(tmp_path / "tars/0.tar", "a.mp4")
+    put(tmp_path, "tars/b.mp4")
+    both = [tmp_path / "tars", tmp_path]
+    found = find_clips(both, ["a", "b"])
+    assert str(found["a"]) == f"{tmp_path}/tars/0.tar/a.mp4" and found["b"] == tmp_path / "tars/b.mp4"
+    assert files_of_no_clip(both, {}) == (f"{tmp_path}/tars/0.tar/a.mp4", f"{tmp_path}/tars/b.mp4")
+    put(tmp_path, "a.mp4")
+    with pytest.raises(ValueError, match=r"a \(a.mp4, tars/0.tar/a.mp4\)"):
+        find_clips(tmp_path, ["a"])
+    with pytest.raises(ValueError, match=rf"a \({tmp_path}/tars/0.tar/a.mp4, {tmp_path}/a.mp4\)"):
+        find_clips(both, ["a"])
 
 
 def test_packed_tars_are_pointed_out(tmp_path, caplog):

@@ -25,6 +25,7 @@ from valor.label_harvest.media.clip import Grid
 from valor.label_harvest.media.windows import num_segments as segments_of
 from valor.label_harvest.places.place import scheme_of
 from valor.label_harvest.store.manifest import some_of
+from valor.label_harvest.store.tars import TarIndex
 from valor.label_harvest.store.videos import files_of_no_clip, find_clips
 
 from ..lint import DEFECTS, LintReport, lint_folder
@@ -251,7 +252,8 @@ def _look_at_media(clips: Sequence[ListedClip], videos: Path | None) -> tuple[di
         return {}, ()
     from valor.label_harvest.media.promised import header_seconds
 
-    found = find_clips(videos, [clip.clip_id for clip in clips], [clip.path for clip in clips])
+    tars = TarIndex()
+    found = find_clips(videos, [clip.clip_id for clip in clips], [clip.path for clip in clips], tars=tars)
     gone = [clip for clip in clips if found[clip.clip_id] is None and not scheme_of(clip.path)]
     if gone:
         raise ValueError(
@@ -263,7 +265,7 @@ def _look_at_media(clips: Sequence[ListedClip], videos: Path | None) -> tuple[di
     known = {clip_id: seconds for clip_id, seconds in lengths.items() if seconds is not None}
     if empty := next((clip for clip in clips if known.get(clip.clip_id, 1) <= 0), None):
         raise ValueError(f"{empty.where}: {empty.path} lasts no time; take the row away, or put a whole file there")
-    return known, files_of_no_clip(videos, found)
+    return known, files_of_no_clip(videos, found, tars=tars)
 
 
 def _lengths_of(clips: Sequence[ListedClip], headers: Mapping[str, float], *, needed: bool) -> dict[str, float]:
