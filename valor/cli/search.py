@@ -58,7 +58,8 @@ def add(commands: Commands) -> Parser:
         "index STORE           makes an index beside the store, or brings it up to date (needs faiss)\n"
         "fit STORE --out MODEL trains a space in which sounds find pictures and the other way round\n\n"
         "A score says by how many deviations a second lies above the mean of the store. Seconds beside one another\n"
-        "are one stretch, as far as they score at least half as high as its best. Needs the weights of the teachers.",
+        "are one stretch, as far as they score at least half as high as its best. Some second is always the best: a\n"
+        "note says where it is no better than words of what no clip has. Needs the weights of the teachers.",
         "valor search data/store 'a dog barks' --in audio --html found.html --videos data/videos\n"
         "valor search fit data/store --out space.safetensors --data data\n"
         "valor search data/store --like-sound horn.wav --in visual --space space.safetensors",
@@ -152,11 +153,18 @@ def _search(cli: argparse.Namespace, store: Place, text: str | None) -> int:
         raise ValueError(f"--html must end in .html, got {cli.html}")
     options = SEARCH.read(cli, text=text, teacher_checkpoints=_checkpoints(cli))
     from valor.retrieval.run import search_store
+    from valor.retrieval.search import LEAST_STANDING
 
     result = search_store(store, options)
     write_or_print(layouts_of(_sheet(result), result.to_dict()), cli)
     how = "" if result.compared == result.seconds else f", {result.compared:,} of them compared"
     print_note(f"in {result.seconds:,} seconds of {result.clips:,} clips{how}", cli)
+    if result.is_poor:
+        print_note(
+            f"the best stands {result.standing:.1f} above captions of nothing in particular, no higher than words of "
+            f"what no clip has ({LEAST_STANDING:g}): perhaps nothing here fits {result.said!r}",
+            cli,
+        )
     if cli.html:
         _write_page(cli, result)
     return DONE

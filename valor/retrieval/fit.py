@@ -131,7 +131,8 @@ def words_of(where: object, manifest: Mapping[str, Any], checkpoints: Mapping[st
     for role in MODALITIES:
         prompts = [captions_of(entry) for entry in manifest["teachers"][role]["prompts"]]
         flat = [caption for entry in prompts for caption in entry]
-        (teacher,) = searched_teachers(where, manifest, (role,), captions=flat, checkpoints=checkpoints).values()
+        captions = {role: flat}
+        (teacher,) = searched_teachers(where, manifest, (role,), captions=captions, checkpoints=checkpoints).values()
         ends = np.cumsum([len(entry) for entry in prompts])[:-1]
         means = [part.mean(axis=0) for part in np.split(teacher.caption_embeddings, ends)]
         found.append(np.stack([mean / max(float(np.linalg.norm(mean)), 1e-8) for mean in means]))

@@ -23,10 +23,10 @@ def searched_teachers(
     manifest: Mapping[str, Any],
     modalities: Sequence[str],
     *,
-    captions: Sequence[str] = (EVERYTHING,),
+    captions: Mapping[str, Sequence[str]] | None = None,
     checkpoints: Mapping[str, str] | None = None,
 ) -> dict[str, SearchedTeacher]:
-    """The teachers of a store with captions of one's own, by modality.
+    """The teachers of a store with captions of one's own, by modality; None where captions do not matter.
 
     Raises:
         ValueError: A teacher is not the one of the store, or its embeddings cannot be compared with captions.
@@ -38,7 +38,8 @@ def searched_teachers(
     found: dict[str, SearchedTeacher] = {}
     for role in modalities:
         identity = manifest["teachers"][role]
-        teacher = teacher_of_store(where, role, identity, list(captions), checkpoint=given.get(role))
+        read = [EVERYTHING] if captions is None else list(captions[role])
+        teacher = teacher_of_store(where, role, identity, read, checkpoint=given.get(role))
         if not isinstance(teacher, SearchedTeacher):
             raise ValueError(
                 f"{where}: the {role} teacher {identity['teacher']} does not say where captions lie; give it "

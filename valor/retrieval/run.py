@@ -10,6 +10,7 @@ import numpy as np
 
 from valor.data.shown import frame_html
 from valor.eval.events import MODALITIES, FloatArray
+from valor.label_harvest.decoys import DECOYS
 from valor.label_harvest.places.place import Place
 from valor.label_harvest.store.store import store_folder, store_manifest
 from valor.label_harvest.teachers.teacher import SearchedTeacher
@@ -17,7 +18,7 @@ from valor.label_harvest.teachers.teacher import SearchedTeacher
 from .index import Built, build_index, index_folder, open_index
 from .options import LARGE, SearchOptions
 from .queries import media_features, middle, searched_teachers
-from .search import Found, Query, find
+from .search import LEAST_STANDING, Found, Query, find, standing
 from .seconds import Placer, TeacherPlacer, read_seconds, searchable
 from .space import TEXT, SpacePlacer, read_space
 
@@ -43,6 +44,13 @@ class SearchResult:
     """Of a second of the store, which may be another length."""
     compared: int
     """Seconds that were scored; fewer than there are where an index named candidates."""
+    standing: float | None = None
+    """How high the best stretch stands among captions of nothing in particular (`valor.retrieval.search`), of words."""
+
+    @property
+    def is_poor(self) -> bool:
+        """Whether the best stretch stands no higher than words of what no clip has."""
+        return self.standing is not None and self.standing < LEAST_STANDING
 
     def to_frame(self) -> "pd.DataFrame":
         """A row for each stretch, the best first: clip_id, onset, offset, best (seconds), score, and its cosines."""
@@ -77,7 +85,8 @@ class SearchResult:
             }
             for rank, one in enumerate(self.found, 1)
         ]
-        facts = {"seconds": self.seconds, "clips": self.clips, "compared": self.compared}
+        facts: dict[str, Any] = {"seconds": self.seconds, "clips": self.clips, "compared": self.compared}
+        facts["standing"] = None if self.standing is None else round(self.standing, 4)
         return {"query": self.said, "in": list(self.modalities), **facts, "found": rows}
 
 
@@ -111,14 +120,16 @@ def search_store(store: Place, options: SearchOptions) -> SearchResult:
             _LOG.info(
                 "%s seconds were compared one by one; `valor search index STORE` makes that faster", f"{len(whole):,}"
             )
+    found = find(near, query, options.top)
     return SearchResult(
         said=query.said,
         modalities=modalities,
-        found=find(near, query, options.top),
+        found=found,
         seconds=len(whole),
         clips=len(whole.clip_ids),
         segment_seconds=whole.segment_seconds,
         compared=len(near),
+        standing=standing(query, whole.spreads, found[0]) if found else None,
     )
 
 
@@ -168,12 +179,13 @@ def _asked(folder: Place, manifest: Mapping[str, Any], options: SearchOptions) -
         space = read_space(options.space, manifest)
         return _in_space(folder, manifest, options, space, modalities), space
     judged = searchable(folder, manifest, None, MODALITIES)
-    captions = {} if options.text is None else {"captions": (options.text,)}
-    teachers = searched_teachers(folder, manifest, judged, **captions, checkpoints=options.teacher_checkpoints)
+    captions = None if options.text is None else {role: (options.text, *DECOYS[role]) for role in judged}
+    teachers = searched_teachers(folder, manifest, judged, captions=captions, checkpoints=options.teacher_checkpoints)
     placer = TeacherPlacer(teachers)
     if options.text is not None:
-        said, vectors = options.text, {name: teachers[name].caption_embeddings[0] for name in modalities}
-        return Query(said, vectors), placer
+        lie = {name: np.asarray(teachers[name].caption_embeddings) for name in modalities}
+        decoys = {name: rows[1:] for name, rows in lie.items()}
+        return Query(options.text, {name: rows[0] for name, rows in lie.items()}, decoys), placer
     path, features = _features(manifest, options, {name: teachers[name] for name in modalities})
     lacking = [name for name in modalities if name not in features]
     if lacking and options.within is not None:
@@ -205,7 +217,8 @@ def _in_space(
     if options.text is not None:
         if TEXT not in space.card.in_widths:
             space.place_text(np.zeros((1, 1, 1)))  # says that it has none
-        teachers = searched_teachers(folder, manifest, MODALITIES, captions=(options.text,), checkpoints=checkpoints)
+        captions = dict.fromkeys(MODALITIES, (options.text,))
+        teachers = searched_teachers(folder, manifest, MODALITIES, captions=captions, checkpoints=checkpoints)
         words = np.concatenate([teachers[name].caption_embeddings[0] for name in MODALITIES])
         return Query(options.text, dict.fromkeys(modalities, space.place_text(words[None, None])[0]))
     by = ("audio",) if options.like_sound is not None else MODALITIES

@@ -5,22 +5,30 @@
     a stretch            a second and those beside it, as far as they score at least half of what it does; its score is
                          that of its best second
 
+    standing             how many deviations the cosine of the best second lies above those of all seconds with decoys,
+                         captions of nothing in particular; of the modalities the larger
+
+A score says nothing of words that fit nowhere: some second is always the best. What stands below LEAST_STANDING stands
+no higher than words of what no clip has.
+
 Cosines of CLIP and CLAP cannot be added as they are: those of one lie around 0.2 and of the other anywhere. Equal
 scores stand in the order of the store.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from valor.eval.events import FloatArray
 
-from .seconds import BLOCK, Seconds
+from .seconds import BLOCK, Seconds, Spread
 
 SHARE = 0.5
 """Of the score of the best second that a second beside it needs to be of its stretch."""
+LEAST_STANDING = 2.65
+"""Below it nothing may fit; chosen on the demo's store by words of what is there and what is not (docs/search.md)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +39,8 @@ class Query:
     """As results call it."""
     vectors: Mapping[str, FloatArray]
     """By modality that is compared, float32 [P] of length 1."""
+    decoys: Mapping[str, FloatArray] = field(default_factory=dict)
+    """Captions of nothing in particular by modality, float32 [n, P] of length 1; empty of media and in other spaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +122,22 @@ def find(seconds: Seconds, query: Query, top: int) -> tuple[Found, ...]:
             )
         )
     return tuple(found)
+
+
+def standing(query: Query, spreads: Mapping[str, Spread], best: Found) -> float | None:
+    """How high a stretch stands among decoys, see the top of this file; None without decoys.
+
+    Args:
+        query: What was searched for.
+        spreads: Of the store, by modality.
+        best: The best stretch.
+    """
+    heights = []
+    for modality, decoys in query.decoys.items():
+        level, deviation = spreads[modality].of_all(decoys)
+        if (cosine := best.cosines.get(modality)) is not None:
+            heights.append((cosine - level) / max(deviation, 1e-6))
+    return max(heights, default=None)
 
 
 def _stretch(of: FloatArray, taken: npt.NDArray[np.bool_], best: int) -> tuple[int, int]:

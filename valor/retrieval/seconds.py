@@ -74,6 +74,13 @@ class Spread:
         q = query.astype(np.float64)
         return float(self.mean @ q), float(np.sqrt(max(0.0, float(q @ self.covariance @ q))))
 
+    def of_all(self, queries: FloatArray) -> tuple[float, float]:
+        """Mean and deviation of the cosines of all seconds with all of some queries float [n, P]."""
+        each = [self.of(query) for query in queries]
+        level = float(np.mean([mean for mean, _ in each]))
+        square = float(np.mean([mean**2 + deviation**2 for mean, deviation in each]))
+        return level, float(np.sqrt(max(0.0, square - level**2)))
+
 
 @dataclass
 class Sums:

@@ -1,6 +1,7 @@
 """`valor search` as it is typed."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -10,6 +11,7 @@ from tests.helpers.toy_parse import write_film
 from tests.helpers.toy_search import PLAIN_FAISS, SAID, world, write_searched_store, write_split
 from tests.helpers.toy_viewer import write_webm
 from tests.helpers.typed import typed
+from valor.retrieval.search import LEAST_STANDING
 
 PLANTED = {
     "a": [("audio", "Dog", 1, 3)],
@@ -31,6 +33,15 @@ def test_words_are_found_and_printed(store):
     columns, _, row, counted = done.out.splitlines()
     assert columns.split() == ["rank", "clip", "onset", "offset", "best", "score", "sound"]
     assert row.split()[:4] == ["1", "a", "1", "3"] and counted == "in 18 seconds of 3 clips"
+
+
+def test_words_that_stand_no_higher_than_others_are_said_to(store, monkeypatch):
+    note = r"\nthe best stands \d\.\d above captions of nothing in .*: perhaps nothing here fits 'a dog barks'\n"
+    assert not re.search(note, typed("search", store, "a dog barks").out)
+    standing = json.loads(typed("search", store, "a dog barks", "--format", "json").out)["standing"]
+    assert standing > LEAST_STANDING
+    monkeypatch.setattr("valor.retrieval.run.LEAST_STANDING", standing + 0.01)
+    assert re.search(note, typed("search", store, "a dog barks").out)
 
 
 def test_as_json_and_csv(store, tmp_path):

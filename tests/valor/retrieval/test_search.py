@@ -1,5 +1,7 @@
 """Which seconds are found, how they are ranked and brought together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,10 @@ from tests.helpers.toy_search import CLASSES, SAID, write_searched_store
 from valor.label_harvest.store.shards import ShardRow, write_shard
 from valor.label_harvest.store.share import write_lock
 from valor.label_harvest.store.store import describe, open_store
+from valor.label_harvest.teachers.teacher import unit_rows
 from valor.retrieval.options import SearchOptions
 from valor.retrieval.run import search_store
-from valor.retrieval.search import Query, cosines, find, scores
+from valor.retrieval.search import Found, Query, cosines, find, scores, standing
 from valor.retrieval.seconds import Seconds, Sums
 
 
@@ -169,3 +172,24 @@ def test_clips_of_any_length_are_searched_as_long_as_they_are(tmp_path):
     result = search_store(tmp_path / "s", SearchOptions(text=SAID["Dog"], top=1))
     (one,) = result.found
     assert (one.clip_id, one.onset, one.offset, result.seconds) == ("long", 10, 12, 15)
+
+
+def test_a_standing_is_counted_in_deviations_of_all_cosines_with_decoys():
+    rng = np.random.default_rng(3)
+    rows = {name: unit_rows(rng.normal(size=(40, 5)).astype(np.float32)) for name in ("audio", "visual")}
+    decoys = {name: unit_rows(rng.normal(size=(7, 5))) for name in rows}
+    rows["audio"][3] = np.nan
+    spreads = {name: Sums() for name in rows}
+    for name, values in rows.items():
+        spreads[name].add(values)
+    spreads = {name: sums.spread() for name, sums in spreads.items()}
+    best = Found(clip_id="a", onset=0, offset=1, best=0, score=2, cosines={"audio": 0.9, "visual": 0.8}, levels=())
+    expected = {}
+    for name, cosine in best.cosines.items():
+        every = rows[name][~np.isnan(rows[name][:, 0])] @ decoys[name].T
+        expected[name] = (cosine - every.mean()) / every.std()
+    query = Query("", {}, decoys)
+    assert standing(query, spreads, best) == pytest.approx(max(expected.values()), rel=1e-4)
+    alone = replace(best, cosines={"audio": 0.9, "visual": None})
+    assert standing(query, spreads, alone) == pytest.approx(expected["audio"], rel=1e-4)
+    assert standing(Query("like a.mp4", {}), spreads, best) is None
