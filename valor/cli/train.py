@@ -46,7 +46,8 @@ def add(commands: Commands) -> Parser:
         "`store/` of harvested evidence. The run folder gets best.safetensors, recipe.json, log.jsonl, training.png;\n"
         "the epoch kept is the one with the highest validation segment Type@AV (fit.select_by), of equal ones the\n"
         "first (fit.select_tie; the last for han). Run it again to resume. Where DIR holds the test split, the kept\n"
-        "epoch is scored on it once, as published: predictions.npz and scores.json. With --seeds N each seed has a\n"
+        "epoch is scored on it once, as published: predictions.npz and scores.json. Beside the scores stand those of\n"
+        "the tags copied to every second, which know nothing of when. With --seeds N each seed has a\n"
         "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n"
         "Features or labels that a folder of LLP lacks are listed first, with what gets each. Where DIR has no truth\n"
         "of val, --annotations takes it from what was marked in the viewer (docs/own-classes.md).\n"
@@ -138,7 +139,8 @@ def run(cli: argparse.Namespace) -> int:
             known = results[0].provenance
             rows = [(known.marked(SPLIT_TITLES[split]), scores)]
             rows += [(known.marked(DECISIONS[name]), found) for name, found in others.items() if split == "test"]
-            say(f"\n{score_text(rows, [])}")
+            copied = [("tags copied", own) for own in (results[0].copied.get(split),) if own is not None]
+            say(f"\n{score_text([*rows, *copied], copied)}\n{scores[0].clips:,} clips of {SPLIT_TITLES[split]}")
             for name in scores[0].figures:
                 own = [f"{figure:.1f}" for one in scores if (figure := one.figures[name]) is not None]
                 say(f"{known.marked(name)}: {', '.join(own) or 'not defined'}")

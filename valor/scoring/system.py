@@ -297,7 +297,9 @@ def decision_section(system: ScoredSystem, split: Split, val: Predictions, val_s
 
 
 def class_sections(system: ScoredSystem, class_names: Sequence[str], *, intervals: bool = False) -> list[Section]:
-    """Counts, precision, recall and F of every class in every modality, for segments and for events.
+    """Counts, precision, recall and F of the classes in every modality, for segments and for events.
+
+    People are not shown classes of which nothing is annotated and nothing was predicted; they are told how many.
 
     Args:
         system: What was scored.
@@ -306,6 +308,11 @@ def class_sections(system: ScoredSystem, class_names: Sequence[str], *, interval
     """
     columns = ["modality", "class", "true", "predicted", "precision", "recall", "f"]
     columns += [*["f_low", "f_high"] * intervals, "clip_f", "clips"]
+    marked = system.predicted | system.truth
+    marked = marked if system.valid is None else marked & system.valid[..., None, None]
+    there = {class_names[index] for index in np.flatnonzero(marked.any(axis=(0, 1, 2))).tolist()}
+    left_out, of_all = len(class_names) - len(there), f"of {len(class_names)} classes"
+    empty = f"; {left_out} {of_all} are neither annotated nor predicted and left out" if left_out else ""
     sections = []
     for level in LEVELS:
         table = breakdown(system.predicted, system.truth, level=level, valid=system.valid)
@@ -326,7 +333,9 @@ def class_sections(system: ScoredSystem, class_names: Sequence[str], *, interval
         what = (
             f"{level.capitalize()} level by class: F of counts added over clips, and the mean F of clips with the class"
         )
-        sections.append(Section(f"per_class_{level}", what, frame))
+        idle = frame["class"].isin([name for name in class_names if name not in there])
+        shown = frame[~idle].reset_index(drop=True) if left_out else None
+        sections.append(Section(f"per_class_{level}", what + empty, frame, shown=shown))
     return sections
 
 

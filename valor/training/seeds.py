@@ -25,7 +25,7 @@ from valor.data.provenance import Provenance
 from valor.data.score_file import write_scores_json
 from valor.data.shown import frame_html
 from valor.eval.decide import PostProcessing
-from valor.eval.scores import FIGURES, LEVELS, TenScores, levels_over
+from valor.eval.scores import FIGURES, LEVELS, TenScores, levels_over, score, tags_copied
 from valor.label_harvest.strict_json import loads
 from valor.parsers.word_head import WordHead
 
@@ -68,6 +68,9 @@ class SeedResult:
     """Test scores by the other decisions, by the name of their file, see the top of this file."""
     beside: "Mapping[str, SeedResult]" = field(default_factory=dict)
     """The sets that were trained beside it, by name."""
+    copied: Mapping[str, TenScores] = field(default_factory=dict)
+    """By split, what its tags score, copied to every second: knows nothing of when, and is what a training has to beat.
+    """
     provenance: Provenance = field(default_factory=Provenance)
     """What it was trained and scored on."""
 
@@ -284,8 +287,25 @@ def _finished(
         test=None if report is None else TenScores.from_dict(report),
         report=report,
         decisions={name: TenScores.from_dict(of) for name, of in decisions.items()},
+        copied=_copied(sets, tested=report is not None),
         provenance=sets.provenance,
     )
+
+
+def _copied(sets: RunSets, *, tested: bool) -> dict[str, TenScores]:
+    """Scores of the tags of each scored split; of none where classes were left out."""
+    scored = {} if sets.unseen else {"val": sets.val}
+    if scored and tested and sets.test:
+        scored["test"] = sets.test[1]
+    found: dict[str, TenScores] = {}
+    for name, clips in scored.items():
+        if clips.truth is None:
+            continue
+        tags = clips.weak_labels if clips.modality_tags is None else clips.modality_tags
+        truth, valid = clips.truth.cpu().numpy(), None if clips.valid is None else clips.valid.cpu().numpy()
+        marks = tags_copied(tags.cpu().numpy(), truth.shape[1])
+        found[name] = score(marks if valid is None else marks & valid[..., None, None], truth, valid=valid)
+    return found
 
 
 def _score_test(

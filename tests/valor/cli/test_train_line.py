@@ -14,7 +14,7 @@ from tests.helpers.typed import typed
 from valor.data.predictions import decisions, read_predictions, score_predictions
 from valor.data.provenance import Provenance
 from valor.data.tables import read_split
-from valor.eval.scores import FIGURES, LEVELS, TenScores
+from valor.eval.scores import FIGURES, LEVELS, TenScores, score, tags_copied
 from valor.training.checkpoint import read_checkpoint
 
 CLIP = SPLITS["train"][2]
@@ -124,6 +124,16 @@ def test_seeds_end_with_rows_of_mean_and_deviation(trained):
         row = rf"^{split} \(2 seeds\)( +\d+\.\d ± \d+\.\d){{5}}$"
         assert len(re.findall(row, said, re.MULTILINE)) == 2  # segments and events
     assert said.endswith("\nscored on own tables\n")
+
+
+def test_what_the_tags_alone_score_stands_beside_with_the_number_of_clips(trained, published):  # noqa: F811
+    for name, title in (("val", "validation"), ("test", "test")):
+        split = read_split(published, name, NAMES)
+        copied = score(tags_copied(split.weak_labels, split.truth.shape[1]), split.truth)
+        levels = (copied.segment, copied.event)
+        cells = [" +".join(f"{getattr(level, figure):.1f}" for figure in FIGURES) for level in levels]
+        table = trained[1].partition(f"\n{len(split.clip_ids)} clips of {title}\n")[0]
+        assert len(table) < len(trained[1]) and all(re.search(rf"(?m)^tags copied +{row}$", table) for row in cells)
 
 
 def test_the_rows_are_those_of_the_table(trained):

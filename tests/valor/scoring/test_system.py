@@ -80,6 +80,22 @@ def test_classes_have_counts_ratios_and_a_mean_in_every_modality(systems):
     assert frame["true"].dtype == "Int64" and pd.isna(means.index).sum() == 0
 
 
+def test_classes_that_occur_nowhere_are_not_shown_but_counted_and_stay_in_json(systems):
+    without = [array.copy() for array in (systems[0].predicted, systems[0].truth)]
+    for array in without:
+        array[..., 3:] = False
+    without[0][0, 0, 1, 5] = True  # predicted alone, in one modality
+    of_few = replace(systems[0], predicted=without[0], truth=without[1])
+    for section in class_sections(of_few, NAMES):
+        assert section.title.endswith(
+            f"; {len(NAMES) - 4} of {len(NAMES)} classes are neither annotated nor predicted and left out"
+        )
+        shown = section.shown["class"].unique().tolist()
+        assert shown == [*NAMES[:3], NAMES[5], "mean of classes"] and len(section.frame) == 3 * (len(NAMES) + 1)
+    whole = class_sections(replace(systems[0], truth=np.ones_like(without[1])), NAMES)
+    assert [section.shown for section in whole] == [None, None] and "left out" not in whole[0].title
+
+
 def test_classes_get_intervals_when_asked(systems):
     frame = class_sections(systems[0], NAMES, intervals=True)[1].frame
     known = frame[(frame["true"].fillna(0) > 3) & frame["f"].notna()]
