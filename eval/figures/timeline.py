@@ -55,7 +55,7 @@ MOST_CLASSES = 25
 MOST_STRETCHES = 3
 """Stretches without a stream whose times are said where no event is."""
 
-NOTE_LETTER, MOST_NOTE_LINES = 0.062, 6
+NOTE_LETTER, MOST_NOTE_LINES = 0.062, 30
 """Inches of width of a letter of a note, about, and lines of notes below a parse at most."""
 
 MANY_SEGMENTS = 900

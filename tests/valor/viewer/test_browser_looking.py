@@ -110,6 +110,24 @@ def test_notes_stand_under_the_name_of_the_clip_on_paper_too(opened, tmp_path):
     until(page, "document.getElementById('clip-notes').textContent === 'Note: one: its sound was made up.'")
 
 
+@pytest.mark.parametrize(("width", "height"), [(1400, 900), (1000, 700), (390, 844)])
+def test_notes_are_whole_and_push_scores_down_or_are_scrolled(opened, tmp_path, width, height):
+    first, *others = toy_document().clips
+    notes = ("heard track 2 of 2 (stereo, 6 channels); track 1 was heard", "the parser knows drawings alone " * 4)
+    write_page(tmp_path / "p.html", replace(toy_document(), clips=(replace(first, notes=notes), *others)))
+    page = opened((tmp_path / "p.html").as_uri(), width=width, height=height)
+    assert page.locator("#clip-notes").evaluate("e => e.scrollHeight <= e.clientHeight + 1")
+    notes_end, scores, now = (
+        page.locator(of).evaluate(f"e => e.getBoundingClientRect().{edge}")
+        for of, edge in (("#clip-notes", "bottom"), ("#scores", "top"), ("#now", "top"))
+    )
+    assert notes_end <= scores + 1
+    head = page.locator(".panel .head")
+    assert head.evaluate("e => e.getBoundingClientRect().bottom") <= now + 1
+    head.evaluate("e => e.scrollTo(0, e.scrollHeight)")
+    assert page.locator("#scores").evaluate("e => e.getBoundingClientRect().bottom") <= now + 1
+
+
 def test_a_message_moves_nothing(viewer):
     before = viewer.locator("#timeline").bounding_box()
     viewer.keyboard.press("w")
