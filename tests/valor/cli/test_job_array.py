@@ -1,4 +1,4 @@
-"""docs/job_array.sh as it stands: two tasks on one store, a torn clip and one that is not there."""
+"""docs/job_array.sh and docs/slurm.sh as they stand: tasks on one store, torn clips, and what follows."""
 
 import json
 import os
@@ -43,6 +43,71 @@ def test_two_tasks_with_two_bad_clips_end_well_and_what_failed_is_read_again(tmp
     assert typed("harvest", *given, "--store", store, "--retry", "failed").out.startswith("8 clips (8 ok), 6 of them")
     typed("harvest", *given, "--store", tmp_path / "undisturbed")
     assert digests(store) == digests(tmp_path / "undisturbed")
+
+
+SBATCH = """#!{python}
+# Stands for Slurm's: tasks of an array one after another, other jobs once those they wait for ended with 0.
+import os, pathlib, subprocess, sys
+given = dict(word[2:].partition("=")[::2] for word in sys.argv[1:] if word.startswith("--"))
+jobs, script = pathlib.Path(__file__).parent / "jobs", sys.stdin.read()
+ended = jobs.read_text().split() if jobs.is_file() else []
+number, (first, _, last) = len(ended), given.get("array", "1-1").partition("-")
+waits = given.get("dependency", "").removeprefix("afterok:")
+codes = []
+for task in range(int(first), int(last) + 1) if not waits or ended[int(waits)] == "0" else ():
+    with open(given["output"].replace("%a", str(task)), "w") as out:
+        told = dict(os.environ, SLURM_ARRAY_TASK_ID=str(task))
+        codes.append(subprocess.run(["bash"], input=script, text=True, stdout=out, stderr=out, env=told).returncode)
+jobs.write_text(" ".join([*ended, str(max(codes, default=1))]))
+print(f"{number};cluster")
+"""
+
+
+def queued(tmp_path, valor, *options, **told):
+    """docs/slurm.sh with a stand-in for sbatch."""
+    (tmp_path / "sbatch").write_text(SBATCH.replace("{python}", sys.executable))
+    (tmp_path / "sbatch").chmod(0o755)
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "VALOR": valor, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    given = [ROOT / "docs/slurm.sh", tmp_path / "clips.csv", tmp_path / "videos", tmp_path / "store", tmp_path / "out"]
+    return subprocess.run(
+        [*given, *options],
+        cwd=tmp_path,
+        env={**os.environ, **path, **told},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_a_job_array_of_slurm_runs_as_it_stands_and_its_labels_follow(tmp_path):
+    write_toy_world(tmp_path / "videos", CLIPS[:4])
+    table = "filename\tevent_labels\n" + "".join(f"{clip}\tDog\n" for clip in CLIPS[:4])
+    (tmp_path / "clips.csv").write_text(table)
+    thresholds = {"LABEL_OPTIONS": f"--thresholds {ROOT}/label_harvest/weights/demo_thresholds.json"}
+    teachers = ("--visual", "demo-visual", "--audio", "demo-audio", "--shard-clips", "2", "--workers", "0")
+    done = queued(tmp_path, f"{sys.executable} -m valor", "2", *teachers, **thresholds)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert "weights  audio demo-audio: /" in done.stdout
+    assert done.stdout.endswith("\nharvest is job 0, labels are job 1; logs in logs\n")
+    assert (tmp_path / "jobs").read_text() == "0 0", [path.read_text() for path in (tmp_path / "logs").iterdir()]
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == {
+        "1.log", "2.log", "harvest-1.out", "harvest-2.out", "labels.out", "progress.jsonl",
+    }  # fmt: skip
+    assert (tmp_path / "out/labels.json").is_file()
+
+
+def test_nothing_is_queued_after_a_plan_that_fails_and_no_labels_follow_a_task_that_does(tmp_path):
+    stub = tmp_path / "valor"
+    stub.write_text('#!/bin/sh\ncase "$*" in *"--plan"*) exit $PLAN;; *"--shard 2/2"*) exit 3;; esac\necho "$@"\n')
+    stub.chmod(0o755)
+    done = queued(tmp_path, str(stub), "2", PLAN="3")
+    assert (done.returncode, done.stdout) == (3, "") and not (tmp_path / "jobs").exists()
+    assert queued(tmp_path, str(stub), "2", "--retry", "a b", PLAN="0").returncode == 0
+    assert (tmp_path / "jobs").read_text() == "3 1" and not (tmp_path / "logs/labels.out").exists()
+    said = (tmp_path / "logs/harvest-1.out").read_text()
+    assert "--allow-failures 5% --retry a b --shard 1/2 --quiet --log-file logs/1.log --log-json logs/progress" in said
 
 
 def test_a_task_that_ends_otherwise_is_named_and_how_far_all_are_is_said_all_the_same(tmp_path):

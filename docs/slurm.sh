@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# A harvest as a job array of Slurm, and labels once every task has ended well (docs/offline.md):
+#
+#   docs/slurm.sh MANIFEST VIDEOS STORE LABELS TASKS [options of valor harvest]
+#
+# Told by the environment, where it is not as here:
+#   SBATCH='--gpus=1 --cpus-per-task=16'   options of sbatch for each task
+#   LOGS=logs                              folder of the logs, made here: Slurm makes none, and a task without one ends
+#   ALLOWED=5%                             clips that may fail, of the run and of each task (valor harvest --help)
+#   LABEL_OPTIONS='--thresholds t.json'    options of valor labels; teachers without published thresholds need these
+#   VALOR=valor                            the command, such as 'apptainer exec --nv valor.sif valor'
+#   HF_HUB_OFFLINE=1                       tasks ask nothing of a network; 0 lets them fetch weights
+set -euo pipefail
+manifest=$1 videos=$2 store=$3 labels=$4 tasks=$5
+shift 5
+valor=${VALOR:-valor} allowed=${ALLOWED:-5%} logs=${LOGS:-logs}
+export HF_HUB_OFFLINE=${HF_HUB_OFFLINE:-1}
+mkdir -p "$logs"
+quoted() { printf '%q ' "$@"; }
+harvest="$valor harvest $(quoted "$manifest" --videos "$videos" --store "$store" --allow-failures "$allowed" "$@")"
+
+# Before anything is queued: wrong inputs and too little room end here with 2; weights that are not here, or more missing
+# files than are allowed, with 3.
+eval "$harvest --plan"
+
+array=$(sbatch --parsable ${SBATCH:-} --job-name=harvest --array="1-$tasks" --output="$logs/harvest-%a.out" << END
+#!/usr/bin/env bash
+exec $harvest --shard \$SLURM_ARRAY_TASK_ID/$tasks --quiet \
+  --log-file $(printf %q "$logs")/\$SLURM_ARRAY_TASK_ID.log --log-json $(quoted "$logs/progress.jsonl")
+END
+)
+after=$(sbatch --parsable --dependency="afterok:${array%%;*}" --job-name=labels --output="$logs/labels.out" << END
+#!/usr/bin/env bash
+exec $valor labels $(quoted "$store" --out "$labels" --manifest "$manifest" --allow-failures "$allowed") ${LABEL_OPTIONS:-}
+END
+)
+echo "harvest is job ${array%%;*}, labels are job ${after%%;*}; logs in $logs"
