@@ -326,7 +326,7 @@ def _brought_up_to_date(identity: Mapping[str, Any]) -> dict[str, Any]:
     fit, old = from_old_names(identity["fit options"])
     fit = {**asdict(FitOptions()), **fit}
     methods = dict(identity.get("methods") or Methods.from_json(old).to_json())
-    methods |= Methods.from_json(methods, only=[name for name in methods if name in METHODS]).to_json()
+    methods |= Methods.from_json(methods, only=[name for name in methods if name in METHODS]).identity()
     return {**identity, "parser options": parser, "fit options": fit, "methods": methods}
 
 

@@ -534,7 +534,7 @@ def identity_of(
         "parser options": asdict(options_of(parser)),
         "initial weights": digest_of_weights(parser),
         "fit options": asdict(options),
-        "methods": methods.to_json(),
+        "methods": methods.identity(),
         "training clips": train.fingerprint(),
         "validation clips": val.fingerprint(),
     }

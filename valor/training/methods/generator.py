@@ -77,6 +77,10 @@ class GeneratorMethod(Method[GeneratorOptions]):
     brings_labels = True
     extra_data = ("labels of every second",)
 
+    def files(self) -> dict[str, tuple[Path, ...]]:
+        """The class vectors of either modality."""
+        return {"vectors": tuple(Path(self.options.vectors) / f"{modality}.npy" for modality in ("audio", "visual"))}
+
     def check(self, plan: Plan) -> None:
         """Refuse features and losses that are of other networks."""
         if plan.parser.motion_width or plan.parser.network != "hybrid":

@@ -59,6 +59,10 @@ class Leap(Method[LeapOptions]):
     extra_data = ("label vectors",)
     published = "LEAP, MM-Pyramid encoder"
 
+    def files(self) -> dict[str, tuple[Path, ...]]:
+        """The label vectors."""
+        return {"vectors": (Path(self.options.vectors),)}
+
     def check(self, plan: Plan) -> None:
         """Refuse another network, and a training without labels of seconds."""
         if plan.parser.network != NETWORK:

@@ -26,6 +26,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import Tensor
 
@@ -188,6 +190,10 @@ class Method(Generic[Opt]):
     def on(cls) -> Any:  # noqa: ANN401, an instance of Options
         """The options that `methods.NAME=on` stands for: the published ones."""
         return cls.Options()
+
+    def files(self) -> dict[str, tuple[Path, ...]]:
+        """Files that options name, by option: their bytes are part of a run, and not where they lie."""
+        return {}
 
     def check(self, plan: Plan) -> None:
         """Refuse a recipe the method cannot work in, with a ValueError of one sentence."""

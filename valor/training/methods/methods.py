@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from valor.data.vocabulary import did_you_mean
+from valor.label_harvest.disk import file_sha256
 
 from ..override import updated
 from .alone import Alone
@@ -189,6 +190,15 @@ class Methods:
     def to_json(self) -> dict[str, Any]:
         """Their options by name."""
         return {name: asdict(method.options) for name, method in self.by_name.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """Their options by name, with digests in the place of names where files are there."""
+        found = self.to_json()
+        for name, method in self.by_name.items():
+            for option, files in method.files().items():
+                if all(file.is_file() for file in files):
+                    found[name][option] = " ".join(map(file_sha256, files))
+        return found
 
     def networks(self) -> tuple[str, ...]:
         """Names of those that change the network, which a checkpoint cannot be read without."""

@@ -178,16 +178,20 @@ def test_a_stopped_training_goes_on_to_the_same_weights_and_needs_no_vectors_onc
     options = FitOptions(epochs=2, warmup_epochs=0, batch_size=4)
     np.save(tmp_path / "labels.npy", np.eye(3, 4))
 
-    def run(folder, **changes):
-        methods = Methods({"leap": LeapOptions(vectors=str(tmp_path / "labels.npy"))})
+    def run(folder, vectors="labels.npy", **changes):
+        methods = Methods({"leap": LeapOptions(vectors=str(tmp_path / vectors))})
         parser = build_parser(replace(SMALL, **clips.widths()), seed=0)
         return fit(parser, clips, clips, options, folder, methods=methods, **changes)
 
     run(tmp_path / "whole")
     with pytest.raises(StopError):
         run(tmp_path / "stopped", on_epoch=_stop)
-    assert run(tmp_path / "stopped").resumed_from == 1
-    (tmp_path / "labels.npy").unlink()
+    np.save(tmp_path / "other.npy", np.eye(3, 4)[::-1])
+    with pytest.raises(ValueError, match="belongs to a run with other methods"):
+        run(tmp_path / "stopped", "other.npy")
+    (tmp_path / "labels.npy").rename(tmp_path / "moved.npy")
+    assert run(tmp_path / "stopped", "moved.npy").resumed_from == 1
+    (tmp_path / "moved.npy").unlink()
     whole, stopped = (read_checkpoint(tmp_path / name)[0].state_dict() for name in ("whole", "stopped"))
     assert all(torch.equal(whole[key], stopped[key]) for key in whole)
     assert torch.equal(whole["label_vectors"], torch.eye(3, 4))
