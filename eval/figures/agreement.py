@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 from .style import ON_SCREEN, Style, add_legend, settle, stacked_axes
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 _HEIGHT = 3.4
 """Inches of the panel."""
+_PLACES = ((6, 5, "left"), (6, -5, "left"), (-6, 5, "right"), (-6, -5, "right"), (6, 14, "left"), (-6, -14, "right"))
+"""Of a name beside its dot: points to the right and up, and which of its ends lies there; the first that is free."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,6 @@ def agreement_figure(
         axes.plot((dot.known, dot.known), (low, high), color=colour, linewidth=1.2, zorder=2)
         face = colour if low <= dot.known <= high else colours.paper
         axes.plot(dot.known, dot.foretold, "o", color=colour, markerfacecolor=face, markersize=5.5, zorder=3)
-        axes.annotate(
-            dot.name, (dot.known, dot.foretold), (5, 3), textcoords="offset points", fontsize=7, color=colours.ink
-        )
     axes.set_xlim(*limits)
     axes.set_ylim(*limits)
     axes.set_xlabel(known, fontsize=7.5, color=colours.ink)
@@ -72,4 +73,38 @@ def agreement_figure(
     handles = [Line2D([], [], marker="o", linestyle="none", color=colour_of[g], label=g) for g in groups if g]
     add_legend(figure, list(handles), title, colours)
     settle(figure)
+    _name(axes, dots, style)
     return figure
+
+
+def _name(axes: "Axes", dots: Sequence[AgreementDot], style: Style) -> None:
+    """Write names beside dots, where they cover no other dot, interval or name as far as there is room."""
+    from matplotlib.transforms import Bbox
+
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # places of dots are known after a layout
+    points = figure.dpi / 72
+    taken: list[Bbox] = []
+    for dot in dots:
+        ends = [dot.foretold, *(dot.interval or ())]
+        (left, bottom), (right, top) = axes.transData.transform([(dot.known, min(ends)), (dot.known, max(ends))])
+        centre = axes.transData.transform((dot.known, dot.foretold))[1]
+        taken.append(Bbox([[left - points, bottom], [right + points, top]]))
+        taken.append(Bbox([[left - 3 * points, centre - 3 * points], [right + 3 * points, centre + 3 * points]]))
+    for dot in dots:
+        tried: list[tuple[int, int, Annotation, Bbox]] = []
+        for x, y, side in _PLACES:
+            name = axes.annotate(
+                dot.name, (dot.known, dot.foretold), (x, y), textcoords="offset points", ha=side, va="center",
+                fontsize=7, color=style.colours.ink,
+            )  # fmt: skip
+            box = name.get_window_extent().padded(2 * points)
+            tried.append((sum(map(box.overlaps, taken)), len(tried), name, box))
+            if not tried[-1][0]:
+                break
+        best = min(tried, key=lambda one: one[:2])
+        for one in tried:
+            if one is not best:
+                one[2].remove()
+        taken.append(best[3])

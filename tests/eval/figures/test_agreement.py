@@ -22,6 +22,18 @@ def test_dots_stand_where_they_are_and_are_hollow_where_the_interval_misses_the_
     assert axes.get_xlim() == axes.get_ylim() and axes.get_xlabel() == "published"
 
 
+def test_names_cover_no_other_name_and_no_interval():
+    near = [AgreementDot(f"method {n}", 2 + 0.3 * n, 3 - 0.1 * n, (1.0, 5.0), "one") for n in range(4)]
+    figure = agreement_figure([*near, AgreementDot("far", 9.0, 9.0)], known="published", foretold="here")
+    (axes,) = figure.axes
+    names = [text.get_window_extent() for text in axes.texts]
+    bars = [line.get_window_extent().padded(1) for line in axes.lines if line.get_marker() != "o"][1:]
+    assert not any(one.overlaps(other) for n, one in enumerate(names) for other in names[:n])
+    assert (
+        sum(name.overlaps(bar) for name in names for bar in bars) <= 2
+    )  # of the two in the middle, which have no room
+
+
 def test_a_figure_without_a_dot_is_refused():
     with pytest.raises(ValueError, match="at least one dot"):
         agreement_figure([], known="x", foretold="y")
