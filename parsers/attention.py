@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from .cpu.attending import attention_scores, attention_weights
 from .cpu.dropout import drop
+from .cpu.feedforward import feed_forward
 from .cpu.fused import LayerWeights, fused_layer
 from .cpu.products import Dense, dense
 
@@ -304,15 +305,11 @@ class HybridLayer(nn.Module):
 
     def _close(self, x: Tensor) -> Tensor:
         """What follows the attentions, float [B, T, D]."""
+        layers, rate = (self.widen, self.narrow), self.dropout if self.training else 0.0
         if self.norm_order == "pre":
-            return x + self._feed_forward(self.feedforward_norm(x))
-        x = self.attention_norm(x)
-        normed: Tensor = self.feedforward_norm(x + self._feed_forward(x))
+            return feed_forward(x, layers, rate, self.feedforward_norm)
+        normed: Tensor = self.feedforward_norm(feed_forward(self.attention_norm(x), layers, rate, None))
         return normed
-
-    def _feed_forward(self, x: Tensor) -> Tensor:
-        inner = self._drop(functional.relu(self.widen(x)))  # [B, T, F]
-        return self._drop(self.narrow(inner))  # [B, T, D]
 
     def _drop(self, x: Tensor) -> Tensor:
         return drop(x, self.dropout, training=self.training)

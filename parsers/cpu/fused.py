@@ -19,7 +19,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from .attending import Attended, attend, attend_backward, in_heads, in_rows
 from .dropout import keep_masks, kept_scale
+from .feedforward import FeedMasks, FeedWeights, fed, fed_backward, masked, norm_backward, plus
 from .products import linear, weight_gradient
 
 _EPSILON = 1e-5
@@ -109,50 +111,13 @@ def fused_layer(
     return streams
 
 
-class _Attended(NamedTuple):
-    """What the backward pass of one attention needs, heads in order."""
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    """[groups, T, D / H] each."""
-    weights: Tensor
-    """[groups, T, T], the softmax."""
-    dropped: Tensor
-    """The weights after dropout."""
-    mask: Tensor | None
-
-
-def _attend(q: Tensor, k: Tensor, v: Tensor, absent: Tensor | None, mask: Tensor | None) -> tuple[Tensor, _Attended]:
-    """Scaled dot-product attention of [groups, T, D / H]; `absent` is True at keys nobody may look at."""
-    scores = torch.bmm(q, k.transpose(1, 2)).mul_(q.shape[-1] ** -0.5)
-    if absent is not None:
-        scores.masked_fill_(absent, float("-inf"))
-    # torch's softmax takes five times as long over a dimension this short
-    weights = scores.sub_(scores.amax(-1, keepdim=True)).exp_()
-    weights.div_(weights.sum(-1, keepdim=True))
-    dropped = _masked(weights, mask)
-    return torch.bmm(dropped, v), _Attended(q, k, v, weights, dropped, mask)
-
-
-def _attend_backward(grad: Tensor, saved: _Attended, out: tuple[Tensor, Tensor, Tensor]) -> None:
-    """Write the gradients of query, key and value, given that of what was gathered."""
-    to_q, to_k, to_v = out
-    torch.bmm(saved.dropped.transpose(1, 2), grad, out=to_v)
-    to_weights = _masked(torch.bmm(grad, saved.v.transpose(1, 2)), saved.mask)
-    mean = (to_weights * saved.weights).sum(-1, keepdim=True)
-    to_scores = to_weights.sub_(mean).mul_(saved.weights).mul_(saved.q.shape[-1] ** -0.5)
-    torch.bmm(to_scores, saved.k, out=to_q)
-    torch.bmm(to_scores.transpose(1, 2), saved.q, out=to_k)
-
-
 class _Update(NamedTuple):
     """What the backward pass of one stream's update needs."""
 
     mask: "_StreamMasks"
     other: Tensor
     """[R, D], what cross-attention looked at."""
-    attended: _Attended
+    attended: Attended
     gathered: Tensor
     """[R, D], what it gathered."""
     normed: tuple[Tensor, ...]
@@ -170,8 +135,7 @@ class _StreamMasks(NamedTuple):
 
     cross_weights: Tensor | None = None
     cross_output: Tensor | None = None
-    inner: Tensor | None = None
-    output: Tensor | None = None
+    feed: FeedMasks = FeedMasks()
 
 
 class _FusedLayer(torch.autograd.Function):
@@ -229,44 +193,34 @@ class _Layer:
         self.in_weight = torch.cat((weights.self_in, weights.cross_in[: self.width]))  # [4 D, D]
         self.in_bias = torch.cat((weights.self_in_bias, weights.cross_in_bias[: self.width]))
 
-    def in_heads(self, x: Tensor, parts: int) -> Tensor:
-        """[rows, parts D] to [parts, clips H, T, D / H]."""
-        heads = x.view(-1, self.segments, parts, self.heads, self.width // self.heads).permute(2, 0, 3, 1, 4)
-        return heads.reshape(parts, -1, self.segments, self.width // self.heads)
-
-    def in_rows(self, x: Tensor) -> Tensor:
-        """[parts, clips H, T, D / H] to [rows, parts D]."""
-        heads = x.view(x.shape[0], -1, self.heads, self.segments, self.width // self.heads).permute(1, 3, 0, 2, 4)
-        return heads.reshape(-1, x.shape[0] * self.width)
-
     def look_along(self, streams: Tensor) -> tuple[Tensor, Tensor]:
         """Self-attention of both streams.
 
         Returns:
             The queries of cross-attention [2, B H, T, D / H] and the residual sum so far [2, R, D].
         """
-        q, k, v, across = self.in_heads(linear(streams, self.in_weight, self.in_bias), 4)
+        q, k, v, across = in_heads(linear(streams, self.in_weight, self.in_bias), 4, self.segments, self.heads)
         hidden = None if self.hidden is None else self.hidden.repeat(2, 1, 1)
         weights_mask, output_mask = (None, None) if self.masks is None else self.masks[:2]
-        gathered, self.along = _attend(q, k, v, hidden, weights_mask)
-        self.gathered = self.in_rows(gathered[None])  # [2 R, D]
+        gathered, self.along = attend(q, k, v, hidden, weights_mask)
+        self.gathered = in_rows(gathered[None], self.heads)  # [2 R, D]
         looked = linear(self.gathered, self.w.self_out, self.w.self_out_bias)
-        residual = _plus(streams, looked, output_mask)
+        residual = plus(streams, looked, output_mask)
         return across.view(2, -1, *across.shape[1:]), residual.view(2, self.rows, self.width)
 
     def update(self, stream: int, residual: Tensor, queries: Tensor, other: Tensor) -> tuple[Tensor, _Update]:
         """Cross-attention and feed-forward of one stream."""
         w, width = self.w, self.width
-        mask = _StreamMasks() if self.masks is None else _StreamMasks(*(m[stream] for m in self.masks[2:6]))
-        k, v = self.in_heads(linear(other, w.cross_in[width:], w.cross_in_bias[width:]), 2)
-        found, attended = _attend(queries, k, v, self.hidden, mask.cross_weights)
-        gathered = self.in_rows(found[None])
-        x = _plus(residual, linear(gathered, w.cross_out, w.cross_out_bias), mask.cross_output)
+        mask = _StreamMasks()
+        if self.masks is not None:
+            across, across_out, inner, out = (held[stream] for held in self.masks[2:6])
+            mask = _StreamMasks(across, across_out, FeedMasks(inner, out, self.masks.scale))
+        k, v = in_heads(linear(other, w.cross_in[width:], w.cross_in_bias[width:]), 2, self.segments, self.heads)
+        found, attended = attend(queries, k, v, self.hidden, mask.cross_weights)
+        gathered = in_rows(found[None], self.heads)
+        x = plus(residual, linear(gathered, w.cross_out, w.cross_out_bias), mask.cross_output)
         between, *normed = torch.native_layer_norm(x, (width,), w.attention_norm, w.attention_norm_bias, _EPSILON)
-        inner = linear(between, w.widen, w.widen_bias, relu=True)
-        if mask.inner is not None:
-            inner.mul_(mask.inner)
-        y = _plus(between, linear(inner, w.narrow, w.narrow_bias), mask.output)
+        y, inner = fed(between, between, FeedWeights(*w[8:12]), mask.feed)
         closed, *closing = torch.native_layer_norm(y, (width,), w.feedforward_norm, w.feedforward_norm_bias, _EPSILON)
         return closed, _Update(mask, other, attended, gathered, (x, *normed), between, inner, (y, *closing))
 
@@ -294,23 +248,18 @@ class _Backward:
         """Of one stream: returns what flows into the other, keeps what flows into residual and queries."""
         layer, w, mask = self.layer, self.layer.w, saved.mask
         to_sum = self._norm("feedforward_norm", grad, saved.closing)
-        to_narrow = _masked(to_sum, mask.output)
-        self._add("narrow", to_narrow, saved.inner)
-        to_inner = linear(to_narrow, w.narrow.t())
-        if layer.masks is not None:
-            to_inner.mul_(layer.masks.scale)
-        to_wide = torch.ops.aten.threshold_backward(to_inner, saved.inner, 0)
-        self._add("widen", to_wide, saved.between)
-        to_between = linear(to_wide, w.widen.t()).add_(to_sum)
-        to_sum = self._norm("attention_norm", to_between, saved.normed)
+        to_between, to_weights = fed_backward(to_sum, saved.between, saved.inner, FeedWeights(*w[8:12]), mask.feed)
+        for name, part in to_weights._asdict().items():
+            self._sum(name, part)
+        to_sum = self._norm("attention_norm", to_between.add_(to_sum), saved.normed)
         self.to_residual[stream] = to_sum
-        to_looked = _masked(to_sum, mask.cross_output)
+        to_looked = masked(to_sum, mask.cross_output)
         self._add("cross_out", to_looked, saved.gathered)
-        to_gathered = layer.in_heads(linear(to_looked, w.cross_out.t()), 1)[0]
+        to_gathered = in_heads(linear(to_looked, w.cross_out.t()), 1, layer.segments, layer.heads)[0]
         to_keys, to_values = to_both = to_gathered.new_empty(2, *to_gathered.shape)
         to_queries = self.to_heads[3].view_as(to_both)[stream]
-        _attend_backward(to_gathered, saved.attended, (to_queries, to_keys, to_values))
-        to_sources = layer.in_rows(to_both)  # [R, 2 D]
+        attend_backward(to_gathered, saved.attended, (to_queries, to_keys, to_values))
+        to_sources = in_rows(to_both, layer.heads)  # [R, 2 D]
         self._add("sources", to_sources, saved.other)
         return linear(to_sources, w.cross_in[layer.width :].t())
 
@@ -318,11 +267,11 @@ class _Backward:
         """Of self-attention and all else that starts from the streams as they were."""
         layer = self.layer
         to_residual = self.to_residual.view_as(streams)
-        to_looked = _masked(to_residual, None if layer.masks is None else layer.masks.self_output)
+        to_looked = masked(to_residual, None if layer.masks is None else layer.masks.self_output)
         self._add("self_out", to_looked, layer.gathered)
-        to_gathered = layer.in_heads(linear(to_looked, layer.w.self_out.t()), 1)[0]
-        _attend_backward(to_gathered, layer.along, (self.to_heads[0], self.to_heads[1], self.to_heads[2]))
-        to_projected = layer.in_rows(self.to_heads)  # [2 R, 4 D]
+        to_gathered = in_heads(linear(to_looked, layer.w.self_out.t()), 1, layer.segments, layer.heads)[0]
+        attend_backward(to_gathered, layer.along, (self.to_heads[0], self.to_heads[1], self.to_heads[2]))
+        to_projected = in_rows(self.to_heads, layer.heads)  # [2 R, 4 D]
         self._add("in", to_projected, streams)
         return linear(to_projected, layer.in_weight.t()).add_(to_residual)
 
@@ -332,22 +281,11 @@ class _Backward:
         self._sum(name + "_bias", grad.sum(0))
 
     def _norm(self, name: str, grad: Tensor, saved: tuple[Tensor, ...]) -> Tensor:
-        x, mean, deviation = saved
         weight, bias = getattr(self.layer.w, name), getattr(self.layer.w, name + "_bias")
-        to_x, to_weight, to_bias = torch.ops.aten.native_layer_norm_backward(
-            grad, x, (self.layer.width,), mean, deviation, weight, bias, (True, True, True)
-        )
+        to_x, to_weight, to_bias = norm_backward(grad, saved, weight, bias)
         self._sum(name, to_weight)
         self._sum(name + "_bias", to_bias)
-        return cast(Tensor, to_x)
+        return to_x
 
     def _sum(self, name: str, part: Tensor) -> None:
         self.sums[name] = self.sums[name].add_(part) if name in self.sums else part
-
-
-def _plus(x: Tensor, change: Tensor, mask: Tensor | None) -> Tensor:
-    return change.add_(x) if mask is None else torch.addcmul(x, change, mask)
-
-
-def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
-    return x if mask is None else x * mask

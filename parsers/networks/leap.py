@@ -23,6 +23,7 @@ Source:
 """
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,10 +31,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..cpu.attending import attention_scores, attention_weights
+from ..cpu.attending import attention_scores, is_training_step
 from ..cpu.convolution import convolved
 from ..cpu.dropout import drop
+from ..cpu.feedforward import feed_forward
 from ..cpu.products import Dense, dense
+from ..cpu.querying import Asking, QueryWeights, asked
 from ..hybrid import HybridParser, ParserOutput
 
 _FAR = -1e9
@@ -63,38 +66,47 @@ class QueryLayer(nn.Module):
         self.attention_norm, self.feedforward_norm = nn.LayerNorm(width), nn.LayerNorm(width)
 
     def forward(self, x: Tensor, source: Tensor, near: Tensor | None = None) -> Tensor:
-        """Update queries float [..., T, D] from a source [..., S, D]; near bool [..., T, S], or None for all."""
-        return self.close(x + self.gathered(x, source, near))
+        """Update queries float [B, T, D] from a source [B, S, D]; near bool [B, T, S], or None for all."""
+        return self.close(self.ask(x, source, near)[0])
 
-    def gathered(self, x: Tensor, source: Tensor, near: Tensor | None = None, keys: Tensor | None = None) -> Tensor:
-        """What the normalised queries gather; `keys` of the source where they are there."""
-        keys = self.keys(source) if keys is None else keys
-        weights = attention_weights(self.scores(self.attention_norm(x), keys, near))
-        weights = drop(weights, _WEIGHTS_DROPOUT * self.dropout, training=self.training)
-        found = (weights @ self._heads(self.value(source))).transpose(-2, -3).flatten(-2)
-        return self._drop(self.out(found))
+    def ask(self, x: Tensor, source: Tensor, near: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Queries with what they gather, float [B, T, D], and keys of the source, [B, S, D]; x may be [1, T, D]."""
+        rates = (_WEIGHTS_DROPOUT * self.dropout, self.dropout) if self.training else (0.0, 0.0)
+        if is_training_step(x):
+            asking = Asking(self.num_heads, rates, self.attention_norm.eps, _FAR)
+            return asked(x, source, self.weights(), asking, None if near is None else ~near)
+        keys: Tensor = self.key(source)
+        scores = self.scores(self.attention_norm(x), keys)
+        weights = (scores if near is None else scores.masked_fill(~near.unsqueeze(-3), _FAR)).softmax(dim=-1)
+        found = drop(weights, rates[0], training=self.training) @ self._heads(self.value(source))  # [B, H, T, D / H]
+        return x + drop(self.out(found.transpose(-2, -3).flatten(-2)), rates[1], training=self.training), keys
 
-    def keys(self, source: Tensor) -> Tensor:
-        """Keys of a source [..., S, D] by heads, already scaled, float [..., H, S, D / H]."""
-        keys = self._heads(self.key(source))
-        scaled: Tensor = keys / keys.shape[-1] ** 0.5
-        return scaled
+    def weights(self) -> QueryWeights:
+        """The parameters of `ask`."""
+        layers = (self.query, self.key, self.value, self.out, self.attention_norm)
+        return QueryWeights(*(parameter for layer in layers for parameter in (layer.weight, layer.bias)))
 
-    def scores(self, x: Tensor, keys: Tensor, near: Tensor | None = None) -> Tensor:
-        """Scaled products of queries and keys, float [..., H, T, S]."""
-        products = attention_scores(self._heads(self.query(x)), keys)
-        return products if near is None else products.masked_fill(~near.unsqueeze(-3), _FAR)
+    def scores(self, x: Tensor, keys: Tensor) -> Tensor:
+        """Scaled products of queries [B, T, D], to be projected, and keys [B, S, D], float [B, H, T, S]."""
+        by_head = self._heads(keys)
+        return attention_scores(self._heads(self.query(x)), by_head / by_head.shape[-1] ** 0.5)
+
+    def mean_scores(self, x: Tensor, keys: Tensor) -> Tensor:
+        """The mean of `scores` over heads, float [B, T, S]: a product of all features, so that keys are projected.
+
+        (Wq x + bq) k / (H sqrt(D / H)) = (x Wq' k + bq k) / sqrt(D H); there are fewer segments than labels.
+        """
+        projected = dense(keys, self.query.weight.t(), None)  # [B, S, D]
+        scores = attention_scores(x, projected) + (keys @ self.query.bias).unsqueeze(-2)
+        return scores / math.sqrt(keys.shape[-1] * self.num_heads)
 
     def close(self, x: Tensor) -> Tensor:
         """The feed-forward block."""
-        inner = self._drop(functional.relu(self.widen(self.feedforward_norm(x))))
-        return x + self._drop(self.narrow(inner))
+        rate = self.dropout if self.training else 0.0
+        return feed_forward(x, (self.widen, self.narrow), rate, self.feedforward_norm)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.view(*x.shape[:-1], self.num_heads, -1).transpose(-2, -3)
-
-    def _drop(self, x: Tensor) -> Tensor:
-        return drop(x, self.dropout, training=self.training)
 
 
 class PyramidLevel(nn.Module):
@@ -152,8 +164,8 @@ class Pyramid(nn.Module):
             held.append(streams)
         fused = []
         for own, levels in enumerate(zip(*held, strict=True)):
-            stacked = torch.stack(levels, dim=2)  # [B, T, levels, D]
-            mixed = self.mix[own](stacked, stacked)
+            stacked = torch.stack(levels, dim=2).flatten(0, 1)  # [B T, levels, D]
+            mixed = self.mix[own](stacked, stacked).view(*audio.shape[:2], len(levels), -1)
             fused.append((self.weigh[own](mixed).sigmoid() * mixed).sum(dim=2))
         return fused[0], fused[1]
 
@@ -177,7 +189,7 @@ class LabelDecoder(nn.Module):
             valid: bool [B, T], True where a segment exists; None when all do.
 
         Returns:
-            Scores of the last layer by head, float [B, M, H, C, T], and the queries after each layer, [B, M, C, D].
+            Scores of the last layer, float [B, M, C, T], and the queries after each layer, [B, M, C, D].
         """
         near = None if valid is None else valid[:, None]
         scores, steps = [], []
@@ -185,10 +197,9 @@ class LabelDecoder(nn.Module):
             x, held = labels, []
             layers = [cast(QueryLayer, layer) for layer in cast(nn.ModuleList, self.layers[own]).children()]
             for layer in layers:
-                keys = layer.keys(stream)
-                x = x + layer.gathered(x, stream, near, keys)
+                x, keys = layer.ask(x, stream, near)
                 if layer is layers[-1]:
-                    scores.append(layer.scores(x, keys))
+                    scores.append(layer.mean_scores(x, keys))
                 x = layer.close(x)
                 held.append(x)
             steps.append(held)
@@ -217,7 +228,7 @@ class LabelQueryParser(HybridParser):
         streams = self.encoder(*self.streams(audio, visual, motion, valid), valid)
         labels = self.classifier(self.label_vectors)[None]  # [1, C, D]
         scores, steps = self.pooling(streams, labels, valid)
-        logits = scores.mean(dim=2).permute(0, 3, 1, 2)  # [B, T, M, C]
+        logits = scores.permute(0, 3, 1, 2)  # [B, T, M, C]
         queries = steps[-1]
         clip_logits = torch.stack([head(queries[:, own])[..., 0] for own, head in enumerate(self.clip_heads)], dim=1)
         modality = clip_logits.sigmoid()  # [B, M, C]

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from valor.parsers.attention import HybridEncoder, HybridLayer, MultiheadAttention
-from valor.parsers.cpu.dropout import drop
+from valor.parsers.cpu.dropout import keep_masks
 
 
 def _streams(*, segments: int = 5, width: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -92,19 +92,20 @@ def test_dropout_acts_at_all_four_places_and_only_in_training(monkeypatch):
     layer = _layer("pre", dropout=0.25)
     shapes = []
 
-    def count(x, probability, *, training):
-        shapes.append(tuple(x.shape) if training and probability == 0.25 else None)
-        return drop(x, probability, training=training)
+    def count(asked, probability, *, dtype):
+        shapes.extend(shape if probability == 0.25 else None for shape in asked)
+        return keep_masks(asked, probability, dtype=dtype)
 
-    monkeypatch.setattr("valor.parsers.attention.drop", count)
+    for module in ("dropout", "feedforward"):
+        monkeypatch.setattr(f"valor.parsers.cpu.{module}.keep_masks", count)
     layer(*_streams())
-    weights, features, inner = (3, 4, 5, 5), (3, 5, 16), (3, 5, 32)
-    assert shapes == [weights, features, weights, features, inner, features] * 2  # cross, self, feed-forward; twice
+    weights, features, inner, output = (3, 4, 5, 5), (3, 5, 16), (15, 32), (15, 16)
+    assert shapes == [weights, features, weights, features, inner, output] * 2  # cross, self, feed-forward; twice
     assert not torch.equal(layer(*_streams())[0], layer(*_streams())[0])
     layer.eval()
     shapes.clear()
     assert torch.equal(layer(*_streams())[0], layer(*_streams())[0])
-    assert set(shapes) == {None}
+    assert not shapes
 
 
 @pytest.mark.parametrize("norm_order", ["post", "pre"])
