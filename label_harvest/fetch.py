@@ -1,6 +1,5 @@
 """Media from elsewhere are brought here while others are decoded; files of a disk are decoded as they are."""
 
-import errno
 import os
 import shutil
 import socket
@@ -12,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .disk import process_is_gone
+from .machine import NO_ROOM, machine_fault, remedy
 from .media.clip import ClipMedia, Grid, MediaError
 from .media.decode_pool import DecodePool
-from .places.elsewhere import ChangedError, Elsewhere, Media, UnfetchedError
+from .places.elsewhere import ChangedError, CopyError, Elsewhere, Media, UnfetchedError
 
 _FOLDER = "valor-media-"
+_PIECE = 2**20
+"""Bytes that are read at a time."""
 _MOST_THREADS = 32
 """That fetch; each waits most of its time."""
 
@@ -61,21 +63,26 @@ class FetchingPool:
         return found
 
     def _fetch(self, media: Elsewhere, grid: Grid, found: "Future[ClipMedia]") -> None:
-        folder = Path(tempfile.mkdtemp(dir=self._home()))
+        folder = None
         try:
+            folder = Path(tempfile.mkdtemp(dir=self._home()))
             path = folder / media.name
             fetch(media, path)
             decoded = self._pool.submit(path, grid)
         except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
             found.set_exception(error)
             return
 
         def hand_on(done: "Future[ClipMedia]") -> None:
-            shutil.rmtree(folder, ignore_errors=True)
+            error = None if done.cancelled() else done.exception()
+            if isinstance(error, MediaError):
+                error = _of_copy(path) or error
+            shutil.rmtree(path.parent, ignore_errors=True)
             if done.cancelled():
                 found.cancel()
-            elif (error := done.exception()) is not None:
+            elif error is not None:
                 found.set_exception(error)
             else:
                 found.set_result(done.result())
@@ -102,6 +109,7 @@ def fetched(media: Media) -> Iterator[Path]:
     Raises:
         MediaError: There is none, or it changed meanwhile.
         UnreachableError: The object store cannot be reached.
+        OSError: The copy cannot be written or read.
     """
     if not isinstance(media, Elsewhere):
         yield media
@@ -109,7 +117,24 @@ def fetched(media: Media) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{socket.gethostname()}-{os.getpid()}-") as folder:
         path = Path(folder) / media.name
         fetch(media, path)
-        yield path
+        try:
+            yield path
+        except MediaError as error:
+            if (fault := _of_copy(path)) is not None:
+                raise fault from error
+            raise
+
+
+def _of_copy(path: Path) -> OSError | None:
+    """What is wrong with a private copy itself, of which nothing could be made; None where it can be read."""
+    try:
+        with path.open("rb") as copy:
+            while copy.read(_PIECE):
+                pass
+    except OSError as error:
+        do = "see to that disk and to who tidies it up, or set TMPDIR"
+        return OSError(f"{path.parent}: the copy of {path.name} cannot be read again ({error.strerror}); {do}")
+    return None
 
 
 def fetch(media: Elsewhere, path: Path) -> None:
@@ -118,7 +143,7 @@ def fetch(media: Elsewhere, path: Path) -> None:
     Raises:
         MediaError: There is none, it changed meanwhile, or it cannot be read.
         UnreachableError: The object store cannot be reached.
-        OSError: The disk is full.
+        OSError: The disk does not take it, or a limit of this process is met.
     """
     try:
         media.fetch(path)
@@ -126,9 +151,18 @@ def fetch(media: Elsewhere, path: Path) -> None:
         raise MediaError(f"{media.name}: is not there (any more); fetch it again or leave it out", "missing") from error
     except ChangedError as error:
         raise MediaError(f"{media.name}: {str(error).partition(': ')[2]}; run again once it is at rest") from error
-    except UnfetchedError as error:
-        raise MediaError(f"{media.name}: {str(error).rpartition(': ')[2]}; try again later") from error
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise OSError(f"{path.parent}: no room to fetch {media.name}; make some, or set TMPDIR") from error
+    except (UnfetchedError, OSError) as error:
+        fault = error if isinstance(error, CopyError) else machine_fault(error)
+        if fault is not None:
+            raise _not_fetched(media, path, fault) from error
+        if isinstance(error, UnfetchedError):
+            raise MediaError(f"{media.name}: {str(error).rpartition(': ')[2]}; try again later") from error
         raise MediaError(f"{media.name}: cannot be read ({error.strerror or error}); fetch it again") from error
+
+
+def _not_fetched(media: Elsewhere, path: Path, error: OSError) -> OSError:
+    """The error for a copy that this machine does not take."""
+    if error.errno in NO_ROOM:
+        return OSError(f"{path.parent}: no room to fetch {media.name} ({error.strerror}); make some, or set TMPDIR")
+    do = remedy(error.errno) if machine_fault(error) else "see to that disk"
+    return OSError(f"{path.parent}: {media.name} cannot be copied here ({error.strerror}); {do}, or set TMPDIR")

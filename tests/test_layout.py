@@ -32,6 +32,7 @@ FLOORS = (
         "label_harvest.arrays",
         "label_harvest.children",
         "label_harvest.cores",
+        "label_harvest.machine",
     },
     {"eval.figures", "parsers"},
     {"eval", "parsers.cpu"},

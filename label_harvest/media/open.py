@@ -1,5 +1,6 @@
 """The one place where media files are opened: nothing but the file itself is read, whatever it says inside."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from ..machine import OPEN_FILES, remedy
 from .clip import MediaError
 
 if TYPE_CHECKING:
@@ -131,7 +133,12 @@ def refuse_playlists(path: Path) -> None:
 
 @contextmanager
 def media_errors(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong with a media file inside the block into a `MediaError` that names the file."""
+    """Turn whatever goes wrong with a media file inside the block into a `MediaError` that names the file.
+
+    Raises:
+        MediaError: It cannot be read.
+        OSError: No more files can be opened, whatever they are.
+    """
     import av
 
     try:
@@ -139,6 +146,9 @@ def media_errors(path: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except (av.error.FFmpegError, OSError, ValueError, IndexError) as error:
+        code = getattr(error, "errno", None)
+        if code in OPEN_FILES:
+            raise OSError(code, f"{os.strerror(code)}; {remedy(code)}", str(path)) from error
         reason = _known_damage(path, error) or getattr(error, "strerror", None) or error
         raise MediaError(f"{path.name}: cannot be decoded ({reason}); fetch it again or leave it out") from error
     except MediaError as error:

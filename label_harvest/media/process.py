@@ -38,6 +38,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..machine import machine_fault, remedy
 from .clip import EndsError, MediaError
 
 try:
@@ -162,6 +163,7 @@ class ChildProcess:
         Raises:
             TimeoutError: None comes in so many seconds.
             DiedError: It died.
+            OSError: This process can open no more files.
         """
         try:
             self._connection.settimeout(seconds)
@@ -169,7 +171,9 @@ class ChildProcess:
             self._connection.settimeout(None)
         except TimeoutError:
             raise
-        except OSError:
+        except OSError as error:
+            if error.errno == errno.EMFILE:
+                raise
             answer = None
         if answer is None:
             raise DiedError(self._cause_of_death())
@@ -245,7 +249,7 @@ def never_ready(death: StartError) -> OSError:
 
 def unusable(answer: Message) -> OSError:
     """The error for a message that no work can bring: such processes do not work on this machine."""
-    return OSError(f"decoding processes do not work here ({answer['message']}); {_WITHOUT}")
+    return OSError(f"decoding processes do not work here ({answer['message']}); {answer.get('remedy', _WITHOUT)}")
 
 
 class Service(Protocol):
@@ -306,6 +310,11 @@ class Beat:
             send_message(self._connection, {"outcome": "working"})
             self.start()
 
+    def begin(self) -> None:
+        """Say at once that a file is about to be read."""
+        send_message(self._connection, {"outcome": "working"})
+        self.start()
+
     def start(self) -> None:
         """Work begins, or goes on."""
         self._last = time.monotonic()
@@ -329,6 +338,9 @@ def _answer(connection: socket.socket, service: Service, request: Message) -> bo
         if isinstance(error, ImportError):  # a library that is imported when it is first needed
             send_message(connection, {**about, "outcome": "unusable", "message": str(error)})
             return False
+        if not isinstance(error, MediaError) and (fault := machine_fault(error)):
+            send_message(connection, {**about, **_of_machine(fault, os.strerror(fault.errno or 0))})
+            return False
         answer = {"outcome": "refused", "status": "undecodable"}
         if isinstance(error, MediaError):
             answer |= {"status": error.status, "message": str(error), "salvageable": error.salvageable}
@@ -342,11 +354,16 @@ def _answer(connection: socket.socket, service: Service, request: Message) -> bo
     try:
         file = shared_file(arrays)
     except OSError as error:
-        send_message(connection, {**about, "outcome": "unusable", "message": f"no shared memory ({error.strerror})"})
+        send_message(connection, {**about, **_of_machine(error, f"no shared memory ({error.strerror})")})
         return False
     with os.fdopen(file, "rb"):
         send_message(connection, {**about, **answer}, file)
     return True
+
+
+def _of_machine(error: OSError, said: str) -> Message:
+    """The answer where it is not the file that cannot be read."""
+    return {"outcome": "unusable", "message": said} | ({"remedy": remedy(error.errno)} if machine_fault(error) else {})
 
 
 def _is_starved(error: BaseException | None) -> bool:
@@ -381,11 +398,13 @@ def receive_message(connection: socket.socket) -> Message | None:
 
     Raises:
         TimeoutError: The socket has a timeout, and nothing came in that time.
-        OSError: The other side went in the middle of a message.
+        OSError: The other side went in the middle of a message, or this process can open no more files (EMFILE).
     """
-    data, files, _, _ = socket.recv_fds(connection, _LENGTH_BYTES, 1)
+    data, files, flags, _ = socket.recv_fds(connection, _LENGTH_BYTES, 1)
     if not data:
         return None
+    if flags & socket.MSG_CTRUNC and not files:
+        raise OSError(errno.EMFILE, f"{os.strerror(errno.EMFILE)}; {remedy(errno.EMFILE)}")
     try:
         data += _receive(connection, _LENGTH_BYTES - len(data))
         message: Message = json.loads(_receive(connection, int.from_bytes(data, "little")))

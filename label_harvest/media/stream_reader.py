@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 SOURCE = f"{__name__}:direct_reader"
 """What makes the reader in the process, module:name."""
+TRIES = 3
+"""A file is given up when so many processes have died before its streams were known; one may die of something else."""
 _SAID = {"frames": "picture", "sound": "sound"}
 LEAVE_SECONDS = 1.0
 """A process still busy so long with a file nobody reads any more is ended."""
@@ -52,6 +54,14 @@ PIECE_FRAMES, PIECE_BYTES = 10, 32 * 2**20
 """A piece has no more images than this, and none after so many bytes."""
 PIECE_SECONDS = 10.0
 """Sound of a piece."""
+
+
+class _DeathError(MediaError):
+    """The process that read a file died."""
+
+    def __init__(self, message: str, how: str) -> None:
+        super().__init__(message)
+        self.how = how
 
 
 class ProcessReader:
@@ -74,6 +84,7 @@ class ProcessReader:
         self._arrived: dict[str, list[Message]] = {}
         self._path = Path()
         self._reached: dict[str, float] = {}
+        self._begun = False  # whether a process has begun to read the file
         self.lost: Lost = {}
 
     def __enter__(self) -> "ProcessReader":
@@ -88,13 +99,22 @@ class ProcessReader:
         """See `streams.MediaReader`; what was read of the file before is forgotten.
 
         Raises:
-            MediaError: The file cannot be read; says why.
-            OSError: Decoding processes do not work on this machine.
+            MediaError: The file cannot be read, or each of `TRIES` processes died of it; says why.
+            OSError: Decoding processes do not work on this machine, or were ended before they read anything.
         """
         self._leave()
-        self._path, self._reached, self.lost = path, {}, {}
-        self._ask({"stream": "survey", "path": str(path), "track": track, "salvage": salvage})
-        return survey_from(self._next("survey")["survey"])
+        self._path, self._reached, self.lost, self._begun = path, {}, {}, False
+        request = {"stream": "survey", "path": str(path), "track": track, "salvage": salvage}
+        for attempt in range(1, TRIES + 1):
+            try:
+                self._ask(request)
+                return survey_from(self._next("survey")["survey"])
+            except _DeathError as death:
+                logger.debug("%s (try %d of %d)", death, attempt, TRIES)
+                last = death
+        if not self._begun:
+            raise OSError(f"decoding processes end before they read anything (one {last.how}); see what ends them")
+        raise last
 
     def frames(self, survey: MediaSurvey, cutoffs: np.ndarray, grid: Grid) -> Iterator[np.ndarray]:
         """See `streams.frames_at`."""
@@ -160,12 +180,13 @@ class ProcessReader:
             raise MediaError(f"{self._path.name}: its decoder was stopped; read it from the start")
         try:
             while (message := self._process.receive(self.limits.seconds))["outcome"] == "working":
-                pass
+                self._begun = True
+            self._begun = True
         except TimeoutError:
             said = f"decoding stood still for {self.limits.seconds:g} s"
             raise self._trouble(f"{said} and was stopped", "allow more time, or leave it out", "timeout") from None
         except DiedError as death:
-            raise self._trouble(f"the decoder {death}") from None
+            raise _DeathError(str(self._trouble(f"the decoder {death}")), str(death)) from None
         except BaseException:
             self._drop()
             raise
@@ -220,6 +241,7 @@ class StreamService:
     def __init__(self, beat: Beat, source: str) -> None:
         """Begin without a file, with the function module:name that makes the reader of one."""
         self.name = ""
+        self._beat = beat
         self._reader: MediaReader = named_function(source)(beat)
         self._streams: dict[str, Iterator[Any]] = {}
         self._failed: dict[str, Exception] = {}
@@ -236,6 +258,7 @@ class StreamService:
     def _survey(self, path: Path, track: str | None, *, salvage: bool) -> Message:
         self.name = path.name
         self._streams, self._failed = {}, {}
+        self._beat.begin()
         return {"outcome": "survey", "survey": _record(self._reader.survey(path, track, salvage=salvage))}
 
     def _frames(self, request: Message) -> tuple[Message, list[np.ndarray]]:

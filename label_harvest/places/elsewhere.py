@@ -8,8 +8,8 @@ import shutil
 import tarfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -37,6 +37,41 @@ class UnfetchedError(Exception):
     """An address of the web gives nothing; others may."""
 
 
+class CopyError(OSError):
+    """The private copy of media cannot be written, which is no fault of theirs."""
+
+
+@contextmanager
+def _copy(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """Write a private copy by pieces.
+
+    Raises:
+        CopyError: The disk does not take it.
+    """
+
+    @contextmanager
+    def blamed() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CopyError(error.errno, error.strerror, str(path)) from error
+
+    with blamed():
+        sink = path.open("wb")
+
+    def write(piece: bytes) -> None:
+        with blamed():
+            sink.write(piece)
+
+    try:
+        yield write
+        with blamed():
+            sink.close()
+    finally:
+        with suppress(OSError):
+            sink.close()
+
+
 class Elsewhere(ABC):
     """Media that are brought to a disk before they are read."""
 
@@ -57,6 +92,7 @@ class Elsewhere(ABC):
         Raises:
             FileNotFoundError: There is no such thing.
             ChangedError: It changed meanwhile.
+            CopyError: The file cannot be written.
             UnfetchedError: The web gives nothing.
             UnreachableError: The object store cannot be reached.
         """
@@ -148,10 +184,10 @@ class TarMember(Elsewhere):
     def fetch(self, path: Path) -> None:
         """See `Elsewhere`; of an object, in one request."""
         left = self.size
-        with path.open("wb") as sink:
+        with _copy(path) as write:
             for piece in self._pieces():
                 left -= len(piece)
-                sink.write(piece)
+                write(piece)
         if left or (isinstance(self.tar, Path) and signature(self.tar) != self.version):
             raise ChangedError(f"{self}: its tar changed since its members were listed")
 
@@ -253,10 +289,10 @@ class WebFile(Elsewhere):
     def _fetch(self, path: Path) -> None:
         import httpx
 
-        with httpx.stream("GET", self.url, follow_redirects=True, timeout=_SECONDS) as answer, path.open("wb") as sink:
+        with httpx.stream("GET", self.url, follow_redirects=True, timeout=_SECONDS) as answer, _copy(path) as write:
             answer.raise_for_status()
             for piece in answer.iter_bytes():
-                sink.write(piece)
+                write(piece)
             before = _named_version(answer.headers)
         if before:
             after = httpx.head(self.url, follow_redirects=True, timeout=_SECONDS)

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar, overload
 
+from ..machine import machine_fault
+
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -353,7 +355,7 @@ class ObjectPath:
             except FileExistsError:
                 raise
             except Exception as error:  # of libraries that are not imported here, and of many kinds
-                if getattr(error, "errno", None) == errno.ENOSPC:  # of the disk it is copied to
+                if machine_fault(error):  # of the disk it is copied to, or of a limit of this process
                     raise
                 if _is_refused(error):
                     told = f"{self.url}: access was refused ({self._reason(error)})"

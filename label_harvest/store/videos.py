@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
+from ..machine import machine_fault
 from ..places.elsewhere import Elsewhere, Media, StoredObject, TarMember, WebFile
 from ..places.objects import ObjectPath
 from ..places.place import WEB, Place, each, place_of, scheme_of
@@ -233,6 +234,8 @@ class _Index:
             except FileNotFoundError:
                 members, fault = [], "no such tar"
             except OSError as error:
+                if machine_fault(error):
+                    raise
                 members, fault = [], f"cannot be read ({error.strerror or error})"
             if fault and str(tar) not in self.members.told:
                 self.members.told.add(str(tar))

@@ -2,8 +2,13 @@
 
 import errno
 import os
+import resource
+from pathlib import Path
+
+import numpy as np
 
 from valor.label_harvest.media.clip import MediaError
+from valor.label_harvest.media.open import media_errors
 
 
 class Bad:
@@ -25,5 +30,11 @@ class Bad:
                 raise MediaError("a.mp4: is empty", "missing")
             case "lack":
                 raise ImportError("libX11.so.6: no such file")
+            case "open":
+                with media_errors(Path("a.mp4")):
+                    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+            case "share":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (40 * 1024, 40 * 1024))
+                return {"outcome": "told"}, [np.zeros(2**20, np.uint8)]
             case "stumble":
                 raise KeyError("a mistake")

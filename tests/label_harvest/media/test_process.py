@@ -1,5 +1,8 @@
 """Processes that can be killed: what each end of one sends, and that nothing said before an end is lost."""
 
+import re
+import socket
+
 import pytest
 
 from valor.label_harvest.media import process as module
@@ -44,6 +47,27 @@ def test_what_was_said_before_the_end_arrives_whatever_is_asked_meanwhile(proces
     process.send({"do": "tell"})
     assert process.receive(60) == {"stream": None, **ENDS[word]}
     with pytest.raises(DiedError, match="ended itself with exit code 0"):
+        process.receive(60)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("open", r"\(Too many open files\); allow more than \d+ open files, by `ulimit -n`"),
+        ("share", r"\(no shared memory \(File too large\)\); allow files of more than 40 KiB, by `ulimit -f"),
+    ],
+)
+def test_a_limit_that_is_met_is_named_and_costs_no_file(process, word, said):
+    process.send({"do": word})
+    answer = process.receive(60)
+    assert answer["outcome"] == "unusable"
+    assert re.search(said, str(module.unusable(answer))) and "--workers" not in str(module.unusable(answer))
+
+
+def test_a_file_that_cannot_be_taken_for_want_of_descriptors_is_no_death(process, monkeypatch):
+    lost = (b"12345678", [], socket.MSG_CTRUNC, None)
+    monkeypatch.setattr(module.socket, "recv_fds", lambda *given: lost)
+    with pytest.raises(OSError, match="Too many open files; allow more than"):
         process.receive(60)
 
 

@@ -16,7 +16,7 @@ from tests.helpers.forked import start
 from tests.helpers.toy import ToySound, ToyVideo, write_toy_clip
 from tests.label_harvest.media.test_decode_pool import assert_alarm_ends, children, gone
 from valor.label_harvest.media.clip import Grid, MediaError
-from valor.label_harvest.media.process import DecodeLimits
+from valor.label_harvest.media.process import ChildProcess, DecodeLimits
 from valor.label_harvest.media.stream_reader import ProcessReader
 from valor.label_harvest.media.streams import DirectReader
 from valor.label_harvest.media.windows import read_windows
@@ -132,6 +132,31 @@ def test_a_process_that_was_killed_or_stopped_is_noticed(film):
         os.kill(pid_of(reader), signal.SIGKILL)
         with pytest.raises(MediaError, match="the decoder died of SIGKILL after"):
             list(windows)
+
+
+def test_an_idle_process_that_was_killed_costs_no_file(film):
+    with ProcessReader() as reader:
+        read(reader, film)
+        idle = pid_of(reader)
+        os.kill(idle, signal.SIGKILL)
+        assert len(read(reader, film)) == 29 and pid_of(reader) != idle
+
+
+def test_processes_that_end_before_they_read_anything_are_no_fault_of_the_file(film, monkeypatch):
+    real, killed = ChildProcess.send, []
+
+    def send(self, request):
+        if not self._ready:
+            self._wait_until_ready()
+        self.kill()
+        killed.append(self._process.wait(30))
+        real(self, request)
+
+    monkeypatch.setattr(ChildProcess, "send", send)
+    said = r"end before they read anything \(one died of SIGKILL\); see what ends them"
+    with ProcessReader() as reader, pytest.raises(OSError, match=said):
+        reader.survey(film)
+    assert killed == [-signal.SIGKILL] * 3
 
 
 def test_a_refusal_is_the_same_whoever_reads(tmp_path):

@@ -3,6 +3,7 @@
 import errno
 import functools
 import http.server
+import io
 import os
 import shutil
 import tarfile
@@ -178,8 +179,77 @@ def test_a_full_disk_ends_the_run_and_a_tar_that_cannot_be_read_its_clip(tars, t
     monkeypatch.setattr(TarMember, "fetch", fail)
     with pytest.raises(MediaError, match=r"clip00.mkv: cannot be read \(Input/output error\)"), fetched(member):
         pass
-    with pytest.raises(OSError, match=r"no room to fetch clip0..mkv; make some, or set TMPDIR"):
+    with pytest.raises(OSError, match=r"no room to fetch clip0..mkv \(No space left.*\); make some, or set TMPDIR"):
         harvested(tars, tmp_path / "store")
+
+
+class FailingFile(io.FileIO):
+    """Takes nothing."""
+
+    code = errno.EIO
+
+    def write(self, _):
+        raise OSError(self.code, os.strerror(self.code))
+
+
+@pytest.mark.parametrize("source", ["tar", "web"])
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.EFBIG, r"clip0..mkv cannot be copied here \(File too large\); allow files of more than .* KiB, by"),
+        (errno.EDQUOT, r"no room to fetch clip0..mkv \(Disk quota exceeded\); make some, or set TMPDIR"),
+        (errno.EIO, r"clip0..mkv cannot be copied here \(Input/output error\); see to that disk, or set TMPDIR"),
+    ],
+)
+def test_a_private_copy_that_cannot_be_written_ends_the_run_and_costs_no_clip(
+    web, tars, expected, tmp_path, monkeypatch, source, code, said
+):
+    paths = [f"{clip}.mkv" for clip in CLIPS] if source == "web" else ()
+    real = Path.open
+
+    def opened(self, mode="r", *more, **options):
+        copy = mode == "wb" and self.name.endswith(".mkv")
+        return FailingFile(str(self), "wb") if copy else real(self, mode, *more, **options)
+
+    monkeypatch.setattr(FailingFile, "code", code)
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(OSError, match=said):
+        harvested(web if paths else tars, tmp_path / "store", paths)
+    assert not list((tmp_path / "store").rglob("*.npz")) and not left_behind()
+    monkeypatch.undo()
+    harvested(web if paths else tars, tmp_path / "store", paths)
+    assert store_digests(tmp_path / "store") == expected
+
+
+def test_no_room_for_the_folder_of_a_copy_ends_the_run(tars, tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(OSError, match="Disk quota exceeded"):
+        harvested(tars, tmp_path / "store")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_copy_that_somebody_removed_is_no_missing_clip(tars, tmp_path, monkeypatch, workers):
+    real = TarMember.fetch
+
+    def fetch_and_tidy(self, path):
+        real(self, path)
+        path.unlink()
+
+    monkeypatch.setattr(TarMember, "fetch", fetch_and_tidy)
+    with pytest.raises(OSError, match=r"the copy of clip0..mkv cannot be read again \(No such file.*set TMPDIR"):
+        harvested(tars, tmp_path / "store", decode_workers=workers)
+
+
+def test_a_tar_that_cannot_be_opened_for_want_of_descriptors_has_no_missing_clips(tars, tmp_path, monkeypatch):
+    def refuse(tar):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("valor.label_harvest.store.tars.tar_members", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        find_clips(tars, CLIPS)
 
 
 def _refuse(*args, **kwargs):
