@@ -89,7 +89,9 @@ def add(commands: Commands) -> Parser:
         "--clip-seconds", dest="seconds", type=int, metavar="N", help=f"of a clip, without --exported-from ({SECONDS})"
     )
     command.add_argument("--data", type=Path, metavar="DIR", help="annotation tables whose clips the events are of")
-    command.add_argument("--split", metavar="SPLIT", help="split of these tables, whose clips alone count")
+    command.add_argument(
+        "--split", metavar="SPLIT", help="split of these tables, whose clips alone count (the one all are of)"
+    )
     command.add_argument("--videos", type=Path, metavar="DIR", help="media of clips that are no parses")
     command.add_argument("--replace", action="store_true", help="take clips that nobody edited too, over corrections")
     command.add_argument("--checked", action="store_true", help="call clips that nobody edited checked too")
@@ -135,8 +137,11 @@ def _events(cli: argparse.Namespace) -> int:
     found = import_events([str(one) for one in cli.source], cli.out, options)
     count = sum(len(one.events or ()) for one in found.corrections)
     say(
-        f"{count:,} events of {len(found.corrections):,} clips, {found.changed:,} of them changed; wrote {found.folder}"
+        f"{count:,} events of {len(found.corrections):,} clips, {found.changed:,} of them changed; "
+        f"wrote {found.folder}, as split {found.split}"
     )
+    if found.doubt:
+        say(f"note: {found.doubt}, so they stand as {found.split}; --split NAME says another, --data DIR looks it up")
     if found.unedited:
         say(f"note: {_clips(found.unedited)} not marked as checked, since nobody edited their files (--checked)")
     if found.stayed:

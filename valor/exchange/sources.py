@@ -54,7 +54,7 @@ def open_source(source: Path, options: SourceOptions) -> Opened:
     if (source / JOURNAL).is_file():
         beside = source.with_name(source.name.removesuffix(ENDING))
         folder, own = source, beside if beside.exists() else source
-    is_data = own.is_dir() and _has_tables(own)
+    is_data = own.is_dir() and has_tables(own)
     shown = [] if is_data else [own]
     options = replace(options, data=own) if is_data else options
     document = read_document([str(one) for one in shown], options)
@@ -173,7 +173,7 @@ def media_of(clip: Clip) -> MediaInfo:
     )
 
 
-def _has_tables(folder: Path) -> bool:
+def has_tables(folder: Path) -> bool:
     """Whether a folder holds annotation tables of its data set."""
     dataset = dataset_of(folder)
     layout = dataset.layout

@@ -17,8 +17,7 @@ from valor.eval.xml_text import xml_text
 from valor.label_harvest.store.manifest import composed
 from valor.video.formats.formats import FORMATS, read_events
 from valor.video.formats.tables import unspaced
-from valor.video.formats.timeline import ReadEvent, ReadMedia
-from valor.video.paths import MEDIA_SUFFIXES
+from valor.video.formats.timeline import RateOf, ReadEvent, ReadMedia
 from valor.viewer.corrections import (
     CorrectedEvent,
     Correction,
@@ -30,7 +29,8 @@ from valor.viewer.corrections import (
 from valor.viewer.documents import Clip, Document, Marks
 from valor.viewer.options import SourceOptions
 
-from .sources import Opened, clip_events, media_of, open_source
+from .filed import Filed, forms_of, split_of_clips, split_of_folder, split_that_was_said
+from .sources import Opened, clip_events, has_tables, media_of, open_source
 from .weighed import Told, Weighed, known_of, weighed
 
 _LOG = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class ImportOptions:
     data: Path | None = None
     """Annotation tables whose clips these are."""
     split: str | None = None
-    """Split of the tables."""
+    """Split of the tables; None for the one that all clips of the files are of, where tables know them."""
     videos: Path | None = None
     """Media files of clips that are no parses."""
 
@@ -87,6 +87,10 @@ class Imported:
     """Clips without corrections before that were saved as they were exported, not checked."""
     missing: tuple[str, ...]
     """Clips of `exported_from` that no file names; they stay as they were."""
+    split: str
+    """Whose tables were written."""
+    doubt: str
+    """Why it may be another split; empty where something says that it is this one."""
 
 
 def import_events(files: Sequence[str | Path], out: Path | None, options: ImportOptions) -> Imported:
@@ -102,8 +106,11 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
         ValueError: A file is none of these, its clips or classes are not known, two files speak of the same, or nothing
             says what they leave out. Nothing is written then.
     """
+    filed, options = _filed(files, options)
     opened = _opened(options)
-    found = _read(files, opened, options)
+    infos = opened.media.values() if opened else ()
+    rates = {form: info.frame_rate for info in infos for form in forms_of(info.name)}
+    found = _read(files, options, rates.get)
     read = [(path, media) for path, _, media in found]
     if opened is None:
         if out is None:
@@ -114,6 +121,8 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
             _refuse_two_clocks(path, [] if FORMATS[form].from_start else media, opened)
     said = _said(read, opened, options)
     folder = out or opened.corrections or corrections_folder([str(options.exported_from)], None)
+    filed = filed or split_of_folder(folder)
+    opened = replace(opened, document=_filed_under(filed, opened.document))
     corrections = Corrections(folder, opened.document)
     found_of = _weighed(said, corrections, opened, is_source=options.exported_from is not None)
     messages = [_message(clip_id, corrections.current.get(clip_id), one, options) for clip_id, one in found_of.items()]
@@ -130,6 +139,8 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
         stayed=tuple(clip_id for clip_id in stay if found_of[clip_id].changed),
         unedited=tuple(clip_id for clip_id in said if not corrections.current[clip_id].checked),
         missing=tuple(clip.clip_id for clip in opened.document.clips if clip.clip_id not in said),
+        split=opened.document.split,
+        doubt="nothing says of which split these clips are" if filed is None else filed.doubt,
     )
 
 
@@ -137,13 +148,36 @@ _Found = tuple[Path, str, list[ReadMedia]]
 """A file, its format, and what it says."""
 
 
-def _read(files: Sequence[str | Path], opened: Opened | None, options: ImportOptions) -> list[_Found]:
+def _filed(files: Sequence[str | Path], options: ImportOptions) -> tuple[Filed | None, ImportOptions]:
+    """The split that was said, else that of the corrections, else the one whose tables know the clips of the files.
+
+    The options say it too where the source is opened by split.
+    """
+    source = options.exported_from
+    corrected = None if source is None else split_of_folder(source)
+    is_data = source is not None and source.is_dir() and not (source / JOURNAL).is_file() and has_tables(source)
+    data = options.data or (source if is_data else None)
+    if options.split is not None:
+        return split_that_was_said(options.split, data), options
+    if corrected is not None:
+        return corrected, replace(options, split=corrected.split)
+    named = [(path, one) for path, _, media in _read(files, options, lambda _: 1.0) for one in media]
+    clips = [{form for name in _names_of(one, path) for form in forms_of(name)} for path, one in named]
+    filed = split_of_clips(clips, data, source)
+    is_said = filed is not None and data is not None and not filed.doubt
+    return filed, replace(options, split=filed.split) if filed and is_said else options
+
+
+def _filed_under(filed: Filed | None, document: Document) -> Document:
+    """A document whose corrections are written as the tables of a split."""
+    return document if filed is None else replace(document, split=filed.split, dataset=filed.dataset)
+
+
+def _read(files: Sequence[str | Path], options: ImportOptions, rate_of: RateOf) -> list[_Found]:
     """What files say, each with its format; of one that was given as CLIP=FILE, by the name of the clip."""
-    infos = opened.media.values() if opened else ()
-    rates = {form: info.frame_rate for info in infos for form in _forms(info.name)}
     found = []
     for clip_id, path in (named_source(str(file)) for file in files):
-        form, media = read_events(path, options.format, rates.get)
+        form, media = read_events(path, options.format, rate_of)
         if clip_id is not None and len(media) != 1:
             raise ValueError(f"{path}: expected events of one clip, {clip_id!r:.200}, got those of {len(media)}")
         found.append((path, form, media if clip_id is None else [replace(media[0], clip_id=clip_id)]))
@@ -178,7 +212,9 @@ def take_back(folder: Path, clip_ids: Sequence[str], options: ImportOptions) -> 
     """
     if not (folder / JOURNAL).is_file():
         raise ValueError(f"{folder}: expected a folder of corrections, with {JOURNAL}, got another")
-    opened = _opened(options) or open_source(folder, SourceOptions(class_names=options.class_names))
+    filed = split_of_folder(folder)
+    own = SourceOptions(class_names=options.class_names, split=filed.split if filed else None)
+    opened = _opened(options) or open_source(folder, own)
     states, messages = read_states(folder / JOURNAL), []
     for clip_id in clip_ids:
         held = states.get(clip_id, [])
@@ -189,7 +225,7 @@ def take_back(folder: Path, clip_ids: Sequence[str], options: ImportOptions) -> 
                 f"{clip_id!r:.100}, saved {len(held)} times; name one of those"
             )
         messages.append(_state(clip_id, held[-1], held[-2].events, checked=held[-2].checked))
-    corrections = Corrections(folder, opened.document)
+    corrections = Corrections(folder, _filed_under(filed, opened.document))
     try:
         return corrections.save_all(messages)
     finally:
@@ -304,13 +340,6 @@ def _with_classes(document: Document, options: ImportOptions) -> Document:
     return replace(document, class_names=(*own, *more), systems=systems, clips=clips)
 
 
-def _forms(name: str) -> tuple[str, ...]:
-    """What files may call media of a name: whole, without its ending, without white space, as XML holds it."""
-    plain = composed(name)
-    stem = Path(plain).stem if Path(plain).suffix.lower() in MEDIA_SUFFIXES else plain
-    return tuple(dict.fromkeys((plain, stem, unspaced(plain), unspaced(stem), xml_text(plain), xml_text(stem))))
-
-
 def _stem_of(path: Path) -> str:
     """What a file of one medium is called after."""
     endings = sorted((kept.ending for kept in FORMATS.values() if not kept.many), key=len, reverse=True)
@@ -322,8 +351,9 @@ def _clip_of(media: ReadMedia, path: Path, opened: Opened) -> str:
     """The clip that a file means; the name of the file itself counts before what an ELAN document says of its media."""
     names = _names_of(media, path)
     for name in names:
-        wanted = set(_forms(name))
-        found = [clip_id for clip_id, info in opened.media.items() if wanted & {*_forms(info.name), *_forms(clip_id)}]
+        wanted = set(forms_of(name))
+        forms = {clip_id: {*forms_of(info.name), *forms_of(clip_id)} for clip_id, info in opened.media.items()}
+        found = [clip_id for clip_id, own in forms.items() if wanted & own]
         exact = [clip_id for clip_id in found if composed(name) in (clip_id, opened.media[clip_id].name)]
         if len(exact or found) == 1:
             return (exact or found)[0]
@@ -401,7 +431,7 @@ def _made(read: Sequence[tuple[Path, list[ReadMedia]]], options: ImportOptions) 
     for path, media in read:
         for one in media:
             name = _names_of(one, path)[0]
-            named.setdefault(_forms(name)[:2][-1], name)
+            named.setdefault(forms_of(name)[:2][-1], name)
     found = dict.fromkeys(event.class_name for _, media in read for one in media for event in one.events)
     classes = options.class_names or tuple(found)
     if not named or not classes:
