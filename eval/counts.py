@@ -183,7 +183,7 @@ def check_marks(predicted: BoolArray, truth: BoolArray, valid: BoolArray | None 
         raise ValueError(
             "predicted and truth must be bool [clips, segments, modalities, classes] of one shape, at least one "
             f"segment long, got {predicted.dtype} {predicted.shape} and {truth.dtype} {truth.shape}; "
-            "turn probabilities into decisions with valor.eval.decide"
+            "turn probabilities into decisions with valor.eval.decide.decide"
         )
     if valid is not None and (valid.dtype != np.bool_ or valid.shape != predicted.shape[:2]):
         raise ValueError(

@@ -205,6 +205,31 @@ def preset(name: str, *, visual_clip_thresholds: Sequence[float] | None = None) 
     return fill(rule, [(), visual_clip_thresholds])
 
 
+def named_rule(rule: PostProcessing | str | None) -> PostProcessing | None:
+    """A rule that may be given by name.
+
+    Args:
+        rule: A key of `PRESETS`; or one of `GATES`, with both thresholds 0.5; rules and None are passed on.
+
+    Raises:
+        ValueError: The name is unknown, or the preset needs thresholds of its own.
+
+    Example:
+        >>> named_rule("none")
+        PostProcessing(segment_threshold=0.5, gate='none', clip_threshold=0.5, comparison='reach', preset=None)
+    """
+    if rule is None or isinstance(rule, PostProcessing):
+        return rule
+    if rule in GATES:
+        return PostProcessing(gate=rule)
+    if not isinstance(rule, str) or rule not in PRESETS:
+        raise ValueError(
+            f"rule must be a PostProcessing of valor.eval.decide, a preset ({', '.join(PRESETS)}) or a gate with both "
+            f"thresholds 0.5 ({', '.join(GATES)}), got {rule!r:.80}"
+        )
+    return preset(rule)
+
+
 def is_complete(rule: PostProcessing) -> bool:
     """Whether no threshold of the gate is yet to be given."""
     return not isinstance(rule.clip_threshold, tuple) or () not in rule.clip_threshold

@@ -59,6 +59,19 @@ def plain_marks(marks: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return plain
 
 
+def as_marks(marks: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Whole numbers that are all 0 or 1 as bool; anything else as it is.
+
+    Example:
+        >>> as_marks([0, 1]).tolist(), as_marks([0, 255]).tolist()
+        ([False, True], [0, 255])
+    """
+    held = np.asarray(marks)
+    if held.dtype.kind not in "iu" or not held.size or held.min() < 0 or held.max() > 1:
+        return held
+    return held.astype(np.bool_)
+
+
 @dataclass(frozen=True, order=True)
 class Event:
     """One event on the clock of its clip, half open: it lasts from `onset` up to, not including, `offset`."""

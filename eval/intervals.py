@@ -29,9 +29,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import atan, cos, inf, pi, sin, sqrt
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from .counts import event_counts, segment_counts
 from .events import BoolArray, Float64Array
@@ -98,6 +101,18 @@ class Intervals:
         place = LEVELS.index(level), FIGURES.index(figure)
         p_value = None if self.p_value is None else float(self.p_value[place])
         return Interval(float(self.value[place]), float(self.low[place]), float(self.high[place]), p_value)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """The ten figures or differences as a table: level, figure, value, low, high; of differences also p."""
+        import pandas as pd
+
+        rows = []
+        for level in LEVELS:
+            for figure in FIGURES:
+                held = self.of(level, figure)
+                row = {"level": level, "figure": figure, "value": held.value, "low": held.low, "high": held.high}
+                rows.append(row if held.p_value is None else row | {"p": held.p_value})
+        return pd.DataFrame(rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Return {level: {figure: {"value", "low", "high"}}} with how they came about, unrounded."""

@@ -43,7 +43,7 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 from .counts import check_marks, count_events, count_segments, pack_marks, words_with_audio_visual
-from .events import MODALITIES, BoolArray, CountArray, Float64Array, Positions, Words, overlap_fraction
+from .events import MODALITIES, BoolArray, CountArray, Float64Array, Positions, Words, as_marks, overlap_fraction
 
 LEVELS = ("segment", "event")
 """The level axis of per-clip scores."""
@@ -159,7 +159,7 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
 
     Args:
         predicted: bool [N, T, M=2, C], True where the parser marks a segment; modalities (audio, visual). An array, or
-            what NumPy makes one of, such as a tensor on the CPU.
+            what NumPy makes one of, such as a tensor on the CPU; whole numbers 0 and 1 count as marks.
         truth: bool [N, T, M=2, C], the annotated segments, same axes.
         valid: bool [N, T], True where a segment exists; None for clips of one length.
         min_iou: the overlap an event needs to be found, from 0.5 to 1.
@@ -182,8 +182,8 @@ def score(predicted: BoolArray, truth: BoolArray, *, valid: BoolArray | None = N
         >>> round(result.segment.audio, 1), result.event.audio, result.segment.visual
         (66.7, 100.0, 100.0)
     """
-    predicted, truth = np.asarray(predicted), np.asarray(truth)
-    valid = None if valid is None else np.asarray(valid)
+    predicted, truth = as_marks(predicted), as_marks(truth)
+    valid = None if valid is None else as_marks(valid)
     check_clips(predicted, truth, valid)
     overlap = overlap_fraction(min_iou)
     blocks = []

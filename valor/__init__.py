@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from valor.data.label_file import PseudoLabels
     from valor.data.parse_file import Parse
     from valor.data.predictions import Predictions
-    from valor.eval.running import RunningScores
-    from valor.scoring.held import Scores, Table
+    from valor.scoring.held import Differences, RunningScores, Scores, Table
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
-    from valor.verbs import harvest, labels, load, predict, score, search, table, train, view
+    from valor.verbs import compare, harvest, labels, load, predict, score, search, table, train, view
     from valor.video.options import ParseOptions, ZeroShotOptions
     from valor.video.parser import Parser, parse
 
 __all__ = [
     "ClipSet",
+    "Differences",
     "Parse",
     "ParseOptions",
     "Parser",
@@ -31,6 +31,7 @@ __all__ = [
     "Table",
     "TeacherChoice",
     "ZeroShotOptions",
+    "compare",
     "harvest",
     "labels",
     "load",
@@ -56,17 +57,18 @@ share_cores(os.environ)
 
 _LATER = {
     **dict.fromkeys(
-        ("harvest", "labels", "load", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
+        ("compare", "harvest", "labels", "load", "predict", "score", "search", "table", "train", "view"), "valor.verbs"
     ),
     "parse": "valor.video.parser",
     "ClipSet": "valor.data.clips",
+    "Differences": "valor.scoring.held",
     "Parse": "valor.data.parse_file",
     "ParseOptions": "valor.video.options",
     "Parser": "valor.video.parser",
     "Predictions": "valor.data.predictions",
     "PseudoLabels": "valor.data.label_file",
     "Recipe": "valor.training.recipes",
-    "RunningScores": "valor.eval.running",
+    "RunningScores": "valor.scoring.held",
     "Scores": "valor.scoring.held",
     "Table": "valor.scoring.held",
     "TeacherChoice": "valor.teachers",

@@ -1,7 +1,7 @@
 """What people script, as verbs: the same stages as on the command line, with values in place of printed lines.
 
-    harvest -> labels -> train -> predict -> score -> table, for one's own media parse -> view, load what others share,
-    and search in a store
+    harvest -> labels -> train -> predict -> score -> compare -> table, for one's own media parse -> view, load what
+    others share, and search in a store
 
 Each takes paths or the values the verb before it returned, and returns a value that holds arrays; its `to_frame()` is
 the same as a pandas DataFrame. `import valor` offers them lazily: nothing is loaded before a verb is used. `parse`
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
     from valor.data.datasets.dataset import DataSet
     from valor.data.predictions import Predictions
-    from valor.data.tables import Split
     from valor.eval.decide import PostProcessing
     from valor.label_harvest.harvest import HarvestOptions, HarvestReport
     from valor.label_harvest.store.videos import Videos
     from valor.labelling.make import LabelReport
     from valor.retrieval.run import SearchResult
-    from valor.scoring.held import Scores, Table
+    from valor.scoring.held import Differences, Scores, Table
     from valor.teachers import TeacherChoice
     from valor.training.recipes import Recipe
     from valor.training.seeds import Training
@@ -204,83 +203,79 @@ def score(
     truth: "Pathlike | np.ndarray",
     *,
     split: str | None = None,
-    rule: "PostProcessing | None" = None,
-    truth_version: str | None = None,
-    classes: str | None = None,
-    dataset: "DataSet | str | None" = None,
+    rule: "PostProcessing | str | None" = None,
+    clip_probs: "np.ndarray | None" = None,
+    modality_probs: "np.ndarray | None" = None,
     own_files: Sequence[Pathlike] = (),
+    **options: Any,  # noqa: ANN401
 ) -> "Scores":
     """Score predictions against the truth: the ten F-scores, and the figures of the data set's own metrics.
 
     Args:
-        predictions: What `predict` returned, any prediction file, or bool [N, T, M, C], an array or a tensor; beside
+        predictions: What `predict` returned, any prediction file, a run folder, which parses the split first, or
+            [N, T, M, C], an array or a tensor: bool, or 0 and 1, are marks, float are probabilities of segments. Beside
             a folder of tables the clips and classes of the array are in the order of these.
         truth: Folder of the annotation tables; for an array of predictions also bool [N, T, M, C].
         split: The split of the tables that was predicted; None for the one the data set is scored on, `test`.
-        rule: Thresholds and gate; None for both 0.5 and the gate the predictions have probabilities for.
-        truth_version: Of the annotations, of LLP `v2024` or `v2020`; None for the newest.
-        classes: Vocabulary of the tables; None for the data set's, of LLP for classes.json beside them.
+        rule: Thresholds and gate, or the name of a preset (`"jomold"`) or of a gate (`"none"`) as on the command line;
+            None for both 0.5 and the gate the predictions have probabilities for.
+        clip_probs: float [N, C] beside an array of probabilities, what the gate clip reads.
+        modality_probs: float [N, M, C] beside an array of probabilities, what the gate modality reads.
         own_files: Python files of your own parts, known from then on, see `valor.training.own`.
-        dataset: What the folder holds, a `DataSet` or its name; None for what its `dataset.json` says, or LLP.
+        options: Fields of `valor.scoring.given.TruthOptions`: `allow_subset=True` scores the clips that are there where
+            some are missing; `truth_version`, `classes` and `dataset` say what the folder holds.
 
     Returns:
-        `segment` and `event` with five figures each, in percent; `to_frame()` is the two lines of the table, `plot()`
-        draws them with intervals, `save("scores.json")` writes what `table` reads.
+        `segment` and `event` with five figures each, in percent; `to_frame()` is the two lines of the table,
+        `intervals()` puts intervals around them, `plot()` draws both, `save("scores.json")` writes what `table` reads.
 
     Raises:
-        ValueError: Clips, classes or shapes do not belong together; clips are missing.
+        ValueError: Clips, classes or shapes do not belong together; clips are missing; there is no such rule.
     """
     _use(own_files)
-    import numpy as np
+    from valor.eval.decide import named_rule
+    from valor.scoring.given import TruthOptions, judge_of
 
-    from valor.eval import scores as scorer
-    from valor.scoring.held import Scores
-
-    ours, true = (np.asarray(of) if hasattr(of, "__array__") else None for of in (predictions, truth))
-    if true is not None:
-        if ours is None:
-            raise ValueError(
-                f"truth is an array, so predictions must be one too, got {predictions!r}; or give a folder"
-            )
-        return Scores.of(scorer.score(ours, true))
-    assert not isinstance(truth, np.ndarray)  # scored above
-    from valor.data.datasets.dataset import chosen_dataset
-    from valor.data.parse_folder import DECIDED, DROPPED, parse_files, refuse_other_gates
-    from valor.data.prediction_files import read_any_predictions
-    from valor.data.predictions import Predictions, score_predictions
-    from valor.data.tables import LLP_SEGMENTS
-
-    known = chosen_dataset(dataset, truth)
-    names = known.names_in(truth, classes)
-    scored = known.read_split(truth, split or known.split_for("test"), names, truth_version=truth_version)
-    if ours is not None:
-        predictions = _in_order_of(scored, ours)
-    elif not isinstance(predictions, Predictions | np.ndarray):
-        if files := parse_files(Path(predictions)):
-            refuse_other_gates(files, rule, names)
-        predictions = read_any_predictions(
-            Path(predictions),
-            names,
-            clip_ids=scored.clip_ids,
-            num_segments=LLP_SEGMENTS if scored.truth is None else scored.truth.shape[1],
-            segment_seconds=scored.segment_seconds,
-            gates=DROPPED if rule is not None and rule.gate == "none" else DECIDED,
-        )
-    assert isinstance(predictions, Predictions)  # read or made above
-    return Scores.of(*score_predictions(predictions, scored, rule))
+    judge = judge_of(truth, split, named_rule(rule), TruthOptions(**options))
+    return judge.scores(predictions, clip_probs=clip_probs, modality_probs=modality_probs)
 
 
-def _in_order_of(split: "Split", marks: "np.ndarray") -> "Predictions":
-    """Decisions of the clips and classes of a split, in the order of its tables."""
-    from valor.data.predictions import Predictions
+def compare(
+    system: "Scores | Predictions | Pathlike | np.ndarray | Sequence[Any]",
+    baseline: "Scores | Predictions | Pathlike | np.ndarray | Sequence[Any]",
+    truth: "Pathlike | np.ndarray | None" = None,
+    *,
+    split: str | None = None,
+    rule: "PostProcessing | str | None" = None,
+    own_files: Sequence[Pathlike] = (),
+    **options: Any,  # noqa: ANN401
+) -> "Differences":
+    """Say what a system has over another on the same clips: ten differences, with intervals over clips and over seeds.
 
-    if split.truth is not None and marks.shape != split.truth.shape:
-        raise ValueError(
-            f"an array beside tables must be bool {split.truth.shape}, the clips and classes of {split.name} in the "
-            f"order of the tables, got {marks.dtype} {marks.shape}; in another order, or of fewer clips, give "
-            "valor.data.predictions.Predictions, which names both"
-        )
-    return Predictions(clip_ids=split.clip_ids, class_names=split.class_names, predicted=marks, valid=split.valid)
+    Args:
+        system: `Scores`, or what `score` takes; of several seeds a folder of them (RUN/seed-*) or a list of either.
+            NAME=PATH calls one NAME.
+        baseline: The other, likewise. Two lists of one length are paired: the same seed at the same place.
+        truth: As for `score`; None where both are `Scores` already.
+        split: As for `score`.
+        rule: As for `score`, one for both.
+        own_files: Python files of your own parts, known from then on, see `valor.training.own`.
+        options: As for `score`.
+
+    Returns:
+        Its line says the difference of segment Type@AV; `to_frame()` has a row for each of the ten, with the interval
+        and p-value paired over clips, of several seeds also those over seeds, and whether both leave out zero.
+
+    Raises:
+        ValueError: The two are not of the same clips and truth, or a truth is missing.
+    """
+    _use(own_files)
+    from valor.eval.decide import named_rule
+    from valor.scoring.given import TruthOptions, compared, judge_of
+
+    told = TruthOptions(**options)
+    judge = None if truth is None else judge_of(truth, split, named_rule(rule), told)
+    return compared(system, baseline, judge)
 
 
 def table(

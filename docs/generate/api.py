@@ -55,7 +55,7 @@ def pages() -> dict[str, str]:
         found[f"api/{name}.md"] = "\n\n".join(parts) + "\n"
     toctree = "\n".join(["valor", *MODULES] if whole else shown)
     about = (
-        "# Python\n\nMade of the docstrings. [From Python](../../python.md) shows the ten verbs at work, in lines "
+        "# Python\n\nMade of the docstrings. [From Python](../../python.md) shows the eleven verbs at work, in lines "
         "that a test runs. What begins with an underscore is not listed and may change.\n\n"
     )
     return found | {"api/index.md": f"{about}```{{toctree}}\n:maxdepth: 2\n\n{toctree}\n```\n"}

@@ -21,6 +21,8 @@ from tests.helpers.toy_scores import write_toy_scores
 from tests.helpers.toy_viewer import toy_document
 from valor.data.predictions import Predictions
 from valor.eval import scores as eval_scores
+from valor.eval.intervals import compare as compare_scores
+from valor.eval.intervals import seed_interval
 from valor.viewer.corrections import Corrections
 from valor.viewer.server import RunningViewer
 
@@ -110,13 +112,116 @@ def test_every_name_that_is_offered_is_there(name):
 def test_verbs_are_no_modules():
     """A folder of a verb's name would hide it once something in the folder is imported."""
     verbs = [name for name in valor.__all__ if name.islower()]
-    assert len(verbs) == 10
+    assert len(verbs) == 11
     assert not [name for name in verbs if (ROOT / "valor" / name).exists() or (ROOT / "valor" / f"{name}.py").exists()]
 
 
-def test_arrays_that_are_not_bool_are_refused():
-    with pytest.raises(ValueError, match="bool"):
-        valor.score(np.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2, 3), bool))
+def test_arrays_that_are_neither_marks_nor_probabilities_are_refused():
+    truth = np.zeros((1, 2, 2, 3), bool)
+    for wrong, said in ((np.full((1, 2, 2, 3), 255, np.uint8), "bool"), (np.full((1, 2, 2, 3), 1.5), "probabilities")):
+        with pytest.raises(ValueError, match=said):
+            valor.score(wrong, truth)
+    with pytest.raises(ValueError, match="rule='none'"):
+        valor.score(np.zeros((1, 2, 2, 3)), truth)
+
+
+@pytest.mark.parametrize("kind", [int, np.uint8, np.int64])
+def test_whole_numbers_0_and_1_are_marks(kind, tmp_path):
+    toy = write_toy_scores(tmp_path)
+    marks = ~toy.split.truth
+    wanted = valor.score(marks, toy.split.truth)
+    assert valor.score(marks.astype(kind), toy.split.truth.astype(kind)) == wanted
+    assert valor.score(marks.astype(kind), toy.data, split="test").segment == wanted.segment
+    names = {"clip_ids": np.array(toy.split.clip_ids), "classes": np.array(toy.split.class_names)}
+    np.savez(tmp_path / "whole.npz", predicted=marks.astype(kind), **names)
+    assert valor.score(tmp_path / "whole.npz", toy.data, split="test").segment == wanted.segment
+
+
+def test_probabilities_of_ones_own_are_scored_as_an_array(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    rng = np.random.default_rng(5)
+    probs, clip_probs = rng.random(toy.split.truth.shape), rng.random(toy.split.weak_labels.shape)
+    by_modality = rng.random((len(probs), 2, probs.shape[3]))
+    found = valor.score(probs, toy.data, split="test", clip_probs=clip_probs)
+    assert found.report["post_processing"]["gate"] == "clip"
+    assert found.segment == valor.score(probs, toy.split.truth, clip_probs=torch.from_numpy(clip_probs)).segment
+    assert found.segment == valor.score((probs >= 0.5) & (clip_probs >= 0.5)[:, None, None], toy.split.truth).segment
+    jomold = valor.score(probs, toy.data, split="test", modality_probs=by_modality, rule="jomold")
+    assert jomold.report["post_processing"]["preset"] == "jomold"
+    ungated = valor.score(probs, toy.data, split="test", rule="none")
+    assert ungated.segment == valor.score(probs >= 0.5, toy.split.truth).segment
+    for name in ("valour", 3, ["none"]):
+        with pytest.raises(
+            ValueError, match="rule must be .* a preset .han, valor, .* or a gate .*clip, modality, none"
+        ):
+            valor.score(probs, toy.data, split="test", rule=name)
+    with pytest.raises(ValueError, match="clip_probs: beside an array of probabilities"):
+        valor.score(probs > 0.5, toy.data, split="test", clip_probs=clip_probs)
+
+
+def test_a_part_of_the_clips_is_scored_when_asked(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    part = Predictions(
+        clip_ids=toy.split.clip_ids[1:], class_names=toy.split.class_names, predicted=toy.split.truth[1:]
+    )
+    with pytest.raises(ValueError, match="allow_subset=True"):
+        valor.score(part, toy.data, split="test")
+    found = valor.score(part, toy.data, split="test", allow_subset=True)
+    assert found.clips == len(part.clip_ids) and found.report["clips_expected"] == found.clips + 1
+
+
+def test_two_systems_are_compared_over_clips_and_seeds(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    rng = np.random.default_rng(6)
+    noise = [rng.random((2, *toy.split.truth.shape)) for _ in range(3)]
+    ours = [toy.split.truth ^ (few < 0.02) for few, _ in noise]
+    theirs = [toy.split.truth ^ (many < 0.2) for _, many in noise]
+    known = {"split": "test"}
+    single = valor.compare(ours[0], theirs[0], toy.data, **known)
+    plain = compare_scores(eval_scores.score(ours[0], toy.split.truth), eval_scores.score(theirs[0], toy.split.truth))
+    assert np.array_equal(single.clips.low, plain.low) and single.seeds is None
+    assert list(single.to_frame().columns) == ["level", "figure", "value", "low", "high", "p"]
+    assert repr(single).startswith("Segment Type@AV: system - baseline = +")
+    scored = [[valor.score(one, toy.data, **known) for one in of] for of in (ours, theirs)]
+    found, again = valor.compare(*scored), valor.compare(ours, theirs, toy.data, **known)
+    assert found.to_frame().equals(again.to_frame()) and found.paired
+    frame = found.to_frame().set_index(["level", "figure"])
+    differences = [one.segment.type_av - two.segment.type_av for one, two in zip(*scored, strict=True)]
+    interval = seed_interval(differences)
+    row = frame.loc[("segment", "type_av")]
+    assert (row["seeds_low"], row["seeds_high"]) == (interval.low, interval.high)
+    assert row["clear"] == (row["low"] > 0 < interval.low) and "paired over 3 seeds" in repr(found)
+    assert found._repr_html_().count("<td>") == 80
+    for name, of in (("mine", ours), ("base", theirs)):
+        for seed, marks in enumerate(of):
+            (tmp_path / name / f"seed-{seed}").mkdir(parents=True)
+            held = Predictions(clip_ids=toy.split.clip_ids, class_names=toy.split.class_names, predicted=marks)
+            held.save(tmp_path / name / f"seed-{seed}/predictions.npz")
+    folders = valor.compare(tmp_path / "mine", f"plain={tmp_path / 'base'}", toy.data, **known)
+    assert folders.to_frame().equals(found.to_frame()) and (folders.name, folders.baseline) == ("mine", "plain")
+    unpaired = valor.compare(ours, theirs[:2], toy.data, **known)
+    assert not unpaired.paired and "over 3 and 2 seeds, unpaired" in repr(unpaired)
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    toy = write_toy_scores(tmp_path)
+    truth = toy.split.truth
+    whole = valor.score(truth, toy.data, split="test")
+    part = Predictions(clip_ids=toy.split.clip_ids[1:], class_names=toy.split.class_names, predicted=truth[1:])
+    fewer = valor.score(part, toy.data, split="test", allow_subset=True)
+    other = Predictions(clip_ids=toy.split.clip_ids[:-1], class_names=toy.split.class_names, predicted=truth[:-1])
+    others = valor.score(other, toy.data, split="test", allow_subset=True)
+    for pair, said in (((whole, fewer), "another clips"), ((fewer, others), "another part of the clips")):
+        with pytest.raises(ValueError, match=said):
+            valor.compare(*pair)
+    with pytest.raises(ValueError, match="another truth"):
+        valor.compare(whole, valor.score(truth, truth))
+    with pytest.raises(ValueError, match="baseline: its seeds must be scored on the same clips"):
+        valor.compare(whole, [whole, fewer])
+    with pytest.raises(ValueError, match="give the truth to score it on"):
+        valor.compare(whole, toy.good)
+    with pytest.raises(ValueError, match="one for each seed, got none"):
+        valor.compare(whole, [])
 
 
 def test_tensors_are_scored_as_arrays_are():
@@ -138,12 +243,8 @@ def test_an_array_beside_tables_is_in_their_order(tmp_path):
     assert found == valor.score(named, toy.data, split="test") and found.segment.type_av > 0
     assert found.report["truth_sha256"] == toy.split.truth_sha256
     assert valor.score(torch.from_numpy(marks), toy.data, split="test") == found
-    with pytest.raises(
-        ValueError, match=r"must be bool \(.*, the clips and classes of test in the order of the tables"
-    ):
+    with pytest.raises(ValueError, match=r"must be of \(.*, the clips and classes of test in the order of the tables"):
         valor.score(marks[1:], toy.data, split="test")
-    with pytest.raises(ValueError, match="predicted must be bool"):
-        valor.score(marks.astype(float), toy.data, split="test")
     with pytest.raises(ValueError, match="truth is an array, so predictions must be one too, got .*good"):
         valor.score(toy.good, toy.split.truth)
 

@@ -253,7 +253,7 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
 def read_seeds(typed: str | Path, cli: argparse.Namespace, split: Split) -> "ScoredSeeds":
     """As `read_system`, also of a folder of seeds, each by its predictions of the split where its folder has them."""
     from valor.scoring.over_seeds import ScoredSeeds, scored_seeds
-    from valor.training.run_folder import PREDICTIONS, seed_folders
+    from valor.training.run_folder import seed_folders, seed_predictions
 
     name, path = named_path(str(typed))
     folders = seed_folders(path)
@@ -262,9 +262,8 @@ def read_seeds(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sco
         return ScoredSeeds(name=system.name, systems=(system,), scores=(system.scores,))
     systems = {}
     for seed, folder in folders.items():
-        held = folder / PREDICTIONS
-        there = cli.data is None and held.is_file() and set(read_predictions(held).clip_ids) == set(split.clip_ids)
-        systems[seed] = read_system(f"{name}, seed {seed}={held if there else folder}", cli, split)
+        source = seed_predictions(folder, split.clip_ids) if cli.data is None else folder
+        systems[seed] = read_system(f"{name}, seed {seed}={source}", cli, split)
     return scored_seeds(name, systems)
 
 

@@ -4,7 +4,7 @@ A prediction file holds
     clip_ids        unicode [N]
     classes         unicode [C]
 and either
-    predicted       bool [N, T, M, C], decisions already made
+    predicted       bool [N, T, M, C], decisions already made; whole numbers 0 and 1 are read as such
 or
     segment_probs   float [N, T, M, C], with
     clip_probs      float [N, C] for the gate clip, or
@@ -31,7 +31,7 @@ import numpy as np
 
 from valor.eval.decide import PostProcessing, check_probs, decide
 from valor.eval.detection import Detections
-from valor.eval.events import MODALITIES, BoolArray, FloatArray, event_frame, plain_marks
+from valor.eval.events import MODALITIES, BoolArray, FloatArray, as_marks, event_frame, plain_marks
 from valor.eval.metrics import Judged, figures_of
 from valor.eval.scores import Scores, score
 from valor.label_harvest.arrays import npz_names, read_npz
@@ -111,7 +111,7 @@ class Predictions:
         sizes["segments"] = main.shape[1] if main is not None and main.ndim > 1 else 0
         for name in ("predicted", "valid"):
             if isinstance(array := getattr(self, name), np.ndarray):
-                object.__setattr__(self, name, plain_marks(array))
+                object.__setattr__(self, name, plain_marks(as_marks(array)))
         for name, axes in ARRAYS.items():
             array = getattr(self, name)
             if array is not None:
@@ -534,7 +534,7 @@ def gate_of(predictions: Predictions) -> str:
         return "modality"
     raise ValueError(
         "segment_probs came without clip_probs or modality_probs, so no gate can be applied; "
-        "store one of them or choose gate 'none'"
+        "give one of them, or choose gate 'none' (of valor.score: rule='none')"
     )
 
 
@@ -545,7 +545,10 @@ def _check_array(name: str, array: np.ndarray, sizes: dict[str, int]) -> None:
         raise ValueError(f"{name} must be [{', '.join(sizes)}] {shape}, got {getattr(array, 'shape', type(array))}")
     if name in ("predicted", "valid"):
         if array.dtype != np.bool_:
-            raise ValueError(f"{name} must be bool, got {array.dtype}; probabilities are stored as segment_probs")
+            raise ValueError(
+                f"{name} must be bool, got {array.dtype}; whole numbers are taken where all are 0 or 1, and "
+                "probabilities are given as segment_probs"
+            )
     else:
         check_probs(name, array, tuple(sizes))
 

@@ -1,15 +1,16 @@
 """Scores and tables as people hold them: a short line in a terminal, a table in a notebook, a figure, a file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from valor.data.score_file import write_scores_json
 from valor.data.shown import frame_html, write_figure
+from valor.eval import running
 from valor.eval.figures.style import ON_SCREEN, PICTURES, Style
 from valor.eval.figures.values import ValueRow, values_figure
-from valor.eval.intervals import bootstrap
+from valor.eval.intervals import Intervals, bootstrap, difference_line
 from valor.eval.scores import FIGURES, LEVELS
 from valor.eval.scores import Scores as PlainScores
 from valor.eval.tables import FIGURE_TITLES, LEVEL_TITLES
@@ -17,6 +18,7 @@ from valor.label_harvest.disk import replaced
 
 from .compare import Comparison, figure_names
 from .layout import FORMATS, GROUP_TITLES
+from .over_seeds import Difference
 from .published import RECALLED
 
 if TYPE_CHECKING:
@@ -39,6 +41,14 @@ class Scores(PlainScores):
     def of(cls, scores: PlainScores, report: Mapping[str, Any] | None = None) -> Self:
         """Scores of `valor.eval.scores.score`, or of `RunningScores`, so that they can be drawn and saved."""
         return cls(**{entry.name: getattr(scores, entry.name) for entry in fields(PlainScores)}, report=report or {})
+
+    def intervals(self, *, resamples: int = 10_000, confidence: float = 0.95) -> Intervals:
+        """The ten figures with intervals by bootstrap over clips; `to_frame()` has a row for each.
+
+        Raises:
+            ValueError: There is a single clip, or an option makes no sense.
+        """
+        return bootstrap(self, resamples=resamples, confidence=confidence)
 
     def plot(self, *, title: str | None = None, style: Style = ON_SCREEN) -> "Figure":
         """Draw the ten figures with 95 % bootstrap intervals over clips, and the metrics of the data set below."""
@@ -79,6 +89,49 @@ class Scores(PlainScores):
     def _repr_html_(self) -> str:
         """What notebooks show: a line, and the ten figures."""
         return frame_html(repr(self), self.to_frame().rename(columns=FIGURE_TITLES).round(1))
+
+
+class RunningScores(running.RunningScores):
+    """The ten F-scores of clips that come in batches, see `valor.eval.running`; `compute` answers what `score` does."""
+
+    def compute(self, clip_ids: Iterable[str] | None = None) -> Scores:
+        """The figures of all clips so far, as `score` of them at once.
+
+        Args:
+            clip_ids: Clips that must be there, and no others, averaged in this order; None for that of coming.
+
+        Raises:
+            ValueError: There is no clip yet, or not those.
+        """
+        return Scores.of(super().compute(clip_ids))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Differences(Difference):
+    """What a system has over another on the same clips: ten differences with intervals over clips and over seeds."""
+
+    name: str
+    baseline: str
+    num_seeds: tuple[int, int]
+    """Of the system and of the baseline."""
+    paired: bool
+    """Whether both have the same seeds."""
+
+    def __repr__(self) -> str:
+        """The first difference, over what its intervals are, and whether they leave out zero."""
+        first = difference_line(self.name, self.baseline, self.clips.of("segment", "type_av"))
+        said = f"Segment Type@AV: {first} paired over {self.clips.clips:,} clips"
+        if self.seeds is None:
+            return said + f", runs: {self.num_seeds[0]} and {self.num_seeds[1]}" * (max(self.num_seeds) > 1)
+        at = self.seeds["segment", "type_av"]
+        own, other = self.num_seeds
+        how = f"paired over {own} seeds" if self.paired else f"over {own} and {other} seeds, unpaired"
+        return f"{said}, ({at.low:+.1f}, {at.high:+.1f}) {how}{', clear' if self.is_clear() else ', not clear'}"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a line, and the ten differences."""
+        decimals = {"p": 4, "seeds_p": 4} | dict.fromkeys(("value", "low", "high", "seeds_low", "seeds_high"), 1)
+        return frame_html(repr(self), self.to_frame().set_index(["level", "figure"]).round(decimals))
 
 
 def _in_words(figure: str) -> str:

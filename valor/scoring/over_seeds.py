@@ -48,6 +48,21 @@ class Difference:
         intervals = [self.clips.of(level, figure), *([self.seeds[level, figure]] if self.seeds else [])]
         return all(interval.low > 0 or interval.high < 0 for interval in intervals)
 
+    def to_frame(self) -> pd.DataFrame:
+        """The ten differences as a table, in points of percent.
+
+        Columns: level, figure, value, low, high and p over clips; of several seeds also seeds_low, seeds_high and
+        seeds_p, and clear, whether both intervals lie outside zero.
+        """
+        frame = self.clips.to_frame()
+        if self.seeds is not None:
+            over = [self.seeds[level, figure] for level in LEVELS for figure in FIGURES]
+            frame["seeds_low"] = [of.low for of in over]
+            frame["seeds_high"] = [of.high for of in over]
+            frame["seeds_p"] = [of.p_value for of in over]
+            frame["clear"] = [self.is_clear(level, figure) for level in LEVELS for figure in FIGURES]
+        return frame
+
 
 def difference(found: SeedScores, base: SeedScores, *, paired: bool = True) -> Difference:
     """Compare two ways to train that were scored on the same clips.
@@ -142,12 +157,8 @@ def seeds_section(system: ScoredSeeds, baseline: ScoredSeeds) -> Section:
         return replace(over_clips, title=f"{first}; {said}; all ten differences:")
     at = found.seeds["segment", "type_av"]
     how = f"paired over {len(system.seeds)} seeds" if paired else f"of {counts} seeds, unpaired since these differ"
-    rows = []
-    for row in over_clips.frame.to_dict(orient="records"):
-        level, figure = str(row["level"]), str(row["figure"])
-        interval = found.seeds[level, figure]
-        ends = {"seeds_low": interval.low, "seeds_high": interval.high, "seeds_p": f"{interval.p_value:.4f}"}
-        told = {str(name): value for name, value in row.items()} | ends
-        rows.append(told | {"clear": "yes" if found.is_clear(level, figure) else "no"})
+    frame = found.to_frame()
+    frame[["p", "seeds_p"]] = frame[["p", "seeds_p"]].map("{:.4f}".format)
+    frame["clear"] = frame["clear"].map({True: "yes", False: "no"})
     title = f"{first}; ({at.low:+.1f}, {at.high:+.1f}) over seeds, {how}; all ten differences:"
-    return differences(title, pd.DataFrame(rows), system.name, baseline.name)
+    return differences(title, frame, system.name, baseline.name)

@@ -21,7 +21,7 @@ from valor.eval.breakdown import breakdown, by_duration, exclusive_scores, score
 from valor.eval.counts import with_audio_visual
 from valor.eval.decide import PostProcessing, gated_probs, probs_with_audio_visual
 from valor.eval.events import MODALITIES, BoolArray, FloatArray
-from valor.eval.intervals import Intervals, bootstrap, class_intervals, compare, difference_line
+from valor.eval.intervals import bootstrap, class_intervals, compare, difference_line
 from valor.eval.metrics import Judged
 from valor.eval.reliability import reliability
 from valor.eval.scores import FIGURES, LEVELS, Scores
@@ -213,11 +213,10 @@ def ceiling_section(system: ScoredSystem, split: Split) -> Section:
 def interval_section(system: ScoredSystem) -> Section:
     """The ten figures with intervals."""
     found = bootstrap(system.scores)
-    rows = [_ends(found, level, figure) for level in LEVELS for figure in FIGURES]
     title = (
         f"{100 * found.confidence:.0f} % intervals: bootstrap over {found.clips:,} clips, {found.resamples:,} resamples"
     )
-    return Section("intervals", title, _frame(rows))
+    return Section("intervals", title, found.to_frame())
 
 
 def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
@@ -232,10 +231,11 @@ def difference_section(system: ScoredSystem, baseline: ScoredSystem) -> Section:
             f"{baseline.scores.clips:,}, and not the same; score both on those they share"
         )
     found = compare(system.scores, baseline.scores)
-    rows = [_ends(found, level, figure) for level in LEVELS for figure in FIGURES]
+    frame = found.to_frame()
+    frame["p"] = frame["p"].map("{:.4f}".format)
     first = difference_line(system.name, baseline.name, found.of("segment", "type_av"))
     title = f"Segment Type@AV: {first}, paired over {found.clips:,} clips; all ten differences:"
-    return differences(title, _frame(rows), system.name, baseline.name)
+    return differences(title, frame, system.name, baseline.name)
 
 
 def differences(title: str, frame: pd.DataFrame, system: str, baseline: str) -> Section:
@@ -253,13 +253,6 @@ def differences(title: str, frame: pd.DataFrame, system: str, baseline: str) -> 
     if "clear" in frame:
         shown["clear"] = frame["clear"]
     return Section(DIFFERENCES, title, frame, {"system": system, "baseline": baseline}, shown)
-
-
-def _ends(found: Intervals, level: str, figure: str) -> dict[str, object]:
-    """One figure or difference as a row."""
-    interval = found.of(level, figure)
-    row = {"level": level, "figure": figure, "value": interval.value, "low": interval.low, "high": interval.high}
-    return row if interval.p_value is None else row | {"p": f"{interval.p_value:.4f}"}
 
 
 def decision_section(system: ScoredSystem, split: Split, val: Predictions, val_split: Split) -> Section:

@@ -1,6 +1,6 @@
 """What lies in a run folder, by name, and the lock that keeps two trainings from writing into one; needs no torch."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -52,6 +52,14 @@ def seed_folders(run: Path) -> dict[int, Path]:
     found = {path.parent for name in (BEST, PREDICTIONS) for path in run.glob(f"seed-*/{name}")}
     seeds = {seed: path for path in found if (seed := path.name.removeprefix("seed-")).isdecimal()}
     return {int(seed): seeds[seed] for seed in sorted(seeds, key=int)}
+
+
+def seed_predictions(folder: Path, clip_ids: Collection[str]) -> Path:
+    """What is scored of the folder of a seed: its predictions, where they are of these clips, or the run itself."""
+    from valor.data.predictions import read_predictions
+
+    held = folder / PREDICTIONS
+    return held if held.is_file() and set(read_predictions(held).clip_ids) == set(clip_ids) else folder
 
 
 def refuse_several_seeds(run: Path) -> None:

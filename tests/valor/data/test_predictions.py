@@ -100,7 +100,7 @@ def test_the_rule_follows_what_the_file_holds(predictions, split):
         scores, report = score_predictions(held, split, rule)
         assert scores == expected
     assert report["post_processing"]["gate"] == "none"
-    with pytest.raises(ValueError, match="store one of them or choose gate 'none'"):
+    with pytest.raises(ValueError, match="give one of them, or choose gate 'none'"):
         score_predictions(ungated, split)
 
 

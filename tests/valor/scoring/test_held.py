@@ -79,3 +79,23 @@ def test_the_figure_of_a_table_says_what_it_shows_and_rests_on(scores, tmp_path,
     assert title.startswith("segment Type@AV on demo world, LLP; rule ") and "2 seeds, whiskers ± 1 sd" in title
     assert "MA (" in title.partition("contradict")[2] and "truth: demo world 636363636363" in title
     assert "DEMO WORLD ours" in [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+def test_gathered_scores_are_those_of_the_verb(scores):
+    gathered = valor.RunningScores()
+    for clips in (slice(8), slice(8, None)):
+        gathered.update(PREDICTED[clips], TRUTH[clips])
+    found = gathered.compute()
+    assert type(found) is type(scores) is valor.Scores and found == scores and repr(found) == repr(scores)
+    assert valor.Scores.of(found) == found  # as pages said to draw and save them
+    merged = valor.RunningScores()
+    merged.merge(gathered.state)
+    assert merged.compute() == found
+
+
+def test_the_ten_figures_come_with_intervals(scores):
+    found = scores.intervals(resamples=200)
+    frame = found.to_frame()
+    assert list(frame.columns) == ["level", "figure", "value", "low", "high"] and len(frame) == 10
+    row = frame[(frame["level"] == "event") & (frame["figure"] == "visual")].iloc[0]
+    assert row["value"] == pytest.approx(scores.event.visual) and row["low"] < row["value"] < row["high"]
