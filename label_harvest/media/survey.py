@@ -15,7 +15,7 @@ from .packets import Recording, base_of, ignore_tick, raw_video, recording
 from .pixels import pixel_shape, stored_shape
 from .promised import RAW_VIDEO, lacks_end, promised_seconds
 from .rates import FrameTimes
-from .tracks import audio_tracks, track_of
+from .tracks import audio_tracks, track_of, video_track_of, video_tracks
 
 if TYPE_CHECKING:
     import av
@@ -67,6 +67,10 @@ class MediaSurvey:
     audio_track: int | None = None
     """Which of the audio tracks is heard, from 0; None without any."""
     audio_tracks: tuple[str, ...] = ()
+    """All of them in words."""
+    video_track: int | None = None
+    """Which of the pictures is seen, from 0; None without any."""
+    video_tracks: tuple[str, ...] = ()
     """All of them in words."""
     video_holes: tuple[Span, ...] = ()
     """Stretches between its start and its end in which there is no picture, in seconds from the start of the clock."""
@@ -127,7 +131,7 @@ def survey_media(
             size = f"{video.codec_context.width} x {video.codec_context.height}"
             raise MediaError(f"frames of {size} pixels are more than can be held; scale the video down")
         times, known = FrameTimes(), _kinds(media.container)
-        tracks = audio_tracks(media.container)
+        tracks, pictures = audio_tracks(media.container), video_tracks(media.container)
         spans = _stream_spans(media, [stream for stream in (video, audio) if stream is not None], tick, times)
         later = [
             kind for index, kind in _kinds(media.container).items() if index not in known and kind in ("audio", "video")
@@ -152,6 +156,8 @@ def survey_media(
             audio_start=heard.start if heard else 0.0,
             audio_track=track_of(media.container, audio),
             audio_tracks=tracks,
+            video_track=video_track_of(media.container, video),
+            video_tracks=pictures,
             video_holes=_unseen(media, shown, heard),
             audio_holes=tuple(heard.reach.holes) if heard else (),
             notes=(

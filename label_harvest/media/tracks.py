@@ -36,7 +36,28 @@ def audio_tracks(container: "av.container.InputContainer") -> tuple[str, ...]:
     )
 
 
-def _language(stream: "av.AudioStream") -> str:
+def video_tracks(container: "av.container.InputContainer") -> tuple[str, ...]:
+    """The pictures of a file in words, such as `0 eng h264 480x270`, in its order; a cover picture is none."""
+    return tuple(
+        " ".join(filter(None, (str(number), _language(stream), *_picture(stream))))
+        for number, stream in enumerate(_moving(container))
+    )
+
+
+def _moving(container: "av.container.InputContainer") -> "list[av.VideoStream]":
+    from av.stream import Disposition
+
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def _picture(stream: "av.VideoStream") -> tuple[str, ...]:
+    context = stream.codec_context
+    if context is None:
+        return ("of an unknown codec",)
+    return context.name, f"{context.width}x{context.height}" if context.width else ""
+
+
+def _language(stream: "av.AudioStream | av.VideoStream") -> str:
     said = stream.language or ""
     return "" if said == "und" else "".join(filter(str.isprintable, said))[:20]
 
@@ -53,6 +74,11 @@ def track_of(container: "av.container.InputContainer", stream: "av.AudioStream |
     """Position of an audio stream among those of its file, from 0 as FFmpeg's `0:a:N` counts."""
     places = [track.index for track in container.streams.audio]
     return places.index(stream.index) if stream is not None else None
+
+
+def video_track_of(container: "av.container.InputContainer", stream: "av.VideoStream | None") -> int | None:
+    """Position of a video stream among `video_tracks`."""
+    return None if stream is None else [track.index for track in _moving(container)].index(stream.index)
 
 
 def chosen_track(container: "av.container.InputContainer", track: str) -> "av.AudioStream | None":

@@ -217,10 +217,14 @@ class _Found:
             ends = np.arange(1, len(self.present) + 1) * self.grid.segment_seconds
             self.present[:-1, modality] &= (ends - begin >= LEAST_SHARE * self.grid.segment_seconds)[:-1]
 
-    def ends(self, modality: int, end: float, note: str) -> None:
-        """A stream ends here, in seconds from the start of the clock."""
-        starts = np.arange(len(self.present)) * self.grid.segment_seconds
-        self.present[1:, modality] &= (end - starts >= LEAST_SHARE * self.grid.segment_seconds)[1:]
+    def ends(self, modality: int, end: float, note: str, *, steps: bool = False) -> None:
+        """A stream ends here, in seconds from the start of the clock; with `steps` the note says which segment ends."""
+        seconds = self.grid.segment_seconds
+        starts = np.arange(len(self.present)) * seconds
+        self.present[1:, modality] &= (end - starts >= LEAST_SHARE * seconds)[1:]
+        first = next((start for start in starts[1:] if end - start < LEAST_SHARE * seconds), end)
+        if steps and f"{first:.1f}" != f"{end:.1f}":
+            note += f"; segments last {seconds:g} s, and those from {first:g} s on count as without picture"
         self.notes.append(note)
 
     def has(self, modality: int, window: Stretch) -> bool:
@@ -292,7 +296,7 @@ def _picture_windows(
             if taken == len(cutoffs):
                 next(images, None)  # whether it ends there
         except EndsError as error:
-            found.ends(1, error.end, f"its video is damaged from {error.end:.1f} s on, where it ends")
+            found.ends(1, error.end, f"its video is damaged from {error.end:.1f} s on, where it ends", steps=True)
         lost = reader.lost.get("video")
         if window is windows[0] and lost and lost.first <= survey.video_start:
             found.begins(1, lost.first + lost.opening)

@@ -67,15 +67,18 @@ class ToySound:
 
 
 def write_toy_clip(
-    path: Path, *, video: ToyVideo | None = None, sound: ToySound | Sequence[ToySound] | None = None
+    path: Path,
+    *,
+    video: ToyVideo | Sequence[ToyVideo] | None = None,
+    sound: ToySound | Sequence[ToySound] | None = None,
 ) -> Path:
-    """Encode a toy clip; pass only what it should hold, several sounds as tracks."""
+    """Encode a toy clip; pass only what it should hold, several pictures or sounds as tracks."""
     import av
 
     with _scheduled_as_before(), av.open(str(path), "w") as container:
         encoders = []
-        if video is not None:
-            encoders.append(_add_video(container, video))
+        for picture in () if video is None else (video,) if isinstance(video, ToyVideo) else video:
+            encoders.append(_add_video(container, picture))
         for track in () if sound is None else (sound,) if isinstance(sound, ToySound) else sound:
             encoders.append(_add_sound(container, track))
         frames = sorted((item for stream, frames in encoders for item in ((*f, stream) for f in frames)), key=_time_of)

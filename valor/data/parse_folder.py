@@ -233,10 +233,17 @@ def _of_no_clip(files: Sequence[Path], named: Sequence[str], clip_ids: Sequence[
 
 
 def _moves(parse: Parse) -> bool:
-    """Whether its gate changes from window to window."""
+    """Whether its gate changes from window to window; where there is no stream, as behind damage, it says nothing."""
     assert parse.gate_probs is not None
-    held = np.nan_to_num(parse.gate_probs)
-    return not np.array_equal(held, np.broadcast_to(held[:1], held.shape))
+    held = parse.gate_probs
+    return bool((~np.isnan(held) & (held != _constant(held))).any())
+
+
+def _constant(held: FloatArray) -> FloatArray:
+    """float32 [M, C], the first value of a gate [T, M, C] that is one; 0 where there is none."""
+    there = ~np.isnan(held)
+    first = np.take_along_axis(held, there.argmax(axis=0)[np.newaxis], axis=0)[0]
+    return np.nan_to_num(first)
 
 
 def _gate_open(parse: Parse) -> BoolArray:
@@ -254,9 +261,11 @@ def _say_moving(files: Sequence[Path], gates: str) -> None:
             f"{files[0]}: its gate changes from window to window, which thresholds of clips cannot follow; parse with "
             "gate='none', or clips no longer than a window"
         )
-    more = f" and of {len(files) - 1} more" if len(files) > 1 else ""
+    others = len(files) - 1
+    more = f" and {others} more parse{'s' * (others > 1)}" if others else ""
     _LOG.warning(
-        "%s: longer than a window, so the gate of this parse%s decides window by window, as the viewer shows it",
+        "%s%s: of media longer than what the parser looks at at once (a window); whether a class counts at all was "
+        "decided anew in every window, and is scored as it was decided, which is what the viewer shows",
         files[0], more,
     )  # fmt: skip
 
@@ -264,7 +273,7 @@ def _say_moving(files: Sequence[Path], gates: str) -> None:
 def _gate(parse: Parse, moves: bool) -> FloatArray:
     """float32 [M, C], what the gate compares all along a clip; 0 without a stream, 1 where segments are gated."""
     assert parse.gate_probs is not None
-    held: FloatArray = np.nan_to_num(parse.gate_probs)[0]
+    held = _constant(parse.gate_probs)
     return np.ones_like(held) if moves else held
 
 

@@ -357,6 +357,9 @@ def _notes(survey: MediaSurvey, found: Sequence[str]) -> tuple[str, ...]:
     if len(survey.audio_tracks) > 1:
         tracks = listed_tracks(survey.audio_tracks)
         notes.append(f"has several audio tracks ({tracks}); track {survey.audio_track} was heard")
+    if len(survey.video_tracks) > 1:
+        tracks = listed_tracks(survey.video_tracks)
+        notes.append(f"has several pictures ({tracks}); picture {survey.video_track} alone was looked at")
     for note in notes:
         _LOG.warning("%s: %s", survey.path.name, note)
     return tuple(notes)

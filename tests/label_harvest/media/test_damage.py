@@ -153,7 +153,8 @@ def test_a_video_whose_end_was_never_fetched_is_short_and_says_that_the_rest_is_
     with reader() if reader is ProcessReader else nullcontext(reader()) as source:
         (window,) = read_windows(source.survey(path), GRID, hop=5, reader=source)
     assert window.present[:, 1].tolist() == clip.frames_present.tolist()
-    assert window.notes == ("its video is damaged from 5.9 s on, where it ends",)
+    steps = "segments last 1 s, and those from 6 s on count as without picture"
+    assert window.notes == (f"its video is damaged from 5.9 s on, where it ends; {steps}",)
     np.testing.assert_array_equal(window.clip.frames[:5], clip.frames[:5])
 
 
@@ -164,7 +165,8 @@ def test_of_a_long_recording_no_window_has_a_picture_behind_its_last_good_frame(
     present = {window.start + place for window in windows for place in np.flatnonzero(window.present[:, 1]).tolist()}
     assert present == set(range(15))
     assert [note for window in windows for note in window.notes] == [
-        "its video is damaged from 14.3 s on, where it ends"
+        "its video is damaged from 14.3 s on, where it ends; segments last 1 s, and those from 15 s on count as without "
+        "picture"
     ]
 
 

@@ -221,11 +221,24 @@ def test_a_folder_with_a_film_is_scored_as_far_as_it_can_be(parses, tmp_path, ca
     assert "2 of 3 parses are of no clip of the split and are left out (film.json, my yard.json)" in caplog.text
     assert "1 of 1 test clips" in (told := capsys.readouterr().out) and "100.0     100.0" in told
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test") == 0
-    assert "film.json: longer than a window, so the gate of this parse decides window by window" in caplog.text
+    assert "film.json: of media longer than what the parser looks at at once (a window); whether a class" in caplog.text
     assert "100.0     100.0" in capsys.readouterr().out
     caplog.clear()
     assert typed("evaluate", parses, "--annotations", "all", "--split", "test", "--gate", "none") == 0
-    assert "window by window" not in caplog.text and " 92.2 " in capsys.readouterr().out
+    assert "at once (a window)" not in caplog.text and " 92.2 " in capsys.readouterr().out
+
+
+def test_a_short_clip_without_picture_at_its_end_is_no_film(parses, caplog, capsys):
+    """Of a damaged file there is no gate where there is no picture, which is no change of the gate."""
+    whole = read_parse(parses / "street.json")
+    probs, gate = whole.segment_probs.copy(), whole.gate_probs.copy()
+    probs[6:, 1], gate[6:, 1] = np.nan, np.nan
+    gate[:2, 0], probs[:2, 0] = np.nan, np.nan
+    write_parse(parses / "street.json", replace(whole, segment_probs=probs, gate_probs=gate))
+    typed("export", "events", parses, "--csv", "a.csv")
+    typed("import", "events", "a.csv", "--exported-from", parses)
+    assert typed("evaluate", parses, "--annotations", "parses.corrections") == 0
+    assert "window" not in caplog.text and "100.0     100.0" in capsys.readouterr().out
 
 
 def test_a_split_that_is_said_selects_for_every_kind_of_source(tmp_path, monkeypatch, capsys):

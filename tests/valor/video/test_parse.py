@@ -142,6 +142,17 @@ def test_the_track_that_was_heard_is_said_and_can_be_chosen(system, tmp_path):
     assert read_parse(tmp_path / "t.json").media == parses[2].media
 
 
+def test_the_picture_that_was_looked_at_is_said(system, tmp_path):
+    small, large = ToyVideo(seconds=2), ToyVideo(seconds=2, width=128, height=96)
+    path = write_toy_clip(tmp_path / "t.mkv", video=[small, large], sound=ToySound(seconds=2))
+    found = parse_media(system, path, ParseOptions(limits=None))
+    seen = 1 if found.media.width == 128 else 0
+    said = f"has several pictures (0 h264 64x48, 1 h264 128x96); picture {seen} alone was looked at"
+    assert found.notes == (OF_DRAWINGS, said)
+    one = write_toy_clip(tmp_path / "one.mkv", video=small, sound=ToySound(seconds=2))
+    assert parse_media(system, one, ParseOptions(limits=None)).notes == (OF_DRAWINGS,)
+
+
 def test_times_are_those_of_the_container(system, tmp_path):
     sound = ToySound(seconds=10, start=5.0, codec="mp2")
     path = write_toy_clip(tmp_path / "late.ts", video=ToyVideo(seconds=10, start=5.0), sound=sound)
