@@ -7,7 +7,9 @@
 #   SBATCH='--gpus=1 --cpus-per-task=16'   options of sbatch for each task
 #   LOGS=logs                              folder of the logs, made here: Slurm makes none, and a task without one ends
 #   ALLOWED=5%                             clips that may fail, of the run and of each task (valor harvest --help)
-#   LABEL_OPTIONS='--thresholds t.json'    options of valor labels; teachers without published thresholds need these
+#   LABEL_OPTIONS='--thresholds t.json'    options of valor labels
+#   CALIBRATE='--criterion tag-rate'       options of valor calibrate, which makes thresholds of the store for the labels;
+#                                          teachers without published thresholds need this, or thresholds that are there
 #   VALOR=valor                            the command, such as 'apptainer exec --nv valor.sif valor'
 #   HF_HUB_OFFLINE=1                       tasks ask nothing of a network; 0 lets them fetch weights
 set -euo pipefail
@@ -20,8 +22,21 @@ quoted() { printf '%q ' "$@"; }
 harvest="$valor harvest $(quoted "$manifest" --videos "$videos" --store "$store" --allow-failures "$allowed" "$@")"
 
 # Before anything is queued: wrong inputs and too little room end here with 2; weights that are not here, or more missing
-# files than are allowed, with 3.
-eval "$harvest --plan"
+# files than are allowed, with 3; labels that need thresholds nobody gives, with 2.
+code=0
+plan=$(eval "$harvest --plan") || code=$?
+printf '%s' "${plan:+$plan$'\n'}"
+[[ $code == 0 ]] || exit "$code"
+{ eval "$harvest --shard 1/$tasks --plan" || true; } | sed -n '/^  note/p'
+if [[ $plan == *$'\nlabels '* && -z ${CALIBRATE:-} && ${LABEL_OPTIONS:-} != *--thresholds* ]]; then
+  echo "docs/slurm.sh: the labels of these teachers need thresholds; give CALIBRATE='--criterion tag-rate', or LABEL_OPTIONS='--thresholds FILE'" >&2
+  exit 2
+fi
+calibrate='' made=''
+if [[ -n ${CALIBRATE:-} ]]; then
+  made="--thresholds $(quoted "$labels.thresholds.json")"
+  calibrate="$valor calibrate $(quoted "$store" --out "$labels.thresholds.json") $CALIBRATE"
+fi
 
 array=$(sbatch --parsable ${SBATCH:-} --job-name=harvest --array="1-$tasks" --output="$logs/harvest-%a.out" << END
 #!/usr/bin/env bash
@@ -31,7 +46,9 @@ END
 )
 after=$(sbatch --parsable --dependency="afterok:${array%%;*}" --job-name=labels --output="$logs/labels.out" << END
 #!/usr/bin/env bash
-exec $valor labels $(quoted "$store" --out "$labels" --manifest "$manifest" --allow-failures "$allowed") ${LABEL_OPTIONS:-}
+set -e
+$calibrate
+exec $valor labels $(quoted "$store" --out "$labels" --manifest "$manifest" --allow-failures "$allowed") $made ${LABEL_OPTIONS:-}
 END
 )
 echo "harvest is job ${array%%;*}, labels are job ${after%%;*}; logs in $logs"

@@ -37,7 +37,7 @@ from .store.shards import (
     write_failures,
     write_shard,
 )
-from .store.share import WHOLE, Share, list_lock, remove_leftovers, write_lock
+from .store.share import WHOLE, Share, list_lock, remove_leftovers, runs_at_work, write_lock
 from .store.store import describe, open_store
 from .store.tars import TarIndex
 from .store.videos import Videos, find_clips, listable
@@ -243,6 +243,7 @@ def harvest(
         manifest = named_as_in_store(manifest, markers)
         paths = dict(zip(manifest.clip_ids, files, strict=True))
         check_tags(manifest, markers)
+        _note_other_cut(folder, markers, options)
         with list_lock(folder):
             note_own_files(folder, teachers, is_new=not markers)
             if not (folder / LIST).is_file() and not has_lost_list(folder, markers):  # a lost one once all is there
@@ -321,6 +322,34 @@ def _plan(
     mine = {index: marker for index, marker in markers.items() if options.share.holds(index)}
     damaged, replaced = damaged_shards(manifest, mine, folder), _replaced(mine, paths, options.retry)
     return options.scope.shards(manifest, folder, markers, paths, damaged=damaged, replaced=replaced)
+
+
+def _note_other_cut(folder: Place, markers: Mapping[int, Marker], options: HarvestOptions) -> None:
+    """A word where runs before this one cut the clips otherwise: tasks of one array must do it alike."""
+    sizes = Counter(len(marker.clips) for marker in markers.values())
+    largest = max(sizes, default=options.shard_size)
+    if largest > options.shard_size or (largest < options.shard_size and sizes[largest] > 1):
+        logger.log(
+            logging.INFO if options.share.is_whole else logging.WARNING,
+            "%s: has shards of %d clips, which stay; shard_size=%d cuts new ones alone, and tasks of one array must "
+            "all have the same: `valor store verify STORE --manifest MANIFEST` says whether clips are in no shard",
+            folder,
+            largest,
+            options.shard_size,
+        )
+    if options.share.is_whole:
+        return
+    begun = [
+        share for shares in runs_at_work(folder) for share in shares if not share.endswith(f"/{options.share.count}")
+    ]
+    if begun:
+        logger.warning(
+            "%s: share %s was begun, and this is share %s: tasks of one array must all have the same number, or some "
+            "clips are made by none; `valor store verify STORE --manifest MANIFEST` says which",
+            folder,
+            begun[0],
+            options.share,
+        )
 
 
 def _replaced(mine: Mapping[int, Marker], paths: Mapping[str, Media | None], retry: Sequence[str]) -> list[KnownClip]:

@@ -252,6 +252,11 @@ class HarvestPlan:
         return max(0.0, self.new * self.clip_bytes - self.free)
 
     @property
+    def of_share(self) -> int:
+        """Clips of the share, in the store or not."""
+        return self.new + self.again + sum(self.kept.values())
+
+    @property
     def failures(self) -> int:
         """Clips that would count as failures if all files can be read: those without one, and failed ones that stay."""
         stay = sum(count for status, count in self.kept.items() if status in FAILURES and status != "missing")

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -46,12 +47,15 @@ def progress_bar(
 
     Args:
         items: What to go through; None for a bar that is moved by `update`.
-        enabled: Whether it is shown.
+        enabled: Whether it is shown; where it is not, files that keep the plain lines have them all the same.
         every: Seconds between lines.
         given: Of tqdm: `total`, `desc`, `unit`, `initial`, `leave`, `bar_format`.
     """
     from .bars import KeptBar, Lines, tqdm
 
+    if not enabled and LINES.handlers:  # lines for a file, and none to be seen
+        given |= {"iterable": items, "file": StringIO()}
+        return Lines(**given, mininterval=every, maxinterval=every, miniters=1, delay=every)
     given |= {"iterable": items, "disable": not enabled}
     if enabled and LINES.handlers and _is_terminal():
         bar = KeptBar(**given)

@@ -117,6 +117,7 @@ class _Lease:
 
     path: ObjectPath
     token: str = field(default_factory=lambda: uuid4().hex)
+    since: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     confirmed: float = 0.0
     """When it was last written, by the clock of this process."""
     is_lost: bool = False
@@ -162,5 +163,5 @@ class _Lease:
                 self.confirm()
 
     def _payload(self) -> bytes:
-        who = {"host": socket.gethostname(), "process": os.getpid(), "token": self.token, "beat": self._beats}
-        return json.dumps(who).encode("ascii")
+        who = {"host": socket.gethostname(), "process": os.getpid(), "since": self.since}
+        return json.dumps({**who, "token": self.token, "beat": self._beats}).encode("ascii")

@@ -1,12 +1,17 @@
 """Runs that work on one store: which shards are whose, who may write, and what killed ones left."""
 
+import json
+import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..disk import writer_is_gone
+from ..disk import LockedError, writer_is_gone
 from ..places.place import Place, is_locked, locked, matching
+from ..strict_json import loads
 
 LOCK = ".lock"
 """Held by the one run that writes to a store, or by all runs that share it."""
@@ -63,25 +68,61 @@ def read_share(text: str) -> Share:
 def write_lock(folder: Place, share: Share = WHOLE) -> Iterator[None]:
     """Hold the right to write to a store folder.
 
-    A run on its own shares it with nobody, runs of different shares with each other.
+    A run on its own shares it with nobody, runs of different shares with each other. On a disk the file of a lock says
+    who holds it, as a lease does.
 
     Raises:
-        ValueError: Another process holds it, or the folder cannot be written.
+        ValueError: Another process holds it, or the folder cannot be written; says who, where that is known.
     """
 
     def busy(who: str) -> str:
         return f"{folder}: {who} is writing to this store; wait for it, give another, or divide the work by share"
 
     with ExitStack() as held:
+        own = folder / LOCK
         try:
-            held.enter_context(locked(folder / LOCK, busy("another run"), shared=not share.is_whole))
+            held.enter_context(locked(own, busy("another run"), shared=not share.is_whole))
             if not share.is_whole:
                 own = folder / f"{LOCK}-{share.index}-of-{share.count}"
                 held.enter_context(locked(own, busy(f"another run of share {share}"), remove=True))
+            if isinstance(own, Path):
+                held.enter_context(_signed(own))
+        except LockedError as error:
+            raise LockedError(f"{error}{_holders(folder)}") from error
         except OSError as error:
             reason = error.strerror or error
             raise ValueError(f"{folder}: the store cannot be written ({reason}); give another folder") from error
         yield
+
+
+@contextmanager
+def _signed(lock: Path) -> Iterator[None]:
+    """Have the file of a lock say who holds it, as long as it is held."""
+    who = {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    with suppress(OSError):  # of a disk that is full, where the run itself will say so
+        lock.write_text(json.dumps(who), encoding="ascii")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.truncate(lock, 0)
+
+
+def _holders(folder: Place) -> str:
+    """Who writes to a store, as far as the locks say it: ` (process 12 on node7 since 2026-11-30T10:00:00Z)`."""
+    known = list[str]()
+    for path in matching(folder, f"{LOCK}*"):
+        with suppress(
+            OSError, ValueError, KeyError, TypeError
+        ):  # gone meanwhile, or of an older run, which says nothing
+            if is_locked(path):
+                who = loads(path.read_bytes())
+                known.append(f"process {who['process']} on {who['host']} since {who['since']}")
+    return f" ({'; '.join(known)})" if known else ""
 
 
 @contextmanager

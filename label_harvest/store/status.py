@@ -14,6 +14,8 @@ from .shards import known_clips, marker_paths, read_markers
 from .share import runs_at_work
 from .store import store_folder, store_manifest
 
+_LEAST_SECONDS = 1.0
+"""Shards that were all written within so little say no rate."""
 _RECENT_SECONDS = 3600.0
 """The rate is that of the shards of the last hour before the newest one."""
 
@@ -231,10 +233,11 @@ def _escaped(text: str) -> str:
 def _rate(written: Sequence[tuple[float, int]], began: float) -> float | None:
     """Clips a second, of shards as (when each was written, its clips).
 
-    Counted from the first shard of the last hour on, of a single one from when the store was made.
+    Counted from the first shard of the last hour on, of a single one from when the store was made. None of a copy,
+    whose times are those of the copying: there the store is not older than its shards, or all of it is as old.
     """
     shards = sorted(written)
-    if not shards:
+    if not shards or began > shards[0][0] or shards[-1][0] - began < _LEAST_SECONDS:
         return None
     newest = shards[-1][0]
     recent = [one for one in shards if one[0] >= newest - _RECENT_SECONDS]

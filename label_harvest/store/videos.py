@@ -143,6 +143,8 @@ class _Index:
     _by_stem: dict[str, list[tuple[str, Media]]] | None = None
     _by_path: dict[int, dict[str, Media]] = field(default_factory=dict)
     _members: dict[str, dict[str, TarMember]] = field(default_factory=dict)
+    _absent: set[str] = field(default_factory=set)
+    """Tars that a path led to and that are not there."""
 
     def by_stem(self) -> Mapping[str, list[tuple[str, Media]]]:
         """Candidates as (name in messages, media) by the name a clip has."""
@@ -169,11 +171,23 @@ class _Index:
         if scheme in WEB:
             return WebFile(path)
         if scheme or os.path.isabs(path):
-            return self._here(place_of(path))
+            there = self._here(place_of(path))
+            if there is None:
+                self._tell_absent([path])
+            return there
         found = [media for root in self.roots if (media := self._in(root, path)) is not None]
         if len(found) > 1:
             raise ValueError(f"{path!r} leads to {len(found)} files, {found[0]} and {found[1]}; write more of the path")
+        if not found:
+            self._tell_absent([str(root / path) for root in self.roots if not isinstance(root, str)])
         return found[0] if found else None
+
+    def _tell_absent(self, paths: Sequence[str]) -> None:
+        """Say once of the tar of some paths that it is in none of the places."""
+        tars = [tar + _TAR for tar, inside, _ in (path.partition(_TAR + "/") for path in paths) if inside]
+        if tars and self._absent.issuperset(tars) and tars[0] not in self.members.told:
+            self.members.told.add(tars[0])
+            logger.warning("%s: no such tar; clips that are to be in it are missing", ", ".join(tars))
 
     def _in(self, root: Root, path: str) -> Media | None:
         if isinstance(root, str):
@@ -232,14 +246,16 @@ class _Index:
             try:
                 members, fault = self.members.members(tar)
             except FileNotFoundError:
-                members, fault = [], "no such tar"
+                members, fault = [], ""
+                self._absent.add(str(tar))
             except OSError as error:
                 if machine_fault(error):
                     raise
                 members, fault = [], f"cannot be read ({error.strerror or error})"
             if fault and str(tar) not in self.members.told:
                 self.members.told.add(str(tar))
-                part = f"its {len(members):,} files before that are used, clips in the rest are missing; fetch it again"
+                media = sum(PurePosixPath(member.member).suffix.lower() in _MEDIA for member in members)
+                part = f"the {media:,} media files before that are used, clips in the rest are missing; fetch it again"
                 logger.warning("%s: %s; %s", tar, fault, part if members else "clips that are to be in it are missing")
             known: dict[str, TarMember] = {}
             for member in members:

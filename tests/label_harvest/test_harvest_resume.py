@@ -4,7 +4,9 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -261,6 +263,22 @@ with write_lock(Path(sys.argv[1]), read_share(sys.argv[2])):
 """
 
 
+def test_runs_that_cut_clips_otherwise_are_told_of_one_another(videos, tmp_path, caplog):
+    def run(share, size):
+        caplog.clear()
+        given = dataclasses.replace(OPTIONS, share=share, shard_size=size)
+        return toy_harvest(CLIPS[:6], videos, tmp_path, options=given).folder, " ".join(caplog.messages)
+
+    assert "cuts new ones alone" not in run(Share(1, 3), 2)[1]
+    folder, said = run(Share(1, 3), 2)
+    assert "cuts new ones alone" not in said
+    (folder / ".lock-2-of-3").touch()
+    said = run(Share(2, 2), 1)[1]
+    assert "has shards of 2 clips, which stay; shard_size=1 cuts new ones alone" in said
+    assert "share 2/3 was begun, and this is share 2/2: tasks of one array must all have the same number" in said
+    assert "was begun" not in run(Share(3, 3), 2)[1]
+
+
 @pytest.mark.parametrize(
     ("held", "asked", "refusal"),
     [
@@ -281,7 +299,8 @@ def test_two_runs_on_one_store(videos, tmp_path, held, asked, refusal):
     try:
         assert holder.stdout.readline() == "held\n"
         if refusal:
-            with pytest.raises(ValueError, match=f"{refusal}; wait for it, give another, or divide the work"):
+            who = rf"process {holder.pid} on {re.escape(socket.gethostname())} since 2.*Z"
+            with pytest.raises(ValueError, match=rf"{refusal}; wait for it, give another, .* by share \({who}\)$"):
                 toy_harvest(CLIPS[:4], videos, tmp_path, options=options)
         else:
             toy_harvest(CLIPS[:4], videos, tmp_path, options=options)

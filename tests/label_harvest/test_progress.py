@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from valor.label_harvest.children import EndedBySignal
-from valor.label_harvest.progress import Progress, progress_bar
+from valor.label_harvest.progress import LINES, Progress, progress_bar
 
 
 class Terminal(io.StringIO):
@@ -50,6 +50,20 @@ def test_lines_are_rare_and_work_that_is_soon_done_says_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     with progress_bar(total=3, enabled=False) as bar:
         bar.update(3)
+
+
+def test_a_file_keeps_lines_where_nothing_is_to_be_seen(monkeypatch, caplog):
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    LINES.addHandler(caplog.handler)
+    LINES.setLevel("INFO")
+    try:
+        with progress_bar(total=1200, desc="harvest", unit="clip", every=0, enabled=False) as bar:
+            bar.update(1000)
+    finally:
+        LINES.removeHandler(caplog.handler)
+        LINES.setLevel("NOTSET")
+    assert any(said.startswith("harvest: 1,000 of 1,200 clips, ") for said in caplog.messages)
+    assert stream.getvalue() == ""
 
 
 def test_a_file_gets_a_line_of_json_for_the_start_each_shard_every_so_often_and_the_end(tmp_path):

@@ -8,9 +8,9 @@ from typing import Any
 
 from valor.data.datasets.dataset import dataset_of
 from valor.data.datasets.to_harvest import grid_of, read_any_manifest, vocabulary_of
-from valor.data.vocabulary import class_names
+from valor.data.vocabulary import EventClass, class_names
 from valor.label_harvest.harvest import RETRIED, HarvestOptions, HarvestReport, harvest, read_retry
-from valor.label_harvest.inputs import HarvestPlan, check_inputs, gigabytes, plan_harvest
+from valor.label_harvest.inputs import HarvestPlan, KnownStore, check_inputs, gigabytes, plan_harvest
 from valor.label_harvest.media.clip import CLIP, LENGTHS, WHOLE
 from valor.label_harvest.media.decoders import DECODERS, check_decoder
 from valor.label_harvest.media.process import STARVED, DecodeLimits
@@ -170,13 +170,15 @@ def run(cli: argparse.Namespace) -> int:
         weights = [] if cli.engine == "ray" else weights_of(choice)  # the nodes have theirs
         _say_plan(plan)
         _say_idle(plan, options.shard_size)
+        _say_allowance(plan, cli.allow_failures)
         _say_weights(weights, cli.flags)
+        _say_labels(known, classes)
         if plan.lacking:
             raise ValueError(
                 f"{cli.store}: {gigabytes(plan.lacking)} more than are free would be written; make room, give another "
                 "`store`, or harvest a shorter table first"
             )
-        lacks = len(plan.missing) > allowed(plan.new + plan.again + sum(plan.kept.values()))
+        lacks = len(plan.missing) > allowed(plan.of_share)
         return FAILURES_LISTED if lacks or any(one.absent for one in weights) else DONE
     media = check_inputs(*where, known, share=options.share)
     options = _on_device(cli, options)
@@ -186,10 +188,11 @@ def run(cli: argparse.Namespace) -> int:
             report = harvest(*where, engine.teachers, engine=engine, **more)
     else:
         report = harvest(*where, build_teachers(choice, classes), **more)
-    _say(report, options, len(manifest.clip_ids))
     failures, most = len(report.failures), allowed(len(report.rows))
+    _say(report, options, len(manifest.clip_ids), listed=not cli.quiet or failures > most)
     if failures and cli.allow_failures != "0":
-        say(f"{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
+        named = "" if not cli.quiet else f"{failures:,} clips failed, listed in {report.folder / 'failures.csv'}: "
+        say(f"{named}{'no ' if failures <= most else ''}more than --allow-failures {cli.allow_failures} ({most:,})")
     return FAILURES_LISTED if failures > most else DONE
 
 
@@ -245,6 +248,16 @@ def _say_idle(plan: HarvestPlan, shard_size: int) -> None:
         )
 
 
+def _say_allowance(plan: HarvestPlan, given: str) -> None:
+    """Say where a percentage of the clips of a share, rounded down, is none."""
+    percent = given.strip().removesuffix("%") if given.strip().endswith("%") else "0"
+    if float(percent) and plan.of_share and not read_allowance(given)(plan.of_share):
+        say(
+            f"  note     --allow-failures {given} of {plan.of_share:,} clips are none, so one failed clip ends the run "
+            "with 3; give a number of clips"
+        )
+
+
 def _say_weights(weights: Sequence[WeightsPlace], flags: Mapping[str, str]) -> None:
     """Where the weights of each teacher are, or how to get them."""
     for one in weights:
@@ -252,17 +265,31 @@ def _say_weights(weights: Sequence[WeightsPlace], flags: Mapping[str, str]) -> N
         say(f"weights  {one.role} {one.name}: {where}")
 
 
+def _say_labels(known: KnownStore, classes: tuple[EventClass, ...]) -> None:
+    """Say where the teachers have no label thresholds, which `valor labels` will ask for."""
+    from valor.labelling.labels import thresholds_for
+
+    judging = {role: identity for role, identity in known.teachers.items() if "prompts" in identity}
+    named = {role: {"teacher": one.get("teacher", "another"), "logit_scale": None} for role, one in judging.items()}
+    try:
+        thresholds_for({"teachers": named}, classes)
+    except ValueError:
+        if named:
+            how = "valor calibrate STORE --criterion tag-rate --out FILE, then valor labels STORE --thresholds FILE"
+            say(f"labels   need thresholds, there are none for these teachers and classes: {how}")
+
+
 def _such_as(clip_ids: Sequence[str], most: int = 5) -> str:
     """The first names, and that there are more."""
     return f": {', '.join(clip_ids[:most])}{', ...' if len(clip_ids) > most else ''}" if clip_ids else ""
 
 
-def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:
-    """The counts, the first failures, and where all of them are listed."""
+def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: bool) -> None:
+    """The counts and, where they are to be `listed`, the first failures and where all of them are."""
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items()) or "none in this share"
     share = "" if options.share.is_whole else f" of share {options.share} of {clips}"
     say(f"{len(report.rows)} clips{share} ({counts}), {report.skipped} of them cached before; wrote {report.folder}")
-    for row in report.failures[:MOST_LISTED]:
+    for row in report.failures[:MOST_LISTED] if listed else ():
         say(f"  {row.status:12s} {row.clip_id:24s} {row.message}")
     if report.longer:
         clips, seconds = len(report.longer), sum(row.unread_seconds for row in report.longer)
@@ -278,8 +305,7 @@ def _say(report: HarvestReport, options: HarvestOptions, clips: int) -> None:
             f"no clip can be decoded in the {options.limits.memory:,} MiB of --decode-memory: give more, such as "
             f"--decode-memory {more} --retry undecodable"
         )
-    if report.failures:
-        listed = report.folder / "failures.csv"
+    if report.failures and listed:
         statuses = sorted({row.status for row in report.failures} - {"missing"})  # those are read anyway
         again = f"; --retry {','.join(statuses)} reads them again, once their files are mended" if statuses else ""
-        say(f"{len(report.failures)} clips failed; they are listed in {listed}{again}")
+        say(f"{len(report.failures)} clips failed; they are listed in {report.folder / 'failures.csv'}{again}")

@@ -17,6 +17,7 @@ OPTIONS = Fields(
     group_by=Option("--group-by", {"choices": GROUPED_BY}),
     segments="--segments N",
     any_length="--any-length",
+    allow_missing="--allow-missing",
     name="--name NAME",
     title="--title TEXT",
 )
@@ -31,7 +32,7 @@ def add(commands: Commands) -> Parser:
         "long a clip lasts), separated by commas or tabs; several tags are separated by commas, in double quotes:\n"
         'yard-01.mp4,"Dog,Siren". A clip goes by the name of its file. --events is a table with the columns path,\n'
         "onset, offset, class and modality (audio, visual or both), in seconds: the truth of val and test; or a CSV\n"
-        "of `valor export events`. DIR gets\n"
+        "of `valor export events`, or of a parse's to_frame(): filename and event_label are path and class. DIR gets\n"
         "the tables, the vocabulary with its captions and dataset.json, all read back before the command ends, and is\n"
         "made whole or not at all. What was cut from one video never lies on both sides of a split. Everything else\n"
         "takes DIR (docs/datasets.md).",
@@ -110,7 +111,8 @@ def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
     whole = made.dataset.segments is None
     recipe = "unav-valor" if whole else "valor-clips"  # raw maps of sound are of clips of one length
     lines = [
-        f"valor harvest {folder} --videos {media} --store {folder}/store{' --length whole' if whole else ''}",
+        f"valor harvest {folder} --videos {media} --store {folder}/store{' --length whole' if whole else ''}"
+        "  # CLIP and CLAP judge; others by --visual NAME and --audio NAME",
         f"valor calibrate {folder}/store --criterion tag-rate --out {folder}/thresholds.json",
         f"valor labels {folder}/store --thresholds {folder}/thresholds.json --out {folder}/labels",
     ]

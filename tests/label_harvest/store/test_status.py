@@ -77,6 +77,17 @@ def test_the_rate_is_that_of_the_last_hour(store):
     assert store_status(store).clips_per_second is None
 
 
+def test_a_copy_says_no_rate(store):
+    for number, path in enumerate(sorted(store.glob("0*.json"))):
+        os.utime(path, (2e9 + number / 1000, 2e9 + number / 1000))
+    os.utime(store / "manifest.json", (2e9, 2e9))
+    assert store_status(store).clips_per_second is None  # all was copied at once
+    os.utime(store / "00003.json", (2e9 + 90, 2e9 + 90))
+    assert store_status(store).clips_per_second
+    os.utime(store / "manifest.json", (2e9 + 80, 2e9 + 80))
+    assert store_status(store).clips_per_second is None  # copied in any order
+
+
 def test_looking_at_a_lock_keeps_nobody_from_having_it(store, monkeypatch):
     """The moment in which a lock is looked at falls on the one in which a run asks for it."""
     import fcntl

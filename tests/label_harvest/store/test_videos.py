@@ -104,7 +104,7 @@ def test_damaged_tars_give_what_is_before_the_damage_and_a_word(tmp_path, caplog
         assert any(word in fault for word in told.split("|")), (cut, fault)
     found = find_clips(tmp_path, ["a", "b"])
     assert found["a"] and not found["b"]
-    assert "its 1 files before that are used, clips in the rest are missing; fetch it again" in caplog.text
+    assert "the 1 media files before that are used, clips in the rest are missing; fetch it again" in caplog.text
     (tmp_path / "0.tar").write_bytes(whole + whole)
     assert "goes on behind its end mark" in tar_members(tmp_path / "0.tar")[1]
     torn = whole[:1024] + b"x" * 512 + whole[1536:]  # the header of the second member
@@ -126,6 +126,19 @@ def test_a_tar_that_is_not_there_and_one_that_is_torn_are_told_once(tmp_path, ca
     assert sum("0.tar: is cut short" in said for said in caplog.messages) == 1
     (absent,) = [said for said in caplog.messages if "no.tar" in said]
     assert absent == f"{tmp_path}/no.tar: no such tar; clips that are to be in it are missing"
+
+
+def test_a_tar_of_another_place_is_not_missed_and_sidecars_are_no_clips(tmp_path, caplog):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    whole = tar_of(tmp_path / "two/0.tar", "a.mp4", "a.json", "b.mp4", "b.json").read_bytes()
+    (tmp_path / "two/0.tar").write_bytes(whole[: 3 * 1024 + 512 + 3])
+    places = [tmp_path / "one", tmp_path / "two"]
+    found = find_clips(places, ["a", "b", "c", "d"], ["0.tar/a.mp4", "0.tar/b.mp4", "0.tar/c.mp4", "1.tar/d.mp4"])
+    assert found["a"] and found["b"] and not found["c"] and not found["d"]
+    torn, absent = caplog.messages
+    assert "0.tar: is cut short in b.json; the 2 media files before that are used" in torn
+    assert absent == f"{tmp_path}/one/1.tar, {tmp_path}/two/1.tar: no such tar; clips that are to be in it are missing"
 
 
 def test_a_member_is_named_by_its_whole_path_and_a_file_below_two_places_is_one(tmp_path):

@@ -110,6 +110,24 @@ def test_nothing_is_queued_after_a_plan_that_fails_and_no_labels_follow_a_task_t
     assert "--allow-failures 5% --retry a b --shard 1/2 --quiet --log-file logs/1.log --log-json logs/progress" in said
 
 
+def test_labels_that_need_thresholds_are_refused_before_anything_is_queued_or_get_those_of_a_calibration(tmp_path):
+    stub = tmp_path / "valor"
+    stub.write_text(
+        '#!/bin/sh\ncase "$*" in *--shard*--plan*) echo "  note     few";; *--plan*) echo clips; echo "labels   need"\n'
+        ';; *) echo "$@";; esac\n'
+    )
+    stub.chmod(0o755)
+    done = queued(tmp_path, str(stub), "2")
+    assert done.returncode == 2 and "give CALIBRATE='--criterion tag-rate', or LABEL_OPTIONS='--thr" in done.stderr
+    assert done.stdout == "clips\nlabels   need\n  note     few\n" and not (tmp_path / "jobs").exists()
+    assert queued(tmp_path, str(stub), "2", LABEL_OPTIONS="--thresholds t.json").returncode == 0
+    assert (tmp_path / "logs/labels.out").read_text().endswith("--allow-failures 5% --thresholds t.json\n")
+    assert queued(tmp_path, str(stub), "2", CALIBRATE="--criterion tag-rate").returncode == 0
+    made, labels = (tmp_path / "logs/labels.out").read_text().splitlines()
+    assert made == f"calibrate {tmp_path}/store --out {tmp_path}/out.thresholds.json --criterion tag-rate"
+    assert labels.endswith(f"--thresholds {tmp_path}/out.thresholds.json")
+
+
 def test_a_task_that_ends_otherwise_is_named_and_how_far_all_are_is_said_all_the_same(tmp_path):
     stub = tmp_path / "valor"
     stub.write_text(

@@ -22,7 +22,7 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.store.manifest import check_clip_id, composed
 
 from ..names import name_splitter, split_names
-from ..rows import EVENT_COLUMNS, plain_seconds, read_rows
+from ..rows import EVENT_COLUMNS, PREDICTION_COLUMNS, plain_seconds, read_rows
 from ..tables import MODALITY_COLUMNS, MOST_SEGMENTS
 from ..vocabulary import did_you_mean
 
@@ -31,8 +31,8 @@ SPLITS = ("train", "val", "test")
 HEARD_AND_SEEN = "both"
 """In the column `modality`, beside those of MODALITIES."""
 
-EXPORTED_AS = {EVENT_COLUMNS[0]: "path", EVENT_COLUMNS[-1]: "class"}
-"""What `valor export events` calls columns of the table of what is heard and seen."""
+EXPORTED_AS = {EVENT_COLUMNS[0]: "path", EVENT_COLUMNS[-1]: "class", PREDICTION_COLUMNS[-1]: "class"}
+"""What `valor export events` and the frames of parses call columns of the table of what is heard and seen."""
 
 _CUT = re.compile(r"(_[0-9]+_[0-9]+|\+[0-9]+)$")
 """Behind the name of a video, where a clip is a piece of it (VIDEO_10_20) or a further event (VIDEO+2)."""
@@ -216,13 +216,13 @@ def _named_rows(
 ) -> Iterator[tuple[str, Mapping[str, str]]]:
     """(file and line, cells by column) of every row of a table, cells without the spaces around them.
 
-    `also` says what else columns may be called; a table that calls one so is read as if it did not.
+    `also` says what else a column may be called, where none has its name.
     """
     _, header = next(read_rows(path), (0, []))
     rows = read_rows(path, commas=len(header) <= 1)
     columns = [name.strip().lower() for name in next(rows, (0, []))[1]]
-    if also and set(also) <= set(columns):
-        columns = [also.get(name, name) for name in columns]
+    for other, name in (also or {}).items():
+        columns = columns if name in columns else [name if one == other else one for one in columns]
     counts = Counter(columns)
     if wrong := [name for name in (*needed, *possible) if not (name in needed) <= counts[name] <= 1]:
         raise ValueError(

@@ -73,6 +73,8 @@ class NewDataSetOptions:
     """Look at each clip to its own end, as its header or a column seconds says (needed where lengths differ)."""
     name: str | None = None
     """What the data set is called (the name of the folder)."""
+    allow_missing: bool = False
+    """Take clips without a file too: a harvest has them as missing (a table with such a clip is refused)."""
     title: str | None = None
     """What tables and figures call it (its name)."""
 
@@ -151,7 +153,7 @@ def make_dataset(
     clips = read_listing(table, None if typed is None else class_names(typed))
     vocabulary = _vocabulary(classes, typed, clips)
     splits = splits_of(clips, options)
-    headers, strangers = _look_at_media(clips, videos)
+    headers, seen = _look_at_media(clips, videos, allow_missing=options.allow_missing)
     lengths = _lengths_of(clips, headers, needed=options.any_length)
     segments = None if options.any_length else options.segments or _common_length(lengths)
     listed = () if rows is None else read_listed_rows(rows, clips, class_names(vocabulary))
@@ -163,8 +165,7 @@ def make_dataset(
             "there is no val with rows, by whose truth `valor train` chooses the epoch: mark val in the viewer and "
             "give them to `valor train RECIPE --annotations DIR`"
         )
-    if strangers:
-        notes.append(f"{len(strangers):,} files in {videos} are of no clip: {some_of(strangers)}")
+    notes += seen
     dataset = _dataset(folder, vocabulary, splits, annotated, segments, options)
     tags, report, was_there = _put(folder, dataset, clips, splits, truth, lengths)
     notes += _lint_notes(report, folder)
@@ -246,26 +247,31 @@ def _drawn(source: str, shares: Sequence[float], seed: int) -> str:
     return SPLITS[int(np.searchsorted(bounds, place, side="right"))]
 
 
-def _look_at_media(clips: Sequence[ListedClip], videos: Path | None) -> tuple[dict[str, float], tuple[str, ...]]:
-    """(seconds by clip, where a header says them; files of no clip). A clip without its file is refused."""
+def _look_at_media(
+    clips: Sequence[ListedClip], videos: Path | None, *, allow_missing: bool
+) -> tuple[dict[str, float], list[str]]:
+    """(seconds by clip, where a header says them; notes). A clip without its file is refused, unless it is allowed."""
     if videos is None:
-        return {}, ()
+        return {}, []
     from valor.label_harvest.media.promised import header_seconds
 
     tars = TarIndex()
     found = find_clips(videos, [clip.clip_id for clip in clips], [clip.path for clip in clips], tars=tars)
     gone = [clip for clip in clips if found[clip.clip_id] is None and not scheme_of(clip.path)]
-    if gone:
+    if gone and not allow_missing:
         raise ValueError(
             f"{gone[0].where}: {gone[0].path} is not in {videos}, one of {len(gone):,} clips without a file "
-            f"({some_of([clip.clip_id for clip in gone])}); put the files there, take the rows away, or leave `videos` "
-            "out"
+            f"({some_of([clip.clip_id for clip in gone])}); put the files there, take the rows away, or take them "
+            "as they are with allow_missing=True"
         )
     lengths = {clip_id: header_seconds(media) for clip_id, media in found.items() if isinstance(media, Path)}
     known = {clip_id: seconds for clip_id, seconds in lengths.items() if seconds is not None}
     if empty := next((clip for clip in clips if known.get(clip.clip_id, 1) <= 0), None):
         raise ValueError(f"{empty.where}: {empty.path} lasts no time; take the row away, or put a whole file there")
-    return known, files_of_no_clip(videos, found, tars=tars)
+    notes = [f"{len(gone):,} clips have no file: {some_of([clip.clip_id for clip in gone])}"] if gone else []
+    if strangers := files_of_no_clip(videos, found, tars=tars):
+        notes.append(f"{len(strangers):,} files in {videos} are of no clip: {some_of(strangers)}")
+    return known, notes
 
 
 def _lengths_of(clips: Sequence[ListedClip], headers: Mapping[str, float], *, needed: bool) -> dict[str, float]:

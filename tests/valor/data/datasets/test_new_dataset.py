@@ -284,6 +284,10 @@ def test_media_are_looked_at_before_anything_is_written(tmp_path):
         ValueError, match=r"clips.csv:4: in/c.mkv is not in .*, one of 1 clips without a file \(c\); put"
     ):
         make(tmp_path, f"{clips}in/c.mkv,Dog,train\n", rows, videos=videos, out="gone")
+    made = make(tmp_path, f"{clips}in/c.mkv,Dog,train\n", rows, videos=videos, out="lacks", allow_missing=True)
+    assert made.clips == {"train": 2, "test": 1} and "1 clips have no file: c" in made.notes
+    frame = "filename,modality,event_label,onset,offset\nb,audio,Dog,0,2\nin/b.mkv,visual,Dog,0,2\n"
+    assert make(tmp_path, clips, frame, videos=videos, out="frame").seconds_marked["test"] == (2, 2)
     write_toy_world(videos / "in", ("c",), seconds=4)
     more = f"{clips}in/c.mkv,Dog,train\n"
     with pytest.raises(
@@ -292,7 +296,9 @@ def test_media_are_looked_at_before_anything_is_written(tmp_path):
     ):
         make(tmp_path, more, rows, videos=videos, out="unlike")
     assert make(tmp_path, more, rows, videos=videos, out="three", segments=3).dataset.segments == 3
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["three", "videos", "yard"]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [
+        *("frame", "lacks", "three", "videos", "yard")
+    ]
 
 
 UNLIKE = """path,tags,split,seconds
