@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
-from valor.data.datasets.dataset import LLP, dataset_of
+from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 
 NEEDED = (
     "torch",
@@ -242,7 +242,28 @@ def _data(folder: Path) -> list[Finding]:
             found.append(Finding("missing", f"{split} annotations", str(error), remedy))
         else:
             found.append(Finding("ok", f"{split} annotations", f"{clips:,} clips"))
-    return found + _features(folder)
+    return [*found, *_features(folder), *_recipes(folder, dataset)]
+
+
+def _recipes(folder: Path, dataset: DataSet) -> list[Finding]:
+    """What the paper's recipes lack, features and pseudo labels, and what gets each."""
+    if dataset.name != LLP.name:
+        return []
+    try:
+        from valor.experiments.missing import missing_parts
+        from valor.training.recipes import RECIPES
+
+        names = dataset.names_in(folder)
+        lacking = {name: missing_parts(folder, RECIPES[name], names) for name in ("valor", "valor++")}
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        return [Finding("note", "recipes", f"cannot be looked at: {error}")]
+    found = []
+    for name, parts in lacking.items():
+        of = ", ".join(f"{part.what} of {part.missing:,} {part.split} clips" for part in parts)
+        remedies = "; ".join(dict.fromkeys(part.remedy for part in parts))
+        state, said = ("note", f"lacks {of}") if parts else ("ok", "has its features and pseudo labels")
+        found.append(Finding(state, f"recipe {name}", said, remedies))
+    return found
 
 
 def _features(folder: Path) -> list[Finding]:

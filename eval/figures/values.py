@@ -17,6 +17,9 @@ _LINE, _HEAD = 0.2, 1.2
 _ROOM = 34.0
 """Points to the right of the axes for a figure in numbers."""
 
+_SPAN = 5.0
+"""Points the axis spans at least."""
+
 
 @dataclass(frozen=True)
 class ValueRow:
@@ -65,7 +68,7 @@ def values_figure(
             y += 1
     axes.set_ylim(y - 0.3, -0.1)
     axes.set_yticks([place for place, _ in ticks], [name for _, name in ticks], fontsize=7.5, color=colours.ink)
-    axes.grid(axis="x", color=colours.shade, linewidth=0.6)
+    axes.grid(axis="both", color=colours.shade, linewidth=0.6)
     axes.set_xlabel(measure, fontsize=8, color=colours.ink)
     if title:
         title = textwrap.fill(title, int(figure.get_figwidth() / 0.085))
@@ -75,9 +78,9 @@ def values_figure(
 
 
 def _set_limits(axes: "Axes", rows: Sequence[ValueRow]) -> None:
-    """From just below the lowest to just above the highest, at least ten points, within 0 to 100."""
+    """From just below the lowest to just above the highest, at least five points, within 0 to 100."""
     ends = [end for row in rows for end in (row.value, *(row.ends or ()))]
     low, high = min(ends), max(ends)
     margin = max(0.06 * (high - low), 1.0)
-    left = max(min(low - margin, high - 10.0), -1.0)
-    axes.set_xlim(left, min(max(high + margin, left + 10.0), 101.0))
+    left = max(min(low - margin, high - _SPAN), -1.0)
+    axes.set_xlim(left, min(max(high + margin, left + _SPAN), 101.0))

@@ -156,6 +156,14 @@ def test_a_data_folder_is_looked_through(data):
     assert (found["evidence store"].state, found["evidence store"].found) == ("ok", f"1 in {data / 'store'}")
 
 
+def test_what_recipes_lack_is_named_whole_with_what_gets_each(data):
+    found = by_subject(examine(data))
+    for recipe, kind in (("valor", "vggish"), ("valor++", "r2plus1d")):
+        lacking = found[f"recipe {recipe}"]
+        assert lacking.state == "note" and f"{kind} of 1 train clips" in lacking.found
+        assert "labels of 1 train clips" in lacking.found and "labels" in lacking.remedy
+
+
 def test_tables_that_are_missing_or_damaged(data):
     (data / "AVVP_train.csv").unlink()
     (data / "AVVP_val_pd.csv").write_text("filename,event_labels\n")

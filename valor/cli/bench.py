@@ -1,6 +1,7 @@
 """`valor bench`."""
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,9 +69,11 @@ def run(cli: argparse.Namespace) -> int:
         ):
             say(f"{MARK} {knobs}")
         return DONE
-    from valor.experiments.bench.run import open_bench_world, run_bench
+    from valor.experiments.bench.run import open_bench_world, plan_line, run_bench
     from valor.experiments.bench.table import to_text, write_bench
 
+    if not cli.quiet:
+        say(f"{MARK} bench: {plan_line(cli.out, options)}", file=sys.stderr)
     found = run_bench(open_bench_world(cli.data, cli.out, options), cli.out, options)
     say(f"{to_text(found)}\n")
     say(f"wrote {', '.join(str(path) for path in write_bench(cli.out, found))}")

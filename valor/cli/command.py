@@ -235,6 +235,8 @@ def write_or_print(
     layouts: Mapping[str, Callable[[], str]],
     cli: argparse.Namespace,
     tables: Callable[[], Mapping[str, str]] | None = None,
+    *,
+    show: bool = False,
 ) -> None:
     """Lay a table out as `--format` or the name of `--out` says, and write it there or print it.
 
@@ -242,6 +244,7 @@ def write_or_print(
         layouts: What makes the table, by format.
         cli: What was typed, with `format` and `out`.
         tables: Makes the tables of a CSV one by one, each for a file of its own whose name ends in its key.
+        show: Whether what is written is printed as text too.
 
     Raises:
         ValueError: The format is unknown or contradicts the file name.
@@ -255,6 +258,8 @@ def write_or_print(
         return
     from valor.label_harvest.disk import replaced
 
+    if show:
+        say(f"{layouts['text']()}\n")
     texts = tables() if chosen == "csv" and tables else {"": layouts[chosen]()}
     for key, text in texts.items():
         out = cli.out.with_stem(f"{cli.out.stem}-{key}") if key else cli.out

@@ -46,7 +46,7 @@ def run(cli: argparse.Namespace) -> int:
     if options.films is not None:
         return _run_films(cli, options)
     from valor.demo.picture import typical_row, write_demo_picture
-    from valor.demo.report import ANCHOR_TITLES, type_av_gains, write_report
+    from valor.demo.report import ANCHOR_TITLES, gain_in_words, write_report
     from valor.demo.run import ARMS, run_demo
 
     result = run_demo(cli.out, options, progress=not cli.quiet)
@@ -61,11 +61,9 @@ def run(cli: argparse.Namespace) -> int:
         (ARMS[name].title.removeprefix("+ "), quality.scores) for name, quality in result.label_quality.items()
     ]
     say(score_text(labels + anchors[1:], anchors[1:]))
-    gains = type_av_gains(result)
     say(
-        f"\nSegment-level Type@AV, VALOR minus tags only: {sum(gains) / len(gains):+.1f} points "
-        f"({min(gains):+.1f} to {max(gains):+.1f} over {len(gains)} seeds), {len(result.test.clip_ids)} test clips, "
-        f"{result.seconds:.0f} s"
+        f"\nSegment-level Type@AV, VALOR minus tags only: {gain_in_words(result)}, {len(result.test.clip_ids)} test "
+        f"clips, {result.seconds:.0f} s"
     )
     say(f"wrote {report} (open it in a browser), {home / 'timeline.png'} and scores.json")
     return DONE

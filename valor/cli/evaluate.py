@@ -87,7 +87,7 @@ def add(commands: Commands) -> Parser:
         "--out",
         type=Path,
         metavar="FILE",
-        help="write the tables there; of FILE.csv the further ones beside it, as FILE-differences.csv",
+        help="also write the tables there; of FILE.csv the further ones beside it, as FILE-differences.csv",
     )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the scores, as `valor table` reads them")
     return command
@@ -129,7 +129,7 @@ def run(cli: argparse.Namespace) -> int:
     if cli.json:
         write_scores_json(cli.json, full_report(evaluation), scored=cli.predictions)
     layouts = {name: partial(layout, evaluation) for name, layout in LAYOUTS.items()}
-    write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation))
+    write_or_print(layouts, cli, tables=partial(evaluation_tables, evaluation), show=True)
     if cli.compare and (said := unlike_steps(dict(map(named_path, scored)))):
         print_note(said, cli)
     if cli.json:

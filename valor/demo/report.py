@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +10,7 @@ from valor.demo.world.llp_facts import LLP_STATISTICS
 from valor.demo.world.schedule import statistics, world_arrays
 from valor.eval.scores import PER_CLIP, Scores
 from valor.eval.tables import LEVEL_SPANS, Row, Sheet, score_sheet, score_table
+from valor.scoring.over_seeds import SeedScores, difference
 from valor.viewer.documents import Document, Section
 from valor.viewer.options import SourceOptions
 from valor.viewer.page import write_page
@@ -80,12 +80,6 @@ def clip_scores(result: DemoResult, arm: str) -> npt.NDArray[np.float64]:
     return scores
 
 
-def type_av_gains(result: DemoResult) -> list[float]:
-    """Segment-level Type@AV of VALOR minus tags only, in points, seed by seed."""
-    pairs = zip(result.scores["valor"], result.scores["tags-only"], strict=True)
-    return [valor.segment.type_av - tags.segment.type_av for valor, tags in pairs]
-
-
 def _sections(result: DemoResult, options: DemoOptions) -> tuple[Section, ...]:
     """The report from top to bottom."""
     control = Section(
@@ -125,11 +119,21 @@ def _sections(result: DemoResult, options: DemoOptions) -> tuple[Section, ...]:
     )
 
 
+def gain_in_words(result: DemoResult) -> str:
+    """What VALOR gains, with both 95 % intervals as `valor evaluate --compare` has them."""
+    ours, tags = (SeedScores(scores=tuple(result.scores[arm])) for arm in ("valor", "tags-only"))
+    found = difference(ours, tags)
+    of_clips = found.clips.of("segment", "type_av")
+    said = f"{of_clips.value:+.1f} points (95 % intervals: [{of_clips.low:+.1f}, {of_clips.high:+.1f}] over clips"
+    if found.seeds is None:
+        return f"{said}; one seed)"
+    of_seeds = found.seeds["segment", "type_av"]
+    return f"{said}, ({of_seeds.low:+.1f}, {of_seeds.high:+.1f}) over {len(ours.scores)} seeds, both paired)"
+
+
 def _headline(result: DemoResult, options: DemoOptions) -> Section:
-    gains = type_av_gains(result)
-    over = f"{min(gains):+.1f} to {max(gains):+.1f} over {len(gains)} seeds" if len(gains) > 1 else "one seed"
     return Section(
-        title=f"Segment-level Type@AV of VALOR over tags only: {fmean(gains):+.1f} points ({over})",
+        title=f"Segment-level Type@AV of VALOR over tags only: {gain_in_words(result)}",
         text=(
             f"{options.clips} ten-second clips with sound, drawn and synthesised here; their tags say what occurs, not "
             "when, and not whether it is heard or seen. Three parsers of one design learned from them: from the tags "

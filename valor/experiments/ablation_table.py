@@ -223,7 +223,7 @@ def _intervals_in_words(clips: int, seeds: int) -> str:
         return f"a 95 % interval: [over clips] paired bootstrap over {clips} clips; one seed says nothing of others"
     return (
         f"95 % intervals: [over clips] paired bootstrap over {clips} clips of the values averaged over seeds; "
-        f"(over seeds) paired t over {seeds} seeds"
+        f"(over seeds) paired t over {seeds} seeds" + ", which are too few to publish" * (seeds == 2)
     )
 
 

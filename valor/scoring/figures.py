@@ -105,7 +105,7 @@ def draw_classes(
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
-    """Draw the F of every class, audible and visible, most frequent class on top.
+    """Draw the F of every class, audible and visible, the class with most true segments on top.
 
     Args:
         systems: Systems scored on the same clips; of runs of several seeds the mean F is drawn.
@@ -125,7 +125,7 @@ def draw_classes(
         [breakdown(one.predicted, one.truth, level=level, valid=one.valid) for one in of_system] for of_system in runs
     ]
     support = tables[0][0].true[: len(MODALITIES)]
-    order = np.argsort(-support.sum(axis=0), kind="stable")
+    order = _class_order(runs[0][0])
     bars = []
     for system, of_system, found in zip(systems, runs, tables, strict=True):
         mean = mean_defined(np.stack([table.f for table in found], axis=-1))  # [4, C]
@@ -178,15 +178,15 @@ def draw_curves(
     occurs = np.asarray(system.truth.any(axis=(0, 1)))  # [M, C]
     panels = [
         (
-            name,
+            class_names[index],
             [
                 DrawnCurve(thresholds=curve.thresholds, f_scores=curve.f, used=float(used[modality, index]))
                 if occurs[modality, index]
                 else None
-                for modality, curve in enumerate(of_class)
+                for modality, curve in enumerate(of[index] for of in curves)
             ],
         )
-        for index, (name, of_class) in enumerate(zip(class_names, zip(*curves, strict=True), strict=True))
+        for index in _class_order(system).tolist()
         if occurs[:, index].any()
     ]
     return threshold_curves_figure(
@@ -243,7 +243,7 @@ def draw_confusion(
     title: str | None = None,
     style: Style = ON_SCREEN,
 ) -> "Figure":
-    """Draw what true segments of each class were taken for.
+    """Draw what true segments of each class were taken for, classes in the order of `draw_classes`.
 
     Args:
         system: What was scored; of runs of several seeds the mean is drawn.
@@ -261,16 +261,25 @@ def draw_confusion(
     runs = _runs_of(system)
     matrices = np.mean([confusion(one.predicted, one.truth, valid=one.valid) for one in runs], axis=0)
     matrix = matrices.sum(axis=0) if modality == "both" else matrices[MODALITIES.index(modality)]
+    order = _class_order(runs[0])
+    names = [class_names[index] for index in order]
+    matrix = matrix[order][:, [*order, *range(len(order), matrix.shape[1])]]
     occurs = matrix.any(axis=1)
-    rows = [name for name, true in zip(class_names, occurs, strict=True) if true]
+    rows = [name for name, true in zip(names, occurs, strict=True) if true]
     what = {"audio": "audible", "visual": "visible", "both": "audible and visible"}[modality]
     return confusion_figure(
         matrix[occurs],
         rows,
-        [*class_names, "nothing"],
+        [*names, "nothing"],
         title=_titled(title or f"{system.name}: what true {what} segments were taken for{_seeds_in_words([runs])}", of),
         style=style,
     )
+
+
+def _class_order(system: ScoredSystem) -> np.ndarray:
+    """Positions of the classes in figures, int64 [C]: most true segments first, heard and seen added."""
+    true = system.truth if system.valid is None else system.truth & system.valid[:, :, None, None]
+    return np.argsort(-true.sum(axis=(0, 1, 2)), kind="stable")
 
 
 def _runs_of(system: ScoredSystem | ScoredSeeds) -> tuple[ScoredSystem, ...]:

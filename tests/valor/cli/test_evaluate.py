@@ -177,7 +177,9 @@ def test_each_table_is_a_csv_of_its_own_with_the_names_of_both(toy, seeds, tmp_p
     done = typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--interval", "--out", out)
     names = ["d-differences.csv", "d-intervals.csv", "d.csv"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
-    assert sorted(done.out.split()) == sorted([*["wrote"] * 3, *(str(tmp_path / name) for name in names)])
+    table, *wrote = re.split(r"^(?=wrote )", done.out, flags=re.MULTILINE)
+    assert sorted(wrote) == sorted(f"wrote {tmp_path / name}\n" for name in names)
+    assert table == typed("evaluate", seeds / "good", *toy.on, "--compare", seeds / "poor", "--interval").out + "\n"
     scores, differences = pd.read_csv(out), pd.read_csv(tmp_path / names[0])
     assert list(scores["system"]) == ["good", "poor"] and list(scores["seeds"]) == [3, 3]
     assert (
@@ -276,7 +278,7 @@ def test_other_formats_go_to_stdout_and_notes_to_stderr(toy, tmp_path, name):
 
 def test_the_file_name_chooses_the_format(toy, tmp_path):
     done = typed("evaluate", toy.good, *toy.on, "--out", tmp_path / "scores.md")
-    assert done.out == f"wrote {tmp_path / 'scores.md'}\n"
+    assert done.out == f"{typed('evaluate', toy.good, *toy.on).out}\nwrote {tmp_path / 'scores.md'}\n"
     assert (tmp_path / "scores.md").read_text().startswith("| system | segment A |")
 
 

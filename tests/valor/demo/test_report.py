@@ -7,6 +7,7 @@ import numpy as np
 
 from valor.demo import report
 from valor.eval.scores import score
+from valor.scoring.over_seeds import SeedScores, difference
 
 
 def scores_of(share: float):
@@ -35,9 +36,14 @@ def test_seeds_have_a_spread():
     assert section.sheet.rows[0][1].text == f"{(low + high) / 2:.1f} ± {(high - low) / 2**0.5:.1f}"
 
 
-def test_the_gain_is_seed_by_seed():
-    runs = {"valor": [60.0, 50.0], "tags-only": [40.0, 45.0]}
-    scores = {
-        arm: [SimpleNamespace(segment=SimpleNamespace(type_av=value)) for value in found] for arm, found in runs.items()
-    }
-    assert report.type_av_gains(SimpleNamespace(scores=scores)) == [20.0, 5.0]
+def test_the_gain_says_what_its_intervals_are():
+    scores = {"valor": [scores_of(0.6), scores_of(0.5)], "tags-only": [scores_of(0.2), scores_of(0.3)]}
+    said = report.gain_in_words(SimpleNamespace(scores=scores))
+    found = difference(*(SeedScores(scores=tuple(scores[arm])) for arm in ("valor", "tags-only")))
+    clips, seeds = found.clips.of("segment", "type_av"), found.seeds["segment", "type_av"]
+    assert said.startswith(
+        f"{clips.value:+.1f} points (95 % intervals: [{clips.low:+.1f}, {clips.high:+.1f}] over clips"
+    )
+    assert said.endswith(f", ({seeds.low:+.1f}, {seeds.high:+.1f}) over 2 seeds, both paired)")
+    single = SimpleNamespace(scores={arm: of[:1] for arm, of in scores.items()})
+    assert report.gain_in_words(single).endswith("] over clips; one seed)")

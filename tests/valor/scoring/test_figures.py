@@ -28,6 +28,11 @@ def systems(toy):
     return [score_system(path.stem, read_predictions(path), toy.split) for path in (toy.good, toy.poor)]
 
 
+def shown_order(system):
+    """Positions of the classes, those with most true segments first."""
+    return np.argsort(-system.truth.sum(axis=(0, 1, 2)), kind="stable")
+
+
 def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -71,7 +76,7 @@ def test_a_timeline_of_an_unknown_clip_is_refused(toy, systems):
 def test_classes_are_drawn_most_frequent_first_with_their_f(systems):
     figure = draw_classes(systems, NAMES, level="event")
     table = breakdown(systems[0].predicted, systems[0].truth, level="event")
-    order = np.argsort(-table.true[:2].sum(axis=0), kind="stable")
+    order = shown_order(systems[0])  # by segments, whatever the level is
     audible = figure.axes[0]
     assert [label.get_text() for label in audible.get_yticklabels()][0] == NAMES[order[0]].replace("_", " ")
     assert audible.patches[0].get_width() == pytest.approx(100 * table.f[0, order[0]])
@@ -119,7 +124,7 @@ def test_curves_mark_the_threshold_in_use(toy, threshold, ticks):
     system = score_system("good", read_predictions(toy.good), toy.split, rule)
     figure = draw_curves(system, NAMES)
     shown = [axes for axes in figure.axes if axes.axison]
-    occurring = [name for index, name in enumerate(NAMES) if toy.split.truth[..., index].any()]
+    occurring = [NAMES[index] for index in shown_order(system) if toy.split.truth[..., index].any()]
     assert [axes.get_title("left") for axes in shown] == [name.replace("_", " ") for name in occurring]
     lines = [line for line in shown[0].lines if len(set(line.get_xdata())) == 1 and len(line.get_xdata()) == 2]
     assert [line.get_xdata()[0] for line in lines] == ticks
@@ -142,6 +147,10 @@ def test_confusion_counts_the_modality_asked_for(systems, modality, columns):
     figure = draw_confusion(systems[0], NAMES, modality=modality)
     true = systems[0].truth[:, :, columns].reshape(240, -1, 25).sum(axis=(0, 1))
     rows = [label.get_text().split("  ") for label in figure.axes[0].get_yticklabels()]
-    assert rows == [[NAMES[index].replace("_", " "), f"{true[index]}"] for index in np.flatnonzero(true)]
+    assert rows == [
+        [NAMES[index].replace("_", " "), f"{true[index]}"] for index in shown_order(systems[0]) if true[index]
+    ]
+    drawn = [text.get_text() for text in draw_classes(systems[:1], NAMES).axes[0].get_yticklabels()]
+    assert drawn == [NAMES[index].replace("_", " ") for index in shown_order(systems[0])][: len(drawn)]
     with pytest.raises(ValueError, match="modality must be one of audio, visual, both, got 'av'"):
         draw_confusion(systems[0], NAMES, modality="av")

@@ -31,10 +31,10 @@ def test_scores_are_a_line_a_table_and_a_figure(scores, painted):
     assert len(alone.lines) == 10 < len(axes.lines)
 
 
-def test_an_axis_ends_at_a_hundred_percent_and_spans_ten_points():
+def test_an_axis_ends_at_a_hundred_percent_and_spans_five_points():
     (axes,) = valor.score(TRUTH, TRUTH).plot().axes
     low, high = axes.get_xlim()
-    assert low <= 90 and 100 < high <= 101 and max(axes.get_xticks()) <= high + 10
+    assert low == 95 and 100 < high <= 101 and max(axes.get_xticks()) <= high + 10
 
 
 def test_saved_scores_are_a_row_of_a_table(scores, tmp_path, painted):

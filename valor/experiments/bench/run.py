@@ -17,7 +17,7 @@ from valor.data.provenance import MARK
 from valor.label_harvest.progress import progress_bar
 from valor.label_harvest.strict_json import loads
 from valor.training.run import with_seed
-from valor.training.run_folder import LOG
+from valor.training.run_folder import LOG, SCORES
 
 from ..jobs import Job, OverSeeds, scores_on_test, trained
 from .compare import BenchLine, Order, compare_rows
@@ -48,6 +48,20 @@ class Bench:
     def name(self) -> str:
         """What its files are called."""
         return f"{MARK}-bench-{self.options.world}-{self.options.size}"
+
+
+def plan_line(out: Path, options: BenchOptions) -> str:
+    """How many trainings are to come, and about how many minutes where a training was measured."""
+    names, size = with_anchors(options.rows), SIZES[options.size]
+    runs = out / "runs" / f"{MARK}-{options.world}-{options.size}"
+    done = sum(len(list((runs / name).glob(f"seed-*/{SCORES}"))[: options.seeds]) for name in names)
+    count = len(names) * options.seeds
+    said = f"{len(names)} rows with {options.seeds} seed{'s' * (options.seeds > 1)} each: {count} trainings"
+    said += f", {done} of them done" * bool(done)
+    if size.minutes is None or options.world != "llp" or done == count:
+        return said
+    low, high = (per * (count - done) / options.jobs for per in size.minutes)
+    return f"{said}, about {low:.0f} to {high:.0f} minutes with {options.jobs} at a time"
 
 
 def open_bench_world(data: Path | None, out: Path, options: BenchOptions) -> BenchWorld:

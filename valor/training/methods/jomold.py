@@ -40,8 +40,12 @@ if TYPE_CHECKING:
 def check_denoising(options: Any, plan: Plan, name: str) -> None:  # noqa: ANN401, of either rule
     """Refuse a warm-up that lasts to the end."""
     if options.warmup_epochs >= plan.fit.epochs:
+        fitting = f"methods.{name}.warmup_epochs={max(1, plan.fit.epochs // 2)}" + " fit.epochs=2" * (
+            plan.fit.epochs < 2
+        )
         raise ValueError(
-            f"methods.{name}.warmup_epochs must be fewer than the {plan.fit.epochs} epochs, got {options.warmup_epochs}"
+            f"methods.{name}.warmup_epochs must be fewer than the {plan.fit.epochs} epochs, got "
+            f"{options.warmup_epochs}; say {fitting} too"
         )
 
 

@@ -74,7 +74,7 @@ def check_two_parts(option: str, first: int, plan: Plan) -> None:
     epochs, least = plan.fit.epochs, plan.fit.warmup_epochs + 1
     if min(first, epochs - first) >= least:
         return
-    fitting = f"{option}={epochs // 2}" if epochs >= 2 * least else f"{option}={least} and fit.epochs={2 * least}"
+    fitting = f"{option}={epochs // 2}" if epochs >= 2 * least else f"{option}={least} fit.epochs={2 * least}"
     raise ValueError(
         f"{option} and the epochs after it need more than the warm-up of {least - 1}, got {first} and {epochs} in all; "
         f"say {fitting} too"

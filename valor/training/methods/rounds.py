@@ -108,7 +108,7 @@ class Rounds(Method[RoundsOptions]):
         if 0 < first < least or rest % others or rest // others < least:
             begun = max(first, least) if first else 0
             after = f" after the first of {first} epochs" * bool(first)
-            also = f" and methods.rounds.first_epochs={begun}" * (begun != first)
+            also = f" methods.rounds.first_epochs={begun}" * (begun != first)
             raise ValueError(
                 f"methods.rounds has {others} rounds of equal length{after}, each longer than the warm-up of "
                 f"{least - 1} epochs, and fit.epochs is {epochs}; say "

@@ -14,7 +14,7 @@ from valor.experiments.bench import decisions
 from valor.experiments.bench.narrow import narrowed
 from valor.experiments.bench.options import SIZES, BenchOptions
 from valor.experiments.bench.rows import ROWS
-from valor.experiments.bench.run import open_bench_world, run_bench
+from valor.experiments.bench.run import open_bench_world, plan_line, run_bench
 from valor.experiments.bench.table import to_text
 from valor.experiments.bench.world import BenchWorld
 from valor.training.methods.methods import Methods
@@ -44,6 +44,15 @@ def test_rows_and_their_anchors_are_trained_in_folders_that_say_simulated(bench)
         assert ROWS[line.name].chosen_on_val or scores["type_av"] == line.type_av
     assert "decided by numbers chosen on val, as those of their papers were: nrep\n" in to_text(found)
     assert "SIMULATED" in to_text(found) and found.failed == {} and found.minutes > 0
+
+
+def test_a_plan_says_how_many_trainings_are_to_come_and_how_long_they_take(bench, tmp_path):
+    options = BenchOptions(seeds=2, rows=("nrep",), jobs=2)
+    said = "2 rows with 2 seeds each: 4 trainings"
+    assert plan_line(tmp_path, options) == f"{said}, about 2 to 3 minutes with 2 at a time"
+    assert plan_line(bench[0], options).startswith(f"{said}, 2 of them done, about 1 to 2 minutes")
+    assert plan_line(bench[0], OPTIONS) == "4 rows with 1 seed each: 4 trainings, 4 of them done"
+    assert plan_line(tmp_path, BenchOptions(rows=("nrep",), size="llp")) == said  # nobody measured these
 
 
 @pytest.mark.parametrize("name", ["nrep", "coleaf", "cmpae", "jomold"])

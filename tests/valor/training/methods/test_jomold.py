@@ -188,7 +188,7 @@ def test_an_estimator_comes_first_and_a_stopped_run_ends_with_the_same_bytes(tmp
     (["fit.pseudo_label_weight=1"], "trains on clip tags alone, got pseudo_label_weight=1; set it to 0"),
     (["methods.average=on"], r"methods\.average runs through both parts of methods\.jomold"),
     (["fit.epochs=25"], "need more .* of 0, got 25 and 25 in all; say methods.jomold.estimator_epochs=12 too"),
-    (["fit.epochs=1"], "got 25 and 1 in all; say methods.jomold.estimator_epochs=1 and fit.epochs=2 too"),
+    (["fit.epochs=1"], "got 25 and 1 in all; say methods.jomold.estimator_epochs=1 fit.epochs=2 too"),
     (["methods.jomold.estimator_epochs=-1"], "estimator_epochs must be a whole number of at least 0, got -1"),
     (["methods.jomold.ratio_warmup=-1"], "ratio_warmup must not be negative, got -1"),
 ])  # fmt: skip
