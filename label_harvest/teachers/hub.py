@@ -120,12 +120,13 @@ def prepare_to_fetch(absent: Sequence[AbsentWeights]) -> None:
 
     all_said = " and ".join(one.said for one in absent)
     if trouble := hub_trouble():
-        commands = " && ".join(command for one in absent for command in one.commands)
+        commands = "".join(f"\n    {command}" for one in absent for command in one.commands)
         given = " and ".join(f"`checkpoints` {one.role}=FILE" for one in absent)
         raise TeacherUnavailableError(
-            f"weights are not on this machine and cannot be fetched ({trouble}): {all_said}; where there is a network, "
-            f"`{commands}` fetches them into {constants.HF_HUB_CACHE}: copy that folder here to the same place and set "
-            f"HF_HUB_OFFLINE=1, or give local files with {given}"
+            f"weights are not on this machine and cannot be fetched ({trouble}): {all_said}\n"
+            f"  where there is a network, this fetches them into {constants.HF_HUB_CACHE}:{commands}\n"
+            "  then copy that folder here to the same place and set HF_HUB_OFFLINE=1\n"
+            f"  or give local files with {given}"
         )
     logger.info("to be fetched first, and kept in %s: %s", constants.HF_HUB_CACHE, all_said)
 

@@ -105,7 +105,11 @@ def _fit(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
 
 def _judge(cli: argparse.Namespace, media: "list[MediaInput]") -> int:
     if cli.run is None:
-        raise ValueError(f"--run RUN says what has learned it; `valor sync {FIT} VIDEO... --out RUN` makes one")
+        raise ValueError(
+            f"--run RUN says what has learned it; `valor sync {FIT} VIDEO... --out RUN` makes one. None is "
+            "shipped, and it takes a few hundred pieces of ten seconds of like footage, an hour of film; a handful of "
+            "clips is too few"
+        )
     if cli.out is not None and any(_same(cli.out, one.path) for one in media):
         raise ValueError(f"--out {cli.out} would overwrite the VIDEO of that name; choose another")
     if all(one.problem for one in media):

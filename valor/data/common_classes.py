@@ -40,11 +40,11 @@ def read_val_truth(annotations: Path, val: Split, known: DataSet) -> Split:
     own = dataset_of(annotations)
     there = [split for split in own.annotated if (annotations / own.layout.tags[split]).is_file()]
     if val.name not in there:
-        these = f"--data DATA --split {val.name}"
         raise ValueError(
             f"{annotations}: expected truth of {val.name}, on which the epoch is chosen, got "
-            f"{' and '.join(there) or 'none'}; mark {val.name} (`valor view SOURCE {these}`), or import files of its "
-            f"clips once more (`valor import events FILE ... --exported-from SOURCE {these} --out NEW`)"
+            f"{' and '.join(there) or 'none'}; mark {val.name} (`valor view SOURCE --data DATA --split {val.name}`), "
+            "or import files of its clips once more "
+            f"(`valor import events FILE ... --exported-from SOURCE --data DATA --split {val.name} --out NEW`)"
         )
     found = own.read_split(annotations, val.name, own.names_in(annotations))
     if missing := [name for name in val.class_names if name not in found.class_names]:

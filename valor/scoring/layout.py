@@ -328,7 +328,10 @@ class Evaluation:
         """The ten figures of the system, of what it is compared with, and of the anchors."""
         scores = self.seeds.scores if self.seeds else self.system.scores
         beside = [(self.baseline.name, self.baseline.scores)] if self.baseline else []
-        return score_table([(self.system.name, scores), *beside, *self.anchors])
+        report, name = self.system.report, self.system.name
+        if unchecked := report.get(UNCHECKED, 0):  # in the row, since the table is what is quoted
+            name = f"{name} ({unchecked:,} of {report['clips']:,} clips not checked)"
+        return score_table([(name, scores), *beside, *self.anchors])
 
     @property
     def anchor_names(self) -> list[str]:

@@ -151,7 +151,9 @@ def test_scores_say_how_many_clips_nobody_checked(sent, capsys):
     score = ("evaluate", "parses", "--annotations", FOLDER, "--split", "test")
     capsys.readouterr()
     assert typed(*score, "--json", "s.json") == 0
-    assert "; 1 of 2 clips are corrections not marked as checked; what nobody looked at" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "; 1 of 2 clips are corrections not marked as checked; what nobody looked at" in told
+    assert re.search(r"^parses \(1 of 2 clips not checked\) .*100\.0", told, re.M)  # in the row, which is quoted
     assert json.loads((sent / "s.json").read_text())["clips_not_checked"] == 1
     assert typed(*score, "--out", "s.csv") == 0
     with (sent / "s.csv").open(newline="") as table:

@@ -88,7 +88,7 @@ def test_files_that_were_judged_are_not_judged_again(trained, media, tmp_path, m
         (("fit",), "name the media too: valor sync fit VIDEO... --out RUN"),
         (("fit", "x.mp4"), "--out RUN says where the run is written"),
         (("fit", "x.mp4", "--out", "o", "--sure", "0.5"), "--sure: not for this"),
-        (("x.mp4",), "--run RUN says what has learned it"),
+        (("x.mp4",), "makes one. None is shipped, and it takes a few hundred pieces of ten seconds"),
         (("x.mp4", "--run", "r", "--epochs", "3"), "--epochs: not for this"),
         (("x.mp4", "--run", "r"), "nothing to judge: x.mp4: no such file"),
         ((__file__, "--run", "r"), "r: no such file; `valor sync fit VIDEO --out RUN` makes one"),
