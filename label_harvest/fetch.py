@@ -1,5 +1,6 @@
 """Media from elsewhere are brought here while others are decoded; files of a disk are decoded as they are."""
 
+import errno
 import os
 import shutil
 import socket
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .disk import process_is_gone
-from .machine import NO_ROOM, machine_fault, remedy
+from .machine import NO_ROOM, OPEN_FILES, machine_fault, remedy
 from .media.clip import ClipMedia, Grid, MediaError
 from .media.decode_pool import DecodePool
 from .places.elsewhere import ChangedError, CopyError, Elsewhere, Media, UnfetchedError
@@ -164,5 +165,6 @@ def _not_fetched(media: Elsewhere, path: Path, error: OSError) -> OSError:
     """The error for a copy that this machine does not take."""
     if error.errno in NO_ROOM:
         return OSError(f"{path.parent}: no room to fetch {media.name} ({error.strerror}); make some, or set TMPDIR")
-    do = remedy(error.errno) if machine_fault(error) else "see to that disk"
-    return OSError(f"{path.parent}: {media.name} cannot be copied here ({error.strerror}); {do}, or set TMPDIR")
+    limited = error.errno in OPEN_FILES or error.errno == errno.EFBIG  # whatever the folder
+    do = remedy(error.errno) if limited else "see to that disk, or set TMPDIR"
+    return OSError(f"{path.parent}: {media.name} cannot be copied here ({error.strerror}); {do}")

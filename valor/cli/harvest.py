@@ -284,7 +284,7 @@ def _such_as(clip_ids: Sequence[str], most: int = 5) -> str:
     return f": {', '.join(clip_ids[:most])}{', ...' if len(clip_ids) > most else ''}" if clip_ids else ""
 
 
-def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: bool) -> None:
+def _say(report: HarvestReport, options: HarvestOptions, clips: int, *, listed: bool = True) -> None:
     """The counts and, where they are to be `listed`, the first failures and where all of them are."""
     counts = ", ".join(f"{count} {status}" for status, count in report.counts.items()) or "none in this share"
     share = "" if options.share.is_whole else f" of share {options.share} of {clips}"
