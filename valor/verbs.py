@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from valor.data.datasets.dataset import DataSet
+    from valor.data.own_files import OwnFile
     from valor.data.predictions import Predictions
     from valor.eval.decide import PostProcessing
     from valor.label_harvest.harvest import HarvestOptions, HarvestReport
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
 Pathlike = Path | str
 
 
-def _use(own_files: Sequence[Pathlike]) -> None:
-    if own_files:
-        from valor.training.own import use_files
+def _use(own_files: Sequence[Pathlike]) -> "list[OwnFile]":
+    if not own_files:
+        return []
+    from valor.training.own import use_files
 
-        use_files(own_files)
+    return use_files(own_files)
 
 
 def harvest(
@@ -132,7 +134,7 @@ def train(
     Returns:
         The seeds with their folders and scores; `to_frame()` has a row for each.
     """
-    _use(own_files)
+    given = _use(own_files)
     from valor.data.datasets.dataset import chosen_dataset, dataset_of
     from valor.experiments.missing import refuse_missing
     from valor.label_harvest.places.place import place_of
@@ -153,8 +155,7 @@ def train(
     if settings.dataset is None:
         names = settings.names or dataset_of(data).names_in(Path(data))
         refuse_missing(Path(data), chosen, names, labels=settings.labels, store=settings.store)
-    if own_files:
-        note_unused([chosen])
+    note_unused([chosen], given)
     results = tuple(train_seeds(chosen, Path(data), folder, settings))
     return Training(recipe=chosen, folder=folder, seeds=results)
 

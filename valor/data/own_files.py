@@ -4,14 +4,13 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import module_from_spec, spec_from_file_location
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from valor.label_harvest.disk import file_sha256
-from valor.label_harvest.store.origins import OWN_MODULE
+from valor.label_harvest.store.origins import OWN_DIGEST, OWN_MODULE
 
 _LOG = logging.getLogger(__name__)
 
@@ -24,6 +23,8 @@ class OwnFile:
     sha256: str
     adds: Mapping[str, tuple[str, ...]]
     """Names it defines, by the dict they are in."""
+    source: bytes = field(default=b"", repr=False)
+    """The bytes that were run, which may not be those of the file any more."""
 
     def __str__(self) -> str:
         """Name and version, as tables say them."""
@@ -60,30 +61,41 @@ LOADED: list[OwnFile] = []
 """Those of this process, in the order they were loaded; `valor.training.own.use_file` adds to it."""
 
 
-def run_file(path: Path) -> tuple[ModuleType, str]:
-    """Run a Python file as a module.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The module, and the sha256 of the file.
+def read_file(path: Path) -> bytes:
+    """The bytes of a Python file.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no Python, or an error ends it; names file and line.
+        ValueError: Its name does not end in .py.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; give a Python file of your own parts")
-    digest = file_sha256(path)
-    name = f"{OWN_MODULE}{path.stem}_{digest[:8]}"  # the same in every process, so that what it defines can be sent
-    spec = spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise ValueError(f"{path}: expected a Python file, whose name ends in .py")
-    module = module_from_spec(spec)
+    return path.read_bytes()
+
+
+def run_file(path: Path, source: bytes) -> tuple[ModuleType, str]:
+    """Run the bytes of a Python file as a module; nothing compiled before is taken, so that these are what runs.
+
+    Args:
+        path: The file, as errors name it.
+        source: What was read of it.
+
+    Returns:
+        The module, and the sha256 of the bytes.
+
+    Raises:
+        ValueError: It is no Python, or an error ends it; names file and line.
+    """
+    digest = sha256(source).hexdigest()
+    name = f"{OWN_MODULE}{path.stem}_{digest[:8]}"  # the same in every process, so that what it defines can be sent
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    setattr(module, OWN_DIGEST, digest)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
     except SyntaxError as error:
         del sys.modules[name]
         raise ValueError(f"{error.filename or path}, line {error.lineno}: {error.msg}") from error
@@ -113,21 +125,28 @@ def own_parts(files: Sequence[OwnFile] | None = None) -> list[OwnPart]:
     ]
 
 
-def described_own() -> dict[str, Any]:
-    """What a run says of the files its process had loaded; nothing where there were none."""
-    return {"own": [file.to_json() for file in LOADED]} if LOADED else {}
+def described_own(files: Sequence[OwnFile]) -> dict[str, Any]:
+    """What a run says of the files it was trained with; nothing where there were none."""
+    return {"own": [file.to_json() for file in files]} if files else {}
 
 
-def changed_own(description: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the files a run was trained with that this process has loaded in another version.
+def changed_own(description: Mapping[str, Any], files: Sequence[OwnFile] | None = None) -> tuple[str, ...]:
+    """Names of the files a run was trained with in another version than these: under its name, or with its parts.
 
     Args:
         description: Of the run, as its recipe.json holds it.
+        files: What is compared; None for all that this process has loaded.
     """
-    run = description.get("run")
+    run, files = description.get("run"), LOADED if files is None else files
     used = run.get("own", []) if isinstance(run, Mapping) else []
-    here, named = {file.sha256 for file in LOADED}, {file.path.name for file in LOADED}
-    return tuple(file["file"] for file in used if file["sha256"] not in here and file["file"] in named)
+    here, named = {file.sha256 for file in files}, {file.path.name for file in files}
+    parts = {(kind, name) for file in files for kind, names in file.adds.items() for name in names}
+    return tuple(
+        file["file"]
+        for file in used
+        if file["sha256"] not in here
+        and (file["file"] in named or parts & {(kind, name) for kind, of in file["adds"].items() for name in of})
+    )
 
 
 def note_own(description: Mapping[str, Any], where: str) -> str:

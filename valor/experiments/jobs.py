@@ -21,7 +21,7 @@ from valor.label_harvest.places.place import Place
 from valor.scoring.over_seeds import SeedScores
 from valor.training.methods.methods import Methods
 from valor.training.options import TrainingError, TrainOptions
-from valor.training.own import use_files
+from valor.training.own import use_loaded
 from valor.training.recipes import Recipe
 from valor.training.run_folder import PREDICTIONS, TUNED_SCORES
 from valor.training.seeds import train_seeds
@@ -52,9 +52,9 @@ def trained(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, float | st
         for job in jobs:
             yield job, _train(job)
         return
-    own = [file.path for file in LOADED]
+    own = list(LOADED)
     spawned = get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), spawned, end_with_parent, (use_files, own)) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), spawned, end_with_parent, (use_loaded, own)) as pool:
         waiting: dict[Future[float | str], Job] = {pool.submit(_train, job): job for job in jobs}
         try:
             for done in as_completed(waiting):

@@ -10,8 +10,9 @@ from valor.data.provenance import unlike_teachers
 
 from .cotrain import TrainedSet, cotrain
 from .options import TrainOptions
+from .own import refuse_changed
 from .recipes import Recipe
-from .run import RunSets, marked_recipe, pick_device, prepared, read_run_sets
+from .run import RunSets, begun_with, marked_recipe, pick_device, prepared, read_run_sets
 from .train import FitResult
 
 BESIDE = "beside"
@@ -113,6 +114,7 @@ def train_together(whole: Sequence[Beside], *, device: str = "auto", progress: b
     where = pick_device(device)
     trained = []
     for one in whole:
+        refuse_changed(one.recipe, begun_with(one.folder), one.folder)
         ready = prepared(one.recipe, one.sets, where)
         trained.append(
             TrainedSet(

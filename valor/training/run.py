@@ -43,6 +43,7 @@ from .encoder_file import EncoderFile, give_encoder, read_encoder
 from .evidence_fit import with_hint
 from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
+from .own import refuse_changed, told_files
 from .pool import NAME as POOL
 from .pool import Pool, read_pool, with_pool
 from .predict import predict_classes
@@ -286,7 +287,9 @@ def train_on(
     """
     where = pick_device(device)
     if (out / LAST).is_file():
-        note_other_runtime(_begun_with(out), runtime_facts(where))
+        begun = begun_with(out)
+        refuse_changed(recipe, begun, out)
+        note_other_runtime(begun.get("runtime", {}), runtime_facts(where))
     ready = prepared(recipe, sets, where, own)
     note_fewer_steps(len(ready.train), len(sets.train), recipe.fit)
     if compiled:
@@ -347,7 +350,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
         "runtime": runtime_facts(where),
         "sources": sets.provenance.sources,
         **facts_of(recipe, methods, sets.labels, sets.more).to_json(),
-        **described_own(),
+        **described_own(told_files(recipe)),
         **({} if sets.words is None else {READERS: dict(sets.words.readers)}),
         **({UNSEEN: list(sets.unseen)} if sets.unseen else {}),
         **({} if recipe.fit.label_share == 1 else {TAGGED: len(train) - beside.get("clips", 0)}),
@@ -564,10 +567,10 @@ def _test_set(
         return None
 
 
-def _begun_with(out: Path) -> Mapping[str, Any]:
-    """What a run folder says it was begun with; nothing where it does not say."""
+def begun_with(out: Path) -> Mapping[str, Any]:
+    """What a run folder says of its run; nothing where it does not say."""
     try:
-        return dict(loads((out / RECIPE).read_text(encoding="utf-8"))["run"]["runtime"])
+        return dict(loads((out / RECIPE).read_text(encoding="utf-8"))["run"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 

@@ -34,7 +34,7 @@ class Loud:
 def _judged(tmp_path, levels):
     path = tmp_path / "loud.py"
     path.write_text(TEACHER)
-    module, _ = run_file(path)
+    module, _ = run_file(path, path.read_bytes())
     grid = SimpleNamespace(num_segments=10)
     clips = [
         (SimpleNamespace(clip_id=f"clip-{n}"), SimpleNamespace(waveform=np.array(one), grid=grid, frames_present=None))

@@ -1,7 +1,9 @@
 """Parts of a user's own: the lines of docs/extend.md as they stand there, and files that are refused."""
 
+import hashlib
 import inspect
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -30,7 +32,7 @@ from valor.parsers.build import build_parser
 from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.methods import METHODS, OwnParts
-from valor.training.own import note_unused, use_file
+from valor.training.own import note_unused, use_file, use_files, use_loaded
 from valor.training.recipes import RECIPES, find_recipe, override
 from valor.training.run import predict_run, train_run
 
@@ -345,3 +347,95 @@ def test_a_file_is_run_once_and_must_be_there(tmp_path):
     assert use_file(str(tmp_path / "mine.py")) is first and ENCODERS["mine"] is print
     done = typed("train", "valor", "--data", tmp_path, "--with", tmp_path / "absent.py")
     assert done.code == 2 and "absent.py: no such file; give a Python file of your own parts" in done.err
+
+
+MINE = """
+from dataclasses import dataclass
+from valor.training.methods.method import Method
+
+@dataclass(frozen=True)
+class Options:
+    weight: float = 1.0
+
+class Mine(Method[Options]):
+    Options = Options
+
+    def charge(self, charge):
+        return charge.plus("mine", self.options.weight, lambda charge: FACTOR * charge.output.segment_probs.mean())
+
+METHODS = {"mine": Mine}
+"""
+
+
+def _write_mine(path, factor):
+    path.write_text(MINE.replace("FACTOR", factor))
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _trained_mine(data, out, file, **more):
+    changes = [*CHANGES, "methods.mine=on"]
+    given = {"data": data, "out": out, "own_files": [file], "changes": changes, "device": "cpu", "test": False}
+    valor.train("valor++", **given, progress=False, **more)
+    told = json.loads((out / "recipe.json").read_text())["run"]["own"]
+    return json.loads((out / "log.jsonl").read_text().splitlines()[0])["loss"]["mine"], [of["sha256"] for of in told]
+
+
+def test_a_file_that_was_edited_is_trained_as_it_is_now(data, tmp_path):
+    file = tmp_path / "mine.py"
+    first = _write_mine(file, "1")
+    loss, told = _trained_mine(data, tmp_path / "one", file)
+    assert told == [first]
+    stat = file.stat()
+    second = _write_mine(file, "9")
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # as long, and of the same second
+    changed, told = _trained_mine(data, tmp_path / "two", file)
+    assert told == [second] and changed > 4 * loss
+    with pytest.raises(ValueError, match=r"one: was trained with another version of mine\.py; train what it is now"):
+        _trained_mine(data, tmp_path / "one", file)
+    assert len(LOADED) == 1
+
+
+def test_names_that_an_edited_file_has_no_more_are_gone_and_a_broken_one_changes_nothing(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("ENCODERS = {'a': print, 'b': print}\nPOOLINGS = {'c': print}\n")
+    before = use_file(file)
+    file.write_text("ENCODERS = {'hybrid': repr, 'b': repr}\n")
+    with pytest.raises(ValueError, match="ENCODERS has the name hybrid, which is taken"):
+        use_file(file)
+    assert ENCODERS["b"] is print and LOADED == [before]
+    file.write_text("ENCODERS = {'b': repr}\n")
+    use_file(file)
+    assert ENCODERS["b"] is repr and "a" not in ENCODERS and "c" not in POOLINGS and len(LOADED) == 1
+
+
+def test_the_same_part_in_another_file_takes_the_place_of_that_of_an_earlier_call(data, tmp_path, caplog):
+    first, second = tmp_path / "mine.py", tmp_path / "mine2.py"
+    _write_mine(first, "1")
+    loss, _ = _trained_mine(data, tmp_path / "one", first)
+    of_second = _write_mine(second, "9")
+    changed, told = _trained_mine(data, tmp_path / "two", second)
+    assert changed > 4 * loss and told == [of_second] and [file.path for file in LOADED] == [second]
+    assert "mine2.py takes the place of" in caplog.text
+    with pytest.raises(ValueError, match="METHODS has the name mine, which is taken"):
+        use_files([first, second])
+    predictions = valor.predict(tmp_path / "one", data=data, own_files=[second])
+    assert predictions.provenance.own_files_changed == ("mine.py",)
+
+
+def test_another_process_runs_the_bytes_that_this_one_ran(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text("ENCODERS = {'a': print}\n")
+    held = use_file(file)
+    ENCODERS.pop("a")
+    LOADED.clear()
+    file.write_text("ENCODERS = {'a': repr}\n")
+    use_loaded([held])
+    assert ENCODERS["a"] is print and LOADED == [held]
+
+
+def test_a_call_is_told_of_its_own_files_alone(data, tmp_path, caplog):
+    (tmp_path / "other.py").write_text("ENCODERS = {'other': print}\n")
+    use_file(tmp_path / "other.py")
+    _write_mine(tmp_path / "mine.py", "1")
+    _, told = _trained_mine(data, tmp_path / "one", tmp_path / "mine.py")
+    assert len(told) == 1 and "other.py" not in caplog.text
