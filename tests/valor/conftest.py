@@ -5,9 +5,16 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import torch
 
+from valor.data.datasets.dataset import DATASETS
+from valor.data.own_files import LOADED
 from valor.eval.figures import training
+from valor.label_harvest.teachers.build import TEACHERS
+from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
 from valor.training import log
+from valor.training.methods.methods import METHODS
+from valor.training.recipes import RECIPES
 
 PAINTED = {"training_figure": log.training_figure, "to_png": log.to_png}
 
@@ -30,3 +37,17 @@ def painted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures of trainings are laid out and painted."""
     for name, function in PAINTED.items():
         monkeypatch.setattr(log, name, function)
+
+
+@pytest.fixture
+def own_parts_go() -> Iterator[None]:
+    """A test begins with our parts alone, one thread, and leaves no part of its own."""
+    dicts: tuple[dict[str, Any], ...] = (METHODS, ENCODERS, POOLINGS, STEMS, NETWORKS, TEACHERS, DATASETS, RECIPES)
+    held, threads = [dict(of) for of in dicts], torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    LOADED.clear()
+    for of, before in zip(dicts, held, strict=True):
+        of.clear()
+        of.update(before)

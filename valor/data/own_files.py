@@ -3,7 +3,7 @@
 import logging
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -44,6 +44,12 @@ def _placed(error: Exception, path: Path) -> str | None:
 def in_own_file(error: Exception) -> str | None:
     """What an error is to be called that came out of a loaded file, with file and line; None of one of ours."""
     return next((said for file in LOADED if (said := _placed(error, file.path))), None)
+
+
+def told_code(function: Callable[..., Any]) -> str:
+    """Where a function is written, as errors name it: file and line."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return repr(function) if code is None else f"{code.co_filename}, line {code.co_firstlineno}"
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from valor.training.own import files_of, note_unused
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
 
-from .jobs import Job, OverSeeds, scores_on_test, trained
+from .jobs import Job, OverSeeds, answers_alike, scores_on_test, trained
 from .missing import missing_parts, missing_table
 from .options import AblateOptions
 from .rows import (
@@ -240,6 +240,8 @@ class Ablation:
     """Files of own parts that were loaded."""
     base_own: tuple[str, ...] = ()
     """Those of them that the base itself takes a part of."""
+    alike: tuple[str, ...] = ()
+    """Rows whose predictions are those of the base to the byte, in every seed."""
 
     @property
     def changed(self) -> str:
@@ -301,6 +303,7 @@ def run_ablation(world: AblationWorld, out: Path, options: AblateOptions) -> Abl
         differences={found.row.name: difference(found, results[0]) for found in results[1:]},
         own=tuple(map(str, LOADED)),
         base_own=tuple(map(str, files_of(base))),
+        alike=tuple(found.row.name for found in results[1:] if trainer.are_alike(found.row, results[0].row)),
     )
 
 
@@ -398,6 +401,12 @@ class _Trainer:
                 folders = [self._folder(row, seed) for seed in seeds]
                 scores, tuned = scores_on_test(folders, self.world.recipe(row).methods, self.world.test)
                 self.results[row.name] = RowResult(row=row, val=val, scores=scores, tuned=tuned)
+
+    def are_alike(self, one: AblationRow, other: AblationRow) -> bool:
+        """Whether two rows predict the same to the byte, in every seed."""
+        first = self.world.base.fit.seed
+        seeds = range(first, first + self.options.seeds)
+        return answers_alike(*([self._folder(row, seed) for seed in seeds] for row in (one, other)))
 
     def _job(self, row: AblationRow, seed: int) -> Job:
         if row.labels != NO_LABELS and row.labels not in self.labels:

@@ -15,6 +15,7 @@ from valor.label_harvest.disk import write_forms
 from valor.training.recipes import recipe_to_json
 
 from .ablate import Ablation, RowResult
+from .jobs import alike_note
 from .rows import GROUPS
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ def notes(found: Ablation) -> list[str]:
     ]
     if len(found.searched) > 1:
         said.append(f"chosen on validation among {len(found.searched)}: {winner_line(found)}")
+    said += [alike_note(name, found.base.row.name) for name in found.alike]
     said += [f"own parts are of {', '.join(found.own)}"] * bool(found.own)
     said += [f"left out {name!r}: {reason}" for name, reason in found.left_out.items()]
     return said + [f"failed {name!r}: {message}" for name, message in found.failed.items()]

@@ -107,6 +107,17 @@ class OverSeeds(SeedScores):
         return [float(getattr(getattr(of, level), figure)) - was for of, was in zip(self.tuned, fixed, strict=True)]
 
 
+def answers_alike(one: Sequence[Path], other: Sequence[Path]) -> bool:
+    """Whether the trainings in some run folders predict to the byte what those in others do, seed by seed."""
+    files = [(a / PREDICTIONS, b / PREDICTIONS) for a, b in zip(one, other, strict=True)]
+    return all(a.is_file() and b.is_file() and a.read_bytes() == b.read_bytes() for a, b in files)
+
+
+def alike_note(row: str, base: str) -> str:
+    """What is said of a row that predicts what its base does."""
+    return f"{row!r} predicts to the byte what {base!r} does, in every seed: what it changes has changed nothing"
+
+
 def scores_on_test(
     folders: Sequence[Path], methods: Mapping[str, Any], test: Split, rules: Sequence[PostProcessing] | None = None
 ) -> tuple[tuple[Scores, ...], tuple[TenScores, ...]]:

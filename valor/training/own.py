@@ -16,6 +16,7 @@ bytes have changed, and what it defines takes the place of what it defined befor
 file of an earlier call has takes the place of that one. docs/extend.md has an example of each.
 """
 
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,10 +24,12 @@ from typing import Any
 
 from valor.data.datasets.dataset import DATASETS, DataSet
 from valor.data.own_files import LOADED, TAKEN_BY, OwnFile, changed_own, own_parts, read_file, run_file
+from valor.data.vocabulary import did_you_mean
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.label_harvest.teachers.teacher import ROLES
 from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
 
+from .methods.hooks import method_fault
 from .methods.method import Method
 from .methods.methods import METHODS
 from .recipes import RECIPES, Recipe
@@ -49,6 +52,35 @@ _KINDS: dict[str, tuple[dict[str, Any], Callable[[Any], bool], str]] = {
     "RECIPES": (RECIPES, lambda part: isinstance(part, Recipe), "Recipes"),
 }
 """Our dict of each kind, what may stand in it, and how that is called."""
+
+
+_GIVEN = {"TEACHERS": ("prompts",), "DATASETS": ("dataset", "folder", "split", "names", "version")}
+"""What functions of a kind are called with; of others with ParserOptions."""
+_OF_TEACHERS = ("identity", "encode", "encode_many")
+
+
+def _fault(kind: str, name: str, part: Any) -> str | None:  # noqa: ANN401, whatever a file holds
+    """What is wrong with a part that is of its kind; None where nothing is."""
+    if kind == "METHODS":
+        return method_fault(part)
+    if kind == "RECIPES":
+        return None
+    made = part[1] if kind == "TEACHERS" else part.reader if kind == "DATASETS" else part
+    if kind == "TEACHERS" and isinstance(made, type):
+        public = [of for of in dir(made) if not of.startswith("_")]
+        for lacking in _OF_TEACHERS:
+            if lacking not in public:
+                return f"the teacher {name} has no method {lacking}{did_you_mean(lacking, public)}"
+    if made is None:
+        return None
+    given = _GIVEN.get(kind, ("options",))
+    try:
+        inspect.signature(made).bind(*given)
+    except TypeError:
+        return f"{name} of {kind} is called with ({', '.join(given)}), got {made.__name__}{inspect.signature(made)}"
+    except ValueError:  # of what is not Python nothing tells
+        return None
+    return None
 
 
 def use_file(path: Path | str, beside: Sequence[Path] = ()) -> OwnFile:
@@ -97,6 +129,9 @@ def _use(path: Path, source: bytes, beside: Sequence[Path]) -> OwnFile:
         wrong = [name for name, part in parts.items() if not fits(part)] if isinstance(parts, dict) else [kind]
         if wrong:
             raise ValueError(f"{path}: {kind} must be a dict of names and {called}, got another {', '.join(wrong)}")
+        faults = (fault for name, part in parts.items() if (fault := _fault(kind, name, part)))
+        if fault := next(faults, None):
+            raise ValueError(f"{path}: {fault}")
     found = OwnFile(path, digest, {kind: tuple(parts) for kind, parts in held.items()}, source)
     earlier = [file for file in LOADED if file is not known and file.path not in beside and _clash(found, file)]
     dropped = [*([known] if known else []), *earlier]

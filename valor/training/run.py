@@ -44,6 +44,7 @@ from .evidence_fit import with_hint
 from .facts import facts_of
 from .methods.methods import NOTHING_OWN, Methods, OwnParts
 from .own import refuse_changed, told_files
+from .part_shapes import check_parts
 from .pool import NAME as POOL
 from .pool import Pool, read_pool, with_pool
 from .predict import predict_classes
@@ -340,6 +341,7 @@ def prepared(recipe: Recipe, sets: RunSets, where: torch.device, own: OwnParts =
     methods.check(recipe)  # those of the recipe have, those that are given have not
     names = sets.train.class_names
     parser = _build(recipe, methods, names, own)
+    check_parts(parser, recipe.parser, sets.train, where)
     if sets.words is not None:
         sets.words.begin(parser, names)
     if sets.begin_with is not None:

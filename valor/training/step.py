@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from valor.data.clips import Batch
+from valor.data.own_files import told_code
 from valor.parsers.hybrid import HybridParser
 from valor.parsers.losses import loss_terms, total_loss
 from valor.parsers.word_head import WordHead
@@ -170,7 +171,12 @@ def charged(charge: Charge) -> tuple[dict[str, Tensor], Tensor]:
         total = total_loss(own, pseudo_label_weight=options.pseudo_label_weight, guided_weight=options.guided_weight)
         terms = {name: term for name, term in own._asdict().items() if term is not None}
     for term in charge.terms:
-        terms[term.name] = term.take(charge)
+        terms[term.name] = taken = term.take(charge)
+        if not isinstance(taken, Tensor) or taken.numel() != 1:
+            got = f"one of shape {list(taken.shape)}" if isinstance(taken, Tensor) else type(taken).__name__
+            raise ValueError(
+                f"{told_code(term.take)}: the loss term {term.name!r} must be a tensor of one number, got {got}"
+            )
         weighted = term.weight * terms[term.name]
         total = weighted if total is None else total + weighted
     if total is None:

@@ -59,6 +59,11 @@ def found(tmp_path_factory):
     )
 
 
+def test_a_row_that_changed_nothing_is_named(found):
+    said = "'2 layers' predicts to the byte what 'VALOR' does, in every seed: what it changes has changed nothing"
+    assert said not in to_text(found) and said in to_text(replace(found, alike=("2 layers",)))
+
+
 def test_one_seed_is_called_one_and_has_no_interval_over_seeds(found):
     rows = [replace(row, val=row.val[:1], scores=row.scores[:1]) for row in found.results]
     differences = {row.row.name: difference(row, rows[0]) for row in rows[1:]}

@@ -16,10 +16,11 @@ from valor.experiments.ablate import open_world, plan_rows, run_ablation
 from valor.experiments.ablation_table import dot_rows, to_text
 from valor.experiments.bench.rows import ROWS as BENCH_ROWS
 from valor.experiments.options import AblateOptions
-from valor.experiments.rows import BASES, ROWS, combined, rows_of, typed_row
+from valor.experiments.rows import BASES, ROWS, combined, rows_of, slug, typed_row
 from valor.parsers.options import ENCODERS
 from valor.training.methods.method import Method
 from valor.training.methods.methods import METHODS
+from valor.training.run_folder import PREDICTIONS
 
 
 @dataclass(frozen=True)
@@ -152,3 +153,13 @@ def test_the_bench_has_a_row_over_valor_plus_plus_for_each_part(tmp_path, monkey
     finally:
         BENCH_ROWS.clear()
         BENCH_ROWS.update(before)
+
+
+def test_a_row_that_predicts_what_the_base_does_is_found(world, tmp_path, trained):
+    options = replace(toy_options("labels", seeds=2), own_rows=("wide=parser.num_heads=4", "late=fit.epochs=3"))
+    for row, told in (("VALOR", "a"), ("wide", "a"), ("late", "b")):
+        for seed in range(world.base.fit.seed, world.base.fit.seed + 2):
+            folder = tmp_path / "runs" / slug(row) / f"seed-{seed}"
+            folder.mkdir(parents=True)
+            (folder / PREDICTIONS).write_text("a" if seed == world.base.fit.seed else told)
+    assert run_ablation(world, tmp_path, options).alike == ("wide",)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import valor
 from tests.conftest import ROOT
@@ -29,7 +28,7 @@ from valor.label_harvest.harvest import harvest
 from valor.label_harvest.store.store import read_store
 from valor.label_harvest.teachers.build import TEACHERS
 from valor.parsers.build import build_parser
-from valor.parsers.options import ENCODERS, NETWORKS, POOLINGS, STEMS
+from valor.parsers.options import ENCODERS, POOLINGS
 from valor.training.checkpoint import read_checkpoint
 from valor.training.methods.methods import METHODS, OwnParts
 from valor.training.own import note_unused, use_file, use_files, use_loaded
@@ -48,18 +47,7 @@ CHANGES += ["fit.epochs=2", "fit.warmup_epochs=1", "features.motion=none", "pars
 SMALL = [word for change in CHANGES for word in ("--set", change)]
 
 
-@pytest.fixture(autouse=True)
-def _nothing_stays():
-    """Each test begins with our parts alone."""
-    dicts = (METHODS, ENCODERS, POOLINGS, STEMS, NETWORKS, TEACHERS, DATASETS, RECIPES)
-    held, threads = [dict(of) for of in dicts], torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    LOADED.clear()
-    for of, before in zip(dicts, held, strict=True):
-        of.clear()
-        of.update(before)
+pytestmark = pytest.mark.usefixtures("own_parts_go")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +65,7 @@ def own(tmp_path) -> Path:
 
 
 def test_each_example_is_short():
-    assert set(BLOCKS) == {"entropy.py", "gru.py", "top_two.py", "loudness.py", "songs.py"}
+    assert set(BLOCKS) == {"entropy.py", "counts.py", "gru.py", "top_two.py", "loudness.py", "songs.py"}
     assert max(len(text.strip().splitlines()) for text in BLOCKS.values()) < 30
 
 
@@ -378,6 +366,13 @@ def _trained_mine(data, out, file, **more):
     valor.train("valor++", **given, progress=False, **more)
     told = json.loads((out / "recipe.json").read_text())["run"]["own"]
     return json.loads((out / "log.jsonl").read_text().splitlines()[0])["loss"]["mine"], [of["sha256"] for of in told]
+
+
+def test_a_loss_of_labels_and_tags_is_charged(data, own):
+    done = _train(data, own, "counts.py", "--set", "methods.counts=on", "--no-test")
+    assert done.code == 0, done
+    line = json.loads((own / "run/log.jsonl").read_text().splitlines()[0])
+    assert 0 < line["loss"]["counts"] < 10  # segments a tag and modality
 
 
 def test_a_file_that_was_edited_is_trained_as_it_is_now(data, tmp_path):

@@ -19,7 +19,7 @@ from valor.label_harvest.strict_json import loads
 from valor.training.run import with_seed
 from valor.training.run_folder import LOG, SCORES
 
-from ..jobs import Job, OverSeeds, scores_on_test, trained
+from ..jobs import Job, OverSeeds, answers_alike, scores_on_test, trained
 from .compare import BenchLine, Order, compare_rows
 from .decisions import rules_of
 from .demo_world import make_demo
@@ -43,6 +43,8 @@ class Bench:
     """Messages by row, and of those that are compared with one."""
     minutes: float
     """All trainings took, one thread each."""
+    alike: tuple[str, ...] = ()
+    """Rows whose predictions are those of the row they are compared with to the byte, in every seed."""
 
     @property
     def name(self) -> str:
@@ -130,7 +132,12 @@ def run_bench(world: BenchWorld, out: Path, options: BenchOptions) -> Bench:
         orders=tuple(orders),
         failed=failed,
         minutes=seconds / 60,
+        alike=tuple(name for name in found if (over := ROWS[name].over) in found and _alike(jobs[name], jobs[over])),
     )
+
+
+def _alike(one: Sequence[Job], other: Sequence[Job]) -> bool:
+    return answers_alike([job.folder for job in one], [job.folder for job in other])
 
 
 def _jobs(name: str, world: BenchWorld, out: Path, options: BenchOptions) -> Sequence[Job]:

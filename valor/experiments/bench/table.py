@@ -14,6 +14,7 @@ from valor.eval.scores import FIGURES
 from valor.eval.tables import FIGURE_TITLES, RULE, Cell, Sheet, csv_text, latex_comments
 from valor.label_harvest.disk import write_forms
 
+from ..jobs import alike_note
 from .compare import BenchLine, Order, anchor_errors
 from .options import SIZES
 from .rows import ROWS
@@ -156,6 +157,7 @@ def notes(found: Bench) -> list[str]:
         said.append("no published difference lies outside its interval")
     if chosen := [line.name for line in found.lines if ROWS[line.name].chosen_on_val]:
         said.append(f"decided by numbers chosen on val, as those of their papers were: {', '.join(chosen)}")
+    said += [alike_note(name, ROWS[name].over or "") for name in found.alike]
     said += [f"{line.name}: {ROWS[line.name].open}" for line in found.lines if ROWS[line.name].open]
     said += [f"failed {name}: {message}" for name, message in found.failed.items()]
     return [*said, f"{sum(1 for _ in found.lines) * seeds} trainings took {found.minutes:.0f} minutes of one thread"]

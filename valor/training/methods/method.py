@@ -21,9 +21,11 @@ same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Never, Protocol, TypeVar
+
+from valor.data.vocabulary import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +147,17 @@ class Charge:
     clip_weights: Tensor | None = None
     """float [B], what each clip counts in VALOR's own terms; None for 1 each."""
 
+    if not TYPE_CHECKING:  # what there is not is an error of types, too
+
+        def __getattr__(self, name: str) -> Never:
+            """Refuse a field there is not, with those there are."""
+            if name.startswith("__"):
+                raise AttributeError(name)
+            known = [field.name for field in fields(self)]
+            below = [f"{of}.{name}" for of in ("output", "batch") if name in _fields_of(self.__dict__.get(of))]
+            near = f" (did you mean {below[0]}?)" if below else did_you_mean(name, known)
+            raise AttributeError(f"a charge has no {name!r}{near}; it has {', '.join(known)} and own_tags")
+
     @property
     def own_tags(self) -> Tensor:
         """What a modality alone is held to: float [B, M, C], or the tags of the clip [B, C] where nobody says more."""
@@ -159,6 +172,11 @@ class Charge:
         if name in OWN_TERMS or any(term.name == name for term in self.terms):
             raise ValueError(f"a loss term of the name {name!r} is there already; choose another name")
         return replace(self, terms=(*self.terms, Term(name, weight, take)))
+
+
+def _fields_of(held: object) -> Collection[str]:
+    """Names of the fields of a dataclass; none of anything else."""
+    return getattr(type(held), "__dataclass_fields__", {}).keys()
 
 
 @dataclass(frozen=True)

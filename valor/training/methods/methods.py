@@ -6,8 +6,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from valor.data.own_files import told_code
 from valor.data.vocabulary import did_you_mean
 from valor.label_harvest.disk import file_sha256
 
@@ -19,6 +20,7 @@ from .cmpae import Cmpae
 from .coleaf import Coleaf
 from .gates import Gates
 from .generator import GeneratorMethod
+from .hooks import method_fault
 from .jomold import Jomold
 from .leap import Leap
 from .localiser import LocaliserMethod
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from valor.parsers.options import Builder
 
 _LOG = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 METHODS: dict[str, type[Method[Any]]] = {
     "uwav": Uwav,
@@ -157,6 +161,8 @@ class Methods:
         }
         for method in own:
             name = OWN + type(method).__name__
+            if fault := method_fault(type(method)):
+                raise ValueError(fault)
             if name in self.by_name:
                 raise ValueError(f"a method is given once, got {type(method).__name__} twice")
             self.by_name[name] = method
@@ -214,8 +220,8 @@ class Methods:
             method.check(plan)
 
     def network(self, parser: HybridParser, class_names: tuple[str, ...]) -> HybridParser:
-        for method in self:
-            parser = method.network(parser, class_names)
+        for name, method in self.by_name.items():
+            parser = _answered(name, method, "network", method.network(parser, class_names))
         return parser
 
     def start(self, run: Run) -> None:
@@ -223,8 +229,8 @@ class Methods:
             method.start(run)
 
     def clips(self, train: ClipSet) -> ClipSet:
-        for method in self:
-            train = method.clips(train)
+        for name, method in self.by_name.items():
+            train = _answered(name, method, "clips", method.clips(train))
         return train
 
     def use_labels(self, train: ClipSet) -> None:
@@ -253,13 +259,13 @@ class Methods:
         return rate
 
     def batch(self, batch: Batch) -> Batch:
-        for method in self:
-            batch = method.batch(batch)
+        for name, method in self.by_name.items():
+            batch = _answered(name, method, "batch", method.batch(batch))
         return batch
 
     def charge(self, charge: Charge) -> Charge:
-        for method in self:
-            charge = method.charge(charge)
+        for name, method in self.by_name.items():
+            charge = _answered(name, method, "charge", method.charge(charge))
         return charge
 
     def after_step(self, parser: HybridParser) -> None:
@@ -267,13 +273,13 @@ class Methods:
             method.after_step(parser)
 
     def judged(self, parser: HybridParser) -> HybridParser:
-        for method in self:
-            parser = method.judged(parser)
+        for name, method in self.by_name.items():
+            parser = _answered(name, method, "judged", method.judged(parser))
         return parser
 
     def decision(self, rule: PostProcessing) -> PostProcessing:
-        for method in self:
-            rule = method.decision(rule)
+        for name, method in self.by_name.items():
+            rule = _answered(name, method, "decision", method.decision(rule))
         return rule
 
     def metrics(self) -> dict[str, Metric]:
@@ -290,8 +296,8 @@ class Methods:
         return selected
 
     def kept(self, parser: HybridParser) -> HybridParser:
-        for method in self:
-            parser = method.kept(parser)
+        for name, method in self.by_name.items():
+            parser = _answered(name, method, "kept", method.kept(parser))
         return parser
 
     def state(self) -> dict[str, Tensor]:
@@ -310,6 +316,22 @@ class Methods:
             own = {key.removeprefix(f"{name}."): held for key, held in state.items() if key.startswith(f"{name}.")}
             if own:
                 method.load(own)
+
+
+_ANSWERS = {"network": "Module", "judged": "Module", "kept": "Module", "clips": "ClipSet", "batch": "Batch"}
+_ANSWERS |= {"charge": "Charge", "decision": "PostProcessing"}
+"""What a hook that changes something answers: a class of this name, or one below it."""
+
+
+def _answered(name: str, method: Method[Any], hook: str, answer: Answer) -> Answer:
+    """The answer of a hook, refused where it is something else."""
+    if not any(of.__name__ == _ANSWERS[hook] for of in type(answer).__mro__):
+        got = "None, as without a `return`" if answer is None else f"a {type(answer).__name__}"
+        raise ValueError(
+            f"{told_code(getattr(method, hook))}: {hook} of the method {name} must answer what it was given, or a "
+            f"changed {_ANSWERS[hook]}, got {got}"
+        )
+    return answer
 
 
 NO_METHODS = Methods()
