@@ -361,7 +361,10 @@ def test_a_stopped_run_gives_a_method_back_what_it_had(tmp_path):
 
 def test_a_method_that_does_nothing_changes_no_bit(tmp_path):
     class Nothing(Method[NoOptions]):
-        """Every hook as it is."""
+        """A hook that answers what it was given."""
+
+        def charge(self, charge):
+            return charge
 
     plain, with_it = tmp_path / "plain", tmp_path / "with"
     for folder, methods in ((plain, Methods()), (with_it, Methods(own=[Nothing(NoOptions())]))):
