@@ -243,7 +243,8 @@ def _constant(held: FloatArray) -> FloatArray:
     """float32 [M, C], the first value of a gate [T, M, C] that is one; 0 where there is none."""
     there = ~np.isnan(held)
     first = np.take_along_axis(held, there.argmax(axis=0)[np.newaxis], axis=0)[0]
-    return np.nan_to_num(first)
+    whole: FloatArray = np.nan_to_num(first)
+    return whole
 
 
 def _gate_open(parse: Parse) -> BoolArray:

@@ -165,8 +165,8 @@ def test_of_a_long_recording_no_window_has_a_picture_behind_its_last_good_frame(
     present = {window.start + place for window in windows for place in np.flatnonzero(window.present[:, 1]).tolist()}
     assert present == set(range(15))
     assert [note for window in windows for note in window.notes] == [
-        "its video is damaged from 14.3 s on, where it ends; segments last 1 s, and those from 15 s on count as without "
-        "picture"
+        "its video is damaged from 14.3 s on, where it ends; segments last 1 s, and those from 15 s on count as "
+        "without picture"
     ]
 
 
