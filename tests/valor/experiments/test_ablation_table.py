@@ -12,6 +12,7 @@ import pytest
 from tests.helpers.toy_ablation import toy_data, toy_options
 from tests.helpers.typed import typed
 from valor.eval.scores import Scores
+from valor.experiments import ablation_table
 from valor.experiments.ablate import Ablation, RowResult, open_world
 from valor.experiments.ablation_table import (
     PANELS,
@@ -197,3 +198,9 @@ def test_world_and_what_the_base_was_changed_by_stand_in_every_form(found):
 
 def test_a_base_alone_is_compared_with_nothing(found):
     assert "by chance" not in to_text(replace(found, results=found.results[:1]))
+
+
+def test_two_seeds_are_said_to_be_too_few():
+    said = {seeds: ablation_table._intervals_in_words(392, seeds) for seeds in (1, 2, 3)}
+    assert said[2].endswith("paired t over 2 seeds, which are too few to publish")
+    assert said[3].endswith("paired t over 3 seeds") and "too few" not in said[1]
