@@ -68,7 +68,7 @@ def run(cli: argparse.Namespace) -> int:
         say(f"note: {note}")
     say(f"{made.folder} holds the same already" if made.was_there else f"wrote {made.folder}")
     if not cli.quiet:
-        say("\nnext:")
+        say("\nCLIP and CLAP judge, others by --visual NAME and --audio NAME of valor harvest; next:")
         for line in next_commands(made, cli.videos):
             say(f"  {line}")
     return DONE
@@ -111,8 +111,7 @@ def next_commands(made: NewDataSet, videos: Path | None) -> list[str]:
     whole = made.dataset.segments is None
     recipe = "unav-valor" if whole else "valor-clips"  # raw maps of sound are of clips of one length
     lines = [
-        f"valor harvest {folder} --videos {media} --store {folder}/store{' --length whole' if whole else ''}"
-        "  # CLIP and CLAP judge; others by --visual NAME and --audio NAME",
+        f"valor harvest {folder} --videos {media} --store {folder}/store{' --length whole' if whole else ''}",
         f"valor calibrate {folder}/store --criterion tag-rate --out {folder}/thresholds.json",
         f"valor labels {folder}/store --thresholds {folder}/thresholds.json --out {folder}/labels",
     ]
