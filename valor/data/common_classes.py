@@ -43,8 +43,7 @@ def read_val_truth(annotations: Path, val: Split, known: DataSet) -> Split:
         raise ValueError(
             f"{annotations}: expected truth of {val.name}, on which the epoch is chosen, got "
             f"{' and '.join(there) or 'none'}; mark {val.name} (`valor view SOURCE --data DATA --split {val.name}`), "
-            "or import files of its clips once more "
-            f"(`valor import events FILE ... --exported-from SOURCE --data DATA --split {val.name} --out NEW`)"
+            f"or import files of its clips into another folder with the split {val.name} (`valor import events`)"
         )
     found = own.read_split(annotations, val.name, own.names_in(annotations))
     if missing := [name for name in val.class_names if name not in found.class_names]:

@@ -92,6 +92,6 @@ def test_without_tables_the_split_that_was_written_is_said(parses, capsys, tmp_p
 def test_a_training_names_the_import_that_files_them_as_val(yard, tmp_path):
     typed("import", "events", "val.csv", "--exported-from", "yard/labels", "--split", "test", "--out", "marked")
     known = dataset_of(yard)
-    said = r"`valor import events FILE \.\.\. --exported-from SOURCE --data DATA --split val --out NEW`"
+    said = r"or import files of its clips into another folder with the split val \(`valor import events`\)"
     with pytest.raises(ValueError, match=said):
         read_val_truth(tmp_path / "marked", known.read_clips(yard, "val"), known)
