@@ -30,8 +30,8 @@ PUBLISHED = 2.1
 
 def make_data(folder: Path, name: str, clips: int) -> Path:
     """Simulate what a recipe trains on; returns the data folder."""
-    from valor.experiments.missing import needed_kinds
     from valor.experiments.simulated import SimulationOptions, simulate
+    from valor.training.missing import needed_kinds
     from valor.training.recipes import RECIPES
 
     options = SimulationOptions(clips=round(clips * 11_849 / 10_000), precision="float16")

@@ -250,7 +250,7 @@ def _recipes(folder: Path, dataset: DataSet) -> list[Finding]:
     if dataset.name != LLP.name:
         return []
     try:
-        from valor.experiments.missing import missing_parts
+        from valor.training.missing import missing_parts
         from valor.training.recipes import RECIPES
 
         names = dataset.names_in(folder)

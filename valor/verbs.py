@@ -136,8 +136,8 @@ def train(
     """
     given = _use(own_files)
     from valor.data.datasets.dataset import chosen_dataset, dataset_of
-    from valor.experiments.missing import refuse_missing
     from valor.label_harvest.places.place import place_of
+    from valor.training.missing import refuse_missing
     from valor.training.options import TrainOptions
     from valor.training.own import note_unused
     from valor.training.recipes import Recipe, find_recipe, for_classes, override

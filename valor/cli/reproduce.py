@@ -78,7 +78,7 @@ def run(cli: argparse.Namespace) -> int:
         )
     recipe = find_recipe(cli.row)
     if of.reader is not UNAV.reader and cli.simulated:
-        from valor.experiments.missing import without_store
+        from valor.training.missing import without_store
 
         recipe = without_store(recipe)
     elif cli.row in HARVESTED_ROWS and not cli.simulated:
@@ -92,8 +92,8 @@ def run(cli: argparse.Namespace) -> int:
 
     data, out = cli.data, cli.out or Path("runs") / Provenance(simulated=cli.simulated).marked(cli.row, "-")
     if cli.simulated:
-        from valor.experiments.missing import needed_kinds, unfolded_kinds
         from valor.experiments.simulated import simulate, simulated_vectors
+        from valor.training.missing import needed_kinds, unfolded_kinds
 
         finer = dataset_of(cli.data)
         if of is UNAV and finer.reader is of.reader and finer.name in DATASETS:

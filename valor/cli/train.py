@@ -151,7 +151,7 @@ def run(cli: argparse.Namespace) -> int:
 
 def _refuse_missing(data: Path, recipe: Recipe, options: TrainOptions) -> None:
     """Refuse a folder that lacks features or labels, and say of a row that can be reproduced how to try it without."""
-    from valor.experiments.missing import refuse_missing
+    from valor.training.missing import refuse_missing
 
     assert options.names is not None  # read before
     try:

@@ -36,12 +36,12 @@ from valor.label_harvest.strict_json import loads
 from valor.label_harvest.teachers.demo import WEIGHTS
 from valor.labelling.labels import complete_clips, default_thresholds
 from valor.scoring.over_seeds import Difference, difference
+from valor.training.missing import missing_parts, missing_table
 from valor.training.own import files_of, note_unused
 from valor.training.recipes import Recipe, override, recipe_to_json
 from valor.training.run import with_seed
 
 from .jobs import Job, OverSeeds, answers_alike, scores_on_test, trained
-from .missing import missing_parts, missing_table
 from .options import AblateOptions
 from .rows import (
     BASES,

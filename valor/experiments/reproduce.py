@@ -42,6 +42,14 @@ from valor.scoring.published import Published, PublishedRow, read_published
 from valor.training.log import figure_title
 from valor.training.methods.leap import read_vectors
 from valor.training.methods.methods import Methods
+from valor.training.missing import (
+    ON_THE_HUB,
+    missing_parts,
+    missing_table,
+    needed_kinds,
+    prepare_harvested,
+    unfolded_kinds,
+)
 from valor.training.options import OWN_FIGURE, TrainOptions
 from valor.training.recipes import Recipe, recipe_to_json
 from valor.training.run import labels_of
@@ -50,7 +58,6 @@ from valor.training.seeds import SeedResult, summary, train_seeds
 from valor.training.train import VALOR_RULE, figure_of
 
 from .llp_rows import LLP_ROWS, LlpRow
-from .missing import ON_THE_HUB, missing_parts, missing_table, needed_kinds, prepare_harvested, unfolded_kinds
 from .options import HARVESTED_ROWS, PUBLISHED_AS, ROWS, dataset_of_row
 
 _LOG = logging.getLogger(__name__)

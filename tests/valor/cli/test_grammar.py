@@ -120,7 +120,7 @@ def test_seed_is_the_seed(monkeypatch, tmp_path):
     """`valor train demo --seed 5` trains seed 5, which once trained seeds 0 to 4."""
     trained = []
     monkeypatch.setattr("valor.training.seeds.train_seeds", lambda recipe, *_: trained.append(recipe.fit.seed) or [])
-    monkeypatch.setattr("valor.experiments.missing.refuse_missing", lambda *_, **__: None)
+    monkeypatch.setattr("valor.training.missing.refuse_missing", lambda *_, **__: None)
     train = ("train", "demo", "--data", write_tables(tmp_path))
     assert typed(*train, "--seed", 5).code == typed(*train).code == typed(*train, "--set", "fit.seed=7").code == 0
     assert trained == [5, 0, 7]

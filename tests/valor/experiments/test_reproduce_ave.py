@@ -9,11 +9,11 @@ from tests.helpers.typed import typed
 from valor.data.datasets.dataset import AVE, dataset_of
 from valor.data.label_file import read_pseudo_labels, write_pseudo_labels
 from valor.data.read_clips import read_clip_set
-from valor.experiments.missing import prepare_harvested, without_store
 from valor.experiments.options import AVE_ROWS, SimulationOptions
 from valor.experiments.reproduce import published_row_of, reproduce, write_reproduction
 from valor.experiments.simulated import simulate
 from valor.scoring.published import RECALLED, read_published
+from valor.training.missing import prepare_harvested, without_store
 from valor.training.options import TrainOptions
 from valor.training.recipes import RECIPES, override
 

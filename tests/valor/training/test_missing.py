@@ -12,9 +12,9 @@ from valor.data.features.feature_options import FeatureOptions
 from valor.data.label_file import FILE_NAME
 from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
-from valor.experiments.missing import Missing, missing_parts, missing_table, needed_kinds, refuse_missing
 from valor.experiments.simulated import SimulationOptions, simulate
 from valor.label_harvest.store.manifest import media_id
+from valor.training.missing import Missing, missing_parts, missing_table, needed_kinds, refuse_missing
 from valor.training.recipes import RECIPES, override
 
 NAMES = class_names(LLP_CLASSES)

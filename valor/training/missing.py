@@ -15,8 +15,9 @@ from valor.data.label_file import FILE_NAME, read_pseudo_labels
 from valor.data.tables import Split
 from valor.label_harvest.places.place import Place, matching, stands
 from valor.label_harvest.store.manifest import media_id
-from valor.training.recipes import Recipe
-from valor.training.run import labels_of
+
+from .recipes import Recipe
+from .run import labels_of
 
 ON_THE_HUB = ("clap", "clip")
 """Kinds that `valor download features` fetches."""
