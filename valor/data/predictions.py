@@ -545,10 +545,8 @@ def _check_array(name: str, array: np.ndarray, sizes: dict[str, int]) -> None:
         raise ValueError(f"{name} must be [{', '.join(sizes)}] {shape}, got {getattr(array, 'shape', type(array))}")
     if name in ("predicted", "valid"):
         if array.dtype != np.bool_:
-            raise ValueError(
-                f"{name} must be bool, got {array.dtype}; whole numbers are taken where all are 0 or 1, and "
-                "probabilities are given as segment_probs"
-            )
+            held = "whole numbers are taken where all are 0 or 1, probabilities as segment_probs"
+            raise ValueError(f"{name} must be bool, got {array.dtype}; {held}")
     else:
         check_probs(name, array, tuple(sizes))
 
