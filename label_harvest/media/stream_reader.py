@@ -324,7 +324,7 @@ def _record(survey: MediaSurvey) -> Message:
 
 def survey_from(record: Message) -> MediaSurvey:
     """A survey from its JSON values."""
-    lists = {name: tuple(record[name]) for name in ("audio_tracks", "notes", "oddities")}
+    lists = {name: tuple(record[name]) for name in ("audio_tracks", "video_tracks", "notes", "oddities")}
     holes = {name: tuple((start, end) for start, end in record[name]) for name in ("video_holes", "audio_holes")}
     return MediaSurvey(**{**record, **lists, **holes, "path": Path(record["path"])})
 

@@ -34,8 +34,12 @@ def attention_weights(scores: Tensor) -> Tensor:
 
 
 def is_training_step(x: Tensor) -> bool:
-    """Whether a backward pass on the CPU is coming, for which gradients are written out."""
-    return x.device.type == "cpu" and torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
+    """Whether a backward pass on the CPU is coming, for which gradients are written out.
+
+    Not where torch compiles: what it makes of a written-out pass had no gradients of half of its weights.
+    """
+    is_plain = not torch.compiler.is_compiling() and not torch.is_autocast_enabled("cpu")
+    return x.device.type == "cpu" and torch.is_grad_enabled() and is_plain
 
 
 class Attended(NamedTuple):

@@ -304,7 +304,9 @@ def _copied(sets: RunSets, *, tested: bool) -> dict[str, TenScores]:
         tags = clips.weak_labels if clips.modality_tags is None else clips.modality_tags
         truth, valid = clips.truth.cpu().numpy(), None if clips.valid is None else clips.valid.cpu().numpy()
         marks = tags_copied(tags.cpu().numpy(), truth.shape[1])
-        found[name] = score(marks if valid is None else marks & valid[..., None, None], truth, valid=valid)
+        if valid is not None:  # a segment with an event exists, and counts as nothing found where there are no features
+            marks, valid = marks & valid[..., None, None], valid | truth.any(axis=(2, 3))
+        found[name] = score(marks, truth, valid=valid)
     return found
 
 

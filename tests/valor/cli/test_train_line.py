@@ -183,6 +183,7 @@ def test_every_row_of_a_simulated_training_says_so(published, tmp_path, monkeypa
         "folder": tmp_path,
         "fit": fit,
         "beside": {},
+        "copied": {},
         "val": ten,
         "test": ten,
         "decisions": {"tuned.json": ten},

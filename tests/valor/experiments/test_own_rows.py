@@ -146,7 +146,7 @@ def test_the_bench_has_a_row_over_valor_plus_plus_for_each_part(tmp_path, monkey
     monkeypatch.setattr("valor.experiments.bench.run.run_bench", told)
     before = dict(BENCH_ROWS)
     try:
-        said = typed("bench", "--out", tmp_path).complaint()
+        said = typed("bench", "--out", tmp_path).err
         assert "told ('valor++ with method entropy', 'valor++ with encoder gru')" in said
         row = BENCH_ROWS["valor++ with method entropy"]
         assert (row.over, row.changes) == ("valor++", ("methods.entropy=on",))
