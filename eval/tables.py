@@ -67,8 +67,8 @@ class Sheet:
     left: Collection[int] = (0,)
     """Columns of words, which begin at their left; numbers end at their right."""
     gaps: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    """Lines above a row by its position, or below the last: RULE, a title, or nothing for an empty line. LaTeX draws a
-    rule there, but for the first row, which has one anyway."""
+    """Lines above a row by its position, or below the last: RULE, a title, or nothing for an empty line. Markdown has
+    a row for a title and no rules; LaTeX a rule, but for the first row, which has one anyway, and a row for a title."""
 
     def to_text(self, widths: Sequence[int] | None = None) -> str:
         """Lay it out for the terminal, two spaces between columns and a rule under the titles.
@@ -97,7 +97,9 @@ class Sheet:
         """Write it in Markdown; lines without a line break at the end."""
         marks = ["---" if column in self.left else "---:" for column in range(len(self.columns))]
         lines = [[title.replace("|", r"\|") for title in self.columns], marks]
-        for row in self.rows:
+        for number, row in enumerate(self.rows):
+            titles = [title.replace("|", r"\|") for title in self._titles_above(number)]
+            lines += [[f"**{title}**", *[""] * (len(self.columns) - 1)] for title in titles]
             escaped = [(cell, cell.text.replace("|", r"\|"), cell.after.replace("|", r"\|")) for cell in _cells(row)]
             lines.append([(f"**{text}**" if cell.bold else text) + after for cell, text, after in escaped])
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -129,6 +131,8 @@ class Sheet:
         lines += [" & ".join(map(latex_escaped, self.columns)) + r" \\", r"\midrule"]
         for number, row in enumerate(self.rows):
             lines += [r"\midrule"] if number and number in self.gaps else []
+            titles = [rf"\textit{{{latex_escaped(title)}}}" for title in self._titles_above(number)]
+            lines += [rf"\multicolumn{{{len(self.columns)}}}{{l}}{{{title}}} \\" for title in titles]
             written = [latex_escaped(cell.text) if cell.latex is None else cell.latex for cell in _cells(row)]
             bold = [
                 (rf"\textbf{{{text}}}" if cell.bold else text) + latex_escaped(cell.after)
@@ -136,6 +140,9 @@ class Sheet:
             ]
             lines.append(" & ".join(bold) + r" \\")
         return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"])
+
+    def _titles_above(self, number: int) -> list[str]:
+        return [gap for gap in self.gaps.get(number, ()) if gap not in ("", RULE)]
 
     def to_html(self, spans: Mapping[str, int] | None = None) -> str:
         """Write it as an HTML table; what stands in its cells stays text, with deviations in small letters.

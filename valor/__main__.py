@@ -3,7 +3,6 @@
 import atexit
 import gc
 import logging
-import os
 import sys
 from contextlib import ExitStack
 
@@ -11,7 +10,7 @@ from valor.cli.arguments import build_argument_parser, command_module
 from valor.cli.command import DONE, WRONG_USE, unswept
 from valor.cli.logs import noted
 from valor.cli.options import named_files, typed_words
-from valor.cli.terminal import brief, make_streams_plain, say
+from valor.cli.terminal import brief, drop_unread_streams, make_streams_plain, say
 from valor.label_harvest.children import ended_in_order
 from valor.label_harvest.cores import on_machine
 
@@ -27,6 +26,17 @@ def main(arguments: list[str] | None = None) -> int:
         interrupted by hand.
     """
     make_streams_plain()
+    try:
+        return _main(arguments)
+    except BrokenPipeError:
+        if not drop_unread_streams():
+            raise
+        return DONE  # the reader, such as `| head`, has seen enough
+    finally:
+        drop_unread_streams()  # what is still to be written, and a reader who has gone meanwhile
+
+
+def _main(arguments: list[str] | None) -> int:
     if arguments is None:  # the process ends with the command: nothing is to be looked through for what could be freed
         atexit.register(gc.freeze)
     typed = _joined(named_files(sys.argv[1:] if arguments is None else arguments))
@@ -46,9 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             say("\nvalor: interrupted; run the same command again to go on", file=sys.stderr)
             return 130
-        except BrokenPipeError:  # the reader, such as `| head`, has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return DONE
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] == "valor":
                 raise
@@ -58,6 +65,8 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"valor {cli.command}: {said}", file=sys.stderr)
             return WRONG_USE
         except _refusals() as error:
+            if isinstance(error, BrokenPipeError) and drop_unread_streams():
+                return DONE
             say(brief(f"valor {cli.command}: {typed_words(str(error), cli.flags)}"), file=sys.stderr)
             return WRONG_USE
         except Exception as error:

@@ -50,8 +50,8 @@ def _recipes() -> str:
 def _llp_row(name: str, row: LlpRow, entry: PublishedRow | None) -> list[str]:
     of = FIGURES.index("type_av")
     figures = [NOTHING, NOTHING]
-    if entry is not None and entry.confidence != RECALLED:
-        both = (entry.figures[of], entry.figures[len(FIGURES) + of])
+    if entry is not None:
+        both = (entry.sourced[of], entry.sourced[len(FIGURES) + of])
         figures = [NOTHING if figure is None else f"{figure:.1f}" for figure in both]
     methods = [word for method in RECIPES[name].methods for word in METHODS[method].extra_data]
     extra = methods if entry is None else entry.extra_data

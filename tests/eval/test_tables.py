@@ -164,7 +164,9 @@ def test_a_sheet_in_markdown_escapes_bars_and_has_its_bold_cells(sheet):
     assert sheet.to_markdown().splitlines() == [
         r"| name\| | A & B | rule |",
         "| --- | ---: | --- |",
+        "| **first** |  |  |",
         r"| one | **7.0** (+1.0) | a\|b |",
+        "| **second** |  |  |",
         "| two_ | \u2013 |  |",
         "| three | 12.5 \u00b1 0.3 | x |",
     ]
@@ -179,8 +181,10 @@ def test_a_sheet_in_latex_is_escaped_ruled_and_spanned(sheet):
         r"\cmidrule(lr){2-2}",
         r"name| & A \& B & rule \\",
         r"\midrule",
+        r"\multicolumn{3}{l}{\textit{first}} \\",
         r"one & \textbf{7.0} (+1.0) & a|b \\",
         r"\midrule",
+        r"\multicolumn{3}{l}{\textit{second}} \\",
         r"two\_ & -- &  \\",
         r"three & 12.5\,$\pm$\,0.3 & x \\",
         r"\bottomrule",

@@ -2,7 +2,9 @@
 
 import codecs
 import logging
+import os
 import re
+import select
 import sys
 from typing import TextIO
 
@@ -66,6 +68,25 @@ def say(text: object = "", *, file: TextIO | None = None, flush: bool = False) -
     """Print a line; what commands print goes through here, and to the file of `--log-file` where there is one."""
     SAID.info("%s", text)
     print(shown(str(text)), file=file or sys.stdout, flush=flush)
+
+
+def drop_unread_streams() -> bool:
+    """Let stdout and stderr go nowhere where nobody reads them any more; whether that is so of one of them."""
+    unread = []
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+            waiting = select.poll()
+            waiting.register(stream, 0)
+            if any(state & (select.POLLERR | select.POLLHUP) for _, state in waiting.poll(0)):
+                unread.append(stream)
+        except BrokenPipeError:
+            unread.append(stream)
+        except (OSError, TypeError, ValueError):  # a stream that is no file, or is closed
+            continue
+    for stream in unread:  # what could not be written would be tried again when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return bool(unread)
 
 
 def make_streams_plain() -> None:

@@ -76,7 +76,7 @@ def to_latex(found: Ablation) -> str:
     sheet = Sheet(
         columns=["Row", *(titles[number].removeprefix("event ") for number in kept[1:])],
         rows=[[line[number] for number in kept] for line in lines],
-        gaps={number: [] for number in _groups(found)},
+        gaps={number: [GROUPS[group]] for number, group in _groups(found).items()},
     )
     spans = {title: sum(level == of for of, _ in SHOWN) for level, title in LEVEL_TITLES.items()}
     spans[f"Segment {FIGURE_TITLES[JUDGED[1]]}"] = len(kept) - 1 - len(SHOWN)

@@ -71,7 +71,9 @@ def list_rows() -> str:
     rows = [_line(name, row, known) for name, row in LLP_ROWS.items()]
     facts = list(FACT_TITLES.values())
     columns = ["row", "published", "Type@AV", "event", "features", "recipe from", *facts, "minutes", "GB"]
-    return Sheet(columns=columns, rows=rows, left=(0, 1, 4, 5, 6, 7)).to_text()
+    unseen = [row.published for row in LLP_ROWS.values() if row.published and not any(known[row.published].sourced)]
+    note = f"\n\nno source of the figures of {', '.join(unseen)} was seen: none are shown" * bool(unseen)
+    return Sheet(columns=columns, rows=rows, left=(0, 1, 4, 5, 6, 7)).to_text() + note
 
 
 def _line(name: str, row: LlpRow, known: dict[str, PublishedRow]) -> list[str]:
@@ -103,7 +105,7 @@ def _type_av(entry: PublishedRow) -> tuple[float | None, float | None]:
     from valor.eval.scores import FIGURES
 
     at = FIGURES.index("type_av")
-    return entry.figures[at], entry.figures[len(FIGURES) + at]
+    return entry.sourced[at], entry.sourced[len(FIGURES) + at]
 
 
 def _words(held: Sequence[str] | None) -> str:

@@ -85,7 +85,15 @@ def _marks_in(table: Comparison, body: str) -> list[str]:
     """What the marks that stand in a table mean; the ? behind what was tuned is another than that behind a name."""
     notes = [text for mark, text in MARKS.items() if mark in body and mark != "?"]
     notes += [MARKS["?"]] * any(row.confidence == RECALLED for row in table.rows)
-    doubted = {word for row in table.rows for word in row.tuned or () if word.endswith(UNSEEN)}
+    facts, of = [name for name in FACT_TITLES if name not in table.shown.said], table.rows
+    if facts and MARKS["~"] in notes:  # what its column would say stands here
+        of = tuple(row for row in table.rows if "~" in [_mark(table, row, p) for p in table.shown.positions])
+        for row in of:
+            said = [f"{FACT_TITLES[name]} {_fact(row, getattr(row, name))}" for name in facts]
+            notes.append(f"~ {_name(row)}: {'; '.join(said)}")
+    elif facts:
+        of = ()
+    doubted = {word for row in of for word in row.tuned or () if word.endswith(UNSEEN)}
     words = "perhaps chosen on the truth of validation: nothing says how they were"
     return notes + [f"{', '.join(sorted(doubted))}: {words}"] * bool(doubted)
 
@@ -135,16 +143,12 @@ def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:
     shown = [
         (row, line) for row, line in zip(table.rows, cells, strict=True) if any(c.strip(f" {MISSING}") for c in line)
     ]
-    groups = dict.fromkeys(row.group for row, _ in shown) if len({row.group for row in table.rows}) > 1 else {}
+    gaps = _group_gaps(table, [row for row, _ in shown])
     minus = "" if table.baseline is None else f", minus {table.baseline.name}"
     titles = [one.title + minus for one in _levels(table)]
     title = level.title + minus * is_delta
-    first = max(map(len, (*map(_name, table.rows), *titles, *(_group_title(table, group) for group in groups))))
+    first = max(map(len, (*map(_name, table.rows), *titles, *(line for gap in gaps.values() for line in gap))))
     width = max(len(cell) for cell in (*level.columns, *(cell for row in cells for cell in row)))
-    gaps: dict[int, list[str]] = {}
-    for number, (row, _) in enumerate(shown):
-        if row.group in groups and (not number or row.group != shown[number - 1][0].group):
-            gaps[number] = [*[""] * bool(number), _group_title(table, row.group)]
     if is_delta:
         sheet = Sheet(columns=[title, *level.columns], rows=[[_name(row), *line] for row, line in shown], gaps=gaps)
         return sheet.to_text([first, *[width] * len(level.columns)])
@@ -160,6 +164,14 @@ def _block(table: Comparison, level: _Level, *, is_delta: bool) -> str:
     return sheet.to_text([first, *[width] * len(level.columns), *widths])
 
 
+def _group_gaps(table: Comparison, rows: Sequence[TableRow]) -> dict[int, list[str]]:
+    """What the groups of rows are called, above the first of each; nothing where all rows of the table are of one."""
+    if len({row.group for row in table.rows}) == 1:
+        return {}
+    firsts = [n for n, row in enumerate(rows) if not n or row.group != rows[n - 1].group]
+    return {n: [*[""] * bool(n), _group_title(table, rows[n].group)] for n in firsts}
+
+
 def to_markdown(table: Comparison) -> str:
     """Write a comparison in Markdown: all figures in a line, the best in bold, differences in parentheses."""
     every = [*(f"{level} {title}" for level in LEVELS for title in FIGURE_TITLES.values()), *table.metrics]
@@ -170,7 +182,8 @@ def to_markdown(table: Comparison) -> str:
         for row in table.rows
     ]
     left = (0, *range(len(titles) + 1, len(titles) + len(facts) + 1))
-    body = Sheet(columns=["system", *titles, *facts], rows=rows, left=left).to_markdown()
+    gaps = _group_gaps(table, table.rows)
+    body = Sheet(columns=["system", *titles, *facts], rows=rows, left=left, gaps=gaps).to_markdown()
     notes = [text for text in _marks_in(table, body) if text != MARKS["*"]]
     return "\n".join([body, "", *(f"- {note}" for note in (*notes, *table.notes))])
 
@@ -187,7 +200,7 @@ def to_latex(table: Comparison) -> str:
         columns=["System", *(titles[place] for place in table.shown.positions), *facts],
         rows=rows,
         left=(0, *range(end := len(table.shown.positions) + 1, end + len(facts))),
-        gaps={n: [] for n, row in enumerate(table.rows) if n and row.group != table.rows[n - 1].group},
+        gaps=_group_gaps(table, table.rows),
     )
     spans = {level.title: len(level.columns) for level in levels if level.title in LEVEL_SPANS}
     seen = "".join(_mark(table, row, position) for row in table.rows for position in table.shown.positions)
@@ -295,10 +308,14 @@ def _delta(delta: float | None) -> str:
 
 def _facts(table: Comparison, row: TableRow) -> list[str]:
     """Those of the rule, extra data and what was tuned on validation that are shown, as columns say them."""
-    unsaid = MISSING if row.group == "reference" else "not stated"
-    words = [unsaid if held is None else ", ".join(held) or NOTHING for held in (row.extra_data, row.tuned)]
+    words = [_fact(row, held) for held in (row.extra_data, row.tuned)]
     said = dict(zip(("rule", *FACT_TITLES), (row.rule, *words), strict=True))
     return [said[name] for name in table.shown.said if name in said]
+
+
+def _fact(row: TableRow, held: Sequence[str] | None) -> str:
+    unsaid = MISSING if row.group == "reference" else "not stated"
+    return unsaid if held is None else ", ".join(held) or NOTHING
 
 
 def _source(row: TableRow) -> str:

@@ -69,6 +69,11 @@ class PublishedRow:
         return f"{self.method} ({where})" if where else self.method
 
     @property
+    def sourced(self) -> Figures:
+        """The figures, or none where no source of them was seen: what stands beside a method that nobody asked for."""
+        return self.figures if self.confidence != RECALLED else (None,) * len(self.figures)
+
+    @property
     def impossible(self) -> tuple[int, ...]:
         """Positions of Type@AV figures that are not the mean of their A, V and AV within rounding."""
         return tuple(position for position in TYPE_AV if not _is_mean(self.figures, position))

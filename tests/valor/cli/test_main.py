@@ -3,7 +3,9 @@
 import hashlib
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -70,6 +72,36 @@ def test_a_fault_of_ours_is_not_called_bad_input(monkeypatch, fault):
     stand_in(monkeypatch, fail)
     with pytest.raises(fault):
         typed("doctor")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["--help"],
+        ["--version"],
+        ["reproduce", "valor+", "--list"],
+        ["table", "--published"],
+        ["doctor"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_has_seen_enough_ends_a_command_in_silence(line, unbuffered):
+    """While it prints, and when what is left is written at its end."""
+    surroundings = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    command = [sys.executable, "-m", "valor", *line]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=surroundings) as process:
+        process.stdout.close()
+        assert (process.stderr.read().decode(), process.wait()) == ("", 0)
+
+
+def test_a_pipe_of_ours_that_breaks_is_no_reader_who_has_seen_enough(monkeypatch):
+    def broken(cli):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    stand_in(monkeypatch, broken)
+    done = typed("doctor")
+    assert done.code == 2 and "Broken pipe" in done.err
 
 
 def test_an_interruption_says_how_to_go_on(monkeypatch):

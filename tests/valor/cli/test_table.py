@@ -1,10 +1,15 @@
 """`valor table` as a user meets it."""
 
 import json
+import re
+
+import pytest
 
 from tests.helpers.typed import typed
 from tests.valor.scoring.test_compare import write_run
 from valor.eval.decide import PRESETS
+from valor.scoring.compare import GROUPS
+from valor.scoring.layout import GROUP_TITLES
 
 
 def test_runs_beside_published_rows_with_deltas_as_markdown(tmp_path):
@@ -54,6 +59,24 @@ def test_columns_and_a_level_are_chosen(tmp_path):
     done = typed("table", run, "--level", "event", "--columns", "type_av, tuned", "--format", "markdown")
     assert done.out.splitlines()[0] == "| system | event Type@AV | tuned on validation |"
     assert "--columns must hold a figure" in typed("table", run, "--columns", "rule").complaint()
+
+
+@pytest.mark.parametrize(
+    ("form", "groups"),
+    [
+        ("latex", r"\\multicolumn\{4\}\{l\}\{\\textit\{(.*)\}\} \\\\"),
+        ("markdown", r"\| \*\*(published.*|no parser.*)\*\* \|  \|  \|  \|"),
+        ("text", r"(published.*|no parser.*)"),
+    ],
+)
+def test_groups_and_marks_are_explained_in_every_format_with_columns_chosen(form, groups):
+    chosen = ("--level", "segment", "--columns", "Type@AV,Event@AV,rule")
+    out = typed("table", "--published", *chosen, "--format", form).out
+    found = [match[1] for line in out.splitlines() if (match := re.fullmatch(groups, line))]
+    assert found == [GROUP_TITLES[group] for group in GROUPS if group != "run"]
+    assert "~ NREP (TNNLS): extra data none; tuned on validation epoch, cuts, label cuts ?" in out
+    whole = typed("table", "--published", "--columns", "Type@AV,extra_data,tuned", "--format", form).out
+    assert "~ best of its column" in whole and "~ NREP" not in whole, "the columns say it"
 
 
 def test_wrong_use_is_one_message(tmp_path):

@@ -122,6 +122,10 @@ def test_latex_holds_the_difference_from_the_base_with_both_intervals(found):
     (mixed,) = [line for line in table.splitlines() if line.startswith("mix-up &")]
     assert r"72.9\,$\pm$\,1.5 & " in mixed and "+2.1* & [+2.1, +2.1] & (+1.4, +2.7)" in mixed, mixed
     (weak,) = [line for line in table.splitlines() if line.startswith("no labels")]
+    groups = dict.fromkeys(result.row.group for result in found.results)
+    assert [line for line in table.splitlines() if r"\textit" in line] == [
+        rf"\multicolumn{{11}}{{l}}{{\textit{{{GROUPS[group]}}}}} \\" for group in groups
+    ]
     assert r"$-$4" in weak and " -" not in weak and "Type@AV" in table and r"$\Delta$" in table
     assert {line.count("&") for line in table.splitlines() if line.endswith(r"\\") and "multi" not in line} == {10}
     assert "val" not in table and "tuning" not in table and "% tuning" not in notes

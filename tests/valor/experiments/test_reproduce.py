@@ -1,6 +1,7 @@
 """A whole row on a few dozen simulated clips: what is compared, refused, marked, and not done twice."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from valor.data.tables import WEAK_TABLES, read_split
 from valor.data.vocabulary import LLP_CLASSES, class_names
 from valor.eval.decide import PRESETS, is_complete
 from valor.eval.scores import FIGURES, LEVELS
+from valor.experiments.llp_rows import LLP_ROWS
 from valor.experiments.reproduce import (
     PUBLISHED_AS,
     fetch_parts,
@@ -88,6 +90,26 @@ def test_the_rows_are_listed_with_what_they_rest_on():
     assert set(PUBLISHED_AS) <= set(lines)
     assert "UWAV 65.9 60.9 vggish res152 r2plus1d its code events of UnAV-100 epoch, label cuts" in lines["uwav"]
     assert "clap clip r2plus1d, unfolded" in lines["nrep"] and lines["mug"].startswith("mug – – –")
+
+
+def test_every_listed_row_has_the_figures_of_the_published_table_or_none():
+    """A figure that no source was seen for stands nowhere but where it is asked for by name."""
+    table = json.loads(typed("table", "--published", "--format", "json").out)
+    at = ("segment", "event")
+    held = {row["name"]: [row[level]["type_av"] for level in at] for row in table["rows"]}
+    shown = {row: line.published for row, line in LLP_ROWS.items()}
+    lines = {
+        words[0]: words
+        for line in typed("reproduce", "--list").out.splitlines()
+        if len(words := re.split("  +", line)) > 5
+    }
+    for row, method in shown.items():
+        entry = published_row_of(row)
+        expected = held.get(entry.title, [None, None]) if method else [None, None]
+        listed = [None if text == "–" else float(text) for text in lines[row][2:4]]
+        assert listed == expected, row
+    assert lines["valor+"][1:4] == ["VALOR+", "–", "–"]
+    assert "no source of the figures of VALOR+ was seen" in typed("reproduce", "--list").out
 
 
 @pytest.mark.parametrize("row", ["nrep", "leap"])

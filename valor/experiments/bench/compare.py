@@ -81,7 +81,7 @@ class Order:
 
 def published_figures(name: str) -> tuple[float | None, ...]:
     """The five published segment-level figures of a row."""
-    known = {row.method: row.figures for row in read_published().rows}
+    known = {row.method: row.sourced for row in read_published().rows}
     return known[ROWS[name].published or ""][: len(FIGURES)] if ROWS[name].published else (None,) * len(FIGURES)
 
 

@@ -31,13 +31,8 @@ _GROUPS = {"": "Anchors", "han": "On clip tags, over HAN", "valor": "Over VALOR"
 
 def to_text(found: Bench) -> str:
     """Lay a bench out for the terminal."""
-    rows, gaps = [], {}
-    for number, line in enumerate(found.lines):
-        group = _group(line)
-        if not number or group != _group(found.lines[number - 1]):
-            gaps[number] = [*[RULE] * bool(number), group]
-        rows.append(_cells(line))
-    sheet = Sheet(columns=_COLUMNS, rows=rows, gaps=gaps | {len(rows): [RULE]})
+    rows = list(map(_cells, found.lines))
+    sheet = Sheet(columns=_COLUMNS, rows=rows, gaps=_group_gaps(found) | {len(rows): [RULE]})
     return "\n".join([_head(found), "", sheet.to_text(), *notes(found)])
 
 
@@ -53,10 +48,15 @@ def to_markdown(found: Bench) -> str:
 
 def to_latex(found: Bench) -> str:
     """Write a bench as a LaTeX tabular, its world and notes as comments above it."""
-    groups = list(map(_group, found.lines))
-    gaps: dict[int, list[str]] = {n: [] for n in range(1, len(groups)) if groups[n] != groups[n - 1]}
-    sheet = Sheet(columns=_COLUMNS, rows=list(map(_cells, found.lines)), gaps=gaps)
+    sheet = Sheet(columns=_COLUMNS, rows=list(map(_cells, found.lines)), gaps=_group_gaps(found))
     return latex_comments([_head(found), *notes(found)]) + sheet.to_latex()
+
+
+def _group_gaps(found: Bench) -> dict[int, list[str]]:
+    """What the groups of rows are called, above the first of each."""
+    groups = list(map(_group, found.lines))
+    firsts = [n for n, group in enumerate(groups) if not n or group != groups[n - 1]]
+    return {n: [*[RULE] * bool(n), groups[n]] for n in firsts}
 
 
 def to_csv(found: Bench) -> str:
