@@ -337,9 +337,9 @@ def view(
     document = read_document(typed, SourceOptions(**options))
     corrections = Corrections(corrections_folder(typed, options.get("data")), document)
     if out is None:
-        return RunningViewer(document, corrections, open_browser=open_browser)
+        return RunningViewer(corrections, open_browser=open_browser)
     held = [correction.to_dict() for correction in corrections.current.values()]
-    write_page(Path(out), document, embed=embed, corrections=held, unshown=corrections.unshown())
+    write_page(Path(out), corrections.document, embed=embed, corrections=held)
     return Path(out)
 
 

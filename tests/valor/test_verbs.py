@@ -256,7 +256,7 @@ def test_an_unknown_name_is_no_attribute():
 
 def test_a_running_viewer_answers_until_it_is_closed(tmp_path):
     document = toy_document()
-    viewer = RunningViewer(document, Corrections(tmp_path / "c", document), open_browser=False)
+    viewer = RunningViewer(Corrections(tmp_path / "c", document), open_browser=False)
     assert viewer.url in repr(viewer)
     with urlopen(viewer.url) as answer:
         assert answer.status == 200

@@ -26,7 +26,7 @@ from valor.data.segment_grid import ROUNDINGS
 from valor.data.tables import LLP_SEGMENTS, Split, read_event_table
 from valor.data.thresholds import apply_calibration, read_calibration
 from valor.eval.decide import GATES, PRESETS, PostProcessing, preset, rule_text
-from valor.label_harvest.store.manifest import media_id
+from valor.label_harvest.store.manifest import media_id, some_of
 
 from .command import add_shared
 from .options import Fields, Option, Parser
@@ -243,9 +243,15 @@ def read_system(typed: str | Path, cli: argparse.Namespace, split: Split) -> "Sc
     if calibration is not None and calibration.was_found_on(split):
         report[FLATTERED] = True
     if (cli.annotations / JOURNAL).is_file():
-        from valor.viewer.corrections import read_journal
+        from valor.viewer.corrections import not_in_tables, read_journal
 
         saved, scored = read_journal(cli.annotations / JOURNAL), set(predictions.clip_ids) & set(split.clip_ids)
+        if lost := not_in_tables(cli.annotations, saved):
+            say(
+                f"note: {len(lost):,} corrected clips are in no table of {cli.annotations} and so not scored "
+                f"({some_of(lost)}); open the corrections once more with `valor view`, which writes them",
+                file=sys.stderr,
+            )
         report[UNCHECKED] = sum(clip_id in scored and not one.checked for clip_id, one in saved.items())
     return replace(system, report=report)
 

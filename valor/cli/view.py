@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from valor.data.vocabulary import class_names, read_vocabulary
-from valor.viewer.documents import Document
 from valor.viewer.options import HOST, SourceOptions
 from valor.viewer.page import write_page
 
@@ -77,20 +76,22 @@ def run(cli: argparse.Namespace) -> int:
     for note in document.notes:
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     corrections = Corrections(cli.corrections or corrections_folder(cli.sources, cli.data), document)
-    return _write(cli, document, corrections) if cli.out else _serve(cli, document, corrections)
+    return _write(cli, corrections) if cli.out else _serve(cli, corrections)
 
 
-def _write(cli: argparse.Namespace, document: Document, corrections: "Corrections") -> int:
+def _write(cli: argparse.Namespace, corrections: "Corrections") -> int:
+    document = corrections.document
     held = [correction.to_dict() for correction in corrections.current.values()]
-    for note in write_page(cli.out, document, embed=cli.embed, corrections=held, unshown=corrections.unshown()):
+    for note in write_page(cli.out, document, embed=cli.embed, corrections=held):
         say(f"note: {typed_words(note, cli.flags)}", file=sys.stderr)
     say(f"{len(document.clips):,} clips, {cli.out.stat().st_size / 1e6:.1f} MB; wrote {cli.out}")
     return DONE
 
 
-def _serve(cli: argparse.Namespace, document: Document, corrections: "Corrections") -> int:
+def _serve(cli: argparse.Namespace, corrections: "Corrections") -> int:
     from valor.viewer.server import ViewerSite, is_loopback, usual_port
 
+    document = corrections.document
     corrections.repair()
     server = _listen(cli, ViewerSite(document, corrections), usual_port(corrections.folder))
     if not is_loopback(cli.host):

@@ -13,8 +13,8 @@ from valor.eval.events import MODALITIES
 from valor.label_harvest.media.survey import survey_media
 from valor.video.formats.formats import FORMATS, write_timelines
 from valor.video.formats.timeline import Timeline, timeline_of
-from valor.viewer.corrections import CorrectedEvent, Corrections, events_of_mask
-from valor.viewer.documents import Clip, Document
+from valor.viewer.corrections import CorrectedEvent, classes_of, events_of_mask, read_journal
+from valor.viewer.documents import Clip, Document, with_classes
 from valor.viewer.options import SourceOptions
 from valor.viewer.sources import read_document
 
@@ -58,6 +58,8 @@ def open_source(source: Path, options: SourceOptions) -> Opened:
     shown = [] if is_data else [own]
     options = replace(options, data=own) if is_data else options
     document = read_document([str(one) for one in shown], options)
+    if folder is not None:
+        document = with_classes(document, classes_of(folder, read_journal(folder / JOURNAL)))
     parsed = {info.name: info for info in _parsed_media(shown)}
     media = {clip.clip_id: parsed.get(clip.name) or media_of(clip) for clip in document.clips}
     return Opened(document=document, corrections=folder, media=media, data=options.data)
@@ -71,7 +73,7 @@ def timelines_of(opened: Opened, *, clock: str = "zero") -> list[Timeline]:
         clock: `zero` for times from the start of the media, `container` for those of its own clock.
     """
     document = opened.document
-    held = Corrections(opened.corrections, document).current if opened.corrections else {}
+    held = read_journal(opened.corrections / JOURNAL) if opened.corrections else {}
     lines = []
     for clip in document.clips:
         corrected = held.get(clip.clip_id)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from valor.data.common_classes import JOURNAL
 from valor.data.names import name_reader, named_source
 from valor.data.rows import check_names
@@ -23,10 +21,12 @@ from valor.viewer.corrections import (
     Correction,
     Corrections,
     Events,
+    classes_of,
     corrections_folder,
+    read_journal,
     read_states,
 )
-from valor.viewer.documents import Clip, Document, Marks
+from valor.viewer.documents import Clip, Document, with_classes
 from valor.viewer.options import SourceOptions
 
 from .filed import Filed, forms_of, split_of_clips, split_of_folder, split_that_was_said
@@ -116,11 +116,12 @@ def import_events(files: Sequence[str | Path], out: Path | None, options: Import
         if out is None:
             raise ValueError("out must name the folder of the corrections, got none; or say exported_from=SOURCE")
         opened = _made(read, options)
+    folder = out or opened.corrections or corrections_folder([str(options.exported_from)], None)
+    opened = replace(opened, document=with_classes(opened.document, classes_of(folder, read_journal(folder / JOURNAL))))
     if options.clock is None:
         for path, form, media in found:
             _refuse_two_clocks(path, [] if FORMATS[form].from_start else media, opened)
     said = _said(read, opened, options)
-    folder = out or opened.corrections or corrections_folder([str(options.exported_from)], None)
     filed = filed or split_of_folder(folder)
     opened = replace(opened, document=_filed_under(filed, opened.document))
     corrections = Corrections(folder, opened.document)
@@ -313,31 +314,7 @@ def _opened(options: ImportOptions) -> Opened | None:
         if options.class_names is None:
             raise  # else they may be further ones alone, of tables that hold others
         opened = open_source(options.exported_from, replace(shown, class_names=None))
-    return opened if options.class_names is None else replace(opened, document=_with_classes(opened.document, options))
-
-
-def _with_classes(document: Document, options: ImportOptions) -> Document:
-    """A document that knows further classes, which nothing in it is of; its own stay in their place."""
-    own, named = document.class_names, options.class_names or ()
-    more = tuple(name for name in named if name not in own)
-
-    def wider(array: Any, value: float = 0) -> Any:  # noqa: ANN401
-        if array is None:
-            return None
-        return np.concatenate([array, np.full((*array.shape[:-1], len(more)), value, array.dtype)], axis=-1)
-
-    def wider_marks(marks: Marks | None) -> Marks | None:
-        held = ("predicted", "segment_probs", "gate_probs")
-        return None if marks is None else replace(marks, **{name: wider(getattr(marks, name)) for name in held})
-
-    systems = tuple(
-        replace(one, thresholds=wider(one.thresholds, 1), gate_thresholds=wider(one.gate_thresholds, 1))
-        for one in document.systems
-    )
-    clips = tuple(
-        replace(clip, truth=wider(clip.truth), marks=tuple(map(wider_marks, clip.marks))) for clip in document.clips
-    )
-    return replace(document, class_names=(*own, *more), systems=systems, clips=clips)
+    return replace(opened, document=with_classes(opened.document, options.class_names or ()))
 
 
 def _stem_of(path: Path) -> str:

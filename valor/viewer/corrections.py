@@ -27,7 +27,6 @@ import math
 import os
 import re
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -44,16 +43,16 @@ from valor.data.datasets.dataset import write_description
 from valor.data.label_file import FILE_NAME, write_pseudo_labels
 from valor.data.names import named_source
 from valor.data.predictions import Predictions, write_predictions
-from valor.data.rows import CLIP_LIST, PREDICTION_COLUMNS, write_clip_list, write_rows
+from valor.data.rows import CLIP_LIST, PREDICTION_COLUMNS, read_clip_list, write_clip_list, write_rows
 from valor.data.tables import Layout, write_event_table, write_weak_table
-from valor.data.vocabulary import CLASSES_FILE
+from valor.data.vocabulary import CLASSES_FILE, class_names, vocabulary_file
 from valor.eval.events import MODALITIES, BoolArray, FloatArray, events_of
 from valor.label_harvest.disk import LockedError, locked, write_json
 from valor.label_harvest.places.place import stands
 from valor.label_harvest.store.manifest import composed
 from valor.label_harvest.strict_json import as_flag, as_list, as_number, as_object, as_text, as_whole, loads
 
-from .documents import Clip, Document, Marks, System
+from .documents import Clip, Document, Marks, System, with_classes
 
 _LOG = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ class Corrections:
         Raises:
             ValueError: The folder holds something else, such as the annotations that are corrected.
         """
-        self.folder, self.document = folder, document
+        self.folder = folder
         self._clips = {clip.clip_id: clip for clip in document.clips}
         self._lock = threading.Lock()
         self._journal: BinaryIO | None = None
@@ -132,32 +131,27 @@ class Corrections:
                 "choose another with corrections=DIR"
             )
         self.current = read_journal(folder / JOURNAL)
-        self._say_unshown()
-
-    def _say_unshown(self) -> None:
-        if unshown := self.unshown():
-            _LOG.warning("%s: %s", self.folder / JOURNAL, unshown)
-
-    def unshown(self) -> str:
-        """Names the corrections that the page cannot show, and so drops; empty without any."""
-        known, clips, lost = set(self.document.class_names), [], Counter[str]()
-        for clip_id, correction in self.current.items():
-            names = [event.class_name for event in correction.events or () if event.class_name not in known]
-            clips += [clip_id] if names else []
-            lost.update(names)
-        if not lost:
-            return ""
-        named = ", ".join(f"{name} ({count})" for name, count in sorted(lost.items()))
-        return (
-            f"{lost.total()} corrected events in {len(clips)} clips, such as {clips[0]}, are of classes that are not "
-            f"shown, {named:.300}: the page leaves them out, no table is written of these clips, and saving one of "
-            "them drops its events; open it with all of these classes"
-        )
+        self.document = with_classes(document, classes_of(folder, self.current))
+        """What is corrected, with the classes that were added in this folder before."""
 
     def repair(self) -> None:
-        """Write again what is made from the journal: a crash may have come between it and the tables."""
-        if self.current:
+        """Write again what is made from the journal where it is behind: a crash may have come between.
+
+        What is up to date stays as it is: it may hold more, such as annotations that were shown when it was written.
+        """
+        if self.current and self._is_behind():
             self._write_files()
+
+    def _is_behind(self) -> bool:
+        """Whether a table is missing, older than the journal, or lacks a clip of it."""
+        layout, exact = tables_of(self.document), self.folder / "exact"
+        tables = [*next(iter(layout.events.values())), layout.tags[self.document.split]]
+        made = [exact / CLIP_LIST, *(exact / f"{modality}.tsv" for modality in MODALITIES)]
+        made += [self.folder / name for name in tables] if self.document.dataset.seconds == 1 else []
+        saved = (self.folder / JOURNAL).stat().st_mtime
+        return any(not file.is_file() or file.stat().st_mtime < saved for file in made) or bool(
+            not_in_tables(self.folder, self.current)
+        )
 
     def save(self, message: Mapping[str, Any]) -> Correction:
         """Save a new state of one clip: to the journal first, then to all files made from it.
@@ -225,9 +219,13 @@ class Corrections:
             journal = self._held.enter_context(locked(path, busy))
         except LockedError as error:
             raise BusyError(str(error)) from None
-        before, self.current = self.current, read_journal(path)
-        if self.current != before:
-            self._say_unshown()
+        self.current = read_journal(path)
+        if strange := [name for name in classes_of(self.folder, self.current) if name not in self.document.class_names]:
+            self._held.close()
+            raise BusyError(
+                f"{self.folder}: another viewer has added {', '.join(strange):.300} meanwhile, which this page does not "
+                "show; download the tables of what is not saved here, and start this viewer again"
+            )
         self._journal = journal
         if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
             self._write(b"\n")  # what a crash tore stays a line of its own
@@ -346,6 +344,22 @@ def _merged(spans: list[list[float]]) -> list[list[float]]:
     return merged
 
 
+def classes_of(folder: Path, saved: Mapping[str, Correction]) -> tuple[str, ...]:
+    """The classes a folder of corrections knows: those of its tables, and those of what was saved; none of another."""
+    if not (folder / JOURNAL).is_file():
+        return ()
+    held = class_names(vocabulary_file(folder / CLASSES_FILE)) if stands(folder / CLASSES_FILE) else ()
+    of_events = sorted({event.class_name for one in saved.values() for event in one.events or ()})
+    return tuple(dict.fromkeys((*held, *of_events)))
+
+
+def not_in_tables(folder: Path, saved: Mapping[str, Correction]) -> list[str]:
+    """Clips that were corrected, and that the files of the folder do not hold."""
+    listed = folder / "exact" / CLIP_LIST
+    there = set(read_clip_list(listed)) if listed.is_file() else set()
+    return [clip_id for clip_id, one in saved.items() if one.events is not None and clip_id not in there]
+
+
 def corrections_folder(sources: Sequence[str], data: Path | None) -> Path:
     """NAME.corrections beside the first source, or beside the annotation folder."""
     first = named_source(sources[0])[1] if sources else data
@@ -366,7 +380,7 @@ def write_correction_files(folder: Path, document: Document, corrected: Mapping[
         What could not be written, and why.
     """
     notes: Notes = {}
-    events = all_events(document, corrected, notes)
+    events = all_events(document, corrected)
     if not events:
         return notes
     clips = {clip.clip_id: clip for clip in document.clips}
@@ -394,27 +408,18 @@ def write_correction_files(folder: Path, document: Document, corrected: Mapping[
     return notes
 
 
-def all_events(document: Document, corrected: Mapping[str, Events], notes: Notes) -> dict[str, Events]:
+def all_events(document: Document, corrected: Mapping[str, Events]) -> dict[str, Events]:
     """Corrected events, and of clips that nobody touched their annotation, in the order of the document.
 
-    Clips that were corrected in another document of the same folder come last. Those that were corrected with classes
-    that this document does not know come into `notes` alone.
+    Clips that were corrected in another document of the same folder come last.
     """
-    events, known = {}, set(document.class_names)
-    strange = {clip_id for clip_id, found in corrected.items() if not {event.class_name for event in found} <= known}
+    events = {}
     for clip in document.clips:
-        if clip.clip_id in strange:
-            continue
         if clip.clip_id in corrected:
             events[clip.clip_id] = corrected[clip.clip_id]
         elif clip.truth is not None:
             events[clip.clip_id] = events_of_mask(clip.truth, document.class_names, clip.segment_seconds)
-    for clip_id, found in corrected.items():
-        if clip_id in strange:
-            notes[clip_id] = "corrected with other classes than are shown; it stays in the journal alone"
-        else:
-            events.setdefault(clip_id, found)
-    return events
+    return {**events, **{clip_id: found for clip_id, found in corrected.items() if clip_id not in events}}
 
 
 def events_of_mask(mask: BoolArray, class_names: tuple[str, ...], segment_seconds: float) -> Events:
@@ -492,15 +497,10 @@ def _write_exact(folder: Path, events: Mapping[str, Events]) -> None:
 
 
 def _write_labels(path: Path, document: Document, corrected: Mapping[str, Events], notes: Notes) -> None:
-    """Corrected clips as labels, and the others of pseudo labels as they were; none for clips of unlike length.
-
-    What was corrected with classes that are not shown has been noted, and is no label.
-    """
+    """Corrected clips as labels, and the others of pseudo labels as they were; none for clips of unlike length."""
     labels = next((row for row, system in enumerate(document.systems) if system.kind == "labels"), None)
     masks = {}
     for clip in document.clips:
-        if clip.clip_id in notes:
-            continue
         if clip.clip_id in corrected:
             masks[clip.clip_id] = mask_of_events(corrected[clip.clip_id], clip, document.class_names)
         elif labels is not None and (marks := clip.marks[labels]) is not None:

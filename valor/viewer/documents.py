@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from valor.data.datasets.dataset import LLP, DataSet
 from valor.data.where import Where
@@ -15,6 +16,8 @@ from valor.eval.scores import PER_CLIP, score
 
 if TYPE_CHECKING:
     from valor.eval.tables import Sheet
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -142,6 +145,59 @@ class Document:
                 f"{clip.clip_id}: expected arrays [segments, modalities, classes] {shape} of {len(self.systems)} "
                 f"systems, got {wrong or len(clip.marks)}; all systems of a clip share one grid"
             )
+
+
+def with_classes(document: Document, more: Sequence[str]) -> Document:
+    """A document that knows further classes, which nothing in it is of; its own stay in their place."""
+    own = document.class_names
+    names = tuple(dict.fromkeys((*own, *more)))
+    if names == own:
+        return document
+    clips = tuple(
+        replace(
+            clip,
+            truth=None if clip.truth is None else to_classes(clip.truth, own, names, 0),
+            marks=tuple(None if marks is None else spread_marks(marks, own, names) for marks in clip.marks),
+        )
+        for clip in document.clips
+    )
+    systems = tuple(spread_system(system, own, names) for system in document.systems)
+    return replace(document, class_names=names, systems=systems, clips=clips)
+
+
+def spread_system(system: System, own: Sequence[str], names: Sequence[str]) -> System:
+    """A system of some classes with its thresholds in the order of others; what it does not know it never marks."""
+    if system.thresholds is None or own == names:
+        return system
+    gate = system.gate_thresholds
+    return replace(
+        system,
+        thresholds=to_classes(system.thresholds, own, names, 1.0),
+        gate_thresholds=None if gate is None else to_classes(gate, own, names, 1.0),
+    )
+
+
+def spread_marks(marks: Marks, own: Sequence[str], names: Sequence[str]) -> Marks:
+    """Marks of some classes in the order of others; of what they do not know there is nothing."""
+    if own == names:
+        return marks
+    probs, gate, unsure = marks.segment_probs, marks.gate_probs, marks.unsure
+    return replace(
+        marks,
+        predicted=to_classes(marks.predicted, own, names, 0.0),
+        segment_probs=None if probs is None else to_classes(probs, own, names, 0.0),
+        gate_probs=None if gate is None else to_classes(gate, own, names, 0.0),
+        unsure=None if unsure is None else to_classes(unsure, own, names, 0.0),
+    )
+
+
+def to_classes(
+    array: npt.NDArray[_Kind], own: Sequence[str], names: Sequence[str], value: float
+) -> npt.NDArray[_Kind]:
+    """Put the last axis in the order of `names`; classes it does not know get `value`."""
+    spread = np.full((*array.shape[:-1], len(names)), value, dtype=array.dtype)
+    spread[..., [names.index(name) for name in own]] = array
+    return spread
 
 
 def segment_f(clip: Clip, predicted: BoolArray) -> float | None:

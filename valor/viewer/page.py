@@ -76,7 +76,6 @@ def write_page(
     *,
     embed: bool | None = None,
     corrections: list[dict[str, Any]] | None = None,
-    unshown: str = "",
 ) -> list[str]:
     """Write the viewer as one file, whole or not at all.
 
@@ -86,7 +85,6 @@ def write_page(
         embed: Whether media goes into the page; None where all of it is small. What is not embedded is linked by its
             relative path.
         corrections: Corrections made before, as `Correction.to_dict` gives them.
-        unshown: Which of them the page cannot show, as `Corrections.unshown` says.
 
     Returns:
         Notes for the user: how media was dealt with.
@@ -100,7 +98,7 @@ def write_page(
     sources = [clip.media and source_of(clip.media, path.parent, inside=inside) for clip in document.clips]
     boot = {"mode": "file", "media": sources, "corrections": corrections or []}
     told = document if inside or not media else replace(document, notes=(*document.notes, LINKED))
-    page = build_page(told, boot, clips=[pack_clip(clip) for clip in document.clips], unshown=unshown)
+    page = build_page(told, boot, clips=[pack_clip(clip) for clip in document.clips])
     with replaced(path) as unfinished:
         unfinished.write_text(page, encoding="utf-8")
     if not media:
@@ -130,16 +128,13 @@ def _embedded(path: Path) -> str:
         raise ValueError(f"{path}: this media file cannot be read ({error.strerror or error})") from error
 
 
-def build_page(
-    document: Document, boot: Mapping[str, Any], *, clips: list[dict[str, Any]] | None = None, unshown: str = ""
-) -> str:
+def build_page(document: Document, boot: Mapping[str, Any], *, clips: list[dict[str, Any]] | None = None) -> str:
     """Put the page together.
 
     Args:
         document: What it shows.
         boot: What else the script must know: where clips, media and corrections come from.
         clips: Every clip packed, for a page that stands alone; None where they are fetched one by one.
-        unshown: What stands above the timeline for good: corrections that the page leaves out.
     """
     script = '(() => {\n"use strict";\n' + "".join(asset(name) for name in SCRIPTS) + "})();\n"
     unplayed = {number: clip.unplayed for number, clip in enumerate(document.clips) if clip.unplayed}
@@ -147,7 +142,6 @@ def build_page(
         "title": escape(f"{document.title} · VALOR"),
         "csp": escape(content_policy(script, alone=clips is not None)),
         "style": asset("viewer.css"),
-        "unshown": f'<p class="message" role="note">{escape(unshown)}</p>' if unshown else "",
         "report": "".join(map(section_html, document.report)),
         "index": for_script({**pack_index(document), "unplayed": unplayed, "boot": dict(boot)}),
         "clips": for_script(clips),

@@ -82,8 +82,7 @@ class ViewerSite:
                 for number, clip in enumerate(self.document.clips)
             ],
         }
-        unshown = self.corrections.unshown() if self.corrections else ""
-        return build_page(self.document, boot, unshown=unshown).encode()
+        return build_page(self.document, boot).encode()
 
 
 class ViewerServer(ThreadingHTTPServer):
@@ -137,10 +136,10 @@ class ViewerServer(ThreadingHTTPServer):
 class RunningViewer:
     """A viewer served from this process until it is closed."""
 
-    def __init__(self, document: Document, corrections: Corrections, *, open_browser: bool = True) -> None:
-        """Serve in the background, at the usual port where it is free."""
+    def __init__(self, corrections: Corrections, *, open_browser: bool = True) -> None:
+        """Serve what is corrected in the background, at the usual port where it is free."""
         corrections.repair()
-        site = ViewerSite(document, corrections)
+        site = ViewerSite(corrections.document, corrections)
         try:
             self._server = ViewerServer(site, port=usual_port(corrections.folder))
         except ValueError:

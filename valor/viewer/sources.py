@@ -9,10 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from valor.data.datasets.dataset import LLP, DataSet, dataset_of
 from valor.data.label_file import FILE_NAME, read_pseudo_labels
@@ -28,13 +26,11 @@ from valor.eval.events import MODALITIES, FloatArray
 from valor.label_harvest.store.manifest import composed, media_id
 from valor.training.run_folder import BEST, PREDICTIONS
 
-from .documents import Clip, Document, Marks, System
+from .documents import Clip, Document, Marks, System, spread_marks, spread_system
 from .media_files import listed_media, placed, unplayed
 from .options import SourceOptions
 
 _BREAKS = re.compile("[\t,\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")  # all that ends a field or a line of a table
-
-_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -99,7 +95,7 @@ def read_document(typed: Iterable[str], options: SourceOptions) -> Document:
     return Document(
         title=" · ".join(one.system.name for one in gathered) or f"Annotations of {wanted.split}",
         class_names=names,
-        systems=tuple(_spread_system(one, names) for one in gathered),
+        systems=tuple(spread_system(one.system, one.class_names, names) for one in gathered),
         clips=tuple(_with_media(clip, media.get(clip.clip_id)) for clip in clips),
         split=wanted.split,
         dataset=dataset,
@@ -296,7 +292,7 @@ def _clip(
         if one.grids.get(clip_id, grid) != grid:
             notes.append(f"{clip_id}: {one.system.name} has another grid than {gathered[0].system.name}; not shown")
         fits = one.grids.get(clip_id) == grid
-        marks.append(_spread_marks(one.marks[clip_id], one.class_names, names) if fits else None)
+        marks.append(spread_marks(one.marks[clip_id], one.class_names, names) if fits else None)
     truth = None if split is None or row is None or split.truth is None else split.truth[row, : grid[0]]
     media = parsed.media if parsed else None
     clip = Clip(
@@ -333,36 +329,3 @@ def _with_media(clip: Clip, file: Path | None) -> Clip:
         return clip
     ending = unplayed(file)
     return replace(clip, unplayed=ending) if ending else replace(clip, media=file)
-
-
-def _spread_system(one: Gathered, names: tuple[str, ...]) -> System:
-    if one.system.thresholds is None or one.class_names == names:
-        return one.system
-    gate = one.system.gate_thresholds
-    return replace(
-        one.system,
-        thresholds=_to_classes(one.system.thresholds, one.class_names, names, 1.0),
-        gate_thresholds=None if gate is None else _to_classes(gate, one.class_names, names, 1.0),
-    )
-
-
-def _spread_marks(marks: Marks, own: tuple[str, ...], names: tuple[str, ...]) -> Marks:
-    if own == names:
-        return marks
-    probs, gate, unsure = marks.segment_probs, marks.gate_probs, marks.unsure
-    return replace(
-        marks,
-        predicted=_to_classes(marks.predicted, own, names, 0.0),
-        segment_probs=None if probs is None else _to_classes(probs, own, names, 0.0),
-        gate_probs=None if gate is None else _to_classes(gate, own, names, 0.0),
-        unsure=None if unsure is None else _to_classes(unsure, own, names, 0.0),
-    )
-
-
-def _to_classes(
-    array: npt.NDArray[_Kind], own: tuple[str, ...], names: tuple[str, ...], value: float
-) -> npt.NDArray[_Kind]:
-    """Put the last axis in the order of `names`; classes it does not know get `value`."""
-    spread = np.full((*array.shape[:-1], len(names)), value, dtype=array.dtype)
-    spread[..., [names.index(name) for name in own]] = array
-    return spread

@@ -31,6 +31,7 @@ from valor.viewer.corrections import (
     whole_seconds,
     write_correction_files,
 )
+from valor.viewer.documents import with_classes
 from valor.viewer.server import ViewerSite
 from valor.viewer.sources import SourceOptions, read_document
 
@@ -299,48 +300,87 @@ def test_a_line_torn_by_a_crash_costs_that_line_alone(held, caplog):
     assert read_journal(held.folder / JOURNAL)["a_clip"].revision == 2
 
 
-def with_unknown_classes(held, name="Whale"):
-    """The same corrections, of which some are of a class that is not shown."""
+def with_added_classes(held):
+    """The same corrections, of which some are of a class that the document does not know."""
     held.save(message(EVENT))
     held.close()
-    line = {"clip": "a_clip", "events": [[name, "audio", 0.0, 1.0], EVENT, [name, "visual", 0.0, 2.0]]}
+    line = {"clip": "a_clip", "events": [["Whale", "audio", 0.0, 1.0], EVENT, ["Whale", "visual", 0.0, 2.0]]}
     with (held.folder / JOURNAL).open("a") as journal:
         journal.write(json.dumps(line | {"checked": False, "revision": 2}) + "\n")
+    (held.folder / "classes.json").write_text(json.dumps([*CLASSES, "Wind"]))
     return Corrections(held.folder, toy_document())
 
 
-def test_corrections_that_are_not_shown_stand_on_the_page_until_they_are_saved_over(held):
-    again = with_unknown_classes(held, "<b>Whale")
-    said = '<p class="message" role="note">2 corrected events in 1 clips, such as a_clip, are of classes that are not'
-    page = ViewerSite(again.document, again).page().decode()
-    assert said in page and "shown, &lt;b&gt;Whale (2): the page leaves them out" in page and "<b>Whale" not in page
-    again.save(message(EVENT, revision=2))
-    assert '<p class="message" role="note"' not in ViewerSite(again.document, again).page().decode()
+def tables_in(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def test_classes_added_before_are_known_whoever_opens_the_folder(held):
+    """Those of its classes.json, which nothing is of, and those of the journal alone, whose tables a crash took."""
+    again = with_added_classes(held)
+    assert again.document.class_names == (*CLASSES, "Wind", "Whale")
+    assert again.document.clips[0].marks[0].predicted.shape[-1] == 5
+    assert '"Wind","Whale"' in ViewerSite(again.document, again).page().decode()
+    again.repair()
+    assert "a_clip\t0\t1\tWhale" in (held.folder / "AVVP_eval_audio.csv").read_text()
+    assert json.loads((held.folder / "classes.json").read_text()) == [*CLASSES, "Wind", "Whale"]
+    assert spans(again.save(message(["Wind", "audio", 0, 1], revision=2))) == [("Wind", "audio", 0, 1)]
     again.close()
 
 
 @pytest.mark.parametrize("typed_out", [True, False])
-def test_a_written_page_says_too_which_corrections_it_leaves_out(tmp_path, typed_out):
-    write_parse(tmp_path / "clip.json", parse_record())
-    clip = read_document([str(tmp_path / "clip.json")], SourceOptions()).clips[0].clip_id
-    (tmp_path / "clip.corrections").mkdir()
-    line = {"clip": clip, "revision": 1, "checked": False, "events": [["Whale", "audio", 0.0, 1.0]]}
-    (tmp_path / "clip.corrections" / JOURNAL).write_text(json.dumps(line) + "\n")
-    out = tmp_path / "page.html"
+def test_opening_rewrites_no_table_to_less(tmp_path, typed_out):
+    """Neither without the classes that were added, nor without the annotations that were shown."""
+    source = write_parse(tmp_path / "film.json", parse_record())
+    names = SourceOptions(class_names=(*CLASSES, "Whale"))
+    corrections = Corrections(tmp_path / "film.corrections", read_document([str(source)], names))
+    corrections.save({"clip": "film", "revision": 0, "checked": True, "events": [["Whale", "audio", 0.0, 1.0], EVENT]})
+    corrections.close()
+    before = tables_in(corrections.folder)
+    page = tmp_path / "page.html"
     if typed_out:
-        assert typed("view", tmp_path / "clip.json", "--out", out).code == 0
+        assert typed("view", source, "--out", page).code == 0
     else:
-        view(tmp_path / "clip.json", out=out)
-    assert '<p class="message" role="note">1 corrected events in 1 clips' in out.read_text()
+        view(source, out=page)
+    assert '"Car_alarm","Whale"' in page.read_text()
+    viewer = view(source, open_browser=False)
+    viewer.close()
+    assert tables_in(corrections.folder) == before and "Whale" in before["AVVP_eval_audio.csv"].decode()
 
 
-def test_corrections_with_classes_that_are_not_shown_are_counted_and_named(held, caplog):
-    again = with_unknown_classes(held)
-    assert "2 corrected events in 1 clips, such as a_clip, are of classes that are not shown, Whale (2)" in caplog.text
-    again.repair()
-    assert "a_clip" in again.notes and "a_clip" not in (held.folder / "AVVP_test_pd.csv").read_text()
-    again.close()
-    assert len(read_journal(held.folder / JOURNAL)["a_clip"].events) == 3
+def test_annotations_in_the_tables_stay_when_they_are_not_shown_next_time(held):
+    held.save(message(EVENT))
+    held.close()
+    before = tables_in(held.folder)
+    assert b"c_clip" in before["AVVP_test_pd.csv"]
+    Corrections(held.folder, without_truth(toy_document())).repair()
+    assert tables_in(held.folder) == before
+
+
+def test_a_class_that_another_viewer_added_meanwhile_is_not_saved_over(held):
+    """Both were opened before; the second knows nothing of the class, and its page cannot show it."""
+    other = Corrections(held.folder, toy_document())
+    wide = Corrections(held.folder, with_classes(toy_document(), ("Whale",)))
+    wide.save(message(["Whale", "audio", 0, 1]))
+    wide.close()
+    with pytest.raises(BusyError, match="another viewer has added Whale meanwhile, which this page does not show"):
+        other.save(message(EVENT, clip="b_clip"))
+    assert "Whale" in (held.folder / "AVVP_eval_audio.csv").read_text()
+
+
+def test_evaluate_names_corrected_clips_that_are_in_no_table(tmp_path):
+    """As an earlier version left them."""
+    source = write_parse(tmp_path / "film.json", parse_record())
+    write_parse(tmp_path / "yard.json", parse_record("yard.mp4"))
+    corrections = Corrections(
+        tmp_path / "c", read_document([str(source), str(tmp_path / "yard.json")], SourceOptions())
+    )
+    for clip in ("film", "yard"):
+        corrections.save({"clip": clip, "revision": 0, "checked": True, "events": [EVENT]})
+    corrections.close()
+    write_correction_files(tmp_path / "c", corrections.document, {"film": corrections.current["film"].events})
+    done = typed("evaluate", source, "--annotations", tmp_path / "c", "--split", "test")
+    assert done.code == 0 and "note: 1 corrected clips are in no table of" in done.err and "(yard)" in done.err, done
 
 
 @pytest.mark.parametrize("line", [
