@@ -124,3 +124,20 @@ def test_what_export_writes_is_rows_of_a_data_set(tmp_path):
         make_dataset(tmp_path / "bad", tmp_path / "clips.csv", rows=tmp_path / "id.csv")
     with pytest.raises(ValueError, match=r"own: expected a table, got a folder; `valor export events .*--csv FILE`"):
         make_dataset(tmp_path / "bad", tmp_path / "clips.csv", rows=tmp_path / "own")
+
+
+def test_a_test_split_of_tags_alone_is_named_before_and_val_is_scored(yard, monkeypatch):
+    """As `new-dataset` draws it: the training ends well, now and when it is run again."""
+    monkeypatch.chdir(yard)
+    table = (yard / "clips.csv").read_text().replace("yard-0.mkv,Dog,train", "yard-0.mkv,Dog,test")
+    (yard / "three.csv").write_text(table)
+    assert typed("new-dataset", "three", "three.csv", "--videos", "clips").code == 0
+    mark(folder="three.val")
+    words = ("train", "demo", "--data", "three", "--labels", "yard/labels", "--store", "yard/store", *SHORT)
+    for again in (False, True):
+        done = typed(*words, "--annotations", "three.val", "--out", "runs/three", "--device", "cpu")
+        assert done.code == 0 and "3 clips of validation" in done.out, done
+        note = "the test split will not be scored: test has tags alone; to score it, mark its clips"
+        assert done.err.count(note) == 1 and ("nothing to do" in done.err.partition(note)[2]) == again, done
+    said = typed("evaluate", "runs/three", "--annotations", "three", "--split", "test", "--data", "yard").complaint()
+    assert "test" in said and "use val or test" not in said

@@ -45,7 +45,7 @@ def add(commands: Commands) -> Parser:
         "DIR holds the annotation tables AVVP_*.csv and the features: the published layout feats/, CLIP/, CLAP/, or a\n"
         "`store/` of harvested evidence. The run folder gets best.safetensors, recipe.json, log.jsonl, training.png;\n"
         "the epoch kept is the one with the highest validation segment Type@AV (fit.select_by), of equal ones the\n"
-        "first (fit.select_tie; the last for han). Run it again to resume. Where DIR holds the test split, the kept\n"
+        "first (fit.select_tie; the last for han). Run it again to resume. Where DIR has truth of the test split, the kept\n"
         "epoch is scored on it once, as published: predictions.npz and scores.json. Beside the scores stand those of\n"
         "the tags copied to every second, which know nothing of when. With --seeds N each seed has a\n"
         "run folder RUN/seed-<seed>; RUN/scores.json holds the mean and the standard deviation over seeds.\n"

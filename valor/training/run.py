@@ -554,7 +554,7 @@ def _compile(parser: HybridParser, device: torch.device) -> None:
 def _test_set(
     recipe: Recipe, data: Path, dataset: DataSet, names: tuple[str, ...] | None, store: Place | None
 ) -> tuple[Split, ClipSet] | None:
-    """The test split with its features, or None where a part of it is not there; damaged tables are refused."""
+    """The test split with its features, or None where some of it or its truth is not there; refuses damaged tables."""
     if dataset.split_for("test") not in dataset.splits:
         return None
     try:
@@ -563,6 +563,8 @@ def _test_set(
         _LOG.info("the test split will not be scored: %s", error)
         return None
     try:
+        if split.truth is None and split.events is None:
+            raise ValueError(f"{split.name} has tags alone; to score it, mark its clips and evaluate the run on them")
         return split, read_clip_set(data, split, recipe.features, store=store)
     except (FileNotFoundError, ValueError) as error:
         _LOG.warning("the test split will not be scored: %s", error)

@@ -178,7 +178,7 @@ def test_another_segment_grid_is_refused(predictions, split):
 
 
 def test_a_split_without_truth_is_refused(predictions, split):
-    with pytest.raises(ValueError, match="'train' has no dense truth to score against; use val or test"):
+    with pytest.raises(ValueError, match="'train' has no dense truth to score against; mark its clips"):
         score_predictions(predictions, replace(split, name="train", truth=None, truth_sha256=None))
 
 
